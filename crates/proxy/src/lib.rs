@@ -1,0 +1,3 @@
+//! The gateway: listen, route, identify, authorize, forward, respond.
+
+pub mod config;
