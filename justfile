@@ -1,0 +1,57 @@
+# Every command of the house; `just` alone lists them. The tools come from `bash tests/install.sh`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+cache := env("DOORWARD_CACHE", env("HOME") / ".cache/doorward")
+export PATH := cache / "cargo-tools/bin" + ":" + env("PATH") + ":" + cache / "venv/bin"
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Everything a machine can judge without running the gateway.
+check: format lint deny spelling docs reference
+
+# Formatting, as rustfmt.toml has it.
+format:
+    cargo fmt --all --check
+
+# Clippy with the workspace's lints; a warning fails.
+lint:
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+# Licences, sources, which crate may touch which edge; advisories where their database is in reach.
+deny:
+    cargo deny --all-features check --hide-inclusion-graph bans licenses sources
+    @if cargo deny --all-features fetch db >/dev/null 2>&1; then \
+        cargo deny --all-features check advisories; \
+    elif [ -n "${GITHUB_ACTIONS:-}" ]; then \
+        echo "error: the advisory database is out of reach" >&2; exit 1; \
+    else \
+        echo "advisories: NOT checked, their database (github.com/rustsec/advisory-db) is out of reach"; \
+    fi
+
+# Spelling, in code and prose.
+spelling:
+    typos
+
+# API documentation, without a warning.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked
+
+# The generated reference pages say what the code says.
+reference:
+    @if [ -f xtask/src/reference.rs ]; then cargo run --quiet --locked -p xtask -- docs --check; fi
+
+# Unit, integration and documentation tests, everything in process.
+test:
+    cargo test --workspace --exclude e2e --all-features --locked
+
+# The built gateway against Keycloak, Chromium, JupyterHub and the others. DOORWARD_BIN names another binary to test.
+e2e *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    cargo test --locked -p e2e -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
+
+# Benchmarks of the hot path.
+bench:
+    cargo bench --workspace --all-features --locked

@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Installs everything the end-to-end tests need on a Debian 12 machine that has Rust.
+#
+# Idempotent: each part leaves a stamp with its versions and is made anew only when the stamp or the part is missing.
+# Everything beside Debian's packages lives in ${DOORWARD_CACHE:-$HOME/.cache/doorward}; deleting that folder undoes it.
+set -euo pipefail
+shopt -s inherit_errexit
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${DOORWARD_CACHE:-$HOME/.cache/doorward}
+# shellcheck source=tests/versions.env
+source "$here/versions.env"
+mkdir -p "$cache/downloads" "$cache/stamps" "$cache/logs"
+
+# One install at a time: two checkouts may share the cache.
+exec 9>"$cache/install.lock"
+flock 9
+
+say() { printf '  %-14s %s\n' "$1" "$2"; }
+
+fail() {
+  printf 'install: %s\n' "$1" >&2
+  exit 1
+}
+
+# Downloads fail now and then; three attempts, then the log's end says why.
+attempt() {
+  local log=$1 tries=0
+  shift
+  until "$@" >>"$log" 2>&1; do
+    tries=$((tries + 1))
+    if ((tries == 3)); then
+      tail -n 25 "$log" >&2
+      return 1
+    fi
+    sleep $((tries * 3))
+  done
+}
+
+# part NAME VERSIONS PROOF FUNCTION: runs FUNCTION unless NAME is stamped with VERSIONS and the file PROOF exists.
+part() {
+  local name=$1 versions=$2 proof=$3 make=$4 began=$SECONDS log="$cache/logs/$1.log"
+  if [[ -e $proof && -f $cache/stamps/$name && $(<"$cache/stamps/$name") == "$versions" ]]; then
+    say "$name" "present"
+    return
+  fi
+  rm -f "$cache/stamps/$name"
+  : >"$log"
+  "$make" "$log" || fail "$name could not be installed; its log is $log"
+  [[ -e $proof ]] || fail "$name was installed but $proof is missing; its log is $log"
+  printf '%s' "$versions" >"$cache/stamps/$name"
+  say "$name" "installed in $((SECONDS - began)) s"
+}
+
+# === Debian's packages, by the command each one brings ===
+
+debian_packages() {
+  local missing=() command package
+  while read -r command package; do
+    command -v "$command" >/dev/null || PATH=$PATH:/usr/sbin command -v "$command" >/dev/null || missing+=("$package")
+  done <<'LIST'
+cc build-essential
+curl curl
+git git
+setpriv util-linux
+java default-jre-headless
+mvn maven
+chromium chromium
+nginx nginx-light
+caddy caddy
+redis-server redis-server
+wrk wrk
+LIST
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  if ((${#missing[@]} == 0)); then
+    say debian "present"
+    return
+  fi
+  local began=$SECONDS log="$cache/logs/debian.log" as_root=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || fail "run as root, or install first: apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  : >"$log"
+  attempt "$log" "${as_root[@]}" apt-get update -q || fail "apt-get update failed; its log is $log"
+  attempt "$log" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}" || fail "apt-get install failed; its log is $log"
+  say debian "${missing[*]} installed in $((SECONDS - began)) s"
+}
+
+# === Keycloak, as Maven Central has it ===
+
+keycloak() {
+  local log=$1 name="keycloak-quarkus-dist-$KEYCLOAK_VERSION.tar.gz"
+  local archive="$cache/downloads/$name"
+  if ! tar -tzf "$archive" >/dev/null 2>&1; then
+    rm -f "$archive"
+    attempt "$log" mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+      "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK_VERSION:tar.gz" \
+      "-DoutputDirectory=$cache/downloads" || return 1
+  fi
+  rm -rf "$cache/keycloak" "$cache/keycloak.new"
+  mkdir "$cache/keycloak.new"
+  tar -xzf "$archive" -C "$cache/keycloak.new" --strip-components=1 || return 1
+  # Done once here, so that each start is seconds and not a rebuild.
+  "$cache/keycloak.new/bin/kc.sh" build --db=dev-mem --cache=local --health-enabled=true >>"$log" 2>&1 || return 1
+  mv "$cache/keycloak.new" "$cache/keycloak"
+}
+
+# === Python packages ===
+
+python_packages() {
+  local log=$1
+  rm -rf "$cache/venv"
+  python3 -m venv "$cache/venv" || return 1
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check $PYTHON_PACKAGES
+}
+
+# === Node.js (only where too old or absent) and npm packages ===
+
+node_is_recent() {
+  local version
+  version=$(node --version 2>/dev/null) || return 1
+  version=${version#v}
+  ((${version%%.*} >= NODE_MAJOR)) && command -v npm >/dev/null
+}
+
+node_runtime() {
+  attempt "$1" "$cache/venv/bin/pip" install --disable-pip-version-check "$NODE_WHEEL"
+}
+
+node_packages() {
+  local log=$1
+  rm -rf "$cache/node"
+  mkdir -p "$cache/node"
+  printf '{"private":true}\n' >"$cache/node/package.json"
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" env PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 \
+    npm install --prefix "$cache/node" --no-audit --no-fund --save-exact $NODE_PACKAGES
+}
+
+# === cargo-deny: no ready-made binary is packaged, so it is built once, unoptimised ===
+
+cargo_deny() {
+  local log=$1
+  attempt "$log" env CARGO_TARGET_DIR="$cache/cargo-deny-build" CARGO_PROFILE_DEV_DEBUG=0 \
+    nice -n 5 cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --debug \
+    --force --root "$cache/cargo-tools" || return 1
+  rm -rf "$cache/cargo-deny-build"
+}
+
+began=$SECONDS
+command -v cargo >/dev/null || fail "Rust is missing; install it from https://rustup.rs and run this again"
+printf 'Installing into %s\n' "$cache"
+debian_packages
+part keycloak "$KEYCLOAK_VERSION cache=local" "$cache/keycloak/bin/kc.sh" keycloak
+part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
+export PATH="$PATH:$cache/venv/bin"
+if ! node_is_recent; then
+  export PATH="$cache/venv/bin:$PATH"
+  part node "$NODE_WHEEL" "$cache/venv/bin/node" node_runtime
+fi
+part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy" node_packages
+part cargo-deny "$CARGO_DENY_VERSION" "$cache/cargo-tools/bin/cargo-deny" cargo_deny
+printf 'Everything is here after %d s\n' $((SECONDS - began))
