@@ -22,7 +22,7 @@ pub enum Identity {
 /// Somebody an issuer vouches for: claims that were verified, read by the issuer's configured paths.
 ///
 /// Realm roles and client roles are kept apart: a role of one client never passes for a role of the realm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// The issuer's name in the configuration.
     pub issuer: String,
