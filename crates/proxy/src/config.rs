@@ -1,1 +1,105 @@
-//! The configuration.
+//! The configuration file, `doorward.yaml`.
+//!
+//! These structs are the reference: every key of the file is a field here, with its default and an
+//! example. Unknown keys are refused, secrets are never in the file, and all problems of a file are
+//! reported in one run, each with its line. Nothing here opens a connection.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+mod text;
+mod listener;
+mod issuer;
+mod secret;
+mod session;
+mod route;
+mod preset;
+mod upstream;
+mod policy;
+mod outbound;
+mod telemetry;
+
+pub use issuer::{
+    ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
+    PushedAuthorization, SigningAlgorithm,
+};
+pub use listener::{ListenAddr, ListenAddrError, Tls};
+pub use outbound::{OutboundConfig, OutboundTarget};
+pub use policy::{
+    AccessRule, Allow, ClaimValues, Hours, PathGlob, PathGlobError, Requirement, Weekday,
+};
+pub use preset::Preset;
+pub use route::{
+    ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityConfig, Keep, Limits,
+    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,
+};
+pub use secret::SecretRef;
+pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
+pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the gateway accepts connections: `address:port` or `unix:/path`; one, or a list.
+    /// Example: `0.0.0.0:8443`.
+    #[serde(default = "default_listen", with = "text::one_or_many")]
+    #[schemars(with = "text::OneOrMany<ListenAddr>")]
+    pub listen: Vec<ListenAddr>,
+    /// Certificate and key of the public listeners; without it they speak plain HTTP.
+    /// Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// What a browser sees: scheme, host and, if unusual, port; no path. Redirect URIs and cookies
+    /// follow from it. Example: `https://platform.example`.
+    pub public_url: Url,
+    /// Listener for `/healthz`, `/readyz`, `/metrics` and the session list; never public.
+    /// Example: `127.0.0.1:9090`.
+    #[serde(default = "default_admin")]
+    pub admin: SocketAddr,
+    /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody's.
+    /// Example: `[10.0.0.0/8]`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Prefix of the gateway's own URLs. Example: `/oauth2`.
+    #[serde(default = "default_endpoints")]
+    pub endpoints: String,
+    /// The OpenID providers, by a name of your choice. Example: `main: { url: …, client_id: … }`.
+    #[serde(default)]
+    pub issuers: BTreeMap<String, IssuerConfig>,
+    /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
+    #[serde(default)]
+    pub session: SessionConfig,
+    /// What is served, by a name of your choice; the name is the audience of the identity
+    /// assertion. Example: `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
+    #[serde(default)]
+    pub routes: BTreeMap<String, RouteConfig>,
+    /// Tokens for programs that must not hold credentials. Not yet supported.
+    #[serde(default)]
+    pub outbound: Option<OutboundConfig>,
+    /// The log. Example: `{ format: json, level: info }`.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Traces. Not yet supported.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+}
+
+fn default_listen() -> Vec<ListenAddr> {
+    vec![ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))]
+}
+
+fn default_admin() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9090))
+}
+
+fn default_endpoints() -> String {
+    "/oauth2".to_owned()
+}

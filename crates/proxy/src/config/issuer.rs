@@ -1,0 +1,197 @@
+//! The OpenID providers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretRef;
+use super::text::{OneOrMany, one_or_many};
+
+/// One OpenID provider and who the gateway is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// The issuer exactly as its discovery document and its tokens spell it, byte for byte.
+    /// Example: `https://keycloak.example/realms/platform`.
+    pub url: String,
+    /// The gateway's client there. Example: `gateway`.
+    pub client_id: String,
+    /// How the gateway proves that it is this client. Default: `none`, a public client.
+    /// Example: `{ secret: { file: /run/secrets/gateway } }`.
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+    /// Accepted `aud` of bearer tokens; one, or a list. Empty: this issuer is for browser logins
+    /// only, and its bearer tokens are refused. Example: `[gateway]`.
+    #[serde(default, with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub audience: Vec<String>,
+    /// Scopes asked for at login. Example: `[openid, profile, email]`.
+    #[serde(default = "default_scopes")]
+    pub scopes: Vec<String>,
+    /// Which rules its access tokens follow. Example: `keycloak`.
+    #[serde(default)]
+    pub profile: Profile,
+    /// Where names, roles and groups stand in its tokens; the defaults fit Keycloak.
+    /// Example: `{ groups: teams }`.
+    #[serde(default)]
+    pub claims: ClaimPaths,
+    /// How far its clock may differ from ours. Example: `30s`.
+    #[serde(default = "default_leeway", with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub leeway: Duration,
+    /// Ask the provider about tokens that are not JWTs. Not yet supported.
+    #[serde(default)]
+    pub introspection: Option<Introspection>,
+    /// CA certificates (PEM) for connections to it, instead of the system's.
+    /// Example: `/etc/doorward/ca.pem`.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Pushed authorization requests (RFC 9126). Example: `auto`.
+    #[serde(default)]
+    pub pushed_authorization: PushedAuthorization,
+}
+
+fn default_scopes() -> Vec<String> {
+    ["openid", "profile", "email"].map(str::to_owned).to_vec()
+}
+
+fn default_leeway() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// How the gateway authenticates at the token endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// Not at all: a public client, protected by PKCE alone.
+    #[default]
+    None,
+    /// A client secret, sent the way the provider offers (basic before post).
+    Secret(SecretRef),
+    /// A JWT signed with a private key (RFC 7523 §2.2).
+    PrivateKeyJwt(PrivateKeyJwt),
+    /// A file with a ready-made client assertion. Not yet supported.
+    AssertionFile(PathBuf),
+    /// A TLS client certificate (RFC 8705). Not yet supported.
+    Mtls(Mtls),
+}
+
+/// The key of `private_key_jwt`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateKeyJwt {
+    /// The private key, PEM (PKCS #8). Example: `{ file: /run/secrets/client-key.pem }`.
+    pub key: SecretRef,
+    /// The signature algorithm. Example: `RS256`.
+    #[serde(default)]
+    pub algorithm: SigningAlgorithm,
+    /// The `kid` under which the provider knows the public key. Example: `gateway-2026`.
+    #[serde(default)]
+    pub key_id: Option<String>,
+}
+
+/// Signature algorithms for client assertions (RFC 7518 §3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are those of the standard")]
+pub enum SigningAlgorithm {
+    #[default]
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// The client certificate of `mtls`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mtls {
+    /// The certificate chain, PEM. Example: `/run/secrets/client.crt`.
+    pub certificate: PathBuf,
+    /// Its private key, PEM. Example: `{ file: /run/secrets/client.key }`.
+    pub key: SecretRef,
+}
+
+/// What an access token must look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Keycloak's: header `typ` is `JWT`, the claim `typ` is `Bearer`. ID tokens are refused.
+    #[default]
+    Keycloak,
+    /// The JWT profile of RFC 9068: header `typ` is `at+jwt`.
+    Rfc9068,
+}
+
+/// Where the facts about a person stand in a token. A path goes down by dots
+/// (`realm_access.roles`); a claim whose own name is the whole path is preferred.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimPaths {
+    /// The name rules and logs use (`users`). Example: `preferred_username`.
+    pub user_name: String,
+    /// The e-mail address. Example: `email`.
+    pub email: String,
+    /// The name to show. Example: `name`.
+    pub name: String,
+    /// Realm roles; a rule names them without a colon (`data-scientist`). One path, or a list.
+    /// Example: `[realm_access.roles]`.
+    #[serde(with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub roles: Vec<String>,
+    /// Client roles: an object `{ CLIENT: { roles: […] } }`. A rule names them `CLIENT:ROLE`
+    /// (`churn:score`), so that no client's role passes for a realm role; a realm role with a colon
+    /// in its name is left out while this is set. `null`: no client roles.
+    /// Example: `resource_access`.
+    pub client_roles: Option<String>,
+    /// Groups. Example: `groups`.
+    pub groups: String,
+}
+
+impl Default for ClaimPaths {
+    fn default() -> Self {
+        Self {
+            user_name: "preferred_username".to_owned(),
+            email: "email".to_owned(),
+            name: "name".to_owned(),
+            roles: vec!["realm_access.roles".to_owned()],
+            client_roles: Some("resource_access".to_owned()),
+            groups: "groups".to_owned(),
+        }
+    }
+}
+
+/// Token introspection (RFC 7662).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Introspection {
+    /// How long an answer is believed. Example: `30s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub cache: Duration,
+}
+
+impl Default for Introspection {
+    fn default() -> Self {
+        Self { cache: Duration::from_secs(30) }
+    }
+}
+
+/// Whether the login request goes to the provider directly (RFC 9126) instead of in the URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PushedAuthorization {
+    /// When the provider offers it.
+    #[default]
+    Auto,
+    /// Always; a provider without it is a problem.
+    Required,
+    /// Never.
+    Never,
+}

@@ -1,0 +1,74 @@
+//! Where the gateway listens.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::written_as_text;
+
+/// An address to accept connections on: `0.0.0.0:8443`, `[::]:8443` or `unix:/run/doorward.sock`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddr {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket, by absolute path.
+    Unix(PathBuf),
+}
+
+/// Why a text is no address to listen on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenAddrError {
+    /// Neither `address:port` nor `unix:/path`.
+    #[error("`{text}` is not an address to listen on: write `0.0.0.0:8443` or `unix:/run/x.sock`")]
+    Unreadable {
+        /// What was written.
+        text: String,
+    },
+    /// `unix:` needs an absolute path.
+    #[error("`{text}` needs an absolute path: write `unix:/run/doorward.sock`")]
+    RelativeSocket {
+        /// What was written.
+        text: String,
+    },
+}
+
+impl FromStr for ListenAddr {
+    type Err = ListenAddrError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') || path.len() < 2 {
+                return Err(ListenAddrError::RelativeSocket { text: text.to_owned() });
+            }
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        text.parse()
+            .map(Self::Tcp)
+            .map_err(|_| ListenAddrError::Unreadable { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+written_as_text!(ListenAddr, "an address to listen on", "0.0.0.0:8443");
+
+/// Certificate and private key of a listener, both PEM files, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, the server's own first. Example: `/etc/tls/tls.crt`.
+    pub certificate: PathBuf,
+    /// Its private key. Example: `/etc/tls/tls.key`.
+    pub key: PathBuf,
+}

@@ -1,0 +1,372 @@
+//! Who may do what: the access rules of a route, as written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::text::{AsList, OneOrMany, one_or_many, written_as_text};
+
+/// One rule. The first whose path and methods match decides; when none does, the request is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRule {
+    /// Which paths, as the client sends them; without it, all of the route. `*` is one segment, `**`
+    /// at the end is everything below. Example: `/models/churn/docs/**`.
+    #[serde(default)]
+    pub path: Option<PathGlob>,
+    /// Which methods; empty: all. Example: `[GET, HEAD]`.
+    #[serde(default, with = "one_or_many")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub methods: Vec<String>,
+    /// Who: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
+    /// Example: `{ roles: [data-scientist, admin] }`.
+    pub allow: Allow,
+    /// Evaluate, count and log this rule, but do not let it decide. Example: `true`.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+/// Whom a rule lets through.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Allow {
+    /// Everybody, also without an identity.
+    Anyone,
+    /// Everybody with an identity.
+    SignedIn,
+    /// Whoever meets one of these.
+    AnyOf(Vec<Requirement>),
+}
+
+impl Serialize for Allow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Anyone => serializer.serialize_str("anyone"),
+            Self::SignedIn => serializer.serialize_str("signed_in"),
+            Self::AnyOf(requirements) => requirements.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Allow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AllowVisitor)
+    }
+}
+
+struct AllowVisitor;
+
+impl<'de> Visitor<'de> for AllowVisitor {
+    type Value = Allow;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`anyone`, `signed_in`, or a requirement such as `{ roles: [admin] }`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Allow, E> {
+        match text {
+            "anyone" => Ok(Allow::Anyone),
+            "signed_in" => Ok(Allow::SignedIn),
+            other => Err(E::unknown_variant(other, &["anyone", "signed_in"])),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Allow, A::Error> {
+        Requirement::deserialize(MapAccessDeserializer::new(map)).map(|one| Allow::AnyOf(vec![one]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Allow, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Allow::AnyOf)
+    }
+}
+
+/// The schema of `Allow`.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum WrittenAllow {
+    /// `anyone` or `signed_in`.
+    Word(AllowWord),
+    /// One requirement.
+    One(Requirement),
+    /// A list: any of them suffices.
+    AnyOf(Vec<Requirement>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case", inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum AllowWord {
+    Anyone,
+    SignedIn,
+}
+
+impl JsonSchema for Allow {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Allow".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        WrittenAllow::json_schema(generator)
+    }
+}
+
+/// What an identity must have. Every key that is written must hold; within a key, any value does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requirement {
+    /// User names (the claim `claims.user_name` of the issuer). Example: `[alice]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub users: Vec<String>,
+    /// Roles: `data-scientist` is a realm role, `churn:score` the role `score` of the client `churn`.
+    /// Example: `[data-scientist, admin]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub roles: Vec<String>,
+    /// Groups, spelled as in the token. Example: `[/finance]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub groups: Vec<String>,
+    /// Scopes of the token; any of them. Example: `[score]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub scopes: Vec<String>,
+    /// Clients the token was issued to (`azp` or `client_id`). Example: `[airflow-run]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub clients: Vec<String>,
+    /// Issuers, by their name in `issuers`. Example: `[main]`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub issuers: Vec<String>,
+    /// Claims, by path; each must equal one of its values, or hold it where the claim is a list.
+    /// Example: `{ department: [risk, audit] }`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, ClaimValues>,
+    /// Authentication context classes. Not yet supported. Example: `"2"`.
+    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub acr: Vec<String>,
+    /// How long ago the login may have been. Not yet supported. Example: `1h`.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub max_age: Option<Duration>,
+    /// When. Not yet supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// A condition in CEL. Not yet supported. Example: `claims.department == "risk"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+}
+
+/// The accepted values of one claim: texts, numbers or booleans; one, or a list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClaimValues(pub Vec<Value>);
+
+impl<'de> Deserialize<'de> for ClaimValues {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let AsList(values) = AsList::<Value>::deserialize(deserializer)?;
+        if values.iter().any(|value| value.is_array() || value.is_object() || value.is_null()) {
+            return Err(D::Error::custom(
+                "a claim is compared with a text, a number or true/false",
+            ));
+        }
+        Ok(Self(values))
+    }
+}
+
+impl JsonSchema for ClaimValues {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ClaimValues".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let scalar = serde_json::json!({ "type": ["string", "number", "boolean"] });
+        schemars::json_schema!({ "anyOf": [scalar, { "type": "array", "items": scalar }] })
+    }
+}
+
+/// Opening hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// The days. Example: `[mon, tue, wed, thu, fri]`.
+    #[serde(default)]
+    pub days: Vec<Weekday>,
+    /// From this time. Example: `"09:00"`.
+    pub from: String,
+    /// Until this time. Example: `"18:00"`.
+    pub to: String,
+    /// In this time zone. Example: `Europe/Paris`.
+    pub zone: String,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// A path pattern: whole segments, `*` for exactly one, `**` at the end for any rest.
+///
+/// `/a/**` covers `/a` itself and everything below, and a slash at the end makes no difference, on
+/// either side: a rule meant to close `/admin` must not be walked round by `/admin/`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathGlob {
+    text: String,
+    segments: Vec<Segment>,
+    any_rest: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Segment {
+    Exactly(String),
+    One,
+}
+
+/// Why a text is no path pattern.
+#[derive(Debug, thiserror::Error)]
+pub enum PathGlobError {
+    /// It must begin at the root.
+    #[error("`{text}` must begin with `/`")]
+    Relative {
+        /// What was written.
+        text: String,
+    },
+    /// `**` in the middle.
+    #[error("`**` stands at the end only: use `*` for one segment")]
+    RestInTheMiddle,
+    /// `*` within a segment.
+    #[error("`*` stands for one whole segment: `{segment}` mixes it with text")]
+    PartOfSegment {
+        /// The segment.
+        segment: String,
+    },
+    /// Not a path as it is compared.
+    #[error("no request has this path: {reason}")]
+    NotCanonical {
+        /// What a canonical path has not.
+        reason: &'static str,
+    },
+}
+
+/// What a canonical path has not, if this has it.
+pub(super) fn not_canonical(path: &str) -> Option<&'static str> {
+    if path.contains("//") {
+        return Some("it has an empty segment (`//`)");
+    }
+    if path.split('/').any(|segment| segment == "." || segment == "..") {
+        return Some("it has a dot segment (`.` or `..`)");
+    }
+    if path.contains(['?', '#']) {
+        return Some("`?` and `#` do not belong to a path");
+    }
+    if path.contains('%') {
+        return Some(
+            "it is compared after decoding, so write the character instead of its `%` form",
+        );
+    }
+    if path.contains('\\') || path.chars().any(char::is_control) {
+        return Some("it has a backslash or a control character");
+    }
+    None
+}
+
+impl FromStr for PathGlob {
+    type Err = PathGlobError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !text.starts_with('/') {
+            return Err(PathGlobError::Relative { text: text.to_owned() });
+        }
+        if let Some(reason) = not_canonical(text) {
+            return Err(PathGlobError::NotCanonical { reason });
+        }
+        let mut segments = Vec::new();
+        let mut any_rest = false;
+        for segment in segments_of(text) {
+            if any_rest {
+                return Err(PathGlobError::RestInTheMiddle);
+            }
+            match segment {
+                "**" => any_rest = true,
+                "*" => segments.push(Segment::One),
+                mixed if mixed.contains('*') => {
+                    return Err(PathGlobError::PartOfSegment { segment: mixed.to_owned() });
+                }
+                exact => segments.push(Segment::Exactly(exact.to_owned())),
+            }
+        }
+        Ok(Self { text: text.to_owned(), segments, any_rest })
+    }
+}
+
+/// The segments of a path; a slash at the end adds none.
+fn segments_of(path: &str) -> impl Iterator<Item = &str> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/').filter(move |_| !path.is_empty())
+}
+
+impl PathGlob {
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether some path below `prefix` (a route's `match.path`) is covered.
+    #[must_use]
+    pub fn can_match_below(&self, prefix: &str) -> bool {
+        let mut patterns = self.segments.iter();
+        for segment in segments_of(prefix) {
+            match patterns.next() {
+                None => return self.any_rest,
+                Some(Segment::One) => {}
+                Some(Segment::Exactly(exact)) if exact == segment => {}
+                Some(Segment::Exactly(_)) => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether every path below `prefix` is covered.
+    #[must_use]
+    pub fn covers_all_below(&self, prefix: &str) -> bool {
+        let mut prefix = segments_of(prefix);
+        self.any_rest
+            && self.segments.iter().all(|pattern| match (pattern, prefix.next()) {
+                (_, None) => false,
+                (Segment::One, Some(_)) => true,
+                (Segment::Exactly(exact), Some(segment)) => exact == segment,
+            })
+    }
+}
+
+impl fmt::Display for PathGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+written_as_text!(PathGlob, "a path pattern", "/models/churn/docs/**");

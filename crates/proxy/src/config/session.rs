@@ -1,0 +1,99 @@
+//! Browser sessions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretRef;
+use super::text::{OneOrMany, one_or_many};
+
+/// How long a browser stays logged in, and where that is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// A session ends after this long without a request. Example: `1h`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
+    /// A session ends after this long, however active. Example: `12h`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub lifetime: Duration,
+    /// Where sessions are kept: `embedded` (a file), `cookie` (in the browser, sealed), or
+    /// `{ redis: { url: … } }`. Example: `{ embedded: { path: /data/sessions.redb } }`.
+    pub store: SessionStoreConfig,
+    /// Seals cookies and tokens at rest: 32 random bytes or more (`openssl rand -base64 32`). A list
+    /// rotates it: the first seals, all open. Example: `{ file: /run/secrets/session-key }`.
+    #[serde(with = "one_or_many")]
+    #[schemars(with = "OneOrMany<SecretRef>")]
+    pub key: Vec<SecretRef>,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60 * 60),
+            lifetime: Duration::from_secs(12 * 60 * 60),
+            store: SessionStoreConfig::default(),
+            key: Vec::new(),
+        }
+    }
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStoreConfig {
+    /// In a file of this process; survives a restart. `embedded` alone takes the default path.
+    Embedded(EmbeddedStore),
+    /// In the browser's cookie, sealed; a logout elsewhere is not seen.
+    Cookie,
+    /// In Redis, shared by several gateways. Not yet supported.
+    Redis(RedisStore),
+}
+
+impl Default for SessionStoreConfig {
+    fn default() -> Self {
+        Self::Embedded(EmbeddedStore::default())
+    }
+}
+
+/// The session file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmbeddedStore {
+    /// The file; its directory must exist. Example: `/var/lib/doorward/sessions.redb`.
+    pub path: PathBuf,
+}
+
+impl Default for EmbeddedStore {
+    fn default() -> Self {
+        Self { path: PathBuf::from("/var/lib/doorward/sessions.redb") }
+    }
+}
+
+/// A Redis server, cluster or sentinel group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisStore {
+    /// The server, `redis://` or `rediss://`, without a password. Example: `rediss://redis:6379`.
+    pub url: String,
+    /// The password. Example: `{ file: /run/secrets/redis }`.
+    #[serde(default)]
+    pub password: Option<SecretRef>,
+    /// Begins every key. Example: `doorward:`.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// Further nodes of a cluster. Example: `[rediss://redis-1:6379]`.
+    #[serde(default)]
+    pub cluster: Vec<String>,
+    /// Name of the primary that sentinels at `url` watch. Example: `mymaster`.
+    #[serde(default)]
+    pub sentinel: Option<String>,
+}
+
+fn default_prefix() -> String {
+    "doorward:".to_owned()
+}

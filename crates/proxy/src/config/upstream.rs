@@ -1,0 +1,182 @@
+//! Where requests are sent.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use super::text::written_as_text;
+
+/// An upstream's origin: `http://hub:8000`, `https://console.internal`, `h2c://scores:50051`,
+/// `h2://scores:443` or `unix:/run/app.sock`. It has no path: that is what `rewrite` is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamUrl {
+    protocol: UpstreamProtocol,
+    address: UpstreamAddress,
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// `http:` and `unix:`: HTTP/1.1 in clear text.
+    Http,
+    /// `https:`: TLS; HTTP/2 or HTTP/1.1 by ALPN.
+    Https,
+    /// `h2c:`: HTTP/2 in clear text, by prior knowledge (gRPC).
+    H2c,
+    /// `h2:`: TLS and nothing but HTTP/2 (gRPC).
+    H2,
+}
+
+/// Where an upstream is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamAddress {
+    /// A host (a name, or an address without brackets) and a port.
+    Tcp {
+        /// The name or address.
+        host: String,
+        /// The port, the scheme's own where none was written.
+        port: u16,
+    },
+    /// A Unix socket, by absolute path.
+    Unix(PathBuf),
+}
+
+impl UpstreamUrl {
+    /// What is spoken there.
+    #[must_use]
+    pub fn protocol(&self) -> UpstreamProtocol {
+        self.protocol
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &UpstreamAddress {
+        &self.address
+    }
+
+    /// Whether the connection is TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.protocol, UpstreamProtocol::Https | UpstreamProtocol::H2)
+    }
+}
+
+/// Why a text is no upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamUrlError {
+    /// Not a URL at all.
+    #[error("`{text}` is not a URL ({source}): write `http://host:port`")]
+    Unreadable {
+        /// What was written.
+        text: String,
+        /// What the URL parser says.
+        source: url::ParseError,
+    },
+    /// A scheme that is not spoken.
+    #[error("`{scheme}:` is not spoken to upstreams: use `http`, `https`, `h2c`, `h2` or `unix:`")]
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// No host.
+    #[error("`{text}` names no host: write `http://host:port`")]
+    NoHost {
+        /// What was written.
+        text: String,
+    },
+    /// User name or password in the URL.
+    #[error("an upstream has no user name or password: the route's `identity` tells it who asks")]
+    Credentials,
+    /// A path.
+    #[error("an upstream has no path (`{path}`): write it as `rewrite: {{ add_prefix: {path} }}`")]
+    Path {
+        /// The path.
+        path: String,
+    },
+    /// A query or a fragment.
+    #[error("an upstream has no query or fragment: keep what stands before `?` and `#`")]
+    QueryOrFragment,
+    /// `unix:` needs an absolute path.
+    #[error("`{text}` needs an absolute path: write `unix:/run/app.sock`")]
+    RelativeSocket {
+        /// What was written.
+        text: String,
+    },
+}
+
+impl FromStr for UpstreamUrl {
+    type Err = UpstreamUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') || path.starts_with("//") || path.len() < 2 {
+                return Err(UpstreamUrlError::RelativeSocket { text: text.to_owned() });
+            }
+            let address = UpstreamAddress::Unix(PathBuf::from(path));
+            return Ok(Self { protocol: UpstreamProtocol::Http, address });
+        }
+        let unreadable = |source| UpstreamUrlError::Unreadable { text: text.to_owned(), source };
+        let scheme = match text.split_once("://") {
+            Some((scheme, _)) => scheme,
+            None => match Url::parse(text) {
+                Ok(url) if url.port().is_none() && url.path().parse::<u16>().is_err() => {
+                    return Err(UpstreamUrlError::Scheme { scheme: url.scheme().to_owned() });
+                }
+                Ok(_) => return Err(unreadable(url::ParseError::RelativeUrlWithoutBase)),
+                Err(source) => return Err(unreadable(source)),
+            },
+        };
+        // `h2c` and `h2` are unknown to the URL standard, whose rules for a host depend on the scheme.
+        let (protocol, spelled) = match scheme {
+            "http" => (UpstreamProtocol::Http, text.to_owned()),
+            "https" => (UpstreamProtocol::Https, text.to_owned()),
+            "h2c" => (UpstreamProtocol::H2c, text.replacen("h2c", "http", 1)),
+            "h2" => (UpstreamProtocol::H2, text.replacen("h2", "https", 1)),
+            other => return Err(UpstreamUrlError::Scheme { scheme: other.to_owned() }),
+        };
+        let url = Url::parse(&spelled).map_err(unreadable)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UpstreamUrlError::Credentials);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(UpstreamUrlError::QueryOrFragment);
+        }
+        if url.path() != "/" {
+            return Err(UpstreamUrlError::Path { path: url.path().to_owned() });
+        }
+        let host = match url.host() {
+            Some(Host::Domain(name)) => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            None => return Err(UpstreamUrlError::NoHost { text: text.to_owned() }),
+        };
+        let Some(port) = url.port_or_known_default() else {
+            return Err(UpstreamUrlError::NoHost { text: text.to_owned() });
+        };
+        Ok(Self { protocol, address: UpstreamAddress::Tcp { host, port } })
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = match &self.address {
+            UpstreamAddress::Unix(path) => return write!(f, "unix:{}", path.display()),
+            UpstreamAddress::Tcp { host, port } => (host, port),
+        };
+        let scheme = match self.protocol {
+            UpstreamProtocol::Http => "http",
+            UpstreamProtocol::Https => "https",
+            UpstreamProtocol::H2c => "h2c",
+            UpstreamProtocol::H2 => "h2",
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
+    }
+}
+
+written_as_text!(UpstreamUrl, "an upstream's URL", "http://jupyterhub:8000");
