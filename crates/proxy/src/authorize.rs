@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use crate::{
-    canonical::{CanonicalPath, CanonicalRequest, PathPattern},
+    canonical::{CanonicalPath, CanonicalRequest, PathMatch, PathPattern, PathRefusal},
     identify::{Credential, Identified, Identity, Known},
     respond::Refusal,
-    route::Route,
+    route::{Route, Routed},
 };
 
 /// Who may use a route: rules in order.
@@ -96,6 +96,11 @@ pub enum Decision {
         /// the rule's place, from 1
         rule: usize,
     },
+    /// The upstream could read the path so that another rule would decide.
+    Ambiguous {
+        /// the rule's place, from 1
+        rule: usize,
+    },
     /// It may not pass.
     Deny {
         /// the rule's place, from 1; `None` when no rule matched
@@ -132,10 +137,14 @@ impl Policy {
     /// Decides. Pure: the same request and identity always get the same answer.
     pub fn decide(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Decision {
         for (place, rule) in self.rules.iter().enumerate() {
-            if rule.shadow || !rule.applies(method, path) {
+            if rule.shadow {
                 continue;
             }
-            return rule.allow.decide(place + 1, identity);
+            match rule.applies(method, path) {
+                PathMatch::No => {}
+                PathMatch::Yes => return rule.allow.decide(place + 1, identity),
+                PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
+            }
         }
         Decision::Deny { rule: None, unmet: Unmet::default() }
     }
@@ -156,7 +165,7 @@ impl Policy {
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
         self.rules.iter().enumerate().filter(|(_, rule)| rule.shadow).filter_map(
             move |(place, rule)| {
-                rule.applies(method, path).then(|| {
+                matches!(rule.applies(method, path), PathMatch::Yes).then(|| {
                     let decision = rule.allow.decide(place + 1, identity);
                     (place + 1, matches!(decision, Decision::Allow { .. }))
                 })
@@ -168,18 +177,18 @@ impl Policy {
     pub fn explain(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Vec<Step> {
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
-            let applies = rule.applies(method, path);
-            let because = if applies {
-                match rule.allow.decide(place + 1, identity) {
+            let because = match rule.applies(method, path) {
+                PathMatch::Yes => match rule.allow.decide(place + 1, identity) {
                     Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(identity)),
-                    Decision::SignIn { .. } => "matches, and nobody is signed in".to_owned(),
                     Decision::Deny { unmet, .. } => {
                         format!("matches, but the caller {}", unmet.summary())
                     }
-                }
-            } else {
-                rule.why_not(method, path)
+                    _ => "matches, and nobody is signed in".to_owned(),
+                },
+                PathMatch::Ambiguous => "the path can be read in two ways".to_owned(),
+                PathMatch::No => rule.why_not(method, path),
             };
+            let applies = !matches!(rule.applies(method, path), PathMatch::No);
             steps.push(Step { rule: place + 1, applies, because, shadow: rule.shadow });
             if applies && !rule.shadow {
                 break;
@@ -190,9 +199,11 @@ impl Policy {
 }
 
 impl Rule {
-    fn applies(&self, method: &Method, path: &CanonicalPath) -> bool {
-        (self.methods.is_empty() || self.methods.contains(method))
-            && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
+    fn applies(&self, method: &Method, path: &CanonicalPath) -> PathMatch {
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            return PathMatch::No;
+        }
+        self.path.as_ref().map_or(PathMatch::Yes, |pattern| pattern.matches(path))
     }
 
     fn why_not(&self, method: &Method, path: &CanonicalPath) -> String {
@@ -418,26 +429,77 @@ impl Permitted {
 /// [`Refusal::LoginNeeded`] when nobody is known and somebody must be, [`Refusal::Forbidden`] when the caller lacks what the
 /// rule asks for, [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
-    let request = &identified.routed.request;
-    let route = &identified.routed.route;
-    request.check_origin(matches!(identified.credential, Credential::Session(_)))?;
-    match route.policy.decide(&request.method, &request.path, &identified.identity) {
-        Decision::Allow { rule } => Ok(Permitted { identified, rule }),
-        Decision::SignIn { .. } => Err(Refusal::LoginNeeded {
+    let Routed { request, route } = &identified.routed;
+    if request.upgrade().is_some() {
+        check_origin(&identified)?;
+    }
+    let rule = judge(
+        route,
+        request.method(),
+        request.path(),
+        &identified.identity,
+        matches!(identified.credential, Credential::Bearer { .. }),
+    )
+    .map_err(|denied| match denied {
+        Denied::SignIn => Refusal::LoginNeeded {
             route: route.name.clone(),
             redirect: route.sends_to_sign_in(request),
             return_to: request.path_and_query(),
-        }),
-        Decision::Deny { rule, unmet } => Err(Refusal::Forbidden {
+        },
+        Denied::Refused(refusal) => refusal,
+    })?;
+    Ok(Permitted { identified, rule })
+}
+
+/// What [`judge`] says no with.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// Nobody is signed in, and somebody must be.
+    SignIn,
+    /// Anything else.
+    Refused(Refusal),
+}
+
+/// The decision itself, for requests that pass through and for forward-auth questions alike.
+pub(crate) fn judge(
+    route: &Route,
+    method: &Method,
+    path: &CanonicalPath,
+    identity: &Identity,
+    bearer: bool,
+) -> Result<usize, Denied> {
+    match route.policy.decide(method, path, identity) {
+        Decision::Allow { rule } => Ok(rule),
+        Decision::SignIn { .. } => Err(Denied::SignIn),
+        Decision::Ambiguous { .. } => Err(Denied::Refused(PathRefusal::Ambiguous.into())),
+        Decision::Deny { rule, unmet } => Err(Denied::Refused(Refusal::Forbidden {
             route: route.name.clone(),
             title: route.title.clone(),
-            who: match &identified.identity {
+            who: match identity {
                 Identity::Known(known) => known.display_name().to_owned(),
                 Identity::Anonymous => "nobody".to_owned(),
             },
             rule,
             unmet: Box::new(unmet),
-            bearer: matches!(identified.credential, Credential::Bearer { .. }),
-        }),
+            bearer,
+        })),
+    }
+}
+
+/// A browser tells which page opened a WebSocket; only pages of the same host may (RFC 6455 §10.2). Programs tell none, and
+/// then must not come with a browser's cookie.
+fn check_origin(identified: &Identified) -> Result<(), Refusal> {
+    let Routed { request, route } = &identified.routed;
+    let foreign = |origin: &str| Refusal::ForeignOrigin { origin: origin.chars().take(200).collect() };
+    match request.headers().get(http::header::ORIGIN) {
+        Some(origin) => {
+            let own = route.origin(request.host());
+            if origin.as_bytes() == own.as_bytes() {
+                return Ok(());
+            }
+            Err(foreign(&String::from_utf8_lossy(origin.as_bytes())))
+        }
+        None if matches!(identified.credential, Credential::Session(_)) => Err(foreign("(none)")),
+        None => Ok(()),
     }
 }

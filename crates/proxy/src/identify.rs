@@ -3,12 +3,23 @@
 //! Missing credentials are not refused here, only bad ones: whether somebody must be known is for `authorize` to say. A
 //! public route thus still learns who is there.
 
+pub mod bearer;
+pub mod claims;
+pub mod cookie;
+pub mod issuers;
+
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use http::{HeaderMap, HeaderValue};
 use oidc_core::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::{route::Routed, session::LiveSession};
+use crate::{
+    identify::{cookie::SessionCookie, issuers::Issuers},
+    respond::Refusal,
+    route::Routed,
+    session::LiveSession,
+};
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -83,4 +94,63 @@ pub struct Identified {
     pub(crate) routed: Routed,
     pub(crate) identity: Identity,
     pub(crate) credential: Credential,
+    /// `Set-Cookie` values for the answer, when a refresh changed the session's cookie.
+    pub(crate) cookies: Vec<HeaderValue>,
+}
+
+/// The second step of the line: who sent these headers.
+#[derive(Debug)]
+pub struct Identify {
+    issuers: Arc<Issuers>,
+    cookie: SessionCookie,
+}
+
+/// Who sent a request, and what proved it.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who calls.
+    pub identity: Identity,
+    /// What proved it.
+    pub credential: Credential,
+    /// `Set-Cookie` values for the answer, when a refresh changed the session's cookie.
+    pub cookies: Vec<HeaderValue>,
+}
+
+impl Caller {
+    /// Nobody in particular.
+    pub const ANONYMOUS: Self =
+        Self { identity: Identity::Anonymous, credential: Credential::None, cookies: Vec::new() };
+}
+
+impl Identify {
+    /// Reads bearer tokens of these issuers, and session cookies.
+    pub fn new(issuers: Arc<Issuers>, cookie: SessionCookie) -> Self {
+        Self { issuers, cookie }
+    }
+
+    /// Finds out who sent a routed request.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identify::caller`].
+    pub async fn identify(&self, routed: Routed) -> Result<Identified, Refusal> {
+        let Caller { identity, credential, cookies } =
+            self.caller(routed.request.headers()).await?;
+        Ok(Identified { routed, identity, credential, cookies })
+    }
+
+    /// Finds out who sent these headers. A bearer token, where the gateway takes any, speaks before a cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::BadCredentials`] for a bearer token that is not good, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
+    pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        if let Some(token) = bearer::token(headers)
+            && self.issuers.accept_bearer()
+        {
+            return bearer::identify(&self.issuers, token).await;
+        }
+        self.cookie.identify(headers).await
+    }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::{
     authorize::Policy,
-    canonical::{CanonicalHost, CanonicalRequest, Keep},
-    config::{Identity as IdentityConfig, SignIn, Timeouts},
+    canonical::{CanonicalHost, CanonicalPath, CanonicalRequest, Keep, PathRefusal},
+    config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
+    listen::Scheme,
     respond::Refusal,
 };
 
@@ -22,8 +23,10 @@ pub struct Route {
     pub title: String,
     /// The hosts it answers to.
     pub host: HostPattern,
-    /// The path prefix it owns, canonical, without a trailing slash; `""` owns everything.
-    pub prefix: String,
+    /// The path prefix it owns, in whole segments; `/` owns everything.
+    pub prefix: CanonicalPath,
+    /// The scheme of `public_url`: how browsers reach the route, wherever TLS ends.
+    pub browser_scheme: Scheme,
     /// What its paths may hold that is otherwise refused.
     pub keep: Keep,
     /// How somebody unknown is asked to sign in.
@@ -31,7 +34,7 @@ pub struct Route {
     /// Who may use it.
     pub policy: Policy,
     /// What the upstream is told about the caller.
-    pub identity: IdentityConfig,
+    pub identity: IdentityForwarding,
     /// How long its upstream may take.
     pub timeouts: Timeouts,
     /// The largest request body, in octets.
@@ -40,53 +43,25 @@ pub struct Route {
     pub upstream: Option<Upstream>,
 }
 
-/// The hosts a route answers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    /// The host of `public_url`.
-    Public(String),
-    /// This host.
-    Exact(String),
-    /// Every host that ends in this suffix, which begins with a dot: `.example` for `*.example`.
-    Suffix(String),
-}
-
-impl HostPattern {
-    /// Whether a host is one of these.
-    pub fn matches(&self, host: &str) -> bool {
-        match self {
-            Self::Public(own) | Self::Exact(own) => own == host,
-            Self::Suffix(suffix) => {
-                host.len() > suffix.len()
-                    && host.ends_with(suffix.as_str())
-                    && !host.starts_with('.')
-            }
-        }
-    }
-
-    fn specificity(&self) -> (u8, usize) {
-        match self {
-            Self::Exact(host) | Self::Public(host) => (1, host.len()),
-            Self::Suffix(suffix) => (0, suffix.len()),
-        }
-    }
-}
-
 impl Route {
-    fn owns(&self, host: &CanonicalHost, path: &str) -> bool {
-        self.host.matches(host.as_str()) && self.owns_path(path)
+    fn owns(&self, host: &CanonicalHost, path: &CanonicalPath) -> bool {
+        self.host.matches(host.name()) && path.has_prefix(&self.prefix)
     }
 
-    fn owns_path(&self, path: &str) -> bool {
-        path.strip_prefix(self.prefix.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
+    pub fn origin(&self, host: &CanonicalHost) -> String {
+        let port = host.port().filter(|port| Some(*port) != self.browser_scheme.default_port());
+        match port {
+            Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.name()),
+            None => format!("{}://{}", self.browser_scheme.as_str(), host.name()),
+        }
     }
 
     /// Whether somebody unknown who sends this is redirected to sign in, rather than challenged.
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
-            SignIn::Auto => request.is_navigation(),
-            SignIn::Redirect => request.websocket.is_none(),
+            SignIn::Auto => is_navigation(request),
+            SignIn::Redirect => request.upgrade().is_none(),
             SignIn::Challenge => false,
         }
     }
@@ -112,7 +87,7 @@ impl Routes {
     pub fn new(routes: Vec<Route>, public_host: impl Into<String>) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
-            let key = |route: &Route| (route.host.specificity(), route.prefix.len());
+            let key = |route: &Route| (specificity(&route.host), route.prefix.as_str().len());
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         Self { routes, public_host: public_host.into() }
@@ -125,8 +100,8 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        host.as_str() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.as_str()))
+        host.name() == self.public_host
+            || self.routes.iter().any(|route| route.host.matches(host.name()))
     }
 
     /// The route that owns a host and path.
@@ -134,7 +109,7 @@ impl Routes {
     /// # Errors
     ///
     /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that is nobody's (404).
-    pub fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
+    pub fn find(&self, host: &CanonicalHost, path: &CanonicalPath) -> Result<&Arc<Route>, Refusal> {
         self.routes.iter().find(|route| route.owns(host, path)).ok_or_else(|| {
             if self.knows_host(host) { Refusal::NoRoute } else { Refusal::Misdirected }
         })
@@ -144,10 +119,56 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// Those of [`Routes::find`], and [`Refusal::Malformed`] for a path form the route does not take.
+    /// Those of [`Routes::find`], and [`Refusal::Malformed`] for a path form the route does not take, or that another server
+    /// could read as a path of another route.
     pub fn route(&self, request: CanonicalRequest) -> Result<Routed, Refusal> {
-        let route = Arc::clone(self.find(&request.host, request.path.as_str())?);
-        request.path.check(route.keep)?;
+        let route = self.choose(request.host(), request.path())?;
         Ok(Routed { request, route })
+    }
+
+    /// The route for a path in every way it can be read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Routes::route`].
+    pub fn choose(&self, host: &CanonicalHost, path: &CanonicalPath) -> Result<Arc<Route>, Refusal> {
+        let route = self.find(host, path)?;
+        path.check(route.keep)?;
+        for reading in path.readings() {
+            if !self.find(host, &reading).is_ok_and(|other| Arc::ptr_eq(other, route)) {
+                return Err(PathRefusal::Ambiguous.into());
+            }
+        }
+        Ok(Arc::clone(route))
+    }
+}
+
+/// An exact host before a wildcard, a longer wildcard before a shorter.
+fn specificity(host: &HostPattern) -> (u8, usize) {
+    match host {
+        HostPattern::Exact(name) => (1, name.len()),
+        HostPattern::Below(name) => (0, name.len()),
+    }
+}
+
+/// Whether a browser is opening a page, rather than a script or a program asking for data.
+///
+/// Browsers say so in Fetch Metadata; those that do not, ask for HTML.
+pub fn is_navigation(request: &CanonicalRequest) -> bool {
+    if request.upgrade().is_some() {
+        return false;
+    }
+    let headers = request.headers();
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => {
+            mode == "navigate" && headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
+        }
+        None => {
+            let accepts_html = headers
+                .get(http::header::ACCEPT)
+                .and_then(|accept| accept.to_str().ok())
+                .is_some_and(|accept| accept.contains("text/html"));
+            accepts_html && !headers.contains_key("x-requested-with")
+        }
     }
 }

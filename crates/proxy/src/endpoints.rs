@@ -1,0 +1,224 @@
+//! The gateway's own URLs, all under one prefix (`/oauth2`), on every host it serves.
+//!
+//! | URL | method | is |
+//! |---|---|---|
+//! | `start?rd=&issuer=` | GET | begins a login |
+//! | `callback` | GET | ends it |
+//! | `sign_in?rd=` | GET | a page to choose where to sign in |
+//! | `sign_out` | GET, POST | asks; ends the session here and at the provider |
+//! | `signed_out` | GET | where the provider sends people back to |
+//! | `auth` | any | forward-auth for nginx, Traefik, Caddy |
+//! | `userinfo` | GET | who I am, as JSON |
+//! | `session` | GET | when the session ends, as JSON |
+//! | `session/refresh` | POST | fresh tokens now |
+//! | `backchannel_logout` | POST | the provider ends sessions |
+//! | `portal` | GET | the services this person may open |
+//! | `jwks` | GET | keys of the identity assertion |
+
+pub mod auth;
+pub mod backchannel_logout;
+pub mod callback;
+pub mod jwks;
+pub mod portal;
+pub mod return_to;
+pub mod session;
+pub mod sign_out;
+pub mod start;
+pub mod userinfo;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use oidc_core::Clock;
+use url::Url;
+
+use crate::{
+    canonical::{CanonicalHost, CanonicalRequest},
+    forward::Assertions,
+    identify::{Caller, Credential, Identify, Identity, issuers::Issuers},
+    listen::Scheme,
+    pages,
+    respond::{Asked, Refusal, problem},
+    route::Routes,
+    session::{Cookies, Keys, LiveSession, Sessions},
+};
+
+/// The longest form a browser or provider posts to the gateway, in octets.
+const FORM_LIMIT: usize = 64 * 1024;
+
+/// What the gateway's own URLs work with.
+#[derive(Debug)]
+pub struct Endpoints {
+    pub(crate) prefix: String,
+    pub(crate) public_url: Url,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) issuers: Arc<Issuers>,
+    pub(crate) identify: Arc<Identify>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) cookies: Cookies,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) assertions: Arc<Assertions>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lifetime: std::time::Duration,
+    pub(crate) seen_logout_tokens: backchannel_logout::SeenLogoutTokens,
+}
+
+/// One request to one of these URLs.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub(crate) request: CanonicalRequest,
+    pub(crate) asked: &'a Asked,
+}
+
+impl Endpoints {
+    /// The name of the gateway's own URL at a path, if it is one: `callback` for `/oauth2/callback`.
+    pub fn name_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(self.prefix.as_str())?.strip_prefix('/')
+    }
+
+    /// Answers a request to one of the gateway's own URLs.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Misdirected`] on a host that is none of ours, [`Refusal::NoRoute`] for a name that is none of ours, and what the
+    /// endpoint itself refuses.
+    pub async fn serve(&self, name: &str, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        if !self.routes.knows_host(call.request.host()) {
+            return Err(Refusal::Misdirected);
+        }
+        let get = matches!(*call.request.method(), Method::GET | Method::HEAD);
+        let post = *call.request.method() == Method::POST;
+        match name {
+            "auth" => self.auth(call).await,
+            "start" if get => self.start(call).await,
+            "callback" if get => self.callback(call).await,
+            "sign_in" if get => self.sign_in(&call),
+            "sign_out" if get => self.sign_out_page(call).await,
+            "sign_out" if post => self.sign_out(call).await,
+            "signed_out" if get => Ok(self.signed_out(&call)),
+            "userinfo" if get => self.userinfo(call).await,
+            "session" if get => self.session(call).await,
+            "session/refresh" if post => self.session_refresh(call).await,
+            "backchannel_logout" if post => self.backchannel_logout(call).await,
+            "portal" if get => self.portal(call).await,
+            "jwks" if get => Ok(self.jwks(&call)),
+            "start" | "callback" | "sign_in" | "sign_out" | "signed_out" | "userinfo" | "session"
+            | "session/refresh" | "backchannel_logout" | "portal" | "jwks" => Ok(problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this URL takes another method",
+                call.asked,
+            )),
+            asset => pages::asset(asset, call.request.query(), call.request.headers())
+                .ok_or(Refusal::NoRoute),
+        }
+    }
+
+    /// The origin of the gateway's pages on a host it serves. Host names come from the configuration's patterns, scheme and port
+    /// from `public_url`; nothing a client says beyond that goes into a redirect.
+    pub(crate) fn origin(&self, host: &CanonicalHost) -> String {
+        let scheme = self.public_url.scheme();
+        match self.public_url.port() {
+            Some(port) => format!("{scheme}://{}:{port}", host.name()),
+            None => format!("{scheme}://{}", host.name()),
+        }
+    }
+
+    /// One of the gateway's own URLs on a host.
+    pub(crate) fn own_url(&self, host: &CanonicalHost, name: &str) -> Result<Url, Refusal> {
+        let text = format!("{}{}/{name}", self.origin(host), self.prefix);
+        Url::parse(&text)
+            .map_err(|error| Refusal::Internal { reason: format!("own URL {text:?}: {error}") })
+    }
+
+    /// The session of a request, if there is one; a bearer token is no session.
+    pub(crate) async fn session_of(
+        &self,
+        request: &CanonicalRequest,
+    ) -> Result<Option<Arc<LiveSession>>, Refusal> {
+        let Caller { credential, .. } = self.identify.caller(request.headers()).await?;
+        Ok(match credential {
+            Credential::Session(session) => Some(session),
+            Credential::None | Credential::Bearer { .. } => None,
+        })
+    }
+
+    /// The caller, or a challenge where there is nobody.
+    pub(crate) async fn known_caller(&self, call: &Call<'_>) -> Result<Caller, Refusal> {
+        let caller = self.identify.caller(call.request.headers()).await?;
+        match caller.identity {
+            Identity::Known(_) => Ok(caller),
+            Identity::Anonymous => Err(Refusal::LoginNeeded {
+                route: "doorward".to_owned(),
+                redirect: false,
+                return_to: call.asked.return_to.clone(),
+            }),
+        }
+    }
+
+    /// Whether a form came from one of the gateway's own pages, as the browser tells.
+    pub(crate) fn same_origin(&self, request: &CanonicalRequest) -> Result<(), Refusal> {
+        let own = self.origin(request.host());
+        match request.headers().get(header::ORIGIN) {
+            Some(origin) if origin.as_bytes() == own.as_bytes() => Ok(()),
+            Some(origin) => Err(Refusal::ForeignOrigin {
+                origin: String::from_utf8_lossy(origin.as_bytes()).chars().take(200).collect(),
+            }),
+            None => match request.headers().get("sec-fetch-site") {
+                Some(site) if site != "same-origin" => Err(Refusal::ForeignOrigin {
+                    origin: String::from_utf8_lossy(site.as_bytes()).chars().take(200).collect(),
+                }),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// The scheme `public_url` names.
+pub(crate) fn browser_scheme(public_url: &Url) -> Scheme {
+    if public_url.scheme() == "https" { Scheme::Https } else { Scheme::Http }
+}
+
+/// Reads a posted form, bounded.
+pub(crate) async fn read_form(body: Body) -> Result<Bytes, Refusal> {
+    match Limited::new(body, FORM_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(_) => Err(Refusal::BodyTooLarge { limit: FORM_LIMIT as u64 }),
+    }
+}
+
+/// The value of a parameter that may be there once; a second one is refused rather than chosen from.
+pub(crate) fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Refusal> {
+    let mut values = url::form_urlencoded::parse(encoded)
+        .filter_map(|(key, value)| (key == name).then(|| value.into_owned()));
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::Malformed {
+            status: StatusCode::BAD_REQUEST,
+            reason: format!("parameter `{name}` is there twice").into(),
+        });
+    }
+    Ok(first)
+}
+
+/// Puts cookies on an answer.
+pub(crate) fn with_cookies(
+    mut response: Response<Body>,
+    cookies: impl IntoIterator<Item = HeaderValue>,
+) -> Response<Body> {
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// An answer of JSON.
+pub(crate) fn json(value: &serde_json::Value, asked: &Asked) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.to_string()));
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    crate::respond::own(response, asked)
+}

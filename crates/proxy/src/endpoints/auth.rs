@@ -1,0 +1,99 @@
+//! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy.
+//!
+//! The proxy in front asks about a request it holds: 202 lets it through, 401 and 403 do not. Which request is told in
+//! `X-Forwarded-Uri`, `-Method` and `-Host`, believed only from `trusted_proxies`: from anybody else the question is refused, because
+//! a client could choose the path that the rules see.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::{
+    authorize::{Denied, judge},
+    endpoints::{Call, Endpoints, with_cookies},
+    identify::{Credential, Identity},
+    respond::{Refusal, own},
+    route::Route,
+};
+
+impl Endpoints {
+    pub(super) async fn auth(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let Some(original) = call.request.original() else {
+            tracing::warn!(
+                peer = ?call.request.peer(),
+                "forward-auth question refused: the peer is not in trusted_proxies, or sends no X-Forwarded-Uri"
+            );
+            return Err(Refusal::Malformed {
+                status: StatusCode::FORBIDDEN,
+                reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri".into(),
+            });
+        };
+        let host = original.host.as_ref().unwrap_or(call.request.host());
+        let route = self.routes.choose(host, &original.path)?;
+        let caller = self.identify.caller(call.request.headers()).await?;
+        let bearer = matches!(caller.credential, Credential::Bearer { .. });
+        judge(&route, &original.method, &original.path, &caller.identity, bearer).map_err(
+            |denied| match denied {
+                Denied::SignIn => Refusal::LoginNeeded {
+                    route: route.name.clone(),
+                    redirect: false,
+                    return_to: original.path_and_query(),
+                },
+                Denied::Refused(refusal) => refusal,
+            },
+        )?;
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        if let Identity::Known(_) = &caller.identity {
+            self.tell(&caller.identity, &caller.credential, &route, response.headers_mut())?;
+        }
+        Ok(with_cookies(own(response, call.asked), caller.cookies))
+    }
+
+    /// The identity, by the names that snippets for nginx, Traefik and Caddy copy onto the request.
+    fn tell(
+        &self,
+        identity: &Identity,
+        credential: &Credential,
+        route: &Route,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let Identity::Known(known) = identity else { return Ok(()) };
+        if route.identity.headers {
+            let values = self.assertions.identity(known);
+            let named = [
+                ("user", Some(values.user())),
+                ("preferred-username", values.preferred_username()),
+                ("email", values.email()),
+                ("groups", values.groups()),
+                ("roles", values.roles()),
+            ];
+            for (name, value) in named {
+                let Some(value) = value else { continue };
+                for prefix in ["x-auth-request", "x-forwarded"] {
+                    if let Ok(name) = HeaderName::try_from(format!("{prefix}-{name}")) {
+                        headers.insert(name, value.clone());
+                    }
+                }
+            }
+        }
+        if route.identity.assertion {
+            let assertion = self
+                .assertions
+                .header(known, &route.name)
+                .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+            headers.insert("x-doorward-assertion", assertion);
+        }
+        if route.identity.access_token {
+            let token = match credential {
+                Credential::Session(session) => session.record().access_token.clone(),
+                Credential::Bearer { token, .. } => token.clone(),
+                Credential::None => return Ok(()),
+            };
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+            value.set_sensitive(true);
+            headers.insert("x-auth-request-access-token", value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! `backchannel_logout`: the provider says that a session ended (OpenID Connect Back-Channel Logout 1.0 §2.5).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use moka::sync::Cache;
+
+use crate::{
+    endpoints::{Call, Endpoints, parameter, read_form},
+    identify::issuers::IssuerClient,
+    observe,
+    respond::{Refusal, own, problem},
+    session::Which,
+};
+
+/// The `jti` of logout tokens already obeyed, so that none is obeyed twice (§2.6).
+#[derive(Debug, Clone)]
+pub struct SeenLogoutTokens(Cache<String, ()>);
+
+impl Default for SeenLogoutTokens {
+    fn default() -> Self {
+        // Logout tokens live minutes; an hour and a hundred thousand are ample and bounded.
+        Self(Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(3600)).build())
+    }
+}
+
+impl SeenLogoutTokens {
+    /// Whether this is the first time; remembers it.
+    fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
+        self.0.entry(format!("{issuer} {jwt_id}")).or_insert(()).is_fresh()
+    }
+}
+
+impl Endpoints {
+    pub(super) async fn backchannel_logout(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let asked = call.asked;
+        let form = read_form(call.request.into_parts().body).await?;
+        let token = parameter(&form, "logout_token")?.unwrap_or_default();
+        for issuer in self.issuers.iter() {
+            if let Ok(verified) = issuer.client().verifier().logout_token(&token).await {
+                if !self.seen_logout_tokens.first_time(issuer.name(), verified.jwt_id()) {
+                    observe::logout(issuer.name(), "replayed");
+                    return Ok(problem(
+                        StatusCode::BAD_REQUEST,
+                        "replayed_logout_token",
+                        "this logout token was already used",
+                        asked,
+                    ));
+                }
+                self.end_named(issuer, verified.session_id(), verified.subject()).await?;
+                return Ok(own(Response::new(Body::empty()), asked));
+            }
+        }
+        observe::logout("unknown", "bad_token");
+        Ok(problem(StatusCode::BAD_REQUEST, "bad_logout_token", "the logout token is not good", asked))
+    }
+
+    async fn end_named(
+        &self,
+        issuer: &Arc<IssuerClient>,
+        sid: Option<&str>,
+        subject: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let name = issuer.name().to_owned();
+        let which = match (sid, subject) {
+            (Some(sid), _) => Which::ProviderSession { issuer: name, sid: sid.to_owned() },
+            (None, Some(subject)) => Which::Subject { issuer: name, subject: subject.to_owned() },
+            (None, None) => return Ok(()),
+        };
+        let ended = self.sessions.end_matching(&which).await?;
+        tracing::info!(issuer = issuer.name(), sessions = ended.len(), "signed out by the provider");
+        observe::logout(issuer.name(), "by_provider");
+        Ok(())
+    }
+}

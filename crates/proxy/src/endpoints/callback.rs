@@ -1,0 +1,132 @@
+//! `callback`: the provider sends the browser back with a code (OpenID Connect Core 1.0 §3.1.2.5).
+//!
+//! Everything is checked before the code is used: the login must have begun in this browser, `state` and `iss` must fit. Whatever
+//! fails shows a page that says why; nothing here redirects to sign in again by itself, so there are no loops.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use oidc_core::{CallbackRefusal, callback};
+
+use crate::{
+    endpoints::{
+        Call, Endpoints,
+        return_to::HOME,
+        start::{Transaction, login_refusal, query},
+        with_cookies,
+    },
+    identify::issuers::IssuerClient,
+    observe, pages,
+    respond::{Refusal, see_other},
+    session::Record,
+};
+
+impl Endpoints {
+    pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let headers = call.request.headers();
+        let raw_query = call.request.query().unwrap_or_default();
+        let now = self.clock.now();
+        let begun = callback::state(raw_query)
+            .and_then(|state| self.cookies.take_login::<Transaction>(headers, &state, now));
+        let Some((transaction, forget)) = begun else {
+            return self.callback_without_login(&call).await;
+        };
+        let Some(issuer) = self.issuers.named(&transaction.issuer) else {
+            return Err(failed("issuer_gone", "The identity provider is no longer configured."));
+        };
+        let answer = self.finish(&call, issuer, &transaction).await;
+        match answer {
+            Ok((ticket_cookies, return_to)) => {
+                observe::login(issuer.name(), "ok");
+                let response = see_other(&return_to, StatusCode::FOUND, call.asked);
+                Ok(with_cookies(with_cookies(response, forget), ticket_cookies))
+            }
+            Err(Refusal::SignInFailed { reason, code }) => {
+                tracing::warn!(issuer = issuer.name(), code, %reason, "sign-in failed");
+                let page = pages::SignInFailed {
+                    reason: reason.into_owned(),
+                    return_to: transaction.return_to,
+                };
+                let response = page.into_response(call.asked, StatusCode::BAD_REQUEST);
+                Ok(with_cookies(response, forget))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn finish(
+        &self,
+        call: &Call<'_>,
+        issuer: &Arc<IssuerClient>,
+        transaction: &Transaction,
+    ) -> Result<(Vec<http::HeaderValue>, String), Refusal> {
+        let raw_query = std::str::from_utf8(query(call)).unwrap_or_default();
+        let pending = &transaction.pending;
+        let code = issuer
+            .client()
+            .parse_callback(raw_query, pending)
+            .await
+            .map_err(|refusal| callback_refusal(issuer, &refusal))?;
+        let login = issuer
+            .client()
+            .finish_login(code, pending)
+            .await
+            .map_err(|error| login_refusal(issuer, &error))?;
+        let record = issuer.record(login, self.clock.now()).await;
+        self.end_session_of_another_person(call, &record).await;
+        let subject = record.known.subject.clone();
+        let (ticket, session) = self.sessions.create(record).await?;
+        tracing::info!(issuer = issuer.name(), subject, session = %session.id(), "signed in");
+        let cookies = self
+            .cookies
+            .set_session(call.request.headers(), &ticket, self.lifetime)
+            .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+        Ok((cookies, transaction.return_to.clone()))
+    }
+
+    /// A session planted in this browser, or left by somebody else, must not live on beside the new one.
+    async fn end_session_of_another_person(&self, call: &Call<'_>, record: &Record) {
+        let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
+        if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
+            && previous.known().subject != record.known.subject
+            && let Err(error) = self.sessions.end(previous.id()).await
+        {
+            tracing::warn!(session = %previous.id(), %error, "a replaced session could not be ended");
+        }
+    }
+
+    /// The browser came back from a login it did not begin, or one whose cookie is gone: two tabs, an old bookmark, or an attack.
+    async fn callback_without_login(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+        if self.session_of(&call.request).await?.is_some() {
+            return Ok(see_other(HOME, StatusCode::FOUND, call.asked));
+        }
+        let page = pages::SignInFailed {
+            reason: "This sign-in was not begun in this browser, or it took more than an hour.".to_owned(),
+            return_to: HOME.to_owned(),
+        };
+        observe::login("unknown", "no_transaction");
+        Ok(page.into_response(call.asked, StatusCode::BAD_REQUEST))
+    }
+}
+
+fn failed(code: &'static str, reason: &'static str) -> Refusal {
+    Refusal::SignInFailed { reason: reason.into(), code }
+}
+
+fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal {
+    match refusal {
+        CallbackRefusal::ProviderUnavailable(error) => Refusal::ProviderUnavailable {
+            issuer: issuer.name().to_owned(),
+            reason: error.to_string(),
+        },
+        CallbackRefusal::Provider { .. } => {
+            observe::login(issuer.name(), "refused_by_provider");
+            Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
+        }
+        _ => {
+            observe::login(issuer.name(), refusal.code());
+            Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `portal`: the services this person may open.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+
+use crate::{
+    config::HostPattern,
+    endpoints::{Call, Endpoints, with_cookies},
+    identify::{Credential, Identity},
+    pages,
+    respond::{Refusal, see_other},
+    route::Route,
+};
+
+impl Endpoints {
+    pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let caller = self.identify.caller(call.request.headers()).await?;
+        let Identity::Known(known) = &caller.identity else {
+            let location = call.asked.site.start(&format!("{}/portal", self.prefix));
+            return Ok(see_other(&location, StatusCode::FOUND, call.asked));
+        };
+        let mut services: Vec<pages::Service> = self
+            .routes
+            .iter()
+            .filter(|route| route.upstream.is_some() && route.policy.might_allow(&caller.identity))
+            .filter_map(|route| self.service(route))
+            .collect();
+        services.sort_by(|a, b| a.title.cmp(&b.title));
+        let csrf = match &caller.credential {
+            Credential::Session(session) => Some(self.form_token(session)?),
+            Credential::None | Credential::Bearer { .. } => None,
+        };
+        let page = pages::Portal { who: known.display_name().to_owned(), services, csrf };
+        Ok(with_cookies(page.into_response(call.asked, StatusCode::OK), caller.cookies))
+    }
+
+    /// A route as a card; wildcard hosts have no address of their own.
+    fn service(&self, route: &Route) -> Option<pages::Service> {
+        let HostPattern::Exact(host) = &route.host else { return None };
+        let scheme = self.public_url.scheme();
+        let port = self.public_url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let path = route.prefix.as_str().trim_end_matches('/');
+        Some(pages::Service {
+            title: route.title.clone(),
+            address: format!("{host}{port}{path}"),
+            url: format!("{scheme}://{host}{port}{path}/"),
+        })
+    }
+}

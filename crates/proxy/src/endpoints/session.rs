@@ -1,0 +1,67 @@
+//! `session`: when it ends, as JSON; `session/refresh`: fresh tokens now.
+//!
+//! Asking does not count as activity, so that a page may ask every minute without keeping an idle session alive.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use http::Response;
+use serde_json::json;
+
+use crate::{
+    endpoints::{Call, Endpoints, json},
+    respond::Refusal,
+    session::{LiveSession, RenewError},
+};
+
+impl Endpoints {
+    pub(super) async fn session(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let ticket = self.cookies.session_ticket(call.request.headers());
+        let session = match ticket {
+            Some(ticket) => self.sessions.peek(&ticket).await?,
+            None => None,
+        };
+        let Some(session) = session else { return Err(nobody(&call)) };
+        Ok(self.describe(&call, &session))
+    }
+
+    pub(super) async fn session_refresh(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        self.same_origin(&call.request)?;
+        let Some(session) = self.session_of(&call.request).await? else {
+            return Err(nobody(&call));
+        };
+        match self.sessions.renew_now(&session).await {
+            Ok(_) => Ok(self.describe(&call, &session)),
+            Err(error) if error.session_ended() => Err(nobody(&call)),
+            Err(RenewError::Store(error)) => Err(error.into()),
+            Err(error) => Err(Refusal::ProviderUnavailable {
+                issuer: session.known().issuer.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn describe(&self, call: &Call<'_>, session: &LiveSession) -> Response<Body> {
+        let ends = self.sessions.ends(session);
+        let answer = json!({
+            "session": session.id().as_str(),
+            "ends_at": seconds(ends.lifetime_at),
+            "idle_ends_at": seconds(ends.idle_at),
+            "token_expires_at": seconds(ends.token_at),
+        });
+        json(&answer, call.asked)
+    }
+}
+
+fn nobody(call: &Call<'_>) -> Refusal {
+    Refusal::LoginNeeded {
+        route: "doorward".to_owned(),
+        redirect: false,
+        return_to: call.asked.return_to.clone(),
+    }
+}
+
+/// Seconds since 1970, as `exp` counts them (RFC 7519 §2).
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

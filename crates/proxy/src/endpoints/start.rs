@@ -1,0 +1,101 @@
+//! `start`: begins a login (OpenID Connect Core 1.0 §3.1.2.1); `sign_in`: the page to begin it from.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use oidc_core::{LoginError, LoginRequest, PendingLogin};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::PushedAuthorization,
+    endpoints::{Call, Endpoints, parameter, return_to::sanitize, with_cookies},
+    identify::issuers::IssuerClient,
+    observe, pages,
+    respond::{Refusal, see_other},
+};
+
+/// What is remembered between the redirect to the provider and the way back, sealed in a cookie of its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Transaction {
+    /// The issuer's name in the configuration.
+    pub(crate) issuer: String,
+    /// State, nonce and PKCE verifier.
+    pub(crate) pending: PendingLogin,
+    /// Path and query to come back to.
+    pub(crate) return_to: String,
+}
+
+impl Endpoints {
+    pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let return_to = self.return_to(&call)?;
+        let named = parameter(query(&call), "issuer")?;
+        let Some(issuer) = self.issuer(named.as_deref()) else {
+            return Ok(sign_in_page(&call, return_to));
+        };
+        let mut request = LoginRequest::new(self.own_url(call.request.host(), "callback")?)
+            .with_scopes(issuer.scopes.iter().cloned());
+        if issuer.pushed_authorization == PushedAuthorization::Never {
+            request = request.without_par();
+        }
+        let (url, pending) = issuer
+            .client()
+            .begin_login(request)
+            .await
+            .map_err(|error| login_refusal(issuer, &error))?;
+        let state = pending.state().to_owned();
+        let transaction = Transaction { issuer: issuer.name().to_owned(), pending, return_to };
+        let cookies = self
+            .cookies
+            .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
+            .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+        observe::login(issuer.name(), "started");
+        Ok(with_cookies(see_other(url.as_str(), StatusCode::FOUND, call.asked), cookies))
+    }
+
+    pub(super) fn sign_in(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+        Ok(sign_in_page(call, self.return_to(call)?))
+    }
+
+    /// The issuer a login goes to: the one named, or the only one.
+    fn issuer(&self, named: Option<&str>) -> Option<&IssuerClient> {
+        match named {
+            Some(name) => self.issuers.named(name).map(|issuer| &**issuer),
+            None => {
+                let mut issuers = self.issuers.iter();
+                let only = issuers.next()?;
+                issuers.next().is_none().then_some(only)
+            }
+        }
+    }
+
+    /// `rd`, on the own origin.
+    pub(super) fn return_to(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let target = parameter(query(call), "rd")?.unwrap_or_default();
+        Ok(sanitize(&target, &self.origin(call.request.host())))
+    }
+}
+
+fn sign_in_page(call: &Call<'_>, return_to: String) -> Response<Body> {
+    let page = pages::SignIn { heading_to: None, return_to, notice: None };
+    page.into_response(call.asked, StatusCode::OK)
+}
+
+pub(super) fn query<'c>(call: &'c Call<'_>) -> &'c [u8] {
+    call.request.query().unwrap_or_default().as_bytes()
+}
+
+/// A login that could not begin or end: a provider that is away is not the person's fault.
+pub(super) fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
+    if error.is_temporary() {
+        observe::login(issuer.name(), "provider_unavailable");
+        return Refusal::ProviderUnavailable {
+            issuer: issuer.name().to_owned(),
+            reason: error.to_string(),
+        };
+    }
+    observe::login(issuer.name(), "failed");
+    tracing::warn!(issuer = issuer.name(), reason = %error, "sign-in failed");
+    Refusal::SignInFailed {
+        reason: "The identity provider's answer could not be accepted.".into(),
+        code: "login_failed",
+    }
+}

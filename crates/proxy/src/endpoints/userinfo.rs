@@ -1,0 +1,32 @@
+//! `userinfo`: who I am, as JSON. Tokens are never shown.
+
+use axum::body::Body;
+use http::Response;
+use serde_json::json;
+
+use crate::{
+    endpoints::{Call, Endpoints, json, with_cookies},
+    identify::Identity,
+    respond::Refusal,
+};
+
+impl Endpoints {
+    pub(super) async fn userinfo(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let caller = self.known_caller(&call).await?;
+        let Identity::Known(known) = &caller.identity else { return Err(Refusal::NoRoute) };
+        let who = json!({
+            "sub": known.subject,
+            "iss": self.issuers.named(&known.issuer).map(|issuer| issuer.url()),
+            "preferred_username": known.preferred_username,
+            "name": known.name,
+            "email": known.email,
+            "email_verified": known.email_verified,
+            "roles": known.roles,
+            "client_roles": known.client_roles,
+            "groups": known.groups,
+            "scope": known.scopes.join(" "),
+            "client": known.client,
+        });
+        Ok(with_cookies(json(&who, call.asked), caller.cookies))
+    }
+}

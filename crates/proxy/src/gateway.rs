@@ -1,0 +1,191 @@
+//! The line of a request, and the application around it.
+//!
+//! ```text
+//! listen → route → identify → authorize → forward → respond
+//! ```
+//!
+//! Each stage takes the proof the last one made, so the order cannot be wrong. This compiles:
+//!
+//! ```
+//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
+//! # use doorward::{canonical::CanonicalRequest, listen::Body};
+//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest)
+//! #     -> Result<http::Response<Body>, Refusal> {
+//! let routed = routes.route(request)?;
+//! let identified = identify.identify(routed).await?;
+//! let permitted = authorize(identified)?;
+//! upstreams.forward(permitted).await
+//! # }
+//! ```
+//!
+//! and the same without `authorize` does not:
+//!
+//! ```compile_fail,E0308
+//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
+//! # use doorward::{canonical::CanonicalRequest, listen::Body};
+//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest)
+//! #     -> Result<http::Response<Body>, Refusal> {
+//! let routed = routes.route(request)?;
+//! let identified = identify.identify(routed).await?;
+//! let permitted = identified;
+//! upstreams.forward(permitted).await
+//! # }
+//! ```
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::{Request, Response, header};
+
+use crate::{
+    authorize::authorize,
+    canonical::{CanonicalRequest, RequestId, Trust},
+    endpoints::{Call, Endpoints},
+    forward::Upstreams,
+    identify::Identify,
+    observe::Trail,
+    respond::{Asked, Refusal, Site, respond, see_other},
+    route::Routes,
+};
+
+/// The line: everything between a request that was read and one that is sent on.
+#[derive(Debug)]
+pub struct Gateway {
+    routes: Arc<Routes>,
+    identify: Arc<Identify>,
+    upstreams: Upstreams,
+}
+
+impl Gateway {
+    /// A line of these stages.
+    pub fn new(routes: Arc<Routes>, identify: Arc<Identify>, upstreams: Upstreams) -> Self {
+        Self { routes, identify, upstreams }
+    }
+
+    /// Takes a request down the line.
+    ///
+    /// # Errors
+    ///
+    /// The first stage that refuses says why.
+    pub async fn serve(
+        &self,
+        request: CanonicalRequest,
+        trail: &mut Trail,
+    ) -> Result<Response<Body>, Refusal> {
+        let routed = self.routes.route(request)?;
+        trail.routed(&routed);
+        let identified = self.identify.identify(routed).await?;
+        trail.identified(&identified);
+        let permitted = authorize(identified)?;
+        trail.permitted(&permitted);
+        self.upstreams.forward(permitted).await
+    }
+}
+
+/// Everything that answers requests, made from one configuration; a reload makes another.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) site: Arc<Site>,
+    pub(crate) trust: Trust,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) gateway: Gateway,
+}
+
+impl App {
+    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        let request_id = request.extensions().get::<RequestId>().cloned();
+        let request = match CanonicalRequest::from_http(request, &self.trust) {
+            Ok(request) => request,
+            Err(refusal) => {
+                let asked = Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
+                let refusal = Refusal::from(refusal);
+                Trail::unread(request_id).refused(&refusal);
+                return respond(&refusal, &asked);
+            }
+        };
+        let asked = self.asked(&request);
+        let mut trail = Trail::new(&request);
+        let answer = match self.endpoints.name_of(request.path().as_str()) {
+            Some(name) => {
+                let name = name.to_owned();
+                trail.own_url();
+                self.endpoints.serve(&name, Call { request, asked: &asked }).await
+            }
+            None => self.gateway.serve(request, &mut trail).await,
+        };
+        match answer {
+            Ok(mut response) => {
+                for cookie in trail.take_cookies() {
+                    response.headers_mut().append(header::SET_COOKIE, cookie);
+                }
+                trail.answered(response.status());
+                response
+            }
+            Err(Refusal::NoRoute) if trail.is_home() => {
+                let portal = format!("{}/portal", self.site.endpoints());
+                see_other(&portal, http::StatusCode::FOUND, &asked)
+            }
+            Err(refusal) => {
+                trail.refused(&refusal);
+                respond(&refusal, &asked.with_who(trail.who()))
+            }
+        }
+    }
+
+    fn asked(&self, request: &CanonicalRequest) -> Asked {
+        Asked::new(
+            &self.site,
+            request.method(),
+            request.headers(),
+            request.request_id().as_str(),
+            request.path_and_query(),
+        )
+    }
+}
+
+/// The application of the present configuration, as a service for every connection.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    app: Arc<ArcSwap<App>>,
+}
+
+impl Serving {
+    /// Serves this application until another takes its place.
+    pub fn new(app: App) -> Self {
+        Self { app: Arc::new(ArcSwap::from_pointee(app)) }
+    }
+
+    /// Puts another application in place. Requests under way end with the one they began with.
+    pub fn replace(&self, app: App) {
+        self.app.store(Arc::new(app));
+    }
+
+    /// The application of now.
+    pub fn app(&self) -> Arc<App> {
+        self.app.load_full()
+    }
+}
+
+// === impl Service ===
+
+impl tower::Service<Request<Body>> for Serving {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let app = self.app.load_full();
+        Box::pin(async move { Ok(app.serve(request).await) })
+    }
+}

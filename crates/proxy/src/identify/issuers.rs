@@ -1,0 +1,200 @@
+//! The configured issuers: each with its keys, its rules for tokens, and the gateway's standing as its client.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use oidc_core::{Client, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet, Verifier};
+
+use crate::{
+    identify::{Known, claims::ClaimReader},
+    observe,
+    session::{Record, Renew, RenewError},
+};
+
+/// One issuer, and the gateway as its client.
+#[derive(Debug)]
+pub struct IssuerClient {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// Its identifier, byte for byte.
+    pub(crate) url: String,
+    /// Where its metadata comes from.
+    pub(crate) provider: Provider,
+    /// Its signing keys.
+    pub(crate) keys: RemoteKeys,
+    /// The gateway's login client there.
+    pub(crate) client: Client,
+    /// Judges bearer tokens; `None` where no audience is configured, and then none are taken.
+    pub(crate) bearer: Option<Verifier>,
+    /// Judges the access tokens that were issued to the gateway itself.
+    pub(crate) own: Verifier,
+    /// Reads identities from its claims.
+    pub(crate) claims: ClaimReader,
+    /// Scopes asked for at login.
+    pub(crate) scopes: Vec<String>,
+    /// Whether logins are pushed (RFC 9126).
+    pub(crate) pushed_authorization: crate::config::PushedAuthorization,
+}
+
+impl IssuerClient {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its identifier.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its claim reader.
+    pub fn claims(&self) -> &ClaimReader {
+        &self.claims
+    }
+
+    /// The login client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether its metadata and keys are there, or why not.
+    pub fn ready(&self) -> Result<(), String> {
+        self.keys.current().map(|_| ()).map_err(|error| error.to_string())?;
+        match self.provider.current() {
+            Some(_) => Ok(()),
+            None => Err("metadata not discovered yet".to_owned()),
+        }
+    }
+
+    /// The record of a finished login.
+    pub async fn record(&self, login: Login, now: std::time::SystemTime) -> Record {
+        let Login { tokens, id_token } = login;
+        let known = self.session_identity(&tokens, &id_token).await;
+        let expires_at = tokens.expires_at.or_else(|| id_token.expires_at()).unwrap_or(now);
+        let provider_session = id_token.session_id.clone();
+        Record::new(Known::clone(&known), tokens.access_token, expires_at, now)
+            .with_refresh_token(tokens.refresh_token)
+            .with_id_token(tokens.id_token)
+            .with_provider_session(provider_session)
+    }
+
+    /// Who a token set speaks of. Roles come from the access token where it is a JWT of this issuer that was issued to this
+    /// client; an opaque one adds nothing.
+    async fn session_identity(&self, tokens: &TokenSet, id_token: &oidc_core::Claims) -> Arc<Known> {
+        match self.own.access_token(tokens.access_token.expose()).await {
+            Ok(access) => self.claims.read_session(&self.name, id_token, Some(&access)),
+            Err(refusal) => {
+                tracing::debug!(issuer = self.name, reason = %refusal, "access token is not read for roles");
+                self.claims.read_session(&self.name, id_token, None)
+            }
+        }
+    }
+
+    /// The `refresh_token` grant for a session (RFC 6749 §6).
+    async fn renew(&self, record: &Record) -> Result<Record, RenewError> {
+        let Some(refresh_token) = &record.refresh_token else {
+            return Err(RenewError::NoRefreshToken);
+        };
+        let refreshed = self
+            .client
+            .refresh(refresh_token, &record.known.subject)
+            .await
+            .map_err(|error| self.renew_error(&error))?;
+        let mut next = record.clone();
+        let tokens = refreshed.tokens;
+        next.known = match &refreshed.id_token {
+            Some(id_token) => self.session_identity(&tokens, id_token).await,
+            None => match self.own.access_token(tokens.access_token.expose()).await {
+                Ok(access) if access.subject() == record.known.subject => {
+                    let mut known = Known::clone(&self.claims.read(&self.name, &access));
+                    known.name = known.name.or_else(|| record.known.name.clone());
+                    Arc::new(known)
+                }
+                _ => Arc::clone(&record.known),
+            },
+        };
+        if let Some(expires_at) = tokens.expires_at {
+            next.access_expires_at = expires_at;
+        }
+        next.access_token = tokens.access_token;
+        if tokens.refresh_token.is_some() {
+            next.refresh_token = tokens.refresh_token;
+        }
+        if tokens.id_token.is_some() {
+            next.id_token = tokens.id_token;
+        }
+        observe::refreshed(&self.name, "ok");
+        Ok(next)
+    }
+
+    fn renew_error(&self, error: &TokenEndpointError) -> RenewError {
+        if error.is_temporary() {
+            observe::refreshed(&self.name, "unavailable");
+            return RenewError::unavailable(error.to_string());
+        }
+        match error {
+            TokenEndpointError::InvalidGrant { .. } => {
+                observe::refreshed(&self.name, "invalid_grant");
+                RenewError::refused(error.to_string())
+            }
+            // A client that is misconfigured at the provider is the operator's to mend; nobody is signed out for it.
+            _ => {
+                observe::refreshed(&self.name, "error");
+                RenewError::unavailable(error.to_string())
+            }
+        }
+    }
+}
+
+/// All configured issuers.
+#[derive(Debug, Default)]
+pub struct Issuers {
+    by_name: BTreeMap<String, Arc<IssuerClient>>,
+}
+
+impl Issuers {
+    /// These issuers.
+    pub fn new(issuers: impl IntoIterator<Item = IssuerClient>) -> Self {
+        let by_name =
+            issuers.into_iter().map(|issuer| (issuer.name.clone(), Arc::new(issuer))).collect();
+        Self { by_name }
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<IssuerClient>> {
+        self.by_name.values()
+    }
+
+    /// The one of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<IssuerClient>> {
+        self.by_name.get(name)
+    }
+
+    /// Whether any takes bearer tokens.
+    pub fn accept_bearer(&self) -> bool {
+        self.by_name.values().any(|issuer| issuer.bearer.is_some())
+    }
+
+    /// Those that take bearer tokens.
+    pub fn bearer(&self) -> impl Iterator<Item = (&IssuerClient, &Verifier)> {
+        self.by_name.values().filter_map(|issuer| Some((&**issuer, issuer.bearer.as_ref()?)))
+    }
+
+    /// The refresh of a session with the issuer it came from.
+    pub fn renew(self: &Arc<Self>) -> Arc<Renew> {
+        let issuers = Arc::clone(self);
+        Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
+            let issuers = Arc::clone(&issuers);
+            async move {
+                match issuers.named(&record.known.issuer) {
+                    Some(issuer) => issuer.renew(&record).await,
+                    None => Err(RenewError::refused(format!(
+                        "issuer {} is no longer configured",
+                        record.known.issuer
+                    ))),
+                }
+            }
+            .boxed()
+        })
+    }
+}
