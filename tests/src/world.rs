@@ -1,0 +1,121 @@
+//! What one scenario starts, and where its logs are.
+
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Result;
+
+use crate::{
+    applications::{ModelApi, Streamlit},
+    browser::Browser,
+    jupyterhub::JupyterHub,
+    keycloak::{Keycloak, Realm},
+    upstream::Echo,
+};
+
+/// One scenario's world: a folder for logs and data, and the address people open.
+#[derive(Debug)]
+pub struct World {
+    name: String,
+    folder: PathBuf,
+    public_port: u16,
+}
+
+impl World {
+    /// A world with an empty folder. Its path is printed, which the test harness shows when the scenario fails.
+    #[expect(clippy::print_stdout, reason = "shown by the test harness on failure only")]
+    pub fn new(name: &str) -> Result<Self> {
+        let folder = run_folder()?.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        println!("logs of «{name}»: {}", folder.display());
+        Ok(Self { name: name.to_owned(), folder, public_port: free_port()? })
+    }
+
+    /// Logs and data of this scenario.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The port people open: the gateway's, or that of a server in front of it.
+    pub fn public_port(&self) -> u16 {
+        self.public_port
+    }
+
+    /// The origin people open. Another host name than Keycloak's 127.0.0.1, so that the two are different sites to a
+    /// browser, as they are in life.
+    pub fn public_url(&self) -> String {
+        format!("http://localhost:{}", self.public_port)
+    }
+
+    /// `path` at the origin people open.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url())
+    }
+
+    /// A realm of its own in the shared Keycloak, which knows this world's callback and post-logout addresses.
+    pub async fn realm(&self) -> Result<Realm> {
+        Keycloak::shared().await?.realm(&self.name, &self.public_url()).await
+    }
+
+    /// The upstream that records what reaches it.
+    pub async fn echo(&self) -> Result<Echo> {
+        Echo::start().await
+    }
+
+    /// A fresh Chromium.
+    pub async fn browser(&self) -> Result<Browser> {
+        Browser::start(&self.folder).await
+    }
+
+    /// JupyterHub under `/jupyter`.
+    pub async fn jupyterhub(&self) -> Result<JupyterHub> {
+        JupyterHub::start(&self.folder).await
+    }
+
+    /// A Streamlit dashboard under `/dashboard`.
+    pub async fn streamlit(&self) -> Result<Streamlit> {
+        Streamlit::start(&self.folder).await
+    }
+
+    /// A model API under `/models/churn`.
+    pub async fn model_api(&self) -> Result<ModelApi> {
+        ModelApi::start(&self.folder).await
+    }
+}
+
+/// A port of loopback that was free a moment ago; never the same one twice in this process.
+pub fn free_port() -> Result<u16> {
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if taken.insert(port) {
+            return Ok(port);
+        }
+    }
+}
+
+/// `/tmp/doorward-e2e-<pid>`; folders of test processes that are gone are removed.
+pub(crate) fn run_folder() -> Result<PathBuf> {
+    const PREFIX: &str = "doorward-e2e-";
+    let temporary = std::env::temp_dir();
+    for entry in std::fs::read_dir(&temporary)?.flatten() {
+        let name = entry.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX))
+            && !Path::new("/proc").join(pid).exists()
+        {
+            // Another test process may be removing it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = temporary.join(format!("{PREFIX}{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
