@@ -1,2 +1,93 @@
-//! doorward
-fn main() {}
+//! The program: arguments to command, and its exit code.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use doorward::commands::{Outcome, check, demo, explain, healthcheck, schema, serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Identity gateway for data platforms: one sign-on for every service, tokens checked, decisions explained.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT, then let requests under way end
+    Serve {
+        /// The configuration
+        #[arg(long, short, value_name = "FILE", default_value = "doorward.yaml")]
+        config: PathBuf,
+    },
+    /// Run everything in one process, on loopback: an identity provider, two services, the gateway before them
+    Demo(demo::Demo),
+    /// Read the configuration and name every problem, with its line and the remedy
+    Check {
+        /// The configuration
+        #[arg(long, short, value_name = "FILE", default_value = "doorward.yaml")]
+        config: PathBuf,
+        /// Also talk to the issuers and upstreams
+        #[arg(long)]
+        online: bool,
+    },
+    /// Tell step by step what the gateway would decide about a request (exit 0 allowed, 3 refused, 4 sign-in needed)
+    Explain(explain::Explain),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Ask a health URL, for container health checks
+    Healthcheck {
+        /// Such as http://127.0.0.1:9090/healthz
+        #[arg(long)]
+        url: url::Url,
+    },
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            // A closed standard error leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "doorward: {error:#}");
+            Outcome::Failure.into()
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Serve { config } => runtime()?.block_on(serve::serve(&config)),
+        Command::Demo(demo) => runtime()?.block_on(demo.run()),
+        Command::Check { config, online } => {
+            let fine = check::check(&config, &mut out)?;
+            if fine && online {
+                return runtime()?.block_on(check::online(&config, &mut out));
+            }
+            Ok(if fine { Outcome::Fine } else { Outcome::Failure })
+        }
+        Command::Explain(explain) => explain.run(&mut out),
+        Command::Schema => {
+            writeln!(out, "{}", schema::schema())?;
+            Ok(Outcome::Fine)
+        }
+        Command::Healthcheck { url } => runtime()?.block_on(healthcheck::healthcheck(&url)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "doorward", &mut out);
+            Ok(Outcome::Fine)
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

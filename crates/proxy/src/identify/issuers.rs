@@ -154,9 +154,7 @@ pub struct Issuers {
 
 impl Issuers {
     /// These issuers.
-    pub fn new(issuers: impl IntoIterator<Item = IssuerClient>) -> Self {
-        let by_name =
-            issuers.into_iter().map(|issuer| (issuer.name.clone(), Arc::new(issuer))).collect();
+    pub fn new(by_name: BTreeMap<String, Arc<IssuerClient>>) -> Self {
         Self { by_name }
     }
 

@@ -1,0 +1,277 @@
+//! `doorward serve`: runs the gateway until it is told to stop, then lets requests under way end.
+//!
+//! SIGHUP, and a change of the file, reload the configuration. A bad new one is refused with its reasons and the old one goes on.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Outcome;
+use crate::{
+    admin::Admin,
+    assemble::{self, Lasting},
+    config::{Config, Loaded},
+    gateway::Serving,
+    listen::{Certificates, Drain, Drained, Listener},
+    observe::{self, log::Log},
+    respond::OwnAnswers,
+};
+
+/// How long requests under way may take to end.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs the gateway.
+///
+/// # Errors
+///
+/// A configuration with problems, or one that cannot be put to work: an address in use, a store that cannot be opened.
+pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
+    let loaded = Config::load(path)?;
+    let log = Arc::new(Log::start(&loaded.config.log));
+    for warning in &loaded.warnings {
+        tracing::warn!(file = %path.display(), line = warning.line, "{warning}");
+    }
+    let metrics = recorder()?;
+    let drain = Drain::new(GRACE);
+    let gateway = Running::start(loaded, metrics, log, drain.clone()).await?;
+    let reloads = tokio::spawn(reload_on_change(path.to_owned(), gateway.reloader()));
+    let stopped = tokio::spawn(stop_on_signal(drain));
+    let drained = gateway.serve().await;
+    reloads.abort();
+    stopped.abort();
+    if let Drained::Cut { connections } = drained {
+        tracing::warn!(connections, "stopped with connections still open after the grace time");
+    }
+    tracing::info!("stopped");
+    Ok(Outcome::Fine)
+}
+
+/// Installs the metrics recorder of this process.
+///
+/// # Errors
+///
+/// There is one already.
+pub fn recorder() -> anyhow::Result<PrometheusHandle> {
+    const SECONDS: &[f64] =
+        &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .context("metrics")?
+        .install_recorder()
+        .context("metrics")?;
+    observe::describe();
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            every.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// A gateway whose sockets are bound.
+#[derive(Debug)]
+pub struct Running {
+    listener: Listener,
+    serving: Serving,
+    drain: Drain,
+    lasting: Lasting,
+    loaded: Arc<tokio::sync::Mutex<Loaded>>,
+    admin: std::net::SocketAddr,
+    housekeeping: CancellationToken,
+    sweeper: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Puts a configuration to work.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be put to work, and why.
+    pub async fn start(
+        loaded: Loaded,
+        metrics: PrometheusHandle,
+        log: Arc<Log>,
+        drain: Drain,
+    ) -> anyhow::Result<Self> {
+        let config = &loaded.config;
+        let lasting = {
+            let (config, drain) = (config.clone(), drain.clone());
+            tokio::task::spawn_blocking(move || Lasting::new(&config, drain)).await??
+        };
+        let app = assemble::app(config, &lasting, None)?;
+        let answers = OwnAnswers::new(Arc::clone(&app.site));
+        let trust = app.trust.clone();
+        let serving = Serving::new(app);
+        let certificates = config
+            .tls
+            .as_ref()
+            .map(|tls| Certificates::load(&tls.certificate, &tls.key))
+            .transpose()
+            .context("tls")?;
+        let listener = Listener::bind(&config.listen, certificates)
+            .await?
+            .with_trust(trust)
+            .with_answers(Arc::new(answers));
+        let admin = Admin {
+            serving: serving.clone(),
+            sessions: Arc::clone(&lasting.sessions),
+            drain: drain.clone(),
+            metrics,
+            log,
+        };
+        let (admin, _) = admin
+            .bind(config.admin)
+            .await
+            .with_context(|| format!("admin: {} cannot be bound", config.admin))?;
+        let housekeeping = CancellationToken::new();
+        let sweeper = tokio::spawn(Arc::clone(&lasting.sessions).keep(housekeeping.clone()));
+        observe::configured(&loaded.hash, None);
+        tracing::info!(
+            listen = ?listener.local_addrs(),
+            %admin,
+            public_url = %config.public_url,
+            routes = config.routes.len(),
+            config = loaded.hash,
+            "ready to serve"
+        );
+        let loaded = Arc::new(tokio::sync::Mutex::new(loaded));
+        Ok(Self { listener, serving, drain, lasting, loaded, admin, housekeeping, sweeper })
+    }
+
+    /// Where the admin listener is.
+    pub fn admin(&self) -> std::net::SocketAddr {
+        self.admin
+    }
+
+    /// What reloads this gateway.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            serving: self.serving.clone(),
+            lasting: self.lasting.clone(),
+            loaded: Arc::clone(&self.loaded),
+        }
+    }
+
+    /// Serves until the drain is over.
+    pub async fn serve(self) -> Drained {
+        let drained = self.listener.serve(self.serving, self.drain).await;
+        self.housekeeping.cancel();
+        if let Err(error) = self.sweeper.await {
+            tracing::error!(%error, "sessions were not flushed");
+        }
+        drained
+    }
+}
+
+/// Puts another configuration in the place of the one in force.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    serving: Serving,
+    lasting: Lasting,
+    loaded: Arc<tokio::sync::Mutex<Loaded>>,
+}
+
+impl Reloader {
+    /// Reads the file again. A file with problems changes nothing.
+    pub async fn reload(&self, path: &Path) {
+        let fresh = match Config::load(path) {
+            Ok(fresh) => fresh,
+            Err(problems) => {
+                observe::reloaded("refused");
+                tracing::error!(%problems, "the changed configuration is refused; the old one goes on");
+                return;
+            }
+        };
+        let mut loaded = self.loaded.lock().await;
+        if fresh.hash == loaded.hash {
+            return;
+        }
+        for key in needing_restart(&loaded.config, &fresh.config) {
+            tracing::warn!(key, "this change takes effect at the next start");
+        }
+        let before = self.serving.app();
+        match assemble::app(&fresh.config, &self.lasting, Some((&loaded.config, &before))) {
+            Ok(app) => {
+                self.serving.replace(app);
+                observe::reloaded("ok");
+                observe::configured(&fresh.hash, Some(&loaded.hash));
+                tracing::info!(config = fresh.hash, "configuration reloaded");
+                *loaded = fresh;
+            }
+            Err(error) => {
+                observe::reloaded("refused");
+                tracing::error!(%error, "the changed configuration is refused; the old one goes on");
+            }
+        }
+    }
+}
+
+/// Keys whose change a running process cannot take up.
+fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("listen", old.listen != new.listen),
+        ("tls", old.tls != new.tls),
+        ("admin", old.admin != new.admin),
+        ("session", old.session != new.session),
+        ("log", old.log != new.log),
+    ];
+    changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+}
+
+async fn reload_on_change(path: PathBuf, reloader: Reloader) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (tell, mut changed) = mpsc::channel(1);
+    // Kept for as long as the loop below lives: dropping it ends the watch.
+    let _watcher = watch(&path, tell)?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            Some(()) = changed.recv() => {
+                // Editors and Kubernetes write in several steps: look when they are done.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                while changed.try_recv().is_ok() {}
+            }
+        }
+        reloader.reload(&path).await;
+    }
+}
+
+/// Watches the file's folder, because editors and Kubernetes replace the file rather than write to it.
+fn watch(path: &Path, tell: mpsc::Sender<()>) -> anyhow::Result<notify::RecommendedWatcher> {
+    use notify::Watcher;
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full channel already holds the news.
+            let _ = tell.try_send(());
+        }
+    })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    watcher.watch(folder.unwrap_or(Path::new(".")), notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new connections; requests under way may end");
+    drain.begin();
+    Ok(())
+}
+
