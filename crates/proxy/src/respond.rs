@@ -3,12 +3,22 @@
 //! The only table of statuses. A browser gets a page, a program gets `application/problem+json` (RFC 9457), and a bearer
 //! client gets `WWW-Authenticate` (RFC 6750 §3). No answer holds an octet of the upstream's.
 
+mod asked;
+mod told;
+mod challenge;
+mod problem;
+mod grpc;
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, time::Duration};
 
-use http::StatusCode;
+use axum::body::Body;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use oidc_core::TokenRefusal;
 
-use crate::authorize::Unmet;
+pub use self::asked::{Asked, SignInWith, Site, Wants};
+use crate::{authorize::Unmet, pages};
 
 /// Why a request goes no further.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +184,18 @@ impl Refusal {
         }
     }
 
+    /// When to try again, for a refusal that passes (RFC 9110 §10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::BadCredentials(TokenRefusal::KeysUnavailable { retry_after, .. }) => {
+                Some(retry_after.unwrap_or(Duration::from_secs(5)))
+            }
+            Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
+            Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
@@ -182,4 +204,110 @@ impl Refusal {
             _ => Fault::Client,
         }
     }
+}
+
+/// Answers a refused request in the form it asked for.
+///
+/// Logs nothing: the line logs the refusal, which also holds what callers are not told.
+pub fn respond(refusal: &Refusal, asked: &Asked) -> Response<Body> {
+    if let Refusal::LoginNeeded { redirect: true, return_to, .. } = refusal {
+        // A form is never replayed by a redirect: whoever sent it sees the sign-in page and still has the form behind it.
+        if asked.safe && asked.wants != Wants::Grpc {
+            return see_other(&asked.site.start(return_to), StatusCode::FOUND, asked);
+        }
+    }
+    let status = match refusal {
+        Refusal::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
+        other => other.status(),
+    };
+    let told = refusal.told();
+    let mut answer = match asked.wants {
+        Wants::Page => page(refusal, status, told, asked),
+        Wants::Problem => {
+            own(problem::answer(refusal, status, &told.title, &told.detail, asked), asked)
+        }
+        Wants::Grpc => own(grpc::trailers_only(status, &told.detail), asked),
+    };
+    let headers = answer.headers_mut();
+    if let Some(challenge) = challenge::challenge(refusal, &asked.site) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = refusal.retry_after() {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if matches!(refusal, Refusal::Malformed { .. } | Refusal::BodyTooLarge { .. }) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// The page a refusal is told by.
+fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) -> Response<Body> {
+    match refusal {
+        Refusal::LoginNeeded { return_to, .. } => pages::SignIn {
+            heading_to: None,
+            return_to: if asked.safe { return_to.clone() } else { "/".to_owned() },
+            notice: (!asked.safe).then(|| {
+                "What you sent was not delivered, because nobody is signed in. Sign in, go back, and send it again."
+                    .to_owned()
+            }),
+        }
+        .into_response(asked, status),
+        Refusal::Forbidden { route, title, who, unmet, .. } => pages::Refused {
+            who: who.clone(),
+            title: title.clone(),
+            route: route.clone(),
+            needs: unmet.alternatives.clone(),
+            return_to: asked.return_to.clone(),
+        }
+        .into_response(asked, status),
+        Refusal::SignInFailed { reason, .. } => {
+            pages::SignInFailed { reason: reason.clone().into_owned(), return_to: "/".to_owned() }
+                .into_response(asked, status)
+        }
+        _ => pages::ErrorPage {
+            title: told.title,
+            sentence: told.detail,
+            advice: told.advice.map(str::to_owned),
+            retry: asked.safe && status.is_server_error(),
+        }
+        .into_response(asked, status),
+    }
+}
+
+/// Answers what an endpoint refuses for reasons of its own, as `application/problem+json`.
+pub fn problem(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
+    own(problem::plain(status, code, detail, asked), asked)
+}
+
+/// Sends a browser elsewhere. Nothing keeps such an answer, or a stale one would lead in circles.
+pub fn see_other(location: &str, status: StatusCode, asked: &Asked) -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            answer.headers_mut().insert(header::LOCATION, location);
+        }
+        Err(_) => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    own(answer, asked)
+}
+
+/// Puts on an answer what every answer of the gateway's own carries; what it already has stays.
+pub fn own(mut answer: Response<Body>, asked: &Asked) -> Response<Body> {
+    const ALWAYS: [(HeaderName, &str); 4] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::VARY, "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest"),
+    ];
+    let headers = answer.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    answer
 }

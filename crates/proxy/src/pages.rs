@@ -1,0 +1,417 @@
+//! The gateway's own pages: plain HTML that needs no script, under a policy that would let none run.
+//!
+//! Everything that comes from outside is bounded and escaped, and stands in a `<bdi>`, so that no name can rearrange the
+//! sentence around it. A page carries no secret but the token of the form on it.
+
+mod assets;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+
+pub use self::assets::asset;
+use crate::respond::{Asked, own};
+
+/// How long a name may be on a page, in characters.
+const NAME: usize = 80;
+/// How long a sentence may be on a page, in characters.
+const SENTENCE: usize = 500;
+/// How many entries of a list a page shows.
+const ENTRIES: usize = 100;
+
+/// What stands around every page.
+struct Frame {
+    endpoints: String,
+    style: String,
+    /// The stylesheet itself, where a reference to it would lead nowhere.
+    inline: Option<&'static str>,
+    reference: String,
+}
+
+impl Frame {
+    fn of(asked: &Asked) -> Self {
+        Self {
+            endpoints: asked.site.endpoints().to_owned(),
+            style: assets::style_version().to_owned(),
+            inline: None,
+            reference: shown(&asked.request_id, 64),
+        }
+    }
+}
+
+/// A link or button with its text.
+struct Choice {
+    url: String,
+    text: String,
+}
+
+/// Asks a person to sign in, at one of the gateway's providers.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// The service they are on their way to.
+    pub heading_to: Option<String>,
+    /// Path and query to come back to.
+    pub return_to: String,
+    /// What to know first.
+    pub notice: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    heading_to: Option<String>,
+    notice: Option<String>,
+    choices: Vec<Choice>,
+}
+
+impl SignIn {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let site = &asked.site;
+        let choices = match site.providers() {
+            [] | [_] => {
+                vec![Choice { url: site.start(&self.return_to), text: "Sign in".to_owned() }]
+            }
+            several => several
+                .iter()
+                .map(|provider| Choice {
+                    url: site.start_with(&provider.name, &self.return_to),
+                    text: format!("Continue with {}", shown(&provider.title, NAME)),
+                })
+                .collect(),
+        };
+        let page = SignInPage {
+            frame: Frame::of(asked),
+            heading_to: self.heading_to.map(|title| shown(&title, NAME)),
+            notice: self.notice.map(|notice| shown(&notice, SENTENCE)),
+            choices,
+        };
+        html(&page, status, &[], asked)
+    }
+}
+
+/// Says that a person is signed out.
+#[derive(Debug, Clone)]
+pub struct SignedOut {
+    /// Where signing in again leads.
+    pub return_to: Option<String>,
+    /// Whether the session at the provider ended too.
+    pub at_provider: bool,
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage {
+    frame: Frame,
+    at_provider: bool,
+    again: String,
+}
+
+impl SignedOut {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let again = asked.site.start(self.return_to.as_deref().unwrap_or("/"));
+        let page = SignedOutPage { frame: Frame::of(asked), at_provider: self.at_provider, again };
+        html(&page, status, &[], asked)
+    }
+}
+
+/// Asks whether to sign out: a link from another site's page signs nobody out by itself.
+#[derive(Debug, Clone)]
+pub struct SignOutConfirm {
+    /// Who is signed in.
+    pub who: String,
+    /// The token that proves the form came from this page.
+    pub csrf: String,
+    /// Where signing in again leads.
+    pub return_to: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_out_confirm.html")]
+struct SignOutConfirmPage {
+    frame: Frame,
+    who: String,
+    csrf: String,
+    return_to: Option<String>,
+}
+
+impl SignOutConfirm {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let page = SignOutConfirmPage {
+            frame: Frame::of(asked),
+            who: shown(&self.who, NAME),
+            csrf: self.csrf,
+            return_to: self.return_to,
+        };
+        html(&page, status, asked.site.form_targets(), asked)
+    }
+}
+
+/// Tells a person that they may not use a service, and why.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Who is signed in.
+    pub who: String,
+    /// What people call the service.
+    pub title: String,
+    /// The route's name, for whoever runs it.
+    pub route: String,
+    /// What the account lacks; any one entry is enough.
+    pub needs: Vec<String>,
+    /// Where somebody else would be let in, perhaps.
+    pub return_to: String,
+}
+
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct RefusedPage {
+    frame: Frame,
+    who: String,
+    title: String,
+    route: String,
+    needs: Vec<String>,
+    switch: String,
+}
+
+impl Refused {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let page = RefusedPage {
+            frame: Frame::of(asked),
+            who: shown(&self.who, NAME),
+            title: shown(&self.title, NAME),
+            route: shown(&self.route, NAME),
+            needs: self.needs.iter().take(ENTRIES).map(|need| requirement(need)).collect(),
+            switch: asked.site.sign_out(&self.return_to),
+        };
+        html(&page, status, &[], asked)
+    }
+}
+
+/// `needs the role a and needs the group b` as an entry of a list: `the role a and the group b`.
+fn requirement(need: &str) -> String {
+    let need = need.strip_prefix("needs ").unwrap_or(need);
+    shown(&need.replace(" and needs ", " and "), SENTENCE)
+}
+
+/// Tells a person that something went wrong, whosever fault it is.
+#[derive(Debug, Clone)]
+pub struct ErrorPage {
+    /// What happened, in a few words.
+    pub title: String,
+    /// What happened, in a sentence.
+    pub sentence: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// Whether asking again may help.
+    pub retry: bool,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorTemplate {
+    frame: Frame,
+    at_home: bool,
+    status: u16,
+    phrase: &'static str,
+    title: String,
+    sentence: String,
+    advice: Option<String>,
+    retry: bool,
+    who: Option<String>,
+}
+
+impl ErrorPage {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        // Under a host that is not ours, none of our URLs lead anywhere.
+        let at_home = status != StatusCode::MISDIRECTED_REQUEST;
+        let page = ErrorTemplate {
+            frame: Frame { inline: (!at_home).then(assets::style), ..Frame::of(asked) },
+            at_home,
+            status: status.as_u16(),
+            phrase: status.canonical_reason().unwrap_or("Error"),
+            title: shown(&self.title, NAME),
+            sentence: shown(&self.sentence, SENTENCE),
+            advice: self.advice.map(|advice| shown(&advice, SENTENCE)),
+            retry: self.retry,
+            who: asked.who.as_deref().map(|who| shown(who, NAME)),
+        };
+        html(&page, status, &[], asked)
+    }
+}
+
+/// Tells a person why their sign-in did not finish. Never begins another by itself, or a provider's fault would spin.
+#[derive(Debug, Clone)]
+pub struct SignInFailed {
+    /// Why.
+    pub reason: String,
+    /// Where the sign-in was to lead.
+    pub return_to: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_failed.html")]
+struct SignInFailedPage {
+    frame: Frame,
+    reason: String,
+    again: String,
+}
+
+impl SignInFailed {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let page = SignInFailedPage {
+            frame: Frame::of(asked),
+            reason: shown(&sentence(&self.reason), SENTENCE),
+            again: asked.site.start(&self.return_to),
+        };
+        html(&page, status, &[], asked)
+    }
+}
+
+/// The services a person may open.
+#[derive(Debug, Clone)]
+pub struct Portal {
+    /// Who is signed in.
+    pub who: String,
+    /// What they may open.
+    pub services: Vec<Service>,
+    /// The token for the sign-out button; without one the button leads to [`SignOutConfirm`].
+    pub csrf: Option<String>,
+}
+
+/// A service on the portal.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// What people call it.
+    pub title: String,
+    /// Where it is, as shown: host and path.
+    pub address: String,
+    /// Where its link leads: an `http`, `https` or rooted path reference; nothing else becomes a link.
+    pub url: String,
+}
+
+#[derive(Template)]
+#[template(path = "portal.html")]
+struct PortalPage {
+    frame: Frame,
+    who: String,
+    csrf: Option<String>,
+    services: Vec<Card>,
+}
+
+struct Card {
+    title: String,
+    initial: String,
+    address: String,
+    url: Option<String>,
+}
+
+impl Portal {
+    /// The answer that shows this page.
+    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+        let page = PortalPage {
+            frame: Frame::of(asked),
+            who: shown(&self.who, NAME),
+            csrf: self.csrf,
+            services: self.services.into_iter().map(Card::of).collect(),
+        };
+        html(&page, status, asked.site.form_targets(), asked)
+    }
+}
+
+impl Card {
+    fn of(service: Service) -> Self {
+        let title = shown(&service.title, NAME);
+        let initial = title.chars().find(|letter| letter.is_alphanumeric());
+        Self {
+            initial: initial.into_iter().flat_map(char::to_uppercase).collect(),
+            title,
+            address: shown(&service.address, NAME),
+            url: leads_somewhere(&service.url).then_some(service.url),
+        }
+    }
+}
+
+/// Whether a reference is an `http` or `https` URL or a path of this host; `//` would be another host's.
+fn leads_somewhere(url: &str) -> bool {
+    let rooted = url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\");
+    (rooted || url.starts_with("https://") || url.starts_with("http://"))
+        && !url.chars().any(char::is_control)
+}
+
+/// Text from outside as it may stand on a page: without controls and without marks that turn the direction of writing, at
+/// most `chars` characters. Escaping is the template's part.
+pub(crate) fn shown(text: &str, chars: usize) -> String {
+    let visible = |letter: &char| {
+        !matches!(letter,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        )
+    };
+    let mut letters =
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).filter(visible);
+    let mut shown: String = letters.by_ref().take(chars).collect();
+    if letters.next().is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+/// A reason as a sentence: a capital first, a full stop last.
+pub(crate) fn sentence(reason: &str) -> String {
+    let reason = reason.trim();
+    let mut letters = reason.chars();
+    let mut sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    sentence.push_str(letters.as_str());
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+/// Renders a page and puts it under the strictest policy it works with.
+///
+/// A form's redirects are checked against `form-action` all the way, so a page whose form ends at the provider names it.
+fn html(
+    page: &impl Template,
+    status: StatusCode,
+    form_targets: &[String],
+    asked: &Asked,
+) -> Response<Body> {
+    let mut policy = format!(
+        "default-src 'none'; style-src 'self' {}; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        assets::style_source(),
+    );
+    for target in form_targets {
+        // Writing to a string cannot fail.
+        let _ = write!(policy, " {target}");
+    }
+    let mut answer = Response::new(Body::empty());
+    match page.render() {
+        Ok(text) => {
+            *answer.status_mut() = status;
+            *answer.body_mut() = Body::from(text);
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+    }
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    // Under `no-referrer` a browser posts forms with `Origin: null`, and our own would look like another site's.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    own(answer, asked)
+}

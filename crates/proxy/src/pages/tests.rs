@@ -1,0 +1,199 @@
+//! Every page, with what an attacker would write into it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+
+use super::{
+    ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedOut, shown,
+};
+use crate::respond::{Asked, Site};
+
+const SCRIPT: &str = "<script>alert(1)</script>";
+const QUOTES: &str = "\" onmouseover=\"alert(1)\" x='&amp;";
+const TURNED: &str = "admin\u{202e}nimda\u{2066}\r\nSet-Cookie: x\u{0}";
+
+fn asked() -> Asked {
+    let site = Site::new("/oauth2", "platform.example")
+        .with_provider("main", "Keycloak", "https://id.example/realms/lab")
+        .with_provider(QUOTES, SCRIPT, "https://other.example");
+    let headers = HeaderMap::new();
+    Asked::new(&Arc::new(site), &Method::GET, &headers, "req-1", "/lab?a=1&b=2")
+}
+
+/// Every page, each text of which is `text`.
+fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
+    let asked = asked().with_who(Some(text.to_owned()));
+    let own = || text.to_owned();
+    let refused = |needs: Vec<String>| Refused {
+        who: own(),
+        title: own(),
+        route: own(),
+        needs,
+        return_to: own(),
+    };
+    let ok = StatusCode::OK;
+    let error = |status| {
+        ErrorPage { title: own(), sentence: own(), advice: Some(own()), retry: true }
+            .into_response(&asked, status)
+    };
+    let service = |url: &str| Service { title: own(), address: own(), url: url.to_owned() };
+    vec![
+        (
+            "sign_in",
+            SignIn { heading_to: Some(own()), return_to: own(), notice: Some(own()) }
+                .into_response(&asked, ok),
+        ),
+        (
+            "signed_out",
+            SignedOut { return_to: Some(own()), at_provider: false }.into_response(&asked, ok),
+        ),
+        (
+            "sign_out_confirm",
+            SignOutConfirm { who: own(), csrf: own(), return_to: Some(own()) }
+                .into_response(&asked, ok),
+        ),
+        ("refused, no rule", refused(Vec::new()).into_response(&asked, StatusCode::FORBIDDEN)),
+        ("refused, one", refused(vec![own()]).into_response(&asked, StatusCode::FORBIDDEN)),
+        ("refused, two", refused(vec![own(), own()]).into_response(&asked, StatusCode::FORBIDDEN)),
+        ("error", error(StatusCode::BAD_GATEWAY)),
+        ("error, foreign host", error(StatusCode::MISDIRECTED_REQUEST)),
+        (
+            "sign_in_failed",
+            SignInFailed { reason: own(), return_to: own() }.into_response(&asked, ok),
+        ),
+        (
+            "portal",
+            Portal { who: own(), services: vec![service(text)], csrf: Some(own()) }
+                .into_response(&asked, ok),
+        ),
+        (
+            "portal, empty",
+            Portal { who: own(), services: Vec::new(), csrf: None }.into_response(&asked, ok),
+        ),
+    ]
+}
+
+async fn text(answer: Response<Body>) -> String {
+    let octets = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn no_text_becomes_markup() {
+    for (name, answer) in pages(SCRIPT) {
+        let page = text(answer).await;
+        assert!(!page.contains("<script"), "{name}: {page}");
+        assert!(page.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}");
+        assert_eq!(page.matches("<main>").count(), 1, "{name}");
+        assert_eq!(page.matches("<h1>").count(), 1, "{name}");
+    }
+    for (name, answer) in pages(QUOTES) {
+        let page = text(answer).await;
+        assert!(!page.contains("onmouseover=\""), "{name}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn no_text_turns_the_direction_of_writing() {
+    for (name, answer) in pages(TURNED) {
+        let page = text(answer).await;
+        // A hidden field gives back what it was given; nothing of it is shown.
+        let visible: String = page
+            .split(" value=\"")
+            .enumerate()
+            .filter_map(|(place, part)| {
+                if place == 0 { Some(part) } else { part.split_once('"').map(|(_, rest)| rest) }
+            })
+            .collect();
+        assert!(!visible.contains(['\u{202e}', '\u{2066}', '\u{0}', '\r']), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn no_text_floods_the_page() {
+    let long = "x".repeat(10_000);
+    for (name, answer) in pages(&long) {
+        let page = text(answer).await;
+        // The stylesheet may stand inside a page; it is ours.
+        let page = page.rsplit("</style>").next().unwrap();
+        let shown = page.split('<').map(|part| part.rsplit('>').next().unwrap_or_default());
+        let longest = shown.map(str::len).max().unwrap();
+        assert!(longest < 600, "{name}: {longest}");
+    }
+}
+
+#[test]
+fn every_page_is_under_the_strict_policy() {
+    for (name, answer) in pages("plain") {
+        let value = |name| answer.headers().get(name).unwrap().to_str().unwrap();
+        let policy = value(header::CONTENT_SECURITY_POLICY);
+        for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(part), "{name}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{name}: {policy}");
+        assert_eq!(value(header::CACHE_CONTROL), "no-store", "{name}");
+        assert_eq!(value(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{name}");
+        assert_eq!(value(header::REFERRER_POLICY), "same-origin", "{name}");
+        assert_eq!(value(header::HeaderName::from_static("x-request-id")), "req-1", "{name}");
+        let ends_at_the_provider = matches!(name, "sign_out_confirm" | "portal" | "portal, empty");
+        assert_eq!(policy.contains("https://id.example"), ends_at_the_provider, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_refusal_page_says_who_what_and_why() {
+    let page = Refused {
+        who: "Bob".to_owned(),
+        title: "JupyterHub".to_owned(),
+        route: "jupyter".to_owned(),
+        needs: vec![
+            "needs the role admin and needs the group /lab".to_owned(),
+            "needs x".to_owned(),
+        ],
+        return_to: "/jupyter/hub?next=a&b".to_owned(),
+    };
+    let page = text(page.into_response(&asked(), StatusCode::FORBIDDEN)).await;
+    for part in ["Bob", "JupyterHub", "the role admin and the group /lab", "req-1", "jupyter"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(page.contains("/oauth2/sign_out?rd=/jupyter/hub%3Fnext%3Da%26b"), "{page}");
+}
+
+#[tokio::test]
+async fn a_service_links_only_to_a_page() {
+    let links = |url: &'static str| async move {
+        let service = Service { title: "t".into(), address: "a".into(), url: url.into() };
+        let portal = Portal { who: "w".into(), services: vec![service], csrf: None };
+        text(portal.into_response(&asked(), StatusCode::OK)).await.contains("<h2><a href=")
+    };
+    for good in ["/jupyter/", "https://console.example/", "http://127.0.0.1:8080/x"] {
+        assert!(links(good).await, "{good}");
+    }
+    for bad in ["javascript:alert(1)", "//evil.test", "/\\evil.test", "data:x", "", "/\t/evil"] {
+        assert!(!links(bad).await, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_under_a_foreign_host_brings_its_style() {
+    let page = ErrorPage { title: "t".into(), sentence: "s".into(), advice: None, retry: false };
+    let answer = page.into_response(&asked(), StatusCode::MISDIRECTED_REQUEST);
+    let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    let page = text(answer).await;
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());
+    use base64::Engine as _;
+    let digest = base64::engine::general_purpose::STANDARD.encode(digest);
+    assert!(policy.contains(&format!("'sha256-{digest}'")), "{policy}");
+    assert!(!page.contains("/oauth2/"), "no URL of ours leads anywhere there: {page}");
+}
+
+#[test]
+fn bounded_text_says_that_it_was_cut() {
+    assert_eq!(shown("four", 4), "four");
+    assert_eq!(shown("fives", 4), "fiv…");
+    assert_eq!(shown("a\r\nb\u{202e}c", 10), "a  bc");
+}

@@ -1,0 +1,262 @@
+//! What an answer must know of its question: who asks, in which form the answer is wanted, and where to come back to.
+//!
+//! It is taken down before the request is consumed, so that a refusal at any later stage can still be told properly.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Every octet that could mean something in a query is encoded.
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// The form in which an answer is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// A person looks at it: HTML.
+    Page,
+    /// A program reads it: `application/problem+json` (RFC 9457).
+    Problem,
+    /// A gRPC client reads it: a status in the header section.
+    Grpc,
+}
+
+impl Wants {
+    /// Judges by what only a browser sends (Fetch Metadata), then by what the caller says it accepts.
+    ///
+    /// A browser leaves the metadata out on plain HTTP; a script's request then says `*/*`, and a page's `text/html`.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if text("content-type").is_some_and(is_grpc) {
+            return Self::Grpc;
+        }
+        let page = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
+            (Some(mode), _) => mode == "navigate",
+            (None, Some(destination)) => destination == "document",
+            (None, None) => {
+                text("x-requested-with").is_none()
+                    && headers
+                        .get_all(header::ACCEPT)
+                        .iter()
+                        .filter_map(|value| value.to_str().ok())
+                        .any(accepts_html)
+            }
+        };
+        if page { Self::Page } else { Self::Problem }
+    }
+}
+
+fn is_grpc(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/grpc" || kind.starts_with("application/grpc+")
+}
+
+fn accepts_html(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let html = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+        html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+/// A question, as far as its answer needs it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What all answers of this gateway have in common.
+    pub site: Arc<Site>,
+    /// In which form the answer is wanted.
+    pub wants: Wants,
+    /// The request's id: the reference number on a page, the key in the log.
+    pub request_id: String,
+    /// Path and query as they were asked for.
+    pub return_to: String,
+    /// Whether the method asks for nothing but an answer (GET, HEAD): it can be asked again without harm.
+    pub safe: bool,
+    /// Who is signed in, where that is known.
+    pub who: Option<String>,
+}
+
+impl Asked {
+    /// Takes down what a request asks.
+    pub fn new(
+        site: &Arc<Site>,
+        method: &Method,
+        headers: &HeaderMap,
+        request_id: impl Into<String>,
+        path_and_query: impl Into<String>,
+    ) -> Self {
+        Self {
+            site: Arc::clone(site),
+            wants: Wants::of(headers),
+            request_id: request_id.into(),
+            return_to: path_and_query.into(),
+            safe: matches!(*method, Method::GET | Method::HEAD),
+            who: None,
+        }
+    }
+
+    /// A question that could not be read: nothing is known but its id.
+    pub fn unread(site: &Arc<Site>, request_id: impl Into<String>) -> Self {
+        Self {
+            site: Arc::clone(site),
+            wants: Wants::Problem,
+            request_id: request_id.into(),
+            return_to: "/".to_owned(),
+            safe: false,
+            who: None,
+        }
+    }
+
+    /// Says who is signed in.
+    #[must_use]
+    pub fn with_who(mut self, who: Option<String>) -> Self {
+        self.who = who;
+        self
+    }
+
+    /// The path that was asked for, without its query: queries may hold what is nobody else's business.
+    pub(super) fn path(&self) -> &str {
+        self.return_to.split('?').next().unwrap_or_default()
+    }
+}
+
+/// What all answers of one gateway have in common: its own URLs, its realm, and the providers one can sign in with.
+#[derive(Debug, Clone)]
+pub struct Site {
+    endpoints: String,
+    realm: String,
+    providers: Vec<SignInWith>,
+    form_targets: Vec<String>,
+}
+
+/// A provider a person can sign in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInWith {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What the button calls it.
+    pub title: String,
+}
+
+impl Site {
+    /// A gateway whose own URLs begin with `endpoints` and whose challenges name `realm` (RFC 9110 §11.5).
+    pub fn new(endpoints: impl Into<String>, realm: impl Into<String>) -> Self {
+        let endpoints = endpoints.into().trim_end_matches('/').to_owned();
+        Self { endpoints, realm: realm.into(), providers: Vec::new(), form_targets: Vec::new() }
+    }
+
+    /// Adds a provider. The origin of its URL is where a sign-out form may lead.
+    #[must_use]
+    pub fn with_provider(
+        mut self,
+        name: impl Into<String>,
+        title: impl Into<String>,
+        url: &str,
+    ) -> Self {
+        self.providers.push(SignInWith { name: name.into(), title: title.into() });
+        self.with_form_target(url)
+    }
+
+    /// Adds an origin a sign-out form may lead to: that of a provider's end-session URL, where it is another.
+    #[must_use]
+    pub fn with_form_target(mut self, url: &str) -> Self {
+        if let Ok(url) = url::Url::parse(url) {
+            let origin = url.origin();
+            let target = origin.ascii_serialization();
+            if origin.is_tuple() && !self.form_targets.contains(&target) {
+                self.form_targets.push(target);
+            }
+        }
+        self
+    }
+
+    /// The prefix of the gateway's own URLs, without a trailing slash.
+    pub fn endpoints(&self) -> &str {
+        &self.endpoints
+    }
+
+    /// The providers one can sign in with, in the configuration's order.
+    pub fn providers(&self) -> &[SignInWith] {
+        &self.providers
+    }
+
+    /// Where a sign-in begins that comes back to `return_to`.
+    pub fn start(&self, return_to: &str) -> String {
+        format!("{}/start?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
+    }
+
+    /// Where a sign-in with one provider begins.
+    pub fn start_with(&self, provider: &str, return_to: &str) -> String {
+        let provider = utf8_percent_encode(provider, QUERY_VALUE);
+        format!("{}&issuer={provider}", self.start(return_to))
+    }
+
+    /// Where one signs out, to come back to `return_to` as somebody else.
+    pub fn sign_out(&self, return_to: &str) -> String {
+        format!("{}/sign_out?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
+    }
+
+    pub(super) fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// The origins a form of ours may be redirected to, for `form-action`: browsers check the whole chain of redirects.
+    pub(crate) fn form_targets(&self) -> &[String] {
+        &self.form_targets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Site, Wants};
+
+    fn wants(headers: &[(&'static str, &'static str)]) -> Wants {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        Wants::of(&headers)
+    }
+
+    #[test]
+    fn a_navigation_gets_a_page_and_a_script_gets_a_problem() {
+        let html = ("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
+        assert_eq!(wants(&[("sec-fetch-mode", "navigate"), html]), Wants::Page);
+        assert_eq!(wants(&[("sec-fetch-mode", "cors"), html]), Wants::Problem);
+        assert_eq!(wants(&[("sec-fetch-mode", "websocket")]), Wants::Problem);
+        assert_eq!(wants(&[html]), Wants::Page, "a browser on plain HTTP");
+        assert_eq!(wants(&[html, ("x-requested-with", "XMLHttpRequest")]), Wants::Problem);
+        assert_eq!(wants(&[("accept", "*/*")]), Wants::Problem);
+        assert_eq!(wants(&[("accept", "application/json, text/html;q=0")]), Wants::Problem);
+        assert_eq!(wants(&[]), Wants::Problem);
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        assert_eq!(wants(&[("content-type", "application/grpc")]), Wants::Grpc);
+        assert_eq!(wants(&[("content-type", "application/grpc+proto")]), Wants::Grpc);
+        assert_eq!(wants(&[("content-type", "application/grpc-web")]), Wants::Problem);
+    }
+
+    #[test]
+    fn the_way_back_survives_as_one_query_value() {
+        let site = Site::new("/oauth2/", "platform.example");
+        let start = site.start("/lab?a=1&rd=//evil.test#x\r\n é");
+        assert_eq!(start, "/oauth2/start?rd=/lab%3Fa%3D1%26rd%3D//evil.test%23x%0D%0A%20%C3%A9");
+        assert!(site.start_with("a&b", "/").ends_with("rd=/&issuer=a%26b"));
+    }
+
+    #[test]
+    fn only_origins_reach_the_form_targets() {
+        let site = Site::new("/oauth2", "r")
+            .with_provider("main", "Keycloak", "https://id.example:8443/realms/lab?x;y")
+            .with_provider("more", "More", "https://id.example:8443/realms/more")
+            .with_provider("odd", "Odd", "data:text/html,x")
+            .with_provider("bad", "Bad", "not a url");
+        assert_eq!(site.form_targets(), ["https://id.example:8443"]);
+        assert_eq!(site.providers().len(), 4);
+    }
+}

@@ -1,0 +1,99 @@
+//! A refusal for a program: `application/problem+json` (RFC 9457).
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::{Asked, Refusal};
+use crate::pages::shown;
+
+/// The members of RFC 9457 §3.1, then ours (§3.2).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    requirements: &'a [String],
+}
+
+/// The answer for a refusal, in the words it is told.
+pub(super) fn answer(
+    refusal: &Refusal,
+    status: StatusCode,
+    title: &str,
+    detail: &str,
+    asked: &Asked,
+) -> Response<Body> {
+    let (route, requirements) = match refusal {
+        Refusal::Forbidden { route, unmet, .. } => {
+            (Some(route.as_str()), unmet.alternatives.as_slice())
+        }
+        Refusal::LoginNeeded { route, .. }
+        | Refusal::UpstreamUnavailable { route, .. }
+        | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    let section = match refusal {
+        Refusal::SignInFailed { .. } => "sign_in_failed",
+        Refusal::BadCredentials(_) => "tokens",
+        other => other.code(),
+    };
+    let code = refusal.code();
+    document(status, Kind { code, section }, title, detail, asked, route, requirements)
+}
+
+/// Any other refusal of an endpoint's.
+pub(super) fn plain(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or("Refused");
+    document(status, Kind { code, section: code }, title, detail, asked, None, &[])
+}
+
+/// Which refusal it is: the word for programs, and the section of the documentation about it.
+struct Kind<'a> {
+    code: &'a str,
+    section: &'a str,
+}
+
+fn document(
+    status: StatusCode,
+    kind: Kind<'_>,
+    title: &str,
+    detail: &str,
+    asked: &Asked,
+    route: Option<&str>,
+    requirements: &[String],
+) -> Response<Body> {
+    let instance = shown(asked.path(), 1000);
+    let problem = Problem {
+        r#type: format!(
+            "{}/blob/main/docs/refusals.md#{}",
+            env!("CARGO_PKG_REPOSITORY"),
+            kind.section
+        ),
+        title,
+        status: status.as_u16(),
+        detail,
+        instance: &instance,
+        code: kind.code,
+        request_id: &asked.request_id,
+        route,
+        requirements,
+    };
+    let mut answer = Response::new(Body::empty());
+    // Strings and numbers always serialize.
+    if let Ok(body) = serde_json::to_vec(&problem) {
+        *answer.body_mut() = Body::from(body);
+    }
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer
+}

@@ -1,0 +1,221 @@
+//! Each refusal, in each form.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use oidc_core::TokenRefusal;
+use serde_json::Value;
+
+use super::{Asked, Refusal, Site, Wants, respond};
+use crate::authorize::Unmet;
+
+fn asked(method: &Method, name: &'static str, value: &'static str) -> Asked {
+    let site = Arc::new(Site::new("/oauth2", "platform.example"));
+    let mut headers = HeaderMap::new();
+    headers.insert(name, HeaderValue::from_static(value));
+    Asked::new(&site, method, &headers, "req-1", "/lab?token=hush")
+}
+
+fn browser() -> Asked {
+    asked(&Method::GET, "sec-fetch-mode", "navigate")
+}
+
+fn program() -> Asked {
+    asked(&Method::GET, "accept", "*/*")
+}
+
+fn grpc() -> Asked {
+    asked(&Method::POST, "content-type", "application/grpc")
+}
+
+fn login_needed(redirect: bool) -> Refusal {
+    Refusal::LoginNeeded { route: "lab".into(), redirect, return_to: "/lab?a=1&b=//x".into() }
+}
+
+fn forbidden(bearer: bool) -> Refusal {
+    Refusal::Forbidden {
+        route: "lab".into(),
+        title: "The lab".into(),
+        who: "Bob Example".into(),
+        rule: Some(2),
+        unmet: Box::new(Unmet {
+            alternatives: vec!["needs the role admin".into(), "needs the scope score".into()],
+            scopes: vec!["score".into(), "score".into()],
+        }),
+        bearer,
+    }
+}
+
+fn all() -> Vec<Refusal> {
+    const SECRET: &str = "10.9.8.7:5432 refused";
+    vec![
+        Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "dot segment".into() },
+        Refusal::Misdirected,
+        Refusal::NoRoute,
+        Refusal::BadCredentials(TokenRefusal::BadSignature),
+        login_needed(true),
+        login_needed(false),
+        forbidden(true),
+        forbidden(false),
+        Refusal::ForeignOrigin { origin: "https://evil.test".into() },
+        Refusal::BodyTooLarge { limit: 10 },
+        Refusal::UpstreamUnavailable { route: "lab".into(), reason: SECRET.into() },
+        Refusal::UpstreamTimeout { route: "lab".into(), after: Duration::from_secs(60) },
+        Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
+        Refusal::StoreUnavailable { reason: SECRET.into() },
+        Refusal::SignInFailed { reason: "it took too long".into(), code: "login_expired" },
+        Refusal::Draining,
+        Refusal::Internal { reason: SECRET.into() },
+    ]
+}
+
+fn value(answer: &Response<Body>, name: impl header::AsHeaderName) -> Option<&str> {
+    answer.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+async fn text(answer: Response<Body>) -> String {
+    let octets = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn no_answer_tells_what_is_for_the_log() {
+    for refusal in all() {
+        for asked in [browser(), program(), grpc()] {
+            let answer = respond(&refusal, &asked);
+            assert_eq!(value(&answer, header::CACHE_CONTROL), Some("no-store"), "{refusal}");
+            assert_eq!(value(&answer, header::X_CONTENT_TYPE_OPTIONS), Some("nosniff"));
+            assert_eq!(value(&answer, "x-request-id"), Some("req-1"), "{refusal}");
+            assert!(value(&answer, header::VARY).unwrap().contains("Sec-Fetch-Mode"));
+            let head = format!("{:?}", answer.headers());
+            let body = text(answer).await;
+            assert!(!head.contains("10.9.8.7") && !body.contains("10.9.8.7"), "{refusal}: {body}");
+            // A page leads its reader back to where they were; nothing else repeats a query.
+            if asked.wants != Wants::Page {
+                assert!(!head.contains("hush") && !body.contains("hush"), "{refusal}: {body}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_gets_a_problem() {
+    for refusal in all() {
+        if matches!(refusal, Refusal::LoginNeeded { redirect: true, .. }) {
+            continue;
+        }
+        let answer = respond(&refusal, &program());
+        assert_eq!(answer.status(), refusal.status(), "{refusal}");
+        assert_eq!(value(&answer, header::CONTENT_TYPE), Some("application/problem+json"));
+        let problem: Value = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(problem["status"], refusal.status().as_u16(), "{refusal}");
+        assert_eq!(problem["code"], refusal.code(), "{refusal}");
+        assert_eq!(problem["instance"], "/lab", "{refusal}");
+        assert_eq!(problem["request_id"], "req-1", "{refusal}");
+        let section = problem["type"].as_str().unwrap().rsplit('#').next().unwrap();
+        assert!(is_documented(section), "{refusal}: {section}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_program_learns_what_was_missing_and_not_who_it_is() {
+    let body = text(respond(&forbidden(true), &program())).await;
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["route"], "lab");
+    assert_eq!(problem["requirements"][0], "needs the role admin");
+    assert!(!body.contains("Bob"), "{body}");
+}
+
+#[test]
+fn challenges_follow_the_bearer_scheme() {
+    let challenge = |refusal: &Refusal| {
+        value(&respond(refusal, &program()), "www-authenticate").map(str::to_owned)
+    };
+    let realm = "Bearer realm=\"platform.example\"";
+    assert_eq!(challenge(&login_needed(false)).as_deref(), Some(realm));
+    assert_eq!(
+        challenge(&forbidden(true)).unwrap(),
+        format!("{realm}, error=\"insufficient_scope\", scope=\"score\"")
+    );
+    assert_eq!(challenge(&forbidden(false)), None);
+    let refusal = Refusal::BadCredentials(TokenRefusal::BadSignature);
+    let told = challenge(&refusal).unwrap();
+    assert!(told.starts_with(&format!("{realm}, error=\"invalid_token\", error_description=\"")));
+}
+
+#[test]
+fn a_token_cannot_write_into_its_own_challenge() {
+    let refusal = Refusal::BadCredentials(TokenRefusal::AlgorithmNotAllowed {
+        alg: "x\", error=\"none\r\nSet-Cookie: a=b\u{202e}".to_owned(),
+    });
+    for asked in [browser(), program(), grpc()] {
+        let answer = respond(&refusal, &asked);
+        let challenge = value(&answer, header::WWW_AUTHENTICATE).unwrap();
+        assert_eq!(challenge.matches('"').count(), 6, "{challenge}");
+        assert!(answer.headers().get(header::SET_COOKIE).is_none());
+    }
+}
+
+#[test]
+fn a_browser_is_sent_to_sign_in_and_nothing_remembers_it() {
+    let answer = respond(&login_needed(true), &browser());
+    assert_eq!(answer.status(), StatusCode::FOUND);
+    assert_eq!(value(&answer, header::LOCATION), Some("/oauth2/start?rd=/lab%3Fa%3D1%26b%3D//x"));
+    assert_eq!(value(&answer, header::CACHE_CONTROL), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_form_is_not_replayed_but_asked_for_again() {
+    let answer = respond(&login_needed(true), &asked(&Method::POST, "sec-fetch-mode", "navigate"));
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert!(answer.headers().contains_key(header::WWW_AUTHENTICATE));
+    assert!(text(answer).await.contains("was not delivered"));
+    let answer = respond(&login_needed(true), &asked(&Method::POST, "sec-fetch-mode", "cors"));
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn grpc_gets_a_status_it_understands() {
+    let status = |refusal: &Refusal| {
+        let answer = respond(refusal, &grpc());
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(value(&answer, header::CONTENT_TYPE), Some("application/grpc"));
+        assert!(value(&answer, "grpc-message").is_some(), "{refusal}");
+        value(&answer, "grpc-status").unwrap().parse::<u16>().unwrap()
+    };
+    assert_eq!(status(&login_needed(true)), 16);
+    assert_eq!(status(&forbidden(true)), 7);
+    assert_eq!(status(&Refusal::Draining), 14);
+    assert_eq!(
+        status(&Refusal::UpstreamUnavailable { route: "r".into(), reason: "down".into() }),
+        14
+    );
+}
+
+#[test]
+fn what_passes_says_when_and_what_is_malformed_ends_the_connection() {
+    for refusal in all() {
+        let answer = respond(&refusal, &program());
+        let passes = answer.status() == StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(value(&answer, header::RETRY_AFTER).is_some(), passes, "{refusal}");
+        let ends = matches!(refusal, Refusal::Malformed { .. } | Refusal::BodyTooLarge { .. });
+        assert_eq!(value(&answer, header::CONNECTION) == Some("close"), ends, "{refusal}");
+    }
+    let keys = TokenRefusal::KeysUnavailable {
+        reason: "down".into(),
+        retry_after: Some(Duration::from_millis(1200)),
+    };
+    let answer = respond(&Refusal::BadCredentials(keys), &program());
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(value(&answer, header::RETRY_AFTER), Some("2"));
+    assert_eq!(value(&answer, header::WWW_AUTHENTICATE), None);
+}
+
+/// A problem's `type` leads to the place in the documentation that speaks about it.
+fn is_documented(section: &str) -> bool {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/refusals.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    page.to_lowercase().contains(&format!("\n### {section}\n"))
+}

@@ -1,0 +1,116 @@
+//! What a refusal tells the person or program it meets.
+//!
+//! A reason that is for the log alone never gets here: a caller learns that an upstream is down, not where it runs.
+
+use oidc_core::TokenRefusal;
+
+use super::Refusal;
+use crate::pages::{sentence, shown};
+
+/// A refusal in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// What happened, in a few words.
+    pub(super) title: String,
+    /// What happened, in a sentence.
+    pub(super) detail: String,
+    /// What to do about it, for a person.
+    pub(super) advice: Option<&'static str>,
+}
+
+impl Told {
+    fn new(title: &str, detail: impl AsRef<str>, advice: impl Into<Option<&'static str>>) -> Self {
+        Self { title: title.to_owned(), detail: shown(detail.as_ref(), 500), advice: advice.into() }
+    }
+}
+
+const WAIT: &str = "Try again in a moment. Nobody is signed out by this.";
+
+impl Refusal {
+    /// Tells the refusal without what is for the log only.
+    pub(super) fn told(&self) -> Told {
+        match self {
+            Self::Malformed { reason, .. } => Told::new(
+                "This request cannot be understood",
+                sentence(reason),
+                "Check the address for stray characters. If a link on a page brought you here, tell whoever keeps that page.",
+            ),
+            Self::Misdirected => Told::new(
+                "Nothing is served under this name",
+                "This gateway does not serve the host that was asked for.",
+                "Check the address. If it used to work, the service may have moved.",
+            ),
+            Self::NoRoute => Told::new(
+                "Page not found",
+                "No service behind this gateway has this address.",
+                "Check the address, or begin at the list of your services.",
+            ),
+            Self::BadCredentials(TokenRefusal::KeysUnavailable { .. }) => Told::new(
+                "Sign-in cannot be checked right now",
+                "The keys of the identity provider are out of reach, so the token cannot be verified.",
+                WAIT,
+            ),
+            Self::BadCredentials(refusal) => Told::new(
+                "The token is not accepted",
+                sentence(&refusal.to_string()),
+                "Ask the issuer for a new token and try again.",
+            ),
+            Self::LoginNeeded { .. } => Told::new(
+                "Sign-in needed",
+                "This needs somebody signed in: send a session cookie, or an access token in the Authorization header.",
+                None,
+            ),
+            Self::Forbidden { title, unmet, .. } => Told::new(
+                "Access refused",
+                format!("The caller may not use {}: {}.", shown(title, 80), unmet.summary()),
+                "Ask whoever runs this service for access, and quote the reference.",
+            ),
+            Self::ForeignOrigin { origin } => Told::new(
+                "Stopped: this came from another site",
+                format!("A page of {} tried to do this in your name.", shown(origin, 100)),
+                "Open the service by its own address instead.",
+            ),
+            Self::BodyTooLarge { limit } => Told::new(
+                "Too large",
+                format!("This service takes at most {limit} octets in one request."),
+                "Send less at once, or ask whoever runs this service to raise the limit.",
+            ),
+            Self::UpstreamUnavailable { .. } => Told::new(
+                "The service cannot be reached",
+                "The service behind this address does not answer.",
+                WAIT,
+            ),
+            Self::UpstreamTimeout { after, .. } => Told::new(
+                "The service takes too long",
+                format!(
+                    "The service did not begin to answer within {}.",
+                    humantime::format_duration(*after)
+                ),
+                WAIT,
+            ),
+            Self::ProviderUnavailable { .. } => Told::new(
+                "Sign-in is out of reach right now",
+                "The identity provider does not answer.",
+                WAIT,
+            ),
+            Self::StoreUnavailable { .. } => Told::new(
+                "Sessions are out of reach right now",
+                "The gateway cannot read its sessions at the moment.",
+                WAIT,
+            ),
+            Self::SignInFailed { reason, .. } => {
+                Told::new("Sign-in did not finish", sentence(reason), "Begin again.")
+            }
+            Self::Draining => Told::new(
+                "Restarting",
+                "This gateway is about to restart and takes no new requests.",
+                WAIT,
+            ),
+            Self::Internal { .. } => Told::new(
+                "Something went wrong here",
+                "The gateway met a fault of its own.",
+                "Try again. If it happens again, tell whoever runs this platform, and quote the reference.",
+            ),
+        }
+    }
+}
