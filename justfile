@@ -50,7 +50,7 @@ test:
 # The built gateway against Keycloak, Chromium, JupyterHub and the others. DOORWARD_BIN names another binary to test.
 e2e *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
-    cargo test --locked -p e2e -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
+    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
 # Benchmarks of the hot path.
 bench:

@@ -16,13 +16,13 @@ pub mod program;
 pub mod wait;
 pub mod world;
 pub mod keycloak;
-// pub mod gateway;
+pub mod gateway;
 pub mod visitor;
 pub mod browser;
 pub mod upstream;
 pub mod websocket;
 pub mod jupyterhub;
 pub mod applications;
-// pub mod fronts;
+pub mod fronts;
 
 pub use world::World;

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     time::Duration,
 };
@@ -67,15 +67,15 @@ impl Program {
     }
 
     /// kill -9, the whole group, at once.
-    pub fn kill(&mut self) {
+    pub fn kill(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::KILL);
-        let _ = self.child.wait();
+        self.child.wait().ok()
     }
 
     /// SIGTERM, time to tidy up, then SIGKILL to what remains of the group.
-    pub fn stop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
+    pub fn stop(&mut self) -> Option<ExitStatus> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
         }
         self.signal(Signal::TERM);
         let deadline = Instant::now() + TIDY_UP;
@@ -83,7 +83,7 @@ impl Program {
             #[expect(clippy::disallowed_methods, reason = "a drop cannot await")]
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.kill();
+        self.kill()
     }
 
     /// Sends `signal` to the process group.

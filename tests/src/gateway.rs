@@ -1,0 +1,255 @@
+//! The built `doorward`, configured by a scenario, watched from outside.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::{
+    World,
+    keycloak::{GATEWAY_CLIENT, Realm},
+    program::Program,
+    tools, visitor, wait,
+    world::free_port,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A configuration file in the making.
+#[derive(Debug)]
+pub struct Plan {
+    folder: PathBuf,
+    port: u16,
+    admin: u16,
+    public_url: String,
+    issuer: String,
+    routes: String,
+    store: String,
+    issuer_settings: String,
+    session_settings: String,
+    settings: String,
+}
+
+impl Plan {
+    /// The gateway of `world` before `routes`, a YAML mapping from route name to route.
+    pub fn new(world: &World, realm: &Realm, routes: &str) -> Result<Self> {
+        let folder = world.folder().to_owned();
+        Ok(Self {
+            store: format!(
+                "{{ embedded: {{ path: {} }} }}",
+                folder.join("sessions.redb").display()
+            ),
+            folder,
+            port: world.public_port(),
+            admin: free_port()?,
+            public_url: world.public_url(),
+            issuer: realm.issuer(),
+            routes: routes.to_owned(),
+            issuer_settings: String::new(),
+            session_settings: String::new(),
+            settings: String::new(),
+        })
+    }
+
+    /// Another server owns the public port; the gateway listens elsewhere and believes what that server forwards.
+    pub fn behind_a_front(mut self) -> Result<Self> {
+        self.port = free_port()?;
+        self.settings.push_str("trusted_proxies: [127.0.0.0/8]\n");
+        Ok(self)
+    }
+
+    /// Sessions live in the sealed cookie instead of the file.
+    #[must_use]
+    pub fn with_cookie_sessions(mut self) -> Self {
+        "cookie".clone_into(&mut self.store);
+        self
+    }
+
+    /// A key of the issuer's table, such as `leeway: 0s`.
+    #[must_use]
+    pub fn with_issuer_setting(mut self, line: &str) -> Self {
+        self.issuer_settings.push_str(&indented(line, 4));
+        self
+    }
+
+    /// A key of the session table, such as `idle: 5s`.
+    #[must_use]
+    pub fn with_session_setting(mut self, line: &str) -> Self {
+        self.session_settings.push_str(&indented(line, 2));
+        self
+    }
+
+    /// Keys of the file's top level.
+    #[must_use]
+    pub fn with(mut self, yaml: &str) -> Self {
+        self.settings.push_str(yaml);
+        self.settings.push('\n');
+        self
+    }
+
+    /// Writes the file and its secrets, starts the gateway, waits until it is ready.
+    pub async fn start(self) -> Result<Gateway> {
+        let config = self.write()?;
+        let mut gateway = Gateway {
+            program: launch(&self.folder, &config)?,
+            secrets: vec![Realm::secret(GATEWAY_CLIENT), session_key()],
+            config,
+            plan: self,
+        };
+        gateway.wait_until_ready().await?;
+        Ok(gateway)
+    }
+
+    /// Writes the file and its secrets, for the commands that only read it.
+    pub fn write(&self) -> Result<PathBuf> {
+        let path = self.folder.join("doorward.yaml");
+        let client_secret = self.folder.join("client-secret");
+        let key = self.folder.join("session-key");
+        std::fs::write(&client_secret, Realm::secret(GATEWAY_CLIENT))?;
+        std::fs::write(&key, session_key())?;
+        let mut yaml = String::new();
+        writeln!(yaml, "listen: 127.0.0.1:{}", self.port)?;
+        writeln!(yaml, "public_url: {}", self.public_url)?;
+        writeln!(yaml, "admin: 127.0.0.1:{}", self.admin)?;
+        yaml.push_str(&self.settings);
+        writeln!(yaml, "issuers:\n  main:\n    url: {}", self.issuer)?;
+        writeln!(yaml, "    client_id: {GATEWAY_CLIENT}")?;
+        writeln!(yaml, "    client_auth: {{ secret: {{ file: {} }} }}", client_secret.display())?;
+        writeln!(yaml, "    audience: [{GATEWAY_CLIENT}]")?;
+        yaml.push_str(&self.issuer_settings);
+        writeln!(yaml, "session:\n  store: {}", self.store)?;
+        writeln!(yaml, "  key: {{ file: {} }}", key.display())?;
+        yaml.push_str(&self.session_settings);
+        writeln!(yaml, "routes:\n{}", indented(&self.routes, 2))?;
+        std::fs::write(&path, yaml)?;
+        Ok(path)
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    plan: Plan,
+    config: PathBuf,
+    program: Program,
+    secrets: Vec<String>,
+}
+
+impl Gateway {
+    /// Its own listener, which is the public one unless another server stands in front.
+    pub fn port(&self) -> u16 {
+        self.plan.port
+    }
+
+    /// A URL of the admin listener.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.plan.admin)
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// kill -9, then the same program on the same ports and data.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.program.kill();
+        self.program = launch(&self.plan.folder, &self.config)?;
+        self.wait_until_ready().await
+    }
+
+    /// Every line of its log, which must all be JSON objects.
+    pub fn log_lines(&self) -> Result<Vec<Value>> {
+        self.program
+            .output()
+            .lines()
+            .map(|line| {
+                let value: Value = serde_json::from_str(line)
+                    .with_context(|| format!("a log line that is no JSON: {line}"))?;
+                ensure!(value.is_object(), "a log line that is no object: {line}");
+                Ok(value)
+            })
+            .collect()
+    }
+
+    /// Lines that record a decision, newest last.
+    pub fn audit(&self) -> Result<Vec<Value>> {
+        Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
+    }
+
+    /// The Prometheus page.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(visitor::plain_client()?.get(self.admin_url("/metrics")).send().await?.text().await?)
+    }
+
+    /// Ends the scenario: every log line is JSON with its fixed members, none holds a secret of ours or of `people`, no
+    /// token, no code; and SIGTERM ends the program in order.
+    pub fn finish(mut self, people: &[String]) -> Result<()> {
+        let status = self.program.stop();
+        ensure!(status.is_some_and(|s| s.success()), "SIGTERM ended the gateway with {status:?}");
+        let log = self.program.output();
+        for line in self.log_lines()? {
+            for member in ["ts", "level", "msg"] {
+                ensure!(line[member].is_string(), "a log line without {member}: {line}");
+            }
+        }
+        for secret in self.secrets.iter().chain(people) {
+            ensure!(!log.contains(secret.as_str()), "a secret stands in the log: {secret}");
+        }
+        for sign in ["eyJ", "code=", "Bearer ", "state="] {
+            let line = log.lines().find(|line| line.contains(sign));
+            ensure!(line.is_none(), "«{sign}» stands in the log: {}", line.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let url = self.admin_url("/readyz");
+        let client = visitor::plain_client()?;
+        let program = &mut self.program;
+        wait::until("the gateway", PATIENCE, async || {
+            program.check_running()?;
+            let answer = client.get(&url).timeout(Duration::from_secs(5)).send().await?;
+            let status = answer.status();
+            ensure!(status.is_success(), "{url} answers {status}: {}", answer.text().await?);
+            Ok(Some(()))
+        })
+        .await
+    }
+}
+
+/// Runs a `doorward` command to its end.
+pub fn command(arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(tools::doorward()?);
+    Ok(crate::program::prepare(&mut command)?.args(arguments).output()?)
+}
+
+fn launch(folder: &Path, config: &Path) -> Result<Program> {
+    let mut command = Command::new(tools::doorward()?);
+    command.arg("serve").arg("--config").arg(config).current_dir(folder);
+    Program::start("gateway", folder, &mut command)
+}
+
+/// The same in every scenario, so that a restart opens what was sealed before.
+fn session_key() -> String {
+    STANDARD.encode(*b"only for tests: 32 bytes of key.")
+}
+
+fn indented(yaml: &str, depth: usize) -> String {
+    let mut out = String::new();
+    for line in yaml.lines() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        out.push_str(&" ".repeat(depth));
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
