@@ -1,1 +1,113 @@
-//! oidc-core
+//! OpenID Connect for relying parties and resource servers.
+//!
+//! | to … | use |
+//! |---|---|
+//! | name a provider | [`Issuer`], [`Provider`], [`ProviderMetadata`] |
+//! | verify a bearer token | [`Validation`] + [`RemoteKeys`] → [`Verifier`] → [`Verified`]`<`[`AccessToken`]`>` |
+#![cfg_attr(
+    feature = "login",
+    doc = "| log somebody in | [`Client`]: [`LoginRequest`] → URL + [`PendingLogin`] → [`callback`] → [`Login`] |"
+)]
+#![cfg_attr(
+    feature = "token",
+    doc = "| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
+)]
+//! | read claims | [`Claims`] |
+//!
+//! The world enters by three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is values
+//! and rules. Nothing is fetched because a token said so.
+//!
+//! ```no_run
+//! # async fn run(bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+//! use oidc_core::{Issuer, Provider, RemoteKeys, Validation, Verifier};
+//!
+//! let issuer: Issuer = "https://id.example/realms/lab".parse()?;
+//! let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+//! let keys = Arc::new(RemoteKeys::new(Provider::new(issuer.clone(), http)));
+//! let verifier = Verifier::new(Validation::new(issuer, "hub"), keys);
+//!
+//! let token = verifier.access_token(bearer).await?;
+//! println!("{} may enter: {}", token.subject(), token.realm_roles().contains("data-scientist"));
+//! # Ok(()) }
+//! ```
+
+// Names and values.
+mod issuer;
+mod secret;
+mod clock;
+mod algorithm;
+mod claims;
+mod json;
+
+// The provider, and the way to it.
+pub mod http;
+mod fresh;
+mod metadata;
+mod provider;
+mod keys;
+
+// Verification.
+mod jose;
+mod validation;
+mod tokens;
+mod verifier;
+mod refusal;
+
+// Tokens from the provider.
+#[cfg(feature = "token")]
+mod client_auth;
+#[cfg(feature = "token")]
+mod token;
+
+// Login.
+#[cfg(feature = "login")]
+mod client;
+#[cfg(feature = "login")]
+mod login;
+#[cfg(feature = "login")]
+pub mod callback;
+#[cfg(feature = "login")]
+mod logout;
+#[cfg(feature = "login")]
+mod user_info;
+
+#[cfg(feature = "test-util")]
+pub mod testing;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use claims::{Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
+pub use clock::{Clock, SystemClock};
+pub use fresh::Retry;
+pub use http::{FetchError, Http, HttpError};
+pub use issuer::{InvalidIssuer, Issuer};
+pub use keys::{
+    InvalidJwkSet, JwkSet, KeyPolicy, KeySource, KeyStatus, KeysUnavailable, RemoteKeys,
+    SkippedKey, StaticKeys,
+};
+pub use metadata::{DiscoveryError, ProviderMetadata};
+pub use provider::{Provider, ProviderPolicy, ProviderUnavailable};
+pub use refusal::TokenRefusal;
+pub use secret::Secret;
+pub use tokens::{AccessToken, IdToken, LogoutToken, Verified};
+pub use validation::{IdTokenExpectations, Profile, Validation};
+pub use verifier::{CacheStats, Verifier};
+
+#[cfg(feature = "token")]
+pub use client_auth::{ClientAuth, PrivateKeyJwt};
+#[cfg(feature = "token")]
+pub use jose::InvalidPrivateKey;
+#[cfg(feature = "token")]
+pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
+
+#[cfg(feature = "login")]
+pub use callback::{CallbackRefusal, Code};
+#[cfg(feature = "login")]
+pub use client::{Client, Login, LoginError, Refreshed};
+#[cfg(feature = "login")]
+pub use login::{LoginRequest, PendingLogin};
+#[cfg(feature = "login")]
+pub use logout::LogoutRequest;
+#[cfg(feature = "login")]
+pub use user_info::UserInfoError;

@@ -1,0 +1,69 @@
+//! Where Keycloak writes roles and groups. Three types, so that a client's role never passes for a
+//! realm's and neither for a group.
+
+use serde_json::Value;
+
+use super::Claims;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name<'c>(&'c [Value]);
+
+        impl<'c> $name<'c> {
+            fn of(value: Option<&'c Value>) -> Self {
+                // Anything but an array names nobody.
+                Self(value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default())
+            }
+
+            /// Whether `name` is among them, byte for byte.
+            pub fn contains(&self, name: &str) -> bool {
+                self.iter().any(|own| own == name)
+            }
+
+            /// The names, in the order of the token.
+            pub fn iter(&self) -> impl Iterator<Item = &'c str> + use<'c> {
+                self.0.iter().filter_map(Value::as_str)
+            }
+
+            /// Whether there are none.
+            pub fn is_empty(&self) -> bool {
+                self.iter().next().is_none()
+            }
+        }
+    };
+}
+
+names! {
+    /// Roles that hold in the whole realm: `realm_access.roles`.
+    RealmRoles
+}
+
+names! {
+    /// Roles that hold at one client only: `resource_access.<client>.roles`.
+    ClientRoles
+}
+
+names! {
+    /// Groups the person is a member of: `groups`, usually full paths like `/finance`.
+    Groups
+}
+
+impl Claims {
+    /// Roles of the realm.
+    pub fn realm_roles(&self) -> RealmRoles<'_> {
+        RealmRoles::of(self.members().get("realm_access").and_then(|access| access.get("roles")))
+    }
+
+    /// Roles at the client `client`.
+    pub fn client_roles(&self, client: &str) -> ClientRoles<'_> {
+        let access = self.members().get("resource_access").and_then(|access| access.get(client));
+        ClientRoles::of(access.and_then(|access| access.get("roles")))
+    }
+
+    /// Groups.
+    pub fn groups(&self) -> Groups<'_> {
+        Groups::of(self.members().get("groups"))
+    }
+}

@@ -1,0 +1,112 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::{Claims, InvalidClaims};
+
+fn claims(value: &serde_json::Value) -> Result<Claims, InvalidClaims> {
+    Claims::parse(value.to_string().as_bytes())
+}
+
+#[test]
+fn a_registered_claim_of_the_wrong_type_is_refused() {
+    for bad in [
+        json!({"iss": ["https://id.example"]}),
+        json!({"iss": 1}),
+        json!({"sub": 1}),
+        json!({"sub": ""}),
+        json!({"sub": "  "}),
+        json!({"sub": null}),
+        json!({"aud": 1}),
+        json!({"aud": null}),
+        json!({"aud": ["a", 1]}),
+        json!({"aud": {"a": 1}}),
+        json!({"exp": "1"}),
+        json!({"exp": null}),
+        json!({"exp": -1}),
+        json!({"exp": 1e300}),
+        json!({"exp": true}),
+        json!({"nbf": "now"}),
+        json!({"iat": [1]}),
+        json!({"auth_time": "x"}),
+        json!({"azp": 1}),
+        json!({"scope": ["a"]}),
+        json!({"typ": 1}),
+        json!({"nonce": 1}),
+        json!({"jti": 1}),
+        json!({"sid": {}}),
+    ] {
+        assert!(matches!(claims(&bad), Err(InvalidClaims::Claim { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn whole_and_broken_seconds_are_times() {
+    let read = claims(&json!({"exp": 1_700_000_000, "iat": 1_700_000_000.5, "nbf": 0})).unwrap();
+    assert_eq!(read.expires_at, Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    assert_eq!(read.issued_at, Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)));
+    assert_eq!(read.not_before, Some(UNIX_EPOCH));
+}
+
+#[test]
+fn audience_is_a_string_or_an_array() {
+    assert!(claims(&json!({"aud": "hub"})).unwrap().audience.contains("hub"));
+    let many = claims(&json!({"aud": ["account", "hub"]})).unwrap();
+    assert!(many.audience.contains("hub") && !many.audience.contains("hu"));
+    assert!(claims(&json!({})).unwrap().audience.is_empty());
+}
+
+#[test]
+fn paths_reach_nested_members_and_names_with_dots() {
+    let read = claims(&json!({
+        "realm_access": {"roles": ["a"]},
+        "resource_access": {"my.client": {"roles": ["b"]}},
+        "https://example.org/dept": "risk",
+        "a.b": 1, "a": {"b": 2, "c": 3},
+    }))
+    .unwrap();
+    assert_eq!(read.get("realm_access.roles"), Some(&json!(["a"])));
+    assert_eq!(read.get("resource_access.my.client.roles"), Some(&json!(["b"])));
+    assert_eq!(read.get("/resource_access/my.client/roles"), Some(&json!(["b"])));
+    assert_eq!(read.get("https://example.org/dept"), Some(&json!("risk")));
+    assert_eq!(read.get("a.b"), Some(&json!(1)));
+    assert_eq!(read.get("a.c"), Some(&json!(3)));
+    for missing in ["", ".", "a.", ".a", "a.b.c", "/", "/a/b/c", "nothing", "realm_access.roles.0"]
+    {
+        assert_eq!(read.get(missing), None, "{missing}");
+    }
+}
+
+#[test]
+fn keycloak_roles_are_kept_apart() {
+    let read = claims(&json!({
+        "realm_access": {"roles": ["admin", 1]},
+        "resource_access": {"hub": {"roles": ["user"]}, "other": {"roles": "admin"}},
+        "groups": ["/finance", "/risk"],
+    }))
+    .unwrap();
+    assert!(read.realm_roles().contains("admin") && !read.realm_roles().contains("user"));
+    assert!(
+        read.client_roles("hub").contains("user") && !read.client_roles("hub").contains("admin")
+    );
+    assert!(read.client_roles("other").is_empty() && read.client_roles("none").is_empty());
+    assert_eq!(read.groups().iter().collect::<Vec<_>>(), ["/finance", "/risk"]);
+    assert_eq!(read.realm_roles().iter().count(), 1);
+}
+
+#[test]
+fn only_json_true_verifies_an_email() {
+    let email = |value: serde_json::Value| {
+        claims(&json!({"email": "a@example.org", "email_verified": value})).unwrap()
+    };
+    assert_eq!(email(json!(true)).verified_email(), Some("a@example.org"));
+    for not in [json!("true"), json!(1), json!(false), json!(null), json!([true])] {
+        assert_eq!(email(not).verified_email(), None);
+    }
+    for odd in ["a@evil.test@example.org", "@example.org", "a@", "a", "a @example.org", "a\r\n@b"] {
+        let read = claims(&json!({"email": odd, "email_verified": true})).unwrap();
+        assert_eq!(read.verified_email(), None, "{odd}");
+    }
+}

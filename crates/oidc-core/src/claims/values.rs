@@ -1,0 +1,94 @@
+//! Claims that hold several values: `aud` and `scope`.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+/// `aud`: whom the token is for (RFC 7519 §4.1.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience(Vec<String>);
+
+impl Audience {
+    pub(crate) fn new(values: Vec<String>) -> Self {
+        Self(values)
+    }
+
+    /// Whether `name` is one of the audiences, byte for byte.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|audience| audience == name)
+    }
+
+    /// The audiences in the order of the token.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the token is for nobody in particular.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// `scope`: what the token may be used for, separated by spaces (RFC 6749 §3.3).
+///
+/// ```
+/// let scope = oidc_core::Scope::from("openid  profile openid");
+/// assert!(scope.contains("profile") && !scope.contains("prof"));
+/// assert_eq!(scope.to_string(), "openid profile");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope(Vec<String>);
+
+impl Scope {
+    /// Whether `name` is one of the values.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|value| value == name)
+    }
+
+    /// The values in their order, each once.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for Scope {
+    fn from(text: &str) -> Self {
+        text.split(' ').collect()
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.into())
+    }
+}
+
+impl<S: Into<String>> FromIterator<S> for Scope {
+    fn from_iter<I: IntoIterator<Item = S>>(values: I) -> Self {
+        let mut scope = Self::default();
+        for value in values.into_iter().map(Into::into) {
+            if !value.is_empty() && !scope.contains(&value) {
+                scope.0.push(value);
+            }
+        }
+        scope
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}

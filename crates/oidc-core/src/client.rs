@@ -1,0 +1,268 @@
+//! A relying party at one provider: what it is called there, how it proves itself, and the login
+//! flow from the first redirect to logout (OpenID Connect Core 1.0 §3.1).
+//!
+//! It keeps no state between the steps; the caller keeps [`PendingLogin`] and [`TokenSet`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use url::Url;
+
+use crate::algorithm::Algorithm;
+use crate::callback::{self, CallbackRefusal, Code};
+use crate::claims::Claims;
+use crate::client_auth::ClientAuth;
+use crate::clock::Clock;
+use crate::keys::KeySource;
+use crate::login::{LoginRequest, PendingLogin};
+use crate::logout::LogoutRequest;
+use crate::provider::{Provider, ProviderUnavailable};
+use crate::refusal::TokenRefusal;
+use crate::secret::Secret;
+use crate::token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
+use crate::tokens::{IdToken, Verified};
+use crate::user_info::{UserInfoError, user_info};
+use crate::validation::{IdTokenExpectations, Validation};
+use crate::verifier::Verifier;
+
+/// A relying party at one provider.
+///
+/// ```no_run
+/// # async fn run(provider: oidc_core::Provider, query: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use oidc_core::{Client, ClientAuth, LoginRequest, RemoteKeys, Secret};
+///
+/// let keys = Arc::new(RemoteKeys::new(provider.clone()));
+/// let auth = ClientAuth::SecretBasic(Secret::from("hunter2"));
+/// let client = Client::new(provider, keys, "gateway", auth);
+///
+/// let redirect_uri = "https://platform.example/oauth2/callback".parse()?;
+/// let (url, pending) = client.begin_login(LoginRequest::new(redirect_uri)).await?;
+/// // Send the browser to `url`, keep `pending`; when the browser comes back with `query`:
+/// let code = client.parse_callback(query, &pending).await?;
+/// let login = client.finish_login(code, &pending).await?;
+/// println!("hello {}", login.id_token.subject());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: TokenEndpoint,
+    verifier: Verifier,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+/// A login that succeeded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Login {
+    /// The tokens.
+    pub tokens: TokenSet,
+    /// Who logged in.
+    pub id_token: Verified<IdToken>,
+}
+
+/// A refresh that succeeded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Refreshed {
+    /// The tokens. Without a `refresh_token` among them the one that was sent stays good.
+    pub tokens: TokenSet,
+    /// The ID token, if one came; it is about the same subject.
+    pub id_token: Option<Verified<IdToken>>,
+}
+
+/// Why a login could not begin or finish.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The provider cannot be used now.
+    #[error(transparent)]
+    Provider(#[from] ProviderUnavailable),
+    /// The provider has no such endpoint.
+    #[error("the provider's metadata has no {endpoint}")]
+    NotSupported {
+        /// The metadata member that is absent.
+        endpoint: &'static str,
+    },
+    /// The pushed request was refused (RFC 9126 §2.3).
+    #[error("the login could not be announced to the provider: {0}")]
+    PushedAuthorization(#[source] TokenEndpointError),
+    /// The code was not exchanged.
+    #[error("the code could not be exchanged: {0}")]
+    Token(#[source] TokenEndpointError),
+    /// The answer holds no ID token; the scope `openid` was not granted.
+    #[error("the provider's answer holds no ID token; allow the scope openid for this client")]
+    NoIdToken,
+    /// The ID token is refused.
+    #[error("the ID token is refused: {0}")]
+    IdToken(#[source] TokenRefusal),
+}
+
+impl LoginError {
+    /// Whether a new attempt may succeed later without a change on either side.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Provider(_) => true,
+            Self::PushedAuthorization(error) | Self::Token(error) => error.is_temporary(),
+            Self::IdToken(refusal) => refusal.is_unavailable(),
+            Self::NotSupported { .. } | Self::NoIdToken => false,
+        }
+    }
+}
+
+impl Client {
+    /// `client_id` at `provider`; `keys` are that provider's.
+    pub fn new(
+        provider: Provider,
+        keys: Arc<dyn KeySource>,
+        client_id: impl Into<String>,
+        auth: ClientAuth,
+    ) -> Self {
+        let client_id = client_id.into();
+        let validation = Validation::new(provider.issuer().clone(), client_id.clone());
+        let verifier = Verifier::new(validation, keys).with_cache(0);
+        Self { endpoint: TokenEndpoint::new(provider, client_id, auth), verifier, clock: None }
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.endpoint = self.endpoint.with_clock(Arc::clone(&clock));
+        self.verifier = self.verifier.with_clock(Arc::clone(&clock));
+        self.clock = Some(clock);
+        self
+    }
+
+    /// How far clocks may differ, for ID and logout tokens; 30 s unless set.
+    #[must_use]
+    pub fn with_leeway(self, leeway: Duration) -> Self {
+        self.with_validation(|validation| validation.with_leeway(leeway))
+    }
+
+    /// Accepts ID and logout tokens signed with these algorithms only.
+    #[must_use]
+    pub fn with_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.with_validation(|validation| validation.with_algorithms(algorithms))
+    }
+
+    fn with_validation(mut self, change: impl FnOnce(Validation) -> Validation) -> Self {
+        let validation = change(self.verifier.validation().clone());
+        self.verifier = Verifier::new(validation, Arc::clone(self.verifier.keys())).with_cache(0);
+        match self.clock.clone() {
+            Some(clock) => self.with_clock(clock),
+            None => self,
+        }
+    }
+
+    /// What this relying party is called at the provider.
+    pub fn client_id(&self) -> &str {
+        self.endpoint.client_id()
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &Provider {
+        self.endpoint.provider()
+    }
+
+    /// Verifies ID and logout tokens made for this client.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The token endpoint, used as this client.
+    pub fn token_endpoint(&self) -> &TokenEndpoint {
+        &self.endpoint
+    }
+
+    /// Begins a login: where to send the browser, and what to keep until it comes back.
+    pub async fn begin_login(
+        &self,
+        request: LoginRequest,
+    ) -> Result<(Url, PendingLogin), LoginError> {
+        let metadata = self.provider().metadata().await?;
+        request.begin(&metadata, &self.endpoint).await
+    }
+
+    /// Checks what the browser came back with: [`callback::parse`] with the provider's metadata.
+    pub async fn parse_callback(
+        &self,
+        query: &str,
+        pending: &PendingLogin,
+    ) -> Result<Code, CallbackRefusal> {
+        let metadata = self.provider().metadata().await?;
+        callback::parse(query, pending, &metadata)
+    }
+
+    /// Exchanges the code and verifies the ID token.
+    pub async fn finish_login(
+        &self,
+        code: Code,
+        pending: &PendingLogin,
+    ) -> Result<Login, LoginError> {
+        let code = code.into_secret();
+        let grant = Grant::AuthorizationCode {
+            code: code.clone(),
+            redirect_uri: pending.redirect_uri.clone(),
+            code_verifier: pending.code_verifier.clone(),
+        };
+        let tokens = self.endpoint.request(grant).await.map_err(LoginError::Token)?;
+        let id_token = tokens.id_token.as_ref().ok_or(LoginError::NoIdToken)?;
+        let expected = IdTokenExpectations {
+            nonce: Some(pending.nonce.clone()),
+            access_token: Some(tokens.access_token.clone()),
+            code: Some(code),
+            subject: None,
+            max_age: pending.max_age,
+        };
+        let id_token = self
+            .verifier
+            .id_token(id_token.expose(), &expected)
+            .await
+            .map_err(LoginError::IdToken)?;
+        Ok(Login { tokens, id_token })
+    }
+
+    /// Gets the next token set. A new ID token must be about `expected_subject` (OpenID Connect
+    /// Core 1.0 §12.2).
+    pub async fn refresh(
+        &self,
+        refresh_token: &Secret,
+        expected_subject: &str,
+    ) -> Result<Refreshed, TokenEndpointError> {
+        let grant = Grant::RefreshToken { refresh_token: refresh_token.clone(), scope: None };
+        let tokens = self.endpoint.request(grant).await?;
+        let Some(id_token) = &tokens.id_token else {
+            return Ok(Refreshed { tokens, id_token: None });
+        };
+        let expected = IdTokenExpectations::default()
+            .with_access_token(tokens.access_token.clone())
+            .with_subject(expected_subject);
+        let id_token = self
+            .verifier
+            .id_token(id_token.expose(), &expected)
+            .await
+            .map_err(TokenEndpointError::IdToken)?;
+        Ok(Refreshed { tokens, id_token: Some(id_token) })
+    }
+
+    /// Asks for claims about the person; they must be about `expected_subject`.
+    pub async fn user_info(
+        &self,
+        access_token: &Secret,
+        expected_subject: &str,
+    ) -> Result<Claims, UserInfoError> {
+        user_info(self.provider(), access_token, expected_subject).await
+    }
+
+    /// Tells the provider that a token is no longer needed (RFC 7009).
+    pub async fn revoke(&self, token: &Secret, hint: TokenHint) -> Result<(), TokenEndpointError> {
+        self.endpoint.revoke(token, hint).await
+    }
+
+    /// Where to send the browser to end the session at the provider; `None` when the provider
+    /// offers that not, or its metadata is not known yet.
+    pub fn logout_url(&self, request: &LogoutRequest) -> Option<Url> {
+        request.url(self.provider().current()?.as_ref(), self.client_id())
+    }
+}

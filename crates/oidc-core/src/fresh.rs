@@ -1,0 +1,335 @@
+//! A value that is fetched from elsewhere and kept fresh.
+//!
+//! One task fetches and publishes; readers take a snapshot and never wait. Fetches are single
+//! flight, repeated before the value is old, and backed off with jitter while they fail. The task
+//! starts when the value is first asked for and ends with the last handle. Ages are measured by the
+//! monotonic timer, so a jump of the wall clock neither ages nor rejuvenates anything.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How failed fetches are repeated: after `first`, then doubled up to `cap`, each with jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// Before the second attempt. 1 s.
+    pub first: Duration,
+    /// Longest pause while an older value can still be served. 30 s.
+    pub cap: Duration,
+    /// Longest pause while there is nothing to serve, so that recovery is noticed soon. 4 s.
+    pub cap_unready: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            cap: Duration::from_secs(30),
+            cap_unready: Duration::from_secs(4),
+        }
+    }
+}
+
+impl Retry {
+    /// The pause after `failures` failures in a row: between three quarters and all of the step.
+    fn pause(&self, failures: u32, has_value: bool) -> Duration {
+        let cap = if has_value { self.cap } else { self.cap_unready };
+        let step = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(cap);
+        step.mul_f64(rand::random_range(0.75..=1.0))
+    }
+}
+
+/// No attempt may take longer, whatever the HTTP adapter does.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// When a value is old: it is fetched again before.
+    pub(crate) max_age: Duration,
+    /// When a value is too old to be served although it cannot be renewed.
+    pub(crate) max_stale: Option<Duration>,
+    /// How long a caller waits for a fetch.
+    pub(crate) wait: Duration,
+    pub(crate) retry: Retry,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Fetches a value; is given the one before, to return it again when nothing changed.
+pub(crate) type Fetch<T> =
+    Box<dyn Fn(Option<Arc<T>>) -> BoxFuture<'static, Result<Arc<T>, Failure>> + Send + Sync>;
+
+/// The handle. Dropping the last one ends the task.
+pub(crate) struct Fresh<T> {
+    shared: Arc<Shared<T>>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+struct Shared<T> {
+    policy: Policy,
+    fetch: Fetch<T>,
+    state: watch::Sender<State<T>>,
+    wake: Notify,
+}
+
+struct State<T> {
+    value: Option<(Arc<T>, Instant)>,
+    /// Of the last attempt, if it failed.
+    failure: Option<Failure>,
+    failures: u32,
+    started: u64,
+    finished: u64,
+    started_at: Option<Instant>,
+    due: Instant,
+    /// Counts purges: an answer to a question asked before one is not published.
+    epoch: u64,
+}
+
+/// What there is to serve.
+pub(crate) enum Standing<T> {
+    Fresh {
+        value: Arc<T>,
+        age: Duration,
+    },
+    /// The last attempt failed, but the value before it still serves.
+    Stale {
+        value: Arc<T>,
+        age: Duration,
+        failure: Failure,
+    },
+    None(Failure),
+}
+
+impl<T> State<T> {
+    fn in_flight(&self) -> bool {
+        self.started > self.finished
+            && self.started_at.is_some_and(|at| at.elapsed() < ATTEMPT_LIMIT)
+    }
+
+    fn standing(&self, policy: &Policy) -> Standing<T> {
+        let due_in = || Some(self.due.saturating_duration_since(Instant::now()));
+        let with_due = |failure: &Failure| Failure { retry_after: due_in(), ..failure.clone() };
+        let Some((value, fetched_at)) = &self.value else {
+            return Standing::None(match &self.failure {
+                Some(failure) => with_due(failure),
+                None => Failure { reason: "not fetched yet".to_owned(), retry_after: None },
+            });
+        };
+        let age = fetched_at.elapsed();
+        match &self.failure {
+            Some(failure) if policy.max_stale.is_some_and(|limit| age > limit) => {
+                let reason = format!(
+                    "older than {:?}, and not renewed: {}",
+                    policy.max_stale.unwrap_or_default(),
+                    failure.reason
+                );
+                Standing::None(Failure { reason, retry_after: due_in() })
+            }
+            Some(failure) => {
+                Standing::Stale { value: Arc::clone(value), age, failure: with_due(failure) }
+            }
+            // Nobody renewed it in time: the task is gone with its runtime, or the machine slept.
+            None if age > policy.max_age && !self.in_flight() => Standing::None(Failure {
+                reason: "old, and being renewed".to_owned(),
+                retry_after: None,
+            }),
+            None => Standing::Fresh { value: Arc::clone(value), age },
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Fresh<T> {
+    pub(crate) fn new(policy: Policy, fetch: Fetch<T>) -> Self {
+        let (state, _) = watch::channel(State {
+            value: None,
+            failure: None,
+            failures: 0,
+            started: 0,
+            finished: 0,
+            started_at: None,
+            due: Instant::now(),
+            epoch: 0,
+        });
+        let shared = Arc::new(Shared { policy, fetch, state, wake: Notify::new() });
+        Self { shared, task: Mutex::new(None) }
+    }
+
+    pub(crate) fn standing(&self) -> Standing<T> {
+        self.shared.state.borrow().standing(&self.shared.policy)
+    }
+
+    /// The snapshot.
+    pub(crate) fn current(&self) -> Result<Arc<T>, Failure> {
+        match self.standing() {
+            Standing::Fresh { value, .. } | Standing::Stale { value, .. } => Ok(value),
+            Standing::None(failure) => Err(failure),
+        }
+    }
+
+    /// How many fetches were begun.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.shared.state.borrow().started
+    }
+
+    /// Whether a fetch is under way.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.shared.state.borrow().in_flight()
+    }
+
+    /// Starts the task, unless it runs. Needs a Tokio runtime.
+    pub(crate) fn start(&self) -> Result<(), Failure> {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_some_and(|task| !task.is_finished()) {
+            return Ok(());
+        }
+        let runtime = Handle::try_current().map_err(|_| Failure {
+            reason: "there is no Tokio runtime to fetch it in".to_owned(),
+            retry_after: None,
+        })?;
+        let now = Instant::now();
+        self.shared.state.send_modify(|state| {
+            state.finished = state.started;
+            state.due = now;
+        });
+        let shared = Arc::clone(&self.shared);
+        *task = Some(runtime.spawn(async move { shared.run().await }).abort_handle());
+        Ok(())
+    }
+
+    /// The value; waits for the first fetch, but neither while failing nor longer than the policy says.
+    pub(crate) async fn value(&self) -> Result<Arc<T>, Failure> {
+        self.start()?;
+        match self.standing() {
+            Standing::Fresh { value, .. } | Standing::Stale { value, .. } => return Ok(value),
+            Standing::None(failure) if self.failing() => return Err(failure),
+            Standing::None(_) => {}
+        }
+        self.join().await?;
+        self.current()
+    }
+
+    /// Waits for the fetch under way, or for a new one that starts now.
+    pub(crate) async fn join(&self) -> Result<(), Failure> {
+        self.start()?;
+        let target = {
+            let state = self.shared.state.borrow();
+            if state.in_flight() { state.started } else { state.started + 1 }
+        };
+        self.reach(target).await
+    }
+
+    /// Fetches now, whatever the back-off says, and waits for it.
+    pub(crate) async fn refresh(&self) -> Result<Arc<T>, Failure> {
+        self.start()?;
+        let target = self.shared.state.borrow().started + 1;
+        self.reach(target).await?;
+        match self.standing() {
+            Standing::Fresh { value, .. } => Ok(value),
+            Standing::Stale { failure, .. } | Standing::None(failure) => Err(failure),
+        }
+    }
+
+    /// Forgets the value at once, then fetches.
+    pub(crate) async fn purge(&self) -> Result<Arc<T>, Failure> {
+        self.shared.state.send_modify(|state| {
+            state.value = None;
+            state.failure = None;
+            state.failures = 0;
+            state.epoch += 1;
+        });
+        self.refresh().await
+    }
+
+    /// Whether the last attempt failed: then nobody waits for the next.
+    pub(crate) fn failing(&self) -> bool {
+        self.shared.state.borrow().failure.is_some()
+    }
+
+    async fn reach(&self, target: u64) -> Result<(), Failure> {
+        let mut changes = self.shared.state.subscribe();
+        if changes.borrow().started < target {
+            self.shared.wake.notify_one();
+        }
+        let wait = self.shared.policy.wait;
+        match timeout(wait, changes.wait_for(|state| state.finished >= target)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure {
+                reason: format!("no answer within {wait:?}"),
+                retry_after: Some(Duration::from_secs(1)),
+            }),
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    async fn run(&self) {
+        loop {
+            let due = self.state.borrow().due;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.wake.notified() => {}
+            }
+            self.attempt().await;
+        }
+    }
+
+    async fn attempt(&self) {
+        let mut before = (None, 0);
+        self.state.send_modify(|state| {
+            state.started += 1;
+            state.started_at = Some(Instant::now());
+            before = (state.value.as_ref().map(|(value, _)| Arc::clone(value)), state.epoch);
+        });
+        let (previous, epoch) = before;
+        let outcome = timeout(ATTEMPT_LIMIT, (self.fetch)(previous)).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {ATTEMPT_LIMIT:?}");
+            Err(Failure { reason, retry_after: None })
+        });
+        let now = Instant::now();
+        self.state.send_modify(|state| {
+            state.finished = state.started;
+            match outcome {
+                Ok(_) if state.epoch != epoch => state.due = now,
+                Ok(value) => {
+                    state.value = Some((value, now));
+                    state.failure = None;
+                    state.failures = 0;
+                    state.due = now + self.policy.max_age.mul_f64(rand::random_range(0.7..=0.8));
+                }
+                Err(failure) => {
+                    state.failures = state.failures.saturating_add(1);
+                    let retry = &self.policy.retry;
+                    let pause = retry.pause(state.failures, state.value.is_some());
+                    let asked = failure.retry_after.unwrap_or_default().min(retry.cap);
+                    state.due = now + pause.max(asked);
+                    state.failure = Some(failure);
+                }
+            }
+        });
+    }
+}
+
+impl<T> Drop for Fresh<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Fresh<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fresh").field("policy", &self.shared.policy).finish_non_exhaustive()
+    }
+}

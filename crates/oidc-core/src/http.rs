@@ -1,0 +1,156 @@
+//! How the crate reaches a provider: one request, one bounded answer.
+//!
+//! No redirects are followed and nothing is retried here. The adapter over `reqwest` is
+//! `reqwest::ReqwestHttp` (feature `reqwest`); tests bring their own.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Method, Request, Response, StatusCode, header};
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::refusal::bounded;
+
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+
+/// Port: sends one request and returns one answer.
+///
+/// An adapter follows no redirect, bounds the size of the body and the time until its end, and
+/// decodes no compression.
+#[async_trait]
+pub trait Http: Send + Sync + fmt::Debug {
+    /// Sends `request`; an answer of any status is `Ok`.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError>;
+}
+
+/// No answer was received.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// No connection: name, network, refused, or TLS.
+    #[error("no connection to {host}: {reason}")]
+    Connect {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        reason: String,
+        /// What the adapter says.
+        #[source]
+        source: Option<Arc<dyn Error + Send + Sync>>,
+    },
+    /// The whole answer did not arrive in time.
+    #[error("no complete answer from {host} within {after:?}")]
+    TimedOut {
+        /// Host and port.
+        host: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The body is larger than any honest answer.
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// Host and port.
+        host: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The exchange broke off or was not HTTP.
+    #[error("the exchange with {host} failed: {reason}")]
+    Exchange {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        reason: String,
+        /// What the adapter says.
+        #[source]
+        source: Option<Arc<dyn Error + Send + Sync>>,
+    },
+}
+
+/// A document could not be had: no answer, or not the one wanted.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A redirect. It is not followed: the address would no longer be the one that is trusted.
+    #[error(
+        "{url} answered with a redirect ({status}), which is not followed; configure the final address"
+    )]
+    Redirected {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// Another status than 200.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+        /// `Retry-After`, in seconds form.
+        retry_after: Option<Duration>,
+    },
+    /// The address cannot be asked at all.
+    #[error("{url} is not an address that can be asked: {reason}")]
+    Address {
+        /// What was to be asked.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl FetchError {
+    /// How long the other side asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Gets a document; anything but 200 is an error.
+pub(crate) async fn get(
+    http: &dyn Http,
+    url: &str,
+    authorization: Option<header::HeaderValue>,
+) -> Result<Response<Bytes>, FetchError> {
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .uri(url)
+        .header(header::ACCEPT, "application/json")
+        .body(Bytes::new())
+        .map_err(|error| FetchError::Address {
+            url: bounded(url),
+            reason: bounded(&error.to_string()),
+        })?;
+    if let Some(value) = authorization {
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+    let response = http.send(request).await?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(FetchError::Redirected { url: bounded(url), status: status.as_u16() });
+    }
+    if status != StatusCode::OK {
+        let retry_after = retry_after(response.headers());
+        return Err(FetchError::Status { url: bounded(url), status: status.as_u16(), retry_after });
+    }
+    Ok(response)
+}
+
+/// `Retry-After` in its seconds form (RFC 9110 §10.2.3), an hour at most.
+pub(crate) fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3600)))
+}

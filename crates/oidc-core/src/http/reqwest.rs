@@ -1,0 +1,234 @@
+//! The [`Http`] port over `reqwest` with rustls.
+//!
+//! Trusts what the platform trusts, or the certificates of one file; follows no redirect, decodes no
+//! compression (so there are no bombs), and stops reading at the limits.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use thiserror::Error;
+
+use super::{Http, HttpError};
+use crate::refusal::bounded;
+
+/// Settings of [`ReqwestHttp`].
+///
+/// ```
+/// use std::time::Duration;
+/// use oidc_core::http::reqwest::HttpOptions;
+/// let options = HttpOptions::default().with_timeout(Duration::from_secs(5));
+/// assert_eq!(options.max_body, 1024 * 1024);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// PEM file with the only certificates to trust, instead of the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// From the first octet sent to the last received. 10 s.
+    pub timeout: Duration,
+    /// For the connection with its TLS handshake. 3 s.
+    pub connect_timeout: Duration,
+    /// Largest body of an answer, in bytes. 1 MiB.
+    pub max_body: usize,
+    /// Idle connections kept for each host. 32.
+    pub pool_idle_per_host: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(3),
+            max_body: 1024 * 1024,
+            pool_idle_per_host: 32,
+        }
+    }
+}
+
+impl HttpOptions {
+    /// Trusts the certificates of this PEM file only.
+    #[must_use]
+    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Limits the whole exchange.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Limits the connection with its TLS handshake.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Limits the body of an answer, in bytes.
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, Error)]
+pub enum HttpSetupError {
+    /// The file of certificates cannot be read.
+    #[error("the CA file {} cannot be read as PEM certificates", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The file of certificates holds none.
+    #[error("the CA file {} holds no certificate", path.display())]
+    EmptyCaFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// TLS cannot be set up; often the platform has no trusted certificates at all.
+    #[error("TLS cannot be set up; in an image without certificates, name a CA file")]
+    Tls(#[source] rustls::Error),
+    /// The client cannot be built.
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] ::reqwest::Error),
+}
+
+/// The adapter. Cheap to clone; connections are pooled.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+/// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+/// # Ok::<(), oidc_core::http::reqwest::HttpSetupError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReqwestHttp {
+    client: ::reqwest::Client,
+    timeout: Duration,
+    max_body: usize,
+}
+
+/// Chooses aws-lc-rs for rustls in this process, unless a choice was made before. Idempotent.
+pub fn install_crypto_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error means that the program chose before us: then its choice stands.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    });
+}
+
+impl ReqwestHttp {
+    /// Builds the client; reads the CA file, opens no connection.
+    pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
+        install_crypto_provider();
+        let client = ::reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(options.ca_file)?)
+            .redirect(::reqwest::redirect::Policy::none())
+            .referer(false)
+            .timeout(options.timeout)
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(options.pool_idle_per_host)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(HttpSetupError::Client)?;
+        Ok(Self { client, timeout: options.timeout, max_body: options.max_body })
+    }
+
+    async fn exchange(&self, request: ::reqwest::Request) -> Result<Response<Bytes>, HttpError> {
+        let host = host(request.url());
+        let failed = |error: ::reqwest::Error| self.error(&host, error);
+        let mut answer = self.client.execute(request).await.map_err(failed)?;
+        let too_large = || HttpError::BodyTooLarge { host: host.clone(), limit: self.max_body };
+        if answer.content_length().is_some_and(|length| length > self.max_body as u64) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > self.max_body {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = Response::new(body.freeze());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
+    }
+
+    fn error(&self, host: &str, error: ::reqwest::Error) -> HttpError {
+        let host = host.to_owned();
+        let error = error.without_url();
+        if error.is_timeout() && !error.is_connect() {
+            return HttpError::TimedOut { host, after: self.timeout };
+        }
+        let mut cause: &dyn Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let reason = bounded(&cause.to_string());
+        if error.is_connect() {
+            HttpError::Connect { host, reason, source: Some(Arc::new(error)) }
+        } else {
+            HttpError::Exchange { host, reason, source: Some(Arc::new(error)) }
+        }
+    }
+}
+
+#[async_trait]
+impl Http for ReqwestHttp {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let request =
+            ::reqwest::Request::try_from(request).map_err(|error| self.error("", error))?;
+        let host = host(request.url());
+        // reqwest's own limit restarts nowhere, but the whole exchange is held to it here too.
+        tokio::time::timeout(self.timeout, self.exchange(request))
+            .await
+            .unwrap_or(Err(HttpError::TimedOut { host, after: self.timeout }))
+    }
+}
+
+fn host(url: &url::Url) -> String {
+    let name = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    }
+}
+
+fn tls(ca_file: Option<PathBuf>) -> Result<ClientConfig, HttpSetupError> {
+    let Some(path) = ca_file else {
+        let builder = ClientConfig::builder();
+        return Ok(builder
+            .with_platform_verifier()
+            .map_err(HttpSetupError::Tls)?
+            .with_no_client_auth());
+    };
+    let unreadable = |source| HttpSetupError::CaFile { path: path.clone(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&path).map_err(unreadable)? {
+        roots.add(certificate.map_err(unreadable)?).map_err(HttpSetupError::Tls)?;
+    }
+    if roots.is_empty() {
+        return Err(HttpSetupError::EmptyCaFile { path });
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,247 @@
+//! Issuer identifiers ([OpenID Connect Discovery 1.0 §2, §4]; RFC 8414 §2).
+//!
+//! Parsed once, compared byte for byte ever after: no case folding, no trailing-slash repair.
+//!
+//! [OpenID Connect Discovery 1.0 §2, §4]: https://openid.net/specs/openid-connect-discovery-1_0.html
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+use url::{Host, Url};
+
+use crate::refusal::quoted;
+
+/// A validated issuer identifier.
+///
+/// `https` is required, except on loopback hosts (`localhost`, `127.0.0.0/8`, `::1`).
+///
+/// ```
+/// use oidc_core::Issuer;
+/// let issuer: Issuer = "https://id.example/realms/lab".parse()?;
+/// assert_eq!(issuer.as_str(), "https://id.example/realms/lab");
+/// assert!("http://id.example/realms/lab".parse::<Issuer>().is_err());
+/// assert_ne!(issuer, "https://id.example/realms/lab/".parse()?);
+/// # Ok::<(), oidc_core::InvalidIssuer>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Issuer {
+    text: Arc<str>,
+    loopback: bool,
+}
+
+/// Why a text is no issuer identifier.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InvalidIssuer {
+    /// Not an absolute URL with a host.
+    #[error(
+        "issuer {value} is not a URL ({reason}); write it as the provider does, like https://id.example/realms/name"
+    )]
+    NotAUrl {
+        /// What was given.
+        value: String,
+        /// What the URL parser says.
+        reason: String,
+    },
+    /// Neither `https` nor on a loopback host.
+    #[error(
+        "issuer {value} must use https; http is accepted on localhost, 127.0.0.0/8 and [::1] only"
+    )]
+    NotHttps {
+        /// What was given.
+        value: String,
+    },
+    /// OpenID Connect Discovery 1.0 §2 allows neither query nor fragment.
+    #[error("issuer {value} must have neither query nor fragment")]
+    QueryOrFragment {
+        /// What was given.
+        value: String,
+    },
+    /// A user name or password in the URL.
+    #[error("issuer {value} must not hold a user name or password")]
+    Credentials {
+        /// What was given, without the credentials.
+        value: String,
+    },
+}
+
+impl Issuer {
+    /// The identifier, exactly as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the host is the machine itself: the only place where plain `http` is accepted.
+    pub fn is_loopback(&self) -> bool {
+        self.loopback
+    }
+
+    /// Where the provider's metadata is (OpenID Connect Discovery 1.0 §4): the well-known path
+    /// appended to the issuer's own path.
+    pub fn discovery_url(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.text.trim_end_matches('/'))
+    }
+}
+
+/// Whether `url` points at the machine itself by name or address.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl FromStr for Issuer {
+    type Err = InvalidIssuer;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let not_a_url = |reason: &str| InvalidIssuer::NotAUrl {
+            value: quoted(text),
+            reason: reason.to_owned(),
+        };
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(not_a_url("it holds white space or control characters"));
+        }
+        let url = Url::parse(text).map_err(|error| not_a_url(&error.to_string()))?;
+        if !url.has_host() {
+            return Err(not_a_url("it has no host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            let value = quoted(url.host_str().unwrap_or_default());
+            return Err(InvalidIssuer::Credentials { value });
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(InvalidIssuer::QueryOrFragment { value: quoted(text) });
+        }
+        let loopback = is_loopback(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            _ => return Err(InvalidIssuer::NotHttps { value: quoted(text) }),
+        }
+        Ok(Self { text: text.into(), loopback })
+    }
+}
+
+impl TryFrom<&str> for Issuer {
+    type Error = InvalidIssuer;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Issuer {
+    type Error = InvalidIssuer;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl AsRef<str> for Issuer {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Issuer({})", self.text)
+    }
+}
+
+impl Serialize for Issuer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Issuer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::{InvalidIssuer, Issuer};
+
+    #[test]
+    fn https_is_required_outside_loopback() {
+        for good in [
+            "https://id.example",
+            "https://id.example:8443/realms/lab/",
+            "http://localhost:8080/realms/lab",
+            "http://127.0.0.1:1",
+            "http://127.9.9.9",
+            "http://[::1]:8080",
+        ] {
+            assert_eq!(good.parse::<Issuer>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "http://id.example",
+            "http://localhost.evil.test",
+            "http://10.0.0.1",
+            "ftp://localhost",
+        ] {
+            assert!(matches!(bad.parse::<Issuer>(), Err(InvalidIssuer::NotHttps { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for bad in [
+            "",
+            "id.example",
+            "https://",
+            "https://id.example?x",
+            "https://id.example#x",
+            "https://id.example#",
+            "https://u:p@id.example",
+            " https://id.example",
+            "https://id.example\n",
+            "https://id\t.example",
+        ] {
+            assert!(bad.parse::<Issuer>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn comparison_is_byte_for_byte() {
+        let issuer: Issuer = "https://id.example/realms/lab".parse().unwrap();
+        for other in [
+            "https://id.example/realms/lab/",
+            "https://ID.example/realms/lab",
+            "https://id.example:443/realms/lab",
+        ] {
+            assert_ne!(issuer, other.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_well_known_path_is_appended_to_the_issuers_path() {
+        for (issuer, expected) in [
+            ("https://a.example", "https://a.example/.well-known/openid-configuration"),
+            ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
+            (
+                "https://a.example/realms/x",
+                "https://a.example/realms/x/.well-known/openid-configuration",
+            ),
+        ] {
+            assert_eq!(issuer.parse::<Issuer>().unwrap().discovery_url(), expected);
+        }
+    }
+}

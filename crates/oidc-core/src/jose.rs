@@ -1,0 +1,206 @@
+//! JSON Web Signature in compact form (RFC 7515), read strictly (RFC 8725).
+//!
+//! The one room that calls `jsonwebtoken`. It checks what a signature is about: form, size, header,
+//! algorithm, key. It never reads a claim, fetches nothing, and no header can change which key is
+//! trusted.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto;
+use serde_json::{Map, Value};
+
+use crate::algorithm::Algorithm;
+use crate::json;
+use crate::keys::{Jwk, JwkSet};
+use crate::refusal::{TokenRefusal, bounded, quoted};
+
+#[cfg(feature = "token")]
+mod signing;
+#[cfg(feature = "token")]
+pub use signing::InvalidPrivateKey;
+#[cfg(feature = "token")]
+pub(crate) use signing::SigningKey;
+
+/// Largest token that is looked at, in bytes, before any decoding.
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Header members that are refused whatever they hold: they name keys to trust (`jwk`, `jku`,
+/// `x5u`, `x5c`), extensions that must be understood (`crit`), or another way to read the rest.
+const REFUSED_MEMBERS: [&str; 8] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
+
+/// The header members that mean something here.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key_id: Option<String>,
+    /// `typ`, lower case, without the optional `application/`.
+    pub(crate) media_type: Option<String>,
+}
+
+/// A compact JWS whose form is right and whose signature is not checked yet.
+#[derive(Debug)]
+pub(crate) struct UnverifiedJws<'t> {
+    pub(crate) header: Header,
+    signing_input: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+}
+
+/// What a valid signature covers; made by [`UnverifiedJws::verify`] only.
+#[derive(Debug)]
+pub(crate) struct VerifiedJws {
+    pub(crate) header: Header,
+    pub(crate) members: Map<String, Value>,
+}
+
+impl<'t> UnverifiedJws<'t> {
+    /// Splits and reads `token`; refuses everything but three parts of strict base64url.
+    pub(crate) fn parse(token: &'t str) -> Result<Self, TokenRefusal> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenRefusal::TooLarge { limit: MAX_TOKEN_BYTES });
+        }
+        let mut parts = token.split('.');
+        let (Some(head), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            let reason = match token.split('.').count() {
+                5 => "it is encrypted (JWE, five parts), a signed JWT has three".to_owned(),
+                n => format!("it has {n} parts between dots, a signed JWT has three"),
+            };
+            return Err(TokenRefusal::Malformed { part: "token", reason });
+        };
+        let header = Header::parse(&decode("header", head)?)?;
+        if signature.is_empty() {
+            let reason = "it is empty".to_owned();
+            return Err(TokenRefusal::Malformed { part: "signature", reason });
+        }
+        decode("signature", signature)?;
+        let signing_input = token.get(..head.len() + 1 + payload.len()).unwrap_or_default();
+        Ok(Self { header, signing_input, payload, signature })
+    }
+
+    /// The key of `keys` that this token must be signed with: by `kid`, or, without one, the only
+    /// key that fits the algorithm.
+    pub(crate) fn select<'k>(&self, keys: &'k JwkSet) -> Option<&'k Jwk> {
+        keys.select(self.header.algorithm, self.header.key_id.as_deref())
+    }
+
+    /// The refusal for a token that no key of the issuer fits.
+    pub(crate) fn unknown_key(&self) -> TokenRefusal {
+        TokenRefusal::UnknownKey { kid: self.header.key_id.as_deref().map(quoted) }
+    }
+
+    /// Checks the signature, then reads the payload.
+    pub(crate) fn verify(self, key: &Jwk) -> Result<VerifiedJws, TokenRefusal> {
+        self.check_signature(key)?;
+        let payload = decode("payload", self.payload)?;
+        let members = json::parse_object(&payload)
+            .map_err(|reason| TokenRefusal::Malformed { part: "payload", reason })?;
+        Ok(VerifiedJws { header: self.header, members })
+    }
+
+    pub(crate) fn check_signature(&self, key: &Jwk) -> Result<(), TokenRefusal> {
+        let algorithm = self.header.algorithm;
+        if !key.fits(algorithm) {
+            return Err(self.unknown_key());
+        }
+        let message = self.signing_input.as_bytes();
+        let valid = match jsonwebtoken_algorithm(algorithm) {
+            Some(algorithm) => key.decoding_key().is_some_and(|key| {
+                crypto::verify(self.signature, message, key, algorithm).unwrap_or(false)
+            }),
+            // ES512: jsonwebtoken has no P-521, the library behind it has.
+            None => {
+                let signature = decode("signature", self.signature)?;
+                aws_lc_rs::signature::UnparsedPublicKey::new(
+                    &aws_lc_rs::signature::ECDSA_P521_SHA512_FIXED,
+                    key.point(),
+                )
+                .verify(message, &signature)
+                .is_ok()
+            }
+        };
+        if valid { Ok(()) } else { Err(TokenRefusal::BadSignature) }
+    }
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
+        let malformed = |reason: String| TokenRefusal::Malformed { part: "header", reason };
+        let members = json::parse_object(bytes).map_err(malformed)?;
+        for member in REFUSED_MEMBERS {
+            if members.contains_key(member) {
+                return Err(TokenRefusal::HeaderNotAllowed { member });
+            }
+        }
+        let text = |name: &'static str| match members.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(malformed(format!("`{name}` is not a string"))),
+        };
+        let alg = text("alg")?.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
+        let algorithm =
+            alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed { alg: quoted(alg) })?;
+        text("cty")?;
+        let media_type = text("typ")?.map(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
+        });
+        Ok(Self { algorithm, key_id: text("kid")?.map(str::to_owned), media_type })
+    }
+}
+
+/// Strict base64url without padding (RFC 7515 §2): no white space, no stray bits.
+fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|error| TokenRefusal::Malformed {
+        part,
+        reason: format!("it is not base64url without padding: {}", bounded(&error.to_string())),
+    })
+}
+
+/// Makes the process-wide choice that `jsonwebtoken` needs, so that a crate elsewhere in the
+/// program that switches on its other back end cannot make ours panic.
+pub(crate) fn install_crypto_provider() {
+    // An error means that somebody chose before: then that choice stands.
+    let _ = crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+fn jsonwebtoken_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
+    Some(match algorithm {
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::ES512 => return None,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+    })
+}
+
+/// Left half of the hash of `text`, base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0
+/// §3.1.3.6). The hash is the one in the ID token's `alg`; EdDSA on Ed25519 uses SHA-512.
+pub(crate) fn half_hash(algorithm: Algorithm, text: &str) -> String {
+    use aws_lc_rs::digest;
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => &digest::SHA256,
+        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
+        Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 | Algorithm::EdDSA => {
+            &digest::SHA512
+        }
+    };
+    let digest = digest::digest(hash, text.as_bytes());
+    let half = digest.as_ref().get(..digest.as_ref().len() / 2).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(half)
+}
+
+/// `exp` of a JWT without any check: to guess how long an access token of ours will be accepted,
+/// never to accept one.
+#[cfg(feature = "token")]
+pub(crate) fn unverified_expiry(token: &str) -> Option<std::time::SystemTime> {
+    let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
+    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    crate::claims::Claims::from_members(members).ok()?.expires_at
+}

@@ -1,0 +1,155 @@
+//! JSON that can be read in one way only (RFC 8259; RFC 7519 §4: duplicate names are refused).
+//!
+//! An object at the top, UTF-8, no member twice at any depth, nothing after the end, bounded depth.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Deepest nesting of arrays and objects that is read.
+const MAX_DEPTH: usize = 32;
+
+/// Reads one JSON object.
+///
+/// The error is the parser's sentence; it names position and cause and quotes no values.
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| {
+        format!("it is not strict JSON: {}", crate::refusal::bounded(&error.to_string()))
+    })?;
+    deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err("it is not a JSON object".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut values = Vec::new();
+        while let Some(value) = sequence.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut members = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            let value = access.next_value_seed(inner)?;
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member stands there twice"));
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_object;
+
+    #[test]
+    fn an_ordinary_object_is_read() {
+        for good in [
+            r#"{}"#,
+            r#" {"a":1,"b":[1,2.5,-3,null,true,"x"],"c":{"a":1}} "#,
+            r#"{"n":1234567890123}"#,
+        ] {
+            assert!(parse_object(good.as_bytes()).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_refused() {
+        for bad in [
+            &br#"{"a":1,"a":1}"#[..],
+            br#"{"a":1,"\u0061":2}"#,
+            br#"{"x":{"a":1,"a":2}}"#,
+            br#"{"x":[{"a":1,"a":2}]}"#,
+            br#"{"a":1}{}"#,
+            br#"{"a":1}x"#,
+            br#"{"a":1,}"#,
+            br#"{'a':1}"#,
+            br#"{"a":NaN}"#,
+            br#"{"a":1e999}"#,
+            br#"{"a":01}"#,
+            br#"[]"#,
+            br#""a""#,
+            b"",
+            b"{\"a\":\"\xff\"}",
+            b"\xef\xbb\xbf{}",
+            br#"{"a":"\ud800"}"#,
+        ] {
+            assert!(parse_object(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n));
+        assert!(parse_object(nested(31).as_bytes()).is_ok());
+        assert!(parse_object(nested(32).as_bytes()).is_err());
+        assert!(parse_object(nested(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! The issuer's public keys (RFC 7517), and the port they come through.
+//!
+//! A [`JwkSet`] holds only keys that may verify: what is for encryption, symmetric, weak, malformed
+//! or of an unknown kind is left out when the set is parsed, and says why. Nothing here opens a
+//! connection; [`RemoteKeys`] does.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::algorithm::Algorithm;
+use crate::json;
+use crate::refusal::quoted;
+
+mod jwk;
+mod remote;
+mod roca;
+
+pub(crate) use jwk::Jwk;
+pub use remote::{KeyPolicy, KeyStatus, RemoteKeys};
+
+/// Most keys that one set may hold; a provider has a handful.
+const MAX_KEYS: usize = 100;
+
+/// A set of keys that may verify signatures.
+///
+/// ```
+/// let set = oidc_core::JwkSet::parse(br#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)?;
+/// assert!(set.is_empty());
+/// assert_eq!(set.skipped()[0].reason, "symmetric keys never verify here");
+/// # Ok::<(), oidc_core::InvalidJwkSet>(())
+/// ```
+pub struct JwkSet {
+    keys: Vec<Jwk>,
+    by_id: HashMap<String, usize>,
+    skipped: Vec<SkippedKey>,
+    digest: [u8; 32],
+    generation: u64,
+}
+
+/// A key of the document that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    /// Its `kid`, cut and escaped.
+    pub kid: Option<String>,
+    /// Why it is not used.
+    pub reason: &'static str,
+}
+
+/// The document is no JWK Set at all.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InvalidJwkSet {
+    /// Not strict JSON, or not an object.
+    #[error("the key set cannot be read: {reason}")]
+    Malformed {
+        /// What the parser says.
+        reason: String,
+    },
+    /// RFC 7517 §5 requires an array `keys`.
+    #[error("the key set has no array `keys`")]
+    NoKeys,
+    /// More keys than any provider has.
+    #[error("the key set holds {found} keys, more than {limit}")]
+    TooMany {
+        /// How many it holds.
+        found: usize,
+        /// How many are read at most.
+        limit: usize,
+    },
+}
+
+impl JwkSet {
+    /// Reads a JWK Set document; keys that cannot be used are skipped.
+    ///
+    /// Two different keys under one `kid` are both skipped: the `kid` would not say which is meant.
+    pub fn parse(document: &[u8]) -> Result<Self, InvalidJwkSet> {
+        crate::jose::install_crypto_provider();
+        let members =
+            json::parse_object(document).map_err(|reason| InvalidJwkSet::Malformed { reason })?;
+        let Some(Value::Array(entries)) = members.get("keys") else {
+            return Err(InvalidJwkSet::NoKeys);
+        };
+        if entries.len() > MAX_KEYS {
+            return Err(InvalidJwkSet::TooMany { found: entries.len(), limit: MAX_KEYS });
+        }
+        let mut keys: Vec<Jwk> = Vec::new();
+        let mut skipped = Vec::new();
+        for entry in entries {
+            let empty = Map::new();
+            let entry = entry.as_object().unwrap_or(&empty);
+            match Jwk::parse(entry) {
+                Ok(key) if keys.contains(&key) => {}
+                Ok(key) => keys.push(key),
+                Err(reason) => {
+                    let kid = entry.get("kid").and_then(Value::as_str).map(quoted);
+                    skipped.push(SkippedKey { kid, reason });
+                }
+            }
+        }
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for id in keys.iter().filter_map(Jwk::id) {
+            *uses.entry(id).or_default() += 1;
+        }
+        let ambiguous: Vec<String> =
+            uses.into_iter().filter(|(_, n)| *n > 1).map(|(id, _)| id.to_owned()).collect();
+        keys.retain(|key| {
+            let twice = key.id().is_some_and(|id| ambiguous.iter().any(|other| other == id));
+            if twice {
+                let reason = "another, different key has the same kid";
+                skipped.push(SkippedKey { kid: key.id().map(quoted), reason });
+            }
+            !twice
+        });
+        Ok(Self::of(keys, skipped))
+    }
+
+    fn of(keys: Vec<Jwk>, skipped: Vec<SkippedKey>) -> Self {
+        static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        let mut prints: Vec<Vec<u8>> = keys.iter().map(Jwk::print).collect();
+        prints.sort();
+        for print in &prints {
+            context.update(print);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        let by_id = keys
+            .iter()
+            .enumerate()
+            .filter_map(|(index, key)| key.id().map(|id| (id.to_owned(), index)))
+            .collect();
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        Self { keys, by_id, skipped, digest, generation }
+    }
+
+    /// How many keys can be used.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no key can be used.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// A number that no other set of this process has: what was verified with one generation says
+    /// nothing under another.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The `kid`s of the usable keys.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Jwk::id)
+    }
+
+    /// The keys that are not used, and why.
+    pub fn skipped(&self) -> &[SkippedKey] {
+        &self.skipped
+    }
+
+    /// Whether a usable key has this `kid`.
+    pub fn contains(&self, kid: &str) -> bool {
+        self.by_id.contains_key(kid)
+    }
+
+    pub(crate) fn same_keys(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+
+    /// The key for a signature with `algorithm`: the one named by `kid` if it fits; without `kid`
+    /// the only one that fits, and none when several do.
+    pub(crate) fn select(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<&Jwk> {
+        match kid {
+            Some(kid) => self.keys.get(*self.by_id.get(kid)?).filter(|key| key.fits(algorithm)),
+            None => {
+                let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
+                fitting.next().filter(|_| fitting.next().is_none())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for JwkSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwkSet")
+            .field("generation", &self.generation)
+            .field("keys", &self.keys)
+            .field("skipped", &self.skipped)
+            .finish()
+    }
+}
+
+/// There are no keys to verify with.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the issuer's keys are not available: {reason}")]
+pub struct KeysUnavailable {
+    /// Why there are none.
+    pub reason: String,
+    /// When the next attempt is due.
+    pub retry_after: Option<Duration>,
+}
+
+/// Port: where the issuer's keys come from.
+#[async_trait]
+pub trait KeySource: Send + Sync + fmt::Debug {
+    /// The keys as they are known now. Never waits.
+    fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable>;
+
+    /// The keys after asking the issuer, when asking is due and allowed: because there are none yet
+    /// (`None`), or because a token named a `kid` that the current set does not have.
+    async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable>;
+
+    /// Whether tokens can be verified now.
+    fn ready(&self) -> bool {
+        self.current().is_ok()
+    }
+}
+
+/// Keys that are given once and never change.
+///
+/// ```
+/// use oidc_core::{JwkSet, KeySource, StaticKeys};
+/// let keys = StaticKeys::new(JwkSet::parse(br#"{"keys":[]}"#)?);
+/// assert!(keys.ready());
+/// # Ok::<(), oidc_core::InvalidJwkSet>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StaticKeys {
+    keys: Arc<JwkSet>,
+}
+
+impl StaticKeys {
+    /// Serves `keys` for ever.
+    pub fn new(keys: JwkSet) -> Self {
+        Self { keys: Arc::new(keys) }
+    }
+}
+
+#[async_trait]
+impl KeySource for StaticKeys {
+    fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        Ok(Arc::clone(&self.keys))
+    }
+
+    async fn refreshed(&self, _unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        self.current()
+    }
+}

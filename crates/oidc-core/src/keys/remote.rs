@@ -1,0 +1,296 @@
+//! Keys from the provider's `jwks_uri`.
+//!
+//! Readers take a snapshot and never wait. The set is fetched again in the background before it is
+//! old, and when a token names an unknown `kid` — limited by a token bucket, so that junk can neither
+//! flood the provider nor delay a real rotation for long. While the provider is down the last good set
+//! serves, up to a bound. A key that the provider removed is distrusted at the next fetch, so within
+//! [`KeyPolicy::max_age`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{JwkSet, KeySource, KeysUnavailable};
+use crate::fresh::{Failure, Fresh, Policy, Retry, Standing};
+use crate::http;
+use crate::provider::Provider;
+
+/// How keys are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyPolicy {
+    /// How long a removed key may still be trusted while the provider answers. 5 min; 60 s at least.
+    pub max_age: Duration,
+    /// How long the last good set serves while the provider does not answer. 1 h.
+    pub max_stale: Duration,
+    /// How long a caller waits for a fetch. 3 s.
+    pub wait: Duration,
+    /// How many fetches unknown `kid`s may cause in a row. 3.
+    pub unknown_kid_burst: u32,
+    /// After how long they may cause one more. 10 s.
+    pub unknown_kid_refill: Duration,
+    /// How failed fetches are repeated.
+    pub retry: Retry,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::from_secs(5 * 60),
+            max_stale: Duration::from_secs(60 * 60),
+            wait: Duration::from_secs(3),
+            unknown_kid_burst: 3,
+            unknown_kid_refill: Duration::from_secs(10),
+            retry: Retry::default(),
+        }
+    }
+}
+
+impl KeyPolicy {
+    /// How long a removed key may still be trusted; 60 s at least.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age.max(Duration::from_secs(60));
+        self
+    }
+
+    /// How long the last good set serves while the provider does not answer.
+    #[must_use]
+    pub fn with_max_stale(mut self, max_stale: Duration) -> Self {
+        self.max_stale = max_stale;
+        self
+    }
+
+    /// How long a caller waits for a fetch.
+    #[must_use]
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How many fetches unknown `kid`s may cause: `burst` in a row, one more each `refill`.
+    #[must_use]
+    pub fn with_unknown_kid_limit(mut self, burst: u32, refill: Duration) -> Self {
+        self.unknown_kid_burst = burst;
+        self.unknown_kid_refill = refill;
+        self
+    }
+}
+
+/// What can be said about the keys, for readiness and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Fetched within the policy.
+    Ready {
+        /// How many keys can be used.
+        keys: usize,
+        /// How old the set is.
+        age: Duration,
+    },
+    /// The last fetch failed; the set before it still serves.
+    Stale {
+        /// How old the set is.
+        age: Duration,
+        /// Why the fetch failed.
+        reason: String,
+    },
+    /// Nothing can be verified.
+    Unavailable {
+        /// Why not.
+        reason: String,
+        /// When the next attempt is due.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The provider's keys, kept fresh. A cheap handle: clones share the keys and the one task.
+///
+/// Constructing it does no I/O and works while the provider is down.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+/// use oidc_core::{Provider, RemoteKeys};
+///
+/// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+/// let keys = RemoteKeys::new(Provider::new("https://id.example/realms/lab".parse()?, http));
+/// keys.start();
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RemoteKeys {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    provider: Provider,
+    policy: KeyPolicy,
+    keys: Fresh<JwkSet>,
+    bucket: Mutex<Bucket>,
+}
+
+/// How many fetches unknown `kid`s may still cause.
+#[derive(Debug)]
+struct Bucket {
+    tokens: u32,
+    counted_at: Instant,
+}
+
+impl RemoteKeys {
+    /// Keys of `provider`, with the default policy.
+    pub fn new(provider: Provider) -> Self {
+        Self::build(provider, KeyPolicy::default())
+    }
+
+    /// Replaces the policy; what was fetched before is forgotten.
+    #[must_use]
+    pub fn with_policy(self, policy: KeyPolicy) -> Self {
+        Self::build(self.inner.provider.clone(), policy)
+    }
+
+    fn build(provider: Provider, policy: KeyPolicy) -> Self {
+        let source = provider.clone();
+        let keys = Fresh::new(
+            Policy {
+                max_age: policy.max_age.max(Duration::from_secs(60)),
+                max_stale: Some(policy.max_stale),
+                wait: policy.wait,
+                retry: policy.retry,
+            },
+            Box::new(move |previous| {
+                let provider = source.clone();
+                Box::pin(async move { fetch(&provider, previous).await })
+            }),
+        );
+        let bucket = Bucket { tokens: policy.unknown_kid_burst, counted_at: Instant::now() };
+        Self { inner: Arc::new(Inner { provider, policy, keys, bucket: Mutex::new(bucket) }) }
+    }
+
+    /// Begins to fetch now instead of at first use. Outside a Tokio runtime this does nothing.
+    pub fn start(&self) {
+        if let Err(failure) = self.inner.keys.start() {
+            tracing::debug!(reason = failure.reason, "keys are not fetched yet");
+        }
+    }
+
+    /// Fetches now, even while backing off.
+    pub async fn refresh_now(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        Ok(self.inner.keys.refresh().await?)
+    }
+
+    /// Distrusts all keys at once, then fetches.
+    pub async fn purge(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        Ok(self.inner.keys.purge().await?)
+    }
+
+    /// How the keys stand.
+    pub fn status(&self) -> KeyStatus {
+        match self.inner.keys.standing() {
+            Standing::Fresh { value, age } => KeyStatus::Ready { keys: value.len(), age },
+            Standing::Stale { age, failure, .. } => {
+                KeyStatus::Stale { age, reason: failure.reason }
+            }
+            Standing::None(Failure { reason, retry_after }) => {
+                KeyStatus::Unavailable { reason, retry_after }
+            }
+        }
+    }
+
+    /// How many fetches were begun, for metrics.
+    pub fn fetches(&self) -> u64 {
+        self.inner.keys.fetches()
+    }
+
+    /// Takes the right to one fetch for an unknown `kid`.
+    fn may_ask(&self) -> bool {
+        let policy = &self.inner.policy;
+        let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        while bucket.tokens < policy.unknown_kid_burst
+            && bucket.counted_at.elapsed() >= policy.unknown_kid_refill
+        {
+            bucket.tokens += 1;
+            bucket.counted_at += policy.unknown_kid_refill;
+        }
+        if bucket.tokens == policy.unknown_kid_burst {
+            bucket.counted_at = Instant::now();
+        }
+        let allowed = bucket.tokens > 0;
+        bucket.tokens = bucket.tokens.saturating_sub(1);
+        allowed
+    }
+}
+
+#[async_trait]
+impl KeySource for RemoteKeys {
+    fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        Ok(self.inner.keys.current()?)
+    }
+
+    async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let keys = &self.inner.keys;
+        let current = keys.value().await?;
+        let Some(kid) = unknown_kid else { return Ok(current) };
+        if current.contains(kid) || keys.failing() {
+            return Ok(current);
+        }
+        if (keys.in_flight() || self.may_ask()) && keys.join().await.is_err() {
+            return Ok(current);
+        }
+        self.current()
+    }
+}
+
+impl From<Failure> for KeysUnavailable {
+    fn from(failure: Failure) -> Self {
+        Self { reason: failure.reason, retry_after: failure.retry_after }
+    }
+}
+
+async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc<JwkSet>, Failure> {
+    let outcome = fetch_once(provider).await;
+    if let Err(failure) = &outcome {
+        tracing::warn!(issuer = %provider.issuer(), reason = failure.reason, "keys could not be fetched");
+    }
+    let keys = outcome?;
+    for skipped in keys.skipped() {
+        tracing::debug!(issuer = %provider.issuer(), kid = ?skipped.kid, reason = skipped.reason, "key skipped");
+    }
+    // The same keys keep their generation, so that what was verified with them stays remembered.
+    match previous {
+        Some(previous) if previous.same_keys(&keys) => Ok(previous),
+        _ => {
+            let kids: Vec<&str> = keys.kids().collect();
+            tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), ?kids, "keys changed");
+            Ok(Arc::new(keys))
+        }
+    }
+}
+
+async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
+    let metadata = provider.metadata().await.map_err(|error| Failure {
+        retry_after: Some(error.retry_after),
+        reason: error.to_string(),
+    })?;
+    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str(), None).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // The address may have moved: look at the metadata again before the next attempt.
+            if matches!(error, http::FetchError::Status { status: 404 | 410, .. }) {
+                let _ = provider.refresh_now().await;
+            }
+            let retry_after = error.retry_after();
+            return Err(Failure { reason: error.to_string(), retry_after });
+        }
+    };
+    let keys = JwkSet::parse(answer.body())
+        .map_err(|error| Failure { reason: error.to_string(), retry_after: None })?;
+    if keys.is_empty() {
+        let reason = format!("{} holds no usable key", metadata.jwks_uri);
+        return Err(Failure { reason, retry_after: None });
+    }
+    Ok(keys)
+}

@@ -1,0 +1,247 @@
+//! What a provider says about itself (OpenID Connect Discovery 1.0 §3; RFC 8414 §2).
+//!
+//! `issuer` must be the one asked for, byte for byte, and every endpoint must use `https` unless the
+//! issuer is on a loopback host. Members of the wrong type refuse the document.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use thiserror::Error;
+use url::Url;
+
+use crate::http::{self, FetchError, Http};
+use crate::issuer::Issuer;
+use crate::json;
+use crate::refusal::{bounded, quoted};
+
+/// The parts of the discovery document that are used.
+///
+/// ```
+/// use oidc_core::{Issuer, ProviderMetadata};
+/// let issuer: Issuer = "https://id.example".parse()?;
+/// let metadata = ProviderMetadata::parse(
+///     &issuer,
+///     br#"{"issuer":"https://id.example","jwks_uri":"https://id.example/jwks"}"#,
+/// )?;
+/// assert_eq!(metadata.jwks_uri.as_str(), "https://id.example/jwks");
+/// assert!(metadata.token_endpoint.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct ProviderMetadata {
+    /// Who this is.
+    pub issuer: Issuer,
+    /// Where its keys are.
+    pub jwks_uri: Url,
+    /// Where a browser is sent to log in.
+    pub authorization_endpoint: Option<Url>,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_endpoint: Option<Url>,
+    /// Where claims about the person are.
+    pub userinfo_endpoint: Option<Url>,
+    /// RFC 7662
+    pub introspection_endpoint: Option<Url>,
+    /// RFC 7009
+    pub revocation_endpoint: Option<Url>,
+    /// RFC 9126
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// RFC 8628
+    pub device_authorization_endpoint: Option<Url>,
+    /// OpenID Connect RP-Initiated Logout 1.0
+    pub end_session_endpoint: Option<Url>,
+    /// RFC 9126 §5: only pushed requests are accepted.
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
+    /// RFC 9207: the answer to an authorization request names the issuer.
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+    /// OpenID Connect Back-Channel Logout 1.0 §2.1
+    #[serde(default)]
+    pub backchannel_logout_supported: bool,
+    /// OpenID Connect Back-Channel Logout 1.0 §2.1: logout tokens carry `sid`.
+    #[serde(default)]
+    pub backchannel_logout_session_supported: bool,
+    /// OpenID Connect Front-Channel Logout 1.0 §3
+    #[serde(default)]
+    pub frontchannel_logout_supported: bool,
+    /// Scopes that may be asked for.
+    #[serde(default)]
+    pub scopes_supported: Vec<String>,
+    /// Response types that may be asked for.
+    #[serde(default)]
+    pub response_types_supported: Vec<String>,
+    /// Grants the token endpoint knows.
+    #[serde(default)]
+    pub grant_types_supported: Vec<String>,
+    /// PKCE methods (RFC 8414 §2).
+    #[serde(default)]
+    pub code_challenge_methods_supported: Vec<String>,
+    /// How a client may prove itself.
+    #[serde(default)]
+    pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms for `private_key_jwt`.
+    #[serde(default)]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Algorithms of ID tokens.
+    #[serde(default)]
+    pub id_token_signing_alg_values_supported: Vec<String>,
+}
+
+/// Why there is no metadata.
+#[derive(Clone, Debug, Error)]
+pub enum DiscoveryError {
+    /// The document could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The document is somebody else's.
+    #[error(
+        "the provider calls itself {found}, but {expected} was asked; configure the issuer exactly as the provider writes it"
+    )]
+    IssuerMismatch {
+        /// The issuer asked.
+        expected: String,
+        /// What the document says.
+        found: String,
+    },
+    /// An endpoint without TLS.
+    #[error("the provider's {member} is {url}, which does not use https")]
+    InsecureEndpoint {
+        /// The member's name.
+        member: &'static str,
+        /// Its value.
+        url: String,
+    },
+    /// Not a discovery document.
+    #[error("the discovery document cannot be used: {reason}")]
+    Invalid {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ProviderMetadata {
+    /// Asks `issuer` for its metadata.
+    pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {
+        let answer = http::get(http, &issuer.discovery_url(), None).await?;
+        let document: &Bytes = answer.body();
+        Self::parse(issuer, document)
+    }
+
+    /// Reads a discovery document that must be `issuer`'s.
+    pub fn parse(issuer: &Issuer, document: &[u8]) -> Result<Self, DiscoveryError> {
+        let members =
+            json::parse_object(document).map_err(|reason| DiscoveryError::Invalid { reason })?;
+        let found = members.get("issuer").and_then(|issuer| issuer.as_str()).unwrap_or_default();
+        if found != issuer.as_str() {
+            return Err(DiscoveryError::IssuerMismatch {
+                expected: issuer.to_string(),
+                found: quoted(found),
+            });
+        }
+        let metadata: Self = serde_json::from_value(members.into())
+            .map_err(|error| DiscoveryError::Invalid { reason: bounded(&error.to_string()) })?;
+        metadata.check_endpoints()?;
+        Ok(metadata)
+    }
+
+    fn check_endpoints(&self) -> Result<(), DiscoveryError> {
+        let endpoints = [
+            ("jwks_uri", Some(&self.jwks_uri)),
+            ("authorization_endpoint", self.authorization_endpoint.as_ref()),
+            ("token_endpoint", self.token_endpoint.as_ref()),
+            ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
+            ("introspection_endpoint", self.introspection_endpoint.as_ref()),
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            (
+                "pushed_authorization_request_endpoint",
+                self.pushed_authorization_request_endpoint.as_ref(),
+            ),
+            ("device_authorization_endpoint", self.device_authorization_endpoint.as_ref()),
+            ("end_session_endpoint", self.end_session_endpoint.as_ref()),
+        ];
+        for (member, url) in endpoints {
+            let Some(url) = url else { continue };
+            let secure = match url.scheme() {
+                "https" => true,
+                "http" => self.issuer.is_loopback(),
+                _ => false,
+            };
+            if !secure || !url.has_host() {
+                return Err(DiscoveryError::InsecureEndpoint { member, url: quoted(url.as_str()) });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{DiscoveryError, ProviderMetadata};
+    use crate::issuer::Issuer;
+
+    fn parse(
+        issuer: &str,
+        document: &serde_json::Value,
+    ) -> Result<ProviderMetadata, DiscoveryError> {
+        let Ok(issuer) = issuer.parse::<Issuer>() else { unreachable!("{issuer} is an issuer") };
+        ProviderMetadata::parse(&issuer, document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn the_issuer_must_be_the_one_asked_for() {
+        for other in ["https://id.example/", "https://ID.example", "https://evil.test", ""] {
+            let document = json!({"issuer": other, "jwks_uri": "https://id.example/jwks"});
+            assert!(matches!(
+                parse("https://id.example", &document),
+                Err(DiscoveryError::IssuerMismatch { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn endpoints_need_tls_unless_the_issuer_is_on_loopback() {
+        let document = |issuer: &str, url: &str| json!({"issuer": issuer, "jwks_uri": "https://id.example/jwks", "token_endpoint": url});
+        let remote = "https://id.example";
+        assert!(parse(remote, &document(remote, "https://id.example/token")).is_ok());
+        for bad in [
+            "http://id.example/token",
+            "http://127.0.0.1/token",
+            "file:///etc/passwd",
+            "ldap://id.example",
+        ] {
+            assert!(
+                matches!(
+                    parse(remote, &document(remote, bad)),
+                    Err(DiscoveryError::InsecureEndpoint { member: "token_endpoint", .. })
+                ),
+                "{bad}"
+            );
+        }
+        let local = "http://127.0.0.1:8080";
+        assert!(parse(local, &document(local, "http://127.0.0.1:8080/token")).is_ok());
+        assert!(parse(local, &document(local, "file:///etc/passwd")).is_err());
+    }
+
+    #[test]
+    fn a_member_of_the_wrong_type_refuses_the_document() {
+        for (member, value) in [
+            ("jwks_uri", json!(1)),
+            ("jwks_uri", json!("not a url")),
+            ("scopes_supported", json!("openid")),
+            ("authorization_response_iss_parameter_supported", json!("true")),
+        ] {
+            let mut document =
+                json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/jwks"});
+            document[member] = value;
+            assert!(
+                matches!(
+                    parse("https://id.example", &document),
+                    Err(DiscoveryError::Invalid { .. })
+                ),
+                "{member}"
+            );
+        }
+    }
+}

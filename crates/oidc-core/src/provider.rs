@@ -1,0 +1,190 @@
+//! A provider: its issuer, the way to it, and its metadata, learned when first needed and kept fresh.
+//!
+//! Constructing one does no I/O, so a gateway starts while its provider is down, and notices within
+//! seconds when it appears ([`Retry::cap_unready`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::fresh::{Failure, Fresh, Policy, Retry};
+use crate::http::Http;
+use crate::issuer::Issuer;
+use crate::metadata::{DiscoveryError, ProviderMetadata};
+
+/// How metadata is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderPolicy {
+    /// After how long it is fetched again. 1 h.
+    pub max_age: Duration,
+    /// How long a caller waits for the first discovery. 3 s.
+    pub wait: Duration,
+    /// How failed fetches are repeated.
+    pub retry: Retry,
+}
+
+impl Default for ProviderPolicy {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::from_secs(60 * 60),
+            wait: Duration::from_secs(3),
+            retry: Retry::default(),
+        }
+    }
+}
+
+impl ProviderPolicy {
+    /// How long a caller waits for the first discovery.
+    #[must_use]
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// After how long metadata is fetched again.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+}
+
+/// The provider cannot be used now.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the provider {issuer} is not available: {reason}; try again later")]
+pub struct ProviderUnavailable {
+    /// Which.
+    pub issuer: Issuer,
+    /// Why.
+    pub reason: String,
+    /// When to try again.
+    pub retry_after: Duration,
+}
+
+/// An OpenID provider. A cheap handle: clones share the metadata and the one task that fetches it.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use oidc_core::Provider;
+/// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+///
+/// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+/// let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
+/// println!("{:?}", provider.metadata().await?.token_endpoint);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Provider {
+    issuer: Issuer,
+    http: Arc<dyn Http>,
+    metadata: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Given(Arc<ProviderMetadata>),
+    Discovered(Arc<Fresh<ProviderMetadata>>),
+}
+
+impl Provider {
+    /// The provider called `issuer`; its metadata is discovered when first needed.
+    pub fn new(issuer: Issuer, http: Arc<dyn Http>) -> Self {
+        Self::discovered(issuer, http, ProviderPolicy::default())
+    }
+
+    /// A provider whose metadata is known and never fetched.
+    pub fn with_metadata(metadata: ProviderMetadata, http: Arc<dyn Http>) -> Self {
+        let issuer = metadata.issuer.clone();
+        Self { issuer, http, metadata: Source::Given(Arc::new(metadata)) }
+    }
+
+    /// Replaces the policy; what was discovered before is forgotten.
+    #[must_use]
+    pub fn with_policy(self, policy: ProviderPolicy) -> Self {
+        match self.metadata {
+            Source::Given(_) => self,
+            Source::Discovered(_) => Self::discovered(self.issuer, self.http, policy),
+        }
+    }
+
+    fn discovered(issuer: Issuer, http: Arc<dyn Http>, policy: ProviderPolicy) -> Self {
+        let (asked, through) = (issuer.clone(), Arc::clone(&http));
+        let fresh = Fresh::new(
+            Policy {
+                max_age: policy.max_age,
+                max_stale: None,
+                wait: policy.wait,
+                retry: policy.retry,
+            },
+            Box::new(move |_| {
+                let (issuer, http) = (asked.clone(), Arc::clone(&through));
+                Box::pin(async move {
+                    match ProviderMetadata::discover(&issuer, http.as_ref()).await {
+                        Ok(metadata) => {
+                            tracing::debug!(%issuer, "metadata discovered");
+                            Ok(Arc::new(metadata))
+                        }
+                        Err(error) => {
+                            tracing::warn!(%issuer, %error, "discovery failed");
+                            Err(failure(&error))
+                        }
+                    }
+                })
+            }),
+        );
+        Self { issuer, http, metadata: Source::Discovered(Arc::new(fresh)) }
+    }
+
+    /// Its identifier.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The way to it.
+    pub fn http(&self) -> &Arc<dyn Http> {
+        &self.http
+    }
+
+    /// Metadata, if it is known already. Never waits.
+    pub fn current(&self) -> Option<Arc<ProviderMetadata>> {
+        match &self.metadata {
+            Source::Given(metadata) => Some(Arc::clone(metadata)),
+            Source::Discovered(fresh) => fresh.current().ok(),
+        }
+    }
+
+    /// Metadata. Waits for the first discovery, but not while attempts are failing.
+    pub async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+        match &self.metadata {
+            Source::Given(metadata) => Ok(Arc::clone(metadata)),
+            Source::Discovered(fresh) => fresh.value().await.map_err(|f| self.unavailable(f)),
+        }
+    }
+
+    /// Discovers now, even while backing off.
+    pub async fn refresh_now(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+        match &self.metadata {
+            Source::Given(metadata) => Ok(Arc::clone(metadata)),
+            Source::Discovered(fresh) => fresh.refresh().await.map_err(|f| self.unavailable(f)),
+        }
+    }
+
+    fn unavailable(&self, failure: Failure) -> ProviderUnavailable {
+        ProviderUnavailable {
+            issuer: self.issuer.clone(),
+            reason: failure.reason,
+            retry_after: failure.retry_after.unwrap_or(Duration::from_secs(1)),
+        }
+    }
+}
+
+fn failure(error: &DiscoveryError) -> Failure {
+    let retry_after = match error {
+        DiscoveryError::Fetch(error) => error.retry_after(),
+        _ => None,
+    };
+    Failure { reason: error.to_string(), retry_after }
+}

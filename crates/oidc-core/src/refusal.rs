@@ -1,0 +1,271 @@
+//! Why a token is not accepted: one variant per cause.
+//!
+//! Each says what is wrong and what to do. Text that came with the token is cut and escaped before
+//! it is kept, so that a refusal can be logged and shown as it is.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+
+use crate::keys::KeysUnavailable;
+
+/// Why a token was refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenRefusal {
+    /// Larger than any honest token; not even decoded.
+    #[error(
+        "the token is larger than {limit} bytes; ask the issuer for a smaller one (fewer roles or mappers)"
+    )]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not a signed JWT in compact form (RFC 7515 §7.1), or one that two parsers could read differently.
+    #[error("the token's {part} cannot be read: {reason}; send an unmodified signed JWT")]
+    Malformed {
+        /// `token`, `header`, `payload` or `signature`.
+        part: &'static str,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// `alg` is unknown, unsigned, symmetric or not among those accepted here (RFC 8725 §3.1).
+    #[error(
+        "the token is signed with {alg}, which is not accepted here; have the issuer sign with an accepted algorithm"
+    )]
+    AlgorithmNotAllowed {
+        /// What `alg` says.
+        alg: String,
+    },
+    /// The header holds a member that would change how the token is read or which key is trusted.
+    #[error("the token's header holds `{member}`, which is never accepted; use a plain signed JWT")]
+    HeaderNotAllowed {
+        /// The member's name.
+        member: &'static str,
+    },
+    /// Another kind of JWT than the one wanted (RFC 8725 §3.11).
+    #[error("this is not the right kind of token: expected {expected}, found {found}")]
+    WrongType {
+        /// What is wanted here.
+        expected: &'static str,
+        /// What the token says it is.
+        found: String,
+    },
+    /// The token is bound to a key or certificate whose possession is not proved here (RFC 7800 §3.1).
+    #[error(
+        "the token is bound to a key (`cnf`), which a plain bearer request cannot prove; ask for an unbound token"
+    )]
+    SenderConstrained,
+    /// No usable key of the issuer has this `kid` and fits the algorithm.
+    #[error("no usable key of the issuer fits this token (kid {}); it is from another issuer, or its key was withdrawn", kid.as_deref().unwrap_or("absent"))]
+    UnknownKey {
+        /// `kid`, cut and escaped.
+        kid: Option<String>,
+    },
+    /// The signature does not fit the key.
+    #[error("the token's signature is not valid; it was altered, or another issuer signed it")]
+    BadSignature,
+    /// A registered claim has the wrong type or an impossible value; it is refused, never skipped.
+    #[error("the token's claim `{claim}` is not usable: {reason}")]
+    InvalidClaim {
+        /// The claim's name.
+        claim: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A claim that this kind of token must have is absent.
+    #[error("the token has no claim `{claim}`, which is required here; have the issuer add it")]
+    MissingClaim {
+        /// The claim's name.
+        claim: &'static str,
+    },
+    /// A claim that this kind of token must not have.
+    #[error("the token holds the claim `{claim}`, which this kind of token must not have")]
+    ForbiddenClaim {
+        /// The claim's name.
+        claim: &'static str,
+    },
+    /// `iss` is not this issuer, byte for byte.
+    #[error(
+        "the token was issued by {found}, expected {expected}; get it from the expected issuer"
+    )]
+    WrongIssuer {
+        /// The issuer trusted here.
+        expected: String,
+        /// `iss`, cut and escaped.
+        found: String,
+    },
+    /// `aud` names none of the audiences accepted here.
+    #[error(
+        "the token is for {}, expected {}; with Keycloak, add an audience mapper to the client that asks for it",
+        list(found),
+        list(expected)
+    )]
+    WrongAudience {
+        /// The audiences accepted here.
+        expected: Vec<String>,
+        /// `aud`, cut and escaped.
+        found: Vec<String>,
+    },
+    /// Past `exp` by more than the leeway.
+    #[error("the token expired at {} (it is {} now); get a fresh one", unix(expires_at), unix(now))]
+    Expired {
+        /// `exp`
+        expires_at: SystemTime,
+        /// When it was looked at.
+        now: SystemTime,
+    },
+    /// Before `nbf` by more than the leeway.
+    #[error(
+        "the token is not valid before {} (it is {} now); compare the clocks",
+        unix(not_before),
+        unix(now)
+    )]
+    NotYetValid {
+        /// `nbf`
+        not_before: SystemTime,
+        /// When it was looked at.
+        now: SystemTime,
+    },
+    /// `iat` lies in the future by more than the leeway.
+    #[error(
+        "the token was issued in the future, at {} (it is {} now); compare the clocks",
+        unix(issued_at),
+        unix(now)
+    )]
+    IssuedInFuture {
+        /// `iat`
+        issued_at: SystemTime,
+        /// When it was looked at.
+        now: SystemTime,
+    },
+    /// `azp` of an ID token is not this client (OpenID Connect Core 1.0 §3.1.3.7).
+    #[error("the ID token was made for the client {found} (`azp`), not for this one")]
+    WrongAuthorizedParty {
+        /// `azp`, cut and escaped.
+        found: String,
+    },
+    /// `nonce` is not the one of this login.
+    #[error("the ID token's nonce does not belong to this login; start the login again")]
+    WrongNonce,
+    /// `at_hash` or `c_hash` does not fit the access token or code it came with.
+    #[error("the ID token's `{claim}` does not fit what it came with")]
+    WrongHash {
+        /// `at_hash` or `c_hash`.
+        claim: &'static str,
+    },
+    /// `sub` is another person than expected.
+    #[error("the token is about another subject than expected")]
+    WrongSubject,
+    /// The person signed in longer ago than `max_age` allows.
+    #[error(
+        "the person signed in at {}, longer ago than was asked for; sign in again",
+        unix(auth_time)
+    )]
+    AuthenticationTooOld {
+        /// `auth_time`
+        auth_time: SystemTime,
+    },
+    /// There are no usable keys to check with. Not the token's fault: try again later.
+    #[error("the issuer's keys are not available: {reason}; try again later")]
+    KeysUnavailable {
+        /// Why there are none.
+        reason: String,
+        /// When the next attempt is due.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl TokenRefusal {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed { .. } => "malformed",
+            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::HeaderNotAllowed { .. } => "header_not_allowed",
+            Self::WrongType { .. } => "wrong_type",
+            Self::SenderConstrained => "sender_constrained",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::InvalidClaim { .. } => "invalid_claim",
+            Self::MissingClaim { .. } => "missing_claim",
+            Self::ForbiddenClaim { .. } => "forbidden_claim",
+            Self::WrongIssuer { .. } => "wrong_issuer",
+            Self::WrongAudience { .. } => "wrong_audience",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::IssuedInFuture { .. } => "issued_in_future",
+            Self::WrongAuthorizedParty { .. } => "wrong_authorized_party",
+            Self::WrongNonce => "wrong_nonce",
+            Self::WrongHash { .. } => "wrong_hash",
+            Self::WrongSubject => "wrong_subject",
+            Self::AuthenticationTooOld { .. } => "authentication_too_old",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+        }
+    }
+
+    /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::KeysUnavailable { .. })
+    }
+
+    /// Whether a fresh token would pass.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired { .. })
+    }
+}
+
+impl From<KeysUnavailable> for TokenRefusal {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::KeysUnavailable { reason: error.reason, retry_after: error.retry_after }
+    }
+}
+
+/// Longest piece of foreign text that a refusal keeps, in characters.
+const QUOTED_LIMIT: usize = 80;
+
+/// Foreign text, cut and escaped, fit for logs and pages.
+pub(crate) fn quoted(text: &str) -> String {
+    let cut: String = text.chars().take(QUOTED_LIMIT).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("\"{}{more}\"", cut.escape_debug())
+}
+
+/// A foreign sentence, cut and without control characters, but not in quotation marks.
+pub(crate) fn bounded(text: &str) -> String {
+    let cut: String = text.chars().take(4 * QUOTED_LIMIT).collect();
+    cut.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
+fn list(values: &[String]) -> String {
+    if values.is_empty() { "nobody (no `aud`)".to_owned() } else { values.join(", ") }
+}
+
+fn unix(time: &SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TokenRefusal, quoted};
+
+    #[test]
+    fn foreign_text_is_cut_and_escaped() {
+        assert_eq!(quoted("a\r\nb\u{1b}[31m"), r#""a\r\nb\u{1b}[31m""#);
+        assert!(quoted(&"x".repeat(10_000)).chars().count() < 100);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let refusal = TokenRefusal::WrongAudience {
+            expected: vec!["churn".to_owned()],
+            found: vec![quoted("account")],
+        };
+        assert_eq!(
+            refusal.to_string(),
+            "the token is for \"account\", expected churn; with Keycloak, add an audience mapper to the client that asks for it"
+        );
+        assert_eq!(refusal.code(), "wrong_audience");
+    }
+}

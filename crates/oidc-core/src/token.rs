@@ -1,0 +1,225 @@
+//! What the token endpoint answers (RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3).
+
+use std::time::{Duration, SystemTime};
+
+use oauth2::basic::{BasicErrorResponse, BasicTokenType};
+use oauth2::{ExtraTokenFields, StandardTokenResponse, TokenResponse as _};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::claims::Scope;
+use crate::jose;
+use crate::provider::ProviderUnavailable;
+use crate::refusal::{TokenRefusal, bounded};
+use crate::secret::Secret;
+
+mod endpoint;
+
+pub(crate) use endpoint::Form;
+pub use endpoint::{Grant, TokenEndpoint, TokenHint};
+
+/// Longest life that is believed, so that sums of times never overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Tokens as the token endpoint gave them.
+///
+/// ```
+/// use oidc_core::{Secret, TokenSet};
+/// let tokens = TokenSet::new(Secret::from("2YotnFZFEjr1zCsicMWpAA"));
+/// assert!(!format!("{tokens:?}").contains("2Yotn"));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenSet {
+    /// For resource servers. Opaque to this client.
+    pub access_token: Secret,
+    /// To get the next token set. Absent in a refresh answer: the one that was sent stays good.
+    pub refresh_token: Option<Secret>,
+    /// Who logged in. Not verified yet.
+    pub id_token: Option<Secret>,
+    /// When the access token ends: by `expires_in`; without one, by the token's own `exp` if it is a
+    /// JWT; else not known.
+    pub expires_at: Option<SystemTime>,
+    /// When the refresh token ends, if the provider says so (Keycloak: `refresh_expires_in`).
+    pub refresh_expires_at: Option<SystemTime>,
+    /// What was granted. Absent: what was asked for.
+    pub scope: Option<Scope>,
+}
+
+impl TokenSet {
+    /// A set with an access token only.
+    pub fn new(access_token: Secret) -> Self {
+        Self {
+            access_token,
+            refresh_token: None,
+            id_token: None,
+            expires_at: None,
+            refresh_expires_at: None,
+            scope: None,
+        }
+    }
+
+    /// Reads the body of a successful answer.
+    pub(crate) fn parse(body: &[u8], now: SystemTime) -> Result<Self, TokenEndpointError> {
+        let answer: Answer = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
+        if *answer.token_type() != BasicTokenType::Bearer {
+            return Err(TokenEndpointError::InvalidResponse {
+                reason: "its token_type is not Bearer".to_owned(),
+            });
+        }
+        let access_token = Secret::from(answer.access_token().secret().as_str());
+        if access_token.is_empty() {
+            let reason = "its access_token is empty".to_owned();
+            return Err(TokenEndpointError::InvalidResponse { reason });
+        }
+        let after = |seconds: Duration| now + seconds.min(LONGEST);
+        let expires_at = answer.expires_in().map(after);
+        let extra = answer.extra_fields();
+        let text = |text: &str| (!text.is_empty()).then(|| Secret::from(text));
+        Ok(Self {
+            expires_at: expires_at.or_else(|| jose::unverified_expiry(access_token.expose())),
+            access_token,
+            refresh_token: answer.refresh_token().and_then(|token| text(token.secret())),
+            id_token: extra.id_token.as_deref().and_then(text),
+            // Keycloak writes 0 for a refresh token that does not end (offline_access).
+            refresh_expires_at: extra
+                .refresh_expires_in
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| after(Duration::from_secs(seconds))),
+            scope: answer.scopes().map(|scopes| scopes.iter().map(|s| s.as_str()).collect()),
+        })
+    }
+}
+
+type Answer = StandardTokenResponse<Extra, BasicTokenType>;
+
+/// What OpenID Connect and Keycloak add to RFC 6749.
+#[derive(Deserialize, Serialize)]
+struct Extra {
+    id_token: Option<String>,
+    refresh_expires_in: Option<u64>,
+}
+
+impl ExtraTokenFields for Extra {}
+
+impl std::fmt::Debug for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Extra(..)")
+    }
+}
+
+/// Why there are no tokens.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum TokenEndpointError {
+    /// `invalid_grant`: the code or refresh token is used up, revoked or expired. Log in again.
+    #[error(
+        "the provider no longer accepts this code or refresh token{}; log in again",
+        because(description)
+    )]
+    InvalidGrant {
+        /// `error_description`, cut and escaped.
+        description: Option<String>,
+    },
+    /// `invalid_client`: the client's own credentials are wrong.
+    #[error(
+        "the provider does not accept this client's credentials{}; check client id, secret or key",
+        because(description)
+    )]
+    InvalidClient {
+        /// `error_description`, cut and escaped.
+        description: Option<String>,
+    },
+    /// Another error of RFC 6749 §5.2.
+    #[error("the provider refused with {error}{}", because(description))]
+    OAuth {
+        /// `error`, cut and escaped.
+        error: String,
+        /// `error_description`, cut and escaped.
+        description: Option<String>,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// No answer, or one that says "later". The tokens held are as good as before.
+    #[error("the provider cannot answer now: {reason}; try again later")]
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// When to try again, if it is known.
+        retry_after: Option<Duration>,
+    },
+    /// The answer makes no sense: a redirect, a page, a cut or foreign body.
+    #[error("the provider's answer cannot be used: {reason}")]
+    InvalidResponse {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The provider has no such endpoint.
+    #[error("the provider's metadata has no {endpoint}")]
+    NotSupported {
+        /// The metadata member that is absent.
+        endpoint: &'static str,
+    },
+    /// The request cannot be made: the client's private key does not sign.
+    #[error("the client's private key cannot be used: {reason}")]
+    PrivateKey {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The ID token that came with the answer is refused.
+    #[error("the ID token in the answer is refused: {0}")]
+    IdToken(#[source] TokenRefusal),
+}
+
+impl TokenEndpointError {
+    /// Whether the same request may succeed later, and what is held now stays good: no reason to
+    /// end a session.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::InvalidResponse { .. } => true,
+            Self::IdToken(refusal) => refusal.is_unavailable(),
+            _ => false,
+        }
+    }
+
+    /// Reads an answer that is no success.
+    pub(crate) fn parse(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let unavailable = |reason: String| Self::Unavailable { reason, retry_after };
+        if status == 408 || status == 429 || status >= 500 {
+            return unavailable(format!("status {status}"));
+        }
+        if (300..400).contains(&status) {
+            let reason = format!("it is a redirect (status {status}), which is not followed");
+            return Self::InvalidResponse { reason };
+        }
+        let Ok(answer) = serde_json::from_slice::<BasicErrorResponse>(body) else {
+            let reason = format!("status {status} without an OAuth 2.0 error");
+            return Self::InvalidResponse { reason };
+        };
+        let description = answer.error_description().map(|text| bounded(text));
+        match answer.error().as_ref() {
+            "invalid_grant" => Self::InvalidGrant { description },
+            "invalid_client" => Self::InvalidClient { description },
+            error @ ("temporarily_unavailable" | "server_error") => unavailable(error.to_owned()),
+            error => Self::OAuth { error: bounded(error), description, status },
+        }
+    }
+}
+
+impl From<ProviderUnavailable> for TokenEndpointError {
+    fn from(error: ProviderUnavailable) -> Self {
+        let retry_after = Some(error.retry_after);
+        Self::Unavailable { reason: error.to_string(), retry_after }
+    }
+}
+
+fn invalid(error: &serde_json::Error) -> TokenEndpointError {
+    // The parser quotes values of wrong type, and those may be tokens: only say where.
+    let reason =
+        format!("it is not a token response (line {}, column {})", error.line(), error.column());
+    TokenEndpointError::InvalidResponse { reason }
+}
+
+fn because(description: &Option<String>) -> String {
+    description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+}

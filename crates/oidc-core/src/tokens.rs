@@ -1,0 +1,161 @@
+//! The kinds of token, as types with no way from one to another (RFC 8725 §3.11, §3.12), and the
+//! proof that one was verified.
+//!
+//! A [`Verified`] cannot be made outside this crate:
+//!
+//! ```compile_fail
+//! fn forge(token: oidc_core::AccessToken) -> oidc_core::Verified<oidc_core::AccessToken> {
+//!     oidc_core::Verified { token, key_id: None, algorithm: oidc_core::Algorithm::RS256, derived: Default::default() }
+//! }
+//! ```
+//!
+//! while the same lines without the forgery compile:
+//!
+//! ```
+//! fn pass(token: oidc_core::Verified<oidc_core::AccessToken>) -> oidc_core::Verified<oidc_core::AccessToken> {
+//!     token
+//! }
+//! ```
+//!
+//! and an ID token is not taken for an access token:
+//!
+//! ```compile_fail
+//! fn confuse(token: oidc_core::Verified<oidc_core::IdToken>) -> oidc_core::Verified<oidc_core::AccessToken> {
+//!     token
+//! }
+//! ```
+
+use std::any::Any;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use crate::algorithm::Algorithm;
+use crate::claims::Claims;
+
+/// A token that passed every check of a [`Verifier`](crate::Verifier); nothing else makes one.
+#[derive(Clone, Debug)]
+pub struct Verified<T> {
+    token: T,
+    key_id: Option<String>,
+    algorithm: Algorithm,
+    derived: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl<T> Verified<T> {
+    pub(crate) fn new(token: T, key_id: Option<String>, algorithm: Algorithm) -> Self {
+        Self { token, key_id, algorithm, derived: OnceLock::new() }
+    }
+
+    /// What an application makes of the claims, made once and kept as long as the token is remembered: an identity with roles, a
+    /// tenant. The first caller decides the type; another type is made anew each time.
+    pub fn derive<D: Send + Sync + 'static>(&self, make: impl Fn(&T) -> Arc<D>) -> Arc<D> {
+        let kept = self.derived.get_or_init(|| make(&self.token));
+        Arc::clone(kept).downcast().unwrap_or_else(|_| make(&self.token))
+    }
+
+    /// `kid` of the key that signed it.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The algorithm it is signed with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.token
+    }
+}
+
+/// Claims of an access token: what a program may do here (RFC 9068, or Keycloak's own form).
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    claims: Claims,
+    subject: String,
+}
+
+/// Claims of an ID token: who logged in, told to this client only (OpenID Connect Core 1.0 §2).
+#[derive(Clone, Debug)]
+pub struct IdToken {
+    claims: Claims,
+    subject: String,
+}
+
+/// Claims of a logout token: whose sessions end (OpenID Connect Back-Channel Logout 1.0 §2.4).
+#[derive(Clone, Debug)]
+pub struct LogoutToken {
+    claims: Claims,
+    jwt_id: String,
+}
+
+impl AccessToken {
+    pub(crate) fn new(claims: Claims, subject: String) -> Self {
+        Self { claims, subject }
+    }
+
+    /// `sub`: who, unique and stable at this issuer.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+}
+
+impl IdToken {
+    pub(crate) fn new(claims: Claims, subject: String) -> Self {
+        Self { claims, subject }
+    }
+
+    /// `sub`: who, unique and stable at this issuer.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+}
+
+impl LogoutToken {
+    pub(crate) fn new(claims: Claims, jwt_id: String) -> Self {
+        Self { claims, jwt_id }
+    }
+
+    /// `sub`: all sessions of this person end, unless [`LogoutToken::session_id`] names one.
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.subject.as_deref()
+    }
+
+    /// `sid`: the session at the provider that ended.
+    pub fn session_id(&self) -> Option<&str> {
+        self.claims.session_id.as_deref()
+    }
+
+    /// `jti`: remember it to refuse a second use.
+    pub fn jwt_id(&self) -> &str {
+        &self.jwt_id
+    }
+}
+
+impl Deref for AccessToken {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+impl Deref for IdToken {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+impl Deref for LogoutToken {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.claims
+    }
+}

@@ -1,0 +1,238 @@
+//! Verification of tokens: rules ([`Validation`]), keys ([`KeySource`]) and time ([`Clock`]) together.
+//!
+//! An access token once verified is remembered by the digest of its bytes; the next request with it
+//! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+
+use crate::clock::{Clock, SystemClock};
+use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
+use crate::keys::KeySource;
+use crate::refusal::TokenRefusal;
+use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
+use crate::validation::{IdTokenExpectations, Validation};
+
+/// Memory for remembered tokens unless set otherwise, in bytes.
+const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
+
+/// Verifies tokens of one issuer for one purpose.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # #[cfg(feature = "test-util")]
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use oidc_core::{Validation, Verifier, testing::TestIssuer};
+///
+/// let issuer = TestIssuer::new();
+/// let verifier = Verifier::new(Validation::new(issuer.issuer(), "hub"), issuer.keys())
+///     .with_clock(issuer.clock());
+///
+/// let token = verifier.access_token(&issuer.access_token("hub")).await?;
+/// assert_eq!(token.subject(), "248289761001");
+///
+/// let refusal = verifier.access_token(&issuer.access_token("elsewhere")).await.unwrap_err();
+/// assert_eq!(refusal.code(), "wrong_audience");
+/// # Ok(()) }
+/// # #[cfg(feature = "test-util")]
+/// # fn main() {
+/// #     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// #     runtime.block_on(run()).unwrap();
+/// # }
+/// # #[cfg(not(feature = "test-util"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    validation: Validation,
+    keys: Arc<dyn KeySource>,
+    clock: Arc<dyn Clock>,
+    remembered: Option<Remembered>,
+}
+
+/// Figures about remembered tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Requests answered from memory.
+    pub hits: u64,
+    /// Requests that had to be verified.
+    pub misses: u64,
+    /// Tokens remembered.
+    pub entries: u64,
+    /// Memory they are counted with, in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    tokens: moka::sync::Cache<[u8; 32], Entry>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    token: Arc<Verified<AccessToken>>,
+    generation: u64,
+    weight: u32,
+}
+
+impl Verifier {
+    /// Verifies by `validation` with `keys`.
+    pub fn new(validation: Validation, keys: Arc<dyn KeySource>) -> Self {
+        let remembered = Some(Remembered::new(DEFAULT_CACHE));
+        Self { validation, keys, clock: Arc::new(SystemClock), remembered }
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set.
+    #[must_use]
+    pub fn with_cache(mut self, max_bytes: u64) -> Self {
+        self.remembered = (max_bytes > 0).then(|| Remembered::new(max_bytes));
+        self
+    }
+
+    /// The rules.
+    pub fn validation(&self) -> &Validation {
+        &self.validation
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Arc<dyn KeySource> {
+        &self.keys
+    }
+
+    /// An access token that was verified before and still is good. Never waits; `None` says only
+    /// that [`Verifier::access_token`] must look.
+    pub fn cached(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
+        let remembered = self.remembered.as_ref()?;
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let digest = digest_of(token);
+        let entry = remembered.tokens.get(&digest)?;
+        let generation = self.keys.current().ok()?.generation();
+        let timely = self.validation.check_times(&entry.token, self.clock.now()).is_ok();
+        if entry.generation != generation || !timely {
+            remembered.tokens.invalidate(&digest);
+            return None;
+        }
+        remembered.counts.hits.fetch_add(1, Ordering::Relaxed);
+        Some(entry.token)
+    }
+
+    /// Verifies an access token, from memory when it was verified before.
+    pub async fn access_token(
+        &self,
+        token: &str,
+    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        if let Some(verified) = self.cached(token) {
+            return Ok(verified);
+        }
+        let (jws, generation) = self.open(token).await?;
+        let verified = Arc::new(self.validation.access_token(jws, self.clock.now())?);
+        if let Some(remembered) = &self.remembered {
+            remembered.insert(token, &verified, generation);
+        }
+        Ok(verified)
+    }
+
+    /// Verifies an ID token; its audience is the client's id.
+    pub async fn id_token(
+        &self,
+        token: &str,
+        expected: &IdTokenExpectations,
+    ) -> Result<Verified<IdToken>, TokenRefusal> {
+        let (jws, _) = self.open(token).await?;
+        self.validation.id_token(jws, expected, self.clock.now())
+    }
+
+    /// Verifies a logout token; its audience is the client's id. Refuse a second use of its `jti`.
+    pub async fn logout_token(&self, token: &str) -> Result<Verified<LogoutToken>, TokenRefusal> {
+        let (jws, _) = self.open(token).await?;
+        self.validation.logout_token(jws, self.clock.now())
+    }
+
+    /// Figures about remembered tokens.
+    pub fn cache_stats(&self) -> CacheStats {
+        let Some(remembered) = &self.remembered else { return CacheStats::default() };
+        CacheStats {
+            hits: remembered.counts.hits.load(Ordering::Relaxed),
+            misses: remembered.counts.misses.load(Ordering::Relaxed),
+            entries: remembered.tokens.entry_count(),
+            bytes: remembered.tokens.weighted_size(),
+        }
+    }
+
+    /// Forgets all remembered tokens.
+    pub fn forget_all(&self) {
+        if let Some(remembered) = &self.remembered {
+            remembered.tokens.invalidate_all();
+        }
+    }
+
+    /// Checks form and signature. Asks the key source only when the token is well formed and its
+    /// `kid` is not known; whoever holds a known one never waits for that.
+    async fn open(&self, token: &str) -> Result<(VerifiedJws, u64), TokenRefusal> {
+        let jws = UnverifiedJws::parse(token)?;
+        self.validation.check_algorithm(jws.header.algorithm)?;
+        let mut keys = match self.keys.current() {
+            Ok(keys) => keys,
+            Err(_) => self.keys.refreshed(None).await?,
+        };
+        if let Some(kid) = jws.header.key_id.as_deref()
+            && !keys.contains(kid)
+        {
+            keys = self.keys.refreshed(Some(kid)).await?;
+        }
+        let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
+        Ok((jws.verify(key)?, keys.generation()))
+    }
+}
+
+impl Remembered {
+    fn new(max_bytes: u64) -> Self {
+        let tokens = moka::sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, entry: &Entry| entry.weight)
+            .build();
+        Self { tokens, counts: Arc::default() }
+    }
+
+    fn insert(&self, token: &str, verified: &Arc<Verified<AccessToken>>, generation: u64) {
+        self.counts.misses.fetch_add(1, Ordering::Relaxed);
+        // Parsed JSON takes about four times its text; the rest is the entry itself.
+        let weight = u32::try_from(512 + 4 * token.len()).unwrap_or(u32::MAX);
+        let entry = Entry { token: Arc::clone(verified), generation, weight };
+        self.tokens.insert(digest_of(token), entry);
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("validation", &self.validation)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+fn digest_of(token: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    bytes
+}
