@@ -4,6 +4,7 @@
 //! sentence around it. A page carries no secret but the token of the form on it.
 
 mod assets;
+mod text;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
 pub use self::assets::asset;
+use self::text::leads_somewhere;
+pub(crate) use self::text::{sentence, shown};
 use crate::respond::{Asked, own};
 
 /// How long a name may be on a page, in characters.
@@ -339,43 +342,6 @@ impl Card {
             url: leads_somewhere(&service.url).then_some(service.url),
         }
     }
-}
-
-/// Whether a reference is an `http` or `https` URL or a path of this host; `//` would be another host's.
-fn leads_somewhere(url: &str) -> bool {
-    let rooted = url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\");
-    (rooted || url.starts_with("https://") || url.starts_with("http://"))
-        && !url.chars().any(char::is_control)
-}
-
-/// Text from outside as it may stand on a page: without controls and without marks that turn the direction of writing, at
-/// most `chars` characters. Escaping is the template's part.
-pub(crate) fn shown(text: &str, chars: usize) -> String {
-    let visible = |letter: &char| {
-        !matches!(letter,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        )
-    };
-    let mut letters =
-        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).filter(visible);
-    let mut shown: String = letters.by_ref().take(chars).collect();
-    if letters.next().is_some() {
-        shown.pop();
-        shown.push('…');
-    }
-    shown
-}
-
-/// A reason as a sentence: a capital first, a full stop last.
-pub(crate) fn sentence(reason: &str) -> String {
-    let reason = reason.trim();
-    let mut letters = reason.chars();
-    let mut sentence: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    sentence.push_str(letters.as_str());
-    if !sentence.ends_with(['.', '!', '?']) {
-        sentence.push('.');
-    }
-    sentence
 }
 
 /// Renders a page and puts it under the strictest policy it works with.

@@ -4,6 +4,7 @@
 //! client gets `WWW-Authenticate` (RFC 6750 §3). No answer holds an octet of the upstream's.
 
 mod asked;
+mod answers;
 mod told;
 mod challenge;
 mod problem;
@@ -17,7 +18,10 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use oidc_core::TokenRefusal;
 
-pub use self::asked::{Asked, SignInWith, Site, Wants};
+pub use self::{
+    answers::OwnAnswers,
+    asked::{Asked, SignInWith, Site, Wants},
+};
 use crate::{authorize::Unmet, pages};
 
 /// Why a request goes no further.

@@ -30,6 +30,9 @@ impl Refusal {
     /// Tells the refusal without what is for the log only.
     pub(super) fn told(&self) -> Told {
         match self {
+            Self::Malformed { status, reason } if status.is_server_error() => {
+                Told::new("This cannot be served", sentence(reason), None)
+            }
             Self::Malformed { reason, .. } => Told::new(
                 "This request cannot be understood",
                 sentence(reason),

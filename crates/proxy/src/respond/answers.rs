@@ -1,0 +1,39 @@
+//! Answers for what never reaches the line: octets that are no request, and a request whose handling panicked.
+//!
+//! They are told like every other refusal, so that no second table of statuses and words can drift from the first.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::Response;
+
+use super::{Asked, Refusal, Site, respond};
+use crate::{
+    canonical::RequestId,
+    listen::{Answers, Violation},
+};
+
+/// The gateway's answers, for the listener.
+#[derive(Debug, Clone)]
+pub struct OwnAnswers {
+    site: Arc<Site>,
+}
+
+impl OwnAnswers {
+    /// The answers of this site.
+    pub fn new(site: Arc<Site>) -> Self {
+        Self { site }
+    }
+}
+
+impl Answers for OwnAnswers {
+    fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body> {
+        let refusal = Refusal::from(*violation);
+        respond(&refusal, &Asked::unread(&self.site, request_id.as_str()))
+    }
+
+    fn panicked(&self, request_id: &RequestId) -> Response<Body> {
+        let refusal = Refusal::Internal { reason: "panicked".to_owned() };
+        respond(&refusal, &Asked::unread(&self.site, request_id.as_str()))
+    }
+}
