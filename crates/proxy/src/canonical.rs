@@ -1,0 +1,316 @@
+//! The canonical request: what the rules see, and what is sent on.
+//!
+//! Every request, of HTTP/1.1 or HTTP/2, passes [`CanonicalRequest::from_http`] once. Afterwards there is one host, one path,
+//! one client address, and no header that a client may not write. What can be understood in two ways is refused, never
+//! repaired. The upstream request is built from this value; nothing here opens a connection or asks for the time.
+
+pub mod forwarded;
+pub mod host;
+mod path;
+mod pattern;
+mod reading;
+pub mod request_id;
+pub mod reserved;
+mod scrub;
+mod websocket;
+
+pub use forwarded::{ForwardAuth, Trust};
+pub use host::{CanonicalHost, HostRefusal};
+pub use path::{CanonicalPath, Keep, PathRefusal, StripError};
+pub use pattern::{PathPattern, PatternError};
+pub use request_id::{RequestId, TraceParent};
+pub(crate) use scrub::single_field;
+pub use websocket::WebSocket;
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version, header, request::Parts};
+
+use crate::listen::{Body, ConnInfo, Peer, Scheme, UpgradeAsked};
+
+/// A request in the one form that is judged and sent. Only [`CanonicalRequest::from_http`] makes one.
+pub struct CanonicalRequest {
+    /// The method; never `CONNECT` or `TRACE`.
+    pub method: Method,
+    /// The host the browser named.
+    pub host: CanonicalHost,
+    /// The scheme the browser used.
+    pub scheme: Scheme,
+    /// The path, with every ambiguous form still in it that some route may keep: the route's [`CanonicalPath::check`] judges those.
+    pub path: CanonicalPath,
+    /// The query as it was sent, without `?`.
+    pub query: Option<String>,
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The client's address; `None` behind a unix socket.
+    pub client_ip: Option<IpAddr>,
+    /// The addresses that are believed, the client first, the peer last: what `X-Forwarded-For` says upstream.
+    pub forwarded_for: Vec<IpAddr>,
+    /// The end-to-end fields that a client may write: no `Host`, no framing, nothing hop-by-hop, nothing reserved.
+    pub headers: HeaderMap,
+    /// Present when this opens a WebSocket.
+    pub websocket: Option<WebSocket>,
+    /// Whether the client takes trailers (`TE: trailers`), as gRPC does.
+    pub accepts_trailers: bool,
+    /// The length of the body, when it was declared.
+    pub content_length: Option<u64>,
+    /// The reference number.
+    pub request_id: RequestId,
+    /// The trace that the client is in.
+    pub traceparent: Option<TraceParent>,
+    /// The request that a trusted proxy asks about.
+    pub forward_auth: Option<ForwardAuth>,
+    /// The body; its trailers are dropped.
+    pub body: Body,
+    /// The connection it came by.
+    pub connection: Arc<ConnInfo>,
+    /// Keeps the constructor here.
+    parsed: Parsed,
+}
+
+struct Parsed;
+
+/// Why a request cannot be understood in exactly one way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestRefusal {
+    /// `CONNECT` or `TRACE`.
+    #[error("this gateway does not serve the method {0}")]
+    Method(Method),
+    /// Not `/path?query`.
+    #[error("the request target is not a path with an optional query")]
+    Target,
+    /// The path.
+    #[error(transparent)]
+    Path(#[from] PathRefusal),
+    /// The query holds a control character, `#` or an octet beyond ASCII.
+    #[error("the query holds a control character, `#` or a raw non-ASCII octet")]
+    Query,
+    /// No host.
+    #[error("the request names no host")]
+    NoHost,
+    /// A host that is none.
+    #[error("{0}")]
+    Host(HostRefusal),
+    /// `:authority` and `Host` differ.
+    #[error("`:authority` and `Host` name different hosts")]
+    TwoHosts,
+    /// `X-Forwarded-Host` of a trusted proxy is no host.
+    #[error("`X-Forwarded-Host`: {0}")]
+    ForwardedHost(HostRefusal),
+    /// A name with other characters than letters, digits and `-`.
+    #[error("a header name has a character other than letters, digits and `-`")]
+    HeaderName,
+    /// A header that may come once came twice.
+    #[error("the header `{0}` came more than once")]
+    Duplicate(HeaderName),
+    /// A connection-specific header in HTTP/2 (RFC 9113 §8.2.2).
+    #[error("the header `{0}` has no place in HTTP/2")]
+    ConnectionSpecific(HeaderName),
+    /// `Content-Length` is not a number.
+    #[error("`Content-Length` is not one number")]
+    ContentLength,
+    /// `Expect` is something else than `100-continue`.
+    #[error("`Expect` is something else than `100-continue`")]
+    Expect,
+    /// The WebSocket handshake is not RFC 6455's.
+    #[error("the WebSocket handshake lacks a good `Sec-WebSocket-Key`")]
+    WebSocketKey,
+    /// Another version of WebSocket.
+    #[error("only version 13 of WebSocket is served")]
+    WebSocketVersion,
+    /// Another site's page opened a WebSocket with this site's cookie.
+    #[error("cross-site WebSocket from origin {origin}")]
+    ForeignOrigin {
+        /// what the browser said, shortened
+        origin: String,
+    },
+    /// The request did not come from the listener: a fault of the gateway's own assembly.
+    #[error("the request carries no connection")]
+    NotListened,
+}
+
+impl RequestRefusal {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Expect => StatusCode::EXPECTATION_FAILED,
+            Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::NotListened => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl CanonicalRequest {
+    /// Reads a request that the listener handed over: [`ConnInfo`] and [`RequestId`] are among its extensions.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestRefusal`].
+    pub fn from_http(request: Request<Body>, trust: &Trust) -> Result<Self, RequestRefusal> {
+        let (mut parts, body) = request.into_parts();
+        let connection =
+            parts.extensions.remove::<Arc<ConnInfo>>().ok_or(RequestRefusal::NotListened)?;
+        let request_id = parts.extensions.remove().unwrap_or_else(RequestId::random);
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(RequestRefusal::Method(parts.method));
+        }
+        scrub::check(&parts.headers, parts.version)?;
+        let content_length = content_length(&parts.headers)?;
+        let websocket = match parts.extensions.remove::<UpgradeAsked>() {
+            Some(_) => Some(WebSocket::of(&mut parts)?),
+            None => None,
+        };
+        let peer = connection.peer;
+        let origin = forwarded::Origin::of(&parts.headers, peer, trust);
+        let scheme = origin.scheme.unwrap_or(connection.scheme);
+        let named = named_host(&parts)?;
+        let host = match &origin.host {
+            Some(host) => host.parse().map_err(RequestRefusal::ForwardedHost)?,
+            None => named,
+        }
+        .without_default_port(scheme);
+        let forward_auth = match trust.trusts(peer) {
+            true => ForwardAuth::of(&parts.headers, origin.host.is_some().then_some(&host))?,
+            false => None,
+        };
+        let path = CanonicalPath::parse(parts.uri.path(), Keep::ALL)?;
+        let query = parts.uri.query().map(str::to_owned);
+        if let Some(query) = &query {
+            check_query(query)?;
+        }
+        let traceparent = TraceParent::given(&parts.headers);
+        let accepts_trailers = scrub::accepts_trailers(&parts.headers);
+        let mut headers = parts.headers;
+        scrub::scrub(&mut headers);
+        Ok(Self {
+            method: parts.method,
+            host,
+            scheme,
+            path,
+            query,
+            peer,
+            client_ip: origin.chain.first().copied(),
+            forwarded_for: origin.chain,
+            headers,
+            websocket,
+            accepts_trailers,
+            content_length,
+            request_id,
+            traceparent,
+            forward_auth,
+            body,
+            connection,
+            parsed: Parsed,
+        })
+    }
+
+    /// The path and the query, as a link within the host.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.as_str().to_owned(),
+        }
+    }
+
+    /// The origin this request was sent to ([RFC 6454 §6.2](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)).
+    pub fn own_origin(&self) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.host)
+    }
+
+    /// Whether a browser is going to show the answer as a page, so that it may be sent to sign in.
+    pub fn is_navigation(&self) -> bool {
+        if self.websocket.is_some() || !matches!(self.method, Method::GET | Method::HEAD) {
+            return false;
+        }
+        let value = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        match value("sec-fetch-mode") {
+            Some(mode) => {
+                mode == "navigate" && !matches!(value("sec-fetch-dest"), Some("object" | "embed"))
+            }
+            None => {
+                value("accept").is_some_and(|accept| accept.contains("text/html"))
+                    && value("x-requested-with").is_none()
+            }
+        }
+    }
+
+    /// Refuses a WebSocket that another site's page opened with this site's cookie ([RFC 6455 §10.2]).
+    ///
+    /// A browser always sends `Origin` there, so with a cookie it must be there and be this host's own. `cookie` says whether a
+    /// cookie made the caller known; a bearer token is never sent by another site's page.
+    ///
+    /// [RFC 6455 §10.2]: https://www.rfc-editor.org/rfc/rfc6455#section-10.2
+    ///
+    /// # Errors
+    ///
+    /// [`RequestRefusal::ForeignOrigin`]
+    pub fn check_origin(&self, cookie: bool) -> Result<(), RequestRefusal> {
+        if self.websocket.is_none() || !cookie {
+            return Ok(());
+        }
+        let given = self.headers.get(header::ORIGIN).map(|origin| origin.as_bytes());
+        if given.is_some_and(|origin| origin.eq_ignore_ascii_case(self.own_origin().as_bytes())) {
+            return Ok(());
+        }
+        let shown = String::from_utf8_lossy(given.unwrap_or(b"(none)"));
+        Err(RequestRefusal::ForeignOrigin { origin: shown.chars().take(200).collect() })
+    }
+}
+
+/// A query goes on as it came, if it can stand in a request line at all.
+fn check_query(query: &str) -> Result<(), RequestRefusal> {
+    let plain = |byte: u8| (0x21..=0x7E).contains(&byte) && byte != b'#';
+    if query.bytes().all(plain) { Ok(()) } else { Err(RequestRefusal::Query) }
+}
+
+/// The host of the target and of the `Host` field, which must be the same.
+fn named_host(parts: &Parts) -> Result<CanonicalHost, RequestRefusal> {
+    let field = match parts.headers.get(header::HOST) {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| RequestRefusal::Host(HostRefusal::Name))?;
+            Some(text.parse::<CanonicalHost>().map_err(RequestRefusal::Host)?)
+        }
+        None => None,
+    };
+    let Some(authority) = parts.uri.authority() else { return field.ok_or(RequestRefusal::NoHost) };
+    if parts.version != Version::HTTP_2 {
+        return Err(RequestRefusal::Target);
+    }
+    let authority: CanonicalHost = authority.as_str().parse().map_err(RequestRefusal::Host)?;
+    match field {
+        Some(field) if field != authority => Err(RequestRefusal::TwoHosts),
+        _ => Ok(authority),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RequestRefusal> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| RequestRefusal::ContentLength)?;
+    if text.is_empty() || text.len() > 19 || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(RequestRefusal::ContentLength);
+    }
+    text.parse().map(Some).map_err(|_| RequestRefusal::ContentLength)
+}
+
+// === impl CanonicalRequest ===
+
+impl fmt::Debug for CanonicalRequest {
+    /// Shows no header and no query: those hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parsed = self.parsed;
+        f.debug_struct("CanonicalRequest")
+            .field("request_id", &self.request_id)
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .field("client_ip", &self.client_ip)
+            .field("websocket", &self.websocket.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

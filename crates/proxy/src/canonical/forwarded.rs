@@ -1,0 +1,251 @@
+//! Who a request comes from, when proxies stand before the gateway ([RFC 7239], and the `X-Forwarded-*` it replaces).
+//!
+//! Nothing of it is believed unless the peer is a trusted proxy. Then the chain is read from its near end: every trusted
+//! address is a proxy, the first that is not trusted is the client, and what stands beyond it is the client's own word.
+//!
+//! [RFC 7239]: https://www.rfc-editor.org/rfc/rfc7239
+
+use std::{net::IpAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName, header::FORWARDED};
+use ipnet::IpNet;
+
+use super::host::CanonicalHost;
+use crate::listen::{Peer, Scheme};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The proxies that are believed. A clone is the same list: [`Trust::replace`] reaches all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    proxies: Arc<ArcSwap<Vec<IpNet>>>,
+}
+
+impl Trust {
+    /// Believes nobody: the default.
+    pub fn nobody() -> Self {
+        Self::default()
+    }
+
+    /// Believes peers in these networks.
+    pub fn new(proxies: Vec<IpNet>) -> Self {
+        Self { proxies: Arc::new(ArcSwap::from_pointee(proxies)) }
+    }
+
+    /// Takes another list, for a new configuration.
+    pub fn replace(&self, proxies: Vec<IpNet>) {
+        self.proxies.store(Arc::new(proxies));
+    }
+
+    /// Whether a peer is believed. A peer on a unix socket has no address, so it is not.
+    pub fn trusts(&self, peer: Peer) -> bool {
+        peer.ip().is_some_and(|address| self.trusts_address(address))
+    }
+
+    fn trusts_address(&self, address: IpAddr) -> bool {
+        self.proxies.load().iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Where a request comes from, as far as it is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The client first, the peer last; empty for a peer without an address.
+    pub(super) chain: Vec<IpAddr>,
+    pub(super) scheme: Option<Scheme>,
+    /// The host, unparsed.
+    pub(super) host: Option<String>,
+}
+
+impl Origin {
+    /// Reads the forwarding fields of a request from `peer`.
+    pub(super) fn of(headers: &HeaderMap, peer: Peer, trust: &Trust) -> Self {
+        let own: Vec<IpAddr> = peer.ip().into_iter().collect();
+        if !trust.trusts(peer) {
+            return Self { chain: own, scheme: None, host: None };
+        }
+        let elements = Element::all(headers);
+        let legacy = believed(&own, addresses(headers), trust);
+        let standard =
+            believed(&own, elements.iter().map(|element| element.node.as_deref()), trust);
+        let chain = match (headers.contains_key(X_FORWARDED_FOR), elements.is_empty()) {
+            (true, true) => legacy,
+            (false, _) => standard,
+            (true, false) if legacy == standard => legacy,
+            // One of them is not the proxy's; which one cannot be known.
+            (true, false) => own,
+        };
+        let nearest = elements.last();
+        let proto = last(headers, &X_FORWARDED_PROTO)
+            .or_else(|| nearest.and_then(|element| element.proto.clone()));
+        Self {
+            chain,
+            scheme: proto.and_then(|proto| scheme(&proto)),
+            host: last(headers, &X_FORWARDED_HOST)
+                .or_else(|| nearest.and_then(|element| element.host.clone())),
+        }
+    }
+}
+
+/// The chain from its near end up to and with the first address that is not trusted.
+fn believed<'a>(
+    own: &[IpAddr],
+    given: impl DoubleEndedIterator<Item = Option<&'a str>>,
+    trust: &Trust,
+) -> Vec<IpAddr> {
+    let mut chain = own.to_vec();
+    for node in given.rev() {
+        let Some(address) = node.and_then(address) else { break };
+        chain.push(address);
+        if !trust.trusts_address(address) {
+            break;
+        }
+    }
+    chain.reverse();
+    chain
+}
+
+/// An address, with or without brackets and port.
+fn address(node: &str) -> Option<IpAddr> {
+    let bare = match node.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None if node.matches(':').count() == 1 => node.split_once(':')?.0,
+        None => node,
+    };
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+fn addresses(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = Option<&str>> {
+    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+    let nodes: Vec<Option<&str>> = lines
+        .into_iter()
+        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+        .map(|node| Some(node.trim()))
+        .collect();
+    nodes.into_iter()
+}
+
+/// The nearest proxy's word: the last member of the last line.
+fn last(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    line.rsplit(',').next().map(|word| word.trim().to_owned())
+}
+
+fn scheme(proto: &str) -> Option<Scheme> {
+    match proto.to_ascii_lowercase().as_str() {
+        "https" | "wss" => Some(Scheme::Https),
+        "http" | "ws" => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+/// One hop of `Forwarded`.
+#[derive(Debug, Default)]
+struct Element {
+    node: Option<String>,
+    proto: Option<String>,
+    host: Option<String>,
+}
+
+impl Element {
+    fn all(headers: &HeaderMap) -> Vec<Self> {
+        headers
+            .get_all(FORWARDED)
+            .iter()
+            .flat_map(|line| unquoted(line.to_str().unwrap_or_default(), ','))
+            .map(Self::parse)
+            .collect()
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut element = Self::default();
+        for pair in unquoted(text, ';') {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = Some(value.trim().trim_matches('"').to_owned());
+            match name.trim().to_ascii_lowercase().as_str() {
+                "for" => element.node = value,
+                "proto" => element.proto = value,
+                "host" => element.host = value,
+                _ => {}
+            }
+        }
+        element
+    }
+}
+
+/// Splits at a separator that stands outside quotes.
+fn unquoted(text: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(move |character| {
+        quoted ^= character == '"';
+        character == separator && !quoted
+    })
+    .collect()
+}
+
+/// The request that a proxy asks about, on the gateway's forward-auth endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// The method of the request that is asked about.
+    pub method: http::Method,
+    /// Its path.
+    pub path: super::path::CanonicalPath,
+    /// Its query, without `?`.
+    pub query: Option<String>,
+    /// The host it was sent to, when the proxy says so.
+    pub host: Option<CanonicalHost>,
+}
+
+impl ForwardAuth {
+    const URI: [&'static str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
+    const METHOD: [&'static str; 2] = ["x-forwarded-method", "x-original-method"];
+
+    /// Reads it from the fields that nginx, Traefik and Caddy send; the caller has checked that the peer is trusted.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        host: Option<&CanonicalHost>,
+    ) -> Result<Option<Self>, super::RequestRefusal> {
+        let one = |names: &[&'static str]| {
+            names.iter().find_map(|name| headers.get_all(*name).iter().next_back())
+        };
+        let Some(uri) = one(&Self::URI) else { return Ok(None) };
+        let uri = uri.to_str().map_err(|_| super::RequestRefusal::Target)?;
+        // nginx's snippets send a whole URL in X-Original-URL; the host in it is then the one asked about.
+        let (authority, target) = match uri.split_once("://") {
+            Some((_, rest)) if !uri.starts_with('/') => {
+                rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
+            }
+            _ => ("", uri),
+        };
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        if let Some(query) = query {
+            super::check_query(query)?;
+        }
+        let named = match authority {
+            "" => host.cloned(),
+            authority => Some(authority.parse().map_err(super::RequestRefusal::Host)?),
+        };
+        Ok(Some(Self {
+            method: match one(&Self::METHOD) {
+                Some(method) => http::Method::from_bytes(method.as_bytes())
+                    .map_err(|_| super::RequestRefusal::Target)?,
+                None => http::Method::GET,
+            },
+            path: super::path::CanonicalPath::parse(
+                if path.is_empty() { "/" } else { path },
+                super::path::Keep::ALL,
+            )?,
+            query: query.map(str::to_owned),
+            host: named,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+}
+
+fn origin(peer: &str, lines: &[(&'static str, &'static str)]) -> Origin {
+    let trust = Trust::new(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+    Origin::of(&headers(lines), Peer::Tcp(peer.parse().unwrap()), &trust)
+}
+
+fn chain(addresses: &[&str]) -> Vec<IpAddr> {
+    addresses.iter().map(|address| address.parse().unwrap()).collect()
+}
+
+#[test]
+fn an_untrusted_peer_is_the_client_whatever_it_says() {
+    let said = origin(
+        "203.0.113.7:1",
+        &[
+            ("x-forwarded-for", "10.0.0.1"),
+            ("forwarded", "for=10.0.0.1;proto=https;host=evil.test"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.test"),
+        ],
+    );
+    assert_eq!(said, Origin { chain: chain(&["203.0.113.7"]), scheme: None, host: None });
+    let trust = Trust::nobody();
+    assert!(!trust.trusts(Peer::Tcp("127.0.0.1:1".parse().unwrap())));
+    assert!(!Trust::new(vec!["0.0.0.0/0".parse().unwrap()]).trusts(Peer::Unix));
+}
+
+#[test]
+fn the_client_is_the_first_address_from_the_right_that_is_no_proxy() {
+    let said = origin("10.0.0.1:1", &[("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2")]);
+    assert_eq!(said.chain, chain(&["203.0.113.7", "10.0.0.2", "10.0.0.1"]));
+    let lines = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "203.0.113.7:4444")];
+    assert_eq!(origin("10.0.0.1:1", &lines).chain, chain(&["203.0.113.7", "10.0.0.1"]));
+    let garbled = [("x-forwarded-for", "203.0.113.7, unknown, 10.0.0.2")];
+    assert_eq!(origin("10.0.0.1:1", &garbled).chain, chain(&["10.0.0.2", "10.0.0.1"]));
+    assert_eq!(origin("[::ffff:10.0.0.1]:1", &[("x-forwarded-for", "203.0.113.7")]).chain.len(), 2);
+}
+
+#[test]
+fn the_standard_field_is_read_too() {
+    let said = origin(
+        "10.0.0.1:1",
+        &[(
+            "forwarded",
+            "for=1.1.1.1;proto=http, for=\"[2001:db8::7]:99\";proto=https;host=\"a.example:8443\"",
+        )],
+    );
+    assert_eq!(said.chain, chain(&["2001:db8::7", "10.0.0.1"]));
+    assert_eq!(said.scheme, Some(Scheme::Https));
+    assert_eq!(said.host.as_deref(), Some("a.example:8443"));
+}
+
+#[test]
+fn two_fields_that_disagree_are_both_disbelieved() {
+    let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=198.51.100.9")];
+    assert_eq!(origin("10.0.0.1:1", &lines).chain, chain(&["10.0.0.1"]));
+    let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.7")];
+    assert_eq!(origin("10.0.0.1:1", &lines).chain, chain(&["203.0.113.7", "10.0.0.1"]));
+}
+
+#[test]
+fn forward_auth_names_the_request_that_is_asked_about() {
+    let asked = |lines: &[(&'static str, &'static str)]| ForwardAuth::of(&headers(lines), None);
+    assert_eq!(asked(&[]).unwrap(), None);
+    let auth = asked(&[("x-forwarded-uri", "/a%62?q=1"), ("x-forwarded-method", "POST")]);
+    let auth = auth.unwrap().unwrap();
+    assert_eq!((auth.path.as_str(), auth.query.as_deref()), ("/ab", Some("q=1")));
+    assert_eq!(auth.method, http::Method::POST);
+    let auth = asked(&[("x-original-url", "https://app.example/x")]).unwrap().unwrap();
+    assert_eq!(auth.host.unwrap().as_str(), "app.example");
+    assert!(asked(&[("x-forwarded-uri", "/public/../admin")]).is_err());
+    assert!(asked(&[("x-forwarded-uri", "/a#b")]).is_err());
+}

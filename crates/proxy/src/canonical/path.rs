@@ -1,0 +1,366 @@
+//! The path of a request in the one form that is matched and sent ([RFC 3986 §6.2.2]).
+//!
+//! Unreserved octets are decoded once, every other escape is written in upper case, and whatever two servers could read
+//! in two ways is refused: dot segments in any encoding, encoded slashes and backslashes, `//`, control characters, double
+//! encoding, ill-formed UTF-8. Parsing a canonical path gives the same path again. Nothing here repairs a path.
+//!
+//! [RFC 3986 §6.2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2
+
+use std::{fmt, str::FromStr};
+
+use percent_encoding::percent_decode_str;
+
+/// Ambiguous forms that a route takes all the same, because its application needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// `%2F` and `%5C` stay, encoded; they never separate segments.
+    pub encoded_slash: bool,
+    /// `//` stays: an empty segment.
+    pub double_slash: bool,
+}
+
+impl Keep {
+    /// Both kept: the form a route is chosen by, before that route says what it takes.
+    pub const ALL: Self = Self { encoded_slash: true, double_slash: true };
+}
+
+/// An absolute path in canonical form.
+///
+/// ```
+/// use doorward::canonical::CanonicalPath;
+///
+/// let path: CanonicalPath = "/a%62c/%c3%a9".parse()?;
+/// assert_eq!(path.as_str(), "/abc/%C3%A9");
+/// assert!("/public/%2e%2e/admin".parse::<CanonicalPath>().is_err());
+/// # Ok::<(), doorward::canonical::PathRefusal>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CanonicalPath {
+    text: String,
+    pub(super) oddities: Oddities,
+}
+
+/// What another server might read differently, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Oddities(u8);
+
+impl Oddities {
+    /// `%2F`
+    pub(super) const SLASH: Self = Self(1);
+    /// `%5C`
+    pub(super) const BACKSLASH: Self = Self(2);
+    /// `;` or `%3B`
+    pub(super) const PARAMETERS: Self = Self(4);
+    /// `%25` and two more hexadecimal digits
+    pub(super) const TWICE: Self = Self(8);
+    /// `//`
+    pub(super) const EMPTY: Self = Self(16);
+
+    pub(super) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// Why a path is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathRefusal {
+    /// Does not begin with `/`.
+    #[error("the path does not begin with `/`")]
+    NotAbsolute,
+    /// `#`, which no request target holds.
+    #[error("the path holds a fragment (`#`)")]
+    Fragment,
+    /// `?` where only a path may stand.
+    #[error("the path holds a query (`?`)")]
+    Query,
+    /// A control character or a space, raw or encoded.
+    #[error("the path holds a control character or a raw space")]
+    Control,
+    /// A raw octet above 0x7F.
+    #[error("the path holds a raw non-ASCII octet: percent-encode it")]
+    NonAscii,
+    /// `%` that no two hexadecimal digits follow.
+    #[error("the path holds `%` without two hexadecimal digits")]
+    BadEscape,
+    /// A raw `\`.
+    #[error("the path holds a backslash")]
+    Backslash,
+    /// `%2F` or `%5C` on a route that does not take them.
+    #[error("the path holds an encoded slash or backslash, which this route does not take")]
+    EncodedSlash,
+    /// `//` on a route that does not take it.
+    #[error("the path holds `//`, which this route does not take")]
+    DoubleSlash,
+    /// `.` or `..` as a segment, in any encoding, with or without `;` parameters.
+    #[error("the path holds a dot segment")]
+    DotSegment,
+    /// Decoding twice would give a separator, a dot, a percent sign or a control character.
+    #[error("the path is percent-encoded twice")]
+    DoubleEncoding,
+    /// Decoded, it is not UTF-8.
+    #[error("the path is not UTF-8 once decoded")]
+    NotUtf8,
+    /// Two servers could take it for two different places.
+    #[error("the path can be read as two different places")]
+    Ambiguous,
+}
+
+impl PathRefusal {
+    /// The word for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "path_not_absolute",
+            Self::Fragment => "path_fragment",
+            Self::Query => "path_query",
+            Self::Control => "path_control_character",
+            Self::NonAscii => "path_non_ascii",
+            Self::BadEscape => "path_bad_escape",
+            Self::Backslash => "path_backslash",
+            Self::EncodedSlash => "path_encoded_slash",
+            Self::DoubleSlash => "path_double_slash",
+            Self::DotSegment => "path_dot_segment",
+            Self::DoubleEncoding => "path_double_encoding",
+            Self::NotUtf8 => "path_not_utf8",
+            Self::Ambiguous => "path_ambiguous",
+        }
+    }
+}
+
+/// Why a prefix cannot be taken off a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StripError {
+    /// The path is not below the prefix.
+    #[error("the path is not below the prefix")]
+    NotBelow,
+    /// What remains begins with `//`, which a server may take for an authority.
+    #[error("without the prefix, the path would begin with `//`")]
+    DoubleSlash,
+}
+
+impl CanonicalPath {
+    /// Parses what stands before `?` in a request target.
+    ///
+    /// # Errors
+    ///
+    /// See [`PathRefusal`]; of the ambiguous forms, those in `keep` pass.
+    pub fn parse(raw: &str, keep: Keep) -> Result<Self, PathRefusal> {
+        let path = Self::parse_any(raw)?;
+        path.check(keep)?;
+        Ok(path)
+    }
+
+    fn parse_any(raw: &str) -> Result<Self, PathRefusal> {
+        if !raw.starts_with('/') {
+            return Err(PathRefusal::NotAbsolute);
+        }
+        let mut text = String::with_capacity(raw.len());
+        let mut oddities = Oddities::default();
+        let mut non_ascii = false;
+        let mut bytes = raw.bytes();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'%' => {
+                    let value = match (bytes.next().and_then(hex), bytes.next().and_then(hex)) {
+                        (Some(high), Some(low)) => high << 4 | low,
+                        _ => return Err(PathRefusal::BadEscape),
+                    };
+                    match value {
+                        0..=0x1F | 0x7F => return Err(PathRefusal::Control),
+                        b'/' => oddities.add(Oddities::SLASH),
+                        b'\\' => oddities.add(Oddities::BACKSLASH),
+                        b';' => oddities.add(Oddities::PARAMETERS),
+                        0x80.. => non_ascii = true,
+                        _ => {}
+                    }
+                    if is_unreserved(value) {
+                        text.push(char::from(value));
+                    } else {
+                        push_escape(&mut text, value);
+                    }
+                }
+                b'/' => {
+                    if text.ends_with('/') {
+                        oddities.add(Oddities::EMPTY);
+                    }
+                    text.push('/');
+                }
+                b';' => {
+                    oddities.add(Oddities::PARAMETERS);
+                    text.push(';');
+                }
+                b'#' => return Err(PathRefusal::Fragment),
+                b'?' => return Err(PathRefusal::Query),
+                b'\\' => return Err(PathRefusal::Backslash),
+                0..=0x20 | 0x7F => return Err(PathRefusal::Control),
+                0x80.. => return Err(PathRefusal::NonAscii),
+                b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                    push_escape(&mut text, byte);
+                }
+                plain => text.push(char::from(plain)),
+            }
+        }
+        if non_ascii && percent_decode_str(&text).decode_utf8().is_err() {
+            return Err(PathRefusal::NotUtf8);
+        }
+        check_double_encoding(&text, &mut oddities)?;
+        if has_dot_segment(&text, oddities) {
+            return Err(PathRefusal::DotSegment);
+        }
+        Ok(Self { text, oddities })
+    }
+
+    /// Whether a route that keeps `keep`, and refuses the other ambiguous forms, takes this path.
+    ///
+    /// # Errors
+    ///
+    /// [`PathRefusal::EncodedSlash`] or [`PathRefusal::DoubleSlash`].
+    pub fn check(&self, keep: Keep) -> Result<(), PathRefusal> {
+        let slash = self.oddities.has(Oddities::SLASH) || self.oddities.has(Oddities::BACKSLASH);
+        if slash && !keep.encoded_slash {
+            return Err(PathRefusal::EncodedSlash);
+        }
+        if self.oddities.has(Oddities::EMPTY) && !keep.double_slash {
+            return Err(PathRefusal::DoubleSlash);
+        }
+        Ok(())
+    }
+
+    /// The form that is matched, and sent.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The segments: what stands between slashes. An encoded slash never separates.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').skip(1)
+    }
+
+    /// Whether this is `prefix` or below it, by whole segments. A slash at the prefix's end does not count.
+    pub fn has_prefix(&self, prefix: &Self) -> bool {
+        self.below(prefix).is_some()
+    }
+
+    fn below(&self, prefix: &Self) -> Option<&str> {
+        let prefix = prefix.text.strip_suffix('/').unwrap_or(&prefix.text);
+        self.text.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The path below `prefix`, absolute again.
+    ///
+    /// # Errors
+    ///
+    /// See [`StripError`].
+    pub fn strip_prefix(&self, prefix: &Self) -> Result<Self, StripError> {
+        let rest = self.below(prefix).ok_or(StripError::NotBelow)?;
+        if rest.starts_with("//") {
+            return Err(StripError::DoubleSlash);
+        }
+        let text = if rest.is_empty() { "/" } else { rest };
+        let mut oddities = Oddities::default();
+        for (oddity, found) in [
+            (Oddities::SLASH, text.contains("%2F")),
+            (Oddities::BACKSLASH, text.contains("%5C")),
+            (Oddities::PARAMETERS, text.contains(';') || text.contains("%3B")),
+            (Oddities::EMPTY, text.contains("//")),
+        ] {
+            if found {
+                oddities.add(oddity);
+            }
+        }
+        // What passed the check as a whole passes it in part; only the bit is of interest.
+        let _ = check_double_encoding(text, &mut oddities);
+        Ok(Self { text: text.to_owned(), oddities })
+    }
+
+    /// A reading of a canonical path, which cannot hold what the path did not.
+    pub(super) fn reading(text: String) -> Self {
+        Self { text, oddities: Oddities::default() }
+    }
+}
+
+/// Dot segments, looked for in every piece that any server could take for a segment.
+fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
+    let dots = |piece: &str| piece == "." || piece == "..";
+    let simple = |segment: &str| {
+        if oddities.has(Oddities::PARAMETERS) {
+            segment.split(';').flat_map(|piece| piece.split("%3B")).any(dots)
+        } else {
+            dots(segment)
+        }
+    };
+    text.split('/').any(|segment| {
+        if oddities.has(Oddities::SLASH) || oddities.has(Oddities::BACKSLASH) {
+            segment.split("%2F").flat_map(|piece| piece.split("%5C")).any(simple)
+        } else {
+            simple(segment)
+        }
+    })
+}
+
+/// `%25` followed by what would be a meaningful escape once decoded.
+fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("%25") {
+        let mut next = after.bytes();
+        if let (Some(high), Some(low)) = (next.next().and_then(hex), next.next().and_then(hex)) {
+            match high << 4 | low {
+                b'/' | b'\\' | b'.' | b';' | b'%' | 0..=0x1F | 0x7F => {
+                    return Err(PathRefusal::DoubleEncoding);
+                }
+                _ => oddities.add(Oddities::TWICE),
+            }
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// The value of a hexadecimal digit.
+pub(super) fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// [RFC 3986 §2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)
+pub(super) fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Writes `%XX`, in upper case.
+pub(super) fn push_escape(text: &mut String, byte: u8) {
+    text.push_str(percent_encoding::percent_encode_byte(byte));
+}
+
+// === impl CanonicalPath ===
+
+impl FromStr for CanonicalPath {
+    type Err = PathRefusal;
+
+    /// Parses, and keeps none of the ambiguous forms.
+    fn from_str(raw: &str) -> Result<Self, PathRefusal> {
+        Self::parse(raw, Keep::default())
+    }
+}
+
+impl fmt::Display for CanonicalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for CanonicalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Header names that no client writes: who somebody is, where a request came from, what it was before.
+//!
+//! They are removed from every request on every route. Names with other characters than letters, digits and `-` do not get
+//! this far, so there is one spelling to compare, in lower case.
+
+/// Prefixes of the reserved namespace.
+const PREFIXES: [&str; 12] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-auth-request-",
+    "x-doorward-",
+    "x-envoy-",
+    "x-authenticated-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "x-amzn-oidc-",
+    "x-ms-client-principal",
+    "x-pomerium-",
+    "x-ssl-client-",
+];
+
+/// Single names of the reserved namespace, sorted.
+const NAMES: [&str; 35] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "proxy-client-ip",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "ssl-client-cert",
+    "ssl-client-verify",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-groups",
+    "x-remote-ip",
+    "x-remote-user",
+    "x-request-id",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+    "x-webauth-user",
+];
+
+/// Fields of one connection, never of the message that is sent on ([RFC 9110 §7.6.1]).
+///
+/// [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a name, in lower case, is one that only the gateway writes.
+///
+/// ```
+/// use doorward::canonical::reserved::is_reserved;
+///
+/// assert!(is_reserved("x-forwarded-user"));
+/// assert!(!is_reserved("x-csrf-token"));
+/// ```
+pub fn is_reserved(name: &str) -> bool {
+    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a name, in lower case, belongs to one connection only.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.binary_search(&name).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_sorted_for_the_search() {
+        assert!(NAMES.is_sorted());
+        assert!(HOP_BY_HOP.is_sorted());
+    }
+
+    #[test]
+    fn neighbours_of_reserved_names_pass() {
+        for name in
+            ["x-requested-with", "x-xsrftoken", "origin", "cookie", "authorization", "x-real-name"]
+        {
+            assert!(!is_reserved(name), "{name}");
+        }
+        for name in [
+            "x-forwarded-for",
+            "x-doorward-assertion",
+            "forwarded",
+            "x-original-url",
+            "proxy",
+            "x-request-id",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The header section: checked whole, then cleared of what is not the client's to say ([RFC 9110 §7.6.1], [RFC 9113 §8.2]).
+//!
+//! The client's `Connection` list is applied to the client's own fields here, before the gateway writes any of its own.
+//!
+//! [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+//! [RFC 9113 §8.2]: https://www.rfc-editor.org/rfc/rfc9113#section-8.2
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+use super::{
+    RequestRefusal,
+    reserved::{is_hop_by_hop, is_reserved},
+};
+
+/// Fields of which a second one makes the request mean two things.
+const SINGLE: [&str; 14] = [
+    "authorization",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "origin",
+    "proxy-authorization",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "upgrade",
+];
+
+/// The place of a name, in lower case, among those of which a second field is refused.
+pub(crate) fn single_field(name: &[u8]) -> Option<usize> {
+    SINGLE.binary_search_by(|single| single.as_bytes().cmp(name)).ok()
+}
+
+/// Refuses what HTTP/1 framing could not see and HTTP/2 lets through.
+pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), RequestRefusal> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if headers.keys().any(|name| !name.as_str().bytes().all(plain)) {
+        return Err(RequestRefusal::HeaderName);
+    }
+    if headers.len() != headers.keys_len() {
+        for name in SINGLE {
+            if headers.get_all(name).iter().nth(1).is_some() {
+                return Err(RequestRefusal::Duplicate(HeaderName::from_static(name)));
+            }
+        }
+    }
+    if headers.get(header::EXPECT).is_some_and(|expect| !is(expect, "100-continue")) {
+        return Err(RequestRefusal::Expect);
+    }
+    if version == Version::HTTP_2 {
+        let specific =
+            ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+        if let Some(name) = specific.into_iter().find(|name| headers.contains_key(*name)) {
+            return Err(RequestRefusal::ConnectionSpecific(HeaderName::from_static(name)));
+        }
+        if headers.get(header::TE).is_some_and(|te| !is(te, "trailers")) {
+            return Err(RequestRefusal::ConnectionSpecific(header::TE));
+        }
+    }
+    Ok(())
+}
+
+/// `TE: trailers`, alone or in a list.
+pub(super) fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let Some(te) = headers.get(header::TE) else { return false };
+    te.as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Removes everything that is not end-to-end or not the client's to say; joins cookie crumbs into one field.
+pub(super) fn scrub(headers: &mut HeaderMap) {
+    let mut gone: Vec<HeaderName> = Vec::new();
+    for connection in headers.get_all(header::CONNECTION) {
+        let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        gone.extend(named.filter_map(|name| HeaderName::from_bytes(name).ok()));
+    }
+    let ours = |name: &str| {
+        is_hop_by_hop(name)
+            || is_reserved(name)
+            || matches!(name, "host" | "content-length" | "expect" | "traceparent")
+    };
+    gone.extend(headers.keys().filter(|name| ours(name.as_str())).cloned());
+    for name in gone {
+        headers.remove(name);
+    }
+    join_cookies(headers);
+}
+
+/// [RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    match HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
+        Ok(joined) => drop(headers.insert(header::COOKIE, joined)),
+        Err(_) => drop(headers.remove(header::COOKIE)),
+    }
+}
+
+fn is(value: &HeaderValue, word: &str) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(word.as_bytes())
+}

@@ -1,0 +1,187 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use http::HeaderValue;
+
+use super::*;
+use crate::listen::ListenAddr;
+
+/// A request as the listener hands it over.
+fn request(version: Version, uri: &str, lines: &[(&'static str, &str)]) -> Request<Body> {
+    let mut request = Request::builder().version(version).uri(uri).body(Body::empty()).unwrap();
+    for (name, value) in lines {
+        request.headers_mut().append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    let listened = ConnInfo::new(
+        Peer::Tcp("10.0.0.1:9".parse().unwrap()),
+        ListenAddr::Tcp("127.0.0.1:80".parse().unwrap()),
+        Scheme::Http,
+    );
+    request.extensions_mut().insert(Arc::new(listened));
+    request
+}
+
+fn h1(lines: &[(&'static str, &str)]) -> Result<CanonicalRequest, RequestRefusal> {
+    CanonicalRequest::from_http(request(Version::HTTP_11, "/a%62?q=%41", lines), &Trust::nobody())
+}
+
+fn h2(uri: &str, lines: &[(&'static str, &str)]) -> Result<CanonicalRequest, RequestRefusal> {
+    CanonicalRequest::from_http(request(Version::HTTP_2, uri, lines), &Trust::nobody())
+}
+
+#[test]
+fn a_plain_request_keeps_what_is_the_clients_own() {
+    let canonical = h1(&[
+        ("host", "Hub.Example:80"),
+        ("accept", "text/html"),
+        ("cookie", "a=1; b=2"),
+        ("authorization", "Bearer x"),
+        ("x-xsrftoken", "t"),
+    ])
+    .unwrap();
+    assert_eq!(canonical.host.to_string(), "hub.example");
+    assert_eq!(canonical.path_and_query(), "/ab?q=%41");
+    assert_eq!(canonical.client_ip, Some("10.0.0.1".parse().unwrap()));
+    assert_eq!(canonical.own_origin(), "http://hub.example");
+    assert_eq!(canonical.headers.len(), 4);
+    assert!(canonical.is_navigation());
+    assert!(!format!("{canonical:?}").contains("Bearer"));
+}
+
+#[test]
+fn reserved_and_hop_by_hop_fields_are_gone() {
+    let canonical = h1(&[
+        ("host", "a"),
+        ("x-forwarded-user", "mallory"),
+        ("x-forwarded-groups", "admins"),
+        ("x-forwarded-for", "1.1.1.1"),
+        ("x-forwarded-host", "evil.test"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-uri", "/public"),
+        ("forwarded", "for=1.1.1.1"),
+        ("x-original-url", "/public"),
+        ("x-rewrite-url", "/public"),
+        ("x-http-method-override", "DELETE"),
+        ("x-doorward-assertion", "e30"),
+        ("x-request-id", "12345678"),
+        ("proxy", "http://evil.test"),
+        ("connection", "keep-alive, X-Secret"),
+        ("connection", "Accept"),
+        ("keep-alive", "timeout=5"),
+        ("te", "gzip, trailers"),
+        ("upgrade", "h2c"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+        ("x-secret", "1"),
+        ("accept", "*/*"),
+        ("content-length", "0"),
+        ("expect", "100-continue"),
+        ("x-keep", "1"),
+    ])
+    .unwrap();
+    let left: Vec<_> = canonical.headers.keys().map(HeaderName::as_str).collect();
+    assert_eq!(left, ["x-keep"]);
+    assert_eq!(canonical.scheme, Scheme::Http);
+    assert_eq!(canonical.host.as_str(), "a");
+    assert_eq!(canonical.forward_auth, None);
+    assert_eq!(canonical.forwarded_for, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
+    assert!(canonical.accepts_trailers);
+    assert_eq!(canonical.content_length, Some(0));
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_even_if_the_client_names_its_fields_in_connection() {
+    let trust = Trust::new(vec!["10.0.0.0/8".parse().unwrap()]);
+    let lines = [
+        ("host", "inner"),
+        ("connection", "x-forwarded-for, x-forwarded-proto"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "Outer.Example:443"),
+        ("x-forwarded-uri", "/asked?q"),
+    ];
+    let canonical =
+        CanonicalRequest::from_http(request(Version::HTTP_11, "/", &lines), &trust).unwrap();
+    assert_eq!(canonical.client_ip, Some("203.0.113.7".parse().unwrap()));
+    assert_eq!(canonical.own_origin(), "https://outer.example");
+    assert_eq!(canonical.forward_auth.unwrap().path.as_str(), "/asked");
+    assert!(canonical.headers.is_empty());
+    let bad = [("host", "inner"), ("x-forwarded-host", "a@b")];
+    assert!(matches!(
+        CanonicalRequest::from_http(request(Version::HTTP_11, "/", &bad), &trust),
+        Err(RequestRefusal::ForwardedHost(_))
+    ));
+}
+
+#[test]
+fn two_of_what_may_come_once_are_refused() {
+    for name in ["authorization", "origin", "content-type", "sec-fetch-site", "host"] {
+        let refused = h2("http://a/", &[(name, "a"), (name, "a")]).unwrap_err();
+        assert_eq!(refused, RequestRefusal::Duplicate(HeaderName::from_static(name)));
+        assert_eq!(refused.status(), 400);
+    }
+    let crumbs =
+        h2("http://a/", &[("cookie", "a=1"), ("cookie", "b=2"), ("accept", "a"), ("accept", "b")]);
+    assert_eq!(crumbs.unwrap().headers["cookie"], "a=1; b=2");
+}
+
+#[test]
+fn http_2_names_one_host_and_no_connection_fields() {
+    assert_eq!(
+        h2("https://A.example:443/x", &[("host", "a.example:443")]).unwrap().host.as_str(),
+        "a.example"
+    );
+    assert_eq!(h2("http://a/", &[("host", "b")]).unwrap_err(), RequestRefusal::TwoHosts);
+    assert!(matches!(h2("http://u@a/", &[]).unwrap_err(), RequestRefusal::Host(_)));
+    assert!(matches!(
+        h2("http://a/", &[("te", "gzip")]).unwrap_err(),
+        RequestRefusal::ConnectionSpecific(_)
+    ));
+    assert!(h2("http://a/", &[("te", "trailers")]).unwrap().accepts_trailers);
+    for name in ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"] {
+        assert!(matches!(
+            h2("http://a/", &[(name, "x")]).unwrap_err(),
+            RequestRefusal::ConnectionSpecific(_)
+        ));
+    }
+    for name in ["x_forwarded_user", "x.forwarded.user", "x-forwarded_user"] {
+        assert_eq!(h2("http://a/", &[(name, "x")]).unwrap_err(), RequestRefusal::HeaderName);
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused() {
+    assert_eq!(h1(&[]).unwrap_err(), RequestRefusal::NoHost);
+    assert!(matches!(h1(&[("host", "a@b")]).unwrap_err(), RequestRefusal::Host(_)));
+    assert_eq!(h1(&[("host", "a"), ("expect", "yes")]).unwrap_err().status(), 417);
+    assert_eq!(
+        h1(&[("host", "a"), ("content-length", "+1")]).unwrap_err(),
+        RequestRefusal::ContentLength
+    );
+    let absolute = request(Version::HTTP_11, "http://a/", &[("host", "a")]);
+    assert_eq!(
+        CanonicalRequest::from_http(absolute, &Trust::nobody()).unwrap_err(),
+        RequestRefusal::Target
+    );
+    let mut connect = request(Version::HTTP_2, "http://a/", &[]);
+    *connect.method_mut() = Method::CONNECT;
+    assert_eq!(CanonicalRequest::from_http(connect, &Trust::nobody()).unwrap_err().status(), 501);
+    let unlistened = Request::builder().uri("/").body(Body::empty()).unwrap();
+    assert_eq!(
+        CanonicalRequest::from_http(unlistened, &Trust::nobody()).unwrap_err(),
+        RequestRefusal::NotListened
+    );
+}
+
+#[test]
+fn a_program_is_not_a_navigation() {
+    let with = |lines: &[(&'static str, &str)]| {
+        let mut all = vec![("host", "a")];
+        all.extend_from_slice(lines);
+        h1(&all).unwrap().is_navigation()
+    };
+    assert!(with(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]));
+    assert!(!with(&[("sec-fetch-mode", "cors"), ("accept", "text/html")]));
+    assert!(!with(&[("accept", "*/*")]));
+    assert!(!with(&[("accept", "application/json")]));
+    assert!(!with(&[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")]));
+    assert!(!with(&[]));
+}

@@ -1,0 +1,157 @@
+//! What is known of a connection, and what its two halves tell each other.
+//!
+//! The reading half counts heads and marks the one that breaks the rules; the service counts requests and answers the marked
+//! one. HTTP/1 answers in order, so the count names the request, whatever it says about itself.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+
+use super::{ListenAddr, Violation};
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// By TCP.
+    Tcp(SocketAddr),
+    /// By a unix socket, which has no address.
+    Unix,
+}
+
+impl Peer {
+    /// Its address; one that is IPv4 mapped into IPv6 is IPv4.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix => None,
+        }
+    }
+}
+
+/// `http` or `https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that need not be named.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// A connection, as its requests see it.
+#[derive(Debug)]
+pub struct ConnInfo {
+    /// The other end.
+    pub peer: Peer,
+    /// The address it was accepted at.
+    pub local: ListenAddr,
+    /// The scheme of this hop.
+    pub scheme: Scheme,
+    pub(super) state: ConnState,
+}
+
+impl ConnInfo {
+    /// A connection that was accepted.
+    pub fn new(peer: Peer, local: ListenAddr, scheme: Scheme) -> Self {
+        Self { peer, local, scheme, state: ConnState::default() }
+    }
+}
+
+/// Marks a request whose head asked for a WebSocket, and whose answer may therefore be 101.
+#[derive(Debug, Clone, Copy)]
+pub struct UpgradeAsked(pub(super) ());
+
+/// What the reading half and the service share.
+#[derive(Debug, Default)]
+pub(super) struct ConnState {
+    /// Requests handed to the service so far.
+    served: AtomicU64,
+    /// The request at which reading stopped, and why.
+    stopped: OnceLock<(u64, Violation)>,
+    /// The request whose answer decides about an upgrade; 0 when none does.
+    asks_upgrade: AtomicU64,
+    decision: AtomicU8,
+    reader: AtomicWaker,
+}
+
+/// What became of a request to upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// Not answered yet.
+    Undecided,
+    /// Answered by something else than 101: the next octets are a request.
+    Declined,
+    /// Answered by 101: the next octets are the tunnel's.
+    Accepted,
+}
+
+impl ConnState {
+    /// Counts a request; the first is 1.
+    pub(super) fn next_request(&self) -> u64 {
+        self.served.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Says that reading stopped at a request. Only the first word counts.
+    pub(super) fn stop(&self, request: u64, violation: Violation) {
+        let _ = self.stopped.set((request, violation));
+    }
+
+    /// The violation that a request is, or that its body turned out to be.
+    pub(super) fn violation(&self, request: u64) -> Option<Violation> {
+        self.stopped
+            .get()
+            .filter(|(stopped, _)| *stopped == request)
+            .map(|(_, violation)| *violation)
+    }
+
+    /// Says that reading waits for the answer to a request.
+    pub(super) fn ask_upgrade(&self, request: u64) {
+        self.decision.store(Upgrade::Undecided as u8, Ordering::Release);
+        self.asks_upgrade.store(request, Ordering::Release);
+    }
+
+    /// Whether the answer to this request decides about an upgrade.
+    pub(super) fn asks(&self, request: u64) -> bool {
+        self.asks_upgrade.load(Ordering::Acquire) == request
+    }
+
+    /// The service's word; wakes the reader.
+    pub(super) fn decide(&self, upgrade: Upgrade) {
+        self.decision.store(upgrade as u8, Ordering::Release);
+        self.reader.wake();
+    }
+
+    /// The reader's question; it is woken when the answer changes.
+    pub(super) fn decision(&self, reader: &Waker) -> Upgrade {
+        self.reader.register(reader);
+        match self.decision.load(Ordering::Acquire) {
+            accepted if accepted == Upgrade::Accepted as u8 => Upgrade::Accepted,
+            declined if declined == Upgrade::Declined as u8 => Upgrade::Declined,
+            _ => Upgrade::Undecided,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Where one HTTP/1 message ends and the next begins ([RFC 9112]), decided strictly, before any other parser sees an octet.
+//!
+//! A state machine without I/O: octets in, and for each whether it may pass. It accepts a subset in which no two parsers can
+//! disagree: one framing per message, CRLF and nothing else at line ends, one host, no folding, no chunk extensions. The
+//! octets that pass are the client's own, so the parser behind it frames them the same way; trailers are checked and left out.
+//!
+//! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
+
+mod chunked;
+mod head;
+
+use super::{Reason, Violation};
+use chunked::Chunked;
+use head::Head;
+
+/// How much a request head may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Octets of the request line. Default: 8 KiB.
+    pub line: usize,
+    /// Octets of the whole head. Default: 32 KiB.
+    pub head: usize,
+    /// Header lines. Default: 100.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { line: 8 * 1024, head: 32 * 1024, fields: 100 }
+    }
+}
+
+/// What to do with the octets at the front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// So many may pass.
+    Pass(usize),
+    /// So many are left out.
+    Skip(usize),
+    /// Nothing can be said before more arrive; call again with the same octets and more behind them.
+    NeedMore,
+    /// A WebSocket was asked for: nothing passes before [`Framing::resume`] or the end of HTTP.
+    Paused,
+    /// A rule is broken in the head of this request.
+    BadHead(Violation),
+    /// A rule is broken in the body of this request.
+    BadBody(Violation),
+}
+
+/// The framing of one connection's inbound octets.
+#[derive(Debug)]
+pub struct Framing {
+    state: State,
+    limits: HeadLimits,
+    heads: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Head),
+    Length(u64),
+    Chunked(Chunked),
+    Paused,
+    Broken(Action),
+}
+
+/// How a message's body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyFraming {
+    Length(u64),
+    Chunked,
+    /// No body, and the answer decides whether HTTP goes on.
+    Upgrade,
+}
+
+impl Framing {
+    /// At the beginning of a connection.
+    pub fn new(limits: HeadLimits) -> Self {
+        Self { state: State::Head(Head::default()), limits, heads: 0 }
+    }
+
+    /// Heads that began to pass, the broken one included: the number of the current request, from 1.
+    pub fn request(&self) -> u64 {
+        self.heads
+    }
+
+    /// Whether the next octet begins or continues a head.
+    pub fn in_head(&self) -> bool {
+        matches!(self.state, State::Head(_))
+    }
+
+    /// Whether a body is under way.
+    pub fn in_body(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::Chunked(_))
+    }
+
+    /// Judges the octets at the front. `bytes` begins where the last `Pass` or `Skip` ended.
+    pub fn advance(&mut self, bytes: &[u8]) -> Action {
+        match &mut self.state {
+            State::Head(head) => match head.advance(bytes, &self.limits) {
+                Ok(None) => Action::NeedMore,
+                Ok(Some((length, framing))) => {
+                    self.heads += 1;
+                    self.state = match framing {
+                        BodyFraming::Length(0) => State::Head(Head::default()),
+                        BodyFraming::Length(length) => State::Length(length),
+                        BodyFraming::Chunked => State::Chunked(Chunked::default()),
+                        BodyFraming::Upgrade => State::Paused,
+                    };
+                    Action::Pass(length)
+                }
+                Err(reason) => {
+                    self.heads += 1;
+                    self.broken(Action::BadHead(reason.into()))
+                }
+            },
+            State::Length(left) => {
+                let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                if here == 0 {
+                    return Action::NeedMore;
+                }
+                *left -= here as u64;
+                if *left == 0 {
+                    self.state = State::Head(Head::default());
+                }
+                Action::Pass(here)
+            }
+            State::Chunked(chunked) => match chunked.advance(bytes) {
+                Ok(action) => {
+                    if chunked.is_over() {
+                        self.state = State::Head(Head::default());
+                    }
+                    action
+                }
+                Err(reason) => self.broken(Action::BadBody(reason.into())),
+            },
+            State::Paused => Action::Paused,
+            State::Broken(action) => *action,
+        }
+    }
+
+    /// Goes on after a WebSocket was declined.
+    pub fn resume(&mut self) {
+        if matches!(self.state, State::Paused) {
+            self.state = State::Head(Head::default());
+        }
+    }
+
+    /// Breaks off at the current head, or at the head to come, for a reason that the octets do not show.
+    pub fn give_up(&mut self, reason: Reason) -> Action {
+        if self.in_body() {
+            return self.broken(Action::BadBody(reason.into()));
+        }
+        self.heads += 1;
+        self.broken(Action::BadHead(reason.into()))
+    }
+
+    fn broken(&mut self, action: Action) -> Action {
+        self.state = State::Broken(action);
+        action
+    }
+}
+
+#[cfg(test)]
+mod tests;

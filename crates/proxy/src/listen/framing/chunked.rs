@@ -1,0 +1,124 @@
+//! The chunked coding ([RFC 9112 §7.1]), without extensions.
+//!
+//! Sizes are 1 to 16 hexadecimal digits, lines end in CRLF, the sum of all sizes is bounded. The trailer section is checked like
+//! a header section and left out: the reader behind sees an empty one.
+//!
+//! [RFC 9112 §7.1]: https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+
+use memchr::memchr;
+
+use super::{Action, head::split_field};
+use crate::listen::Reason;
+
+/// The largest trailer section that is read, to be left out.
+const TRAILER_LIMIT: usize = 8 * 1024;
+
+/// Where in a chunked body the next octet stands.
+#[derive(Debug, Default)]
+pub(super) struct Chunked {
+    at: At,
+    /// Data octets announced so far.
+    total: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Size { value: u64, digits: u8 },
+    SizeLf { value: u64 },
+    Data { left: u64 },
+    DataCr,
+    DataLf,
+    Trailer { seen: usize },
+    Over,
+}
+
+impl Default for At {
+    fn default() -> Self {
+        Self::Size { value: 0, digits: 0 }
+    }
+}
+
+impl Chunked {
+    pub(super) fn is_over(&self) -> bool {
+        self.at == At::Over
+    }
+
+    /// Judges the octets at the front. A violation behind good octets is told once those have passed.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Action, Reason> {
+        let mut passed = 0;
+        while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
+            if passed > 0 && matches!(self.at, At::Trailer { .. }) {
+                break;
+            }
+            match self.step(rest) {
+                Ok(Action::Pass(count)) => passed += count,
+                Ok(other) if passed == 0 => return Ok(other),
+                Err(reason) if passed == 0 => return Err(reason),
+                _ => break,
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(if passed == 0 { Action::NeedMore } else { Action::Pass(passed) })
+    }
+
+    /// One octet of syntax, or as much data as there is; changes nothing when it refuses.
+    fn step(&mut self, bytes: &[u8]) -> Result<Action, Reason> {
+        let first = bytes.first().copied().unwrap_or_default();
+        self.at = match self.at {
+            At::Size { value, digits } => match (first, char::from(first).to_digit(16)) {
+                (_, Some(digit)) if digits < 16 => {
+                    At::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
+                }
+                (b'\r', _) if digits > 0 => At::SizeLf { value },
+                _ => return Err(Reason::Chunk),
+            },
+            At::SizeLf { value } => {
+                let total = self.total.checked_add(value).filter(|total| *total <= i64::MAX as u64);
+                match (first, total) {
+                    (b'\n', Some(total)) => {
+                        self.total = total;
+                        if value == 0 { At::Trailer { seen: 0 } } else { At::Data { left: value } }
+                    }
+                    _ => return Err(Reason::Chunk),
+                }
+            }
+            At::Data { left } => {
+                let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let left = left - here as u64;
+                self.at = if left == 0 { At::DataCr } else { At::Data { left } };
+                return Ok(Action::Pass(here));
+            }
+            At::DataCr if first == b'\r' => At::DataLf,
+            At::DataLf if first == b'\n' => At::default(),
+            At::DataCr | At::DataLf => return Err(Reason::Chunk),
+            At::Trailer { seen } => return self.trailer(bytes, seen),
+            At::Over => return Ok(Action::NeedMore),
+        };
+        Ok(Action::Pass(1))
+    }
+
+    fn trailer(&mut self, bytes: &[u8], seen: usize) -> Result<Action, Reason> {
+        let Some(end) = memchr(b'\n', bytes) else {
+            let stray = memchr(b'\r', bytes).is_some_and(|place| place + 1 < bytes.len());
+            return match seen + bytes.len() > TRAILER_LIMIT || stray {
+                true => Err(Reason::Trailer),
+                false => Ok(Action::NeedMore),
+            };
+        };
+        let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
+        let line = line.ok_or(Reason::Trailer)?;
+        if line.is_empty() {
+            self.at = At::Over;
+            return Ok(Action::Pass(end + 1));
+        }
+        split_field(line).map_err(|_| Reason::Trailer)?;
+        let seen = seen + end + 1;
+        if seen > TRAILER_LIMIT {
+            return Err(Reason::Trailer);
+        }
+        self.at = At::Trailer { seen };
+        Ok(Action::Skip(end + 1))
+    }
+}

@@ -1,0 +1,279 @@
+//! A request head: request line and header lines ([RFC 9112 §3], §5, §6).
+//!
+//! Lines are judged as they complete, so that a broken one is refused without waiting for the rest, and the outcome does not
+//! depend on how the octets arrive.
+//!
+//! [RFC 9112 §3]: https://www.rfc-editor.org/rfc/rfc9112#section-3
+
+use memchr::{memchr, memchr_iter};
+
+use super::{BodyFraming, HeadLimits};
+use crate::{
+    canonical::{CanonicalHost, single_field},
+    listen::Reason,
+};
+
+/// A head that is arriving.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    /// Where the line that is not complete yet begins.
+    line: usize,
+    /// How far that line was searched for its end.
+    searched: usize,
+    /// Whether the request line was seen.
+    begun: bool,
+    facts: Facts,
+}
+
+/// What decides about framing.
+#[derive(Debug, Default)]
+struct Facts {
+    fields: usize,
+    http_10: bool,
+    get: bool,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+    websocket: bool,
+    connection_upgrade: bool,
+    cookie: bool,
+    /// Fingerprints of the names that may come once; see [`single_bit`].
+    seen: u32,
+}
+
+impl Head {
+    /// `Some` with the head's length when it is complete. `bytes` begins at the head's first octet on every call.
+    pub(super) fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<(usize, BodyFraming)>, Reason> {
+        let from = self.searched;
+        for end in memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()) {
+            let end = from + end;
+            let line = bytes.get(self.line..end).unwrap_or_default();
+            self.check_partial(line, limits)?;
+            let line = line.strip_suffix(b"\r").ok_or(Reason::BareLineEnd)?;
+            if self.begun && end + 1 > limits.head {
+                return Err(Reason::HeadTooLarge);
+            }
+            self.line = end + 1;
+            self.searched = end + 1;
+            if !self.begun {
+                self.facts.request_line(line)?;
+                self.begun = true;
+            } else if line.is_empty() {
+                return self.facts.framing().map(|framing| Some((end + 1, framing)));
+            } else {
+                self.facts.field(line, limits.fields)?;
+            }
+        }
+        self.check_partial(bytes.get(self.line..).unwrap_or_default(), limits)?;
+        self.searched = bytes.len();
+        Ok(None)
+    }
+
+    /// What is wrong with a line already, whatever follows: the first offence by position.
+    fn check_partial(&self, line: &[u8], limits: &HeadLimits) -> Result<(), Reason> {
+        let (limit, too_long) = if self.begun {
+            (limits.head.saturating_sub(self.line), Reason::HeadTooLarge)
+        } else {
+            (limits.line, Reason::TargetTooLong)
+        };
+        match line.first() {
+            Some(byte) if !self.begun && !is_token(*byte) => return Err(Reason::RequestLine),
+            Some(b' ' | b'\t') => return Err(Reason::Folded),
+            _ => {}
+        }
+        let window = line.get(..limit.saturating_add(1)).unwrap_or(line);
+        match memchr(b'\r', window) {
+            Some(place) if place + 1 < window.len() => Err(Reason::BareLineEnd),
+            _ if line.len() > limit => Err(too_long),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Facts {
+    fn request_line(&mut self, line: &[u8]) -> Result<(), Reason> {
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Reason::RequestLine);
+        };
+        if method.is_empty() || method.len() > 32 || !method.iter().copied().all(is_token) {
+            return Err(Reason::RequestLine);
+        }
+        match version {
+            b"HTTP/1.1" => {}
+            b"HTTP/1.0" => self.http_10 = true,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(Reason::Version);
+            }
+            _ => return Err(Reason::RequestLine),
+        }
+        if method.eq_ignore_ascii_case(b"CONNECT") || method.eq_ignore_ascii_case(b"TRACE") {
+            return Err(Reason::Method);
+        }
+        self.get = method == b"GET";
+        if is_target(target) { Ok(()) } else { Err(Reason::Target) }
+    }
+
+    fn field(&mut self, line: &[u8], limit: usize) -> Result<(), Reason> {
+        self.fields += 1;
+        if self.fields > limit {
+            return Err(Reason::HeadTooLarge);
+        }
+        let (name, value) = split_field(line)?;
+        match name.len() {
+            4 if is(name, b"host") => {
+                self.once(self.host, Reason::Host)?;
+                self.host = true;
+                return if CanonicalHost::is_valid(value) { Ok(()) } else { Err(Reason::Host) };
+            }
+            6 if is(name, b"expect") && !is(value, b"100-continue") => return Err(Reason::Expect),
+            6 if is(name, b"cookie") => {
+                self.once(self.cookie, Reason::Duplicate)?;
+                self.cookie = true;
+                return Ok(());
+            }
+            7 if is(name, b"upgrade") => self.websocket = is(value, b"websocket"),
+            10 if is(name, b"connection") => {
+                let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.connection_upgrade |= words.any(|word| is(word, b"upgrade"));
+                return Ok(());
+            }
+            14 if is(name, b"content-length") => {
+                self.once(self.length.is_some(), Reason::ContentLength)?;
+                self.length = Some(decimal(value).ok_or(Reason::ContentLength)?);
+                return Ok(());
+            }
+            17 if is(name, b"transfer-encoding") => {
+                self.once(self.chunked, Reason::TransferEncoding)?;
+                if self.http_10 || !is(value, b"chunked") {
+                    return Err(Reason::TransferEncoding);
+                }
+                self.chunked = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        match single_bit(name) {
+            0 => Ok(()),
+            bit if self.seen & bit != 0 => Err(Reason::Duplicate),
+            bit => {
+                self.seen |= bit;
+                Ok(())
+            }
+        }
+    }
+
+    fn once(&self, seen: bool, reason: Reason) -> Result<(), Reason> {
+        if seen { Err(reason) } else { Ok(()) }
+    }
+
+    fn framing(&self) -> Result<BodyFraming, Reason> {
+        if !self.host {
+            return Err(Reason::Host);
+        }
+        if self.chunked && self.length.is_some() {
+            return Err(Reason::TwoFramings);
+        }
+        let body = self.chunked || self.length.is_some_and(|length| length > 0);
+        if self.websocket && self.connection_upgrade {
+            return match self.get && !self.http_10 && !body {
+                true => Ok(BodyFraming::Upgrade),
+                false => Err(Reason::UpgradeBody),
+            };
+        }
+        Ok(match self.chunked {
+            true => BodyFraming::Chunked,
+            false => BodyFraming::Length(self.length.unwrap_or(0)),
+        })
+    }
+}
+
+/// Splits and checks a header line, of a head or of a trailer section.
+pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
+    let colon = memchr(b':', line).ok_or(Reason::HeaderName)?;
+    let (name, value) = line.split_at(colon);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    if name.is_empty() || !name.iter().all(plain) {
+        return Err(Reason::HeaderName);
+    }
+    let value = value.get(1..).unwrap_or_default();
+    let visible = |byte: &u8| (*byte >= 0x20 && *byte != 0x7F) || *byte == b'\t';
+    // Without an early exit, so that it runs on many octets at once.
+    if !value.iter().fold(true, |all, byte| all & visible(byte)) {
+        return Err(Reason::HeaderValue);
+    }
+    Ok((name, trim(value)))
+}
+
+/// Without optional white space: spaces and tabs, nothing else.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// One bit for each name that may come once; names that may come again have none.
+fn single_bit(name: &[u8]) -> u32 {
+    let mut lower = [0_u8; 24];
+    let Some(room) = lower.get_mut(..name.len()) else { return 0 };
+    room.copy_from_slice(name);
+    room.make_ascii_lowercase();
+    single_field(room).map_or(0, |place| 1 << place)
+}
+
+fn is(text: &[u8], lower: &[u8]) -> bool {
+    text.eq_ignore_ascii_case(lower)
+}
+
+/// One to nineteen digits that fit 63 bits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?;
+    (value <= i64::MAX.unsigned_abs()).then_some(value)
+}
+
+/// [RFC 9110 §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// Origin form, in the octets that browsers send: no fragment, nothing beyond visible ASCII.
+fn is_target(target: &[u8]) -> bool {
+    let mut halves = target.splitn(2, |byte| *byte == b'?');
+    let path = halves.next().unwrap_or_default();
+    let query = halves.next().unwrap_or_default();
+    let in_path = |byte: &u8| {
+        matches!(byte, 0x21..=0x7E) && !matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'^' | b'`')
+    };
+    let in_query =
+        |byte: &u8| matches!(byte, 0x21..=0x7E) && !matches!(byte, b'#' | b'"' | b'<' | b'>');
+    path.first() == Some(&b'/') && path.iter().all(in_path) && query.iter().all(in_query)
+}
