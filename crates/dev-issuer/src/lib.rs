@@ -1,1 +1,73 @@
-//! dev-issuer
+//! A small, real OpenID provider in a library: the demo signs people in with it, tests run against
+//! it in process.
+//!
+//! It speaks authorization code with PKCE, PAR, refresh with rotation, client credentials, device
+//! code, token exchange, introspection, revocation, userinfo and logout (RP-initiated and
+//! back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
+//! ([`Faults`]) and to sign any token that is wrong in a chosen way ([`Mint`]).
+//!
+//! **For development only.** It listens on loopback and nowhere else, keeps everything in memory,
+//! keeps passwords as plain text and shows them on its login page.
+//!
+//! ```
+//! use dev_issuer::{DevClient, DevIssuer, Mint, User};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let issuer = DevIssuer::builder()
+//!     .user(User::new("alice", "alice").roles(["data-scientist"]))
+//!     .client(DevClient::confidential("gateway", "secret").audience("gateway"))
+//!     .start("127.0.0.1:0")
+//!     .await?;
+//!
+//! let good = issuer.mint(Mint::access("alice").client("gateway"))?;
+//! let stale = issuer.mint(Mint::access("alice").client("gateway").expired())?;
+//! # assert_ne!(good, stale);
+//! # Ok(())
+//! # }
+//! ```
+
+mod issuer;
+mod builder;
+mod listener;
+mod server;
+
+mod user;
+mod client;
+mod redirect_uri;
+mod scope;
+
+mod provider;
+mod sessions;
+mod codes;
+mod devices;
+mod pushed;
+mod forms;
+mod shared;
+mod clock;
+
+mod keys;
+mod jws;
+mod tokens;
+mod mint;
+
+mod endpoints;
+mod params;
+mod client_auth;
+mod oauth_error;
+mod backchannel;
+mod cookies;
+mod pages;
+
+mod faults;
+mod fault_layer;
+
+pub use builder::DevIssuerBuilder;
+pub use client::DevClient;
+pub use endpoints::authorization::SignInError;
+pub use endpoints::token::{Grant, TokenResponse};
+pub use faults::{Endpoint, Fault, Faults};
+pub use issuer::{DevIssuer, StartError};
+pub use keys::KeyError;
+pub use mint::{Algorithm, Mint, MintError};
+pub use user::User;

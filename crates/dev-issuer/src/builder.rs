@@ -1,0 +1,175 @@
+//! What a provider is made of, before it starts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::backchannel::Backchannel;
+use crate::client::DevClient;
+use crate::clock::Clock;
+use crate::codes::Codes;
+use crate::cookies::Cookies;
+use crate::devices::Devices;
+use crate::endpoints::token::GrantCounts;
+use crate::faults::Faults;
+use crate::forms::Forms;
+use crate::issuer::{DevIssuer, StartError};
+use crate::keys::Keys;
+use crate::listener::{NotBindable, resolve_loopback};
+use crate::provider::{Lifetimes, Provider, Registry};
+use crate::pushed::PushedRequests;
+use crate::sessions::Sessions;
+use crate::shared::Shared;
+use crate::user::User;
+
+/// A provider that has not started yet. See [`DevIssuer::builder`].
+#[must_use = "nothing listens before `start`"]
+pub struct DevIssuerBuilder {
+    realm: String,
+    users: Vec<User>,
+    clients: Vec<DevClient>,
+    lifetimes: Lifetimes,
+    rotate_refresh_tokens: bool,
+    clock: Clock,
+}
+
+impl DevIssuerBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            realm: "dev".to_owned(),
+            users: Vec::new(),
+            clients: Vec::new(),
+            lifetimes: Lifetimes {
+                access_token: Duration::from_secs(300),
+                refresh_token: Duration::from_secs(1800),
+                session: Duration::from_secs(36_000),
+            },
+            rotate_refresh_tokens: true,
+            clock: Clock::system(),
+        }
+    }
+
+    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` otherwise.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Adds a person; one of the same name before is replaced.
+    pub fn user(mut self, user: User) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    /// Adds a client; one of the same id before is replaced.
+    pub fn client(mut self, client: DevClient) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// How long access and ID tokens live; 300 s otherwise.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetimes.access_token = lifetime;
+        self
+    }
+
+    /// How long a refresh token lives; 1800 s otherwise.
+    pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetimes.refresh_token = lifetime;
+        self
+    }
+
+    /// How long somebody stays signed in; ten hours otherwise.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetimes.session = lifetime;
+        self
+    }
+
+    /// Whether a refresh token is good once only, and its reuse ends the session; true otherwise.
+    pub fn refresh_token_rotation(mut self, rotate: bool) -> Self {
+        self.rotate_refresh_tokens = rotate;
+        self
+    }
+
+    /// What time it is, for everything but faults.
+    pub fn clock(mut self, now: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
+        self.clock = Clock::new(now);
+        self
+    }
+
+    /// Binds and serves. The address must be on loopback; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// If the address is not on loopback or taken, the realm's name does not fit a URL, a client's
+    /// logout URI cannot be reached by this provider, or no key can be made.
+    pub async fn start(self, addr: &str) -> Result<DevIssuer, StartError> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if self.realm.is_empty() || !self.realm.bytes().all(fits) {
+            return Err(StartError::Realm(self.realm));
+        }
+        self.clients.iter().try_for_each(check_logout_uri)?;
+        let addrs = resolve_loopback(addr).await.map_err(|cause| match cause {
+            NotBindable::Unresolved(source) => StartError::Bind { addr: addr.to_owned(), source },
+            NotBindable::NotLoopback(outside) => StartError::NotLoopback(outside),
+        })?;
+        let failed = |source| StartError::Bind { addr: addr.to_owned(), source };
+        let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
+        let addr = socket.local_addr().map_err(failed)?;
+        let path = format!("/realms/{}", self.realm);
+        let provider = Provider {
+            issuer: format!("http://{addr}{path}"),
+            cookies: Cookies::new(addr.port(), &path),
+            realm: self.realm,
+            clock: self.clock,
+            lifetimes: self.lifetimes,
+            rotate_refresh_tokens: self.rotate_refresh_tokens,
+            registry: Registry::new(self.users, self.clients),
+            keys: Keys::generate().await.map_err(StartError::Keys)?,
+            sessions: Sessions::default(),
+            codes: Codes::default(),
+            devices: Devices::default(),
+            pushed: PushedRequests::default(),
+            forms: Forms::default(),
+            faults: Faults::default(),
+            grants: GrantCounts::default(),
+            assertions: Shared::default(),
+            backchannel: Backchannel::new(),
+        };
+        Ok(DevIssuer::serving(Arc::new(provider), addr, socket))
+    }
+}
+
+/// Logout tokens go out by plain http, and, as everything here, not beyond this machine.
+fn check_logout_uri(client: &DevClient) -> Result<(), StartError> {
+    let Some(uri) = &client.backchannel_logout_uri else { return Ok(()) };
+    let on_loopback = Url::parse(uri).is_ok_and(|url| {
+        url.scheme() == "http"
+            && match url.host() {
+                Some(url::Host::Domain(name)) => {
+                    name == "localhost" || name.ends_with(".localhost")
+                }
+                Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+                Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+                None => false,
+            }
+    });
+    match on_loopback {
+        true => Ok(()),
+        false => {
+            Err(StartError::BackchannelLogoutUri { client: client.id.clone(), uri: uri.clone() })
+        }
+    }
+}
+
+impl fmt::Debug for DevIssuerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevIssuerBuilder")
+            .field("realm", &self.realm)
+            .field("users", &self.users)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}

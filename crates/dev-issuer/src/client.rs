@@ -1,0 +1,208 @@
+//! A registered client (relying party or machine) and what it may do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::redirect_uri::RedirectUri;
+use crate::scope::Scope;
+use crate::user::User;
+
+/// Words every client may ask for, as in a fresh Keycloak realm.
+const STANDARD_SCOPES: [&str; 10] = [
+    "openid",
+    "profile",
+    "email",
+    "offline_access",
+    "roles",
+    "groups",
+    "basic",
+    "acr",
+    "web-origins",
+    "microprofile-jwt",
+];
+
+/// A registered client.
+///
+/// ```
+/// let gateway = dev_issuer::DevClient::confidential("gateway", "secret")
+///     .redirect_uri("http://127.0.0.1:*/oauth2/callback")
+///     .audience("gateway");
+/// ```
+#[derive(Clone)]
+pub struct DevClient {
+    pub(crate) id: String,
+    pub(crate) credential: Credential,
+    pub(crate) redirect_uris: Vec<RedirectUri>,
+    pub(crate) post_logout_redirect_uris: Vec<RedirectUri>,
+    pub(crate) audience: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) service_account_roles: Vec<String>,
+    pub(crate) service_account_client_roles: BTreeMap<String, Vec<String>>,
+    pub(crate) backchannel_logout_uri: Option<String>,
+    pub(crate) access_token_lifetime: Option<Duration>,
+    pub(crate) require_par: bool,
+}
+
+/// How a client proves itself at the token endpoint.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    Public,
+    Secret(String),
+    PublicKey(String),
+}
+
+impl DevClient {
+    /// A client with a secret (`client_secret_basic` or `client_secret_post`).
+    pub fn confidential(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self::new(id.into(), Credential::Secret(secret.into()))
+    }
+
+    /// A client without a secret.
+    pub fn public(id: impl Into<String>) -> Self {
+        Self::new(id.into(), Credential::Public)
+    }
+
+    /// A client that signs its requests (`private_key_jwt`) with the private half of this key: a
+    /// public key in PEM (`BEGIN PUBLIC KEY`), RSA, P-256, P-384 or Ed25519.
+    pub fn private_key_jwt(id: impl Into<String>, public_key_pem: impl Into<String>) -> Self {
+        Self::new(id.into(), Credential::PublicKey(public_key_pem.into()))
+    }
+
+    fn new(id: String, credential: Credential) -> Self {
+        Self {
+            id,
+            credential,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            audience: Vec::new(),
+            scopes: Vec::new(),
+            service_account_roles: Vec::new(),
+            service_account_client_roles: BTreeMap::new(),
+            backchannel_logout_uri: None,
+            access_token_lifetime: None,
+            require_par: false,
+        }
+    }
+
+    /// Where a login may end. Compared exactly; a `*` stands for one port or one whole host label.
+    #[must_use]
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.redirect_uris.push(RedirectUri::new(uri));
+        self
+    }
+
+    /// Where a logout may end. Compared as [`DevClient::redirect_uri`].
+    #[must_use]
+    pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.post_logout_redirect_uris.push(RedirectUri::new(uri));
+        self
+    }
+
+    /// One more audience of the access tokens this client gets: Keycloak's audience mapper.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// A scope this client may ask for, besides the standard ones.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// Scopes this client may ask for, besides the standard ones.
+    #[must_use]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Realm roles in this client's own tokens (client credentials).
+    #[must_use]
+    pub fn service_account_roles(
+        mut self,
+        roles: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.service_account_roles.extend(roles.into_iter().map(Into::into));
+        self
+    }
+
+    /// Roles on one client in this client's own tokens (client credentials).
+    #[must_use]
+    pub fn service_account_client_roles(
+        mut self,
+        client: impl Into<String>,
+        roles: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let own = self.service_account_client_roles.entry(client.into()).or_default();
+        own.extend(roles.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where logout tokens for this client go: an `http` URL on loopback.
+    #[must_use]
+    pub fn backchannel_logout_uri(mut self, uri: impl Into<String>) -> Self {
+        self.backchannel_logout_uri = Some(uri.into());
+        self
+    }
+
+    /// How long this client's access tokens live, where it differs from the others'.
+    #[must_use]
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.access_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Refuses authorization requests that were not pushed first
+    /// ([RFC 9126](https://www.rfc-editor.org/rfc/rfc9126)).
+    #[must_use]
+    pub fn require_par(mut self) -> Self {
+        self.require_par = true;
+        self
+    }
+
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self.credential, Credential::Public)
+    }
+
+    pub(crate) fn may_return_to(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|registered| registered.matches(uri))
+    }
+
+    pub(crate) fn may_leave_to(&self, uri: &str) -> bool {
+        self.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))
+    }
+
+    /// What asking for `requested` grants: that, and `email profile` as in Keycloak; or the first
+    /// word this client may not ask for.
+    pub(crate) fn grant_scope(&self, requested: &str) -> Result<Scope, String> {
+        let requested = Scope::parse(requested);
+        let allowed = |word: &str| {
+            STANDARD_SCOPES.contains(&word) || self.scopes.iter().any(|own| own == word)
+        };
+        if let Some(word) = requested.words().find(|word| !allowed(word)) {
+            return Err(word.to_owned());
+        }
+        let mut granted = requested;
+        granted.add("email");
+        granted.add("profile");
+        Ok(granted)
+    }
+
+    /// Who this client is when it acts for itself.
+    pub(crate) fn service_account(&self) -> User {
+        let mut account = User::without_password(format!("service-account-{}", self.id))
+            .roles(self.service_account_roles.iter());
+        account.client_roles = self.service_account_client_roles.clone();
+        account
+    }
+}
+
+impl fmt::Debug for DevClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevClient").field("id", &self.id).finish_non_exhaustive()
+    }
+}

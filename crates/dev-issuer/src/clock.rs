@@ -1,0 +1,42 @@
+//! What time the provider believes it is. Tests move it; everybody else gets the system's clock.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn new(now: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
+        Self(now)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place of this crate that asks the system"
+    )]
+    pub(crate) fn system() -> Self {
+        Self(Arc::new(SystemTime::now))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
+    /// Now as tokens write it: whole seconds since 1970.
+    pub(crate) fn seconds(&self) -> u64 {
+        seconds(self.now())
+    }
+}
+
+/// A time as tokens write it. Times before 1970 become 0.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock(..)")
+    }
+}

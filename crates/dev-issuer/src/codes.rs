@@ -1,0 +1,68 @@
+//! Authorization codes: good once, for one minute. A code that comes back takes with it what it had
+//! bought ([RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use crate::scope::Scope;
+use crate::shared::Shared;
+use crate::tokens::random_handle;
+
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// What a code stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeGrant {
+    pub(crate) client: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) code_challenge: String,
+    pub(crate) nonce: Option<String>,
+    pub(crate) scope: Scope,
+    pub(crate) session: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum CodeRefusal {
+    /// Never issued, or too old.
+    Unknown,
+    /// Used before: by whom it was issued to is told, so that the session can be cleaned up.
+    Reused(Box<CodeGrant>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Codes(Shared<HashMap<String, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    grant: CodeGrant,
+    issued: SystemTime,
+    used: bool,
+}
+
+impl Codes {
+    pub(crate) fn issue(&self, grant: CodeGrant, now: SystemTime) -> String {
+        let code = random_handle();
+        let mut codes = self.0.lock();
+        codes.retain(|_, entry| is_young(entry.issued, now));
+        codes.insert(code.clone(), Entry { grant, issued: now, used: false });
+        code
+    }
+
+    /// Uses the code up, whatever becomes of the request that brought it.
+    pub(crate) fn redeem(&self, code: &str, now: SystemTime) -> Result<CodeGrant, CodeRefusal> {
+        let mut codes = self.0.lock();
+        let entry = codes
+            .get_mut(code)
+            .filter(|entry| is_young(entry.issued, now))
+            .ok_or(CodeRefusal::Unknown)?;
+        if entry.used {
+            return Err(CodeRefusal::Reused(Box::new(entry.grant.clone())));
+        }
+        entry.used = true;
+        Ok(entry.grant.clone())
+    }
+}
+
+fn is_young(issued: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(issued).is_ok_and(|age| age < LIFETIME)
+}

@@ -1,0 +1,65 @@
+//! Introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)): whether a token counts now, and
+//! what it says. Only clients with a credential may ask.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CACHE_CONTROL;
+use serde_json::{Value, json};
+
+use crate::client_auth;
+use crate::jws::{self, Claims};
+use crate::oauth_error::OAuthError;
+use crate::provider::Provider;
+use crate::sessions::Link;
+
+pub(crate) async fn show(
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let params = client_auth::form(&headers, &body)?;
+    let client = client_auth::authenticate(&provider, &headers, &params)?;
+    if client.is_public() {
+        return Err(OAuthError::InvalidClient("Client not allowed."));
+    }
+    let token = params.value("token").ok_or_else(|| OAuthError::missing("token"))?;
+    let body =
+        match provider.live_access_token(token).or_else(|| provider.live_refresh_token(token)) {
+            Some(claims) => described(claims),
+            None => json!({ "active": false }),
+        };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+fn described(mut claims: Claims) -> Value {
+    let username = claims.get("preferred_username").cloned();
+    let client = claims.get("azp").cloned();
+    claims.insert("active".to_owned(), json!(true));
+    claims.insert("token_type".to_owned(), claims.get("typ").cloned().unwrap_or_default());
+    if let Some(username) = username {
+        claims.insert("username".to_owned(), username);
+    }
+    if let Some(client) = client {
+        claims.insert("client_id".to_owned(), client);
+    }
+    Value::Object(claims)
+}
+
+impl Provider {
+    /// The claims of a refresh token that could be used now.
+    pub(crate) fn live_refresh_token(&self, token: &str) -> Option<Claims> {
+        let claims = jws::open_refresh(token, &self.keys).ok()?;
+        let link = Link {
+            chain: jws::text(&claims, "reuse_id")?.to_owned(),
+            jti: jws::text(&claims, "jti")?.to_owned(),
+        };
+        let (sid, client) = (jws::text(&claims, "sid")?, jws::text(&claims, "azp")?);
+        let current = self.sessions.is_current(sid, client, &link, self.rotate_refresh_tokens);
+        (current && self.is_live(&claims)).then_some(claims)
+    }
+}

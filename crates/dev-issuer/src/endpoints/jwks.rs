@@ -1,0 +1,14 @@
+//! The keys that are published now ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+
+use crate::provider::Provider;
+
+pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
+    ([(CACHE_CONTROL, "no-cache")], Json(provider.keys.jwk_set())).into_response()
+}

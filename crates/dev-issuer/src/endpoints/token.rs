@@ -1,0 +1,174 @@
+//! The token endpoint ([RFC 6749 §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2)): who asks,
+//! by which grant, and the answer's form. Each grant is a module.
+
+mod authorization_code;
+mod client_credentials;
+mod device_code;
+mod exchange;
+mod refresh_token;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, PRAGMA};
+use serde_json::{Value, json};
+
+use crate::client_auth;
+use crate::oauth_error::OAuthError;
+use crate::params::Params;
+use crate::provider::Provider;
+use crate::shared::Shared;
+
+/// What a token request offers in exchange for tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Grant {
+    /// `authorization_code`
+    AuthorizationCode,
+    /// `refresh_token`
+    RefreshToken,
+    /// `client_credentials`
+    ClientCredentials,
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`
+    TokenExchange,
+    /// `urn:ietf:params:oauth:grant-type:device_code`
+    DeviceCode,
+    /// One that is not supported.
+    Other,
+}
+
+impl Grant {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::Other => "",
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        let known = [
+            Self::AuthorizationCode,
+            Self::RefreshToken,
+            Self::ClientCredentials,
+            Self::TokenExchange,
+            Self::DeviceCode,
+        ];
+        known.into_iter().find(|grant| grant.as_str() == name).unwrap_or(Self::Other)
+    }
+}
+
+/// How many token requests there were of each grant, also those that were refused.
+#[derive(Debug, Default)]
+pub(crate) struct GrantCounts(Shared<HashMap<Grant, u64>>);
+
+impl GrantCounts {
+    pub(crate) fn of(&self, grant: Grant) -> u64 {
+        self.0.lock().get(&grant).copied().unwrap_or(0)
+    }
+
+    fn count(&self, grant: Grant) {
+        *self.0.lock().entry(grant).or_default() += 1;
+    }
+}
+
+/// A successful answer ([RFC 6749 §5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
+#[derive(Clone)]
+pub struct TokenResponse {
+    /// The access token, a JWT.
+    pub access_token: String,
+    /// The ID token, if `openid` was asked for on behalf of a person.
+    pub id_token: Option<String>,
+    /// The refresh token; machines get none.
+    pub refresh_token: Option<String>,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    /// Seconds until the refresh token expires; 0 without one.
+    pub refresh_expires_in: u64,
+    /// What was granted.
+    pub scope: String,
+    /// The single sign-on session, also in `sid`.
+    pub session_state: Option<String>,
+}
+
+impl TokenResponse {
+    fn to_json(&self) -> Value {
+        let mut body = json!({
+            "access_token": self.access_token,
+            "expires_in": self.expires_in,
+            "refresh_expires_in": self.refresh_expires_in,
+            "token_type": "Bearer",
+            "not-before-policy": 0,
+            "scope": self.scope,
+        });
+        let optional = [
+            ("id_token", &self.id_token),
+            ("refresh_token", &self.refresh_token),
+            ("session_state", &self.session_state),
+        ];
+        if let Value::Object(body) = &mut body {
+            for (name, value) in optional {
+                if let Some(value) = value {
+                    body.insert(name.to_owned(), json!(value));
+                }
+            }
+        }
+        body
+    }
+}
+
+/// Tokens are secrets.
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("expires_in", &self.expires_in)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) async fn issue(
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let params = client_auth::form(&headers, &body)?;
+    let named = params.value("grant_type").ok_or_else(|| OAuthError::missing("grant_type"))?;
+    let grant = Grant::named(named);
+    provider.grants.count(grant);
+    let mut answer = grant.answer(&provider, &headers, &params)?;
+    if let (Grant::TokenExchange, Value::Object(body)) = (grant, &mut answer) {
+        body.insert("issued_token_type".to_owned(), json!(exchange::ACCESS_TOKEN));
+    }
+    let headers = [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+    Ok((headers, Json(answer)).into_response())
+}
+
+impl Grant {
+    fn answer(
+        self,
+        provider: &Provider,
+        headers: &HeaderMap,
+        params: &Params,
+    ) -> Result<Value, OAuthError> {
+        let client = client_auth::authenticate(provider, headers, params)?;
+        let tokens = match self {
+            Self::AuthorizationCode => authorization_code::redeem(provider, client, params),
+            Self::RefreshToken => refresh_token::redeem(provider, client, params),
+            Self::ClientCredentials => client_credentials::redeem(provider, client, params),
+            Self::TokenExchange => exchange::redeem(provider, client, params),
+            Self::DeviceCode => device_code::redeem(provider, client, params),
+            Self::Other => Err(OAuthError::UnsupportedGrantType),
+        };
+        tokens.map(|tokens| tokens.to_json())
+    }
+}

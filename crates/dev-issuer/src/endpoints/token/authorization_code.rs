@@ -1,0 +1,66 @@
+//! `authorization_code` ([RFC 6749 §4.1.3], PKCE by [RFC 7636 §4.6]).
+//!
+//! [RFC 6749 §4.1.3]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3
+//! [RFC 7636 §4.6]: https://www.rfc-editor.org/rfc/rfc7636#section-4.6
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::client::DevClient;
+use crate::codes::CodeRefusal;
+use crate::endpoints::token::{Grant, TokenResponse};
+use crate::oauth_error::OAuthError;
+use crate::params::Params;
+use crate::provider::Provider;
+use crate::tokens::Entitlement;
+
+pub(super) fn redeem(
+    provider: &Provider,
+    client: DevClient,
+    params: &Params,
+) -> Result<TokenResponse, OAuthError> {
+    let code = params.value("code").ok_or_else(|| OAuthError::missing("code"))?;
+    let now = provider.clock.now();
+    let grant = match provider.codes.redeem(code, now) {
+        Ok(grant) => grant,
+        Err(CodeRefusal::Unknown) => return Err(OAuthError::InvalidGrant("Code not valid")),
+        Err(CodeRefusal::Reused(grant)) => {
+            provider.sessions.detach(&grant.session, &grant.client);
+            return Err(OAuthError::InvalidGrant("Code already used"));
+        }
+    };
+    if grant.client != client.id {
+        return Err(OAuthError::InvalidGrant("Code was issued to another client"));
+    }
+    if params.value("redirect_uri") != Some(grant.redirect_uri.as_str()) {
+        return Err(OAuthError::InvalidGrant("Incorrect redirect_uri"));
+    }
+    let verifier = params.value("code_verifier");
+    let verifier = verifier.ok_or(OAuthError::InvalidGrant("PKCE code verifier not specified"))?;
+    if !answers(verifier, &grant.code_challenge) {
+        return Err(OAuthError::InvalidGrant("PKCE verification failed: Code mismatch"));
+    }
+    let session = provider.sessions.live(&grant.session, now);
+    let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
+    let user = provider.registry.user(&session.username);
+    let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
+    let link = provider.sessions.attach(&session.id, &client.id);
+    let entitled = Entitlement {
+        user,
+        client,
+        scope: grant.scope,
+        session: Some(session.mark()),
+        nonce: grant.nonce,
+        grant: Grant::AuthorizationCode,
+        audience: None,
+    };
+    Ok(provider.issue(&entitled, link.as_ref())?)
+}
+
+fn answers(verifier: &str, challenge: &str) -> bool {
+    let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
+    (43..=128).contains(&verifier.len())
+        && verify_slices_are_equal(hash.as_bytes(), challenge.as_bytes()).is_ok()
+}

@@ -1,0 +1,42 @@
+//! `device_code` ([RFC 8628 §3.4](https://www.rfc-editor.org/rfc/rfc8628#section-3.4)): a device asks
+//! whether its person has answered.
+
+use crate::client::DevClient;
+use crate::devices::Poll;
+use crate::endpoints::token::{Grant, TokenResponse};
+use crate::oauth_error::OAuthError;
+use crate::params::Params;
+use crate::provider::Provider;
+use crate::tokens::Entitlement;
+
+pub(super) fn redeem(
+    provider: &Provider,
+    client: DevClient,
+    params: &Params,
+) -> Result<TokenResponse, OAuthError> {
+    let code = params.value("device_code").ok_or_else(|| OAuthError::missing("device_code"))?;
+    let now = provider.clock.now();
+    let (scope, session) = match provider.devices.poll(code, &client.id, now) {
+        Poll::Allowed { scope, session } => (scope, session),
+        Poll::Pending => return Err(OAuthError::AuthorizationPending),
+        Poll::TooSoon => return Err(OAuthError::SlowDown),
+        Poll::Denied => return Err(OAuthError::DeviceDenied),
+        Poll::Expired => return Err(OAuthError::ExpiredToken),
+        Poll::Unknown => return Err(OAuthError::InvalidGrant("Device code not valid")),
+    };
+    let session = provider.sessions.live(&session, now);
+    let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
+    let user = provider.registry.user(&session.username);
+    let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
+    let link = provider.sessions.attach(&session.id, &client.id);
+    let entitled = Entitlement {
+        user,
+        client,
+        scope,
+        session: Some(session.mark()),
+        nonce: None,
+        grant: Grant::DeviceCode,
+        audience: None,
+    };
+    Ok(provider.issue(&entitled, link.as_ref())?)
+}

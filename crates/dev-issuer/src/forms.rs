@@ -1,0 +1,61 @@
+//! Pages that were shown and wait for their form: what each was about, and the proof that the answer
+//! comes from the browser it was shown to.
+//!
+//! A form carries an unguessable `csrf` value, and counts only together with the cookie of the browser
+//! that got the page. A page may wait half an hour.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use crate::endpoints::authorization::AuthorizationRequest;
+use crate::endpoints::end_session::LogoutRequest;
+use crate::shared::Shared;
+use crate::tokens::random_handle;
+
+const LIFETIME: Duration = Duration::from_secs(1800);
+
+/// What a shown page is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Purpose {
+    Login(Box<AuthorizationRequest>),
+    Device,
+    Logout(Box<LogoutRequest>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Forms(Shared<HashMap<String, Shown>>);
+
+#[derive(Debug)]
+struct Shown {
+    browser: String,
+    purpose: Purpose,
+    at: SystemTime,
+}
+
+impl Forms {
+    /// The `csrf` value for a page shown to this browser.
+    pub(crate) fn show(&self, browser: &str, purpose: Purpose, now: SystemTime) -> String {
+        let csrf = random_handle();
+        let mut forms = self.0.lock();
+        forms.retain(|_, shown| now.duration_since(shown.at).is_ok_and(|age| age < LIFETIME));
+        forms.insert(csrf.clone(), Shown { browser: browser.to_owned(), purpose, at: now });
+        csrf
+    }
+
+    /// What the page was about, if this browser was shown it. It may be asked again: a wrong password
+    /// is no reason to begin anew.
+    pub(crate) fn check(&self, csrf: &str, browser: &str, now: SystemTime) -> Option<Purpose> {
+        let forms = self.0.lock();
+        let shown = forms.get(csrf)?;
+        verify_slices_are_equal(shown.browser.as_bytes(), browser.as_bytes()).ok()?;
+        let age = now.duration_since(shown.at).ok()?;
+        (age < LIFETIME).then(|| shown.purpose.clone())
+    }
+
+    /// The form was answered for good.
+    pub(crate) fn close(&self, csrf: &str) {
+        self.0.lock().remove(csrf);
+    }
+}

@@ -1,0 +1,249 @@
+//! A running provider, and what tests do to it from outside its endpoints.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::builder::DevIssuerBuilder;
+use crate::client::DevClient;
+use crate::endpoints::authorization::{AuthorizationRequest, SignInError};
+use crate::endpoints::token::{Grant, TokenResponse};
+use crate::faults::{Endpoint, Faults};
+use crate::keys::KeyError;
+use crate::listener::Running;
+use crate::params::Params;
+use crate::provider::Provider;
+use crate::server::{path, router};
+use crate::shared::Shared;
+use crate::tokens::Entitlement;
+use crate::user::User;
+
+/// A provider that listens until it is dropped.
+#[derive(Debug)]
+pub struct DevIssuer {
+    pub(crate) provider: Arc<Provider>,
+    addr: SocketAddr,
+    running: Shared<Option<Running>>,
+}
+
+/// Why a provider did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It signs in anybody who reads its login page, so it stays on this machine.
+    #[error(
+        "{0} is not on loopback: this provider is for development and listens on 127.0.0.1 or [::1] only"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address is taken, or is none.
+    #[error("cannot listen on {addr}")]
+    Bind {
+        /// What was asked for.
+        addr: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The realm's name would not fit into the issuer's URL.
+    #[error("realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
+    Realm(String),
+    /// Logout tokens could not be sent there.
+    #[error("client {client:?}: backchannel_logout_uri {uri:?} must be an http URL on loopback")]
+    BackchannelLogoutUri {
+        /// The client's id.
+        client: String,
+        /// Its logout URI.
+        uri: String,
+    },
+    /// No signing key.
+    #[error("no signing key")]
+    Keys(#[source] KeyError),
+}
+
+impl DevIssuer {
+    /// An empty provider: nobody can sign in, no client is registered.
+    pub fn builder() -> DevIssuerBuilder {
+        DevIssuerBuilder::new()
+    }
+
+    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`,
+    /// who has no role.
+    pub fn demo_builder() -> DevIssuerBuilder {
+        let alice = User::new("alice", "alice")
+            .name("Alice Example")
+            .roles(["data-scientist"])
+            .groups(["/lab"]);
+        DevIssuerBuilder::new().user(alice).user(User::new("bob", "bob").name("Bob Example"))
+    }
+
+    pub(crate) fn serving(provider: Arc<Provider>, addr: SocketAddr, socket: TcpListener) -> Self {
+        let running = Running::serve(socket, router(Arc::clone(&provider)));
+        Self { provider, addr, running: Shared::new(Some(running)) }
+    }
+
+    /// The issuer identifier: `http://127.0.0.1:4567/realms/dev`.
+    pub fn url(&self) -> &str {
+        &self.provider.issuer
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the discovery document is.
+    pub fn discovery_url(&self) -> String {
+        self.provider.at(path::DISCOVERY)
+    }
+
+    /// Adds a client, or changes it from now on.
+    pub fn set_client(&self, client: DevClient) {
+        self.provider.registry.set_client(client);
+    }
+
+    /// Adds a person, or changes them: tokens say so from the next refresh on.
+    pub fn set_user(&self, user: User) {
+        self.provider.registry.set_user(user);
+    }
+
+    /// What a browser would end with, in which this person signs in: the client's callback URL with
+    /// `code`, `state` and `iss`. Nothing goes over the network.
+    ///
+    /// # Errors
+    /// If the person is unknown, or the request would not lead back to the client with a code.
+    pub fn sign_in(&self, authorization_url: &str, username: &str) -> Result<String, SignInError> {
+        let provider = &self.provider;
+        if provider.registry.user(username).is_none() {
+            return Err(SignInError::UnknownUser(username.to_owned()));
+        }
+        let url = Url::parse(authorization_url).map_err(SignInError::Url)?;
+        let params = Params::parse(url.query().unwrap_or_default().as_bytes());
+        match AuthorizationRequest::read(provider, params) {
+            Ok(request) => {
+                let session = provider.begin_session(username);
+                Ok(request.grant(provider, &session).into())
+            }
+            Err(refusal) => Err(match refusal.location(provider) {
+                Ok(back) => SignInError::SentBack(back.into()),
+                Err(why) => SignInError::Refused(why),
+            }),
+        }
+    }
+
+    /// A whole token set for this person at this client, in a session of its own. Nothing goes over the
+    /// network.
+    ///
+    /// # Errors
+    /// If person, client or scope are unknown.
+    pub fn log_in(
+        &self,
+        username: &str,
+        client_id: &str,
+        scope: &str,
+    ) -> Result<TokenResponse, SignInError> {
+        let provider = &self.provider;
+        let user = provider.registry.user(username);
+        let user = user.ok_or_else(|| SignInError::UnknownUser(username.to_owned()))?;
+        let client = provider.registry.client(client_id);
+        let client = client.ok_or_else(|| SignInError::UnknownClient(client_id.to_owned()))?;
+        let scope = client.grant_scope(scope).map_err(SignInError::Scope)?;
+        let session = provider.begin_session(username);
+        let link = provider.sessions.attach(&session.id, client_id);
+        let entitled = Entitlement {
+            user,
+            client,
+            scope,
+            session: Some(session.mark()),
+            nonce: None,
+            grant: Grant::AuthorizationCode,
+            audience: None,
+        };
+        provider.issue(&entitled, link.as_ref()).map_err(SignInError::Signing)
+    }
+
+    /// Signs with a new key from now on, and returns its `kid`. The former stays published.
+    ///
+    /// # Errors
+    /// If no key can be made.
+    pub async fn rotate_keys(&self) -> Result<String, KeyError> {
+        self.provider.keys.rotate().await
+    }
+
+    /// Publishes the current signing key only.
+    pub fn remove_old_keys(&self) {
+        self.provider.keys.remove_old();
+    }
+
+    /// The `kid` that new tokens carry.
+    pub fn signing_key_id(&self) -> String {
+        self.provider.keys.current().id.clone()
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.provider.faults
+    }
+
+    /// How many requests this endpoint has had, those that failed on purpose included.
+    pub fn requests(&self, endpoint: Endpoint) -> u64 {
+        self.provider.faults.requests(endpoint)
+    }
+
+    /// How many token requests of this grant arrived, granted or refused.
+    pub fn token_requests_by_grant(&self, grant: Grant) -> u64 {
+        self.provider.grants.of(grant)
+    }
+
+    /// How often a refresh token came that had been used before.
+    pub fn refresh_reuse_detected(&self) -> u64 {
+        self.provider.sessions.reuse_detected()
+    }
+
+    /// How many single sign-on sessions are alive.
+    pub fn sessions(&self) -> usize {
+        self.provider.sessions.count(self.provider.clock.now())
+    }
+
+    /// The sessions of this person: the `sid` of their tokens.
+    pub fn session_ids(&self, username: &str) -> Vec<String> {
+        let sessions = self.provider.sessions.of_user(username);
+        sessions.into_iter().map(|session| session.id).collect()
+    }
+
+    /// Ends all sessions of this person and tells their clients by back-channel logout; how many of
+    /// these messages were answered with 2xx.
+    pub async fn end_session_for(&self, username: &str) -> usize {
+        let mut delivered = 0;
+        for session in self.provider.sessions.of_user(username) {
+            delivered += self.provider.end_session(&session).await;
+        }
+        delivered
+    }
+
+    /// Stops listening and breaks every connection. Sessions, keys and counters stay for
+    /// [`DevIssuer::resume`].
+    pub async fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(running) = running {
+            running.stop().await;
+        }
+    }
+
+    /// Listens again where it did before it was stopped.
+    ///
+    /// # Errors
+    /// If somebody else has taken the port meanwhile.
+    pub async fn resume(&self) -> Result<(), StartError> {
+        if self.running.lock().is_some() {
+            return Ok(());
+        }
+        let socket = TcpListener::bind(self.addr)
+            .await
+            .map_err(|source| StartError::Bind { addr: self.addr.to_string(), source })?;
+        let running = Running::serve(socket, router(Arc::clone(&self.provider)));
+        *self.running.lock() = Some(running);
+        Ok(())
+    }
+}

@@ -1,0 +1,387 @@
+//! Tokens on order: good ones, and ones that are wrong in exactly the way a test needs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::endpoints::token::Grant;
+use crate::issuer::DevIssuer;
+use crate::jws::{self, Claims};
+use crate::keys::KeyError;
+use crate::scope::Scope;
+use crate::tokens::{
+    Entitlement, SessionMark, Stamp, logout_claims, random_handle, random_uuid, set_audience,
+};
+
+/// A token that was never issued in a flow. It belongs to no session: introspection and userinfo do
+/// not know it. For tokens that are live there, use [`DevIssuer::log_in`].
+///
+/// ```
+/// use dev_issuer::Mint;
+///
+/// let other_audience = Mint::access("alice").client("gateway").audience(["somebody-else"]);
+/// let wrong_type = Mint::access("alice").header("typ", "at+jwt").without("aud");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "hand it to `DevIssuer::mint`"]
+pub struct Mint {
+    kind: Kind,
+    about: String,
+    client: Option<String>,
+    audience: Option<Vec<String>>,
+    scope: String,
+    nonce: Option<String>,
+    sid: Option<String>,
+    issuer: Option<String>,
+    lifetime: Option<Duration>,
+    expired: bool,
+    not_before_in: Option<Duration>,
+    claims: Vec<(String, Option<Value>)>,
+    headers: Vec<(String, Option<Value>)>,
+    signature: Signature,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Access,
+    Id,
+    Refresh,
+    Logout,
+    Service,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Signature {
+    Good(Algorithm),
+    WrongKey,
+    Unsigned,
+    HmacWithPublicKey,
+}
+
+/// What the provider's RSA key can sign with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256: what the provider itself uses.
+    #[default]
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+}
+
+/// Why a token could not be minted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintError {
+    /// No such person at this provider.
+    #[error("no user {0:?}: add it with `DevIssuerBuilder::user` or `DevIssuer::set_user`")]
+    UnknownUser(String),
+    /// No such client at this provider.
+    #[error("no client {0:?}: add it with `DevIssuerBuilder::client` or `DevIssuer::set_client`")]
+    UnknownClient(String),
+    /// No client at all, so none to be the default.
+    #[error("the provider has no client that the token could be for")]
+    NoClient,
+    /// The unpublished key could not be made.
+    #[error("no key to sign with")]
+    Key(#[source] KeyError),
+    /// It could not be signed.
+    #[error("the token could not be signed")]
+    Signing(#[from] jsonwebtoken::errors::Error),
+}
+
+impl Mint {
+    /// An access token of this person.
+    pub fn access(username: impl Into<String>) -> Self {
+        Self::new(Kind::Access, username.into())
+    }
+
+    /// An ID token of this person.
+    pub fn id(username: impl Into<String>) -> Self {
+        Self::new(Kind::Id, username.into())
+    }
+
+    /// A refresh token of this person. The token endpoint does not take it: it has no session.
+    pub fn refresh(username: impl Into<String>) -> Self {
+        Self::new(Kind::Refresh, username.into())
+    }
+
+    /// A logout token about this person.
+    pub fn logout(username: impl Into<String>) -> Self {
+        Self::new(Kind::Logout, username.into())
+    }
+
+    /// The access token that this client gets for itself (client credentials).
+    pub fn service(client: impl Into<String>) -> Self {
+        let client = client.into();
+        Self { client: Some(client.clone()), ..Self::new(Kind::Service, client) }
+    }
+
+    fn new(kind: Kind, about: String) -> Self {
+        Self {
+            kind,
+            about,
+            client: None,
+            audience: None,
+            scope: "openid email profile".to_owned(),
+            nonce: None,
+            sid: None,
+            issuer: None,
+            lifetime: None,
+            expired: false,
+            not_before_in: None,
+            claims: Vec::new(),
+            headers: Vec::new(),
+            signature: Signature::Good(Algorithm::RS256),
+        }
+    }
+
+    /// The client it was issued to (`azp`; `aud` of an ID token); the first registered one otherwise.
+    pub fn client(mut self, id: impl Into<String>) -> Self {
+        self.client = Some(id.into());
+        self
+    }
+
+    /// Exactly this `aud`.
+    pub fn audience(mut self, audience: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.audience = Some(audience.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Exactly this `scope`.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
+    /// This `nonce` (ID tokens).
+    pub fn nonce(mut self, nonce: impl Into<String>) -> Self {
+        self.nonce = Some(nonce.into());
+        self
+    }
+
+    /// This `sid`; a fresh one otherwise.
+    pub fn sid(mut self, sid: impl Into<String>) -> Self {
+        self.sid = Some(sid.into());
+        self
+    }
+
+    /// Another issuer in `iss`.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Ends this much from now.
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Was good until an hour ago.
+    pub fn expired(mut self) -> Self {
+        self.expired = true;
+        self
+    }
+
+    /// Begins (`nbf`) this much from now.
+    pub fn not_before_in(mut self, delay: Duration) -> Self {
+        self.not_before_in = Some(delay);
+        self
+    }
+
+    /// Sets a claim, whatever it was.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.claims.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Leaves a claim out.
+    pub fn without(mut self, name: impl Into<String>) -> Self {
+        self.claims.push((name.into(), None));
+        self
+    }
+
+    /// Sets a member of the header, whatever it was. The signature stays what it is.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.headers.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Leaves a member of the header out.
+    pub fn without_header(mut self, name: impl Into<String>) -> Self {
+        self.headers.push((name.into(), None));
+        self
+    }
+
+    /// Signs the current key's way, but by another algorithm.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.signature = Signature::Good(algorithm);
+        self
+    }
+
+    /// Signs with a key that is not published, under the `kid` of the current one.
+    pub fn wrong_key(mut self) -> Self {
+        self.signature = Signature::WrongKey;
+        self
+    }
+
+    /// `alg: none` and no signature.
+    pub fn unsigned(mut self) -> Self {
+        self.signature = Signature::Unsigned;
+        self
+    }
+
+    /// `alg: HS256`, with the public key's PEM as the shared secret: the classic confusion.
+    pub fn hmac_with_public_key(mut self) -> Self {
+        self.signature = Signature::HmacWithPublicKey;
+        self
+    }
+}
+
+impl DevIssuer {
+    /// Mints a token on order.
+    ///
+    /// # Errors
+    /// If the person or client is unknown here, or a key is missing.
+    pub fn mint(&self, order: Mint) -> Result<String, MintError> {
+        let mut claims = self.minted_claims(&order)?;
+        for (name, value) in order.claims {
+            match value {
+                Some(value) => drop(claims.insert(name, value)),
+                None => drop(claims.remove(&name)),
+            }
+        }
+        let current = self.provider.keys.current();
+        let typ = if order.kind == Kind::Logout { "logout+jwt" } else { "JWT" };
+        let mut header = jws::header(&current, typ);
+        header.insert("alg".to_owned(), json!(order.signature.name()));
+        for (name, value) in order.headers {
+            match value {
+                Some(value) => drop(header.insert(name, value)),
+                None => drop(header.remove(&name)),
+            }
+        }
+        let token = match order.signature {
+            Signature::Good(algorithm) => {
+                jws::sign(&header, &claims, &current.signs, algorithm.into())?
+            }
+            Signature::WrongKey => {
+                let stranger = self.provider.keys.stranger().map_err(MintError::Key)?;
+                jws::sign(&header, &claims, &stranger.signs, Algorithm::RS256.into())?
+            }
+            Signature::Unsigned => format!("{}.", jws::signing_input(&header, &claims)?),
+            Signature::HmacWithPublicKey => {
+                let key = jsonwebtoken::EncodingKey::from_secret(current.public_pem.as_bytes());
+                jws::sign(&header, &claims, &key, jsonwebtoken::Algorithm::HS256)?
+            }
+        };
+        Ok(token)
+    }
+
+    fn minted_claims(&self, order: &Mint) -> Result<Claims, MintError> {
+        let entitled = self.entitlement(order)?;
+        let lifetime = self.provider.access_token_lifetime(&entitled.client);
+        let stamp = self.minted_stamp(order, order.lifetime.unwrap_or(lifetime));
+        let sid = entitled.session.as_ref().map(|session| session.id.as_str());
+        let mut claims = match order.kind {
+            Kind::Access | Kind::Service => entitled.access_claims(&stamp),
+            Kind::Id => entitled.id_claims(&stamp, None),
+            Kind::Refresh => entitled.refresh_claims(&stamp, &random_uuid(), &random_handle()),
+            Kind::Logout => logout_claims(
+                &stamp,
+                &entitled.user.subject,
+                &entitled.client.id,
+                sid.unwrap_or_default(),
+            ),
+        };
+        if let Some(audience) = &order.audience {
+            set_audience(&mut claims, audience.clone());
+        }
+        if let Some(delay) = order.not_before_in {
+            let begins = self.provider.clock.seconds() + delay.as_secs();
+            claims.insert("nbf".to_owned(), json!(begins));
+        }
+        Ok(claims)
+    }
+
+    fn minted_stamp(&self, order: &Mint, lifetime: Duration) -> Stamp {
+        let mut stamp = self.provider.stamp(lifetime);
+        if order.expired {
+            stamp.now = stamp.now.saturating_sub(3600 + lifetime.as_secs());
+            stamp.expires = stamp.now + lifetime.as_secs();
+        }
+        if let Some(issuer) = &order.issuer {
+            stamp.issuer.clone_from(issuer);
+        }
+        stamp
+    }
+
+    fn entitlement(&self, order: &Mint) -> Result<Entitlement, MintError> {
+        let registry = &self.provider.registry;
+        let client = match &order.client {
+            Some(id) => registry.client(id).ok_or_else(|| MintError::UnknownClient(id.clone()))?,
+            None => registry.first_client().ok_or(MintError::NoClient)?,
+        };
+        let scope = Scope::parse(&order.scope);
+        if order.kind == Kind::Service {
+            let mut own = Scope::default();
+            scope.words().filter(|word| *word != "openid").for_each(|word| own.add(word));
+            return Ok(Entitlement::of_machine(client, own));
+        }
+        let user = registry.user(&order.about);
+        let user = user.ok_or_else(|| MintError::UnknownUser(order.about.clone()))?;
+        let session = SessionMark {
+            id: order.sid.clone().unwrap_or_else(random_uuid),
+            auth_time: self.provider.clock.now(),
+        };
+        Ok(Entitlement {
+            user,
+            client,
+            scope,
+            session: Some(session),
+            nonce: order.nonce.clone(),
+            grant: Grant::AuthorizationCode,
+            audience: None,
+        })
+    }
+}
+
+impl Signature {
+    fn name(self) -> String {
+        match self {
+            Self::Good(algorithm) => algorithm.to_string(),
+            Self::WrongKey => Algorithm::RS256.to_string(),
+            Self::Unsigned => "none".to_owned(),
+            Self::HmacWithPublicKey => "HS256".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::RS256 => Self::RS256,
+            Algorithm::RS384 => Self::RS384,
+            Algorithm::RS512 => Self::RS512,
+            Algorithm::PS256 => Self::PS256,
+            Algorithm::PS384 => Self::PS384,
+            Algorithm::PS512 => Self::PS512,
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The provider's state: what every endpoint works on.
+//!
+//! Here are the realm's people and clients, its lifetimes, and the issue of tokens. Whoever changes
+//! something does so through the type that owns it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+
+use crate::backchannel::Backchannel;
+use crate::client::DevClient;
+use crate::clock::{Clock, seconds};
+use crate::codes::Codes;
+use crate::cookies::Cookies;
+use crate::devices::Devices;
+use crate::endpoints::token::{GrantCounts, TokenResponse};
+use crate::faults::{Endpoint, Fault, Faults};
+use crate::forms::Forms;
+use crate::jws::{self, Claims};
+use crate::keys::Keys;
+use crate::pushed::PushedRequests;
+use crate::sessions::{Link, Session, Sessions};
+use crate::shared::Shared;
+use crate::tokens::{Entitlement, Stamp};
+use crate::user::User;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) access_token: Duration,
+    pub(crate) refresh_token: Duration,
+    pub(crate) session: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    pub(crate) realm: String,
+    pub(crate) clock: Clock,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) rotate_refresh_tokens: bool,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
+    pub(crate) sessions: Sessions,
+    pub(crate) codes: Codes,
+    pub(crate) devices: Devices,
+    pub(crate) pushed: PushedRequests,
+    pub(crate) forms: Forms,
+    pub(crate) cookies: Cookies,
+    pub(crate) faults: Faults,
+    pub(crate) grants: GrantCounts,
+    pub(crate) assertions: Shared<BTreeMap<String, u64>>,
+    pub(crate) backchannel: Backchannel,
+}
+
+/// The realm's people and clients.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    users: Shared<Vec<User>>,
+    clients: Shared<Vec<DevClient>>,
+}
+
+impl Registry {
+    pub(crate) fn new(users: Vec<User>, clients: Vec<DevClient>) -> Self {
+        let registry = Self::default();
+        users.into_iter().for_each(|user| registry.set_user(user));
+        clients.into_iter().for_each(|client| registry.set_client(client));
+        registry
+    }
+
+    pub(crate) fn user(&self, username: &str) -> Option<User> {
+        self.users.lock().iter().find(|user| user.username == username).cloned()
+    }
+
+    pub(crate) fn client(&self, id: &str) -> Option<DevClient> {
+        self.clients.lock().iter().find(|client| client.id == id).cloned()
+    }
+
+    /// Whether a token may be made for this audience: a client, or what some client's tokens are for.
+    pub(crate) fn is_audience(&self, name: &str) -> bool {
+        let clients = self.clients.lock();
+        clients
+            .iter()
+            .any(|client| client.id == name || client.audience.iter().any(|own| own == name))
+    }
+
+    pub(crate) fn first_client(&self) -> Option<DevClient> {
+        self.clients.lock().first().cloned()
+    }
+
+    pub(crate) fn users(&self) -> Vec<User> {
+        self.users.lock().clone()
+    }
+
+    pub(crate) fn set_user(&self, user: User) {
+        let mut users = self.users.lock();
+        match users.iter_mut().find(|own| own.username == user.username) {
+            Some(own) => *own = user,
+            None => users.push(user),
+        }
+    }
+
+    pub(crate) fn set_client(&self, client: DevClient) {
+        let mut clients = self.clients.lock();
+        match clients.iter_mut().find(|own| own.id == client.id) {
+            Some(own) => *own = client,
+            None => clients.push(client),
+        }
+    }
+}
+
+impl Provider {
+    /// An endpoint's URL, from its path under the issuer.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// Who this endpoint says to be: the issuer, unless a fault wants it otherwise.
+    pub(crate) fn issuer_told_by(&self, endpoint: Endpoint) -> String {
+        match self.faults.active(endpoint) {
+            Fault::WrongIssuer => format!("{}-impostor", self.issuer),
+            _ => self.issuer.clone(),
+        }
+    }
+
+    pub(crate) fn begin_session(&self, username: &str) -> Session {
+        let now = self.clock.now();
+        self.sessions.begin(username, now, now + self.lifetimes.session)
+    }
+
+    /// When an access token for this client that is made now ends.
+    pub(crate) fn access_token_lifetime(&self, client: &DevClient) -> Duration {
+        client.access_token_lifetime.unwrap_or(self.lifetimes.access_token)
+    }
+
+    pub(crate) fn stamp(&self, lifetime: Duration) -> Stamp {
+        let now = self.clock.seconds();
+        Stamp {
+            issuer: self.issuer_told_by(Endpoint::Token),
+            realm: self.realm.clone(),
+            now,
+            expires: now + lifetime.as_secs(),
+        }
+    }
+
+    /// Signs with the current key.
+    pub(crate) fn sign(
+        &self,
+        claims: &Claims,
+        typ: &str,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let key = self.keys.current();
+        jws::sign(&jws::header(&key, typ), claims, &key.signs, Algorithm::RS256)
+    }
+
+    /// The tokens that `entitled` is entitled to; a refresh token if there is a link for it.
+    pub(crate) fn issue(
+        &self,
+        entitled: &Entitlement,
+        refresh: Option<&Link>,
+    ) -> Result<TokenResponse, jsonwebtoken::errors::Error> {
+        let lifetime = self.access_token_lifetime(&entitled.client);
+        let stamp = self.stamp(lifetime);
+        let access_token = self.sign(&entitled.access_claims(&stamp), "JWT")?;
+        let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
+            true => Some(self.sign(&self.id_claims(entitled, &stamp, &access_token), "JWT")?),
+            false => None,
+        };
+        let refresh_stamp = self.stamp(self.refresh_token_lifetime(entitled));
+        let refresh_token = match refresh {
+            Some(link) => Some(self.sign_refresh(entitled, &refresh_stamp, link)?),
+            None => None,
+        };
+        Ok(TokenResponse {
+            access_token,
+            id_token,
+            refresh_expires_in: match refresh_token {
+                Some(_) => refresh_stamp.expires.saturating_sub(refresh_stamp.now),
+                None => 0,
+            },
+            refresh_token,
+            expires_in: lifetime.as_secs(),
+            scope: entitled.scope.to_string(),
+            session_state: entitled.session.as_ref().map(|session| session.id.clone()),
+        })
+    }
+
+    fn id_claims(&self, entitled: &Entitlement, stamp: &Stamp, access_token: &str) -> Claims {
+        let mut claims = entitled.id_claims(stamp, Some(access_token));
+        if self.faults.active(Endpoint::Token) == Fault::WrongNonce {
+            claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
+        }
+        claims
+    }
+
+    /// A refresh token never outlives its session.
+    fn refresh_token_lifetime(&self, entitled: &Entitlement) -> Duration {
+        let session = entitled.session.as_ref();
+        let live = session.and_then(|mark| self.sessions.live(&mark.id, self.clock.now()));
+        let left = live.and_then(|session| self.time_until(session.ends_at));
+        left.map_or(self.lifetimes.refresh_token, |left| left.min(self.lifetimes.refresh_token))
+    }
+
+    fn time_until(&self, end: SystemTime) -> Option<Duration> {
+        let left = seconds(end).checked_sub(self.clock.seconds())?;
+        Some(Duration::from_secs(left))
+    }
+
+    pub(crate) fn sign_refresh(
+        &self,
+        entitled: &Entitlement,
+        stamp: &Stamp,
+        link: &Link,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let claims = entitled.refresh_claims(stamp, &link.jti, &link.chain);
+        let mut header = Claims::new();
+        header.insert("alg".to_owned(), json!("HS512"));
+        header.insert("typ".to_owned(), json!("JWT"));
+        header.insert("kid".to_owned(), json!("dev-refresh"));
+        let key = jsonwebtoken::EncodingKey::from_secret(self.keys.refresh_secret());
+        jws::sign(&header, &claims, &key, Algorithm::HS512)
+    }
+
+    /// The claims of an access token of ours that is good now: signed, unexpired, not revoked, its
+    /// session alive.
+    pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
+        let claims = jws::open(token, &self.keys).ok()?;
+        (jws::text(&claims, "typ") == Some("Bearer") && self.is_live(&claims)).then_some(claims)
+    }
+
+    /// Whether what these claims stand on is still there.
+    pub(crate) fn is_live(&self, claims: &Claims) -> bool {
+        let now = self.clock.now();
+        let revoked = jws::text(claims, "jti").is_none_or(|jti| self.sessions.is_revoked(jti));
+        let session_lives = match (jws::text(claims, "sid"), jws::text(claims, "azp")) {
+            (Some(sid), Some(client)) => self.sessions.has_client(sid, client, now),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        !revoked && session_lives && jws::is_current(claims, seconds(now))
+    }
+
+    /// Ends a session and tells its clients; how many answered well.
+    pub(crate) async fn end_session(&self, session: &Session) -> usize {
+        if self.sessions.end(&session.id).is_none() {
+            return 0;
+        }
+        let Some(user) = self.registry.user(&session.username) else { return 0 };
+        let stamp = self.stamp(Duration::from_secs(120));
+        let clients: Vec<DevClient> =
+            session.clients().filter_map(|id| self.registry.client(id)).collect();
+        let messages = clients.iter().filter_map(|client| {
+            let uri = client.backchannel_logout_uri.clone()?;
+            let claims =
+                crate::tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
+            match self.sign(&claims, "logout+jwt") {
+                Ok(token) => Some((uri, token)),
+                Err(error) => {
+                    tracing::warn!(client = client.id, %error, "logout token not signed");
+                    None
+                }
+            }
+        });
+        self.backchannel.deliver(messages.collect()).await
+    }
+}

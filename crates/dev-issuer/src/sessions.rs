@@ -1,0 +1,172 @@
+//! Single sign-on sessions: who is signed in, at which clients, and which refresh tokens are alive.
+//!
+//! Refresh tokens rotate as with Keycloak's `revokeRefreshToken`: each is good once, and one that comes
+//! back ends the session ([RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::SystemTime;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use crate::shared::Shared;
+use crate::tokens::{SessionMark, random_handle, random_uuid};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    /// What the browser holds.
+    pub(crate) cookie: String,
+    pub(crate) username: String,
+    pub(crate) auth_time: SystemTime,
+    pub(crate) ends_at: SystemTime,
+    /// Per client, its chains of refresh tokens: chain → the `jti` that is good.
+    clients: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Session {
+    pub(crate) fn mark(&self) -> SessionMark {
+        SessionMark { id: self.id.clone(), auth_time: self.auth_time }
+    }
+
+    pub(crate) fn clients(&self) -> impl Iterator<Item = &str> {
+        self.clients.keys().map(String::as_str)
+    }
+}
+
+/// A refresh token's place: its chain, and which link it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) chain: String,
+    pub(crate) jti: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum RefreshRefusal {
+    /// Logged out, expired, or the client was detached.
+    SessionEnded,
+    /// The token had been used before. The session is over now.
+    Reused,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    state: Shared<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: HashMap<String, Session>,
+    revoked: BTreeSet<String>,
+    reuse_detected: u64,
+}
+
+impl Sessions {
+    pub(crate) fn begin(&self, username: &str, now: SystemTime, ends_at: SystemTime) -> Session {
+        let session = Session {
+            id: random_uuid(),
+            cookie: random_handle(),
+            username: username.to_owned(),
+            auth_time: now,
+            ends_at,
+            clients: BTreeMap::new(),
+        };
+        let mut state = self.state.lock();
+        state.live.retain(|_, session| now < session.ends_at);
+        state.live.insert(session.id.clone(), session.clone());
+        session
+    }
+
+    pub(crate) fn with_cookie(&self, cookie: &str, now: SystemTime) -> Option<Session> {
+        let state = self.state.lock();
+        state
+            .live
+            .values()
+            .find(|session| {
+                verify_slices_are_equal(session.cookie.as_bytes(), cookie.as_bytes()).is_ok()
+            })
+            .filter(|session| now < session.ends_at)
+            .cloned()
+    }
+
+    pub(crate) fn live(&self, id: &str, now: SystemTime) -> Option<Session> {
+        self.state.lock().live.get(id).filter(|session| now < session.ends_at).cloned()
+    }
+
+    /// Notes that this client takes part, and begins a chain of refresh tokens for it.
+    pub(crate) fn attach(&self, id: &str, client: &str) -> Option<Link> {
+        let mut state = self.state.lock();
+        let chains = state.live.get_mut(id)?.clients.entry(client.to_owned()).or_default();
+        let link = Link { chain: random_handle(), jti: random_uuid() };
+        chains.insert(link.chain.clone(), link.jti.clone());
+        Some(link)
+    }
+
+    /// Forgets this client's part: its refresh tokens are dead, its access tokens inactive.
+    pub(crate) fn detach(&self, id: &str, client: &str) {
+        if let Some(session) = self.state.lock().live.get_mut(id) {
+            session.clients.remove(client);
+        }
+    }
+
+    pub(crate) fn has_client(&self, id: &str, client: &str, now: SystemTime) -> bool {
+        self.live(id, now).is_some_and(|session| session.clients.contains_key(client))
+    }
+
+    /// Whether this link could still be used.
+    pub(crate) fn is_current(&self, id: &str, client: &str, link: &Link, rotate: bool) -> bool {
+        let state = self.state.lock();
+        let chains = state.live.get(id).and_then(|session| session.clients.get(client));
+        let current = chains.and_then(|chains| chains.get(&link.chain));
+        current.is_some_and(|current| !rotate || *current == link.jti)
+    }
+
+    /// Uses a refresh token: the next link of its chain.
+    pub(crate) fn advance(
+        &self,
+        id: &str,
+        client: &str,
+        link: &Link,
+        rotate: bool,
+    ) -> Result<Link, RefreshRefusal> {
+        let mut state = self.state.lock();
+        let current = state
+            .live
+            .get_mut(id)
+            .and_then(|session| session.clients.get_mut(client))
+            .and_then(|chains| chains.get_mut(&link.chain))
+            .ok_or(RefreshRefusal::SessionEnded)?;
+        if rotate && *current != link.jti {
+            state.live.remove(id);
+            state.reuse_detected += 1;
+            return Err(RefreshRefusal::Reused);
+        }
+        let next = random_uuid();
+        current.clone_from(&next);
+        Ok(Link { chain: link.chain.clone(), jti: next })
+    }
+
+    pub(crate) fn end(&self, id: &str) -> Option<Session> {
+        self.state.lock().live.remove(id)
+    }
+
+    pub(crate) fn of_user(&self, username: &str) -> Vec<Session> {
+        let state = self.state.lock();
+        state.live.values().filter(|session| session.username == username).cloned().collect()
+    }
+
+    pub(crate) fn count(&self, now: SystemTime) -> usize {
+        self.state.lock().live.values().filter(|session| now < session.ends_at).count()
+    }
+
+    pub(crate) fn revoke_token(&self, jti: &str) {
+        self.state.lock().revoked.insert(jti.to_owned());
+    }
+
+    pub(crate) fn is_revoked(&self, jti: &str) -> bool {
+        self.state.lock().revoked.contains(jti)
+    }
+
+    pub(crate) fn reuse_detected(&self) -> u64 {
+        self.state.lock().reuse_detected
+    }
+}

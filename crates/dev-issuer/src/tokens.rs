@@ -1,0 +1,233 @@
+//! What stands in the tokens: Keycloak's claims, in Keycloak's shape.
+//!
+//! An access token is a JWT with `typ: Bearer` in its body; realm roles, client roles and groups are
+//! three different claims; `aud` has `account`, the clients the person has roles on and the client's
+//! own list, but not the client itself.
+
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::client::DevClient;
+use crate::clock::seconds;
+use crate::endpoints::token::Grant;
+use crate::jws::Claims;
+use crate::scope::Scope;
+use crate::user::User;
+
+/// Whom tokens are about, for whom, and how that came about.
+#[derive(Clone, Debug)]
+pub(crate) struct Entitlement {
+    pub(crate) user: User,
+    pub(crate) client: DevClient,
+    pub(crate) scope: Scope,
+    /// None for a machine that acts for itself.
+    pub(crate) session: Option<SessionMark>,
+    pub(crate) nonce: Option<String>,
+    pub(crate) grant: Grant,
+    /// Replaces the audience (token exchange).
+    pub(crate) audience: Option<Vec<String>>,
+}
+
+/// What tokens say about the single sign-on session.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionMark {
+    pub(crate) id: String,
+    pub(crate) auth_time: SystemTime,
+}
+
+/// Who issues, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) issuer: String,
+    pub(crate) realm: String,
+    pub(crate) now: u64,
+    pub(crate) expires: u64,
+}
+
+impl Entitlement {
+    pub(crate) fn access_claims(&self, stamp: &Stamp) -> Claims {
+        let mut claims = self.common_claims(stamp, "Bearer");
+        set(&mut claims, "jti", json!(format!("{}:{}", self.jti_prefix(), random_uuid())));
+        set(&mut claims, "allowed-origins", json!(["/*"]));
+        set(&mut claims, "realm_access", json!({ "roles": self.realm_roles(&stamp.realm) }));
+        set(&mut claims, "resource_access", self.resource_access());
+        set(&mut claims, "scope", json!(self.scope.to_string()));
+        set_audience(&mut claims, self.access_audience());
+        if self.session.is_none() {
+            set(&mut claims, "client_id", json!(self.client.id));
+            set(&mut claims, "clientHost", json!("127.0.0.1"));
+            set(&mut claims, "clientAddress", json!("127.0.0.1"));
+        }
+        claims.extend(self.profile_claims());
+        claims
+    }
+
+    pub(crate) fn id_claims(&self, stamp: &Stamp, access_token: Option<&str>) -> Claims {
+        let mut claims = self.common_claims(stamp, "ID");
+        set(&mut claims, "jti", json!(random_uuid()));
+        set(&mut claims, "aud", json!(self.client.id));
+        if let Some(nonce) = &self.nonce {
+            set(&mut claims, "nonce", json!(nonce));
+        }
+        if let Some(token) = access_token {
+            set(&mut claims, "at_hash", json!(left_half_of_hash(token)));
+        }
+        claims.extend(self.profile_claims());
+        claims
+    }
+
+    pub(crate) fn refresh_claims(&self, stamp: &Stamp, jti: &str, chain: &str) -> Claims {
+        let mut claims = self.common_claims(stamp, "Refresh");
+        for not_there in ["auth_time", "acr"] {
+            claims.remove(not_there);
+        }
+        set(&mut claims, "jti", json!(jti));
+        set(&mut claims, "aud", json!(stamp.issuer));
+        set(&mut claims, "scope", json!(self.scope.to_string()));
+        set(&mut claims, "reuse_id", json!(chain));
+        claims
+    }
+
+    /// What the userinfo endpoint answers, and the part that access and ID token share.
+    pub(crate) fn profile_claims(&self) -> Claims {
+        let mut claims = Map::new();
+        let user = &self.user;
+        set(&mut claims, "preferred_username", json!(user.username));
+        if self.session.is_some() {
+            let (given, family) = user.name.split_once(' ').unwrap_or((&user.name, ""));
+            set(&mut claims, "name", json!(user.name));
+            set(&mut claims, "given_name", json!(given));
+            if !family.is_empty() {
+                set(&mut claims, "family_name", json!(family));
+            }
+            set(&mut claims, "email", json!(user.email));
+            set(&mut claims, "groups", json!(user.groups));
+        }
+        set(&mut claims, "email_verified", json!(self.session.is_some() && user.email_verified));
+        claims.extend(user.claims.clone());
+        claims
+    }
+
+    fn common_claims(&self, stamp: &Stamp, typ: &str) -> Claims {
+        let mut claims = Map::new();
+        set(&mut claims, "exp", json!(stamp.expires));
+        set(&mut claims, "iat", json!(stamp.now));
+        set(&mut claims, "iss", json!(stamp.issuer));
+        set(&mut claims, "sub", json!(self.user.subject));
+        set(&mut claims, "typ", json!(typ));
+        set(&mut claims, "azp", json!(self.client.id));
+        set(&mut claims, "acr", json!("1"));
+        if let Some(session) = &self.session {
+            set(&mut claims, "sid", json!(session.id));
+            set(&mut claims, "auth_time", json!(seconds(session.auth_time)));
+        }
+        claims
+    }
+
+    fn realm_roles(&self, realm: &str) -> Vec<String> {
+        let mut roles = self.user.roles.clone();
+        roles.push(format!("default-roles-{realm}"));
+        roles.extend(["offline_access", "uma_authorization"].map(str::to_owned));
+        roles
+    }
+
+    fn resource_access(&self) -> Value {
+        let mut access = Map::new();
+        for (client, roles) in &self.user.client_roles {
+            set(&mut access, client, json!({ "roles": roles }));
+        }
+        let account = ["manage-account", "manage-account-links", "view-profile"];
+        set(&mut access, "account", json!({ "roles": account }));
+        Value::Object(access)
+    }
+
+    fn access_audience(&self) -> Vec<String> {
+        if let Some(audience) = &self.audience {
+            return audience.clone();
+        }
+        let mut audience = self.client.audience.clone();
+        let resolved = self.user.client_roles.keys().filter(|client| **client != self.client.id);
+        for client in resolved.cloned().chain(["account".to_owned()]) {
+            if !audience.contains(&client) {
+                audience.push(client);
+            }
+        }
+        audience
+    }
+
+    /// Keycloak marks in `jti` which grant a token comes from.
+    fn jti_prefix(&self) -> &'static str {
+        match self.grant {
+            Grant::AuthorizationCode => "onrtac",
+            Grant::RefreshToken => "onrtrt",
+            Grant::ClientCredentials => "trrtcc",
+            Grant::TokenExchange => "onrtte",
+            Grant::DeviceCode => "onrtdg",
+            Grant::Other => "onrtna",
+        }
+    }
+}
+
+/// The claims of a logout token ([OpenID Connect Back-Channel Logout 1.0 §2.4]).
+///
+/// [OpenID Connect Back-Channel Logout 1.0 §2.4]: https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken
+pub(crate) fn logout_claims(stamp: &Stamp, subject: &str, client: &str, sid: &str) -> Claims {
+    let mut claims = Map::new();
+    set(&mut claims, "iss", json!(stamp.issuer));
+    set(&mut claims, "iat", json!(stamp.now));
+    set(&mut claims, "exp", json!(stamp.expires));
+    set(&mut claims, "jti", json!(random_uuid()));
+    set(&mut claims, "aud", json!(client));
+    set(&mut claims, "sub", json!(subject));
+    set(&mut claims, "sid", json!(sid));
+    set(&mut claims, "typ", json!("Logout"));
+    let event = "http://schemas.openid.net/event/backchannel-logout";
+    set(&mut claims, "events", json!({ event: {} }));
+    claims
+}
+
+/// `aud` as Keycloak writes it: nothing, one string, or a list.
+pub(crate) fn set_audience(claims: &mut Claims, mut audience: Vec<String>) {
+    match audience.len() {
+        0 => drop(claims.remove("aud")),
+        1 => set(claims, "aud", json!(audience.pop())),
+        _ => set(claims, "aud", json!(audience)),
+    }
+}
+
+/// `at_hash` ([OpenID Connect Core 1.0 §3.1.3.6](https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken)).
+fn left_half_of_hash(token: &str) -> String {
+    let hash = digest(&SHA256, token.as_bytes());
+    let (left, _) = hash.as_ref().split_at(16);
+    URL_SAFE_NO_PAD.encode(left)
+}
+
+fn set(claims: &mut Claims, name: &str, value: Value) {
+    claims.insert(name.to_owned(), value);
+}
+
+pub(crate) fn random_uuid() -> String {
+    uuid(rand::random(), 4)
+}
+
+/// Unguessable text for codes, cookies and handles: 256 bits.
+pub(crate) fn random_handle() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// These bytes as a UUID of this version ([RFC 9562 §4](https://www.rfc-editor.org/rfc/rfc9562#section-4)).
+pub(crate) fn uuid(bytes: [u8; 16], version: u8) -> String {
+    let mut bits = u128::from_be_bytes(bytes);
+    bits = (bits & !(0xf << 76)) | (u128::from(version) << 76);
+    bits = (bits & !(0x3 << 62)) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    let (a, rest) = hex.split_at(8);
+    let (b, rest) = rest.split_at(4);
+    let (c, rest) = rest.split_at(4);
+    let (d, e) = rest.split_at(4);
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
