@@ -1,1 +1,31 @@
-//! m2m
+//! Machine to machine: OAuth 2.0 client credentials, fetched once and kept fresh.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`client_credentials`] | the grant as a value (RFC 6749 §4.4) |
+//! | [`source`] | [`TokenSource`]: where access tokens come from; [`IssuerTokens`] asks every time |
+//! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
+//!
+//! ```no_run
+//! # async fn job() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use m2m::{CachedTokens, ClientCredentials, IssuerTokens, TokenSource};
+//! use oidc_core::{ClientAuth, Provider, Secret, TokenEndpoint};
+//! # let http: Arc<dyn oidc_core::Http> = unimplemented!();
+//!
+//! let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
+//! let endpoint = TokenEndpoint::new(provider, "airflow-run", ClientAuth::SecretBasic(Secret::from("…")));
+//! let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score")));
+//! let token = tokens.token().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod cache;
+pub mod client_credentials;
+pub mod source;
+
+pub use cache::CachedTokens;
+pub use client_credentials::ClientCredentials;
+pub use source::{AccessToken, IssuerTokens, TokenError, TokenSource};

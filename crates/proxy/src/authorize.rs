@@ -503,3 +503,7 @@ fn check_origin(identified: &Identified) -> Result<(), Refusal> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+mod tests;

@@ -1,3 +1,23 @@
 //! The gateway: listen, route, identify, authorize, forward, respond.
+//!
+//! [`gateway`] shows the way of a request; each stage is the module of its name. [`assemble`] makes a running application of a
+//! [`config`], and [`commands`] are what the program can be asked to do.
+
+pub mod listen;
+pub mod canonical;
+pub mod gateway;
+pub mod route;
+pub mod identify;
+pub mod authorize;
+pub mod forward;
+pub mod respond;
+
+pub mod endpoints;
+pub mod pages;
+pub mod session;
+pub mod observe;
 
 pub mod config;
+pub mod assemble;
+pub mod admin;
+pub mod commands;
