@@ -257,11 +257,8 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     ///
     /// The ticket may change (cookie store) and then must reach the browser; an old ticket of the same session keeps
     /// working for a minute, for requests already under way.
-    async fn replace(
-        &self,
-        ticket: &Ticket,
-        record: &Record,
-    ) -> Result<Option<Ticket>, StoreError>;
+    async fn replace(&self, ticket: &Ticket, record: &Record)
+    -> Result<Option<Ticket>, StoreError>;
 
     /// Writes down when sessions were last used, many at once.
     async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;

@@ -55,7 +55,9 @@ impl CookieStore {
     fn denies(&self, record: &Record) -> bool {
         self.ended.contains_key(&record.id)
             || Which::of(record).any(|which| {
-                self.ended_matching.get(&which).is_some_and(|ended_at| record.created_at <= ended_at)
+                self.ended_matching
+                    .get(&which)
+                    .is_some_and(|ended_at| record.created_at <= ended_at)
             })
     }
 

@@ -78,14 +78,21 @@ pub struct EmbeddedStore {
 struct SessionFile {
     path: PathBuf,
     keys: Arc<Keys>,
-    /// Locked exclusively only to open it anew after an I/O error; `None` while that fails.
-    database: RwLock<Option<Database>>,
+    /// Locked exclusively only to open it anew after an I/O error.
+    database: RwLock<Opened>,
+}
+
+struct Opened {
+    /// How often the file was opened.
+    times: u64,
+    /// `None` when it could not be opened again.
+    database: Option<Database>,
 }
 
 impl EmbeddedStore {
     /// Opens the file, or makes it (0600, its directory 0700). Blocks; for the start of the program.
     pub fn open(path: &Path, keys: Arc<Keys>) -> Result<Self, EmbeddedError> {
-        let database = RwLock::new(Some(open(path)?));
+        let database = RwLock::new(Opened { times: 1, database: Some(open(path)?) });
         Ok(Self { file: Arc::new(SessionFile { path: path.to_owned(), keys, database }) })
     }
 
@@ -162,9 +169,9 @@ impl SessionStore for EmbeddedStore {
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
         self.blocking(move |file| {
             let found = file.read(|reader| reader.all(limit))?;
-            let records = found.into_iter().filter_map(|(digest, sealed, last_seen)| {
-                file.record(&digest, &sealed, last_seen)
-            });
+            let records = found
+                .into_iter()
+                .filter_map(|(digest, sealed, last_seen)| file.record(&digest, &sealed, last_seen));
             Ok(records.map(|record| Summary::from(&record)).collect())
         })
         .await
@@ -177,7 +184,9 @@ impl SessionStore for EmbeddedStore {
             if over.is_empty() {
                 return Ok(0);
             }
-            file.write(|writer| over.iter().try_for_each(|digest| writer.remove(digest).map(drop)))?;
+            file.write(|writer| {
+                over.iter().try_for_each(|digest| writer.remove(digest).map(drop))
+            })?;
             Ok(over.len())
         })
         .await
@@ -217,10 +226,7 @@ impl SessionFile {
         Some(Record { last_seen: last_seen.max(record.last_seen), ..record })
     }
 
-    fn read<T>(
-        &self,
-        work: impl Fn(&Reader) -> Result<T, redb::Error>,
-    ) -> Result<T, StoreError> {
+    fn read<T>(&self, work: impl Fn(&Reader) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         self.with(|database| work(&Reader::begin(database)?))
     }
 
@@ -233,21 +239,23 @@ impl SessionFile {
 
     /// Works on the file. After an I/O error (a full disk) redb wants it opened anew, which is done once.
     fn with<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let first = {
-            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-            database.as_ref().map(&work)
+        let (times, first) = {
+            let opened = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            (opened.times, opened.database.as_ref().map(&work))
         };
         match first {
             Some(Err(redb::Error::PreviousIo)) | None => {}
             Some(done) => return done.map_err(unavailable),
         }
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // Closed before it is opened, or the file is locked; another thread may have done this meanwhile.
-        if !database.as_ref().is_some_and(|database| Reader::begin(database).is_ok()) {
-            *database = None;
-            *database = Some(open(&self.path).map_err(unavailable)?);
+        let mut opened = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have done it meanwhile.
+        if opened.times == times {
+            // Closed first, or the file is locked.
+            opened.database = None;
+            opened.database = Some(open(&self.path).map_err(unavailable)?);
+            opened.times += 1;
         }
-        match database.as_ref().map(work) {
+        match opened.database.as_ref().map(work) {
             Some(done) => done.map_err(unavailable),
             None => Err(StoreError::Unavailable { reason: "session file is closed".to_owned() }),
         }

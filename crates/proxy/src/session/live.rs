@@ -164,11 +164,9 @@ impl LiveSession {
         self.last_seen.fetch_max(nanos(record.last_seen), Relaxed);
         let newer = Arc::new(Present::new(record, ticket));
         let age = |present: &Present| (present.record.generation, present.record.last_seen);
-        self.present.rcu(
-            |present| {
-                if age(&newer) > age(present) { Arc::clone(&newer) } else { Arc::clone(present) }
-            },
-        );
+        self.present.rcu(|present| {
+            if age(&newer) > age(present) { Arc::clone(&newer) } else { Arc::clone(present) }
+        });
     }
 
     /// Notes a request; `true` when the store has to hear of it and does not know yet.
@@ -192,7 +190,7 @@ impl LiveSession {
     }
 
     /// Lets one caller make a new ticket; `None` for the others until it is done.
-    pub(super) fn reseal(&self) -> Option<impl Drop + '_> {
+    pub(super) fn reseal(&self) -> Option<Resealing<'_>> {
         (!self.resealing.swap(true, Relaxed)).then(|| Resealing(&self.resealing))
     }
 }
@@ -209,7 +207,8 @@ impl Present {
     }
 }
 
-struct Resealing<'s>(&'s AtomicBool);
+/// A new ticket is being made until this is dropped.
+pub(super) struct Resealing<'s>(&'s AtomicBool);
 
 impl Drop for Resealing<'_> {
     fn drop(&mut self) {

@@ -310,7 +310,8 @@ impl Sessions {
     async fn grant(&self, session: &LiveSession) -> Result<Record, RenewError> {
         let old = session.record();
         let renewed = self.renew(Arc::clone(&old), GRANT).await?;
-        if (&renewed.known.issuer, &renewed.known.subject) != (&old.known.issuer, &old.known.subject)
+        if (&renewed.known.issuer, &renewed.known.subject)
+            != (&old.known.issuer, &old.known.subject)
         {
             // OpenID Connect Core 1.0 §12.2: a refresh never changes who somebody is.
             return Err(RenewError::refused("refreshed tokens are somebody else's"));
@@ -352,7 +353,8 @@ impl Refreshing {
             Ok(()) => None,
             Err(error) => {
                 let times = self.failed.take().map_or(0, |failed| failed.times).saturating_add(1);
-                let pause = Duration::from_secs(1 << (times - 1).min(5)).mul_f64(jitter(0.75, 1.25));
+                let pause =
+                    Duration::from_secs(1 << (times - 1).min(5)).mul_f64(jitter(0.75, 1.25));
                 let asked = match error {
                     RenewError::Unavailable { retry_after, .. } => *retry_after,
                     _ => Duration::ZERO,

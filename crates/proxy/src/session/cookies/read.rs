@@ -96,10 +96,14 @@ fn could_be_ours(segment: &[u8]) -> bool {
     let mut rest = text.trim_matches(|character: char| {
         character.is_whitespace()
             || character.is_control()
-            || matches!(character, '"' | '$' | '\u{feff}' | '\u{200b}' | char::REPLACEMENT_CHARACTER)
+            || matches!(
+                character,
+                '"' | '$' | '\u{feff}' | '\u{200b}' | char::REPLACEMENT_CHARACTER
+            )
     });
-    while let Some(bare) =
-        ["__host-", "__secure-", "__http-"].iter().find_map(|prefix| rest.strip_prefix(prefix))
+    while let Some(bare) = ["__host-", "__secure-", "__http-", "http-"]
+        .iter()
+        .find_map(|prefix| rest.strip_prefix(prefix))
     {
         rest = bare;
     }

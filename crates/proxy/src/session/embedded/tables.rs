@@ -9,9 +9,7 @@ use redb::{
     ReadableTable as _, Table, TableDefinition, WriteTransaction,
 };
 
-use crate::session::{
-    Digest, Limits, Record, SessionId, Which, from_nanos, nanos, sha256,
-};
+use crate::session::{Digest, Limits, Record, SessionId, Which, from_nanos, nanos, sha256};
 
 type Key = &'static [u8; 32];
 /// Name, creation, and the keys under [`HELD`] of its subject and its provider session.
@@ -50,6 +48,11 @@ impl Entry {
             }
         }
         entry
+    }
+
+    #[cfg(test)]
+    pub(super) fn damage(&mut self) {
+        self.sealed.reverse();
     }
 }
 

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
@@ -46,7 +44,8 @@ fn no_other_character_opens() {
     let keys = keys();
     let sealed = keys.seal(Purpose::Ticket, "name", b"some value").unwrap();
     for position in 0..sealed.len() {
-        for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ ".chars() {
+        for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ ".chars()
+        {
             let mut changed: Vec<char> = sealed.chars().collect();
             if changed[position] == other {
                 continue;
@@ -115,17 +114,13 @@ fn gateways_that_share_a_key_derive_the_same_signing_key() {
     assert_eq!(here[0].pkcs8_der(), there[1].pkcs8_der());
     assert_eq!(here[0].thumbprint(), there[1].thumbprint());
     assert_ne!(here[0].thumbprint(), there[0].thumbprint());
-    assert_ne!(
-        here[0].thumbprint(),
-        keys().derive_p256("another label").unwrap()[0].thumbprint()
-    );
+    assert_ne!(here[0].thumbprint(), keys().derive_p256("another label").unwrap()[0].thumbprint());
 }
 
 #[test]
 fn a_derived_key_signs() {
     let key = keys().derive_p256("assertion").unwrap().remove(0);
-    let pair =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.pkcs8_der()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.pkcs8_der()).unwrap();
     pair.sign(&SystemRandom::new(), b"message").unwrap();
     let public = pair.public_key().as_ref();
     assert_eq!(URL_SAFE_NO_PAD.encode(&public[1..33]), key.x());
