@@ -40,7 +40,13 @@ impl Plan {
     /// The gateway of `world` before `routes`, a YAML mapping from route name to route.
     pub fn new(world: &World, realm: &Realm, routes: &str) -> Result<Self> {
         let folder = world.folder().to_owned();
+        let mut settings = String::new();
+        if world.tls() {
+            let folder = folder.display();
+            writeln!(settings, "tls: {{ certificate: {folder}/tls.crt, key: {folder}/tls.key }}")?;
+        }
         Ok(Self {
+            settings,
             store: format!(
                 "{{ embedded: {{ path: {} }} }}",
                 folder.join("sessions.redb").display()
@@ -53,7 +59,6 @@ impl Plan {
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
-            settings: String::new(),
         })
     }
 

@@ -67,6 +67,19 @@ impl Answer {
             .with_context(|| format!("{} {}: not JSON: {}", self.url, self.status, self.body))
     }
 
+    /// What the problem document says (RFC 9457 §3.1.4); an error when it is none.
+    pub fn problem_detail(&self) -> Result<String> {
+        let content_type = self.header("content-type");
+        anyhow::ensure!(
+            content_type.starts_with("application/problem+json"),
+            "{} {}: no problem document but {content_type}: {}",
+            self.url,
+            self.status,
+            self.body
+        );
+        Ok(self.json()?["detail"].as_str().context("no detail")?.to_owned())
+    }
+
     /// Where it redirects to.
     pub fn location(&self) -> Result<Url> {
         let location = self.headers.get("location").with_context(|| {

@@ -23,6 +23,7 @@ pub struct World {
     name: String,
     folder: PathBuf,
     public_port: u16,
+    tls: bool,
 }
 
 impl World {
@@ -35,7 +36,21 @@ impl World {
         }
         std::fs::create_dir_all(&folder)?;
         println!("logs of «{name}»: {}", folder.display());
-        Ok(Self { name: name.to_owned(), folder, public_port: free_port()? })
+        Ok(Self { name: name.to_owned(), folder, public_port: free_port()?, tls: false })
+    }
+
+    /// A world whose gateway people open over TLS, with a certificate of its own that nobody vouches for.
+    pub fn new_with_tls(name: &str) -> Result<Self> {
+        let world = Self { tls: true, ..Self::new(name)? };
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        std::fs::write(world.folder.join("tls.crt"), made.cert.pem())?;
+        std::fs::write(world.folder.join("tls.key"), made.signing_key.serialize_pem())?;
+        Ok(world)
+    }
+
+    /// Whether people open it over TLS; `tls.crt` and `tls.key` then lie in the folder.
+    pub fn tls(&self) -> bool {
+        self.tls
     }
 
     /// Logs and data of this scenario.
@@ -51,7 +66,8 @@ impl World {
     /// The origin people open. Another host name than Keycloak's 127.0.0.1, so that the two are different sites to a
     /// browser, as they are in life.
     pub fn public_url(&self) -> String {
-        format!("http://localhost:{}", self.public_port)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.public_port)
     }
 
     /// `path` at the origin people open.

@@ -1,3 +1,14 @@
 //! Every scenario, in one binary so that they share one Keycloak.
 
 mod harness;
+mod login;
+mod logout;
+mod policy;
+mod bearer;
+mod jupyterhub;
+mod websocket;
+mod streaming;
+mod refresh;
+mod forward_auth;
+mod failures;
+mod demo;

@@ -9,10 +9,13 @@ use std::time::{Duration, SystemTime};
 use crate::algorithm::Algorithm;
 use crate::claims::{Claims, InvalidClaims};
 use crate::issuer::Issuer;
-use crate::jose::{Header, VerifiedJws, half_hash};
+use crate::jose::{Header, VerifiedJws};
 use crate::refusal::{TokenRefusal, quoted};
-use crate::secret::Secret;
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
+
+mod expectations;
+
+pub use expectations::IdTokenExpectations;
 
 /// Clocks may differ by this much unless told otherwise.
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
@@ -173,6 +176,9 @@ impl Validation {
         require(claims.expires_at, "exp")?;
         require(claims.issued_at, "iat")?;
         self.check_times(&claims, now)?;
+        if claims.members().contains_key("events") {
+            return Err(TokenRefusal::ForbiddenClaim { claim: "events" });
+        }
         let subject = require(claims.subject.clone(), "sub")?;
         expected.check(&header, &claims, now, self.leeway)?;
         let token = IdToken::new(claims, subject);
@@ -294,98 +300,6 @@ impl Validation {
             None if claims.audience.len() > 1 => Err(TokenRefusal::MissingClaim { claim: "azp" }),
             None => Ok(()),
         }
-    }
-}
-
-/// What this login knows about the ID token it waits for. Empty: nothing beyond the general rules.
-///
-/// ```
-/// use oidc_core::{IdTokenExpectations, Secret};
-/// let expected = IdTokenExpectations::default().with_nonce(Secret::from("n-0S6_WzA2Mj"));
-/// assert!(expected.nonce.is_some());
-/// ```
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct IdTokenExpectations {
-    /// `nonce` sent with the request; then the token must carry it.
-    pub nonce: Option<Secret>,
-    /// The access token it came with; then `at_hash`, if present, must fit.
-    pub access_token: Option<Secret>,
-    /// The code it was exchanged for; then `c_hash`, if present, must fit.
-    pub code: Option<Secret>,
-    /// Whom it must be about, at a refresh.
-    pub subject: Option<String>,
-    /// `max_age` sent with the request; then `auth_time` must be there and not older.
-    pub max_age: Option<Duration>,
-}
-
-impl IdTokenExpectations {
-    /// The token must carry this `nonce`.
-    #[must_use]
-    pub fn with_nonce(mut self, nonce: Secret) -> Self {
-        self.nonce = Some(nonce);
-        self
-    }
-
-    /// `at_hash` must fit this access token.
-    #[must_use]
-    pub fn with_access_token(mut self, access_token: Secret) -> Self {
-        self.access_token = Some(access_token);
-        self
-    }
-
-    /// `c_hash` must fit this code.
-    #[must_use]
-    pub fn with_code(mut self, code: Secret) -> Self {
-        self.code = Some(code);
-        self
-    }
-
-    /// The token must be about `subject`.
-    #[must_use]
-    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(subject.into());
-        self
-    }
-
-    /// The person must have signed in within `max_age`.
-    #[must_use]
-    pub fn with_max_age(mut self, max_age: Duration) -> Self {
-        self.max_age = Some(max_age);
-        self
-    }
-
-    fn check(
-        &self,
-        header: &Header,
-        claims: &Claims,
-        now: SystemTime,
-        leeway: Duration,
-    ) -> Result<(), TokenRefusal> {
-        if let Some(nonce) = &self.nonce
-            && !claims.nonce.as_deref().is_some_and(|found| nonce.matches(found))
-        {
-            return Err(TokenRefusal::WrongNonce);
-        }
-        for (claim, over) in [("at_hash", &self.access_token), ("c_hash", &self.code)] {
-            let (Some(over), Some(found)) = (over, claims.members().get(claim)) else { continue };
-            let expected = Secret::from(half_hash(header.algorithm, over.expose()));
-            if !found.as_str().is_some_and(|found| expected.matches(found)) {
-                return Err(TokenRefusal::WrongHash { claim });
-            }
-        }
-        if let Some(subject) = &self.subject
-            && claims.subject.as_ref() != Some(subject)
-        {
-            return Err(TokenRefusal::WrongSubject);
-        }
-        if let Some(max_age) = self.max_age {
-            let auth_time = require(claims.auth_time, "auth_time")?;
-            if auth_time + max_age + leeway < now {
-                return Err(TokenRefusal::AuthenticationTooOld { auth_time });
-            }
-        }
-        Ok(())
     }
 }
 

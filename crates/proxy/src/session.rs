@@ -1,24 +1,106 @@
 //! Sessions: the record behind a cookie, and the port to where records are kept.
 //!
 //! A cookie holds a [`Ticket`]. With the embedded store the ticket names a record kept here; with the cookie store the
-//! ticket is the sealed record itself. [`Sessions`] opens tickets once and remembers them, so that later requests with the same
-//! cookie cost no cryptography and no I/O.
+//! ticket is the sealed record itself. [`Sessions`] opens tickets once and remembers them, so that later requests with the
+//! same cookie cost no cryptography and no I/O.
+//!
+//! A session ends by logout, by its limits, or because the provider says so. It never ends because a request was refused
+//! or because a store did not answer.
 
-use std::time::SystemTime;
+mod cookie;
+mod cookies;
+mod embedded;
+mod encoding;
+mod live;
+mod refresh;
+mod seal;
+mod sessions;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod fixtures;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use oidc_core::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::identify::Known;
 
+pub use self::{
+    cookie::CookieStore,
+    cookies::{CookieError, Cookies},
+    embedded::{EmbeddedError, EmbeddedStore},
+    live::{LiveSession, StreamGuard},
+    refresh::{Freshness, Renew, RenewError},
+    seal::{Keys, KeysError, P256Key, Purpose, SealError},
+    sessions::{Ends, Sessions},
+};
+
+/// SHA-256 of a ticket: what caches and tables are keyed by, so that neither holds anything that opens a session.
+type Digest = [u8; 32];
+
 /// Names a session in logs, on the admin listener and in deny-lists; knowing it opens nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(String);
 
+impl SessionId {
+    /// A name nobody has had before (128 random bits).
+    pub fn random() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for SessionId {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What the cookie holds: 256 random bits that name a record, or the sealed record. Whoever has it has the session.
 #[derive(Debug, Clone)]
 pub struct Ticket(Secret);
+
+impl Ticket {
+    /// What a cookie said; whether a session stands behind it, the store knows.
+    pub fn new(text: Secret) -> Self {
+        Self(text)
+    }
+
+    /// 256 random bits.
+    pub fn random() -> Self {
+        Self(Secret::from(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())))
+    }
+
+    /// The text for the cookie.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// SHA-256 of the ticket: names it where the ticket itself must not lie around.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.expose().as_bytes())
+    }
+}
 
 /// Everything about one session that must outlive the process.
 #[derive(Debug, Clone)]
@@ -26,13 +108,15 @@ pub struct Record {
     /// Its public name.
     pub id: SessionId,
     /// Who signed in.
-    pub known: Known,
+    pub known: Arc<Known>,
     /// `sid` at the provider, for logout across clients (Back-Channel Logout 1.0).
     pub provider_session: Option<String>,
     /// When the person signed in.
     pub created_at: SystemTime,
     /// When the last request came, as last written.
     pub last_seen: SystemTime,
+    /// When the provider gave the present tokens.
+    pub renewed_at: SystemTime,
     /// The provider's access token.
     pub access_token: Secret,
     /// When the access token expires.
@@ -45,8 +129,72 @@ pub struct Record {
     pub generation: u64,
 }
 
+impl Record {
+    /// A session that begins `now`, under a name of its own.
+    pub fn new(
+        known: Known,
+        access_token: Secret,
+        access_expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            id: SessionId::random(),
+            known: Arc::new(known),
+            provider_session: None,
+            created_at: now,
+            last_seen: now,
+            renewed_at: now,
+            access_token,
+            access_expires_at,
+            refresh_token: None,
+            id_token: None,
+            generation: 0,
+        }
+    }
+
+    /// With the provider's refresh token; without one the session ends with its access token.
+    #[must_use]
+    pub fn with_refresh_token(self, refresh_token: Option<Secret>) -> Self {
+        Self { refresh_token, ..self }
+    }
+
+    /// With the ID token.
+    #[must_use]
+    pub fn with_id_token(self, id_token: Option<Secret>) -> Self {
+        Self { id_token, ..self }
+    }
+
+    /// With the provider's own name for its session (`sid`).
+    #[must_use]
+    pub fn with_provider_session(self, provider_session: Option<String>) -> Self {
+        Self { provider_session, ..self }
+    }
+}
+
+/// How long sessions live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest time without a request.
+    pub idle: Duration,
+    /// The longest time since the person signed in, however active.
+    pub lifetime: Duration,
+}
+
+impl Limits {
+    /// Both limits; a session ends at whichever comes first.
+    pub fn new(idle: Duration, lifetime: Duration) -> Self {
+        Self { idle, lifetime }
+    }
+
+    /// Whether a session is over. A clock that was set back ends none.
+    pub fn passed(&self, created_at: SystemTime, last_seen: SystemTime, now: SystemTime) -> bool {
+        let since = |then| now.duration_since(then).unwrap_or(Duration::ZERO);
+        since(last_seen) >= self.idle || since(created_at) >= self.lifetime
+    }
+}
+
 /// Why a store did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The store cannot be reached or failed; nothing is known about the session. Never treated as "logged out".
     #[error("session store unavailable: {reason}")]
@@ -55,7 +203,9 @@ pub enum StoreError {
         reason: String,
     },
     /// The record does not fit (cookie store: browsers keep at most 4096 octets in a cookie).
-    #[error("session too large for the store: {size} octets, at most {limit}")]
+    #[error(
+        "session too large for the store: {size} octets, at most {limit}; map fewer claims into tokens at the provider, or use the embedded store"
+    )]
     TooLarge {
         /// its size, in octets
         size: usize,
@@ -64,28 +214,79 @@ pub enum StoreError {
     },
 }
 
+/// A session as an administrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its public name.
+    pub id: SessionId,
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// `sub`
+    pub subject: String,
+    /// What to call the person.
+    pub name: String,
+    /// When the person signed in.
+    pub created_at: SystemTime,
+    /// When the last request came.
+    pub last_seen: SystemTime,
+}
+
+impl From<&Record> for Summary {
+    fn from(record: &Record) -> Self {
+        Self {
+            id: record.id.clone(),
+            issuer: record.known.issuer.clone(),
+            subject: record.known.subject.clone(),
+            name: record.known.display_name().to_owned(),
+            created_at: record.created_at,
+            last_seen: record.last_seen,
+        }
+    }
+}
+
 /// Where session records are kept.
 #[async_trait]
-pub trait SessionStore: Send + Sync + std::fmt::Debug {
+pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Keeps a new record; the ticket goes into the browser's cookie.
     async fn create(&self, record: &Record) -> Result<Ticket, StoreError>;
+
     /// The record a ticket stands for; `None` when there is none (never was, ended, or not ours).
     async fn load(&self, ticket: &Ticket) -> Result<Option<Record>, StoreError>;
-    /// Keeps a changed record of the same session. The ticket may change (cookie store) and then must reach the browser; an old
-    /// ticket of the same session keeps working for a minute, for requests already under way.
-    async fn replace(&self, ticket: &Ticket, record: &Record) -> Result<Ticket, StoreError>;
+
+    /// Keeps a changed record of the same session; `None` when the session has ended meanwhile, which it then stays.
+    ///
+    /// The ticket may change (cookie store) and then must reach the browser; an old ticket of the same session keeps
+    /// working for a minute, for requests already under way.
+    async fn replace(&self, ticket: &Ticket, record: &Record)
+    -> Result<Option<Ticket>, StoreError>;
+
     /// Writes down when sessions were last used, many at once.
     async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
+
+    /// Whether [`touch`](Self::touch) is remembered. Where it is not, a ticket is replaced now and then, so that the idle
+    /// limit is known to a process that did not see the requests.
+    fn remembers_last_seen(&self) -> bool {
+        true
+    }
+
     /// Ends a session: no ticket of it opens again.
     async fn end(&self, id: &SessionId) -> Result<(), StoreError>;
-    /// Ends the sessions of a provider session (`sid`) or of a subject, and names them.
+
+    /// Ends the sessions of a provider session (`sid`) or of a subject, and names those it knows by name.
     async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError>;
+
+    /// The sessions it keeps, at most `limit`; none where records are kept elsewhere (cookie store).
+    async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError>;
+
+    /// Forgets records that are over, and tells how many.
+    async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError>;
+
     /// Whether the store can be used now, for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
 /// Sessions chosen by what the provider calls them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Which {
     /// All that stem from one provider session.
     ProviderSession {
@@ -101,4 +302,45 @@ pub enum Which {
         /// `sub`
         subject: String,
     },
+}
+
+impl Which {
+    /// Whether a record is one of them.
+    pub fn includes(&self, record: &Record) -> bool {
+        match self {
+            Self::ProviderSession { issuer, sid } => {
+                record.known.issuer == *issuer && record.provider_session.as_ref() == Some(sid)
+            }
+            Self::Subject { issuer, subject } => {
+                record.known.issuer == *issuer && record.known.subject == *subject
+            }
+        }
+    }
+
+    /// The choices a record falls under.
+    fn of(record: &Record) -> impl Iterator<Item = Self> {
+        let issuer = record.known.issuer.clone();
+        let by_session = record
+            .provider_session
+            .clone()
+            .map(|sid| Self::ProviderSession { issuer: issuer.clone(), sid });
+        let subject = record.known.subject.clone();
+        by_session.into_iter().chain(std::iter::once(Self::Subject { issuer, subject }))
+    }
+}
+
+fn sha256(octets: &[u8]) -> Digest {
+    let mut out = Digest::default();
+    out.copy_from_slice(digest(&SHA256, octets).as_ref());
+    out
+}
+
+/// Nanoseconds since 1970, as tables and atomics hold times; 0 for what lies before.
+fn nanos(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn from_nanos(nanos: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }

@@ -1,0 +1,178 @@
+//! The store that keeps nothing: a ticket is the sealed record itself.
+//!
+//! For gateways that share a session key and nothing else. What that costs: an ended session is remembered by the process
+//! that ended it only, in memory, until its lifetime is over; and two gateways that refresh one session at the same time both
+//! use its refresh token. Where that matters, use a store that keeps records.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use moka::{policy::EvictionPolicy, sync::Cache};
+use oidc_core::{Clock, Secret};
+
+use super::{
+    Digest, Keys, Limits, Purpose, Record, SessionId, SessionStore, StoreError, Summary, Ticket,
+    Which, cookies::MAX_TICKET, encoding,
+};
+
+/// Beside the purpose, what a ticket is sealed for.
+const NAME: &str = "session";
+/// How long an old ticket leads to the record of its successor.
+const SUCCESSION: Duration = Duration::from_secs(60);
+/// How many ended sessions are remembered.
+const ENDED: u64 = 200_000;
+/// How many successors are remembered.
+const SUCCESSORS: u64 = 20_000;
+/// How often a ticket can be succeeded within [`SUCCESSION`].
+const STEPS: usize = 16;
+
+/// Keeps sessions in the browser's cookies.
+pub struct CookieStore {
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+    ended: Cache<SessionId, ()>,
+    /// Sessions that began no later than this are over.
+    ended_matching: Cache<Which, SystemTime>,
+    successors: Cache<Digest, Ticket>,
+}
+
+impl CookieStore {
+    /// Tickets sealed with `keys`; what ended is remembered for `lifetime`, the longest a session lasts.
+    pub fn new(keys: Arc<Keys>, lifetime: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            keys,
+            clock,
+            ended: remembered(ENDED, lifetime),
+            ended_matching: remembered(ENDED, lifetime),
+            successors: remembered(SUCCESSORS, SUCCESSION),
+        }
+    }
+
+    fn denies(&self, record: &Record) -> bool {
+        self.ended.contains_key(&record.id)
+            || Which::of(record).any(|which| {
+                self.ended_matching
+                    .get(&which)
+                    .is_some_and(|ended_at| record.created_at <= ended_at)
+            })
+    }
+
+    fn seal(&self, record: &Record) -> Result<Ticket, StoreError> {
+        match self.seal_whole(record) {
+            // The ID token is only a hint to the provider at logout; a session without it is better than none.
+            Err(StoreError::TooLarge { .. }) if record.id_token.is_some() => {
+                self.seal_whole(&Record { id_token: None, ..record.clone() })
+            }
+            sealed => sealed,
+        }
+    }
+
+    fn seal_whole(&self, record: &Record) -> Result<Ticket, StoreError> {
+        let plaintext = encoding::encode(record).map_err(unavailable)?;
+        let sealed = self.keys.seal(Purpose::Ticket, NAME, &plaintext).map_err(unavailable)?;
+        if sealed.len() > MAX_TICKET {
+            return Err(StoreError::TooLarge { size: sealed.len(), limit: MAX_TICKET });
+        }
+        Ok(Ticket::new(Secret::from(sealed)))
+    }
+
+    fn open(&self, ticket: &Ticket) -> Option<Record> {
+        let plaintext = self.keys.open(Purpose::Ticket, NAME, ticket.expose())?;
+        match encoding::decode(&plaintext) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                tracing::warn!(%error, "session cookie of another version of the gateway");
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for CookieStore {
+    async fn create(&self, record: &Record) -> Result<Ticket, StoreError> {
+        self.seal(record)
+    }
+
+    async fn load(&self, ticket: &Ticket) -> Result<Option<Record>, StoreError> {
+        let mut latest = ticket.clone();
+        for _ in 0..STEPS {
+            let Some(successor) = self.successors.get(&latest.digest()) else { break };
+            latest = successor;
+        }
+        Ok(self.open(&latest).filter(|record| !self.denies(record)))
+    }
+
+    async fn replace(
+        &self,
+        ticket: &Ticket,
+        record: &Record,
+    ) -> Result<Option<Ticket>, StoreError> {
+        if self.denies(record) {
+            return Ok(None);
+        }
+        let successor = self.seal(record)?;
+        self.successors.insert(ticket.digest(), successor.clone());
+        Ok(Some(successor))
+    }
+
+    async fn touch(&self, _seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn remembers_last_seen(&self) -> bool {
+        false
+    }
+
+    async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.ended.insert(id.clone(), ());
+        Ok(())
+    }
+
+    async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
+        self.ended_matching.insert(which.clone(), self.clock.now());
+        Ok(Vec::new())
+    }
+
+    async fn list(&self, _limit: usize) -> Result<Vec<Summary>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn sweep(&self, _limits: &Limits, _now: SystemTime) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CookieStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieStore").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// A bounded memory; what was asked for longest ago goes first.
+fn remembered<K, V>(most: u64, lifetime: Duration) -> Cache<K, V>
+where
+    K: Eq + std::hash::Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder()
+        .max_capacity(most)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(lifetime)
+        .build()
+}
+
+fn unavailable(error: impl fmt::Display) -> StoreError {
+    StoreError::Unavailable { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

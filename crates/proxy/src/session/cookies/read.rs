@@ -1,0 +1,124 @@
+//! Reads `Cookie` headers as octets, and takes our cookies out of them.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+use percent_encoding::percent_decode;
+
+use super::{LOGIN, NAME};
+
+/// How often a request presents a cookie of one name.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum Presented<'h> {
+    /// Not at all.
+    #[default]
+    Not,
+    /// Once, with this value.
+    Once(&'h [u8]),
+    /// Twice or more: somebody else may have set one of them.
+    Often,
+}
+
+impl<'h> Presented<'h> {
+    pub(super) fn add(&mut self, value: &'h [u8]) {
+        *self = match self {
+            Self::Not => Self::Once(value),
+            Self::Once(_) | Self::Often => Self::Often,
+        };
+    }
+
+    /// The value, if presented once and in our alphabet (base64url).
+    pub(super) fn once(self) -> Option<&'h str> {
+        let Self::Once(value) = self else { return None };
+        let ours = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        if value.is_empty() || !value.iter().all(ours) {
+            return None;
+        }
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// Names and values of a request's cookies (RFC 6265bis §5.8.3 read backwards): split at `;`, stripped of SP and HTAB, split at
+/// the first `=`.
+pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    headers.get_all(COOKIE).iter().flat_map(|header| segments(header).filter_map(pair))
+}
+
+/// What a request presents under one name.
+pub(super) fn presented<'h>(headers: &'h HeaderMap, wanted: &str) -> Presented<'h> {
+    let mut presented = Presented::default();
+    for (_, value) in pairs(headers).filter(|(name, _)| *name == wanted.as_bytes()) {
+        presented.add(value);
+    }
+    presented
+}
+
+pub(super) fn strip(header: &HeaderValue) -> Option<HeaderValue> {
+    if !segments(header).any(could_be_ours) {
+        return Some(header.clone());
+    }
+    let kept: Vec<&[u8]> = segments(header).filter(|segment| !could_be_ours(segment)).collect();
+    let joined = kept.join(&b';');
+    let left = trim(&joined);
+    if left.is_empty() {
+        return None;
+    }
+    HeaderValue::from_bytes(left).ok()
+}
+
+fn segments(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    header.as_bytes().split(|octet| *octet == b';')
+}
+
+fn pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut halves = trim(segment).splitn(2, |octet| *octet == b'=');
+    Some((halves.next()?, halves.next()?))
+}
+
+fn trim(octets: &[u8]) -> &[u8] {
+    let blank = |octet: &u8| matches!(octet, b' ' | b'\t');
+    let start = octets.iter().position(|octet| !blank(octet)).unwrap_or(octets.len());
+    let end = octets.iter().rposition(|octet| !blank(octet)).map_or(start, |last| last + 1);
+    octets.get(start..end).unwrap_or_default()
+}
+
+/// Whether some parser could take this cookie for one of ours: by another case or prefix, with blanks or quotes around the
+/// name, percent-encoded, or nameless with the name in the value.
+fn could_be_ours(segment: &[u8]) -> bool {
+    let mut parts = segment.split(|octet| *octet == b'=').map(trim);
+    // The first part that is not empty: of `=__Host-doorward=x` a browser's or server's name may be the second.
+    let Some(name) = parts.find(|part| !part.is_empty()) else { return false };
+    if !name.contains(&b'%') && !mentions_us(name) {
+        return false;
+    }
+    let decoded: Cow<'_, [u8]> = percent_decode(name).into();
+    let text = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
+    let mut rest = text.trim_matches(|character: char| {
+        character.is_whitespace()
+            || character.is_control()
+            || matches!(
+                character,
+                '"' | '$' | '\u{feff}' | '\u{200b}' | char::REPLACEMENT_CHARACTER
+            )
+    });
+    while let Some(bare) = ["__host-", "__secure-", "__http-", "http-"]
+        .iter()
+        .find_map(|prefix| rest.strip_prefix(prefix))
+    {
+        rest = bare;
+    }
+    match rest.strip_prefix(NAME) {
+        None => false,
+        Some("") => true,
+        Some(tail) => {
+            tail.starts_with(LOGIN)
+                || tail
+                    .strip_prefix('.')
+                    .is_some_and(|number| number.bytes().all(|octet| octet.is_ascii_digit()))
+        }
+    }
+}
+
+fn mentions_us(name: &[u8]) -> bool {
+    name.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME.as_bytes()))
+}

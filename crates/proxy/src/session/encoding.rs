@@ -1,0 +1,84 @@
+//! A record as octets, for sealing.
+//!
+//! [`Secret`] cannot be serialized on purpose. This module is the one place where a session's secrets become plain octets; the
+//! octets are wiped when dropped and go nowhere but into [`Keys`](super::Keys).
+
+use std::sync::Arc;
+
+use oidc_core::Secret;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Record, SessionId, from_nanos, nanos};
+use crate::identify::Known;
+
+/// [`Record`] with its secrets bare and its times in nanoseconds; short names, since the cookie store pays for each octet.
+#[derive(Serialize)]
+struct Bare<'r> {
+    i: &'r SessionId,
+    k: &'r Known,
+    s: Option<&'r str>,
+    c: u64,
+    l: u64,
+    r: u64,
+    a: &'r str,
+    e: u64,
+    f: Option<&'r str>,
+    t: Option<&'r str>,
+    g: u64,
+}
+
+/// The same, owned.
+#[derive(Deserialize)]
+struct Read {
+    i: SessionId,
+    k: Known,
+    s: Option<String>,
+    c: u64,
+    l: u64,
+    r: u64,
+    a: String,
+    e: u64,
+    f: Option<String>,
+    t: Option<String>,
+    g: u64,
+}
+
+/// The octets of a record.
+pub(super) fn encode(record: &Record) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let bare = Bare {
+        i: &record.id,
+        k: &record.known,
+        s: record.provider_session.as_deref(),
+        c: nanos(record.created_at),
+        l: nanos(record.last_seen),
+        r: nanos(record.renewed_at),
+        a: record.access_token.expose(),
+        e: nanos(record.access_expires_at),
+        f: record.refresh_token.as_ref().map(Secret::expose),
+        t: record.id_token.as_ref().map(Secret::expose),
+        g: record.generation,
+    };
+    // Room enough that the buffer does not move and leave secrets behind.
+    let mut octets = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    serde_json::to_writer(&mut *octets, &bare)?;
+    Ok(octets)
+}
+
+/// The record of octets that [`encode`] made.
+pub(super) fn decode(octets: &[u8]) -> Result<Record, serde_json::Error> {
+    let read: Read = serde_json::from_slice(octets)?;
+    Ok(Record {
+        id: read.i,
+        known: Arc::new(read.k),
+        provider_session: read.s,
+        created_at: from_nanos(read.c),
+        last_seen: from_nanos(read.l),
+        renewed_at: from_nanos(read.r),
+        access_token: Secret::from(read.a),
+        access_expires_at: from_nanos(read.e),
+        refresh_token: read.f.map(Secret::from),
+        id_token: read.t.map(Secret::from),
+        generation: read.g,
+    })
+}

@@ -1,0 +1,236 @@
+//! An opened session: what requests, streams and the refresh share.
+//!
+//! There is one [`LiveSession`] per session in the process, whichever ticket opened it. Readers take a snapshot of its record
+//! and never wait; [`Sessions`](super::Sessions) alone changes it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Digest, Limits, Record, SessionId, Ticket, from_nanos, nanos,
+    refresh::{Refreshing, due_at},
+};
+use crate::identify::Known;
+
+/// How many values a session remembers for `forward`, at most.
+const MEMOS: usize = 64;
+
+/// A session that is open in this process.
+pub struct LiveSession {
+    id: SessionId,
+    present: ArcSwap<Present>,
+    /// nanoseconds since 1970
+    last_seen: AtomicU64,
+    /// `last_seen` waits to be written to the store.
+    unwritten: AtomicBool,
+    /// A ticket with the present `last_seen` is being made (cookie store).
+    resealing: AtomicBool,
+    ended: CancellationToken,
+    streams: AtomicUsize,
+    memos: ArcSwap<Vec<Memo>>,
+    refreshing: Mutex<Refreshing>,
+}
+
+/// What is true of a session until its tokens are refreshed.
+#[derive(Clone)]
+pub(super) struct Present {
+    pub(super) record: Arc<Record>,
+    pub(super) ticket: Ticket,
+    pub(super) digest: Digest,
+    /// When the next refresh is due.
+    pub(super) due_at: SystemTime,
+}
+
+/// Something made from a record that is good for several requests.
+#[derive(Clone)]
+struct Memo {
+    name: Box<str>,
+    generation: u64,
+    expires_at: SystemTime,
+    value: HeaderValue,
+}
+
+impl LiveSession {
+    pub(super) fn new(record: Record, ticket: Ticket) -> Self {
+        Self {
+            id: record.id.clone(),
+            last_seen: AtomicU64::new(nanos(record.last_seen)),
+            present: ArcSwap::from_pointee(Present::new(record, ticket)),
+            unwritten: AtomicBool::new(false),
+            resealing: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+            streams: AtomicUsize::new(0),
+            memos: ArcSwap::default(),
+            refreshing: Mutex::default(),
+        }
+    }
+
+    /// Its public name.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// The record as it is now.
+    pub fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.present.load().record)
+    }
+
+    /// Who signed in, as the issuer last told.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.present.load().record.known)
+    }
+
+    /// The present ticket.
+    pub fn ticket(&self) -> Ticket {
+        self.present.load().ticket.clone()
+    }
+
+    /// The present ticket, if the browser presented an older one. The answer must then carry it
+    /// ([`Cookies::set_session`](super::Cookies::set_session)).
+    pub fn newer_ticket(&self, presented: &Ticket) -> Option<Ticket> {
+        let present = self.present.load();
+        (present.ticket.expose() != presented.expose()).then(|| present.ticket.clone())
+    }
+
+    /// When the last request came.
+    pub fn last_seen(&self) -> SystemTime {
+        from_nanos(self.last_seen.load(Relaxed))
+    }
+
+    /// Cancelled when the session ends: by logout, by its limits, by the provider. Streams close then.
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Tells that a stream of this session is open, until the guard is dropped: its tokens are then refreshed although no
+    /// request comes.
+    pub fn hold(self: &Arc<Self>) -> StreamGuard {
+        self.streams.fetch_add(1, Relaxed);
+        StreamGuard { session: Arc::clone(self) }
+    }
+
+    /// A value that [`remember`](Self::remember) took under this name, while it is good.
+    pub fn remembered(&self, name: &str, now: SystemTime) -> Option<HeaderValue> {
+        let memos = self.memos.load();
+        let generation = self.present.load().record.generation;
+        let good = |memo: &&Memo| memo.generation == generation && now < memo.expires_at;
+        memos.iter().filter(|memo| *memo.name == *name).find(good).map(|memo| memo.value.clone())
+    }
+
+    /// Remembers a value made from the record of one generation: until it expires, or the record is replaced.
+    pub fn remember(
+        &self,
+        name: &str,
+        generation: u64,
+        expires_at: SystemTime,
+        value: HeaderValue,
+    ) {
+        let memo = Memo { name: name.into(), generation, expires_at, value };
+        self.memos.rcu(|memos| {
+            let others = memos.iter().filter(|old| old.generation == generation);
+            let others = others.filter(|old| *old.name != *name).rev().take(MEMOS - 1);
+            let mut kept: Vec<Memo> = others.cloned().collect();
+            kept.reverse();
+            kept.push(memo.clone());
+            kept
+        });
+    }
+
+    pub(super) fn present(&self) -> arc_swap::Guard<Arc<Present>> {
+        self.present.load()
+    }
+
+    /// Whether it may still be used.
+    pub(super) fn usable(&self, limits: &Limits, now: SystemTime) -> bool {
+        !self.ended.is_cancelled() && !self.past(limits, now)
+    }
+
+    pub(super) fn past(&self, limits: &Limits, now: SystemTime) -> bool {
+        limits.passed(self.present.load().record.created_at, self.last_seen(), now)
+    }
+
+    /// Takes a newer record of the same session; an older one changes nothing.
+    pub(super) fn advance(&self, record: Record, ticket: Ticket) {
+        self.last_seen.fetch_max(nanos(record.last_seen), Relaxed);
+        let newer = Arc::new(Present::new(record, ticket));
+        let age = |present: &Present| (present.record.generation, present.record.last_seen);
+        self.present.rcu(|present| {
+            if age(&newer) > age(present) { Arc::clone(&newer) } else { Arc::clone(present) }
+        });
+    }
+
+    /// Notes a request; `true` when the store has to hear of it and does not know yet.
+    pub(super) fn saw(&self, now: SystemTime) -> bool {
+        self.last_seen.fetch_max(nanos(now), Relaxed);
+        !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed)
+    }
+
+    /// What the store has to hear.
+    pub(super) fn take_seen(&self) -> (SessionId, SystemTime) {
+        self.unwritten.store(false, Relaxed);
+        (self.id.clone(), self.last_seen())
+    }
+
+    pub(super) fn streaming(&self) -> bool {
+        self.streams.load(Relaxed) > 0
+    }
+
+    pub(super) fn refreshing(&self) -> MutexGuard<'_, Refreshing> {
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one caller make a new ticket; `None` for the others until it is done.
+    pub(super) fn reseal(&self) -> Option<Resealing<'_>> {
+        (!self.resealing.swap(true, Relaxed)).then(|| Resealing(&self.resealing))
+    }
+}
+
+impl fmt::Debug for LiveSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveSession").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Present {
+    fn new(record: Record, ticket: Ticket) -> Self {
+        Self { due_at: due_at(&record), digest: ticket.digest(), record: Arc::new(record), ticket }
+    }
+}
+
+/// A new ticket is being made until this is dropped.
+pub(super) struct Resealing<'s>(&'s AtomicBool);
+
+impl Drop for Resealing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+/// An open stream of a session; see [`LiveSession::hold`].
+#[derive(Debug)]
+pub struct StreamGuard {
+    session: Arc<LiveSession>,
+}
+
+impl StreamGuard {
+    /// The session whose stream it is.
+    pub fn session(&self) -> &Arc<LiveSession> {
+        &self.session
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.session.streams.fetch_sub(1, Relaxed);
+    }
+}

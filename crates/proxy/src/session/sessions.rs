@@ -1,0 +1,435 @@
+//! Opens tickets, once each, and holds the rules that every store shares: limits, one live session per session, ended is
+//! ended.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use moka::policy::EvictionPolicy;
+use oidc_core::Clock;
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Digest, Limits, LiveSession, Record, Renew, RenewError, SessionId, SessionStore, StoreError,
+    Summary, Ticket, Which, refresh::within,
+};
+
+/// How many opened sessions are kept in memory unless told otherwise.
+const CAPACITY: u64 = 20_000;
+/// An opened session that nobody asked for is forgotten after this long; the store still has it.
+const UNUSED: Duration = Duration::from_secs(600);
+/// How many ended sessions are remembered.
+const ENDED: u64 = 200_000;
+/// How many refreshes a provider sees at once.
+const GRANTS: usize = 32;
+/// How often `last_seen` is written.
+const FLUSH: Duration = Duration::from_secs(15);
+/// How often, in flushes, the store is swept.
+const SWEEP: u64 = 20;
+
+/// The sessions of this gateway.
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    renew: Option<Arc<Renew>>,
+    grace: Duration,
+    grants: Semaphore,
+    /// By ticket, what requests look up.
+    opened: moka::sync::Cache<Digest, Arc<LiveSession>>,
+    /// Tickets being opened, so that each is loaded once.
+    opening: moka::future::Cache<Digest, Arc<LiveSession>>,
+    /// By name, every session somebody holds; streams hold theirs longer than `opened` does.
+    live: Mutex<HashMap<SessionId, Weak<LiveSession>>>,
+    /// Ended here, whatever the store says.
+    ended: moka::sync::Cache<SessionId, ()>,
+    /// Seen since the last flush.
+    unwritten: Mutex<Vec<Arc<LiveSession>>>,
+}
+
+/// When a session will end, and its access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// Unless a request comes.
+    pub idle_at: SystemTime,
+    /// In any case.
+    pub lifetime_at: SystemTime,
+    /// When the access token expires.
+    pub token_at: SystemTime,
+}
+
+/// Why opening a ticket gave no session.
+#[derive(Clone)]
+enum Closed {
+    Nothing,
+    Failed(StoreError),
+}
+
+impl Sessions {
+    /// Sessions kept in `store`.
+    pub fn new(store: Arc<dyn SessionStore>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            limits,
+            clock,
+            renew: None,
+            grace: Duration::from_secs(60),
+            grants: Semaphore::new(GRANTS),
+            opened: opened(CAPACITY),
+            opening: moka::future::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(Duration::from_secs(10))
+                .build(),
+            live: Mutex::default(),
+            ended: moka::sync::Cache::builder()
+                .max_capacity(ENDED)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(limits.lifetime)
+                .build(),
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// With a way to refresh tokens; without one, sessions end with their access token.
+    #[must_use]
+    pub fn with_renew(self, renew: Arc<Renew>) -> Self {
+        Self { renew: Some(renew), ..self }
+    }
+
+    /// With another time for which an identity passes after its token has expired, while the provider is down.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// With room for another number of opened sessions in memory.
+    #[must_use]
+    pub fn with_capacity(self, sessions: u64) -> Self {
+        Self { opened: opened(sessions), ..self }
+    }
+
+    /// The session of a ticket, if it is open already; never waits.
+    pub fn cached(&self, ticket: &Ticket) -> Option<Arc<LiveSession>> {
+        let now = self.clock.now();
+        let session = self.look_up(&ticket.digest(), now)?;
+        self.saw(&session, now);
+        Some(session)
+    }
+
+    /// The session of a ticket; `None` when there is none. That the store does not answer is an error, not the end of a
+    /// session.
+    pub async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        let session = self.peek(ticket).await?;
+        if let Some(session) = &session {
+            self.saw(session, self.clock.now());
+        }
+        Ok(session)
+    }
+
+    /// As [`open`](Self::open), but does not count as a use of the session.
+    pub async fn peek(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        let (digest, now) = (ticket.digest(), self.clock.now());
+        if let Some(session) = self.look_up(&digest, now) {
+            return Ok(Some(session));
+        }
+        let loaded = self.opening.try_get_with(digest, self.load(ticket, digest)).await;
+        self.opening.invalidate(&digest).await;
+        match loaded.map_err(|closed| (*closed).clone()) {
+            Err(Closed::Nothing) => Ok(None),
+            Err(Closed::Failed(error)) => Err(error),
+            Ok(session) if session.ended().is_cancelled() => Ok(None),
+            Ok(session) if session.past(&self.limits, now) => {
+                self.end_quietly(session.id()).await;
+                Ok(None)
+            }
+            Ok(session) => Ok(Some(session)),
+        }
+    }
+
+    /// Notes that a session is in use, where no request says so.
+    pub fn seen(&self, session: &Arc<LiveSession>) {
+        self.saw(session, self.clock.now());
+    }
+
+    /// Begins a session, always under a new name and a new ticket.
+    pub async fn create(&self, record: Record) -> Result<(Ticket, Arc<LiveSession>), StoreError> {
+        let now = self.clock.now();
+        let record = Record {
+            id: SessionId::random(),
+            created_at: now,
+            last_seen: now,
+            renewed_at: now,
+            generation: 0,
+            ..record
+        };
+        let ticket = self.store.create(&record).await?;
+        let session = self.adopt(record, ticket.clone()).ok_or_else(|| {
+            StoreError::Unavailable { reason: "a new session was ended at once".to_owned() }
+        })?;
+        Ok((ticket, session))
+    }
+
+    /// Ends a session. It is denied here at once; an error tells that the store did not take note, and that it would be
+    /// valid again after a restart.
+    pub async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.deny(id);
+        self.store.end(id).await
+    }
+
+    /// Ends the sessions of a provider session or of a subject, and names those that were known by name.
+    pub async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
+        let here = self.all().into_iter().filter(|session| which.includes(&session.record()));
+        let mut ended: Vec<SessionId> = here.map(|session| session.id().clone()).collect();
+        ended.iter().for_each(|id| self.deny(id));
+        for id in self.store.end_matching(which).await? {
+            self.deny(&id);
+            ended.push(id);
+        }
+        ended.sort_unstable();
+        ended.dedup();
+        Ok(ended)
+    }
+
+    /// The sessions there are, at most `limit`, the latest used first.
+    pub async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
+        let mut found: HashMap<SessionId, Summary> = HashMap::new();
+        for summary in self.store.list(limit).await? {
+            found.insert(summary.id.clone(), summary);
+        }
+        for session in self.all() {
+            let summary =
+                Summary { last_seen: session.last_seen(), ..Summary::from(&*session.record()) };
+            found.insert(summary.id.clone(), summary);
+        }
+        let now = self.clock.now();
+        let mut sessions: Vec<Summary> = found.into_values().collect();
+        sessions.retain(|summary| {
+            !self.ended.contains_key(&summary.id)
+                && !self.limits.passed(summary.created_at, summary.last_seen, now)
+        });
+        sessions.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.last_seen));
+        sessions.truncate(limit);
+        Ok(sessions)
+    }
+
+    /// When a session will end.
+    pub fn ends(&self, session: &LiveSession) -> Ends {
+        let record = session.record();
+        Ends {
+            idle_at: session.last_seen() + self.limits.idle,
+            lifetime_at: record.created_at + self.limits.lifetime,
+            token_at: record.access_expires_at,
+        }
+    }
+
+    /// How many sessions are open in this process.
+    pub fn count(&self) -> usize {
+        self.live().values().filter(|session| session.strong_count() > 0).count()
+    }
+
+    /// Whether the store can be used now.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+
+    /// Writes down when sessions were last used.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let sessions = std::mem::take(&mut *self.unwritten());
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let seen: Vec<_> = sessions.iter().map(|session| session.take_seen()).collect();
+        let written = self.store.touch(&seen).await;
+        if written.is_err() {
+            sessions.iter().for_each(|session| self.saw(session, session.last_seen()));
+        }
+        written
+    }
+
+    /// Looks after the sessions until `shutdown`: writes down when they were used, ends those that are over, refreshes those
+    /// that only have streams, and sweeps the store. Spawn it once.
+    pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut ticks = interval(FLUSH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for round in 0_u64.. {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => break,
+            }
+            self.tend().await;
+            if round % SWEEP == 0 {
+                match self.store.sweep(&self.limits, self.clock.now()).await {
+                    Ok(swept) => tracing::debug!(swept, "swept the session store"),
+                    Err(error) => tracing::warn!(%error, "session store not swept"),
+                }
+            }
+        }
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "last use of sessions not written down");
+        }
+    }
+
+    /// One round of [`keep`](Self::keep).
+    pub(super) async fn tend(self: &Arc<Self>) {
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "last use of sessions not written down");
+        }
+        let now = self.clock.now();
+        for session in self.all() {
+            let record = session.record();
+            let unrenewable = record.refresh_token.is_none() || self.renew.is_none();
+            if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
+                self.end_quietly(session.id()).await;
+            } else if session.streaming() {
+                self.refresh_if_due(&session);
+            }
+        }
+        self.live().retain(|_, session| session.strong_count() > 0);
+        self.opened.run_pending_tasks();
+    }
+
+    /// Opens a ticket that is not open yet.
+    async fn load(&self, ticket: &Ticket, digest: Digest) -> Result<Arc<LiveSession>, Closed> {
+        // Another request may have opened it a moment ago.
+        if let Some(session) = self.opened.get(&digest) {
+            return Ok(session);
+        }
+        match self.store.load(ticket).await {
+            Err(error) => Err(Closed::Failed(error)),
+            Ok(None) => Err(Closed::Nothing),
+            Ok(Some(record)) => self.adopt(record, ticket.clone()).ok_or(Closed::Nothing),
+        }
+    }
+
+    fn look_up(&self, digest: &Digest, now: SystemTime) -> Option<Arc<LiveSession>> {
+        let session = self.opened.get(digest)?;
+        if session.ended().is_cancelled() {
+            self.opened.invalidate(digest);
+            return None;
+        }
+        session.usable(&self.limits, now).then_some(session)
+    }
+
+    /// Makes a loaded record live, or joins it with the live session of the same name. `None`: ended here.
+    fn adopt(&self, record: Record, ticket: Ticket) -> Option<Arc<LiveSession>> {
+        let digest = ticket.digest();
+        let session = {
+            let mut live = self.live();
+            // Under the lock: `deny` marks first and takes the lock then, so one of the two sees the other.
+            if self.ended.contains_key(&record.id) {
+                return None;
+            }
+            match live.get(&record.id).and_then(Weak::upgrade) {
+                Some(session) => {
+                    session.advance(record, ticket);
+                    session
+                }
+                None => {
+                    let session = Arc::new(LiveSession::new(record, ticket));
+                    live.insert(session.id().clone(), Arc::downgrade(&session));
+                    session
+                }
+            }
+        };
+        self.opened.insert(digest, Arc::clone(&session));
+        Some(session)
+    }
+
+    /// Puts a stored record to use.
+    pub(super) fn advance(&self, session: &Arc<LiveSession>, record: Record, ticket: Ticket) {
+        let digest = ticket.digest();
+        session.advance(record, ticket);
+        self.opened.insert(digest, Arc::clone(session));
+    }
+
+    /// From now on this session does not exist here.
+    pub(super) fn deny(&self, id: &SessionId) {
+        self.ended.insert(id.clone(), ());
+        let session = self.live().remove(id).and_then(|session| session.upgrade());
+        if let Some(session) = session {
+            session.ended().cancel();
+            self.opened.invalidate(&session.present().digest);
+        }
+    }
+
+    /// Ends a session that is over anyway; should the store fail, it finds out the same when asked again.
+    pub(super) async fn end_quietly(&self, id: &SessionId) {
+        if let Err(error) = self.end(id).await {
+            tracing::warn!(session = %id, %error, "ended session not removed from the store");
+        }
+    }
+
+    /// One refresh grant, among a bounded number.
+    pub(super) async fn renew(
+        &self,
+        record: Arc<Record>,
+        limit: Duration,
+    ) -> Result<Record, RenewError> {
+        let Some(renew) = &self.renew else { return Err(RenewError::NoRefreshToken) };
+        let Ok(_permit) = self.grants.acquire().await else {
+            return Err(RenewError::unavailable("gateway is stopping"));
+        };
+        within(limit, renew(record)).await
+    }
+
+    pub(super) fn renews(&self) -> bool {
+        self.renew.is_some()
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn store(&self) -> &dyn SessionStore {
+        &*self.store
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn saw(&self, session: &Arc<LiveSession>, now: SystemTime) {
+        if session.saw(now) && self.store.remembers_last_seen() {
+            self.unwritten().push(Arc::clone(session));
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<LiveSession>> {
+        self.live().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<LiveSession>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Vec<Arc<LiveSession>>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("store", &self.store)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn opened(capacity: u64) -> moka::sync::Cache<Digest, Arc<LiveSession>> {
+    moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(UNUSED).build()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Web sockets: with a session from a page of this origin, or not at all; gone when the session is.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use e2e::{
+    World,
+    gateway::Plan,
+    visitor::{Manner, Visitor, attribute},
+    websocket::{Handshake, connect},
+};
+use reqwest::Method;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn route(upstream: &str) -> String {
+    format!(
+        "live:\n  match: {{ path: / }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
+    )
+}
+
+fn refused(handshake: Handshake) -> Option<u16> {
+    match handshake {
+        Handshake::Open(_) => None,
+        Handshake::Refused { status, .. } => Some(status.as_u16()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_needs_a_session_and_its_own_origin() -> Result<()> {
+    let world = World::new("websocket")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let gateway = Plan::new(&world, &realm, &route(&echo.url()))?.start().await?;
+    let visitor = Visitor::new()?;
+    visitor.log_in(&world.url("/"), "alice").await?;
+    let (port, origin) = (world.public_port(), world.public_url());
+    let cookie = visitor.cookies(&world.url("/ws"))?;
+    let with_session = ("cookie", cookie.as_str());
+    let before = echo.requests().len();
+
+    let nobody = connect(port, "/ws", &[("origin", &origin)]).await?;
+    assert_eq!(refused(nobody), Some(401));
+    for foreign in ["https://elsewhere.test", "http://localhost.elsewhere.test", "null"] {
+        let answer = connect(port, "/ws", &[("origin", foreign), with_session]).await?;
+        assert_eq!(refused(answer), Some(403), "{foreign}");
+    }
+    assert_eq!(echo.requests().len(), before, "nothing of these reached the upstream");
+
+    let headers = [
+        ("origin", origin.as_str()),
+        with_session,
+        ("x-forwarded-user", "mallory"),
+        ("x-forwarded-preferred-username", "mallory"),
+    ];
+    let mut socket = connect(port, "/deep/ws?room=1", &headers).await?.open()?;
+    assert_eq!(socket.ask("hello").await?, "hello");
+    let large = "x".repeat(200_000);
+    assert_eq!(socket.ask(&large).await?, large);
+    let seen = echo.last("/deep/ws")?;
+    assert_eq!(seen.target(), "/deep/ws?room=1");
+    assert_eq!(seen.value("x-forwarded-preferred-username").as_deref(), Some("alice"));
+    assert_eq!(seen.values("cookie"), Vec::<String>::new());
+    gateway.finish(&visitor.cookie_values())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_closes_open_web_sockets() -> Result<()> {
+    let world = World::new("websocket-logout")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let gateway = Plan::new(&world, &realm, &route(&echo.url()))?.start().await?;
+    let visitor = Visitor::new()?;
+    visitor.log_in(&world.url("/"), "alice").await?;
+    let cookie = visitor.cookies(&world.url("/ws"))?;
+    let origin = world.public_url();
+    let headers = [("origin", origin.as_str()), ("cookie", cookie.as_str())];
+    let mut socket = connect(world.public_port(), "/ws", &headers).await?.open()?;
+    assert_eq!(socket.ask("before").await?, "before");
+
+    let form = visitor.open(&world.url("/oauth2/sign_out")).await?;
+    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let body =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
+    let fields =
+        [("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let url = world.url("/oauth2/sign_out");
+    let answer = visitor.send(Method::POST, &url, Manner::Navigation, &fields, Some(body)).await?;
+    assert!(answer.status.is_redirection() || answer.status.is_success(), "{}", answer.status);
+    let closed = timeout(Duration::from_secs(15), socket.next_text()).await;
+    assert_eq!(closed.context("the web socket outlived the session")??, None);
+    gateway.finish(&visitor.cookie_values())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamlit_widget_answers() -> Result<()> {
+    let world = World::new("streamlit")?;
+    let (realm, dashboard) = (world.realm().await?, world.streamlit().await?);
+    let routes = format!(
+        "dashboard:\n  match: {{ path: /dashboard }}\n  upstream: {}\n  preset: streamlit\n  access: [{{ allow: signed_in }}]",
+        dashboard.url()
+    );
+    let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
+    let page = world.browser().await?.person().await?.tab().await?;
+    page.goto(&world.url("/dashboard/")).await?;
+    page.log_in("alice").await?;
+    page.wait_for_url(&world.url("/dashboard/"), PATIENCE).await?;
+    for presses in 1..=2 {
+        page.click("button:has-text('Press')").await?;
+        page.wait_for_text("body", &format!("pressed {presses} times"), PATIENCE).await?;
+    }
+    gateway.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_opens_a_web_socket_with_its_token() -> Result<()> {
+    let world = World::new("websocket-bearer")?;
+    let (realm, api) = (world.realm().await?, world.model_api().await?);
+    let routes = format!(
+        "churn:\n  match: {{ path: /models/churn }}\n  upstream: {}\n  sign_in: challenge\n  access: [{{ allow: {{ clients: [airflow-run] }} }}]",
+        api.url()
+    );
+    let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
+    let token = realm.client_credentials("airflow-run", None).await?;
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str())];
+    let mut live = connect(world.public_port(), "/models/churn/live", &headers).await?.open()?;
+    assert_eq!(live.ask("7").await?, "scored 7");
+    gateway.finish(&[token])
+}
