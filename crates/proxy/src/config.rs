@@ -23,22 +23,31 @@ mod upstream;
 mod policy;
 mod outbound;
 mod telemetry;
+mod load;
+mod problem;
+mod read;
+mod read_error;
+mod tree;
+mod validate;
+mod world;
 
 pub use issuer::{
     ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
     PushedAuthorization, SigningAlgorithm,
 };
 pub use listener::{ListenAddr, ListenAddrError, Tls};
+pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use policy::{
     AccessRule, Allow, ClaimValues, Hours, PathGlob, PathGlobError, Requirement, Weekday,
 };
 pub use preset::Preset;
+pub use problem::{Problem, Problems};
 pub use route::{
-    ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityConfig, Keep, Limits,
+    ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
     PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,
 };
-pub use secret::SecretRef;
+pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
@@ -58,15 +67,16 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// What a browser sees: scheme, host and, if unusual, port; no path. Redirect URIs and cookies
     /// follow from it. Example: `https://platform.example`.
+    #[serde(deserialize_with = "text::url")]
     pub public_url: Url,
     /// Listener for `/healthz`, `/readyz`, `/metrics` and the session list; never public.
     /// Example: `127.0.0.1:9090`.
-    #[serde(default = "default_admin")]
+    #[serde(default = "default_admin", deserialize_with = "text::address")]
     pub admin: SocketAddr,
     /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody's.
     /// Example: `[10.0.0.0/8]`.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
+    #[serde(default, deserialize_with = "text::networks")]
+    #[schemars(with = "text::OneOrMany<String>")]
     pub trusted_proxies: Vec<IpNet>,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]

@@ -12,7 +12,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::text::{AsList, OneOrMany, one_or_many, written_as_text};
+use super::text::{AsList, OneOrMany, at_least_one, written_as_text};
 
 /// One rule. The first whose path and methods match decides; when none does, the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,8 +22,8 @@ pub struct AccessRule {
     /// at the end is everything below. Example: `/models/churn/docs/**`.
     #[serde(default)]
     pub path: Option<PathGlob>,
-    /// Which methods; empty: all. Example: `[GET, HEAD]`.
-    #[serde(default, with = "one_or_many")]
+    /// Which methods; without it, all. Example: `[GET, HEAD]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub methods: Vec<String>,
     /// Who: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
@@ -123,28 +123,28 @@ impl JsonSchema for Allow {
 #[serde(deny_unknown_fields, default)]
 pub struct Requirement {
     /// User names (the claim `claims.user_name` of the issuer). Example: `[alice]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub users: Vec<String>,
     /// Roles: `data-scientist` is a realm role, `churn:score` the role `score` of the client `churn`.
     /// Example: `[data-scientist, admin]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub roles: Vec<String>,
     /// Groups, spelled as in the token. Example: `[/finance]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub groups: Vec<String>,
     /// Scopes of the token; any of them. Example: `[score]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub scopes: Vec<String>,
     /// Clients the token was issued to (`azp` or `client_id`). Example: `[airflow-run]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub clients: Vec<String>,
     /// Issuers, by their name in `issuers`. Example: `[main]`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub issuers: Vec<String>,
     /// Claims, by path; each must equal one of its values, or hold it where the claim is a list.
@@ -152,7 +152,7 @@ pub struct Requirement {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, ClaimValues>,
     /// Authentication context classes. Not yet supported. Example: `"2"`.
-    #[serde(with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub acr: Vec<String>,
     /// How long ago the login may have been. Not yet supported. Example: `1h`.
@@ -174,6 +174,9 @@ pub struct ClaimValues(pub Vec<Value>);
 impl<'de> Deserialize<'de> for ClaimValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let AsList(values) = AsList::<Value>::deserialize(deserializer)?;
+        if values.is_empty() {
+            return Err(D::Error::custom("an empty list: name at least one value"));
+        }
         if values.iter().any(|value| value.is_array() || value.is_object() || value.is_null()) {
             return Err(D::Error::custom(
                 "a claim is compared with a text, a number or true/false",

@@ -4,7 +4,11 @@
 //! No preset opens a path to anybody; who may enter is always written in the route.
 
 use schemars::JsonSchema;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
+
+use super::tree::{Node, Tree, Value};
 
 /// An application with known needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +37,25 @@ impl Preset {
             Self::Streamlit => "timeouts: { idle: 1h }\nlimits: { body: 210MB }\n",
             Self::Grafana => "timeouts: { response_head: 5m, idle: 1h }\n",
             Self::Generic => "{}\n",
+        }
+    }
+}
+
+/// Fills in each route of a file what its preset says and the route does not.
+pub(super) fn apply(file: &mut Node) {
+    let Value::Map(sections) = &mut file.value else { return };
+    let Some((_, routes)) = sections.iter_mut().find(|(name, _)| name == "routes") else { return };
+    let Value::Map(routes) = &mut routes.value else { return };
+    for (_, route) in routes {
+        let Some(Node { place, value: Value::Text(name), .. }) = route.child("preset") else {
+            continue;
+        };
+        let name: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
+        // An unknown name is reported where the route is read.
+        let Ok(preset) = Preset::deserialize(name) else { continue };
+        let place = *place;
+        if let Ok(settings) = Tree::read(preset.settings()) {
+            route.fill_in(&settings.root, place);
         }
     }
 }

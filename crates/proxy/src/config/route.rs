@@ -48,7 +48,7 @@ pub struct RouteConfig {
     pub access: Vec<AccessRule>,
     /// What the upstream is told about the person. Example: `{ headers: true, assertion: true }`.
     #[serde(default)]
-    pub identity: IdentityConfig,
+    pub identity: IdentityForwarding,
     /// Waiting for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -81,6 +81,26 @@ pub enum HostPattern {
     Exact(String),
     /// Every host that ends with a dot and this, however many labels before.
     Below(String),
+}
+
+impl HostPattern {
+    /// Whether a host (lower case, without port) is meant.
+    ///
+    /// ```
+    /// let pattern: doorward::config::HostPattern = "*.example".parse().unwrap();
+    /// assert!(pattern.matches("platform.example"));
+    /// assert!(!pattern.matches("example"));
+    /// ```
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Below(parent) => host
+                .strip_suffix(parent.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|label| !label.is_empty()),
+        }
+    }
 }
 
 /// Why a text is no host pattern.
@@ -205,7 +225,7 @@ pub enum SignIn {
 /// What the upstream is told about the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct IdentityConfig {
+pub struct IdentityForwarding {
     /// `X-Forwarded-User`, `-Preferred-Username`, `-Email`, `-Groups`, `-Roles`. Example: `true`.
     pub headers: bool,
     /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
@@ -214,7 +234,7 @@ pub struct IdentityConfig {
     pub access_token: bool,
 }
 
-impl Default for IdentityConfig {
+impl Default for IdentityForwarding {
     fn default() -> Self {
         Self { headers: true, assertion: true, access_token: false }
     }

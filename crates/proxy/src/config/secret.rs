@@ -1,8 +1,11 @@
 //! Where a secret is kept. Never the secret itself: a literal in the file is refused.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
+use oidc_core::Secret;
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -17,6 +20,87 @@ pub enum SecretRef {
     File(PathBuf),
     /// An environment variable. Example: `{ env: GATEWAY_SECRET }`.
     Env(String),
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is no secret: it is larger than any.
+    #[error("`{}` is larger than {MAX_SECRET} bytes: is this the right file?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The variable is not set, or is not text.
+    #[error("the environment variable `{name}` is not set")]
+    NotSet {
+        /// The variable.
+        name: String,
+    },
+    /// Nothing in it.
+    #[error("{source_of} is empty")]
+    Empty {
+        /// The file or variable.
+        source_of: SecretRef,
+    },
+}
+
+/// Larger than any key or password.
+const MAX_SECRET: u64 = 64 * 1024;
+
+impl SecretRef {
+    /// Reads the secret, without the line end at its end.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is empty.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        let mut text = match self {
+            Self::File(path) => read_file(path.clone())?,
+            Self::Env(name) => environment(name)?,
+        };
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        if text.is_empty() {
+            return Err(SecretError::Empty { source_of: self.clone() });
+        }
+        Ok(Secret::from(text))
+    }
+}
+
+fn read_file(path: PathBuf) -> Result<String, SecretError> {
+    let mut text = String::new();
+    match File::open(&path).and_then(|file| file.take(MAX_SECRET + 1).read_to_string(&mut text)) {
+        Ok(length) if length as u64 > MAX_SECRET => Err(SecretError::TooLarge { path }),
+        Ok(_) => Ok(text),
+        Err(source) => Err(SecretError::Unreadable { path, source }),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one door to the environment")]
+fn environment(name: &str) -> Result<String, SecretError> {
+    std::env::var(name).map_err(|_| SecretError::NotSet { name: name.to_owned() })
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "`{}`", path.display()),
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+        }
+    }
 }
 
 /// What to write where a literal was found.

@@ -3,12 +3,16 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::str::FromStr;
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{
     Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
+use url::Url;
 
 /// Gives a type that has `FromStr` and `Display` its form in the file: one text.
 macro_rules! written_as_text {
@@ -87,6 +91,69 @@ pub(super) mod one_or_many {
     ) -> Result<Vec<T>, D::Error> {
         AsList::deserialize(deserializer).map(|AsList(list)| list)
     }
+}
+
+/// As [`one_or_many`], where an empty list would say the opposite of what it looks like.
+pub(super) mod at_least_one {
+    pub(in crate::config) use super::one_or_many::serialize;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer};
+
+    /// Refuses an empty list: as a condition it would hold for nobody, and reads like no condition.
+    pub(in crate::config) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error> {
+        let list = super::one_or_many::deserialize(deserializer)?;
+        if list.is_empty() {
+            return Err(D::Error::custom("an empty list: name at least one, or leave the key out"));
+        }
+        Ok(list)
+    }
+}
+
+/// A value of a foreign type that is written as text, with an error that says what to write.
+struct Parsed<T>(T);
+
+/// What a text should have been.
+trait Written: FromStr {
+    const WHAT: &'static str;
+}
+
+impl Written for SocketAddr {
+    const WHAT: &'static str = "an address and a port, such as `127.0.0.1:9090`";
+}
+
+impl Written for IpNet {
+    const WHAT: &'static str = "a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address";
+}
+
+impl Written for Url {
+    const WHAT: &'static str = "a URL, such as `https://platform.example`";
+}
+
+impl<'de, T: Written> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| {
+            D::Error::custom(format!("`{text}` is not what stands here: write {}", T::WHAT))
+        })
+    }
+}
+
+/// Reads an address with a port.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    Parsed::deserialize(deserializer).map(|Parsed(address)| address)
+}
+
+/// Reads networks.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let AsList(networks) = AsList::<Parsed<IpNet>>::deserialize(deserializer)?;
+    Ok(networks.into_iter().map(|Parsed(network)| network).collect())
+}
+
+/// Reads a URL.
+pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    Parsed::deserialize(deserializer).map(|Parsed(url)| url)
 }
 
 /// One value or a list, read as a list.

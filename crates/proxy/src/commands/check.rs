@@ -1,0 +1,84 @@
+//! `doorward check`: every problem of a configuration in one run, each with its line and the remedy.
+//!
+//! The output is `FILE:LINE:COLUMN: KEY: what is wrong`, which editors and CI systems turn into links.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
+
+/// Checks a file and writes what it found; `true` when it can be used.
+///
+/// # Errors
+///
+/// When `out` cannot be written.
+pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
+    let file = path.display();
+    match Config::load(path) {
+        Ok(loaded) => {
+            warnings(&file, &loaded.warnings, out)?;
+            summary(&file, &loaded, out)?;
+            Ok(true)
+        }
+        Err(Problems { problems, warnings: doubts, .. }) => {
+            for problem in &problems {
+                writeln!(out, "{file}:{problem}")?;
+            }
+            warnings(&file, &doubts, out)?;
+            let problems = counted(problems.len(), "problem");
+            let doubts = match doubts.len() {
+                0 => String::new(),
+                count => format!(" and {}", counted(count, "warning")),
+            };
+            writeln!(out, "\n{problems}{doubts} in {file}")?;
+            Ok(false)
+        }
+    }
+}
+
+fn warnings(file: &impl std::fmt::Display, warnings: &[Problem], out: &mut dyn Write) -> io::Result<()> {
+    for Problem { path, line, column, message } in warnings {
+        writeln!(out, "{file}:{line}:{column}: warning: {path}: {message}")?;
+    }
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn summary(file: &impl std::fmt::Display, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+    let config = &loaded.config;
+    let routes = counted(config.routes.len(), "route");
+    let issuers = counted(config.issuers.len(), "issuer");
+    writeln!(out, "{file} is good: {routes}, {issuers}")?;
+    let width = config.routes.keys().map(String::len).max().unwrap_or_default();
+    for (name, route) in &config.routes {
+        let from = from(config, route);
+        let to = to(route);
+        let sign_in = match route.sign_in {
+            SignIn::Auto => "browsers sign in, programs get 401",
+            SignIn::Redirect => "everybody is sent to sign in",
+            SignIn::Challenge => "401 without a token",
+        };
+        let rules = counted(route.access.len(), "rule");
+        writeln!(out, "  {name:width$}  {from} → {to} ({rules}; {sign_in})")?;
+    }
+    Ok(())
+}
+
+fn from(config: &Config, route: &RouteConfig) -> String {
+    let path = &route.matches.path;
+    match &route.matches.host {
+        Some(host) => format!("{host}{path}"),
+        None => format!("{}{path}", config.public_url.host_str().unwrap_or_default()),
+    }
+}
+
+fn to(route: &RouteConfig) -> String {
+    if route.upstream.is_empty() {
+        return "forward-auth only".to_owned();
+    }
+    let upstreams: Vec<String> = route.upstream.iter().map(ToString::to_string).collect();
+    upstreams.join(", ")
+}

@@ -1,0 +1,153 @@
+//! From a file to a checked configuration.
+//!
+//! Read as a tree, presets filled in, read as types, checked. Everything that is wrong comes out in
+//! one run, in the order of the lines; a problem that only follows from another is not told.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::problem::{Finding, KeyPath, Place, Problem, Problems, Step};
+use super::read::{Gaps, Reading, read};
+use super::tree::{Node, Tree, Value};
+use super::validate::{Findings, validate};
+use super::{Config, preset, world};
+
+/// Larger than any real file.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// A configuration in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration, presets filled in.
+    pub config: Config,
+    /// What works, and deserves a second look.
+    pub warnings: Vec<Problem>,
+    /// SHA-256 of the file, in hex: tells whether two gateways run the same one.
+    pub hash: String,
+}
+
+impl Config {
+    /// Reads a file, and looks at the files, variables and directories it names.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Loaded, Problems> {
+        let file = path.display().to_string();
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
+        if let Err(error) = read {
+            let finding = Finding::new(KeyPath::root(), format!("cannot be read: {error}"));
+            return Err(Problems {
+                file,
+                problems: vec![finding.at_place(Place::START)],
+                warnings: Vec::new(),
+            });
+        }
+        checked(file, &text, world::look)
+    }
+
+    /// Reads a text as [`Config::load`] does, but looks at nothing outside it.
+    ///
+    /// ```
+    /// let problems = doorward::config::Config::parse("doorward.yaml", "listen: 8443").unwrap_err();
+    /// assert!(problems.to_string().starts_with("doorward.yaml:1:1: `public_url` is missing\n"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
+        checked(name.to_owned(), text, |_, _| {})
+    }
+}
+
+fn checked(
+    file: String,
+    text: &str,
+    look: impl FnOnce(&Config, &mut Findings),
+) -> Result<Loaded, Problems> {
+    let Tree { mut root, findings: mut problems, dropped } = match Tree::read(text) {
+        Ok(tree) => tree,
+        Err(finding) => {
+            let problems = vec![finding.at_place(Place::START)];
+            return Err(Problems { file, problems, warnings: Vec::new() });
+        }
+    };
+    preset::apply(&mut root);
+    let Reading { value, findings, gaps } = read::<Config>(&root, Gaps::of(dropped));
+    problems.extend(findings);
+    let mut warnings = Vec::new();
+    if let Some(config) = &value {
+        let mut found = validate(config, &issuer_names(&root));
+        look(config, &mut found);
+        problems.extend(told(found.problems, &gaps));
+        warnings.extend(told(found.warnings, &gaps));
+    }
+    let warnings = placed(warnings, &root);
+    match value {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, hash: hash(text) }),
+        _ => Err(Problems { file, problems: placed(problems, &root), warnings }),
+    }
+}
+
+/// The names of all issuers in the file, also of those that could not be read.
+fn issuer_names(root: &Node) -> BTreeSet<String> {
+    root.child("issuers").into_iter().flat_map(Node::keys).map(str::to_owned).collect()
+}
+
+/// Without findings about what could not be read, and with the paths as they are written.
+fn told(findings: Vec<Finding>, gaps: &Gaps) -> Vec<Finding> {
+    findings
+        .into_iter()
+        .map(|finding| Finding { at: gaps.written_at(&finding.at), ..finding })
+        .filter(|finding| !gaps.touch(&finding.at))
+        .collect()
+}
+
+/// With their places, in the order of the file.
+fn placed(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = findings
+        .into_iter()
+        .map(|finding| {
+            let place = place_of(root, &finding.at);
+            finding.at_place(place)
+        })
+        .collect();
+    problems.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+    problems.dedup();
+    problems
+}
+
+/// Where a path is written; where the nearest thing around it is, if it is not.
+fn place_of(root: &Node, at: &KeyPath) -> Place {
+    let mut node = root;
+    for step in at.steps() {
+        let next = match (step, &node.value) {
+            (Step::Key(name), Value::List(items)) => match items.as_slice() {
+                // One thing, written as a list of one.
+                [only] => only.child(name),
+                _ => None,
+            },
+            (Step::Key(name), _) => node.child(name),
+            (Step::Item(index), Value::List(items)) => items.get(*index),
+            (Step::Item(_), _) => Some(node),
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    if std::ptr::eq(node, root) { Place::START } else { node.pointed_at() }
+}
+
+fn hash(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

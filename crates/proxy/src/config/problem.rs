@@ -1,0 +1,192 @@
+//! What is wrong with a file, in words for the person who has to mend it.
+
+use std::fmt;
+
+use saphyr_parser::Span;
+
+/// One thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key it is about, such as `routes.jupyter.upstream`; empty for the file itself.
+    pub path: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            write!(f, "{}:{}: {}", self.line, self.column, self.message)
+        } else {
+            write!(f, "{}:{}: {}: {}", self.line, self.column, self.path, self.message)
+        }
+    }
+}
+
+/// Everything that is wrong with a file, in the order of its lines; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems {
+    /// The file.
+    pub file: String,
+    /// What to mend before it can be used.
+    pub problems: Vec<Problem>,
+    /// What would only have been a warning.
+    pub warnings: Vec<Problem>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{}:{problem}", self.file)?;
+        }
+        let count = self.problems.len();
+        write!(f, "{}: {count} problem{}", self.file, if count == 1 { "" } else { "s" })
+    }
+}
+
+/// A place in a file; both numbers count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    /// The beginning of the file.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// Where a span of the parser begins.
+    pub(super) fn of(span: Span) -> Self {
+        Self { line: span.start.line().max(1), column: span.start.col() + 1 }
+    }
+}
+
+/// The way from the root of the file to a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyPath(Vec<Step>);
+
+/// One step of the way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// To the value of a key.
+    Key(String),
+    /// To an element of a list, from 0.
+    Item(usize),
+}
+
+impl KeyPath {
+    /// The whole file.
+    pub(super) fn root() -> Self {
+        Self::default()
+    }
+
+    /// The value of a key of this map.
+    pub(super) fn key(&self, name: &str) -> Self {
+        self.then(Step::Key(name.to_owned()))
+    }
+
+    /// An element of this list, from 0.
+    pub(super) fn item(&self, index: usize) -> Self {
+        self.then(Step::Item(index))
+    }
+
+    fn then(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+
+    /// The steps.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// The map or list this is in.
+    pub(super) fn parent(&self) -> Option<Self> {
+        let (_, rest) = self.0.split_last()?;
+        Some(Self(rest.to_vec()))
+    }
+
+    /// Whether this is `other` or within it.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(name) if depth == 0 => f.write_str(name)?,
+                Step::Key(name) => write!(f, ".{name}")?,
+                // Counted from 1, as `doorward explain` and the audit log count rules.
+                Step::Item(index) => write!(f, "#{}", index + 1)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A problem before its place is looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// What it is about.
+    pub(super) at: KeyPath,
+    /// Where, when that is not simply where `at` stands.
+    pub(super) place: Option<Place>,
+    /// What is wrong, and what to write instead.
+    pub(super) message: String,
+}
+
+impl Finding {
+    /// About a key, wherever it stands.
+    pub(super) fn new(at: KeyPath, message: impl Into<String>) -> Self {
+        Self { at, place: None, message: message.into() }
+    }
+
+    /// About a key, at a place of its own.
+    pub(super) fn placed(at: KeyPath, place: Place, message: impl Into<String>) -> Self {
+        Self { at, place: Some(place), message: message.into() }
+    }
+
+    /// The problem, for people.
+    pub(super) fn at_place(self, found: Place) -> Problem {
+        let place = self.place.unwrap_or(found);
+        Problem {
+            path: self.at.to_string(),
+            line: place.line,
+            column: place.column,
+            message: self.message,
+        }
+    }
+}
+
+/// The one of `known` that was most probably meant, if any is near enough.
+pub(super) fn nearest<'k>(
+    written: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
+    let lower = written.to_lowercase().replace('-', "_");
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
+        .filter(|(likeness, name)| {
+            *likeness > 0.85 || strsim::damerau_levenshtein(&lower, name) <= 1 + lower.len() / 6
+        })
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+/// Names as a sentence wants them: `` `a`, `b` or `c` ``.
+pub(super) fn one_of<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.split_last() {
+        None => "nothing".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}

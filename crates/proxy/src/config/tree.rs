@@ -1,0 +1,254 @@
+//! The file as written: YAML as a tree in which everything has its line and column.
+//!
+//! Aliases, merge keys and tags are refused, so a tree is never larger than its file. Duplicate keys
+//! are problems, not overwritten values.
+
+use std::collections::BTreeSet;
+
+use saphyr::Scalar;
+use saphyr_parser::{Event, Parser, Span};
+
+use super::problem::{Finding, KeyPath, Place};
+
+/// Deeper than any real file.
+const DEPTH: usize = 32;
+
+/// Something written, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Where it begins.
+    pub(super) place: Place,
+    /// Where its key stands, if it has one.
+    pub(super) key: Option<Place>,
+    /// What is written.
+    pub(super) value: Value,
+}
+
+/// What is written.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// Nothing, or `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// Keys and values, in their order.
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// The value of a key.
+    pub(super) fn child(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The keys of a map; none of anything else.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.value {
+            Value::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Where to point when speaking of this value: at a short one itself, at the key of a long one.
+    pub(super) fn pointed_at(&self) -> Place {
+        match self.value {
+            Value::List(_) | Value::Map(_) | Value::Null => self.key.unwrap_or(self.place),
+            _ => self.place,
+        }
+    }
+
+    /// Takes over what `defaults` has and this map has not, as if it were written at `place`.
+    pub(super) fn fill_in(&mut self, defaults: &Node, place: Place) {
+        let (Value::Map(own), Value::Map(others)) = (&mut self.value, &defaults.value) else {
+            return;
+        };
+        for (name, other) in others {
+            match own.iter_mut().find(|(known, _)| known == name) {
+                Some((_, node)) => node.fill_in(other, place),
+                None => own.push((name.clone(), other.clone().moved_to(place))),
+            }
+        }
+    }
+
+    fn moved_to(mut self, place: Place) -> Self {
+        self.place = place;
+        self.key = Some(place);
+        match &mut self.value {
+            Value::List(items) => {
+                *items = std::mem::take(items).into_iter().map(|node| node.moved_to(place)).collect();
+            }
+            Value::Map(entries) => {
+                *entries = std::mem::take(entries)
+                    .into_iter()
+                    .map(|(name, node)| (name, node.moved_to(place)))
+                    .collect();
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+/// A file as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// All of it.
+    pub(super) root: Node,
+    /// What was refused although the rest is readable.
+    pub(super) findings: Vec<Finding>,
+    /// The paths of what was left out.
+    pub(super) dropped: Vec<KeyPath>,
+}
+
+impl Tree {
+    /// Reads a text; `Err` is one that is no YAML from there on.
+    pub(super) fn read(text: &str) -> Result<Self, Finding> {
+        let parser = Parser::new_from_str(text);
+        let mut reader = TreeReader { parser, findings: Vec::new(), dropped: Vec::new() };
+        let empty = || Node { place: Place::START, key: None, value: Value::Map(Vec::new()) };
+        let root = reader.document()?.unwrap_or_else(empty);
+        Ok(Self { root, findings: reader.findings, dropped: reader.dropped })
+    }
+}
+
+struct TreeReader<'a> {
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    findings: Vec<Finding>,
+    dropped: Vec<KeyPath>,
+}
+
+impl<'a> TreeReader<'a> {
+    fn drop_value(&mut self, at: KeyPath, place: Place, message: &str) {
+        self.dropped.push(at.clone());
+        self.findings.push(Finding::placed(at, place, message));
+    }
+
+    fn document(&mut self) -> Result<Option<Node>, Finding> {
+        let mut root = None;
+        loop {
+            let (event, place) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                _ if root.is_some() => {
+                    let message = "a second document: the configuration is one, remove the `---`";
+                    return Err(Finding::placed(KeyPath::root(), place, message));
+                }
+                event => {
+                    let node = self.node(event, place, KeyPath::root(), 0)?;
+                    root = node.filter(|node| !matches!(node.value, Value::Null));
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Place), Finding> {
+        match self.parser.next() {
+            Some(Ok((event, span))) => Ok((event, Place::of(span))),
+            Some(Err(error)) => {
+                let place = Place::of(Span::empty(*error.marker()));
+                let message = format!("not YAML from here on: {}", error.info());
+                Err(Finding::placed(KeyPath::root(), place, message))
+            }
+            None => Ok((Event::StreamEnd, Place::START)),
+        }
+    }
+
+    /// What an event begins; `None` for what was refused.
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        place: Place,
+        at: KeyPath,
+        depth: usize,
+    ) -> Result<Option<Node>, Finding> {
+        if depth > DEPTH {
+            return Err(Finding::placed(at, place, "nested too deeply to be a configuration"));
+        }
+        let value = match event {
+            Event::Alias(_) => {
+                self.drop_value(at, place, "aliases (`*name`) are not read: write the value out");
+                return Ok(None);
+            }
+            Event::Scalar(text, style, _, tag) => {
+                match Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref()) {
+                    Some(scalar) => scalar_value(scalar),
+                    None => {
+                        self.drop_value(at, place, "a tag (`!…`) that is not read: leave it out");
+                        return Ok(None);
+                    }
+                }
+            }
+            Event::SequenceStart(..) => Value::List(self.list(at, depth)?),
+            Event::MappingStart(..) => Value::Map(self.map(at, depth)?),
+            _ => return Err(Finding::placed(at, place, "a value is missing here")),
+        };
+        Ok(Some(Node { place, key: None, value }))
+    }
+
+    fn list(&mut self, at: KeyPath, depth: usize) -> Result<Vec<Node>, Finding> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, place) => {
+                    items.extend(self.node(event, place, at.item(items.len()), depth + 1)?);
+                }
+            }
+        }
+    }
+
+    fn map(&mut self, at: KeyPath, depth: usize) -> Result<Vec<(String, Node)>, Finding> {
+        let mut entries: Vec<(String, Node)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        loop {
+            let (event, key) = self.next()?;
+            let name = match event {
+                Event::MappingEnd => return Ok(entries),
+                Event::Scalar(name, ..) => name.into_owned(),
+                other => {
+                    self.node(other, key, at.clone(), depth + 1)?;
+                    let message = "a key is a plain word: quote it, or move what is written here";
+                    self.findings.push(Finding::placed(at.clone(), key, message));
+                    let (event, place) = self.next()?;
+                    self.node(event, place, at.clone(), depth + 1)?;
+                    continue;
+                }
+            };
+            let path = at.key(&name);
+            let (event, place) = self.next()?;
+            let node = self.node(event, place, path.clone(), depth + 1)?;
+            if name == "<<" {
+                let message = "merge keys (`<<`) are not read: write the keys out";
+                self.drop_value(at.clone(), key, message);
+            } else if !seen.insert(name.clone()) {
+                let message = "written twice: keep one of them";
+                self.findings.push(Finding::placed(path, key, message));
+            } else if let Some(node) = node {
+                entries.push((name, Node { key: Some(key), ..node }));
+            }
+        }
+    }
+}
+
+fn scalar_value(scalar: Scalar<'_>) -> Value {
+    match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Boolean(value) => Value::Bool(value),
+        Scalar::Integer(value) => Value::Integer(value),
+        Scalar::FloatingPoint(value) => Value::Float(value.into_inner()),
+        Scalar::String(text) => Value::Text(text.into_owned()),
+    }
+}

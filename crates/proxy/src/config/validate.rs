@@ -1,0 +1,219 @@
+//! What types cannot say: whether the parts of a configuration fit each other.
+//!
+//! Pure: nothing is opened or looked up here (that is `world`). Every check runs, whatever the others
+//! found, and each finding says what to write instead.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::policy::{Allow, not_canonical};
+use super::problem::{Finding, KeyPath};
+use super::route::{RouteConfig, SignIn};
+use super::session::SessionStoreConfig;
+use super::{Config, ListenAddr};
+
+mod access;
+mod issuers;
+mod routes;
+
+/// What the checks found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What must be mended.
+    pub(super) problems: Vec<Finding>,
+    /// What works, and deserves a second look.
+    pub(super) warnings: Vec<Finding>,
+}
+
+impl Findings {
+    /// Something that must be mended.
+    pub(super) fn problem(&mut self, at: KeyPath, message: impl Into<String>) {
+        self.problems.push(Finding::new(at, message));
+    }
+
+    /// Something that deserves a second look.
+    pub(super) fn warning(&mut self, at: KeyPath, message: impl Into<String>) {
+        self.warnings.push(Finding::new(at, message));
+    }
+
+    /// A key this version knows and does not serve.
+    fn not_yet(&mut self, at: KeyPath, key: &str, instead: &str) {
+        self.problem(at, format!("`{key}` is not yet supported: {instead}"));
+    }
+
+    fn duration(&mut self, at: KeyPath, value: Duration) {
+        if value.is_zero() {
+            self.problem(at, "zero would end everything at once: write how long, such as `30s`");
+        } else if value > LONGEST {
+            self.problem(at, "longer than ten years: write a real limit, such as `12h`");
+        }
+    }
+
+    fn canonical(&mut self, at: KeyPath, path: &str) -> bool {
+        let message = if !path.starts_with('/') {
+            format!("`{path}` must begin with `/`")
+        } else if let Some(reason) = not_canonical(path) {
+            format!("no request has the path `{path}`: {reason}")
+        } else if path.contains('*') {
+            format!("`{path}` needs no `*`: it already means everything below")
+        } else if path.len() > 1 && path.ends_with('/') {
+            format!("write `{}`, without the slash at the end", path.trim_end_matches('/'))
+        } else {
+            return true;
+        };
+        self.problem(at, message);
+        false
+    }
+
+    fn name(&mut self, at: KeyPath, name: &str) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
+            let message = "a name has letters, digits, `-`, `_` and `.`, at most 63 of them";
+            self.problem(at, message);
+        }
+    }
+}
+
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Checks everything. `issuers` are the names written in the file, also of issuers that have problems.
+pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
+    let mut found = Findings::default();
+    listeners(config, &mut found);
+    public_url(&config.public_url, &mut found);
+    if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
+        found.problem(at(&["endpoints"]), "the gateway needs a prefix of its own: write `/oauth2`");
+    }
+    for network in &config.trusted_proxies {
+        if network.prefix_len() == 0 {
+            let message = format!("`{network}` believes everybody's `X-Forwarded-*` headers");
+            found.warning(at(&["trusted_proxies"]), message);
+        }
+    }
+    session(config, &mut found);
+    issuers::check(config, &mut found);
+    routes::check(config, issuers, &mut found);
+    if config.outbound.is_some() {
+        let instead = "leave it out; programs can ask the issuer for tokens themselves";
+        found.not_yet(at(&["outbound"]), "outbound", instead);
+    }
+    if config.telemetry.otlp.is_some() {
+        let instead = "leave it out; metrics are at `/metrics` on the `admin` address";
+        found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
+    }
+    found
+}
+
+/// The path of nested keys.
+fn at(keys: &[&str]) -> KeyPath {
+    keys.iter().fold(KeyPath::root(), |path, key| path.key(key))
+}
+
+fn listeners(config: &Config, found: &mut Findings) {
+    if config.listen.is_empty() {
+        found.problem(at(&["listen"]), "an empty list: write an address, such as `0.0.0.0:8443`");
+    }
+    for (index, address) in config.listen.iter().enumerate() {
+        if config.listen.iter().take(index).any(|earlier| earlier == address) {
+            found.problem(at(&["listen"]), format!("`{address}` is listed twice"));
+        }
+        if let ListenAddr::Tcp(address) = address
+            && collide(*address, config.admin)
+        {
+            let message = format!(
+                "`{}` is also listened on for the public (`{address}`): choose another port",
+                config.admin
+            );
+            found.problem(at(&["admin"]), message);
+        }
+    }
+    if !config.admin.ip().is_loopback() {
+        let message = format!(
+            "`{}` can be reached from other machines: sessions can be listed and ended there without \
+             a login; keep it in a network of your own, or write `127.0.0.1:{}`",
+            config.admin,
+            config.admin.port()
+        );
+        found.warning(at(&["admin"]), message);
+    }
+}
+
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+fn public_url(url: &Url, found: &mut Findings) {
+    let here = at(&["public_url"]);
+    if !matches!(url.scheme(), "http" | "https") {
+        let message = format!("browsers do not come by `{}:`: write `https://…`", url.scheme());
+        return found.problem(here, message);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        found.problem(here.clone(), "leave out the user name and password");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        let origin = url.origin().ascii_serialization();
+        found.problem(here.clone(), format!("only the origin stands here: write `{origin}`"));
+    }
+    if url.scheme() == "http" && !is_loopback(url) {
+        let message = "plain http: cookies and tokens can be read on the way; write `https://…`";
+        found.warning(here, message);
+    }
+}
+
+/// Whether a URL points at the machine itself.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+fn session(config: &Config, found: &mut Findings) {
+    let session = &config.session;
+    let here = at(&["session"]);
+    found.duration(here.key("idle"), session.idle);
+    found.duration(here.key("lifetime"), session.lifetime);
+    if session.idle > session.lifetime {
+        let idle = humantime::format_duration(session.idle);
+        let lifetime = humantime::format_duration(session.lifetime);
+        let message = format!(
+            "`idle` ({idle}) is longer than `lifetime` ({lifetime}) and would never end a session: \
+             write less"
+        );
+        found.problem(here.key("idle"), message);
+    }
+    match &session.store {
+        SessionStoreConfig::Redis(_) => {
+            let instead = "write `embedded` (one gateway) or `cookie` (several, sharing `key`)";
+            found.not_yet(here.key("store"), "redis", instead);
+        }
+        SessionStoreConfig::Embedded(store) if store.path.as_os_str().is_empty() => {
+            let message = "an empty path: name the file, such as `/var/lib/doorward/sessions.redb`";
+            found.problem(here.key("store").key("embedded").key("path"), message);
+        }
+        SessionStoreConfig::Embedded(_) | SessionStoreConfig::Cookie => {}
+    }
+    if session.key.is_empty() && config.routes.values().any(needs_login) {
+        let message = "no key to seal sessions with: write `key: { file: PATH }`; \
+                       `openssl rand -base64 32 > PATH` makes one";
+        found.problem(here.key("key"), message);
+    }
+}
+
+/// Whether a browser may have to sign in for a route.
+fn needs_login(route: &RouteConfig) -> bool {
+    route.sign_in != SignIn::Challenge && needs_identity(route)
+}
+
+/// Whether some rule of a route wants to know who asks.
+fn needs_identity(route: &RouteConfig) -> bool {
+    route.access.iter().any(|rule| rule.allow != Allow::Anyone)
+}

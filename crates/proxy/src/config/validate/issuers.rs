@@ -1,0 +1,162 @@
+//! Checks of `issuers`.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::{Findings, at, is_loopback, needs_identity, needs_login};
+use crate::config::policy::{Allow, Requirement};
+use crate::config::problem::KeyPath;
+use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
+
+/// Checks every issuer, and whether there are any where they are needed.
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    let here = at(&["issuers"]);
+    if config.issuers.is_empty() && config.routes.values().any(needs_identity) {
+        let message = "no issuer, and there are rules that want to know who asks: write \
+                       `issuers: { main: { url: …, client_id: … } }`";
+        found.problem(here.clone(), message);
+    }
+    let login = config.routes.values().any(needs_login);
+    for (index, (name, issuer)) in config.issuers.iter().enumerate() {
+        let here = here.key(name);
+        found.name(here.clone(), name);
+        issuer_url(&here.key("url"), &issuer.url, found);
+        let twin = config.issuers.iter().take(index).find(|(_, other)| other.url == issuer.url);
+        if let Some((twin, _)) = twin {
+            let message = format!("the same as `issuers.{twin}.url`: their tokens look the same");
+            found.problem(here.key("url"), message);
+        }
+        details(&here, issuer, login, found);
+    }
+    bearer(config, found);
+}
+
+fn issuer_url(here: &KeyPath, text: &str, found: &mut Findings) {
+    let message = match Url::parse(text) {
+        Err(error) => format!(
+            "`{text}` is not a URL ({error}): write it as the provider does, such as \
+             `https://keycloak.example/realms/platform`"
+        ),
+        Ok(url) if !url.has_host() || !matches!(url.scheme(), "http" | "https") => {
+            format!("`{text}` is not an issuer: write `https://…`")
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "leave out the user name and password: `client_auth` is how the gateway proves itself"
+                .to_owned()
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "an issuer has no `?` or `#`: keep what stands before".to_owned()
+        }
+        Ok(url) if url.scheme() == "http" && !is_loopback(&url) => {
+            format!("`{text}` is plain http, where keys could be swapped on the way: use https")
+        }
+        Ok(_) => match text.split_once("/.well-known/") {
+            Some((issuer, _)) => format!("this is its discovery document: write `{issuer}`"),
+            None => return,
+        },
+    };
+    found.problem(here.clone(), message);
+}
+
+fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findings) {
+    if issuer.client_id.trim().is_empty() {
+        let message = "an empty client ID: write the one the provider knows the gateway by";
+        found.problem(here.key("client_id"), message);
+    }
+    match &issuer.client_auth {
+        ClientAuth::AssertionFile(_) => {
+            let instead = "use `secret` or `private_key_jwt`";
+            found.not_yet(here.key("client_auth"), "assertion_file", instead);
+        }
+        ClientAuth::Mtls(_) => {
+            let instead = "use `private_key_jwt`, which needs no shared secret either";
+            found.not_yet(here.key("client_auth"), "mtls", instead);
+        }
+        ClientAuth::None | ClientAuth::Secret(_) | ClientAuth::PrivateKeyJwt(_) => {}
+    }
+    if issuer.introspection.is_some() {
+        let instead = "leave it out and let the provider issue JWT access tokens";
+        found.not_yet(here.key("introspection"), "introspection", instead);
+    }
+    for audience in &issuer.audience {
+        if audience.trim().is_empty() {
+            found.problem(here.key("audience"), "an empty audience: write what `aud` must hold");
+        }
+    }
+    for scope in &issuer.scopes {
+        if scope.is_empty() || scope.contains(char::is_whitespace) {
+            let message = format!("`{scope}` is not one scope: write a list, such as `[openid, email]`");
+            found.problem(here.key("scopes"), message);
+        }
+    }
+    if login && !issuer.scopes.iter().any(|scope| scope == "openid") {
+        let message = "without `openid` a login tells nobody's name: add it to the list";
+        found.problem(here.key("scopes"), message);
+    }
+    if issuer.leeway > Duration::from_secs(300) {
+        let message = "more than five minutes: tokens stay good that long after their end; set the \
+                       clocks instead";
+        found.warning(here.key("leeway"), message);
+    }
+    claims(&here.key("claims"), issuer, found);
+}
+
+fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
+    let claims = &issuer.claims;
+    let single = [
+        ("user_name", Some(&claims.user_name)),
+        ("email", Some(&claims.email)),
+        ("name", Some(&claims.name)),
+        ("client_roles", claims.client_roles.as_ref()),
+        ("groups", Some(&claims.groups)),
+    ];
+    let roles = claims.roles.iter().map(|path| ("roles", Some(path)));
+    for (key, path) in single.into_iter().chain(roles) {
+        if path.is_some_and(|path| path.trim().is_empty()) {
+            let message = "an empty claim name: write one, or leave the key out for the default";
+            found.problem(here.key(key), message);
+        }
+    }
+}
+
+/// Bearer tokens need an audience, or any token of the issuer would do.
+fn bearer(config: &Config, found: &mut Findings) {
+    let Some((route, reason)) = config
+        .routes
+        .iter()
+        .find_map(|(name, route)| bearer_reason(route).map(|reason| (name, reason)))
+    else {
+        return;
+    };
+    if config.issuers.values().any(|issuer| !issuer.audience.is_empty()) {
+        return;
+    }
+    for (name, issuer) in &config.issuers {
+        let message = format!(
+            "route `{route}` takes bearer tokens ({reason}), so say which `aud` they must have: write \
+             `audience: [{client}]`; Keycloak puts it into tokens by an audience mapper (client scope → \
+             Mappers → Audience → Included Client Audience: {client})",
+            client = issuer.client_id,
+        );
+        found.problem(at(&["issuers", name, "audience"]), message);
+    }
+}
+
+fn bearer_reason(route: &RouteConfig) -> Option<&'static str> {
+    let asks = |wanted: fn(&Requirement) -> bool| {
+        route.access.iter().any(|rule| match &rule.allow {
+            Allow::AnyOf(requirements) => requirements.iter().any(wanted),
+            Allow::Anyone | Allow::SignedIn => false,
+        })
+    };
+    if asks(|requirement| !requirement.clients.is_empty()) {
+        Some("a rule asks for `clients`")
+    } else if asks(|requirement| !requirement.scopes.is_empty()) {
+        Some("a rule asks for `scopes`")
+    } else if route.sign_in == SignIn::Challenge && needs_identity(route) {
+        Some("`sign_in: challenge`")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,125 @@
+//! What a configuration names outside itself: files, variables and directories must be there before
+//! the gateway starts, not when the first person logs in.
+//!
+//! Looks only; nothing is created, and no connection is opened.
+
+use std::path::Path;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::problem::KeyPath;
+use super::session::SessionStoreConfig;
+use super::validate::Findings;
+use super::{ClientAuth, Config, ListenAddr, SecretRef};
+
+/// The shortest key worth the name.
+const SHORTEST_KEY: usize = 32;
+
+/// Looks at everything a configuration names.
+pub(super) fn look(config: &Config, found: &mut Findings) {
+    let root = KeyPath::root();
+    if let Some(tls) = &config.tls {
+        let here = root.key("tls");
+        certificates(here.key("certificate"), &tls.certificate, found);
+        if let Err(error) = PrivateKeyDer::from_pem_file(&tls.key) {
+            let message = no_pem(&tls.key, "private key", &error);
+            found.problem(here.key("key"), message);
+        }
+    }
+    for address in &config.listen {
+        if let ListenAddr::Unix(path) = address {
+            directory_of(root.key("listen"), path, found);
+        }
+    }
+    for (name, issuer) in &config.issuers {
+        let here = root.key("issuers").key(name);
+        if let Some(file) = &issuer.ca_file {
+            certificates(here.key("ca_file"), file, found);
+        }
+        match &issuer.client_auth {
+            ClientAuth::Secret(secret) => {
+                read(here.key("client_auth").key("secret"), secret, found);
+            }
+            ClientAuth::PrivateKeyJwt(jwt) => {
+                let here = here.key("client_auth").key("private_key_jwt").key("key");
+                if let Some(pem) = read(here.clone(), &jwt.key, found)
+                    && PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).is_err()
+                {
+                    found.problem(here, format!("{} holds no private key in PEM form", jwt.key));
+                }
+            }
+            ClientAuth::None | ClientAuth::AssertionFile(_) | ClientAuth::Mtls(_) => {}
+        }
+    }
+    session(config, &root.key("session"), found);
+}
+
+fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
+    for (index, key) in config.session.key.iter().enumerate() {
+        let here = if config.session.key.len() == 1 {
+            here.key("key")
+        } else {
+            here.key("key").item(index)
+        };
+        if let Some(secret) = read(here.clone(), key, found) {
+            let length = secret.expose().len();
+            if length < SHORTEST_KEY {
+                let message = format!(
+                    "{key} has {length} bytes, a key needs {SHORTEST_KEY} or more: \
+                     `openssl rand -base64 32` makes one"
+                );
+                found.problem(here, message);
+            }
+        }
+    }
+    if let SessionStoreConfig::Embedded(store) = &config.session.store
+        && !config.session.key.is_empty()
+    {
+        let here = here.key("store");
+        directory_of(here, &store.path, found);
+    }
+}
+
+fn read(here: KeyPath, secret: &SecretRef, found: &mut Findings) -> Option<oidc_core::Secret> {
+    match secret.read() {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            found.problem(here, error.to_string());
+            None
+        }
+    }
+}
+
+fn certificates(here: KeyPath, file: &Path, found: &mut Findings) {
+    let first = CertificateDer::pem_file_iter(file).and_then(|mut all| {
+        all.next().unwrap_or(Err(rustls_pki_types::pem::Error::NoItemsFound))
+    });
+    if let Err(error) = first {
+        let message = no_pem(file, "certificate", &error);
+        found.problem(here, message);
+    }
+}
+
+fn no_pem(file: &Path, what: &str, error: &rustls_pki_types::pem::Error) -> String {
+    let file = file.display();
+    match error {
+        rustls_pki_types::pem::Error::Io(error) => format!("cannot read `{file}`: {error}"),
+        _ => format!("`{file}` holds no {what} in PEM form"),
+    }
+}
+
+fn directory_of(here: KeyPath, file: &Path, found: &mut Findings) {
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => return,
+    };
+    if !directory.is_dir() {
+        let message = format!(
+            "the directory `{}` for `{}` does not exist: create it, or name another path",
+            directory.display(),
+            file.display()
+        );
+        found.problem(here, message);
+    }
+}
