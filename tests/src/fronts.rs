@@ -115,7 +115,6 @@ fn caddy_config(world: &World, gateway: &Gateway, upstream: &Echo) -> String {
         "{{
 	admin off
 	auto_https off
-	persist_config off
 }}
 http://localhost:{public} {{
 	bind 127.0.0.1

@@ -62,6 +62,13 @@ impl Plan {
         })
     }
 
+    /// The issuer under another of its names.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: &str) -> Self {
+        issuer.clone_into(&mut self.issuer);
+        self
+    }
+
     /// Another server owns the public port; the gateway listens elsewhere and believes what that server forwards.
     pub fn behind_a_front(mut self) -> Result<Self> {
         self.port = free_port()?;
@@ -100,15 +107,20 @@ impl Plan {
 
     /// Writes the file and its secrets, starts the gateway, waits until it is ready.
     pub async fn start(self) -> Result<Gateway> {
+        let mut gateway = self.launch()?;
+        gateway.wait_until_ready().await?;
+        Ok(gateway)
+    }
+
+    /// Writes the file and its secrets and starts the gateway, ready or not.
+    pub fn launch(self) -> Result<Gateway> {
         let config = self.write()?;
-        let mut gateway = Gateway {
+        Ok(Gateway {
             program: launch(&self.folder, &config)?,
             secrets: vec![Realm::secret(GATEWAY_CLIENT), session_key()],
             config,
             plan: self,
-        };
-        gateway.wait_until_ready().await?;
-        Ok(gateway)
+        })
     }
 
     /// Writes the file and its secrets, for the commands that only read it.
@@ -214,7 +226,8 @@ impl Gateway {
         Ok(())
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until `/readyz` says so.
+    pub async fn wait_until_ready(&mut self) -> Result<()> {
         let url = self.admin_url("/readyz");
         let client = visitor::plain_client()?;
         let program = &mut self.program;

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     program::Program,
+    relay::Relay,
     tools, visitor, wait,
     world::{free_port, run_folder},
 };
@@ -104,6 +105,16 @@ impl Realm {
         format!("{}/realms/{}", self.keycloak.base, self.name)
     }
 
+    /// The same realm as it presents itself to whoever comes through `relay`: Keycloak names itself as it is addressed.
+    pub fn issuer_through(&self, relay: &Relay) -> String {
+        format!("http://{}/realms/{}", relay.address(), self.name)
+    }
+
+    /// A wire to this Keycloak that a scenario can cut.
+    pub async fn relay(&self) -> Result<Relay> {
+        Relay::to(self.keycloak.base.trim_start_matches("http://")).await
+    }
+
     /// Another realm of the same server: an issuer that the gateway does not know.
     pub async fn elsewhere(&self, public_url: &str) -> Result<Self> {
         self.keycloak.realm(&format!("{}-elsewhere", self.name), public_url).await
@@ -116,6 +127,16 @@ impl Realm {
 
     /// An access token by client credentials.
     pub async fn client_credentials(&self, client: &str, scope: Option<&str>) -> Result<String> {
+        self.client_credentials_at(&self.issuer(), client, scope).await
+    }
+
+    /// The same from the realm under another of its names.
+    pub async fn client_credentials_at(
+        &self,
+        issuer: &str,
+        client: &str,
+        scope: Option<&str>,
+    ) -> Result<String> {
         let secret = Self::secret(client);
         let mut form = vec![
             ("grant_type", "client_credentials"),
@@ -123,7 +144,7 @@ impl Realm {
             ("client_secret", secret.as_str()),
         ];
         form.extend(scope.map(|scope| ("scope", scope)));
-        token(&self.client, &self.issuer(), &form).await
+        token(&self.client, issuer, &form).await
     }
 
     /// How long access tokens live from now on.

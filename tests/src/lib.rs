@@ -24,5 +24,6 @@ pub mod websocket;
 pub mod jupyterhub;
 pub mod applications;
 pub mod fronts;
+pub mod relay;
 
 pub use world::World;

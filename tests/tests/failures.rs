@@ -79,3 +79,58 @@ async fn an_upstream_that_is_away_is_502_and_works_when_it_is_back() -> Result<(
     .await?;
     gateway.finish(&visitor.cookie_values())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_keycloak_is_away_who_is_in_stays_in() -> Result<()> {
+    let world = World::new("failures-keycloak")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let relay = realm.relay().await?;
+    let issuer = realm.issuer_through(&relay);
+    let plan = Plan::new(&world, &realm, &route(&echo.url()))?.with_issuer(&issuer);
+    let gateway = plan.start().await?;
+    let visitor = Visitor::new()?;
+    visitor.log_in(&world.url("/inbox"), "alice").await?;
+    let tokens = [
+        realm.client_credentials_at(&issuer, "airflow-run", None).await?,
+        realm.client_credentials_at(&issuer, "airflow-run", Some("score")).await?,
+    ];
+    let ask = async |token: &str| -> Result<u16> {
+        let client = e2e::visitor::plain_client()?;
+        Ok(client.get(world.url("/api")).bearer_auth(token).send().await?.status().as_u16())
+    };
+    assert_eq!(ask(&tokens[0]).await?, 200);
+
+    relay.cut();
+    assert_eq!(visitor.fetch(&world.url("/inbox")).await?.status, 200, "a session lives on");
+    assert_eq!(ask(&tokens[0]).await?, 200, "a token seen before is good");
+    assert_eq!(ask(&tokens[1]).await?, 200, "so is a new one: the keys are known");
+
+    relay.mend();
+    let arrived = Visitor::new()?.log_in(&world.url("/back"), "carol").await?;
+    assert_eq!((arrived.status.as_u16(), arrived.url.as_str()), (200, world.url("/back").as_str()));
+    gateway.finish(&visitor.cookie_values())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn started_before_keycloak_the_gateway_waits_for_it() -> Result<()> {
+    let world = World::new("failures-start")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let relay = realm.relay().await?;
+    relay.cut();
+    let plan =
+        Plan::new(&world, &realm, &route(&echo.url()))?.with_issuer(&realm.issuer_through(&relay));
+    let mut gateway = plan.launch()?;
+    let client = e2e::visitor::plain_client()?;
+    wait::until("the gateway to be alive", Duration::from_secs(20), async || {
+        let alive = client.get(gateway.admin_url("/healthz")).send().await?.status();
+        Ok(alive.is_success().then_some(()))
+    })
+    .await?;
+    assert_eq!(client.get(gateway.admin_url("/readyz")).send().await?.status(), 503);
+    assert_eq!(Visitor::new()?.arrive(&world.url("/")).await?.status, 503);
+    relay.mend();
+    gateway.wait_until_ready().await?;
+    let arrived = Visitor::new()?.log_in(&world.url("/inbox"), "alice").await?;
+    assert_eq!(arrived.status, 200, "{}", arrived.body);
+    gateway.finish(&[])
+}
