@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use oidc_core::{
     Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, SystemClock, Validation,
     Verifier,
@@ -19,7 +20,7 @@ use crate::{
         Identify,
         claims::ClaimReader,
         cookie::SessionCookie,
-        issuers::{IssuerClient, Issuers},
+        issuers::{self, IssuerClient, Issuers},
     },
     listen::Drain,
     respond::Site,
@@ -55,6 +56,8 @@ pub struct Lasting {
     pub assertions: Arc<Assertions>,
     /// Ends streams when the process ends.
     pub drain: Drain,
+    /// The issuers of now: sessions are refreshed with these.
+    issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
 }
 
@@ -92,7 +95,9 @@ impl Lasting {
             }
         };
         let limits = Limits::new(config.session.idle, config.session.lifetime);
-        let sessions = Sessions::new(store, limits, Arc::clone(&clock));
+        let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
+        let sessions = Sessions::new(store, limits, Arc::clone(&clock))
+            .with_renew(issuers::renew(Arc::clone(&issuers)));
         let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
         let assertions = Assertions::new(&config.public_url, &signing, Arc::clone(&clock))
             .map_err(at("session.key"))?;
@@ -102,6 +107,7 @@ impl Lasting {
             keys,
             assertions: Arc::new(assertions),
             drain,
+            issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
         })
     }
@@ -117,8 +123,8 @@ pub fn app(
     lasting: &Lasting,
     previous: Option<(&Config, &App)>,
 ) -> Result<App, AssembleError> {
-    let issuers = Arc::new(issuers(config, &lasting.clock, previous)?);
-    lasting.sessions.set_renew(issuers.renew());
+    let issuers = Arc::new(self::issuers(config, &lasting.clock, previous)?);
+    lasting.issuers.store(Arc::clone(&issuers));
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let routes = Arc::new(routes(config)?);
     let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));

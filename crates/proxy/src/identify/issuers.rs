@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
 use oidc_core::{Client, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet, Verifier};
 
@@ -177,22 +178,21 @@ impl Issuers {
     pub fn bearer(&self) -> impl Iterator<Item = (&IssuerClient, &Verifier)> {
         self.by_name.values().filter_map(|issuer| Some((&**issuer, issuer.bearer.as_ref()?)))
     }
+}
 
-    /// The refresh of a session with the issuer it came from.
-    pub fn renew(self: &Arc<Self>) -> Arc<Renew> {
-        let issuers = Arc::clone(self);
-        Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
-            let issuers = Arc::clone(&issuers);
-            async move {
-                match issuers.named(&record.known.issuer) {
-                    Some(issuer) => issuer.renew(&record).await,
-                    None => Err(RenewError::refused(format!(
-                        "issuer {} is no longer configured",
-                        record.known.issuer
-                    ))),
-                }
+/// The refresh of a session with the issuer it came from, as configured at that time.
+pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
+    Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
+        let issuer = current.load().named(&record.known.issuer).cloned();
+        async move {
+            match issuer {
+                Some(issuer) => issuer.renew(&record).await,
+                None => Err(RenewError::refused(format!(
+                    "issuer {} is no longer configured",
+                    record.known.issuer
+                ))),
             }
-            .boxed()
-        })
-    }
+        }
+        .boxed()
+    })
 }
