@@ -31,7 +31,8 @@ use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use oidc_core::Secret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::identify::Known;
 
@@ -58,15 +59,14 @@ impl SessionId {
         Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
     }
 
+    /// A name somebody gave; whether a session has it, the store knows.
+    pub fn from_name(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl From<&str> for SessionId {
-    fn from(name: &str) -> Self {
-        Self(name.to_owned())
     }
 }
 
@@ -226,9 +226,16 @@ pub struct Summary {
     /// What to call the person.
     pub name: String,
     /// When the person signed in.
+    #[serde(serialize_with = "rfc3339")]
     pub created_at: SystemTime,
     /// When the last request came.
+    #[serde(serialize_with = "rfc3339")]
     pub last_seen: SystemTime,
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = OffsetDateTime::from(*time).format(&Rfc3339).map_err(S::Error::custom)?;
+    serializer.serialize_str(&text)
 }
 
 impl From<&Record> for Summary {

@@ -1,6 +1,8 @@
 //! Opens tickets, once each, and holds the rules that every store shares: limits, one live session per session, ended is
 //! ended.
 
+mod keep;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -8,13 +10,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use moka::policy::EvictionPolicy;
 use oidc_core::Clock;
-use tokio::{
-    sync::Semaphore,
-    time::{MissedTickBehavior, interval},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
 
 use super::{
     Digest, Limits, LiveSession, Record, Renew, RenewError, SessionId, SessionStore, StoreError,
@@ -29,17 +28,13 @@ const UNUSED: Duration = Duration::from_secs(600);
 const ENDED: u64 = 200_000;
 /// How many refreshes a provider sees at once.
 const GRANTS: usize = 32;
-/// How often `last_seen` is written.
-const FLUSH: Duration = Duration::from_secs(15);
-/// How often, in flushes, the store is swept.
-const SWEEP: u64 = 20;
 
 /// The sessions of this gateway.
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
     limits: Limits,
     clock: Arc<dyn Clock>,
-    renew: Option<Arc<Renew>>,
+    renew: ArcSwapOption<Arc<Renew>>,
     grace: Duration,
     grants: Semaphore,
     /// By ticket, what requests look up.
@@ -79,7 +74,7 @@ impl Sessions {
             store,
             limits,
             clock,
-            renew: None,
+            renew: ArcSwapOption::empty(),
             grace: Duration::from_secs(60),
             grants: Semaphore::new(GRANTS),
             opened: opened(CAPACITY),
@@ -100,7 +95,13 @@ impl Sessions {
     /// With a way to refresh tokens; without one, sessions end with their access token.
     #[must_use]
     pub fn with_renew(self, renew: Arc<Renew>) -> Self {
-        Self { renew: Some(renew), ..self }
+        self.set_renew(renew);
+        self
+    }
+
+    /// Refreshes tokens in another way from now on, after the configuration has changed.
+    pub fn set_renew(&self, renew: Arc<Renew>) {
+        self.renew.store(Some(Arc::new(renew)));
     }
 
     /// With another time for which an identity passes after its token has expired, while the provider is down.
@@ -239,62 +240,6 @@ impl Sessions {
         self.store.ready().await
     }
 
-    /// Writes down when sessions were last used.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let sessions = std::mem::take(&mut *self.unwritten());
-        if sessions.is_empty() {
-            return Ok(());
-        }
-        let seen: Vec<_> = sessions.iter().map(|session| session.take_seen()).collect();
-        let written = self.store.touch(&seen).await;
-        if written.is_err() {
-            sessions.iter().for_each(|session| self.saw(session, session.last_seen()));
-        }
-        written
-    }
-
-    /// Looks after the sessions until `shutdown`: writes down when they were used, ends those that are over, refreshes those
-    /// that only have streams, and sweeps the store. Spawn it once.
-    pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut ticks = interval(FLUSH);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for round in 0_u64.. {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.cancelled() => break,
-            }
-            self.tend().await;
-            if round % SWEEP == 0 {
-                match self.store.sweep(&self.limits, self.clock.now()).await {
-                    Ok(swept) => tracing::debug!(swept, "swept the session store"),
-                    Err(error) => tracing::warn!(%error, "session store not swept"),
-                }
-            }
-        }
-        if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "last use of sessions not written down");
-        }
-    }
-
-    /// One round of [`keep`](Self::keep).
-    pub(super) async fn tend(self: &Arc<Self>) {
-        if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "last use of sessions not written down");
-        }
-        let now = self.clock.now();
-        for session in self.all() {
-            let record = session.record();
-            let unrenewable = record.refresh_token.is_none() || self.renew.is_none();
-            if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
-                self.end_quietly(session.id()).await;
-            } else if session.streaming() {
-                self.refresh_if_due(&session);
-            }
-        }
-        self.live().retain(|_, session| session.strong_count() > 0);
-        self.opened.run_pending_tasks();
-    }
-
     /// Opens a ticket that is not open yet.
     async fn load(&self, ticket: &Ticket, digest: Digest) -> Result<Arc<LiveSession>, Closed> {
         // Another request may have opened it a moment ago.
@@ -372,7 +317,7 @@ impl Sessions {
         record: Arc<Record>,
         limit: Duration,
     ) -> Result<Record, RenewError> {
-        let Some(renew) = &self.renew else { return Err(RenewError::NoRefreshToken) };
+        let renew = self.renew.load_full().ok_or(RenewError::NoRefreshToken)?;
         let Ok(_permit) = self.grants.acquire().await else {
             return Err(RenewError::unavailable("gateway is stopping"));
         };
@@ -380,7 +325,7 @@ impl Sessions {
     }
 
     pub(super) fn renews(&self) -> bool {
-        self.renew.is_some()
+        self.renew.load().is_some()
     }
 
     pub(super) fn grace(&self) -> Duration {

@@ -119,7 +119,7 @@ impl<'t> Writer<'t> {
         for holder in std::iter::once(subject).chain(provider_session) {
             self.held.remove(holder, digest)?;
         }
-        Ok(Some(SessionId::from(id)))
+        Ok(Some(SessionId::from_name(id)))
     }
 
     pub(super) fn remove_id(&mut self, id: &SessionId) -> Result<(), Error> {

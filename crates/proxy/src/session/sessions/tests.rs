@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::future::join_all;
 use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{CookieStore, EmbeddedStore, fixtures::*},

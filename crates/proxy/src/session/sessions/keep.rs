@@ -1,0 +1,73 @@
+//! Looks after the sessions while nobody asks: writes down when they were used, ends those that are over, refreshes those that
+//! only have streams, sweeps the store.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Sessions;
+use crate::session::StoreError;
+
+/// How often `last_seen` is written.
+const FLUSH: Duration = Duration::from_secs(15);
+/// How often, in flushes, the store is swept.
+const SWEEP: u64 = 20;
+
+impl Sessions {
+    /// Writes down when sessions were last used.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let sessions = std::mem::take(&mut *self.unwritten());
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let seen: Vec<_> = sessions.iter().map(|session| session.take_seen()).collect();
+        let written = self.store.touch(&seen).await;
+        if written.is_err() {
+            sessions.iter().for_each(|session| self.saw(session, session.last_seen()));
+        }
+        written
+    }
+
+    /// Looks after the sessions until `shutdown`: writes down when they were used, ends those that are over, refreshes those
+    /// that only have streams, and sweeps the store. Spawn it once.
+    pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut ticks = interval(FLUSH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for round in 0_u64.. {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => break,
+            }
+            self.tend().await;
+            if round % SWEEP == 0 {
+                match self.store.sweep(&self.limits, self.clock.now()).await {
+                    Ok(swept) => tracing::debug!(swept, "swept the session store"),
+                    Err(error) => tracing::warn!(%error, "session store not swept"),
+                }
+            }
+        }
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "last use of sessions not written down");
+        }
+    }
+
+    /// One round of [`keep`](Self::keep).
+    pub(super) async fn tend(self: &Arc<Self>) {
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "last use of sessions not written down");
+        }
+        let now = self.clock.now();
+        for session in self.all() {
+            let record = session.record();
+            let unrenewable = record.refresh_token.is_none() || !self.renews();
+            if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
+                self.end_quietly(session.id()).await;
+            } else if session.streaming() {
+                self.refresh_if_due(&session);
+            }
+        }
+        self.live().retain(|_, session| session.strong_count() > 0);
+        self.opened.run_pending_tasks();
+    }
+}
