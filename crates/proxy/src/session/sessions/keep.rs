@@ -53,7 +53,7 @@ impl Sessions {
     }
 
     /// One round of [`keep`](Self::keep).
-    pub(super) async fn tend(self: &Arc<Self>) {
+    pub(in crate::session) async fn tend(self: &Arc<Self>) {
         if let Err(error) = self.flush().await {
             tracing::warn!(%error, "last use of sessions not written down");
         }
