@@ -127,7 +127,7 @@ impl DevIssuerBuilder {
             lifetimes: self.lifetimes,
             rotate_refresh_tokens: self.rotate_refresh_tokens,
             registry: Registry::new(self.users, self.clients),
-            keys: Keys::generate().await.map_err(StartError::Keys)?,
+            keys: Keys::obtain().await.map_err(StartError::Keys)?,
             sessions: Sessions::default(),
             codes: Codes::default(),
             devices: Devices::default(),

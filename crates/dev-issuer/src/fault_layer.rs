@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
@@ -22,6 +22,8 @@ use crate::server::{endpoint_of, path};
 
 const HUGE: usize = 64 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
+/// An error that comes at once takes the half with it that was not sent yet.
+const LONG_ENOUGH_TO_BE_SENT: Duration = Duration::from_millis(50);
 const DROP_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn apply(
@@ -83,9 +85,12 @@ async fn cut_off(response: Response) -> Response {
     let (mut parts, bytes) = taken_apart(response).await;
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len().max(2)));
     let half = bytes.slice(..bytes.len() / 2);
-    let broken = io::Error::from(io::ErrorKind::ConnectionReset);
-    let body = Body::from_stream(stream::iter([Ok(half), Err(broken)]));
-    Response::from_parts(parts, body)
+    let broken = async {
+        tokio::time::sleep(LONG_ENOUGH_TO_BE_SENT).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    let body = stream::iter([Ok(half)]).chain(stream::once(broken));
+    Response::from_parts(parts, Body::from_stream(body))
 }
 
 async fn drip(response: Response) -> Response {

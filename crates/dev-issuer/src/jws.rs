@@ -51,7 +51,7 @@ pub(crate) fn signing_input(
 pub(crate) fn open(token: &str, keys: &Keys) -> Result<Claims, NotOurs> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| NotOurs)?;
     let key = keys.find(header.kid.as_deref().ok_or(NotOurs)?).ok_or(NotOurs)?;
-    verify(token, &key.verifies, Algorithm::RS256)
+    verify(token, key.verifies(), Algorithm::RS256)
 }
 
 /// The claims of a refresh token of ours. Its times are not looked at.

@@ -1,19 +1,19 @@
 //! The provider's keys: the one that signs, those that signed before, and what stands beside them in a
 //! real JWKS (an encryption key, a key of a kind few readers know).
 //!
-//! Keys are made when the provider starts and live as long as it does; none is written anywhere.
+//! Keys are made when the provider starts and stay in this process; none is written anywhere.
+
+mod rsa;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
+use crate::keys::rsa::RsaKey;
 use crate::shared::Shared;
 
 /// A key could not be made.
@@ -31,25 +31,16 @@ pub enum KeyError {
     Interrupted(#[source] tokio::task::JoinError),
 }
 
-/// An RSA key that signs or has signed.
+/// A key that signs or has signed, under its name.
 pub(crate) struct SigningKey {
     pub(crate) id: String,
-    pub(crate) signs: EncodingKey,
-    pub(crate) verifies: DecodingKey,
-    pub(crate) public_pem: String,
-    public: PublicParts,
-}
-
-#[derive(Clone)]
-struct PublicParts {
-    modulus: String,
-    exponent: String,
+    rsa: Arc<RsaKey>,
 }
 
 pub(crate) struct Keys {
     ring: Shared<Ring>,
     stranger: Shared<Option<Arc<SigningKey>>>,
-    encryption: &'static EncryptionKey,
+    encryption: &'static SigningKey,
     refresh_secret: [u8; 32],
 }
 
@@ -58,18 +49,13 @@ struct Ring {
     old: Vec<Arc<SigningKey>>,
 }
 
-struct EncryptionKey {
-    id: String,
-    public: PublicParts,
-}
-
-/// Nothing is ever decrypted with it, so one serves all providers of a process.
-static ENCRYPTION: OnceLock<EncryptionKey> = OnceLock::new();
+/// Nothing is ever encrypted for it, so one serves all providers of a process.
+static ENCRYPTION: OnceLock<SigningKey> = OnceLock::new();
 
 impl Keys {
-    pub(crate) async fn generate() -> Result<Self, KeyError> {
-        let encryption = tokio::task::spawn_blocking(EncryptionKey::shared);
-        let current = Arc::new(SigningKey::generate_aside().await?);
+    pub(crate) async fn obtain() -> Result<Self, KeyError> {
+        let encryption = tokio::task::spawn_blocking(encryption_key);
+        let current = Arc::new(SigningKey::obtain_aside().await?);
         Ok(Self {
             ring: Shared::new(Ring { current, old: Vec::new() }),
             stranger: Shared::new(None),
@@ -89,7 +75,7 @@ impl Keys {
     }
 
     pub(crate) async fn rotate(&self) -> Result<String, KeyError> {
-        let fresh = Arc::new(SigningKey::generate_aside().await?);
+        let fresh = Arc::new(SigningKey::obtain_aside().await?);
         let id = fresh.id.clone();
         let mut ring = self.ring.lock();
         let former = std::mem::replace(&mut ring.current, fresh);
@@ -107,7 +93,7 @@ impl Keys {
         if let Some(key) = stranger.as_ref() {
             return Ok(Arc::clone(key));
         }
-        let key = Arc::new(SigningKey::generate()?);
+        let key = Arc::new(SigningKey::obtain()?);
         *stranger = Some(Arc::clone(&key));
         Ok(key)
     }
@@ -120,67 +106,60 @@ impl Keys {
     /// The JWKS ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
     pub(crate) fn jwk_set(&self) -> Value {
         let ring = self.ring.lock();
-        let mut keys = vec![self.encryption.to_jwk(), post_quantum_jwk()];
-        keys.extend(ring.old.iter().chain([&ring.current]).map(|key| key.to_jwk()));
+        let mut keys = vec![self.encryption.to_jwk("enc", "RSA-OAEP"), post_quantum_jwk()];
+        let signing = ring.old.iter().chain([&ring.current]);
+        keys.extend(signing.map(|key| key.to_jwk("sig", "RS256")));
         json!({ "keys": keys })
     }
 }
 
+/// Only keys this provider never took out of use itself: what it removed must not come back in it.
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let ring = self.ring.lock();
+        let stranger = self.stranger.lock();
+        for key in std::iter::once(&ring.current).chain(&ring.old).chain(stranger.as_ref()) {
+            Arc::clone(&key.rsa).leave_behind();
+        }
+    }
+}
+
 impl SigningKey {
-    async fn generate_aside() -> Result<Self, KeyError> {
-        tokio::task::spawn_blocking(Self::generate).await.map_err(KeyError::Interrupted)?
+    async fn obtain_aside() -> Result<Self, KeyError> {
+        tokio::task::spawn_blocking(Self::obtain).await.map_err(KeyError::Interrupted)?
     }
 
-    fn generate() -> Result<Self, KeyError> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(KeyError::Generation)?;
-        let private = pair.as_der().map_err(KeyError::Generation)?;
-        let public_der = pair.public_key().as_der().map_err(KeyError::Generation)?;
-        let public = PublicParts::of(&pair);
-        let private_pem = pem("PRIVATE KEY", private.as_ref());
-        Ok(Self {
-            id: key_id(),
-            signs: EncodingKey::from_rsa_pem(private_pem.as_bytes()).map_err(KeyError::Encoding)?,
-            verifies: DecodingKey::from_rsa_components(&public.modulus, &public.exponent)
-                .map_err(KeyError::Encoding)?,
-            public_pem: pem("PUBLIC KEY", public_der.as_ref()),
-            public,
-        })
+    fn obtain() -> Result<Self, KeyError> {
+        let id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        Ok(Self { id, rsa: RsaKey::obtain()? })
     }
 
-    fn to_jwk(&self) -> Value {
+    pub(crate) fn signs(&self) -> &EncodingKey {
+        &self.rsa.signs
+    }
+
+    pub(crate) fn verifies(&self) -> &DecodingKey {
+        &self.rsa.verifies
+    }
+
+    pub(crate) fn public_pem(&self) -> &str {
+        &self.rsa.public_pem
+    }
+
+    fn to_jwk(&self, used_for: &str, algorithm: &str) -> Value {
         json!({
-            "kid": self.id, "kty": "RSA", "alg": "RS256", "use": "sig",
-            "n": self.public.modulus, "e": self.public.exponent,
+            "kid": self.id, "kty": "RSA", "alg": algorithm, "use": used_for,
+            "n": self.rsa.modulus, "e": self.rsa.exponent,
         })
     }
 }
 
-impl EncryptionKey {
-    fn shared() -> Result<&'static Self, KeyError> {
-        if let Some(key) = ENCRYPTION.get() {
-            return Ok(key);
-        }
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(KeyError::Generation)?;
-        let key = Self { id: key_id(), public: PublicParts::of(&pair) };
-        Ok(ENCRYPTION.get_or_init(|| key))
+fn encryption_key() -> Result<&'static SigningKey, KeyError> {
+    if let Some(key) = ENCRYPTION.get() {
+        return Ok(key);
     }
-
-    fn to_jwk(&self) -> Value {
-        json!({
-            "kid": self.id, "kty": "RSA", "alg": "RSA-OAEP", "use": "enc",
-            "n": self.public.modulus, "e": self.public.exponent,
-        })
-    }
-}
-
-impl PublicParts {
-    fn of(pair: &KeyPair) -> Self {
-        let public = pair.public_key();
-        Self {
-            modulus: URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
-            exponent: URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
-        }
-    }
+    let key = SigningKey::obtain()?;
+    Ok(ENCRYPTION.get_or_init(|| key))
 }
 
 /// A key of a kind that most readers do not know yet, and must skip.
@@ -189,23 +168,6 @@ fn post_quantum_jwk() -> Value {
         "kid": "dev-ml-dsa", "kty": "AKP", "alg": "ML-DSA-44", "use": "sig",
         "pub": URL_SAFE_NO_PAD.encode([0x5a_u8; 1312]),
     })
-}
-
-fn key_id() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = after;
-    }
-    text + &format!("-----END {label}-----\n")
 }
 
 impl fmt::Debug for SigningKey {

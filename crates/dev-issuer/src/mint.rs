@@ -273,15 +273,15 @@ impl DevIssuer {
         }
         let token = match order.signature {
             Signature::Good(algorithm) => {
-                jws::sign(&header, &claims, &current.signs, algorithm.into())?
+                jws::sign(&header, &claims, current.signs(), algorithm.into())?
             }
             Signature::WrongKey => {
                 let stranger = self.provider.keys.stranger().map_err(MintError::Key)?;
-                jws::sign(&header, &claims, &stranger.signs, Algorithm::RS256.into())?
+                jws::sign(&header, &claims, stranger.signs(), Algorithm::RS256.into())?
             }
             Signature::Unsigned => format!("{}.", jws::signing_input(&header, &claims)?),
             Signature::HmacWithPublicKey => {
-                let key = jsonwebtoken::EncodingKey::from_secret(current.public_pem.as_bytes());
+                let key = jsonwebtoken::EncodingKey::from_secret(current.public_pem().as_bytes());
                 jws::sign(&header, &claims, &key, jsonwebtoken::Algorithm::HS256)?
             }
         };

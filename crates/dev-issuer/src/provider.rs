@@ -151,7 +151,7 @@ impl Provider {
         typ: &str,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let key = self.keys.current();
-        jws::sign(&jws::header(&key, typ), claims, &key.signs, Algorithm::RS256)
+        jws::sign(&jws::header(&key, typ), claims, key.signs(), Algorithm::RS256)
     }
 
     /// The tokens that `entitled` is entitled to; a refresh token if there is a link for it.

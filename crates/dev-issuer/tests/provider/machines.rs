@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::browser::http;
 use crate::party::{claims, introspect, post, provider};
 
+type Form = &'static [(&'static str, &'static str)];
+
 const CLIENT_CREDENTIALS: (&str, &str) = ("grant_type", "client_credentials");
 
 #[tokio::test]
@@ -33,7 +35,7 @@ async fn a_machine_gets_a_token_of_its_own() {
 async fn errors_are_those_of_rfc_6749() {
     let issuer = provider().client(DevClient::public("cli")).start("127.0.0.1:0").await.unwrap();
     let url = format!("{}/protocol/openid-connect/token", issuer.url());
-    let cases: [(&[(&str, &str)], u16, &str); 7] = [
+    let cases: [(Form, u16, &str); 7] = [
         (&[CLIENT_CREDENTIALS], 401, "invalid_client"),
         (&[CLIENT_CREDENTIALS, ("client_id", "x"), ("client_secret", "y")], 401, "invalid_client"),
         (

@@ -1,0 +1,77 @@
+//! RSA keys of 2048 bits, and those that a provider left behind: making one takes a tenth of a second
+//! and more, so the next provider of this process takes it over, under another `kid`.
+//!
+//! Two providers never hold one key at the same time.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+
+use crate::keys::KeyError;
+use crate::shared::Shared;
+
+const MOST_LEFT_BEHIND: usize = 8;
+
+pub(super) struct RsaKey {
+    pub(super) signs: EncodingKey,
+    pub(super) verifies: DecodingKey,
+    pub(super) public_pem: String,
+    /// `n`
+    pub(super) modulus: String,
+    /// `e`
+    pub(super) exponent: String,
+}
+
+static LEFT_BEHIND: LazyLock<Shared<Vec<Arc<RsaKey>>>> = LazyLock::new(Shared::default);
+
+impl RsaKey {
+    /// One that nobody uses; takes long if it must be made.
+    pub(super) fn obtain() -> Result<Arc<Self>, KeyError> {
+        let left_behind = LEFT_BEHIND.lock().pop();
+        left_behind.map_or_else(|| Self::generate().map(Arc::new), Ok)
+    }
+
+    /// Leaves it to the next who wants one.
+    pub(super) fn leave_behind(self: Arc<Self>) {
+        let mut left_behind = LEFT_BEHIND.lock();
+        if left_behind.len() < MOST_LEFT_BEHIND {
+            left_behind.push(self);
+        }
+    }
+
+    fn generate() -> Result<Self, KeyError> {
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(KeyError::Generation)?;
+        let private = pair.as_der().map_err(KeyError::Generation)?;
+        let public = pair.public_key();
+        let public_der = public.as_der().map_err(KeyError::Generation)?;
+        let modulus = URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero());
+        let exponent = URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero());
+        let private_pem = pem("PRIVATE KEY", private.as_ref());
+        Ok(Self {
+            signs: EncodingKey::from_rsa_pem(private_pem.as_bytes()).map_err(KeyError::Encoding)?,
+            verifies: DecodingKey::from_rsa_components(&modulus, &exponent)
+                .map_err(KeyError::Encoding)?,
+            public_pem: pem("PUBLIC KEY", public_der.as_ref()),
+            modulus,
+            exponent,
+        })
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + &format!("-----END {label}-----\n")
+}
