@@ -27,6 +27,26 @@ async fn keycloak_issues_tokens_and_signs_people_in() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_visitor_signs_in_at_keycloak() -> Result<()> {
+    let world = World::new("harness-visitor")?;
+    let realm = world.realm().await?;
+    let mut url: url::Url = format!("{}/protocol/openid-connect/auth", realm.issuer()).parse()?;
+    url.query_pairs_mut()
+        .append_pair("client_id", "gateway")
+        .append_pair("response_type", "code")
+        .append_pair("scope", "openid")
+        .append_pair("redirect_uri", &world.url("/oauth2/callback"))
+        .append_pair("code_challenge_method", "S256")
+        .append_pair("code_challenge", &"x".repeat(43));
+    let visitor = e2e::visitor::Visitor::new()?;
+    let form = visitor.arrive(url.as_str()).await?;
+    let back = visitor.submit_login(&form, "alice").await?.location()?;
+    assert!(back.as_str().starts_with(&world.url("/oauth2/callback?")), "{back}");
+    assert!(back.query_pairs().any(|(name, _)| name == "iss"), "RFC 9207: {back}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streamlit_and_the_model_api_answer() -> Result<()> {
     let world = World::new("harness-applications")?;
     let (dashboard, api) = (world.streamlit().await?, world.model_api().await?);
