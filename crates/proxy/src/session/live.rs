@@ -146,8 +146,14 @@ impl LiveSession {
         });
     }
 
+    /// Record and ticket that belong together.
     pub(super) fn present(&self) -> arc_swap::Guard<Arc<Present>> {
         self.present.load()
+    }
+
+    /// The same, to be held across an `await`.
+    pub(super) fn present_now(&self) -> Arc<Present> {
+        self.present.load_full()
     }
 
     /// Whether it may still be used.

@@ -331,14 +331,14 @@ impl Sessions {
         if self.store().remembers_last_seen() {
             return;
         }
-        let record = session.record();
-        let told = now.duration_since(record.last_seen).unwrap_or(Duration::ZERO);
-        if told < self.limits().idle / 4 {
+        let present = session.present_now();
+        let told = now.duration_since(present.record.last_seen).unwrap_or(Duration::ZERO);
+        if told < self.limits().idle / 4 || session.refreshing().running.is_some() {
             return;
         }
         let Some(_alone) = session.reseal() else { return };
-        let record = Record { last_seen: now, ..(*record).clone() };
-        match self.store().replace(&session.ticket(), &record).await {
+        let record = Record { last_seen: now, ..(*present.record).clone() };
+        match self.store().replace(&present.ticket, &record).await {
             Ok(Some(ticket)) => self.advance(session, record, ticket),
             Ok(None) => self.deny(session.id()),
             Err(error) => tracing::warn!(session = %session.id(), %error, "ticket not renewed"),

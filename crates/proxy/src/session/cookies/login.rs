@@ -25,6 +25,8 @@ const MAX_TOTAL: usize = 6 * 1024;
 const HASH_LEN: usize = 8;
 /// More login cookies than this are taken away unread.
 const READ: usize = 32;
+/// More login cookies than this are left for the next login to take away.
+const SEEN: usize = 64;
 
 /// What a login's cookie holds, sealed.
 #[derive(Serialize, Deserialize)]
@@ -102,8 +104,9 @@ impl Cookies {
             .collect();
         names.sort_unstable();
         names.dedup();
+        names.truncate(SEEN);
         for (read, name) in names.into_iter().enumerate() {
-            let value = read::presented(headers, name).once().filter(|_| read < READ);
+            let value = (read < READ).then(|| read::presented(headers, name).once()).flatten();
             let underway = value.and_then(|value| {
                 let underway: Underway<IgnoredAny> = self.underway(name, value, now)?;
                 Some(Other { name, len: name.len() + value.len(), began_at: underway.began_at })

@@ -184,3 +184,25 @@ async fn ending_names_the_sessions_that_ended() {
     assert_eq!(ended, expected);
     assert!(store.end_matching(&which).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_file_that_failed_is_opened_anew() {
+    let (directory, path) = place();
+    let store = store(&path);
+    let ticket = store.create(&record(MovableClock::new().now())).await.unwrap();
+    store.file.database.write().unwrap().database = None;
+    let opened = futures_util::future::join_all((0..10).map(|_| store.load(&ticket))).await;
+    assert!(opened.into_iter().all(|opened| opened.unwrap().is_some()));
+    assert_eq!(store.file.database.read().unwrap().times, 2);
+    store.ready().await.unwrap();
+
+    // As long as the file cannot be opened that is an error, never "logged out".
+    let (state, away) = (path.parent().unwrap(), directory.path().join("away"));
+    std::fs::rename(state, &away).unwrap();
+    std::fs::write(state, "in the way").unwrap();
+    store.file.database.write().unwrap().database = None;
+    assert!(store.load(&ticket).await.is_err());
+    std::fs::remove_file(state).unwrap();
+    std::fs::rename(&away, state).unwrap();
+    assert!(store.load(&ticket).await.unwrap().is_some());
+}
