@@ -69,6 +69,8 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(Vec<Step>);
 
+const SECRETS: [&str; 4] = ["client_auth", "key", "password", "secret"];
+
 /// One step of the way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
@@ -109,6 +111,12 @@ impl KeyPath {
     pub(super) fn parent(&self) -> Option<Self> {
         let (_, rest) = self.0.split_last()?;
         Some(Self(rest.to_vec()))
+    }
+
+    /// Whether a secret could be written here by somebody who does not know better.
+    pub(super) fn holds_secret(&self) -> bool {
+        let secret = |step: &Step| matches!(step, Step::Key(name) if SECRETS.contains(&name.as_str()));
+        self.0.iter().any(secret)
     }
 
     /// Whether this is `other` or within it.

@@ -50,6 +50,22 @@ impl Gaps {
             .any(|gap| gap.is_within(at) || at.is_within(gap))
     }
 
+    /// Whether something within `at` was left out, so that what is said of `at` may only follow from it.
+    fn within(&self, at: &KeyPath) -> bool {
+        self.left_out.iter().any(|gap| gap.is_within(at))
+    }
+
+    /// Leaves out `at`, or what it is in if it is out already; `false` when there is no more to go.
+    fn leave_out(&mut self, mut at: Option<KeyPath>) -> bool {
+        while let Some(path) = at {
+            at = path.parent();
+            if at.is_some() && self.left_out.insert(path) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Where in the tree the value that is now at `at` was written: lists have lost what was left out.
     pub(super) fn written_at(&self, at: &KeyPath) -> KeyPath {
         let mut written = KeyPath::root();
@@ -86,19 +102,21 @@ pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut gaps: Gaps) ->
                 continue;
             }
         } else if gaps.stood_in.contains(&at) {
-            // What stands in does not fit either: the whole map goes, without another word.
-            let Some(parent) = at.parent() else { break };
-            gaps.left_out.insert(parent);
+            // What stands in does not fit either: its whole map goes, without another word.
+            if !gaps.leave_out(at.parent()) {
+                break;
+            }
             continue;
-        } else {
+        } else if !gaps.within(&at) {
             if let Cause::UnknownKey { nearest: Some(meant), .. } = &error.cause
                 && let Some(parent) = at.parent()
             {
                 gaps.meant.insert(parent.key(meant));
             }
-            findings.push(Finding { place: error.place, ..Finding::new(at.clone(), error.to_string()) });
+            let message = error.without_secrets();
+            findings.push(Finding { place: error.place, ..Finding::new(at.clone(), message) });
         }
-        if at == KeyPath::root() || !gaps.left_out.insert(at) {
+        if !gaps.leave_out(Some(at)) {
             break;
         }
     }
@@ -184,7 +202,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         let chosen = match &self.node.value {
             Value::Text(name) => Choice { name, content: None },
             Value::Map(entries) => match entries.as_slice() {
-                [(name, content)] => {
+                [(name, content)] if !self.gaps.left_out.contains(&at.key(name)) => {
                     let content = Reader { node: content, at: at.key(name), gaps: self.gaps };
                     Choice { name, content: Some(content) }
                 }
@@ -217,7 +235,8 @@ impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
         for (index, node) in self.items.by_ref() {
             let at = self.at.item(index);
             if !self.gaps.left_out.contains(&at) {
-                return seed.deserialize(Reader { node, at, gaps: self.gaps }).map(Some);
+                let reader = Reader { node, at: at.clone(), gaps: self.gaps };
+                return seed.deserialize(reader).map(Some).map_err(|error| error.within(&at));
             }
         }
         Ok(None)
@@ -263,7 +282,9 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         match self.pending.take() {
             Some(Pending::Written(name, node)) => {
-                seed.deserialize(Reader { node, at: self.at.key(name), gaps: self.gaps })
+                let at = self.at.key(name);
+                let reader = Reader { node, at: at.clone(), gaps: self.gaps };
+                seed.deserialize(reader).map_err(|error| error.within(&at))
             }
             Some(Pending::Absent(name)) => {
                 seed.deserialize(StandIn).map_err(|error| error.within(&self.at.key(&name)))
@@ -350,7 +371,10 @@ impl<'de> de::VariantAccess<'de> for Choice<'de, '_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
         match self.content {
-            Some(content) => seed.deserialize(content),
+            Some(content) => {
+                let at = content.at.clone();
+                seed.deserialize(content).map_err(|error| error.within(&at))
+            }
             None => seed.deserialize(NoSettings { word: self.name }),
         }
     }

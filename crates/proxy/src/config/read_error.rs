@@ -33,8 +33,10 @@ pub(super) enum Cause {
     UnknownKey {
         /// The keys that are read there.
         known: &'static [&'static str],
-        /// The one that was probably meant.
+        /// The one that was probably meant, or that leads there.
         nearest: Option<&'static str>,
+        /// What to write instead, when it is a key of another place or another program.
+        elsewhere: Option<&'static str>,
     },
     /// A word that is none of the choices.
     UnknownChoice {
@@ -85,6 +87,20 @@ impl ReadError {
     }
 }
 
+impl ReadError {
+    /// The same, without a word that may be a secret somebody wrote where its place should stand.
+    pub(super) fn without_secrets(&self) -> String {
+        let secret = self.at.as_ref().is_some_and(KeyPath::holds_secret);
+        match &self.cause {
+            Cause::UnknownChoice { known, .. } if secret => {
+                format!("write {}", one_of(known.iter().copied()))
+            }
+            Cause::Unexpected { expected, .. } if secret => format!("write {expected}"),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl std::error::Error for ReadError {}
 
 impl fmt::Display for ReadError {
@@ -95,10 +111,13 @@ impl fmt::Display for ReadError {
                 write!(f, "found {found}: write a number and a unit, such as `30s`, `15m` or `12h`")
             }
             Cause::Unexpected { found, expected } => write!(f, "found {found}: write {expected}"),
+            Cause::UnknownKey { elsewhere: Some(place), .. } => {
+                write!(f, "unknown key here; write {place}")
+            }
             Cause::UnknownKey { nearest: Some(meant), .. } => {
                 write!(f, "unknown key; did you mean `{meant}`?")
             }
-            Cause::UnknownKey { known, nearest: None } => {
+            Cause::UnknownKey { known, .. } => {
                 write!(f, "unknown key; the keys here are {}", one_of(known.iter().copied()))
             }
             Cause::UnknownChoice { word, known } => {
@@ -121,6 +140,33 @@ impl fmt::Display for ReadError {
             Cause::SettingsOfAWord { word } => write!(f, "`{word}` has no settings: write it alone"),
         }
     }
+}
+
+/// What to write for a key of another place here, or of another gateway, and the key that leads there.
+fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
+    Some(match key {
+        "client_secret" | "client_secret_file" => {
+            ("client_auth", "`client_auth: { secret: { file: PATH } }`")
+        }
+        "redirect_uri" | "redirect_url" => {
+            ("", "nothing: it is `public_url`, then `endpoints`, then `/callback`")
+        }
+        "cookie_secret" | "session_key" => ("session", "`session: { key: { file: PATH } }`"),
+        "host" | "hosts" => ("match", "`match: { host: … }` in the route"),
+        "prefix" => ("match", "`match: { path: … }` in the route"),
+        "strip_prefix" | "add_prefix" => {
+            ("rewrite", "`rewrite: { strip_prefix: …, add_prefix: … }` in the route")
+        }
+        "users" | "roles" | "groups" | "scopes" | "clients" => {
+            ("allow", "it within `allow: { … }` of a rule")
+        }
+        "encoded_slash" | "double_slash" => {
+            ("paths", "`paths: { encoded_slash: keep, double_slash: keep }`")
+        }
+        "upstreams" => ("upstream", "`upstream`; it takes a list too"),
+        "timeout" => ("timeouts", "`timeouts: { connect: …, response_head: …, idle: … }`"),
+        _ => return None,
+    })
 }
 
 fn in_words(found: Unexpected<'_>) -> String {
@@ -171,8 +217,11 @@ impl Error for ReadError {
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        let nearest = nearest(key, known.iter().copied());
-        Self::new(Cause::UnknownKey { known, nearest })
+        let (nearest, elsewhere) = match elsewhere(key) {
+            Some((to, place)) => (known.iter().copied().find(|name| *name == to), Some(place)),
+            None => (nearest(key, known.iter().copied()), None),
+        };
+        Self::new(Cause::UnknownKey { known, nearest, elsewhere })
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {

@@ -181,7 +181,7 @@ fn session(config: &Config, found: &mut Findings) {
     let here = at(&["session"]);
     found.duration(here.key("idle"), session.idle);
     found.duration(here.key("lifetime"), session.lifetime);
-    if session.idle > session.lifetime {
+    if session.idle > session.lifetime && !session.lifetime.is_zero() {
         let idle = humantime::format_duration(session.idle);
         let lifetime = humantime::format_duration(session.lifetime);
         let message = format!(

@@ -90,7 +90,7 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
             found.problem(here.key("scopes"), message);
         }
     }
-    if login && !issuer.scopes.iter().any(|scope| scope == "openid") {
+    if login && !issuer.scopes.iter().any(|scope| scope.contains("openid")) {
         let message = "without `openid` a login tells nobody's name: add it to the list";
         found.problem(here.key("scopes"), message);
     }
