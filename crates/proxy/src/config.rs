@@ -23,6 +23,7 @@ mod upstream;
 mod policy;
 mod outbound;
 mod telemetry;
+mod gaps;
 mod load;
 mod problem;
 mod read;

@@ -36,7 +36,11 @@ pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
     }
 }
 
-fn warnings(file: &impl std::fmt::Display, warnings: &[Problem], out: &mut dyn Write) -> io::Result<()> {
+fn warnings(
+    file: &impl std::fmt::Display,
+    warnings: &[Problem],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     for Problem { path, line, column, message } in warnings {
         writeln!(out, "{file}:{line}:{column}: warning: {path}: {message}")?;
     }

@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::gaps::Gaps;
 use super::problem::{Finding, KeyPath, Place, Problem, Problems, Step};
-use super::read::{Gaps, Reading, read};
+use super::read::{Reading, read};
 use super::tree::{Node, Tree, Value};
 use super::validate::{Findings, validate};
 use super::{Config, preset, world};

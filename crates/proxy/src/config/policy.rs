@@ -95,7 +95,7 @@ enum WrittenAllow {
     /// `anyone` or `signed_in`.
     Word(AllowWord),
     /// One requirement.
-    One(Requirement),
+    One(Box<Requirement>),
     /// A list: any of them suffices.
     AnyOf(Vec<Requirement>),
 }

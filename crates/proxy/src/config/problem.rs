@@ -115,7 +115,8 @@ impl KeyPath {
 
     /// Whether a secret could be written here by somebody who does not know better.
     pub(super) fn holds_secret(&self) -> bool {
-        let secret = |step: &Step| matches!(step, Step::Key(name) if SECRETS.contains(&name.as_str()));
+        let secret =
+            |step: &Step| matches!(step, Step::Key(name) if SECRETS.contains(&name.as_str()));
         self.0.iter().any(secret)
     }
 

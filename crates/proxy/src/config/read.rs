@@ -4,12 +4,11 @@
 //! map cannot do without, stood in for), and reading begins again, until a configuration comes out
 //! that lacks nothing but what was noted. It is never used: it only lets the later checks speak too.
 
-use std::collections::BTreeSet;
-
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::gaps::Gaps;
 use super::problem::{Finding, KeyPath, Step};
 use super::read_error::{Cause, ReadError};
 use super::tree::{Node, Value};
@@ -25,62 +24,6 @@ pub(super) struct Reading<T> {
     pub(super) findings: Vec<Finding>,
     /// What is missing in `value`, or stood in for.
     pub(super) gaps: Gaps,
-}
-
-/// What of the tree is not in the value that was read from it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gaps {
-    left_out: BTreeSet<KeyPath>,
-    stood_in: BTreeSet<KeyPath>,
-    /// Keys that an unknown key was probably meant to be.
-    meant: BTreeSet<KeyPath>,
-}
-
-impl Gaps {
-    /// Gaps where the tree itself could not take something over.
-    pub(super) fn of(dropped: Vec<KeyPath>) -> Self {
-        Self { meant: dropped.into_iter().collect(), ..Self::default() }
-    }
-
-    /// Whether a judgement about `at` would be one about a gap.
-    pub(super) fn touch(&self, at: &KeyPath) -> bool {
-        [&self.left_out, &self.stood_in, &self.meant]
-            .into_iter()
-            .flatten()
-            .any(|gap| gap.is_within(at) || at.is_within(gap))
-    }
-
-    /// Whether something within `at` was left out, so that what is said of `at` may only follow from it.
-    fn within(&self, at: &KeyPath) -> bool {
-        self.left_out.iter().any(|gap| gap.is_within(at))
-    }
-
-    /// Leaves out `at`, or what it is in if it is out already; `false` when there is no more to go.
-    fn leave_out(&mut self, mut at: Option<KeyPath>) -> bool {
-        while let Some(path) = at {
-            at = path.parent();
-            if at.is_some() && self.left_out.insert(path) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Where in the tree the value that is now at `at` was written: lists have lost what was left out.
-    pub(super) fn written_at(&self, at: &KeyPath) -> KeyPath {
-        let mut written = KeyPath::root();
-        for step in at.steps() {
-            written = match step {
-                Step::Key(name) => written.key(name),
-                Step::Item(index) => {
-                    let mut kept = (0..).filter(|n| !self.left_out.contains(&written.item(*n)));
-                    let original = kept.nth(*index).unwrap_or(*index);
-                    written.item(original)
-                }
-            };
-        }
-        written
-    }
 }
 
 /// Reads a value of a type.
@@ -270,9 +213,10 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
             }
             self.pending = Some(Pending::Written(name, node));
             let key = StrDeserializer::<ReadError>::new(name);
-            return seed.deserialize(key).map(Some).map_err(|error| {
-                ReadError { place: node.key, ..error }.within(&at)
-            });
+            return seed
+                .deserialize(key)
+                .map(Some)
+                .map_err(|error| ReadError { place: node.key, ..error }.within(&at));
         }
         let Some(name) = self.absent.pop() else { return Ok(None) };
         self.pending = Some(Pending::Absent(name.to_owned()));
@@ -317,9 +261,10 @@ impl<'de> Deserializer<'de> for StandIn {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_map(de::value::MapDeserializer::<_, ReadError>::new(
-            std::iter::empty::<(&str, &str)>(),
-        ))
+        visitor.visit_map(de::value::MapDeserializer::<_, ReadError>::new(std::iter::empty::<(
+            &str,
+            &str,
+        )>()))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -347,10 +292,7 @@ impl<'de, 'g> de::EnumAccess<'de> for Choice<'de, 'g> {
     type Error = ReadError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), ReadError> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ReadError> {
         let name: StrDeserializer<'_, ReadError> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }

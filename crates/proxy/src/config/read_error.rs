@@ -120,15 +120,13 @@ impl fmt::Display for ReadError {
             Cause::UnknownKey { known, .. } => {
                 write!(f, "unknown key; the keys here are {}", one_of(known.iter().copied()))
             }
-            Cause::UnknownChoice { word, known } => {
-                match nearest(word, known.iter().copied()) {
-                    Some(meant) => write!(f, "`{word}` is no choice here; did you mean `{meant}`?"),
-                    None => {
-                        let known = one_of(known.iter().copied());
-                        write!(f, "`{word}` is no choice here: write {known}")
-                    }
+            Cause::UnknownChoice { word, known } => match nearest(word, known.iter().copied()) {
+                Some(meant) => write!(f, "`{word}` is no choice here; did you mean `{meant}`?"),
+                None => {
+                    let known = one_of(known.iter().copied());
+                    write!(f, "`{word}` is no choice here: write {known}")
                 }
-            }
+            },
             Cause::Missing { key } => write!(f, "`{key}` is missing"),
             Cause::NoChoice { variants } => write!(f, "write {}", one_of(variants.iter().copied())),
             Cause::NotOneChoice { variants } => {
@@ -137,7 +135,9 @@ impl fmt::Display for ReadError {
             Cause::NeedsSettings { word } => {
                 write!(f, "`{word}` needs settings: write `{{ {word}: … }}`")
             }
-            Cause::SettingsOfAWord { word } => write!(f, "`{word}` has no settings: write it alone"),
+            Cause::SettingsOfAWord { word } => {
+                write!(f, "`{word}` has no settings: write it alone")
+            }
         }
     }
 }

@@ -47,7 +47,9 @@ impl Node {
     /// The value of a key.
     pub(super) fn child(&self, key: &str) -> Option<&Node> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            Value::Map(entries) => {
+                entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+            }
             _ => None,
         }
     }
@@ -87,7 +89,8 @@ impl Node {
         self.key = Some(place);
         match &mut self.value {
             Value::List(items) => {
-                *items = std::mem::take(items).into_iter().map(|node| node.moved_to(place)).collect();
+                *items =
+                    std::mem::take(items).into_iter().map(|node| node.moved_to(place)).collect();
             }
             Value::Map(entries) => {
                 *entries = std::mem::take(entries)
@@ -141,7 +144,10 @@ impl<'a> TreeReader<'a> {
             let (event, place) = self.next()?;
             match event {
                 Event::StreamEnd => return Ok(root),
-                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                Event::StreamStart
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd
+                | Event::Nothing => {}
                 _ if root.is_some() => {
                     let message = "a second document: the configuration is one, remove the `---`";
                     return Err(Finding::placed(KeyPath::root(), place, message));

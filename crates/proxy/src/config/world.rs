@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::problem::KeyPath;
 use super::session::SessionStoreConfig;
 use super::validate::Findings;
-use super::{ClientAuth, Config, ListenAddr, SecretRef};
+use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, SecretRef};
 
 /// The shortest key worth the name.
 const SHORTEST_KEY: usize = 32;
@@ -42,17 +42,24 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
                 read(here.key("client_auth").key("secret"), secret, found);
             }
             ClientAuth::PrivateKeyJwt(jwt) => {
-                let here = here.key("client_auth").key("private_key_jwt").key("key");
-                if let Some(pem) = read(here.clone(), &jwt.key, found)
-                    && PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).is_err()
-                {
-                    found.problem(here, format!("{} holds no private key in PEM form", jwt.key));
+                let here = here.key("client_auth").key("private_key_jwt");
+                if let Some(pem) = read(here.key("key"), &jwt.key, found) {
+                    private_key(here, jwt, &pem, found);
                 }
             }
             ClientAuth::None | ClientAuth::AssertionFile(_) | ClientAuth::Mtls(_) => {}
         }
     }
     session(config, &root.key("session"), found);
+}
+
+fn private_key(here: KeyPath, jwt: &PrivateKeyJwt, pem: &oidc_core::Secret, found: &mut Findings) {
+    let algorithm = jwt.algorithm.as_str();
+    // The algorithms of the configuration are some of those that oidc-core has.
+    let Ok(parsed) = algorithm.parse() else { return };
+    if let Err(error) = oidc_core::PrivateKeyJwt::from_pem(pem, parsed, None) {
+        found.problem(here, format!("{} is no key for {algorithm}: {error}", jwt.key));
+    }
 }
 
 fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
@@ -92,9 +99,8 @@ fn read(here: KeyPath, secret: &SecretRef, found: &mut Findings) -> Option<oidc_
 }
 
 fn certificates(here: KeyPath, file: &Path, found: &mut Findings) {
-    let first = CertificateDer::pem_file_iter(file).and_then(|mut all| {
-        all.next().unwrap_or(Err(rustls_pki_types::pem::Error::NoItemsFound))
-    });
+    let first = CertificateDer::pem_file_iter(file)
+        .and_then(|mut all| all.next().unwrap_or(Err(rustls_pki_types::pem::Error::NoItemsFound)));
     if let Err(error) = first {
         let message = no_pem(file, "certificate", &error);
         found.problem(here, message);

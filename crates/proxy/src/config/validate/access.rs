@@ -128,7 +128,8 @@ fn values(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
     }
     for scope in &requirement.scopes {
         if scope.trim().contains(char::is_whitespace) {
-            let message = format!("`{scope}` is several scopes: write a list (any of them will do)");
+            let message =
+                format!("`{scope}` is several scopes: write a list (any of them will do)");
             found.problem(here.key("scopes"), message);
         }
     }
@@ -152,7 +153,8 @@ fn named_issuers(
 
 fn not_served(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
     if !requirement.acr.is_empty() {
-        let instead = "leave it out and ask for a role that the provider gives after a strong login";
+        let instead =
+            "leave it out and ask for a role that the provider gives after a strong login";
         found.not_yet(here.key("acr"), "acr", instead);
     }
     if requirement.max_age.is_some() {

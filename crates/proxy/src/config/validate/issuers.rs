@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use url::Url;
+use oidc_core::Issuer;
 
-use super::{Findings, at, is_loopback, needs_identity, needs_login};
+use super::{Findings, at, needs_identity, needs_login};
 use crate::config::policy::{Allow, Requirement};
 use crate::config::problem::KeyPath;
 use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
@@ -33,24 +33,8 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn issuer_url(here: &KeyPath, text: &str, found: &mut Findings) {
-    let message = match Url::parse(text) {
-        Err(error) => format!(
-            "`{text}` is not a URL ({error}): write it as the provider does, such as \
-             `https://keycloak.example/realms/platform`"
-        ),
-        Ok(url) if !url.has_host() || !matches!(url.scheme(), "http" | "https") => {
-            format!("`{text}` is not an issuer: write `https://…`")
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "leave out the user name and password: `client_auth` is how the gateway proves itself"
-                .to_owned()
-        }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            "an issuer has no `?` or `#`: keep what stands before".to_owned()
-        }
-        Ok(url) if url.scheme() == "http" && !is_loopback(&url) => {
-            format!("`{text}` is plain http, where keys could be swapped on the way: use https")
-        }
+    let message = match text.parse::<Issuer>() {
+        Err(error) => error.to_string(),
         Ok(_) => match text.split_once("/.well-known/") {
             Some((issuer, _)) => format!("this is its discovery document: write `{issuer}`"),
             None => return,
@@ -86,7 +70,8 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
     }
     for scope in &issuer.scopes {
         if scope.is_empty() || scope.contains(char::is_whitespace) {
-            let message = format!("`{scope}` is not one scope: write a list, such as `[openid, email]`");
+            let message =
+                format!("`{scope}` is not one scope: write a list, such as `[openid, email]`");
             found.problem(here.key("scopes"), message);
         }
     }

@@ -22,8 +22,10 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         let host = host_of(config, route);
         let place = format!("{host}{}", route.matches.path);
         if let Some(other) = taken.insert((host, route.matches.path.as_str()), name) {
-            let message = format!("the same requests as `routes.{other}` ({place}): give one of them \
-                                   another `path` or `host`");
+            let message = format!(
+                "the same requests as `routes.{other}` ({place}): give one of them \
+                                   another `path` or `host`"
+            );
             found.problem(here.key("match"), message);
         }
         upstream(&here, config, route, found);
@@ -96,7 +98,8 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
     found.duration(timeouts.key("idle"), route.timeouts.idle);
     let limits = here.key("limits");
     if route.limits.body.is_some_and(|size| size.0 == 0) {
-        let message = "zero would refuse every body: write a size, or leave the key out for no bound";
+        let message =
+            "zero would refuse every body: write a size, or leave the key out for no bound";
         found.problem(limits.key("body"), message);
     }
     if route.limits.per_user.is_some() {

@@ -1,79 +1,6 @@
-//! What `doorward.yaml` may say, and what is told about one that is wrong.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Each mistake alone, many together, and what only follows from another.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
-
-use doorward::commands::check::check;
-use doorward::config::{
-    Allow, ByteSize, ClientAuth, Config, EmbeddedStore, HostPattern, Keep, Problem, Problems,
-    SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
-};
-use proptest::prelude::*;
-
-/// As small as a file for one application can be.
-const SMALL: &str = "\
-public_url: https://platform.example
-issuers:
-  main:
-    url: https://keycloak.example/realms/platform
-    client_id: gateway
-    audience: [gateway]
-session:
-  key: { file: /run/secrets/session-key }
-routes:
-  app:
-    match: { path: /app }
-    upstream: http://app:8000
-    access:
-      - { allow: signed_in }
-";
-
-fn told(result: Result<doorward::config::Loaded, Problems>) -> Vec<String> {
-    result.err().map_or(Vec::new(), |error| error.problems.iter().map(Problem::to_string).collect())
-}
-
-fn problems(text: &str) -> Vec<String> {
-    told(Config::parse("doorward.yaml", text))
-}
-
-/// [`SMALL`] with one thing changed.
-fn small_with(old: &str, new: &str) -> String {
-    assert!(SMALL.contains(old), "{old}");
-    SMALL.replacen(old, new, 1)
-}
-
-/// Each change of [`SMALL`] must give exactly the one problem.
-fn tell(cases: &[(&str, &str, &str)]) {
-    let mut wrong = Vec::new();
-    for (old, new, expected) in cases {
-        let found = problems(&small_with(old, new));
-        if !matches!(found.as_slice(), [only] if only.contains(expected)) {
-            wrong.push(format!("{new}\n  told {found:#?}\n  not  {expected}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-fn config(text: &str) -> Config {
-    Config::parse("doorward.yaml", text).unwrap().config
-}
-
-#[test]
-fn a_small_file_is_enough() {
-    let config = config(SMALL);
-    assert_eq!(config.listen.len(), 1);
-    assert_eq!(config.endpoints, "/oauth2");
-    assert_eq!(config.session.idle, Duration::from_secs(3600));
-    let issuer = config.issuers.get("main").unwrap();
-    assert_eq!(issuer.scopes, ["openid", "profile", "email"]);
-    assert_eq!(issuer.claims.roles, ["realm_access.roles"]);
-    let route = config.routes.get("app").unwrap();
-    assert_eq!(route.access.first().unwrap().allow, Allow::SignedIn);
-    assert_eq!(route.timeouts.idle, Duration::from_secs(600));
-    assert!(route.identity.assertion && !route.identity.access_token);
-}
+use super::{problems, small_with, tell};
 
 #[test]
 fn a_file_with_ten_mistakes_is_told_all_ten_with_their_lines_and_remedies() {
@@ -107,8 +34,8 @@ routes:
         "3:19: trusted_proxies#1: `10.0.0.0` is not what stands here: write a network, such as \
          `10.0.0.0/8`, or `10.0.0.7/32` for one address",
         "5:3: issuers.main: `client_id` is missing",
-        "6:10: issuers.main.url: `http://keycloak.example/realms/platform` is plain http, where keys \
-         could be swapped on the way: use https",
+        "6:10: issuers.main.url: issuer \"http://keycloak.example/realms/platform\" must use https; http \
+         is accepted on localhost, 127.0.0.0/8 and [::1] only",
         "7:28: issuers.main.client_auth.secret: a secret is never written in this file: write \
          `{ file: PATH }` or `{ env: NAME }`",
         "8:1: session.key: no key to seal sessions with: write `key: { file: PATH }`; `openssl rand \
@@ -132,6 +59,7 @@ routes:
 
 #[test]
 fn each_mistake_is_told_where_it_is() {
+    #[rustfmt::skip]
     let cases = [
         // the file as such
         ("public_url: https://platform.example\n", "", "1:1: `public_url` is missing"),
@@ -158,7 +86,7 @@ fn each_mistake_is_told_where_it_is() {
         // issuers
         ("issuers:\n  main:\n    url: https://keycloak.example/realms/platform\n    client_id: gateway\n    audience: [gateway]\n", "", "1:1: issuers: no issuer, and there are rules"),
         ("/realms/platform\n", "/realms/platform/.well-known/openid-configuration\n", "4:10: issuers.main.url: this is its discovery document: write `https://keycloak.example/realms/platform`"),
-        ("https://keycloak.example/", "keycloak.example/", "4:10: issuers.main.url: `keycloak.example/realms/platform` is not a URL"),
+        ("https://keycloak.example/", "keycloak.example/", "4:10: issuers.main.url: issuer \"keycloak.example/realms/platform\" is not a URL"),
         ("    client_id: gateway", "    client_id: ''", "5:16: issuers.main.client_id: an empty client ID"),
         ("    client_id", "    client_secret: x\n    client_id", "5:5: issuers.main.client_secret: unknown key here; write `client_auth: { secret: { file: PATH } }`"),
         ("    client_id", "    client_auth: hunter2\n    client_id", "5:18: issuers.main.client_auth: write `none`, `secret`, "),
@@ -213,6 +141,7 @@ fn each_mistake_is_told_where_it_is() {
 
 #[test]
 fn what_this_version_does_not_serve_is_refused_by_name() {
+    #[rustfmt::skip]
     let cases = [
         ("session:", "session:\n  store: { redis: { url: 'redis://r:6379' } }", "8:3: session.store: `redis` is not yet supported: "),
         ("routes:", "outbound: { listen: '127.0.0.1:8081' }\nroutes:", "9:1: outbound: `outbound` is not yet supported: "),
@@ -248,7 +177,10 @@ fn bearer_tokens_need_an_audience_and_the_way_to_get_one_is_told() {
         .replace("signed_in", "{ clients: [airflow-run], scopes: [score] }");
     let [only] = problems(&text).try_into().unwrap();
     let only: String = only;
-    assert!(only.starts_with("3:3: issuers.main.audience: route `app` takes bearer tokens"), "{only}");
+    assert!(
+        only.starts_with("3:3: issuers.main.audience: route `app` takes bearer tokens"),
+        "{only}"
+    );
     assert!(only.contains("audience: [gateway]") && only.contains("Mappers"), "{only}");
 }
 
@@ -266,87 +198,5 @@ fn no_secret_is_repeated_in_a_message() {
     ] {
         let found = problems(&small_with(old, new));
         assert!(!found.is_empty() && !found.join("\n").contains("hunter2"), "{found:#?}");
-    }
-}
-
-#[test]
-fn what_is_doubtful_is_a_warning() {
-    let text = small_with("https://platform.example", "http://platform.example")
-        .replace("session:", "admin: 0.0.0.0:9090\ntrusted_proxies: [0.0.0.0/0]\nsession:");
-    let loaded = Config::parse("doorward.yaml", &text).unwrap();
-    let warnings: Vec<_> =
-        loaded.warnings.iter().map(|warning| (warning.line, warning.path.as_str())).collect();
-    assert_eq!(warnings, [(1, "public_url"), (7, "admin"), (8, "trusted_proxies")]);
-    let loopback = small_with("https://platform.example", "http://localhost:8080");
-    assert_eq!(Config::parse("doorward.yaml", &loopback).unwrap().warnings, []);
-}
-
-#[test]
-fn one_value_may_stand_where_a_list_could() {
-    let one = config(&small_with("[gateway]", "gateway"));
-    assert_eq!(one, config(SMALL));
-    let list = config(&small_with("http://app:8000", "[http://a:1, unix:/run/b.sock]"));
-    let upstream = &list.routes.get("app").unwrap().upstream;
-    let [tcp, unix] = upstream.as_slice() else { panic!("{upstream:?}") };
-    assert_eq!(tcp.address(), &UpstreamAddress::Tcp { host: "a".to_owned(), port: 1 });
-    assert_eq!(unix.address(), &UpstreamAddress::Unix("/run/b.sock".into()));
-}
-
-#[test]
-fn upstreams_say_what_is_spoken() {
-    for (text, protocol, port) in [
-        ("http://a", UpstreamProtocol::Http, 80),
-        ("https://a/", UpstreamProtocol::Https, 443),
-        ("h2c://a:50051", UpstreamProtocol::H2c, 50051),
-        ("h2://a", UpstreamProtocol::H2, 443),
-    ] {
-        let upstream: UpstreamUrl = text.parse().unwrap();
-        assert_eq!(upstream.protocol(), protocol);
-        assert_eq!(upstream.address(), &UpstreamAddress::Tcp { host: "a".to_owned(), port });
-        assert_eq!(upstream.to_string().parse::<UpstreamUrl>().unwrap(), upstream);
-    }
-    for text in ["", "/", "unix:", "unix://a", "unix:a", "a", "a:1", "http://", "gopher://a"] {
-        assert!(text.parse::<UpstreamUrl>().is_err(), "{text}");
-    }
-}
-
-#[test]
-fn a_preset_fills_in_what_the_route_leaves_unwritten() {
-    let text = small_with("    access:", "    preset: jupyterhub\n    paths: { double_slash: refuse }\n    access:");
-    let config = config(&text);
-    let route = config.routes.get("app").unwrap();
-    assert_eq!(route.paths.encoded_slash, Keep::Keep);
-    assert_eq!(route.paths.double_slash, Keep::Refuse);
-    assert_eq!(route.timeouts.idle, Duration::from_secs(3600));
-    assert_eq!(route.timeouts.connect, Duration::from_secs(5));
-    for preset in ["streamlit", "grafana", "generic"] {
-        self::config(&small_with("    access:", &format!("    preset: {preset}\n    access:")));
-    }
-}
-
-#[test]
-fn stores_and_client_authentication_are_choices() {
-    let store = |text: &str| config(&small_with("session:", &format!("session:\n  store: {text}"))).session.store;
-    let embedded = |path: &str| SessionStoreConfig::Embedded(EmbeddedStore { path: path.into() });
-    assert_eq!(store("embedded"), embedded("/var/lib/doorward/sessions.redb"));
-    assert_eq!(store("{ embedded: { path: /data/s.redb } }"), embedded("/data/s.redb"));
-    assert_eq!(store("cookie"), SessionStoreConfig::Cookie);
-    let text = small_with("    client_id", "    client_auth: { secret: { env: SECRET } }\n    client_id");
-    let auth = config(&text).issuers.get("main").unwrap().client_auth.clone();
-    assert_eq!(auth, ClientAuth::Secret(SecretRef::Env("SECRET".to_owned())));
-}
-
-#[test]
-fn sizes_and_hosts_are_read_exactly() {
-    for (text, size) in [("1B", 1), ("512KiB", 524_288), ("10GiB", 10 << 30), ("2 MB", 2_000_000)] {
-        assert_eq!(text.parse::<ByteSize>().unwrap().0, size);
-    }
-    for text in ["", "5", "-1B", "1.5GiB", "99999999999TiB", "KiB"] {
-        assert!(text.parse::<ByteSize>().is_err(), "{text}");
-    }
-    let below: HostPattern = "*.example".parse().unwrap();
-    assert!(below.matches("a.b.example") && !below.matches("example") && !below.matches("aexample"));
-    for text in ["*", "a*.example", "a.*.example", "example.", "exa mple", "", "http://a", "a/b"] {
-        assert!(text.parse::<HostPattern>().is_err(), "{text}");
     }
 }

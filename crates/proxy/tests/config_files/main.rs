@@ -1,0 +1,177 @@
+//! What `doorward.yaml` may say, and what is told about one that is wrong.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use doorward::config::{
+    Allow, ByteSize, ClientAuth, Config, EmbeddedStore, HostPattern, Keep, Problem, Problems,
+    SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
+};
+
+mod any_text;
+mod mistakes;
+mod outside;
+
+/// As small as a file for one application can be.
+pub(crate) const SMALL: &str = "\
+public_url: https://platform.example
+issuers:
+  main:
+    url: https://keycloak.example/realms/platform
+    client_id: gateway
+    audience: [gateway]
+session:
+  key: { file: /run/secrets/session-key }
+routes:
+  app:
+    match: { path: /app }
+    upstream: http://app:8000
+    access:
+      - { allow: signed_in }
+";
+
+pub(crate) fn told(result: Result<doorward::config::Loaded, Problems>) -> Vec<String> {
+    result.err().map_or(Vec::new(), |error| error.problems.iter().map(Problem::to_string).collect())
+}
+
+pub(crate) fn problems(text: &str) -> Vec<String> {
+    told(Config::parse("doorward.yaml", text))
+}
+
+/// [`SMALL`] with one thing changed.
+pub(crate) fn small_with(old: &str, new: &str) -> String {
+    assert!(SMALL.contains(old), "{old}");
+    SMALL.replacen(old, new, 1)
+}
+
+/// Each change of [`SMALL`] must give exactly the one problem.
+pub(crate) fn tell(cases: &[(&str, &str, &str)]) {
+    let mut wrong = Vec::new();
+    for (old, new, expected) in cases {
+        let found = problems(&small_with(old, new));
+        if !matches!(found.as_slice(), [only] if only.contains(expected)) {
+            wrong.push(format!("{new}\n  told {found:#?}\n  not  {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+pub(crate) fn config(text: &str) -> Config {
+    Config::parse("doorward.yaml", text).unwrap().config
+}
+
+#[test]
+fn a_small_file_is_enough() {
+    let config = config(SMALL);
+    assert_eq!(config.listen.len(), 1);
+    assert_eq!(config.endpoints, "/oauth2");
+    assert_eq!(config.session.idle, Duration::from_secs(3600));
+    let issuer = config.issuers.get("main").unwrap();
+    assert_eq!(issuer.scopes, ["openid", "profile", "email"]);
+    assert_eq!(issuer.claims.roles, ["realm_access.roles"]);
+    let route = config.routes.get("app").unwrap();
+    assert_eq!(route.access.first().unwrap().allow, Allow::SignedIn);
+    assert_eq!(route.timeouts.idle, Duration::from_secs(600));
+    assert!(route.identity.assertion && !route.identity.access_token);
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let text = small_with("https://platform.example", "http://platform.example")
+        .replace("session:", "admin: 0.0.0.0:9090\ntrusted_proxies: [0.0.0.0/0]\nsession:");
+    let loaded = Config::parse("doorward.yaml", &text).unwrap();
+    let warnings: Vec<_> =
+        loaded.warnings.iter().map(|warning| (warning.line, warning.path.as_str())).collect();
+    assert_eq!(warnings, [(1, "public_url"), (7, "admin"), (8, "trusted_proxies")]);
+    let loopback = small_with("https://platform.example", "http://localhost:8080");
+    assert_eq!(Config::parse("doorward.yaml", &loopback).unwrap().warnings, []);
+}
+
+#[test]
+fn one_value_may_stand_where_a_list_could() {
+    let one = config(&small_with("[gateway]", "gateway"));
+    assert_eq!(one, config(SMALL));
+    let list = config(&small_with("http://app:8000", "[http://a:1, unix:/run/b.sock]"));
+    let upstream = &list.routes.get("app").unwrap().upstream;
+    let [tcp, unix] = upstream.as_slice() else { panic!("{upstream:?}") };
+    assert_eq!(tcp.address(), &UpstreamAddress::Tcp { host: "a".to_owned(), port: 1 });
+    assert_eq!(unix.address(), &UpstreamAddress::Unix("/run/b.sock".into()));
+}
+
+#[test]
+fn upstreams_say_what_is_spoken() {
+    for (text, protocol, port) in [
+        ("http://a", UpstreamProtocol::Http, 80),
+        ("https://a/", UpstreamProtocol::Https, 443),
+        ("h2c://a:50051", UpstreamProtocol::H2c, 50051),
+        ("h2://a", UpstreamProtocol::H2, 443),
+    ] {
+        let upstream: UpstreamUrl = text.parse().unwrap();
+        assert_eq!(upstream.protocol(), protocol);
+        assert_eq!(upstream.address(), &UpstreamAddress::Tcp { host: "a".to_owned(), port });
+        assert_eq!(upstream.to_string().parse::<UpstreamUrl>().unwrap(), upstream);
+    }
+    for text in ["", "/", "unix:", "unix://a", "unix:a", "a", "a:1", "http://", "gopher://a"] {
+        assert!(text.parse::<UpstreamUrl>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_preset_fills_in_what_the_route_leaves_unwritten() {
+    let text = small_with(
+        "    access:",
+        "    preset: jupyterhub\n    paths: { double_slash: refuse }\n    access:",
+    );
+    let config = config(&text);
+    let route = config.routes.get("app").unwrap();
+    assert_eq!(route.paths.encoded_slash, Keep::Keep);
+    assert_eq!(route.paths.double_slash, Keep::Refuse);
+    assert_eq!(route.timeouts.idle, Duration::from_secs(3600));
+    assert_eq!(route.timeouts.connect, Duration::from_secs(5));
+    for preset in ["streamlit", "grafana", "generic"] {
+        self::config(&small_with("    access:", &format!("    preset: {preset}\n    access:")));
+    }
+}
+
+#[test]
+fn stores_and_client_authentication_are_choices() {
+    let store = |text: &str| {
+        config(&small_with("session:", &format!("session:\n  store: {text}"))).session.store
+    };
+    let embedded = |path: &str| SessionStoreConfig::Embedded(EmbeddedStore { path: path.into() });
+    assert_eq!(store("embedded"), embedded("/var/lib/doorward/sessions.redb"));
+    assert_eq!(store("{ embedded: { path: /data/s.redb } }"), embedded("/data/s.redb"));
+    assert_eq!(store("cookie"), SessionStoreConfig::Cookie);
+    let text =
+        small_with("    client_id", "    client_auth: { secret: { env: SECRET } }\n    client_id");
+    let auth = config(&text).issuers.get("main").unwrap().client_auth.clone();
+    assert_eq!(auth, ClientAuth::Secret(SecretRef::Env("SECRET".to_owned())));
+}
+
+#[test]
+fn sizes_and_hosts_are_read_exactly() {
+    for (text, size) in [("1B", 1), ("512KiB", 524_288), ("10GiB", 10 << 30), ("2 MB", 2_000_000)] {
+        assert_eq!(text.parse::<ByteSize>().unwrap().0, size);
+    }
+    for text in ["", "5", "-1B", "1.5GiB", "99999999999TiB", "KiB"] {
+        assert!(text.parse::<ByteSize>().is_err(), "{text}");
+    }
+    let below: HostPattern = "*.example".parse().unwrap();
+    assert!(
+        below.matches("a.b.example") && !below.matches("example") && !below.matches("aexample")
+    );
+    for text in ["*", "a*.example", "a.*.example", "example.", "exa mple", "", "http://a", "a/b"] {
+        assert!(text.parse::<HostPattern>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&doorward::commands::schema::schema()).unwrap();
+    let properties = schema.get("properties").unwrap().as_object().unwrap();
+    for key in ["listen", "tls", "public_url", "issuers", "session", "routes", "outbound", "log"] {
+        assert!(properties.contains_key(key), "{key}");
+    }
+    assert_eq!(schema.get("additionalProperties"), Some(&serde_json::Value::Bool(false)));
+}

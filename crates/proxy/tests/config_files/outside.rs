@@ -1,0 +1,113 @@
+//! What a file names outside itself: secrets, certificates, directories; and the examples as a whole.
+
+use std::fs;
+use std::path::Path;
+
+use doorward::commands::check::check;
+use doorward::config::{Config, SecretRef};
+
+use super::{SMALL, small_with, told};
+
+#[test]
+fn files_and_variables_that_are_named_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(at("short"), "too short\n").unwrap();
+    fs::write(at("empty"), "\n").unwrap();
+    fs::write(at("no.pem"), "nothing").unwrap();
+    let text = SMALL
+        .replace("{ file: /run/secrets/session-key }", &format!("[{{ file: {} }}, {{ file: {} }}]", at("short"), at("empty")))
+        .replace("session:", &format!("session:\n  store: {{ embedded: {{ path: {}/s.redb }} }}", at("none")))
+        .replace(
+            "    client_id",
+            &format!("    ca_file: {}\n    client_auth: {{ secret: {{ env: DOORWARD_TEST_UNSET }} }}\n    client_id", at("no.pem")),
+        );
+    let text =
+        format!("tls: {{ certificate: {}, key: {} }}\n{text}", at("absent.crt"), at("no.pem"));
+    fs::write(at("doorward.yaml"), text).unwrap();
+    let found = told(Config::load(Path::new(&at("doorward.yaml"))));
+    let root = folder.path().display().to_string();
+    let found: Vec<String> = found.iter().map(|line| line.replace(&root, "")).collect();
+    let expected = [
+        "1:21: tls.certificate: cannot read `/absent.crt`: No such file or directory (os error 2)",
+        "1:37: tls.key: `/no.pem` holds no private key in PEM form",
+        "6:14: issuers.main.ca_file: `/no.pem` holds no certificate in PEM form",
+        "7:5: issuers.main.client_auth.secret: the environment variable `DOORWARD_TEST_UNSET` is not set",
+        "11:3: session.store: the directory `/none` for `/none/s.redb` does not exist: create it, or name another path",
+        "12:9: session.key#1: `/short` has 9 bytes, a key needs 32 or more: `openssl rand -base64 32` makes one",
+        "12:9: session.key#2: `/empty` is empty",
+    ];
+    let strip = |line: &str| line.split_once(": ").unwrap().1.to_owned();
+    assert_eq!(
+        found.iter().map(|line| strip(line)).collect::<Vec<_>>(),
+        expected.iter().map(|line| strip(line)).collect::<Vec<_>>()
+    );
+    let lines = |all: &[String]| {
+        all.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&found), ["1", "1", "6", "7", "11", "12", "12"]);
+    let missing = told(Config::load(Path::new(&at("nowhere.yaml"))));
+    assert!(missing.first().unwrap().contains("cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn a_secret_is_read_without_the_line_end_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    for (content, secret) in [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a")] {
+        fs::write(&file, content).unwrap();
+        let read = SecretRef::File(file.clone()).read().unwrap();
+        assert!(read.matches(secret), "{content:?}");
+    }
+    assert!(SecretRef::Env("DOORWARD_TEST_UNSET".to_owned()).read().is_err());
+    assert!(SecretRef::File("/dev/zero".into()).read().is_err());
+}
+
+/// The examples at the root of the repository, with secrets that are there.
+#[test]
+fn the_examples_are_good() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut count = 0;
+    for example in fs::read_dir(examples).unwrap() {
+        let file = example.unwrap().path().join("doorward.yaml");
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = folder.path().display().to_string();
+        for name in ["gateway", "session-key"] {
+            fs::write(folder.path().join(name), "0123456789abcdef0123456789abcdef").unwrap();
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("/run/secrets", &secrets).replace("/var/lib/doorward", &secrets);
+        let copy = folder.path().join("doorward.yaml");
+        fs::write(&copy, text).unwrap();
+        let mut out = Vec::new();
+        let good = check(&copy, &mut out).unwrap();
+        assert!(good, "{}:\n{}", file.display(), String::from_utf8(out).unwrap());
+        assert!(!String::from_utf8(out).unwrap().contains("warning"), "{}", file.display());
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn check_writes_lines_that_editors_make_into_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.yaml");
+    fs::write(
+        &file,
+        small_with("{ file: /run/secrets/session-key }", "{ file: /dev/null }")
+            .replace("upstream", "upstram"),
+    )
+    .unwrap();
+    let mut out = Vec::new();
+    assert!(!check(&file, &mut out).unwrap());
+    let out = String::from_utf8(out).unwrap().replace(&file.display().to_string(), "doorward.yaml");
+    let lines: Vec<&str> = out.lines().collect();
+    let [first, second, third, "", last] = lines.as_slice() else { panic!("{out}") };
+    assert!(first.starts_with("doorward.yaml:7:1: session.store: the directory"), "{first}");
+    assert_eq!(*second, "doorward.yaml:8:3: session.key: `/dev/null` is empty");
+    assert_eq!(
+        *third,
+        "doorward.yaml:12:5: routes.app.upstram: unknown key; did you mean `upstream`?"
+    );
+    assert_eq!(*last, "3 problems in doorward.yaml");
+}
