@@ -25,10 +25,11 @@ pub fn installed(path: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The search path of the parts: the system's, then the Python environment's.
+/// The search path of the parts: the Python environment's (which also holds Node.js where the machine's is too old), then
+/// the system's.
 pub fn search_path() -> Result<String> {
     let system = variable("PATH").unwrap_or_default();
-    Ok(format!("{system}:/usr/sbin:{}", cache()?.join("venv/bin").display()))
+    Ok(format!("{}:{system}:/usr/sbin", cache()?.join("venv/bin").display()))
 }
 
 /// The binary under test: `DOORWARD_BIN`, by default the one that cargo built beside this test.
