@@ -39,8 +39,8 @@ impl Default for Retry {
 
 impl Retry {
     /// The pause after `failures` failures in a row: between three quarters and all of the step.
-    fn pause(&self, failures: u32, has_value: bool) -> Duration {
-        let cap = if has_value { self.cap } else { self.cap_unready };
+    fn pause(&self, failures: u32, serves: bool) -> Duration {
+        let cap = if serves { self.cap } else { self.cap_unready };
         let step = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(cap);
         step.mul_f64(rand::random_range(0.75..=1.0))
     }
@@ -90,11 +90,17 @@ struct State<T> {
     failures: u32,
     started: u64,
     finished: u64,
+    /// The fetch that somebody waits for: it begins without regard to `due`.
+    wanted: u64,
     started_at: Option<Instant>,
     due: Instant,
     /// Counts purges: an answer to a question asked before one is not published.
     epoch: u64,
 }
+
+/// Names one fetch, to wait for its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket(u64);
 
 /// What there is to serve.
 pub(crate) enum Standing<T> {
@@ -157,6 +163,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             failures: 0,
             started: 0,
             finished: 0,
+            wanted: 0,
             started_at: None,
             due: Instant::now(),
             epoch: 0,
@@ -182,9 +189,26 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         self.shared.state.borrow().started
     }
 
-    /// Whether a fetch is under way.
-    pub(crate) fn in_flight(&self) -> bool {
-        self.shared.state.borrow().in_flight()
+    /// The fetch that is under way, or about to begin because somebody asked.
+    pub(crate) fn pending(&self) -> Option<Ticket> {
+        let state = self.shared.state.borrow();
+        if state.wanted > state.started {
+            Some(Ticket(state.wanted))
+        } else {
+            state.in_flight().then_some(Ticket(state.started))
+        }
+    }
+
+    /// Asks for a fetch that begins now.
+    pub(crate) fn request(&self) -> Ticket {
+        let mut ticket = Ticket(0);
+        self.shared.state.send_if_modified(|state| {
+            state.wanted = state.started + 1;
+            ticket = Ticket(state.wanted);
+            false
+        });
+        self.shared.wake.notify_one();
+        ticket
     }
 
     /// Starts the task, unless it runs. Needs a Tokio runtime.
@@ -200,6 +224,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         let now = Instant::now();
         self.shared.state.send_modify(|state| {
             state.finished = state.started;
+            state.wanted = state.started;
             state.due = now;
         });
         let shared = Arc::clone(&self.shared);
@@ -215,25 +240,16 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             Standing::None(failure) if self.failing() => return Err(failure),
             Standing::None(_) => {}
         }
-        self.join().await?;
+        let ticket = self.pending().unwrap_or_else(|| self.request());
+        self.wait(ticket).await?;
         self.current()
-    }
-
-    /// Waits for the fetch under way, or for a new one that starts now.
-    pub(crate) async fn join(&self) -> Result<(), Failure> {
-        self.start()?;
-        let target = {
-            let state = self.shared.state.borrow();
-            if state.in_flight() { state.started } else { state.started + 1 }
-        };
-        self.reach(target).await
     }
 
     /// Fetches now, whatever the back-off says, and waits for it.
     pub(crate) async fn refresh(&self) -> Result<Arc<T>, Failure> {
         self.start()?;
-        let target = self.shared.state.borrow().started + 1;
-        self.reach(target).await?;
+        let ticket = self.request();
+        self.wait(ticket).await?;
         match self.standing() {
             Standing::Fresh { value, .. } => Ok(value),
             Standing::Stale { failure, .. } | Standing::None(failure) => Err(failure),
@@ -256,13 +272,11 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         self.shared.state.borrow().failure.is_some()
     }
 
-    async fn reach(&self, target: u64) -> Result<(), Failure> {
+    /// Waits for a fetch to end, but not longer than the policy says.
+    pub(crate) async fn wait(&self, Ticket(number): Ticket) -> Result<(), Failure> {
         let mut changes = self.shared.state.subscribe();
-        if changes.borrow().started < target {
-            self.shared.wake.notify_one();
-        }
         let wait = self.shared.policy.wait;
-        match timeout(wait, changes.wait_for(|state| state.finished >= target)).await {
+        match timeout(wait, changes.wait_for(|state| state.finished >= number)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure {
                 reason: format!("no answer within {wait:?}"),
@@ -275,12 +289,18 @@ impl<T: Send + Sync + 'static> Fresh<T> {
 impl<T> Shared<T> {
     async fn run(&self) {
         loop {
-            let due = self.state.borrow().due;
+            let (due, wanted) = {
+                let state = self.state.borrow();
+                (state.due, state.wanted > state.started)
+            };
+            if wanted || due <= Instant::now() {
+                self.attempt().await;
+                continue;
+            }
             tokio::select! {
                 () = sleep_until(due) => {}
                 () = self.wake.notified() => {}
             }
-            self.attempt().await;
         }
     }
 
@@ -310,7 +330,10 @@ impl<T> Shared<T> {
                 Err(failure) => {
                     state.failures = state.failures.saturating_add(1);
                     let retry = &self.policy.retry;
-                    let pause = retry.pause(state.failures, state.value.is_some());
+                    let serves = state.value.as_ref().is_some_and(|(_, fetched_at)| {
+                        self.policy.max_stale.is_none_or(|limit| fetched_at.elapsed() <= limit)
+                    });
+                    let pause = retry.pause(state.failures, serves);
                     let asked = failure.retry_after.unwrap_or_default().min(retry.cap);
                     state.due = now + pause.max(asked);
                     state.failure = Some(failure);

@@ -1,1 +1,330 @@
+//! How keys are kept: nobody floods the provider, nobody waits for somebody else's token, and a bad
+//! day at the provider is not one here.
+//!
+//! Tokio's time is paused: it moves on only when every task waits.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oidc_core::testing::{Fault, TestIssuer};
+use oidc_core::{
+    Algorithm, KeyPolicy, KeySource, KeyStatus, Provider, RemoteKeys, Validation, Verifier,
+};
+use serde_json::json;
+use tokio::time::{Instant, advance, sleep, timeout};
+
+const AUDIENCE: &str = "hub";
+
+struct World {
+    issuer: TestIssuer,
+    keys: RemoteKeys,
+    verifier: Verifier,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(TestIssuer::with_algorithm(Algorithm::ES256), KeyPolicy::default())
+    }
+
+    fn with(issuer: TestIssuer, policy: KeyPolicy) -> Self {
+        let keys = RemoteKeys::new(issuer.provider()).with_policy(policy);
+        let verifier =
+            Verifier::new(Validation::new(issuer.issuer(), AUDIENCE), Arc::new(keys.clone()))
+                .with_clock(issuer.clock());
+        Self { issuer, keys, verifier }
+    }
+
+    async fn code(&self, token: &str) -> &'static str {
+        self.verifier.access_token(token).await.err().map_or("accepted", |refusal| refusal.code())
+    }
+
+    fn unknown_kid(&self, kid: &str) -> String {
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": kid});
+        self.issuer.sign_with(&header, &self.issuer.claims(AUDIENCE))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_thousand_unknown_kids_cause_a_handful_of_fetches_and_harm_nobody() {
+    let world = World::new();
+    let good = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&good).await, "accepted");
+    assert_eq!(world.issuer.requests("jwks"), 1);
+    for n in 0..2_000 {
+        assert_eq!(world.code(&world.unknown_kid(&format!("junk-{n}"))).await, "unknown_key");
+    }
+    assert_eq!(world.issuer.requests("jwks"), 4, "one to begin with, three for junk");
+    assert_eq!(world.code(&good).await, "accepted");
+
+    advance(Duration::from_secs(10)).await;
+    for n in 0..2_000 {
+        world.code(&world.unknown_kid(&format!("more-junk-{n}"))).await;
+    }
+    assert_eq!(world.issuer.requests("jwks"), 5, "one more for ten seconds more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_does_not_hide_a_real_rotation_for_long() {
+    let world = World::new();
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    for n in 0..100 {
+        world.code(&world.unknown_kid(&format!("junk-{n}"))).await;
+    }
+    world.issuer.rotate();
+    let token = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&token).await, "unknown_key");
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(world.code(&token).await, "accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_callers_with_a_new_kid_cause_one_fetch() {
+    let world = Arc::new(World::new());
+    world.code(&world.issuer.access_token(AUDIENCE)).await;
+    world.issuer.rotate();
+    let calls = (0..100).map(|_| {
+        let world = Arc::clone(&world);
+        let token = world.issuer.access_token(AUDIENCE);
+        tokio::spawn(async move { world.code(&token).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), "accepted");
+    }
+    assert_eq!(world.issuer.requests("jwks"), 2);
+    assert_eq!(world.issuer.requests("openid-configuration"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_cold_callers_cause_one_discovery_and_one_fetch() {
+    let world = Arc::new(World::new());
+    let calls = (0..100).map(|_| {
+        let world = Arc::clone(&world);
+        let token = world.issuer.access_token(AUDIENCE);
+        tokio::spawn(async move { world.code(&token).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), "accepted");
+    }
+    assert_eq!(world.issuer.requests("jwks"), 1);
+    assert_eq!(world.issuer.requests("openid-configuration"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_kid_never_waits_for_an_unknown_one() {
+    let world = Arc::new(World::new());
+    let good = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&good).await, "accepted");
+    world.verifier.forget_all();
+    world.issuer.fail_on("jwks", Fault::Hang);
+    let stuck = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.code(&world.unknown_kid("junk")).await })
+    };
+    while world.issuer.requests("jwks") < 2 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    assert_eq!(world.code(&good).await, "accepted");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(!stuck.is_finished());
+    assert_eq!(stuck.await.unwrap(), "unknown_key");
+    assert_eq!(
+        begun.elapsed().as_secs(),
+        3,
+        "the unknown one waits for as long as the policy says"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_one_fetch_and_fails_nobody() {
+    let world = World::new();
+    let old = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&old).await, "accepted");
+    world.issuer.rotate();
+    let new = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&new).await, "accepted");
+    assert_eq!(world.code(&old).await, "accepted");
+    assert_eq!(world.issuer.requests("jwks"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_key_is_distrusted_within_max_age_and_at_once_after_a_purge() {
+    for purge in [false, true] {
+        let world = World::new();
+        let old = world.issuer.access_token(AUDIENCE);
+        assert_eq!(world.code(&old).await, "accepted");
+        world.issuer.rotate();
+        world.issuer.remove_old_keys();
+        assert_eq!(world.code(&old).await, "accepted", "nobody looked yet");
+        if purge {
+            world.keys.purge().await.unwrap();
+        } else {
+            sleep(Duration::from_secs(5 * 60)).await;
+        }
+        assert!(world.verifier.cached(&old).is_none(), "not from memory either");
+        assert_eq!(world.code(&old).await, "unknown_key");
+        assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_asked_for_before_a_purge_is_not_published_after_it() {
+    let world = World::new();
+    world.keys.refresh_now().await.unwrap();
+    let before = world.keys.current().unwrap().generation();
+    world.issuer.rotate();
+    world.issuer.remove_old_keys();
+    let keys = world.keys.purge().await.unwrap();
+    assert!(keys.generation() > before);
+    assert_eq!(keys.kids().collect::<Vec<_>>(), ["ES256-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unchanged_keys_keep_what_was_verified() {
+    let world = World::new();
+    let token = world.issuer.access_token(AUDIENCE);
+    world.verifier.access_token(&token).await.unwrap();
+    let generation = world.keys.current().unwrap().generation();
+    sleep(Duration::from_secs(20 * 60)).await;
+    assert!(world.issuer.requests("jwks") >= 4);
+    assert_eq!(world.keys.current().unwrap().generation(), generation);
+    assert!(world.verifier.cached(&token).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_keys_serve_while_the_provider_is_down_up_to_a_bound() {
+    for fault in
+        [Fault::Down, Fault::Garbage, Fault::Html, Fault::Status(500), Fault::Redirect, Fault::Hang]
+    {
+        let world = World::new();
+        let token = world.issuer.access_token(AUDIENCE);
+        assert_eq!(world.code(&token).await, "accepted");
+        world.issuer.fail(fault);
+        sleep(Duration::from_secs(30 * 60)).await;
+        world.verifier.forget_all();
+        let claims = |issuer: &TestIssuer| issuer.access_token(AUDIENCE);
+        assert_eq!(world.code(&claims(&world.issuer)).await, "accepted", "{fault:?}");
+        assert!(matches!(world.keys.status(), KeyStatus::Stale { .. }), "{fault:?}");
+        assert!(world.keys.ready());
+
+        sleep(Duration::from_secs(31 * 60)).await;
+        let refusal = world.verifier.access_token(&claims(&world.issuer)).await.unwrap_err();
+        assert!(refusal.is_unavailable(), "{fault:?}: {refusal}");
+        assert!(!world.keys.ready());
+
+        world.issuer.fail(Fault::None);
+        sleep(Duration::from_secs(25)).await;
+        assert_eq!(world.code(&claims(&world.issuer)).await, "accepted", "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_down_at_start_is_noticed_within_five_seconds_of_its_return() {
+    for fault in [Fault::Down, Fault::Garbage, Fault::Status(503)] {
+        let world = World::new();
+        world.issuer.fail(fault);
+        world.keys.start();
+        let begun = Instant::now();
+        let token = world.issuer.access_token(AUDIENCE);
+        assert_eq!(world.code(&token).await, "keys_unavailable");
+        assert!(begun.elapsed() <= Duration::from_secs(1));
+        for _ in 0..50 {
+            assert_eq!(world.code(&token).await, "keys_unavailable", "{fault:?}");
+        }
+        sleep(Duration::from_secs(600)).await;
+        let asked = world.issuer.requests("openid-configuration");
+        assert!((140..=610).contains(&asked), "{asked} attempts in ten minutes");
+        assert!(matches!(world.keys.status(), KeyStatus::Unavailable { retry_after: Some(_), .. }));
+
+        world.issuer.fail(Fault::None);
+        let back = Instant::now();
+        while !world.keys.ready() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert!(back.elapsed() <= Duration::from_secs(5), "{:?}", back.elapsed());
+        assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_backed_off_while_old_keys_serve() {
+    let world = World::new();
+    world.keys.refresh_now().await.unwrap();
+    world.issuer.fail(Fault::Down);
+    sleep(Duration::from_secs(300)).await;
+    world.issuer.reset_requests();
+    sleep(Duration::from_secs(300)).await;
+    let asked = world.issuer.requests("jwks");
+    assert!((9..=15).contains(&asked), "{asked} attempts in five minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_provider_holds_nobody_longer_than_the_policy_says() {
+    let world =
+        World::with(TestIssuer::new(), KeyPolicy::default().with_wait(Duration::from_secs(1)));
+    world.issuer.fail(Fault::Hang);
+    let token = world.issuer.access_token(AUDIENCE);
+    let refusal =
+        timeout(Duration::from_millis(1_001), world.verifier.access_token(&token)).await.unwrap();
+    assert!(refusal.unwrap_err().is_unavailable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moved_jwks_uri_is_found_again() {
+    let world = World::new();
+    world.keys.refresh_now().await.unwrap();
+    world.issuer.rotate();
+    world.issuer.answer("realms/lab/jwks", 404, "");
+    world.issuer.set_metadata("jwks_uri", json!("https://issuer.test/realms/lab/v2/jwks"));
+    let _ = world.keys.refresh_now().await;
+    assert!(world.keys.refresh_now().await.is_ok());
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn discovery_of_somebody_else_is_no_discovery() {
+    let world = World::new();
+    world.issuer.set_metadata("issuer", json!("https://evil.test"));
+    let refusal =
+        world.verifier.access_token(&world.issuer.access_token(AUDIENCE)).await.unwrap_err();
+    assert!(refusal.to_string().contains("evil.test"), "{refusal}");
+    assert_eq!(world.issuer.requests("jwks"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_handle_ends_the_task() {
+    let issuer = TestIssuer::with_algorithm(Algorithm::ES256);
+    let keys = RemoteKeys::new(Provider::new(issuer.issuer(), issuer.http()));
+    keys.refresh_now().await.unwrap();
+    drop(keys);
+    issuer.reset_requests();
+    sleep(Duration::from_secs(3600 * 3)).await;
+    assert_eq!(issuer.requests(""), 0);
+}
+
+#[test]
+fn outside_a_runtime_there_are_no_keys_and_no_panic() {
+    let issuer = TestIssuer::with_algorithm(Algorithm::ES256);
+    let keys = RemoteKeys::new(issuer.provider());
+    keys.start();
+    assert!(!keys.ready());
+}
+
+#[test]
+fn keys_outlive_the_runtime_that_fetched_them() {
+    let world = World::new();
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            world.verifier.forget_all();
+            assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+            world.keys.refresh_now().await.unwrap();
+        });
+    }
+}

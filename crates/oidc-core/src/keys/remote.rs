@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{JwkSet, KeySource, KeysUnavailable};
-use crate::fresh::{Failure, Fresh, Policy, Retry, Standing};
+use crate::fresh::{Failure, Fresh, Policy, Retry, Standing, Ticket};
 use crate::http;
 use crate::provider::Provider;
 
@@ -205,10 +205,15 @@ impl RemoteKeys {
         self.inner.keys.fetches()
     }
 
-    /// Takes the right to one fetch for an unknown `kid`.
-    fn may_ask(&self) -> bool {
+    /// A fetch to wait for because of an unknown `kid`: the one that is coming anyway, or a new one
+    /// if the bucket allows it.
+    fn ask(&self) -> Option<Ticket> {
         let policy = &self.inner.policy;
+        // Held from the question to the request, so that callers at once spend one token together.
         let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = self.inner.keys.pending() {
+            return Some(pending);
+        }
         while bucket.tokens < policy.unknown_kid_burst
             && bucket.counted_at.elapsed() >= policy.unknown_kid_refill
         {
@@ -218,9 +223,8 @@ impl RemoteKeys {
         if bucket.tokens == policy.unknown_kid_burst {
             bucket.counted_at = Instant::now();
         }
-        let allowed = bucket.tokens > 0;
-        bucket.tokens = bucket.tokens.saturating_sub(1);
-        allowed
+        bucket.tokens = bucket.tokens.checked_sub(1)?;
+        Some(self.inner.keys.request())
     }
 }
 
@@ -232,15 +236,20 @@ impl KeySource for RemoteKeys {
 
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let keys = &self.inner.keys;
-        let current = keys.value().await?;
+        let mut current = keys.value().await?;
         let Some(kid) = unknown_kid else { return Ok(current) };
-        if current.contains(kid) || keys.failing() {
-            return Ok(current);
+        // Twice, because a fetch that was under way may have been answered too early.
+        for _ in 0..2 {
+            if current.contains(kid) || keys.failing() {
+                break;
+            }
+            let Some(ticket) = self.ask() else { break };
+            if keys.wait(ticket).await.is_err() {
+                break;
+            }
+            current = self.current()?;
         }
-        if (keys.in_flight() || self.may_ask()) && keys.join().await.is_err() {
-            return Ok(current);
-        }
-        self.current()
+        Ok(current)
     }
 }
 
