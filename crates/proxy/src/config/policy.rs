@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for AllowVisitor {
     }
 }
 
-/// The schema of `Allow`.
+/// Whom a rule lets through.
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
