@@ -27,10 +27,9 @@ pub use limits::Limits;
 pub use tls::{CertificateError, Certificates};
 pub use violation::{Reason, Violation};
 
-use std::{
-    convert::Infallible, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc,
-    time::Duration,
-};
+pub use crate::config::ListenAddr;
+
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -155,22 +154,6 @@ impl Listener {
     }
 }
 
-/// Where the gateway listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddr {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
-/// A text that is neither `ADDRESS:PORT` nor `unix:/PATH`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no address to listen at: write `127.0.0.1:8080`, `[::]:8080` or `unix:/run/doorward.sock`"
-)]
-pub struct ListenAddrError(String);
-
 // === impl Listener ===
 
 impl fmt::Debug for Listener {
@@ -180,28 +163,5 @@ impl fmt::Debug for Listener {
             .field("tls", &self.tls.is_some())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl ListenAddr ===
-
-impl FromStr for ListenAddr {
-    type Err = ListenAddrError;
-
-    fn from_str(text: &str) -> Result<Self, ListenAddrError> {
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
-            Some(_) => Err(ListenAddrError(text.to_owned())),
-            None => text.parse().map(Self::Tcp).map_err(|_| ListenAddrError(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
     }
 }
