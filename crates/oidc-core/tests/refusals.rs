@@ -3,11 +3,7 @@
 //! The tokens carry good signatures wherever the flaw is not in the signature, so that a verifier
 //! which skips one check fails here.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
