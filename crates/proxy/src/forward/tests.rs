@@ -7,3 +7,5 @@ mod fixtures;
 mod identity;
 mod requests;
 mod streams;
+mod trust;
+mod websockets;
