@@ -7,6 +7,10 @@ use std::path::Path;
 
 use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
 
+mod online;
+
+pub use online::online;
+
 /// Checks a file and writes what it found; `true` when it can be used.
 ///
 /// # Errors
