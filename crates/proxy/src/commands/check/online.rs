@@ -29,7 +29,8 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     for (name, issuer) in &config.issuers {
         match ask_issuer(issuer).await {
             Ok(Answer { keys, doubts }) => {
-                writeln!(out, "issuers.{name}: answers, {keys} keys for signatures")?;
+                let keys = super::counted(keys, "key");
+                writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
                 for doubt in doubts {
                     fine = false;
                     writeln!(out, "issuers.{name}: {doubt}")?;
