@@ -182,7 +182,7 @@ impl Http2Pool {
         Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
     }
 
-    /// The connection, opened if there is none. `fresh`: not the one that just failed.
+    /// The connection; a new one if there is none or it takes no more requests.
     pub(super) async fn lease(
         &self,
         dialer: &Dialer,
@@ -214,10 +214,5 @@ impl Http2Pool {
         });
         self.current.store(Some(Arc::new(sender.clone())));
         Ok(Lease::Http2 { sender, reused: false })
-    }
-
-    /// Lets go of the connection; exchanges under way go on.
-    pub(super) fn forget(&self) {
-        self.current.store(None);
     }
 }

@@ -65,7 +65,8 @@ impl Target {
         self.dialer.is_tls()
     }
 
-    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one.
+    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one. HTTP/2 needs no other
+    /// one for a second attempt, unless it takes no more requests.
     pub(super) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
@@ -77,12 +78,7 @@ impl Target {
                     Err(error) => Err(error),
                 }
             }
-            Connections::Http2(pool) => {
-                if fresh {
-                    pool.forget();
-                }
-                pool.lease(&self.dialer, within).await
-            }
+            Connections::Http2(pool) => pool.lease(&self.dialer, within).await,
         };
         match &lease {
             Ok(lease) if lease.is_reused() => {}

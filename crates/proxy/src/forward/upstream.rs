@@ -161,7 +161,7 @@ mod tests {
 
     fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
         let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
-        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform().unwrap())
+        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform())
             .unwrap()
             .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
     }
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn an_upstream_needs_a_target() {
-        let none = Upstream::new(&[], &UpstreamTls::platform().unwrap());
+        let none = Upstream::new(&[], &UpstreamTls::platform());
         assert!(matches!(none, Err(InvalidUpstream::NoTarget)));
     }
 }
