@@ -29,6 +29,7 @@ pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_PREFERRED_USERNAME,
     X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use target::TargetStatus;
 pub use tls::{TlsError, UpstreamTls};
 pub use upstream::{Rewrite, Upstream};
 

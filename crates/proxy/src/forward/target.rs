@@ -32,6 +32,19 @@ enum Connections {
     Http2(Http2Pool),
 }
 
+/// How a target is doing, for metrics and the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// The target as configured.
+    pub target: String,
+    /// Whether requests go there; one that is ejected gets some again after a while.
+    pub good: bool,
+    /// Exchanges under way, open WebSockets among them.
+    pub in_flight: usize,
+    /// HTTP connections that are open, those that wait among them; a WebSocket's is none any more.
+    pub connections: usize,
+}
+
 /// Counts one exchange, until dropped.
 pub(super) struct InFlight(Arc<Target>);
 
@@ -95,6 +108,19 @@ impl Target {
             }
         }
         lease
+    }
+
+    pub(super) fn status(&self) -> TargetStatus {
+        let connections = match &self.connections {
+            Connections::Http1(pool) => pool.connections().count(),
+            Connections::Http2(pool) => pool.connections().count(),
+        };
+        TargetStatus {
+            target: self.name.clone(),
+            good: self.health.is_good(Instant::now()),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            connections,
+        }
     }
 
     /// Opens one connection and lets it go.

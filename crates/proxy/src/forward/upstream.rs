@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     balance::{Balance, Balancer},
     dial::{ConnectError, InvalidUpstream},
-    target::Target,
+    target::{Target, TargetStatus},
     tls::UpstreamTls,
 };
 use crate::{
@@ -81,6 +81,11 @@ impl Upstream {
     /// The targets as configured.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         self.targets.iter().map(|target| target.name())
+    }
+
+    /// How the targets are doing.
+    pub fn status(&self) -> Vec<TargetStatus> {
+        self.targets.iter().map(|target| target.status()).collect()
     }
 
     /// The path the upstream sees, to be shown. One that cannot be rewritten is shown as it is; it is not sent.
