@@ -21,7 +21,7 @@ pub struct UpstreamUrl {
 pub enum UpstreamProtocol {
     /// `http:` and `unix:`: HTTP/1.1 in clear text.
     Http,
-    /// `https:`: TLS; HTTP/2 or HTTP/1.1 by ALPN.
+    /// `https:`: TLS and HTTP/1.1, which carries WebSockets; HTTP/2 only where `h2:` asks for it.
     Https,
     /// `h2c:`: HTTP/2 in clear text, by prior knowledge (gRPC).
     H2c,
