@@ -155,12 +155,8 @@ impl Upstreams {
             accepts_trailers,
             upgrade: upgrade.is_some(),
         };
-        let exchange = Exchange {
-            route: &route,
-            upstream,
-            session: session.as_ref(),
-            return_to: &return_to,
-        };
+        let exchange =
+            Exchange { route: &route, upstream, session: session.as_ref(), return_to: &return_to };
         let begun = exchange.begin(outgoing, upload, progress).await?;
         let expires = self.expires(&credential);
         let origin = Origin { route: Arc::clone(&route), request_id };
@@ -194,8 +190,9 @@ impl Upstreams {
         let Begun { answer, lease, in_flight, progress } = begun;
         let (parts, incoming) = answer.into_parts();
         let mut headers = parts.headers;
-        headers::check_answer(parts.status, &headers)
-            .map_err(|bad| unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}")))?;
+        headers::check_answer(parts.status, &headers).map_err(|bad| {
+            unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}"))
+        })?;
         if headers::clean_answer(&mut headers)
             && let Some(upstream) = &origin.route.upstream
             && upstream.first_stolen_cookie()
@@ -206,7 +203,8 @@ impl Upstreams {
                 "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
             );
         }
-        let tether = Tether::new(session, expires, origin.route.timeouts.idle).with_upload(progress);
+        let tether =
+            Tether::new(session, expires, origin.route.timeouts.idle).with_upload(progress);
         let mut response =
             Response::new(Body::new(Answer::new(incoming, tether, lease, in_flight, origin)));
         *response.status_mut() = parts.status;
@@ -271,14 +269,13 @@ fn path_and_query(
 
 /// What was made here always fits; if not, the fault is the gateway's.
 fn internal<T, E: fmt::Display>(made: Result<T, E>, what: &str) -> Result<T, Refusal> {
-    made.map_err(|error| Refusal::Internal { reason: format!("cannot send the {what} on: {error}") })
+    made.map_err(|error| Refusal::Internal {
+        reason: format!("cannot send the {what} on: {error}"),
+    })
 }
 
 fn unavailable(route: &Route, target: &str, cause: &str) -> Refusal {
-    Refusal::UpstreamUnavailable {
-        route: route.name.clone(),
-        reason: format!("{target}: {cause}"),
-    }
+    Refusal::UpstreamUnavailable { route: route.name.clone(), reason: format!("{target}: {cause}") }
 }
 
 impl fmt::Debug for Upstreams {

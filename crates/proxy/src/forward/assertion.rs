@@ -155,7 +155,8 @@ impl Assertions {
     ) -> Result<HeaderValue, AssertionError> {
         let written = self.written(known);
         let now = self.clock.now();
-        let good = |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
+        let good =
+            |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
         {
             let assertions = written.lock();
             let found = assertions.iter().find(|signed| signed.audience == audience);
@@ -166,11 +167,7 @@ impl Assertions {
         let (value, expires_at) = self.sign(known, audience, now)?;
         let mut assertions = written.lock();
         assertions.retain(|signed| signed.audience != audience && good(signed));
-        assertions.push(Signed {
-            audience: audience.to_owned(),
-            expires_at,
-            value: value.clone(),
-        });
+        assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
         Ok(value)
     }
 
@@ -183,7 +180,10 @@ impl Assertions {
                 assertions: Mutex::default(),
             })
         });
-        debug_assert!(Arc::ptr_eq(&written.known, known), "an address is one identity's while cached");
+        debug_assert!(
+            Arc::ptr_eq(&written.known, known),
+            "an address is one identity's while cached"
+        );
         written
     }
 
@@ -212,8 +212,8 @@ impl Assertions {
             jti: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()),
         };
         let keys = self.keys.load();
-        let token = jsonwebtoken::encode(&keys.header, &claims, &keys.key)
-            .map_err(AssertionError::Sign)?;
+        let token =
+            jsonwebtoken::encode(&keys.header, &claims, &keys.key).map_err(AssertionError::Sign)?;
         let mut value = HeaderValue::try_from(token).map_err(AssertionError::Header)?;
         value.set_sensitive(true);
         Ok((value, UNIX_EPOCH + Duration::from_secs(exp)))

@@ -22,10 +22,7 @@ use super::{
     target::InFlight,
     tether::{Cut, Outcome, Progress, Tether},
 };
-use crate::{
-    canonical::RequestId,
-    listen::Body,
-};
+use crate::{canonical::RequestId, listen::Body};
 
 /// A request's body, on its way to the upstream. Trailers are dropped.
 pub(super) struct Upload {

@@ -124,12 +124,7 @@ impl Dialer {
             }
             _ => None,
         };
-        Ok(Self {
-            address: url.address().clone(),
-            tls,
-            http2,
-            last_good: ArcSwapOption::empty(),
-        })
+        Ok(Self { address: url.address().clone(), tls, http2, last_good: ArcSwapOption::empty() })
     }
 
     pub(super) fn is_http2(&self) -> bool {

@@ -65,8 +65,8 @@ impl Exchange<'_> {
         let repeatable = bodyless && outgoing.method.is_idempotent();
         let (target, mut lease) = self.connect(repeatable, outgoing.upgrade).await?;
         let in_flight = target.begin();
-        let spare = (bodyless && lease.is_reused() && outgoing.method.is_safe())
-            .then(|| outgoing.clone());
+        let spare =
+            (bodyless && lease.is_reused() && outgoing.method.is_safe()).then(|| outgoing.clone());
         let request = outgoing.into_request(target, upload)?;
         let mut sent = self.send(&mut lease, request, progress.as_deref()).await;
         if let Err(Failed::Send(error)) = &mut sent {

@@ -8,7 +8,9 @@ pub(super) fn explain(error: &hyper::Error) -> String {
         return match cause.kind() {
             io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
             io::ErrorKind::BrokenPipe => "connection closed while sending".to_owned(),
-            io::ErrorKind::UnexpectedEof => "connection closed in the middle of the answer".to_owned(),
+            io::ErrorKind::UnexpectedEof => {
+                "connection closed in the middle of the answer".to_owned()
+            }
             io::ErrorKind::ConnectionAborted => "connection aborted".to_owned(),
             _ => chain(error),
         };

@@ -43,7 +43,8 @@ impl Frames {
         let mut rest = octets;
         while let Some((first, after)) = rest.split_first() {
             if self.payload > 0 {
-                let step = usize::try_from(self.payload).map_or(rest.len(), |left| left.min(rest.len()));
+                let step =
+                    usize::try_from(self.payload).map_or(rest.len(), |left| left.min(rest.len()));
                 self.payload -= step as u64;
                 rest = rest.get(step..).unwrap_or_default();
             } else {

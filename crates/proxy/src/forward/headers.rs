@@ -53,9 +53,13 @@ pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential)
     if matches!(credential, Credential::Bearer { .. }) {
         headers.remove(header::AUTHORIZATION);
     }
-    for name in
-        [header::EXPECT, header::TE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST]
-    {
+    for name in [
+        header::EXPECT,
+        header::TE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::HOST,
+    ] {
         headers.remove(name);
     }
     if !headers.contains_key(header::COOKIE) {
@@ -341,7 +345,13 @@ mod tests {
         for name in ["grpc-status", "grpc-message", "server-timing", "x-checksum"] {
             assert!(may_be_trailer(&HeaderName::from_static(name)), "{name}");
         }
-        for name in ["content-length", "transfer-encoding", "set-cookie", "x-doorward-assertion", "connection"] {
+        for name in [
+            "content-length",
+            "transfer-encoding",
+            "set-cookie",
+            "x-doorward-assertion",
+            "connection",
+        ] {
             assert!(!may_be_trailer(&HeaderName::from_static(name)), "{name}");
         }
     }

@@ -154,10 +154,7 @@ mod tests {
             groups: strings(&["dev,admin", "\u{10d}\u{10a}", "a\0b", "plain /path", "100%2C"]),
             ..Known::default()
         });
-        assert_eq!(
-            headers.preferred_username().unwrap(),
-            "alice%0D%0AX-Forwarded-Groups: admin"
-        );
+        assert_eq!(headers.preferred_username().unwrap(), "alice%0D%0AX-Forwarded-Groups: admin");
         assert_eq!(headers.email().unwrap(), "%20caf%C3%A9@example%20");
         assert_eq!(
             headers.groups().unwrap(),

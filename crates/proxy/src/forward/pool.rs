@@ -108,10 +108,7 @@ impl Http1Pool {
     }
 
     /// Opens a connection.
-    pub(super) async fn open(
-        self: &Arc<Self>,
-        io: Box<dyn Stream>,
-    ) -> Result<Lease, ConnectError> {
+    pub(super) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_AHEAD)
             .handshake::<_, Upload>(TokioIo::new(io))

@@ -93,7 +93,9 @@ impl Tether {
             let armed = self.armed.get_or_insert_with(|| {
                 Box::new(Armed {
                     timer: Box::pin(tokio::time::sleep_until(wake_at)),
-                    ended: session.as_ref().map(|live| Box::pin(live.ended().clone().cancelled_owned())),
+                    ended: session
+                        .as_ref()
+                        .map(|live| Box::pin(live.ended().clone().cancelled_owned())),
                     _hold: session.as_ref().map(LiveSession::hold),
                 })
             });

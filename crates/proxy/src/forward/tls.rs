@@ -76,13 +76,12 @@ impl UpstreamTls {
     ///
     /// All variants of [`TlsError`] that speak about a file.
     pub fn with_ca_file(path: &Path) -> Result<Self, TlsError> {
-        let unreadable =
-            |source| TlsError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            roots.add(certificate.map_err(unreadable)?).map_err(|source| {
-                TlsError::NotAnAuthority { path: path.to_owned(), source }
-            })?;
+            roots
+                .add(certificate.map_err(unreadable)?)
+                .map_err(|source| TlsError::NotAnAuthority { path: path.to_owned(), source })?;
         }
         if roots.is_empty() {
             return Err(TlsError::Empty { path: path.to_owned() });

@@ -52,9 +52,7 @@ impl Opening {
     /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
     pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
         let Begun { mut answer, in_flight, .. } = begun;
-        let bad = |cause| {
-            Err(unavailable(&self.origin.route, in_flight.target().name(), cause))
-        };
+        let bad = |cause| Err(unavailable(&self.origin.route, in_flight.target().name(), cause));
         let is_websocket = answer
             .headers()
             .get(header::UPGRADE)
@@ -91,7 +89,11 @@ impl Opening {
                     tracing::debug!(route, request_id = id, %error, "WebSocket never opened");
                 }
                 Err(_) => {
-                    tracing::debug!(route, request_id = id, "WebSocket never opened: the client took no answer");
+                    tracing::debug!(
+                        route,
+                        request_id = id,
+                        "WebSocket never opened: the client took no answer"
+                    );
                 }
             }
             drop(in_flight);

@@ -18,7 +18,10 @@ use super::{
     target::Target,
     tls::UpstreamTls,
 };
-use crate::{canonical::{CanonicalPath, StripError}, config::UpstreamUrl};
+use crate::{
+    canonical::{CanonicalPath, StripError},
+    config::UpstreamUrl,
+};
 
 /// The service behind a route, on one or several targets.
 ///
@@ -53,7 +56,10 @@ impl Upstream {
             .iter()
             .map(|url| Target::new(url, tls).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        Ok(Self { targets, balancer: Balancer::default(), rewrite: Rewrite::default(),
+        Ok(Self {
+            targets,
+            balancer: Balancer::default(),
+            rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
         })
     }
@@ -91,7 +97,8 @@ impl Upstream {
             },
             None => None,
         };
-        let add = self.rewrite.add_prefix.as_ref().map(|prefix| prefix.as_str().trim_end_matches('/'));
+        let add =
+            self.rewrite.add_prefix.as_ref().map(|prefix| prefix.as_str().trim_end_matches('/'));
         Ok(match (stripped, add) {
             (None, None | Some("")) => Cow::Borrowed(path.as_str()),
             (Some(path), None | Some("")) => Cow::Owned(path.as_str().to_owned()),
@@ -150,12 +157,9 @@ mod tests {
 
     fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
         let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
-        Upstream::new(
-            &["http://127.0.0.1:1".parse().unwrap()],
-            &UpstreamTls::platform().unwrap(),
-        )
-        .unwrap()
-        .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
+        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform().unwrap())
+            .unwrap()
+            .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
     }
 
     #[test]
@@ -173,7 +177,11 @@ mod tests {
             (Some("/app"), Some("/base/"), "/app/x/", "/base/x/"),
         ] {
             let path: CanonicalPath = path.parse().unwrap();
-            assert_eq!(upstream(strip, add).rewritten(&path).unwrap(), sent, "{strip:?} {add:?} {path}");
+            assert_eq!(
+                upstream(strip, add).rewritten(&path).unwrap(),
+                sent,
+                "{strip:?} {add:?} {path}"
+            );
         }
     }
 
