@@ -1,0 +1,288 @@
+//! Stage 5, forward: sends a permitted request to its upstream, and brings the answer back.
+//!
+//! The upstream's request is built from the canonical form, never by editing the client's octets: framing, `Host` and every
+//! identity and forwarding field are written here. Bodies stream in both directions and are never kept. The time limit ends at
+//! the response head; afterwards a stream is bounded by idle time and by the end of its session. Nothing that was sent is sent
+//! again, except once for a safe method without a body whose kept-alive connection turned out to be closed.
+
+mod assertion;
+mod balance;
+mod body;
+mod dial;
+mod exchange;
+mod failure;
+mod frames;
+pub mod headers;
+mod identity;
+mod pool;
+mod target;
+mod tether;
+mod tls;
+mod tunnel;
+mod upgrade;
+mod upstream;
+
+pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
+pub use balance::Balance;
+pub use dial::{ConnectError, InvalidUpstream};
+pub use identity::{
+    IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_PREFERRED_USERNAME,
+    X_FORWARDED_ROLES, X_FORWARDED_USER,
+};
+pub use tls::{TlsError, UpstreamTls};
+pub use upstream::{Rewrite, Upstream};
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
+use hyper::body::Incoming;
+use oidc_core::Clock;
+use tokio::time::Instant;
+
+use self::{
+    body::{Answer, Origin, Upload},
+    exchange::{Exchange, Outgoing},
+    pool::Lease,
+    target::InFlight,
+    tether::{Progress, Tether},
+};
+use crate::{
+    authorize::Permitted,
+    canonical::CanonicalRequest,
+    identify::{Credential, Identity},
+    listen::{Body, Drain, Scheme},
+    respond::Refusal,
+    route::Route,
+    session::{LiveSession, Sessions},
+};
+
+/// Sends permitted requests to the upstreams of their routes.
+pub struct Upstreams {
+    assertions: Arc<Assertions>,
+    clock: Arc<dyn Clock>,
+    drain: Drain,
+    leeway: Duration,
+    sessions: Option<Arc<Sessions>>,
+}
+
+/// An exchange whose answer has begun.
+struct Begun {
+    answer: Response<Incoming>,
+    lease: Lease,
+    in_flight: InFlight,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Upstreams {
+    /// Vouches for callers by these assertions; tells open WebSockets when `drain` begins.
+    pub fn new(assertions: Arc<Assertions>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
+        Self { assertions, clock, drain, leeway: Duration::from_secs(30), sessions: None }
+    }
+
+    /// Lets streams that a bearer token opened live this much longer than the token; 30 s otherwise.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Counts what a person sends on an open WebSocket as activity of the session.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Arc<Sessions>) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Sends a request to its upstream. The answer's body streams.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`] and [`Refusal::BodyTooLarge`] as their names say;
+    /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
+    /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks HTTP/2 only for a WebSocket.
+    pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
+        let (request, route, identity, credential) = permitted.into_parts();
+        let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
+        let host = internal(HeaderValue::try_from(request.host.to_string()), "host")?;
+        let path_and_query = path_and_query(upstream, &request)?;
+        let return_to = request.path_and_query();
+        let CanonicalRequest {
+            method,
+            scheme,
+            forwarded_for,
+            mut headers,
+            websocket,
+            accepts_trailers,
+            content_length,
+            request_id,
+            traceparent,
+            body,
+            ..
+        } = request;
+        headers::take_credentials(&mut headers, &credential);
+        headers::set_origin(
+            &mut headers,
+            &headers::From {
+                host: &host,
+                // Where TLS ends before the gateway, only the configuration knows what browsers use.
+                scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
+                chain: &forwarded_for,
+                prefix: upstream.stripped_prefix(),
+                request_id: &request_id,
+                traceparent: traceparent.as_ref(),
+            },
+        );
+        self.set_identity(&mut headers, &route, &identity, &credential)?;
+        if let Some(limit) = route.body_limit
+            && content_length.is_some_and(|length| length > limit)
+        {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        let upgrade = websocket.is_some().then(|| upgrade::ask(&mut headers)).flatten();
+        let (upload, progress) = match &upgrade {
+            Some(_) => (Upload::empty(), None),
+            None => Upload::new(body, route.body_limit),
+        };
+        let session = match &credential {
+            Credential::Session(live) => Some(Arc::clone(live)),
+            _ => None,
+        };
+        let outgoing = Outgoing {
+            method,
+            path_and_query,
+            host,
+            headers,
+            accepts_trailers,
+            upgrade: upgrade.is_some(),
+        };
+        let exchange =
+            Exchange { route: &route, upstream, session: session.as_ref(), return_to: &return_to };
+        let begun = exchange.begin(outgoing, upload, progress).await?;
+        let expires = self.expires(&credential);
+        let origin = Origin { route: Arc::clone(&route), request_id };
+        match (websocket, upgrade) {
+            (Some(websocket), Some(key))
+                if begun.answer.status() == StatusCode::SWITCHING_PROTOCOLS =>
+            {
+                let tether = Tether::new(session.clone(), expires, route.timeouts.idle);
+                let opening = upgrade::Opening {
+                    client: websocket.client,
+                    key,
+                    tether,
+                    drain: self.drain.clone(),
+                    activity: session.zip(self.sessions.clone()),
+                    origin,
+                };
+                opening.open(begun)
+            }
+            _ => self.answer(begun, session, expires, origin),
+        }
+    }
+
+    /// Brings an answer back, if it can be understood in exactly one way.
+    fn answer(
+        &self,
+        begun: Begun,
+        session: Option<Arc<LiveSession>>,
+        expires: Option<Instant>,
+        origin: Origin,
+    ) -> Result<Response<Body>, Refusal> {
+        let Begun { answer, lease, in_flight, progress } = begun;
+        let (parts, incoming) = answer.into_parts();
+        let mut headers = parts.headers;
+        headers::check_answer(parts.status, &headers).map_err(|bad| {
+            unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}"))
+        })?;
+        if headers::clean_answer(&mut headers)
+            && let Some(upstream) = &origin.route.upstream
+            && upstream.first_stolen_cookie()
+        {
+            tracing::warn!(
+                route = origin.route.name,
+                upstream = in_flight.target().name(),
+                "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
+            );
+        }
+        let tether =
+            Tether::new(session, expires, origin.route.timeouts.idle).with_upload(progress);
+        let mut response =
+            Response::new(Body::new(Answer::new(incoming, tether, lease, in_flight, origin)));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn set_identity(
+        &self,
+        headers: &mut HeaderMap,
+        route: &Route,
+        identity: &Identity,
+        credential: &Credential,
+    ) -> Result<(), Refusal> {
+        let Identity::Known(known) = identity else { return Ok(()) };
+        if route.identity.headers {
+            self.assertions.identity(known).set(headers);
+        }
+        if route.identity.assertion {
+            let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+            headers.insert(X_DOORWARD_ASSERTION, assertion);
+        }
+        if route.identity.access_token {
+            let bearer = match credential {
+                Credential::Bearer { token, .. } => format!("Bearer {}", token.expose()),
+                Credential::Session(live) => {
+                    format!("Bearer {}", live.record().access_token.expose())
+                }
+                Credential::None => return Ok(()),
+            };
+            let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        Ok(())
+    }
+
+    /// When a stream that a token opened has to end.
+    fn expires(&self, credential: &Credential) -> Option<Instant> {
+        let Credential::Bearer { expires_at, .. } = credential else { return None };
+        let left = (*expires_at + self.leeway).duration_since(self.clock.now());
+        // Further away than the clock counts: never.
+        Instant::now().checked_add(left.unwrap_or_default())
+    }
+}
+
+/// Path and query as the upstream sees them.
+fn path_and_query(
+    upstream: &Upstream,
+    request: &CanonicalRequest,
+) -> Result<PathAndQuery, Refusal> {
+    let path = upstream.rewritten(&request.path).map_err(|refused| Refusal::Malformed {
+        status: StatusCode::BAD_REQUEST,
+        reason: Cow::Owned(refused.to_string()),
+    })?;
+    let whole = match &request.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
+    internal(PathAndQuery::try_from(whole), "path")
+}
+
+/// What was made here always fits; if not, the fault is the gateway's.
+fn internal<T, E: fmt::Display>(made: Result<T, E>, what: &str) -> Result<T, Refusal> {
+    made.map_err(|error| Refusal::Internal {
+        reason: format!("cannot send the {what} on: {error}"),
+    })
+}
+
+fn unavailable(route: &Route, target: &str, cause: &str) -> Refusal {
+    Refusal::UpstreamUnavailable { route: route.name.clone(), reason: format!("{target}: {cause}") }
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstreams")
+            .field("assertions", &self.assertions)
+            .field("leeway", &self.leeway)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! The identity assertion: a short-lived JWT ([RFC 7519]) by which an upstream knows that the gateway vouches for somebody.
+//!
+//! Signed with ES256, for one route (`aud`), good for a minute. Made once for each identity and route and used again while it
+//! has time left, so that a request costs no signature.
+//!
+//! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use oidc_core::Clock;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::identity::IdentityHeaders;
+use crate::{identify::Known, session::P256Key};
+
+/// `x-doorward-assertion`
+pub const X_DOORWARD_ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
+
+/// How long an assertion is good.
+const LIFE: Duration = Duration::from_secs(60);
+/// What must be left of it when it is sent.
+const LEFT: Duration = Duration::from_secs(20);
+/// Identities that are kept written down.
+const IDENTITIES: u64 = 20_000;
+const IDENTITY_IDLE: Duration = Duration::from_secs(300);
+
+/// Signs assertions, and remembers what it signed.
+pub struct Assertions {
+    issuer: String,
+    keys: ArcSwap<SigningKeys>,
+    clock: Arc<dyn Clock>,
+    /// By the address of the identity, which its entry keeps alive.
+    written: moka::sync::Cache<usize, Arc<Written>>,
+}
+
+/// Why an assertion was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum AssertionError {
+    /// Not one key to sign with.
+    #[error("no key to sign assertions with")]
+    NoKey,
+    /// The signature failed.
+    #[error("cannot sign the assertion: {0}")]
+    Sign(#[source] jsonwebtoken::errors::Error),
+    /// The result is no header value; never with a key that signs.
+    #[error("the assertion is no header value: {0}")]
+    Header(#[source] http::header::InvalidHeaderValue),
+}
+
+struct SigningKeys {
+    header: Header,
+    key: EncodingKey,
+    published: Value,
+}
+
+/// One identity: its header values, and the assertions made of it.
+struct Written {
+    known: Arc<Known>,
+    headers: Arc<IdentityHeaders>,
+    assertions: Mutex<Vec<Signed>>,
+}
+
+struct Signed {
+    audience: String,
+    expires_at: SystemTime,
+    value: HeaderValue,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferred_username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    roles: &'a [String],
+    client_roles: &'a BTreeMap<String, Vec<String>>,
+    groups: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    iat: u64,
+    exp: u64,
+    jti: String,
+}
+
+impl Assertions {
+    /// Signs as this gateway. The first key signs, all are published.
+    ///
+    /// # Errors
+    ///
+    /// [`AssertionError::NoKey`], and [`AssertionError::Sign`] when the first key cannot sign.
+    pub fn new(
+        public_url: &Url,
+        keys: &[P256Key],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AssertionError> {
+        Ok(Self {
+            issuer: public_url.as_str().trim_end_matches('/').to_owned(),
+            keys: ArcSwap::from_pointee(SigningKeys::new(keys)?),
+            clock,
+            written: moka::sync::Cache::builder()
+                .max_capacity(IDENTITIES)
+                .time_to_idle(IDENTITY_IDLE)
+                .build(),
+        })
+    }
+
+    /// Signs with other keys from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Assertions::new`]; the old keys then stay.
+    pub fn replace(&self, keys: &[P256Key]) -> Result<(), AssertionError> {
+        self.keys.store(Arc::new(SigningKeys::new(keys)?));
+        self.written.invalidate_all();
+        Ok(())
+    }
+
+    /// The public keys as a JWK Set ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
+    pub fn jwks(&self) -> Value {
+        self.keys.load().published.clone()
+    }
+
+    /// The header values of an identity.
+    pub fn identity(&self, known: &Arc<Known>) -> Arc<IdentityHeaders> {
+        Arc::clone(&self.written(known).headers)
+    }
+
+    /// The assertion of an identity for one audience, with at least 20 s left.
+    ///
+    /// # Errors
+    ///
+    /// [`AssertionError::Sign`] or [`AssertionError::Header`].
+    pub fn header(
+        &self,
+        known: &Arc<Known>,
+        audience: &str,
+    ) -> Result<HeaderValue, AssertionError> {
+        let written = self.written(known);
+        let now = self.clock.now();
+        let good =
+            |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
+        {
+            let assertions = written.lock();
+            let found = assertions.iter().find(|signed| signed.audience == audience);
+            if let Some(signed) = found.filter(|signed| good(signed)) {
+                return Ok(signed.value.clone());
+            }
+        }
+        let (value, expires_at) = self.sign(known, audience, now)?;
+        let mut assertions = written.lock();
+        assertions.retain(|signed| signed.audience != audience && good(signed));
+        assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
+        Ok(value)
+    }
+
+    fn written(&self, known: &Arc<Known>) -> Arc<Written> {
+        let address = Arc::as_ptr(known).addr();
+        let written = self.written.get_with(address, || {
+            Arc::new(Written {
+                known: Arc::clone(known),
+                headers: Arc::new(IdentityHeaders::new(known)),
+                assertions: Mutex::default(),
+            })
+        });
+        debug_assert!(
+            Arc::ptr_eq(&written.known, known),
+            "an address is one identity's while cached"
+        );
+        written
+    }
+
+    fn sign(
+        &self,
+        known: &Known,
+        audience: &str,
+        now: SystemTime,
+    ) -> Result<(HeaderValue, SystemTime), AssertionError> {
+        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let exp = iat + LIFE.as_secs();
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: audience,
+            sub: &known.subject,
+            preferred_username: known.preferred_username.as_deref(),
+            email: known.email.as_deref(),
+            email_verified: known.email.is_some().then_some(known.email_verified),
+            name: known.name.as_deref(),
+            roles: &known.roles,
+            client_roles: &known.client_roles,
+            groups: &known.groups,
+            client: known.client.as_deref(),
+            iat,
+            exp,
+            jti: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()),
+        };
+        let keys = self.keys.load();
+        let token =
+            jsonwebtoken::encode(&keys.header, &claims, &keys.key).map_err(AssertionError::Sign)?;
+        let mut value = HeaderValue::try_from(token).map_err(AssertionError::Header)?;
+        value.set_sensitive(true);
+        Ok((value, UNIX_EPOCH + Duration::from_secs(exp)))
+    }
+}
+
+impl Written {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Signed>> {
+        self.assertions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SigningKeys {
+    fn new(keys: &[P256Key]) -> Result<Self, AssertionError> {
+        let first = keys.first().ok_or(AssertionError::NoKey)?;
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(first.thumbprint().to_owned());
+        let key = EncodingKey::from_ec_der(first.pkcs8_der());
+        // A key that cannot sign is found at the start, not at the first request.
+        jsonwebtoken::encode(&header, &json!({}), &key).map_err(AssertionError::Sign)?;
+        let published = keys
+            .iter()
+            .map(|key| {
+                json!({
+                    "kty": "EC", "crv": "P-256", "x": key.x(), "y": key.y(),
+                    "kid": key.thumbprint(), "use": "sig", "alg": "ES256",
+                })
+            })
+            .collect::<Vec<_>>();
+        Ok(Self { header, key, published: json!({ "keys": published }) })
+    }
+}
+
+impl fmt::Debug for Assertions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assertions").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}

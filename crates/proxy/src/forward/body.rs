@@ -1,0 +1,225 @@
+//! Bodies on their way: an upload that is counted, an answer that ends with its session.
+//!
+//! Nothing is kept: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
+//! breaks off, breaks off the exchange; an answer that the upstream breaks off breaks off the client's. Neither ever looks
+//! complete.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{
+    failure::explain,
+    headers,
+    pool::Lease,
+    target::InFlight,
+    tether::{Cut, Outcome, Progress, Tether},
+};
+use crate::{canonical::RequestId, listen::Body};
+
+/// A request's body, on its way to the upstream. Trailers are dropped.
+pub(super) struct Upload {
+    body: Option<Counted>,
+}
+
+struct Counted {
+    inner: Body,
+    limit: Option<u64>,
+    taken: u64,
+    progress: Arc<Progress>,
+}
+
+/// Why an upload was broken off; the upstream never sees its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("body larger than {limit} octets")]
+    TooLarge { limit: u64 },
+    #[error("the client broke off its upload")]
+    BrokenOff(#[source] axum::Error),
+}
+
+impl Upload {
+    pub(super) fn empty() -> Self {
+        Self { body: None }
+    }
+
+    /// A body, and how far it has come; none for an empty one.
+    pub(super) fn new(inner: Body, limit: Option<u64>) -> (Self, Option<Arc<Progress>>) {
+        if inner.is_end_stream() {
+            return (Self::empty(), None);
+        }
+        let progress = Arc::new(Progress::begin());
+        let counted = Counted { inner, limit, taken: 0, progress: Arc::clone(&progress) };
+        (Self { body: Some(counted) }, Some(progress))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.is_none()
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        loop {
+            let frame = match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    body.progress.end(Outcome::BrokenOff);
+                    return Poll::Ready(Some(Err(UploadError::BrokenOff(error))));
+                }
+            };
+            body.progress.touch();
+            let Ok(data) = frame.into_data() else { continue };
+            body.taken = body.taken.saturating_add(data.len() as u64);
+            if let Some(limit) = body.limit
+                && body.taken > limit
+            {
+                body.progress.end(Outcome::TooLarge);
+                return Poll::Ready(Some(Err(UploadError::TooLarge { limit })));
+            }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.inner.size_hint())
+    }
+}
+
+/// What is said about an answer that breaks off.
+pub(super) struct Origin {
+    pub(super) route: Arc<crate::route::Route>,
+    pub(super) request_id: RequestId,
+}
+
+/// An answer's body, on its way to the client.
+///
+/// It has the connection, and gives it back when dropped.
+pub(super) struct Answer {
+    inner: Option<Incoming>,
+    tether: Tether,
+    lease: Option<Lease>,
+    in_flight: InFlight,
+    origin: Origin,
+}
+
+/// Why an answer was broken off; the client never sees a complete one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AnswerError {
+    #[error("the upstream broke off its answer")]
+    Upstream(#[source] hyper::Error),
+    #[error("the answer was ended: {0}")]
+    Cut(#[source] Cut),
+}
+
+impl Answer {
+    pub(super) fn new(
+        inner: Incoming,
+        tether: Tether,
+        lease: Lease,
+        in_flight: InFlight,
+        origin: Origin,
+    ) -> Self {
+        Self { inner: Some(inner), tether, lease: Some(lease), in_flight, origin }
+    }
+
+    fn broken_off(&mut self, error: AnswerError) -> AnswerError {
+        self.inner = None;
+        let (route, id) = (self.origin.route.name.as_str(), self.origin.request_id.as_str());
+        match &error {
+            AnswerError::Upstream(cause) => tracing::warn!(
+                route,
+                request_id = id,
+                upstream = self.in_flight.target().name(),
+                reason = explain(cause),
+                "the upstream broke off its answer; so was the client's"
+            ),
+            AnswerError::Cut(cut) => {
+                tracing::info!(route, request_id = id, reason = %cut, "ended an open answer");
+            }
+        }
+        error
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(cut) = this.tether.moved() {
+                    return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))));
+                }
+                Poll::Ready(Some(Ok(match frame.into_trailers() {
+                    Ok(trailers) => Frame::trailers(sendable(trailers)),
+                    Err(data) => data,
+                })))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(Some(Err(this.broken_off(AnswerError::Upstream(error)))))
+            }
+            Poll::Ready(None) => {
+                this.inner = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let cut = ready!(this.tether.poll_cut(cx));
+                Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // First: the connection sees whether the answer was read to its end.
+        self.inner = None;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+fn sendable(trailers: HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(trailers.keys_len());
+    for (name, value) in &trailers {
+        if headers::may_be_trailer(name) {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}

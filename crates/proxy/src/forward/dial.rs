@@ -1,0 +1,208 @@
+//! Opens connections to one upstream: name, TCP or Unix socket, TLS.
+//!
+//! Names are resolved for every connection, so that a changed address is used without a restart; when the resolver fails, the
+//! address that worked last is used.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
+
+use super::tls::UpstreamTls;
+use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
+
+/// An open connection, whatever it runs over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Why a connection to an upstream did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name cannot be resolved, and never could since the start.
+    #[error("{host} cannot be resolved: {source}")]
+    Resolve {
+        /// the name
+        host: String,
+        /// what the resolver said
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// There is no such socket file.
+    #[error("no socket at {}", path.display())]
+    NoSocket {
+        /// the path
+        path: PathBuf,
+    },
+    /// It took too long, TLS included.
+    #[error("no connection within {}", humantime::format_duration(*after))]
+    TimedOut {
+        /// the route's limit
+        after: Duration,
+    },
+    /// The network said no in another way.
+    #[error("cannot connect: {source}")]
+    Network {
+        /// what it said
+        #[source]
+        source: io::Error,
+    },
+    /// The upstream's certificate is not to be trusted.
+    #[error("TLS: the certificate is not trusted: {source}")]
+    Certificate {
+        /// what rustls says
+        #[source]
+        source: rustls::Error,
+    },
+    /// TLS failed in another way; often the port speaks plain HTTP.
+    #[error("TLS handshake failed: {source}")]
+    Tls {
+        /// what rustls, or the network, says
+        #[source]
+        source: io::Error,
+    },
+    /// An `h2:` upstream that does not agree to HTTP/2.
+    #[error("the upstream does not speak HTTP/2 (ALPN); use `https:`")]
+    NotHttp2,
+    /// The connection stands, but HTTP cannot begin.
+    #[error("HTTP cannot begin: {source}")]
+    Http {
+        /// what hyper says
+        #[source]
+        source: hyper::Error,
+    },
+}
+
+/// Why an upstream cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidUpstream {
+    /// None at all.
+    #[error("an upstream needs at least one target")]
+    NoTarget,
+    /// A name no certificate can be for.
+    #[error("{target}: no certificate can be for `{host}`")]
+    ServerName {
+        /// the target
+        target: String,
+        /// its host
+        host: String,
+    },
+}
+
+/// Opens connections to one target.
+pub(super) struct Dialer {
+    address: UpstreamAddress,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    http2: bool,
+    last_good: ArcSwapOption<SocketAddr>,
+}
+
+impl Dialer {
+    pub(super) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+        let http2 = matches!(url.protocol(), UpstreamProtocol::H2 | UpstreamProtocol::H2c);
+        let tls = match url.address() {
+            UpstreamAddress::Tcp { host, .. } if url.is_tls() => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| {
+                    InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
+                })?;
+                let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
+                Some((TlsConnector::from(tls.speaking(protocol)), name))
+            }
+            _ => None,
+        };
+        Ok(Self { address: url.address().clone(), tls, http2, last_good: ArcSwapOption::empty() })
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Opens one connection, TLS included.
+    pub(super) async fn dial(&self, within: Duration) -> Result<Box<dyn Stream>, ConnectError> {
+        tokio::time::timeout(within, self.open())
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut { after: within }))
+    }
+
+    async fn open(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        let (host, port) = match &self.address {
+            UpstreamAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|source| {
+                    if source.kind() == io::ErrorKind::NotFound {
+                        ConnectError::NoSocket { path: path.clone() }
+                    } else {
+                        network(source)
+                    }
+                })?;
+                return Ok(Box::new(stream));
+            }
+            UpstreamAddress::Tcp { host, port } => (host, *port),
+        };
+        let addresses = self.resolve(host, port).await?;
+        let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(network)?;
+        tcp.set_nodelay(true).map_err(network)?;
+        if let Ok(peer) = tcp.peer_addr() {
+            self.last_good.store(Some(Arc::new(peer)));
+        }
+        let Some((connector, name)) = &self.tls else { return Ok(Box::new(tcp)) };
+        let tls = connector.connect(name.clone(), tcp).await.map_err(tls_failure)?;
+        if self.http2 && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(ConnectError::NotHttp2);
+        }
+        Ok(Box::new(tls))
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let found = match tokio::net::lookup_host((host, port)).await {
+            Ok(found) => Ok(found.collect::<Vec<_>>()),
+            Err(source) => Err(source),
+        };
+        match (found, self.last_good.load_full()) {
+            (Ok(found), _) if !found.is_empty() => Ok(found),
+            (_, Some(last)) => Ok(vec![*last]),
+            (Ok(_), None) => Err(ConnectError::Resolve {
+                host: host.to_owned(),
+                source: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+            }),
+            (Err(source), None) => Err(ConnectError::Resolve { host: host.to_owned(), source }),
+        }
+    }
+}
+
+fn network(source: io::Error) -> ConnectError {
+    if source.kind() == io::ErrorKind::ConnectionRefused {
+        ConnectError::Refused
+    } else {
+        ConnectError::Network { source }
+    }
+}
+
+fn tls_failure(source: io::Error) -> ConnectError {
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(reason @ rustls::Error::InvalidCertificate(_)) => {
+            ConnectError::Certificate { source: reason.clone() }
+        }
+        _ => ConnectError::Tls { source },
+    }
+}

@@ -1,0 +1,230 @@
+//! One exchange with an upstream, up to the head of its answer.
+//!
+//! A second attempt is made at most once, and only when it cannot do anything twice: to another target when no connection came
+//! about and the method is idempotent without a body; on a new connection when not an octet was written; or when a kept-alive
+//! connection closed without an answer to a safe method without a body.
+
+use std::{borrow::Cow, future::Future, pin::pin, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    uri::{PathAndQuery, Scheme},
+};
+use http_body::Body as _;
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::Instant;
+
+use super::{
+    Begun,
+    body::Upload,
+    failure::{explain, is_hang_up},
+    internal,
+    pool::Lease,
+    target::Target,
+    tether::{Outcome, Progress},
+    unavailable,
+    upstream::Upstream,
+};
+use crate::{respond::Refusal, route::Route, session::LiveSession};
+
+/// What is sent, but for the body.
+#[derive(Clone)]
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) path_and_query: PathAndQuery,
+    pub(super) host: HeaderValue,
+    pub(super) headers: HeaderMap,
+    pub(super) accepts_trailers: bool,
+    pub(super) upgrade: bool,
+}
+
+/// Who asks whom.
+pub(super) struct Exchange<'a> {
+    pub(super) route: &'a Route,
+    pub(super) upstream: &'a Upstream,
+    pub(super) session: Option<&'a Arc<LiveSession>>,
+    pub(super) return_to: &'a str,
+}
+
+/// Why there is no answer.
+enum Failed {
+    Send(TrySendError<Request<Upload>>),
+    TimedOut,
+    SessionEnded,
+}
+
+impl Exchange<'_> {
+    /// Sends, and waits for the head of the answer.
+    pub(super) async fn begin(
+        &self,
+        outgoing: Outgoing,
+        upload: Upload,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<Begun, Refusal> {
+        let bodyless = upload.is_empty();
+        let repeatable = bodyless && outgoing.method.is_idempotent();
+        let (target, mut lease) = self.connect(repeatable, outgoing.upgrade).await?;
+        let in_flight = target.begin();
+        let spare =
+            (bodyless && lease.is_reused() && outgoing.method.is_safe()).then(|| outgoing.clone());
+        let request = outgoing.into_request(target, upload)?;
+        let mut sent = self.send(&mut lease, request, progress.as_deref()).await;
+        if let Err(Failed::Send(error)) = &mut sent {
+            let again = match error.take_message() {
+                Some(unsent) => Some(unsent),
+                None if is_hang_up(error.error()) => {
+                    spare.map(|spare| spare.into_request(target, Upload::empty())).transpose()?
+                }
+                None => None,
+            };
+            if let Some(request) = again {
+                lease = self.fresh(target).await?;
+                sent = self.send(&mut lease, request, progress.as_deref()).await;
+            }
+        }
+        match sent {
+            Ok(answer) => Ok(Begun { answer, lease, in_flight, progress }),
+            Err(failed) => Err(self.refusal(failed, target, progress.as_deref())),
+        }
+    }
+
+    /// A connection, on another target if the first has none and the request may go there as well.
+    async fn connect(
+        &self,
+        repeatable: bool,
+        upgrade: bool,
+    ) -> Result<(&Arc<Target>, Lease), Refusal> {
+        let none = || unavailable(self.route, "no target", "the upstream has no target");
+        let within = self.route.timeouts.connect;
+        let (place, target) = self.upstream.choose(None).ok_or_else(none)?;
+        if upgrade && target.is_http2() {
+            return Err(Refusal::Malformed {
+                status: StatusCode::NOT_IMPLEMENTED,
+                reason: Cow::Borrowed(
+                    "this upstream speaks HTTP/2 only, over which WebSockets are not served; configure it as `http:` or `https:`",
+                ),
+            });
+        }
+        match target.lease(within, false).await {
+            Ok(lease) => Ok((target, lease)),
+            Err(error) if repeatable && self.upstream.has_alternative() => {
+                let (_, other) = self.upstream.choose(Some(place)).ok_or_else(none)?;
+                match other.lease(within, false).await {
+                    Ok(lease) => Ok((other, lease)),
+                    Err(second) => Err(unavailable(
+                        self.route,
+                        other.name(),
+                        &format!("{second}; before that {}: {error}", target.name()),
+                    )),
+                }
+            }
+            Err(error) => Err(unavailable(self.route, target.name(), &error.to_string())),
+        }
+    }
+
+    async fn fresh(&self, target: &Target) -> Result<Lease, Refusal> {
+        let lease = target.lease(self.route.timeouts.connect, true).await;
+        lease.map_err(|error| unavailable(self.route, target.name(), &error.to_string()))
+    }
+
+    /// The limit counts from the last octet of an upload, however long that takes.
+    async fn send(
+        &self,
+        lease: &mut Lease,
+        request: Request<Upload>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<Incoming>, Failed> {
+        let within = self.route.timeouts.response_head;
+        let sending = lease.send(request);
+        let Some(progress) = progress else {
+            return match tokio::time::timeout(within, sending).await {
+                Ok(sent) => sent.map_err(Failed::Send),
+                Err(_) => Err(Failed::TimedOut),
+            };
+        };
+        let mut sending = pin!(sending);
+        let mut ended = pin!(self.session_end());
+        loop {
+            let deadline = progress.moved() + within;
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.map_err(Failed::Send),
+                () = &mut ended => return Err(Failed::SessionEnded),
+                () = tokio::time::sleep_until(deadline) => {
+                    if progress.moved() + within <= Instant::now() {
+                        return Err(Failed::TimedOut);
+                    }
+                }
+            }
+        }
+    }
+
+    fn session_end(&self) -> impl Future<Output = ()> + use<'_> {
+        let session = self.session;
+        async move {
+            match session {
+                Some(live) => live.ended().cancelled().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn refusal(&self, failed: Failed, target: &Target, progress: Option<&Progress>) -> Refusal {
+        match (progress.map(Progress::outcome), self.route.body_limit) {
+            (Some(Outcome::TooLarge), Some(limit)) => return Refusal::BodyTooLarge { limit },
+            (Some(Outcome::BrokenOff), _) => {
+                return Refusal::Malformed {
+                    status: StatusCode::BAD_REQUEST,
+                    reason: Cow::Borrowed("the client broke off its upload"),
+                };
+            }
+            _ => {}
+        }
+        match failed {
+            Failed::Send(error) => unavailable(self.route, target.name(), &explain(error.error())),
+            Failed::TimedOut => Refusal::UpstreamTimeout {
+                route: self.route.name.clone(),
+                after: self.route.timeouts.response_head,
+            },
+            Failed::SessionEnded => Refusal::LoginNeeded {
+                route: self.route.name.clone(),
+                redirect: false,
+                return_to: self.return_to.to_owned(),
+            },
+        }
+    }
+}
+
+impl Outgoing {
+    /// The request as it is sent to a target. Length and framing follow from the body.
+    fn into_request(self, target: &Target, upload: Upload) -> Result<Request<Upload>, Refusal> {
+        let Self { method, path_and_query, host, mut headers, accepts_trailers, upgrade } = self;
+        let (uri, version) = if target.is_http2() {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            let scheme = if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+            let uri = Uri::builder()
+                .scheme(scheme)
+                .authority(host.as_bytes())
+                .path_and_query(path_and_query)
+                .build();
+            (internal(uri, "target")?, Version::HTTP_2)
+        } else {
+            headers.insert(header::HOST, host);
+            if accepts_trailers && !upgrade {
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            }
+            // hyper would leave out the body of a GET whose length it does not know.
+            if !upload.is_empty() && upload.size_hint().exact().is_none() {
+                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            (Uri::from(path_and_query), Version::HTTP_11)
+        };
+        let mut request = Request::new(upload);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}

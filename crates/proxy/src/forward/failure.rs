@@ -1,0 +1,71 @@
+//! Puts into words why an exchange with an upstream failed: one line that names the target and the cause.
+
+use std::{error::Error, io};
+
+/// The cause of a failed exchange, in words.
+pub(super) fn explain(error: &hyper::Error) -> String {
+    if let Some(cause) = cause::<io::Error>(error) {
+        return match cause.kind() {
+            io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+            io::ErrorKind::BrokenPipe => "connection closed while sending".to_owned(),
+            io::ErrorKind::UnexpectedEof => {
+                "connection closed in the middle of the answer".to_owned()
+            }
+            io::ErrorKind::ConnectionAborted => "connection aborted".to_owned(),
+            _ => chain(error),
+        };
+    }
+    if error.is_incomplete_message() {
+        return "connection closed before the answer was complete".to_owned();
+    }
+    if error.is_parse() {
+        return format!("its answer is not valid HTTP: {}", chain(error));
+    }
+    if error.is_canceled() || error.is_closed() {
+        return "connection closed before the request was sent".to_owned();
+    }
+    chain(error)
+}
+
+/// Whether the other end went away without a word of an answer.
+pub(super) fn is_hang_up(error: &hyper::Error) -> bool {
+    if error.is_parse() || error.is_user() {
+        return false;
+    }
+    error.is_incomplete_message()
+        || error.is_canceled()
+        || error.is_closed()
+        || cause::<io::Error>(error).is_some_and(|cause| {
+            matches!(
+                cause.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionAborted
+            )
+        })
+}
+
+fn cause<T: Error + 'static>(error: &hyper::Error) -> Option<&T> {
+    let mut next = error.source();
+    while let Some(one) = next {
+        if let Some(found) = one.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = one.source();
+    }
+    None
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(one) = next {
+        let more = one.to_string();
+        if !words.ends_with(&more) {
+            words.push_str(": ");
+            words.push_str(&more);
+        }
+        next = one.source();
+    }
+    words
+}

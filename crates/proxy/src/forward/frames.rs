@@ -1,0 +1,174 @@
+//! Where the frames of a WebSocket begin and end ([RFC 6455 §5.2]).
+//!
+//! Looks at headers only, so that a close frame of the gateway's never lands inside another frame. Payloads, extensions and
+//! fragments are none of its business: a control frame may stand between the fragments of a message.
+//!
+//! [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+
+/// The longest frame header: two octets, eight of length, four of mask.
+const LONGEST: usize = 14;
+const CLOSE: u8 = 0x8;
+
+/// Follows one direction of a WebSocket.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    header: [u8; LONGEST],
+    have: usize,
+    payload: u64,
+    closed: bool,
+}
+
+impl Frames {
+    /// Whether a frame may begin here.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.have == 0 && self.payload == 0
+    }
+
+    /// Whether a close frame began.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Follows these octets.
+    pub(super) fn follow(&mut self, octets: &[u8]) {
+        self.walk(octets, false);
+    }
+
+    /// Follows these octets up to the next boundary, and tells how many that are.
+    pub(super) fn follow_to_boundary(&mut self, octets: &[u8]) -> usize {
+        self.walk(octets, true)
+    }
+
+    fn walk(&mut self, octets: &[u8], stop: bool) -> usize {
+        let mut rest = octets;
+        while let Some((first, after)) = rest.split_first() {
+            if self.payload > 0 {
+                let step =
+                    usize::try_from(self.payload).map_or(rest.len(), |left| left.min(rest.len()));
+                self.payload -= step as u64;
+                rest = rest.get(step..).unwrap_or_default();
+            } else {
+                if let Some(slot) = self.header.get_mut(self.have) {
+                    *slot = *first;
+                }
+                self.have += 1;
+                rest = after;
+                self.read_header();
+            }
+            if stop && self.at_boundary() {
+                break;
+            }
+        }
+        octets.len() - rest.len()
+    }
+
+    /// Once the header is whole, its payload comes.
+    fn read_header(&mut self) {
+        let [first, second, ..] = self.header;
+        if self.have < 2 {
+            return;
+        }
+        let extended: usize = match second & 0x7F {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        if self.have < 2 + extended + mask {
+            return;
+        }
+        self.payload = match extended {
+            0 => u64::from(second & 0x7F),
+            _ => self
+                .header
+                .iter()
+                .skip(2)
+                .take(extended)
+                .fold(0, |length, octet| length << 8 | u64::from(*octet)),
+        };
+        self.have = 0;
+        self.closed |= first & 0x0F == CLOSE;
+    }
+}
+
+/// A close frame from a server ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
+pub(super) fn close_frame(code: u16, reason: &str) -> Vec<u8> {
+    let reason = reason.get(..reason.len().min(100)).unwrap_or_default();
+    let mut frame = vec![0x80 | CLOSE, u8::try_from(2 + reason.len()).unwrap_or(2)];
+    frame.extend(code.to_be_bytes());
+    frame.extend(reason.as_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(opcode: u8, length: usize, mask: bool) -> Vec<u8> {
+        let bit = if mask { 0x80 } else { 0 };
+        let mut frame = vec![0x80 | opcode];
+        match length {
+            0..=125 => frame.push(bit | length as u8),
+            126..=65535 => {
+                frame.push(bit | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(bit | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        if mask {
+            frame.extend([1, 2, 3, 4]);
+        }
+        // A payload that looks like a close frame.
+        frame.extend(std::iter::repeat_n(0x88, length));
+        frame
+    }
+
+    #[test]
+    fn a_close_frame_is_seen_and_a_payload_like_one_is_not() {
+        let mut frames = Frames::default();
+        frames.follow(&frame(2, 300, false));
+        assert!(frames.at_boundary() && !frames.is_closed());
+        frames.follow(&close_frame(1000, "bye"));
+        assert!(frames.at_boundary() && frames.is_closed());
+    }
+
+    #[test]
+    fn the_gateways_close_frame_says_code_and_reason() {
+        assert_eq!(close_frame(1008, "session ended"), b"\x88\x0f\x03\xf0session ended");
+    }
+
+    proptest! {
+        #[test]
+        fn boundaries_are_found_however_the_octets_are_split(
+            parts in prop::collection::vec((0u8..8, prop_oneof![0usize..200, 65530usize..65560], any::<bool>()), 1..6),
+            cut in 1usize..5000,
+        ) {
+            let mut ends = Vec::new();
+            let mut octets = Vec::new();
+            for (opcode, length, mask) in parts {
+                octets.extend(frame(opcode, length, mask));
+                ends.push(octets.len());
+            }
+            let mut whole = Frames::default();
+            for chunk in octets.chunks(cut) {
+                whole.follow(chunk);
+            }
+            prop_assert!(whole.at_boundary());
+
+            let (mut stepping, mut at, mut found) = (Frames::default(), 0, Vec::new());
+            while at < octets.len() {
+                let chunk = octets.get(at..(at + cut).min(octets.len())).unwrap_or_default();
+                at += stepping.follow_to_boundary(chunk);
+                if stepping.at_boundary() {
+                    found.push(at);
+                }
+            }
+            prop_assert_eq!(found, ends);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Which header fields cross the gateway: delete, then set.
+//!
+//! On the way in, hop-by-hop fields, those `Connection` names and the reserved namespace are gone already, in every spelling
+//! ([`CanonicalRequest`](crate::canonical::CanonicalRequest)); here go the gateway's own credentials, and then the gateway
+//! writes what is its to say. On the way back an upstream speaks for itself, but not about the connection and not as the gateway
+//! ([RFC 9110 §7.6.1]).
+//!
+//! [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+
+use std::{fmt::Write, net::IpAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::{
+    canonical::{RequestId, TraceParent, reserved::is_hop_by_hop},
+    identify::Credential,
+    listen::Scheme,
+    session::Cookies,
+};
+
+/// `x-forwarded-for`
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `x-forwarded-host`
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `x-forwarded-proto`
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `x-forwarded-prefix`: what was taken off the path.
+pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+/// `x-request-id`
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `traceparent` ([W3C Trace Context §3.2](https://www.w3.org/TR/trace-context/#traceparent-header))
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The beginning of header names by which only the gateway speaks.
+const OURS: &str = "x-doorward-";
+
+/// Where a request comes from, in the gateway's words.
+pub(super) struct From<'a> {
+    /// The host the client asked for.
+    pub(super) host: &'a HeaderValue,
+    /// The scheme the browser used.
+    pub(super) scheme: Scheme,
+    /// The addresses that are believed, the client first.
+    pub(super) chain: &'a [IpAddr],
+    /// What was taken off the path.
+    pub(super) prefix: Option<&'a str>,
+    pub(super) request_id: &'a RequestId,
+    pub(super) traceparent: Option<&'a TraceParent>,
+}
+
+/// Takes away what the client sent for the gateway, and for the connection to it.
+pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential) {
+    if matches!(credential, Credential::Bearer { .. }) {
+        headers.remove(header::AUTHORIZATION);
+    }
+    for name in [
+        header::EXPECT,
+        header::TE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::HOST,
+    ] {
+        headers.remove(name);
+    }
+    if !headers.contains_key(header::COOKIE) {
+        return;
+    }
+    let kept: Vec<HeaderValue> =
+        headers.get_all(header::COOKIE).iter().filter_map(Cookies::strip).collect();
+    headers.remove(header::COOKIE);
+    for value in kept {
+        headers.append(header::COOKIE, value);
+    }
+}
+
+/// Says where the request comes from.
+pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
+    let scheme = from.scheme.as_str();
+    headers.insert(X_FORWARDED_HOST, from.host.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    let mut forwarded = String::with_capacity(96);
+    if from.chain.is_empty() {
+        forwarded.push_str("for=unknown");
+    } else {
+        let mut list = String::with_capacity(16 * from.chain.len());
+        for (place, address) in from.chain.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            // Writing into a String never fails.
+            let _ = write!(list, "{comma}{address}");
+            let _ = match address {
+                IpAddr::V4(address) => write!(forwarded, "{comma}for={address}"),
+                IpAddr::V6(address) => write!(forwarded, "{comma}for=\"[{address}]\""),
+            };
+        }
+        set(headers, X_FORWARDED_FOR, list);
+    }
+    // RFC 7239 §4: `:` and brackets are no token.
+    let host = from.host.to_str().unwrap_or_default();
+    let _ = if host.contains([':', '[']) {
+        write!(forwarded, ";host=\"{host}\";proto={scheme}")
+    } else {
+        write!(forwarded, ";host={host};proto={scheme}")
+    };
+    set(headers, header::FORWARDED, forwarded);
+    if let Some(prefix) = from.prefix {
+        set(headers, X_FORWARDED_PREFIX, prefix.to_owned());
+    }
+    headers.insert(X_REQUEST_ID, from.request_id.header_value());
+    match from.traceparent {
+        Some(trace) => drop(headers.insert(TRACEPARENT, trace.header_value())),
+        None => set(headers, TRACEPARENT, new_trace()),
+    }
+}
+
+/// A trace that begins here, not sampled.
+fn new_trace() -> String {
+    // All-zero ids are invalid; one bit makes sure.
+    let trace = rand::random::<u128>() | 1;
+    let parent = rand::random::<u64>() | 1;
+    format!("00-{trace:032x}-{parent:016x}-00")
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    match HeaderValue::try_from(value) {
+        Ok(value) => drop(headers.insert(name, value)),
+        // Never with text made here; and then rather nothing than the client's.
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+/// What makes the head of an answer unusable; never repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadAnswer {
+    #[error("two `Content-Length`")]
+    TwoLengths,
+    #[error("`Content-Length` together with `Transfer-Encoding`")]
+    TwoFramings,
+    #[error("a `Transfer-Encoding` other than `chunked`")]
+    Encoding,
+    #[error("101 Switching Protocols, which nobody asked for")]
+    Unasked,
+}
+
+/// Whether the head of an answer can be understood in exactly one way.
+pub(super) fn check_answer(status: StatusCode, headers: &HeaderMap) -> Result<(), BadAnswer> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(BadAnswer::Unasked);
+    }
+    let several = |name| headers.get_all(name).iter().nth(1).is_some();
+    if several(header::CONTENT_LENGTH) {
+        return Err(BadAnswer::TwoLengths);
+    }
+    if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(BadAnswer::TwoFramings);
+        }
+        let chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        if several(header::TRANSFER_ENCODING) || !chunked {
+            return Err(BadAnswer::Encoding);
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of an answer what is of the upstream's connection, and what only the gateway says. Tells whether a cookie of the
+/// gateway's was among it.
+pub(super) fn clean_answer(headers: &mut HeaderMap) -> bool {
+    let mut gone: Vec<HeaderName> = Vec::new();
+    for connection in headers.get_all(header::CONNECTION) {
+        let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        gone.extend(named.filter_map(|name| HeaderName::from_bytes(name).ok()));
+    }
+    gone.extend(
+        headers
+            .keys()
+            .filter(|name| {
+                // `Trailer` announces the trailers that are passed on.
+                (is_hop_by_hop(name.as_str()) && **name != header::TRAILER)
+                    || name.as_str().starts_with(OURS)
+            })
+            .cloned(),
+    );
+    for name in gone {
+        headers.remove(name);
+    }
+    let ours = |value: &HeaderValue| names_our_cookie(value);
+    if !headers.get_all(header::SET_COOKIE).iter().any(ours) {
+        return false;
+    }
+    let kept: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().filter(|value| !ours(value)).cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for value in kept {
+        headers.append(header::SET_COOKIE, value);
+    }
+    true
+}
+
+/// Whether a `Set-Cookie` would set, or clear, a cookie of the gateway's.
+fn names_our_cookie(value: &HeaderValue) -> bool {
+    let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    HeaderValue::from_bytes(pair.trim_ascii())
+        .is_ok_and(|pair| !pair.is_empty() && Cookies::strip(&pair).is_none())
+}
+
+/// Whether a trailer field may be passed on: none that frames, routes, authenticates, or speaks for the gateway
+/// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
+    const NEVER: [&str; 15] = [
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "location",
+        "proxy-authenticate",
+        "set-cookie",
+        "trailer",
+        "transfer-encoding",
+        "www-authenticate",
+    ];
+    let name = name.as_str();
+    !NEVER.contains(&name) && !is_hop_by_hop(name) && !name.starts_with(OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn bearer() -> Credential {
+        Credential::Bearer {
+            token: oidc_core::Secret::from("t"),
+            expires_at: std::time::SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn only_a_token_that_the_gateway_verified_is_taken() {
+        let mut headers = map(&[("authorization", "Bearer t")]);
+        take_credentials(&mut headers, &bearer());
+        assert!(headers.is_empty());
+        for own in ["token abc", "Basic dXNlcjpwdw==", "Bearer the-applications-own"] {
+            let mut headers = map(&[("authorization", own)]);
+            take_credentials(&mut headers, &Credential::None);
+            assert_eq!(headers[header::AUTHORIZATION], own);
+        }
+    }
+
+    #[test]
+    fn an_upstream_never_sees_the_gateways_cookies() {
+        let mut headers = map(&[
+            ("cookie", "a=1; __Host-doorward=secret; b=2; doorward=x"),
+            ("cookie", "doorward=secret"),
+            ("cookie", "c=3"),
+        ]);
+        take_credentials(&mut headers, &Credential::None);
+        let kept: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(kept, ["a=1; b=2", "c=3"]);
+    }
+
+    #[test]
+    fn the_chain_is_written_in_both_forms() {
+        let chain = ["203.0.113.7".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        let mut headers = map(&[("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=evil")]);
+        set_origin(
+            &mut headers,
+            &From {
+                host: &HeaderValue::from_static("platform.example:8443"),
+                scheme: Scheme::Https,
+                chain: &chain,
+                prefix: Some("/app"),
+                request_id: &RequestId::random(),
+                traceparent: None,
+            },
+        );
+        assert_eq!(headers[X_FORWARDED_FOR], "203.0.113.7, 2001:db8::1");
+        assert_eq!(headers[X_FORWARDED_HOST], "platform.example:8443");
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+        assert_eq!(headers[X_FORWARDED_PREFIX], "/app");
+        assert_eq!(
+            headers[header::FORWARDED],
+            "for=203.0.113.7, for=\"[2001:db8::1]\";host=\"platform.example:8443\";proto=https"
+        );
+        assert_eq!(headers[TRACEPARENT].len(), 55);
+        assert!(headers.iter().all(|(name, _)| headers.get_all(name).iter().count() == 1));
+    }
+
+    #[test]
+    fn an_answer_that_can_be_read_in_two_ways_is_refused() {
+        let check = |fields: &[(&'static str, &str)]| check_answer(StatusCode::OK, &map(fields));
+        assert_eq!(check(&[("content-length", "5")]), Ok(()));
+        assert_eq!(check(&[("transfer-encoding", "Chunked")]), Ok(()));
+        assert_eq!(
+            check(&[("content-length", "5"), ("content-length", "5")]),
+            Err(BadAnswer::TwoLengths)
+        );
+        assert_eq!(
+            check(&[("content-length", "5"), ("transfer-encoding", "chunked")]),
+            Err(BadAnswer::TwoFramings)
+        );
+        for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity"] {
+            assert_eq!(check(&[("transfer-encoding", bad)]), Err(BadAnswer::Encoding), "{bad}");
+        }
+        let switching = check_answer(StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new());
+        assert_eq!(switching, Err(BadAnswer::Unasked));
+    }
+
+    #[test]
+    fn an_answer_speaks_neither_of_its_connection_nor_as_the_gateway() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Secret-Hop"),
+            ("keep-alive", "timeout=5"),
+            ("x-secret-hop", "1"),
+            ("upgrade", "h2c"),
+            ("x-doorward-assertion", "forged"),
+            ("set-cookie", "theme=dark; Path=/"),
+            ("set-cookie", "__Host-doorward=stolen; Path=/; Secure"),
+            ("set-cookie", "doorward=; Max-Age=0"),
+            ("content-type", "text/plain"),
+        ]);
+        assert!(clean_answer(&mut headers));
+        assert_eq!(
+            headers,
+            map(&[("set-cookie", "theme=dark; Path=/"), ("content-type", "text/plain")])
+        );
+        assert!(!clean_answer(&mut headers));
+    }
+
+    #[test]
+    fn trailers_pass_but_never_become_framing_or_credentials() {
+        for name in ["grpc-status", "grpc-message", "server-timing", "x-checksum"] {
+            assert!(may_be_trailer(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in [
+            "content-length",
+            "transfer-encoding",
+            "set-cookie",
+            "x-doorward-assertion",
+            "connection",
+        ] {
+            assert!(!may_be_trailer(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

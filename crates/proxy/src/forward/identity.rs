@@ -1,0 +1,175 @@
+//! Identity as header values, made once for each identity.
+//!
+//! Text of a token never becomes header syntax: control characters, what is not ASCII, `%`, and the `,` that separates members
+//! are percent-encoded, so that a list has as many members upstream as in the token. In roles, `:` is encoded too, except
+//! the one between a client and its role: a role of the realm never looks like a role of a client.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::identify::Known;
+
+/// `x-forwarded-user`: the subject.
+pub const X_FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+/// `x-forwarded-preferred-username`
+pub const X_FORWARDED_PREFERRED_USERNAME: HeaderName =
+    HeaderName::from_static("x-forwarded-preferred-username");
+/// `x-forwarded-email`
+pub const X_FORWARDED_EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email");
+/// `x-forwarded-groups`
+pub const X_FORWARDED_GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
+/// `x-forwarded-roles`
+pub const X_FORWARDED_ROLES: HeaderName = HeaderName::from_static("x-forwarded-roles");
+
+/// What would be syntax in a value. Everything that is not ASCII is encoded anyway.
+const SYNTAX: &AsciiSet = &CONTROLS.add(b',').add(b'%');
+const ROLE_SYNTAX: &AsciiSet = &SYNTAX.add(b':');
+
+/// Who somebody is, as header values.
+#[derive(Debug, Clone)]
+pub struct IdentityHeaders {
+    user: HeaderValue,
+    preferred_username: Option<HeaderValue>,
+    email: Option<HeaderValue>,
+    groups: Option<HeaderValue>,
+    roles: Option<HeaderValue>,
+}
+
+impl IdentityHeaders {
+    /// Writes down who somebody is.
+    pub fn new(known: &Known) -> Self {
+        let text = |text: &String| one(&encoded(text, SYNTAX));
+        let roles = known.roles.iter().map(|role| encoded(role, ROLE_SYNTAX)).chain(
+            known.client_roles.iter().flat_map(|(client, roles)| {
+                let client = encoded(client, ROLE_SYNTAX);
+                roles
+                    .iter()
+                    .filter(|role| !role.is_empty())
+                    .map(move |role| format!("{client}:{}", encoded(role, ROLE_SYNTAX)))
+            }),
+        );
+        Self {
+            user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
+            preferred_username: known.preferred_username.as_ref().and_then(text),
+            email: known.email.as_ref().and_then(text),
+            groups: list(known.groups.iter().map(|group| encoded(group, SYNTAX))),
+            roles: list(roles),
+        }
+    }
+
+    /// The subject.
+    pub fn user(&self) -> &HeaderValue {
+        &self.user
+    }
+
+    /// The name a person signs in with.
+    pub fn preferred_username(&self) -> Option<&HeaderValue> {
+        self.preferred_username.as_ref()
+    }
+
+    /// The e-mail address.
+    pub fn email(&self) -> Option<&HeaderValue> {
+        self.email.as_ref()
+    }
+
+    /// The groups, with `,` between them.
+    pub fn groups(&self) -> Option<&HeaderValue> {
+        self.groups.as_ref()
+    }
+
+    /// The realm roles, then the client roles as `client:role`, with `,` between them.
+    pub fn roles(&self) -> Option<&HeaderValue> {
+        self.roles.as_ref()
+    }
+
+    /// Sets the headers; what is not known is absent. Copies no text.
+    pub(super) fn set(self: &Arc<Self>, headers: &mut HeaderMap) {
+        headers.insert(X_FORWARDED_USER, self.user.clone());
+        for (name, value) in [
+            (X_FORWARDED_PREFERRED_USERNAME, &self.preferred_username),
+            (X_FORWARDED_EMAIL, &self.email),
+            (X_FORWARDED_GROUPS, &self.groups),
+            (X_FORWARDED_ROLES, &self.roles),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+}
+
+/// White space at the ends would be lost on the way.
+fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
+    let body = text.trim_matches(' ');
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let end = text.len() - start - body.len();
+    let mut encoded = "%20".repeat(start);
+    encoded.extend(utf8_percent_encode(body, syntax));
+    encoded.push_str(&"%20".repeat(end));
+    encoded
+}
+
+fn one(text: &str) -> Option<HeaderValue> {
+    // Nothing but printable ASCII is left, so this never fails.
+    (!text.is_empty()).then(|| HeaderValue::from_str(text).ok()).flatten()
+}
+
+fn list(members: impl Iterator<Item = String>) -> Option<HeaderValue> {
+    let members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
+    one(&members.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        let headers = IdentityHeaders::new(&Known {
+            subject: "s-1".into(),
+            email: Some(String::new()),
+            groups: strings(&[""]),
+            ..Known::default()
+        });
+        let mut map = HeaderMap::new();
+        Arc::new(headers).set(&mut map);
+        assert_eq!(map.len(), 1);
+        assert_eq!(map[X_FORWARDED_USER], "s-1");
+    }
+
+    #[test]
+    fn text_of_a_token_never_becomes_syntax_and_members_stay_members() {
+        let headers = IdentityHeaders::new(&Known {
+            subject: "s".into(),
+            preferred_username: Some("alice\r\nX-Forwarded-Groups: admin".into()),
+            email: Some(" caf\u{e9}@example ".into()),
+            groups: strings(&["dev,admin", "\u{10d}\u{10a}", "a\0b", "plain /path", "100%2C"]),
+            ..Known::default()
+        });
+        assert_eq!(headers.preferred_username().unwrap(), "alice%0D%0AX-Forwarded-Groups: admin");
+        assert_eq!(headers.email().unwrap(), "%20caf%C3%A9@example%20");
+        assert_eq!(
+            headers.groups().unwrap(),
+            "dev%2Cadmin,%C4%8D%C4%8A,a%00b,plain /path,100%252C"
+        );
+    }
+
+    #[test]
+    fn a_realm_role_never_looks_like_a_client_role() {
+        let headers = IdentityHeaders::new(&Known {
+            subject: "s".into(),
+            roles: strings(&["admin", "churn:score"]),
+            client_roles: [("churn".to_owned(), strings(&["score", "a:b"]))].into(),
+            ..Known::default()
+        });
+        assert_eq!(headers.roles().unwrap(), "admin,churn%3Ascore,churn:score,churn:a%3Ab");
+    }
+}

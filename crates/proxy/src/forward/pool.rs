@@ -1,0 +1,223 @@
+//! The connections to one target that wait for the next exchange.
+//!
+//! HTTP/1.1: the connection used last is taken first, so that a quiet time lets the others go. HTTP/2: one connection for all.
+//! A connection comes back when its answer was read to the end, and only then.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    body::Upload,
+    dial::{ConnectError, Dialer, Stream},
+};
+
+/// How long a connection waits unused.
+const IDLE: Duration = Duration::from_secs(90);
+/// How many wait at most, for each target. More than any load this process carries on one core.
+const WAITING: usize = 4096;
+/// The largest head of an answer, and the most of a body that is read ahead.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// A connection that an exchange uses now.
+pub(super) enum Lease {
+    /// HTTP/1.1: this exchange has it alone.
+    Http1 {
+        sender: http1::SendRequest<Upload>,
+        home: Arc<Http1Pool>,
+        /// whether it served another exchange before, and so may have been closed at the other end meanwhile
+        reused: bool,
+    },
+    /// HTTP/2: shared.
+    Http2 { sender: http2::SendRequest<Upload>, reused: bool },
+}
+
+impl Lease {
+    /// Whether the connection was open already.
+    pub(super) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1 { reused, .. } | Self::Http2 { reused, .. } => *reused,
+        }
+    }
+
+    /// Sends a request. Its failure holds the request again when not an octet of it was written.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match self {
+            Self::Http1 { sender, .. } => sender.try_send_request(request).await,
+            Self::Http2 { sender, .. } => sender.try_send_request(request).await,
+        }
+    }
+
+    /// The exchange is over, or given up. hyper closes the connection if the answer was not read to the end.
+    pub(super) fn give_back(self) {
+        let Self::Http1 { mut sender, home, .. } = self else { return };
+        if sender.is_ready() {
+            home.put(sender);
+        } else if !sender.is_closed()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                if sender.ready().await.is_ok() {
+                    home.put(sender);
+                }
+            });
+        }
+    }
+}
+
+/// HTTP/1.1 connections that wait.
+#[derive(Default)]
+pub(super) struct Http1Pool {
+    waiting: Mutex<VecDeque<Waiting>>,
+    swept: AtomicBool,
+}
+
+struct Waiting {
+    sender: http1::SendRequest<Upload>,
+    since: Instant,
+}
+
+impl Http1Pool {
+    /// The connection used last that is still good.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
+        let now = Instant::now();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Waiting { sender, since }) = waiting.pop_back() {
+            if sender.is_ready() && now.duration_since(since) < IDLE {
+                return Some(Lease::Http1 { sender, home: Arc::clone(self), reused: true });
+            }
+        }
+        None
+    }
+
+    /// Opens a connection.
+    pub(super) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_AHEAD)
+            .handshake::<_, Upload>(TokioIo::new(io))
+            .await
+            .map_err(|source| ConnectError::Http { source })?;
+        tokio::spawn(async move {
+            // Whoever uses the connection is told of its end by the exchange.
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::trace!(%error, "upstream connection ended");
+            }
+        });
+        Ok(Lease::Http1 { sender, home: Arc::clone(self), reused: false })
+    }
+
+    fn put(self: &Arc<Self>, sender: http1::SendRequest<Upload>) {
+        let now = Instant::now();
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() >= WAITING {
+                waiting.pop_front();
+            }
+            waiting.push_back(Waiting { sender, since: now });
+        }
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            let pool = Arc::downgrade(self);
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(sweep(pool))),
+                Err(_) => self.swept.store(false, Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Lets go of what waits too long or was closed. Tells whether any is left.
+    fn discard_old(&self) -> bool {
+        let now = Instant::now();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|one| one.sender.is_ready() && now.duration_since(one.since) < IDLE);
+        if waiting.is_empty() {
+            waiting.shrink_to_fit();
+            self.swept.store(false, Ordering::Relaxed);
+        }
+        !waiting.is_empty()
+    }
+}
+
+/// Runs while connections wait, and ends with them or with their pool.
+async fn sweep(pool: Weak<Http1Pool>) {
+    loop {
+        tokio::time::sleep(IDLE / 6).await;
+        match pool.upgrade() {
+            Some(pool) if pool.discard_old() => {}
+            _ => return,
+        }
+    }
+}
+
+/// The one HTTP/2 connection.
+pub(super) struct Http2Pool {
+    current: ArcSwapOption<http2::SendRequest<Upload>>,
+    /// Held by whoever opens the next connection; the others wait for it.
+    opening: Semaphore,
+}
+
+impl Http2Pool {
+    pub(super) fn new() -> Self {
+        Self { current: ArcSwapOption::empty(), opening: Semaphore::new(1) }
+    }
+
+    fn take(&self) -> Option<Lease> {
+        let sender = self.current.load_full().filter(|sender| sender.is_ready())?;
+        Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
+    }
+
+    /// The connection, opened if there is none. `fresh`: not the one that just failed.
+    pub(super) async fn lease(
+        &self,
+        dialer: &Dialer,
+        within: Duration,
+    ) -> Result<Lease, ConnectError> {
+        if let Some(lease) = self.take() {
+            return Ok(lease);
+        }
+        let _turn = self.opening.acquire().await;
+        if let Some(lease) = self.take() {
+            return Ok(lease);
+        }
+        let io = dialer.dial(within).await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(4 * 1024 * 1024)
+            .max_header_list_size(u32::try_from(READ_AHEAD).unwrap_or(u32::MAX))
+            .max_send_buf_size(READ_AHEAD)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .handshake::<_, Upload>(TokioIo::new(io))
+            .await
+            .map_err(|source| ConnectError::Http { source })?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "upstream connection ended");
+            }
+        });
+        self.current.store(Some(Arc::new(sender.clone())));
+        Ok(Lease::Http2 { sender, reused: false })
+    }
+
+    /// Lets go of the connection; exchanges under way go on.
+    pub(super) fn forget(&self) {
+        self.current.store(None);
+    }
+}

@@ -1,0 +1,137 @@
+//! One target of an upstream: its connections, its health, and what is under way there.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    balance::{Candidate, Health},
+    dial::{ConnectError, Dialer, InvalidUpstream},
+    pool::{Http1Pool, Http2Pool, Lease},
+    tls::UpstreamTls,
+};
+use crate::config::UpstreamUrl;
+
+/// One address requests are sent to.
+pub(super) struct Target {
+    name: String,
+    dialer: Dialer,
+    connections: Connections,
+    health: Health,
+    in_flight: AtomicUsize,
+}
+
+enum Connections {
+    Http1(Arc<Http1Pool>),
+    Http2(Http2Pool),
+}
+
+/// Counts one exchange, until dropped.
+pub(super) struct InFlight(Arc<Target>);
+
+impl Target {
+    pub(super) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+        let dialer = Dialer::new(url, tls)?;
+        let connections = if dialer.is_http2() {
+            Connections::Http2(Http2Pool::new())
+        } else {
+            Connections::Http1(Arc::default())
+        };
+        Ok(Self {
+            name: url.to_string(),
+            dialer,
+            connections,
+            health: Health::default(),
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// The target as configured.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.dialer.is_http2()
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.dialer.is_tls()
+    }
+
+    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one.
+    pub(super) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
+        let lease = match &self.connections {
+            Connections::Http1(pool) => {
+                if !fresh && let Some(lease) = pool.take() {
+                    return Ok(lease);
+                }
+                match self.dialer.dial(within).await {
+                    Ok(io) => pool.open(io).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Connections::Http2(pool) => {
+                if fresh {
+                    pool.forget();
+                }
+                pool.lease(&self.dialer, within).await
+            }
+        };
+        match &lease {
+            Ok(lease) if lease.is_reused() => {}
+            Ok(_) => {
+                if self.health.succeeded() {
+                    tracing::info!(upstream = %self.name, "upstream target is back");
+                }
+            }
+            Err(error) => {
+                if let Some(time) = self.health.failed(Instant::now()) {
+                    let time = humantime::format_duration(time);
+                    tracing::warn!(upstream = %self.name, cause = %error, "upstream target ejected for {time}");
+                }
+            }
+        }
+        lease
+    }
+
+    /// Opens one connection and lets it go.
+    pub(super) async fn reach(&self, within: Duration) -> Result<(), ConnectError> {
+        self.dialer.dial(within).await.map(drop)
+    }
+
+    /// Counts an exchange.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+impl InFlight {
+    /// The target of the exchange.
+    pub(super) fn target(&self) -> &Target {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Candidate for Arc<Target> {
+    fn is_good(&self, now: Instant) -> bool {
+        self.health.is_good(now)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}

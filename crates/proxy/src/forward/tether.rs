@@ -1,0 +1,221 @@
+//! What a stream hangs on: the session or token that opened it, and octets that move.
+//!
+//! There is no limit on the whole. A stream ends when its session ends, when its token has expired, or when nothing moved for
+//! the route's idle time. One timer serves all of it, and is made only for streams that ever wait.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::session::{LiveSession, StreamGuard};
+
+/// Why a stream was ended by the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Cut {
+    /// Logout, limits, or the provider took it back.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// Past `exp` and the leeway.
+    #[error("the bearer token has expired")]
+    TokenExpired,
+    /// Nothing moved.
+    #[error("no octet moved for {}", humantime::format_duration(*.after))]
+    Idle {
+        /// the route's limit
+        after: Duration,
+    },
+}
+
+/// Ends a stream in time.
+pub(super) struct Tether {
+    session: Option<Arc<LiveSession>>,
+    expires: Option<Instant>,
+    idle: Duration,
+    moved: Instant,
+    upload: Option<Arc<Progress>>,
+    armed: Option<Box<Armed>>,
+}
+
+/// Exists once the stream has waited.
+struct Armed {
+    timer: Pin<Box<Sleep>>,
+    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Keeps the session's tokens fresh meanwhile.
+    _hold: Option<StreamGuard>,
+}
+
+impl Tether {
+    /// For a stream that a session, a token with this end of life, or nothing opened.
+    pub(super) fn new(
+        session: Option<Arc<LiveSession>>,
+        expires: Option<Instant>,
+        idle: Duration,
+    ) -> Self {
+        Self { session, expires, idle, moved: Instant::now(), upload: None, armed: None }
+    }
+
+    /// Counts what moves in the other direction too.
+    pub(super) fn with_upload(mut self, upload: Option<Arc<Progress>>) -> Self {
+        self.upload = upload;
+        self
+    }
+
+    /// Octets moved. Tells whether the stream must end nevertheless: a busy stream never waits.
+    pub(super) fn moved(&mut self) -> Option<Cut> {
+        let now = Instant::now();
+        self.moved = now;
+        self.ended(now)
+    }
+
+    /// Waits for the stream's end.
+    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        loop {
+            let now = Instant::now();
+            if let Some(cut) = self.ended(now) {
+                return Poll::Ready(cut);
+            }
+            let moved = self.upload.as_ref().map_or(self.moved, |up| up.moved().max(self.moved));
+            let idle_at = moved + self.idle;
+            if idle_at <= now {
+                return Poll::Ready(Cut::Idle { after: self.idle });
+            }
+            let wake_at = self.expires.map_or(idle_at, |expires| expires.min(idle_at));
+            let session = &self.session;
+            let armed = self.armed.get_or_insert_with(|| {
+                Box::new(Armed {
+                    timer: Box::pin(tokio::time::sleep_until(wake_at)),
+                    ended: session
+                        .as_ref()
+                        .map(|live| Box::pin(live.ended().clone().cancelled_owned())),
+                    _hold: session.as_ref().map(LiveSession::hold),
+                })
+            });
+            if let Some(ended) = &mut armed.ended
+                && ended.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Cut::SessionEnded);
+            }
+            // The timer rang: look again, for octets may have moved since it was set.
+            ready!(armed.timer.as_mut().poll(cx));
+            armed.timer.as_mut().reset(wake_at);
+        }
+    }
+
+    fn ended(&self, now: Instant) -> Option<Cut> {
+        if self.session.as_ref().is_some_and(|live| live.ended().is_cancelled()) {
+            return Some(Cut::SessionEnded);
+        }
+        self.expires.is_some_and(|expires| expires <= now).then_some(Cut::TokenExpired)
+    }
+}
+
+/// How far an upload has come; shared by the upload and whoever waits for the answer.
+#[derive(Debug)]
+pub(super) struct Progress {
+    begun: Instant,
+    moved_ms: AtomicU64,
+    outcome: AtomicU8,
+}
+
+/// How an upload went, as far as it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Outcome {
+    /// Going on, or done.
+    Good = 0,
+    /// Larger than the route takes.
+    TooLarge = 1,
+    /// The client broke it off.
+    BrokenOff = 2,
+}
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+            outcome: AtomicU8::new(Outcome::Good as u8),
+        }
+    }
+
+    /// An octet moved just now.
+    pub(super) fn touch(&self) {
+        let elapsed = self.begun.elapsed().as_millis();
+        self.moved_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When an octet moved last.
+    pub(super) fn moved(&self) -> Instant {
+        self.begun + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn end(&self, outcome: Outcome) {
+        self.outcome.store(outcome as u8, Ordering::Release);
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.outcome.load(Ordering::Acquire) {
+            1 => Outcome::TooLarge,
+            2 => Outcome::BrokenOff,
+            _ => Outcome::Good,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_on_which_nothing_moves_ends_after_the_idle_time() {
+        let begun = Instant::now();
+        let mut tether = Tether::new(None, None, IDLE);
+        assert_eq!(poll_fn(|cx| tether.poll_cut(cx)).await, Cut::Idle { after: IDLE });
+        assert_eq!(begun.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_on_which_something_moves_goes_on() {
+        let mut tether = Tether::new(None, None, IDLE);
+        for _ in 0..10 {
+            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| tether.poll_cut(cx))).await;
+            assert!(waited.is_err(), "ended too early");
+            assert_eq!(tether.moved(), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_under_way_keeps_the_answer_open() {
+        let progress = Arc::new(Progress::begin());
+        let mut tether = Tether::new(None, None, IDLE).with_upload(Some(Arc::clone(&progress)));
+        for _ in 0..10 {
+            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| tether.poll_cut(cx))).await;
+            assert!(waited.is_err(), "ended too early");
+            progress.touch();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_stream_ends_with_its_token_too() {
+        let expires = Instant::now() + Duration::from_secs(5);
+        let mut tether = Tether::new(None, Some(expires), IDLE);
+        assert_eq!(tether.moved(), None);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(tether.moved(), Some(Cut::TokenExpired));
+        let mut waiting = Tether::new(None, Some(Instant::now() + IDLE / 4), IDLE);
+        assert_eq!(poll_fn(|cx| waiting.poll_cut(cx)).await, Cut::TokenExpired);
+    }
+}

@@ -1,0 +1,103 @@
+//! Whom the gateway believes when an upstream shows a certificate.
+//!
+//! The authorities of the system, or those of one file and no others. There is no way to switch the check off.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+/// The certificate authorities upstreams are judged by.
+#[derive(Debug, Clone)]
+pub struct UpstreamTls {
+    config: Arc<ClientConfig>,
+}
+
+/// Why certificate authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The system's own cannot be used.
+    #[error("the certificate authorities of the system cannot be used: {source}; name a `ca_file`")]
+    Platform {
+        /// what rustls says
+        #[source]
+        source: rustls::Error,
+    },
+    /// The file cannot be read, or is not PEM.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// the file
+        path: PathBuf,
+        /// what went wrong
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// A certificate in the file is none.
+    #[error("{}: not a certificate authority: {source}", path.display())]
+    NotAnAuthority {
+        /// the file
+        path: PathBuf,
+        /// what rustls says
+        #[source]
+        source: rustls::Error,
+    },
+    /// The file holds no certificate.
+    #[error("{}: holds no certificate; `-----BEGIN CERTIFICATE-----` is expected", path.display())]
+    Empty {
+        /// the file
+        path: PathBuf,
+    },
+}
+
+impl UpstreamTls {
+    /// The authorities the system trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Platform`].
+    pub fn platform() -> Result<Self, TlsError> {
+        let platform = |source| TlsError::Platform { source };
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(platform)?
+            .with_platform_verifier()
+            .map_err(platform)?
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The authorities in a PEM file, and no others.
+    ///
+    /// # Errors
+    ///
+    /// All variants of [`TlsError`] that speak about a file.
+    pub fn with_ca_file(path: &Path) -> Result<Self, TlsError> {
+        let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            roots
+                .add(certificate.map_err(unreadable)?)
+                .map_err(|source| TlsError::NotAnAuthority { path: path.to_owned(), source })?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::Empty { path: path.to_owned() });
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Platform { source })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The same trust, offering one application protocol.
+    pub(super) fn speaking(&self, protocol: &[u8]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Arc::new(config)
+    }
+}

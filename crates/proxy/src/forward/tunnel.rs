@@ -1,0 +1,275 @@
+//! The two connections of an open WebSocket, joined.
+//!
+//! Octets are passed on as they come; what one side does not take yet is kept, at most [`STEP`] for each direction, and an idle
+//! tunnel keeps nothing. A tunnel ends with its session, its token, its idle time or the gateway's; the client is then told why by
+//! a close frame between two frames of the upstream ([RFC 6455 §7.4.1]).
+//!
+//! [RFC 6455 §7.4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+use super::{
+    frames::{Frames, close_frame},
+    tether::{Cut, Tether},
+};
+use crate::session::{LiveSession, Sessions};
+
+/// The most that is read at once, and so the most that is kept.
+const STEP: usize = 8 * 1024;
+/// How long a half-closed tunnel stays.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// How often activity is noted.
+const ACTIVE: Duration = Duration::from_secs(60);
+
+/// A client and an upstream, joined.
+pub(super) struct Tunnel<C, U> {
+    client: C,
+    upstream: U,
+    up: Pipe,
+    down: Pipe,
+    /// Of the upstream's frames.
+    frames: Frames,
+    tether: Tether,
+    linger: Option<Pin<Box<Sleep>>>,
+    activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
+    noted: Option<Instant>,
+}
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Both sides closed, or one did and the other took too long.
+    Closed,
+    /// A connection broke.
+    Broken(io::Error),
+    /// The gateway ended it.
+    Cut(Cut),
+    /// The gateway is shutting down.
+    Draining,
+}
+
+impl End {
+    /// Code and reason for the close frame.
+    fn goodbye(&self) -> Option<(u16, &'static str)> {
+        const POLICY_VIOLATION: u16 = 1008;
+        const GOING_AWAY: u16 = 1001;
+        match self {
+            Self::Closed | Self::Broken(_) => None,
+            Self::Cut(Cut::SessionEnded) => Some((POLICY_VIOLATION, "session ended")),
+            Self::Cut(Cut::TokenExpired) => Some((POLICY_VIOLATION, "token expired")),
+            Self::Cut(Cut::Idle { .. }) => Some((GOING_AWAY, "idle")),
+            Self::Draining => Some((GOING_AWAY, "shutting down")),
+        }
+    }
+}
+
+impl<C, U> Tunnel<C, U>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) fn new(client: C, upstream: U, tether: Tether) -> Self {
+        Self {
+            client,
+            upstream,
+            up: Pipe::default(),
+            down: Pipe::default(),
+            frames: Frames::default(),
+            tether,
+            linger: None,
+            activity: None,
+            noted: None,
+        }
+    }
+
+    /// Notes what the client sends as activity of this session.
+    pub(super) fn with_activity(
+        mut self,
+        activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
+    ) -> Self {
+        self.activity = activity;
+        self
+    }
+
+    /// Passes octets on until the tunnel ends, by itself or because `drained` resolves.
+    pub(super) async fn run(mut self, drained: impl Future<Output = ()>) -> End {
+        let end = {
+            let mut drained = pin!(drained);
+            poll_fn(|cx| match self.poll_open(cx) {
+                Poll::Pending => drained.as_mut().poll(cx).map(|()| End::Draining),
+                ended => ended,
+            })
+            .await
+        };
+        if let Some((code, reason)) = end.goodbye() {
+            // Whether the client hears it is up to its connection.
+            let _ = tokio::time::timeout(GOODBYE, self.say_goodbye(code, reason)).await;
+        }
+        end
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Self { client, upstream, up, down, frames, tether, .. } = self;
+        let mut moved = 0;
+        let sent = up.poll_move(cx, client, upstream, |octets| moved += octets.len());
+        let active = moved > 0;
+        let received = down.poll_move(cx, upstream, client, |octets| {
+            moved += octets.len();
+            frames.follow(octets);
+        });
+        if moved > 0
+            && let Some(cut) = tether.moved()
+        {
+            return Poll::Ready(End::Cut(cut));
+        }
+        if active {
+            self.note_activity();
+        }
+        match (sent, received) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                return Poll::Ready(End::Broken(error));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+            (Poll::Pending, Poll::Pending) => {}
+            _ => {
+                let linger =
+                    self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+                ready!(linger.as_mut().poll(cx));
+                return Poll::Ready(End::Closed);
+            }
+        }
+        self.tether.poll_cut(cx).map(End::Cut)
+    }
+
+    fn note_activity(&mut self) {
+        let Some((live, sessions)) = &self.activity else { return };
+        let now = Instant::now();
+        if self.noted.is_none_or(|noted| now.duration_since(noted) >= ACTIVE) {
+            self.noted = Some(now);
+            sessions.seen(live);
+        }
+    }
+
+    /// Finishes the upstream's frame, if it is in the middle of one, and closes.
+    async fn say_goodbye(&mut self, code: u16, reason: &str) -> io::Result<()> {
+        let Self { client, upstream, down, frames, .. } = self;
+        client.write_all(down.rest()).await?;
+        let mut space = vec![0; STEP];
+        while !frames.at_boundary() {
+            let read = upstream.read(&mut space).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let octets = space.get(..read).unwrap_or_default();
+            let whole = frames.follow_to_boundary(octets);
+            client.write_all(octets.get(..whole).unwrap_or_default()).await?;
+        }
+        if !frames.is_closed() {
+            client.write_all(&close_frame(code, reason)).await?;
+        }
+        client.flush().await?;
+        client.shutdown().await?;
+        // Octets of the client's that nobody reads would make its kernel throw the close frame away.
+        while client.read(&mut space).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// One direction.
+#[derive(Default)]
+struct Pipe {
+    kept: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+    eof: bool,
+    done: bool,
+}
+
+impl Pipe {
+    /// What was read and not written yet.
+    fn rest(&self) -> &[u8] {
+        self.kept.get(self.written..).unwrap_or_default()
+    }
+
+    /// Passes on what there is. Ready when the end was passed on too.
+    fn poll_move<F, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut F,
+        to: &mut T,
+        mut seen: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>>
+    where
+        F: AsyncRead + Unpin,
+        T: AsyncWrite + Unpin,
+    {
+        while !self.done {
+            while !self.rest().is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, self.rest()))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.written += written;
+                self.unflushed = true;
+            }
+            self.kept = Vec::new();
+            self.written = 0;
+            if self.eof {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.done = true;
+                break;
+            }
+            let mut space = [MaybeUninit::uninit(); STEP];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            if Pin::new(&mut *from).poll_read(cx, &mut buffer)?.is_pending() {
+                if self.unflushed {
+                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                return Poll::Pending;
+            }
+            let octets = buffer.filled();
+            self.eof = octets.is_empty();
+            seen(octets);
+            let written = match Pin::new(&mut *to).poll_write(cx, octets)? {
+                Poll::Ready(written) => written,
+                Poll::Pending => 0,
+            };
+            self.unflushed |= written > 0;
+            self.kept = octets.get(written..).unwrap_or_default().to_vec();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+// === impl End ===
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Broken(error) => write!(f, "a connection broke: {error}"),
+            Self::Cut(cut) => cut.fmt(f),
+            Self::Draining => f.write_str("the gateway is shutting down"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Opens a WebSocket through the gateway ([RFC 6455 §4]).
+//!
+//! Whose page may open one was decided before. The upstream is asked with the gateway's own `Connection` and `Upgrade`; a tunnel
+//! exists only after its 101 with the `Sec-WebSocket-Accept` that belongs to the key. Any other answer goes back as it is.
+//!
+//! [RFC 6455 §4]: https://www.rfc-editor.org/rfc/rfc6455#section-4
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::future::try_join;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::{Begun, body::Origin, headers, tether::Tether, tunnel::Tunnel, unavailable};
+use crate::{
+    listen::{Body, Drain},
+    respond::Refusal,
+    session::{LiveSession, Sessions},
+};
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
+
+/// How long the client may take to receive the 101.
+const SWITCH: Duration = Duration::from_secs(30);
+
+/// Asks the upstream for a WebSocket. `None` without a key, which the listener does not let happen.
+pub(super) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?.clone();
+    headers.insert(header::CONNECTION, UPGRADE);
+    headers.insert(header::UPGRADE, WEBSOCKET);
+    Some(key)
+}
+
+/// A tunnel that is about to be opened.
+pub(super) struct Opening {
+    /// The client's half, once it has the 101.
+    pub(super) client: OnUpgrade,
+    /// The client's key.
+    pub(super) key: HeaderValue,
+    pub(super) tether: Tether,
+    pub(super) drain: Drain,
+    /// Whose activity it is.
+    pub(super) activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
+    pub(super) origin: Origin,
+}
+
+impl Opening {
+    /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
+    pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
+        let Begun { mut answer, in_flight, .. } = begun;
+        let bad = |cause| Err(unavailable(&self.origin.route, in_flight.target().name(), cause));
+        let is_websocket = answer
+            .headers()
+            .get(header::UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if !is_websocket {
+            return bad("its 101 switches to something else than a WebSocket");
+        }
+        let mut accepts = answer.headers().get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+        if accepts.next().map(HeaderValue::as_bytes) != Some(accept(&self.key).as_bytes())
+            || accepts.next().is_some()
+        {
+            return bad("its 101 has not the `Sec-WebSocket-Accept` that belongs to the key");
+        }
+        let upstream = hyper::upgrade::on(&mut answer);
+        let mut headers = std::mem::take(answer.headers_mut());
+        headers::clean_answer(&mut headers);
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::UPGRADE, WEBSOCKET);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = headers;
+        let Self { client, tether, drain, activity, origin, .. } = self;
+        tokio::spawn(async move {
+            let (route, id) = (origin.route.name.as_str(), origin.request_id.as_str());
+            match tokio::time::timeout(SWITCH, try_join(client, upstream)).await {
+                Ok(Ok((client, upstream))) => {
+                    let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), tether)
+                        .with_activity(activity);
+                    let end = tunnel.run(async move { drain.begun().await }).await;
+                    tracing::debug!(route, request_id = id, reason = %end, "WebSocket closed");
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(route, request_id = id, %error, "WebSocket never opened");
+                }
+                Err(_) => {
+                    tracing::debug!(
+                        route,
+                        request_id = id,
+                        "WebSocket never opened: the client took no answer"
+                    );
+                }
+            }
+            drop(in_flight);
+        });
+        Ok(response)
+    }
+}
+
+/// [RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2), point 5.4
+fn accept(key: &HeaderValue) -> String {
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key.as_bytes());
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_standards_example_is_accepted() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

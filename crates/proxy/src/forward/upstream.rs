@@ -1,0 +1,193 @@
+//! Where the requests of a route go: targets, how they are chosen, and what becomes of the path on the way.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    balance::{Balance, Balancer},
+    dial::{ConnectError, InvalidUpstream},
+    target::Target,
+    tls::UpstreamTls,
+};
+use crate::{
+    canonical::{CanonicalPath, StripError},
+    config::UpstreamUrl,
+};
+
+/// The service behind a route, on one or several targets.
+///
+/// Owns its connections. Dropped with its route at a reload; exchanges under way go on.
+pub struct Upstream {
+    targets: Vec<Arc<Target>>,
+    balancer: Balancer,
+    rewrite: Rewrite,
+    cookie_dropped: AtomicBool,
+}
+
+/// What becomes of the path on its way. The policy judged the path before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Taken off the front, in whole segments.
+    pub strip_prefix: Option<CanonicalPath>,
+    /// Put in front, after `strip_prefix` was taken off.
+    pub add_prefix: Option<CanonicalPath>,
+}
+
+impl Upstream {
+    /// An upstream on these targets.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUpstream`] without a target, or with one that TLS cannot name.
+    pub fn new(targets: &[UpstreamUrl], tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+        if targets.is_empty() {
+            return Err(InvalidUpstream::NoTarget);
+        }
+        let targets = targets
+            .iter()
+            .map(|url| Target::new(url, tls).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            targets,
+            balancer: Balancer::default(),
+            rewrite: Rewrite::default(),
+            cookie_dropped: AtomicBool::new(false),
+        })
+    }
+
+    /// Spreads requests this way; [`Balance::LeastInFlight`] otherwise.
+    #[must_use]
+    pub fn with_balance(mut self, balance: Balance) -> Self {
+        self.balancer.balance = balance;
+        self
+    }
+
+    /// Changes paths on their way.
+    #[must_use]
+    pub fn with_rewrite(mut self, rewrite: Rewrite) -> Self {
+        self.rewrite = rewrite;
+        self
+    }
+
+    /// The targets as configured.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().map(|target| target.name())
+    }
+
+    /// The path the upstream sees.
+    ///
+    /// # Errors
+    ///
+    /// [`StripError::DoubleSlash`] when the path would begin with `//`, which names a host.
+    pub fn rewritten<'a>(&self, path: &'a CanonicalPath) -> Result<Cow<'a, str>, StripError> {
+        let stripped = match &self.rewrite.strip_prefix {
+            Some(prefix) => match path.strip_prefix(prefix) {
+                Ok(stripped) => Some(stripped),
+                Err(StripError::NotBelow) => None,
+                Err(refused) => return Err(refused),
+            },
+            None => None,
+        };
+        let add =
+            self.rewrite.add_prefix.as_ref().map(|prefix| prefix.as_str().trim_end_matches('/'));
+        Ok(match (stripped, add) {
+            (None, None | Some("")) => Cow::Borrowed(path.as_str()),
+            (Some(path), None | Some("")) => Cow::Owned(path.as_str().to_owned()),
+            (None, Some(prefix)) => Cow::Owned(format!("{prefix}{path}")),
+            (Some(path), Some(prefix)) => Cow::Owned(format!("{prefix}{path}")),
+        })
+    }
+
+    /// The prefix that is taken off, for `X-Forwarded-Prefix`.
+    pub(super) fn stripped_prefix(&self) -> Option<&str> {
+        let prefix = self.rewrite.strip_prefix.as_ref()?.as_str().trim_end_matches('/');
+        (!prefix.is_empty()).then_some(prefix)
+    }
+
+    /// Opens one connection to each target, for `doorward check --online`.
+    pub async fn reach(&self, connect: Duration) -> Vec<(String, Result<(), ConnectError>)> {
+        let mut reached = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            reached.push((target.name().to_owned(), target.reach(connect).await));
+        }
+        reached
+    }
+
+    /// The target for the next exchange and its place; another than `except` if there is one.
+    pub(super) fn choose(&self, except: Option<usize>) -> Option<(usize, &Arc<Target>)> {
+        let place = self.balancer.choose(&self.targets, except, Instant::now())?;
+        self.targets.get(place).map(|target| (place, target))
+    }
+
+    /// Whether this is the first time that it set a cookie of the gateway's.
+    pub(super) fn first_stolen_cookie(&self) -> bool {
+        !self.cookie_dropped.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether a second target exists.
+    pub(super) fn has_alternative(&self) -> bool {
+        self.targets.len() > 1
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("targets", &self.targets().collect::<Vec<_>>())
+            .field("balance", &self.balancer.balance)
+            .field("rewrite", &self.rewrite)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
+        let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
+        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform().unwrap())
+            .unwrap()
+            .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
+    }
+
+    #[test]
+    fn a_path_is_rewritten_by_whole_segments() {
+        for (strip, add, path, sent) in [
+            (None, None, "/a/b", "/a/b"),
+            (Some("/app"), None, "/app/x", "/x"),
+            (Some("/app"), None, "/app", "/"),
+            (Some("/app"), None, "/app/", "/"),
+            (Some("/app"), None, "/apple/x", "/apple/x"),
+            (Some("/"), None, "/a", "/a"),
+            (None, Some("/base"), "/a", "/base/a"),
+            (None, Some("/"), "/a", "/a"),
+            (Some("/app"), Some("/base"), "/app", "/base/"),
+            (Some("/app"), Some("/base/"), "/app/x/", "/base/x/"),
+        ] {
+            let path: CanonicalPath = path.parse().unwrap();
+            assert_eq!(
+                upstream(strip, add).rewritten(&path).unwrap(),
+                sent,
+                "{strip:?} {add:?} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_upstream_needs_a_target() {
+        let none = Upstream::new(&[], &UpstreamTls::platform().unwrap());
+        assert!(matches!(none, Err(InvalidUpstream::NoTarget)));
+    }
+}
