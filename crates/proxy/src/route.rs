@@ -45,23 +45,23 @@ pub struct Route {
 
 impl Route {
     fn owns(&self, host: &CanonicalHost, path: &CanonicalPath) -> bool {
-        self.host.matches(host.name()) && path.has_prefix(&self.prefix)
+        self.host.matches(host.as_str()) && path.has_prefix(&self.prefix)
     }
 
     /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
-        let port = host.port().filter(|port| Some(*port) != self.browser_scheme.default_port());
+        let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
         match port {
-            Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.name()),
-            None => format!("{}://{}", self.browser_scheme.as_str(), host.name()),
+            Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.as_str()),
+            None => format!("{}://{}", self.browser_scheme.as_str(), host.as_str()),
         }
     }
 
     /// Whether somebody unknown who sends this is redirected to sign in, rather than challenged.
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
-            SignIn::Auto => is_navigation(request),
-            SignIn::Redirect => request.upgrade().is_none(),
+            SignIn::Auto => request.is_navigation(),
+            SignIn::Redirect => request.websocket.is_none(),
             SignIn::Challenge => false,
         }
     }
@@ -100,8 +100,8 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        host.name() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.name()))
+        host.as_str() == self.public_host
+            || self.routes.iter().any(|route| route.host.matches(host.as_str()))
     }
 
     /// The route that owns a host and path.
@@ -122,7 +122,7 @@ impl Routes {
     /// Those of [`Routes::find`], and [`Refusal::Malformed`] for a path form the route does not take, or that another server
     /// could read as a path of another route.
     pub fn route(&self, request: CanonicalRequest) -> Result<Routed, Refusal> {
-        let route = self.choose(request.host(), request.path())?;
+        let route = self.choose(&request.host, &request.path)?;
         Ok(Routed { request, route })
     }
 
@@ -148,27 +148,5 @@ fn specificity(host: &HostPattern) -> (u8, usize) {
     match host {
         HostPattern::Exact(name) => (1, name.len()),
         HostPattern::Below(name) => (0, name.len()),
-    }
-}
-
-/// Whether a browser is opening a page, rather than a script or a program asking for data.
-///
-/// Browsers say so in Fetch Metadata; those that do not, ask for HTML.
-pub fn is_navigation(request: &CanonicalRequest) -> bool {
-    if request.upgrade().is_some() {
-        return false;
-    }
-    let headers = request.headers();
-    match headers.get("sec-fetch-mode") {
-        Some(mode) => {
-            mode == "navigate" && headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
-        }
-        None => {
-            let accepts_html = headers
-                .get(http::header::ACCEPT)
-                .and_then(|accept| accept.to_str().ok())
-                .is_some_and(|accept| accept.contains("text/html"));
-            accepts_html && !headers.contains_key("x-requested-with")
-        }
     }
 }
