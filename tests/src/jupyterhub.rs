@@ -55,6 +55,8 @@ impl JupyterHub {
         page.click(card).await?;
         let cell = ".jp-Notebook .jp-CodeCell .cm-content";
         page.wait_for(cell, patience).await?;
+        // A cell that runs before the kernel is connected is dropped without a word.
+        page.wait_for_text("#jp-main-statusbar", "Idle", patience).await?;
         page.click(cell).await?;
         page.type_text(code).await?;
         page.press("Shift+Enter").await?;

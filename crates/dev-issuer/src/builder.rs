@@ -88,7 +88,8 @@ impl DevIssuerBuilder {
         self
     }
 
-    /// Whether a refresh token is good once only, and its reuse ends the session; true otherwise.
+    /// Whether a refresh token is good once only, and its reuse ends the client's part of the session;
+    /// true otherwise.
     pub fn refresh_token_rotation(mut self, rotate: bool) -> Self {
         self.rotate_refresh_tokens = rotate;
         self

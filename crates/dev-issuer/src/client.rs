@@ -176,7 +176,16 @@ impl DevClient {
         self.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))
     }
 
-    /// What asking for `requested` grants: that, and `email profile` as in Keycloak; or the first
+    /// The origins of its redirect URIs, as registered.
+    pub(crate) fn origins(&self) -> Vec<&str> {
+        let mut origins: Vec<&str> =
+            self.redirect_uris.iter().filter_map(RedirectUri::origin).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
+    }
+
+    /// What asking for `requested` grants: that, and `profile email` as in Keycloak; or the first
     /// word this client may not ask for.
     pub(crate) fn grant_scope(&self, requested: &str) -> Result<Scope, String> {
         let requested = Scope::parse(requested);
@@ -187,8 +196,8 @@ impl DevClient {
             return Err(word.to_owned());
         }
         let mut granted = requested;
-        granted.add("email");
         granted.add("profile");
+        granted.add("email");
         Ok(granted)
     }
 

@@ -191,7 +191,8 @@ impl DevIssuer {
         self.provider.faults.requests(endpoint)
     }
 
-    /// How many token requests of this grant arrived, granted or refused.
+    /// How many token requests of this grant arrived, granted or refused. A fault that answers instead
+    /// of the endpoint hides the grant; [`DevIssuer::requests`] counts these too.
     pub fn token_requests_by_grant(&self, grant: Grant) -> u64 {
         self.provider.grants.of(grant)
     }

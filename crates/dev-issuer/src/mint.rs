@@ -11,7 +11,8 @@ use crate::jws::{self, Claims};
 use crate::keys::KeyError;
 use crate::scope::Scope;
 use crate::tokens::{
-    Entitlement, SessionMark, Stamp, logout_claims, random_handle, random_uuid, set_audience,
+    Entitlement, SessionMark, Stamp, logout_claims, random_handle, random_session_id, random_uuid,
+    set_audience,
 };
 
 /// A token that was never issued in a flow. It belongs to no session: introspection and userinfo do
@@ -132,7 +133,7 @@ impl Mint {
             about,
             client: None,
             audience: None,
-            scope: "openid email profile".to_owned(),
+            scope: "openid profile email".to_owned(),
             nonce: None,
             sid: None,
             issuer: None,
@@ -341,7 +342,7 @@ impl DevIssuer {
         let user = registry.user(&order.about);
         let user = user.ok_or_else(|| MintError::UnknownUser(order.about.clone()))?;
         let session = SessionMark {
-            id: order.sid.clone().unwrap_or_else(random_uuid),
+            id: order.sid.clone().unwrap_or_else(random_session_id),
             auth_time: self.provider.clock.now(),
         };
         Ok(Entitlement {

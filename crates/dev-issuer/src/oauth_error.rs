@@ -38,6 +38,8 @@ pub(crate) enum OAuthError {
     DeviceDenied,
     #[error("{0}")]
     InvalidToken(&'static str),
+    #[error("Missing token")]
+    NoToken,
     #[error("Missing openid scope")]
     MissingOpenidScope,
     #[error("The token could not be signed")]
@@ -64,7 +66,7 @@ impl OAuthError {
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
-            Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidToken(_) | Self::NoToken => "invalid_token",
             Self::MissingOpenidScope => "insufficient_scope",
             Self::Unsigned(_) => "server_error",
         }
@@ -72,7 +74,9 @@ impl OAuthError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidClient(_) | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::InvalidClient(_) | Self::InvalidToken(_) | Self::NoToken => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::AccessDenied(_) | Self::MissingOpenidScope => StatusCode::FORBIDDEN,
             Self::Unsigned(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -82,6 +86,7 @@ impl OAuthError {
     fn challenge(&self) -> Option<HeaderValue> {
         let challenge = match self {
             Self::InvalidClient(_) => "Basic realm=\"dev-issuer\"".to_owned(),
+            Self::NoToken => "Bearer realm=\"dev-issuer\"".to_owned(),
             Self::InvalidToken(why) => {
                 format!(
                     "Bearer realm=\"dev-issuer\", error=\"invalid_token\", error_description=\"{why}\""

@@ -13,6 +13,13 @@ impl RedirectUri {
         Self(pattern.into())
     }
 
+    /// Scheme, host and port.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        let authority = self.0.find("://")? + "://".len();
+        let path = self.0.get(authority..)?.find(['/', '?', '#']);
+        path.map_or(Some(self.0.as_str()), |path| self.0.get(..authority + path))
+    }
+
     pub(crate) fn matches(&self, presented: &str) -> bool {
         if self.0 == presented {
             return !presented.contains(['*', '#']);

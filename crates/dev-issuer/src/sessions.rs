@@ -1,7 +1,9 @@
 //! Single sign-on sessions: who is signed in, at which clients, and which refresh tokens are alive.
 //!
 //! Refresh tokens rotate as with Keycloak's `revokeRefreshToken`: each is good once, and one that comes
-//! back ends the session ([RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+//! back ends the client's part of the session, whichever of its tokens are asked for
+//! ([RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). The person stays signed in
+//! at the provider, as there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::SystemTime;
@@ -9,7 +11,7 @@ use std::time::SystemTime;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::shared::Shared;
-use crate::tokens::{SessionMark, random_handle, random_uuid};
+use crate::tokens::{SessionMark, random_handle, random_session_id, random_uuid};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -44,7 +46,7 @@ pub(crate) struct Link {
 pub(crate) enum RefreshRefusal {
     /// Logged out, expired, or the client was detached.
     SessionEnded,
-    /// The token had been used before. The session is over now.
+    /// The token had been used before. The client is detached now.
     Reused,
 }
 
@@ -63,7 +65,7 @@ struct State {
 impl Sessions {
     pub(crate) fn begin(&self, username: &str, now: SystemTime, ends_at: SystemTime) -> Session {
         let session = Session {
-            id: random_uuid(),
+            id: random_session_id(),
             cookie: random_handle(),
             username: username.to_owned(),
             auth_time: now,
@@ -129,14 +131,14 @@ impl Sessions {
         rotate: bool,
     ) -> Result<Link, RefreshRefusal> {
         let mut state = self.state.lock();
-        let current = state
-            .live
-            .get_mut(id)
-            .and_then(|session| session.clients.get_mut(client))
+        let session = state.live.get_mut(id).ok_or(RefreshRefusal::SessionEnded)?;
+        let current = session
+            .clients
+            .get_mut(client)
             .and_then(|chains| chains.get_mut(&link.chain))
             .ok_or(RefreshRefusal::SessionEnded)?;
         if rotate && *current != link.jti {
-            state.live.remove(id);
+            session.clients.remove(client);
             state.reuse_detected += 1;
             return Err(RefreshRefusal::Reused);
         }

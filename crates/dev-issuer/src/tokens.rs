@@ -18,6 +18,18 @@ use crate::jws::Claims;
 use crate::scope::Scope;
 use crate::user::User;
 
+/// Scopes that every client has and only the refresh token tells.
+const UNSEEN_SCOPES: &str = "acr basic roles web-origins";
+
+/// What a refresh token's `scope` grants: all of it but the unseen part.
+pub(crate) fn granted_scope(claims: &Claims) -> Scope {
+    let unseen = Scope::parse(UNSEEN_SCOPES);
+    let mut granted = Scope::default();
+    let own = Scope::parse(claims.get("scope").and_then(Value::as_str).unwrap_or_default());
+    own.words().filter(|word| !unseen.contains(word)).for_each(|word| granted.add(word));
+    granted
+}
+
 /// Whom tokens are about, for whom, and how that came about.
 #[derive(Clone, Debug)]
 pub(crate) struct Entitlement {
@@ -52,7 +64,10 @@ impl Entitlement {
     pub(crate) fn access_claims(&self, stamp: &Stamp) -> Claims {
         let mut claims = self.common_claims(stamp, "Bearer");
         set(&mut claims, "jti", json!(format!("{}:{}", self.jti_prefix(), random_uuid())));
-        set(&mut claims, "allowed-origins", json!(["/*"]));
+        let origins = self.client.origins();
+        if !origins.is_empty() {
+            set(&mut claims, "allowed-origins", json!(origins));
+        }
         set(&mut claims, "realm_access", json!({ "roles": self.realm_roles(&stamp.realm) }));
         set(&mut claims, "resource_access", self.resource_access());
         set(&mut claims, "scope", json!(self.scope.to_string()));
@@ -87,7 +102,9 @@ impl Entitlement {
         }
         set(&mut claims, "jti", json!(jti));
         set(&mut claims, "aud", json!(stamp.issuer));
-        set(&mut claims, "scope", json!(self.scope.to_string()));
+        set(&mut claims, "aud_x", json!(self.access_audience()));
+        set(&mut claims, "prov", json!("default"));
+        set(&mut claims, "scope", json!(format!("{} {UNSEEN_SCOPES}", self.scope)));
         set(&mut claims, "reuse_id", json!(chain));
         claims
     }
@@ -212,6 +229,11 @@ fn set(claims: &mut Claims, name: &str, value: Value) {
 
 pub(crate) fn random_uuid() -> String {
     uuid(rand::random(), 4)
+}
+
+/// `sid`, as long and in the alphabet of Keycloak's.
+pub(crate) fn random_session_id() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>())
 }
 
 /// Unguessable text for codes, cookies and handles: 256 bits.

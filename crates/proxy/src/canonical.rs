@@ -9,6 +9,7 @@ pub mod host;
 mod path;
 mod pattern;
 mod reading;
+mod refusal;
 pub mod request_id;
 pub mod reserved;
 mod scrub;
@@ -17,7 +18,7 @@ mod websocket;
 pub use forwarded::{ForwardAuth, Trust};
 pub use host::{CanonicalHost, HostRefusal};
 pub use path::{CanonicalPath, Keep, PathRefusal, StripError};
-pub use pattern::{PathPattern, PatternError};
+pub use pattern::{PathMatch, PathPattern, PatternError};
 pub use request_id::{RequestId, TraceParent};
 pub(crate) use scrub::single_field;
 pub use websocket::WebSocket;
@@ -118,12 +119,6 @@ pub enum RequestRefusal {
     /// Another version of WebSocket.
     #[error("only version 13 of WebSocket is served")]
     WebSocketVersion,
-    /// Another site's page opened a WebSocket with this site's cookie.
-    #[error("cross-site WebSocket from origin {origin}")]
-    ForeignOrigin {
-        /// what the browser said, shortened
-        origin: String,
-    },
     /// The request did not come from the listener: a fault of the gateway's own assembly.
     #[error("the request carries no connection")]
     NotListened,
@@ -136,7 +131,6 @@ impl RequestRefusal {
             Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
-            Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
             Self::NotListened => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -215,49 +209,74 @@ impl CanonicalRequest {
         }
     }
 
-    /// The origin this request was sent to ([RFC 6454 §6.2](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)).
-    pub fn own_origin(&self) -> String {
-        format!("{}://{}", self.scheme.as_str(), self.host)
+    /// Its [`CanonicalRequest::method`].
+    pub fn method(&self) -> &Method {
+        &self.method
     }
 
-    /// Whether a browser is going to show the answer as a page, so that it may be sent to sign in.
-    pub fn is_navigation(&self) -> bool {
-        if self.websocket.is_some() || !matches!(self.method, Method::GET | Method::HEAD) {
-            return false;
-        }
-        let value = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        match value("sec-fetch-mode") {
-            Some(mode) => {
-                mode == "navigate" && !matches!(value("sec-fetch-dest"), Some("object" | "embed"))
-            }
-            None => {
-                value("accept").is_some_and(|accept| accept.contains("text/html"))
-                    && value("x-requested-with").is_none()
-            }
-        }
+    /// Its [`CanonicalRequest::host`].
+    pub fn host(&self) -> &CanonicalHost {
+        &self.host
     }
 
-    /// Refuses a WebSocket that another site's page opened with this site's cookie ([RFC 6455 §10.2]).
-    ///
-    /// A browser always sends `Origin` there, so with a cookie it must be there and be this host's own. `cookie` says whether a
-    /// cookie made the caller known; a bearer token is never sent by another site's page.
-    ///
-    /// [RFC 6455 §10.2]: https://www.rfc-editor.org/rfc/rfc6455#section-10.2
-    ///
-    /// # Errors
-    ///
-    /// [`RequestRefusal::ForeignOrigin`]
-    pub fn check_origin(&self, cookie: bool) -> Result<(), RequestRefusal> {
-        if self.websocket.is_none() || !cookie {
-            return Ok(());
-        }
-        let given = self.headers.get(header::ORIGIN).map(|origin| origin.as_bytes());
-        if given.is_some_and(|origin| origin.eq_ignore_ascii_case(self.own_origin().as_bytes())) {
-            return Ok(());
-        }
-        let shown = String::from_utf8_lossy(given.unwrap_or(b"(none)"));
-        Err(RequestRefusal::ForeignOrigin { origin: shown.chars().take(200).collect() })
+    /// Its [`CanonicalRequest::scheme`].
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
+
+    /// Its [`CanonicalRequest::path`].
+    pub fn path(&self) -> &CanonicalPath {
+        &self.path
+    }
+
+    /// Its [`CanonicalRequest::query`].
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// Its [`CanonicalRequest::peer`].
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Its [`CanonicalRequest::client_ip`].
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client_ip
+    }
+
+    /// Its [`CanonicalRequest::headers`].
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Its [`CanonicalRequest::websocket`].
+    pub fn upgrade(&self) -> Option<&WebSocket> {
+        self.websocket.as_ref()
+    }
+
+    /// Its [`CanonicalRequest::request_id`].
+    pub fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    /// Its [`CanonicalRequest::forward_auth`].
+    pub fn original(&self) -> Option<&ForwardAuth> {
+        self.forward_auth.as_ref()
+    }
+
+    /// What an endpoint of the gateway's own reads.
+    pub fn into_parts(self) -> CanonicalParts {
+        CanonicalParts { headers: self.headers, body: self.body }
+    }
+}
+
+/// What an endpoint of the gateway's own reads of a request.
+#[derive(Debug)]
+pub struct CanonicalParts {
+    /// The fields, scrubbed.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
 }
 
 /// A query goes on as it came, if it can stand in a request line at all.

@@ -21,6 +21,7 @@ mod route;
 mod preset;
 mod upstream;
 mod policy;
+mod path;
 mod outbound;
 mod telemetry;
 mod gaps;
@@ -39,9 +40,8 @@ pub use issuer::{
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
-pub use policy::{
-    AccessRule, Allow, ClaimValues, Hours, PathGlob, PathGlobError, Requirement, Weekday,
-};
+pub use path::{PathError, PathGlob, PathGlobError};
+pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use route::{

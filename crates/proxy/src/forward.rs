@@ -286,3 +286,6 @@ impl fmt::Debug for Upstreams {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

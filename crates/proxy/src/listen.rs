@@ -1,50 +1,167 @@
 //! Stage 1, listen: accept, TLS, strict framing, what every request gets, drain.
+//!
+//! The way of a connection: [`accept`] takes it, within a bound; [`tls`] may secure it; [`strict_io`] lets only octets through
+//! that [`framing`] has judged; hyper parses them; [`every_request`] gives each request its id, its span, an answer after a
+//! panic and the judgement of framing, in that order, and hands it to the service. Nothing here knows routes or people.
 
+mod accept;
+mod answers;
 mod conn;
+mod deadline;
+mod drain;
+mod every_request;
 pub mod framing;
+mod limits;
+mod request_body;
+mod serve;
+mod strict_io;
+pub mod tls;
 mod violation;
 
+pub use accept::ListenError;
+pub use answers::{Answers, PlainAnswers};
 pub use axum::body::Body;
 pub use conn::{ConnInfo, Peer, Scheme, UpgradeAsked};
+pub use drain::{Drain, Drained};
+pub use limits::Limits;
+pub use tls::{CertificateError, Certificates};
 pub use violation::{Reason, Violation};
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+pub use crate::config::ListenAddr;
 
-/// Where the gateway listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddr {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tower::Service;
+
+use crate::canonical::Trust;
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// Bound sockets, ready to serve.
+pub struct Listener {
+    sockets: Vec<accept::Socket>,
+    certificates: Option<Arc<Certificates>>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    trust: Trust,
+    answers: Arc<dyn Answers>,
 }
 
-/// A text that is neither `ADDRESS:PORT` nor `unix:/PATH`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no address to listen at: write `127.0.0.1:8080`, `[::]:8080` or `unix:/run/doorward.sock`"
-)]
-pub struct ListenAddrError(String);
+impl Listener {
+    /// Binds all addresses. With certificates, TCP is TLS only; unix sockets are plain.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub async fn bind(
+        addresses: &[ListenAddr],
+        certificates: Option<Arc<Certificates>>,
+    ) -> Result<Self, ListenError> {
+        if addresses.is_empty() {
+            return Err(ListenError::NoAddress);
+        }
+        let tls = match &certificates {
+            Some(certificates) => Some(TlsAcceptor::from(certificates.server_config()?)),
+            None => None,
+        };
+        let mut sockets = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            sockets.push(accept::Socket::bind(address).await?);
+        }
+        Ok(Self {
+            sockets,
+            certificates,
+            tls,
+            limits: Limits::default(),
+            trust: Trust::nobody(),
+            answers: Arc::new(PlainAnswers),
+        })
+    }
 
-// === impl ListenAddr ===
+    /// With other bounds than [`Limits::default`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 
-impl FromStr for ListenAddr {
-    type Err = ListenAddrError;
+    /// Believes the request ids of these proxies.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
 
-    fn from_str(text: &str) -> Result<Self, ListenAddrError> {
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
-            Some(_) => Err(ListenAddrError(text.to_owned())),
-            None => text.parse().map(Self::Tcp).map_err(|_| ListenAddrError(text.to_owned())),
+    /// Answers broken rules and panics with other words than [`PlainAnswers`].
+    #[must_use]
+    pub fn with_answers(mut self, answers: Arc<dyn Answers>) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// The addresses, with the ports that the system chose for port 0.
+    pub fn local_addrs(&self) -> Vec<ListenAddr> {
+        self.sockets.iter().map(|socket| socket.address.clone()).collect()
+    }
+
+    /// Serves until the drain is over: sockets close when it begins, connections may finish until it ends.
+    ///
+    /// Each request carries `Arc<ConnInfo>` and `RequestId` among its extensions, and [`UpgradeAsked`] when 101 is a possible
+    /// answer.
+    pub async fn serve<S>(self, service: S, drain: Drain) -> Drained
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let _watching = self
+            .certificates
+            .map(|pair| AbortOnDropHandle::new(tokio::spawn(pair.watch(CERTIFICATE_CHECK))));
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let tracker = TaskTracker::new();
+        let shared = Arc::new(every_request::Shared {
+            limits: self.limits,
+            trust: self.trust,
+            answers: self.answers,
+        });
+        let mut accepting = JoinSet::new();
+        for socket in self.sockets {
+            let server = serve::Server {
+                service: service.clone(),
+                shared: Arc::clone(&shared),
+                tls: self.tls.clone(),
+                local: socket.address.clone(),
+                drain: drain.clone(),
+            };
+            let handle = move |stream, peer, held| {
+                tokio::spawn(server.clone().run(stream, peer, held));
+            };
+            let places = Arc::clone(&places);
+            accepting.spawn(socket.accept_until(drain.clone(), places, tracker.clone(), handle));
+        }
+        drain.begun().await;
+        while accepting.join_next().await.is_some() {}
+        tracker.close();
+        tokio::select! {
+            () = tracker.wait() => Drained::Clean,
+            () = drain.ended() => Drained::Cut { connections: tracker.len() },
         }
     }
 }
 
-impl fmt::Display for ListenAddr {
+// === impl Listener ===
+
+impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        f.debug_struct("Listener")
+            .field("addresses", &self.local_addrs())
+            .field("tls", &self.tls.is_some())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

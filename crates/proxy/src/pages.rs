@@ -180,7 +180,15 @@ struct RefusedPage {
     title: String,
     route: String,
     needs: Vec<String>,
-    switch: String,
+    switch: Switch,
+}
+
+/// How one becomes somebody else: sign out here and at the provider, then sign in to the same place.
+enum Switch {
+    /// A form that does it.
+    Form { csrf: String, return_to: String },
+    /// The page that asks first.
+    Link(String),
 }
 
 impl Refused {
@@ -192,9 +200,12 @@ impl Refused {
             title: shown(&self.title, NAME),
             route: shown(&self.route, NAME),
             needs: self.needs.iter().take(ENTRIES).map(|need| requirement(need)).collect(),
-            switch: asked.site.sign_out(&self.return_to),
+            switch: match &asked.sign_out_token {
+                Some(csrf) => Switch::Form { csrf: csrf.clone(), return_to: self.return_to },
+                None => Switch::Link(asked.site.sign_out(&self.return_to)),
+            },
         };
-        html(&page, status, &[], asked)
+        html(&page, status, asked.site.form_targets(), asked)
     }
 }
 

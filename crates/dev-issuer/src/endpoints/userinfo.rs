@@ -22,7 +22,7 @@ pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,
 ) -> Result<Response, OAuthError> {
-    let token = bearer(&headers).ok_or(OAuthError::InvalidToken("Missing token"))?;
+    let token = bearer(&headers).ok_or(OAuthError::NoToken)?;
     let claims = provider.live_access_token(token).ok_or(REFUSED)?;
     let scope = Scope::parse(jws::text(&claims, "scope").unwrap_or_default());
     if !scope.contains("openid") {

@@ -25,7 +25,7 @@ async fn a_machine_gets_a_token_of_its_own() {
     let token = claims(body["access_token"].as_str().unwrap());
     assert_eq!(token["preferred_username"], "service-account-gateway");
     assert_eq!(token["client_id"], "gateway");
-    assert_eq!(token["scope"], "models:read email profile");
+    assert_eq!(token["scope"], "models:read profile email");
     assert_eq!(token.get("sid"), None);
     assert!(token["realm_access"]["roles"].as_array().unwrap().contains(&"batch".into()));
     assert_eq!(issuer.token_requests_by_grant(Grant::ClientCredentials), 1);

@@ -75,3 +75,9 @@ async fn a_dropped_provider_is_gone() {
         free = tokio::net::TcpListener::bind(addr).await;
     }
 }
+
+#[test]
+fn a_provider_can_be_shared_between_threads() {
+    fn is_shareable<T: Send + Sync + 'static>() {}
+    is_shareable::<DevIssuer>();
+}

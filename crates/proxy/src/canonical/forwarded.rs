@@ -200,6 +200,14 @@ pub struct ForwardAuth {
 }
 
 impl ForwardAuth {
+    /// The path and the query, as a link within the host.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.as_str().to_owned(),
+        }
+    }
+
     const URI: [&'static str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
     const METHOD: [&'static str; 2] = ["x-forwarded-method", "x-original-method"];
 

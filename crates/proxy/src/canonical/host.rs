@@ -20,7 +20,7 @@ use crate::listen::Scheme;
 /// use doorward::canonical::CanonicalHost;
 ///
 /// let host: CanonicalHost = "Platform.Example:8443".parse()?;
-/// assert_eq!(host.as_str(), "platform.example");
+/// assert_eq!(host.name(), "platform.example");
 /// assert_eq!(host.port(), Some(8443));
 /// # Ok::<(), doorward::canonical::HostRefusal>(())
 /// ```
@@ -51,7 +51,7 @@ impl CanonicalHost {
     }
 
     /// The host, lower-case, without the port; an IPv6 address in its brackets.
-    pub fn as_str(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 

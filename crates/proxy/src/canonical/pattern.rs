@@ -9,11 +9,11 @@ use super::path::{CanonicalPath, PathRefusal};
 /// A pattern for paths.
 ///
 /// ```
-/// use doorward::canonical::{CanonicalPath, PathPattern};
+/// use doorward::canonical::{CanonicalPath, PathMatch, PathPattern};
 ///
 /// let pattern: PathPattern = "/users/*/files/**".parse()?;
-/// assert!(pattern.matches(&"/users/alice/files/a/b".parse::<CanonicalPath>()?));
-/// assert!(!pattern.matches(&"/users/alice/settings".parse::<CanonicalPath>()?));
+/// assert_eq!(pattern.matches(&"/users/alice/files/a/b".parse::<CanonicalPath>()?), PathMatch::Yes);
+/// assert_eq!(pattern.matches(&"/users/alice/settings".parse::<CanonicalPath>()?), PathMatch::No);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +26,17 @@ pub struct PathPattern {
 enum Segment {
     Literal(String),
     Any,
+}
+
+/// Whether a path is one of a pattern's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathMatch {
+    /// In every reading.
+    Yes,
+    /// In no reading.
+    No,
+    /// In one of [`CanonicalPath::readings`] and not in another: the request must be refused.
+    Ambiguous,
 }
 
 /// Why a text is no pattern.
@@ -51,8 +62,19 @@ pub enum PatternError {
 }
 
 impl PathPattern {
-    /// Whether a path, as it stands, is one of these. See [`CanonicalPath::readings`] for what else to ask.
-    pub fn matches(&self, path: &CanonicalPath) -> bool {
+    /// Whether a path is one of these, however a server behind the gateway reads it.
+    pub fn matches(&self, path: &CanonicalPath) -> PathMatch {
+        let literally = self.matches_literally(path);
+        if path.readings().iter().any(|reading| self.matches_literally(reading) != literally) {
+            PathMatch::Ambiguous
+        } else if literally {
+            PathMatch::Yes
+        } else {
+            PathMatch::No
+        }
+    }
+
+    fn matches_literally(&self, path: &CanonicalPath) -> bool {
         let mut given = path.segments();
         for segment in &self.segments {
             match (segment, given.next()) {
@@ -110,9 +132,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::canonical::Keep;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        pattern.parse::<PathPattern>().unwrap().matches(&path.parse().unwrap())
+        match pattern.parse::<PathPattern>().unwrap().matches(&path.parse().unwrap()) {
+            PathMatch::Yes => true,
+            PathMatch::No => false,
+            PathMatch::Ambiguous => panic!("{path} is ambiguous for {pattern}"),
+        }
     }
 
     #[test]
@@ -136,6 +163,24 @@ mod tests {
         assert!(matches("/a/**", "/a/b/c"));
         assert!(!matches("/a/**", "/ab"));
         assert!(matches("/**", "/"));
+    }
+
+    #[test]
+    fn a_path_that_some_server_reads_otherwise_is_ambiguous() {
+        let admin: PathPattern = "/hub/admin/**".parse().unwrap();
+        let judge = |path| admin.matches(&CanonicalPath::parse(path, Keep::ALL).unwrap());
+        for path in [
+            "/hub//admin/x",
+            "//hub/admin",
+            "/hub%2Fadmin",
+            "/hub/admin;v=1",
+            "/hub/%2561dmin",
+            "/hub%5Cadmin/x",
+        ] {
+            assert_eq!(judge(path), PathMatch::Ambiguous, "{path}");
+        }
+        assert_eq!(judge("/hub/admin/a%2Fb//c"), PathMatch::Yes);
+        assert_eq!(judge("/user/alice/api/a%2Fb"), PathMatch::No);
     }
 
     #[test]

@@ -9,7 +9,6 @@ impl From<RequestRefusal> for Refusal {
     fn from(refusal: RequestRefusal) -> Self {
         match refusal {
             RequestRefusal::NotListened => Self::Internal { reason: refusal.to_string() },
-            RequestRefusal::ForeignOrigin { origin } => Self::ForeignOrigin { origin },
             refusal => Self::Malformed {
                 status: refusal.status(),
                 reason: Cow::Owned(refusal.to_string()),

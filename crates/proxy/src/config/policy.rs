@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,14 +11,16 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::text::{AsList, OneOrMany, at_least_one, written_as_text};
+use super::path::PathGlob;
+use super::text::{AsList, OneOrMany, at_least_one};
 
 /// One rule. The first whose path and methods match decides; when none does, the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRule {
-    /// Which paths, as the client sends them; without it, all of the route. `*` is one segment, `**`
-    /// at the end is everything below. Example: `/models/churn/docs/**`.
+    /// Which paths, whole, as the client sends them; without it, all of the route. `*` is one
+    /// segment, `**` at the end is any rest, also none; otherwise exact: `/admin/**` closes a section,
+    /// `/admin` is that page alone and not `/admin/`. Example: `/models/churn/docs/**`.
     #[serde(default)]
     pub path: Option<PathGlob>,
     /// Which methods; without it, all. Example: `[GET, HEAD]`.
@@ -87,7 +88,7 @@ impl<'de> Visitor<'de> for AllowVisitor {
     }
 }
 
-/// The schema of `Allow`.
+/// Whom a rule lets through.
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -229,147 +230,3 @@ pub enum Weekday {
     Sat,
     Sun,
 }
-
-/// A path pattern: whole segments, `*` for exactly one, `**` at the end for any rest.
-///
-/// `/a/**` covers `/a` itself and everything below, and a slash at the end makes no difference, on
-/// either side: a rule meant to close `/admin` must not be walked round by `/admin/`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PathGlob {
-    text: String,
-    segments: Vec<Segment>,
-    any_rest: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Segment {
-    Exactly(String),
-    One,
-}
-
-/// Why a text is no path pattern.
-#[derive(Debug, thiserror::Error)]
-pub enum PathGlobError {
-    /// It must begin at the root.
-    #[error("`{text}` must begin with `/`")]
-    Relative {
-        /// What was written.
-        text: String,
-    },
-    /// `**` in the middle.
-    #[error("`**` stands at the end only: use `*` for one segment")]
-    RestInTheMiddle,
-    /// `*` within a segment.
-    #[error("`*` stands for one whole segment: `{segment}` mixes it with text")]
-    PartOfSegment {
-        /// The segment.
-        segment: String,
-    },
-    /// Not a path as it is compared.
-    #[error("no request has this path: {reason}")]
-    NotCanonical {
-        /// What a canonical path has not.
-        reason: &'static str,
-    },
-}
-
-/// What a canonical path has not, if this has it.
-pub(super) fn not_canonical(path: &str) -> Option<&'static str> {
-    if path.contains("//") {
-        return Some("it has an empty segment (`//`)");
-    }
-    if path.split('/').any(|segment| segment == "." || segment == "..") {
-        return Some("it has a dot segment (`.` or `..`)");
-    }
-    if path.contains(['?', '#']) {
-        return Some("`?` and `#` do not belong to a path");
-    }
-    if path.contains('%') {
-        return Some(
-            "it is compared after decoding, so write the character instead of its `%` form",
-        );
-    }
-    if path.contains('\\') || path.chars().any(char::is_control) {
-        return Some("it has a backslash or a control character");
-    }
-    None
-}
-
-impl FromStr for PathGlob {
-    type Err = PathGlobError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.starts_with('/') {
-            return Err(PathGlobError::Relative { text: text.to_owned() });
-        }
-        if let Some(reason) = not_canonical(text) {
-            return Err(PathGlobError::NotCanonical { reason });
-        }
-        let mut segments = Vec::new();
-        let mut any_rest = false;
-        for segment in segments_of(text) {
-            if any_rest {
-                return Err(PathGlobError::RestInTheMiddle);
-            }
-            match segment {
-                "**" => any_rest = true,
-                "*" => segments.push(Segment::One),
-                mixed if mixed.contains('*') => {
-                    return Err(PathGlobError::PartOfSegment { segment: mixed.to_owned() });
-                }
-                exact => segments.push(Segment::Exactly(exact.to_owned())),
-            }
-        }
-        Ok(Self { text: text.to_owned(), segments, any_rest })
-    }
-}
-
-/// The segments of a path; a slash at the end adds none.
-fn segments_of(path: &str) -> impl Iterator<Item = &str> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.split('/').filter(move |_| !path.is_empty())
-}
-
-impl PathGlob {
-    /// The pattern as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether some path below `prefix` (a route's `match.path`) is covered.
-    #[must_use]
-    pub fn can_match_below(&self, prefix: &str) -> bool {
-        let mut patterns = self.segments.iter();
-        for segment in segments_of(prefix) {
-            match patterns.next() {
-                None => return self.any_rest,
-                Some(Segment::One) => {}
-                Some(Segment::Exactly(exact)) if exact == segment => {}
-                Some(Segment::Exactly(_)) => return false,
-            }
-        }
-        true
-    }
-
-    /// Whether every path below `prefix` is covered.
-    #[must_use]
-    pub fn covers_all_below(&self, prefix: &str) -> bool {
-        let mut prefix = segments_of(prefix);
-        self.any_rest
-            && self.segments.iter().all(|pattern| match (pattern, prefix.next()) {
-                (_, None) => false,
-                (Segment::One, Some(_)) => true,
-                (Segment::Exactly(exact), Some(segment)) => exact == segment,
-            })
-    }
-}
-
-impl fmt::Display for PathGlob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-written_as_text!(PathGlob, "a path pattern", "/models/churn/docs/**");

@@ -45,13 +45,26 @@ impl Default for SessionConfig {
 /// Where sessions are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = embedded_alone)]
 pub enum SessionStoreConfig {
-    /// In a file of this process; survives a restart. `embedded` alone takes the default path.
+    /// In a file of this process; survives a restart.
     Embedded(EmbeddedStore),
     /// In the browser's cookie, sealed; a logout elsewhere is not seen.
     Cookie,
     /// In Redis, shared by several gateways. Not yet supported.
     Redis(RedisStore),
+}
+
+/// `embedded` may also be written as a word, with its default path.
+fn embedded_alone(schema: &mut schemars::Schema) {
+    let word = serde_json::json!({
+        "type": "string",
+        "const": "embedded",
+        "description": "In a file of this process, at the default path.",
+    });
+    if let Some(choices) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+        choices.insert(0, word);
+    }
 }
 
 impl Default for SessionStoreConfig {

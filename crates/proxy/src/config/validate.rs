@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::policy::{Allow, not_canonical};
+use super::path;
+use super::policy::Allow;
 use super::problem::{Finding, KeyPath};
 use super::route::{RouteConfig, SignIn};
 use super::session::SessionStoreConfig;
@@ -52,15 +53,13 @@ impl Findings {
         }
     }
 
-    fn canonical(&mut self, at: KeyPath, path: &str) -> bool {
-        let message = if !path.starts_with('/') {
-            format!("`{path}` must begin with `/`")
-        } else if let Some(reason) = not_canonical(path) {
-            format!("no request has the path `{path}`: {reason}")
-        } else if path.contains('*') {
-            format!("`{path}` needs no `*`: it already means everything below")
-        } else if path.len() > 1 && path.ends_with('/') {
-            format!("write `{}`, without the slash at the end", path.trim_end_matches('/'))
+    fn canonical(&mut self, at: KeyPath, text: &str) -> bool {
+        let message = if let Err(error) = path::check(text) {
+            error.to_string()
+        } else if text.contains('*') {
+            format!("`{text}` needs no `*`: it already means everything below")
+        } else if text.len() > 1 && text.ends_with('/') {
+            format!("write `{}`, without the slash at the end", text.trim_end_matches('/'))
         } else {
             return true;
         };

@@ -214,8 +214,13 @@ impl Outgoing {
                 headers.insert(header::TE, HeaderValue::from_static("trailers"));
                 headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
             }
-            // hyper would leave out the body of a GET whose length it does not know.
-            if !upload.is_empty() && upload.size_hint().exact().is_none() {
+            // hyper writes neither the length of a body that is empty, which some servers ask for (RFC 9110 §8.6), nor
+            // a GET's body whose length it does not know.
+            if upload.is_empty() {
+                if [Method::POST, Method::PUT, Method::PATCH].contains(&method) {
+                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+                }
+            } else if upload.size_hint().exact().is_none() {
                 headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
             (Uri::from(path_and_query), Version::HTTP_11)

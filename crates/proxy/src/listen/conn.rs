@@ -115,6 +115,11 @@ impl ConnState {
         self.served.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    /// How many were counted.
+    pub(super) fn requests(&self) -> u64 {
+        self.served.load(Ordering::Acquire)
+    }
+
     /// Says that reading stopped at a request. Only the first word counts.
     pub(super) fn stop(&self, request: u64, violation: Violation) {
         let _ = self.stopped.set((request, violation));

@@ -94,6 +94,11 @@ impl Framing {
         matches!(self.state, State::Length(_) | State::Chunked(_))
     }
 
+    /// Whether a WebSocket was asked for and not yet answered.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, State::Paused)
+    }
+
     /// Judges the octets at the front. `bytes` begins where the last `Pass` or `Skip` ended.
     pub fn advance(&mut self, bytes: &[u8]) -> Action {
         match &mut self.state {

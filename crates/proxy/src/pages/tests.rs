@@ -138,7 +138,8 @@ fn every_page_is_under_the_strict_policy() {
         assert_eq!(value(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{name}");
         assert_eq!(value(header::REFERRER_POLICY), "same-origin", "{name}");
         assert_eq!(value(header::HeaderName::from_static("x-request-id")), "req-1", "{name}");
-        let ends_at_the_provider = matches!(name, "sign_out_confirm" | "portal" | "portal, empty");
+        let ends_at_the_provider = name.starts_with("refused")
+            || matches!(name, "sign_out_confirm" | "portal" | "portal, empty");
         assert_eq!(policy.contains("https://id.example"), ends_at_the_provider, "{name}");
     }
 }
@@ -160,6 +161,22 @@ async fn the_refusal_page_says_who_what_and_why() {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(page.contains("/oauth2/sign_out?rd=/jupyter/hub%3Fnext%3Da%26b"), "{page}");
+}
+
+#[tokio::test]
+async fn with_the_form_token_switching_account_is_one_step() {
+    let asked = asked().with_sign_out_token(Some("sealed\"token".to_owned()));
+    let page = Refused {
+        who: "Bob".to_owned(),
+        title: "JupyterHub".to_owned(),
+        route: "jupyter".to_owned(),
+        needs: Vec::new(),
+        return_to: "/jupyter/hub?a=\"&b".to_owned(),
+    };
+    let page = text(page.into_response(&asked, StatusCode::FORBIDDEN)).await;
+    assert!(page.contains("<form class=\"actions\" method=\"post\" action=\"/oauth2/sign_out\">"));
+    assert!(page.contains("name=\"csrf\" value=\"sealed&#34;token\""), "{page}");
+    assert!(page.contains("name=\"rd\" value=\"/jupyter/hub?a=&#34;&#38;b\""), "{page}");
 }
 
 #[tokio::test]

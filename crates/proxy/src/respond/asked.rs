@@ -75,6 +75,8 @@ pub struct Asked {
     pub safe: bool,
     /// Who is signed in, where that is known.
     pub who: Option<String>,
+    /// The token of the sign-out form of their session: with it "Switch account" is one step, without it two.
+    pub sign_out_token: Option<String>,
 }
 
 impl Asked {
@@ -93,6 +95,7 @@ impl Asked {
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
             who: None,
+            sign_out_token: None,
         }
     }
 
@@ -105,6 +108,7 @@ impl Asked {
             return_to: "/".to_owned(),
             safe: false,
             who: None,
+            sign_out_token: None,
         }
     }
 
@@ -112,6 +116,13 @@ impl Asked {
     #[must_use]
     pub fn with_who(mut self, who: Option<String>) -> Self {
         self.who = who;
+        self
+    }
+
+    /// Gives pages the token of this session's sign-out form.
+    #[must_use]
+    pub fn with_sign_out_token(mut self, token: Option<String>) -> Self {
+        self.sign_out_token = token;
         self
     }
 

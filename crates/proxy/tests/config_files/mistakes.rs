@@ -99,8 +99,8 @@ fn each_mistake_is_told_where_it_is() {
         // routes
         ("  app:\n    match: { path: /app }\n    upstream: http://app:8000\n    access:\n      - { allow: signed_in }\n", "  {}", "9:1: routes: no route, so nothing would be served"),
         ("match: { path: /app }", "match: { path: app }", "11:20: routes.app.match.path: `app` must begin with `/`"),
-        ("match: { path: /app }", "match: { path: /a/../b }", "11:20: routes.app.match.path: no request has the path `/a/../b`: it has a dot segment"),
-        ("match: { path: /app }", "match: { path: /a%20b }", "11:20: routes.app.match.path: no request has the path `/a%20b`: it is compared after decoding"),
+        ("match: { path: /app }", "match: { path: /a/../b }", "11:20: routes.app.match.path: no request has the path `/a/../b`: the path holds a dot segment"),
+        ("match: { path: /app }", "match: { path: /caf%c3%a9 }", "11:20: routes.app.match.path: requests are compared in the form `/caf%C3%A9`: write that"),
         ("match: { path: /app }", "match: { path: /app/** }", "routes.app.match.path: `/app/**` needs no `*`"),
         ("match: { path: /app }", "match: { path: /oauth2/x }", "routes.app.match.path: `/oauth2/x` belongs to the gateway itself"),
         ("match: { path: /app }", "match: { host: Platform.Example }", "11:20: routes.app.match.host: hosts are compared in lower case: write `platform.example`"),

@@ -1,5 +1,5 @@
 //! `refresh_token` ([RFC 6749 §6](https://www.rfc-editor.org/rfc/rfc6749#section-6)), with rotation:
-//! a token that was used before ends the session.
+//! a token that was used before ends the client's part of the session.
 
 use crate::client::DevClient;
 use crate::endpoints::token::{Grant, TokenResponse};
@@ -9,7 +9,7 @@ use crate::params::Params;
 use crate::provider::Provider;
 use crate::scope::Scope;
 use crate::sessions::{Link, RefreshRefusal};
-use crate::tokens::Entitlement;
+use crate::tokens::{Entitlement, granted_scope};
 
 const INVALID: OAuthError = OAuthError::InvalidGrant("Invalid refresh token");
 
@@ -29,7 +29,7 @@ pub(super) fn redeem(
         let why = "Invalid refresh token. Token client and authorized client don't match";
         return Err(OAuthError::InvalidGrant(why));
     }
-    let granted = Scope::parse(jws::text(&claims, "scope").ok_or(INVALID)?);
+    let granted = granted_scope(&claims);
     let scope = match params.value("scope").map(Scope::parse) {
         Some(wanted) if !wanted.is_within(&granted) => {
             return Err(OAuthError::InvalidScope(wanted.to_string()));

@@ -1,0 +1,153 @@
+//! What the upstream is told about the caller.
+
+use std::time::SystemTime;
+
+use http::Request;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use oidc_core::Secret;
+use serde_json::Value;
+
+use super::{super::*, fixtures::*};
+use crate::{config::IdentityForwarding, identify::Known};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn bearer(world: &World) -> Credential {
+    Credential::Bearer {
+        token: Secret::from("clients-token"),
+        expires_at: world.clock.now() + Duration::from_secs(60),
+    }
+}
+
+/// Verifies as an upstream would: with the published key.
+fn verified(world: &World, token: &str, audience: &str) -> Value {
+    let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let jwks = world.assertions.jwks();
+    let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == *kid).unwrap();
+    let text = |name: &str| key[name].as_str().unwrap();
+    let key = DecodingKey::from_ec_components(text("x"), text("y")).unwrap();
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.set_audience(&[audience]);
+    rules.set_issuer(&["https://platform.example"]);
+    // The clock of the test is not the machine's.
+    rules.validate_exp = false;
+    jsonwebtoken::decode::<Value>(token, &key, &rules).unwrap().claims
+}
+
+#[tokio::test]
+async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let route = raw.route();
+    let request = Request::get("/")
+        .header("connection", "x-forwarded-user, x-doorward-assertion")
+        .header("x-forwarded-user", "mallory")
+        .header("x-forwarded-email", "mallory@example")
+        .header("authorization", "Bearer clients-token")
+        .header("cookie", "theme=dark; __Host-doorward=ticket; lang=en")
+        .body(Body::empty())
+        .unwrap();
+    let known = Known { email: None, groups: vec![], ..known() };
+    let asking = world.ask_as(&route, request, Identity::Known(known.into()), bearer(&world));
+    let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
+    answer.unwrap();
+    assert_eq!(fields(&head, "x-forwarded-user"), ["s-1"]);
+    assert_eq!(fields(&head, "x-forwarded-preferred-username"), ["alice"]);
+    assert_eq!(fields(&head, "x-forwarded-roles"), ["data-scientist"]);
+    assert_eq!(fields(&head, "x-forwarded-email"), Vec::<&str>::new());
+    assert_eq!(fields(&head, "x-forwarded-groups"), Vec::<&str>::new());
+    assert_eq!(fields(&head, "authorization"), Vec::<&str>::new());
+    assert_eq!(fields(&head, "cookie"), ["theme=dark; lang=en"]);
+    let [assertion] = fields(&head, "x-doorward-assertion")[..] else { panic!("{head}") };
+    let claims = verified(&world, assertion, "app");
+    assert_eq!(claims["sub"], "s-1");
+    assert_eq!(claims["roles"][0], "data-scientist");
+    assert_eq!(claims.get("email"), None);
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+}
+
+#[tokio::test]
+async fn hostile_claims_stay_values() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let route = raw.route();
+    let known = Known {
+        preferred_username: Some("alice\r\nX-Forwarded-Groups: admin".into()),
+        groups: vec!["dev,admin".into(), "\u{10d}\u{10a}\0".into()],
+        ..known()
+    };
+    let asking =
+        world.ask_as(&route, get("/"), Identity::Known(known.clone().into()), bearer(&world));
+    let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
+    answer.unwrap();
+    assert_eq!(
+        fields(&head, "x-forwarded-preferred-username"),
+        ["alice%0D%0AX-Forwarded-Groups: admin"]
+    );
+    assert_eq!(fields(&head, "x-forwarded-groups"), ["dev%2Cadmin,%C4%8D%C4%8A%00"]);
+    let claims = verified(&world, fields(&head, "x-doorward-assertion")[0], "app");
+    assert_eq!(claims["groups"], serde_json::json!(known.groups));
+}
+
+#[tokio::test]
+async fn a_route_says_what_is_told() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let told =
+        |headers, assertion, access_token| IdentityForwarding { headers, assertion, access_token };
+    let session = world.session(known()).await;
+    for (identity, user, assertion, authorization) in [
+        (told(false, false, false), 0, 0, vec![]),
+        (told(true, false, true), 1, 0, vec!["Bearer sessions-access-token"]),
+        (told(false, true, false), 0, 1, vec![]),
+    ] {
+        let mut route = route(&[raw.url()]);
+        route.identity = identity;
+        let route = Arc::new(route);
+        let asking = world.ask_as(
+            &route,
+            get("/"),
+            Identity::Known(session.known()),
+            Credential::Session(session.clone()),
+        );
+        let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
+        answer.unwrap();
+        assert_eq!(fields(&head, "x-forwarded-user").len(), user);
+        assert_eq!(fields(&head, "x-doorward-assertion").len(), assertion);
+        assert_eq!(fields(&head, "authorization"), authorization);
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_is_signed_once_for_an_identity_and_a_route_and_never_sent_when_nearly_over() {
+    let world = World::new();
+    let alice = Arc::new(known());
+    let first = world.assertions.header(&alice, "app").unwrap();
+    assert_eq!(world.assertions.header(&alice, "app").unwrap(), first);
+    assert_ne!(world.assertions.header(&alice, "other").unwrap(), first);
+    let bob = Arc::new(Known { subject: "s-2".into(), ..known() });
+    let bobs = world.assertions.header(&bob, "app").unwrap();
+    assert_eq!(verified(&world, bobs.to_str().unwrap(), "app")["sub"], "s-2");
+    world.clock.advance(Duration::from_secs(40));
+    assert_eq!(world.assertions.header(&alice, "app").unwrap(), first, "20 s are left");
+    world.clock.advance(Duration::from_secs(1));
+    let second = world.assertions.header(&alice, "app").unwrap();
+    assert_ne!(second, first);
+    let claims = verified(&world, second.to_str().unwrap(), "app");
+    let now = world.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(claims["exp"], now + 60);
+}
+
+#[tokio::test]
+async fn keys_can_be_rotated_and_the_old_ones_stay_published() {
+    let world = World::new();
+    let alice = Arc::new(known());
+    let old = world.assertions.header(&alice, "app").unwrap();
+    let keys = crate::session::Keys::new(&[[9u8; 32], [7u8; 32]]).unwrap();
+    world.assertions.replace(&keys.derive_p256("assertion").unwrap()).unwrap();
+    let new = world.assertions.header(&alice, "app").unwrap();
+    let kid = |value: &HeaderValue| {
+        jsonwebtoken::decode_header(value.to_str().unwrap()).unwrap().kid.unwrap()
+    };
+    assert_ne!(kid(&old), kid(&new));
+    verified(&world, old.to_str().unwrap(), "app");
+    verified(&world, new.to_str().unwrap(), "app");
+    assert!(world.assertions.jwks().to_string().find("\"d\"").is_none(), "no private part");
+}

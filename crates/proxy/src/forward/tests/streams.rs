@@ -1,0 +1,245 @@
+//! Streams: passed on as they come, ended with what opened them.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, Request, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use oidc_core::Secret;
+use tokio::{net::TcpListener, sync::mpsc};
+
+use super::{super::*, fixtures::*};
+
+const HEAD: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// An answer whose first event has come, and the upstream's end of it.
+async fn stream(
+    world: &World,
+    route: &Arc<Route>,
+    raw: &Raw,
+    identity: Identity,
+    credential: Credential,
+) -> (Body, Peeled) {
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        connection.write(HEAD).await;
+        connection
+    };
+    let asking = world.ask_as(route, get("/"), identity, credential);
+    let (answer, connection) = tokio::join!(asking, upstream);
+    (answer.unwrap().into_body(), connection)
+}
+
+async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    soon(body.frame()).await.map(|frame| frame.map(|frame| frame.into_data().unwrap()))
+}
+
+#[tokio::test]
+async fn events_arrive_one_by_one() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let (mut body, mut connection) =
+        stream(&world, &raw.route(), &raw, Identity::Anonymous, Credential::None).await;
+    for event in ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"] {
+        connection.write(&format!("{:x}\r\n{event}\r\n", event.len())).await;
+        assert_eq!(next(&mut body).await.unwrap().unwrap(), event);
+    }
+    connection.write("0\r\n\r\n").await;
+    assert!(next(&mut body).await.is_none());
+}
+
+#[tokio::test]
+async fn an_upload_streams_too() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let route = raw.route();
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    let parts = futures_util::stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|part| (part, receiver))
+    });
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        for part in ["one", "two"] {
+            sender.send(Ok(Bytes::from_static(part.as_bytes()))).await.unwrap();
+            assert_eq!(connection.octets(8).await, format!("3\r\n{part}\r\n").as_bytes());
+        }
+        drop(sender);
+        assert_eq!(connection.octets(5).await, b"0\r\n\r\n");
+        connection.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    };
+    let request = post("/", Body::from_stream(parts.boxed()));
+    let (answer, ()) = tokio::join!(world.ask(&route, request), upstream);
+    assert_eq!(answer.unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_no_slow_answer() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let mut route = route(&[raw.url()]);
+    route.timeouts.response_head = Duration::from_millis(300);
+    let route = Arc::new(route);
+    let parts = futures_util::stream::unfold(0, async |sent| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (sent < 6).then(|| (Ok::<_, Infallible>(Bytes::from_static(b"x")), sent + 1))
+    });
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        connection.octets(6 * 6 + 5).await;
+        connection.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    };
+    let request = post("/", Body::from_stream(parts.boxed()));
+    let (answer, ()) = tokio::join!(world.ask(&route, request), upstream);
+    assert_eq!(answer.unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let live = world.session(known()).await;
+    let (mut body, mut connection) = stream(
+        &world,
+        &raw.route(),
+        &raw,
+        Identity::Known(live.known()),
+        Credential::Session(live.clone()),
+    )
+    .await;
+    connection.write("1\r\na\r\n").await;
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "a");
+    let waiting = tokio::spawn(async move { next(&mut body).await });
+    world.sessions.end(live.id()).await.unwrap();
+    let error = soon(waiting).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the answer was ended: the session has ended");
+    assert_eq!(connection.rest().await, b"");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_leeway() {
+    let (mut world, raw) = (World::new(), Raw::new().await);
+    world.upstreams = world.upstreams.with_leeway(Duration::from_millis(50));
+    let credential = Credential::Bearer {
+        token: Secret::from("t"),
+        expires_at: world.clock.now() + Duration::from_millis(50),
+    };
+    let identity = Identity::Known(known().into());
+    let (mut body, _connection) = stream(&world, &raw.route(), &raw, identity, credential).await;
+    let error = next(&mut body).await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the answer was ended: the bearer token has expired");
+}
+
+#[tokio::test]
+async fn an_upload_of_a_session_that_ends_is_stopped() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let live = world.session(known()).await;
+    let first = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"x"))]);
+    let request = post("/", Body::from_stream(first.chain(futures_util::stream::pending())));
+    let route = raw.route();
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        connection.octets(6).await;
+        world.sessions.end(live.id()).await.unwrap();
+        connection.rest().await
+    };
+    let asking = world.ask_as(
+        &route,
+        request,
+        Identity::Known(live.known()),
+        Credential::Session(live.clone()),
+    );
+    let (refused, rest) = tokio::join!(asking, upstream);
+    assert!(matches!(refused, Err(Refusal::LoginNeeded { redirect: false, .. })), "{refused:?}");
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn an_idle_stream_ends() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let mut route = route(&[raw.url()]);
+    route.timeouts.idle = Duration::from_millis(60);
+    let (mut body, _connection) =
+        stream(&world, &Arc::new(route), &raw, Identity::Anonymous, Credential::None).await;
+    assert!(next(&mut body).await.unwrap().is_err());
+}
+
+/// A server that speaks HTTP/2 in clear text and echoes like a gRPC service.
+async fn grpc_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(async |request: Request<hyper::body::Incoming>| {
+                assert_eq!(request.version(), Version::HTTP_2);
+                assert_eq!(request.headers()["te"], "trailers");
+                assert!(!request.headers().contains_key("host"));
+                let seen = format!(
+                    "{} {} {}",
+                    request.method(),
+                    request.uri(),
+                    request.headers()["x-forwarded-host"].to_str().unwrap()
+                );
+                let sent = request.into_body().collect().await.unwrap().to_bytes();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", "0".parse().unwrap());
+                trailers.insert("content-length", "7".parse().unwrap());
+                trailers.insert("x-doorward-assertion", "forged".parse().unwrap());
+                let frames =
+                    [Ok::<_, Infallible>(Frame::data(sent)), Ok(Frame::trailers(trailers))];
+                Ok::<_, Infallible>(
+                    Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("x-seen", seen)
+                        .body(StreamBody::new(futures_util::stream::iter(frames)))
+                        .unwrap(),
+                )
+            });
+            tokio::spawn(
+                hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn grpc_passes_over_http2_with_its_trailers_and_nothing_forged_in_them() {
+    let world = World::new();
+    let route = Arc::new(route(&[grpc_server().await]));
+    for _ in 0..3 {
+        let request = Request::post("/score.Model/Predict")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Body::from("\0\0\0\0\x02ab"))
+            .unwrap();
+        let answer = world.ask(&route, request).await.unwrap();
+        assert_eq!(
+            answer.headers()["x-seen"],
+            "POST http://platform.example/score.Model/Predict platform.example"
+        );
+        let collected = soon(answer.into_body().collect()).await.unwrap();
+        let trailers = collected.trailers().cloned().unwrap();
+        assert_eq!(trailers.len(), 1);
+        assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(collected.to_bytes(), "\0\0\0\0\x02ab");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_an_http1_answer_are_passed_on() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let route = raw.route();
+    let answer = "HTTP/1.1 200 OK\r\nTrailer: x-checksum, set-cookie\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\nok\r\n0\r\nx-checksum: 42\r\nset-cookie: a=b\r\n\r\n";
+    let (response, _) = tokio::join!(world.ask(&route, get("/")), raw.serve_one(answer));
+    let collected = soon(response.unwrap().into_body().collect()).await.unwrap();
+    let trailers = collected.trailers().cloned().unwrap();
+    assert_eq!(trailers["x-checksum"], "42");
+    assert!(!trailers.contains_key("set-cookie"));
+}

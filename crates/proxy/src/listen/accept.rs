@@ -1,0 +1,202 @@
+//! Sockets: bound, and accepted from without ever spinning.
+//!
+//! Connections are bounded: beyond the bound none is accepted, and the kernel's queue waits. When accepting fails for want of
+//! file descriptors or memory, the loop pauses and says so once in ten seconds.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::{Drain, ListenAddr, Peer};
+
+const PAUSE: Duration = Duration::from_millis(100);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the gateway cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be had.
+    #[error("cannot listen at {address}: {source}")]
+    Bind {
+        /// the address
+        address: ListenAddr,
+        /// the cause
+        source: io::Error,
+    },
+    /// No address was given.
+    #[error("no address to listen at")]
+    NoAddress,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] super::CertificateError),
+}
+
+/// A bound socket; the file of a unix socket goes with it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) address: ListenAddr,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _file: SocketFile },
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// What a connection holds as long as it lives, as a tunnel too: its place, and the attention of the drain.
+#[derive(Debug)]
+pub(super) struct Held {
+    _place: OwnedSemaphorePermit,
+    _tracked: TaskTrackerToken,
+}
+
+impl Held {
+    fn new(place: OwnedSemaphorePermit, tracker: &TaskTracker) -> Self {
+        metrics::gauge!("doorward_connections").increment(1);
+        Self { _place: place, _tracked: tracker.token() }
+    }
+}
+
+impl Socket {
+    pub(super) async fn bind(address: &ListenAddr) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::Bind { address: address.clone(), source };
+        match address {
+            ListenAddr::Tcp(tcp) => {
+                let listener = TcpListener::bind(tcp).await.map_err(failed)?;
+                let bound: SocketAddr = listener.local_addr().map_err(failed)?;
+                Ok(Self { address: ListenAddr::Tcp(bound), kind: Kind::Tcp(listener) })
+            }
+            ListenAddr::Unix(path) => {
+                remove_dead_socket(path).await;
+                let listener = UnixListener::bind(path).map_err(failed)?;
+                let kind = Kind::Unix { listener, _file: SocketFile(path.clone()) };
+                Ok(Self { address: address.clone(), kind })
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Kind::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    /// Accepts until the drain begins.
+    pub(super) async fn accept_until(
+        self,
+        drain: Drain,
+        places: Arc<Semaphore>,
+        tracker: TaskTracker,
+        mut handle: impl FnMut(Stream, Peer, Held),
+    ) {
+        let accepting = async move {
+            let mut complaints = Complaints::default();
+            while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+                match self.accept().await {
+                    Ok((stream, peer)) => handle(stream, peer, Held::new(place, &tracker)),
+                    Err(error) if is_the_clients(&error) => {}
+                    Err(error) => {
+                        complaints.raise(&self.address, &error);
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = drain.begun() => {}
+            () = accepting => {}
+        }
+    }
+}
+
+/// The connection broke before it was accepted: nobody's trouble.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected | InvalidInput
+    )
+}
+
+/// One line in ten seconds, and how many were kept back.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    silent: u64,
+}
+
+impl Complaints {
+    fn raise(&mut self, address: &ListenAddr, error: &io::Error) {
+        metrics::counter!("doorward_accept_errors_total").increment(1);
+        if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
+            self.silent += 1;
+            return;
+        }
+        tracing::error!(%address, %error, unreported = self.silent, "cannot accept connections; trying again");
+        self.last = Some(Instant::now());
+        self.silent = 0;
+    }
+}
+
+/// Removes the socket file that a killed process left; one that somebody listens at stays, and binding tells.
+async fn remove_dead_socket(path: &Path) {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return;
+    }
+    if let Err(error) = UnixStream::connect(path).await
+        && error.kind() == io::ErrorKind::ConnectionRefused
+    {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// The file of a unix socket, removed when listening ends.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+// === impl SocketFile ===
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+// === impl Held ===
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        metrics::gauge!("doorward_connections").decrement(1);
+    }
+}

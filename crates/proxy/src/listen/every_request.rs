@@ -1,0 +1,108 @@
+//! What every request gets, outermost first: a request id, a span, an answer even after a panic, and the judgement of framing.
+//!
+//! The request that framing marked is answered here, by its number on the connection; the service never sees it. An answer that
+//! is not begun when its request's body breaks the rules is replaced.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
+
+use super::{
+    Answers, ConnInfo, Limits, Reason, UpgradeAsked, Violation, conn::Upgrade,
+    request_body::RequestBody,
+};
+use crate::canonical::{RequestId, Trust};
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) trust: Trust,
+    pub(super) answers: Arc<dyn Answers>,
+}
+
+/// Answers one request. Counting it is not part of the future: requests are counted in the order they arrive.
+pub(super) fn answer<S>(
+    service: S,
+    shared: Arc<Shared>,
+    connection: Arc<ConnInfo>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let number = connection.state.next_request();
+    async move {
+        let id = request_id(&request, &shared.trust, &connection);
+        let http2 = request.version() == Version::HTTP_2;
+        let asked = connection.state.asks(number);
+        let mut response = match connection.state.violation(number) {
+            Some(violation) => refuse(&shared, &violation, &id, http2),
+            None => {
+                let request = with_extensions(request, &shared, &connection, &id, asked);
+                let span = tracing::info_span!("request", request_id = %id);
+                let answered = service.oneshot(request).instrument(span);
+                let response = match AssertUnwindSafe(answered).catch_unwind().await {
+                    Ok(Ok(response)) => response,
+                    Err(_panic) => {
+                        metrics::counter!("doorward_panics_total").increment(1);
+                        tracing::error!(request_id = %id, "panic while answering a request");
+                        shared.answers.panicked(&id)
+                    }
+                };
+                match connection.state.violation(number) {
+                    Some(violation) => refuse(&shared, &violation, &id, http2),
+                    None => response,
+                }
+            }
+        };
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !asked {
+            response = refuse(&shared, &Reason::UnaskedUpgrade.into(), &id, http2);
+        }
+        if asked {
+            let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
+            connection.state.decide(upgrade);
+        }
+        Ok(response)
+    }
+}
+
+fn request_id(request: &Request<Incoming>, trust: &Trust, connection: &ConnInfo) -> RequestId {
+    let given = trust.trusts(connection.peer).then(|| RequestId::given(request.headers()));
+    given.flatten().unwrap_or_else(RequestId::random)
+}
+
+fn with_extensions(
+    request: Request<Incoming>,
+    shared: &Shared,
+    connection: &Arc<ConnInfo>,
+    id: &RequestId,
+    asked: bool,
+) -> Request<Body> {
+    let version = request.version();
+    let mut request = request.map(|body| RequestBody::of(body, version, &shared.limits));
+    let extensions = request.extensions_mut();
+    extensions.insert(Arc::clone(connection));
+    extensions.insert(id.clone());
+    if asked {
+        extensions.insert(UpgradeAsked(()));
+    }
+    request
+}
+
+fn refuse(shared: &Shared, violation: &Violation, id: &RequestId, http2: bool) -> Response<Body> {
+    let reason = violation.reason().as_str();
+    metrics::counter!("doorward_malformed_requests_total", "reason" => reason).increment(1);
+    tracing::info!(request_id = %id, reason, "request refused: it breaks a rule of HTTP");
+    let mut response = shared.answers.violation(violation, id);
+    if !http2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,200 @@
+//! One connection, from the accepted socket to its end: handshake, protocol, HTTP, drain.
+
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+};
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::{convert::Infallible, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use super::{
+    ConnInfo, Drain, ListenAddr, Peer, Scheme,
+    accept::{Held, Stream},
+    every_request::{Shared, answer},
+    strict_io::{Protocol, StrictIo},
+};
+
+/// What is buffered of one connection, in each direction.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves the connections of one socket.
+#[derive(Clone)]
+pub(super) struct Server<S> {
+    pub(super) service: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) local: ListenAddr,
+    pub(super) drain: Drain,
+}
+
+impl<S> Server<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    /// Serves a connection to its end, or to the end of the drain.
+    pub(super) async fn run(self, stream: Stream, peer: Peer, held: Held) {
+        let accepted = Instant::now();
+        match (stream, self.tls.clone()) {
+            (Stream::Tcp(stream), Some(tls)) => {
+                let by = accepted + self.shared.limits.first_head;
+                let secured = match timeout_at(by, tls.accept(stream)).await {
+                    Ok(Ok(secured)) => secured,
+                    Ok(Err(error)) => return failed_handshake("failed", &error),
+                    Err(late) => return failed_handshake("timeout", &late),
+                };
+                let agreed = match secured.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Some(Protocol::Http2),
+                    Some(_) => Some(Protocol::Http1),
+                    None => None,
+                };
+                self.talk(secured, peer, Scheme::Https, agreed, accepted, held).await;
+            }
+            (Stream::Tcp(stream), None) => {
+                self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
+            }
+            // A peer on the same machine: no TLS.
+            (Stream::Unix(stream), _) => {
+                self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
+            }
+        }
+    }
+
+    async fn talk<T>(
+        self,
+        io: T,
+        peer: Peer,
+        scheme: Scheme,
+        agreed: Option<Protocol>,
+        accepted: Instant,
+        held: Held,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = self.shared.limits;
+        let info = Arc::new(ConnInfo::new(peer, self.local.clone(), scheme));
+        let mut io = StrictIo::new(io, Arc::clone(&info), limits, accepted, held);
+        let protocol = match agreed {
+            Some(protocol) => protocol,
+            None => match timeout_at(accepted + limits.first_head, io.detect()).await {
+                Ok(Ok(Some(protocol))) => protocol,
+                // Not a word, or not in time: nothing to answer.
+                Ok(Ok(None) | Err(_)) | Err(_) => return,
+            },
+        };
+        match protocol {
+            Protocol::Http1 => self.http1(io, info).await,
+            Protocol::Http2 => {
+                io.agree_on_http2();
+                self.http2(io, info).await;
+            }
+        }
+    }
+
+    async fn http1<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, shared, drain, .. } = self;
+        let limits = shared.limits;
+        let service = service_fn(move |request: Request<Incoming>| {
+            answer(service.clone(), Arc::clone(&shared), Arc::clone(&info), request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.idle)
+            .max_buf_size(BUFFER.max(limits.head_size.head + 1024))
+            .max_headers(limits.head_size.fields)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        drive(pin!(connection), |running| running.graceful_shutdown(), &drain, None).await;
+    }
+
+    async fn http2<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { service, shared, drain, .. } = self;
+        let limits = shared.limits;
+        let served = Arc::clone(&info);
+        let service = service_fn(move |request: Request<Incoming>| {
+            answer(service.clone(), Arc::clone(&shared), Arc::clone(&info), request)
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(100)
+            .max_header_list_size(u32::try_from(limits.head_size.head).unwrap_or(u32::MAX))
+            .max_send_buf_size(BUFFER)
+            .adaptive_window(true)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .serve_connection(TokioIo::new(io), service);
+        let idle = Some((limits.idle, served));
+        drive(pin!(connection), |running| running.graceful_shutdown(), &drain, idle).await;
+    }
+}
+
+/// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the
+/// drain ends.
+async fn drive<C, E>(
+    mut connection: Pin<&mut C>,
+    finish: impl Fn(Pin<&mut C>),
+    drain: &Drain,
+    idle: Option<(Duration, Arc<ConnInfo>)>,
+) where
+    C: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let idle_for = async {
+        let Some((limit, info)) = idle else { return std::future::pending().await };
+        let mut before = info.state.requests();
+        loop {
+            sleep(limit).await;
+            let now = info.state.requests();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return log_end(ended),
+        () = drain.begun() => {}
+        () = idle_for => {}
+    }
+    finish(connection.as_mut());
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => log_end(ended),
+        () = drain.ended() => {}
+    }
+}
+
+fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+fn failed_handshake(outcome: &'static str, error: &dyn std::fmt::Display) {
+    metrics::counter!("doorward_tls_handshake_failures_total", "outcome" => outcome).increment(1);
+    tracing::debug!(%error, "TLS handshake {outcome}");
+}

@@ -1,0 +1,440 @@
+//! The octets of a connection, on their way to the HTTP parser, through [`Framing`].
+//!
+//! Only octets that framing passed are handed on. For a broken head the parser gets a harmless one in its place, and the service
+//! answers that request by its number; for a broken body it gets an error. After a WebSocket's head nothing is handed on
+//! until the service has answered it. Deadlines are kept here because here is known what is being waited for.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tokio_util::io::poll_read_buf;
+
+use super::{
+    ConnInfo, Limits, Reason,
+    accept::Held,
+    conn::Upgrade,
+    deadline::{BodyClock, Deadline},
+    framing::{Action, Framing},
+};
+
+/// How an HTTP/2 connection begins ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Handed to the parser in place of a head that breaks the rules.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: invalid\r\nConnection: close\r\n\r\n";
+
+/// Below this, reading goes through the buffer of this module.
+const DIRECT: usize = 1024;
+
+/// What may arrive before a WebSocket is answered.
+const EARLY: usize = 16 * 1024;
+
+/// After the last octet of an answer, unread octets are read and dropped so long, so that the client sees the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_OCTETS: usize = 256 * 1024;
+
+/// A connection whose inbound octets are judged before they are read.
+#[derive(Debug)]
+pub(super) struct StrictIo<T> {
+    io: T,
+    info: Arc<ConnInfo>,
+    framing: Framing,
+    mode: Mode,
+    /// Octets that arrived; the first `ready` of them may be handed on.
+    buffer: BytesMut,
+    ready: usize,
+    limits: Limits,
+    /// By when the head that is arriving must be complete.
+    head_by: Option<Instant>,
+    head_deadline: Deadline,
+    body: BodyClock,
+    stalled_since: Option<Instant>,
+    stall_deadline: Deadline,
+    lingering: Option<(Instant, usize)>,
+    _held: Held,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Strict,
+    /// A WebSocket was asked for.
+    Paused,
+    /// HTTP/2, or a tunnel.
+    Transparent,
+    /// The head was broken: the answer is on its way, nothing more is read.
+    Answering,
+    /// The body was broken.
+    Failed(Reason),
+}
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
+    /// `accepted` is when the first head's time began.
+    pub(super) fn new(
+        io: T,
+        info: Arc<ConnInfo>,
+        limits: Limits,
+        accepted: Instant,
+        held: Held,
+    ) -> Self {
+        Self {
+            io,
+            info,
+            framing: Framing::new(limits.head_size),
+            mode: Mode::Strict,
+            buffer: BytesMut::new(),
+            ready: 0,
+            limits,
+            head_by: Some(accepted + limits.first_head),
+            head_deadline: Deadline::default(),
+            body: BodyClock::new(&limits),
+            stalled_since: None,
+            stall_deadline: Deadline::default(),
+            lingering: None,
+            _held: held,
+        }
+    }
+
+    /// Lets everything through: the connection agreed on HTTP/2.
+    pub(super) fn agree_on_http2(&mut self) {
+        self.mode = Mode::Transparent;
+    }
+
+    /// Reads as much as tells HTTP/1 from HTTP/2 with prior knowledge. `None` when the client left without a word.
+    pub(super) async fn detect(&mut self) -> io::Result<Option<Protocol>> {
+        loop {
+            let seen = self.buffer.len().min(PREFACE.len());
+            if self.buffer.get(..seen) != PREFACE.get(..seen) {
+                self.judge();
+                return Ok(Some(Protocol::Http1));
+            }
+            if seen == PREFACE.len() {
+                self.mode = Mode::Transparent;
+                return Ok(Some(Protocol::Http2));
+            }
+            self.buffer.reserve(1024);
+            if self.io.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Judges what is buffered, from `ready` on.
+    fn judge(&mut self) {
+        while let Some(rest) = self.buffer.get(self.ready..).filter(|rest| !rest.is_empty()) {
+            let head = self.framing.in_head();
+            match self.framing.advance(rest) {
+                Action::Pass(count) => {
+                    self.ready += count;
+                    self.passed(head);
+                }
+                Action::Skip(count) => {
+                    let mut rest = self.buffer.split_off(self.ready);
+                    rest.advance(count);
+                    self.buffer.unsplit(rest);
+                }
+                Action::NeedMore | Action::Paused => return,
+                broken @ (Action::BadHead(_) | Action::BadBody(_)) => return self.fail(broken),
+            }
+        }
+    }
+
+    /// Judges octets that were read straight into the parser's buffer; says how many may stay there.
+    fn judge_in_place(&mut self, read: &[u8]) -> usize {
+        let mut passed = 0;
+        while let Some(rest) = read.get(passed..).filter(|rest| !rest.is_empty()) {
+            let head = self.framing.in_head();
+            match self.framing.advance(rest) {
+                Action::Pass(count) => {
+                    passed += count;
+                    self.passed(head);
+                }
+                Action::Skip(count) => {
+                    self.buffer.extend_from_slice(rest.get(count..).unwrap_or_default());
+                    self.judge();
+                    break;
+                }
+                Action::NeedMore | Action::Paused => {
+                    self.buffer.extend_from_slice(rest);
+                    break;
+                }
+                broken @ (Action::BadHead(_) | Action::BadBody(_)) => {
+                    self.fail(broken);
+                    break;
+                }
+            }
+        }
+        passed
+    }
+
+    /// After octets passed: with a head, its time is over and a body's begins.
+    fn passed(&mut self, head: bool) {
+        if head {
+            self.head_by = None;
+            self.body.restart();
+        }
+        if self.framing.is_paused() && self.mode == Mode::Strict {
+            self.mode = Mode::Paused;
+            self.info.state.ask_upgrade(self.framing.request());
+        }
+    }
+
+    fn fail(&mut self, broken: Action) {
+        self.buffer.truncate(self.ready);
+        match broken {
+            Action::BadHead(violation) => {
+                self.info.state.stop(self.framing.request(), violation);
+                self.buffer.extend_from_slice(STAND_IN);
+                self.ready = self.buffer.len();
+                self.mode = Mode::Answering;
+            }
+            Action::BadBody(violation) => {
+                self.info.state.stop(self.framing.request(), violation);
+                self.mode = Mode::Failed(violation.reason());
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing arrived. `Ready` when that has lasted too long: the mode has changed, or the connection is at its end.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
+        if self.framing.in_body() {
+            ready!(self.body.poll_waiting(context));
+            let broken = self.framing.give_up(Reason::BodyTimeout);
+            self.fail(broken);
+            return Poll::Ready(Overdue::Told);
+        }
+        if self.buffer.is_empty() && self.head_by.is_none() {
+            // Between requests: the parser's own timer closes idle connections.
+            return Poll::Pending;
+        }
+        let head = self.limits.head;
+        let by = *self.head_by.get_or_insert_with(|| Instant::now() + head);
+        ready!(self.head_deadline.poll(context, by));
+        if self.buffer.is_empty() {
+            return Poll::Ready(Overdue::Silent);
+        }
+        let broken = self.framing.give_up(Reason::HeadTimeout);
+        self.fail(broken);
+        Poll::Ready(Overdue::Told)
+    }
+
+    fn poll_strict(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Step>> {
+        let (received, handed) = if self.buffer.is_empty() && out.remaining() >= DIRECT {
+            let before = out.filled().len();
+            match Pin::new(&mut self.io).poll_read(context, out)? {
+                Poll::Ready(()) => {
+                    let read = out.filled().get(before..).unwrap_or_default();
+                    let received = read.len();
+                    self.body.received(received);
+                    let passed = self.judge_in_place(read);
+                    out.set_filled(before + passed);
+                    (Poll::Ready(received), passed)
+                }
+                Poll::Pending => (Poll::Pending, 0),
+            }
+        } else {
+            self.buffer.reserve(4096);
+            let received = poll_read_buf(Pin::new(&mut self.io), context, &mut self.buffer)?;
+            if let Poll::Ready(count) = received {
+                self.body.received(count);
+                self.judge();
+            }
+            (received, 0)
+        };
+        Poll::Ready(Ok(match received {
+            Poll::Ready(0) => Step::Return,
+            Poll::Ready(_) if handed > 0 => Step::Return,
+            Poll::Ready(_) => Step::Again,
+            Poll::Pending => match ready!(self.poll_overdue(context)) {
+                Overdue::Told => Step::Again,
+                Overdue::Silent => Step::Return,
+            },
+        }))
+    }
+
+    /// Waits for the answer to a WebSocket's head; what arrives early waits too, up to a bound.
+    fn poll_paused(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        loop {
+            match self.info.state.decision(context.waker()) {
+                Upgrade::Accepted => {
+                    self.mode = Mode::Transparent;
+                    return Poll::Ready(Ok(Step::Again));
+                }
+                Upgrade::Declined => {
+                    self.mode = Mode::Strict;
+                    self.framing.resume();
+                    self.judge();
+                    return Poll::Ready(Ok(Step::Again));
+                }
+                Upgrade::Undecided if self.buffer.len() >= EARLY => return Poll::Pending,
+                Upgrade::Undecided => {
+                    self.buffer.reserve(4096);
+                    let count =
+                        ready!(poll_read_buf(Pin::new(&mut self.io), context, &mut self.buffer))?;
+                    if count == 0 {
+                        return Poll::Ready(Ok(Step::Return));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A client that takes nothing of its answer holds it for a bounded time.
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        let by = since + self.limits.write_stall;
+        self.stall_deadline.poll(context, by).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    fn watched<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if written.is_pending() {
+            return self.poll_stalled(context).map(Err);
+        }
+        self.stalled_since = None;
+        written
+    }
+
+    /// Whether something the client sent may still be unread.
+    fn leaves_unread(&self) -> bool {
+        match self.mode {
+            Mode::Strict => self.framing.in_body() || !self.buffer.is_empty(),
+            Mode::Answering | Mode::Failed(_) => true,
+            Mode::Paused | Mode::Transparent => false,
+        }
+    }
+}
+
+enum Step {
+    Again,
+    Return,
+}
+
+enum Overdue {
+    Told,
+    Silent,
+}
+
+// === impl StrictIo ===
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if this.ready > 0 {
+                let count = this.ready.min(out.remaining());
+                out.put_slice(this.buffer.get(..count).unwrap_or_default());
+                this.buffer.advance(count);
+                this.ready -= count;
+                return Poll::Ready(Ok(()));
+            }
+            let step = match this.mode {
+                Mode::Strict => ready!(this.poll_strict(context, out))?,
+                Mode::Paused => ready!(this.poll_paused(context))?,
+                Mode::Transparent if this.buffer.is_empty() => {
+                    return Pin::new(&mut this.io).poll_read(context, out);
+                }
+                Mode::Transparent => {
+                    this.ready = this.buffer.len();
+                    Step::Again
+                }
+                Mode::Answering => return Poll::Pending,
+                Mode::Failed(reason) => {
+                    let kind = match reason {
+                        Reason::BodyTimeout => io::ErrorKind::TimedOut,
+                        _ => io::ErrorKind::InvalidData,
+                    };
+                    return Poll::Ready(Err(io::Error::new(kind, super::Violation::from(reason))));
+                }
+            };
+            if matches!(step, Step::Return) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, octets);
+        self.watched(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.watched(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.watched(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            let shut = Pin::new(&mut this.io).poll_shutdown(context);
+            ready!(this.watched(context, shut))?;
+            if !this.leaves_unread() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let (by, mut dropped) = this.lingering.unwrap_or_else(|| (Instant::now() + LINGER, 0));
+        this.buffer.clear();
+        this.ready = 0;
+        while dropped < LINGER_OCTETS {
+            this.lingering = Some((by, dropped));
+            this.buffer.clear();
+            this.buffer.reserve(4096);
+            match poll_read_buf(Pin::new(&mut this.io), context, &mut this.buffer) {
+                Poll::Ready(Ok(0) | Err(_)) => break,
+                Poll::Ready(Ok(count)) => dropped += count,
+                Poll::Pending => {
+                    ready!(this.head_deadline.poll(context, by));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,90 @@
+//! What the documentation tells people to write is what the gateway takes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use doorward::config::Config;
+
+/// What a piece of a file stands in.
+const REST: &str = "
+public_url: https://platform.example
+trusted_proxies: [10.0.0.5/32]
+issuers:
+  main:
+    url: https://keycloak.example/realms/platform
+    client_id: gateway
+    client_auth: { secret: { file: /run/secrets/gateway } }
+    audience: [gateway]
+session:
+  key: { file: /run/secrets/session-key }
+";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs/guides", "docs/concepts"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        pages.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    pages
+}
+
+/// The YAML blocks of a page, without the indentation of the list they may stand in.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for line in page.lines() {
+        let text = line.trim_start();
+        match &mut open {
+            None if text == "```yaml" => open = Some((line.len() - text.len(), String::new())),
+            None => {}
+            Some(_) if text == "```" => blocks.extend(open.take().map(|(_, block)| block)),
+            Some((indent, block)) => {
+                block.push_str(line.get(*indent..).unwrap_or_default());
+                block.push('\n');
+            }
+        }
+    }
+    blocks
+}
+
+/// A piece made whole; `None` for what is no configuration of ours.
+fn whole(block: &str) -> Option<String> {
+    if block.contains("public_url:") {
+        return Some(block.to_owned());
+    }
+    if block.starts_with("routes:") {
+        return Some(format!("{REST}{block}"));
+    }
+    if block.starts_with("  ") {
+        return Some(format!("{REST}routes:\n{block}"));
+    }
+    if block.starts_with("access:") {
+        let access: String = block.lines().map(|line| format!("    {line}\n")).collect();
+        let route = "  scoring:\n    match: { path: /models/churn }\n    upstream: http://churn:8080\n";
+        return Some(format!("{REST}routes:\n{route}{access}"));
+    }
+    None
+}
+
+#[test]
+fn every_configuration_in_the_documentation_is_valid() {
+    let mut tried = 0;
+    for page in pages() {
+        for block in blocks(&fs::read_to_string(&page).unwrap()) {
+            let Some(text) = whole(&block) else { continue };
+            tried += 1;
+            let name = page.file_name().unwrap().to_string_lossy().into_owned();
+            if let Err(problems) = Config::parse(&name, &text) {
+                panic!("{problems}\n{text}");
+            }
+        }
+    }
+    assert!(tried >= 8, "only {tried} were found");
+}
