@@ -184,11 +184,12 @@ fn issuers(
     Ok(Issuers::new(by_name))
 }
 
-fn issuer_client(
-    name: &str,
-    config: &IssuerConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<IssuerClient, AssembleError> {
+/// Where one issuer's metadata comes from; asks nothing yet.
+///
+/// # Errors
+///
+/// A URL that is no issuer, a CA file that cannot be used.
+pub fn issuer_provider(name: &str, config: &IssuerConfig) -> Result<Provider, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
     let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
     let mut options = HttpOptions::default();
@@ -196,7 +197,17 @@ fn issuer_client(
         options = options.with_ca_file(ca_file.clone());
     }
     let http = Arc::new(ReqwestHttp::new(options).map_err(at(place("ca_file")))?);
-    let provider = Provider::new(issuer.clone(), http);
+    Ok(Provider::new(issuer, http))
+}
+
+fn issuer_client(
+    name: &str,
+    config: &IssuerConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<IssuerClient, AssembleError> {
+    let place = |key: &str| format!("issuers.{name}.{key}");
+    let provider = issuer_provider(name, config)?;
+    let issuer = provider.issuer().clone();
     let keys = RemoteKeys::new(provider.clone());
     keys.start();
     let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());

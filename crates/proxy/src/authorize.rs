@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use crate::{
-    canonical::{CanonicalPath, CanonicalRequest, PathPattern, PathRefusal},
+    canonical::{CanonicalPath, CanonicalRequest, PathMatch, PathPattern, PathRefusal},
     identify::{Credential, Identified, Identity, Known},
     respond::Refusal,
     route::{Route, Routed},
@@ -136,25 +136,17 @@ impl Policy {
 
     /// Decides. Pure: the same request and identity always get the same answer.
     pub fn decide(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Decision {
-        let Some((place, rule)) = self.first(method, path) else {
-            return Decision::Deny { rule: None, unmet: Unmet::default() };
-        };
-        if !self.is_plain(method, path) {
-            return Decision::Ambiguous { rule: place + 1 };
+        for (place, rule) in self.rules.iter().enumerate() {
+            if rule.shadow {
+                continue;
+            }
+            match rule.applies(method, path) {
+                PathMatch::No => {}
+                PathMatch::Yes => return rule.allow.decide(place + 1, identity),
+                PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
+            }
         }
-        rule.allow.decide(place + 1, identity)
-    }
-
-    /// The rule that decides about a path as it stands, and its place from 0.
-    fn first(&self, method: &Method, path: &CanonicalPath) -> Option<(usize, &Rule)> {
-        let mut enforced = self.rules.iter().enumerate().filter(|(_, rule)| !rule.shadow);
-        enforced.find(|(_, rule)| rule.applies(method, path))
-    }
-
-    /// Whether the same rule decides in whatever way the upstream may read the path.
-    fn is_plain(&self, method: &Method, path: &CanonicalPath) -> bool {
-        let place = |path| self.first(method, path).map(|(place, _)| place);
-        path.readings().iter().all(|reading| place(reading) == place(path))
+        Decision::Deny { rule: None, unmet: Unmet::default() }
     }
 
     /// Whether this identity could pass somewhere on the route: what the portal shows.
@@ -173,7 +165,7 @@ impl Policy {
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
         self.rules.iter().enumerate().filter(|(_, rule)| rule.shadow).filter_map(
             move |(place, rule)| {
-                rule.applies(method, path).then(|| {
+                matches!(rule.applies(method, path), PathMatch::Yes).then(|| {
                     let decision = rule.allow.decide(place + 1, identity);
                     (place + 1, matches!(decision, Decision::Allow { .. }))
                 })
@@ -185,20 +177,18 @@ impl Policy {
     pub fn explain(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Vec<Step> {
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
-            let applies = rule.applies(method, path);
-            let because = if !applies {
-                rule.why_not(method, path)
-            } else if !rule.shadow && !self.is_plain(method, path) {
-                "matches, but the path can be read so that another rule decides".to_owned()
-            } else {
-                match rule.allow.decide(place + 1, identity) {
+            let because = match rule.applies(method, path) {
+                PathMatch::Yes => match rule.allow.decide(place + 1, identity) {
                     Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(identity)),
                     Decision::Deny { unmet, .. } => {
                         format!("matches, but the caller {}", unmet.summary())
                     }
                     _ => "matches, and nobody is signed in".to_owned(),
-                }
+                },
+                PathMatch::Ambiguous => "the path can be read in two ways".to_owned(),
+                PathMatch::No => rule.why_not(method, path),
             };
+            let applies = !matches!(rule.applies(method, path), PathMatch::No);
             steps.push(Step { rule: place + 1, applies, because, shadow: rule.shadow });
             if applies && !rule.shadow {
                 break;
@@ -209,9 +199,11 @@ impl Policy {
 }
 
 impl Rule {
-    fn applies(&self, method: &Method, path: &CanonicalPath) -> bool {
-        (self.methods.is_empty() || self.methods.contains(method))
-            && self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
+    fn applies(&self, method: &Method, path: &CanonicalPath) -> PathMatch {
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            return PathMatch::No;
+        }
+        self.path.as_ref().map_or(PathMatch::Yes, |pattern| pattern.matches(path))
     }
 
     fn why_not(&self, method: &Method, path: &CanonicalPath) -> String {
@@ -438,13 +430,13 @@ impl Permitted {
 /// rule asks for, [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
     let Routed { request, route } = &identified.routed;
-    if request.websocket.is_some() {
+    if request.upgrade().is_some() {
         check_origin(&identified)?;
     }
     let rule = judge(
         route,
-        &request.method,
-        &request.path,
+        request.method(),
+        request.path(),
         &identified.identity,
         matches!(identified.credential, Credential::Bearer { .. }),
     )
@@ -499,9 +491,9 @@ pub(crate) fn judge(
 fn check_origin(identified: &Identified) -> Result<(), Refusal> {
     let Routed { request, route } = &identified.routed;
     let foreign = |origin: &str| Refusal::ForeignOrigin { origin: origin.chars().take(200).collect() };
-    match request.headers.get(http::header::ORIGIN) {
+    match request.headers().get(http::header::ORIGIN) {
         Some(origin) => {
-            let own = route.origin(&request.host);
+            let own = route.origin(request.host());
             if origin.as_bytes() == own.as_bytes() {
                 return Ok(());
             }

@@ -86,11 +86,11 @@ impl Endpoints {
     /// [`Refusal::Misdirected`] on a host that is none of ours, [`Refusal::NoRoute`] for a name that is none of ours, and what the
     /// endpoint itself refuses.
     pub async fn serve(&self, name: &str, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        if !self.routes.knows_host(&call.request.host) {
+        if !self.routes.knows_host(call.request.host()) {
             return Err(Refusal::Misdirected);
         }
-        let get = matches!(call.request.method, Method::GET | Method::HEAD);
-        let post = call.request.method == Method::POST;
+        let get = matches!(*call.request.method(), Method::GET | Method::HEAD);
+        let post = *call.request.method() == Method::POST;
         match name {
             "auth" => self.auth(call).await,
             "start" if get => self.start(call).await,
@@ -112,7 +112,7 @@ impl Endpoints {
                 "this URL takes another method",
                 call.asked,
             )),
-            asset => pages::asset(asset, call.request.query.as_deref(), &call.request.headers)
+            asset => pages::asset(asset, call.request.query(), call.request.headers())
                 .ok_or(Refusal::NoRoute),
         }
     }
@@ -122,8 +122,8 @@ impl Endpoints {
     pub(crate) fn origin(&self, host: &CanonicalHost) -> String {
         let scheme = self.public_url.scheme();
         match self.public_url.port() {
-            Some(port) => format!("{scheme}://{}:{port}", host.as_str()),
-            None => format!("{scheme}://{}", host.as_str()),
+            Some(port) => format!("{scheme}://{}:{port}", host.name()),
+            None => format!("{scheme}://{}", host.name()),
         }
     }
 
@@ -139,7 +139,7 @@ impl Endpoints {
         &self,
         request: &CanonicalRequest,
     ) -> Result<Option<Arc<LiveSession>>, Refusal> {
-        let Caller { credential, .. } = self.identify.caller(&request.headers).await?;
+        let Caller { credential, .. } = self.identify.caller(request.headers()).await?;
         Ok(match credential {
             Credential::Session(session) => Some(session),
             Credential::None | Credential::Bearer { .. } => None,
@@ -148,7 +148,7 @@ impl Endpoints {
 
     /// The caller, or a challenge where there is nobody.
     pub(crate) async fn known_caller(&self, call: &Call<'_>) -> Result<Caller, Refusal> {
-        let caller = self.identify.caller(&call.request.headers).await?;
+        let caller = self.identify.caller(call.request.headers()).await?;
         match caller.identity {
             Identity::Known(_) => Ok(caller),
             Identity::Anonymous => Err(Refusal::LoginNeeded {
@@ -161,13 +161,13 @@ impl Endpoints {
 
     /// Whether a form came from one of the gateway's own pages, as the browser tells.
     pub(crate) fn same_origin(&self, request: &CanonicalRequest) -> Result<(), Refusal> {
-        let own = self.origin(&request.host);
-        match request.headers.get(header::ORIGIN) {
+        let own = self.origin(request.host());
+        match request.headers().get(header::ORIGIN) {
             Some(origin) if origin.as_bytes() == own.as_bytes() => Ok(()),
             Some(origin) => Err(Refusal::ForeignOrigin {
                 origin: String::from_utf8_lossy(origin.as_bytes()).chars().take(200).collect(),
             }),
-            None => match request.headers.get("sec-fetch-site") {
+            None => match request.headers().get("sec-fetch-site") {
                 Some(site) if site != "same-origin" => Err(Refusal::ForeignOrigin {
                     origin: String::from_utf8_lossy(site.as_bytes()).chars().take(200).collect(),
                 }),

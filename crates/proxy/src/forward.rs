@@ -141,7 +141,7 @@ impl Upstreams {
         let upgrade = websocket.is_some().then(|| upgrade::ask(&mut headers)).flatten();
         let (upload, progress) = match &upgrade {
             Some(_) => (Upload::empty(), None),
-            None => Upload::new(body, route.body_limit),
+            None => Upload::new(body.into_inner(), route.body_limit),
         };
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),

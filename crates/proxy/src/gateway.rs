@@ -112,7 +112,7 @@ impl App {
         };
         let asked = self.asked(&request);
         let mut trail = Trail::new(&request);
-        let answer = match self.endpoints.name_of(request.path.as_str()) {
+        let answer = match self.endpoints.name_of(request.path().as_str()) {
             Some(name) => {
                 let name = name.to_owned();
                 trail.own_url();
@@ -143,9 +143,9 @@ impl App {
     fn asked(&self, request: &CanonicalRequest) -> Asked {
         Asked::new(
             &self.site,
-            &request.method,
-            &request.headers,
-            request.request_id.as_str(),
+            request.method(),
+            request.headers(),
+            request.request_id().as_str(),
             request.path_and_query(),
         )
     }

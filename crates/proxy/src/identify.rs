@@ -135,7 +135,7 @@ impl Identify {
     /// Those of [`Identify::caller`].
     pub async fn identify(&self, routed: Routed) -> Result<Identified, Refusal> {
         let Caller { identity, credential, cookies } =
-            self.caller(&routed.request.headers).await?;
+            self.caller(routed.request.headers()).await?;
         Ok(Identified { routed, identity, credential, cookies })
     }
 

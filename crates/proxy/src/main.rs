@@ -71,7 +71,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Check { config, online } => {
             let fine = check::check(&config, &mut out)?;
             if fine && online {
-                return runtime()?.block_on(check::online(&config, &mut out));
+                let loaded = doorward::config::Config::load(&config)?;
+                return runtime()?.block_on(check::online(&loaded.config, &mut out));
             }
             Ok(if fine { Outcome::Fine } else { Outcome::Failure })
         }

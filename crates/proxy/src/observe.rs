@@ -151,10 +151,10 @@ impl Trail {
     pub fn new(request: &CanonicalRequest) -> Self {
         let now = now();
         Self {
-            request_id: Some(request.request_id.clone()),
-            method: request.method.clone(),
-            target: request.path.as_str().to_owned(),
-            client: request.client_ip,
+            request_id: Some(request.request_id().clone()),
+            method: request.method().clone(),
+            target: request.path().as_str().to_owned(),
+            client: request.client_ip(),
             route: None,
             own_url: false,
             known: None,
@@ -258,7 +258,7 @@ impl Trail {
     fn shadows(&self, identified: &Identified) {
         let Routed { request, route } = &identified.routed;
         for (rule, allowed) in
-            route.policy.shadows(&request.method, &request.path, &identified.identity)
+            route.policy.shadows(request.method(), request.path(), &identified.identity)
         {
             let outcome = if allowed { "allow" } else { "refuse" };
             counter!(SHADOWS, "route" => route.name.clone(), "rule" => rule.to_string(), "outcome" => outcome)

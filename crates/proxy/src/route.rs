@@ -11,7 +11,7 @@ use crate::{
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
     listen::Scheme,
-    respond::Refusal,
+    respond::{Refusal, Wants},
 };
 
 /// One service behind the gateway: where it is found, who may use it, where it runs.
@@ -45,23 +45,25 @@ pub struct Route {
 
 impl Route {
     fn owns(&self, host: &CanonicalHost, path: &CanonicalPath) -> bool {
-        self.host.matches(host.as_str()) && path.has_prefix(&self.prefix)
+        self.host.matches(host.name()) && path.has_prefix(&self.prefix)
     }
 
     /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
         let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
         match port {
-            Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.as_str()),
-            None => format!("{}://{}", self.browser_scheme.as_str(), host.as_str()),
+            Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.name()),
+            None => format!("{}://{}", self.browser_scheme.as_str(), host.name()),
         }
     }
 
     /// Whether somebody unknown who sends this is redirected to sign in, rather than challenged.
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
-            SignIn::Auto => request.is_navigation(),
-            SignIn::Redirect => request.websocket.is_none(),
+            SignIn::Auto => {
+                request.upgrade().is_none() && Wants::of(request.headers()) == Wants::Page
+            }
+            SignIn::Redirect => request.upgrade().is_none(),
             SignIn::Challenge => false,
         }
     }
@@ -100,8 +102,8 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        host.as_str() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.as_str()))
+        host.name() == self.public_host
+            || self.routes.iter().any(|route| route.host.matches(host.name()))
     }
 
     /// The route that owns a host and path.
@@ -122,7 +124,7 @@ impl Routes {
     /// Those of [`Routes::find`], and [`Refusal::Malformed`] for a path form the route does not take, or that another server
     /// could read as a path of another route.
     pub fn route(&self, request: CanonicalRequest) -> Result<Routed, Refusal> {
-        let route = self.choose(&request.host, &request.path)?;
+        let route = self.choose(request.host(), request.path())?;
         Ok(Routed { request, route })
     }
 

@@ -2,6 +2,10 @@
 //!
 //! The output is `FILE:LINE:COLUMN: KEY: what is wrong`, which editors and CI systems turn into links.
 
+mod online;
+
+pub use online::online;
+
 use std::io::{self, Write};
 use std::path::Path;
 

@@ -17,9 +17,9 @@ use crate::{
 
 impl Endpoints {
     pub(super) async fn auth(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let Some(original) = call.request.forward_auth.as_ref() else {
+        let Some(original) = call.request.original() else {
             tracing::warn!(
-                peer = ?call.request.peer,
+                peer = ?call.request.peer(),
                 "forward-auth question refused: the peer is not in trusted_proxies, or sends no X-Forwarded-Uri"
             );
             return Err(Refusal::Malformed {
@@ -27,9 +27,9 @@ impl Endpoints {
                 reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri".into(),
             });
         };
-        let host = original.host.as_ref().unwrap_or(&call.request.host);
+        let host = original.host.as_ref().unwrap_or(call.request.host());
         let route = self.routes.choose(host, &original.path)?;
-        let caller = self.identify.caller(&call.request.headers).await?;
+        let caller = self.identify.caller(call.request.headers()).await?;
         let bearer = matches!(caller.credential, Credential::Bearer { .. });
         judge(&route, &original.method, &original.path, &caller.identity, bearer).map_err(
             |denied| match denied {

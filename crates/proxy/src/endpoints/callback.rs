@@ -24,8 +24,8 @@ use crate::{
 
 impl Endpoints {
     pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let headers = &call.request.headers;
-        let raw_query = call.request.query.as_deref().unwrap_or_default();
+        let headers = call.request.headers();
+        let raw_query = call.request.query().unwrap_or_default();
         let now = self.clock.now();
         let begun = callback::state(raw_query)
             .and_then(|state| self.cookies.take_login::<Transaction>(headers, &state, now));
@@ -80,14 +80,14 @@ impl Endpoints {
         tracing::info!(issuer = issuer.name(), subject, session = %session.id(), "signed in");
         let cookies = self
             .cookies
-            .set_session(&call.request.headers, &ticket, self.lifetime)
+            .set_session(call.request.headers(), &ticket, self.lifetime)
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         Ok((cookies, transaction.return_to.clone()))
     }
 
     /// A session planted in this browser, or left by somebody else, must not live on beside the new one.
     async fn end_session_of_another_person(&self, call: &Call<'_>, record: &Record) {
-        let Some(ticket) = self.cookies.session_ticket(&call.request.headers) else { return };
+        let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
         if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
             && previous.known().subject != record.known.subject
             && let Err(error) = self.sessions.end(previous.id()).await

@@ -14,7 +14,7 @@ use crate::{
 
 impl Endpoints {
     pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let caller = self.identify.caller(&call.request.headers).await?;
+        let caller = self.identify.caller(call.request.headers()).await?;
         let Identity::Known(known) = &caller.identity else {
             let location = call.asked.site.start(&format!("{}/portal", self.prefix));
             return Ok(see_other(&location, StatusCode::FOUND, call.asked));

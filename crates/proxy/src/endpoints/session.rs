@@ -16,7 +16,7 @@ use crate::{
 
 impl Endpoints {
     pub(super) async fn session(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let ticket = self.cookies.session_ticket(&call.request.headers);
+        let ticket = self.cookies.session_ticket(call.request.headers());
         let session = match ticket {
             Some(ticket) => self.sessions.peek(&ticket).await?,
             None => None,

@@ -35,13 +35,13 @@ impl Endpoints {
         self.same_origin(&call.request)?;
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to: None, at_provider: false };
-            let clear = self.cookies.clear_session(&call.request.headers);
+            let clear = self.cookies.clear_session(call.request.headers());
             return Ok(with_cookies(page.into_response(call.asked, StatusCode::OK), clear));
         };
-        let clear = self.cookies.clear_session(&call.request.headers);
-        let host = call.request.host.clone();
+        let clear = self.cookies.clear_session(call.request.headers());
+        let host = call.request.host().clone();
         let asked = call.asked;
-        let form = read_form(call.request.body).await?;
+        let form = read_form(call.request.into_body()).await?;
         let token = parameter(&form, "csrf")?.unwrap_or_default();
         if !self.is_form_token(&token, &session) {
             return Err(Refusal::ForeignOrigin { origin: "(form without its token)".to_owned() });

@@ -31,7 +31,7 @@ impl Endpoints {
         let Some(issuer) = self.issuer(named.as_deref()) else {
             return Ok(sign_in_page(&call, return_to));
         };
-        let mut request = LoginRequest::new(self.own_url(&call.request.host, "callback")?)
+        let mut request = LoginRequest::new(self.own_url(call.request.host(), "callback")?)
             .with_scopes(issuer.scopes.iter().cloned());
         if issuer.pushed_authorization == PushedAuthorization::Never {
             request = request.without_pushed_request();
@@ -45,7 +45,7 @@ impl Endpoints {
         let transaction = Transaction { issuer: issuer.name().to_owned(), pending, return_to };
         let cookies = self
             .cookies
-            .begin_login(&call.request.headers, &state, &transaction, self.clock.now())
+            .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         observe::login(issuer.name(), "started");
         Ok(with_cookies(see_other(url.as_str(), StatusCode::FOUND, call.asked), cookies))
@@ -70,7 +70,7 @@ impl Endpoints {
     /// `rd`, on the own origin.
     pub(super) fn return_to(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let target = parameter(query(call), "rd")?.unwrap_or_default();
-        Ok(sanitize(&target, &self.origin(&call.request.host)))
+        Ok(sanitize(&target, &self.origin(call.request.host())))
     }
 }
 
@@ -80,7 +80,7 @@ fn sign_in_page(call: &Call<'_>, return_to: String) -> Response<Body> {
 }
 
 pub(super) fn query<'c>(call: &'c Call<'_>) -> &'c [u8] {
-    call.request.query.as_deref().unwrap_or_default().as_bytes()
+    call.request.query().unwrap_or_default().as_bytes()
 }
 
 /// A login that could not begin or end: a provider that is away is not the person's fault.
