@@ -99,7 +99,10 @@ impl ClientAuth {
         if let Self::SecretBasic(secret) = self {
             return Ok(basic(client_id, secret));
         }
-        form.push(("client_id".into(), Secret::from(client_id)));
+        // A pushed authorization request holds it already (RFC 9126 §2.1).
+        if !form.iter().any(|(name, _)| name == "client_id") {
+            form.push(("client_id".into(), Secret::from(client_id)));
+        }
         let assertion = match self {
             Self::None | Self::SecretBasic(_) => return Ok(None),
             Self::SecretPost(secret) => {

@@ -175,8 +175,6 @@ impl<'de> Deserialize<'de> for Issuer {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
     use super::{InvalidIssuer, Issuer};
 
     #[test]

@@ -17,6 +17,25 @@
 //! The world enters by three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is values
 //! and rules. Nothing is fetched because a token said so.
 //!
+//! Every refusal says what is wrong and what to do, and has a stable name:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use oidc_core::{JwkSet, StaticKeys, Validation, Verifier};
+//!
+//! let keys = Arc::new(StaticKeys::new(JwkSet::parse(br#"{"keys":[]}"#)?));
+//! let verifier = Verifier::new(Validation::new("https://id.example".parse()?, "hub"), keys);
+//!
+//! let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.";
+//! let refusal = verifier.access_token(unsigned).await.unwrap_err();
+//! assert_eq!(refusal.code(), "algorithm_not_allowed");
+//! # Ok(()) }
+//! ```
+//!
+//! With the keys of a real provider, which are fetched, kept fresh, and shared by all requests:
+//!
 //! ```no_run
 //! # async fn run(bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;

@@ -146,10 +146,8 @@ impl LoginRequest {
         let url = self.url(base, endpoint.client_id(), &pending, challenge);
         let Some(push) = push else { return Ok((url, pending)) };
 
-        // The client's proof adds its id again, where it belongs.
         let form = url
             .query_pairs()
-            .filter(|(name, _)| name != "client_id")
             .map(|(name, value)| (Cow::Owned(name.into_owned()), Secret::from(value.into_owned())));
         let request_uri = push_request(endpoint, push, form.collect()).await?;
         let mut url = authorization_endpoint.clone();

@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use ::http::{Request, Response, StatusCode, header};
 use async_trait::async_trait;
@@ -31,38 +31,15 @@ use crate::issuer::Issuer;
 use crate::keys::{KeySource, RemoteKeys};
 use crate::provider::Provider;
 
+mod clock;
 mod endpoints;
 mod key;
 
+pub use clock::TestClock;
 pub use key::TestKey;
-
-/// When the test clock starts: 2027-01-15 08:00:00 UTC.
-const START: Duration = Duration::from_secs(1_800_000_000);
 
 /// The person all test tokens are about.
 pub const SUBJECT: &str = "248289761001";
-
-/// A clock that moves when told to.
-#[derive(Clone, Debug)]
-pub struct TestClock(Arc<Mutex<SystemTime>>);
-
-impl TestClock {
-    /// Moves on.
-    pub fn advance(&self, by: Duration) {
-        *self.0.lock().unwrap() += by;
-    }
-
-    /// Moves to any time, backwards too.
-    pub fn set(&self, time: SystemTime) {
-        *self.0.lock().unwrap() = time;
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> SystemTime {
-        *self.0.lock().unwrap()
-    }
-}
 
 /// What goes wrong at the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,8 +140,7 @@ impl TestIssuer {
             answers: HashMap::new(),
             serial: 0,
         };
-        let clock = TestClock(Arc::new(Mutex::new(UNIX_EPOCH + START)));
-        Self { clock, state: Arc::new(Mutex::new(state)) }
+        Self { clock: TestClock::default(), state: Arc::new(Mutex::new(state)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

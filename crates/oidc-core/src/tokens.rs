@@ -3,7 +3,7 @@
 //!
 //! A [`Verified`] cannot be made outside this crate:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! fn forge(token: oidc_core::AccessToken) -> oidc_core::Verified<oidc_core::AccessToken> {
 //!     oidc_core::Verified { token, key_id: None, algorithm: oidc_core::Algorithm::RS256, derived: Default::default() }
 //! }
@@ -19,7 +19,7 @@
 //!
 //! and an ID token is not taken for an access token:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0308
 //! fn confuse(token: oidc_core::Verified<oidc_core::IdToken>) -> oidc_core::Verified<oidc_core::AccessToken> {
 //!     token
 //! }

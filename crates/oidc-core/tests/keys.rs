@@ -3,8 +3,6 @@
 //!
 //! Tokio's time is paused: it moves on only when every task waits.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

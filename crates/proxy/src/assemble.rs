@@ -184,12 +184,11 @@ fn issuers(
     Ok(Issuers::new(by_name))
 }
 
-/// Where one issuer's metadata comes from; asks nothing yet.
-///
-/// # Errors
-///
-/// A URL that is no issuer, a CA file that cannot be used.
-pub fn issuer_provider(name: &str, config: &IssuerConfig) -> Result<Provider, AssembleError> {
+fn issuer_client(
+    name: &str,
+    config: &IssuerConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
     let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
     let mut options = HttpOptions::default();
@@ -197,17 +196,7 @@ pub fn issuer_provider(name: &str, config: &IssuerConfig) -> Result<Provider, As
         options = options.with_ca_file(ca_file.clone());
     }
     let http = Arc::new(ReqwestHttp::new(options).map_err(at(place("ca_file")))?);
-    Ok(Provider::new(issuer, http))
-}
-
-fn issuer_client(
-    name: &str,
-    config: &IssuerConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<IssuerClient, AssembleError> {
-    let place = |key: &str| format!("issuers.{name}.{key}");
-    let provider = issuer_provider(name, config)?;
-    let issuer = provider.issuer().clone();
+    let provider = Provider::new(issuer.clone(), http);
     let keys = RemoteKeys::new(provider.clone());
     keys.start();
     let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());
@@ -322,7 +311,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
 fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
     let mut rules = Vec::with_capacity(route.access.len());
     for (place, rule) in route.access.iter().enumerate() {
-        let place = format!("routes.{name}.access[{place}]");
+        let place = format!("routes.{name}.access#{}", place + 1);
         let pattern: Option<PathPattern> = rule
             .path
             .as_ref()

@@ -256,7 +256,7 @@ fn path_and_query(
     upstream: &Upstream,
     request: &CanonicalRequest,
 ) -> Result<PathAndQuery, Refusal> {
-    let path = upstream.rewritten(&request.path).map_err(|refused| Refusal::Malformed {
+    let path = upstream.rewrite(&request.path).map_err(|refused| Refusal::Malformed {
         status: StatusCode::BAD_REQUEST,
         reason: Cow::Owned(refused.to_string()),
     })?;

@@ -71,8 +71,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Check { config, online } => {
             let fine = check::check(&config, &mut out)?;
             if fine && online {
-                let loaded = doorward::config::Config::load(&config)?;
-                return runtime()?.block_on(check::online(&loaded.config, &mut out));
+                return runtime()?.block_on(check::online(&config, &mut out));
             }
             Ok(if fine { Outcome::Fine } else { Outcome::Failure })
         }

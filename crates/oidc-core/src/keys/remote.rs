@@ -280,10 +280,15 @@ async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc
 }
 
 async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
-    let metadata = provider.metadata().await.map_err(|error| Failure {
-        retry_after: Some(error.retry_after),
-        reason: error.to_string(),
-    })?;
+    // Not `metadata()`: that fails at once while discovery backs off, and two back-offs in a row
+    // would double the time until a return is noticed.
+    let metadata = match provider.current() {
+        Some(metadata) => metadata,
+        None => provider.refresh_now().await.map_err(|error| Failure {
+            retry_after: Some(error.retry_after),
+            reason: error.to_string(),
+        })?,
+    };
     let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str(), None).await {
         Ok(answer) => answer,
         Err(error) => {

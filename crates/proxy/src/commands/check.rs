@@ -2,14 +2,14 @@
 //!
 //! The output is `FILE:LINE:COLUMN: KEY: what is wrong`, which editors and CI systems turn into links.
 
-mod online;
-
-pub use online::online;
-
 use std::io::{self, Write};
 use std::path::Path;
 
 use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
+
+mod online;
+
+pub use online::online;
 
 /// Checks a file and writes what it found; `true` when it can be used.
 ///

@@ -166,8 +166,6 @@ written_as_text!(PathGlob, "a path pattern", "/models/churn/docs/**");
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use proptest::prelude::*;
 
     use super::{PathGlob, check};

@@ -48,7 +48,7 @@ pub(super) struct Exchange<'a> {
 
 /// Why there is no answer.
 enum Failed {
-    Send(TrySendError<Request<Upload>>),
+    Send(Box<TrySendError<Request<Upload>>>),
     TimedOut,
     SessionEnded,
 }
@@ -138,7 +138,7 @@ impl Exchange<'_> {
         let sending = lease.send(request);
         let Some(progress) = progress else {
             return match tokio::time::timeout(within, sending).await {
-                Ok(sent) => sent.map_err(Failed::Send),
+                Ok(sent) => sent.map_err(|error| Failed::Send(Box::new(error))),
                 Err(_) => Err(Failed::TimedOut),
             };
         };
@@ -148,7 +148,7 @@ impl Exchange<'_> {
             let deadline = progress.moved() + within;
             tokio::select! {
                 biased;
-                sent = &mut sending => return sent.map_err(Failed::Send),
+                sent = &mut sending => return sent.map_err(|error| Failed::Send(Box::new(error))),
                 () = &mut ended => return Err(Failed::SessionEnded),
                 () = tokio::time::sleep_until(deadline) => {
                     if progress.moved() + within <= Instant::now() {

@@ -229,8 +229,6 @@ pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
 
     fn map(fields: &[(&'static str, &str)]) -> HeaderMap {

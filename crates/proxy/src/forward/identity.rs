@@ -123,8 +123,6 @@ fn list(members: impl Iterator<Item = String>) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
 
     fn strings(list: &[&str]) -> Vec<String> {

@@ -1,5 +1,4 @@
 //! The stage against real sockets: what the upstream sees, octet by octet, and what comes back.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod answers;
 mod attempts;
@@ -7,3 +6,5 @@ mod fixtures;
 mod identity;
 mod requests;
 mod streams;
+mod trust;
+mod websockets;

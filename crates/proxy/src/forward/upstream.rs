@@ -83,12 +83,17 @@ impl Upstream {
         self.targets.iter().map(|target| target.name())
     }
 
+    /// The path the upstream sees, to be shown. One that cannot be rewritten is shown as it is; it is not sent.
+    pub fn rewritten<'a>(&self, path: &'a CanonicalPath) -> Cow<'a, str> {
+        self.rewrite(path).unwrap_or(Cow::Borrowed(path.as_str()))
+    }
+
     /// The path the upstream sees.
     ///
     /// # Errors
     ///
     /// [`StripError::DoubleSlash`] when the path would begin with `//`, which names a host.
-    pub fn rewritten<'a>(&self, path: &'a CanonicalPath) -> Result<Cow<'a, str>, StripError> {
+    pub(super) fn rewrite<'a>(&self, path: &'a CanonicalPath) -> Result<Cow<'a, str>, StripError> {
         let stripped = match &self.rewrite.strip_prefix {
             Some(prefix) => match path.strip_prefix(prefix) {
                 Ok(stripped) => Some(stripped),
@@ -151,9 +156,8 @@ impl fmt::Debug for Upstream {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
+    use crate::canonical::Keep;
 
     fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
         let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
@@ -177,12 +181,17 @@ mod tests {
             (Some("/app"), Some("/base/"), "/app/x/", "/base/x/"),
         ] {
             let path: CanonicalPath = path.parse().unwrap();
-            assert_eq!(
-                upstream(strip, add).rewritten(&path).unwrap(),
-                sent,
-                "{strip:?} {add:?} {path}"
-            );
+            assert_eq!(upstream(strip, add).rewritten(&path), sent, "{strip:?} {add:?} {path}");
         }
+    }
+
+    #[test]
+    fn a_path_that_would_begin_with_two_slashes_is_not_sent() {
+        let path = CanonicalPath::parse("/app//evil.test/x", Keep::ALL).unwrap();
+        assert!(matches!(
+            upstream(Some("/app"), None).rewrite(&path),
+            Err(StripError::DoubleSlash)
+        ));
     }
 
     #[test]

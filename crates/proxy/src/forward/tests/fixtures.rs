@@ -192,7 +192,7 @@ impl Raw {
 
     pub(super) async fn accept(&self) -> Peeled {
         let (stream, _) = soon(self.listener.accept()).await.unwrap();
-        Peeled { stream, read: Vec::new() }
+        Peeled::new(stream)
     }
 
     /// Whether somebody has connected and was not accepted.
@@ -209,13 +209,17 @@ impl Raw {
     }
 }
 
-/// A connection at the upstream's end.
+/// A connection, at whichever end.
 pub(super) struct Peeled {
     pub(super) stream: TcpStream,
     read: Vec<u8>,
 }
 
 impl Peeled {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
+    }
+
     /// The head of the next request, with its empty line.
     pub(super) async fn head(&mut self) -> String {
         loop {

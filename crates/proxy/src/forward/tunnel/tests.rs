@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use tokio::{
     io::{DuplexStream, duplex},
     sync::oneshot,

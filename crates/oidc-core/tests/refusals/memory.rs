@@ -1,0 +1,44 @@
+//! What is remembered of a verified token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oidc_core::testing::TestIssuer;
+use oidc_core::{Algorithm, Validation, Verifier};
+
+use super::{AUDIENCE, World};
+
+#[tokio::test]
+async fn a_remembered_token_is_still_held_to_time_and_keys() {
+    let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
+    let token = world.issuer.access_token(AUDIENCE);
+    assert!(world.verifier.cached(&token).is_none());
+    let first = world.verifier.access_token(&token).await.unwrap();
+    let again = world.verifier.access_token(&token).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(world.verifier.cache_stats().hits, 1);
+
+    world.issuer.clock().advance(Duration::from_secs(331));
+    assert!(world.verifier.cached(&token).is_none());
+    assert_eq!(world.code(&token).await, "expired");
+
+    let token = world.issuer.access_token(AUDIENCE);
+    world.verifier.access_token(&token).await.unwrap();
+    assert!(world.verifier.cached(&token).is_some());
+    world.verifier.forget_all();
+    assert!(world.verifier.cached(&token).is_none());
+
+    // One octet more is another token.
+    world.verifier.access_token(&token).await.unwrap();
+    assert!(world.verifier.cached(&format!("{token}A")).is_none());
+}
+
+#[tokio::test]
+async fn what_one_verifier_remembers_says_nothing_to_another() {
+    let world = World::new();
+    let other = Verifier::new(Validation::new(world.issuer.issuer(), "other"), world.issuer.keys())
+        .with_clock(world.issuer.clock());
+    let token = world.issuer.access_token(AUDIENCE);
+    assert_eq!(world.code(&token).await, "accepted");
+    assert_eq!(other.access_token(&token).await.unwrap_err().code(), "wrong_audience");
+}
