@@ -123,7 +123,7 @@ impl Explain {
             .flatten()
             .map(|upstream| {
                 let targets: Vec<&str> = upstream.targets().collect();
-                let path = upstream.rewritten(&path).unwrap_or_else(|_| path.as_str().into());
+                let path = upstream.rewritten(&path);
                 format!("{} {path} at {}", self.method, targets.join(" or "))
             });
         Ok(Answer { outcome, verdict, route: Some(route), steps, upstream })
