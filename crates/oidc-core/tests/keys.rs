@@ -6,11 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use oidc_core::testing::{Fault, TestIssuer};
 use oidc_core::{
-    Algorithm, KeyPolicy, KeySource, KeyStatus, Provider, RemoteKeys, Validation, Verifier,
+    Algorithm, Http, HttpError, KeyPolicy, KeySource, KeyStatus, Provider, RemoteKeys, Validation,
+    Verifier,
 };
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep, timeout};
 
 const AUDIENCE: &str = "hub";
@@ -167,16 +171,54 @@ async fn a_removed_key_is_distrusted_within_max_age_and_at_once_after_a_purge() 
     }
 }
 
+/// Holds each answer back until it is let through.
+#[derive(Debug)]
+struct Gated(TestIssuer, Arc<Semaphore>);
+
+#[async_trait::async_trait]
+impl Http for Gated {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.0.send(request).await;
+        if let Ok(permit) = self.1.acquire().await {
+            permit.forget();
+        }
+        answer
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_asked_for_before_a_purge_is_not_published_after_it() {
-    let world = World::new();
-    world.keys.refresh_now().await.unwrap();
-    let before = world.keys.current().unwrap().generation();
-    world.issuer.rotate();
-    world.issuer.remove_old_keys();
-    let keys = world.keys.purge().await.unwrap();
-    assert!(keys.generation() > before);
-    assert_eq!(keys.kids().collect::<Vec<_>>(), ["ES256-1"]);
+    let issuer = TestIssuer::with_algorithm(Algorithm::ES256);
+    let gate = Arc::new(Semaphore::new(2));
+    let http = Arc::new(Gated(issuer.clone(), Arc::clone(&gate)));
+    let keys = RemoteKeys::new(Provider::new(issuer.issuer(), http));
+    keys.refresh_now().await.unwrap();
+
+    let asked = async |n| {
+        while issuer.requests("jwks") < n {
+            tokio::task::yield_now().await;
+        }
+    };
+    let refresh = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.refresh_now().await }
+    });
+    asked(2).await;
+    issuer.rotate();
+    issuer.remove_old_keys();
+    let purge = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.purge().await }
+    });
+    while keys.ready() {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    asked(3).await;
+    assert!(!keys.ready(), "the old answer is not published");
+    gate.add_permits(1);
+    assert_eq!(purge.await.unwrap().unwrap().kids().collect::<Vec<_>>(), ["ES256-1"]);
+    let _ = refresh.await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -280,8 +280,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             strip_prefix: path(&route.rewrite.strip_prefix, "rewrite.strip_prefix")?,
             add_prefix: path(&route.rewrite.add_prefix, "rewrite.add_prefix")?,
         };
-        let tls = UpstreamTls::platform().map_err(at(place("upstream")))?;
-        let upstream = Upstream::new(&route.upstream, &tls).map_err(at(place("upstream")))?;
+        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform()).map_err(at(place("upstream")))?;
         Some(upstream.with_rewrite(rewrite))
     };
     Ok(Route {

@@ -29,12 +29,14 @@ pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_PREFERRED_USERNAME,
     X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use target::TargetStatus;
 pub use tls::{TlsError, UpstreamTls};
 pub use upstream::{Rewrite, Upstream};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
@@ -105,7 +107,11 @@ impl Upstreams {
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
         let host = internal(HeaderValue::try_from(request.host.to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let return_to = request.path_and_query();
+        let return_to = match request.body.is_end_stream() {
+            // Only an upload outlives a session before its answer begins.
+            true => String::new(),
+            false => request.path_and_query(),
+        };
         let CanonicalRequest {
             method,
             scheme,

@@ -1,7 +1,7 @@
 //! Stage 1, listen: accept, TLS, strict framing, what every request gets, drain.
 //!
-//! The way of a connection: [`accept`] takes it, within a bound; [`tls`] may secure it; [`strict_io`] lets only octets through
-//! that [`framing`] has judged; hyper parses them; [`every_request`] gives each request its id, its span, an answer after a
+//! The way of a connection: `accept` takes it, within a bound; [`tls`] may secure it; `strict_io` lets only octets through
+//! that [`framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a
 //! panic and the judgement of framing, in that order, and hands it to the service. Nothing here knows routes or people.
 
 mod accept;

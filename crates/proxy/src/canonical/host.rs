@@ -146,8 +146,6 @@ impl fmt::Display for CanonicalHost {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
 
     #[test]

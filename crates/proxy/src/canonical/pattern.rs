@@ -129,8 +129,6 @@ impl fmt::Display for PathPattern {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use super::*;
     use crate::canonical::Keep;
 

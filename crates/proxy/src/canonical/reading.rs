@@ -6,8 +6,10 @@
 
 use super::path::{CanonicalPath, Oddities, hex, is_unreserved, push_escape};
 
+type Rewrite = fn(&str) -> String;
+
 /// The rewrites a server may make, in the order it would make them.
-const REWRITES: [(Oddities, fn(&str) -> String); 4] = [
+const REWRITES: [(Oddities, Rewrite); 4] = [
     (Oddities::TWICE, decode_twice),
     (Oddities::PARAMETERS, drop_parameters),
     (Oddities::SLASH, |text| text.replace("%2F", "/")),

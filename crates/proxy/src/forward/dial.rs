@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::tls::UpstreamTls;
+use super::tls::{TlsError, UpstreamTls};
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
 
 /// An open connection, whatever it runs over.
@@ -93,6 +93,15 @@ pub enum InvalidUpstream {
     /// None at all.
     #[error("an upstream needs at least one target")]
     NoTarget,
+    /// It speaks TLS, and there is nobody to believe.
+    #[error("{target}: {source}")]
+    Tls {
+        /// the target
+        target: String,
+        /// why
+        #[source]
+        source: TlsError,
+    },
     /// A name no certificate can be for.
     #[error("{target}: no certificate can be for `{host}`")]
     ServerName {
@@ -120,7 +129,10 @@ impl Dialer {
                     InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
                 })?;
                 let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
-                Some((TlsConnector::from(tls.speaking(protocol)), name))
+                let config = tls
+                    .speaking(protocol)
+                    .map_err(|source| InvalidUpstream::Tls { target: url.to_string(), source })?;
+                Some((TlsConnector::from(config), name))
             }
             _ => None,
         };

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -87,6 +87,32 @@ impl Lease {
 pub(super) struct Http1Pool {
     waiting: Mutex<VecDeque<Waiting>>,
     swept: AtomicBool,
+    open: Open,
+}
+
+/// Counts the connections of one target; a clone counts the same.
+#[derive(Clone, Default)]
+pub(super) struct Open(Arc<AtomicUsize>);
+
+/// One open connection, until dropped.
+struct Counted(Open);
+
+impl Open {
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Waiting {
@@ -107,14 +133,20 @@ impl Http1Pool {
         None
     }
 
-    /// Opens a connection.
+    pub(super) fn connections(&self) -> &Open {
+        &self.open
+    }
+
+    /// Begins HTTP on a connection.
     pub(super) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_AHEAD)
             .handshake::<_, Upload>(TokioIo::new(io))
             .await
             .map_err(|source| ConnectError::Http { source })?;
+        let counted = self.open.one();
         tokio::spawn(async move {
+            let _counted = counted;
             // Whoever uses the connection is told of its end by the exchange.
             if let Err(error) = connection.with_upgrades().await {
                 tracing::trace!(%error, "upstream connection ended");
@@ -170,11 +202,16 @@ pub(super) struct Http2Pool {
     current: ArcSwapOption<http2::SendRequest<Upload>>,
     /// Held by whoever opens the next connection; the others wait for it.
     opening: Semaphore,
+    open: Open,
 }
 
 impl Http2Pool {
     pub(super) fn new() -> Self {
-        Self { current: ArcSwapOption::empty(), opening: Semaphore::new(1) }
+        Self { current: ArcSwapOption::empty(), opening: Semaphore::new(1), open: Open::default() }
+    }
+
+    pub(super) fn connections(&self) -> &Open {
+        &self.open
     }
 
     fn take(&self) -> Option<Lease> {
@@ -182,7 +219,7 @@ impl Http2Pool {
         Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
     }
 
-    /// The connection, opened if there is none. `fresh`: not the one that just failed.
+    /// The connection; a new one if there is none or it takes no more requests.
     pub(super) async fn lease(
         &self,
         dialer: &Dialer,
@@ -207,17 +244,14 @@ impl Http2Pool {
             .handshake::<_, Upload>(TokioIo::new(io))
             .await
             .map_err(|source| ConnectError::Http { source })?;
+        let counted = self.open.one();
         tokio::spawn(async move {
+            let _counted = counted;
             if let Err(error) = connection.await {
                 tracing::trace!(%error, "upstream connection ended");
             }
         });
         self.current.store(Some(Arc::new(sender.clone())));
         Ok(Lease::Http2 { sender, reused: false })
-    }
-
-    /// Lets go of the connection; exchanges under way go on.
-    pub(super) fn forget(&self) {
-        self.current.store(None);
     }
 }

@@ -32,6 +32,19 @@ enum Connections {
     Http2(Http2Pool),
 }
 
+/// How a target is doing, for metrics and the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// The target as configured.
+    pub target: String,
+    /// Whether requests go there; one that is ejected gets some again after a while.
+    pub good: bool,
+    /// Exchanges under way, open WebSockets among them.
+    pub in_flight: usize,
+    /// HTTP connections that are open, those that wait among them; a WebSocket's is none any more.
+    pub connections: usize,
+}
+
 /// Counts one exchange, until dropped.
 pub(super) struct InFlight(Arc<Target>);
 
@@ -65,7 +78,8 @@ impl Target {
         self.dialer.is_tls()
     }
 
-    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one.
+    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one. HTTP/2 needs no other
+    /// one for a second attempt, unless it takes no more requests.
     pub(super) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
@@ -77,12 +91,7 @@ impl Target {
                     Err(error) => Err(error),
                 }
             }
-            Connections::Http2(pool) => {
-                if fresh {
-                    pool.forget();
-                }
-                pool.lease(&self.dialer, within).await
-            }
+            Connections::Http2(pool) => pool.lease(&self.dialer, within).await,
         };
         match &lease {
             Ok(lease) if lease.is_reused() => {}
@@ -99,6 +108,19 @@ impl Target {
             }
         }
         lease
+    }
+
+    pub(super) fn status(&self) -> TargetStatus {
+        let connections = match &self.connections {
+            Connections::Http1(pool) => pool.connections().count(),
+            Connections::Http2(pool) => pool.connections().count(),
+        };
+        TargetStatus {
+            target: self.name.clone(),
+            good: self.health.is_good(Instant::now()),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            connections,
+        }
     }
 
     /// Opens one connection and lets it go.

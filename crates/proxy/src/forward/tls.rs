@@ -7,14 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// The certificate authorities upstreams are judged by.
 #[derive(Debug, Clone)]
 pub struct UpstreamTls {
-    config: Arc<ClientConfig>,
+    /// `None`: the system's, which are read when the first upstream needs them.
+    own: Option<Arc<ClientConfig>>,
 }
 
 /// Why certificate authorities cannot be used.
@@ -54,20 +55,10 @@ pub enum TlsError {
 }
 
 impl UpstreamTls {
-    /// The authorities the system trusts.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError::Platform`].
-    pub fn platform() -> Result<Self, TlsError> {
-        let platform = |source| TlsError::Platform { source };
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(platform)?
-            .with_platform_verifier()
-            .map_err(platform)?
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+    /// The authorities the system trusts. They are read when an upstream needs them: a machine without any serves plain HTTP.
+    #[must_use]
+    pub fn platform() -> Self {
+        Self { own: None }
     }
 
     /// The authorities in a PEM file, and no others.
@@ -86,18 +77,26 @@ impl UpstreamTls {
         if roots.is_empty() {
             return Err(TlsError::Empty { path: path.to_owned() });
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|source| TlsError::Platform { source })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+        let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { own: Some(Arc::new(config)) })
     }
 
     /// The same trust, offering one application protocol.
-    pub(super) fn speaking(&self, protocol: &[u8]) -> Arc<ClientConfig> {
-        let mut config = ClientConfig::clone(&self.config);
+    pub(super) fn speaking(&self, protocol: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut config = match &self.own {
+            Some(own) => ClientConfig::clone(own),
+            None => builder()?
+                .with_platform_verifier()
+                .map_err(|source| TlsError::Platform { source })?
+                .with_no_client_auth(),
+        };
         config.alpn_protocols = vec![protocol.to_vec()];
-        Arc::new(config)
+        Ok(Arc::new(config))
     }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Platform { source })
 }

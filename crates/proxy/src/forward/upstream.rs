@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     balance::{Balance, Balancer},
     dial::{ConnectError, InvalidUpstream},
-    target::Target,
+    target::{Target, TargetStatus},
     tls::UpstreamTls,
 };
 use crate::{
@@ -81,6 +81,11 @@ impl Upstream {
     /// The targets as configured.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         self.targets.iter().map(|target| target.name())
+    }
+
+    /// How the targets are doing.
+    pub fn status(&self) -> Vec<TargetStatus> {
+        self.targets.iter().map(|target| target.status()).collect()
     }
 
     /// The path the upstream sees, to be shown. One that cannot be rewritten is shown as it is; it is not sent.
@@ -161,7 +166,7 @@ mod tests {
 
     fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
         let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
-        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform().unwrap())
+        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform())
             .unwrap()
             .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
     }
@@ -196,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_upstream_needs_a_target() {
-        let none = Upstream::new(&[], &UpstreamTls::platform().unwrap());
+        let none = Upstream::new(&[], &UpstreamTls::platform());
         assert!(matches!(none, Err(InvalidUpstream::NoTarget)));
     }
 }

@@ -167,4 +167,6 @@ impl Framing {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

@@ -9,7 +9,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -18,6 +17,8 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::io::poll_read_buf;
+
+mod writing;
 
 use super::{
     ConnInfo, Limits, Reason,
@@ -38,10 +39,6 @@ const DIRECT: usize = 1024;
 
 /// What may arrive before a WebSocket is answered.
 const EARLY: usize = 16 * 1024;
-
-/// After the last octet of an answer, unread octets are read and dropped so long, so that the client sees the answer.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_OCTETS: usize = 256 * 1024;
 
 /// A connection whose inbound octets are judged before they are read.
 #[derive(Debug)]
@@ -299,34 +296,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             }
         }
     }
-
-    /// A client that takes nothing of its answer holds it for a bounded time.
-    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        let by = since + self.limits.write_stall;
-        self.stall_deadline.poll(context, by).map(|()| io::ErrorKind::TimedOut.into())
-    }
-
-    fn watched<R>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
-        if written.is_pending() {
-            return self.poll_stalled(context).map(Err);
-        }
-        self.stalled_since = None;
-        written
-    }
-
-    /// Whether something the client sent may still be unread.
-    fn leaves_unread(&self) -> bool {
-        match self.mode {
-            Mode::Strict => self.framing.in_body() || !self.buffer.is_empty(),
-            Mode::Answering | Mode::Failed(_) => true,
-            Mode::Paused | Mode::Transparent => false,
-        }
-    }
 }
 
 enum Step {
@@ -379,62 +348,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictIo<T> {
                 return Poll::Ready(Ok(()));
             }
         }
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictIo<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(context, octets);
-        self.watched(context, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.watched(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(context);
-        self.watched(context, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.lingering.is_none() {
-            let shut = Pin::new(&mut this.io).poll_shutdown(context);
-            ready!(this.watched(context, shut))?;
-            if !this.leaves_unread() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        let (by, mut dropped) = this.lingering.unwrap_or_else(|| (Instant::now() + LINGER, 0));
-        this.buffer.clear();
-        this.ready = 0;
-        while dropped < LINGER_OCTETS {
-            this.lingering = Some((by, dropped));
-            this.buffer.clear();
-            this.buffer.reserve(4096);
-            match poll_read_buf(Pin::new(&mut this.io), context, &mut this.buffer) {
-                Poll::Ready(Ok(0) | Err(_)) => break,
-                Poll::Ready(Ok(count)) => dropped += count,
-                Poll::Pending => {
-                    ready!(this.head_deadline.poll(context, by));
-                    break;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 }

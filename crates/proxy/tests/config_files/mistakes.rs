@@ -200,3 +200,26 @@ fn no_secret_is_repeated_in_a_message() {
         assert!(!found.is_empty() && !found.join("\n").contains("hunter2"), "{found:#?}");
     }
 }
+
+/// Every key that the documentation shows is known; the ones not served yet are refused, each by name.
+#[test]
+fn the_file_with_every_key_is_refused_for_what_is_not_served_and_nothing_else() {
+    let expected = [
+        "33:28: routes.jupyter.limits.per_user",
+        "44:46: routes.warehouse-console.access#1.allow.hours",
+        "44:143: routes.warehouse-console.access#1.allow.acr",
+        "44:157: routes.warehouse-console.access#1.allow.max_age",
+        "44:167: routes.warehouse-console.access#1.allow.when",
+        "45:1: outbound",
+        "50:20: telemetry.otlp",
+    ];
+    let found = problems(include_str!("every_key.yaml"));
+    let keys: Vec<&str> = found
+        .iter()
+        .map(|line| {
+            assert!(line.contains(" is not yet supported: "), "{line}");
+            line.split(": `").next().unwrap()
+        })
+        .collect();
+    assert_eq!(keys, expected);
+}

@@ -134,6 +134,49 @@ async fn when_no_connection_comes_about_another_target_is_asked_but_never_for_a_
 }
 
 #[tokio::test]
+async fn a_target_that_refuses_three_times_is_left_alone() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let route = Arc::new(route(&[nobody().await, raw.url()]));
+    let status = || route.upstream.as_ref().unwrap().status();
+    let live = async {
+        loop {
+            raw.serve_one("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        }
+    };
+    let asking = async {
+        // Of two targets that are equally busy the first choice is random: the dead one is met soon.
+        while status()[0].good {
+            body(world.ask(&route, get("/")).await.unwrap()).await.unwrap();
+        }
+        for _ in 0..20 {
+            // Not one of these fails, though none may be tried again.
+            world.ask(&route, post("/", "x")).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = live => {}
+    }
+    assert!(status()[1].good);
+}
+
+#[tokio::test]
+async fn connections_and_exchanges_are_counted() {
+    let world = World::new();
+    let (_raw, route, connection) = warm(&world).await;
+    let status = route.upstream.as_ref().unwrap().status().remove(0);
+    assert_eq!((status.in_flight, status.connections), (0, 1));
+    drop(connection);
+    soon(async {
+        while route.upstream.as_ref().unwrap().status()[0].connections > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dead_target_is_named_with_the_cause() {
     let world = World::new();
     let target = nobody().await;

@@ -164,7 +164,7 @@ pub(super) fn route(targets: &[String]) -> Route {
         identity: IdentityForwarding::default(),
         timeouts: Timeouts::default(),
         body_limit: None,
-        upstream: Some(Upstream::new(&urls, &UpstreamTls::platform().unwrap()).unwrap()),
+        upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }
 }
 

@@ -74,7 +74,7 @@ async fn an_authority_of_ones_own_is_believed_for_the_name_it_signed_and_no_othe
     let other = through(&format!("https://127.0.0.1:{port}"), &tls);
     let said = reason(world.ask(&other, get("/")).await.unwrap_err());
     assert!(said.contains("the certificate is not trusted"), "{said}");
-    let system = UpstreamTls::platform().unwrap();
+    let system = UpstreamTls::platform();
     let unknown = through(&format!("https://localhost:{port}"), &system);
     let said = reason(world.ask(&unknown, get("/")).await.unwrap_err());
     assert!(said.contains("the certificate is not trusted"), "{said}");

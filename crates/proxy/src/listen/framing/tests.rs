@@ -1,8 +1,9 @@
-#![expect(clippy::panic, reason = "a test may panic")]
-
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    cases::{CHUNKS, CONTENT_LENGTHS, TRANSFER_ENCODINGS},
+    *,
+};
 
 /// What became of a whole input: the octets that passed, the heads begun, and the violation.
 #[derive(Debug, PartialEq, Eq)]
@@ -238,51 +239,6 @@ fn what_may_come_once_comes_once() {
     }
 }
 
-/// Spellings of `Transfer-Encoding: chunked` that some parser takes for it, or for something else.
-const TRANSFER_ENCODINGS: [&str; 41] = [
-    "Transfer-Encoding: gzip, chunked",
-    "Transfer-Encoding: identity, chunked",
-    "Transfer-Encoding: ,chunked",
-    "Transfer-Encoding: chunked,",
-    "Transfer-Encoding: chunked, chunked",
-    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-    "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
-    "Transfer-Encoding: identity",
-    "Transfer-Encoding: gzip",
-    "Transfer-Encoding: deflate",
-    "Transfer-Encoding: x",
-    "Transfer-Encoding:",
-    "Transfer-Encoding: ",
-    "Transfer-Encoding: xchunked",
-    "Transfer-Encoding: chunkedx",
-    "Transfer-Encoding: chunk",
-    "Transfer-Encoding: \"chunked\"",
-    "Transfer-Encoding: 'chunked'",
-    "Transfer-Encoding: chunked;q=1",
-    "Transfer-Encoding: chunked; a=b",
-    "Transfer-Encoding: chunked, identity",
-    "Transfer-Encoding: chunked gzip",
-    "Transfer-Encoding: chunked\u{b}",
-    "Transfer-Encoding: \u{b}chunked",
-    "Transfer-Encoding: \u{0}chunked",
-    "Transfer-Encoding: chunked\u{0}",
-    "Transfer-Encoding: \u{ff}chunked",
-    "Transfer-Encoding: chunked\u{a0}",
-    "Transfer-Encoding : chunked",
-    "Transfer-Encoding\t: chunked",
-    " Transfer-Encoding: chunked",
-    "Transfer_Encoding: chunked",
-    "Transfer-Encoding\u{0}: chunked",
-    "X: a\r\n Transfer-Encoding: chunked",
-    "X: a\rTransfer-Encoding: chunked",
-    "X: a\nTransfer-Encoding: chunked",
-    "Transfer-Encoding:\r\n chunked",
-    "Transfer-Encoding: chun\u{212a}ed",
-    "Transfer.Encoding: chunked",
-    "Transfer-Encoding: chunked\r\nContent-Length: 3",
-];
-
 #[test]
 fn transfer_encoding_is_chunked_alone() {
     for field in TRANSFER_ENCODINGS {
@@ -305,42 +261,6 @@ fn transfer_encoding_is_chunked_alone() {
     }
 }
 
-/// Spellings of a length that some parser reads as a number.
-const CONTENT_LENGTHS: [&str; 32] = [
-    "",
-    " ",
-    "+5",
-    "-5",
-    "-0",
-    "0x5",
-    "5,5",
-    "5, 5",
-    "5,6",
-    "5;",
-    "5 5",
-    "5\t5",
-    "5.0",
-    "5e0",
-    "5_0",
-    "'5'",
-    "\"5\"",
-    "five",
-    "\u{0}5",
-    "5\u{0}",
-    "\u{b}5",
-    "5\u{b}",
-    "9223372036854775808",
-    "18446744073709551615",
-    "18446744073709551616",
-    "18446744073709551621",
-    "00000000000000000005",
-    "99999999999999999999",
-    "\u{661}",
-    "\u{ff}5",
-    "5\r\nContent-Length: 5",
-    "5\r\ncontent-length: 6",
-];
-
 #[test]
 fn content_length_is_one_number() {
     for value in CONTENT_LENGTHS {
@@ -351,46 +271,6 @@ fn content_length_is_one_number() {
     }
     passes(with("Content-Length: 9223372036854775807"));
 }
-
-/// Chunked bodies that some parser takes differently.
-const CHUNKS: [&str; 36] = [
-    "\r\n",
-    " 5\r\nhello\r\n0\r\n\r\n",
-    "5 \r\nhello\r\n0\r\n\r\n",
-    "5\t\r\nhello\r\n0\r\n\r\n",
-    "5;\r\nhello\r\n0\r\n\r\n",
-    "5;a=b\r\nhello\r\n0\r\n\r\n",
-    "5;a=\"b\"\r\nhello\r\n0\r\n\r\n",
-    "5;\n\r\nhello\r\n0\r\n\r\n",
-    "5\nhello\r\n0\r\n\r\n",
-    "5\rhello\r\n0\r\n\r\n",
-    "5\r\rhello\r\n0\r\n\r\n",
-    "5\r\nhello\n0\r\n\r\n",
-    "5\r\nhello\r0\r\n\r\n",
-    "5\r\nhello0\r\n\r\n",
-    "5\r\nhelloX\r\n0\r\n\r\n",
-    "4\r\nhello\r\n0\r\n\r\n",
-    "6\r\nhello\r\n0\r\n\r\n",
-    "0x5\r\nhello\r\n0\r\n\r\n",
-    "+5\r\nhello\r\n0\r\n\r\n",
-    "-5\r\nhello\r\n0\r\n\r\n",
-    "5_0\r\nhello\r\n0\r\n\r\n",
-    "g\r\nhello\r\n0\r\n\r\n",
-    "00000000000000005\r\nhello\r\n0\r\n\r\n",
-    "10000000000000005\r\nhello",
-    "ffffffffffffffff\r\nhello",
-    "8000000000000000\r\nhello",
-    "7fffffffffffffff0\r\nhello",
-    "5\r\nhello\r\n\r\n0\r\n\r\n",
-    "5\r\nhello\r\n 0\r\n\r\n",
-    "5\r\nhello\r\n0\n\r\n",
-    "5\r\nhello\r\n0\r\n\n",
-    "5\r\nhello\r\n0\r\n\rX",
-    "0\r\nX : b\r\n\r\n",
-    "0\r\nX: b\nY: c\r\n\r\n",
-    "0\r\n X: b\r\n\r\n",
-    "5\u{0}\r\nhello\r\n0\r\n\r\n",
-];
 
 #[test]
 fn chunks_have_one_form() {

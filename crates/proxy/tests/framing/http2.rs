@@ -1,0 +1,87 @@
+//! HTTP/2 by prior knowledge: the same service, the same rules.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::world::World;
+
+pub(crate) type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
+
+pub(crate) async fn speak<T>(io: T) -> Sender
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+pub(crate) fn text(text: &'static str) -> BoxBody<Bytes, Infallible> {
+    Full::new(Bytes::from(text)).boxed()
+}
+
+#[tokio::test]
+async fn requests_arrive_and_trailers_do_not() {
+    let world = World::start().await;
+    let mut sender = speak(world.connect().await.stream).await;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-forwarded-user", "mallory".parse().unwrap());
+    let frames = [Ok(Frame::data(Bytes::from("hello"))), Ok(Frame::trailers(trailers))];
+    let body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
+    let request = Request::post(format!("http://{}/h2", world.address)).body(body).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "/h2");
+    let seen = world.seen().remove(0);
+    assert_eq!((seen.body, seen.trailers), (b"hello".to_vec(), false));
+}
+
+#[tokio::test]
+async fn what_http_1_refuses_is_refused_here_too() {
+    let world = World::start().await;
+    let mut sender = speak(world.connect().await.stream).await;
+    for (name, value) in [
+        ("host", "other.example"),
+        ("x_forwarded_user", "mallory"),
+        ("x.forwarded.user", "mallory"),
+        ("expect", "something"),
+    ] {
+        let request = Request::get(format!("http://{}/h2", world.address))
+            .header(name, value)
+            .body(text(""))
+            .unwrap();
+        let refused = match sender.send_request(request).await {
+            Ok(answer) => answer.status().is_client_error(),
+            Err(_) => true,
+        };
+        assert!(refused, "{name}: {value}");
+        if sender.ready().await.is_err() {
+            sender = speak(world.connect().await.stream).await;
+        }
+    }
+    let connect = Request::connect("a:443").body(text("")).unwrap();
+    assert!(!sender.send_request(connect).await.is_ok_and(|answer| answer.status().is_success()));
+    assert!(world.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_panic_is_one_500_and_the_connection_goes_on() {
+    let world = World::start().await;
+    let mut sender = speak(world.connect().await.stream).await;
+    let mut get = async |path: &str| {
+        let request =
+            Request::get(format!("http://{}{path}", world.address)).body(text("")).unwrap();
+        sender.send_request(request).await.unwrap().status()
+    };
+    assert_eq!(get("/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(get("/switch").await, StatusCode::BAD_GATEWAY);
+    assert_eq!(get("/fine").await, StatusCode::OK);
+}

@@ -1,0 +1,111 @@
+//! TLS: both protocols by ALPN, a certificate that changes under way, a handshake that never ends.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use doorward::listen::{Certificates, Limits};
+use http::Request;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    http2::{speak, text},
+    world::World,
+};
+
+type Pair = rcgen::CertifiedKey<rcgen::KeyPair>;
+
+fn pair() -> Pair {
+    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+}
+
+fn write(folder: &Path, pair: &Pair) -> Arc<Certificates> {
+    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+    fs::write(&certificate, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    Certificates::load(&certificate, &key).unwrap()
+}
+
+async fn connect(
+    world: &World,
+    trusted: &Pair,
+    alpn: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.cert.der().clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn alpn_chooses_the_protocol() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = pair();
+    let world = World::with(Limits::default(), Some(write(folder.path(), &own))).await;
+
+    let secured = connect(&world, &own, &[b"h2", b"http/1.1"]).await.unwrap();
+    let mut sender = speak(secured).await;
+    let request = Request::get("https://localhost/h2").body(text("")).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+
+    for alpn in [&[b"http/1.1".as_slice()] as &[&[u8]], &[]] {
+        let mut secured = connect(&world, &own, alpn).await.unwrap();
+        secured
+            .write_all(b"GET /h1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        secured.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("/h1"), "{answer}");
+    }
+    let mut secured = connect(&world, &own, &[b"http/1.1"]).await.unwrap();
+    secured.write_all(b"GET /bad HTTP/1.1\nHost: localhost\n\n").await.unwrap();
+    let mut answer = String::new();
+    secured.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(world.targets(), ["/h2", "/h1", "/h1"]);
+}
+
+#[tokio::test]
+async fn a_new_certificate_serves_new_handshakes_and_old_connections_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (pair(), pair());
+    let certificates = write(folder.path(), &old);
+    let world = World::with(Limits::default(), Some(Arc::clone(&certificates))).await;
+    let mut before = connect(&world, &old, &[]).await.unwrap();
+    assert!(connect(&world, &new, &[]).await.is_err());
+
+    fs::write(folder.path().join("tls.crt"), new.cert.pem()).unwrap();
+    assert!(certificates.reload().is_err(), "the key is not this certificate's");
+    connect(&world, &old, &[]).await.unwrap();
+
+    write(folder.path(), &new);
+    certificates.reload().unwrap();
+    connect(&world, &new, &[]).await.unwrap();
+    before
+        .write_all(b"GET /old HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    before.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("/old"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { first_head: Duration::from_millis(300), ..Limits::default() };
+    let world = World::with(limits, Some(write(folder.path(), &pair()))).await;
+    let mut client = world.connect().await;
+    client.send(b"\x16\x03\x01\x02\x00\x01").await;
+    assert_eq!(client.until_closed().await, []);
+}
