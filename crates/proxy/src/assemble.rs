@@ -310,7 +310,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
 fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
     let mut rules = Vec::with_capacity(route.access.len());
     for (place, rule) in route.access.iter().enumerate() {
-        let place = format!("routes.{name}.access[{place}]");
+        let place = format!("routes.{name}.access#{}", place + 1);
         let pattern: Option<PathPattern> = rule
             .path
             .as_ref()

@@ -417,7 +417,7 @@ impl Permitted {
     pub(crate) fn into_parts(
         self,
     ) -> (CanonicalRequest, std::sync::Arc<Route>, Identity, Credential) {
-        let Identified { routed, identity, credential } = self.identified;
+        let Identified { routed, identity, credential, .. } = self.identified;
         (routed.request, routed.route, identity, credential)
     }
 }

@@ -26,45 +26,44 @@ pub use websocket::WebSocket;
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version, header, request::Parts};
+use sync_wrapper::SyncWrapper;
 
 use crate::listen::{Body, ConnInfo, Peer, Scheme, UpgradeAsked};
 
 /// A request in the one form that is judged and sent. Only [`CanonicalRequest::from_http`] makes one.
 pub struct CanonicalRequest {
     /// The method; never `CONNECT` or `TRACE`.
-    pub method: Method,
+    pub(crate) method: Method,
     /// The host the browser named.
-    pub host: CanonicalHost,
+    pub(crate) host: CanonicalHost,
     /// The scheme the browser used.
-    pub scheme: Scheme,
+    pub(crate) scheme: Scheme,
     /// The path, with every ambiguous form still in it that some route may keep: the route's [`CanonicalPath::check`] judges those.
-    pub path: CanonicalPath,
+    pub(crate) path: CanonicalPath,
     /// The query as it was sent, without `?`.
-    pub query: Option<String>,
+    pub(crate) query: Option<String>,
     /// The other end of the connection.
-    pub peer: Peer,
+    pub(crate) peer: Peer,
     /// The client's address; `None` behind a unix socket.
-    pub client_ip: Option<IpAddr>,
+    pub(crate) client_ip: Option<IpAddr>,
     /// The addresses that are believed, the client first, the peer last: what `X-Forwarded-For` says upstream.
-    pub forwarded_for: Vec<IpAddr>,
+    pub(crate) forwarded_for: Vec<IpAddr>,
     /// The end-to-end fields that a client may write: no `Host`, no framing, nothing hop-by-hop, nothing reserved.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Present when this opens a WebSocket.
-    pub websocket: Option<WebSocket>,
+    pub(crate) websocket: Option<WebSocket>,
     /// Whether the client takes trailers (`TE: trailers`), as gRPC does.
-    pub accepts_trailers: bool,
+    pub(crate) accepts_trailers: bool,
     /// The length of the body, when it was declared.
-    pub content_length: Option<u64>,
+    pub(crate) content_length: Option<u64>,
     /// The reference number.
-    pub request_id: RequestId,
+    pub(crate) request_id: RequestId,
     /// The trace that the client is in.
-    pub traceparent: Option<TraceParent>,
+    pub(crate) traceparent: Option<TraceParent>,
     /// The request that a trusted proxy asks about.
-    pub forward_auth: Option<ForwardAuth>,
-    /// The body; its trailers are dropped.
-    pub body: Body,
-    /// The connection it came by.
-    pub connection: Arc<ConnInfo>,
+    pub(crate) forward_auth: Option<ForwardAuth>,
+    /// The body; its trailers are dropped. Wrapped so that a request may be shared between threads by reference.
+    pub(crate) body: SyncWrapper<Body>,
     /// Keeps the constructor here.
     parsed: Parsed,
 }
@@ -195,8 +194,7 @@ impl CanonicalRequest {
             request_id,
             traceparent,
             forward_auth,
-            body,
-            connection,
+            body: SyncWrapper::new(body),
             parsed: Parsed,
         })
     }
@@ -264,19 +262,10 @@ impl CanonicalRequest {
         self.forward_auth.as_ref()
     }
 
-    /// What an endpoint of the gateway's own reads.
-    pub fn into_parts(self) -> CanonicalParts {
-        CanonicalParts { headers: self.headers, body: self.body }
+    /// The body, to be read by one of the gateway's own endpoints.
+    pub fn into_body(self) -> Body {
+        self.body.into_inner()
     }
-}
-
-/// What an endpoint of the gateway's own reads of a request.
-#[derive(Debug)]
-pub struct CanonicalParts {
-    /// The fields, scrubbed.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Body,
 }
 
 /// A query goes on as it came, if it can stand in a request line at all.

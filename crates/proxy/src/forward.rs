@@ -107,11 +107,7 @@ impl Upstreams {
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
         let host = internal(HeaderValue::try_from(request.host.to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let return_to = match request.body.is_end_stream() {
-            // Only an upload outlives a session before its answer begins.
-            true => String::new(),
-            false => request.path_and_query(),
-        };
+        let asked = request.path_and_query();
         let CanonicalRequest {
             method,
             scheme,
@@ -125,6 +121,9 @@ impl Upstreams {
             body,
             ..
         } = request;
+        let body = body.into_inner();
+        // Only an upload outlives a session before its answer begins.
+        let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
         headers::set_origin(
             &mut headers,

@@ -133,8 +133,9 @@ impl App {
                 see_other(&portal, http::StatusCode::FOUND, &asked)
             }
             Err(refusal) => {
+                let asked = asked.with_who(trail.who());
                 trail.refused(&refusal);
-                respond(&refusal, &asked.with_who(trail.who()))
+                respond(&refusal, &asked)
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
     listen::Scheme,
-    respond::Refusal,
+    respond::{Refusal, Wants},
 };
 
 /// One service behind the gateway: where it is found, who may use it, where it runs.
@@ -50,7 +50,7 @@ impl Route {
 
     /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
-        let port = host.port().filter(|port| Some(*port) != self.browser_scheme.default_port());
+        let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
         match port {
             Some(port) => format!("{}://{}:{port}", self.browser_scheme.as_str(), host.name()),
             None => format!("{}://{}", self.browser_scheme.as_str(), host.name()),
@@ -60,7 +60,9 @@ impl Route {
     /// Whether somebody unknown who sends this is redirected to sign in, rather than challenged.
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
-            SignIn::Auto => is_navigation(request),
+            SignIn::Auto => {
+                request.upgrade().is_none() && Wants::of(request.headers()) == Wants::Page
+            }
             SignIn::Redirect => request.upgrade().is_none(),
             SignIn::Challenge => false,
         }
@@ -148,27 +150,5 @@ fn specificity(host: &HostPattern) -> (u8, usize) {
     match host {
         HostPattern::Exact(name) => (1, name.len()),
         HostPattern::Below(name) => (0, name.len()),
-    }
-}
-
-/// Whether a browser is opening a page, rather than a script or a program asking for data.
-///
-/// Browsers say so in Fetch Metadata; those that do not, ask for HTML.
-pub fn is_navigation(request: &CanonicalRequest) -> bool {
-    if request.upgrade().is_some() {
-        return false;
-    }
-    let headers = request.headers();
-    match headers.get("sec-fetch-mode") {
-        Some(mode) => {
-            mode == "navigate" && headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
-        }
-        None => {
-            let accepts_html = headers
-                .get(http::header::ACCEPT)
-                .and_then(|accept| accept.to_str().ok())
-                .is_some_and(|accept| accept.contains("text/html"));
-            accepts_html && !headers.contains_key("x-requested-with")
-        }
     }
 }

@@ -123,7 +123,8 @@ impl Explain {
             .flatten()
             .map(|upstream| {
                 let targets: Vec<&str> = upstream.targets().collect();
-                format!("{} {} at {}", self.method, upstream.rewritten(&path), targets.join(" or "))
+                let path = upstream.rewritten(&path);
+                format!("{} {path} at {}", self.method, targets.join(" or "))
             });
         Ok(Answer { outcome, verdict, route: Some(route), steps, upstream })
     }
@@ -132,9 +133,7 @@ impl Explain {
         let claims = match (&self.caller.claims, &self.caller.token) {
             (Some(file), _) => {
                 let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
-                let value = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} is not JSON", file.display()))?;
-                Claims::from_value(value).with_context(|| format!("{}", file.display()))?
+                Claims::parse(&bytes).with_context(|| format!("{}", file.display()))?
             }
             (None, Some(token)) => {
                 let payload = token.split('.').nth(1).context("--token is not a JWT")?;

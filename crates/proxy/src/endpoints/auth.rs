@@ -36,7 +36,7 @@ impl Endpoints {
                 Denied::SignIn => Refusal::LoginNeeded {
                     route: route.name.clone(),
                     redirect: false,
-                    return_to: original.path_and_query(),
+                    return_to: call.asked.return_to.clone(),
                 },
                 Denied::Refused(refusal) => refusal,
             },

@@ -35,7 +35,7 @@ impl SeenLogoutTokens {
 impl Endpoints {
     pub(super) async fn backchannel_logout(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
         let asked = call.asked;
-        let form = read_form(call.request.into_parts().body).await?;
+        let form = read_form(call.request.into_body()).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
         for issuer in self.issuers.iter() {
             if let Ok(verified) = issuer.client().verifier().logout_token(&token).await {

@@ -116,7 +116,7 @@ fn failed(code: &'static str, reason: &'static str) -> Refusal {
 
 fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal {
     match refusal {
-        CallbackRefusal::ProviderUnavailable(error) => Refusal::ProviderUnavailable {
+        CallbackRefusal::Unavailable(error) => Refusal::ProviderUnavailable {
             issuer: issuer.name().to_owned(),
             reason: error.to_string(),
         },

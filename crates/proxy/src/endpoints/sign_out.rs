@@ -41,7 +41,7 @@ impl Endpoints {
         let clear = self.cookies.clear_session(call.request.headers());
         let host = call.request.host().clone();
         let asked = call.asked;
-        let form = read_form(call.request.into_parts().body).await?;
+        let form = read_form(call.request.into_body()).await?;
         let token = parameter(&form, "csrf")?.unwrap_or_default();
         if !self.is_form_token(&token, &session) {
             return Err(Refusal::ForeignOrigin { origin: "(form without its token)".to_owned() });
@@ -52,11 +52,14 @@ impl Endpoints {
         tracing::info!(subject = record.known.subject, session = %session.id(), "signed out");
         observe::logout(&record.known.issuer, "here");
         let at_provider = self.issuers.named(&record.known.issuer).and_then(|issuer| {
-            issuer.client().logout_url(&LogoutRequest {
-                id_token_hint: record.id_token.clone(),
-                post_logout_redirect_uri: self.own_url(&host, "signed_out").ok(),
-                state: None,
-            })
+            let mut request = LogoutRequest::default();
+            if let Some(id_token) = record.id_token.clone() {
+                request = request.with_id_token_hint(id_token);
+            }
+            if let Ok(back) = self.own_url(&host, "signed_out") {
+                request = request.with_post_logout_redirect_uri(back);
+            }
+            issuer.client().logout_url(&request)
         });
         let response = match at_provider {
             Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, asked),

@@ -34,7 +34,7 @@ impl Endpoints {
         let mut request = LoginRequest::new(self.own_url(call.request.host(), "callback")?)
             .with_scopes(issuer.scopes.iter().cloned());
         if issuer.pushed_authorization == PushedAuthorization::Never {
-            request = request.without_par();
+            request = request.without_pushed_request();
         }
         let (url, pending) = issuer
             .client()

@@ -55,7 +55,7 @@ fn caller(issuer: &IssuerClient, token: &str, verified: &Arc<Verified<AccessToke
         identity: Identity::Known(verified.derive(|token| issuer.claims().read(issuer.name(), token))),
         credential: Credential::Bearer {
             token: Secret::from(token),
-            expires_at: verified.expires_at().unwrap_or(std::time::UNIX_EPOCH),
+            expires_at: verified.expires_at.unwrap_or(std::time::UNIX_EPOCH),
         },
         cookies: Vec::new(),
     }

@@ -69,9 +69,9 @@ impl IssuerClient {
 
     /// The record of a finished login.
     pub async fn record(&self, login: Login, now: std::time::SystemTime) -> Record {
-        let Login { tokens, id_token } = login;
+        let Login { tokens, id_token, .. } = login;
         let known = self.session_identity(&tokens, &id_token).await;
-        let expires_at = tokens.expires_at.or_else(|| id_token.expires_at()).unwrap_or(now);
+        let expires_at = tokens.expires_at.or_else(|| id_token.expires_at).unwrap_or(now);
         let provider_session = id_token.session_id.clone();
         Record::new(Known::clone(&known), tokens.access_token, expires_at, now)
             .with_refresh_token(tokens.refresh_token)
