@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::RngExt;
 use oidc_core::{
-    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, SystemClock, Validation,
+    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, Secret, SystemClock, Validation,
     Verifier,
     http::reqwest::{HttpOptions, ReqwestHttp},
 };
@@ -56,6 +58,8 @@ pub struct Lasting {
     pub assertions: Arc<Assertions>,
     /// Ends streams when the process ends.
     pub drain: Drain,
+    /// The proxies in front that are believed; the listener shares it.
+    trust: Trust,
     /// The issuers of now: sessions are refreshed with these.
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
@@ -69,16 +73,15 @@ impl Lasting {
     /// A key that cannot be read or is too short, a store that cannot be opened.
     pub fn new(config: &Config, drain: Drain) -> Result<Self, AssembleError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let secrets = config
-            .session
-            .key
-            .iter()
-            .map(config::SecretRef::read)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(at("session.key"))?;
-        let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.expose().as_bytes()).collect();
-        let keys = Arc::new(Keys::new(&secrets).map_err(at("session.key"))?);
+        let secrets = session_secrets(config)?;
+        let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
         let store: Arc<dyn SessionStore> = match &config.session.store {
+            // Nobody signs in by browser: nothing is kept, and the key made up for this process seals nothing.
+            _ if config.session.key.is_empty() => Arc::new(CookieStore::new(
+                Arc::clone(&keys),
+                config.session.lifetime,
+                Arc::clone(&clock),
+            )),
             SessionStoreConfig::Embedded(embedded) => Arc::new(
                 EmbeddedStore::open(&embedded.path, Arc::clone(&keys)).map_err(at("session.store"))?,
             ),
@@ -107,10 +110,39 @@ impl Lasting {
             keys,
             assertions: Arc::new(assertions),
             drain,
+            trust: Trust::nobody(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
         })
     }
+}
+
+/// Takes up session keys whose files changed: the first seals from now on, all of them open.
+///
+/// # Errors
+///
+/// A key that cannot be read or is too short; the old ones stay.
+pub fn rotate_session_keys(config: &Config, lasting: &Lasting) -> Result<(), AssembleError> {
+    if config.session.key.is_empty() {
+        return Ok(());
+    }
+    let secrets = session_secrets(config)?;
+    lasting.keys.replace(&octets(&secrets)).map_err(at("session.key"))?;
+    let signing = lasting.keys.derive_p256("assertion").map_err(at("session.key"))?;
+    lasting.assertions.replace(&signing).map_err(at("session.key"))
+}
+
+fn session_secrets(config: &Config) -> Result<Vec<Secret>, AssembleError> {
+    if config.session.key.is_empty() {
+        let random: [u8; 32] = rand::rng().random();
+        return Ok(vec![Secret::from(URL_SAFE_NO_PAD.encode(random))]);
+    }
+    let read = config.session.key.iter().map(config::SecretRef::read);
+    read.collect::<Result<Vec<_>, _>>().map_err(at("session.key"))
+}
+
+fn octets(secrets: &[Secret]) -> Vec<&[u8]> {
+    secrets.iter().map(|secret| secret.expose().as_bytes()).collect()
 }
 
 /// Makes the application of a configuration. Issuers that did not change keep their keys and what they verified.
@@ -151,9 +183,10 @@ pub fn app(
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
     };
+    lasting.trust.replace(config.trusted_proxies.clone());
     Ok(App {
         site: Arc::new(site(config, &public_host)),
-        trust: Trust::new(config.trusted_proxies.clone()),
+        trust: lasting.trust.clone(),
         endpoints,
         gateway: Gateway::new(routes, identify, upstreams),
     })
@@ -300,8 +333,8 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         },
         sign_in: route.sign_in,
         policy: policy(name, route)?,
-        identity: route.identity.clone(),
-        timeouts: route.timeouts.clone(),
+        identity: route.identity,
+        timeouts: route.timeouts,
         body_limit: route.limits.body.map(|size| size.0),
         upstream,
     })

@@ -70,6 +70,38 @@ impl Known {
             .or(self.client.as_deref())
             .unwrap_or(&self.subject)
     }
+
+    /// Whether `name` is the subject, the user name, or the verified e-mail address.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.subject == name
+            || self.preferred_username.as_deref() == Some(name)
+            || (self.email_verified && self.email.as_deref() == Some(name))
+    }
+
+    /// Whether a role was granted: `name` asks for a realm role, `client:name` for a role of that client. The one never passes
+    /// for the other, whatever characters their names hold.
+    pub fn has_role(&self, role: &str) -> bool {
+        match role.split_once(':') {
+            None => self.roles.iter().any(|has| has == role),
+            Some((client, role)) => self
+                .client_roles
+                .get(client)
+                .is_some_and(|roles| roles.iter().any(|has| has == role)),
+        }
+    }
+
+    /// The claim at a dotted path.
+    pub fn claim(&self, path: &str) -> Option<&serde_json::Value> {
+        if let Some(value) = self.claims.get(path) {
+            return Some(value);
+        }
+        let mut parts = path.split('.');
+        let mut value = self.claims.get(parts.next()?)?;
+        for part in parts {
+            value = value.get(part)?;
+        }
+        Some(value)
+    }
 }
 
 /// What proved the identity; streams live no longer than this does.

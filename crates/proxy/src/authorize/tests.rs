@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::identify::Known;
 
 fn alice() -> Identity {
     Identity::Known(

@@ -93,8 +93,8 @@ fn unverified_issuer(token: &str) -> Result<String, TokenRefusal> {
         return Err(TokenRefusal::TooLarge { limit: LIMIT });
     }
     let malformed = |reason: &str| TokenRefusal::Malformed {
-        part: "payload".into(),
-        reason: reason.to_owned().into(),
+        part: "payload",
+        reason: reason.to_owned(),
     };
     let payload = token.split('.').nth(1).ok_or_else(|| malformed("not a compact JWS"))?;
     let bytes = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed("not base64url"))?;

@@ -1,0 +1,206 @@
+//! The rules of a route, in order: the first whose path and method match decides.
+//!
+//! Pure functions of a request and an identity: nothing here reads a clock, a store or the network.
+
+use http::Method;
+
+use super::{Requirement, Unmet};
+use crate::{
+    canonical::{CanonicalPath, PathMatch, PathPattern},
+    identify::Identity,
+};
+
+/// Who may use a route: rules in order.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    rules: Vec<Rule>,
+}
+
+/// One rule of a policy.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The paths it speaks about; all when `None`.
+    pub path: Option<PathPattern>,
+    /// The methods it speaks about; all when empty.
+    pub methods: Vec<Method>,
+    /// Whom it lets through.
+    pub allow: Allow,
+    /// Whether the rule is only evaluated, counted and logged.
+    pub shadow: bool,
+}
+
+/// Whom a rule lets through.
+#[derive(Debug, Clone)]
+pub enum Allow {
+    /// Everybody, signed in or not.
+    Anyone,
+    /// Everybody an issuer vouches for.
+    SignedIn,
+    /// Whoever meets one of these requirements.
+    AnyOf(Vec<Requirement>),
+}
+
+/// What a policy says of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// It may pass, by this rule (from 1).
+    Allow {
+        /// the rule's place, from 1
+        rule: usize,
+    },
+    /// Nobody is known, and somebody must be.
+    SignIn {
+        /// the rule's place, from 1
+        rule: usize,
+    },
+    /// The upstream could read the path so that another rule would decide.
+    Ambiguous {
+        /// the rule's place, from 1
+        rule: usize,
+    },
+    /// It may not pass.
+    Deny {
+        /// the rule's place, from 1; `None` when no rule matched
+        rule: Option<usize>,
+        /// what was missing
+        unmet: Unmet,
+    },
+}
+
+/// How one rule fared, for `doorward explain` and shadow rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The rule's place, from 1.
+    pub rule: usize,
+    /// Whether the rule speaks about this path and method.
+    pub applies: bool,
+    /// Why it does or does not apply, or what it found, in words.
+    pub because: String,
+    /// Whether the rule is a shadow rule.
+    pub shadow: bool,
+}
+
+impl Policy {
+    /// A policy of these rules, in this order. A policy without rules lets nobody through.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Decides. Pure: the same request and identity always get the same answer.
+    pub fn decide(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Decision {
+        for (place, rule) in self.rules.iter().enumerate() {
+            if rule.shadow {
+                continue;
+            }
+            match rule.applies(method, path) {
+                PathMatch::No => {}
+                PathMatch::Yes => return rule.allow.decide(place + 1, identity),
+                PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
+            }
+        }
+        Decision::Deny { rule: None, unmet: Unmet::default() }
+    }
+
+    /// Whether this identity could pass somewhere on the route: what the portal shows.
+    pub fn might_allow(&self, identity: &Identity) -> bool {
+        self.rules.iter().filter(|rule| !rule.shadow).any(|rule| {
+            matches!(rule.allow.decide(1, identity), Decision::Allow { .. })
+        })
+    }
+
+    /// What the shadow rules would have said: `(rule, allowed)`.
+    pub fn shadows<'a>(
+        &'a self,
+        method: &'a Method,
+        path: &'a CanonicalPath,
+        identity: &'a Identity,
+    ) -> impl Iterator<Item = (usize, bool)> + 'a {
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(move |(_, rule)| {
+                rule.shadow && matches!(rule.applies(method, path), PathMatch::Yes)
+            })
+            .map(move |(place, rule)| {
+                let decision = rule.allow.decide(place + 1, identity);
+                (place + 1, matches!(decision, Decision::Allow { .. }))
+            })
+    }
+
+    /// Every rule up to the one that decides, and why.
+    pub fn explain(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (place, rule) in self.rules.iter().enumerate() {
+            let because = match rule.applies(method, path) {
+                PathMatch::Yes => match rule.allow.decide(place + 1, identity) {
+                    Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(identity)),
+                    Decision::Deny { unmet, .. } => {
+                        format!("matches, but the caller {}", unmet.summary())
+                    }
+                    _ => "matches, and nobody is signed in".to_owned(),
+                },
+                PathMatch::Ambiguous => "the path can be read in two ways".to_owned(),
+                PathMatch::No => rule.why_not(method, path),
+            };
+            let applies = !matches!(rule.applies(method, path), PathMatch::No);
+            steps.push(Step { rule: place + 1, applies, because, shadow: rule.shadow });
+            if applies && !rule.shadow {
+                break;
+            }
+        }
+        steps
+    }
+}
+
+impl Rule {
+    fn applies(&self, method: &Method, path: &CanonicalPath) -> PathMatch {
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            return PathMatch::No;
+        }
+        self.path.as_ref().map_or(PathMatch::Yes, |pattern| pattern.matches(path))
+    }
+
+    fn why_not(&self, method: &Method, path: &CanonicalPath) -> String {
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+            return format!("does not match: method {method} is not among {}", methods.join(", "));
+        }
+        match &self.path {
+            Some(pattern) => format!("does not match: path {} is not {pattern}", path.as_str()),
+            None => "does not match".to_owned(),
+        }
+    }
+}
+
+impl Allow {
+    fn decide(&self, rule: usize, identity: &Identity) -> Decision {
+        match (self, identity) {
+            (Self::Anyone, _) | (Self::SignedIn, Identity::Known(_)) => Decision::Allow { rule },
+            (_, Identity::Anonymous) => Decision::SignIn { rule },
+            (Self::AnyOf(requirements), Identity::Known(known)) => {
+                if requirements.iter().any(|requirement| requirement.is_met_by(known)) {
+                    Decision::Allow { rule }
+                } else {
+                    Decision::Deny { rule: Some(rule), unmet: Unmet::of(requirements, known) }
+                }
+            }
+        }
+    }
+
+    fn met(&self, identity: &Identity) -> String {
+        match (self, identity) {
+            (Self::Anyone, _) => "anyone may pass".to_owned(),
+            (Self::SignedIn, _) => "the caller is signed in".to_owned(),
+            (Self::AnyOf(requirements), Identity::Known(known)) => requirements
+                .iter()
+                .find(|requirement| requirement.is_met_by(known))
+                .map_or_else(String::new, |requirement| format!("the caller has {requirement}")),
+            (Self::AnyOf(_), Identity::Anonymous) => String::new(),
+        }
+    }
+}
