@@ -82,7 +82,8 @@ impl Shared {
     /// The token that is good now, and whether a refresh is due.
     fn usable(&self, now: SystemTime) -> Option<(AccessToken, bool)> {
         let kept = self.kept();
-        let token = kept.token.as_ref().filter(|token| token.expires_at.is_none_or(|at| at > now))?;
+        let token =
+            kept.token.as_ref().filter(|token| token.expires_at.is_none_or(|at| at > now))?;
         let due = kept.refresh_at.is_some_and(|at| at <= now);
         Some((token.clone(), due))
     }

@@ -52,7 +52,8 @@ impl Job {
         let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
         let provider = Provider::new(issuer.url().parse().unwrap(), http);
         let auth = ClientAuth::SecretBasic(Secret::from("job-secret"));
-        let endpoint = TokenEndpoint::new(provider, "job", auth).with_clock(Arc::new(clock.clone()));
+        let endpoint =
+            TokenEndpoint::new(provider, "job", auth).with_clock(Arc::new(clock.clone()));
         let source = IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score"));
         let tokens = CachedTokens::with_clock(source, Arc::new(clock.clone()));
         Self { issuer, clock, tokens }
@@ -128,7 +129,8 @@ async fn a_wrong_secret_is_told_apart_from_an_issuer_that_is_away() {
     let job = Job::new().await;
     let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
     let provider = Provider::new(job.issuer.url().parse().unwrap(), http);
-    let endpoint = TokenEndpoint::new(provider, "job", ClientAuth::SecretBasic(Secret::from("guess")));
+    let endpoint =
+        TokenEndpoint::new(provider, "job", ClientAuth::SecretBasic(Secret::from("guess")));
     let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new()));
     let error = tokens.token().await.unwrap_err();
     assert!(matches!(error, TokenError::Refused { .. }), "{error}");

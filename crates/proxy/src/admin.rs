@@ -44,7 +44,10 @@ impl Admin {
     /// # Errors
     ///
     /// The address cannot be bound.
-    pub async fn bind(self, addr: SocketAddr) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+    pub async fn bind(
+        self,
+        addr: SocketAddr,
+    ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
         let listener = tokio::net::TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let router = Router::new()
@@ -90,8 +93,11 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let app = admin.serving.app();
-    let fetches =
-        app.endpoints.issuers.iter().map(|issuer| (issuer.name().to_owned(), issuer.keys.fetches()));
+    let fetches = app
+        .endpoints
+        .issuers
+        .iter()
+        .map(|issuer| (issuer.name().to_owned(), issuer.keys.fetches()));
     observe::sample(admin.sessions.count(), fetches, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, admin.metrics.render()).into_response()

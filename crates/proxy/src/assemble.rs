@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::RngExt;
 use oidc_core::{
-    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, Secret, SystemClock, Validation,
-    Verifier,
+    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, Secret, SystemClock,
+    Validation, Verifier,
     http::reqwest::{HttpOptions, ReqwestHttp},
 };
+use rand::RngExt;
 
 use crate::{
     authorize::{self, Policy},
@@ -83,7 +83,8 @@ impl Lasting {
                 Arc::clone(&clock),
             )),
             SessionStoreConfig::Embedded(embedded) => Arc::new(
-                EmbeddedStore::open(&embedded.path, Arc::clone(&keys)).map_err(at("session.store"))?,
+                EmbeddedStore::open(&embedded.path, Arc::clone(&keys))
+                    .map_err(at("session.store"))?,
             ),
             SessionStoreConfig::Cookie => Arc::new(CookieStore::new(
                 Arc::clone(&keys),
@@ -193,9 +194,12 @@ pub fn app(
 }
 
 fn site(config: &Config, realm: &str) -> Site {
-    config.issuers.iter().fold(Site::new(config.endpoints.clone(), realm), |site, (name, issuer)| {
-        site.with_provider(name, name, &issuer.url)
-    })
+    config
+        .issuers
+        .iter()
+        .fold(Site::new(config.endpoints.clone(), realm), |site, (name, issuer)| {
+            site.with_provider(name, name, &issuer.url)
+        })
 }
 
 fn issuers(
@@ -234,16 +238,18 @@ fn issuer_client(
     keys.start();
     let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());
     let auth = client_auth(config, &place("client_auth"))?;
-    let client = Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
-        .with_leeway(config.leeway)
-        .with_clock(Arc::clone(clock));
+    let client =
+        Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
+            .with_leeway(config.leeway)
+            .with_clock(Arc::clone(clock));
     let rules = |audience: &str| {
         Validation::new(issuer.clone(), audience)
             .with_leeway(config.leeway)
             .with_profile(profile(config.profile))
     };
     let bearer = config.audience.split_first().map(|(first, more)| {
-        let validation = more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience));
+        let validation =
+            more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience));
         Verifier::new(validation, Arc::clone(&key_source)).with_clock(Arc::clone(clock))
     });
     let own = Verifier::new(
@@ -313,7 +319,8 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             strip_prefix: path(&route.rewrite.strip_prefix, "rewrite.strip_prefix")?,
             add_prefix: path(&route.rewrite.add_prefix, "rewrite.add_prefix")?,
         };
-        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform()).map_err(at(place("upstream")))?;
+        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform())
+            .map_err(at(place("upstream")))?;
         Some(upstream.with_rewrite(rewrite))
     };
     Ok(Route {

@@ -134,7 +134,8 @@ pub(crate) fn judge(
 /// then must not come with a browser's cookie.
 fn check_origin(identified: &Identified) -> Result<(), Refusal> {
     let Routed { request, route } = &identified.routed;
-    let foreign = |origin: &str| Refusal::ForeignOrigin { origin: origin.chars().take(200).collect() };
+    let foreign =
+        |origin: &str| Refusal::ForeignOrigin { origin: origin.chars().take(200).collect() };
     match request.headers().get(http::header::ORIGIN) {
         Some(origin) => {
             let own = route.origin(request.host());

@@ -133,7 +133,11 @@ impl Routes {
     /// # Errors
     ///
     /// Those of [`Routes::route`].
-    pub fn choose(&self, host: &CanonicalHost, path: &CanonicalPath) -> Result<Arc<Route>, Refusal> {
+    pub fn choose(
+        &self,
+        host: &CanonicalHost,
+        path: &CanonicalPath,
+    ) -> Result<Arc<Route>, Refusal> {
         let route = self.find(host, path)?;
         path.check(route.keep)?;
         for reading in path.readings() {

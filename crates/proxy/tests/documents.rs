@@ -67,7 +67,8 @@ fn whole(block: &str) -> Option<String> {
     }
     if block.starts_with("access:") {
         let access: String = block.lines().map(|line| format!("    {line}\n")).collect();
-        let route = "  scoring:\n    match: { path: /models/churn }\n    upstream: http://churn:8080\n";
+        let route =
+            "  scoring:\n    match: { path: /models/churn }\n    upstream: http://churn:8080\n";
         return Some(format!("{REST}routes:\n{route}{access}"));
     }
     None

@@ -108,9 +108,10 @@ impl Policy {
 
     /// Whether this identity could pass somewhere on the route: what the portal shows.
     pub fn might_allow(&self, identity: &Identity) -> bool {
-        self.rules.iter().filter(|rule| !rule.shadow).any(|rule| {
-            matches!(rule.allow.decide(1, identity), Decision::Allow { .. })
-        })
+        self.rules
+            .iter()
+            .filter(|rule| !rule.shadow)
+            .any(|rule| matches!(rule.allow.decide(1, identity), Decision::Allow { .. }))
     }
 
     /// What the shadow rules would have said: `(rule, allowed)`.

@@ -64,12 +64,14 @@ impl Requirement {
     }
 
     fn missing(&self, known: &Known) -> Vec<String> {
-        self.keys(known).filter(|key| !key.met).map(|key| format!("needs {}", key.words())).collect()
+        self.keys(known)
+            .filter(|key| !key.met)
+            .map(|key| format!("needs {}", key.words()))
+            .collect()
     }
 
     fn lacks_only_scopes(&self, known: &Known) -> bool {
-        !self.scopes.is_empty()
-            && self.keys(known).all(|key| key.met || key.singular == "scope")
+        !self.scopes.is_empty() && self.keys(known).all(|key| key.met || key.singular == "scope")
     }
 
     fn keys<'a>(&'a self, known: &'a Known) -> impl Iterator<Item = Key<'a>> {

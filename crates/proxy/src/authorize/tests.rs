@@ -31,7 +31,10 @@ fn rule(path: Option<&str>, methods: &[Method], allow: Allow) -> Rule {
 }
 
 fn roles(names: &[&str]) -> Requirement {
-    Requirement { roles: names.iter().map(|name| (*name).to_owned()).collect(), ..Requirement::default() }
+    Requirement {
+        roles: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Requirement::default()
+    }
 }
 
 fn decide(rules: Vec<Rule>, identity: &Identity) -> Decision {
@@ -112,10 +115,18 @@ fn claims_are_compared_without_converting_types() {
 
 #[test]
 fn a_refusal_says_what_was_missing() {
-    let rules = vec![rule(None, &[], Allow::AnyOf(vec![
-        Requirement { clients: vec!["airflow-run".into()], scopes: vec!["score".into()], ..Requirement::default() },
-        roles(&["ml-admin"]),
-    ]))];
+    let rules = vec![rule(
+        None,
+        &[],
+        Allow::AnyOf(vec![
+            Requirement {
+                clients: vec!["airflow-run".into()],
+                scopes: vec!["score".into()],
+                ..Requirement::default()
+            },
+            roles(&["ml-admin"]),
+        ]),
+    )];
     let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice got in") };
     assert_eq!(
         unmet.summary(),
@@ -156,9 +167,12 @@ fn explain_tells_for_four_rules_which_one_decided_and_why() {
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
     let steps = policy.explain(&Method::GET, &path, &alice());
     let told: Vec<&str> = steps.iter().map(|step| step.because.as_str()).collect();
-    assert_eq!(told, [
-        "does not match: path /models/churn is not /models/churn/health",
-        "does not match: method GET is not among POST",
-        "matches, and the caller has the role data-scientist",
-    ]);
+    assert_eq!(
+        told,
+        [
+            "does not match: path /models/churn is not /models/churn/health",
+            "does not match: method GET is not among POST",
+            "matches, and the caller has the role data-scientist",
+        ]
+    );
 }

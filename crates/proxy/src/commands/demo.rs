@@ -13,11 +13,7 @@ use super::{
     Outcome,
     serve::{Running, recorder},
 };
-use crate::{
-    config::Config,
-    listen::Drain,
-    observe::log::Log,
-};
+use crate::{config::Config, listen::Drain, observe::log::Log};
 
 /// How the demo is run.
 #[derive(Debug, Args)]
@@ -56,7 +52,9 @@ impl Demo {
                     .audience("gateway"),
             )
             .client(
-                DevClient::confidential("batch-job", "batch-job").audience("gateway").scope("score"),
+                DevClient::confidential("batch-job", "batch-job")
+                    .audience("gateway")
+                    .scope("score"),
             )
             .start("127.0.0.1:0")
             .await?;

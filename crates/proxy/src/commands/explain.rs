@@ -106,14 +106,17 @@ impl Explain {
             Decision::Allow { rule } => (Outcome::Fine, format!("allowed by rule {rule}")),
             Decision::SignIn { rule } => (
                 Outcome::LoginNeeded,
-                format!("rule {rule} needs somebody signed in: a browser is sent to sign in, a program gets 401"),
+                format!(
+                    "rule {rule} needs somebody signed in: a browser is sent to sign in, a program gets 401"
+                ),
             ),
             Decision::Ambiguous { .. } => {
                 (Outcome::Refused, "refused: the path can be read in two ways (400)".to_owned())
             }
-            Decision::Deny { rule: Some(rule), unmet } => {
-                (Outcome::Refused, format!("refused by rule {rule}: the caller {}", unmet.summary()))
-            }
+            Decision::Deny { rule: Some(rule), unmet } => (
+                Outcome::Refused,
+                format!("refused by rule {rule}: the caller {}", unmet.summary()),
+            ),
             Decision::Deny { rule: None, .. } => {
                 (Outcome::Refused, "refused: no rule speaks about this path and method".to_owned())
             }
@@ -157,7 +160,8 @@ impl Explain {
                 .find(|(known, _)| *known == name)
                 .with_context(|| format!("--issuer {name} is not in the configuration"));
         }
-        let by_url = issuers.clone().find(|(_, issuer)| claims.issuer.as_ref() == Some(&issuer.url));
+        let by_url =
+            issuers.clone().find(|(_, issuer)| claims.issuer.as_ref() == Some(&issuer.url));
         match (by_url, issuers.next(), issuers.next()) {
             (Some(found), ..) => Ok(found),
             (None, Some(only), None) => Ok(only),
@@ -165,13 +169,19 @@ impl Explain {
         }
     }
 
-    fn print(&self, out: &mut dyn Write, answer: &Answer, identity: &Identity) -> std::io::Result<()> {
+    fn print(
+        &self,
+        out: &mut dyn Write,
+        answer: &Answer,
+        identity: &Identity,
+    ) -> std::io::Result<()> {
         writeln!(out, "request   {} {}", self.method, self.url)?;
         match identity {
             Identity::Anonymous => writeln!(out, "caller    nobody is signed in")?,
             Identity::Known(known) => {
                 writeln!(out, "caller    {} ({})", known.display_name(), known.subject)?;
-                let lists = [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
+                let lists =
+                    [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
                 for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
                     writeln!(out, "          {name}: {}", values.join(", "))?;
                 }

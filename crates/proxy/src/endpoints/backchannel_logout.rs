@@ -33,7 +33,10 @@ impl SeenLogoutTokens {
 }
 
 impl Endpoints {
-    pub(super) async fn backchannel_logout(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn backchannel_logout(
+        &self,
+        call: Call<'_>,
+    ) -> Result<Response<Body>, Refusal> {
         let asked = call.asked;
         let form = read_form(call.request.into_body()).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
@@ -53,7 +56,12 @@ impl Endpoints {
             }
         }
         observe::logout("unknown", "bad_token");
-        Ok(problem(StatusCode::BAD_REQUEST, "bad_logout_token", "the logout token is not good", asked))
+        Ok(problem(
+            StatusCode::BAD_REQUEST,
+            "bad_logout_token",
+            "the logout token is not good",
+            asked,
+        ))
     }
 
     async fn end_named(
@@ -69,7 +77,11 @@ impl Endpoints {
             (None, None) => return Ok(()),
         };
         let ended = self.sessions.end_matching(&which).await?;
-        tracing::info!(issuer = issuer.name(), sessions = ended.len(), "signed out by the provider");
+        tracing::info!(
+            issuer = issuer.name(),
+            sessions = ended.len(),
+            "signed out by the provider"
+        );
         observe::logout(issuer.name(), "by_provider");
         Ok(())
     }

@@ -13,7 +13,10 @@ use oidc_core::{AccessToken, Secret, TokenRefusal, Verified, Verifier};
 use serde::Deserialize;
 
 use crate::{
-    identify::{Caller, Credential, Identity, issuers::{IssuerClient, Issuers}},
+    identify::{
+        Caller, Credential, Identity,
+        issuers::{IssuerClient, Issuers},
+    },
     observe,
     respond::Refusal,
 };
@@ -52,7 +55,9 @@ pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal>
 
 fn caller(issuer: &IssuerClient, token: &str, verified: &Arc<Verified<AccessToken>>) -> Caller {
     Caller {
-        identity: Identity::Known(verified.derive(|token| issuer.claims().read(issuer.name(), token))),
+        identity: Identity::Known(
+            verified.derive(|token| issuer.claims().read(issuer.name(), token)),
+        ),
         credential: Credential::Bearer {
             token: Secret::from(token),
             expires_at: verified.expires_at.unwrap_or(std::time::UNIX_EPOCH),
@@ -78,7 +83,11 @@ fn choose<'a>(
     let found = unverified_issuer(token)?;
     issuers.bearer().find(|(issuer, _)| issuer.url() == found).ok_or_else(|| {
         let expected: Vec<&str> = issuers.bearer().map(|(issuer, _)| issuer.url()).collect();
-        TokenRefusal::WrongIssuer { expected: expected.join(", "), found: found.chars().take(200).collect() }.into()
+        TokenRefusal::WrongIssuer {
+            expected: expected.join(", "),
+            found: found.chars().take(200).collect(),
+        }
+        .into()
     })
 }
 
@@ -92,10 +101,8 @@ fn unverified_issuer(token: &str) -> Result<String, TokenRefusal> {
     if token.len() > LIMIT {
         return Err(TokenRefusal::TooLarge { limit: LIMIT });
     }
-    let malformed = |reason: &str| TokenRefusal::Malformed {
-        part: "payload",
-        reason: reason.to_owned(),
-    };
+    let malformed =
+        |reason: &str| TokenRefusal::Malformed { part: "payload", reason: reason.to_owned() };
     let payload = token.split('.').nth(1).ok_or_else(|| malformed("not a compact JWS"))?;
     let bytes = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed("not base64url"))?;
     let named: Named = serde_json::from_slice(&bytes).map_err(|_| malformed("no `iss` text"))?;

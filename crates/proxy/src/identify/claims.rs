@@ -48,14 +48,20 @@ impl ClaimReader {
     }
 
     /// The identity of a session: the ID token says who signed in, the access token what they may (Keycloak puts roles only there).
-    pub fn read_session(&self, issuer: &str, id_token: &Claims, access_token: Option<&Claims>) -> Arc<Known> {
+    pub fn read_session(
+        &self,
+        issuer: &str,
+        id_token: &Claims,
+        access_token: Option<&Claims>,
+    ) -> Arc<Known> {
         let from_id = self.read(issuer, id_token);
         let Some(from_access) = access_token.map(|claims| self.read(issuer, claims)) else {
             return from_id;
         };
         let mut known = Known::clone(&from_id);
         let access = &*from_access;
-        known.preferred_username = known.preferred_username.or_else(|| access.preferred_username.clone());
+        known.preferred_username =
+            known.preferred_username.or_else(|| access.preferred_username.clone());
         if known.email.is_none() {
             known.email.clone_from(&access.email);
             known.email_verified = access.email_verified;

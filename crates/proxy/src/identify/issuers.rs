@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
-use oidc_core::{Client, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet, Verifier};
+use oidc_core::{
+    Client, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet, Verifier,
+};
 
 use crate::{
     identify::{Known, claims::ClaimReader},
@@ -81,7 +83,11 @@ impl IssuerClient {
 
     /// Who a token set speaks of. Roles come from the access token where it is a JWT of this issuer that was issued to this
     /// client; an opaque one adds nothing.
-    async fn session_identity(&self, tokens: &TokenSet, id_token: &oidc_core::Claims) -> Arc<Known> {
+    async fn session_identity(
+        &self,
+        tokens: &TokenSet,
+        id_token: &oidc_core::Claims,
+    ) -> Arc<Known> {
         match self.own.access_token(tokens.access_token.expose()).await {
             Ok(access) => self.claims.read_session(&self.name, id_token, Some(&access)),
             Err(refusal) => {

@@ -43,7 +43,8 @@ impl Log {
             .thread_name("log")
             .finish(io::stderr());
         let dropped = writer.error_counter();
-        let builder = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter(config.level));
+        let builder =
+            tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter(config.level));
         // A second subscriber in one process (tests) is no reason to stop: the first keeps writing.
         let started = match config.format {
             LogFormat::Json => {
@@ -70,7 +71,9 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    EnvFilter::new(format!("error,doorward={level},oidc_core={level},m2m={level},dev_issuer={level}"))
+    EnvFilter::new(format!(
+        "error,doorward={level},oidc_core={level},m2m={level},dev_issuer={level}"
+    ))
 }
 
 /// One JSON object a line: `ts`, `level`, `msg`, then the event's fields.
@@ -110,7 +113,10 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a log line's time is read where it is written, and decides nothing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a log line's time is read where it is written, and decides nothing"
+)]
 fn timestamp() -> String {
     OffsetDateTime::from(std::time::SystemTime::now()).format(&Rfc3339).unwrap_or_default()
 }
