@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use crate::{
     authorize::{self, Policy},
-    canonical::{self, CanonicalPath, PathPattern, Trust},
+    canonical::{self, CanonicalPath, Trust},
     config::{self, Config, HostPattern, IssuerConfig, RouteConfig, SessionStoreConfig},
     endpoints::{Endpoints, backchannel_logout::SeenLogoutTokens, browser_scheme},
     forward::{Assertions, Rewrite, Upstream, UpstreamTls, Upstreams},
@@ -351,11 +351,6 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
     let mut rules = Vec::with_capacity(route.access.len());
     for (place, rule) in route.access.iter().enumerate() {
         let place = format!("routes.{name}.access#{}", place + 1);
-        let pattern: Option<PathPattern> = rule
-            .path
-            .as_ref()
-            .map(|path| path.as_str().parse().map_err(at(format!("{place}.path"))))
-            .transpose()?;
         let methods = rule
             .methods
             .iter()
@@ -368,7 +363,12 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
                 authorize::Allow::AnyOf(all.iter().map(requirement).collect())
             }
         };
-        rules.push(authorize::Rule { path: pattern, methods, allow, shadow: rule.shadow });
+        rules.push(authorize::Rule {
+            path: rule.path.clone(),
+            methods,
+            allow,
+            shadow: rule.shadow,
+        });
     }
     Ok(Policy::new(rules))
 }

@@ -38,7 +38,7 @@ use url::Url;
 use crate::{
     canonical::{CanonicalHost, CanonicalRequest},
     forward::Assertions,
-    identify::{Caller, Credential, Identify, Identity, issuers::Issuers},
+    identify::{Caller, Identify, Identity, issuers::Issuers},
     listen::Scheme,
     pages,
     respond::{Asked, Refusal, problem},
@@ -98,20 +98,22 @@ impl Endpoints {
             "sign_in" if get => self.sign_in(&call),
             "sign_out" if get => self.sign_out_page(call).await,
             "sign_out" if post => self.sign_out(call).await,
-            "signed_out" if get => Ok(self.signed_out(&call)),
+            "signed_out" if get => self.signed_out(&call),
             "userinfo" if get => self.userinfo(call).await,
             "session" if get => self.session(call).await,
             "session/refresh" if post => self.session_refresh(call).await,
             "backchannel_logout" if post => self.backchannel_logout(call).await,
             "portal" if get => self.portal(call).await,
             "jwks" if get => Ok(self.jwks(&call)),
-            "start" | "callback" | "sign_in" | "sign_out" | "signed_out" | "userinfo" | "session"
-            | "session/refresh" | "backchannel_logout" | "portal" | "jwks" => Ok(problem(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this URL takes another method",
-                call.asked,
-            )),
+            "start" | "callback" | "sign_in" | "sign_out" | "signed_out" | "userinfo"
+            | "session" | "session/refresh" | "backchannel_logout" | "portal" | "jwks" => {
+                Ok(problem(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "this URL takes another method",
+                    call.asked,
+                ))
+            }
             asset => pages::asset(asset, call.request.query(), call.request.headers())
                 .ok_or(Refusal::NoRoute),
         }
@@ -134,16 +136,15 @@ impl Endpoints {
             .map_err(|error| Refusal::Internal { reason: format!("own URL {text:?}: {error}") })
     }
 
-    /// The session of a request, if there is one; a bearer token is no session.
+    /// The session of a request, if there is one. Its tokens need not be fresh, and asking does not count as activity.
     pub(crate) async fn session_of(
         &self,
         request: &CanonicalRequest,
     ) -> Result<Option<Arc<LiveSession>>, Refusal> {
-        let Caller { credential, .. } = self.identify.caller(request.headers()).await?;
-        Ok(match credential {
-            Credential::Session(session) => Some(session),
-            Credential::None | Credential::Bearer { .. } => None,
-        })
+        match self.cookies.session_ticket(request.headers()) {
+            Some(ticket) => Ok(self.sessions.peek(&ticket).await?),
+            None => Ok(None),
+        }
     }
 
     /// The caller, or a challenge where there is nobody.

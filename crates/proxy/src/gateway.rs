@@ -104,7 +104,8 @@ impl App {
         let request = match CanonicalRequest::from_http(request, &self.trust) {
             Ok(request) => request,
             Err(refusal) => {
-                let asked = Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
+                let asked =
+                    Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
                 let refusal = Refusal::from(refusal);
                 Trail::unread(request_id).refused(&refusal);
                 return respond(&refusal, &asked);
@@ -133,11 +134,19 @@ impl App {
                 see_other(&portal, http::StatusCode::FOUND, &asked)
             }
             Err(refusal) => {
-                let asked = asked.with_who(trail.who());
+                let asked = asked
+                    .with_who(trail.who())
+                    .with_sign_out_token(self.sign_out_token(&refusal, &trail));
                 trail.refused(&refusal);
                 respond(&refusal, &asked)
             }
         }
+    }
+
+    /// Lets a refused person switch account in one step, from the page that refuses.
+    fn sign_out_token(&self, refusal: &Refusal, trail: &Trail) -> Option<String> {
+        let session = trail.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
+        self.endpoints.form_token(session).ok()
     }
 
     fn asked(&self, request: &CanonicalRequest) -> Asked {

@@ -8,7 +8,9 @@ use std::{
 };
 
 use http::{HeaderValue, StatusCode};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::{
     authorize::Permitted,
@@ -16,6 +18,7 @@ use crate::{
     identify::{Credential, Identified, Identity, Known},
     respond::Refusal,
     route::{Route, Routed},
+    session::LiveSession,
 };
 
 /// One metric: its name, kind, labels, and what it tells.
@@ -142,6 +145,7 @@ pub struct Trail {
     credential: &'static str,
     rule: Option<usize>,
     cookies: Vec<HeaderValue>,
+    session: Option<Arc<LiveSession>>,
     begun: Instant,
     stage_begun: Instant,
 }
@@ -161,6 +165,7 @@ impl Trail {
             credential: "none",
             rule: None,
             cookies: Vec::new(),
+            session: None,
             begun: now,
             stage_begun: now,
         }
@@ -180,6 +185,7 @@ impl Trail {
             credential: "none",
             rule: None,
             cookies: Vec::new(),
+            session: None,
             begun: now,
             stage_begun: now,
         }
@@ -201,10 +207,13 @@ impl Trail {
         if let Identity::Known(known) = &identified.identity {
             self.known = Some(Arc::clone(known));
         }
-        self.credential = match identified.credential {
+        self.credential = match &identified.credential {
             Credential::None => "none",
             Credential::Bearer { .. } => "bearer",
-            Credential::Session(_) => "session",
+            Credential::Session(session) => {
+                self.session = Some(Arc::clone(session));
+                "session"
+            }
         };
         self.cookies.clone_from(&identified.cookies);
         self.shadows(identified);
@@ -224,6 +233,11 @@ impl Trail {
     /// What pages call the caller.
     pub fn who(&self) -> Option<String> {
         self.known.as_ref().map(|known| known.display_name().to_owned())
+    }
+
+    /// The session the request came with.
+    pub fn session(&self) -> Option<&LiveSession> {
+        self.session.as_deref()
     }
 
     /// Whether this was a plain request for `/` that no route owns.

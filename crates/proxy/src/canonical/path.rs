@@ -8,7 +8,7 @@
 
 use std::{fmt, str::FromStr};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// Ambiguous forms that a route takes all the same, because its application needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -151,6 +151,17 @@ impl CanonicalPath {
         let path = Self::parse_any(raw)?;
         path.check(keep)?;
         Ok(path)
+    }
+
+    /// Parses a path as people write it in a configuration: what no request may hold raw, letters beyond ASCII and spaces, is
+    /// escaped first.
+    ///
+    /// # Errors
+    ///
+    /// See [`PathRefusal`]; none of the ambiguous forms passes.
+    pub fn from_written(text: &str) -> Result<Self, PathRefusal> {
+        const RAW: &AsciiSet = &CONTROLS.add(b' ');
+        utf8_percent_encode(text, RAW).to_string().parse()
     }
 
     fn parse_any(raw: &str) -> Result<Self, PathRefusal> {

@@ -1,6 +1,8 @@
 //! The paths a rule speaks of: literal segments, `*` for one segment, `**` for all that follow.
 //!
-//! A pattern is anchored at both ends and matches whole segments of a [`CanonicalPath`]; there are no partial wildcards.
+//! A pattern is anchored at both ends and matches whole segments of a [`CanonicalPath`]; there are no partial wildcards. One
+//! slash at the end makes no difference, in the pattern or in the path: many servers take `/admin` and `/admin/` for the same
+//! page, so a rule that closes the one must close the other.
 
 use std::{fmt, str::FromStr};
 
@@ -18,6 +20,7 @@ use super::path::{CanonicalPath, PathRefusal};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathPattern {
+    text: String,
     segments: Vec<Segment>,
     open: bool,
 }
@@ -74,8 +77,38 @@ impl PathPattern {
         }
     }
 
+    /// The pattern in the form that paths are compared in.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it matches `prefix` itself or some path below it.
+    pub fn can_match_below(&self, prefix: &str) -> bool {
+        let mut own = self.segments.iter();
+        for segment in segments_of(prefix) {
+            match own.next() {
+                None => return self.open,
+                Some(Segment::Any) => {}
+                Some(Segment::Literal(literal)) if literal == segment => {}
+                Some(Segment::Literal(_)) => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether it matches `prefix` itself and every path below it.
+    pub fn covers_all_below(&self, prefix: &str) -> bool {
+        let mut given = segments_of(prefix);
+        self.open
+            && self.segments.iter().all(|own| match (own, given.next()) {
+                (_, None) => false,
+                (Segment::Any, Some(_)) => true,
+                (Segment::Literal(literal), Some(segment)) => literal == segment,
+            })
+    }
+
     fn matches_literally(&self, path: &CanonicalPath) -> bool {
-        let mut given = path.segments();
+        let mut given = segments_of(path.as_str());
         for segment in &self.segments {
             match (segment, given.next()) {
                 (Segment::Literal(own), Some(other)) if own == other => {}
@@ -87,18 +120,25 @@ impl PathPattern {
     }
 }
 
+/// The segments of a path; one slash at the end adds none.
+fn segments_of(path: &str) -> impl Iterator<Item = &str> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/').filter(move |_| !path.is_empty())
+}
+
 // === impl PathPattern ===
 
 impl FromStr for PathPattern {
     type Err = PatternError;
 
+    /// Parses a pattern as people write it: letters beyond ASCII and spaces may stand unescaped.
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
-        let path: CanonicalPath = pattern
-            .parse()
+        let path = CanonicalPath::from_written(pattern)
             .map_err(|refusal| PatternError::Path { pattern: pattern.to_owned(), refusal })?;
         let mut segments = Vec::new();
         let mut open = false;
-        for segment in path.segments() {
+        for segment in segments_of(path.as_str()) {
             if open {
                 return Err(PatternError::RestNotLast);
             }
@@ -111,19 +151,13 @@ impl FromStr for PathPattern {
                 literal => segments.push(Segment::Literal(literal.to_owned())),
             }
         }
-        Ok(Self { segments, open })
+        Ok(Self { text: path.as_str().to_owned(), segments, open })
     }
 }
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for segment in &self.segments {
-            match segment {
-                Segment::Literal(literal) => write!(f, "/{literal}")?,
-                Segment::Any => f.write_str("/*")?,
-            }
-        }
-        if self.open { f.write_str("/**") } else { Ok(()) }
+        f.write_str(&self.text)
     }
 }
 
@@ -143,12 +177,60 @@ mod tests {
     #[test]
     fn a_literal_is_anchored_at_both_ends() {
         assert!(matches("/a/b", "/a/b"));
-        assert!(!matches("/a/b", "/a/b/"));
         assert!(!matches("/a/b", "/a/b/c"));
         assert!(!matches("/a/b", "/a"));
         assert!(!matches("/a/b", "/A/b"));
         assert!(matches("/", "/"));
         assert!(!matches("/", "/a"));
+    }
+
+    #[test]
+    fn a_rule_that_closes_a_page_is_not_walked_round_by_a_slash() {
+        for (pattern, path) in [
+            ("/admin", "/admin/"),
+            ("/admin/", "/admin"),
+            ("/admin/", "/admin/"),
+            ("/a/*", "/a/b/"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        let admin: PathPattern = "/admin".parse().unwrap();
+        let doubled = CanonicalPath::parse("/admin//", Keep::ALL).unwrap();
+        assert_eq!(admin.matches(&doubled), PathMatch::Ambiguous);
+    }
+
+    #[test]
+    fn a_rule_below_its_route_can_match() {
+        let can =
+            |pattern: &str, prefix| pattern.parse::<PathPattern>().unwrap().can_match_below(prefix);
+        for (pattern, prefix) in [
+            ("/a", "/"),
+            ("/a", "/a"),
+            ("/a/b/**", "/a"),
+            ("/**", "/a"),
+            ("/*/b", "/a"),
+            ("/a/*", "/a/b"),
+        ] {
+            assert!(can(pattern, prefix), "{pattern} {prefix}");
+        }
+        for (pattern, prefix) in
+            [("/", "/a"), ("/b", "/a"), ("/b/**", "/a"), ("/*", "/a/b"), ("/ab", "/a")]
+        {
+            assert!(!can(pattern, prefix), "{pattern} {prefix}");
+        }
+    }
+
+    #[test]
+    fn only_an_open_pattern_takes_everything() {
+        let covers = |pattern: &str, prefix| {
+            pattern.parse::<PathPattern>().unwrap().covers_all_below(prefix)
+        };
+        for (pattern, prefix) in [("/**", "/"), ("/a/**", "/a"), ("/**", "/a/b"), ("/*/**", "/a")] {
+            assert!(covers(pattern, prefix), "{pattern} {prefix}");
+        }
+        for (pattern, prefix) in [("/a", "/a"), ("/a/b/**", "/a"), ("/*/**", "/"), ("/*", "/a")] {
+            assert!(!covers(pattern, prefix), "{pattern} {prefix}");
+        }
     }
 
     #[test]
@@ -184,6 +266,8 @@ mod tests {
     #[test]
     fn a_pattern_is_canonical_too() {
         assert!(matches("/%61b/%c3%a9", "/ab/%C3%A9"));
+        assert!(matches("/café au lait/*", "/caf%C3%A9%20au%20lait/x"));
+        assert_eq!("/café".parse::<PathPattern>().unwrap().as_str(), "/caf%C3%A9");
         assert_eq!("/%61/*/**".parse::<PathPattern>().unwrap().to_string(), "/a/*/**");
         assert_eq!(
             "/a*".parse::<PathPattern>(),

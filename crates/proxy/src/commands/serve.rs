@@ -62,8 +62,10 @@ pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
 ///
 /// There is one already.
 pub fn recorder() -> anyhow::Result<PrometheusHandle> {
-    const SECONDS: &[f64] =
-        &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
+    const SECONDS: &[f64] = &[
+        0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
+        30.0,
+    ];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
         .context("metrics")?
@@ -196,6 +198,10 @@ impl Reloader {
             }
         };
         let mut loaded = self.loaded.lock().await;
+        if let Err(error) = assemble::rotate_session_keys(&fresh.config, &self.lasting) {
+            observe::reloaded("refused");
+            tracing::error!(%error, "the session keys could not be read again; the old ones go on");
+        }
         if fresh.hash == loaded.hash {
             return;
         }
@@ -274,4 +280,3 @@ async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {
     drain.begin();
     Ok(())
 }
-

@@ -11,8 +11,8 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::path::PathGlob;
 use super::text::{AsList, OneOrMany, at_least_one};
+use crate::canonical::PathPattern;
 
 /// One rule. The first whose path and methods match decides; when none does, the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,9 +20,10 @@ use super::text::{AsList, OneOrMany, at_least_one};
 pub struct AccessRule {
     /// Which paths, whole, as the client sends them; without it, all of the route. `*` is one
     /// segment, `**` at the end is any rest, also none; otherwise exact: `/admin/**` closes a section,
-    /// `/admin` is that page alone and not `/admin/`. Example: `/models/churn/docs/**`.
+    /// `/admin` that page alone. A slash at the end makes no difference. Example:
+    /// `/models/churn/docs/**`.
     #[serde(default)]
-    pub path: Option<PathGlob>,
+    pub path: Option<PathPattern>,
     /// Which methods; without it, all. Example: `[GET, HEAD]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]

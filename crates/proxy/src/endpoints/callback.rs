@@ -89,7 +89,8 @@ impl Endpoints {
     async fn end_session_of_another_person(&self, call: &Call<'_>, record: &Record) {
         let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
         if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
-            && previous.known().subject != record.known.subject
+            && (&previous.known().issuer, &previous.known().subject)
+                != (&record.known.issuer, &record.known.subject)
             && let Err(error) = self.sessions.end(previous.id()).await
         {
             tracing::warn!(session = %previous.id(), %error, "a replaced session could not be ended");
@@ -102,7 +103,8 @@ impl Endpoints {
             return Ok(see_other(HOME, StatusCode::FOUND, call.asked));
         }
         let page = pages::SignInFailed {
-            reason: "This sign-in was not begun in this browser, or it took more than an hour.".to_owned(),
+            reason: "This sign-in was not begun in this browser, or it took more than an hour."
+                .to_owned(),
             return_to: HOME.to_owned(),
         };
         observe::login("unknown", "no_transaction");

@@ -16,12 +16,9 @@ use crate::{
 
 impl Endpoints {
     pub(super) async fn session(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let ticket = self.cookies.session_ticket(call.request.headers());
-        let session = match ticket {
-            Some(ticket) => self.sessions.peek(&ticket).await?,
-            None => None,
+        let Some(session) = self.session_of(&call.request).await? else {
+            return Err(nobody(&call));
         };
-        let Some(session) = session else { return Err(nobody(&call)) };
         Ok(self.describe(&call, &session))
     }
 

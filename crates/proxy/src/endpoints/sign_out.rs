@@ -5,16 +5,58 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use oidc_core::LogoutRequest;
+use url::Url;
 
 use crate::{
-    endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, with_cookies},
+    canonical::CanonicalHost,
+    endpoints::{
+        Call, Endpoints, parameter, read_form, return_to::sanitize, start::query, with_cookies,
+    },
     observe, pages,
-    respond::{Refusal, see_other},
-    session::{LiveSession, Purpose, Which},
+    respond::{Asked, Refusal, see_other},
+    session::{LiveSession, Purpose, Record, Which},
 };
 
 /// What a form token is sealed for.
 const FORM: &str = "sign_out";
+
+/// What follows once the session has ended; travels to the provider and back as `state` (RP-Initiated Logout 1.0 §2).
+#[derive(Debug, PartialEq, Eq)]
+enum After {
+    /// The signed-out page, with a way back to here.
+    Rest(String),
+    /// Signing in again, to go back to here: somebody switches account.
+    SignInAgain(String),
+}
+
+impl After {
+    /// What a `state` says; it came through the browser, so it is believed as little as `rd` is.
+    fn read(state: &str, origin: &str) -> Self {
+        match state.strip_prefix("switch:") {
+            Some(return_to) => Self::SignInAgain(sanitize(return_to, origin)),
+            None => Self::Rest(sanitize(state, origin)),
+        }
+    }
+
+    fn answer(self, asked: &Asked, at_provider: bool) -> Response<Body> {
+        match self {
+            Self::Rest(return_to) => pages::SignedOut { return_to: Some(return_to), at_provider }
+                .into_response(asked, StatusCode::OK),
+            Self::SignInAgain(return_to) => {
+                see_other(&asked.site.start(&return_to), StatusCode::SEE_OTHER, asked)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for After {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rest(return_to) => f.write_str(return_to),
+            Self::SignInAgain(return_to) => write!(f, "switch:{return_to}"),
+        }
+    }
+}
 
 impl Endpoints {
     pub(super) async fn sign_out_page(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
@@ -47,30 +89,37 @@ impl Endpoints {
             return Err(Refusal::ForeignOrigin { origin: "(form without its token)".to_owned() });
         }
         let return_to = sanitize(&parameter(&form, "rd")?.unwrap_or_default(), &self.origin(&host));
+        let after = match parameter(&form, "switch")? {
+            Some(_) => After::SignInAgain(return_to),
+            None => After::Rest(return_to),
+        };
         self.end_everywhere(&session).await?;
         let record = session.record();
         tracing::info!(subject = record.known.subject, session = %session.id(), "signed out");
         observe::logout(&record.known.issuer, "here");
-        let at_provider = self.issuers.named(&record.known.issuer).and_then(|issuer| {
-            let mut request = LogoutRequest::default();
-            if let Some(id_token) = record.id_token.clone() {
-                request = request.with_id_token_hint(id_token);
-            }
-            if let Ok(back) = self.own_url(&host, "signed_out") {
-                request = request.with_post_logout_redirect_uri(back);
-            }
-            issuer.client().logout_url(&request)
-        });
-        let response = match at_provider {
+        let response = match self.logout_url(&record, &host, &after) {
             Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, asked),
-            None => pages::SignedOut { return_to: Some(return_to), at_provider: false }
-                .into_response(asked, StatusCode::OK),
+            None => after.answer(asked, false),
         };
         Ok(with_cookies(response, clear))
     }
 
-    pub(super) fn signed_out(&self, call: &Call<'_>) -> Response<Body> {
-        pages::SignedOut { return_to: None, at_provider: true }.into_response(call.asked, StatusCode::OK)
+    pub(super) fn signed_out(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+        let state = parameter(query(call), "state")?.unwrap_or_default();
+        Ok(After::read(&state, &self.origin(call.request.host())).answer(call.asked, true))
+    }
+
+    /// Where the provider ends its own session, if it offers that.
+    fn logout_url(&self, record: &Record, host: &CanonicalHost, after: &After) -> Option<Url> {
+        let issuer = self.issuers.named(&record.known.issuer)?;
+        let mut request = LogoutRequest::default().with_state(after.to_string());
+        if let Some(id_token) = record.id_token.clone() {
+            request = request.with_id_token_hint(id_token);
+        }
+        if let Ok(back) = self.own_url(host, "signed_out") {
+            request = request.with_post_logout_redirect_uri(back);
+        }
+        issuer.client().logout_url(&request)
     }
 
     /// Ends this session and those the same provider session began on other hosts.
@@ -85,7 +134,7 @@ impl Endpoints {
     }
 
     /// A token for the sign-out form of this session.
-    pub(super) fn form_token(&self, session: &LiveSession) -> Result<String, Refusal> {
+    pub(crate) fn form_token(&self, session: &LiveSession) -> Result<String, Refusal> {
         self.keys
             .seal(Purpose::Form, FORM, session.id().as_str().as_bytes())
             .map_err(|error| Refusal::Internal { reason: error.to_string() })
