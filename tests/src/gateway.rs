@@ -29,6 +29,7 @@ pub struct Plan {
     admin: u16,
     public_url: String,
     issuer: String,
+    client_secret: String,
     routes: String,
     store: String,
     issuer_settings: String,
@@ -39,6 +40,11 @@ pub struct Plan {
 impl Plan {
     /// The gateway of `world` before `routes`, a YAML mapping from route name to route.
     pub fn new(world: &World, realm: &Realm, routes: &str) -> Result<Self> {
+        Self::with_client(world, &realm.issuer(), &Realm::secret(GATEWAY_CLIENT), routes)
+    }
+
+    /// The same before any issuer, where the client `gateway` has this secret.
+    pub fn with_client(world: &World, issuer: &str, secret: &str, routes: &str) -> Result<Self> {
         let folder = world.folder().to_owned();
         let mut settings = String::new();
         if world.tls() {
@@ -55,7 +61,8 @@ impl Plan {
             port: world.public_port(),
             admin: free_port()?,
             public_url: world.public_url(),
-            issuer: realm.issuer(),
+            issuer: issuer.to_owned(),
+            client_secret: secret.to_owned(),
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
@@ -117,7 +124,7 @@ impl Plan {
         let config = self.write()?;
         Ok(Gateway {
             program: launch(&self.folder, &config)?,
-            secrets: vec![Realm::secret(GATEWAY_CLIENT), session_key()],
+            secrets: vec![self.client_secret.clone(), session_key()],
             config,
             plan: self,
         })
@@ -128,7 +135,7 @@ impl Plan {
         let path = self.folder.join("doorward.yaml");
         let client_secret = self.folder.join("client-secret");
         let key = self.folder.join("session-key");
-        std::fs::write(&client_secret, Realm::secret(GATEWAY_CLIENT))?;
+        std::fs::write(&client_secret, &self.client_secret)?;
         std::fs::write(&key, session_key())?;
         let mut yaml = String::new();
         writeln!(yaml, "listen: 127.0.0.1:{}", self.port)?;

@@ -18,6 +18,7 @@ pub mod world;
 pub mod keycloak;
 pub mod gateway;
 pub mod visitor;
+pub mod wire;
 pub mod browser;
 pub mod upstream;
 pub mod websocket;

@@ -77,4 +77,15 @@ impl WebSocket {
             }
         }
     }
+
+    /// The code of the other side's close frame; `None` when it broke off without one.
+    pub async fn closing_code(&mut self) -> Option<u16> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
 }
