@@ -1,7 +1,5 @@
 //! Where a browser goes after signing in: never off the origin, whatever the target is dressed up as.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
-
 use doorward::endpoints::return_to::{HOME, sanitize};
 use url::Url;
 
