@@ -106,14 +106,6 @@ impl Policy {
         Decision::Deny { rule: None, unmet: Unmet::default() }
     }
 
-    /// Whether this identity could pass somewhere on the route: what the portal shows.
-    pub fn might_allow(&self, identity: &Identity) -> bool {
-        self.rules
-            .iter()
-            .filter(|rule| !rule.shadow)
-            .any(|rule| matches!(rule.allow.decide(1, identity), Decision::Allow { .. }))
-    }
-
     /// What the shadow rules would have said: `(rule, allowed)`.
     pub fn shadows<'a>(
         &'a self,

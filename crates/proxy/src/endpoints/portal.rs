@@ -1,9 +1,10 @@
 //! `portal`: the services this person may open.
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use crate::{
+    authorize::Decision,
     config::HostPattern,
     endpoints::{Call, Endpoints, with_cookies},
     identify::{Credential, Identity},
@@ -11,6 +12,12 @@ use crate::{
     respond::{Refusal, see_other},
     route::Route,
 };
+
+/// Whether somebody may open the page that a route's card leads to.
+fn opens(route: &Route, identity: &Identity) -> bool {
+    let decision = route.policy.decide(&Method::GET, &route.prefix, identity);
+    matches!(decision, Decision::Allow { .. })
+}
 
 impl Endpoints {
     pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
@@ -22,7 +29,7 @@ impl Endpoints {
         let mut services: Vec<pages::Service> = self
             .routes
             .iter()
-            .filter(|route| route.upstream.is_some() && route.policy.might_allow(&caller.identity))
+            .filter(|route| route.upstream.is_some() && opens(route, &caller.identity))
             .filter_map(|route| self.service(route))
             .collect();
         services.sort_by(|a, b| a.title.cmp(&b.title));

@@ -53,14 +53,10 @@ async fn serve(router: Router) -> std::io::Result<SocketAddr> {
 #[template(path = "demo_dashboard.html")]
 struct Dashboard {
     user: String,
-    roles: String,
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    let page = Dashboard {
-        user: told(&headers, "x-forwarded-preferred-username"),
-        roles: told(&headers, "x-forwarded-roles"),
-    };
+    let page = Dashboard { user: told(&headers, "x-forwarded-preferred-username") };
     match page.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => error.to_string().into_response(),
