@@ -1,7 +1,7 @@
 //! JSON Web Signature in compact form (RFC 7515), read strictly (RFC 8725).
 //!
 //! The one room that calls `jsonwebtoken`. It checks what a signature is about: form, size, header,
-//! algorithm, key. It never reads a claim, fetches nothing, and no header can change which key is
+//! algorithm, key. It accepts by no claim, fetches nothing, and no header can change which key is
 //! trusted.
 
 use base64::Engine as _;
@@ -83,6 +83,12 @@ impl<'t> UnverifiedJws<'t> {
     /// key that fits the algorithm.
     pub(crate) fn select<'k>(&self, keys: &'k JwkSet) -> Option<&'k Jwk> {
         keys.select(self.header.algorithm, self.header.key_id.as_deref())
+    }
+
+    /// `iss` as the payload has it, its signature not checked: good for a refusal, never to accept.
+    pub(crate) fn claimed_issuer(&self) -> Option<String> {
+        let members = json::parse_object(&decode("payload", self.payload).ok()?).ok()?;
+        Some(members.get("iss")?.as_str()?.to_owned())
     }
 
     /// The refusal for a token that no key of the issuer fits.

@@ -276,11 +276,18 @@ impl Validation {
     }
 
     fn check_issuer(&self, claims: &Claims) -> Result<(), TokenRefusal> {
-        let found = require(claims.issuer.as_deref(), "iss")?;
-        if found == self.issuer.as_str() {
-            return Ok(());
+        self.check_claimed_issuer(Some(require(claims.issuer.as_deref(), "iss")?))
+    }
+
+    /// `iss` as a token claims it: reason enough to refuse, never to accept. A token that claims none is judged later.
+    pub(crate) fn check_claimed_issuer(&self, claimed: Option<&str>) -> Result<(), TokenRefusal> {
+        match claimed {
+            Some(found) if found != self.issuer.as_str() => Err(TokenRefusal::WrongIssuer {
+                expected: self.issuer.to_string(),
+                found: quoted(found),
+            }),
+            _ => Ok(()),
         }
-        Err(TokenRefusal::WrongIssuer { expected: self.issuer.to_string(), found: quoted(found) })
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), TokenRefusal> {

@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 
 use crate::clock::{Clock, SystemClock};
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
-use crate::keys::KeySource;
+use crate::keys::{JwkSet, KeySource};
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 use crate::validation::{IdTokenExpectations, Validation};
@@ -185,16 +185,23 @@ impl Verifier {
         }
     }
 
-    /// Checks form and signature. Asks the key source only when the token is well formed and its
-    /// `kid` is not known; whoever holds a known one never waits for that.
+    /// Checks form and signature. Asks the key source only when the token is well formed, says it is
+    /// of this issuer, and its `kid` is not known; whoever holds a known one never waits for that.
     async fn open(&self, token: &str) -> Result<(VerifiedJws, u64), TokenRefusal> {
         let jws = UnverifiedJws::parse(token)?;
         self.validation.check_algorithm(jws.header.algorithm)?;
-        let mut keys = match self.keys.current() {
-            Ok(keys) => keys,
-            Err(_) => self.keys.refreshed(None).await?,
+        let kid = jws.header.key_id.as_deref();
+        let known = self.keys.current().ok();
+        let fits = |keys: &JwkSet| kid.is_some_and(|kid| keys.contains(kid));
+        if !known.as_deref().is_some_and(fits) {
+            // Nothing that is signed by a key unknown here is worth a fetch when it says itself that it is another issuer's.
+            self.validation.check_claimed_issuer(jws.claimed_issuer().as_deref())?;
+        }
+        let mut keys = match known {
+            Some(keys) => keys,
+            None => self.keys.refreshed(None).await?,
         };
-        if let Some(kid) = jws.header.key_id.as_deref()
+        if let Some(kid) = kid
             && !keys.contains(kid)
         {
             keys = self.keys.refreshed(Some(kid)).await?;

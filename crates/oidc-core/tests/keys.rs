@@ -68,6 +68,26 @@ async fn two_thousand_unknown_kids_cause_a_handful_of_fetches_and_harm_nobody() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_another_issuer_is_refused_by_that_name_and_causes_no_fetch() {
+    let world = World::new();
+    let elsewhere = TestIssuer::named("https://elsewhere.test/realms/lab", Algorithm::ES256);
+    let claims = elsewhere.claims(AUDIENCE);
+    for kid in ["unheard-of", world.issuer.signing_key().id()] {
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": kid});
+        let foreign = elsewhere.sign_with(&header, &claims);
+        assert_eq!(world.code(&foreign).await, "wrong_issuer", "{kid}");
+        assert_eq!(world.issuer.requests("jwks"), 0, "{kid}");
+    }
+    // Once the key is known, a `kid` of ours does not make a foreign signature ours.
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    let borrowed = json!({"alg": "ES256", "typ": "JWT", "kid": world.issuer.signing_key().id()});
+    assert_eq!(world.code(&elsewhere.sign_with(&borrowed, &claims)).await, "bad_signature");
+    let unheard = json!({"alg": "ES256", "typ": "JWT", "kid": "unheard-of"});
+    assert_eq!(world.code(&elsewhere.sign_with(&unheard, &claims)).await, "wrong_issuer");
+    assert_eq!(world.issuer.requests("jwks"), 1, "its own only");
+}
+
+#[tokio::test(start_paused = true)]
 async fn junk_does_not_hide_a_real_rotation_for_long() {
     let world = World::new();
     assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
