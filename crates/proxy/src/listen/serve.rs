@@ -31,6 +31,9 @@ use super::{
 /// What is buffered of one connection, in each direction.
 const BUFFER: usize = 64 * 1024;
 
+/// Once the drain has begun, a connection that was just made may still say this long what it was made for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves the connections of one socket.
 #[derive(Clone)]
 pub(super) struct Server<S> {
@@ -53,10 +56,14 @@ where
         match (stream, self.tls.clone()) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let by = accepted + self.shared.limits.first_head;
-                let secured = match timeout_at(by, tls.accept(stream)).await {
-                    Ok(Ok(secured)) => secured,
-                    Ok(Err(error)) => return failed_handshake("failed", &error),
-                    Err(late) => return failed_handshake("timeout", &late),
+                let secured = tokio::select! {
+                    biased;
+                    secured = timeout_at(by, tls.accept(stream)) => match secured {
+                        Ok(Ok(secured)) => secured,
+                        Ok(Err(error)) => return failed_handshake("failed", &error),
+                        Err(late) => return failed_handshake("timeout", &late),
+                    },
+                    () = silence_ends(&self.drain) => return,
                 };
                 let agreed = match secured.get_ref().1.alpn_protocol() {
                     Some(b"h2") => Some(Protocol::Http2),
@@ -89,20 +96,18 @@ where
         let limits = self.shared.limits;
         let info = Arc::new(ConnInfo::new(peer, self.local.clone(), scheme));
         let mut io = StrictIo::new(io, Arc::clone(&info), limits, accepted, held);
-        let protocol = match agreed {
-            Some(protocol) => protocol,
-            None => match timeout_at(accepted + limits.first_head, io.detect()).await {
+        let protocol = tokio::select! {
+            biased;
+            heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
                 Ok(Ok(Some(protocol))) => protocol,
                 // Not a word, or not in time: nothing to answer.
                 Ok(Ok(None) | Err(_)) | Err(_) => return,
             },
+            () = silence_ends(&self.drain) => return,
         };
         match protocol {
             Protocol::Http1 => self.http1(io, info).await,
-            Protocol::Http2 => {
-                io.agree_on_http2();
-                self.http2(io, info).await;
-            }
+            Protocol::Http2 => self.http2(io, info).await,
         }
     }
 
@@ -149,6 +154,12 @@ where
         let idle = Some((limits.idle, served));
         drive(pin!(connection), |running| running.graceful_shutdown(), &drain, idle).await;
     }
+}
+
+/// Nobody waits longer than this for a connection that has asked for nothing.
+async fn silence_ends(drain: &Drain) {
+    drain.begun().await;
+    sleep(LAST_WORDS).await;
 }
 
 /// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the

@@ -108,26 +108,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    /// Lets everything through: the connection agreed on HTTP/2.
-    pub(super) fn agree_on_http2(&mut self) {
-        self.mode = Mode::Transparent;
-    }
-
-    /// Reads as much as tells HTTP/1 from HTTP/2 with prior knowledge. `None` when the client left without a word.
-    pub(super) async fn detect(&mut self) -> io::Result<Option<Protocol>> {
+    /// Waits for the client's first octets and says which protocol they are: the one `agreed` on in the handshake, or else HTTP/2
+    /// if they are its preface. `None` when the client left without a word.
+    pub(super) async fn begin(&mut self, agreed: Option<Protocol>) -> io::Result<Option<Protocol>> {
+        if agreed == Some(Protocol::Http2) {
+            self.mode = Mode::Transparent;
+            return Ok(agreed);
+        }
         loop {
+            self.buffer.reserve(1024);
+            if self.io.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
             let seen = self.buffer.len().min(PREFACE.len());
-            if self.buffer.get(..seen) != PREFACE.get(..seen) {
+            if agreed.is_some() || self.buffer.get(..seen) != PREFACE.get(..seen) {
                 self.judge();
                 return Ok(Some(Protocol::Http1));
             }
             if seen == PREFACE.len() {
                 self.mode = Mode::Transparent;
                 return Ok(Some(Protocol::Http2));
-            }
-            self.buffer.reserve(1024);
-            if self.io.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(None);
             }
         }
     }

@@ -96,3 +96,20 @@ async fn a_drain_lets_requests_finish_and_takes_no_new_ones() {
     assert_eq!(world.serving.await.unwrap(), Drained::Clean);
     assert!(tokio::net::TcpStream::connect(world.address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_connections_that_never_said_a_word() {
+    let world = World::start().await;
+    let mut silent = world.connect().await;
+    let mut late = world.connect().await;
+    sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    world.drain.begin();
+    // Made before the drain, with a request that was on its way: it is answered.
+    late.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answers = late.until_closed().await;
+    assert_eq!(answers.first().map(|answer| answer.body.as_str()), Some("/1"));
+    assert_eq!(silent.until_closed().await, []);
+    assert_eq!(world.serving.await.unwrap(), Drained::Clean);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
