@@ -1,0 +1,191 @@
+//! The program as a user types it: what each command prints, and its exit code.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+const CONFIG: &str = "
+listen: 127.0.0.1:8080
+public_url: http://127.0.0.1:8080
+issuers:
+  main:
+    url: http://127.0.0.1:9/realms/lab
+    client_id: gateway
+    client_auth: none
+    audience: [gateway]
+session:
+  store: cookie
+  key: { file: KEY }
+routes:
+  churn:
+    match: { path: /models/churn }
+    upstream: http://127.0.0.1:9
+    access:
+      - { path: /models/churn/health, allow: anyone }
+      - { methods: [POST], allow: { roles: [writer] } }
+      - { path: /models/churn/admin/**, allow: { roles: [admin] } }
+      - { allow: { roles: [data-scientist] } }
+";
+
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        desk.write("key", "0123456789abcdef0123456789abcdef");
+        let key = desk.path("key").display().to_string();
+        desk.write("doorward.yaml", &CONFIG.replace("KEY", &key));
+        desk.write("alice.json", &alice(&["data-scientist"]).to_string());
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn explain(&self, url: &str, more: &[&str]) -> (i32, String) {
+        let config = self.path("doorward.yaml");
+        let mut arguments = vec!["explain", "--config", text(&config), "--url", url];
+        arguments.extend(more);
+        let output = doorward(&arguments);
+        (output.status.code().unwrap(), said(&output))
+    }
+}
+
+fn alice(roles: &[&str]) -> Value {
+    json!({
+        "iss": "http://127.0.0.1:9/realms/lab", "sub": "a1", "aud": "gateway", "exp": 4_000_000_000_u64,
+        "preferred_username": "alice", "realm_access": { "roles": roles },
+    })
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn doorward(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_doorward")).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn explain_tells_which_of_four_rules_decided_and_why() {
+    let desk = Desk::new();
+    let claims = desk.path("alice.json");
+    let (code, told) =
+        desk.explain("http://127.0.0.1:8080/models/churn/score", &["--claims", text(&claims)]);
+    assert_eq!(code, 0, "{told}");
+    for line in [
+        "caller    alice (a1)",
+        "route     churn",
+        "rule 1    does not match: path /models/churn/score is not /models/churn/health",
+        "rule 2    does not match: method GET is not among POST",
+        "rule 3    does not match: path /models/churn/score is not /models/churn/admin/**",
+        "rule 4    matches, and the caller has the role data-scientist",
+        "decision  allowed by rule 4",
+        "upstream  GET /models/churn/score at http://127.0.0.1:9",
+    ] {
+        assert!(told.contains(line), "{line:?} is missing in\n{told}");
+    }
+}
+
+#[test]
+fn explain_ends_with_3_when_refused_and_4_when_somebody_must_sign_in() {
+    let desk = Desk::new();
+    let claims = desk.path("alice.json");
+    let (code, told) =
+        desk.explain("http://127.0.0.1:8080/models/churn/admin/x", &["--claims", text(&claims)]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("refused by rule 3: the caller needs the role admin"), "{told}");
+    let (code, told) = desk.explain("http://127.0.0.1:8080/models/churn/score", &["--anonymous"]);
+    assert_eq!(code, 4, "{told}");
+    let (code, _) = desk.explain("http://127.0.0.1:8080/models/churn/health", &[]);
+    assert_eq!(code, 0);
+    let (code, told) = desk.explain("http://elsewhere.test/models/churn", &[]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("421"), "{told}");
+}
+
+#[test]
+fn explain_in_json_is_for_programs() {
+    let desk = Desk::new();
+    let (code, told) = desk.explain("http://127.0.0.1:8080/models/churn/score", &["--json"]);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &answer["decision"]), (4, &json!("sign_in")));
+    assert_eq!(answer["rules"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn check_names_every_mistake_with_its_line() {
+    let desk = Desk::new();
+    let broken = CONFIG.replace("upstream:", "upstram:").replace("store: cookie", "store: cokie");
+    desk.write("broken.yaml", &broken);
+    let file = desk.path("broken.yaml");
+    let output = doorward(&["check", "--config", text(&file)]);
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("did you mean `upstream`"), "{told}");
+    assert!(told.contains("cokie"), "{told}");
+    assert!(told.contains(&format!("{}:16:", file.display())), "{told}");
+    let good = desk.path("doorward.yaml");
+    let output = doorward(&["check", "--config", text(&good)]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
+fn serve_with_a_key_that_cannot_be_read_does_not_start() {
+    let desk = Desk::new();
+    fs::remove_file(desk.path("key")).unwrap();
+    let config = desk.path("doorward.yaml");
+    let output = doorward(&["serve", "--config", text(&config)]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("key"), "{}", said(&output));
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_routes() {
+    let output = doorward(&["schema"]);
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["properties"]["routes"].is_object());
+}
+
+#[test]
+fn completions_exist_for_three_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = doorward(&["completions", shell]);
+        assert!(output.status.success());
+        assert!(said(&output).contains("healthcheck"));
+    }
+}
+
+#[test]
+fn a_health_check_of_nothing_fails_and_names_the_url() {
+    let output = doorward(&["healthcheck", "--url", "http://127.0.0.1:9/healthz"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("http://127.0.0.1:9/healthz"), "{}", said(&output));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    assert_eq!(doorward(&["explain", "--ulr", "x"]).status.code(), Some(2));
+    assert_eq!(doorward(&[]).status.code(), Some(2));
+}
