@@ -41,7 +41,7 @@ impl Unmet {
         Self {
             alternatives: requirements
                 .iter()
-                .map(|requirement| requirement.missing(known).join(" and "))
+                .map(|requirement| requirement.missing(known))
                 .collect(),
             scopes: scopes.flat_map(|requirement| requirement.scopes.iter().cloned()).collect(),
         }
@@ -63,11 +63,9 @@ impl Requirement {
         *self != Self::default() && self.keys(known).all(|key| key.met)
     }
 
-    fn missing(&self, known: &Known) -> Vec<String> {
-        self.keys(known)
-            .filter(|key| !key.met)
-            .map(|key| format!("needs {}", key.words()))
-            .collect()
+    fn missing(&self, known: &Known) -> String {
+        let missing = self.keys(known).filter(|key| !key.met).map(|key| key.words());
+        format!("needs {}", missing.collect::<Vec<_>>().join(" and "))
     }
 
     fn lacks_only_scopes(&self, known: &Known) -> bool {

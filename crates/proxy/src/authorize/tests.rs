@@ -130,7 +130,7 @@ fn a_refusal_says_what_was_missing() {
     let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice got in") };
     assert_eq!(
         unmet.summary(),
-        "needs the client airflow-run and needs the scope score, or needs the role ml-admin"
+        "needs the scope score and the client airflow-run, or needs the role ml-admin"
     );
 }
 

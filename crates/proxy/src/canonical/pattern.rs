@@ -54,13 +54,13 @@ pub enum PatternError {
         refusal: PathRefusal,
     },
     /// `*` beside other characters.
-    #[error("`{segment}`: `*` stands for a whole segment, write `*` alone")]
+    #[error("`*` stands for one whole segment: `{segment}` mixes it with text")]
     PartialWildcard {
         /// the segment
         segment: String,
     },
     /// `**` before the end.
-    #[error("`**` stands for all that follows and must come last")]
+    #[error("`**` stands at the end only: use `*` for one segment")]
     RestNotLast,
 }
 
