@@ -1,6 +1,7 @@
 //! The built `doorward`, configured by a scenario, watched from outside.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -29,6 +30,7 @@ pub struct Plan {
     admin: u16,
     public_url: String,
     issuer: String,
+    other_issuers: BTreeMap<String, String>,
     client_secret: String,
     routes: String,
     store: String,
@@ -62,6 +64,7 @@ impl Plan {
             admin: free_port()?,
             public_url: world.public_url(),
             issuer: issuer.to_owned(),
+            other_issuers: BTreeMap::new(),
             client_secret: secret.to_owned(),
             routes: routes.to_owned(),
             issuer_settings: String::new(),
@@ -81,6 +84,20 @@ impl Plan {
         self.port = free_port()?;
         self.settings.push_str("trusted_proxies: [127.0.0.0/8]\n");
         Ok(self)
+    }
+
+    /// Another origin than the one the world opens: what stands before the gateway ends TLS.
+    #[must_use]
+    pub fn with_public_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.public_url);
+        self
+    }
+
+    /// One more issuer, at which the gateway has the same id, secret and audience.
+    #[must_use]
+    pub fn with_other_issuer(mut self, name: &str, url: &str) -> Self {
+        self.other_issuers.insert(name.to_owned(), url.to_owned());
+        self
     }
 
     /// Sessions live in the sealed cookie instead of the file.
@@ -142,11 +159,15 @@ impl Plan {
         writeln!(yaml, "public_url: {}", self.public_url)?;
         writeln!(yaml, "admin: 127.0.0.1:{}", self.admin)?;
         yaml.push_str(&self.settings);
-        writeln!(yaml, "issuers:\n  main:\n    url: {}", self.issuer)?;
-        writeln!(yaml, "    client_id: {GATEWAY_CLIENT}")?;
-        writeln!(yaml, "    client_auth: {{ secret: {{ file: {} }} }}", client_secret.display())?;
-        writeln!(yaml, "    audience: [{GATEWAY_CLIENT}]")?;
-        yaml.push_str(&self.issuer_settings);
+        writeln!(yaml, "issuers:")?;
+        let others = self.other_issuers.iter().map(|(name, url)| (name.as_str(), url, ""));
+        let main = ("main", &self.issuer, self.issuer_settings.as_str());
+        for (name, url, settings) in std::iter::once(main).chain(others) {
+            let secret = client_secret.display();
+            writeln!(yaml, "  {name}:\n    url: {url}\n    client_id: {GATEWAY_CLIENT}")?;
+            writeln!(yaml, "    client_auth: {{ secret: {{ file: {secret} }} }}")?;
+            writeln!(yaml, "    audience: [{GATEWAY_CLIENT}]\n{settings}")?;
+        }
         writeln!(yaml, "session:\n  store: {}", self.store)?;
         writeln!(yaml, "  key: {{ file: {} }}", key.display())?;
         yaml.push_str(&self.session_settings);

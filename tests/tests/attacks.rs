@@ -11,6 +11,11 @@
 #[path = "attacks/stage.rs"]
 mod stage;
 
+#[path = "attacks/browser.rs"]
+mod browser;
+#[path = "attacks/forger.rs"]
+mod forger;
+
 #[path = "attacks/paths.rs"]
 mod paths;
 #[path = "attacks/headers.rs"]
@@ -19,3 +24,13 @@ mod headers;
 mod framing;
 #[path = "attacks/websockets.rs"]
 mod websockets;
+#[path = "attacks/tokens.rs"]
+mod tokens;
+#[path = "attacks/login_flow.rs"]
+mod login_flow;
+#[path = "attacks/redirects.rs"]
+mod redirects;
+#[path = "attacks/sessions.rs"]
+mod sessions;
+#[path = "attacks/bad_days.rs"]
+mod bad_days;

@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     client: DevClient,
     routes: String,
     plan: Vec<Box<dyn FnOnce(Plan) -> Plan>>,
+    provider_down: bool,
 }
 
 /// The running parts. All of them end when it is dropped.
@@ -65,7 +66,20 @@ impl Setup {
             client: DevClient::confidential("gateway", CLIENT_SECRET).audience("gateway"),
             routes: String::new(),
             plan: Vec::new(),
+            provider_down: false,
         }
+    }
+
+    /// The gateway's standing at the issuer otherwise: `|client| client.scope("read")`.
+    pub(crate) fn with_client(mut self, change: impl FnOnce(DevClient) -> DevClient) -> Self {
+        self.client = change(self.client);
+        self
+    }
+
+    /// The issuer is down when the gateway starts, so nothing waits for readiness; `issuer.resume()` ends that.
+    pub(crate) fn without_provider(mut self) -> Self {
+        self.provider_down = true;
+        self
     }
 
     /// The issuer otherwise: `|issuer| issuer.access_token_lifetime(…)`.
@@ -98,11 +112,14 @@ impl Setup {
             .post_logout_redirect_uri(world.url("/oauth2/signed_out"))
             .backchannel_logout_uri(world.url("/oauth2/backchannel_logout"));
         let issuer = self.issuer.client(client).start("127.0.0.1:0").await?;
+        if self.provider_down {
+            issuer.stop().await;
+        }
         let upstream = world.echo().await?;
         let routes = format!("{ROUTES}{}", self.routes).replace("UPSTREAM", &upstream.url());
         let plan = Plan::with_client(&world, issuer.url(), CLIENT_SECRET, &routes)?;
         let plan = self.plan.into_iter().fold(plan, |plan, change| change(plan));
-        let gateway = plan.start().await?;
+        let gateway = if self.provider_down { plan.launch()? } else { plan.start().await? };
         Ok(Stage { issuer, upstream, gateway, world })
     }
 }
