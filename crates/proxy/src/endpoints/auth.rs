@@ -28,7 +28,7 @@ impl Endpoints {
             });
         };
         let host = original.host.as_ref().unwrap_or(call.request.host());
-        let route = self.routes.choose(host, &original.path)?;
+        let route = self.routes.choose(host, &original.path).map_err(not_let_through)?;
         let caller = self.identify.caller(call.request.headers()).await?;
         let bearer = matches!(caller.credential, Credential::Bearer { .. });
         judge(&route, &original.method, &original.path, &caller.identity, bearer).map_err(
@@ -95,5 +95,16 @@ impl Endpoints {
             headers.insert("x-auth-request-access-token", value);
         }
         Ok(())
+    }
+}
+
+/// To the proxy in front, 403 is a refusal and 404 or 421 a fault (nginx answers 500): what no route owns is not let through.
+fn not_let_through(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::NoRoute | Refusal::Misdirected => Refusal::Malformed {
+            status: StatusCode::FORBIDDEN,
+            reason: refusal.to_string().into(),
+        },
+        other => other,
     }
 }
