@@ -1,7 +1,7 @@
 //! One program of the world: started in its own process group, its output in a log file, gone when dropped.
 //!
 //! Some parts start children in groups of their own (JupyterHub's servers and their kernels). They get the chance to
-//! tidy up on SIGTERM; whatever outlives the test process is ended by the [reaper](spawn_reaper), which knows it by a mark in
+//! tidy up on SIGTERM; whatever outlives the test process is ended by the reaper (`spawn_reaper`), which knows it by a mark in
 //! its environment.
 
 use std::{

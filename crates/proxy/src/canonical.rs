@@ -247,7 +247,7 @@ impl CanonicalRequest {
         &self.headers
     }
 
-    /// Its [`CanonicalRequest::websocket`].
+    /// Present when this opens a WebSocket.
     pub fn upgrade(&self) -> Option<&WebSocket> {
         self.websocket.as_ref()
     }
@@ -257,7 +257,7 @@ impl CanonicalRequest {
         &self.request_id
     }
 
-    /// Its [`CanonicalRequest::forward_auth`].
+    /// The request that a trusted proxy asks about.
     pub fn original(&self) -> Option<&ForwardAuth> {
         self.forward_auth.as_ref()
     }
