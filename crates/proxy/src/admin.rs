@@ -98,7 +98,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         .issuers
         .iter()
         .map(|issuer| (issuer.name().to_owned(), issuer.keys.fetches()));
-    observe::sample(admin.sessions.count(), fetches, admin.log.dropped());
+    observe::sample(admin.sessions.count(), fetches, &app.endpoints.routes, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, admin.metrics.render()).into_response()
 }

@@ -1,16 +1,17 @@
 //! What can be seen from outside: every metric and the audit line of a request, listed in one place.
 
 pub mod log;
+mod metric;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+pub use metric::{
+    METRICS, Metric, configured, describe, login, logout, refreshed, reloaded, sample,
+    session_opened, token_verified,
+};
+pub(crate) use metric::{
+    accept_failed, certificate_reloaded, connections, handshake_failed, malformed, panicked,
 };
 
-use http::{HeaderValue, StatusCode};
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     authorize::Permitted,
@@ -20,117 +21,7 @@ use crate::{
     route::{Route, Routed},
     session::LiveSession,
 };
-
-/// One metric: its name, kind, labels, and what it tells.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    /// As Prometheus sees it.
-    pub name: &'static str,
-    /// `counter`, `gauge` or `histogram`.
-    pub kind: &'static str,
-    /// Its labels.
-    pub labels: &'static [&'static str],
-    /// What it tells.
-    pub help: &'static str,
-}
-
-macro_rules! metrics_table {
-    ($($constant:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)*) => {
-        $(const $constant: &str = $name;)*
-        /// Every metric there is, in the order of the reference page.
-        pub const METRICS: &[Metric] = &[
-            $(Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help },)*
-        ];
-    };
-}
-
-metrics_table! {
-    REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
-        "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
-    STAGES = "doorward_stage_seconds", "histogram", ["stage"],
-        "How long the stages took: identify, authorize, forward (to the response head), total.";
-    LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
-        "Logins begun and ended, by outcome.";
-    LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
-        "Logouts by who began them.";
-    REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
-        "Token refreshes of sessions, by outcome.";
-    TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
-        "Bearer tokens: `cached`, `verified`, or the check that failed.";
-    SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
-        "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
-    SESSIONS = "doorward_sessions", "gauge", [],
-        "Sessions held in memory.";
-    SHADOWS = "doorward_shadow_rules_total", "counter", ["route", "rule", "outcome"],
-        "What shadow rules would have decided.";
-    RELOADS = "doorward_config_reloads_total", "counter", ["outcome"],
-        "Reloads of the configuration: `ok`, `refused`.";
-    CONFIG = "doorward_config_info", "gauge", ["hash"],
-        "1 for the configuration in force, by the SHA-256 of its text.";
-    KEY_FETCHES = "doorward_jwks_fetches_total", "counter", ["issuer"],
-        "Fetches of an issuer's keys.";
-    DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
-        "Log lines dropped because the log's reader was too slow.";
-}
-
-/// Tells the recorder what each metric means.
-pub fn describe() {
-    for metric in METRICS {
-        match metric.kind {
-            "counter" => describe_counter!(metric.name, metric.help),
-            "gauge" => describe_gauge!(metric.name, metric.help),
-            _ => describe_histogram!(metric.name, Unit::Seconds, metric.help),
-        }
-    }
-}
-
-/// Counts a login's step.
-pub fn login(issuer: &str, outcome: &'static str) {
-    counter!(LOGINS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
-}
-
-/// Counts a logout.
-pub fn logout(issuer: &str, outcome: &'static str) {
-    counter!(LOGOUTS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
-}
-
-/// Counts a refresh of a session's tokens.
-pub fn refreshed(issuer: &str, outcome: &'static str) {
-    counter!(REFRESHES, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
-}
-
-/// Counts a bearer token.
-pub fn token_verified(issuer: &str, outcome: &'static str) {
-    counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
-}
-
-/// Counts a session cookie.
-pub fn session_opened(outcome: &'static str) {
-    counter!(SESSIONS_OPENED, "outcome" => outcome).increment(1);
-}
-
-/// Counts a reload of the configuration.
-pub fn reloaded(outcome: &'static str) {
-    counter!(RELOADS, "outcome" => outcome).increment(1);
-}
-
-/// Says which configuration is in force.
-pub fn configured(hash: &str, previous: Option<&str>) {
-    if let Some(previous) = previous {
-        gauge!(CONFIG, "hash" => previous.to_owned()).set(0.0);
-    }
-    gauge!(CONFIG, "hash" => hash.to_owned()).set(1.0);
-}
-
-/// Reads what is only counted elsewhere; called when metrics are asked for.
-pub fn sample(sessions: usize, key_fetches: impl Iterator<Item = (String, u64)>, dropped: u64) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; sessions stay below 2^53")]
-    gauge!(SESSIONS).set(sessions as f64);
-    for (issuer, fetches) in key_fetches {
-        counter!(KEY_FETCHES, "issuer" => issuer).absolute(fetches);
-    }
-    counter!(DROPPED_LINES).absolute(dropped);
-}
+use http::{HeaderValue, StatusCode};
 
 /// What one request left behind on its way down the line, for its audit line and its metrics.
 #[derive(Debug)]
@@ -265,7 +156,7 @@ impl Trail {
 
     fn stage(&mut self, stage: &'static str) {
         let now = now();
-        histogram!(STAGES, "stage" => stage).record(seconds(now - self.stage_begun));
+        metric::stage(stage, now - self.stage_begun);
         self.stage_begun = now;
     }
 
@@ -275,8 +166,7 @@ impl Trail {
             route.policy.shadows(request.method(), request.path(), &identified.identity)
         {
             let outcome = if allowed { "allow" } else { "refuse" };
-            counter!(SHADOWS, "route" => route.name.clone(), "rule" => rule.to_string(), "outcome" => outcome)
-                .increment(1);
+            metric::shadow(&route.name, rule, outcome);
             tracing::info!(route = route.name, rule, outcome, "shadow rule");
         }
     }
@@ -284,9 +174,9 @@ impl Trail {
     /// The audit line: one for each request, with the decision and its reason.
     fn finish(&self, outcome: &'static str, status: StatusCode, refusal: Option<&Refusal>) {
         let took = now() - self.begun;
-        histogram!(STAGES, "stage" => "total").record(seconds(took));
+        metric::stage("total", took);
         let route = self.route.as_ref().map_or("-", |route| route.name.as_str());
-        counter!(REQUESTS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
+        metric::request(route, outcome);
         let decision = match refusal {
             None => "allow",
             Some(Refusal::LoginNeeded { .. }) => "sign_in",
@@ -329,8 +219,4 @@ impl Trail {
 #[expect(clippy::disallowed_methods, reason = "durations are measured here and decide nothing")]
 fn now() -> Instant {
     Instant::now()
-}
-
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }

@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{Drain, ListenAddr, Peer};
+use crate::observe;
 
 const PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ pub(super) struct Held {
 
 impl Held {
     fn new(place: OwnedSemaphorePermit, tracker: &TaskTracker) -> Self {
-        metrics::gauge!("doorward_connections").increment(1);
+        observe::connections(1.0);
         Self { _place: place, _tracked: tracker.token() }
     }
 }
@@ -157,7 +158,7 @@ struct Complaints {
 
 impl Complaints {
     fn raise(&mut self, address: &ListenAddr, error: &io::Error) {
-        metrics::counter!("doorward_accept_errors_total").increment(1);
+        observe::accept_failed();
         if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
             self.silent += 1;
             return;
@@ -197,6 +198,6 @@ impl Drop for SocketFile {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        metrics::gauge!("doorward_connections").decrement(1);
+        observe::connections(-1.0);
     }
 }

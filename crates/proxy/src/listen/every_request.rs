@@ -16,7 +16,10 @@ use super::{
     Answers, ConnInfo, Limits, Reason, UpgradeAsked, Violation, conn::Upgrade,
     request_body::RequestBody,
 };
-use crate::canonical::{RequestId, Trust};
+use crate::{
+    canonical::{RequestId, Trust},
+    observe,
+};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -50,7 +53,7 @@ where
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
                     Ok(Ok(response)) => response,
                     Err(_panic) => {
-                        metrics::counter!("doorward_panics_total").increment(1);
+                        observe::panicked();
                         tracing::error!(request_id = %id, "panic while answering a request");
                         shared.answers.panicked(&id)
                     }
@@ -98,7 +101,7 @@ fn with_extensions(
 
 fn refuse(shared: &Shared, violation: &Violation, id: &RequestId, http2: bool) -> Response<Body> {
     let reason = violation.reason().as_str();
-    metrics::counter!("doorward_malformed_requests_total", "reason" => reason).increment(1);
+    observe::malformed(reason);
     tracing::info!(request_id = %id, reason, "request refused: it breaks a rule of HTTP");
     let mut response = shared.answers.violation(violation, id);
     if !http2 {

@@ -27,6 +27,7 @@ use super::{
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
 };
+use crate::observe;
 
 /// What is buffered of one connection, in each direction.
 const BUFFER: usize = 64 * 1024;
@@ -206,6 +207,6 @@ fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
 }
 
 fn failed_handshake(outcome: &'static str, error: &dyn std::fmt::Display) {
-    metrics::counter!("doorward_tls_handshake_failures_total", "outcome" => outcome).increment(1);
+    observe::handshake_failed(outcome);
     tracing::debug!(%error, "TLS handshake {outcome}");
 }

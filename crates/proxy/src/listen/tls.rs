@@ -22,6 +22,8 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
+use crate::observe;
+
 /// A certificate chain and its key, from two PEM files that may change.
 #[derive(Debug)]
 pub struct Certificates {
@@ -128,8 +130,7 @@ impl Certificates {
                     "failed"
                 }
             };
-            metrics::counter!("doorward_certificate_reloads_total", "outcome" => outcome)
-                .increment(1);
+            observe::certificate_reloaded(outcome);
         }
     }
 

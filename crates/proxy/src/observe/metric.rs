@@ -1,0 +1,211 @@
+//! Every metric: what it is called, what it tells, and the one place where it is counted.
+//!
+//! The table is also docs/reference/metrics.md. Labels hold names of the configuration and words of the code, never what a
+//! client sent, so that nobody outside can make series.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::{forward::TargetStatus, route::Routes};
+
+/// One metric: its name, kind, labels, and what it tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// As Prometheus sees it.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells.
+    pub help: &'static str,
+}
+
+macro_rules! metrics_table {
+    ($($constant:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(const $constant: &str = $name;)*
+        /// Every metric there is, in the order of the reference page.
+        pub const METRICS: &[Metric] = &[
+            $(Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help },)*
+        ];
+    };
+}
+
+metrics_table! {
+    REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
+        "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
+    STAGES = "doorward_stage_seconds", "histogram", ["stage"],
+        "How long the stages took: identify, authorize, forward (to the response head), total.";
+    LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
+        "Logins: `started`, then `ok` or why not: `refused_by_provider`, `provider_unavailable`, `no_transaction`, `failed`, or the code of what was wrong with the answer.";
+    LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
+        "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
+    REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
+        "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` (the session ends), `error`.";
+    TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
+        "Bearer tokens: `cached`, `verified`, or the check that failed.";
+    SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
+        "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
+    SESSIONS = "doorward_sessions", "gauge", [],
+        "Sessions held in memory.";
+    SHADOWS = "doorward_shadow_rules_total", "counter", ["route", "rule", "outcome"],
+        "What shadow rules would have decided: `allow`, `refuse`.";
+    RELOADS = "doorward_config_reloads_total", "counter", ["outcome"],
+        "Reloads of the configuration: `ok`, `refused`.";
+    CONFIG = "doorward_config_info", "gauge", ["hash"],
+        "1 for the configuration in force, by the SHA-256 of its text.";
+    KEY_FETCHES = "doorward_jwks_fetches_total", "counter", ["issuer"],
+        "Fetches of an issuer's keys.";
+    UPSTREAM_CONNECTIONS = "doorward_upstream_connections", "gauge", ["route"],
+        "Open connections to the route's upstream, those that wait among them.";
+    UPSTREAM_EXCHANGES = "doorward_upstream_in_flight", "gauge", ["route"],
+        "Exchanges with the route's upstream that are under way, open WebSockets among them.";
+    UPSTREAM_EJECTED = "doorward_upstream_targets_ejected", "gauge", ["route"],
+        "Targets of the route's upstream that get no requests for now, because they could not be reached.";
+    CONNECTIONS = "doorward_connections", "gauge", [],
+        "Open connections from clients.";
+    ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
+        "Connections that could not be accepted, for example because the process has no file descriptor left.";
+    MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
+        "Requests that broke a rule of HTTP before anybody looked at their meaning, by the rule.";
+    PANICS = "doorward_panics_total", "counter", [],
+        "Requests answered with 500 because of a fault in the code. Please report one.";
+    HANDSHAKES = "doorward_tls_handshake_failures_total", "counter", ["outcome"],
+        "TLS handshakes that came to nothing: `failed`, `timeout`.";
+    CERTIFICATES = "doorward_certificate_reloads_total", "counter", ["outcome"],
+        "Changes of the certificate's files: `replaced`, `refused` (the old one stays), `failed`.";
+    DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
+        "Log lines dropped because the log's reader was too slow.";
+}
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            "counter" => describe_counter!(metric.name, metric.help),
+            "gauge" => describe_gauge!(metric.name, metric.help),
+            _ => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+}
+
+/// Counts a login's step.
+pub fn login(issuer: &str, outcome: &'static str) {
+    counter!(LOGINS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a logout.
+pub fn logout(issuer: &str, outcome: &'static str) {
+    counter!(LOGOUTS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a refresh of a session's tokens.
+pub fn refreshed(issuer: &str, outcome: &'static str) {
+    counter!(REFRESHES, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a bearer token.
+pub fn token_verified(issuer: &str, outcome: &'static str) {
+    counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a session cookie.
+pub fn session_opened(outcome: &'static str) {
+    counter!(SESSIONS_OPENED, "outcome" => outcome).increment(1);
+}
+
+/// Counts a reload of the configuration.
+pub fn reloaded(outcome: &'static str) {
+    counter!(RELOADS, "outcome" => outcome).increment(1);
+}
+
+/// Says which configuration is in force.
+pub fn configured(hash: &str, previous: Option<&str>) {
+    if let Some(previous) = previous {
+        gauge!(CONFIG, "hash" => previous.to_owned()).set(0.0);
+    }
+    gauge!(CONFIG, "hash" => hash.to_owned()).set(1.0);
+}
+
+/// Counts a request by how it ended.
+pub(super) fn request(route: &str, outcome: &'static str) {
+    counter!(REQUESTS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Records how long a stage took.
+pub(super) fn stage(stage: &'static str, took: Duration) {
+    histogram!(STAGES, "stage" => stage).record(took.as_secs_f64());
+}
+
+/// Counts what a shadow rule would have decided.
+pub(super) fn shadow(route: &str, rule: usize, outcome: &'static str) {
+    counter!(SHADOWS, "route" => route.to_owned(), "rule" => rule.to_string(), "outcome" => outcome)
+        .increment(1);
+}
+
+/// Counts a connection from a client that begins (1) or ends (-1).
+pub(crate) fn connections(change: f64) {
+    gauge!(CONNECTIONS).increment(change);
+}
+
+/// Counts a connection that could not be accepted.
+pub(crate) fn accept_failed() {
+    counter!(ACCEPT_ERRORS).increment(1);
+}
+
+/// Counts a request that breaks a rule of HTTP.
+pub(crate) fn malformed(reason: &'static str) {
+    counter!(MALFORMED, "reason" => reason).increment(1);
+}
+
+/// Counts a panic while a request was answered.
+pub(crate) fn panicked() {
+    counter!(PANICS).increment(1);
+}
+
+/// Counts a TLS handshake that came to nothing.
+pub(crate) fn handshake_failed(outcome: &'static str) {
+    counter!(HANDSHAKES, "outcome" => outcome).increment(1);
+}
+
+/// Counts a change of the certificate's files.
+pub(crate) fn certificate_reloaded(outcome: &'static str) {
+    counter!(CERTIFICATES, "outcome" => outcome).increment(1);
+}
+
+/// Reads what is only counted elsewhere; called when metrics are asked for.
+pub fn sample(
+    sessions: usize,
+    key_fetches: impl Iterator<Item = (String, u64)>,
+    routes: &Routes,
+    dropped: u64,
+) {
+    gauge!(SESSIONS).set(float(sessions));
+    for route in routes.iter() {
+        let Some(upstream) = &route.upstream else { continue };
+        let targets = upstream.status();
+        let sum = |of: fn(&TargetStatus) -> usize| float(targets.iter().map(of).sum());
+        for (name, value) in [
+            (UPSTREAM_CONNECTIONS, sum(|target| target.connections)),
+            (UPSTREAM_EXCHANGES, sum(|target| target.in_flight)),
+            (UPSTREAM_EJECTED, sum(|target| usize::from(!target.good))),
+        ] {
+            gauge!(name, "route" => route.name.clone()).set(value);
+        }
+    }
+    for (issuer, fetches) in key_fetches {
+        counter!(KEY_FETCHES, "issuer" => issuer).absolute(fetches);
+    }
+    counter!(DROPPED_LINES).absolute(dropped);
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; nothing counted here reaches 2^53"
+)]
+fn float(count: usize) -> f64 {
+    count as f64
+}
