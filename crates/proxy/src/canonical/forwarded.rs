@@ -212,22 +212,40 @@ impl ForwardAuth {
     const METHOD: [&'static str; 2] = ["x-forwarded-method", "x-original-method"];
 
     /// Reads it from the fields that nginx, Traefik and Caddy send; the caller has checked that the peer is trusted.
+    ///
+    /// A proxy sets some of these fields and passes the others on as its client sent them. Where they differ, one of them
+    /// is the client's, and there is no question that could be answered.
     pub(super) fn of(
         headers: &HeaderMap,
         host: Option<&CanonicalHost>,
     ) -> Result<Option<Self>, super::RequestRefusal> {
-        let one = |names: &[&'static str]| {
-            names.iter().find_map(|name| headers.get_all(*name).iter().next_back())
-        };
-        let Some(uri) = one(&Self::URI) else { return Ok(None) };
-        let uri = uri.to_str().map_err(|_| super::RequestRefusal::Target)?;
-        // nginx's snippets send a whole URL in X-Original-URL; the host in it is then the one asked about.
-        let (authority, target) = match uri.split_once("://") {
-            Some((_, rest)) if !uri.starts_with('/') => {
-                rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
-            }
-            _ => ("", uri),
-        };
+        let mut asked = None;
+        for uri in fields(headers, &Self::URI) {
+            let uri = uri.to_str().map_err(|_| super::RequestRefusal::Target)?;
+            // nginx's snippets send a whole URL in X-Original-URL; the host in it is then the one asked about.
+            let (authority, target) = match uri.split_once("://") {
+                Some((_, rest)) if !uri.starts_with('/') => {
+                    let (authority, target) =
+                        rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                    (Some(authority), target)
+                }
+                _ => (None, uri),
+            };
+            asked = match asked {
+                None => Some((authority, target)),
+                Some((first, same)) if same == target => match (first, authority) {
+                    (Some(first), Some(other)) if first != other => return Ok(None),
+                    (first, other) => Some((first.or(other), same)),
+                },
+                Some(_) => return Ok(None),
+            };
+        }
+        let Some((authority, target)) = asked else { return Ok(None) };
+        let mut methods = fields(headers, &Self::METHOD);
+        let method = methods.next();
+        if methods.any(|other| Some(other) != method) {
+            return Ok(None);
+        }
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
@@ -236,11 +254,11 @@ impl ForwardAuth {
             super::check_query(query)?;
         }
         let named = match authority {
-            "" => host.cloned(),
-            authority => Some(authority.parse().map_err(super::RequestRefusal::Host)?),
+            None => host.cloned(),
+            Some(authority) => Some(authority.parse().map_err(super::RequestRefusal::Host)?),
         };
         Ok(Some(Self {
-            method: match one(&Self::METHOD) {
+            method: match method {
                 Some(method) => http::Method::from_bytes(method.as_bytes())
                     .map_err(|_| super::RequestRefusal::Target)?,
                 None => http::Method::GET,
@@ -253,6 +271,14 @@ impl ForwardAuth {
             host: named,
         }))
     }
+}
+
+/// Every field of these names.
+fn fields<'h>(
+    headers: &'h HeaderMap,
+    names: &'static [&'static str],
+) -> impl Iterator<Item = &'h http::HeaderValue> {
+    names.iter().flat_map(|name| headers.get_all(*name))
 }
 
 #[cfg(test)]

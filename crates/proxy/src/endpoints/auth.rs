@@ -20,11 +20,11 @@ impl Endpoints {
         let Some(original) = call.request.original() else {
             tracing::warn!(
                 peer = ?call.request.peer(),
-                "forward-auth question refused: the peer is not in trusted_proxies, or sends no X-Forwarded-Uri"
+                "forward-auth question refused: the peer is not in trusted_proxies, sends no X-Forwarded-Uri, or fields that name different requests"
             );
             return Err(Refusal::Malformed {
                 status: StatusCode::FORBIDDEN,
-                reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri".into(),
+                reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri, and no field beside it that names another request".into(),
             });
         };
         let host = original.host.as_ref().unwrap_or(call.request.host());

@@ -76,3 +76,21 @@ fn forward_auth_names_the_request_that_is_asked_about() {
     assert!(asked(&[("x-forwarded-uri", "/public/../admin")]).is_err());
     assert!(asked(&[("x-forwarded-uri", "/a#b")]).is_err());
 }
+
+#[test]
+fn a_question_that_a_client_had_a_hand_in_is_none() {
+    let asked = |lines: &[(&'static str, &'static str)]| ForwardAuth::of(&headers(lines), None);
+    for lines in [
+        [("x-original-uri", "/admin"), ("x-forwarded-uri", "/public")],
+        [("x-original-url", "https://a.example/admin"), ("x-forwarded-uri", "/public")],
+        [("x-original-url", "https://a.example/"), ("x-original-url", "https://b.example/")],
+        [("x-forwarded-uri", "/admin"), ("x-forwarded-uri", "/public")],
+    ] {
+        assert_eq!(asked(&lines).unwrap(), None, "{lines:?}");
+    }
+    let methods = [("x-original-method", "POST"), ("x-forwarded-method", "GET")];
+    assert_eq!(asked(&[("x-forwarded-uri", "/"), methods[0], methods[1]]).unwrap(), None);
+    let same = [("x-original-url", "https://a.example/x?y"), ("x-forwarded-uri", "/x?y")];
+    let auth = asked(&same).unwrap().unwrap();
+    assert_eq!((auth.path_and_query().as_str(), auth.host.unwrap().name()), ("/x?y", "a.example"));
+}
