@@ -103,6 +103,15 @@ pub enum HttpSetupError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of certificates holds one that cannot be used.
+    #[error("the CA file {} holds a certificate that cannot be used", path.display())]
+    CaCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the certificate.
+        #[source]
+        source: rustls::Error,
+    },
     /// TLS cannot be set up; often the platform has no trusted certificates at all.
     #[error("TLS cannot be set up; in an image without certificates, name a CA file")]
     Tls(#[source] rustls::Error),
@@ -225,7 +234,8 @@ fn tls(ca_file: Option<PathBuf>) -> Result<ClientConfig, HttpSetupError> {
     let unreadable = |source| HttpSetupError::CaFile { path: path.clone(), source };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(&path).map_err(unreadable)? {
-        roots.add(certificate.map_err(unreadable)?).map_err(HttpSetupError::Tls)?;
+        let unusable = |source| HttpSetupError::CaCertificate { path: path.clone(), source };
+        roots.add(certificate.map_err(unreadable)?).map_err(unusable)?;
     }
     if roots.is_empty() {
         return Err(HttpSetupError::EmptyCaFile { path });
