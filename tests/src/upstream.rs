@@ -30,6 +30,8 @@ pub struct Recorded {
     pub head: Vec<u8>,
     /// The body, its framing removed.
     pub body: Vec<u8>,
+    /// The lines of the trailer section.
+    pub trailers: Vec<String>,
 }
 
 impl Recorded {
@@ -228,7 +230,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Op
         }
     };
     let head: Vec<u8> = buffer.drain(..end).collect();
-    let mut request = Recorded { head, body: Vec::new() };
+    let mut request = Recorded { head, body: Vec::new(), trailers: Vec::new() };
     if request.value("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
@@ -237,8 +239,12 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Op
             let line = read_line(stream, buffer).await?;
             let size = usize::from_str_radix(line.split(';').next().unwrap_or("").trim(), 16)?;
             if size == 0 {
-                // Trailer fields, up to the empty line.
-                while !read_line(stream, buffer).await?.is_empty() {}
+                loop {
+                    match read_line(stream, buffer).await? {
+                        line if line.is_empty() => break,
+                        line => request.trailers.push(line),
+                    }
+                }
                 break;
             }
             let chunk = read_exactly(stream, buffer, size + 2).await?;

@@ -18,8 +18,14 @@ mod forger;
 
 #[path = "attacks/paths.rs"]
 mod paths;
+#[path = "attacks/side_doors.rs"]
+mod side_doors;
 #[path = "attacks/headers.rs"]
 mod headers;
+#[path = "attacks/forwarding.rs"]
+mod forwarding;
+#[path = "attacks/credentials.rs"]
+mod credentials;
 #[path = "attacks/framing.rs"]
 mod framing;
 #[path = "attacks/websockets.rs"]
