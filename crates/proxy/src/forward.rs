@@ -21,6 +21,7 @@ mod tls;
 mod tunnel;
 mod upgrade;
 mod upstream;
+mod written;
 
 pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
 pub use balance::Balance;
@@ -32,6 +33,7 @@ pub use identity::{
 pub use target::TargetStatus;
 pub use tls::{TlsError, UpstreamTls};
 pub use upstream::{Rewrite, Upstream};
+pub use written::{Written, written};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 

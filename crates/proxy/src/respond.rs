@@ -9,6 +9,7 @@ mod told;
 mod challenge;
 mod problem;
 mod grpc;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use oidc_core::TokenRefusal;
 pub use self::{
     answers::OwnAnswers,
     asked::{Asked, SignInWith, Site, Wants},
+    table::{Entry, entries},
 };
 use crate::{authorize::Unmet, pages};
 

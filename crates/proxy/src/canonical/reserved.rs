@@ -4,7 +4,7 @@
 //! this far, so there is one spelling to compare, in lower case.
 
 /// Prefixes of the reserved namespace.
-const PREFIXES: [&str; 12] = [
+pub const PREFIXES: [&str; 12] = [
     "x-forwarded-",
     "x-original-",
     "x-auth-request-",
@@ -20,7 +20,7 @@ const PREFIXES: [&str; 12] = [
 ];
 
 /// Single names of the reserved namespace, sorted.
-const NAMES: [&str; 35] = [
+pub const NAMES: [&str; 35] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
@@ -61,7 +61,7 @@ const NAMES: [&str; 35] = [
 /// Fields of one connection, never of the message that is sent on ([RFC 9110 §7.6.1]).
 ///
 /// [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
-const HOP_BY_HOP: [&str; 10] = [
+pub const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "http2-settings",
     "keep-alive",

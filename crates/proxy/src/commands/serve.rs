@@ -3,6 +3,7 @@
 //! SIGHUP, and a change of the file, reload the configuration. A bad new one is refused with its reasons and the old one goes on.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,10 +11,7 @@ use std::{
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
@@ -26,6 +24,10 @@ use crate::{
     observe::{self, log::Log},
     respond::OwnAnswers,
 };
+
+/// How often the configuration file is looked at, and for how long it must have stayed the same.
+const LOOK: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_millis(200);
 
 /// How long requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -239,34 +241,39 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 async fn reload_on_change(path: PathBuf, reloader: Reloader) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let (tell, mut changed) = mpsc::channel(1);
-    // Kept for as long as the loop below lives: dropping it ends the watch.
-    let _watcher = watch(&path, tell)?;
+    let mut look = tokio::time::interval(LOOK);
+    let mut seen = Stamp::of(&path).await;
     loop {
         tokio::select! {
             _ = hangup.recv() => {}
-            Some(()) = changed.recv() => {
-                // Editors and Kubernetes write in several steps: look when they are done.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                while changed.try_recv().is_ok() {}
+            _ = look.tick() => {
+                let now = Stamp::of(&path).await;
+                // Half-written files come and go; what is there at two looks in a row is meant.
+                if now == seen || now != Stamp::of_after(&path, SETTLED).await {
+                    continue;
+                }
+                seen = now;
             }
         }
         reloader.reload(&path).await;
     }
 }
 
-/// Watches the file's folder, because editors and Kubernetes replace the file rather than write to it.
-fn watch(path: &Path, tell: mpsc::Sender<()>) -> anyhow::Result<notify::RecommendedWatcher> {
-    use notify::Watcher;
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // A full channel already holds the news.
-            let _ = tell.try_send(());
-        }
-    })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    watcher.watch(folder.unwrap_or(Path::new(".")), notify::RecursiveMode::NonRecursive)?;
-    Ok(watcher)
+/// What tells one version of a file from another without reading it. Editors and Kubernetes replace files rather than write to
+/// them, so the file behind the name counts, not the name; looking works on every file system, where watching does not.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp(Option<(u64, u64, Option<std::time::SystemTime>)>);
+
+impl Stamp {
+    async fn of(path: &Path) -> Self {
+        let metadata = tokio::fs::metadata(path).await.ok();
+        Self(metadata.map(|file| (file.ino(), file.len(), file.modified().ok())))
+    }
+
+    async fn of_after(path: &Path, pause: Duration) -> Self {
+        tokio::time::sleep(pause).await;
+        Self::of(path).await
+    }
 }
 
 async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {

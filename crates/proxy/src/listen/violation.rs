@@ -13,6 +13,9 @@ macro_rules! reasons {
         }
 
         impl Reason {
+            /// Every reason there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
             /// The status of the answer.
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)+ }

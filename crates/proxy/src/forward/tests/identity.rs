@@ -116,6 +116,34 @@ async fn a_route_says_what_is_told() {
 }
 
 #[tokio::test]
+async fn an_upstream_is_told_what_the_reference_says_and_nothing_else() {
+    let (world, raw) = (World::new(), Raw::new().await);
+    let mut route = route(&[raw.url()]);
+    route.identity = IdentityForwarding { headers: true, assertion: true, access_token: true };
+    let prefix = "/app".parse().unwrap();
+    route.upstream = route.upstream.map(|upstream| {
+        upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), add_prefix: None })
+    });
+    let route = Arc::new(route);
+    let session = world.session(known()).await;
+    let asking = world.ask_as(
+        &route,
+        get("/app/x"),
+        Identity::Known(session.known()),
+        Credential::Session(session.clone()),
+    );
+    let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
+    answer.unwrap();
+    let names = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let mut told: Vec<String> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
+    told.sort();
+    let mut documented: Vec<String> =
+        written().iter().map(|field| field.name.as_str().to_owned()).collect();
+    documented.sort();
+    assert_eq!(told, documented);
+}
+
+#[tokio::test]
 async fn an_assertion_is_signed_once_for_an_identity_and_a_route_and_never_sent_when_nearly_over() {
     let world = World::new();
     let alice = Arc::new(known());

@@ -1,0 +1,100 @@
+//! Every refusal once, for the reference page: its code, its status, and when it is met.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{Fault, Refusal};
+
+/// One refusal, in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The word for programs.
+    pub code: &'static str,
+    /// The status that goes with it.
+    pub status: StatusCode,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// Whether the answer says when to try again.
+    pub retry: bool,
+    /// When it is met.
+    pub met: &'static str,
+}
+
+/// Every refusal but those of tokens and of requests that break a rule of HTTP, in the order of the line.
+pub fn entries() -> Vec<Entry> {
+    let of = |refusal: &Refusal| Entry {
+        code: refusal.code(),
+        status: refusal.status(),
+        fault: refusal.fault(),
+        retry: refusal.retry_after().is_some(),
+        met: met(refusal),
+    };
+    one_of_each().iter().map(of).collect()
+}
+
+/// Says nothing of what an instance holds. A new refusal does not compile without its line.
+fn met(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Malformed { .. } => "The request cannot be understood in exactly one way.",
+        Refusal::Misdirected => "No route serves the host.",
+        Refusal::NoRoute => "No route of the host owns the path.",
+        Refusal::BadCredentials(_) => "A token was presented and is not good.",
+        Refusal::LoginNeeded { redirect: true, .. } => {
+            "Nobody is signed in: a browser's navigation is sent to sign in."
+        }
+        Refusal::LoginNeeded { .. } => "Nobody is signed in: anything else is challenged.",
+        Refusal::Forbidden { .. } => {
+            "Somebody is known, and lacks what the deciding rule asks for."
+        }
+        Refusal::ForeignOrigin { .. } => "A WebSocket or a form came from another site's page.",
+        Refusal::BodyTooLarge { .. } => "The body is larger than `limits.body`.",
+        Refusal::UpstreamUnavailable { .. } => {
+            "The upstream cannot be reached, or broke off before its answer began."
+        }
+        Refusal::UpstreamTimeout { .. } => {
+            "The upstream did not begin its answer within `timeouts.response_head`."
+        }
+        Refusal::ProviderUnavailable { .. } => {
+            "The issuer cannot be reached, and the request cannot be decided without it."
+        }
+        Refusal::StoreUnavailable { .. } => "The session store cannot be reached.",
+        Refusal::SignInFailed { .. } => {
+            "A sign-in did not finish; what was wrong with it has a code of its own."
+        }
+        Refusal::Draining => "The gateway is shutting down.",
+        Refusal::Internal { .. } => "A fault of the gateway's own.",
+    }
+}
+
+fn one_of_each() -> Vec<Refusal> {
+    let login = |redirect| Refusal::LoginNeeded {
+        route: String::new(),
+        redirect,
+        return_to: String::new(),
+    };
+    vec![
+        Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "".into() },
+        Refusal::Misdirected,
+        Refusal::NoRoute,
+        Refusal::BodyTooLarge { limit: 0 },
+        login(true),
+        login(false),
+        Refusal::SignInFailed { reason: "".into(), code: "login_failed" },
+        Refusal::Forbidden {
+            route: String::new(),
+            title: String::new(),
+            who: String::new(),
+            rule: None,
+            unmet: Box::default(),
+            bearer: false,
+        },
+        Refusal::ForeignOrigin { origin: String::new() },
+        Refusal::UpstreamUnavailable { route: String::new(), reason: String::new() },
+        Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
+        Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
+        Refusal::StoreUnavailable { reason: String::new() },
+        Refusal::Draining,
+        Refusal::Internal { reason: String::new() },
+    ]
+}
