@@ -11,4 +11,5 @@ mod streaming;
 mod refresh;
 mod forward_auth;
 mod failures;
+mod reload;
 mod demo;

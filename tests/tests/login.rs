@@ -54,6 +54,14 @@ async fn a_person_lands_on_the_page_asked_for() -> Result<()> {
     assert_eq!((&ours[0]["httpOnly"], &ours[0]["path"]), (&true.into(), &"/".into()));
     assert_eq!(ours[0]["sameSite"], "Lax");
 
+    let answers = page.answers().await?;
+    let asked_keycloak: Vec<_> =
+        answers.iter().filter(|answer| answer.contains("openid-connect/auth?")).collect();
+    assert!(
+        asked_keycloak.len() == 1 && asked_keycloak[0].contains("request_uri="),
+        "what was asked for went to Keycloak directly (RFC 9126): {answers:#?}"
+    );
+
     let value = ours[0]["value"].as_str().unwrap_or_default().to_owned();
     gateway.finish(&[value])
 }

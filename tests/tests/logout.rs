@@ -2,24 +2,30 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use e2e::{
     World,
     gateway::{Gateway, Plan},
-    keycloak::Realm,
+    keycloak::{GATEWAY_CLIENT, Realm},
     upstream::Echo,
-    visitor::{Manner, Visitor},
+    visitor::{Manner, Visitor, attribute},
+    wait,
 };
 use reqwest::Method;
+use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn gateway(world: &World, realm: &Realm, echo: &Echo) -> Result<Gateway> {
+fn plan(world: &World, realm: &Realm, echo: &Echo) -> Result<Plan> {
     let routes = format!(
         "page:\n  match: {{ path: / }}\n  upstream: {}\n  access: [{{ allow: signed_in }}]",
         echo.url()
     );
-    Plan::new(world, realm, &routes)?.start().await
+    Plan::new(world, realm, &routes)
+}
+
+async fn gateway(world: &World, realm: &Realm, echo: &Echo) -> Result<Gateway> {
+    plan(world, realm, echo)?.start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,4 +75,74 @@ async fn another_site_cannot_sign_people_out() -> Result<()> {
     assert_eq!(visitor.fetch(&world.url("/inbox")).await?.status, 200, "still signed in");
     assert_eq!(realm.sessions("alice").await?.len(), 1);
     gateway.finish(&visitor.cookie_values())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_ends_the_session_in_the_cookie_too() -> Result<()> {
+    let world = World::new("logout-cookie")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let gateway = plan(&world, &realm, &echo)?.with_cookie_sessions().start().await?;
+    let visitor = Visitor::new()?;
+    visitor.log_in(&world.url("/inbox"), "alice").await?;
+    let stolen = visitor.cookies(&world.url("/inbox"))?;
+
+    let url = world.url("/oauth2/sign_out");
+    let form = visitor.open(&url).await?;
+    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let body =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
+    let origin = world.public_url();
+    let fields =
+        [("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let answer = visitor.send(Method::POST, &url, Manner::Navigation, &fields, Some(body)).await?;
+    let end = visitor.follow(answer).await?;
+    assert!(end.url.as_str().starts_with(&world.url("/oauth2/signed_out")), "{}", end.url);
+    assert_eq!(realm.sessions("alice").await?.len(), 0, "no session is left at Keycloak");
+    assert_eq!(visitor.fetch(&world.url("/inbox")).await?.status, 401);
+    let cookie = [("cookie", stolen.as_str())];
+    let inbox = world.url("/inbox");
+    let replayed = Visitor::new()?.send(Method::GET, &inbox, Manner::Fetch, &cookie, None).await?;
+    assert_eq!(replayed.status, 401, "the old cookie opens nothing");
+    gateway.finish(&[stolen])
+}
+
+async fn ended_by_an_administrator(name: &str, cookie_sessions: bool) -> Result<()> {
+    let world = World::new(name)?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let back_channel = json!({
+        "backchannel.logout.url": world.url("/oauth2/backchannel_logout"),
+        "backchannel.logout.session.required": "true",
+    });
+    realm.set_client_attributes(GATEWAY_CLIENT, &back_channel).await?;
+    let mut plan = plan(&world, &realm, &echo)?;
+    if cookie_sessions {
+        plan = plan.with_cookie_sessions();
+    }
+    let gateway = plan.start().await?;
+    let (alice, carol) = (Visitor::new()?, Visitor::new()?);
+    alice.log_in(&world.url("/inbox"), "alice").await?;
+    carol.log_in(&world.url("/inbox"), "carol").await?;
+
+    realm.log_out("alice").await?;
+    wait::until("Keycloak's word to end the session", PATIENCE, async || {
+        Ok((alice.fetch(&world.url("/inbox")).await?.status == 401).then_some(()))
+    })
+    .await?;
+    assert_eq!(carol.fetch(&world.url("/inbox")).await?.status, 200, "nobody else is signed out");
+    assert_eq!(realm.events("REFRESH_TOKEN").await?.len(), 0, "and no refresh had to fail first");
+    let back = alice.log_in(&world.url("/inbox"), "alice").await?;
+    assert_eq!(back.status, 200, "and signing in again works: {}", back.body);
+    let mut secrets = alice.cookie_values();
+    secrets.extend(carol.cookie_values());
+    gateway.finish(&secrets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_at_keycloak_ends_the_session_at_once() -> Result<()> {
+    ended_by_an_administrator("logout-admin", false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_at_keycloak_ends_the_session_in_the_cookie_at_once() -> Result<()> {
+    ended_by_an_administrator("logout-admin-cookie", true).await
 }
