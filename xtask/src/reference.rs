@@ -6,11 +6,20 @@ use std::path::Path;
 use anyhow::Context;
 
 mod config;
+mod headers;
+mod metrics;
+mod refusals;
 
 /// Every generated page: its file and its content.
 fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
     let schema = doorward::commands::schema::schema();
-    Ok(vec![("config.md", config::page(&schema)?), ("config.schema.json", schema + "\n")])
+    Ok(vec![
+        ("config.md", config::page(&schema)?),
+        ("config.schema.json", schema + "\n"),
+        ("headers.md", headers::page()?),
+        ("metrics.md", metrics::page()?),
+        ("refusals.md", refusals::page()?),
+    ])
 }
 
 /// Writes all pages.

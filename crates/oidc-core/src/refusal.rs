@@ -176,35 +176,48 @@ pub enum TokenRefusal {
     },
 }
 
-impl TokenRefusal {
-    /// A stable name of the cause, for logs, metrics and programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too_large",
-            Self::Malformed { .. } => "malformed",
-            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
-            Self::HeaderNotAllowed { .. } => "header_not_allowed",
-            Self::WrongType { .. } => "wrong_type",
-            Self::SenderConstrained => "sender_constrained",
-            Self::UnknownKey { .. } => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::InvalidClaim { .. } => "invalid_claim",
-            Self::MissingClaim { .. } => "missing_claim",
-            Self::ForbiddenClaim { .. } => "forbidden_claim",
-            Self::WrongIssuer { .. } => "wrong_issuer",
-            Self::WrongAudience { .. } => "wrong_audience",
-            Self::Expired { .. } => "expired",
-            Self::NotYetValid { .. } => "not_yet_valid",
-            Self::IssuedInFuture { .. } => "issued_in_future",
-            Self::WrongAuthorizedParty { .. } => "wrong_authorized_party",
-            Self::WrongNonce => "wrong_nonce",
-            Self::WrongHash { .. } => "wrong_hash",
-            Self::WrongSubject => "wrong_subject",
-            Self::AuthenticationTooOld { .. } => "authentication_too_old",
-            Self::KeysUnavailable { .. } => "keys_unavailable",
-        }
-    }
+macro_rules! codes {
+    ($($variant:pat => $code:literal,)+) => {
+        impl TokenRefusal {
+            /// Every name that [`code`](Self::code) gives.
+            pub const CODES: &'static [&'static str] = &[$($code),+];
 
+            /// A stable name of the cause, for logs, metrics and programs.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $($variant => $code,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    TokenRefusal::TooLarge { .. } => "too_large",
+    TokenRefusal::Malformed { .. } => "malformed",
+    TokenRefusal::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+    TokenRefusal::HeaderNotAllowed { .. } => "header_not_allowed",
+    TokenRefusal::WrongType { .. } => "wrong_type",
+    TokenRefusal::SenderConstrained => "sender_constrained",
+    TokenRefusal::UnknownKey { .. } => "unknown_key",
+    TokenRefusal::BadSignature => "bad_signature",
+    TokenRefusal::InvalidClaim { .. } => "invalid_claim",
+    TokenRefusal::MissingClaim { .. } => "missing_claim",
+    TokenRefusal::ForbiddenClaim { .. } => "forbidden_claim",
+    TokenRefusal::WrongIssuer { .. } => "wrong_issuer",
+    TokenRefusal::WrongAudience { .. } => "wrong_audience",
+    TokenRefusal::Expired { .. } => "expired",
+    TokenRefusal::NotYetValid { .. } => "not_yet_valid",
+    TokenRefusal::IssuedInFuture { .. } => "issued_in_future",
+    TokenRefusal::WrongAuthorizedParty { .. } => "wrong_authorized_party",
+    TokenRefusal::WrongNonce => "wrong_nonce",
+    TokenRefusal::WrongHash { .. } => "wrong_hash",
+    TokenRefusal::WrongSubject => "wrong_subject",
+    TokenRefusal::AuthenticationTooOld { .. } => "authentication_too_old",
+    TokenRefusal::KeysUnavailable { .. } => "keys_unavailable",
+}
+
+impl TokenRefusal {
     /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::KeysUnavailable { .. })

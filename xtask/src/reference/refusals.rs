@@ -1,0 +1,61 @@
+//! `refusals.md`: every code and its status, from the table that answers are made by.
+
+use std::fmt::Write;
+
+use doorward::{
+    listen::Reason,
+    respond::{Fault, entries},
+};
+use oidc_core::TokenRefusal;
+
+const HEAD: &str = "\
+<!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/respond/table.rs instead. -->
+
+# Codes of refusals
+
+What they mean and what to do is in [refusals](../refusals.md); here is every code with its status. `code` is in the
+problem document, the audit line, and the label `outcome` of `doorward_requests_total`.
+
+| code | status | fault | `Retry-After` | met when |
+|---|---|---|---|---|
+";
+
+/// The page.
+pub(crate) fn page() -> anyhow::Result<String> {
+    let mut page = HEAD.to_owned();
+    for entry in entries() {
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} |",
+            entry.code,
+            entry.status.as_u16(),
+            match entry.fault {
+                Fault::Client => "client",
+                Fault::Upstream => "upstream",
+                Fault::Gateway => "gateway",
+            },
+            if entry.retry { "yes" } else { "" },
+            entry.met
+        )?;
+    }
+    let codes = TokenRefusal::CODES.iter().filter(|code| **code != "keys_unavailable");
+    let codes: Vec<String> = codes.map(|code| format!("`{code}`")).collect();
+    write!(
+        page,
+        "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`.\n\n\
+         ## Requests that break a rule of HTTP\n\n\
+         Found before anybody looks at what the request means; the connection is closed. The word is the label `reason` \
+         of `doorward_malformed_requests_total`.\n\n| reason | status | |\n|---|---|---|\n",
+        codes.join(", ")
+    )?;
+    for reason in Reason::ALL {
+        writeln!(
+            page,
+            "| `{}` | {} | {} |",
+            reason.as_str(),
+            reason.status().as_u16(),
+            reason.sentence()
+        )?;
+    }
+    Ok(page)
+}
