@@ -51,14 +51,23 @@ pub struct LoginRequest {
     scope: Scope,
     max_age: Option<Duration>,
     parameters: Vec<(String, String)>,
-    push: bool,
+    push: Push,
+}
+
+/// Whether a request is pushed (RFC 9126); a provider that requires it is obeyed in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Push {
+    /// Where the provider offers it.
+    Offered,
+    Required,
+    Never,
 }
 
 impl LoginRequest {
     /// A login that comes back to `redirect_uri`, with scope `openid`.
     pub fn new(redirect_uri: Url) -> Self {
         let scope = Scope::from("openid");
-        Self { redirect_uri, scope, max_age: None, parameters: Vec::new(), push: true }
+        Self { redirect_uri, scope, max_age: None, parameters: Vec::new(), push: Push::Offered }
     }
 
     /// Asks for these scopes; `openid` is always among them.
@@ -109,7 +118,15 @@ impl LoginRequest {
     /// Does not push the request, although the provider offers it.
     #[must_use]
     pub fn without_pushed_request(mut self) -> Self {
-        self.push = false;
+        self.push = Push::Never;
+        self
+    }
+
+    /// Pushes the request or does not begin at all, where the default falls back to a plain request to a provider that takes
+    /// no pushed ones.
+    #[must_use]
+    pub fn with_required_pushed_request(mut self) -> Self {
+        self.push = Push::Required;
         self
     }
 
@@ -123,7 +140,8 @@ impl LoginRequest {
             return Err(LoginError::NotSupported { endpoint: "authorization_endpoint" });
         };
         let pushed_to = metadata.pushed_authorization_request_endpoint.as_ref();
-        let must_push = metadata.require_pushed_authorization_requests;
+        let must_push =
+            self.push == Push::Required || metadata.require_pushed_authorization_requests;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let pending = PendingLogin {
             state: Secret::from(CsrfToken::new_random_len(32).into_secret()),
@@ -133,7 +151,7 @@ impl LoginRequest {
             max_age: self.max_age,
         };
         let (push, mut base) = match pushed_to {
-            Some(to) if self.push || must_push => (Some(to), to.clone()),
+            Some(to) if must_push || self.push != Push::Never => (Some(to), to.clone()),
             None if must_push => {
                 let endpoint = "pushed_authorization_request_endpoint";
                 return Err(LoginError::NotSupported { endpoint });

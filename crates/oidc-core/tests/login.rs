@@ -141,6 +141,20 @@ async fn the_request_is_pushed_where_that_is_offered() {
 }
 
 #[tokio::test]
+async fn a_push_that_is_required_is_not_replaced_by_a_plain_request() {
+    let issuer = TestIssuer::new();
+    let client = client(&issuer);
+    let (url, _) = client.begin_login(request().with_required_pushed_request()).await.unwrap();
+    assert!(parameters(&url).contains_key("request_uri"));
+    issuer.set_metadata("pushed_authorization_request_endpoint", json!(null));
+    client.provider().refresh_now().await.unwrap();
+    let error = client.begin_login(request().with_required_pushed_request()).await.unwrap_err();
+    assert!(matches!(error, LoginError::NotSupported { .. }), "{error}");
+    let (url, _) = client.begin_login(request()).await.unwrap();
+    assert!(parameters(&url).contains_key("code_challenge"));
+}
+
+#[tokio::test]
 async fn a_refused_push_is_an_error_and_never_a_plain_request() {
     let issuer = TestIssuer::new();
     let client = client(&issuer);

@@ -33,9 +33,11 @@ impl Endpoints {
         };
         let mut request = LoginRequest::new(self.own_url(call.request.host(), "callback")?)
             .with_scopes(issuer.scopes.iter().cloned());
-        if issuer.pushed_authorization == PushedAuthorization::Never {
-            request = request.without_pushed_request();
-        }
+        request = match issuer.pushed_authorization {
+            PushedAuthorization::Auto => request,
+            PushedAuthorization::Required => request.with_required_pushed_request(),
+            PushedAuthorization::Never => request.without_pushed_request(),
+        };
         let (url, pending) = issuer
             .client()
             .begin_login(request)
