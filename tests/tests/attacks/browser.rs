@@ -44,7 +44,12 @@ impl<'s> Browser<'s> {
     }
 
     /// Posts a form of a page of this origin.
-    pub(crate) async fn post(&self, target: &str, origin: &str, form: &[(&str, &str)]) -> Result<Answer> {
+    pub(crate) async fn post(
+        &self,
+        target: &str,
+        origin: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Answer> {
         self.send(self.stage.post(target).header("Origin", origin).form(form)).await
     }
 

@@ -156,7 +156,10 @@ pub(crate) fn members(value: Value) -> Members {
 }
 
 /// Seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "tokens are dated by the machine's clock, as the gateway reads it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokens are dated by the machine's clock, as the gateway reads it"
+)]
 pub(crate) fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -79,7 +79,11 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
     let mut attacks = Vec::new();
     for alg in ["none", "None", "NONE", "nOnE", "", "RS256 ", "rs256", "HS256", "RSA-OAEP", "dir"] {
         let forged = mint(Mint::access("alice").header("alg", alg))?;
-        attacks.push(attack(format!("alg {alg:?} over a good signature"), forged, "algorithm_not_allowed"));
+        attacks.push(attack(
+            format!("alg {alg:?} over a good signature"),
+            forged,
+            "algorithm_not_allowed",
+        ));
         let empty = mint(Mint::access("alice").header("alg", alg).unsigned())?;
         attacks.push(attack(format!("alg {alg:?}, no signature"), empty, "algorithm_not_allowed"));
     }
@@ -89,24 +93,49 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
     changed.insert("sub".into(), json!("mallory"));
     let (header, _) = opened(&good)?;
     let forged = signing_input(&serde_json::to_vec(&header)?, &serde_json::to_vec(&changed)?);
-    attacks.push(attack("another subject under the same signature", format!("{forged}.{signature}"), "bad_signature"));
+    attacks.push(attack(
+        "another subject under the same signature",
+        format!("{forged}.{signature}"),
+        "bad_signature",
+    ));
     attacks.push(attack("another key", mint(Mint::access("alice").wrong_key())?, "bad_signature"));
-    attacks.push(attack("HS256 with the public key's PEM", mint(Mint::access("alice").hmac_with_public_key())?, "algorithm_not_allowed"));
+    attacks.push(attack(
+        "HS256 with the public key's PEM",
+        mint(Mint::access("alice").hmac_with_public_key())?,
+        "algorithm_not_allowed",
+    ));
     // An algorithm that is good in itself, but not the one this key is for.
-    attacks.push(attack("PS256 with the RS256 key", mint(Mint::access("alice").algorithm(Algorithm::PS256))?, "unknown_key"));
-    attacks.push(attack("RS512 with the RS256 key", mint(Mint::access("alice").algorithm(Algorithm::RS512))?, "unknown_key"));
-    attacks.push(attack("ES256 under the RSA key's name", mint(Mint::access("alice").header("alg", "ES256"))?, "unknown_key"));
+    attacks.push(attack(
+        "PS256 with the RS256 key",
+        mint(Mint::access("alice").algorithm(Algorithm::PS256))?,
+        "unknown_key",
+    ));
+    attacks.push(attack(
+        "RS512 with the RS256 key",
+        mint(Mint::access("alice").algorithm(Algorithm::RS512))?,
+        "unknown_key",
+    ));
+    attacks.push(attack(
+        "ES256 under the RSA key's name",
+        mint(Mint::access("alice").header("alg", "ES256"))?,
+        "unknown_key",
+    ));
     attacks.extend(confused(&stage, &claims).await?);
     for place in [0, signature.len() / 2, signature.len() - 3] {
         let mut octets = signature.as_bytes().to_vec();
         octets[place] = if octets[place] == b'A' { b'B' } else { b'A' };
         let flipped = String::from_utf8(octets)?;
-        attacks.push(attack(format!("signature changed at {place}"), format!("{unsigned}.{flipped}"), "bad_signature"));
+        attacks.push(attack(
+            format!("signature changed at {place}"),
+            format!("{unsigned}.{flipped}"),
+            "bad_signature",
+        ));
     }
     all_refused(&stage, attacks).await?;
     let at_jwt = mint(Mint::access("alice").header("typ", "at+jwt"))?;
     let numeric = mint(Mint::access("alice").header("x-private", 5))?;
-    all_pass(&stage, vec![("good", good), ("at+jwt", at_jwt), ("a private header member", numeric)]).await
+    all_pass(&stage, vec![("good", good), ("at+jwt", at_jwt), ("a private header member", numeric)])
+        .await
 }
 
 /// HS256 tokens keyed with every form of the public key that an attacker can fetch.
@@ -115,18 +144,27 @@ async fn confused(stage: &Stage, claims: &Members) -> Result<Vec<Attack>> {
     let document = e2e::visitor::plain_client()?.get(url).send().await?.text().await?;
     let keys: Value = serde_json::from_str(&document)?;
     let kid = stage.issuer.signing_key_id();
-    let key = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kid"] == kid.as_str()));
+    let key =
+        keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kid"] == kid.as_str()));
     let key = key.context("the signing key is not published")?;
     let modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().context("no modulus")?)?;
     let jwk = key.to_string().into_bytes();
     let text = key["n"].as_str().unwrap_or_default().as_bytes().to_vec();
     let secrets = [
-        ("modulus", modulus), ("JWK", jwk), ("modulus as text", text),
-        ("whole key set", document.into_bytes()), ("nothing", Vec::new()), ("client secret", b"secret".to_vec()),
+        ("modulus", modulus),
+        ("JWK", jwk),
+        ("modulus as text", text),
+        ("whole key set", document.into_bytes()),
+        ("nothing", Vec::new()),
+        ("client secret", b"secret".to_vec()),
     ];
     let mut attacks = Vec::new();
     for (name, secret) in secrets {
-        for (alg, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)] {
+        for (alg, algorithm) in [
+            ("HS256", hmac::HMAC_SHA256),
+            ("HS384", hmac::HMAC_SHA384),
+            ("HS512", hmac::HMAC_SHA512),
+        ] {
             let header = json!({ "alg": alg, "typ": "JWT", "kid": kid });
             let input = signing_input(header.to_string().as_bytes(), &serde_json::to_vec(claims)?);
             let tag = hmac::sign(&hmac::Key::new(algorithm, &secret), input.as_bytes());
@@ -140,22 +178,56 @@ async fn confused(stage: &Stage, claims: &Members) -> Result<Vec<Attack>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_somebody_else_or_of_somebody_else_is_refused() -> Result<()> {
     let stage = Stage::new("attack-token-audience").await?;
-    let with = |name: &str, value: Value| stage.issuer.mint(Mint::access("alice").claim(name, value));
+    let with =
+        |name: &str, value: Value| stage.issuer.mint(Mint::access("alice").claim(name, value));
     let mut attacks = Vec::new();
-    for audience in ["", "account", "Gateway", "gateway ", " gateway", "gateway2", "gatewa", "gateway\0", "gateway,x", "*"] {
-        attacks.push(attack(format!("aud {audience:?}"), with("aud", json!(audience))?, "wrong_audience"));
-        attacks.push(attack(format!("aud [{audience:?}]"), with("aud", json!([audience]))?, "wrong_audience"));
+    for audience in [
+        "",
+        "account",
+        "Gateway",
+        "gateway ",
+        " gateway",
+        "gateway2",
+        "gatewa",
+        "gateway\0",
+        "gateway,x",
+        "*",
+    ] {
+        attacks.push(attack(
+            format!("aud {audience:?}"),
+            with("aud", json!(audience))?,
+            "wrong_audience",
+        ));
+        attacks.push(attack(
+            format!("aud [{audience:?}]"),
+            with("aud", json!([audience]))?,
+            "wrong_audience",
+        ));
     }
     let empty = stage.issuer.mint(Mint::access("alice").without("aud"))?;
     attacks.push(attack("no aud", empty, "wrong_audience"));
     attacks.push(attack("aud []", with("aud", json!([]))?, "wrong_audience"));
-    for audience in [json!(1), json!(null), json!(true), json!({ "gateway": 1 }), json!([["gateway"]]), json!(["gateway", 1])] {
+    for audience in [
+        json!(1),
+        json!(null),
+        json!(true),
+        json!({ "gateway": 1 }),
+        json!([["gateway"]]),
+        json!(["gateway", 1]),
+    ] {
         attacks.push(attack(format!("aud {audience}"), with("aud", audience)?, "invalid_claim"));
     }
     let own = stage.issuer.url().to_owned();
     for issuer in [
-        format!("{own}/"), own.to_uppercase(), own.replace("http:", "https:"), format!("{own} "), format!("{own}#"),
-        format!("{own}.evil.test"), own.replace("127.0.0.1", "localhost"), "https://evil.test".into(), String::new(),
+        format!("{own}/"),
+        own.to_uppercase(),
+        own.replace("http:", "https:"),
+        format!("{own} "),
+        format!("{own}#"),
+        format!("{own}.evil.test"),
+        own.replace("127.0.0.1", "localhost"),
+        "https://evil.test".into(),
+        String::new(),
     ] {
         let code = "wrong_issuer";
         attacks.push(attack(format!("iss {issuer:?}"), with("iss", json!(issuer))?, code));
@@ -170,22 +242,36 @@ async fn a_token_for_somebody_else_or_of_somebody_else_is_refused() -> Result<()
     }
     let nobody = stage.issuer.mint(Mint::access("alice").without("sub"))?;
     attacks.push(attack("no sub", nobody, "missing_claim"));
-    attacks.push(attack("bound to a key", with("cnf", json!({ "jkt": "x" }))?, "sender_constrained"));
+    attacks.push(attack(
+        "bound to a key",
+        with("cnf", json!({ "jkt": "x" }))?,
+        "sender_constrained",
+    ));
     all_refused(&stage, attacks).await?;
     let several = with("aud", json!(["account", "gateway"]))?;
-    all_pass(&stage, vec![("one audience", with("aud", json!("gateway"))?), ("several", several)]).await
+    all_pass(&stage, vec![("one audience", with("aud", json!("gateway"))?), ("several", several)])
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_that_cannot_be_read_is_refused_and_never_skipped() -> Result<()> {
     let stage = Stage::new("attack-token-times").await?;
     let now = seconds();
-    let with = |name: &str, value: Value| stage.issuer.mint(Mint::access("alice").claim(name, value));
+    let with =
+        |name: &str, value: Value| stage.issuer.mint(Mint::access("alice").claim(name, value));
     let mut attacks = Vec::new();
     for claim in ["exp", "nbf", "iat"] {
         for value in [
-            json!(format!("{}", now + 300)), json!("soon"), json!(null), json!(true), json!([now + 300]), json!({}),
-            json!(1e300), json!(-1e300), json!(u64::MAX), json!("2030-01-01T00:00:00Z"),
+            json!(format!("{}", now + 300)),
+            json!("soon"),
+            json!(null),
+            json!(true),
+            json!([now + 300]),
+            json!({}),
+            json!(1e300),
+            json!(-1e300),
+            json!(u64::MAX),
+            json!("2030-01-01T00:00:00Z"),
         ] {
             attacks.push(attack(format!("{claim} {value}"), with(claim, value)?, "invalid_claim"));
         }
@@ -211,22 +297,66 @@ async fn another_kind_of_token_is_no_access_token() -> Result<()> {
     let for_gateway = |order: Mint| mint(order.audience(["gateway"]));
     let mut attacks = vec![
         attack("ID token", set.id_token.context("no ID token")?, "wrong_type"),
-        attack("refresh token", set.refresh_token.context("no refresh token")?, "algorithm_not_allowed"),
+        attack(
+            "refresh token",
+            set.refresh_token.context("no refresh token")?,
+            "algorithm_not_allowed",
+        ),
         attack("ID token for the gateway", for_gateway(Mint::id("alice"))?, "wrong_type"),
-        attack("refresh token signed as others are", for_gateway(Mint::refresh("alice"))?, "wrong_type"),
+        attack(
+            "refresh token signed as others are",
+            for_gateway(Mint::refresh("alice"))?,
+            "wrong_type",
+        ),
         attack("logout token", for_gateway(Mint::logout("alice"))?, "wrong_type"),
-        attack("logout token that calls itself JWT", for_gateway(Mint::logout("alice").header("typ", "JWT"))?, "wrong_type"),
-        attack("no typ in the header", mint(Mint::access("alice").without_header("typ"))?, "wrong_type"),
+        attack(
+            "logout token that calls itself JWT",
+            for_gateway(Mint::logout("alice").header("typ", "JWT"))?,
+            "wrong_type",
+        ),
+        attack(
+            "no typ in the header",
+            mint(Mint::access("alice").without_header("typ"))?,
+            "wrong_type",
+        ),
         attack("no typ in the body", mint(Mint::access("alice").without("typ"))?, "wrong_type"),
-        attack("typ of the wrong type", mint(Mint::access("alice").claim("typ", 1))?, "invalid_claim"),
+        attack(
+            "typ of the wrong type",
+            mint(Mint::access("alice").claim("typ", 1))?,
+            "invalid_claim",
+        ),
     ];
-    for typ in ["dpop+jwt", "oauth-authz-req+jwt", "logout+jwt", "secevent+jwt", "JOSE", "token-introspection+jwt", "client-authentication+jwt", ""] {
-        attacks.push(attack(format!("header typ {typ:?}"), mint(Mint::access("alice").header("typ", typ))?, "wrong_type"));
+    for typ in [
+        "dpop+jwt",
+        "oauth-authz-req+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "JOSE",
+        "token-introspection+jwt",
+        "client-authentication+jwt",
+        "",
+    ] {
+        attacks.push(attack(
+            format!("header typ {typ:?}"),
+            mint(Mint::access("alice").header("typ", typ))?,
+            "wrong_type",
+        ));
     }
     for typ in ["ID", "Refresh", "Offline", "Logout", "bearer", "DPoP", ""] {
-        attacks.push(attack(format!("typ {typ:?}"), mint(Mint::access("alice").claim("typ", typ))?, "wrong_type"));
+        attacks.push(attack(
+            format!("typ {typ:?}"),
+            mint(Mint::access("alice").claim("typ", typ))?,
+            "wrong_type",
+        ));
     }
-    for text in ["x", "x.y", "....", "alice", "eyJhbGciOiJub25lIn0.e30.", "0123456789abcdef0123456789abcdef"] {
+    for text in [
+        "x",
+        "x.y",
+        "....",
+        "alice",
+        "eyJhbGciOiJub25lIn0.e30.",
+        "0123456789abcdef0123456789abcdef",
+    ] {
         let code = if text.starts_with("eyJ") { "algorithm_not_allowed" } else { "malformed" };
         attacks.push(attack(format!("{text:?}"), text, code));
     }
@@ -245,7 +375,10 @@ async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
         stage.get(&format!("/echo?access_token={token}")),
         stage.get(&format!("/echo?token={token}&jwt={token}")),
         stage.post("/echo").form(&form),
-        stage.get("/echo").header("Cookie", format!("access_token={token}; doorward={token}; Authorization={bearer}")),
+        stage.get("/echo").header(
+            "Cookie",
+            format!("access_token={token}; doorward={token}; Authorization={bearer}"),
+        ),
         stage.get("/echo").header("X-Authorization", &bearer),
         stage.get("/echo").header("X-Forwarded-Access-Token", &token),
         stage.get("/echo").header("X-Auth-Request-Access-Token", &token),
@@ -257,11 +390,16 @@ async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
     ];
     for (number, asking) in elsewhere.into_iter().enumerate() {
         let answer = asking.send().await?;
-        assert_eq!((answer.status, code_of(&answer).as_str()), (401, "login_needed"), "{number}: {answer:?}");
+        assert_eq!(
+            (answer.status, code_of(&answer).as_str()),
+            (401, "login_needed"),
+            "{number}: {answer:?}"
+        );
     }
     assert_eq!(stage.reached(), Vec::<String>::new());
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        let answer = stage.get("/echo").header("Authorization", format!("{scheme} {token}")).send().await?;
+        let answer =
+            stage.get("/echo").header("Authorization", format!("{scheme} {token}")).send().await?;
         assert_eq!(answer.status, 200, "{scheme}: {answer:?}");
     }
     Ok(())
@@ -281,7 +419,12 @@ async fn an_address_that_nobody_verified_is_nobodys_name() -> Result<()> {
         assert_ne!(status, 200, "email_verified {unverified}");
     }
     assert_ne!(ask(mallory().without("email_verified")).await?, 200);
-    for address in ["alice@example.test@evil.test", "evil@evil.test alice@example.test", "alice@example.test\0", "ALICE@example.test.evil.test"] {
+    for address in [
+        "alice@example.test@evil.test",
+        "evil@evil.test alice@example.test",
+        "alice@example.test\0",
+        "ALICE@example.test.evil.test",
+    ] {
         let order = Mint::access("bob").claim("email", address).claim("email_verified", true);
         assert_ne!(ask(order).await?, 200, "{address:?}");
     }

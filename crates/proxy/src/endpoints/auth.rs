@@ -101,10 +101,9 @@ impl Endpoints {
 /// To the proxy in front, 403 is a refusal and 404 or 421 a fault (nginx answers 500): what no route owns is not let through.
 fn not_let_through(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::NoRoute | Refusal::Misdirected => Refusal::Malformed {
-            status: StatusCode::FORBIDDEN,
-            reason: refusal.to_string().into(),
-        },
+        Refusal::NoRoute | Refusal::Misdirected => {
+            Refusal::Malformed { status: StatusCode::FORBIDDEN, reason: refusal.to_string().into() }
+        }
         other => other,
     }
 }
