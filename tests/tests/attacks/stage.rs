@@ -30,7 +30,7 @@ pub(crate) struct Setup {
     issuer: DevIssuerBuilder,
     client: DevClient,
     routes: String,
-    plan: Vec<Box<dyn FnOnce(Plan) -> Plan>>,
+    plan: Vec<Box<dyn FnOnce(Plan) -> Plan + Send>>,
     provider_down: bool,
 }
 
@@ -92,7 +92,7 @@ impl Setup {
     }
 
     /// The configuration otherwise: `|plan| plan.with("trusted_proxies: [127.0.0.0/8]")`.
-    pub(crate) fn with_plan(mut self, change: impl FnOnce(Plan) -> Plan + 'static) -> Self {
+    pub(crate) fn with_plan(mut self, change: impl FnOnce(Plan) -> Plan + Send + 'static) -> Self {
         self.plan.push(Box::new(change));
         self
     }
