@@ -25,6 +25,7 @@ use crate::{
         issuers::{self, IssuerClient, Issuers},
     },
     listen::Drain,
+    observe,
     respond::Site,
     route::{Route, Routes},
     session::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions},
@@ -267,6 +268,7 @@ fn issuer_client(
         bearer,
         own,
         claims: ClaimReader::new(config.claims.clone()),
+        tokens_remembered: observe::tokens_remembered(name),
         scopes: config.scopes.clone(),
         pushed_authorization: config.pushed_authorization,
     })
@@ -325,6 +327,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     };
     Ok(Route {
         name: name.to_owned(),
+        forwarded: observe::forwarded(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches

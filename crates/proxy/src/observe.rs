@@ -4,14 +4,16 @@ pub mod log;
 mod metric;
 
 pub use metric::{
-    METRICS, Metric, configured, describe, login, logout, refreshed, reloaded, sample,
-    session_opened, token_verified,
+    METRICS, Metric, configured, describe, forwarded, login, logout, refreshed, reloaded, sample,
+    session_opened, session_remembered, token_verified, tokens_remembered,
 };
 pub(crate) use metric::{
     accept_failed, certificate_reloaded, connections, handshake_failed, malformed, panicked,
 };
 
 use std::{sync::Arc, time::Instant};
+
+use self::metric::Stage;
 
 use crate::{
     authorize::Permitted,
@@ -94,7 +96,7 @@ impl Trail {
 
     /// The caller was looked up.
     pub fn identified(&mut self, identified: &Identified) {
-        self.stage("identify");
+        self.stage(Stage::Identify);
         if let Identity::Known(known) = &identified.identity {
             self.known = Some(Arc::clone(known));
         }
@@ -112,7 +114,7 @@ impl Trail {
 
     /// The policy said yes.
     pub fn permitted(&mut self, permitted: &Permitted) {
-        self.stage("authorize");
+        self.stage(Stage::Authorize);
         self.rule = Some(permitted.rule());
     }
 
@@ -140,13 +142,18 @@ impl Trail {
     pub fn answered(mut self, status: StatusCode) {
         let outcome = if self.own_url { "answered" } else { "forwarded" };
         if !self.own_url {
-            self.stage("forward");
+            self.stage(Stage::Forward);
+        }
+        match &self.route {
+            Some(route) if !self.own_url => route.forwarded.increment(1),
+            _ => metric::request("-", outcome),
         }
         self.finish(outcome, status, None);
     }
 
     /// The request was refused.
     pub fn refused(self, refusal: &Refusal) {
+        metric::request(self.route_name(), refusal.code());
         if let Refusal::Forbidden { rule, .. } = refusal {
             let rule = *rule;
             return Self { rule, ..self }.finish(refusal.code(), refusal.status(), Some(refusal));
@@ -154,7 +161,11 @@ impl Trail {
         self.finish(refusal.code(), refusal.status(), Some(refusal));
     }
 
-    fn stage(&mut self, stage: &'static str) {
+    fn route_name(&self) -> &str {
+        self.route.as_ref().map_or("-", |route| route.name.as_str())
+    }
+
+    fn stage(&mut self, stage: Stage) {
         let now = now();
         metric::stage(stage, now - self.stage_begun);
         self.stage_begun = now;
@@ -174,9 +185,8 @@ impl Trail {
     /// The audit line: one for each request, with the decision and its reason.
     fn finish(&self, outcome: &'static str, status: StatusCode, refusal: Option<&Refusal>) {
         let took = now() - self.begun;
-        metric::stage("total", took);
-        let route = self.route.as_ref().map_or("-", |route| route.name.as_str());
-        metric::request(route, outcome);
+        metric::stage(Stage::Total, took);
+        let route = self.route_name();
         let decision = match refusal {
             None => "allow",
             Some(Refusal::LoginNeeded { .. }) => "sign_in",

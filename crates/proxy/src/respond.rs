@@ -24,7 +24,7 @@ pub use self::{
     asked::{Asked, SignInWith, Site, Wants},
     table::{Entry, entries},
 };
-use crate::{authorize::Unmet, pages};
+use crate::{authorize::Unmet, canonical::request_id::X_REQUEST_ID, pages};
 
 /// Why a request goes no further.
 #[derive(Debug, thiserror::Error)]
@@ -313,7 +313,7 @@ pub fn own(mut answer: Response<Body>, asked: &Asked) -> Response<Body> {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
+        headers.insert(X_REQUEST_ID, id);
     }
     answer
 }

@@ -39,6 +39,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// The largest request body, in octets.
     pub body_limit: Option<u64>,
+    /// Counts the requests it forwarded.
+    pub forwarded: metrics::Counter,
     /// Where its requests go; `None` for a route that only answers forward-auth questions.
     pub upstream: Option<Upstream>,
 }

@@ -67,7 +67,7 @@ impl Demo {
         let folder = tempfile::tempdir().context("a folder for the demo's session file")?;
         let text = configuration(&places, folder.path())?;
         let loaded = Config::parse("demo", &text)?;
-        let log = Arc::new(Log::start(&loaded.config.log));
+        let log = Arc::new(Log::start(&loaded.config.log)?);
         let drain = Drain::new(Duration::from_secs(2));
         let running = Running::start(loaded, recorder()?, log, drain.clone()).await?;
         let admin = running.admin();

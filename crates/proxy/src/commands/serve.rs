@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A configuration with problems, or one that cannot be put to work: an address in use, a store that cannot be opened.
 pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
     let loaded = Config::load(path)?;
-    let log = Arc::new(Log::start(&loaded.config.log));
+    let log = Arc::new(Log::start(&loaded.config.log)?);
     for warning in &loaded.warnings {
         tracing::warn!(file = %path.display(), line = warning.line, "{warning}");
     }

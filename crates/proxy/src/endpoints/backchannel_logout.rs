@@ -30,6 +30,10 @@ impl SeenLogoutTokens {
     fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
         self.0.entry(format!("{issuer} {jwt_id}")).or_insert(()).is_fresh()
     }
+
+    fn forget(&self, issuer: &str, jwt_id: &str) {
+        self.0.invalidate(&format!("{issuer} {jwt_id}"));
+    }
 }
 
 impl Endpoints {
@@ -51,7 +55,12 @@ impl Endpoints {
                         asked,
                     ));
                 }
-                self.end_named(issuer, verified.session_id(), verified.subject()).await?;
+                let ended = self.end_named(issuer, verified.session_id(), verified.subject()).await;
+                if ended.is_err() {
+                    // The provider may tell it again, and must then be heard.
+                    self.seen_logout_tokens.forget(issuer.name(), verified.jwt_id());
+                }
+                ended?;
                 return Ok(own(Response::new(Body::empty()), asked));
             }
         }

@@ -19,7 +19,6 @@ use crate::{
     identify::issuers::IssuerClient,
     observe, pages,
     respond::{Refusal, see_other},
-    session::Record,
 };
 
 impl Endpoints {
@@ -74,9 +73,9 @@ impl Endpoints {
             .await
             .map_err(|error| login_refusal(issuer, &error))?;
         let record = issuer.record(login, self.clock.now()).await;
-        self.end_session_of_another_person(call, &record).await;
         let subject = record.known.subject.clone();
         let (ticket, session) = self.sessions.create(record).await?;
+        self.end_replaced_session(call).await;
         tracing::info!(issuer = issuer.name(), subject, session = %session.id(), "signed in");
         let cookies = self
             .cookies
@@ -85,12 +84,11 @@ impl Endpoints {
         Ok((cookies, transaction.return_to.clone()))
     }
 
-    /// A session planted in this browser, or left by somebody else, must not live on beside the new one.
-    async fn end_session_of_another_person(&self, call: &Call<'_>, record: &Record) {
+    /// A login takes the place of the session this browser had, whoever's it was: one that was planted, left by somebody else or
+    /// copied must not live on beside the new one (OWASP ASVS 5.0 §7.2.4).
+    async fn end_replaced_session(&self, call: &Call<'_>) {
         let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
         if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
-            && (&previous.known().issuer, &previous.known().subject)
-                != (&record.known.issuer, &record.known.subject)
             && let Err(error) = self.sessions.end(previous.id()).await
         {
             tracing::warn!(session = %previous.id(), %error, "a replaced session could not be ended");

@@ -7,6 +7,11 @@
 //!
 //! [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 
+pub use crate::canonical::{
+    forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    request_id::{TRACEPARENT, X_REQUEST_ID},
+};
+
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,18 +23,8 @@ use crate::{
     session::Cookies,
 };
 
-/// `x-forwarded-for`
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `x-forwarded-host`
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// `x-forwarded-proto`
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// `x-forwarded-prefix`: what was taken off the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-/// `x-request-id`
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// `traceparent` ([W3C Trace Context §3.2](https://www.w3.org/TR/trace-context/#traceparent-header))
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The beginning of header names by which only the gateway speaks.
 const OURS: &str = "x-doorward-";

@@ -68,7 +68,7 @@ impl SessionCookie {
 
     async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, Refusal> {
         if let Some(session) = self.sessions.cached(ticket) {
-            observe::session_opened("cached");
+            observe::session_remembered();
             return Ok(Some(session));
         }
         let opened = self.sessions.open(ticket).await?;

@@ -33,6 +33,8 @@ pub struct IssuerClient {
     pub(crate) own: Verifier,
     /// Reads identities from its claims.
     pub(crate) claims: ClaimReader,
+    /// Counts bearer tokens that were verified before.
+    pub(crate) tokens_remembered: metrics::Counter,
     /// Scopes asked for at login.
     pub(crate) scopes: Vec<String>,
     /// Whether logins are pushed (RFC 9126).

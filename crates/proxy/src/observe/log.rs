@@ -1,50 +1,48 @@
-//! The log: one JSON object or one line of text for each event, written by a thread of its own.
-//!
-//! A reader that is too slow costs lines, which are counted, and never a request.
+//! The log: one JSON object or one line of text for each event.
+
+mod writer;
 
 use std::{
     fmt::{self, Write as _},
     io,
 };
 
-use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
+use self::writer::Writing;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Keeps the writing thread; dropping it writes what is left.
 #[derive(Debug)]
 pub struct Log {
-    _guard: WorkerGuard,
-    dropped: ErrorCounter,
+    writing: Writing,
 }
 
 impl Log {
     /// Lines that were dropped so far.
     pub fn dropped(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+        self.writing.dropped()
     }
 
     /// Sends this process's events to standard error, in this form.
-    pub fn start(config: &LogConfig) -> Self {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .lossy(true)
-            .buffered_lines_limit(64 * 1024)
-            .thread_name("log")
-            .finish(io::stderr());
-        let dropped = writer.error_counter();
-        let builder =
-            tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter(config.level));
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(config: &LogConfig) -> io::Result<Self> {
+        let (writing, lines) = Writing::to(io::stderr())?;
+        let builder = tracing_subscriber::fmt()
+            .with_writer(move || lines.clone())
+            .with_env_filter(filter(config.level));
         // A second subscriber in one process (tests) is no reason to stop: the first keeps writing.
         let started = match config.format {
             LogFormat::Json => {
@@ -57,7 +55,7 @@ impl Log {
         if started.is_err() {
             tracing::debug!("a log is already there");
         }
-        Self { _guard: guard, dropped }
+        Ok(Self { writing })
     }
 }
 
@@ -76,7 +74,7 @@ fn filter(level: LogLevel) -> EnvFilter {
     ))
 }
 
-/// One JSON object a line: `ts`, `level`, `msg`, then the event's fields.
+/// One JSON object a line: `ts`, `level`, `msg` and the event's fields. Written as it is read, without a tree in between.
 #[derive(Debug)]
 struct JsonLines;
 
@@ -91,15 +89,12 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let level = level(*event.metadata().level());
+        write!(writer, "{{\"ts\":\"{}\",\"level\":\"{level}\"", timestamp())?;
+        let mut fields = Fields { writer: &mut writer, outcome: Ok(()) };
         event.record(&mut fields);
-        let mut line = Map::with_capacity(fields.0.len() + 3);
-        line.insert("ts".to_owned(), Value::String(timestamp()));
-        line.insert("level".to_owned(), Value::from(level(*event.metadata().level())));
-        let message = fields.0.remove("message").unwrap_or_else(|| Value::from(""));
-        line.insert("msg".to_owned(), message);
-        line.append(&mut fields.0);
-        writeln!(writer, "{}", Value::Object(line))
+        fields.outcome?;
+        writer.write_str("}\n")
     }
 }
 
@@ -121,34 +116,85 @@ fn timestamp() -> String {
     OffsetDateTime::from(std::time::SystemTime::now()).format(&Rfc3339).unwrap_or_default()
 }
 
-#[derive(Default)]
-struct Fields(Map<String, Value>);
+/// Writes each field as it comes; the first failure stays.
+struct Fields<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    outcome: fmt::Result,
+}
 
-impl Visit for Fields {
+impl Fields<'_, '_> {
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        if self.outcome.is_ok() {
+            self.outcome = write!(self.writer, ",\"{}\":{value}", name(field));
+        }
+    }
+
+    fn text(&mut self, field: &Field, value: impl fmt::Display) {
+        if self.outcome.is_ok() {
+            self.outcome = write!(self.writer, ",\"{}\":\"", name(field))
+                .and_then(|()| write!(Escaped(self.writer), "{value}"))
+                .and_then(|()| self.writer.write_char('"'));
+        }
+    }
+}
+
+fn name(field: &Field) -> &'static str {
+    match field.name() {
+        "message" => "msg",
+        name => name,
+    }
+}
+
+/// Text within a JSON string (RFC 8259 §7). Control characters cannot end a line or a field.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain = text;
+        while let Some(at) = plain.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
+            let (before, rest) = plain.split_at(at);
+            self.0.write_str(before)?;
+            let mut characters = rest.chars();
+            match characters.next() {
+                Some(quoted @ ('"' | '\\')) => write!(self.0, "\\{quoted}")?,
+                Some(control) => write!(self.0, "\\u{:04x}", u32::from(control))?,
+                None => {}
+            }
+            plain = characters.as_str();
+        }
+        self.0.write_str(plain)
+    }
+}
+
+impl Visit for Fields<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{value:?}");
-        self.0.insert(field.name().to_owned(), Value::String(text));
+        self.text(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), Value::from(value));
+        self.text(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), Value::from(value));
+        self.plain(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), Value::from(value));
+        self.plain(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), Value::from(value));
+        self.plain(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), Value::from(value));
+        if value.is_finite() {
+            self.plain(field, value);
+        } else {
+            self.text(field, value);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
