@@ -32,6 +32,10 @@ mod framing;
 mod websockets;
 #[path = "attacks/tokens.rs"]
 mod tokens;
+#[path = "attacks/token_forms.rs"]
+mod token_forms;
+#[path = "attacks/keys.rs"]
+mod keys;
 #[path = "attacks/login_flow.rs"]
 mod login_flow;
 #[path = "attacks/redirects.rs"]

@@ -1,1 +1,239 @@
-//! (being written)
+//! The provider on a bad day: nobody is signed out by it, nobody is signed in by it, and it is noticed when it is over.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use dev_issuer::{Endpoint, Fault, Grant, Mint};
+use e2e::{visitor::plain_client, wait};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    browser::{Browser, callback, who},
+    stage::{Setup, Stage},
+    tokens::code_of,
+};
+
+/// How soon a provider that is back is noticed.
+const NOTICED: Duration = Duration::from_secs(6);
+const TOKEN: Duration = Duration::from_secs(4);
+
+async fn admin(stage: &Stage, page: &str) -> Result<(u16, String)> {
+    let asking = plain_client()?.get(stage.gateway.admin_url(page)).timeout(Duration::from_secs(2));
+    let answer = asking.send().await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// A login, told by what it ends with: `true` with a session, `false` with an answer that says why not.
+async fn login(stage: &Stage) -> Result<bool> {
+    let browser = Browser::new(stage);
+    let answer = stage.get("/oauth2/start?rd=/echo").as_navigation();
+    let answer = browser.send(answer).await?;
+    if answer.status != 302 {
+        ensure!(answer.status == 503 && !answer.header("retry-after").is_empty(), "{answer:?}");
+        return Ok(false);
+    }
+    let Ok(target) = callback(stage, &answer.location()?, "alice") else { return Ok(false) };
+    let answer = browser.open(&target).await?;
+    let signed_in = browser.who().await?.is_some();
+    ensure!(signed_in == (answer.status == 302), "{answer:?}");
+    ensure!(signed_in || matches!(answer.status, 400 | 502 | 503), "{answer:?}");
+    Ok(signed_in)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Result<()> {
+    let stage = Setup::new("bad-day-start").without_provider().start().await?;
+    let began = Instant::now();
+    wait::until("the admin listener", Duration::from_secs(5), async || {
+        Ok((admin(&stage, "/healthz").await?.0 == 200).then_some(()))
+    })
+    .await?;
+    ensure!(began.elapsed() < Duration::from_secs(4), "alive only after {:?}", began.elapsed());
+    let (status, reasons) = admin(&stage, "/readyz").await?;
+    ensure!(status == 503 && reasons.contains("main") && reasons.contains(stage.issuer.url()), "{status} {reasons}");
+    assert_eq!(stage.get("/public/page").send().await?.status, 200);
+    let token = stage.issuer.mint(Mint::access("alice"))?;
+    for asking in [stage.get("/echo").bearer(&token), stage.get("/oauth2/start?rd=/").as_navigation()] {
+        let asked = Instant::now();
+        let answer = asking.send().await?;
+        ensure!(answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok(), "{answer:?}");
+        ensure!(asked.elapsed() < Duration::from_secs(4), "503 after {:?}", asked.elapsed());
+    }
+    // A page is never led to the provider that is not there.
+    let page = stage.get("/echo").as_navigation().send().await?;
+    ensure!(page.status == 503 || page.header("location").starts_with("/oauth2/"), "{page:?}");
+
+    stage.issuer.resume().await?;
+    let back = Instant::now();
+    wait::until("readiness", NOTICED, async || Ok((admin(&stage, "/readyz").await?.0 == 200).then_some(()))).await?;
+    assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200);
+    ensure!(login(&stage).await?, "no login {:?} after the return", back.elapsed());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_provider_is_away_nobody_who_is_in_notices() -> Result<()> {
+    let stage = Stage::new("bad-day-away").await?;
+    let alice = Browser::signed_in(&stage, "alice").await?;
+    let known = stage.issuer.mint(Mint::access("alice"))?;
+    let unseen = stage.issuer.mint(Mint::access("bob"))?;
+    let junk = stage.issuer.mint(Mint::access("bob").header("kid", "nobody's"))?;
+    assert_eq!(stage.get("/echo").bearer(&known).send().await?.status, 200);
+    let half_way = Browser::new(&stage);
+    let target = callback(&stage, &half_way.begin("/echo").await?, "bob")?;
+    stage.issuer.stop().await;
+    for _ in 0..50 {
+        assert_eq!(alice.open("/echo").await?.status, 200);
+        assert_eq!(stage.get("/echo").bearer(&known).send().await?.status, 200);
+        assert_eq!(stage.get("/echo").bearer(&unseen).send().await?.status, 200, "its key is known");
+        assert_eq!(stage.get("/public/x").send().await?.status, 200);
+    }
+    let refused = stage.get("/echo").bearer(&junk).send().await?;
+    ensure!(matches!(refused.status, 401 | 503), "{refused:?}");
+    let asked = Instant::now();
+    ensure!(!login(&stage).await?, "a login without a provider");
+    let answer = half_way.open(&target).await?;
+    ensure!(answer.status == 503 && half_way.who().await?.is_none(), "{answer:?}");
+    ensure!(asked.elapsed() < Duration::from_secs(6), "it took {:?} to say so", asked.elapsed());
+    stage.issuer.resume().await?;
+    wait::until("a login", NOTICED, async || Ok(login(&stage).await?.then_some(()))).await?;
+    assert_eq!(alice.open("/echo").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_none_never_makes_a_session() -> Result<()> {
+    let faults = [
+        ("garbage", Fault::Garbage),
+        ("html", Fault::Html),
+        ("huge", Fault::Huge),
+        ("redirect", Fault::Redirect),
+        ("cut", Fault::CutOff),
+        ("down", Fault::Down(500)),
+        ("drip", Fault::Drip),
+        ("slow", Fault::Slow(Duration::from_secs(40))),
+    ];
+    let days = faults.map(async |(name, fault)| {
+        with_fault(name, fault).await.with_context(|| format!("{fault:?}"))
+    });
+    futures_util::future::try_join_all(days).await.map(drop)
+}
+
+async fn with_fault(name: &str, fault: Fault) -> Result<()> {
+    let stage = Stage::new(&format!("bad-day-{name}")).await?;
+    let alice = Browser::signed_in(&stage, "alice").await?;
+    let token = stage.issuer.mint(Mint::access("bob"))?;
+    for endpoint in [Endpoint::Token, Endpoint::Par, Endpoint::Jwks] {
+        stage.issuer.faults().set(fault, endpoint);
+        if endpoint == Endpoint::Jwks {
+            // Somebody's unknown name of a key makes the gateway look again.
+            let junk = stage.issuer.mint(Mint::access("alice").header("kid", "another"))?;
+            let answer = stage.get("/echo").bearer(&junk).send().await?;
+            ensure!(matches!(answer.status, 401 | 503), "{answer:?}");
+        } else {
+            let asked = Instant::now();
+            ensure!(!login(&stage).await?, "a session of a bad answer of {endpoint:?}");
+            ensure!(asked.elapsed() < Duration::from_secs(14), "{endpoint:?}: told after {:?}", asked.elapsed());
+        }
+        assert_eq!(alice.open("/echo").await?.status, 200, "{endpoint:?}");
+        assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200, "{endpoint:?}");
+        stage.issuer.faults().clear();
+    }
+    assert_eq!(stage.issuer.requests(Endpoint::RedirectTarget), 0, "a redirect was followed");
+    wait::until("a login", NOTICED, async || Ok(login(&stage).await?.then_some(()))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_refresh_answer_costs_one_login_at_most() -> Result<()> {
+    for cookie_sessions in [false, true] {
+        let setup = Setup::new(if cookie_sessions { "bad-day-lost-sealed" } else { "bad-day-lost" });
+        let setup = if cookie_sessions { setup.with_plan(e2e::gateway::Plan::with_cookie_sessions) } else { setup };
+        let stage = setup.with_issuer(|issuer| issuer.access_token_lifetime(TOKEN)).start().await?;
+        let (alice, bob) = (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
+        stage.issuer.faults().set(Fault::CutOff, Endpoint::Token);
+        sleep(TOKEN + Duration::from_millis(300)).await;
+        // The provider used the token up, and its answer got lost.
+        let first = alice.open("/echo").await?;
+        ensure!(matches!(first.status, 200 | 302 | 503), "{first:?}");
+        ensure!(stage.issuer.token_requests_by_grant(Grant::RefreshToken) == 1);
+        stage.issuer.faults().clear();
+        // Whatever comes, it comes to an end: signed in again by one login.
+        let mut redirects = 0;
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            ensure!(Instant::now() < deadline, "neither served nor sent to sign in");
+            let answer = alice.open("/echo").await?;
+            match answer.status {
+                302 => {
+                    redirects += 1;
+                    ensure!(redirects == 1, "sent to sign in again");
+                    ensure!(alice.sign_in("alice").await?.status == 302);
+                    ensure!(alice.open("/echo").await?.status == 200, "not served after signing in again");
+                    break;
+                }
+                200 | 503 => sleep(Duration::from_millis(300)).await,
+                _ => anyhow::bail!("{answer:?}"),
+            }
+        }
+        assert_eq!(alice.open("/echo").await?.status, 200);
+        assert_eq!(bob.open("/echo").await?.status, 200, "another session is untouched");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_change_while_people_work_fail_nobody() -> Result<()> {
+    let stage = Arc::new(Stage::new("bad-day-rotation").await?);
+    let alice = Browser::signed_in(&stage, "alice").await?;
+    let working = {
+        let (stage, cookie) = (Arc::clone(&stage), alice.cookie());
+        tokio::spawn(async move {
+            let (mut served, deadline) = (0_u32, Instant::now() + Duration::from_secs(4));
+            while Instant::now() < deadline {
+                let token = stage.issuer.mint(Mint::access("bob").claim("n", served))?;
+                for asking in [stage.get("/echo").bearer(&token), stage.get("/echo").header("Cookie", &cookie)] {
+                    let answer = asking.send().await?;
+                    ensure!(answer.status == 200, "{} {answer:?}", code_of(&answer));
+                }
+                served += 1;
+            }
+            anyhow::Ok(served)
+        })
+    };
+    for _ in 0..3 {
+        sleep(Duration::from_secs(1)).await;
+        stage.issuer.rotate_keys().await?;
+    }
+    let served = working.await??;
+    assert!(served > 20, "only {served} rounds");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
+    let mut stage = Stage::new("bad-day-kill").await?;
+    let mut cookies = Vec::new();
+    let mut left = Vec::new();
+    for number in 0..50 {
+        let person = if number % 2 == 0 { "alice" } else { "bob" };
+        let browser = Browser::signed_in(&stage, person).await?;
+        if number % 10 == 9 {
+            left.push(browser.cookie());
+            let page = browser.open("/oauth2/sign_out").await?;
+            let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+            let answer = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
+            assert_eq!(answer.status, 303, "{answer:?}");
+        } else {
+            cookies.push((person, browser.cookie()));
+        }
+    }
+    stage.gateway.kill_and_restart().await?;
+    for (person, cookie) in &cookies {
+        assert_eq!(who(&stage, cookie).await?.as_deref(), Some(*person));
+    }
+    for cookie in &left {
+        assert_eq!(who(&stage, cookie).await?, None, "a session that was over is back");
+    }
+    assert_eq!((cookies.len(), left.len()), (45, 5));
+    Ok(())
+}

@@ -1,1 +1,226 @@
-//! (being written)
+//! Where a browser goes after signing in or out: never off the origin, whatever the target is dressed up as.
+
+use anyhow::{Result, ensure};
+use e2e::wire::Answer;
+use url::Url;
+
+use crate::{
+    browser::{Browser, callback},
+    stage::Stage,
+};
+
+/// Published ways to smuggle a foreign target past a check, as they arrive after one decode of the query.
+const FOREIGN: &[&str] = &[
+    "//evil.test", "///evil.test", "////evil.test/%2e%2e", "/////evil.test/", "//evil.test/%2f..", "//evil.test:80?@good/",
+    "/\\evil.test", "\\/evil.test", "\\/\\/evil.test/", "/\\/evil.test", "//\\evil.test", "https:/\\evil.test",
+    "https:\\\\evil.test", "///\\;@evil.test", "/\t/evil.test", "/\n/evil.test", "/\r/evil.test", "/\u{b}/evil.test",
+    "/ /evil.test", "/ \\evil.test", "/\t\\evil.test", "/\t/\t\\evil.test", "/\t\t\\t/evil.test", "/./\\evil.test",
+    "/./../../\\evil.test", "/.//evil.test", "/%09/evil.test", "/%2f%2fevil.test", "/%5cevil.test", "//%5cevil.test",
+    "/%2f%5c%2f%67%6f%6f%67%6c%65.test", "https:evil.test", "http:evil.test", "/http:/evil.test", "http:///evil.test",
+    "@evil.test", ".evil.test", "<>//evil.test", "//https://evil.test//", "https://good@evil.test", "https://:@evil.test\\@good",
+    "//good@evil.test/%2f..", "http://evil.test\tgood/", "https://good%2eevil.test", "http://evil.test%23.good/",
+    "http://evil.test%2f%2f.good/", "http://evil.test%5c%5c.good/", "//evil.test%00.good", "//evil%E3%80%82test",
+    "/\u{3031}evil.test", "http://3627734734", "http://0xd8.0x3a.0xd6.0xce", "http:[::ffff:216.58.214.206]", "good.evil.test",
+    "evil-good", "javascript:alert(1)", "%19Jav%09asc%09ript:alert(1)", "data:text/html;base64,PHNjcmlwdD4=",
+    "x:1/:///%01javascript:alert(1)/", "//javascript:alert(1)", "ORIGIN@evil.test/", "ORIGIN.evil.test/", "ORIGIN\\.evil.test",
+    "ORIGIN:443@evil.test", "ORIGIN//evil.test", "ORIGIN/\\evil.test", "HOST/x", "//HOST@evil.test/", "/%252f%252fevil.test",
+    "/a/..//evil.test", "/%2e%2e//evil.test", "/\u{0}/evil.test", "/\u{a0}/evil.test", "/\r\nSet-Cookie: doorward=planted",
+    "/%0d%0aLocation:%20https://evil.test", "/\u{2028}/evil.test",
+];
+
+/// Pages that somebody was really at.
+const LEGITIMATE: &[&str] = &[
+    "/", "/jupyter", "/jupyter/", "/jupyter/hub/home", "/jupyter/user/alice/lab/tree/a%20b.ipynb",
+    "/jupyter/user/alice/files/data%2Fraw.csv", "/search?q=https://evil.test/", "/search?q=//evil.test", "/search?q=%2F%2Fevil.test",
+    "/a?b=c&d=e", "/a?b=%5C%5Cserver", "/dash/d/abc?orgId=1&from=now-6h&to=now", "/dash?var=a|b", "/x;v=1", "/x,y", "/~alice/",
+    "/@alice", "/a:b", "/a=b", "/models/churn/docs", "/file.tar.gz", "/.well-known/x", "/a/..b", "/a/b..", "/a.b/c.d", "/%E2%82%AC",
+    "/a+b", "/a%25b", "/q?x=%0A", "/q?next=http://localhost/", "/a/$metadata",
+];
+
+/// Every way a browser, a proxy or a page might read a target, ends on the own origin.
+fn stays(location: &str, origin: &str) -> Result<()> {
+    let own = Url::parse(origin)?;
+    let base = own.join("/oauth2/callback")?;
+    let mut readings = vec![location.to_owned()];
+    let path = location.split(['?', '#']).next().unwrap_or_default();
+    let once = decoded(path);
+    let twice = decoded(&once);
+    readings.extend([path.to_owned(), once, twice]);
+    for reading in readings.clone() {
+        let slashes = reading.replace('\\', "/");
+        let stripped: String = slashes.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+        readings.extend([slashes, without_dots(&stripped), stripped]);
+    }
+    for reading in readings {
+        let url = base.join(&reading)?;
+        ensure!(url.origin() == own.origin(), "{location:?}, read as {reading:?}, leads to {url}");
+        ensure!(url.username().is_empty() && !url.path().starts_with("//"), "{location:?} is {url}");
+    }
+    Ok(())
+}
+
+fn decoded(text: &str) -> String {
+    // A plus is a plus in a path, so it is kept from the form decoder.
+    let kept = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    url::form_urlencoded::parse(kept.as_bytes()).map(|(name, _)| name.into_owned()).collect()
+}
+
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            other => kept.push(other),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+fn filled(target: &str, stage: &Stage) -> String {
+    target.replace("ORIGIN", &stage.origin()).replace("HOST", &stage.host())
+}
+
+/// The whole way: `start`, the provider, `callback`, and where that leads.
+async fn after_login(stage: &Stage, target: &str) -> Result<Answer> {
+    let browser = Browser::new(stage);
+    let at_provider = browser.begin(target).await?;
+    browser.open(&callback(stage, &at_provider, "alice")?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_login_nobody_is_led_off_the_origin() -> Result<()> {
+    let stage = Stage::new("attack-redirect-login").await?;
+    let mut wrong = Vec::new();
+    for target in FOREIGN {
+        let target = filled(target, &stage);
+        let answer = after_login(&stage, &target).await?;
+        let location = answer.header("location").to_owned();
+        ensure!(answer.status == 302 && answer.headers("location").len() == 1, "{target:?}: {answer:?}");
+        if let Err(error) = stays(&location, &stage.origin()) {
+            wrong.push(format!("{target:?}: {error}"));
+        }
+        let planted = answer.headers("set-cookie").iter().any(|cookie| cookie.starts_with("doorward=planted"));
+        ensure!(!planted, "{target:?} set a cookie: {answer:?}");
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_login_everybody_is_where_they_were() -> Result<()> {
+    let stage = Stage::new("attack-redirect-legitimate").await?;
+    for target in LEGITIMATE {
+        let answer = after_login(&stage, target).await?;
+        assert_eq!(answer.header("location"), *target, "{answer:?}");
+        stays(target, &stage.origin())?;
+    }
+    let written_out = format!("{}/lab?x=1", stage.origin());
+    assert_eq!(after_login(&stage, &written_out).await?.header("location"), "/lab?x=1");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_the_provider_s_or_the_host_s_choosing_is_not_followed() -> Result<()> {
+    let stage = Stage::new("attack-redirect-elsewhere").await?;
+    // Two targets: neither is chosen.
+    let answer = stage.get("/oauth2/start?rd=/a&rd=//evil.test").send().await?;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    // What a proxy might have been told about the host decides nothing.
+    for (name, value) in [
+        ("X-Forwarded-Host", "evil.test"), ("Forwarded", "host=evil.test;proto=https"), ("X-Forwarded-Proto", "https"),
+        ("X-Original-Host", "evil.test"), ("X-Forwarded-Prefix", "//evil.test"), ("X-Forwarded-Port", "1"), ("Referer", "https://evil.test/"),
+    ] {
+        let answer = stage.get("/oauth2/start?rd=/a").header(name, value).as_navigation().send().await?;
+        let back = answer.location()?.query_pairs().find(|(key, _)| key == "redirect_uri").map(|(_, uri)| uri.into_owned());
+        let pushed = answer.header("location").contains("request_uri=");
+        ensure!(pushed || back == Some(format!("{}/oauth2/callback", stage.origin())), "{name}: {answer:?}");
+        ensure!(!answer.header("location").contains("evil.test"), "{name}: {answer:?}");
+        // Pushed or not, this is where the provider leads back to.
+        let at_provider = answer.location()?;
+        let callback = stage.issuer.sign_in(at_provider.as_str(), "alice")?;
+        ensure!(callback.starts_with(&format!("{}/oauth2/callback?", stage.origin())), "{name}: {callback}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_sign_out_nobody_is_led_off_the_origin() -> Result<()> {
+    let stage = Stage::new("attack-redirect-sign-out").await?;
+    for target in FOREIGN {
+        let target = filled(target, &stage);
+        let encoded: String = url::form_urlencoded::byte_serialize(target.as_bytes()).collect();
+        let browser = Browser::signed_in(&stage, "bob").await?;
+        let asked = browser.open(&format!("/oauth2/sign_out?rd={encoded}")).await?;
+        ensure!(asked.status == 200, "{target:?}: {asked:?}");
+        let back = e2e::visitor::attribute(&asked.body, "name=\"rd\"", "value").unwrap_or_default();
+        stays(&unescaped(&back), &stage.origin())?;
+        let csrf = e2e::visitor::attribute(&asked.body, "name=\"csrf\"", "value").unwrap_or_default();
+        let left = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf), ("rd", &target)]).await?;
+        ensure!(matches!(left.status, 200 | 303), "{target:?}: {left:?}");
+        links_stay(&left, &stage)?;
+        assert_eq!(browser.who().await?, None, "{target:?}");
+    }
+    Ok(())
+}
+
+/// A redirect leads to the provider's end-session endpoint and back here; a page links to this origin only.
+fn links_stay(left: &Answer, stage: &Stage) -> Result<()> {
+    if left.status == 303 {
+        let location = left.location()?;
+        ensure!(location.as_str().starts_with(stage.issuer.url()), "{location}");
+        let back = location.query_pairs().find(|(name, _)| name == "post_logout_redirect_uri");
+        ensure!(back.is_some_and(|(_, uri)| uri.starts_with(&format!("{}/", stage.origin()))), "{location}");
+    }
+    for link in left.body.split("href=\"").skip(1) {
+        let link = unescaped(link.split('"').next().unwrap_or_default());
+        stays(&link, &stage.origin())?;
+        // And where a link to sign in leads back to.
+        for (name, value) in Url::parse(&stage.origin())?.join(&link)?.query_pairs() {
+            if name == "rd" {
+                stays(&value, &stage.origin())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&#38;", "&").replace("&amp;", "&").replace("&#60;", "<").replace("&lt;", "<").replace("&#34;", "\"")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_page_links_nowhere_else() -> Result<()> {
+    let stage = Stage::new("attack-redirect-page").await?;
+    for target in FOREIGN {
+        let target = filled(target, &stage);
+        let encoded: String = url::form_urlencoded::byte_serialize(target.as_bytes()).collect();
+        let page = stage.get(&format!("/oauth2/sign_in?rd={encoded}")).as_navigation().send().await?;
+        ensure!(page.status == 200, "{target:?}: {page:?}");
+        links_stay(&page, &stage)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_from_the_provider_s_sign_out_is_believed_no_more() -> Result<()> {
+    let stage = Stage::new("attack-redirect-signed-out").await?;
+    for target in FOREIGN {
+        let target = filled(target, &stage);
+        for state in [target.clone(), format!("switch:{target}"), format!("switch:switch:{target}")] {
+            let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
+            let asking = stage.get(&format!("/oauth2/signed_out?state={encoded}")).as_navigation();
+            let left = asking.send().await?;
+            ensure!(matches!(left.status, 200 | 303), "{state:?}: {left:?}");
+            if left.status == 303 {
+                let start = stage.origin().parse::<Url>()?.join(left.header("location"))?;
+                ensure!(start.path() == "/oauth2/start", "{state:?}: {left:?}");
+                let back = start.query_pairs().find(|(name, _)| name == "rd");
+                stays(&back.map(|(_, rd)| rd.into_owned()).unwrap_or_default(), &stage.origin())?;
+            } else {
+                links_stay(&left, &stage)?;
+            }
+        }
+    }
+    Ok(())
+}
