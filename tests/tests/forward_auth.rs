@@ -56,18 +56,19 @@ async fn asks_before_each_request(name: &str) -> Result<()> {
     let bob = Visitor::new()?;
     assert_eq!(bob.log_in(&world.url("/lab/page"), "bob").await?.status, 403);
 
-    // A client's own claims about the request or the person are worth nothing.
-    for (header, value) in [
-        ("x-forwarded-uri", "/lab/health"),
-        ("x-original-url", "/lab/health"),
-        ("x-forwarded-method", "OPTIONS"),
-        ("x-auth-request-user", "mallory"),
+    // A client's own claims about the request or the person are worth nothing: the front overwrites them, or, where it passes
+    // one on beside its own, there is no telling which request is meant.
+    for (header, value, status) in [
+        ("x-forwarded-uri", "/lab/health", 302),
+        ("x-original-url", "/lab/health", 403),
+        ("x-forwarded-method", "OPTIONS", 302),
+        ("x-auth-request-user", "mallory", 302),
     ] {
         let forged = [(header, value)];
         let url = world.url("/lab/secret");
         let answer =
             Visitor::new()?.send(Method::GET, &url, Manner::Navigation, &forged, None).await?;
-        assert_eq!(answer.status, 302, "{header}: {}", answer.body);
+        assert_eq!(answer.status, status, "{header}: {}", answer.body);
     }
     assert!(
         echo.requests().len() <= reached + 2,

@@ -67,7 +67,8 @@ async fn a_person_lands_on_the_page_asked_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_tls_the_cookie_is_bound_to_the_host_and_the_browser_speaks_h2() -> Result<()> {
+async fn over_tls_the_cookie_is_bound_to_the_host_and_pages_stream_over_h2_and_web_sockets()
+-> Result<()> {
     let world = World::new_with_tls("login-tls")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;
@@ -85,6 +86,21 @@ async fn over_tls_the_cookie_is_bound_to_the_host_and_the_browser_speaks_h2() ->
     assert!(ours[0]["name"].as_str().is_some_and(|name| name.starts_with("__Host-")), "{ours:?}");
     assert_eq!(ours[0]["secure"], true);
     assert_eq!(echo.last("/inbox")?.value("x-forwarded-proto").as_deref(), Some("https"));
+
+    // What pages do besides: a stream in the same connection, a web socket in one of its own.
+    let stream = page.eval("fetch('/sse?n=3&ms=50').then((answer) => answer.text())").await?;
+    assert_eq!(
+        stream.as_str().map(|text| text.matches("data: event").count()),
+        Some(3),
+        "{stream}"
+    );
+    let socket = "new Promise((answered, failed) => {
+        const socket = new WebSocket(location.origin.replace('https', 'wss') + '/ws');
+        socket.onopen = () => socket.send('hello');
+        socket.onmessage = (message) => answered(message.data);
+        socket.onerror = () => failed(new Error('the web socket was refused'));
+    })";
+    assert_eq!(page.eval(socket).await?, "hello");
     gateway.finish(&[])
 }
 
