@@ -272,8 +272,8 @@ async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc
     match previous {
         Some(previous) if previous.same_keys(&keys) => Ok(previous),
         _ => {
-            let kids: Vec<&str> = keys.kids().collect();
-            tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), ?kids, "keys changed");
+            let kids = keys.kids().collect::<Vec<_>>().join(", ");
+            tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), kids, "keys changed");
             Ok(Arc::new(keys))
         }
     }

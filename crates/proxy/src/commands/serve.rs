@@ -144,7 +144,7 @@ impl Running {
         let sweeper = tokio::spawn(Arc::clone(&lasting.sessions).keep(housekeeping.clone()));
         observe::configured(&loaded.hash, None);
         tracing::info!(
-            listen = ?listener.local_addrs(),
+            listen = addresses(&listener),
             %admin,
             public_url = %config.public_url,
             routes = config.routes.len(),
@@ -178,6 +178,12 @@ impl Running {
         }
         drained
     }
+}
+
+/// As they stand in the configuration.
+fn addresses(listener: &Listener) -> String {
+    let addresses: Vec<String> = listener.local_addrs().iter().map(ToString::to_string).collect();
+    addresses.join(", ")
 }
 
 /// Puts another configuration in the place of the one in force.
