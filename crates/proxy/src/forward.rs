@@ -35,7 +35,7 @@ pub use tls::{TlsError, UpstreamTls};
 pub use upstream::{Rewrite, Upstream};
 pub use written::{Written, written};
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body as _;
@@ -65,7 +65,6 @@ pub struct Upstreams {
     assertions: Arc<Assertions>,
     clock: Arc<dyn Clock>,
     drain: Drain,
-    leeway: Duration,
     sessions: Option<Arc<Sessions>>,
 }
 
@@ -80,14 +79,7 @@ struct Begun {
 impl Upstreams {
     /// Vouches for callers by these assertions; tells open WebSockets when `drain` begins.
     pub fn new(assertions: Arc<Assertions>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
-        Self { assertions, clock, drain, leeway: Duration::from_secs(30), sessions: None }
-    }
-
-    /// Lets streams that a bearer token opened live this much longer than the token; 30 s otherwise.
-    #[must_use]
-    pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
-        self
+        Self { assertions, clock, drain, sessions: None }
     }
 
     /// Counts what a person sends on an open WebSocket as activity of the session.
@@ -251,8 +243,8 @@ impl Upstreams {
 
     /// When a stream that a token opened has to end.
     fn expires(&self, credential: &Credential) -> Option<Instant> {
-        let Credential::Bearer { expires_at, .. } = credential else { return None };
-        let left = (*expires_at + self.leeway).duration_since(self.clock.now());
+        let Credential::Bearer { good_until, .. } = credential else { return None };
+        let left = good_until.duration_since(self.clock.now());
         // Further away than the clock counts: never.
         Instant::now().checked_add(left.unwrap_or_default())
     }
@@ -289,7 +281,6 @@ impl fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstreams")
             .field("assertions", &self.assertions)
-            .field("leeway", &self.leeway)
             .finish_non_exhaustive()
     }
 }

@@ -113,8 +113,8 @@ pub enum Credential {
     Bearer {
         /// The token, as it came.
         token: Secret,
-        /// Its `exp`.
-        expires_at: SystemTime,
+        /// When it ceases to be good: `exp`, and the leeway its issuer is given.
+        good_until: SystemTime,
     },
     /// A session cookie.
     Session(Arc<LiveSession>),

@@ -37,14 +37,14 @@ pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal>
     for (issuer, verifier) in issuers.bearer() {
         if let Some(verified) = verifier.cached(token) {
             issuer.tokens_remembered.increment(1);
-            return Ok(caller(issuer, token, &verified));
+            return Ok(caller(issuer, verifier, token, &verified));
         }
     }
     let (issuer, verifier) = choose(issuers, token)?;
     match verifier.access_token(token).await {
         Ok(verified) => {
             observe::token_verified(issuer.name(), "verified");
-            Ok(caller(issuer, token, &verified))
+            Ok(caller(issuer, verifier, token, &verified))
         }
         Err(refusal) => {
             observe::token_verified(issuer.name(), refusal.code());
@@ -53,14 +53,20 @@ pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal>
     }
 }
 
-fn caller(issuer: &IssuerClient, token: &str, verified: &Arc<Verified<AccessToken>>) -> Caller {
+fn caller(
+    issuer: &IssuerClient,
+    verifier: &Verifier,
+    token: &str,
+    verified: &Arc<Verified<AccessToken>>,
+) -> Caller {
+    let expires_at = verified.expires_at.unwrap_or(std::time::UNIX_EPOCH);
     Caller {
         identity: Identity::Known(
             verified.derive(|token| issuer.claims().read(issuer.name(), token)),
         ),
         credential: Credential::Bearer {
             token: Secret::from(token),
-            expires_at: verified.expires_at.unwrap_or(std::time::UNIX_EPOCH),
+            good_until: expires_at + verifier.validation().leeway(),
         },
         cookies: Vec::new(),
     }

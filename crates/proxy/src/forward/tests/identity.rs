@@ -1,6 +1,6 @@
 //! What the upstream is told about the caller.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Request;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -15,7 +15,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn bearer(world: &World) -> Credential {
     Credential::Bearer {
         token: Secret::from("clients-token"),
-        expires_at: world.clock.now() + Duration::from_secs(60),
+        good_until: world.clock.now() + Duration::from_secs(60),
     }
 }
 

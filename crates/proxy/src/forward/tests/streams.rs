@@ -120,12 +120,11 @@ async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_token_and_leeway() {
-    let (mut world, raw) = (World::new(), Raw::new().await);
-    world.upstreams = world.upstreams.with_leeway(Duration::from_millis(50));
+async fn a_stream_ends_with_its_token() {
+    let (world, raw) = (World::new(), Raw::new().await);
     let credential = Credential::Bearer {
         token: Secret::from("t"),
-        expires_at: world.clock.now() + Duration::from_millis(50),
+        good_until: world.clock.now() + Duration::from_millis(50),
     };
     let identity = Identity::Known(known().into());
     let (mut body, _connection) = stream(&world, &raw.route(), &raw, identity, credential).await;
