@@ -34,7 +34,7 @@ impl<'s> Browser<'s> {
 
     /// Opens a page, as a person does.
     pub(crate) async fn open(&self, target: &str) -> Result<Answer> {
-        self.send(self.stage.get(target).as_navigation()).await
+        self.send(self.stage.get(target).navigating()).await
     }
 
     /// Fetches, as a script of a page does.

@@ -58,7 +58,7 @@ async fn the_text_of_a_claim_never_becomes_header_syntax() -> Result<()> {
         }
         // A role is what the token says, not a part of it.
         assert_eq!(stage.get("/admin").header("Cookie", &cookie).send().await?.status, 403);
-        let page = stage.get("/admin").as_navigation().header("Cookie", &cookie).send().await?;
+        let page = stage.get("/admin").navigating().header("Cookie", &cookie).send().await?;
         assert_eq!(page.status, 403, "{page:?}");
     }
     Ok(())

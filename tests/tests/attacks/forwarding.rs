@@ -38,7 +38,7 @@ async fn nobody_says_where_they_come_from() -> Result<()> {
         assert_eq!(seen.value("host"), Some(stage.host()));
         // Neither the redirect to sign in nor the one to the provider leads anywhere else.
         for target in ["/echo", "/oauth2/start?rd=/echo"] {
-            let answer = stage.get(target).as_navigation().header(name, value).send().await?;
+            let answer = stage.get(target).navigating().header(name, value).send().await?;
             assert_eq!(answer.status, 302, "{name}: {value}");
             assert!(!format!("{answer:?}").contains("evil"), "{name}: {value}: {answer:?}");
         }

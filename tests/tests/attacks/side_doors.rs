@@ -226,7 +226,8 @@ async fn nobody_is_let_through_for_what_they_say_they_are() -> Result<()> {
 async fn a_gateway_that_cannot_read_what_it_needs_does_not_start() -> Result<()> {
     let stage = Stage::new("attack-start").await?;
     let routes = "lab:\n  match: { path: /lab }\n  upstream: http://127.0.0.1:9\n  access: [{ allow: signed_in }]";
-    let breaks: &[(&str, fn(&Path, &str) -> Result<String>, &str)] = &[
+    type Break = fn(&Path, &str) -> Result<String>;
+    let breaks: &[(&str, Break, &str)] = &[
         (
             "no-key",
             |folder, yaml| {

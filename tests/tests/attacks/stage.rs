@@ -225,7 +225,7 @@ impl Asking<'_> {
     }
 
     /// What a browser sends when a person opens a page.
-    pub(crate) fn as_navigation(self) -> Self {
+    pub(crate) fn navigating(self) -> Self {
         self.header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
             .header("Sec-Fetch-Mode", "navigate")
             .header("Sec-Fetch-Dest", "document")
