@@ -1,6 +1,6 @@
 //! Octets to the gateway and what comes back, with no HTTP library between.
 //!
-//! For requests that no library would send. Answers are read strictly: one that is not HTTP/1.1 with one framing fails.
+//! For requests that no library would send. Answers are read strictly: one that is not HTTP/1 with one framing fails.
 
 use std::time::Duration;
 
@@ -201,7 +201,10 @@ fn parse(octets: &[u8], heads_only: bool, ended: bool) -> Result<Option<(Answer,
     let head = String::from_utf8_lossy(octets.get(..end).unwrap_or_default()).into_owned();
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
-    let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = line
+        .strip_prefix("HTTP/1.1 ")
+        .or(line.strip_prefix("HTTP/1.0 "))
+        .and_then(|rest| rest.get(..3)?.parse().ok());
     let status: u16 = status.with_context(|| format!("not a status line: {line:?}"))?;
     let fields: Vec<(String, String)> = lines
         .map(|line| {

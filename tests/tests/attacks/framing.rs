@@ -1,1 +1,459 @@
-//! Where one message ends and the next begins.
+//! Where one message ends and the next begins: nobody hides a request inside another, or behind it.
+//!
+//! The outer request goes to a public place. In it, or behind it, stands a canary: a request for a protected place that
+//! must never reach the upstream as one. A clean request follows over another connection and must get its own answer.
+
+#[path = "framing/tables.rs"]
+mod tables;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::{upstream::Recorded, wire::RawAnswer};
+use tokio::time::sleep;
+
+use self::tables::{CHUNKS, CONTENT_LENGTHS, HEADS, TRANSFER_ENCODINGS};
+use crate::stage::Stage;
+
+/// A request for a protected place. Without a session: read as a request by the gateway it is answered 401.
+const CANARY: &str = "GET /admin/smuggled HTTP/1.1\r\nHost: HOST\r\nX-Rest: ";
+/// What ends the canary where it is a request of its own.
+const END: &str = "x\r\n\r\n";
+
+fn canary() -> String {
+    format!("{CANARY}{END}")
+}
+
+/// One octet for each character.
+fn octets(text: &str) -> Vec<u8> {
+    text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
+}
+
+/// Sends octets and looks after what they did: returns the answers, and what reached the upstream meanwhile.
+async fn attack(stage: &Stage, text: &str) -> Result<(RawAnswer, Vec<Recorded>)> {
+    let before = stage.upstream.requests().len();
+    let answer = stage.raw(octets(text)).await?;
+    let reached = after(stage, text, before).await?;
+    Ok((answer, reached))
+}
+
+/// What reached the upstream since `before`; all of it unambiguous, no canary among it, and a clean request is served.
+async fn after(stage: &Stage, text: &str, before: usize) -> Result<Vec<Recorded>> {
+    let probe = format!("/public/probe-{before}");
+    let answer = stage.get(&probe).send().await?;
+    assert_eq!(answer.json()?["target"], probe.as_str(), "{text:?}: another's answer");
+    let mut reached = stage.upstream.requests().split_off(before);
+    for request in &reached {
+        assert!(
+            !request.target().contains("smuggled"),
+            "{text:?}: the canary reached the upstream"
+        );
+        is_unambiguous(request, text);
+    }
+    let place = reached.iter().position(|request| request.target() == probe);
+    assert!(place.is_some(), "{text:?}: the probe did not arrive as itself");
+    reached.retain(|request| request.target() != probe);
+    Ok(reached)
+}
+
+/// A head with one framing at most, of lines that every parser reads alike.
+fn is_unambiguous(request: &Recorded, text: &str) {
+    let head = String::from_utf8_lossy(&request.head).into_owned();
+    let lengths = request.values("content-length");
+    let codings = request.values("transfer-encoding");
+    assert!(lengths.len() + codings.len() <= 1, "{text:?}: two framings:\n{head}");
+    let decimal = |value: &String| !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    assert!(lengths.iter().all(decimal), "{text:?}:\n{head}");
+    assert!(codings.iter().all(|value| value == "chunked"), "{text:?}:\n{head}");
+    assert!(request.value("host").is_some(), "{text:?}: no host, or several:\n{head}");
+    let lines: Vec<&str> = head.trim_end_matches("\r\n").split("\r\n").collect();
+    let line_is_plain =
+        |line: &&str| !line.contains(['\r', '\n', '\0']) && !line.starts_with([' ', '\t']);
+    assert!(lines.iter().all(line_is_plain), "{text:?}:\n{head}");
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    for line in &lines[1..] {
+        let name = line.split(':').next().unwrap_or_default();
+        assert!(!name.is_empty() && name.chars().all(plain), "{text:?}:\n{head}");
+    }
+    assert_eq!(request.value("expect"), None, "{text:?}: the gateway waits, not the upstream");
+}
+
+/// Refused with one answer and a close; nothing reached the upstream.
+async fn refused(stage: &Stage, text: &str) -> Result<u16> {
+    let (answer, reached) = attack(stage, text).await?;
+    assert_eq!(answer.answers.len(), 1, "{text:?}: {answer:?}");
+    let status = answer.status();
+    assert!(matches!(status, 400 | 414 | 417 | 431 | 501 | 505), "{text:?}: {answer:?}");
+    assert!(answer.closed && answer.rest.is_empty(), "{text:?}: {answer:?}");
+    assert!(reached.is_empty(), "{text:?} reached the upstream as {:?}", reached[0].target());
+    assert!(!answer.answers[0].body.contains("smuggled"), "{answer:?}");
+    Ok(status)
+}
+
+/// Every answer's status, and the one request that reached the upstream besides the probe.
+async fn forwarded(stage: &Stage, text: &str, statuses: &[u16], body: &str) -> Result<Recorded> {
+    let (answer, mut reached) = attack(stage, text).await?;
+    assert_eq!(answer.statuses(), statuses, "{text:?}: {answer:?}");
+    assert_eq!(reached.len(), 1, "{text:?}");
+    let request = reached.remove(0);
+    assert_eq!(String::from_utf8_lossy(&request.body), body, "{text:?}");
+    Ok(request)
+}
+
+fn post(fields: &str, body: &str) -> String {
+    format!("POST /public/outer HTTP/1.1\r\nHost: HOST\r\n{fields}\r\n\r\n{body}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coding_that_is_not_chunked_alone_is_refused() -> Result<()> {
+    let stage = Stage::new("attack-framing-codings").await?;
+    for line in TRANSFER_ENCODINGS {
+        refused(&stage, &post(line, &format!("0\r\n\r\n{}", canary()))).await?;
+        refused(&stage, &post(line, &format!("5\r\nhello\r\n0\r\n\r\n{}", canary()))).await?;
+        refused(&stage, &format!("{line}\r\n{}", post("X: y", &canary()))).await?;
+    }
+    for line in [
+        "Transfer-Encoding: chunked",
+        "transfer-encoding:chunked",
+        "TRANSFER-ENCODING: \t Chunked \t",
+    ] {
+        let text = post(line, &format!("5\r\nhello\r\n0\r\n\r\n{}", canary()));
+        forwarded(&stage, &text, &[200, 401], "hello").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_is_not_one_number_is_refused() -> Result<()> {
+    let stage = Stage::new("attack-framing-lengths").await?;
+    for value in CONTENT_LENGTHS {
+        for name in ["Content-Length", "content-length"] {
+            refused(&stage, &post(&format!("{name}: {value}"), &format!("hello{}", canary())))
+                .await?;
+        }
+    }
+    for line in [
+        "Content-Length : 5",
+        "Content-Length\t: 5",
+        " Content-Length: 5",
+        "Content_Length: 5",
+        "Content-Length 5",
+        "Content-Length\u{0}: 5",
+        "X: y\nContent-Length: 5",
+        "X: y\r\n Content-Length: 5",
+    ] {
+        refused(&stage, &post(line, &format!("hello{}", canary()))).await?;
+    }
+    for line in ["Content-Length: 5", "content-length:5", "Content-Length: \t005 "] {
+        let text = post(line, &format!("hello{}", canary()));
+        forwarded(&stage, &text, &[200, 401], "hello").await?;
+    }
+    let zero = post("Content-Length: 0", &canary());
+    forwarded(&stage, &zero, &[200, 401], "").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_can_be_read_in_two_ways_are_refused() -> Result<()> {
+    let stage = Stage::new("attack-framing-chunks").await?;
+    for body in CHUNKS {
+        refused(&stage, &post("Transfer-Encoding: chunked", &format!("{body}{}", canary())))
+            .await?;
+    }
+    for (body, whole) in [
+        ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("0005\r\nhello\r\n0000\r\n\r\n", "hello"),
+        ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+        ("5\r\nhello\r\n0\r\nX-Checksum: y\r\nZ: z\r\n\r\n", "hello"),
+        ("0\r\n\r\n", ""),
+        ("5\r\n0\r\n\r\n\r\n0\r\n\r\n", "0\r\n\r\n"),
+    ] {
+        let text = post("Transfer-Encoding: chunked", &format!("{body}{}", canary()));
+        forwarded(&stage, &text, &[200, 401], whole).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_can_be_read_in_two_ways_is_refused() -> Result<()> {
+    let stage = Stage::new("attack-framing-heads").await?;
+    for head in HEADS {
+        refused(&stage, &format!("{head}{}", canary())).await?;
+    }
+    for (text, status) in [
+        ("CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned(), 501),
+        ("TRACE /public/a HTTP/1.1\r\nHost: HOST\r\n\r\n".to_owned(), 501),
+        ("GET /public/a HTTP/3.0\r\nHost: HOST\r\n\r\n".to_owned(), 505),
+        (post("Expect: x", ""), 417),
+        (format!("GET /public/{} HTTP/1.1\r\nHost: HOST\r\n\r\n", "a".repeat(9000)), 414),
+        (post(&format!("X: {}", "a".repeat(40_000)), ""), 431),
+        (post("X: a\r\n".repeat(120).trim_end(), ""), 431),
+    ] {
+        assert_eq!(refused(&stage, &text).await?, status, "{:?}", text.get(..60));
+    }
+    for (text, statuses) in [
+        (format!("GET /public/a HTTP/1.1\r\nHost: HOST\r\n\r\n{}", canary()), &[200, 401][..]),
+        (format!("GET /public/a HTTP/1.0\r\nHost: HOST\r\n\r\n{}", canary()), &[200]),
+        (
+            format!(
+                "GET /public/a HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n{}",
+                canary()
+            ),
+            &[200],
+        ),
+        (
+            format!(
+                "GET /public/a HTTP/1.1\r\nhOST:HOST\r\nX: \u{e9}\t!\r\nY:\r\n\r\n{}",
+                canary()
+            ),
+            &[200, 401],
+        ),
+    ] {
+        forwarded(&stage, &text, statuses, "").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_the_octets_arrive_the_outcome_is_the_same() -> Result<()> {
+    let stage = Stage::new("attack-framing-pieces").await?;
+    let bad =
+        post("Content-Length: 5\r\nTransfer-Encoding: chunked", &format!("0\r\n\r\n{}", canary()));
+    let good = post("Transfer-Encoding: chunked", &format!("5\r\nhello\r\n0\r\n\r\n{}", canary()));
+    for (text, statuses) in [(&bad, &[400][..]), (&good, &[200, 401])] {
+        let whole = stage.filled(&octets(text));
+        for step in [1, 7, 16, 33] {
+            let before = stage.upstream.requests().len();
+            let mut wire = stage.connect().await?;
+            for piece in whole.chunks(step) {
+                wire.send(piece).await;
+                sleep(Duration::from_millis(2)).await;
+            }
+            let answer = wire.finish().await?;
+            assert_eq!(answer.statuses(), statuses, "{step} octets at a time: {text:?}");
+            let reached = after(&stage, text, before).await?;
+            assert_eq!(reached.len(), statuses.len() - 1, "{text:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_a_body_stays_a_body() -> Result<()> {
+    let stage = Stage::new("attack-framing-bodies").await?;
+    let hidden = String::from_utf8(stage.filled(canary().as_bytes()))?;
+    let length = hidden.len();
+    let chunked = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH", "PROPFIND"] {
+        for (framing, body) in [
+            (format!("Content-Length: {length}"), &hidden),
+            ("Transfer-Encoding: chunked".to_owned(), &chunked),
+        ] {
+            let head =
+                format!("{method} /public/outer HTTP/1.1\r\nHost: HOST\r\n{framing}\r\n\r\n");
+            forwarded(&stage, &format!("{head}{body}"), &[200], &hidden).await?;
+        }
+    }
+    // Refused or answered before the body was read: what remains of it is no request either.
+    let alice = stage.sign_in("alice").await?;
+    for (line, status) in [
+        ("POST /admin/x HTTP/1.1\r\nHost: HOST".to_owned(), 401),
+        ("GET /admin/x HTTP/1.1\r\nHost: HOST".to_owned(), 401),
+        ("POST /nowhere HTTP/1.1\r\nHost: HOST".to_owned(), 404),
+        ("POST /public/../x HTTP/1.1\r\nHost: HOST".to_owned(), 400),
+        ("POST /public/a HTTP/1.1\r\nHost: elsewhere.test".to_owned(), 421),
+        ("POST /oauth2/userinfo HTTP/1.1\r\nHost: HOST".to_owned(), 405),
+        ("GET /oauth2/sign_in HTTP/1.1\r\nHost: HOST".to_owned(), 200),
+        ("POST /oauth2/backchannel_logout HTTP/1.1\r\nHost: HOST".to_owned(), 400),
+        (format!("POST /oauth2/sign_out HTTP/1.1\r\nHost: HOST\r\nCookie: {alice}"), 403),
+        ("POST /admin/x HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue".to_owned(), 401),
+    ] {
+        for (framing, body) in [
+            (format!("Content-Length: {length}"), &hidden),
+            ("Transfer-Encoding: chunked".to_owned(), &chunked),
+        ] {
+            let text = format!("{line}\r\n{framing}\r\n\r\n{body}");
+            let (answer, reached) = attack(&stage, &text).await?;
+            assert_eq!(answer.statuses(), [status], "{text:?}: {answer:?}");
+            assert!(reached.is_empty(), "{text:?}");
+            let followed = format!("{text}GET /public/behind HTTP/1.1\r\nHost: HOST\r\n\r\n");
+            let (answer, reached) = attack(&stage, &followed).await?;
+            // Either the body was read to its end, or the connection was closed.
+            match answer.statuses().as_slice() {
+                [first] => {
+                    assert!(*first == status && answer.closed && reached.is_empty(), "{answer:?}")
+                }
+                [first, 200] => assert!(*first == status && reached.len() == 1, "{answer:?}"),
+                _ => panic!("{followed:?}: {answer:?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_100_continue_hides_nothing() -> Result<()> {
+    let stage = Stage::new("attack-framing-expect").await?;
+    for expect in ["Expect: 100-continue", "expect:100-Continue", "Expect: \t100-continue "] {
+        // The body goes out only after the gateway asks for it.
+        let before = stage.upstream.requests().len();
+        let mut wire = stage.connect().await?;
+        let head = post(&format!("{expect}\r\nContent-Length: 5"), "");
+        wire.send(stage.filled(&octets(&head))).await;
+        assert_eq!(wire.answer().await?.status, 100, "{expect}");
+        wire.send("hello").await;
+        wire.send(stage.filled(canary().as_bytes())).await;
+        let answer = wire.finish().await?;
+        assert_eq!(answer.statuses(), [200, 401], "{expect}");
+        let reached = after(&stage, &head, before).await?;
+        assert_eq!((reached.len(), reached[0].body.as_slice()), (1, &b"hello"[..]), "{expect}");
+        // Or at once, by a client that does not wait.
+        let at_once =
+            post(&format!("{expect}\r\nContent-Length: 5"), &format!("hello{}", canary()));
+        let (answer, reached) = attack(&stage, &at_once).await?;
+        let last_words: Vec<u16> =
+            answer.statuses().into_iter().filter(|code| *code != 100).collect();
+        assert_eq!((last_words, reached.len()), (vec![200, 401], 1), "{answer:?}");
+        // Without a body there is nothing to wait for.
+        let head =
+            format!("GET /public/outer HTTP/1.1\r\nHost: HOST\r\n{expect}\r\n\r\n{}", canary());
+        forwarded(&stage, &head, &[200, 401], "").await?;
+    }
+    // A client that waits is told no, and does not send.
+    let mut wire = stage.connect().await?;
+    let head = "POST /admin/x HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n";
+    wire.send(stage.filled(head.as_bytes())).await;
+    assert_eq!(wire.answer().await?.status, 401);
+    let before = stage.upstream.requests().len();
+    wire.send(stage.filled(canary().as_bytes())).await;
+    wire.closed_within(Duration::from_secs(5)).await?;
+    assert!(after(&stage, head, before).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
+    let stage = Stage::new("attack-framing-upgrade").await?;
+    let key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13";
+    // The upstream answers 200: what was sent early is HTTP, judged as any other.
+    let declined = format!(
+        "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n{}",
+        canary()
+    );
+    forwarded(&stage, &declined, &[200, 401], "").await?;
+    let refusing = declined.replace("/public/outer", "/admin/outer");
+    let (answer, reached) = attack(&stage, &refusing).await?;
+    assert_eq!((answer.statuses(), reached.len()), (vec![401, 401], 0), "{answer:?}");
+    // The same key behind the gateway's back, and no handshake that is one.
+    for handshake in [
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 777",
+    ] {
+        let text = format!(
+            "GET /public/ws HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{handshake}\r\n\r\n{}",
+            canary()
+        );
+        let (answer, reached) = attack(&stage, &text).await?;
+        assert!(matches!(answer.status(), 400 | 426), "{text:?}: {answer:?}");
+        assert!(reached.is_empty(), "{text:?}");
+    }
+    // Other protocols are not spoken: the request passes without the upgrade.
+    for protocol in ["h2c", "h2c, websocket", "TLS/1.0", "websocket2", "HTTP/2.0"] {
+        let text = format!(
+            "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n{key}\r\n\r\n{}",
+            canary()
+        );
+        let seen = forwarded(&stage, &text, &[200, 401], "").await?;
+        for name in ["upgrade", "http2-settings", "connection"] {
+            assert_eq!(seen.values(name), Vec::<String>::new(), "{protocol}");
+        }
+    }
+    // Accepted: the octets behind are the web socket's, and reach the upstream inside of it.
+    let before = stage.upstream.requests().len();
+    let text = declined.replace("/public/outer", "/public/ws");
+    let answer = stage.raw(octets(&text)).await?;
+    assert_eq!(answer.statuses().first(), Some(&101), "{answer:?}");
+    assert_eq!(after(&stage, &text, before).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_breaks_off_never_completes_upstream() -> Result<()> {
+    let stage = Stage::new("attack-framing-halves").await?;
+    for text in [
+        post("Content-Length: 10", "hello"),
+        post("Content-Length: 500", &canary()),
+        post("Transfer-Encoding: chunked", "5\r\nhello\r\n"),
+        post("Transfer-Encoding: chunked", "5\r\nhel"),
+        post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n"),
+        post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\nX: y\r\n"),
+        post("Transfer-Encoding: chunked", &format!("fff\r\n{}", canary())),
+        post("Transfer-Encoding: chunked", ""),
+        "GET /public/outer HTTP/1.1\r\nHost: HOST\r\n".to_owned(),
+        "GET /public/outer HTTP/1.1\r\nHost: HO".to_owned(),
+        "GET /pub".to_owned(),
+    ] {
+        let before = stage.upstream.requests().len();
+        let mut wire = stage.connect().await?;
+        wire.send(stage.filled(&octets(&text))).await;
+        wire.half_close().await;
+        let answered = wire.answer().await;
+        assert!(
+            answered.as_ref().map_or(true, |answer| answer.status >= 400),
+            "{text:?}: {answered:?}"
+        );
+        assert!(after(&stage, &text, before).await?.is_empty(), "{text:?}");
+    }
+    // Whole, and closed only after the answer began: served. (Who closes at once does not want the answer.)
+    for text in [
+        post("Content-Length: 5", "hello"),
+        post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let before = stage.upstream.requests().len();
+        let mut wire = stage.connect().await?;
+        wire.send(stage.filled(&octets(&text))).await;
+        assert_eq!(wire.answer().await?.status, 200, "{text:?}");
+        wire.half_close().await;
+        wire.closed_within(Duration::from_secs(5)).await?;
+        assert_eq!(after(&stage, &text, before).await?.len(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelined_requests_are_judged_one_by_one_and_answered_in_order() -> Result<()> {
+    let stage = Stage::new("attack-framing-pipeline").await?;
+    let mut text = String::new();
+    let mut expected = Vec::new();
+    for number in 0..30 {
+        match number % 3 {
+            0 => text += &format!("GET /public/{number} HTTP/1.1\r\nHost: HOST\r\n\r\n"),
+            1 => text += &canary(),
+            _ => {
+                text += &format!(
+                    "POST /public/{number} HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\n\r\nhello"
+                );
+            }
+        }
+        expected.push(if number % 3 == 1 { 401 } else { 200 });
+    }
+    let (answer, reached) = attack(&stage, &text).await?;
+    assert_eq!(answer.statuses(), expected);
+    for (number, answer) in answer.answers.iter().enumerate().filter(|(number, _)| number % 3 != 1)
+    {
+        assert_eq!(answer.json()?["target"], format!("/public/{number}"));
+    }
+    assert_eq!(reached.len(), 20);
+    // A broken one ends the connection; what stood before it is answered, what stands behind it is not read.
+    let broken = format!(
+        "GET /public/first HTTP/1.1\r\nHost: HOST\r\n\r\n{}{}",
+        post("Transfer-Encoding: chunked, identity", ""),
+        canary()
+    );
+    let (answer, reached) = attack(&stage, &broken).await?;
+    assert_eq!((answer.statuses(), answer.closed), (vec![200, 400], true), "{answer:?}");
+    assert_eq!(reached.len(), 1);
+    Ok(())
+}
