@@ -40,6 +40,7 @@ use crate::{
     forward::Assertions,
     identify::{Caller, Identify, Identity, issuers::Issuers},
     listen::Scheme,
+    observe::Trail,
     pages,
     respond::{Asked, Refusal, problem},
     route::Routes,
@@ -71,6 +72,7 @@ pub struct Endpoints {
 pub struct Call<'a> {
     pub(crate) request: CanonicalRequest,
     pub(crate) asked: &'a Asked,
+    pub(crate) trail: &'a mut Trail,
 }
 
 impl Endpoints {

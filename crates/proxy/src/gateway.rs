@@ -117,7 +117,8 @@ impl App {
             Some(name) => {
                 let name = name.to_owned();
                 trail.own_url();
-                self.endpoints.serve(&name, Call { request, asked: &asked }).await
+                let call = Call { request, asked: &asked, trail: &mut trail };
+                self.endpoints.serve(&name, call).await
             }
             None => self.gateway.serve(request, &mut trail).await,
         };

@@ -17,8 +17,8 @@ use self::metric::Stage;
 
 use crate::{
     authorize::Permitted,
-    canonical::{CanonicalRequest, RequestId},
-    identify::{Credential, Identified, Identity, Known},
+    canonical::{CanonicalPath, CanonicalRequest, ForwardAuth, RequestId},
+    identify::{Caller, Credential, Identified, Identity, Known},
     respond::Refusal,
     route::{Route, Routed},
     session::LiveSession,
@@ -97,19 +97,28 @@ impl Trail {
     /// The caller was looked up.
     pub fn identified(&mut self, identified: &Identified) {
         self.stage(Stage::Identify);
-        if let Identity::Known(known) = &identified.identity {
-            self.known = Some(Arc::clone(known));
-        }
-        self.credential = match &identified.credential {
-            Credential::None => "none",
-            Credential::Bearer { .. } => "bearer",
-            Credential::Session(session) => {
-                self.session = Some(Arc::clone(session));
-                "session"
-            }
-        };
+        self.called_by(&identified.identity, &identified.credential);
         self.cookies.clone_from(&identified.cookies);
-        self.shadows(identified);
+        let Routed { request, route } = &identified.routed;
+        shadows(route, request.method(), request.path(), &identified.identity);
+    }
+
+    /// A server in front asks about a request that it holds: that one is what is decided about.
+    pub fn asked_about(&mut self, question: &ForwardAuth) {
+        self.method = question.method.clone();
+        self.target = question.path.as_str().to_owned();
+    }
+
+    /// Which route the request that is asked about would take, and who sent it.
+    pub fn looked_up(&mut self, route: &Arc<Route>, caller: &Caller, question: &ForwardAuth) {
+        self.route = Some(Arc::clone(route));
+        self.called_by(&caller.identity, &caller.credential);
+        shadows(route, &question.method, &question.path, &caller.identity);
+    }
+
+    /// The rule that would let the request that is asked about through.
+    pub fn let_through(&mut self, rule: usize) {
+        self.rule = Some(rule);
     }
 
     /// The policy said yes.
@@ -135,7 +144,7 @@ impl Trail {
 
     /// Whether this was a plain request for `/` that no route owns.
     pub fn is_home(&self) -> bool {
-        self.target == "/" && self.route.is_none()
+        self.target == "/" && self.route.is_none() && !self.own_url
     }
 
     /// The request was answered, by the upstream or by the gateway itself.
@@ -171,15 +180,18 @@ impl Trail {
         self.stage_begun = now;
     }
 
-    fn shadows(&self, identified: &Identified) {
-        let Routed { request, route } = &identified.routed;
-        for (rule, allowed) in
-            route.policy.shadows(request.method(), request.path(), &identified.identity)
-        {
-            let outcome = if allowed { "allow" } else { "refuse" };
-            metric::shadow(&route.name, rule, outcome);
-            tracing::info!(route = route.name, rule, outcome, "shadow rule");
+    fn called_by(&mut self, identity: &Identity, credential: &Credential) {
+        if let Identity::Known(known) = identity {
+            self.known = Some(Arc::clone(known));
         }
+        self.credential = match credential {
+            Credential::None => "none",
+            Credential::Bearer { .. } => "bearer",
+            Credential::Session(session) => {
+                self.session = Some(Arc::clone(session));
+                "session"
+            }
+        };
     }
 
     /// The audit line: one for each request, with the decision and its reason.
@@ -223,6 +235,15 @@ impl Trail {
         } else {
             audit!(info);
         }
+    }
+}
+
+/// Counts and logs what rules that are only tried out would have decided.
+fn shadows(route: &Route, method: &http::Method, path: &CanonicalPath, identity: &Identity) {
+    for (rule, allowed) in route.policy.shadows(method, path, identity) {
+        let outcome = if allowed { "allow" } else { "refuse" };
+        metric::shadow(&route.name, rule, outcome);
+        tracing::info!(route = route.name, rule, outcome, "shadow rule");
     }
 }
 

@@ -27,20 +27,22 @@ impl Endpoints {
                 reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri, and no field beside it that names another request".into(),
             });
         };
+        call.trail.asked_about(original);
         let host = original.host.as_ref().unwrap_or(call.request.host());
         let route = self.routes.choose(host, &original.path).map_err(not_let_through)?;
         let caller = self.identify.caller(call.request.headers()).await?;
+        call.trail.looked_up(&route, &caller, original);
         let bearer = matches!(caller.credential, Credential::Bearer { .. });
-        judge(&route, &original.method, &original.path, &caller.identity, bearer).map_err(
-            |denied| match denied {
+        let rule = judge(&route, &original.method, &original.path, &caller.identity, bearer)
+            .map_err(|denied| match denied {
                 Denied::SignIn => Refusal::LoginNeeded {
                     route: route.name.clone(),
                     redirect: false,
                     return_to: call.asked.return_to.clone(),
                 },
                 Denied::Refused(refusal) => refusal,
-            },
-        )?;
+            })?;
+        call.trail.let_through(rule);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         if let Identity::Known(_) = &caller.identity {
