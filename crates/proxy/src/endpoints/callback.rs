@@ -13,7 +13,7 @@ use crate::{
     endpoints::{
         Call, Endpoints,
         return_to::HOME,
-        start::{Transaction, login_refusal, query},
+        start::{Transaction, in_time, query},
         with_cookies,
     },
     identify::issuers::IssuerClient,
@@ -67,11 +67,7 @@ impl Endpoints {
             .parse_callback(raw_query, pending)
             .await
             .map_err(|refusal| callback_refusal(issuer, &refusal))?;
-        let login = issuer
-            .client()
-            .finish_login(code, pending)
-            .await
-            .map_err(|error| login_refusal(issuer, &error))?;
+        let login = in_time(issuer, issuer.client().finish_login(code, pending)).await?;
         let record = issuer.record(login, self.clock.now()).await;
         let subject = record.known.subject.clone();
         let (ticket, session) = self.sessions.create(record).await?;

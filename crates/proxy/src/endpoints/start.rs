@@ -1,5 +1,7 @@
 //! `start`: begins a login (OpenID Connect Core 1.0 §3.1.2.1); `sign_in`: the page to begin it from.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Response, StatusCode};
 use oidc_core::{LoginError, LoginRequest, PendingLogin};
@@ -12,6 +14,9 @@ use crate::{
     observe, pages,
     respond::{Refusal, see_other},
 };
+
+/// How long a person waits for one step of a login at the provider.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What is remembered between the redirect to the provider and the way back, sealed in a cookie of its own.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,11 +43,7 @@ impl Endpoints {
             PushedAuthorization::Required => request.with_required_pushed_request(),
             PushedAuthorization::Never => request.without_pushed_request(),
         };
-        let (url, pending) = issuer
-            .client()
-            .begin_login(request)
-            .await
-            .map_err(|error| login_refusal(issuer, &error))?;
+        let (url, pending) = in_time(issuer, issuer.client().begin_login(request)).await?;
         let state = pending.state().to_owned();
         let transaction = Transaction { issuer: issuer.name().to_owned(), pending, return_to };
         let cookies = self
@@ -85,8 +86,23 @@ pub(super) fn query<'c>(call: &'c Call<'_>) -> &'c [u8] {
     call.request.query().unwrap_or_default().as_bytes()
 }
 
+/// Waits for a step of a login at the provider, but not so long that the person gives up: a slow provider ends in a page that says so.
+pub(super) async fn in_time<T>(
+    issuer: &IssuerClient,
+    step: impl Future<Output = Result<T, LoginError>>,
+) -> Result<T, Refusal> {
+    let Ok(answer) = tokio::time::timeout(PATIENCE, step).await else {
+        observe::login(issuer.name(), "provider_unavailable");
+        return Err(Refusal::ProviderUnavailable {
+            issuer: issuer.name().to_owned(),
+            reason: format!("no answer within {PATIENCE:?}"),
+        });
+    };
+    answer.map_err(|error| login_refusal(issuer, &error))
+}
+
 /// A login that could not begin or end: a provider that is away is not the person's fault.
-pub(super) fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
+fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
     if error.is_temporary() {
         observe::login(issuer.name(), "provider_unavailable");
         return Refusal::ProviderUnavailable {
