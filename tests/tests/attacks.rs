@@ -34,12 +34,20 @@ mod websockets;
 mod tokens;
 #[path = "attacks/token_forms.rs"]
 mod token_forms;
+#[path = "attacks/token_places.rs"]
+mod token_places;
 #[path = "attacks/keys.rs"]
 mod keys;
 #[path = "attacks/login_flow.rs"]
 mod login_flow;
+#[path = "attacks/id_tokens.rs"]
+mod id_tokens;
+#[path = "attacks/pages.rs"]
+mod pages;
 #[path = "attacks/redirects.rs"]
 mod redirects;
+#[path = "attacks/cookies.rs"]
+mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
 #[path = "attacks/bad_days.rs"]

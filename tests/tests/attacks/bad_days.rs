@@ -26,7 +26,7 @@ async fn admin(stage: &Stage, page: &str) -> Result<(u16, String)> {
 /// A login, told by what it ends with: `true` with a session, `false` with an answer that says why not.
 async fn login(stage: &Stage) -> Result<bool> {
     let browser = Browser::new(stage);
-    let answer = stage.get("/oauth2/start?rd=/echo").as_navigation();
+    let answer = stage.get("/oauth2/start?rd=/echo").navigating();
     let answer = browser.send(answer).await?;
     if answer.status != 302 {
         ensure!(answer.status == 503 && !answer.header("retry-after").is_empty(), "{answer:?}");
@@ -50,22 +50,33 @@ async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Res
     .await?;
     ensure!(began.elapsed() < Duration::from_secs(4), "alive only after {:?}", began.elapsed());
     let (status, reasons) = admin(&stage, "/readyz").await?;
-    ensure!(status == 503 && reasons.contains("main") && reasons.contains(stage.issuer.url()), "{status} {reasons}");
+    ensure!(
+        status == 503 && reasons.contains("main") && reasons.contains(stage.issuer.url()),
+        "{status} {reasons}"
+    );
     assert_eq!(stage.get("/public/page").send().await?.status, 200);
     let token = stage.issuer.mint(Mint::access("alice"))?;
-    for asking in [stage.get("/echo").bearer(&token), stage.get("/oauth2/start?rd=/").as_navigation()] {
+    for asking in
+        [stage.get("/echo").bearer(&token), stage.get("/oauth2/start?rd=/").navigating()]
+    {
         let asked = Instant::now();
         let answer = asking.send().await?;
-        ensure!(answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok(), "{answer:?}");
+        ensure!(
+            answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok(),
+            "{answer:?}"
+        );
         ensure!(asked.elapsed() < Duration::from_secs(4), "503 after {:?}", asked.elapsed());
     }
     // A page is never led to the provider that is not there.
-    let page = stage.get("/echo").as_navigation().send().await?;
+    let page = stage.get("/echo").navigating().send().await?;
     ensure!(page.status == 503 || page.header("location").starts_with("/oauth2/"), "{page:?}");
 
     stage.issuer.resume().await?;
     let back = Instant::now();
-    wait::until("readiness", NOTICED, async || Ok((admin(&stage, "/readyz").await?.0 == 200).then_some(()))).await?;
+    wait::until("readiness", NOTICED, async || {
+        Ok((admin(&stage, "/readyz").await?.0 == 200).then_some(()))
+    })
+    .await?;
     assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200);
     ensure!(login(&stage).await?, "no login {:?} after the return", back.elapsed());
     Ok(())
@@ -85,7 +96,11 @@ async fn while_the_provider_is_away_nobody_who_is_in_notices() -> Result<()> {
     for _ in 0..50 {
         assert_eq!(alice.open("/echo").await?.status, 200);
         assert_eq!(stage.get("/echo").bearer(&known).send().await?.status, 200);
-        assert_eq!(stage.get("/echo").bearer(&unseen).send().await?.status, 200, "its key is known");
+        assert_eq!(
+            stage.get("/echo").bearer(&unseen).send().await?.status,
+            200,
+            "its key is known"
+        );
         assert_eq!(stage.get("/public/x").send().await?.status, 200);
     }
     let refused = stage.get("/echo").bearer(&junk).send().await?;
@@ -133,7 +148,11 @@ async fn with_fault(name: &str, fault: Fault) -> Result<()> {
         } else {
             let asked = Instant::now();
             ensure!(!login(&stage).await?, "a session of a bad answer of {endpoint:?}");
-            ensure!(asked.elapsed() < Duration::from_secs(14), "{endpoint:?}: told after {:?}", asked.elapsed());
+            ensure!(
+                asked.elapsed() < Duration::from_secs(10),
+                "{endpoint:?}: told after {:?}",
+                asked.elapsed()
+            );
         }
         assert_eq!(alice.open("/echo").await?.status, 200, "{endpoint:?}");
         assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200, "{endpoint:?}");
@@ -146,10 +165,16 @@ async fn with_fault(name: &str, fault: Fault) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_refresh_answer_costs_one_login_at_most() -> Result<()> {
     for cookie_sessions in [false, true] {
-        let setup = Setup::new(if cookie_sessions { "bad-day-lost-sealed" } else { "bad-day-lost" });
-        let setup = if cookie_sessions { setup.with_plan(e2e::gateway::Plan::with_cookie_sessions) } else { setup };
+        let setup =
+            Setup::new(if cookie_sessions { "bad-day-lost-sealed" } else { "bad-day-lost" });
+        let setup = if cookie_sessions {
+            setup.with_plan(e2e::gateway::Plan::with_cookie_sessions)
+        } else {
+            setup
+        };
         let stage = setup.with_issuer(|issuer| issuer.access_token_lifetime(TOKEN)).start().await?;
-        let (alice, bob) = (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
+        let (alice, bob) =
+            (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
         stage.issuer.faults().set(Fault::CutOff, Endpoint::Token);
         sleep(TOKEN + Duration::from_millis(300)).await;
         // The provider used the token up, and its answer got lost.
@@ -168,7 +193,10 @@ async fn a_lost_refresh_answer_costs_one_login_at_most() -> Result<()> {
                     redirects += 1;
                     ensure!(redirects == 1, "sent to sign in again");
                     ensure!(alice.sign_in("alice").await?.status == 302);
-                    ensure!(alice.open("/echo").await?.status == 200, "not served after signing in again");
+                    ensure!(
+                        alice.open("/echo").await?.status == 200,
+                        "not served after signing in again"
+                    );
                     break;
                 }
                 200 | 503 => sleep(Duration::from_millis(300)).await,
@@ -191,7 +219,10 @@ async fn keys_that_change_while_people_work_fail_nobody() -> Result<()> {
             let (mut served, deadline) = (0_u32, Instant::now() + Duration::from_secs(4));
             while Instant::now() < deadline {
                 let token = stage.issuer.mint(Mint::access("bob").claim("n", served))?;
-                for asking in [stage.get("/echo").bearer(&token), stage.get("/echo").header("Cookie", &cookie)] {
+                for asking in [
+                    stage.get("/echo").bearer(&token),
+                    stage.get("/echo").header("Cookie", &cookie),
+                ] {
                     let answer = asking.send().await?;
                     ensure!(answer.status == 200, "{} {answer:?}", code_of(&answer));
                 }
@@ -220,8 +251,10 @@ async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
         if number % 10 == 9 {
             left.push(browser.cookie());
             let page = browser.open("/oauth2/sign_out").await?;
-            let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
-            let answer = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
+            let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value")
+                .context("no token")?;
+            let answer =
+                browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
             assert_eq!(answer.status, 303, "{answer:?}");
         } else {
             cookies.push((person, browser.cookie()));

@@ -1,9 +1,6 @@
 //! Whose key, whose token, whose answer: caches that must not mix people, and keys that come and go.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{DevIssuer, Endpoint, Mint, User};
@@ -37,13 +34,17 @@ async fn a_token_that_passed_here_does_not_pass_there() -> Result<()> {
         assert_eq!(stage.get("/read/x").bearer(&token).send().await?.status, 200);
         let refused = stage.get("/write/x").bearer(&token).send().await?;
         assert_eq!(refused.status, 403, "{refused:?}");
-        assert!(refused.header("www-authenticate").contains("error=\"insufficient_scope\""), "{refused:?}");
+        assert!(
+            refused.header("www-authenticate").contains("error=\"insufficient_scope\""),
+            "{refused:?}"
+        );
     }
     let other = stage.issuer.mint(Mint::access("alice").scope("openid write"))?;
     assert_eq!(stage.get("/write/x").bearer(&other).send().await?.status, 200);
     let scopes = ["readwrite", "Write", "write2", "read,write", "write\u{a0}"];
     for scope in scopes {
-        let near = stage.issuer.mint(Mint::access("alice").scope("openid").claim("scope", scope))?;
+        let near =
+            stage.issuer.mint(Mint::access("alice").scope("openid").claim("scope", scope))?;
         assert_ne!(stage.get("/write/x").bearer(&near).send().await?.status, 200, "{scope:?}");
     }
     assert!(stage.reached().iter().filter(|target| *target == "/write/x").count() == 1);
@@ -67,19 +68,34 @@ async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
                 let person = ["alice", "bob"][who];
                 let credential = if (task / 2) % 2 == 0 {
                     // A fresh token now and then, so that many are verified at once.
-                    let order = Mint::access(person).claim("round", round / 5).claim("task", task / 10);
+                    let order =
+                        Mint::access(person).claim("round", round / 5).claim("task", task / 10);
                     format!("Authorization: Bearer {}", stage.issuer.mint(order)?)
                 } else {
                     format!("Cookie: {}", sessions[who])
                 };
                 let marker = format!("/echo/{task}/{round}/{person}");
-                wire.send(stage.filled(format!("GET {marker} HTTP/1.1\r\nHost: HOST\r\n{credential}\r\n\r\n").as_bytes())).await;
+                wire.send(
+                    stage.filled(
+                        format!("GET {marker} HTTP/1.1\r\nHost: HOST\r\n{credential}\r\n\r\n")
+                            .as_bytes(),
+                    ),
+                )
+                .await;
                 let answer = wire.answer().await?;
                 ensure!(answer.status == 200, "{marker}: {answer:?}");
                 let seen = answer.json()?;
-                ensure!(seen["target"] == marker.as_str(), "{marker} got the answer to {}", seen["target"]);
+                ensure!(
+                    seen["target"] == marker.as_str(),
+                    "{marker} got the answer to {}",
+                    seen["target"]
+                );
                 let told = seen["headers"].as_array().context("no headers")?;
-                let told = told.iter().find(|field| field[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("x-forwarded-preferred-username")));
+                let told = told.iter().find(|field| {
+                    field[0].as_str().is_some_and(|name| {
+                        name.eq_ignore_ascii_case("x-forwarded-preferred-username")
+                    })
+                });
                 ensure!(told.is_some_and(|field| field[1] == person), "{marker}: {told:?}");
             }
             anyhow::Ok(())
@@ -95,31 +111,57 @@ async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_issuers_with_one_name_of_a_key_do_not_vouch_for_each_other() -> Result<()> {
     let forger = Forger::start().await?;
-    let other = DevIssuer::builder().user(User::new("mallory", "mallory")).client(dev_issuer::DevClient::public("gateway")).start("127.0.0.1:0").await?;
+    let other = DevIssuer::builder()
+        .user(User::new("mallory", "mallory"))
+        .client(dev_issuer::DevClient::public("gateway"))
+        .start("127.0.0.1:0")
+        .await?;
     let url = forger.url();
     let setup = Setup::new("attack-keys-two-issuers");
     let stage = setup.with_plan(move |plan| plan.with_other_issuer("forger", &url)).start().await?;
     // The other issuer publishes a key of its own under the name of the first one's.
     let kid = stage.issuer.signing_key_id();
-    let published = plain_client()?.get(format!("{}/protocol/openid-connect/certs", other.url())).send().await?;
+    let published = plain_client()?
+        .get(format!("{}/protocol/openid-connect/certs", other.url()))
+        .send()
+        .await?;
     let published: Value = serde_json::from_str(&published.text().await?)?;
     let own_kid = other.signing_key_id();
-    let key = published["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["kid"] == own_kid.as_str()));
+    let key = published["keys"]
+        .as_array()
+        .and_then(|keys| keys.iter().find(|key| key["kid"] == own_kid.as_str()));
     let mut key = key.context("no key")?.clone();
     key["kid"] = json!(kid);
     forger.publish(key);
     let mint = |signer: &DevIssuer, person: &str, iss: &str| {
-        signer.mint(Mint::access(person).issuer(iss).header("kid", kid.as_str()).audience(["gateway"]))
+        signer.mint(
+            Mint::access(person).issuer(iss).header("kid", kid.as_str()).audience(["gateway"]),
+        )
     };
     let (first, second) = (stage.issuer.url().to_owned(), forger.url());
     let of_second = mint(&other, "mallory", &second)?;
-    let good = vec![("of the first", mint(&stage.issuer, "alice", &first)?), ("of the second", of_second.clone())];
+    let good = vec![
+        ("of the first", mint(&stage.issuer, "alice", &first)?),
+        ("of the second", of_second.clone()),
+    ];
     all_pass(&stage, good.clone()).await?;
     let crossed = || -> Result<_> {
         Ok(vec![
-            ("the second signs as the first".to_owned(), mint(&other, "mallory", &first)?, "bad_signature"),
-            ("the first signs as the second".to_owned(), mint(&stage.issuer, "alice", &second)?, "bad_signature"),
-            ("of neither".to_owned(), mint(&other, "mallory", "https://evil.test")?, "wrong_issuer"),
+            (
+                "the second signs as the first".to_owned(),
+                mint(&other, "mallory", &first)?,
+                "bad_signature",
+            ),
+            (
+                "the first signs as the second".to_owned(),
+                mint(&stage.issuer, "alice", &second)?,
+                "bad_signature",
+            ),
+            (
+                "of neither".to_owned(),
+                mint(&other, "mallory", "https://evil.test")?,
+                "wrong_issuer",
+            ),
             ("of neither".to_owned(), mint(&stage.issuer, "alice", other.url())?, "wrong_issuer"),
         ])
     };
@@ -145,7 +187,9 @@ async fn junk_names_of_keys_cost_a_bounded_number_of_fetches() -> Result<()> {
         let stage = Arc::clone(&stage);
         tasks.spawn(async move {
             for round in 0..100 {
-                let junk = stage.issuer.mint(Mint::access("alice").header("kid", format!("junk-{task}-{round}")))?;
+                let junk = stage
+                    .issuer
+                    .mint(Mint::access("alice").header("kid", format!("junk-{task}-{round}")))?;
                 let answer = stage.get("/echo").bearer(&junk).send().await?;
                 ensure!(answer.status == 401 && code_of(&answer) == "unknown_key", "{answer:?}");
             }
@@ -175,14 +219,18 @@ async fn a_rotation_amid_junk_fails_nobody_for_long() -> Result<()> {
     let stage = Stage::new("attack-keys-rotation-junk").await?;
     // The junk spends what unknown names of keys may spend.
     for round in 0..20 {
-        let junk = stage.issuer.mint(Mint::access("alice").header("kid", format!("junk-{round}")))?;
+        let junk =
+            stage.issuer.mint(Mint::access("alice").header("kid", format!("junk-{round}")))?;
         assert_eq!(stage.get("/echo").bearer(&junk).send().await?.status, 401);
     }
     stage.issuer.rotate_keys().await?;
     let fresh = stage.issuer.mint(Mint::access("alice"))?;
     let began = Instant::now();
     while stage.get("/echo").bearer(&fresh).send().await?.status != 200 {
-        ensure!(began.elapsed() < Duration::from_secs(12), "a token of the new key is still refused");
+        ensure!(
+            began.elapsed() < Duration::from_secs(12),
+            "a token of the new key is still refused"
+        );
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok(())

@@ -11,30 +11,117 @@ use crate::{
 
 /// Published ways to smuggle a foreign target past a check, as they arrive after one decode of the query.
 const FOREIGN: &[&str] = &[
-    "//evil.test", "///evil.test", "////evil.test/%2e%2e", "/////evil.test/", "//evil.test/%2f..", "//evil.test:80?@good/",
-    "/\\evil.test", "\\/evil.test", "\\/\\/evil.test/", "/\\/evil.test", "//\\evil.test", "https:/\\evil.test",
-    "https:\\\\evil.test", "///\\;@evil.test", "/\t/evil.test", "/\n/evil.test", "/\r/evil.test", "/\u{b}/evil.test",
-    "/ /evil.test", "/ \\evil.test", "/\t\\evil.test", "/\t/\t\\evil.test", "/\t\t\\t/evil.test", "/./\\evil.test",
-    "/./../../\\evil.test", "/.//evil.test", "/%09/evil.test", "/%2f%2fevil.test", "/%5cevil.test", "//%5cevil.test",
-    "/%2f%5c%2f%67%6f%6f%67%6c%65.test", "https:evil.test", "http:evil.test", "/http:/evil.test", "http:///evil.test",
-    "@evil.test", ".evil.test", "<>//evil.test", "//https://evil.test//", "https://good@evil.test", "https://:@evil.test\\@good",
-    "//good@evil.test/%2f..", "http://evil.test\tgood/", "https://good%2eevil.test", "http://evil.test%23.good/",
-    "http://evil.test%2f%2f.good/", "http://evil.test%5c%5c.good/", "//evil.test%00.good", "//evil%E3%80%82test",
-    "/\u{3031}evil.test", "http://3627734734", "http://0xd8.0x3a.0xd6.0xce", "http:[::ffff:216.58.214.206]", "good.evil.test",
-    "evil-good", "javascript:alert(1)", "%19Jav%09asc%09ript:alert(1)", "data:text/html;base64,PHNjcmlwdD4=",
-    "x:1/:///%01javascript:alert(1)/", "//javascript:alert(1)", "ORIGIN@evil.test/", "ORIGIN.evil.test/", "ORIGIN\\.evil.test",
-    "ORIGIN:443@evil.test", "ORIGIN//evil.test", "ORIGIN/\\evil.test", "HOST/x", "//HOST@evil.test/", "/%252f%252fevil.test",
-    "/a/..//evil.test", "/%2e%2e//evil.test", "/\u{0}/evil.test", "/\u{a0}/evil.test", "/\r\nSet-Cookie: doorward=planted",
-    "/%0d%0aLocation:%20https://evil.test", "/\u{2028}/evil.test",
+    "//evil.test",
+    "///evil.test",
+    "////evil.test/%2e%2e",
+    "/////evil.test/",
+    "//evil.test/%2f..",
+    "//evil.test:80?@good/",
+    "/\\evil.test",
+    "\\/evil.test",
+    "\\/\\/evil.test/",
+    "/\\/evil.test",
+    "//\\evil.test",
+    "https:/\\evil.test",
+    "https:\\\\evil.test",
+    "///\\;@evil.test",
+    "/\t/evil.test",
+    "/\n/evil.test",
+    "/\r/evil.test",
+    "/\u{b}/evil.test",
+    "/ /evil.test",
+    "/ \\evil.test",
+    "/\t\\evil.test",
+    "/\t/\t\\evil.test",
+    "/\t\t\\t/evil.test",
+    "/./\\evil.test",
+    "/./../../\\evil.test",
+    "/.//evil.test",
+    "/%09/evil.test",
+    "/%2f%2fevil.test",
+    "/%5cevil.test",
+    "//%5cevil.test",
+    "/%2f%5c%2f%67%6f%6f%67%6c%65.test",
+    "https:evil.test",
+    "http:evil.test",
+    "/http:/evil.test",
+    "http:///evil.test",
+    "@evil.test",
+    ".evil.test",
+    "<>//evil.test",
+    "//https://evil.test//",
+    "https://good@evil.test",
+    "https://:@evil.test\\@good",
+    "//good@evil.test/%2f..",
+    "http://evil.test\tgood/",
+    "https://good%2eevil.test",
+    "http://evil.test%23.good/",
+    "http://evil.test%2f%2f.good/",
+    "http://evil.test%5c%5c.good/",
+    "//evil.test%00.good",
+    "//evil%E3%80%82test",
+    "/\u{3031}evil.test",
+    "http://3627734734",
+    "http://0xd8.0x3a.0xd6.0xce",
+    "http:[::ffff:216.58.214.206]",
+    "good.evil.test",
+    "evil-good",
+    "javascript:alert(1)",
+    "%19Jav%09asc%09ript:alert(1)",
+    "data:text/html;base64,PHNjcmlwdD4=",
+    "x:1/:///%01javascript:alert(1)/",
+    "//javascript:alert(1)",
+    "ORIGIN@evil.test/",
+    "ORIGIN.evil.test/",
+    "ORIGIN\\.evil.test",
+    "ORIGIN:443@evil.test",
+    "ORIGIN//evil.test",
+    "ORIGIN/\\evil.test",
+    "HOST/x",
+    "//HOST@evil.test/",
+    "/%252f%252fevil.test",
+    "/a/..//evil.test",
+    "/%2e%2e//evil.test",
+    "/\u{0}/evil.test",
+    "/\u{a0}/evil.test",
+    "/\r\nSet-Cookie: doorward=planted",
+    "/%0d%0aLocation:%20https://evil.test",
+    "/\u{2028}/evil.test",
 ];
 
 /// Pages that somebody was really at.
 const LEGITIMATE: &[&str] = &[
-    "/", "/jupyter", "/jupyter/", "/jupyter/hub/home", "/jupyter/user/alice/lab/tree/a%20b.ipynb",
-    "/jupyter/user/alice/files/data%2Fraw.csv", "/search?q=https://evil.test/", "/search?q=//evil.test", "/search?q=%2F%2Fevil.test",
-    "/a?b=c&d=e", "/a?b=%5C%5Cserver", "/dash/d/abc?orgId=1&from=now-6h&to=now", "/dash?var=a|b", "/x;v=1", "/x,y", "/~alice/",
-    "/@alice", "/a:b", "/a=b", "/models/churn/docs", "/file.tar.gz", "/.well-known/x", "/a/..b", "/a/b..", "/a.b/c.d", "/%E2%82%AC",
-    "/a+b", "/a%25b", "/q?x=%0A", "/q?next=http://localhost/", "/a/$metadata",
+    "/",
+    "/jupyter",
+    "/jupyter/",
+    "/jupyter/hub/home",
+    "/jupyter/user/alice/lab/tree/a%20b.ipynb",
+    "/jupyter/user/alice/files/data%2Fraw.csv",
+    "/search?q=https://evil.test/",
+    "/search?q=//evil.test",
+    "/search?q=%2F%2Fevil.test",
+    "/a?b=c&d=e",
+    "/a?b=%5C%5Cserver",
+    "/dash/d/abc?orgId=1&from=now-6h&to=now",
+    "/dash?var=a|b",
+    "/x;v=1",
+    "/x,y",
+    "/~alice/",
+    "/@alice",
+    "/a:b",
+    "/a=b",
+    "/models/churn/docs",
+    "/file.tar.gz",
+    "/.well-known/x",
+    "/a/..b",
+    "/a/b..",
+    "/a.b/c.d",
+    "/%E2%82%AC",
+    "/a+b",
+    "/a%25b",
+    "/q?x=%0A",
+    "/q?next=http://localhost/",
+    "/a/$metadata",
 ];
 
 /// Every way a browser, a proxy or a page might read a target, ends on the own origin.
@@ -48,13 +135,17 @@ fn stays(location: &str, origin: &str) -> Result<()> {
     readings.extend([path.to_owned(), once, twice]);
     for reading in readings.clone() {
         let slashes = reading.replace('\\', "/");
-        let stripped: String = slashes.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+        let stripped: String =
+            slashes.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
         readings.extend([slashes, without_dots(&stripped), stripped]);
     }
     for reading in readings {
         let url = base.join(&reading)?;
         ensure!(url.origin() == own.origin(), "{location:?}, read as {reading:?}, leads to {url}");
-        ensure!(url.username().is_empty() && !url.path().starts_with("//"), "{location:?} is {url}");
+        ensure!(
+            url.username().is_empty() && !url.path().starts_with("//"),
+            "{location:?} is {url}"
+        );
     }
     Ok(())
 }
@@ -96,11 +187,17 @@ async fn after_a_login_nobody_is_led_off_the_origin() -> Result<()> {
         let target = filled(target, &stage);
         let answer = after_login(&stage, &target).await?;
         let location = answer.header("location").to_owned();
-        ensure!(answer.status == 302 && answer.headers("location").len() == 1, "{target:?}: {answer:?}");
+        ensure!(
+            answer.status == 302 && answer.headers("location").len() == 1,
+            "{target:?}: {answer:?}"
+        );
         if let Err(error) = stays(&location, &stage.origin()) {
             wrong.push(format!("{target:?}: {error}"));
         }
-        let planted = answer.headers("set-cookie").iter().any(|cookie| cookie.starts_with("doorward=planted"));
+        let planted = answer
+            .headers("set-cookie")
+            .iter()
+            .any(|cookie| cookie.starts_with("doorward=planted"));
         ensure!(!planted, "{target:?} set a cookie: {answer:?}");
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -128,18 +225,34 @@ async fn a_target_of_the_provider_s_or_the_host_s_choosing_is_not_followed() -> 
     assert_eq!(answer.status, 400, "{answer:?}");
     // What a proxy might have been told about the host decides nothing.
     for (name, value) in [
-        ("X-Forwarded-Host", "evil.test"), ("Forwarded", "host=evil.test;proto=https"), ("X-Forwarded-Proto", "https"),
-        ("X-Original-Host", "evil.test"), ("X-Forwarded-Prefix", "//evil.test"), ("X-Forwarded-Port", "1"), ("Referer", "https://evil.test/"),
+        ("X-Forwarded-Host", "evil.test"),
+        ("Forwarded", "host=evil.test;proto=https"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Original-Host", "evil.test"),
+        ("X-Forwarded-Prefix", "//evil.test"),
+        ("X-Forwarded-Port", "1"),
+        ("Referer", "https://evil.test/"),
     ] {
-        let answer = stage.get("/oauth2/start?rd=/a").header(name, value).as_navigation().send().await?;
-        let back = answer.location()?.query_pairs().find(|(key, _)| key == "redirect_uri").map(|(_, uri)| uri.into_owned());
+        let answer =
+            stage.get("/oauth2/start?rd=/a").header(name, value).navigating().send().await?;
+        let back = answer
+            .location()?
+            .query_pairs()
+            .find(|(key, _)| key == "redirect_uri")
+            .map(|(_, uri)| uri.into_owned());
         let pushed = answer.header("location").contains("request_uri=");
-        ensure!(pushed || back == Some(format!("{}/oauth2/callback", stage.origin())), "{name}: {answer:?}");
+        ensure!(
+            pushed || back == Some(format!("{}/oauth2/callback", stage.origin())),
+            "{name}: {answer:?}"
+        );
         ensure!(!answer.header("location").contains("evil.test"), "{name}: {answer:?}");
         // Pushed or not, this is where the provider leads back to.
         let at_provider = answer.location()?;
         let callback = stage.issuer.sign_in(at_provider.as_str(), "alice")?;
-        ensure!(callback.starts_with(&format!("{}/oauth2/callback?", stage.origin())), "{name}: {callback}");
+        ensure!(
+            callback.starts_with(&format!("{}/oauth2/callback?", stage.origin())),
+            "{name}: {callback}"
+        );
     }
     Ok(())
 }
@@ -155,8 +268,11 @@ async fn after_a_sign_out_nobody_is_led_off_the_origin() -> Result<()> {
         ensure!(asked.status == 200, "{target:?}: {asked:?}");
         let back = e2e::visitor::attribute(&asked.body, "name=\"rd\"", "value").unwrap_or_default();
         stays(&unescaped(&back), &stage.origin())?;
-        let csrf = e2e::visitor::attribute(&asked.body, "name=\"csrf\"", "value").unwrap_or_default();
-        let left = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf), ("rd", &target)]).await?;
+        let csrf =
+            e2e::visitor::attribute(&asked.body, "name=\"csrf\"", "value").unwrap_or_default();
+        let left = browser
+            .post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf), ("rd", &target)])
+            .await?;
         ensure!(matches!(left.status, 200 | 303), "{target:?}: {left:?}");
         links_stay(&left, &stage)?;
         assert_eq!(browser.who().await?, None, "{target:?}");
@@ -170,7 +286,10 @@ fn links_stay(left: &Answer, stage: &Stage) -> Result<()> {
         let location = left.location()?;
         ensure!(location.as_str().starts_with(stage.issuer.url()), "{location}");
         let back = location.query_pairs().find(|(name, _)| name == "post_logout_redirect_uri");
-        ensure!(back.is_some_and(|(_, uri)| uri.starts_with(&format!("{}/", stage.origin()))), "{location}");
+        ensure!(
+            back.is_some_and(|(_, uri)| uri.starts_with(&format!("{}/", stage.origin()))),
+            "{location}"
+        );
     }
     for link in left.body.split("href=\"").skip(1) {
         let link = unescaped(link.split('"').next().unwrap_or_default());
@@ -186,7 +305,11 @@ fn links_stay(left: &Answer, stage: &Stage) -> Result<()> {
 }
 
 fn unescaped(text: &str) -> String {
-    text.replace("&#38;", "&").replace("&amp;", "&").replace("&#60;", "<").replace("&lt;", "<").replace("&#34;", "\"")
+    text.replace("&#38;", "&")
+        .replace("&amp;", "&")
+        .replace("&#60;", "<")
+        .replace("&lt;", "<")
+        .replace("&#34;", "\"")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +318,8 @@ async fn the_sign_in_page_links_nowhere_else() -> Result<()> {
     for target in FOREIGN {
         let target = filled(target, &stage);
         let encoded: String = url::form_urlencoded::byte_serialize(target.as_bytes()).collect();
-        let page = stage.get(&format!("/oauth2/sign_in?rd={encoded}")).as_navigation().send().await?;
+        let page =
+            stage.get(&format!("/oauth2/sign_in?rd={encoded}")).navigating().send().await?;
         ensure!(page.status == 200, "{target:?}: {page:?}");
         links_stay(&page, &stage)?;
     }
@@ -207,9 +331,10 @@ async fn what_comes_back_from_the_provider_s_sign_out_is_believed_no_more() -> R
     let stage = Stage::new("attack-redirect-signed-out").await?;
     for target in FOREIGN {
         let target = filled(target, &stage);
-        for state in [target.clone(), format!("switch:{target}"), format!("switch:switch:{target}")] {
+        for state in [target.clone(), format!("switch:{target}"), format!("switch:switch:{target}")]
+        {
             let encoded: String = url::form_urlencoded::byte_serialize(state.as_bytes()).collect();
-            let asking = stage.get(&format!("/oauth2/signed_out?state={encoded}")).as_navigation();
+            let asking = stage.get(&format!("/oauth2/signed_out?state={encoded}")).navigating();
             let left = asking.send().await?;
             ensure!(matches!(left.status, 200 | 303), "{state:?}: {left:?}");
             if left.status == 303 {

@@ -43,36 +43,85 @@ async fn nothing_in_a_header_names_the_key_to_trust() -> Result<()> {
     let stage = stage("attack-header", &forger, true).await?;
     let mut attacks: Vec<Attack> = Vec::new();
     for (name, value) in [
-        ("jku", json!(trap.url("/keys"))), ("x5u", json!(trap.url("/certificate"))), ("jwk", forger.public_key()),
-        ("x5c", json!(["MIIB"])), ("jku", json!("file:///etc/passwd")), ("jku", json!(null)), ("jwk", json!({})),
-        ("crit", json!(["exp"])), ("crit", json!(["b64"])), ("crit", json!(["x"])), ("crit", json!([])), ("crit", json!("exp")),
-        ("b64", json!(false)), ("b64", json!(true)), ("zip", json!("DEF")), ("enc", json!("A256GCM")),
+        ("jku", json!(trap.url("/keys"))),
+        ("x5u", json!(trap.url("/certificate"))),
+        ("jwk", forger.public_key()),
+        ("x5c", json!(["MIIB"])),
+        ("jku", json!("file:///etc/passwd")),
+        ("jku", json!(null)),
+        ("jwk", json!({})),
+        ("crit", json!(["exp"])),
+        ("crit", json!(["b64"])),
+        ("crit", json!(["x"])),
+        ("crit", json!([])),
+        ("crit", json!("exp")),
+        ("b64", json!(false)),
+        ("b64", json!(true)),
+        ("zip", json!("DEF")),
+        ("enc", json!("A256GCM")),
     ] {
         let shown = format!("{name} {value}");
         attacks.push((shown, with_header(&forger, name, value)?, "header_not_allowed"));
     }
     for kid in [
-        "../../../../../../dev/null", "/etc/passwd", "..\\..\\windows\\win.ini", "x' OR '1'='1", "x' UNION SELECT 'a'--",
-        "| sleep 5", "$(sleep 5)", "`sleep 5`", "\r\nFLUSHALL\r\n", "forged-key\0", " forged-key", "FORGED-KEY", "forged-key/", "",
-        "http://127.0.0.1/", "\u{1b}[31mred", "*", "forged-ke",
+        "../../../../../../dev/null",
+        "/etc/passwd",
+        "..\\..\\windows\\win.ini",
+        "x' OR '1'='1",
+        "x' UNION SELECT 'a'--",
+        "| sleep 5",
+        "$(sleep 5)",
+        "`sleep 5`",
+        "\r\nFLUSHALL\r\n",
+        "forged-key\0",
+        " forged-key",
+        "FORGED-KEY",
+        "forged-key/",
+        "",
+        "http://127.0.0.1/",
+        "\u{1b}[31mred",
+        "*",
+        "forged-ke",
     ] {
-        attacks.push((format!("kid {kid:?}"), with_header(&forger, "kid", json!(kid))?, "unknown_key"));
+        attacks.push((
+            format!("kid {kid:?}"),
+            with_header(&forger, "kid", json!(kid))?,
+            "unknown_key",
+        ));
     }
-    attacks.push(("kid that is a URL".into(), with_header(&forger, "kid", json!(trap.url("/kid")))?, "unknown_key"));
-    attacks.push(("a kid of 8,000 octets".into(), with_header(&forger, "kid", json!("k".repeat(8000)))?, "unknown_key"));
+    attacks.push((
+        "kid that is a URL".into(),
+        with_header(&forger, "kid", json!(trap.url("/kid")))?,
+        "unknown_key",
+    ));
+    attacks.push((
+        "a kid of 8,000 octets".into(),
+        with_header(&forger, "kid", json!("k".repeat(8000)))?,
+        "unknown_key",
+    ));
     for kid in [json!(1), json!(null), json!([KEY]), json!({ "kid": KEY }), json!(true)] {
         attacks.push((format!("kid {kid}"), with_header(&forger, "kid", kid)?, "malformed"));
     }
-    for (name, value) in [("typ", json!(1)), ("alg", json!(["ES256"])), ("alg", json!(null)), ("cty", json!({}))] {
+    for (name, value) in
+        [("typ", json!(1)), ("alg", json!(["ES256"])), ("alg", json!(null)), ("cty", json!({}))]
+    {
         let shown = format!("{name} {value}");
         attacks.push((shown, with_header(&forger, name, value)?, "malformed"));
     }
     let mut claims = forger.claims();
     claims.insert("iss".into(), json!(trap.url("")));
-    attacks.push(("iss of another server".into(), forger.token(&Forger::header(), &claims)?, "wrong_issuer"));
+    attacks.push((
+        "iss of another server".into(),
+        forger.token(&Forger::header(), &claims)?,
+        "wrong_issuer",
+    ));
     claims.insert("jku".into(), json!(trap.url("/keys")));
     claims.insert("_claim_sources".into(), json!({ "src": { "endpoint": trap.url("/claims") } }));
-    attacks.push(("addresses among the claims".into(), forger.token(&Forger::header(), &claims)?, "wrong_issuer"));
+    attacks.push((
+        "addresses among the claims".into(),
+        forger.token(&Forger::header(), &claims)?,
+        "wrong_issuer",
+    ));
     let fetched = forger.asked("/jwks");
     all_refused(&stage, attacks).await?;
     assert_eq!(trap.visits().await, 0, "something was fetched because a token said so");
@@ -86,7 +135,11 @@ async fn nothing_in_a_header_names_the_key_to_trust() -> Result<()> {
     let nameless = forger.token(&nameless, &forger.claims())?;
     let private = with_header(&forger, "x-private", json!({ "deep": [1] }))?;
     let good = forger.token(&Forger::header(), &forger.claims())?;
-    all_pass(&stage, vec![("good", good), ("no kid, one key", nameless), ("a private member", private)]).await
+    all_pass(
+        &stage,
+        vec![("good", good), ("no kid, one key", nameless), ("a private member", private)],
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +151,13 @@ async fn a_signature_of_zeros_signs_nothing() -> Result<()> {
     let signature = URL_SAFE_NO_PAD.decode(signature)?;
     let (r, s) = signature.split_at(32);
     let order: Vec<u8> = (0..32)
-        .map(|at| u8::from_str_radix(&"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"[2 * at..2 * at + 2], 16))
+        .map(|at| {
+            u8::from_str_radix(
+                &"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
+                    [2 * at..2 * at + 2],
+                16,
+            )
+        })
         .collect::<Result<_, _>>()?;
     let (zero, high) = (vec![0; 32], vec![0xff; 32]);
     let one: Vec<u8> = std::iter::repeat_n(0, 31).chain([1]).collect();
@@ -120,7 +179,13 @@ async fn a_signature_of_zeros_signs_nothing() -> Result<()> {
     ];
     let attacks = forged
         .into_iter()
-        .map(|(name, forged)| (name.to_owned(), format!("{input}.{}", URL_SAFE_NO_PAD.encode(forged)), "bad_signature"))
+        .map(|(name, forged)| {
+            (
+                name.to_owned(),
+                format!("{input}.{}", URL_SAFE_NO_PAD.encode(forged)),
+                "bad_signature",
+            )
+        })
         .collect();
     all_refused(&stage, attacks).await?;
     all_pass(&stage, vec![("good", good)]).await
@@ -130,7 +195,9 @@ async fn a_signature_of_zeros_signs_nothing() -> Result<()> {
 async fn what_two_readers_could_read_differently_is_refused() -> Result<()> {
     for alone in [true, false] {
         let forger = Forger::start().await?;
-        let stage = stage(if alone { "attack-ambiguous" } else { "attack-ambiguous-two" }, &forger, alone).await?;
+        let stage =
+            stage(if alone { "attack-ambiguous" } else { "attack-ambiguous-two" }, &forger, alone)
+                .await?;
         let good = forger.token(&Forger::header(), &forger.claims())?;
         all_refused(&stage, ambiguous(&forger, &good)?).await?;
         all_pass(&stage, vec![("good", good)]).await?;
@@ -149,8 +216,14 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
     };
     let iss = forger.url();
     for double in [
-        r#""sub":"mallory""#, r#""aud":"elsewhere""#, r#""exp":9999999999"#, r#""su\u0062":"mallory""#, r#""typ":"ID""#,
-        r#""preferred_username":"root""#, r#""realm_access":{"roles":["admin"]}"#, r#""x":{"a":1,"a":2}"#,
+        r#""sub":"mallory""#,
+        r#""aud":"elsewhere""#,
+        r#""exp":9999999999"#,
+        r#""su\u0062":"mallory""#,
+        r#""typ":"ID""#,
+        r#""preferred_username":"root""#,
+        r#""realm_access":{"roles":["admin"]}"#,
+        r#""x":{"a":1,"a":2}"#,
     ] {
         payload(&format!("twice: {double}"), format!("{{{double},{inside}").as_bytes())?;
     }
@@ -167,26 +240,51 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
     payload("nothing", b"")?;
     payload("a text", b"\"alice\"")?;
     payload("not UTF-8", &[br#"{"x":""#, &[0xff, 0xfe][..], br#"","#, inside.as_bytes()].concat())?;
-    payload("overlong UTF-8", &[br#"{"x":""#, &[0xc0, 0xaf][..], br#"","#, inside.as_bytes()].concat())?;
+    payload(
+        "overlong UTF-8",
+        &[br#"{"x":""#, &[0xc0, 0xaf][..], br#"","#, inside.as_bytes()].concat(),
+    )?;
     for nested in ["[", "{\"a\":"] {
         let close = if nested == "[" { "]" } else { "}" };
         let deep = format!(r#"{{"x":{}1{},{inside}"#, nested.repeat(1500), close.repeat(1500));
         payload(&format!("1,500 times {nested}"), deep.as_bytes())?;
     }
-    for double in [r#"{"alg":"none",ALL"#, r#"{"kid":"other",ALL"#, r#"{"typ":"ID",ALL"#, r#"{"\u0061lg":"none",ALL"#] {
+    for double in [
+        r#"{"alg":"none",ALL"#,
+        r#"{"kid":"other",ALL"#,
+        r#"{"typ":"ID",ALL"#,
+        r#"{"\u0061lg":"none",ALL"#,
+    ] {
         let twice = double.replace("ALL", header.strip_prefix('{').context("no object")?);
-        attacks.push((format!("header {double}"), forger.sign(twice.as_bytes(), claims.as_bytes())?, "malformed"));
+        attacks.push((
+            format!("header {double}"),
+            forger.sign(twice.as_bytes(), claims.as_bytes())?,
+            "malformed",
+        ));
     }
-    for (name, text) in [("a trailing octet", format!("{header}x")), ("an array", format!("[{header}]")), ("nothing", String::new())] {
-        attacks.push((format!("header: {name}"), forger.sign(text.as_bytes(), claims.as_bytes())?, "malformed"));
+    for (name, text) in [
+        ("a trailing octet", format!("{header}x")),
+        ("an array", format!("[{header}]")),
+        ("nothing", String::new()),
+    ] {
+        attacks.push((
+            format!("header: {name}"),
+            forger.sign(text.as_bytes(), claims.as_bytes())?,
+            "malformed",
+        ));
     }
     let (input, signature) = good.rsplit_once('.').context("no signature")?;
     let (head, body) = input.split_once('.').context("no payload")?;
     for (name, text) in [
-        ("padded signature", format!("{input}.{signature}==")), ("padded header", format!("{head}=.{body}.{signature}")),
-        ("four parts", format!("{good}.x")), ("empty fourth part", format!("{good}.")), ("a leading dot", format!(".{good}")),
-        ("a comma behind it", format!("{good},x")), ("a semicolon", format!("{good};x=y")),
-        ("the other alphabet", good.replace(['-', '_'], "+")), ("blank inside", format!("{head} .{body}.{signature}")),
+        ("padded signature", format!("{input}.{signature}==")),
+        ("padded header", format!("{head}=.{body}.{signature}")),
+        ("four parts", format!("{good}.x")),
+        ("empty fourth part", format!("{good}.")),
+        ("a leading dot", format!(".{good}")),
+        ("a comma behind it", format!("{good},x")),
+        ("a semicolon", format!("{good};x=y")),
+        ("the other alphabet", good.replace(['-', '_'], "+")),
+        ("blank inside", format!("{head} .{body}.{signature}")),
     ] {
         // Without `-` and `_` in it the token stays as it is.
         if text != good {
@@ -200,8 +298,11 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
 async fn a_bomb_costs_the_sender_more_than_the_gateway() -> Result<()> {
     for alone in [true, false] {
         let forger = Forger::start().await?;
-        let stage = stage(if alone { "attack-bombs" } else { "attack-bombs-two" }, &forger, alone).await?;
-        let jwe = |header: Value, rest: &str| format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()));
+        let stage =
+            stage(if alone { "attack-bombs" } else { "attack-bombs-two" }, &forger, alone).await?;
+        let jwe = |header: Value, rest: &str| {
+            format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()))
+        };
         let large = forger.token(&Forger::header(), &{
             let mut claims = forger.claims();
             claims.insert("padding".into(), json!("x".repeat(13_000)));
@@ -212,15 +313,39 @@ async fn a_bomb_costs_the_sender_more_than_the_gateway() -> Result<()> {
             ("10,000 dots", ".".repeat(10_000), "malformed"),
             ("a megabyte", "a".repeat(1_000_000), ""),
             ("17 KiB", large, "too_large"),
-            ("JWE with compression", jwe(json!({ "alg": "dir", "enc": "A256GCM", "zip": "DEF" }), "..AAAA.AAAA.AAAA"), "malformed"),
-            ("JWE with a slow key derivation", jwe(json!({ "alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2c": 2_000_000_000, "p2s": "AAAA" }), "AAAA.AAAA.AAAA.AAAA"), "malformed"),
-            ("JWE without anything", jwe(json!({ "alg": "dir", "enc": "A128CBC-HS256" }), "..."), "malformed"),
-            ("JWE that calls itself a JWS", jwe(json!({ "alg": "ES256", "enc": "A256GCM", "kid": KEY }), "AAAA.AAAA"), "header_not_allowed"),
-            ("deep header", format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode("[".repeat(9000))), "malformed"),
+            (
+                "JWE with compression",
+                jwe(json!({ "alg": "dir", "enc": "A256GCM", "zip": "DEF" }), "..AAAA.AAAA.AAAA"),
+                "malformed",
+            ),
+            (
+                "JWE with a slow key derivation",
+                jwe(
+                    json!({ "alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2c": 2_000_000_000, "p2s": "AAAA" }),
+                    "AAAA.AAAA.AAAA.AAAA",
+                ),
+                "malformed",
+            ),
+            (
+                "JWE without anything",
+                jwe(json!({ "alg": "dir", "enc": "A128CBC-HS256" }), "..."),
+                "malformed",
+            ),
+            (
+                "JWE that calls itself a JWS",
+                jwe(json!({ "alg": "ES256", "enc": "A256GCM", "kid": KEY }), "AAAA.AAAA"),
+                "header_not_allowed",
+            ),
+            (
+                "deep header",
+                format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode("[".repeat(9000))),
+                "malformed",
+            ),
         ];
         for (name, bomb, code) in bombs {
             let began = Instant::now();
-            let octets = format!("GET /echo HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {bomb}\r\n\r\n");
+            let octets =
+                format!("GET /echo HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {bomb}\r\n\r\n");
             let answer = stage.raw(octets).await.with_context(|| name)?;
             let answer = answer.first().with_context(|| name)?;
             ensure!(matches!(answer.status, 401 | 431), "{name}: {answer:?}");
@@ -238,7 +363,9 @@ async fn a_bomb_costs_the_sender_more_than_the_gateway() -> Result<()> {
         let long = forger.token(&Forger::header(), &claims)?;
         let nested = forger.sign(
             serde_json::to_string(&Forger::header())?.as_bytes(),
-            serde_json::to_string(&claims)?.replacen('{', r#"{"x":[[[[{"a":[1,2]}]]]],"#, 1).as_bytes(),
+            serde_json::to_string(&claims)?
+                .replacen('{', r#"{"x":[[[[{"a":[1,2]}]]]],"#, 1)
+                .as_bytes(),
         )?;
         all_pass(&stage, vec![("long", long), ("nested a little", nested)]).await?;
     }
@@ -259,7 +386,11 @@ async fn an_algorithm_that_the_key_is_not_for_is_refused() -> Result<()> {
     }
     for alg in ["ES256K", "HS256", "none", "Ed25519", "ES256\0"] {
         let header = json!({ "alg": alg, "typ": "JWT", "kid": KEY }).to_string();
-        attacks.push((alg.to_owned(), forger.sign(header.as_bytes(), &claims)?, "algorithm_not_allowed"));
+        attacks.push((
+            alg.to_owned(),
+            forger.sign(header.as_bytes(), &claims)?,
+            "algorithm_not_allowed",
+        ));
     }
     all_refused(&stage, attacks).await?;
     all_pass(&stage, vec![("ES256", forger.token(&Forger::header(), &forger.claims())?)]).await

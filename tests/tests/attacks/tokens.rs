@@ -10,9 +10,8 @@ use e2e::wire::Answer;
 use serde_json::{Value, json};
 
 use crate::{
-    browser::Browser,
     forger::{Members, seconds, signing_input},
-    stage::{Setup, Stage},
+    stage::Stage,
 };
 
 /// An attack's name, its token, and the code of the refusal it must meet.
@@ -363,84 +362,4 @@ async fn another_kind_of_token_is_no_access_token() -> Result<()> {
     all_refused(&stage, attacks).await?;
     let typed = mint(Mint::access("alice").header("typ", "application/at+jwt"))?;
     all_pass(&stage, vec![("access token", set.access_token), ("its full media type", typed)]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
-    let stage = Stage::new("attack-token-place").await?;
-    let token = stage.issuer.mint(Mint::access("alice"))?;
-    let bearer = format!("Bearer {token}");
-    let form = [("access_token", token.as_str())];
-    let elsewhere = [
-        stage.get(&format!("/echo?access_token={token}")),
-        stage.get(&format!("/echo?token={token}&jwt={token}")),
-        stage.post("/echo").form(&form),
-        stage.get("/echo").header(
-            "Cookie",
-            format!("access_token={token}; doorward={token}; Authorization={bearer}"),
-        ),
-        stage.get("/echo").header("X-Authorization", &bearer),
-        stage.get("/echo").header("X-Forwarded-Access-Token", &token),
-        stage.get("/echo").header("X-Auth-Request-Access-Token", &token),
-        stage.get("/echo").header("Proxy-Authorization", &bearer),
-        stage.get("/echo").header("Sec-WebSocket-Protocol", format!("bearer, {token}")),
-        stage.get("/echo").header("Authorization", format!("Basic {token}")),
-        stage.get("/echo").header("Authorization", format!("DPoP {token}")),
-        stage.get("/echo").header("Authorization", &token),
-    ];
-    for (number, asking) in elsewhere.into_iter().enumerate() {
-        let answer = asking.send().await?;
-        assert_eq!(
-            (answer.status, code_of(&answer).as_str()),
-            (401, "login_needed"),
-            "{number}: {answer:?}"
-        );
-    }
-    assert_eq!(stage.reached(), Vec::<String>::new());
-    for scheme in ["Bearer", "bearer", "BEARER"] {
-        let answer =
-            stage.get("/echo").header("Authorization", format!("{scheme} {token}")).send().await?;
-        assert_eq!(answer.status, 200, "{scheme}: {answer:?}");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_nobody_verified_is_nobodys_name() -> Result<()> {
-    const ROUTE: &str = "mail:\n  match: { path: /mail }\n  upstream: UPSTREAM\n  access: [{ allow: { users: [alice@example.test] } }]\n";
-    let stage = Setup::new("attack-token-email").with_routes(ROUTE).start().await?;
-    let ask = async |order: Mint| {
-        let token = stage.issuer.mint(order)?;
-        anyhow::Ok(stage.get("/mail").bearer(&token).send().await?.status)
-    };
-    let mallory = || Mint::access("bob").claim("email", "alice@example.test");
-    for unverified in [json!(false), json!("true"), json!(1), json!(null), json!(["true"])] {
-        let status = ask(mallory().claim("email_verified", unverified.clone())).await?;
-        assert_ne!(status, 200, "email_verified {unverified}");
-    }
-    assert_ne!(ask(mallory().without("email_verified")).await?, 200);
-    for address in [
-        "alice@example.test@evil.test",
-        "evil@evil.test alice@example.test",
-        "alice@example.test\0",
-        "ALICE@example.test.evil.test",
-    ] {
-        let order = Mint::access("bob").claim("email", address).claim("email_verified", true);
-        assert_ne!(ask(order).await?, 200, "{address:?}");
-    }
-    assert_eq!(stage.reached(), Vec::<String>::new());
-    assert_eq!(ask(Mint::access("alice")).await?, 200);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_token_is_refused_even_beside_a_good_session() -> Result<()> {
-    let stage = Stage::new("attack-token-beside").await?;
-    let browser = Browser::signed_in(&stage, "alice").await?;
-    let bad = stage.issuer.mint(Mint::access("alice").wrong_key())?;
-    let answer = stage.get("/echo").bearer(&bad).header("Cookie", browser.cookie()).send().await?;
-    assert_eq!(answer.status, 401, "{answer:?}");
-    assert_eq!(stage.reached(), Vec::<String>::new());
-    assert_eq!(browser.open("/echo").await?.status, 200);
-    Ok(())
 }
