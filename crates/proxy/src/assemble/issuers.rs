@@ -1,0 +1,117 @@
+//! Issuers of the configuration to clients and verifiers. One that did not change keeps its keys and what it verified.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use oidc_core::{
+    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, Validation, Verifier,
+    http::reqwest::{HttpOptions, ReqwestHttp},
+};
+
+use super::{AssembleError, at};
+use crate::{
+    config::{self, Config, IssuerConfig},
+    gateway::App,
+    identify::{
+        claims::ClaimReader,
+        issuers::{IssuerClient, Issuers},
+    },
+    observe,
+};
+
+pub(super) fn issuers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    previous: Option<(&Config, &App)>,
+) -> Result<Issuers, AssembleError> {
+    let mut by_name = BTreeMap::new();
+    for (name, issuer) in &config.issuers {
+        let kept = previous
+            .filter(|(config, _)| config.issuers.get(name) == Some(issuer))
+            .and_then(|(_, app)| app.endpoints.issuers.named(name).cloned());
+        let client = match kept {
+            Some(client) => client,
+            None => Arc::new(issuer_client(name, issuer, clock)?),
+        };
+        by_name.insert(name.clone(), client);
+    }
+    Ok(Issuers::new(by_name))
+}
+
+fn issuer_client(
+    name: &str,
+    config: &IssuerConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<IssuerClient, AssembleError> {
+    let place = |key: &str| format!("issuers.{name}.{key}");
+    let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
+    let mut options = HttpOptions::default();
+    if let Some(ca_file) = &config.ca_file {
+        options = options.with_ca_file(ca_file.clone());
+    }
+    let http = Arc::new(ReqwestHttp::new(options).map_err(at(place("ca_file")))?);
+    let provider = Provider::new(issuer.clone(), http);
+    let keys = RemoteKeys::new(provider.clone());
+    keys.start();
+    let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());
+    let auth = client_auth(config, &place("client_auth"))?;
+    let client =
+        Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
+            .with_leeway(config.leeway)
+            .with_clock(Arc::clone(clock));
+    let rules = |audience: &str| {
+        Validation::new(issuer.clone(), audience)
+            .with_leeway(config.leeway)
+            .with_profile(profile(config.profile))
+    };
+    let bearer = config.audience.split_first().map(|(first, more)| {
+        let validation =
+            more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience));
+        Verifier::new(validation, Arc::clone(&key_source)).with_clock(Arc::clone(clock))
+    });
+    let own = Verifier::new(
+        rules(&config.client_id).with_authorized_party(&config.client_id),
+        Arc::clone(&key_source),
+    )
+    .with_clock(Arc::clone(clock))
+    .with_cache(0);
+    Ok(IssuerClient {
+        name: name.to_owned(),
+        url: config.url.clone(),
+        provider,
+        keys,
+        client,
+        bearer,
+        own,
+        claims: ClaimReader::new(config.claims.clone()),
+        tokens_remembered: observe::tokens_remembered(name),
+        scopes: config.scopes.clone(),
+        pushed_authorization: config.pushed_authorization,
+    })
+}
+
+fn profile(profile: config::Profile) -> oidc_core::Profile {
+    match profile {
+        config::Profile::Keycloak => oidc_core::Profile::Keycloak,
+        config::Profile::Rfc9068 => oidc_core::Profile::Rfc9068,
+    }
+}
+
+fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, AssembleError> {
+    match &config.client_auth {
+        config::ClientAuth::None => Ok(ClientAuth::None),
+        config::ClientAuth::Secret(secret) => {
+            secret.read().map(ClientAuth::SecretBasic).map_err(at(place))
+        }
+        config::ClientAuth::PrivateKeyJwt(key) => {
+            let pem = key.key.read().map_err(at(place))?;
+            let algorithm = key.algorithm.as_str().parse().map_err(at(place))?;
+            PrivateKeyJwt::from_pem(&pem, algorithm, key.key_id.clone())
+                .map(ClientAuth::PrivateKeyJwt)
+                .map_err(at(place))
+        }
+        config::ClientAuth::AssertionFile(_) | config::ClientAuth::Mtls(_) => Err(AssembleError {
+            place: place.to_owned(),
+            reason: "not yet supported; use secret or private_key_jwt".to_owned(),
+        }),
+    }
+}

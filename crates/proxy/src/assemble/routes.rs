@@ -1,0 +1,119 @@
+//! Routes of the configuration to routes that decide and forward. Needs no network.
+
+use crate::{
+    authorize::{self, Policy},
+    canonical::{self, CanonicalPath},
+    config::{self, Config, HostPattern, RouteConfig},
+    endpoints::browser_scheme,
+    forward::{Rewrite, Upstream, UpstreamTls},
+    observe,
+    route::{Route, Routes},
+};
+
+use super::{AssembleError, at};
+
+/// Makes one route.
+///
+/// # Errors
+///
+/// The key of the route that cannot be put to work, and why.
+pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, AssembleError> {
+    let place = |key: &str| format!("routes.{name}.{key}");
+    let own_host = config.public_url.host_str().unwrap_or_default();
+    let path = |text: &Option<String>, key: &str| {
+        text.as_deref()
+            .map(|text| CanonicalPath::parse(text, canonical::Keep::ALL).map_err(at(place(key))))
+            .transpose()
+    };
+    let upstream = if route.upstream.is_empty() {
+        None
+    } else {
+        let rewrite = Rewrite {
+            strip_prefix: path(&route.rewrite.strip_prefix, "rewrite.strip_prefix")?,
+            add_prefix: path(&route.rewrite.add_prefix, "rewrite.add_prefix")?,
+        };
+        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform())
+            .map_err(at(place("upstream")))?;
+        Some(upstream.with_rewrite(rewrite))
+    };
+    Ok(Route {
+        name: name.to_owned(),
+        forwarded: observe::forwarded(name),
+        title: route.title.clone().unwrap_or_else(|| name.to_owned()),
+        host: route
+            .matches
+            .host
+            .clone()
+            .unwrap_or_else(|| HostPattern::Exact(own_host.to_ascii_lowercase())),
+        prefix: CanonicalPath::parse(&route.matches.path, canonical::Keep::default())
+            .map_err(at(place("match.path")))?,
+        browser_scheme: browser_scheme(&config.public_url),
+        keep: canonical::Keep {
+            encoded_slash: route.paths.encoded_slash == config::Keep::Keep,
+            double_slash: route.paths.double_slash == config::Keep::Keep,
+        },
+        sign_in: route.sign_in,
+        policy: policy(name, route)?,
+        identity: route.identity,
+        timeouts: route.timeouts,
+        body_limit: route.limits.body.map(|size| size.0),
+        upstream,
+    })
+}
+
+fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
+    let mut rules = Vec::with_capacity(route.access.len());
+    for (place, rule) in route.access.iter().enumerate() {
+        let place = format!("routes.{name}.access#{}", place + 1);
+        let methods = rule
+            .methods
+            .iter()
+            .map(|method| method.parse().map_err(at(format!("{place}.methods"))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let allow = match &rule.allow {
+            config::Allow::Anyone => authorize::Allow::Anyone,
+            config::Allow::SignedIn => authorize::Allow::SignedIn,
+            config::Allow::AnyOf(all) => {
+                authorize::Allow::AnyOf(all.iter().map(requirement).collect())
+            }
+        };
+        rules.push(authorize::Rule {
+            path: rule.path.clone(),
+            methods,
+            allow,
+            shadow: rule.shadow,
+        });
+    }
+    Ok(Policy::new(rules))
+}
+
+fn requirement(config: &config::Requirement) -> authorize::Requirement {
+    authorize::Requirement {
+        users: config.users.clone(),
+        roles: config.roles.clone(),
+        groups: config.groups.clone(),
+        scopes: config.scopes.clone(),
+        clients: config.clients.clone(),
+        issuers: config.issuers.clone(),
+        claims: config
+            .claims
+            .iter()
+            .map(|(path, values)| (path.clone(), values.0.clone()))
+            .collect(),
+    }
+}
+
+/// Makes all routes; needs no network, so that `doorward explain` asks the very rules that `serve` would.
+///
+/// # Errors
+///
+/// Those of [`route`].
+pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
+    let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
+    let routes = config
+        .routes
+        .iter()
+        .map(|(name, route)| self::route(name, route, config))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Routes::new(routes, public_host))
+}
