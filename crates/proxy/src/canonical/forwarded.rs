@@ -82,14 +82,19 @@ impl Origin {
             (true, false) => own,
         };
         let nearest = elements.last();
-        let proto = last(headers, &X_FORWARDED_PROTO)
-            .or_else(|| nearest.and_then(|element| element.proto.clone()));
-        Self {
-            chain,
-            scheme: proto.and_then(|proto| scheme(&proto)),
-            host: last(headers, &X_FORWARDED_HOST)
-                .or_else(|| nearest.and_then(|element| element.host.clone())),
-        }
+        let of_nearest =
+            |read: fn(&Element) -> &Option<String>| nearest.and_then(|n| read(n).clone());
+        let proto = agreed(last(headers, &X_FORWARDED_PROTO), of_nearest(|element| &element.proto));
+        let host = agreed(last(headers, &X_FORWARDED_HOST), of_nearest(|element| &element.host));
+        Self { chain, scheme: proto.and_then(|proto| scheme(&proto)), host }
+    }
+}
+
+/// What two fields say. Where they differ one of them is not the proxy's, and which cannot be known.
+fn agreed(legacy: Option<String>, standard: Option<String>) -> Option<String> {
+    match (legacy, standard) {
+        (Some(one), Some(other)) if !one.eq_ignore_ascii_case(&other) => None,
+        (one, other) => one.or(other),
     }
 }
 

@@ -59,6 +59,11 @@ fn the_standard_field_is_read_too() {
 fn two_fields_that_disagree_are_both_disbelieved() {
     let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=198.51.100.9")];
     assert_eq!(origin("10.0.0.1:1", &lines).chain, chain(&["10.0.0.1"]));
+    let lines = [("x-forwarded-host", "a.example"), ("forwarded", "host=b.example;proto=https")];
+    assert_eq!(origin("10.0.0.1:1", &lines).host, None);
+    let lines = [("x-forwarded-proto", "http"), ("forwarded", "host=b.example;proto=https")];
+    let said = origin("10.0.0.1:1", &lines);
+    assert_eq!((said.scheme, said.host.as_deref()), (None, Some("b.example")));
     let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.7")];
     assert_eq!(origin("10.0.0.1:1", &lines).chain, chain(&["203.0.113.7", "10.0.0.1"]));
 }
