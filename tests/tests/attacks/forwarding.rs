@@ -45,7 +45,7 @@ async fn nobody_says_where_they_come_from() -> Result<()> {
         let (location, _) = stage.begin_login("/echo").await?;
         assert!(location.as_str().starts_with(stage.issuer.url()), "{location}");
     }
-    Ok(())
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn a_host_that_is_not_configured_is_served_nothing() -> Result<()> {
             assert_eq!(uri, stage.world.url("/oauth2/callback"), "{host}");
         }
     }
-    Ok(())
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +132,7 @@ async fn the_redirect_uri_is_the_configured_one_whoever_asks() -> Result<()> {
         let uri = uri.map(|(_, value)| value.into_owned());
         assert_eq!(uri, Some(stage.world.url("/oauth2/callback")), "{name}: {value}");
     }
-    Ok(())
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,5 +189,5 @@ async fn a_trusted_proxy_is_believed_and_nobody_behind_it() -> Result<()> {
     assert_eq!(proto.as_deref(), Some("https"));
     let start = stage.get("/oauth2/start").header("X-Forwarded-Host", "evil.test").send().await?;
     assert_eq!((start.status, start.header("location")), (421, ""));
-    Ok(())
+    stage.finish(&[])
 }

@@ -133,7 +133,7 @@ async fn nobody_writes_who_they_are_in_any_spelling_on_any_route() -> Result<()>
         (seen.value("x-real-name"), seen.value("x-user")),
         (Some("1".into()), Some("2".into()))
     );
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +157,7 @@ async fn what_is_not_known_of_somebody_is_absent_whatever_they_send() -> Result<
     let cookie = stage.sign_in("alice").await?;
     stage.get("/echo").header("Cookie", &cookie).send().await?;
     assert_eq!(stage.upstream.last("/echo")?.value("x-forwarded-groups").as_deref(), Some("/lab"));
-    Ok(())
+    stage.finish(&[&cookie])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +206,7 @@ async fn a_connection_list_takes_nothing_of_the_gateways_away() -> Result<()> {
     let nobody =
         stage.get("/echo").header("Cookie", &cookie).header("Connection", "Cookie").send().await?;
     assert_eq!(nobody.status, 401);
-    Ok(())
+    stage.finish(&[&cookie])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,7 +256,7 @@ async fn of_two_fields_that_may_come_once_none_is_chosen() -> Result<()> {
         (seen.values("accept").join(","), seen.values("x-a").join(",")),
         ("a/b,c/d".into(), "1,2".into())
     );
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,5 +299,5 @@ async fn trailers_never_become_header_fields() -> Result<()> {
         assert!(answer.closed && answer.status() != 200, "{bad:?}: {answer:?}");
         assert_eq!(stage.upstream.requests().len(), before, "{bad:?} completed upstream");
     }
-    Ok(())
+    stage.finish(&[&alice])
 }

@@ -75,7 +75,8 @@ async fn no_spelling_of_a_path_leads_from_one_route_into_another() -> Result<()>
             ("/public?/../admin", "/public?/../admin"),
         ],
     )
-    .await
+    .await?;
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +93,8 @@ async fn no_spelling_of_a_path_leads_from_one_rule_to_another() -> Result<()> {
         &stage,
         &[("/app/%70ublic/a", "/app/public/a"), ("/%61pp/public", "/app/public")],
     )
-    .await
+    .await?;
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +115,7 @@ async fn a_route_that_keeps_odd_paths_stays_closed() -> Result<()> {
     for refused in ["/public/dir%2Ffile", "/public//x", "/app/public/a%5Cb"] {
         assert_eq!(ask(&stage, refused).await?, 400, "{refused}");
     }
-    Ok(())
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +149,8 @@ stripped:
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(stage.upstream.requests().len(), before);
     neighbours_pass(&stage, &[("/api/public/a", "/public/a"), ("/api/public//a", "/public//a")])
-        .await
+        .await?;
+    stage.finish(&[&cookie])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +209,8 @@ wiki:
             ("/wiki//page;v=2", "/wiki//page;v=2"),
         ],
     )
-    .await
+    .await?;
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,5 +255,6 @@ async fn a_public_rule_looks_at_nothing_but_the_path() -> Result<()> {
             ("/app/x/status?verbose=1", "/app/x/status?verbose=1"),
         ],
     )
-    .await
+    .await?;
+    stage.finish(&[])
 }

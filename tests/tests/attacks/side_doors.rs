@@ -81,7 +81,8 @@ async fn no_field_chooses_another_path_or_method() -> Result<()> {
 async fn no_field_chooses_another_path_or_method_by_a_trusted_proxy() -> Result<()> {
     let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
     let stage = Setup::new("attack-fields-trusted").with_plan(trusting).start().await?;
-    fields_choose_nothing(&stage).await
+    fields_choose_nothing(&stage).await?;
+    stage.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +103,7 @@ async fn questions_about_other_requests_are_for_trusted_proxies() -> Result<()> 
     let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, routes)?;
     let said = refuses_to_start(&world, &plan.write()?).await?;
     assert!(said.contains("trusted_proxies"), "{said}");
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +158,7 @@ async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result
     // The same twice is one question.
     let head = "GET /oauth2/auth HTTP/1.1\r\nHost: HOST\r\nX-Forwarded-Uri: /public/a\r\nX-Original-URI: /public/a\r\nConnection: close\r\n\r\n";
     assert_eq!(stage.raw(head).await?.status(), 202);
-    Ok(())
+    stage.finish(&[&alice, &bob])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +220,7 @@ async fn nobody_is_let_through_for_what_they_say_they_are() -> Result<()> {
     let health =
         stage.get("/admin/healthz").header("Cookie", &alice).header("User-Agent", "GoogleHC/1.0");
     assert_eq!(health.send().await?.status, 200);
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,6 +118,8 @@ impl Setup {
         let upstream = world.echo().await?;
         let routes = format!("{ROUTES}{}", self.routes).replace("UPSTREAM", &upstream.url());
         let plan = Plan::with_client(&world, issuer.url(), CLIENT_SECRET, &routes)?;
+        // What a log must not hold it must not hold at its most talkative either.
+        let plan = plan.with("log: { level: debug }");
         let plan = self.plan.into_iter().fold(plan, |plan, change| change(plan));
         let gateway = if self.provider_down { plan.launch()? } else { plan.start().await? };
         Ok(Stage { issuer, upstream, gateway, world })
@@ -206,6 +208,15 @@ impl Stage {
         let answer = self.get(&format!("/oauth2/start?{query}")).send().await?;
         anyhow::ensure!(answer.status == 302, "a login does not begin: {answer:?}");
         Ok((answer.location()?, answer.cookies().join("; ")))
+    }
+
+    /// Ends the gateway in order, and looks through its log: JSON, with nothing of these cookies or other secrets in it.
+    pub(crate) fn finish(self, cookies: &[&str]) -> Result<()> {
+        let secrets = cookies.iter().flat_map(|cookies| cookies.split("; "));
+        let secrets: Vec<String> = secrets
+            .filter_map(|cookie| cookie.split_once('=').map(|(_, value)| value.to_owned()))
+            .collect();
+        self.gateway.finish(&secrets)
     }
 
     /// The targets that reached the upstream.

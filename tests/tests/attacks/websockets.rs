@@ -60,7 +60,7 @@ async fn nobody_opens_a_web_socket_without_a_session() -> Result<()> {
     let bob = stage.sign_in("bob").await?;
     assert_eq!(status(&stage, "/admin/ws", &format!("{own}Cookie: {bob}\r\n")).await?, 403);
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    Ok(())
+    stage.finish(&[&bob])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +115,7 @@ async fn no_page_of_another_site_opens_a_web_socket() -> Result<()> {
     assert_eq!(seen.value("x-forwarded-preferred-username").as_deref(), Some("alice"));
     assert_eq!(seen.values("cookie"), Vec::<String>::new());
     assert_eq!(seen.value("origin"), Some(stage.origin()));
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +157,7 @@ async fn a_connection_list_on_a_handshake_takes_nothing_of_the_gateways_away() -
             Some("upgrade")
         );
     }
-    Ok(())
+    stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +191,7 @@ async fn a_web_socket_closes_when_somebody_signs_out() -> Result<()> {
     }
     assert_eq!(status(&stage, "/ws", &format!("Cookie: {alice}\r\n")).await?, 401);
     assert_eq!(others.ask("somebody else").await?, "somebody else");
-    Ok(())
+    stage.finish(&[&alice, &bob])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +226,7 @@ async fn a_web_socket_closes_when_the_provider_ends_the_session() -> Result<()> 
     assert_eq!(code, POLICY_VIOLATION);
     assert_eq!(stage.get("/echo").header("Cookie", &alice).send().await?.status, 401);
     assert_eq!(others.ask("somebody else").await?, "somebody else");
-    Ok(())
+    stage.finish(&[&alice, &bob])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,5 +261,5 @@ async fn a_web_socket_ends_with_the_token_that_opened_it() -> Result<()> {
     assert!(lasted < LIFETIME + LEEWAY + Duration::from_secs(2), "{lasted:?}");
     assert!(matches!(dial(&short).await?, Handshake::Refused { status, .. } if status == 401));
     assert_eq!(other.ask("longer").await?, "longer");
-    Ok(())
+    stage.finish(&[])
 }
