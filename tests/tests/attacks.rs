@@ -50,5 +50,7 @@ mod redirects;
 mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
+#[path = "attacks/refreshes.rs"]
+mod refreshes;
 #[path = "attacks/bad_days.rs"]
 mod bad_days;

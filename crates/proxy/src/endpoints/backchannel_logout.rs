@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use moka::sync::Cache;
+use oidc_core::LogoutToken;
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
     identify::issuers::IssuerClient,
     observe,
-    respond::{Refusal, own, problem},
+    respond::{Asked, Refusal, own, problem},
     session::Which,
 };
 
@@ -44,25 +45,22 @@ impl Endpoints {
         let asked = call.asked;
         let form = read_form(call.request.into_body()).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
+        let mut unchecked = None;
         for issuer in self.issuers.iter() {
-            if let Ok(verified) = issuer.client().verifier().logout_token(&token).await {
-                if !self.seen_logout_tokens.first_time(issuer.name(), verified.jwt_id()) {
-                    observe::logout(issuer.name(), "replayed");
-                    return Ok(problem(
-                        StatusCode::BAD_REQUEST,
-                        "replayed_logout_token",
-                        "this logout token was already used",
-                        asked,
-                    ));
+            match issuer.client().verifier().logout_token(&token).await {
+                Ok(verified) => return self.obey(issuer, &verified, asked).await,
+                Err(refusal) if refusal.is_unavailable() => {
+                    unchecked = Some(Refusal::ProviderUnavailable {
+                        issuer: issuer.name().to_owned(),
+                        reason: refusal.to_string(),
+                    });
                 }
-                let ended = self.end_named(issuer, verified.session_id(), verified.subject()).await;
-                if ended.is_err() {
-                    // The provider may tell it again, and must then be heard.
-                    self.seen_logout_tokens.forget(issuer.name(), verified.jwt_id());
-                }
-                ended?;
-                return Ok(own(Response::new(Body::empty()), asked));
+                Err(_) => {}
             }
+        }
+        // Not known to be bad: told again, it may be obeyed.
+        if let Some(refusal) = unchecked {
+            return Err(refusal);
         }
         observe::logout("unknown", "bad_token");
         Ok(problem(
@@ -71,6 +69,29 @@ impl Endpoints {
             "the logout token is not good",
             asked,
         ))
+    }
+
+    async fn obey(
+        &self,
+        issuer: &Arc<IssuerClient>,
+        token: &LogoutToken,
+        asked: &Asked,
+    ) -> Result<Response<Body>, Refusal> {
+        if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()) {
+            observe::logout(issuer.name(), "replayed");
+            return Ok(problem(
+                StatusCode::BAD_REQUEST,
+                "replayed_logout_token",
+                "this logout token was already used",
+                asked,
+            ));
+        }
+        let ended = self.end_named(issuer, token.session_id(), token.subject()).await;
+        if ended.is_err() {
+            // The provider may tell it again, and must then be heard.
+            self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
+        }
+        ended.map(|()| own(Response::new(Body::empty()), asked))
     }
 
     async fn end_named(

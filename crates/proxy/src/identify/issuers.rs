@@ -84,14 +84,23 @@ impl IssuerClient {
     }
 
     /// Who a token set speaks of. Roles come from the access token where it is a JWT of this issuer that was issued to this
-    /// client; an opaque one adds nothing.
+    /// client about the same subject; any other adds nothing.
     async fn session_identity(
         &self,
         tokens: &TokenSet,
         id_token: &oidc_core::Claims,
     ) -> Arc<Known> {
         match self.own.access_token(tokens.access_token.expose()).await {
-            Ok(access) => self.claims.read_session(&self.name, id_token, Some(&access)),
+            Ok(access) if Some(access.subject()) == id_token.subject.as_deref() => {
+                self.claims.read_session(&self.name, id_token, Some(&access))
+            }
+            Ok(_) => {
+                tracing::warn!(
+                    issuer = self.name,
+                    "access token is about another subject than the ID token; it is not read for roles"
+                );
+                self.claims.read_session(&self.name, id_token, None)
+            }
             Err(refusal) => {
                 tracing::debug!(issuer = self.name, reason = %refusal, "access token is not read for roles");
                 self.claims.read_session(&self.name, id_token, None)
@@ -144,6 +153,11 @@ impl IssuerClient {
         match error {
             TokenEndpointError::InvalidGrant { .. } => {
                 observe::refreshed(&self.name, "invalid_grant");
+                RenewError::refused(error.to_string())
+            }
+            // OpenID Connect Core 1.0 §12.2: whoever these tokens are about, it is not who signed in.
+            TokenEndpointError::IdToken(_) => {
+                observe::refreshed(&self.name, "bad_id_token");
                 RenewError::refused(error.to_string())
             }
             // A client that is misconfigured at the provider is the operator's to mend; nobody is signed out for it.
