@@ -279,9 +279,7 @@ fn unavailable(route: &Route, target: &str, cause: &str) -> Refusal {
 
 impl fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstreams")
-            .field("assertions", &self.assertions)
-            .finish_non_exhaustive()
+        f.debug_struct("Upstreams").field("assertions", &self.assertions).finish_non_exhaustive()
     }
 }
 

@@ -56,8 +56,7 @@ async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Res
     );
     assert_eq!(stage.get("/public/page").send().await?.status, 200);
     let token = stage.issuer.mint(Mint::access("alice"))?;
-    for asking in
-        [stage.get("/echo").bearer(&token), stage.get("/oauth2/start?rd=/").navigating()]
+    for asking in [stage.get("/echo").bearer(&token), stage.get("/oauth2/start?rd=/").navigating()]
     {
         let asked = Instant::now();
         let answer = asking.send().await?;

@@ -318,8 +318,7 @@ async fn the_sign_in_page_links_nowhere_else() -> Result<()> {
     for target in FOREIGN {
         let target = filled(target, &stage);
         let encoded: String = url::form_urlencoded::byte_serialize(target.as_bytes()).collect();
-        let page =
-            stage.get(&format!("/oauth2/sign_in?rd={encoded}")).navigating().send().await?;
+        let page = stage.get(&format!("/oauth2/sign_in?rd={encoded}")).navigating().send().await?;
         ensure!(page.status == 200, "{target:?}: {page:?}");
         links_stay(&page, &stage)?;
     }

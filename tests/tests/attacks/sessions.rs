@@ -40,8 +40,7 @@ async fn nobody_is_signed_out_by_another_site() -> Result<()> {
         "/oauth2/backchannel_logout".to_owned(),
     ] {
         for method in ["GET", "HEAD"] {
-            let asking =
-                stage.ask(method, &target).navigating().header("Cookie", alice.cookie());
+            let asking = stage.ask(method, &target).navigating().header("Cookie", alice.cookie());
             let answer = asking.send().await?;
             ensure!(answer.status < 500, "{method} {target}: {answer:?}");
         }
