@@ -109,11 +109,17 @@ impl Trail {
         self.target = question.path.as_str().to_owned();
     }
 
-    /// Which route the request that is asked about would take, and who sent it.
-    pub fn looked_up(&mut self, route: &Arc<Route>, caller: &Caller, question: &ForwardAuth) {
+    /// The route which the request that is asked about would take.
+    pub fn would_take(&mut self, route: &Arc<Route>) {
         self.route = Some(Arc::clone(route));
+    }
+
+    /// Who sent the request that is asked about.
+    pub fn asked_by(&mut self, caller: &Caller, question: &ForwardAuth) {
         self.called_by(&caller.identity, &caller.credential);
-        shadows(route, &question.method, &question.path, &caller.identity);
+        if let Some(route) = &self.route {
+            shadows(route, &question.method, &question.path, &caller.identity);
+        }
     }
 
     /// The rule that would let the request that is asked about through.

@@ -30,8 +30,9 @@ impl Endpoints {
         call.trail.asked_about(original);
         let host = original.host.as_ref().unwrap_or(call.request.host());
         let route = self.routes.choose(host, &original.path).map_err(not_let_through)?;
+        call.trail.would_take(&route);
         let caller = self.identify.caller(call.request.headers()).await?;
-        call.trail.looked_up(&route, &caller, original);
+        call.trail.asked_by(&caller, original);
         let bearer = matches!(caller.credential, Credential::Bearer { .. });
         let rule = judge(&route, &original.method, &original.path, &caller.identity, bearer)
             .map_err(|denied| match denied {
