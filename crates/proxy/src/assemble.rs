@@ -157,7 +157,6 @@ pub fn app(
     // All that can fail comes first: what lasts keeps to the old configuration when the new one is refused.
     let issuers = Arc::new(issuers::issuers(config, &lasting.clock, previous)?);
     let routes = Arc::new(routes(config)?);
-    lasting.issuers.store(Arc::clone(&issuers));
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));
     let lifetime = config.session.lifetime;
@@ -183,6 +182,8 @@ pub fn app(
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
     };
+    // Nothing below fails: a configuration takes effect as a whole or not at all.
+    lasting.issuers.store(Arc::clone(&issuers));
     lasting.trust.replace(config.trusted_proxies.clone());
     Ok(App {
         site: Arc::new(site(config, &public_host)),
