@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -226,6 +227,11 @@ impl Gateway {
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
+    }
+
+    /// SIGHUP: it reads its file again, now.
+    pub fn hang_up(&self) {
+        self.program.signal(Signal::HUP);
     }
 
     /// The Prometheus page.

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use e2e::{
     World,
     fronts::Front,
     gateway::Plan,
     visitor::{Manner, Visitor, plain_client},
+    wait,
 };
 use reqwest::Method;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -114,9 +116,27 @@ async fn the_answers_are_202_401_and_403() -> Result<()> {
     let token = realm.client_credentials("airflow-run", None).await?;
     assert_eq!(ask(None, "GET", "/lab/health").await?, 202);
     assert_eq!(ask(None, "GET", "/lab/page").await?, 401);
-    assert_eq!(ask(Some("nonsense"), "GET", "/lab/page").await?, 401);
     assert_eq!(ask(Some(&token), "GET", "/lab/page").await?, 403);
+    assert_eq!(ask(Some("nonsense"), "GET", "/lab/page").await?, 401);
     assert_eq!(ask(None, "GET", "/nowhere").await?, 403, "no route lets it through");
     assert_ne!(ask(None, "GET", "/lab/health/../page").await?, 202);
+
+    // The log tells of the request that was asked about, not of the asking.
+    let audit = wait::until("the log's last line", PATIENCE, async || {
+        let audit = gateway.audit()?;
+        Ok(audit.iter().any(|line| line["path"] == "/nowhere").then_some(audit))
+    })
+    .await?;
+    let told = |path: &str, decision: &str| {
+        let fits = |line: &&Value| line["path"] == path && line["decision"] == decision;
+        audit.iter().find(fits).with_context(|| format!("{decision} {path}: {audit:#?}"))
+    };
+    let passed = told("/lab/health", "allow")?;
+    assert_eq!((&passed["route"], &passed["rule"]), (&json!("lab"), &json!(1)));
+    told("/lab/page", "sign_in")?;
+    let refused = told("/lab/page", "refuse")?;
+    assert_eq!((&refused["client"], &refused["rule"]), (&json!("airflow-run"), &json!(3)));
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("data-scientist")));
+    told("/nowhere", "refuse")?;
     gateway.finish(&[token])
 }

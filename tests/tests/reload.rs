@@ -104,8 +104,7 @@ async fn refused_reloads(gateway: &Gateway) -> Result<f64> {
 }
 
 async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Result<()> {
-    const EVENTS: usize = 40;
-    const ROUNDS: usize = 10;
+    const EVENTS: usize = 60;
     let world = World::new(name)?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let routes = format!(
@@ -138,22 +137,27 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
         "{first}  extra:\n    match: {{ path: /extra }}\n    upstream: {}\n    access: [{{ allow: anyone }}]\n",
         echo.url()
     );
-    for round in 0..ROUNDS {
-        let in_place = round % 2 == 0;
-        write(gateway.config(), &second, in_place)?;
-        until_extra_answers(&world, 200).await?;
-        write(gateway.config(), &first, in_place)?;
-        until_extra_answers(&world, 401).await?;
+    for (in_place, told) in [(true, false), (false, false), (true, true), (false, true)] {
+        for (text, status) in [(&second, 200), (&first, 401)] {
+            write(gateway.config(), text, in_place)?;
+            if told {
+                gateway.hang_up();
+            }
+            until_extra_answers(&world, status).await?;
+        }
     }
 
-    for broken in [
-        second.replace("allow: anyone", "alow: anyone"),
-        second.replace("upstream: http://", "upstream: gopher://"),
-        "routes: [".to_owned(),
-        String::new(),
+    for (broken, told) in [
+        (second.replace("allow: anyone", "alow: anyone"), false),
+        (second.replace("upstream: http://", "upstream: gopher://"), true),
+        ("routes: [".to_owned(), true),
+        (String::new(), true),
     ] {
         let before = refused_reloads(&gateway).await?;
         write(gateway.config(), &broken, false)?;
+        if told {
+            gateway.hang_up();
+        }
         wait::until("the broken file to be refused", PATIENCE, async || {
             Ok((refused_reloads(&gateway).await? > before).then_some(()))
         })
