@@ -247,3 +247,66 @@ pub fn sample(
 fn float(count: usize) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::{assemble, config::Config};
+
+    const FILE: &str = "\
+public_url: https://platform.example
+issuers:
+  main:
+    url: https://keycloak.example/realms/platform
+    client_id: gateway
+    audience: [gateway]
+session:
+  key: { file: /run/secrets/session-key }
+routes:
+  app:
+    match: { path: /app }
+    upstream: [\"http://app-1:8000\", \"http://app-2:8000\"]
+    access: [{ allow: signed_in }]
+";
+
+    #[test]
+    fn every_metric_of_the_table_is_counted_and_no_other() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let config = Config::parse("doorward.yaml", FILE).unwrap().config;
+        metrics::with_local_recorder(&recorder, || {
+            let routes = assemble::routes(&config).unwrap();
+            login("main", "ok");
+            logout("main", "here");
+            refreshed("main", "ok");
+            token_verified("main", "verified");
+            session_opened("opened");
+            reloaded("ok");
+            configured("abc", Some("xyz"));
+            request("app", "forwarded");
+            // `stage` keeps handles of whichever recorder the first test to call it had.
+            histogram!(STAGES, "stage" => "total").record(0.005);
+            shadow("app", 1, "allow");
+            connections(1.0);
+            accept_failed();
+            malformed("host");
+            panicked();
+            handshake_failed("timeout");
+            certificate_reloaded("replaced");
+            sample(3, [("main".to_owned(), 2)].into_iter(), &routes, 1);
+        });
+        let page = handle.render();
+        let mut counted: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        counted.sort_unstable();
+        let mut documented: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        documented.sort_unstable();
+        assert_eq!(counted, documented);
+        assert!(page.contains("doorward_upstream_connections{route=\"app\"} 0"), "{page}");
+        assert!(page.contains("doorward_config_info{hash=\"xyz\"} 0"), "{page}");
+    }
+}
