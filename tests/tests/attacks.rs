@@ -28,6 +28,8 @@ mod forwarding;
 mod credentials;
 #[path = "attacks/framing.rs"]
 mod framing;
+#[path = "attacks/answers.rs"]
+mod answers;
 #[path = "attacks/websockets.rs"]
 mod websockets;
 #[path = "attacks/tokens.rs"]

@@ -258,3 +258,43 @@ async fn a_public_rule_looks_at_nothing_but_the_path() -> Result<()> {
     .await?;
     stage.finish(&[])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateways_own_urls_cannot_be_spelled_otherwise() -> Result<()> {
+    const EVERYTHING: &str = "\
+everything:
+  match: { path: / }
+  upstream: UPSTREAM
+  access: [{ path: /open/**, allow: anyone }, { allow: { roles: [admin] } }]
+";
+    let stage = Setup::new("attack-paths-own").with_routes(EVERYTHING).start().await?;
+    for (target, status) in [
+        ("/oauth2/userinfo", 401),
+        ("/oauth2/%75serinfo", 401),
+        ("/%6fauth2/userinfo", 401),
+        ("/oauth2/userinfo/", 404),
+        ("/oauth2//userinfo", 404),
+        ("/oauth2/x/userinfo", 404),
+        ("/oauth2/userinfo;x", 404),
+        ("/oauth2/open%2Fa", 404),
+        ("/oauth2/../open/a", 400),
+        ("/oauth2/..%2fopen/a", 400),
+        ("/oauth2/%2e%2e/open/a", 400),
+        ("/open/../oauth2/userinfo", 400),
+        ("/oauth2", 401),
+        ("/oauth2x/open", 401),
+        ("/OAUTH2/userinfo", 401),
+        ("/oauth2;x/userinfo", 401),
+        ("/oauth2%2Fuserinfo", 400),
+        ("//oauth2/userinfo", 400),
+    ] {
+        assert_eq!(ask(&stage, target).await?, status, "{target}");
+        assert!(stage.reached().is_empty(), "{target}: {:?}", stage.reached());
+    }
+    neighbours_pass(
+        &stage,
+        &[("/open/oauth2/userinfo", "/open/oauth2/userinfo"), ("/open/a", "/open/a")],
+    )
+    .await?;
+    stage.finish(&[])
+}
