@@ -54,5 +54,7 @@ mod cookies;
 mod sessions;
 #[path = "attacks/refreshes.rs"]
 mod refreshes;
+#[path = "attacks/logs.rs"]
+mod logs;
 #[path = "attacks/bad_days.rs"]
 mod bad_days;
