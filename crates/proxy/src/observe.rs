@@ -46,21 +46,11 @@ pub struct Trail {
 impl Trail {
     /// Begins at the head of the line.
     pub fn new(request: &CanonicalRequest) -> Self {
-        let now = now();
         Self {
-            request_id: Some(request.request_id().clone()),
             method: request.method().clone(),
             target: request.path().as_str().to_owned(),
             client: request.client_ip(),
-            route: None,
-            own_url: false,
-            known: None,
-            credential: "none",
-            rule: None,
-            cookies: Vec::new(),
-            session: None,
-            begun: now,
-            stage_begun: now,
+            ..Self::unread(Some(request.request_id().clone()))
         }
     }
 
