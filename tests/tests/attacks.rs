@@ -36,6 +36,8 @@ mod websockets;
 mod tokens;
 #[path = "attacks/token_forms.rs"]
 mod token_forms;
+#[path = "attacks/token_bombs.rs"]
+mod token_bombs;
 #[path = "attacks/token_places.rs"]
 mod token_places;
 #[path = "attacks/keys.rs"]

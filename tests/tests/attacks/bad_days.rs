@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     browser::{Browser, callback, who},
+    sessions::store,
     stage::{Setup, Stage},
     tokens::code_of,
 };
@@ -267,5 +268,86 @@ async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
         assert_eq!(who(&stage, cookie).await?, None, "a session that was over is back");
     }
     assert_eq!((cookies.len(), left.len()), (45, 5));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_within_a_refresh_costs_one_login_at_most() -> Result<()> {
+    for cookie_sessions in [false, true] {
+        let setup =
+            Setup::new(if cookie_sessions { "bad-day-torn-sealed" } else { "bad-day-torn" });
+        let setup = store(setup, cookie_sessions);
+        let mut stage =
+            setup.with_issuer(|issuer| issuer.access_token_lifetime(TOKEN)).start().await?;
+        let cookie = Browser::signed_in(&stage, "alice").await?.cookie();
+        sleep(TOKEN + Duration::from_millis(300)).await;
+        // The provider has used the token up, and its answer is still on the way.
+        stage.issuer.faults().set(Fault::Slow(Duration::from_secs(3)), Endpoint::Token);
+        let mut wire = stage.connect().await?;
+        let host = stage.host();
+        wire.send(format!("GET /echo HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n")).await;
+        sleep(Duration::from_secs(1)).await;
+        stage.gateway.kill_and_restart().await?;
+        stage.issuer.faults().clear();
+        assert_eq!(stage.issuer.token_requests_by_grant(Grant::RefreshToken), 1);
+
+        let back = Instant::now();
+        wait::until("an answer that is one", Duration::from_secs(10), async || {
+            let asking = stage.get("/echo").navigating().header("Cookie", &cookie);
+            let answer = asking.send().await?;
+            ensure!(matches!(answer.status, 200 | 302 | 503), "{answer:?}");
+            Ok((answer.status == 302).then_some(()))
+        })
+        .await?;
+        ensure!(back.elapsed() < Duration::from_secs(10));
+        let browser = Browser::signed_in(&stage, "alice").await?;
+        assert_eq!(browser.open("/echo").await?.status, 200);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_comes_and_goes_disturbs_nobody_who_is_in() -> Result<()> {
+    let stage = Stage::new("bad-day-flapping").await?;
+    let alice = Browser::signed_in(&stage, "alice").await?;
+    let token = stage.issuer.mint(Mint::access("bob"))?;
+    for _ in 0..3 {
+        stage.issuer.stop().await;
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            assert_eq!(alice.open("/echo").await?.status, 200);
+            assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200);
+        }
+        stage.issuer.resume().await?;
+        // A login succeeds as soon as it is back: what failed before holds nothing up.
+        wait::until("a login", NOTICED, async || Ok(login(&stage).await?.then_some(()))).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_end_together_are_not_refreshed_together() -> Result<()> {
+    const PEOPLE: usize = 60;
+    let setup = Setup::new("bad-day-thundering");
+    let lifetime = Duration::from_secs(6);
+    let stage = setup.with_issuer(|issuer| issuer.access_token_lifetime(lifetime)).start().await?;
+    let mut cookies = Vec::new();
+    for number in 0..PEOPLE {
+        let person = if number % 2 == 0 { "alice" } else { "bob" };
+        cookies.push(Browser::signed_in(&stage, person).await?.cookie());
+    }
+    let until = Instant::now() + 2 * lifetime;
+    while Instant::now() < until {
+        let asking =
+            cookies.iter().map(|cookie| stage.get("/echo").header("Cookie", cookie).send());
+        for answer in futures_util::future::try_join_all(asking).await? {
+            ensure!(answer.status == 200, "{answer:?}");
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    let grants = stage.issuer.token_requests_by_grant(Grant::RefreshToken);
+    let most = u64::try_from(PEOPLE)? * 6;
+    ensure!(grants <= most, "{grants} refreshes for {PEOPLE} people in two lifetimes");
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
     Ok(())
 }
