@@ -13,3 +13,4 @@ mod forward_auth;
 mod failures;
 mod reload;
 mod demo;
+mod commands;
