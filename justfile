@@ -56,6 +56,11 @@ e2e *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
+# Attacks on the built gateway, with a provider in process: needs no installed parts.
+attacks *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- {{ filter }}
+
 # Requests per second next to plain nginx, in one run.
 bench:
     python3 bench/gateway.py
