@@ -53,7 +53,8 @@ impl IdentityHeaders {
         Self {
             user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
             preferred_username: known.preferred_username.as_ref().and_then(text),
-            email: known.email.as_ref().and_then(text),
+            // Services match people by it: an address anybody can claim would let them in as somebody else.
+            email: known.email.as_ref().filter(|_| known.email_verified).and_then(text),
             groups: list(known.groups.iter().map(|group| encoded(group, SYNTAX))),
             roles: list(roles),
         }
@@ -144,11 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_was_not_verified_is_not_told() {
+        let unverified = Known { email: Some("boss@example".into()), ..Known::default() };
+        assert_eq!(IdentityHeaders::new(&unverified).email(), None);
+        let verified = Known { email_verified: true, ..unverified };
+        assert_eq!(IdentityHeaders::new(&verified).email().unwrap(), "boss@example");
+    }
+
+    #[test]
     fn text_of_a_token_never_becomes_syntax_and_members_stay_members() {
         let headers = IdentityHeaders::new(&Known {
             subject: "s".into(),
             preferred_username: Some("alice\r\nX-Forwarded-Groups: admin".into()),
             email: Some(" caf\u{e9}@example ".into()),
+            email_verified: true,
             groups: strings(&["dev,admin", "\u{10d}\u{10a}", "a\0b", "plain /path", "100%2C"]),
             ..Known::default()
         });

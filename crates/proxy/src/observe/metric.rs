@@ -45,7 +45,7 @@ metrics_table! {
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
         "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
-        "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` (the session ends), `error`.";
+        "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
         "Bearer tokens: `cached`, `verified`, or the check that failed.";
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
