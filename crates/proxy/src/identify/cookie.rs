@@ -79,6 +79,12 @@ impl SessionCookie {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::StoreUnavailable { reason: error.to_string() }
+        let reason = error.to_string();
+        match error {
+            StoreError::Unavailable { .. } => Self::StoreUnavailable { reason },
+            StoreError::TooLarge { .. } => Self::Internal {
+                reason: format!("{reason}; the embedded store takes sessions of any size"),
+            },
+        }
     }
 }
