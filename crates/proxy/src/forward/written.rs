@@ -32,7 +32,11 @@ pub fn written() -> Vec<Written> {
         field(header::HOST, ALWAYS, "the host that the client asked for"),
         field(X_FORWARDED_USER, HEADERS, "the subject (`sub`)"),
         field(X_FORWARDED_PREFERRED_USERNAME, HEADERS, "the user name, if the issuer tells one"),
-        field(X_FORWARDED_EMAIL, HEADERS, "the e-mail address, if the issuer tells one and says that it was verified"),
+        field(
+            X_FORWARDED_EMAIL,
+            HEADERS,
+            "the e-mail address, if the issuer tells one and says that it was verified",
+        ),
         field(X_FORWARDED_GROUPS, HEADERS, "the groups, with `,` between them"),
         field(
             X_FORWARDED_ROLES,
