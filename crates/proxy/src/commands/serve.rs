@@ -1,13 +1,11 @@
 //! `doorward serve`: runs the gateway until it is told to stop, then lets requests under way end.
 //!
-//! SIGHUP, and a change of the file, reload the configuration. A bad new one is refused with its reasons and the old one goes on.
+//! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). A bad new one is refused with
+//! its reasons and the old one goes on.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+pub mod reload;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -18,16 +16,13 @@ use super::Outcome;
 use crate::{
     admin::Admin,
     assemble::{self, Lasting},
+    commands::serve::reload::Reloader,
     config::{Config, Loaded},
     gateway::Serving,
     listen::{Certificates, Drain, Drained, Listener},
     observe::{self, log::Log},
     respond::OwnAnswers,
 };
-
-/// How often the configuration file is looked at, and for how long it must have stayed the same.
-const LOOK: Duration = Duration::from_secs(2);
-const SETTLED: Duration = Duration::from_millis(200);
 
 /// How long requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -46,7 +41,7 @@ pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
     let metrics = recorder()?;
     let drain = Drain::new(GRACE);
     let gateway = Running::start(loaded, metrics, log, drain.clone()).await?;
-    let reloads = tokio::spawn(reload_on_change(path.to_owned(), gateway.reloader()));
+    let reloads = tokio::spawn(gateway.reloader().watch(path.to_owned()));
     let stopped = tokio::spawn(stop_on_signal(drain));
     let drained = gateway.serve().await;
     reloads.abort();
@@ -162,11 +157,7 @@ impl Running {
 
     /// What reloads this gateway.
     pub fn reloader(&self) -> Reloader {
-        Reloader {
-            serving: self.serving.clone(),
-            lasting: self.lasting.clone(),
-            loaded: Arc::clone(&self.loaded),
-        }
+        Reloader::new(self.serving.clone(), self.lasting.clone(), Arc::clone(&self.loaded))
     }
 
     /// Serves until the drain is over.
@@ -184,102 +175,6 @@ impl Running {
 fn addresses(listener: &Listener) -> String {
     let addresses: Vec<String> = listener.local_addrs().iter().map(ToString::to_string).collect();
     addresses.join(", ")
-}
-
-/// Puts another configuration in the place of the one in force.
-#[derive(Debug, Clone)]
-pub struct Reloader {
-    serving: Serving,
-    lasting: Lasting,
-    loaded: Arc<tokio::sync::Mutex<Loaded>>,
-}
-
-impl Reloader {
-    /// Reads the file again. A file with problems changes nothing.
-    pub async fn reload(&self, path: &Path) {
-        let fresh = match Config::load(path) {
-            Ok(fresh) => fresh,
-            Err(problems) => {
-                observe::reloaded("refused");
-                tracing::error!(%problems, "the changed configuration is refused; the old one goes on");
-                return;
-            }
-        };
-        let mut loaded = self.loaded.lock().await;
-        if let Err(error) = assemble::rotate_session_keys(&fresh.config, &self.lasting) {
-            observe::reloaded("refused");
-            tracing::error!(%error, "the session keys could not be read again; the old ones go on");
-        }
-        if fresh.hash == loaded.hash {
-            return;
-        }
-        for key in needing_restart(&loaded.config, &fresh.config) {
-            tracing::warn!(key, "this change takes effect at the next start");
-        }
-        let before = self.serving.app();
-        match assemble::app(&fresh.config, &self.lasting, Some((&loaded.config, &before))) {
-            Ok(app) => {
-                self.serving.replace(app);
-                observe::reloaded("ok");
-                observe::configured(&fresh.hash, Some(&loaded.hash));
-                tracing::info!(config = fresh.hash, "configuration reloaded");
-                *loaded = fresh;
-            }
-            Err(error) => {
-                observe::reloaded("refused");
-                tracing::error!(%error, "the changed configuration is refused; the old one goes on");
-            }
-        }
-    }
-}
-
-/// Keys whose change a running process cannot take up.
-fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let changed = [
-        ("listen", old.listen != new.listen),
-        ("tls", old.tls != new.tls),
-        ("admin", old.admin != new.admin),
-        ("session", old.session != new.session),
-        ("log", old.log != new.log),
-    ];
-    changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
-}
-
-async fn reload_on_change(path: PathBuf, reloader: Reloader) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut look = tokio::time::interval(LOOK);
-    let mut seen = Stamp::of(&path).await;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = look.tick() => {
-                let now = Stamp::of(&path).await;
-                // Half-written files come and go; what is there at two looks in a row is meant.
-                if now == seen || now != Stamp::of_after(&path, SETTLED).await {
-                    continue;
-                }
-                seen = now;
-            }
-        }
-        reloader.reload(&path).await;
-    }
-}
-
-/// What tells one version of a file from another without reading it. Editors and Kubernetes replace files rather than write to
-/// them, so the file behind the name counts, not the name; looking works on every file system, where watching does not.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp(Option<(u64, u64, Option<std::time::SystemTime>)>);
-
-impl Stamp {
-    async fn of(path: &Path) -> Self {
-        let metadata = tokio::fs::metadata(path).await.ok();
-        Self(metadata.map(|file| (file.ino(), file.len(), file.modified().ok())))
-    }
-
-    async fn of_after(path: &Path, pause: Duration) -> Self {
-        tokio::time::sleep(pause).await;
-        Self::of(path).await
-    }
 }
 
 async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {

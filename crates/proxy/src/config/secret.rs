@@ -11,6 +11,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::{ClientAuth, Config};
+
 /// A secret by reference: `{ file: PATH }`, read again when it changes, or `{ env: NAME }`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +79,24 @@ impl SecretRef {
             return Err(SecretError::Empty { source_of: self.clone() });
         }
         Ok(Secret::from(text))
+    }
+}
+
+impl Config {
+    /// The files whose content is a secret of this configuration; they are read again when they change.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let clients = self.issuers.values().filter_map(|issuer| match &issuer.client_auth {
+            ClientAuth::Secret(secret) => Some(secret),
+            ClientAuth::PrivateKeyJwt(key) => Some(&key.key),
+            ClientAuth::None | ClientAuth::AssertionFile(_) | ClientAuth::Mtls(_) => None,
+        });
+        let secrets = self.session.key.iter().chain(clients);
+        secrets
+            .filter_map(|secret| match secret {
+                SecretRef::File(path) => Some(path.clone()),
+                SecretRef::Env(_) => None,
+            })
+            .collect()
     }
 }
 

@@ -8,7 +8,8 @@
 
 mod world;
 
-use dev_issuer::Mint;
+use dev_issuer::{DevClient, Mint};
+use doorward::commands::serve::reload::Because;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde_json::{Value, json};
 
@@ -153,11 +154,30 @@ async fn a_reload_takes_up_new_rules_and_a_bad_file_changes_nothing() {
     let text = std::fs::read_to_string(&file).unwrap();
     let opened = text.replace("{ roles: [data-scientist] }", "signed_in");
     std::fs::write(&file, &opened).unwrap();
-    world.reloader.reload(&file).await;
+    world.reloader.reload(&file, Because::Configuration).await;
     assert_eq!(world.get("/app", &cookie).await.status(), 200);
     std::fs::write(&file, opened.replace("upstream:", "upstram:")).unwrap();
-    world.reloader.reload(&file).await;
+    world.reloader.reload(&file, Because::Configuration).await;
     assert_eq!(world.get("/app", &cookie).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_is_read_again_and_nobody_is_signed_out() {
+    let world = World::new(APP).await;
+    let cookie = world.sign_in("alice", 0).await;
+    let file = world.folder.path().join("doorward.yaml");
+    let changed = DevClient::confidential("gateway", "another")
+        .redirect_uri(format!("{}/oauth2/callback", world.base))
+        .audience("gateway");
+    world.issuer().set_client(changed);
+    std::fs::write(world.folder.path().join("secret"), "another").unwrap();
+    std::fs::write(world.folder.path().join("key"), "another key of thirty-two octets and more")
+        .unwrap();
+    world.reloader.reload(&file, Because::Secrets).await;
+    // The tokens are good for minutes yet, so the session in memory needs neither secret; a new sign-in needs both.
+    assert_eq!(world.get("/app", &cookie).await.status(), 200);
+    let again = world.sign_in("alice", 0).await;
+    assert_eq!(world.get("/app", &again).await.status(), 200);
 }
 
 #[tokio::test]

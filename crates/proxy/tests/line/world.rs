@@ -10,7 +10,7 @@ use std::{
 use axum::{Json, Router, http::HeaderMap, routing::any};
 use dev_issuer::{DevClient, DevIssuer};
 use doorward::{
-    commands::serve::{Reloader, Running, recorder},
+    commands::serve::{Running, recorder, reload::Reloader},
     config::Config,
     listen::Drain,
     observe::log::Log,
