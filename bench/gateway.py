@@ -101,7 +101,7 @@ def load(url, seconds, connections, header=None):
     if "Non-2xx" in out:
         raise SystemExit(f"not every answer was 2xx:\n{out}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
-    p50, p99 = (re.search(rf"{p}%\s+(\S+)", out).group(1) for p in (50, 99))
+    p50, p99 = (re.search(rf"^\s+{p}%\s+(\S+)", out, re.MULTILINE).group(1) for p in (50, 99))
     return rate, p50, p99
 
 
