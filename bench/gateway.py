@@ -106,6 +106,11 @@ def load(url, seconds, connections, header=None):
 
 
 def main():
+    with tempfile.TemporaryDirectory(prefix="doorward-bench-") as folder:
+        measure(pathlib.Path(folder))
+
+
+def measure(folder):
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--seconds", type=int, default=10)
     options.add_argument("--connections", type=int, default=64)
@@ -115,7 +120,6 @@ def main():
         build = ["cargo", "build", "--release", "--quiet"]
         subprocess.run([*build, "-p", "doorward"], cwd=ROOT, check=True)
         subprocess.run([*build, "-p", "dev-issuer", "--example", "run"], cwd=ROOT, check=True)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="doorward-bench-"))
     upstream, plain, provider, gateway, admin = (free_port() for _ in range(5))
     body = "x" * 256
     (folder / "secret").write_text("secret")

@@ -11,9 +11,12 @@
 //! use std::sync::Arc;
 //!
 //! use m2m::{CachedTokens, ClientCredentials, IssuerTokens, TokenSource};
-//! use oidc_core::{ClientAuth, Provider, Secret, TokenEndpoint};
-//! # let http: Arc<dyn oidc_core::Http> = unimplemented!();
+//! use oidc_core::{
+//!     ClientAuth, Provider, Secret, TokenEndpoint,
+//!     http::reqwest::{HttpOptions, ReqwestHttp},
+//! };
 //!
+//! let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
 //! let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
 //! let endpoint = TokenEndpoint::new(provider, "airflow-run", ClientAuth::SecretBasic(Secret::from("…")));
 //! let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score")));
