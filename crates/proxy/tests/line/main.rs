@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod grpc;
 mod world;
 
 use dev_issuer::{DevClient, Mint};

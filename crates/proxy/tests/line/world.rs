@@ -43,8 +43,14 @@ fn metrics() -> PrometheusHandle {
     HANDLE.get_or_init(|| recorder().unwrap()).clone()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn certify(folder: &Path) {
+    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(folder.join("tls.crt"), pair.cert.pem()).unwrap();
+    std::fs::write(folder.join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
 }
 
 async fn mirror() -> String {
@@ -69,9 +75,18 @@ impl World {
 
     /// `UPSTREAM` in `routes` is the mirror.
     pub(crate) async fn with_issuers(count: usize, routes: &str) -> Self {
+        Self::start("http", count, routes).await
+    }
+
+    /// The certificate is `tls.crt` in the folder.
+    pub(crate) async fn over_tls(routes: &str) -> Self {
+        Self::start("https", 1, routes).await
+    }
+
+    async fn start(scheme: &str, count: usize, routes: &str) -> Self {
         install_crypto_provider();
         let port = free_port();
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("{scheme}://127.0.0.1:{port}");
         let mut issuers = Vec::new();
         for _ in 0..count {
             let client = DevClient::confidential("gateway", "secret")
@@ -84,6 +99,9 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), "secret").unwrap();
         std::fs::write(folder.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
+        if scheme == "https" {
+            certify(folder.path());
+        }
         let routes = routes.replace("UPSTREAM", &mirror().await);
         let text = configuration(&base, &issuers, folder.path(), &routes);
         std::fs::write(folder.path().join("doorward.yaml"), &text).unwrap();
@@ -138,8 +156,12 @@ fn cookie_of(response: &reqwest::Response) -> String {
 }
 
 fn configuration(base: &str, issuers: &[DevIssuer], folder: &Path, routes: &str) -> String {
-    let listen = base.trim_start_matches("http://");
+    let (scheme, listen) = base.split_once("://").unwrap();
     let folder = folder.display();
+    let tls = match scheme {
+        "https" => format!("tls: {{ certificate: {folder}/tls.crt, key: {folder}/tls.key }}\n"),
+        _ => String::new(),
+    };
     let issuers: String = ["first", "second"]
         .iter()
         .zip(issuers)
@@ -152,7 +174,7 @@ fn configuration(base: &str, issuers: &[DevIssuer], folder: &Path, routes: &str)
         .collect();
     format!(
         "listen: {listen}
-public_url: {base}
+{tls}public_url: {base}
 admin: 127.0.0.1:0
 issuers:
 {issuers}session:
