@@ -7,6 +7,7 @@
 mod accept;
 mod answers;
 mod conn;
+mod conversation;
 mod deadline;
 mod drain;
 mod every_request;

@@ -8,13 +8,14 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
     Answers, ConnInfo, Limits, Reason, UpgradeAsked, Violation, conn::Upgrade,
-    request_body::RequestBody,
+    conversation::Conversation, request_body::RequestBody,
 };
 use crate::{
     canonical::{RequestId, Trust},
@@ -44,10 +45,19 @@ where
         let id = request_id(&request, &shared.trust, &connection);
         let http2 = request.version() == Version::HTTP_2;
         let asked = connection.state.asks(number);
+        // Nothing to converse in: the request is already whole.
+        let conversation = (http2 && !request.body().is_end_stream()).then(Conversation::default);
         let mut response = match connection.state.violation(number) {
             Some(violation) => refuse(&shared, &violation, &id, http2),
             None => {
-                let request = with_extensions(request, &shared, &connection, &id, asked);
+                let request = with_extensions(
+                    request,
+                    &shared,
+                    &connection,
+                    &id,
+                    asked,
+                    conversation.clone(),
+                );
                 let span = tracing::info_span!("request", request_id = %id);
                 let answered = service.oneshot(request).instrument(span);
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
@@ -72,6 +82,9 @@ where
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
         }
+        if let Some(conversation) = conversation {
+            response = conversation.begin(response);
+        }
         Ok(response)
     }
 }
@@ -87,9 +100,9 @@ fn with_extensions(
     connection: &Arc<ConnInfo>,
     id: &RequestId,
     asked: bool,
+    conversation: Option<Conversation>,
 ) -> Request<Body> {
-    let version = request.version();
-    let mut request = request.map(|body| RequestBody::of(body, version, &shared.limits));
+    let mut request = request.map(|body| RequestBody::of(body, &shared.limits, conversation));
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(connection));
     extensions.insert(id.clone());

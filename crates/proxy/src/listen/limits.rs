@@ -13,7 +13,7 @@ pub struct Limits {
     pub head: Duration,
     /// Between an answer and the next request. Default: 75 s.
     pub idle: Duration,
-    /// Waiting for a request body that costs nothing. Default: 10 s.
+    /// Waiting for a request body that costs nothing. Over HTTP/2 it begins anew while the answer is under way. Default: 10 s.
     pub body_grace: Duration,
     /// Octets per second of a request body, beyond the grace, while the gateway is reading. Default: 100.
     pub body_rate: u32,

@@ -1,5 +1,7 @@
 //! A request's body as the service reads it: no trailers, and never slower than the minimum while it is being waited for.
 //!
+//! While the answer is under way a pause is part of the conversation, and whoever answers says how long it may last.
+//!
 //! HTTP/1 bodies were judged on the way in; HTTP/2 frames its own, so its bodies are judged here.
 
 use std::{
@@ -10,26 +12,29 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Limits, Reason, Violation, deadline::BodyClock};
+use super::{Limits, Reason, Violation, conversation::Conversation, deadline::BodyClock};
 
 /// The body of an HTTP/2 request.
 pub(super) struct RequestBody {
     body: Incoming,
     clock: BodyClock,
+    conversation: Conversation,
 }
 
 impl RequestBody {
-    pub(super) fn of(body: Incoming, version: Version, limits: &Limits) -> Body {
+    /// Over HTTP/2 there is a conversation; HTTP/1 bodies were judged on the way in.
+    pub(super) fn of(body: Incoming, limits: &Limits, conversation: Option<Conversation>) -> Body {
         if body.is_end_stream() {
-            Body::empty()
-        } else if version == Version::HTTP_2 {
-            Body::new(Self { body, clock: BodyClock::new(limits) })
-        } else {
-            Body::new(body)
+            return Body::empty();
+        }
+        match conversation {
+            Some(conversation) => {
+                Body::new(Self { body, clock: BodyClock::new(limits), conversation })
+            }
+            None => Body::new(body),
         }
     }
 }
@@ -48,6 +53,10 @@ impl HttpBody for RequestBody {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
                 ready!(this.clock.poll_waiting(context));
+                if this.conversation.is_open() {
+                    this.clock.restart();
+                    continue;
+                }
                 let slow = Violation::from(Reason::BodyTimeout);
                 return Poll::Ready(Some(
                     Err(io::Error::new(io::ErrorKind::TimedOut, slow).into()),

@@ -1,14 +1,20 @@
 //! HTTP/2 by prior knowledge: the same service, the same rules.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, task::Poll, time::Duration};
 
 use bytes::Bytes;
+use doorward::listen::Limits;
+use futures_util::stream::poll_fn;
 use http::{HeaderMap, Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::world::World;
 
@@ -84,4 +90,41 @@ async fn a_panic_is_one_500_and_the_connection_goes_on() {
     assert_eq!(get("/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(get("/switch").await, StatusCode::BAD_GATEWAY);
     assert_eq!(get("/fine").await, StatusCode::OK);
+}
+
+/// A body that goes on as long as its sender is kept; the sender is closed when nobody takes it any more.
+fn dripping() -> (mpsc::Sender<&'static str>, BoxBody<Bytes, Infallible>) {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let frames = poll_fn(move |context| {
+        let next: Poll<Option<&str>> = receiver.poll_recv(context);
+        next.map(|next| next.map(|text| Ok(Frame::data(Bytes::from(text)))))
+    });
+    (sender, BoxBody::new(StreamBody::new(frames)))
+}
+
+#[tokio::test]
+async fn a_client_may_pause_while_it_is_answered_and_not_otherwise() {
+    let grace = Duration::from_millis(200);
+    let world = World::with(Limits { body_grace: grace, ..Limits::default() }, None).await;
+    let mut sender = speak(world.connect().await.stream).await;
+    let post = |path: &str, body| {
+        Request::post(format!("http://{}{path}", world.address)).body(body).unwrap()
+    };
+
+    let (talking, body) = dripping();
+    let mut answer = sender.send_request(post("/talk", body)).await.unwrap().into_body();
+    for text in ["one", "two"] {
+        sleep(3 * grace).await;
+        talking.send(text).await.unwrap();
+        assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), text);
+    }
+
+    // Not answered yet; answered already.
+    for (path, status) in [("/slow", StatusCode::BAD_GATEWAY), ("/aside", StatusCode::OK)] {
+        let (silent, body) = dripping();
+        let answer = sender.send_request(post(path, body)).await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        answer.into_body().collect().await.unwrap();
+        timeout(Duration::from_secs(5), silent.closed()).await.unwrap();
+    }
 }

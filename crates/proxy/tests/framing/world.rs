@@ -155,6 +155,11 @@ async fn serve(
     let target = request.uri().path_and_query().unwrap().to_string();
     match request.uri().path() {
         "/early" => return Ok(Response::new(Body::from("early"))),
+        "/talk" => return Ok(Response::new(request.into_body())),
+        "/aside" => {
+            tokio::spawn(request.into_body().collect());
+            return Ok(Response::new(Body::from("enough")));
+        }
         "/panic" => panic!("asked to"),
         "/switch" => {
             let mut response = Response::new(Body::empty());

@@ -1,0 +1,72 @@
+//! A request's body and its answer under way at once, as in a bidirectional gRPC call.
+//!
+//! Tells the one whether the other is still open. HTTP/2 only: an HTTP/1 client sends first and listens afterwards.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+/// Whether an answer has begun and not ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Conversation {
+    open: Arc<AtomicBool>,
+}
+
+/// An answer's body; dropped, the conversation is over.
+struct Answer {
+    body: Body,
+    conversation: Conversation,
+}
+
+impl Conversation {
+    /// The answer has begun; until its body ends, the conversation is open.
+    pub(super) fn begin(self, answer: Response<Body>) -> Response<Body> {
+        if answer.body().is_end_stream() {
+            return answer;
+        }
+        self.open.store(true, Ordering::Release);
+        answer.map(|body| Body::new(Answer { body, conversation: self }))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+// === impl Answer ===
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.conversation.open.store(false, Ordering::Release);
+    }
+}
