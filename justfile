@@ -54,7 +54,7 @@ test:
 # The built gateway against Keycloak, Chromium, JupyterHub and the others. DOORWARD_BIN names another binary to test.
 e2e *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
-    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
+    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --no-fail-fast -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
 # Attacks on the built gateway, with a provider in process: needs no installed parts.
 attacks *filter:

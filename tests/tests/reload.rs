@@ -165,9 +165,12 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
         until_extra_answers(&world, 401).await?;
     }
     let log = gateway.log_lines()?;
-    let reasons: Vec<_> = log.iter().filter(|line| line["problems"].is_string()).collect();
+    let reasons: Vec<_> = log
+        .iter()
+        .filter(|line| line["msg"].as_str().is_some_and(|said| said.contains("is refused")))
+        .collect();
     ensure!(
-        reasons.iter().any(|line| line["problems"].as_str().is_some_and(|p| p.contains("alow"))),
+        reasons.iter().any(|line| line["reason"].as_str().is_some_and(|p| p.contains("alow"))),
         "the log names what is wrong with the file: {reasons:#?}"
     );
     write(gateway.config(), &second, false)?;

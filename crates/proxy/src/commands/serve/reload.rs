@@ -120,7 +120,7 @@ impl Reloader {
 
 fn refused(problem: &dyn std::fmt::Display) {
     observe::reloaded("refused");
-    tracing::error!(%problem, "the changed configuration is refused; the old one goes on");
+    tracing::error!(reason = %problem, "the changed configuration is refused; the old one goes on");
 }
 
 /// Keys whose change a running process cannot take up.
