@@ -2,6 +2,7 @@
 //!
 //! The first rule whose path and method match decides. No match, and whatever cannot be understood, is a refusal. [`Permitted`]
 //! is made here and nowhere else; without one nothing can be forwarded.
+
 mod policy;
 mod requirement;
 
@@ -23,6 +24,15 @@ use crate::{
 /// # use doorward::{authorize::Permitted, identify::Identified};
 /// fn forge(identified: Identified) -> Permitted {
 ///     Permitted { identified, rule: 1 }
+/// }
+/// ```
+///
+/// while one that was made can be handed on:
+///
+/// ```
+/// # use doorward::{authorize::Permitted, identify::Identified};
+/// fn hand_on(_: Identified, permitted: Permitted) -> Permitted {
+///     permitted
 /// }
 /// ```
 #[derive(Debug)]

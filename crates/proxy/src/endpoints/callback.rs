@@ -13,7 +13,7 @@ use crate::{
     endpoints::{
         Call, Endpoints,
         return_to::HOME,
-        start::{Transaction, in_time, query},
+        start::{Transaction, in_time},
         with_cookies,
     },
     identify::issuers::IssuerClient,
@@ -60,7 +60,7 @@ impl Endpoints {
         issuer: &Arc<IssuerClient>,
         transaction: &Transaction,
     ) -> Result<(Vec<http::HeaderValue>, String), Refusal> {
-        let raw_query = std::str::from_utf8(query(call)).unwrap_or_default();
+        let raw_query = call.request.query().unwrap_or_default();
         let pending = &transaction.pending;
         let code = issuer
             .client()
@@ -116,12 +116,12 @@ fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal
             issuer: issuer.name().to_owned(),
             reason: error.to_string(),
         },
-        CallbackRefusal::Provider { .. } => {
-            observe::login(issuer.name(), "refused_by_provider");
-            Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
-        }
         _ => {
-            observe::login(issuer.name(), refusal.code());
+            let outcome = match refusal {
+                CallbackRefusal::Provider { .. } => "refused_by_provider",
+                other => other.code(),
+            };
+            observe::login(issuer.name(), outcome);
             Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
         }
     }

@@ -123,11 +123,6 @@ impl Target {
         }
     }
 
-    /// Opens one connection and lets it go.
-    pub(super) async fn reach(&self, within: Duration) -> Result<(), ConnectError> {
-        self.dialer.dial(within).await.map(drop)
-    }
-
     /// Counts an exchange.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

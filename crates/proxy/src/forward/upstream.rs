@@ -7,14 +7,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::{
     balance::{Balance, Balancer},
-    dial::{ConnectError, InvalidUpstream},
+    dial::InvalidUpstream,
     target::{Target, TargetStatus},
     tls::UpstreamTls,
 };
@@ -121,15 +120,6 @@ impl Upstream {
     pub(super) fn stripped_prefix(&self) -> Option<&str> {
         let prefix = self.rewrite.strip_prefix.as_ref()?.as_str().trim_end_matches('/');
         (!prefix.is_empty()).then_some(prefix)
-    }
-
-    /// Opens one connection to each target, for `doorward check --online`.
-    pub async fn reach(&self, connect: Duration) -> Vec<(String, Result<(), ConnectError>)> {
-        let mut reached = Vec::with_capacity(self.targets.len());
-        for target in &self.targets {
-            reached.push((target.name().to_owned(), target.reach(connect).await));
-        }
-        reached
     }
 
     /// The target for the next exchange and its place; another than `except` if there is one.

@@ -13,7 +13,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,9 +20,6 @@ use super::{
     refresh::{Refreshing, due_at},
 };
 use crate::identify::Known;
-
-/// How many values a session remembers for `forward`, at most.
-const MEMOS: usize = 64;
 
 /// A session that is open in this process.
 pub struct LiveSession {
@@ -37,7 +33,6 @@ pub struct LiveSession {
     resealing: AtomicBool,
     ended: CancellationToken,
     streams: AtomicUsize,
-    memos: ArcSwap<Vec<Memo>>,
     refreshing: Mutex<Refreshing>,
 }
 
@@ -51,15 +46,6 @@ pub(super) struct Present {
     pub(super) due_at: SystemTime,
 }
 
-/// Something made from a record that is good for several requests.
-#[derive(Clone)]
-struct Memo {
-    name: Box<str>,
-    generation: u64,
-    expires_at: SystemTime,
-    value: HeaderValue,
-}
-
 impl LiveSession {
     pub(super) fn new(record: Record, ticket: Ticket) -> Self {
         Self {
@@ -70,7 +56,6 @@ impl LiveSession {
             resealing: AtomicBool::new(false),
             ended: CancellationToken::new(),
             streams: AtomicUsize::new(0),
-            memos: ArcSwap::default(),
             refreshing: Mutex::default(),
         }
     }
@@ -117,33 +102,6 @@ impl LiveSession {
     pub fn hold(self: &Arc<Self>) -> StreamGuard {
         self.streams.fetch_add(1, Relaxed);
         StreamGuard { session: Arc::clone(self) }
-    }
-
-    /// A value that [`remember`](Self::remember) took under this name, while it is good.
-    pub fn remembered(&self, name: &str, now: SystemTime) -> Option<HeaderValue> {
-        let memos = self.memos.load();
-        let generation = self.present.load().record.generation;
-        let good = |memo: &&Memo| memo.generation == generation && now < memo.expires_at;
-        memos.iter().filter(|memo| *memo.name == *name).find(good).map(|memo| memo.value.clone())
-    }
-
-    /// Remembers a value made from the record of one generation: until it expires, or the record is replaced.
-    pub fn remember(
-        &self,
-        name: &str,
-        generation: u64,
-        expires_at: SystemTime,
-        value: HeaderValue,
-    ) {
-        let memo = Memo { name: name.into(), generation, expires_at, value };
-        self.memos.rcu(|memos| {
-            let others = memos.iter().filter(|old| old.generation == generation);
-            let others = others.filter(|old| *old.name != *name).rev().take(MEMOS - 1);
-            let mut kept: Vec<Memo> = others.cloned().collect();
-            kept.reverse();
-            kept.push(memo.clone());
-            kept
-        });
     }
 
     /// Record and ticket that belong together.

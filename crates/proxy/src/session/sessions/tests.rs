@@ -1,7 +1,6 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::future::join_all;
-use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -326,27 +325,4 @@ async fn stopping_writes_down_what_was_used() {
     shutdown.cancel();
     kept.await.unwrap();
     assert_eq!(world.store.touches.lock().unwrap().last().unwrap().1, world.clock.now());
-}
-
-#[tokio::test]
-async fn a_session_remembers_values_until_they_expire_or_its_record_changes() {
-    let world = World::embedded();
-    let (ticket, session) = world.signed_in().await;
-    let value = HeaderValue::from_static("assertion");
-    let now = world.clock.now();
-    session.remember("jupyter", 0, now + Duration::from_secs(30), value.clone());
-    assert_eq!(session.remembered("jupyter", now), Some(value.clone()));
-    assert_eq!(session.remembered("scoring", now), None);
-    assert_eq!(session.remembered("jupyter", now + Duration::from_secs(30)), None);
-    let newer = Record { generation: 1, ..(*session.record()).clone() };
-    world.sessions.advance(&session, newer, ticket);
-    assert_eq!(session.remembered("jupyter", now), None);
-    // Made from the old record by a request under way, it is not used for the new one.
-    session.remember("jupyter", 0, now + Duration::from_secs(30), value);
-    assert_eq!(session.remembered("jupyter", now), None);
-    for route in 0..1000 {
-        let name = format!("route-{route}");
-        session.remember(&name, 1, now + IDLE, HeaderValue::from_static("x"));
-        assert!(session.remembered(&name, now).is_some());
-    }
 }
