@@ -64,3 +64,17 @@ attacks *filter:
 # Requests per second next to plain nginx, in one run.
 bench:
     python3 bench/gateway.py
+
+# The SDK with the least version of each dependency that Cargo.toml allows; needs a nightly toolchain to resolve them.
+minimal-versions:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tree=$(mktemp -d)
+    trap 'rm -rf "$tree"' EXIT
+    git archive HEAD | tar x -C "$tree"
+    cd "$tree" && rm Cargo.lock && cargo +nightly update --quiet -Z direct-minimal-versions
+    CARGO_TARGET_DIR={{ cache }}/target-minimal cargo check -p oidc-core -p m2m --all-features
+
+# The libraries as they would be published: complete, and building from what is in the package alone.
+package:
+    cargo package --locked -p dev-issuer -p oidc-core -p m2m
