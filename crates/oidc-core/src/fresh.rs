@@ -73,7 +73,19 @@ pub(crate) type Fetch<T> =
 /// The handle. Dropping the last one ends the task.
 pub(crate) struct Fresh<T> {
     shared: Arc<Shared<T>>,
-    task: Mutex<Option<AbortHandle>>,
+    task: Mutex<Option<Task>>,
+}
+
+/// The task, and the process it runs in: a forked child inherits the handle, not the thread.
+struct Task {
+    process: u32,
+    handle: AbortHandle,
+}
+
+impl Task {
+    fn is_of_this_process(&self) -> bool {
+        self.process == std::process::id()
+    }
 }
 
 struct Shared<T> {
@@ -214,7 +226,8 @@ impl<T: Send + Sync + 'static> Fresh<T> {
     /// Starts the task, unless it runs. Needs a Tokio runtime.
     pub(crate) fn start(&self) -> Result<(), Failure> {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.is_finished()) {
+        if task.as_ref().is_some_and(|task| task.is_of_this_process() && !task.handle.is_finished())
+        {
             return Ok(());
         }
         let runtime = Handle::try_current().map_err(|_| Failure {
@@ -228,7 +241,8 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             state.due = now;
         });
         let shared = Arc::clone(&self.shared);
-        *task = Some(runtime.spawn(async move { shared.run().await }).abort_handle());
+        let handle = runtime.spawn(async move { shared.run().await }).abort_handle();
+        *task = Some(Task { process: std::process::id(), handle });
         Ok(())
     }
 
@@ -345,8 +359,9 @@ impl<T> Shared<T> {
 
 impl<T> Drop for Fresh<T> {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task.filter(Task::is_of_this_process) {
+            task.handle.abort();
         }
     }
 }

@@ -73,6 +73,8 @@ mod validation;
 mod tokens;
 mod verifier;
 mod refusal;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 
 // Tokens from the provider.
 #[cfg(feature = "token")]

@@ -1,0 +1,217 @@
+//! For code that is not async: scripts, batch jobs, other languages (feature `blocking`).
+//!
+//! One background thread per process drives everything that is waited for here: it starts at first
+//! use, runs a current-thread Tokio runtime, and does not keep the process alive. A child made by
+//! `fork` has no threads of its parent; it gets a new one at its first use, and keys are fetched there
+//! anew when they are due. Connections that were open at the time of the fork belong to the parent:
+//! make the [`ReqwestHttp`](crate::http::reqwest::ReqwestHttp) of a child after the fork.
+
+use std::future::Future;
+use std::sync::{Arc, mpsc};
+use std::{fmt, thread};
+
+use arc_swap::ArcSwapOption;
+use thiserror::Error;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use crate::refusal::TokenRefusal;
+use crate::tokens::{AccessToken, Verified};
+
+/// Why something could not be waited for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlockingError {
+    /// The caller is inside a Tokio runtime, where waiting would hold up other tasks.
+    #[error(
+        "called from inside a Tokio runtime, which must not be held up; await the async form there (on a thread of `spawn_blocking`: by `Handle::block_on`)"
+    )]
+    InsideRuntime,
+    /// The operating system gives no thread or no event queue.
+    #[error("the background thread could not be started: {reason}")]
+    NoThread {
+        /// What the system says.
+        reason: String,
+    },
+    /// What was waited for ended without an answer: it panicked.
+    #[error("the background task ended without an answer")]
+    NoAnswer,
+}
+
+/// Why [`Verifier::access_token`] has no verified token.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum VerifyError {
+    /// The token is not accepted, or there are no keys to check it with.
+    #[error(transparent)]
+    Refused(#[from] TokenRefusal),
+    /// It could not be looked at.
+    #[error(transparent)]
+    NotRun(#[from] BlockingError),
+}
+
+/// Runs `future` on the background thread and waits for it.
+///
+/// Never call it from inside a Tokio runtime: that is refused, not tried.
+///
+/// ```
+/// let answer = oidc_core::blocking::run(async { 6 * 7 })?;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), oidc_core::blocking::BlockingError>(())
+/// ```
+pub fn run<F>(future: F) -> Result<F::Output, BlockingError>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    if Handle::try_current().is_ok() {
+        return Err(BlockingError::InsideRuntime);
+    }
+    let runtime = ENGINE.of(std::process::id())?;
+    let (answer, waiting) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        // An error means that the caller is gone.
+        let _ = answer.send(future.await);
+    });
+    waiting.recv().map_err(|_| BlockingError::NoAnswer)
+}
+
+/// A [`Verifier`](crate::Verifier) for code that is not async.
+///
+/// ```
+/// # #[cfg(feature = "test-util")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use oidc_core::{Validation, Verifier, blocking, testing::TestIssuer};
+///
+/// let issuer = TestIssuer::new();
+/// let verifier = Verifier::new(Validation::new(issuer.issuer(), "hub"), issuer.keys())
+///     .with_clock(issuer.clock());
+/// let verifier = blocking::Verifier::new(verifier);
+///
+/// let token = verifier.access_token(&issuer.access_token("hub"))?;
+/// assert_eq!(token.subject(), "248289761001");
+/// # Ok(()) }
+/// # #[cfg(not(feature = "test-util"))]
+/// # fn main() {}
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    verifier: crate::Verifier,
+}
+
+impl Verifier {
+    /// Verifies by `verifier`.
+    pub fn new(verifier: crate::Verifier) -> Self {
+        Self { verifier }
+    }
+
+    /// The verifier itself.
+    pub fn verifier(&self) -> &crate::Verifier {
+        &self.verifier
+    }
+
+    /// Verifies an access token. One that is remembered needs no thread and no waiting, and so may
+    /// be asked for anywhere; any other not from inside a Tokio runtime.
+    pub fn access_token(&self, token: &str) -> Result<Arc<Verified<AccessToken>>, VerifyError> {
+        if let Some(verified) = self.verifier.cached(token) {
+            return Ok(verified);
+        }
+        let (verifier, token) = (self.verifier.clone(), token.to_owned());
+        Ok(run(async move { verifier.access_token(&token).await })??)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verifier.fmt(f)
+    }
+}
+
+static ENGINE: Engines = Engines(ArcSwapOption::const_empty());
+
+/// The engine of this process. Not behind a lock: a child forked while another thread held it would
+/// wait for ever.
+struct Engines(ArcSwapOption<Engine>);
+
+/// A thread that drives a runtime until this value is dropped.
+struct Engine {
+    process: u32,
+    runtime: Handle,
+    _alive: oneshot::Sender<()>,
+}
+
+impl Engines {
+    fn of(&self, process: u32) -> Result<Handle, BlockingError> {
+        let before = self.0.load_full();
+        if let Some(engine) = before.as_ref().filter(|engine| engine.process == process) {
+            return Ok(engine.runtime.clone());
+        }
+        let started = Arc::new(Engine::start(process)?);
+        let found = self.0.compare_and_swap(&before, Some(Arc::clone(&started)));
+        match &*found {
+            // Another thread was first; the engine started here ends.
+            Some(engine) if engine.process == process => Ok(engine.runtime.clone()),
+            _ => {
+                // The parent's engine: to end it would wake a thread that this process does not have.
+                std::mem::forget(before);
+                Ok(started.runtime.clone())
+            }
+        }
+    }
+}
+
+impl Engine {
+    fn start(process: u32) -> Result<Self, BlockingError> {
+        let no_thread =
+            |error: std::io::Error| BlockingError::NoThread { reason: error.to_string() };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+        let handle = runtime.handle().clone();
+        let (alive, dropped) = oneshot::channel();
+        thread::Builder::new()
+            .name("oidc-core".to_owned())
+            .spawn(move || {
+                let _ = runtime.block_on(dropped);
+            })
+            .map_err(no_thread)?;
+        Ok(Self { process, runtime: handle, _alive: alive })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier};
+    use std::thread::{self, ThreadId};
+
+    use super::{ArcSwapOption, Engines, Handle};
+
+    fn thread_of(runtime: &Handle) -> ThreadId {
+        let (answer, waiting) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move { answer.send(thread::current().id()) });
+        waiting.recv().unwrap()
+    }
+
+    #[test]
+    fn twenty_threads_share_one_engine() {
+        let engines = Arc::new(Engines(ArcSwapOption::empty()));
+        let ready = Arc::new(Barrier::new(20));
+        let callers: Vec<_> = (0..20)
+            .map(|_| {
+                let (engines, ready) = (Arc::clone(&engines), Arc::clone(&ready));
+                thread::spawn(move || {
+                    ready.wait();
+                    thread_of(&engines.of(7).unwrap())
+                })
+            })
+            .collect();
+        let threads: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        assert!(threads.iter().all(|thread| thread == &threads[0]));
+    }
+
+    #[test]
+    fn a_forked_child_gets_an_engine_of_its_own() {
+        let engines = Engines(ArcSwapOption::empty());
+        let parent = thread_of(&engines.of(1).unwrap());
+        let child = thread_of(&engines.of(2).unwrap());
+        assert_ne!(parent, child);
+        assert_eq!(thread_of(&engines.of(2).unwrap()), child);
+    }
+}
