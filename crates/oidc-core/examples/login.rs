@@ -3,18 +3,17 @@
 //! Register `http://127.0.0.1:8765/callback` as a redirect URI of a public client, then:
 //!
 //! ```text
-//! cargo run -p oidc-core --example login -- https://id.example/realms/lab my-client
+//! cargo run -p oidc-core --features native --example login -- https://id.example/realms/lab my-client
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Client, ClientAuth, LoginRequest, Provider, RemoteKeys};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
+use oidc_core::{Client, ClientAuth, LoopbackRedirect, Provider, RemoteKeys};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -28,30 +27,12 @@ async fn main() -> anyhow::Result<()> {
     let keys = Arc::new(RemoteKeys::new(provider.clone()));
     let client = Client::new(provider, keys, client_id, ClientAuth::None);
 
-    let listener = TcpListener::bind("127.0.0.1:8765").await?;
-    let request = LoginRequest::new("http://127.0.0.1:8765/callback".parse()?)
-        .with_scopes(["openid", "profile"]);
-    let (url, pending) = client.begin_login(request).await?;
-    println!("open {url}");
+    let redirect = LoopbackRedirect::bind_to(&"http://127.0.0.1:8765/callback".parse()?).await?;
+    let request = redirect.request().with_scopes(["openid", "profile"]);
+    let waiting = redirect.begin(&client, request).await?;
+    println!("open {}", waiting.url());
 
-    let query = callback_query(&listener).await?;
-    let code = client.parse_callback(&query, &pending).await?;
-    let login = client.finish_login(code, &pending).await?;
+    let login = waiting.finish(Duration::from_secs(300)).await?;
     println!("hello {}", login.id_token.name().unwrap_or(login.id_token.subject()));
     Ok(())
-}
-
-/// Waits for the browser to come back, and returns the query of that request.
-async fn callback_query(listener: &TcpListener) -> anyhow::Result<String> {
-    loop {
-        let (mut stream, _) = listener.accept().await?;
-        let (read, mut write) = stream.split();
-        let line = BufReader::new(read).lines().next_line().await?.unwrap_or_default();
-        let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\nYou may close this.\r\n";
-        write.write_all(answer.as_bytes()).await?;
-        if let Some(query) = target.strip_prefix("/callback?") {
-            return Ok(query.to_owned());
-        }
-    }
 }

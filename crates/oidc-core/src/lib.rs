@@ -9,6 +9,10 @@
     doc = "| log somebody in | [`Client`]: [`LoginRequest`] → URL + [`PendingLogin`] → [`callback`] → [`Login`] |"
 )]
 #![cfg_attr(
+    feature = "native",
+    doc = "| log in the person at this machine | [`LoopbackRedirect`] → URL + [`LoopbackLogin`] → [`Login`] |"
+)]
+#![cfg_attr(
     feature = "token",
     doc = "| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
 )]
@@ -93,6 +97,8 @@ pub mod callback;
 mod logout;
 #[cfg(feature = "login")]
 mod user_info;
+#[cfg(feature = "native")]
+mod native;
 
 #[cfg(feature = "test-util")]
 pub mod testing;
@@ -130,5 +136,7 @@ pub use client::{Client, Login, LoginError, Refreshed};
 pub use login::{LoginRequest, PendingLogin};
 #[cfg(feature = "login")]
 pub use logout::LogoutRequest;
+#[cfg(feature = "native")]
+pub use native::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRedirectError};
 #[cfg(feature = "login")]
 pub use user_info::UserInfoError;

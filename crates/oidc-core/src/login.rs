@@ -70,6 +70,14 @@ impl LoginRequest {
         Self { redirect_uri, scope, max_age: None, parameters: Vec::new(), push: Push::Offered }
     }
 
+    /// Comes back to this address instead.
+    #[cfg(feature = "native")]
+    #[must_use]
+    pub(crate) fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
+        self.redirect_uri = redirect_uri;
+        self
+    }
+
     /// Asks for these scopes; `openid` is always among them.
     #[must_use]
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {

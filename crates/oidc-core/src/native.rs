@@ -1,0 +1,148 @@
+//! Logs in a person who uses a program on their own machine, by their own browser (RFC 8252).
+//!
+//! The browser comes back to an address of this machine that only this login listens on (§7.3), with
+//! PKCE (§6), `state`, `nonce` and `iss` as any other login. Whoever else knocks learns nothing and
+//! ends nothing: the login waits on for the answer that carries its `state`. Opening the browser is
+//! the program's business; nothing here starts one.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::callback::CallbackRefusal;
+use crate::client::{Client, Login, LoginError};
+use crate::login::{LoginRequest, PendingLogin};
+
+mod browser;
+mod page;
+mod redirect;
+
+use browser::Callback;
+use page::Page;
+pub use redirect::{LoopbackRedirect, LoopbackRedirectError};
+
+/// What stands for "no end": a wait that is longer than a clock can count ends after this.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A login that waits for the browser on an address of this machine.
+///
+/// ```no_run
+/// # async fn run(provider: oidc_core::Provider) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use oidc_core::{Client, ClientAuth, LoopbackRedirect, RemoteKeys};
+///
+/// let keys = Arc::new(RemoteKeys::new(provider.clone()));
+/// let client = Client::new(provider, keys, "cli", ClientAuth::None);
+///
+/// let redirect = LoopbackRedirect::bind().await?;
+/// let request = redirect.request().with_scopes(["profile"]);
+/// let waiting = redirect.begin(&client, request).await?;
+/// println!("open {}", waiting.url());
+/// let login = waiting.finish(Duration::from_secs(300)).await?;
+/// println!("hello {}", login.id_token.subject());
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct LoopbackLogin {
+    client: Client,
+    redirect: LoopbackRedirect,
+    url: Url,
+    pending: PendingLogin,
+}
+
+/// Why nobody was logged in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoopbackLoginError {
+    /// The browser brought this login's answer, and it is not accepted; nor did the person, perhaps.
+    #[error(transparent)]
+    Refused(#[from] CallbackRefusal),
+    /// The answer was good, and the code or the ID token was not.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The browser did not come back in time.
+    #[error("nobody signed in within {} s; begin the login again", after.as_secs())]
+    TimedOut {
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+impl LoopbackRedirect {
+    /// Begins a login that comes back here, whatever redirect URI `request` names.
+    ///
+    /// # Errors
+    /// As [`Client::begin_login`].
+    pub async fn begin(
+        self,
+        client: &Client,
+        request: LoginRequest,
+    ) -> Result<LoopbackLogin, LoginError> {
+        let request = request.with_redirect_uri(self.uri().clone());
+        let (url, pending) = client.begin_login(request).await?;
+        Ok(LoopbackLogin { client: client.clone(), redirect: self, url, pending })
+    }
+}
+
+impl LoopbackLogin {
+    /// Where the browser must go. To be shown, too: a program cannot know that a browser opened.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where it comes back to.
+    pub fn redirect_uri(&self) -> &Url {
+        self.redirect.uri()
+    }
+
+    /// Waits for the browser, exchanges the code and verifies the ID token. The browser is shown how
+    /// it ended; a request without this login's `state` is refused and ends nothing.
+    ///
+    /// # Errors
+    /// [`LoopbackLoginError::TimedOut`] when the browser is not back `within` that time;
+    /// [`LoopbackLoginError::Refused`] when the provider, or the person, refused, or the answer is
+    /// not the provider's; [`LoopbackLoginError::Login`] as [`Client::finish_login`].
+    pub async fn finish(self, within: Duration) -> Result<Login, LoopbackLoginError> {
+        let within = within.min(LONGEST_WAIT);
+        let deadline = Instant::now() + within;
+        let mut visitors = self.redirect.listen();
+        loop {
+            let Ok(Some(callback)) = timeout_at(deadline, visitors.next()).await else {
+                return Err(LoopbackLoginError::TimedOut { after: within });
+            };
+            let Callback { browser, query } = callback;
+            let code = match self.client.parse_callback(&query, &self.pending).await {
+                Ok(code) => code,
+                Err(refusal) if is_somebody_elses(&refusal) => {
+                    browser.show(&Page::not_this_login(&refusal)).await;
+                    continue;
+                }
+                Err(refusal) => {
+                    browser.show(&Page::refused(&refusal)).await;
+                    return Err(refusal.into());
+                }
+            };
+            let login = self.client.finish_login(code, &self.pending).await;
+            let page = match &login {
+                Ok(_) => Page::signed_in(),
+                Err(error) => Page::refused(error),
+            };
+            browser.show(&page).await;
+            return Ok(login?);
+        }
+    }
+}
+
+/// Whether an answer does not show that it knows this login: then it cannot end it either.
+fn is_somebody_elses(refusal: &CallbackRefusal) -> bool {
+    matches!(
+        refusal,
+        CallbackRefusal::TooLarge
+            | CallbackRefusal::Duplicate { .. }
+            | CallbackRefusal::MissingState
+            | CallbackRefusal::WrongState
+    )
+}
