@@ -6,6 +6,11 @@ pub mod explain;
 pub mod healthcheck;
 pub mod schema;
 pub mod serve;
+pub mod verify;
+
+mod environment;
+mod reach;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use doorward::commands::{Outcome, check, demo, explain, healthcheck, schema, serve};
+use doorward::commands::{Outcome, check, demo, explain, healthcheck, schema, serve, verify};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,6 +37,8 @@ enum Command {
     },
     /// Tell step by step what the gateway would decide about a request (exit 0 allowed, 3 refused, 4 sign-in needed)
     Explain(explain::Explain),
+    /// Check a token and print what it says, or which check failed and what to do (exit 0 good, 1 not)
+    Verify(verify::Verify),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Ask a health URL, for container health checks
@@ -76,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
             Ok(if fine { Outcome::Fine } else { Outcome::Failure })
         }
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Verify(verify) => runtime()?.block_on(verify.run(&mut out)),
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;
             Ok(Outcome::Fine)

@@ -1,0 +1,7 @@
+//! The commands for people and jobs at a terminal, as they are typed, against a real provider: what they print, what they keep,
+//! and their exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod desk;
+mod verify;
