@@ -62,13 +62,32 @@ pub(crate) struct Policy {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
+    /// A stable name of the cause.
+    pub(crate) code: &'static str,
     pub(crate) reason: String,
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), retry_after: None }
+    }
 }
 
 /// Fetches a value; is given the one before, to return it again when nothing changed.
 pub(crate) type Fetch<T> =
     Box<dyn Fn(Option<Arc<T>>) -> BoxFuture<'static, Result<Arc<T>, Failure>> + Send + Sync>;
+
+/// How one attempt ended.
+pub(crate) struct Attempt {
+    pub(crate) outcome: Result<(), &'static str>,
+    /// Whether there is another value now than before.
+    pub(crate) changed: bool,
+    pub(crate) took: Duration,
+}
+
+/// Is told of every attempt.
+pub(crate) type Ended = Box<dyn Fn(Attempt) + Send + Sync>;
 
 /// The handle. Dropping the last one ends the task.
 pub(crate) struct Fresh<T> {
@@ -91,6 +110,7 @@ impl Task {
 struct Shared<T> {
     policy: Policy,
     fetch: Fetch<T>,
+    ended: Ended,
     state: watch::Sender<State<T>>,
     wake: Notify,
 }
@@ -141,7 +161,7 @@ impl<T> State<T> {
         let Some((value, fetched_at)) = &self.value else {
             return Standing::None(match &self.failure {
                 Some(failure) => with_due(failure),
-                None => Failure { reason: "not fetched yet".to_owned(), retry_after: None },
+                None => Failure::new("not_fetched", "not fetched yet"),
             });
         };
         let age = fetched_at.elapsed();
@@ -152,23 +172,22 @@ impl<T> State<T> {
                     policy.max_stale.unwrap_or_default(),
                     failure.reason
                 );
-                Standing::None(Failure { reason, retry_after: due_in() })
+                Standing::None(Failure { code: failure.code, reason, retry_after: due_in() })
             }
             Some(failure) => {
                 Standing::Stale { value: Arc::clone(value), age, failure: with_due(failure) }
             }
             // Nobody renewed it in time: the task is gone with its runtime, or the machine slept.
-            None if age > policy.max_age && !self.in_flight() => Standing::None(Failure {
-                reason: "old, and being renewed".to_owned(),
-                retry_after: None,
-            }),
+            None if age > policy.max_age && !self.in_flight() => {
+                Standing::None(Failure::new("old", "old, and being renewed"))
+            }
             None => Standing::Fresh { value: Arc::clone(value), age },
         }
     }
 }
 
 impl<T: Send + Sync + 'static> Fresh<T> {
-    pub(crate) fn new(policy: Policy, fetch: Fetch<T>) -> Self {
+    pub(crate) fn new(policy: Policy, fetch: Fetch<T>, ended: Ended) -> Self {
         let (state, _) = watch::channel(State {
             value: None,
             failure: None,
@@ -180,7 +199,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             due: Instant::now(),
             epoch: 0,
         });
-        let shared = Arc::new(Shared { policy, fetch, state, wake: Notify::new() });
+        let shared = Arc::new(Shared { policy, fetch, ended, state, wake: Notify::new() });
         Self { shared, task: Mutex::new(None) }
     }
 
@@ -230,10 +249,8 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         {
             return Ok(());
         }
-        let runtime = Handle::try_current().map_err(|_| Failure {
-            reason: "there is no Tokio runtime to fetch it in".to_owned(),
-            retry_after: None,
-        })?;
+        let runtime = Handle::try_current()
+            .map_err(|_| Failure::new("no_runtime", "there is no Tokio runtime to fetch it in"))?;
         let now = Instant::now();
         self.shared.state.send_modify(|state| {
             state.finished = state.started;
@@ -293,6 +310,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         match timeout(wait, changes.wait_for(|state| state.finished >= number)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure {
+                code: "timed_out",
                 reason: format!("no answer within {wait:?}"),
                 retry_after: Some(Duration::from_secs(1)),
             }),
@@ -319,18 +337,26 @@ impl<T> Shared<T> {
     }
 
     async fn attempt(&self) {
-        let mut before = (None, 0);
+        let begun = Instant::now();
+        let (mut before, mut epoch) = (None, 0);
         self.state.send_modify(|state| {
             state.started += 1;
-            state.started_at = Some(Instant::now());
-            before = (state.value.as_ref().map(|(value, _)| Arc::clone(value)), state.epoch);
+            state.started_at = Some(begun);
+            before = state.value.as_ref().map(|(value, _)| Arc::clone(value));
+            epoch = state.epoch;
         });
-        let (previous, epoch) = before;
-        let outcome = timeout(ATTEMPT_LIMIT, (self.fetch)(previous)).await.unwrap_or_else(|_| {
-            let reason = format!("no answer within {ATTEMPT_LIMIT:?}");
-            Err(Failure { reason, retry_after: None })
-        });
+        let outcome =
+            timeout(ATTEMPT_LIMIT, (self.fetch)(before.clone())).await.unwrap_or_else(|_| {
+                Err(Failure::new("timed_out", format!("no answer within {ATTEMPT_LIMIT:?}")))
+            });
         let now = Instant::now();
+        (self.ended)(Attempt {
+            outcome: outcome.as_ref().map(|_| ()).map_err(|failure| failure.code),
+            changed: outcome.as_ref().is_ok_and(|value| {
+                before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, value))
+            }),
+            took: now.duration_since(begun),
+        });
         self.state.send_modify(|state| {
             state.finished = state.started;
             match outcome {

@@ -72,6 +72,18 @@ pub enum HttpError {
     },
 }
 
+impl HttpError {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::TimedOut { .. } => "timed_out",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::Exchange { .. } => "exchange",
+        }
+    }
+}
+
 /// A document could not be had: no answer, or not the one wanted.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -110,6 +122,16 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Http(error) => error.code(),
+            Self::Redirected { .. } => "redirected",
+            Self::Status { .. } => "status",
+            Self::Address { .. } => "address",
+        }
+    }
+
     /// How long the other side asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

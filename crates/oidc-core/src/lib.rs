@@ -66,6 +66,7 @@ mod json;
 
 // The provider, and the way to it.
 pub mod http;
+mod observer;
 mod fresh;
 mod metadata;
 mod provider;
@@ -114,6 +115,7 @@ pub use keys::{
     SkippedKey, StaticKeys,
 };
 pub use metadata::{DiscoveryError, ProviderMetadata};
+pub use observer::{Event, Observer};
 pub use provider::{Provider, ProviderPolicy, ProviderUnavailable};
 pub use refusal::TokenRefusal;
 pub use secret::Secret;

@@ -119,6 +119,18 @@ pub enum DiscoveryError {
     },
 }
 
+impl DiscoveryError {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.code(),
+            Self::IssuerMismatch { .. } => "issuer_mismatch",
+            Self::InsecureEndpoint { .. } => "insecure_endpoint",
+            Self::Invalid { .. } => "invalid_metadata",
+        }
+    }
+}
+
 impl ProviderMetadata {
     /// Asks `issuer` for its metadata.
     pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {

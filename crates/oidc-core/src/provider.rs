@@ -3,15 +3,18 @@
 //! Constructing one does no I/O, so a gateway starts while its provider is down, and notices within
 //! seconds when it appears ([`Retry::cap_unready`]).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tracing::{Instrument as _, Span, field};
 
-use crate::fresh::{Failure, Fresh, Policy, Retry};
+use crate::fresh::{Attempt, Failure, Fresh, Policy, Retry};
 use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::metadata::{DiscoveryError, ProviderMetadata};
+use crate::observer::{Event, Observer};
 
 /// How metadata is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +79,13 @@ pub struct ProviderUnavailable {
 /// println!("{:?}", provider.metadata().await?.token_endpoint);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Provider {
     issuer: Issuer,
     http: Arc<dyn Http>,
     metadata: Source,
+    policy: ProviderPolicy,
+    observer: Option<Observer>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,13 +97,14 @@ enum Source {
 impl Provider {
     /// The provider called `issuer`; its metadata is discovered when first needed.
     pub fn new(issuer: Issuer, http: Arc<dyn Http>) -> Self {
-        Self::discovered(issuer, http, ProviderPolicy::default())
+        Self::discovered(issuer, http, ProviderPolicy::default(), None)
     }
 
     /// A provider whose metadata is known and never fetched.
     pub fn with_metadata(metadata: ProviderMetadata, http: Arc<dyn Http>) -> Self {
         let issuer = metadata.issuer.clone();
-        Self { issuer, http, metadata: Source::Given(Arc::new(metadata)) }
+        let metadata = Source::Given(Arc::new(metadata));
+        Self { issuer, http, metadata, policy: ProviderPolicy::default(), observer: None }
     }
 
     /// Replaces the policy; what was discovered before is forgotten.
@@ -106,12 +112,32 @@ impl Provider {
     pub fn with_policy(self, policy: ProviderPolicy) -> Self {
         match self.metadata {
             Source::Given(_) => self,
-            Source::Discovered(_) => Self::discovered(self.issuer, self.http, policy),
+            Source::Discovered(_) => {
+                Self::discovered(self.issuer, self.http, policy, self.observer)
+            }
         }
     }
 
-    fn discovered(issuer: Issuer, http: Arc<dyn Http>, policy: ProviderPolicy) -> Self {
+    /// Tells `observer` of discovery, and of what is done with this provider: its keys fetched
+    /// ([`RemoteKeys`](crate::RemoteKeys)), tokens asked for. What was discovered before is forgotten.
+    #[must_use]
+    pub fn with_observer(self, observer: Observer) -> Self {
+        match self.metadata {
+            Source::Given(_) => Self { observer: Some(observer), ..self },
+            Source::Discovered(_) => {
+                Self::discovered(self.issuer, self.http, self.policy, Some(observer))
+            }
+        }
+    }
+
+    fn discovered(
+        issuer: Issuer,
+        http: Arc<dyn Http>,
+        policy: ProviderPolicy,
+        observer: Option<Observer>,
+    ) -> Self {
         let (asked, through) = (issuer.clone(), Arc::clone(&http));
+        let (told, about) = (observer.clone(), issuer.clone());
         let fresh = Fresh::new(
             Policy {
                 max_age: policy.max_age,
@@ -121,21 +147,30 @@ impl Provider {
             },
             Box::new(move |_| {
                 let (issuer, http) = (asked.clone(), Arc::clone(&through));
-                Box::pin(async move {
+                let span = tracing::debug_span!("discovery", %issuer, outcome = field::Empty);
+                let discovery = async move {
                     match ProviderMetadata::discover(&issuer, http.as_ref()).await {
                         Ok(metadata) => {
+                            Span::current().record("outcome", "ok");
                             tracing::debug!(%issuer, "metadata discovered");
                             Ok(Arc::new(metadata))
                         }
                         Err(error) => {
+                            Span::current().record("outcome", error.code());
                             tracing::warn!(%issuer, %error, "discovery failed");
                             Err(failure(&error))
                         }
                     }
-                })
+                };
+                Box::pin(discovery.instrument(span))
+            }),
+            Box::new(move |Attempt { outcome, took, .. }| {
+                if let Some(observer) = &told {
+                    observer(&Event::Discovered { issuer: &about, outcome, took });
+                }
             }),
         );
-        Self { issuer, http, metadata: Source::Discovered(Arc::new(fresh)) }
+        Self { issuer, http, metadata: Source::Discovered(Arc::new(fresh)), policy, observer }
     }
 
     /// Its identifier.
@@ -172,6 +207,13 @@ impl Provider {
         }
     }
 
+    /// Tells the observer, if there is one.
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+
     fn unavailable(&self, failure: Failure) -> ProviderUnavailable {
         ProviderUnavailable {
             issuer: self.issuer.clone(),
@@ -181,10 +223,19 @@ impl Provider {
     }
 }
 
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("issuer", &self.issuer)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
+    }
+}
+
 fn failure(error: &DiscoveryError) -> Failure {
     let retry_after = match error {
         DiscoveryError::Fetch(error) => error.retry_after(),
         _ => None,
     };
-    Failure { reason: error.to_string(), retry_after }
+    Failure { code: error.code(), reason: error.to_string(), retry_after }
 }

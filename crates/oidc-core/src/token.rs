@@ -182,6 +182,38 @@ impl TokenEndpointError {
         }
     }
 
+    /// A stable name of the cause, for logs, metrics and programs: `error` of RFC 6749 §5.2, RFC 8628
+    /// §3.5, RFC 8693 §2.2.2 or RFC 9449 §5 where the provider gives one of those.
+    pub fn code(&self) -> &'static str {
+        const KNOWN: [&str; 12] = [
+            "invalid_request",
+            "unauthorized_client",
+            "unsupported_grant_type",
+            "invalid_scope",
+            "invalid_target",
+            "invalid_dpop_proof",
+            "use_dpop_nonce",
+            "authorization_pending",
+            "slow_down",
+            "access_denied",
+            "expired_token",
+            "unsupported_token_type",
+        ];
+        match self {
+            Self::InvalidGrant { .. } => "invalid_grant",
+            Self::InvalidClient { .. } => "invalid_client",
+            // Foreign text is no name: it could be anything, and without end.
+            Self::OAuth { error, .. } => {
+                KNOWN.into_iter().find(|known| known == error).unwrap_or("refused")
+            }
+            Self::Unavailable { .. } => "unavailable",
+            Self::InvalidResponse { .. } => "invalid_response",
+            Self::NotSupported { .. } => "not_supported",
+            Self::PrivateKey { .. } => "private_key",
+            Self::IdToken(refusal) => refusal.code(),
+        }
+    }
+
     /// Reads an answer that is no success.
     pub(crate) fn parse(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let unavailable = |reason: String| Self::Unavailable { reason, retry_after };

@@ -3,16 +3,20 @@
 //! An access token once verified is remembered by the digest of its bytes; the next request with it
 //! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span, field};
 
 use crate::clock::{Clock, SystemClock};
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
 use crate::keys::{JwkSet, KeySource};
-use crate::refusal::TokenRefusal;
+use crate::observer::{Event, Observer};
+use crate::refusal::{TokenRefusal, quoted};
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 use crate::validation::{IdTokenExpectations, Validation};
 
@@ -51,6 +55,7 @@ pub struct Verifier {
     keys: Arc<dyn KeySource>,
     clock: Arc<dyn Clock>,
     remembered: Option<Remembered>,
+    observer: Option<Observer>,
 }
 
 /// Figures about remembered tokens.
@@ -89,13 +94,21 @@ impl Verifier {
     /// Verifies by `validation` with `keys`.
     pub fn new(validation: Validation, keys: Arc<dyn KeySource>) -> Self {
         let remembered = Some(Remembered::new(DEFAULT_CACHE));
-        Self { validation, keys, clock: Arc::new(SystemClock), remembered }
+        Self { validation, keys, clock: Arc::new(SystemClock), remembered, observer: None }
     }
 
     /// Takes the time from `clock`.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Tells `observer` of each token that is verified, refused or served from memory. What is fetched
+    /// for it is told by [`Provider::with_observer`](crate::Provider::with_observer).
+    #[must_use]
+    pub fn with_observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -132,6 +145,9 @@ impl Verifier {
             return None;
         }
         remembered.counts.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            observer(&Event::TokenRemembered { issuer: self.validation.issuer() });
+        }
         Some(entry.token)
     }
 
@@ -143,12 +159,15 @@ impl Verifier {
         if let Some(verified) = self.cached(token) {
             return Ok(verified);
         }
-        let (jws, generation) = self.open(token).await?;
-        let verified = Arc::new(self.validation.access_token(jws, self.clock.now())?);
-        if let Some(remembered) = &self.remembered {
-            remembered.insert(token, &verified, generation);
-        }
-        Ok(verified)
+        self.watched(async {
+            let (jws, generation) = self.open(token).await?;
+            let verified = Arc::new(self.validation.access_token(jws, self.clock.now())?);
+            if let Some(remembered) = &self.remembered {
+                remembered.insert(token, &verified, generation);
+            }
+            Ok(verified)
+        })
+        .await
     }
 
     /// Verifies an ID token; its audience is the client's id.
@@ -157,14 +176,20 @@ impl Verifier {
         token: &str,
         expected: &IdTokenExpectations,
     ) -> Result<Verified<IdToken>, TokenRefusal> {
-        let (jws, _) = self.open(token).await?;
-        self.validation.id_token(jws, expected, self.clock.now())
+        self.watched(async {
+            let (jws, _) = self.open(token).await?;
+            self.validation.id_token(jws, expected, self.clock.now())
+        })
+        .await
     }
 
     /// Verifies a logout token; its audience is the client's id. Refuse a second use of its `jti`.
     pub async fn logout_token(&self, token: &str) -> Result<Verified<LogoutToken>, TokenRefusal> {
-        let (jws, _) = self.open(token).await?;
-        self.validation.logout_token(jws, self.clock.now())
+        self.watched(async {
+            let (jws, _) = self.open(token).await?;
+            self.validation.logout_token(jws, self.clock.now())
+        })
+        .await
     }
 
     /// Figures about remembered tokens.
@@ -185,12 +210,54 @@ impl Verifier {
         }
     }
 
+    /// Verifies within a span, and tells the observer how that ended.
+    async fn watched<T, V: Borrow<Verified<T>>>(
+        &self,
+        work: impl Future<Output = Result<V, TokenRefusal>>,
+    ) -> Result<V, TokenRefusal> {
+        let issuer = self.validation.issuer();
+        let span = tracing::debug_span!(
+            "verify",
+            %issuer,
+            kid = field::Empty,
+            alg = field::Empty,
+            outcome = field::Empty
+        );
+        let begun = self.observer.as_ref().map(|_| Instant::now());
+        let verdict = work.instrument(span.clone()).await;
+        let code = verdict.as_ref().map_or_else(TokenRefusal::code, |_| "ok");
+        span.record("outcome", code);
+        if let (Some(observer), Some(begun)) = (&self.observer, begun) {
+            let took = begun.elapsed();
+            observer(&match &verdict {
+                Ok(verified) => {
+                    let verified = verified.borrow();
+                    let (kid, algorithm) = (verified.key_id(), verified.algorithm());
+                    Event::TokenVerified { issuer, kid, algorithm, took }
+                }
+                Err(refusal) => {
+                    let read = !matches!(
+                        refusal,
+                        TokenRefusal::Malformed { part: "token" | "header", .. }
+                    );
+                    Event::TokenRefused { issuer: read.then_some(issuer), code, took }
+                }
+            });
+        }
+        verdict
+    }
+
     /// Checks form and signature. Asks the key source only when the token is well formed, says it is
     /// of this issuer, and its `kid` is not known; whoever holds a known one never waits for that.
     async fn open(&self, token: &str) -> Result<(VerifiedJws, u64), TokenRefusal> {
         let jws = UnverifiedJws::parse(token)?;
         self.validation.check_algorithm(jws.header.algorithm)?;
         let kid = jws.header.key_id.as_deref();
+        let span = Span::current();
+        span.record("alg", jws.header.algorithm.as_str());
+        if let Some(kid) = kid {
+            span.record("kid", quoted(kid));
+        }
         let known = self.keys.current().ok();
         let fits = |keys: &JwkSet| kid.is_some_and(|kid| keys.contains(kid));
         if !known.as_deref().is_some_and(fits) {

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, field};
 
 use super::{JwkSet, KeySource, KeysUnavailable};
-use crate::fresh::{Failure, Fresh, Policy, Retry, Standing, Ticket};
+use crate::fresh::{Attempt, Failure, Fresh, Policy, Retry, Standing, Ticket};
 use crate::http;
+use crate::observer::Event;
 use crate::provider::Provider;
 
 /// How keys are kept.
@@ -153,7 +155,7 @@ impl RemoteKeys {
     }
 
     fn build(provider: Provider, policy: KeyPolicy) -> Self {
-        let source = provider.clone();
+        let (source, told) = (provider.clone(), provider.clone());
         let keys = Fresh::new(
             Policy {
                 max_age: policy.max_age.max(Duration::from_secs(60)),
@@ -163,7 +165,13 @@ impl RemoteKeys {
             },
             Box::new(move |previous| {
                 let provider = source.clone();
-                Box::pin(async move { fetch(&provider, previous).await })
+                let issuer = provider.issuer();
+                let span = tracing::debug_span!("keys.fetch", %issuer, outcome = field::Empty);
+                Box::pin(async move { fetch(&provider, previous).await }.instrument(span))
+            }),
+            Box::new(move |Attempt { outcome, changed, took }| {
+                let issuer = told.issuer();
+                told.observe(&Event::KeysFetched { issuer, outcome, changed, took });
             }),
         );
         let bucket = Bucket { tokens: policy.unknown_kid_burst, counted_at: Instant::now() };
@@ -194,7 +202,7 @@ impl RemoteKeys {
             Standing::Stale { age, failure, .. } => {
                 KeyStatus::Stale { age, reason: failure.reason }
             }
-            Standing::None(Failure { reason, retry_after }) => {
+            Standing::None(Failure { reason, retry_after, .. }) => {
                 KeyStatus::Unavailable { reason, retry_after }
             }
         }
@@ -261,6 +269,8 @@ impl From<Failure> for KeysUnavailable {
 
 async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc<JwkSet>, Failure> {
     let outcome = fetch_once(provider).await;
+    let code = outcome.as_ref().map_or_else(|failure| failure.code, |_| "ok");
+    Span::current().record("outcome", code);
     if let Err(failure) = &outcome {
         tracing::warn!(issuer = %provider.issuer(), reason = failure.reason, "keys could not be fetched");
     }
@@ -285,6 +295,7 @@ async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
     let metadata = match provider.current() {
         Some(metadata) => metadata,
         None => provider.refresh_now().await.map_err(|error| Failure {
+            code: "no_metadata",
             retry_after: Some(error.retry_after),
             reason: error.to_string(),
         })?,
@@ -297,14 +308,14 @@ async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
                 let _ = provider.refresh_now().await;
             }
             let retry_after = error.retry_after();
-            return Err(Failure { reason: error.to_string(), retry_after });
+            return Err(Failure { code: error.code(), reason: error.to_string(), retry_after });
         }
     };
     let keys = JwkSet::parse(answer.body())
-        .map_err(|error| Failure { reason: error.to_string(), retry_after: None })?;
+        .map_err(|error| Failure::new("invalid_key_set", error.to_string()))?;
     if keys.is_empty() {
         let reason = format!("{} holds no usable key", metadata.jwks_uri);
-        return Err(Failure { reason, retry_after: None });
+        return Err(Failure::new("no_usable_key", reason));
     }
     Ok(keys)
 }

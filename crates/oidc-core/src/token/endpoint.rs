@@ -13,6 +13,7 @@ use crate::claims::Scope;
 use crate::client_auth::ClientAuth;
 use crate::clock::{Clock, SystemClock};
 use crate::http::retry_after;
+use crate::observer;
 use crate::provider::Provider;
 use crate::refusal::bounded;
 use crate::secret::Secret;
@@ -91,26 +92,34 @@ pub struct TokenEndpoint {
 }
 
 impl Grant {
+    /// `grant_type`
+    fn grant_type(&self) -> &'static str {
+        match self {
+            Self::AuthorizationCode { .. } => "authorization_code",
+            Self::RefreshToken { .. } => "refresh_token",
+            Self::ClientCredentials { .. } => "client_credentials",
+            Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
+        }
+    }
+
     fn into_form(self) -> Form {
         let mut form: Form = Vec::new();
         let mut add = |name: &'static str, value: Option<Secret>| {
             form.extend(value.map(|value| (name.into(), value)));
         };
         let scope_text = |scope: Option<Scope>| scope.map(|scope| Secret::from(scope.to_string()));
+        add("grant_type", Some(self.grant_type().into()));
         match self {
             Self::AuthorizationCode { code, redirect_uri, code_verifier } => {
-                add("grant_type", Some("authorization_code".into()));
                 add("code", Some(code));
                 add("redirect_uri", Some(redirect_uri.as_str().into()));
                 add("code_verifier", Some(code_verifier));
             }
             Self::RefreshToken { refresh_token, scope } => {
-                add("grant_type", Some("refresh_token".into()));
                 add("refresh_token", Some(refresh_token));
                 add("scope", scope_text(scope));
             }
             Self::ClientCredentials { scope, audience, resource } => {
-                add("grant_type", Some("client_credentials".into()));
                 add("scope", scope_text(scope));
                 add("audience", audience.map(Secret::from));
                 add("resource", resource.map(Secret::from));
@@ -118,7 +127,6 @@ impl Grant {
             Self::TokenExchange { subject_token, subject_token_type, audience, scope } => {
                 let access_token = "urn:ietf:params:oauth:token-type:access_token";
                 let kind = subject_token_type.unwrap_or_else(|| access_token.to_owned());
-                add("grant_type", Some("urn:ietf:params:oauth:grant-type:token-exchange".into()));
                 add("subject_token", Some(subject_token));
                 add("subject_token_type", Some(kind.into()));
                 add("audience", audience.map(Secret::from));
@@ -154,6 +162,11 @@ impl TokenEndpoint {
 
     /// Asks once for tokens; nothing is repeated here.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
+        let grant_type = grant.grant_type();
+        observer::token_request(&self.provider, grant_type, self.ask(grant)).await
+    }
+
+    async fn ask(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
         let metadata = self.provider.metadata().await?;
         let url = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
         let answer = self.post(url, grant.into_form(), StatusCode::OK).await?;
