@@ -1,62 +1,103 @@
-//! Tokens kept in memory: one request however many tasks ask, refreshed ahead, and the last good token while the issuer is down.
+//! Tokens kept in memory: one request however many ask, refreshed ahead, and the last good token
+//! while the issuer is down.
 //!
-//! A token is refreshed in the background when less than `min(30 s, life / 2)`, shortened by jitter, is left; callers meanwhile get
-//! the present one and wait for nobody. Failures are backed off from 1 s to 30 s.
+//! A token is refreshed in the background when less than `min(30 s, life / 2)`, shortened by jitter,
+//! is left: one of 300 s is served from memory for at least 270 s. Callers meanwhile get the present
+//! one and wait for nobody. It is served until it ends, never longer, and a wall clock that is set back
+//! does not lengthen its life.
+//!
+//! Failures are backed off from 1 s to 30 s with jitter, or as long as the issuer's `Retry-After` asks;
+//! in between, callers get the last failure at once.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use oidc_core::{Clock, SystemClock};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
-use crate::source::{AccessToken, TokenError, TokenSource};
+use crate::access_token::AccessToken;
+use crate::source::{TokenError, TokenSource};
 
-/// The most that is left of a token's life when its refresh begins.
-const MARGIN: Duration = Duration::from_secs(30);
-/// How long a token without an expiry is believed.
-const UNSTATED_LIFE: Duration = Duration::from_secs(60);
-/// The first and the longest wait after a failure.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+mod backoff;
+mod flight;
+mod held;
+mod key;
 
-/// A [`TokenSource`] that remembers.
-#[derive(Debug, Clone)]
+pub use key::CacheKey;
+
+use flight::{Flights, Why};
+use held::{Held, Now};
+
+/// A [`TokenSource`] that remembers. Cheap to clone; clones share the token.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use m2m::{AccessToken, CachedTokens, TokenError, TokenSource};
+///
+/// #[derive(Debug)]
+/// struct Issuer;
+///
+/// #[async_trait::async_trait]
+/// impl TokenSource for Issuer {
+///     async fn token(&self) -> Result<AccessToken, TokenError> {
+///         Ok(AccessToken::bearer("2YotnFZFEjr1zCsicMWpAA".into(), None)?)
+///     }
+/// }
+///
+/// let tokens = CachedTokens::new(Issuer);
+/// assert!(tokens.current().is_none());
+/// let token = tokens.token().await?;
+/// assert_eq!(tokens.current(), Some(token));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
 pub struct CachedTokens {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    source: Box<dyn TokenSource>,
+pub(crate) struct Shared {
+    source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
-    kept: Mutex<Kept>,
-    /// Held by whoever asks the issuer.
-    asking: AsyncMutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    token: Option<AccessToken>,
-    refresh_at: Option<SystemTime>,
-    failures: u32,
-    not_before: Option<SystemTime>,
-    last_error: Option<TokenError>,
-    refreshing: bool,
+    /// What readers see. Written under the lock of `flights` only.
+    held: ArcSwapOption<Held>,
+    flights: Flights,
 }
 
 impl CachedTokens {
     /// Remembers the tokens of a source.
     pub fn new(source: impl TokenSource + 'static) -> Self {
-        Self::with_clock(source, Arc::new(SystemClock))
+        Self::built(Arc::new(source), Arc::new(SystemClock))
     }
 
-    /// Remembers the tokens of a source by this clock.
-    pub fn with_clock(source: impl TokenSource + 'static, clock: Arc<dyn Clock>) -> Self {
-        let source = Box::new(source);
-        let (kept, asking) = (Mutex::default(), AsyncMutex::default());
-        Self { shared: Arc::new(Shared { source, clock, kept, asking }) }
+    /// Takes the time from `clock`. What was remembered before is forgotten.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self::built(Arc::clone(&self.shared.source), clock)
+    }
+
+    fn built(source: Arc<dyn TokenSource>, clock: Arc<dyn Clock>) -> Self {
+        let (held, flights) = (ArcSwapOption::empty(), Flights::default());
+        Self { shared: Arc::new(Shared { source, clock, held, flights }) }
+    }
+
+    /// The token in memory, if it is good; begins its refresh in the background when that is due.
+    ///
+    /// Takes no lock, waits for nothing and allocates nothing. Needs no runtime either: without one
+    /// the token is served all the same, and whoever calls next inside of one begins the refresh.
+    pub fn current(&self) -> Option<AccessToken> {
+        let held = self.shared.held.load();
+        let held = held.as_ref()?;
+        let now = self.shared.now();
+        if !held.is_good(now) {
+            return None;
+        }
+        if held.is_due(now) {
+            self.shared.begin_refresh(now);
+        }
+        Some(held.token.clone())
     }
 }
 
@@ -65,104 +106,46 @@ impl CachedTokens {
 #[async_trait]
 impl TokenSource for CachedTokens {
     async fn token(&self) -> Result<AccessToken, TokenError> {
-        let now = self.shared.clock.now();
-        if let Some((token, due)) = self.shared.usable(now) {
-            if due && self.shared.claim_refresh(now) {
-                let shared = Arc::clone(&self.shared);
-                // Detached: a caller that goes away does not end it. Its failure is kept and logged.
-                drop(tokio::spawn(async move { shared.ask_in_background().await }));
-            }
-            return Ok(token);
+        match self.current() {
+            Some(token) => Ok(token),
+            None => self.shared.answer(Why::Absent).await,
         }
-        self.shared.ask_and_wait().await
+    }
+
+    /// Renews once however many were rejected together; and at most once in `min(30 s, life / 2)`, so
+    /// that a service which refuses every token does not become a request to the issuer per call.
+    async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        match self.current() {
+            Some(newer) if newer != *rejected => Ok(newer),
+            _ => self.shared.answer(Why::Rejected(rejected.clone())).await,
+        }
+    }
+
+    fn current(&self) -> Option<AccessToken> {
+        self.current()
+    }
+
+    fn cache_key(&self) -> Option<CacheKey> {
+        self.shared.source.cache_key()
     }
 }
 
 impl Shared {
-    /// The token that is good now, and whether a refresh is due.
-    fn usable(&self, now: SystemTime) -> Option<(AccessToken, bool)> {
-        let kept = self.kept();
-        let token =
-            kept.token.as_ref().filter(|token| token.expires_at.is_none_or(|at| at > now))?;
-        let due = kept.refresh_at.is_some_and(|at| at <= now);
-        Some((token.clone(), due))
+    fn now(&self) -> Now {
+        Now { wall: self.clock.now(), monotonic: Instant::now() }
     }
 
-    /// Whether this caller is the one to refresh.
-    fn claim_refresh(&self, now: SystemTime) -> bool {
-        let mut kept = self.kept();
-        if kept.refreshing || kept.not_before.is_some_and(|at| at > now) {
-            return false;
-        }
-        kept.refreshing = true;
-        true
-    }
-
-    async fn ask_in_background(&self) {
-        let _asking = self.asking.lock().await;
-        if let Err(error) = self.ask().await {
-            tracing::warn!(%error, "a token could not be refreshed; the present one is still used");
-        }
-        self.kept().refreshing = false;
-    }
-
-    /// One caller asks, the others wait for its answer.
-    async fn ask_and_wait(&self) -> Result<AccessToken, TokenError> {
-        let _asking = self.asking.lock().await;
-        let now = self.clock.now();
-        if let Some((token, _)) = self.usable(now) {
-            return Ok(token);
-        }
-        {
-            let kept = self.kept();
-            if let (Some(at), Some(error)) = (kept.not_before, &kept.last_error)
-                && at > now
-            {
-                return Err(error.clone());
-            }
-        }
-        self.ask().await
-    }
-
-    async fn ask(&self) -> Result<AccessToken, TokenError> {
-        let answer = self.source.token().await;
-        let now = self.clock.now();
-        let mut kept = self.kept();
-        match &answer {
-            Ok(token) => {
-                kept.refresh_at = Some(refresh_at(token, now));
-                kept.token = Some(token.clone());
-                kept.failures = 0;
-                kept.not_before = None;
-                kept.last_error = None;
-            }
-            Err(error) => {
-                kept.failures = kept.failures.saturating_add(1);
-                kept.not_before = Some(now + pause(kept.failures, error));
-                kept.last_error = Some(error.clone());
-            }
-        }
-        answer
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is in memory and good.
+    fn good(&self, now: Now) -> Option<Arc<Held>> {
+        self.held.load_full().filter(|held| held.is_good(now))
     }
 }
 
-fn refresh_at(token: &AccessToken, now: SystemTime) -> SystemTime {
-    let expires_at = token.expires_at.unwrap_or(now + UNSTATED_LIFE);
-    let life = expires_at.duration_since(now).unwrap_or_default();
-    let margin = MARGIN.min(life / 2).mul_f64(rand::random_range(0.8..=1.0));
-    expires_at.checked_sub(margin).unwrap_or(now)
-}
-
-fn pause(failures: u32, error: &TokenError) -> Duration {
-    let (first, longest) = BACKOFF;
-    let step = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
-    let asked = match error {
-        TokenError::Unavailable { retry_after, .. } => retry_after.unwrap_or_default(),
-        TokenError::Refused { .. } => Duration::ZERO,
-    };
-    step.mul_f64(rand::random_range(0.75..=1.0)).max(asked)
+impl fmt::Debug for CachedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedTokens")
+            .field("source", &self.shared.source)
+            .field("held", &self.shared.held.load().as_ref().map(|held| &held.token))
+            .finish_non_exhaustive()
+    }
 }

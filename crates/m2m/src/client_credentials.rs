@@ -49,6 +49,15 @@ impl ClientCredentials {
         self.audience.as_deref()
     }
 
+    /// What is asked for, by the names of the token request.
+    pub(crate) fn parts(&self) -> Vec<(&'static str, String)> {
+        let mut parts = Vec::new();
+        parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));
+        parts.extend(self.audience.clone().map(|audience| ("audience", audience)));
+        parts.extend(self.resource.clone().map(|resource| ("resource", resource)));
+        parts
+    }
+
     pub(crate) fn grant(&self) -> Grant {
         Grant::ClientCredentials {
             scope: self.scope.clone(),

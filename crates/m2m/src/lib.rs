@@ -2,8 +2,10 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`client_credentials`] | the grant as a value (RFC 6749 §4.4) |
-//! | [`source`] | [`TokenSource`]: where access tokens come from; [`IssuerTokens`] asks every time |
+//! | [`access_token`] | [`AccessToken`]: a token as it is kept and sent |
+//! | [`source`] | [`TokenSource`]: where access tokens come from, and why there is none |
+//! | [`issuer_tokens`] | [`IssuerTokens`]: asks the issuer every time |
+//! | [`client_credentials`] | what is asked for (RFC 6749 §4.4) |
 //! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
 //!
 //! ```no_run
@@ -25,10 +27,14 @@
 //! # }
 //! ```
 
+pub mod access_token;
 pub mod cache;
 pub mod client_credentials;
+pub mod issuer_tokens;
 pub mod source;
 
-pub use cache::CachedTokens;
+pub use access_token::{AccessToken, InvalidAccessToken};
+pub use cache::{CacheKey, CachedTokens};
 pub use client_credentials::ClientCredentials;
-pub use source::{AccessToken, IssuerTokens, TokenError, TokenSource};
+pub use issuer_tokens::IssuerTokens;
+pub use source::{TokenError, TokenSource};

@@ -1,40 +1,58 @@
-//! Where access tokens come from.
+//! Where access tokens come from: the port, and why there is none.
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use oidc_core::{Secret, TokenEndpoint, TokenEndpointError};
+use oidc_core::TokenEndpointError;
 
-use crate::client_credentials::ClientCredentials;
-
-/// An access token and when it ends.
-#[derive(Debug, Clone)]
-pub struct AccessToken {
-    /// The token.
-    pub secret: Secret,
-    /// When it expires; `None` when the issuer did not say.
-    pub expires_at: Option<SystemTime>,
-}
+use crate::access_token::{AccessToken, InvalidAccessToken};
+use crate::cache::CacheKey;
 
 /// Why there is no token.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The issuer cannot be reached or is overloaded; asking again later may do.
     #[error("no token now: {source}")]
     Unavailable {
-        /// when the issuer asked to be asked again (RFC 9110 §10.2.3)
+        /// How long to wait before asking again: what the issuer asked for (RFC 9110 §10.2.3), or
+        /// what is left of a cache's back-off.
         retry_after: Option<Duration>,
-        /// what the issuer said
+        /// What the issuer said.
         #[source]
         source: TokenEndpointError,
     },
     /// The issuer refused; asking again will not help until the client is set up differently.
     #[error("the issuer refused a token: {source}")]
     Refused {
-        /// what the issuer said
+        /// What the issuer said.
         #[source]
         source: TokenEndpointError,
     },
+}
+
+impl TokenError {
+    /// How long to wait before asking again, where it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// The same failure, told `left` before the next attempt.
+    pub(crate) fn with_time_left(mut self, left: Duration) -> Self {
+        if let Self::Unavailable { retry_after, .. } = &mut self {
+            *retry_after = Some(left);
+        }
+        self
+    }
+
+    /// Nothing was asked, or nothing came back, for a reason on this side.
+    pub(crate) fn not_asked(reason: &str) -> Self {
+        TokenEndpointError::Unavailable { reason: reason.to_owned(), retry_after: None }.into()
+    }
 }
 
 impl From<TokenEndpointError> for TokenError {
@@ -50,37 +68,84 @@ impl From<TokenEndpointError> for TokenError {
     }
 }
 
-/// Gives access tokens.
+impl From<InvalidAccessToken> for TokenError {
+    fn from(error: InvalidAccessToken) -> Self {
+        TokenEndpointError::InvalidResponse { reason: error.to_string() }.into()
+    }
+}
+
+/// Port: gives access tokens.
+///
+/// A source of one's own needs [`token`](Self::token) only; put a
+/// [`CachedTokens`](crate::CachedTokens) before it and the rest follows.
+///
+/// ```
+/// use m2m::{AccessToken, TokenError, TokenSource};
+///
+/// #[derive(Debug)]
+/// struct Fixed(AccessToken);
+///
+/// #[async_trait::async_trait]
+/// impl TokenSource for Fixed {
+///     async fn token(&self) -> Result<AccessToken, TokenError> {
+///         Ok(self.0.clone())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TokenSource: Send + Sync + std::fmt::Debug {
     /// A token that is good now.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Unavailable`] to try again later, [`TokenError::Refused`] when that will not help.
+    /// [`TokenError::Unavailable`] to try again later, [`TokenError::Refused`] when that will not
+    /// help.
     async fn token(&self) -> Result<AccessToken, TokenError>;
-}
 
-/// Asks the issuer every time; put a [`CachedTokens`](crate::CachedTokens) before it.
-#[derive(Debug)]
-pub struct IssuerTokens {
-    endpoint: TokenEndpoint,
-    grant: ClientCredentials,
-}
+    /// A token other than `rejected`, which a service answered with 401 (RFC 6750 §3.1).
+    ///
+    /// A source that remembers asks anew only while `rejected` is the token it would give, and not
+    /// for every call: when it may not ask now, `rejected` itself comes back. Whoever gets the same
+    /// token again has no reason to repeat the request.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
+    async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        let _ = rejected;
+        self.token().await
+    }
 
-impl IssuerTokens {
-    /// Asks this endpoint with this grant.
-    pub fn new(endpoint: TokenEndpoint, grant: ClientCredentials) -> Self {
-        Self { endpoint, grant }
+    /// The token that can be given at once, without waiting or allocating; `None`: ask
+    /// [`token`](Self::token).
+    fn current(&self) -> Option<AccessToken> {
+        None
+    }
+
+    /// What tells the tokens of this source from those of any other, for caches that outlive the
+    /// process; `None`: its tokens are not kept there.
+    fn cache_key(&self) -> Option<CacheKey> {
+        None
     }
 }
 
 // === impl TokenSource ===
 
 #[async_trait]
-impl TokenSource for IssuerTokens {
+impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
     async fn token(&self) -> Result<AccessToken, TokenError> {
-        let tokens = self.endpoint.request(self.grant.grant()).await?;
-        Ok(AccessToken { secret: tokens.access_token, expires_at: tokens.expires_at })
+        (**self).token().await
+    }
+
+    async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        (**self).token_after(rejected).await
+    }
+
+    fn current(&self) -> Option<AccessToken> {
+        (**self).current()
+    }
+
+    fn cache_key(&self) -> Option<CacheKey> {
+        (**self).cache_key()
     }
 }

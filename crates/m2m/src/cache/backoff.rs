@@ -1,0 +1,52 @@
+//! How long a cache waits after a failure: 1 s, doubled up to 30 s, with jitter, and never shorter
+//! than the issuer asked for (`Retry-After`, RFC 9110 §10.2.3).
+
+use std::time::Duration;
+
+use crate::source::TokenError;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A failed attempt, and when the next may be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: TokenError,
+    /// How many there were in a row, this one included.
+    pub(crate) failures: u32,
+    /// From the failure to the next attempt.
+    pub(crate) wait: Duration,
+}
+
+impl Failure {
+    /// One more failure after `before` others.
+    pub(crate) fn after(before: u32, error: TokenError) -> Self {
+        let step = FIRST.saturating_mul(1 << before.min(16)).min(LONGEST);
+        let step = step.mul_f64(rand::random_range(0.75..=1.0));
+        let wait = step.max(error.retry_after().unwrap_or_default());
+        Self { error, failures: before.saturating_add(1), wait }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_to_half_a_minute() {
+        let error = || TokenError::not_asked("down");
+        for (before, step) in [(0, 1), (1, 2), (4, 16), (5, 30), (u32::MAX, 30)] {
+            let wait = Failure::after(before, error()).wait;
+            let step = Duration::from_secs(step);
+            assert!(wait >= step.mul_f64(0.75) && wait <= step, "{before}: {wait:?}");
+        }
+    }
+
+    #[test]
+    fn the_issuer_may_ask_for_longer_never_for_less() {
+        let error =
+            |seconds| TokenError::not_asked("down").with_time_left(Duration::from_secs(seconds));
+        assert_eq!(Failure::after(0, error(120)).wait, Duration::from_secs(120));
+        assert!(Failure::after(9, error(1)).wait > Duration::from_secs(20));
+    }
+}

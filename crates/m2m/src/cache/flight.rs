@@ -1,0 +1,244 @@
+//! Asking the source: one task asks, all who need the answer wait for it.
+//!
+//! The task is nobody's in particular, so a caller that goes away does not end the others' request.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Shared;
+use super::backoff::Failure;
+use super::held::{Held, Now};
+use crate::access_token::AccessToken;
+use crate::source::{TokenError, TokenSource as _};
+
+/// No request may take longer, whatever the source does.
+const LIMIT: Duration = Duration::from_secs(45);
+/// A task that says nothing for so long is given up: its runtime was left standing.
+const GIVEN_UP: Duration = Duration::from_secs(50);
+/// How often somebody asks again whose answer was lost, or was the token that was rejected.
+const ATTEMPTS: usize = 3;
+
+/// Why the source is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Why {
+    /// There is no good token.
+    Absent,
+    /// The present one is refreshed ahead of its end.
+    Due,
+    /// A service answered 401 to this one.
+    Rejected(AccessToken),
+}
+
+/// What came of asking.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Token {
+        token: AccessToken,
+        /// When, by the wall clock: another process may have it for a while.
+        obtained: SystemTime,
+        /// Asking failed, but this one is still good.
+        failure: Option<Failure>,
+    },
+    Failed(Box<Failure>),
+}
+
+impl Outcome {
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+type Answer = Result<AccessToken, TokenError>;
+
+/// The request under way, and what the last ones came to.
+#[derive(Debug, Default)]
+pub(super) struct Flights(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    flight: Option<Flight>,
+    failure: Option<(Failure, Instant)>,
+    flown: u64,
+    /// When the last renewal for a rejected token began.
+    renewed_at: Option<Instant>,
+}
+
+/// Where one stands who needs an answer.
+enum Joined {
+    Known(Answer),
+    /// Until when to wait for it.
+    Waiting(watch::Receiver<Option<Answer>>, Instant),
+}
+
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    answer: watch::Receiver<Option<Answer>>,
+    until: Instant,
+    /// A child made by `fork` has the record of its parent's task, not the task.
+    process: u32,
+}
+
+impl Flight {
+    fn is_alive(&self, now: Instant) -> bool {
+        self.process == std::process::id() && now < self.until && self.answer.has_changed().is_ok()
+    }
+}
+
+impl Flights {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The last failure, while the next attempt is not allowed yet.
+    fn failing(&self, now: Now) -> Option<TokenError> {
+        let (failure, at) = self.failure.as_ref()?;
+        let left = failure.wait.checked_sub(now.monotonic.saturating_duration_since(*at))?;
+        (!left.is_zero()).then(|| failure.error.clone().with_time_left(left))
+    }
+}
+
+impl Shared {
+    /// Begins a refresh, unless one is under way. Never waits.
+    pub(super) fn begin_refresh(self: &Arc<Self>, now: Now) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let Ok(mut state) = self.flights.0.try_lock() else { return };
+        let is_due = self.held.load().as_ref().is_some_and(|held| held.is_due(now));
+        let is_alive = state.flight.as_ref().is_some_and(|flight| flight.is_alive(now.monotonic));
+        if is_due && !is_alive {
+            self.take_off(&runtime, &mut state, Why::Due, now);
+        }
+    }
+
+    /// The answer to one who waits: what is known by now, or else what the source says.
+    pub(super) async fn answer(self: &Arc<Self>, why: Why) -> Answer {
+        for _ in 0..ATTEMPTS {
+            let (mut answer, until) = match self.join(&why) {
+                Joined::Known(answer) => return answer,
+                Joined::Waiting(answer, until) => (answer, until),
+            };
+            let landed = timeout_at(until, answer.wait_for(Option::is_some)).await;
+            // Neither in time nor at all: the task is gone, or stands still. Another one is begun.
+            let Ok(Ok(landed)) = landed else { continue };
+            match (&*landed, &why) {
+                (Some(Ok(token)), Why::Rejected(rejected)) if token == rejected => {}
+                (Some(answer), _) => return answer.clone(),
+                (None, _) => {}
+            }
+        }
+        match why {
+            Why::Rejected(rejected) => Ok(rejected),
+            _ => Err(TokenError::not_asked("whoever asked the issuer went away")),
+        }
+    }
+
+    fn join(self: &Arc<Self>, why: &Why) -> Joined {
+        let now = self.now();
+        let mut state = self.flights.lock();
+        let good = self.good(now);
+        let rejected = |token: &AccessToken| matches!(why, Why::Rejected(it) if it == token);
+        if let Some(held) = good.as_ref().filter(|held| !rejected(&held.token)) {
+            return Joined::Known(Ok(held.token.clone()));
+        }
+        if let Some(flight) = &state.flight
+            && flight.is_alive(now.monotonic)
+        {
+            return Joined::Waiting(flight.answer.clone(), flight.until);
+        }
+        if let Some(held) = &good
+            && state.renewed_at.is_some_and(|at| now.monotonic < at + held.between_renewals())
+        {
+            return Joined::Known(Ok(held.token.clone()));
+        }
+        if let Some(error) = state.failing(now) {
+            return Joined::Known(Err(error));
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return Joined::Known(Err(TokenError::not_asked(
+                "there is no Tokio runtime to ask in",
+            )));
+        };
+        let (answer, until) = self.take_off(&runtime, &mut state, why.clone(), now);
+        Joined::Waiting(answer, until)
+    }
+
+    fn take_off(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        state: &mut State,
+        why: Why,
+        now: Now,
+    ) -> (watch::Receiver<Option<Answer>>, Instant) {
+        if matches!(why, Why::Rejected(_)) {
+            state.renewed_at = Some(now.monotonic);
+        }
+        let failures = state.failure.as_ref().map_or(0, |(failure, _)| failure.failures);
+        let (tell, answer) = watch::channel(None);
+        let until = now.monotonic + GIVEN_UP;
+        state.flown += 1;
+        let number = state.flown;
+        let process = std::process::id();
+        state.flight = Some(Flight { number, answer: answer.clone(), until, process });
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            let asked = timeout(LIMIT, shared.ask(&why, failures)).await;
+            let outcome = asked.unwrap_or_else(|_| {
+                let error = TokenError::not_asked("the issuer gave no answer in time");
+                Outcome::failed(Failure::after(failures, error))
+            });
+            tell.send_replace(Some(shared.land(number, outcome)));
+        });
+        (answer, until)
+    }
+
+    async fn ask(&self, why: &Why, failures: u32) -> Outcome {
+        let answer = match why {
+            Why::Rejected(rejected) => self.source.token_after(rejected).await,
+            Why::Absent | Why::Due => self.source.token().await,
+        };
+        match answer {
+            Ok(token) => Outcome::Token { token, obtained: self.clock.now(), failure: None },
+            Err(error) => Outcome::failed(Failure::after(failures, error)),
+        }
+    }
+
+    /// Publishes what came of asking.
+    fn land(&self, number: u64, outcome: Outcome) -> Answer {
+        let now = self.now();
+        let mut state = self.flights.lock();
+        let (next, failure, answer) = match outcome {
+            Outcome::Token { token, obtained, failure } => {
+                let answer = Ok(token.clone());
+                (Some(Held::new(token, obtained, now)), failure, answer)
+            }
+            Outcome::Failed(failure) => {
+                let answer = Err(failure.error.clone());
+                (self.good(now).map(|held| (*held).clone()), Some(*failure), answer)
+            }
+        };
+        let next = match (next, &failure) {
+            (Some(held), Some(Failure { error, wait, .. })) => {
+                tracing::warn!(%error, retry_in = ?wait, "a token could not be refreshed; the present one is still used");
+                Some(held.refreshed_in(*wait, now))
+            }
+            (None, Some(Failure { error, wait, .. })) => {
+                tracing::warn!(%error, retry_in = ?wait, "no token");
+                None
+            }
+            (next, None) => next,
+        };
+        self.held.store(next.map(Arc::new));
+        // One that was given up lands late: it brings a token, but says nothing of the next attempt.
+        if state.flight.as_ref().is_none_or(|flight| flight.number == number) {
+            state.failure = failure.map(|failure| (failure, now.monotonic));
+            state.flight = None;
+        }
+        answer
+    }
+}

@@ -1,0 +1,92 @@
+//! One token in memory: until when it is served, and from when on the next is asked for.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::access_token::AccessToken;
+
+/// The most that is left of a token's life when its refresh begins.
+const MARGIN: Duration = Duration::from_secs(30);
+/// How long a token is believed to live when the issuer does not say.
+const UNSTATED_LIFE: Duration = Duration::from_secs(60);
+/// A token that is over when it arrives is used this long, so that an issuer whose clock disagrees
+/// is asked once a second and not once a call.
+const SHORTEST_USE: Duration = Duration::from_secs(1);
+
+/// Longest life that is believed, so that sums of times never overflow.
+const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Now, by both clocks.
+///
+/// The wall clock says when a token ends, and notices that the machine slept. The monotonic one
+/// holds when the wall clock is set back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) wall: SystemTime,
+    pub(crate) monotonic: Instant,
+}
+
+impl std::ops::Add<Duration> for Now {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self { wall: self.wall + time, monotonic: self.monotonic + time }
+    }
+}
+
+impl Now {
+    /// Whether this moment has come, by either clock.
+    fn has_come(self, now: Self) -> bool {
+        now.wall >= self.wall || now.monotonic >= self.monotonic
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) token: AccessToken,
+    /// When it may no longer be served; `None`: nobody knows.
+    ends: Option<Now>,
+    refresh: Now,
+    life: Duration,
+}
+
+impl Held {
+    /// A token that was obtained at `obtained` by the wall clock: now, or before by another process.
+    pub(crate) fn new(token: AccessToken, obtained: SystemTime, now: Now) -> Self {
+        let since = |earlier: SystemTime, later: SystemTime| {
+            later.duration_since(earlier).unwrap_or_default()
+        };
+        let used = since(obtained, now.wall);
+        let life = token.expires_at().map_or(UNSTATED_LIFE, |at| since(obtained, at));
+        let life = life.min(LONGEST_LIFE);
+        let left = life.saturating_sub(used).max(SHORTEST_USE);
+        let margin = MARGIN.min(life / 2).mul_f64(rand::random_range(0.8..=1.0));
+        let refresh = now + left.saturating_sub(margin);
+        let ends = token.expires_at().map(|_| now + left);
+        Self { token, ends, refresh, life }
+    }
+
+    pub(crate) fn is_good(&self, now: Now) -> bool {
+        !self.ends.is_some_and(|ends| ends.has_come(now))
+    }
+
+    pub(crate) fn is_due(&self, now: Now) -> bool {
+        self.refresh.has_come(now)
+    }
+
+    /// The same token, whose refresh is not tried before `wait` has passed.
+    pub(crate) fn refreshed_in(&self, wait: Duration, now: Now) -> Self {
+        Self { refresh: now + wait, ..self.clone() }
+    }
+
+    /// How long after one renewal for a rejected token the next may be made.
+    pub(crate) fn between_renewals(&self) -> Duration {
+        renewal_pause(self.life)
+    }
+}
+
+/// The pause between two renewals of tokens that live this long and are rejected.
+pub(crate) fn renewal_pause(life: Duration) -> Duration {
+    MARGIN.min(life / 2)
+}

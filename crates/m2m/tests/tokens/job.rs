@@ -1,0 +1,100 @@
+//! A job with a token cache, and the provider it asks.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use dev_issuer::{DevClient, DevIssuer, Grant};
+use m2m::{CachedTokens, ClientCredentials, IssuerTokens};
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::{ClientAuth, Clock, Provider, Secret, TokenEndpoint};
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Clone)]
+pub(crate) struct Hand(Arc<Mutex<SystemTime>>);
+
+impl Hand {
+    pub(crate) fn at(time: SystemTime) -> Self {
+        Self(Arc::new(Mutex::new(time)))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+
+    pub(crate) fn set(&self, time: SystemTime) {
+        *self.0.lock().unwrap() = time;
+    }
+
+    /// Another clock, which is ahead of this one.
+    pub(crate) fn elsewhere(&self, ahead: Duration) -> Self {
+        Self::at(self.now() + ahead)
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap()
+    }
+}
+
+pub(crate) struct Job {
+    pub(crate) issuer: DevIssuer,
+    pub(crate) clock: Hand,
+    pub(crate) tokens: CachedTokens,
+}
+
+impl Job {
+    pub(crate) async fn start() -> Self {
+        let clock = Hand::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let time = clock.clone();
+        let issuer = DevIssuer::builder()
+            .client(DevClient::confidential("job", "job-secret").audience("churn").scope("score"))
+            .clock(Arc::new(move || time.now()))
+            .start("127.0.0.1:0")
+            .await
+            .unwrap();
+        let tokens = CachedTokens::new(source(issuer.url(), "job", "job-secret", &clock))
+            .with_clock(Arc::new(clock.clone()));
+        Self { issuer, clock, tokens }
+    }
+
+    /// Another cache, with nothing in it.
+    pub(crate) fn cached_as(&self, client: &str, secret: &str) -> CachedTokens {
+        CachedTokens::new(source(self.issuer.url(), client, secret, &self.clock))
+            .with_clock(Arc::new(self.clock.clone()))
+    }
+
+    /// How many token requests there were.
+    pub(crate) fn asked(&self) -> u64 {
+        self.issuer.token_requests_by_grant(Grant::ClientCredentials)
+    }
+
+    /// Lets time pass, by both clocks.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    }
+
+    /// Waits for something that happens in the background; gives up after ten seconds.
+    pub(crate) async fn until<T>(&self, happened: impl Fn(&CachedTokens) -> Option<T>) -> T {
+        let look = async {
+            loop {
+                if let Some(seen) = happened(&self.tokens) {
+                    return seen;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), look).await.unwrap()
+    }
+}
+
+pub(crate) fn source(issuer: &str, client: &str, secret: &str, clock: &Hand) -> IssuerTokens {
+    let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
+    let provider = Provider::new(issuer.parse().unwrap(), http);
+    let auth = ClientAuth::SecretBasic(Secret::from(secret));
+    let endpoint = TokenEndpoint::new(provider, client, auth).with_clock(Arc::new(clock.clone()));
+    IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score"))
+}

@@ -1,0 +1,7 @@
+//! Tokens of a real provider: kept, shared, sent.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod job;
+
+mod memory;
