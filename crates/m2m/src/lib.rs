@@ -7,6 +7,7 @@
 //! | [`issuer_tokens`] | [`IssuerTokens`]: asks the issuer every time |
 //! | [`client_credentials`] | what is asked for (RFC 6749 §4.4) |
 //! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
+//! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
 //! ```no_run
 //! # async fn job() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,6 +32,7 @@ pub mod access_token;
 pub mod cache;
 pub mod client_credentials;
 pub mod issuer_tokens;
+pub mod private_file;
 pub mod source;
 
 pub use access_token::{AccessToken, InvalidAccessToken};
