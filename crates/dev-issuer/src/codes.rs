@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::pkce::Challenge;
 use crate::scope::Scope;
 use crate::shared::Shared;
 use crate::tokens::random_handle;
@@ -15,7 +16,7 @@ const LIFETIME: Duration = Duration::from_secs(60);
 pub(crate) struct CodeGrant {
     pub(crate) client: String,
     pub(crate) redirect_uri: String,
-    pub(crate) code_challenge: String,
+    pub(crate) code_challenge: Challenge,
     pub(crate) nonce: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) session: String,

@@ -1,11 +1,12 @@
 //! Device authorizations ([RFC 8628]): a program without a browser waits here until a person has typed
-//! its code somewhere else.
+//! its code somewhere else. A challenge it begins with binds the code to it (PKCE).
 //!
 //! [RFC 8628]: https://www.rfc-editor.org/rfc/rfc8628
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::pkce::Challenge;
 use crate::scope::Scope;
 use crate::shared::Shared;
 use crate::tokens::random_handle;
@@ -24,6 +25,7 @@ pub(crate) struct Device {
     pub(crate) client: String,
     pub(crate) scope: Scope,
     pub(crate) user_code: String,
+    code_challenge: Option<Challenge>,
     answer: Answer,
     issued: SystemTime,
     last_poll: Option<SystemTime>,
@@ -44,12 +46,19 @@ pub(crate) enum Poll {
     Denied,
     Expired,
     Unknown,
+    WrongVerifier,
     Allowed { scope: Scope, session: String },
 }
 
 impl Devices {
     /// `(device_code, user_code)`
-    pub(crate) fn begin(&self, client: &str, scope: Scope, now: SystemTime) -> (String, String) {
+    pub(crate) fn begin(
+        &self,
+        client: &str,
+        scope: Scope,
+        code_challenge: Option<Challenge>,
+        now: SystemTime,
+    ) -> (String, String) {
         let mut devices = self.0.lock();
         devices.retain(|_, device| device.age(now) < LIFETIME * 2);
         let code = random_handle();
@@ -57,6 +66,7 @@ impl Devices {
             client: client.to_owned(),
             scope,
             user_code: user_code(),
+            code_challenge,
             answer: Answer::Pending,
             issued: now,
             last_poll: None,
@@ -85,7 +95,13 @@ impl Devices {
         true
     }
 
-    pub(crate) fn poll(&self, device_code: &str, client: &str, now: SystemTime) -> Poll {
+    pub(crate) fn poll(
+        &self,
+        device_code: &str,
+        client: &str,
+        code_verifier: Option<&str>,
+        now: SystemTime,
+    ) -> Poll {
         let mut devices = self.0.lock();
         let Some(device) = devices.get_mut(device_code).filter(|device| device.client == client)
         else {
@@ -93,6 +109,11 @@ impl Devices {
         };
         if device.age(now) >= LIFETIME {
             return Poll::Expired;
+        }
+        let challenge = device.code_challenge.as_ref();
+        if challenge.is_some_and(|own| !code_verifier.is_some_and(|sent| own.is_answered_by(sent)))
+        {
+            return Poll::WrongVerifier;
         }
         let last = device.last_poll.replace(now);
         match &device.answer {

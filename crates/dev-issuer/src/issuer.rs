@@ -132,6 +132,24 @@ impl DevIssuer {
         }
     }
 
+    /// This person types the code that a device shows, and allows it; false when no device waits under
+    /// this code, or the person is unknown.
+    pub fn allow_device(&self, user_code: &str, username: &str) -> bool {
+        let provider = &self.provider;
+        let now = provider.clock.now();
+        let waits = provider.devices.waiting(user_code, now).is_some();
+        if !waits || provider.registry.user(username).is_none() {
+            return false;
+        }
+        let session = provider.begin_session(username);
+        provider.devices.answer(user_code, Some(session.id), now)
+    }
+
+    /// Somebody types the code that a device shows, and refuses; false when none waits under it.
+    pub fn deny_device(&self, user_code: &str) -> bool {
+        self.provider.devices.answer(user_code, None, self.provider.clock.now())
+    }
+
     /// A whole token set for this person at this client, in a session of its own. Nothing goes over the
     /// network.
     ///

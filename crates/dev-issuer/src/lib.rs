@@ -42,6 +42,7 @@ mod sessions;
 mod codes;
 mod devices;
 mod pushed;
+mod pkce;
 mod forms;
 mod shared;
 mod clock;

@@ -14,6 +14,7 @@ use crate::callback::{self, CallbackRefusal, Code};
 use crate::claims::Claims;
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
+use crate::device::DeviceError;
 use crate::keys::KeySource;
 use crate::login::{LoginRequest, PendingLogin};
 use crate::logout::LogoutRequest;
@@ -88,6 +89,9 @@ pub enum LoginError {
     /// The pushed request was refused (RFC 9126 §2.3).
     #[error("the login could not be announced to the provider: {0}")]
     PushedAuthorization(#[source] TokenEndpointError),
+    /// The device was not allowed in (RFC 8628 §3.5).
+    #[error(transparent)]
+    Device(DeviceError),
     /// The code was not exchanged.
     #[error("the code could not be exchanged: {0}")]
     Token(#[source] TokenEndpointError),
@@ -105,8 +109,9 @@ impl LoginError {
         match self {
             Self::Provider(_) => true,
             Self::PushedAuthorization(error) | Self::Token(error) => error.is_temporary(),
+            Self::Device(DeviceError::Endpoint(error)) => error.is_temporary(),
             Self::IdToken(refusal) => refusal.is_unavailable(),
-            Self::NotSupported { .. } | Self::NoIdToken => false,
+            Self::Device(_) | Self::NotSupported { .. } | Self::NoIdToken => false,
         }
     }
 }

@@ -86,6 +86,8 @@ pub mod blocking;
 mod client_auth;
 #[cfg(feature = "token")]
 mod token;
+#[cfg(feature = "token")]
+mod device;
 
 // Login.
 #[cfg(feature = "login")]
@@ -126,6 +128,8 @@ pub use verifier::{CacheStats, Verifier};
 #[cfg(feature = "token")]
 pub use client_auth::{ClientAuth, PrivateKeyJwt};
 #[cfg(feature = "token")]
+pub use device::{DeviceAuthorization, DeviceError};
+#[cfg(feature = "token")]
 pub use jose::InvalidPrivateKey;
 #[cfg(feature = "token")]
 pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
@@ -134,6 +138,8 @@ pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
 pub use callback::{CallbackRefusal, Code};
 #[cfg(feature = "login")]
 pub use client::{Client, Login, LoginError, Refreshed};
+#[cfg(feature = "login")]
+pub use device::DeviceLogin;
 #[cfg(feature = "login")]
 pub use login::{LoginRequest, PendingLogin};
 #[cfg(feature = "login")]

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 
 mod endpoint;
 
-pub(crate) use endpoint::Form;
+pub(crate) use endpoint::{Form, endpoint};
 pub use endpoint::{Grant, TokenEndpoint, TokenHint};
 
 /// Longest life that is believed, so that sums of times never overflow.

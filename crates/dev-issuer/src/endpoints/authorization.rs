@@ -23,6 +23,7 @@ use crate::faults::Endpoint;
 use crate::forms::Purpose;
 use crate::pages;
 use crate::params::Params;
+use crate::pkce::Challenge;
 use crate::provider::Provider;
 use crate::scope::Scope;
 use crate::sessions::Session;
@@ -36,7 +37,7 @@ pub(crate) struct AuthorizationRequest {
     redirect_uri_sent: String,
     state: Option<String>,
     nonce: Option<String>,
-    code_challenge: String,
+    code_challenge: Challenge,
     scope: Scope,
     pub(crate) login_hint: Option<String>,
     force_login: bool,
@@ -147,14 +148,9 @@ impl AuthorizationRequest {
         if params.value("request").is_some() {
             return Err(back("request_not_supported", "Request objects are not supported"));
         }
-        let code_challenge = match params.value("code_challenge") {
-            Some(challenge) if is_s256(challenge) => challenge.to_owned(),
-            Some(_) => return Err(invalid("Invalid parameter: code_challenge")),
-            None => return Err(invalid("Missing parameter: code_challenge (PKCE is required)")),
-        };
-        if params.value("code_challenge_method") != Some("S256") {
-            return Err(invalid("Invalid parameter: code_challenge_method, S256 is required"));
-        }
+        let code_challenge = Challenge::read(&params).map_err(invalid)?;
+        let code_challenge = code_challenge
+            .ok_or_else(|| invalid("Missing parameter: code_challenge (PKCE is required)"))?;
         let prompts: Vec<&str> = params.value("prompt").unwrap_or("").split(' ').collect();
         let never_ask = prompts.contains(&"none");
         if never_ask && prompts.len() > 1 {
@@ -283,10 +279,4 @@ fn returning(provider: &Provider, params: &Params) -> Result<(DevClient, Url, St
     let url = Url::parse(sent)
         .map_err(|error| Refusal::Page(format!("redirect_uri cannot be parsed: {error}.")))?;
     Ok((client, url, sent.to_owned()))
-}
-
-/// 32 bytes in base64url, as every S256 challenge (RFC 7636 §4.2).
-fn is_s256(challenge: &str) -> bool {
-    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    challenge.len() == 43 && challenge.bytes().all(is_base64url)
 }

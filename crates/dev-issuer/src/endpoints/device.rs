@@ -22,6 +22,7 @@ use crate::forms::Purpose;
 use crate::oauth_error::OAuthError;
 use crate::pages;
 use crate::params::Params;
+use crate::pkce::Challenge;
 use crate::provider::Provider;
 use crate::server::path;
 use crate::sessions::Session;
@@ -37,7 +38,10 @@ pub(crate) async fn authorize(
     let scope = client
         .grant_scope(params.value("scope").unwrap_or_default())
         .map_err(OAuthError::InvalidScope)?;
-    let (device_code, user_code) = provider.devices.begin(&client.id, scope, provider.clock.now());
+    let challenge =
+        Challenge::read(&params).map_err(|why| OAuthError::InvalidRequest(why.to_owned()))?;
+    let now = provider.clock.now();
+    let (device_code, user_code) = provider.devices.begin(&client.id, scope, challenge, now);
     let page = provider.at(path::DEVICE_VERIFICATION);
     let body = json!({
         "device_code": device_code,

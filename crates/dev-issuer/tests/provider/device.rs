@@ -3,7 +3,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::browser::{Browser, http};
-use crate::party::{TestClock, claims, provider};
+use crate::party::{CHALLENGE, TestClock, VERIFIER, claims, provider};
 
 async fn started() -> (DevIssuer, TestClock) {
     let clock = TestClock::new();
@@ -95,4 +95,28 @@ async fn a_device_is_not_allowed_with_a_wrong_password() {
     let bare = browser.submit(&page, &[("user_code", code), ("answer", "allow")]).await;
     assert!(bare.text.contains("role=\"alert\""), "nobody is signed in");
     assert_eq!(poll(&issuer, &begun).await["error"], "authorization_pending");
+}
+
+#[tokio::test]
+async fn a_code_that_was_begun_with_a_challenge_needs_its_verifier() {
+    let (issuer, clock) = started().await;
+    let challenge = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+    let begun = as_device(&issuer, "auth/device", &challenge).await;
+    assert!(issuer.allow_device(begun["user_code"].as_str().unwrap(), "alice"));
+    assert_eq!(poll(&issuer, &begun).await["error"], "invalid_grant");
+    let device_code = begun["device_code"].as_str().unwrap();
+    let fields = |verifier: &'static str| {
+        [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", device_code),
+            ("code_verifier", verifier),
+        ]
+    };
+    clock.advance(5);
+    let other = "0123456789012345678901234567890123456789012345";
+    assert_eq!(as_device(&issuer, "token", &fields(other)).await["error"], "invalid_grant");
+    assert!(as_device(&issuer, "token", &fields(VERIFIER)).await["access_token"].is_string());
+
+    let plain = [("code_challenge", CHALLENGE), ("code_challenge_method", "plain")];
+    assert_eq!(as_device(&issuer, "auth/device", &plain).await["error"], "invalid_request");
 }

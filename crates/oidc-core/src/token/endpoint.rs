@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -158,6 +159,10 @@ impl TokenEndpoint {
     /// The provider.
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Asks once for tokens; nothing is repeated here.

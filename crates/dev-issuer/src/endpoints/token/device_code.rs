@@ -15,13 +15,17 @@ pub(super) fn redeem(
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
     let code = params.value("device_code").ok_or_else(|| OAuthError::missing("device_code"))?;
+    let verifier = params.value("code_verifier");
     let now = provider.clock.now();
-    let (scope, session) = match provider.devices.poll(code, &client.id, now) {
+    let (scope, session) = match provider.devices.poll(code, &client.id, verifier, now) {
         Poll::Allowed { scope, session } => (scope, session),
         Poll::Pending => return Err(OAuthError::AuthorizationPending),
         Poll::TooSoon => return Err(OAuthError::SlowDown),
         Poll::Denied => return Err(OAuthError::DeviceDenied),
         Poll::Expired => return Err(OAuthError::ExpiredToken),
+        Poll::WrongVerifier => {
+            return Err(OAuthError::InvalidGrant("PKCE verification failed"));
+        }
         Poll::Unknown => return Err(OAuthError::InvalidGrant("Device code not valid")),
     };
     let session = provider.sessions.live(&session, now);

@@ -1,0 +1,264 @@
+//! Authorization of a device without a browser of its own (RFC 8628): a code to type somewhere else,
+//! and a patient wait for the answer.
+//!
+//! It polls no faster than the provider allows (§3.5), slows down when told to or when nobody
+//! answers, and stops when the code ends. Where the provider speaks PKCE S256 it is used here too, so
+//! that a device code that leaks is worth nothing.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use oauth2::PkceCodeChallenge;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+use crate::claims::Scope;
+use crate::metadata::ProviderMetadata;
+use crate::refusal::quoted;
+use crate::secret::Secret;
+use crate::token::{Form, TokenEndpoint, TokenEndpointError, TokenSet, endpoint};
+
+#[cfg(feature = "login")]
+mod login;
+#[cfg(feature = "login")]
+pub use login::DeviceLogin;
+
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// How long to wait between two polls when the provider does not say (§3.2).
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// By how much `slow_down` lengthens the wait (§3.5).
+const SLOW_DOWN: Duration = Duration::from_secs(5);
+
+/// The longest wait between two polls that nobody answers.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Longest life of a device code that is believed.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest code that a person can be asked to type, in characters.
+const MAX_USER_CODE: usize = 64;
+
+/// A device that waits for its person.
+///
+/// ```no_run
+/// # async fn run(endpoint: oidc_core::TokenEndpoint) -> Result<(), Box<dyn std::error::Error>> {
+/// use oidc_core::DeviceAuthorization;
+///
+/// let device = DeviceAuthorization::begin(&endpoint, Some("models:read".into())).await?;
+/// println!("open {} and type {}", device.verification_uri(), device.user_code());
+/// let tokens = device.wait().await?;
+/// # Ok(()) }
+/// ```
+pub struct DeviceAuthorization {
+    endpoint: TokenEndpoint,
+    device_code: Secret,
+    code_verifier: Option<Secret>,
+    user_code: Secret,
+    verification_uri: Url,
+    verification_uri_complete: Option<Url>,
+    expires_at: SystemTime,
+    interval: Duration,
+    deadline: Instant,
+}
+
+/// Why a device got no tokens.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// `access_denied`: the person said no.
+    #[error("the person did not allow this device")]
+    Denied,
+    /// `expired_token`, or the code's time is over.
+    #[error("nobody answered before the code ended; begin again")]
+    Expired,
+    /// The provider refused, or its answer cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] TokenEndpointError),
+}
+
+impl DeviceAuthorization {
+    /// Asks for a code (§3.1) with this `scope`.
+    ///
+    /// # Errors
+    /// [`DeviceError::Endpoint`]; [`TokenEndpointError::NotSupported`] among them when the provider
+    /// has no `device_authorization_endpoint`.
+    pub async fn begin(
+        endpoint: &TokenEndpoint,
+        scope: Option<Scope>,
+    ) -> Result<Self, DeviceError> {
+        let metadata = endpoint.provider().metadata().await.map_err(TokenEndpointError::from)?;
+        let url = metadata.device_authorization_endpoint.as_ref();
+        let url = self::endpoint(url, "device_authorization_endpoint")?;
+        let mut form: Form = Vec::new();
+        if let Some(scope) = scope {
+            form.push(("scope".into(), scope.to_string().into()));
+        }
+        let mut code_verifier = None;
+        if speaks_pkce(&metadata) {
+            let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+            form.push(("code_challenge".into(), challenge.as_str().into()));
+            form.push(("code_challenge_method".into(), challenge.method().as_str().into()));
+            code_verifier = Some(Secret::from(verifier.into_secret()));
+        }
+        let began = Instant::now();
+        let answer = endpoint.post(url, form, StatusCode::OK).await?;
+        let answer = Answer::parse(answer.body(), endpoint)?;
+        let life = Duration::from_secs(answer.expires_in).min(LONGEST_LIFE);
+        Ok(Self {
+            device_code: answer.device_code,
+            code_verifier,
+            user_code: answer.user_code,
+            verification_uri: answer.verification_uri,
+            verification_uri_complete: answer.verification_uri_complete,
+            expires_at: endpoint.now() + life,
+            interval: answer.interval.map_or(DEFAULT_INTERVAL, Duration::from_secs).min(life),
+            deadline: began + life,
+            endpoint: endpoint.clone(),
+        })
+    }
+
+    /// What the person types. Show it as it is; it holds no control characters.
+    pub fn user_code(&self) -> &str {
+        self.user_code.expose()
+    }
+
+    /// Where the person types it.
+    pub fn verification_uri(&self) -> &Url {
+        &self.verification_uri
+    }
+
+    /// The same with the code in it, for a QR code or a link (§3.3.1). Show the code beside it, so
+    /// that the person can compare.
+    pub fn verification_uri_complete(&self) -> Option<&Url> {
+        self.verification_uri_complete.as_ref()
+    }
+
+    /// When the code ends.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// How long is waited between two polls.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Waits until the person has answered, and gets the tokens. No answer and answers that say
+    /// "later" are waited out (§3.5).
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    pub async fn wait(self) -> Result<TokenSet, DeviceError> {
+        let mut interval = self.interval.max(Duration::from_secs(1));
+        let mut pause = interval;
+        loop {
+            let next = Instant::now() + pause;
+            if next >= self.deadline {
+                sleep_until(self.deadline).await;
+                return Err(DeviceError::Expired);
+            }
+            sleep_until(next).await;
+            let error = match self.poll().await {
+                Ok(tokens) => return Ok(tokens),
+                Err(error) => error,
+            };
+            pause = match &error {
+                TokenEndpointError::OAuth { error: code, .. } => match code.as_str() {
+                    "authorization_pending" => interval,
+                    "slow_down" => {
+                        interval += SLOW_DOWN;
+                        interval
+                    }
+                    "access_denied" => return Err(DeviceError::Denied),
+                    "expired_token" => return Err(DeviceError::Expired),
+                    _ => return Err(error.into()),
+                },
+                TokenEndpointError::Unavailable { retry_after, .. } => {
+                    let longer = (pause * 2).min(LONGEST_BACKOFF.max(interval));
+                    longer.max(retry_after.unwrap_or_default())
+                }
+                _ => return Err(error.into()),
+            };
+        }
+    }
+
+    async fn poll(&self) -> Result<TokenSet, TokenEndpointError> {
+        let metadata = self.endpoint.provider().metadata().await?;
+        let url = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
+        let mut form: Form = vec![
+            ("grant_type".into(), GRANT_TYPE.into()),
+            ("device_code".into(), self.device_code.clone()),
+        ];
+        if let Some(verifier) = &self.code_verifier {
+            form.push(("code_verifier".into(), verifier.clone()));
+        }
+        let answer = self.endpoint.post(url, form, StatusCode::OK).await?;
+        TokenSet::parse(answer.body(), self.endpoint.now())
+    }
+}
+
+fn speaks_pkce(metadata: &ProviderMetadata) -> bool {
+    metadata.code_challenge_methods_supported.iter().any(|method| method == "S256")
+}
+
+/// §3.2
+#[derive(Deserialize)]
+struct Answer {
+    device_code: Secret,
+    user_code: Secret,
+    // Some providers still write it as the first drafts did.
+    #[serde(alias = "verification_url")]
+    verification_uri: Url,
+    verification_uri_complete: Option<Url>,
+    expires_in: u64,
+    interval: Option<u64>,
+}
+
+impl Answer {
+    /// What it holds is shown to a person: it must be fit for a terminal, and lead to a web page.
+    fn parse(body: &[u8], endpoint: &TokenEndpoint) -> Result<Self, TokenEndpointError> {
+        let invalid = |reason: String| TokenEndpointError::InvalidResponse { reason };
+        let answer: Self = serde_json::from_slice(body).map_err(|error| {
+            // The parser quotes values, and those may be codes: only say where.
+            let (line, column) = (error.line(), error.column());
+            invalid(format!(
+                "it is not a device authorization response (line {line}, column {column})"
+            ))
+        })?;
+        let code = answer.user_code.expose();
+        if code.is_empty()
+            || code.chars().count() > MAX_USER_CODE
+            || code.chars().any(char::is_control)
+            || answer.device_code.is_empty()
+        {
+            return Err(invalid("its codes cannot be used".to_owned()));
+        }
+        let may_be_http = endpoint.provider().issuer().is_loopback();
+        let is_page = |url: &Url| match url.scheme() {
+            "https" => true,
+            "http" => may_be_http,
+            _ => false,
+        };
+        let complete = answer.verification_uri_complete.as_ref();
+        if !is_page(&answer.verification_uri) || !complete.is_none_or(is_page) {
+            let found = quoted(answer.verification_uri.as_str());
+            return Err(invalid(format!("its verification_uri {found} does not use https")));
+        }
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for DeviceAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceAuthorization")
+            .field("verification_uri", &self.verification_uri.as_str())
+            .field("expires_at", &self.expires_at)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}

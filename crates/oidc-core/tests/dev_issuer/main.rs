@@ -1,0 +1,7 @@
+//! The client's side of what dev-issuer speaks, over real sockets, while time stands still here.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod elsewhere;
+
+mod device;
