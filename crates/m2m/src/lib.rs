@@ -7,6 +7,7 @@
 //! | [`issuer_tokens`] | [`IssuerTokens`]: asks the issuer every time |
 //! | [`client_credentials`] | what is asked for (RFC 6749 §4.4) |
 //! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
+//! | [`kept_login`] | [`KeptLogin`]: a person's login that outlives the program, refreshed by one process at a time |
 //! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
 //! ```no_run
@@ -32,6 +33,7 @@ pub mod access_token;
 pub mod cache;
 pub mod client_credentials;
 pub mod issuer_tokens;
+pub mod kept_login;
 pub mod private_file;
 pub mod source;
 
@@ -39,4 +41,5 @@ pub use access_token::{AccessToken, InvalidAccessToken};
 pub use cache::{CacheKey, CachedTokens};
 pub use client_credentials::ClientCredentials;
 pub use issuer_tokens::IssuerTokens;
+pub use kept_login::{EndedLogin, KeptLogin, KeptLoginError, KeptLogins, LoginFacts, Person};
 pub use source::{TokenError, TokenSource};

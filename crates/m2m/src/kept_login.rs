@@ -1,0 +1,228 @@
+//! A person's login that outlives the program: tokens in a file of their owner alone, refreshed silently.
+//!
+//! Any number of processes may use one login at once. A refresh token is presented by one of them, which holds a lock meanwhile
+//! and writes the answer before it lets go; the others read what it wrote. So an issuer that takes each refresh token once
+//! (RFC 9700 §4.14.2) never sees one twice, and nobody is signed out by running two programs.
+//!
+//! While the issuer is down the present access token is served until it ends. The login is over only when the issuer says so.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use oidc_core::{Clock, Issuer, Scope, SystemClock, TokenEndpoint, TokenEndpointError};
+use serde::{Deserialize, Serialize};
+
+use crate::access_token::InvalidAccessToken;
+use crate::private_file::{PrivateFile, PrivateFileError};
+use crate::source::TokenError;
+
+mod login;
+mod record;
+
+pub use login::{EndedLogin, KeptLogin};
+use record::Record;
+
+/// What the names of their files end with.
+const FILE_ENDS: &str = "json";
+
+/// The folder where logins are kept, one file each, told apart by issuer and client id.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let logins = m2m::KeptLogins::new(folder.path().join("logins"));
+/// assert!(logins.last()?.is_none(), "nobody signed in yet");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeptLogins {
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+/// Who signed in, and what the program wants to remember of that. Nothing secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct Person {
+    /// `sub` of the ID token.
+    pub subject: String,
+    /// How the person is called, for display.
+    pub name: Option<String>,
+    /// Settings of the program that belong to this login, such as the CA file it was made with.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What can be said of a kept login without its tokens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoginFacts {
+    /// Where.
+    pub issuer: Issuer,
+    /// As which client.
+    pub client_id: String,
+    /// Who.
+    pub person: Person,
+    /// What was granted; `None`: what was asked for.
+    pub scope: Option<Scope>,
+    /// When.
+    pub signed_in_at: SystemTime,
+    /// When the present access token ends, if that is known.
+    pub access_expires_at: Option<SystemTime>,
+    /// When the refresh token ends unless it is used before, if the issuer says so.
+    pub refresh_expires_at: Option<SystemTime>,
+    /// Whether there is a refresh token: without one the login ends with its access token.
+    pub renews: bool,
+    /// Whether the issuer ended it: a new login is needed.
+    pub ended: bool,
+}
+
+/// Why a kept login gives no token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeptLoginError {
+    /// No login is kept for this issuer and client.
+    #[error("nobody is signed in at {issuer} with the client {client_id}; sign in first")]
+    NotSignedIn {
+        /// The issuer.
+        issuer: Issuer,
+        /// The client.
+        client_id: String,
+    },
+    /// The issuer ended the login, or it ended by itself.
+    #[error(
+        "the login at {issuer} with the client {client_id} is over{}; sign in again",
+        because(description)
+    )]
+    Ended {
+        /// The issuer.
+        issuer: Issuer,
+        /// The client.
+        client_id: String,
+        /// What the issuer says, cut and escaped.
+        description: Option<String>,
+    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
+    /// The file is none of this version's.
+    #[error("{} is no login that this version can read ({reason}); remove it and sign in again", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The issuer gave no token. The login goes on.
+    #[error("the token could not be refreshed: {0}")]
+    Endpoint(#[source] TokenEndpointError),
+    /// What the issuer gave cannot be sent.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAccessToken),
+}
+
+impl KeptLoginError {
+    /// Whether the person has to sign in.
+    pub fn is_login_needed(&self) -> bool {
+        matches!(self, Self::NotSignedIn { .. } | Self::Ended { .. })
+    }
+}
+
+impl Person {
+    /// The person whom the issuer calls `subject`.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), ..Self::default() }
+    }
+
+    /// How the person is called.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Remembers a setting beside the login. Never a secret: a path to it.
+    #[must_use]
+    pub fn with_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl KeptLogins {
+    /// Logins in this folder, which is made when the first one is kept.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), clock: Arc::new(SystemClock) }
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All logins, the last one first.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError::File`] and [`KeptLoginError::Unreadable`], which name the file and what to do about it.
+    pub fn all(&self) -> Result<Vec<LoginFacts>, KeptLoginError> {
+        let unreadable = |source| PrivateFileError::Read { path: self.folder.clone(), source };
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error).into()),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(unreadable)?.path();
+            let hidden =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if path.extension().is_some_and(|ends| ends == FILE_ENDS) && !hidden {
+                all.extend(Record::read(&PrivateFile::new(path))?.map(Record::facts));
+            }
+        }
+        all.sort_by_key(|facts| std::cmp::Reverse(facts.signed_in_at));
+        Ok(all)
+    }
+
+    /// The login that was made last: the one that is meant when none is named.
+    ///
+    /// # Errors
+    ///
+    /// As [`all`](Self::all).
+    pub fn last(&self) -> Result<Option<LoginFacts>, KeptLoginError> {
+        Ok(self.all()?.into_iter().next())
+    }
+
+    /// The login at this endpoint's issuer with this endpoint's client, whether somebody is signed in or not.
+    pub fn login(&self, endpoint: TokenEndpoint) -> KeptLogin {
+        KeptLogin::new(self, endpoint)
+    }
+}
+
+fn because(description: &Option<String>) -> String {
+    description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+impl From<KeptLoginError> for TokenError {
+    fn from(error: KeptLoginError) -> Self {
+        match error {
+            KeptLoginError::Endpoint(error) => error.into(),
+            KeptLoginError::Invalid(error) => error.into(),
+            error if error.is_login_needed() => {
+                let description = Some(error.to_string());
+                TokenEndpointError::InvalidGrant { description }.into()
+            }
+            error => Self::not_asked(&error.to_string()),
+        }
+    }
+}

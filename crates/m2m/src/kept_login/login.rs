@@ -1,0 +1,302 @@
+//! One login: its access token, refreshed by one process at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oidc_core::{Clock, Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
+
+use super::record::Record;
+use super::{KeptLoginError, LoginFacts, Person};
+use crate::access_token::AccessToken;
+use crate::cache::CacheKey;
+use crate::private_file::{FileLock, PrivateFile, make_folder};
+use crate::source::{TokenError, TokenSource};
+
+/// How long to wait for another process that refreshes: longer than its request may take.
+const TURN: Duration = Duration::from_secs(30);
+
+/// One login: a [`TokenSource`] for the person who signed in. Cheap to clone.
+///
+/// ```no_run
+/// # async fn run(endpoint: oidc_core::TokenEndpoint) -> Result<(), Box<dyn std::error::Error>> {
+/// use m2m::{KeptLogins, TokenSource};
+///
+/// let login = KeptLogins::new("/home/me/.local/state/doorward/logins").login(endpoint);
+/// let token = login.token().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeptLogin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    file: PrivateFile,
+    lock: PathBuf,
+    endpoint: TokenEndpoint,
+    clock: Arc<dyn Clock>,
+}
+
+/// What became of a login that was to end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EndedLogin {
+    /// Whose it was; `None`: there was none.
+    pub facts: Option<LoginFacts>,
+    /// Whether the issuer took the tokens back (RFC 7009).
+    pub revoked: Result<(), TokenEndpointError>,
+}
+
+impl KeptLogin {
+    pub(super) fn new(logins: &super::KeptLogins, endpoint: TokenEndpoint) -> Self {
+        let key = CacheKey::of([
+            ("issuer", endpoint.provider().issuer().as_str()),
+            ("client_id", endpoint.client_id()),
+        ]);
+        let path = |ends: &str| logins.folder.join(format!("{key}.{ends}"));
+        Self(Arc::new(Inner {
+            folder: logins.folder.clone(),
+            file: PrivateFile::new(path(super::FILE_ENDS)),
+            lock: path("lock"),
+            endpoint,
+            clock: Arc::clone(&logins.clock),
+        }))
+    }
+
+    /// Keeps these tokens; a login that was kept before is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError::File`]
+    pub async fn keep(
+        &self,
+        person: Person,
+        tokens: TokenSet,
+    ) -> Result<LoginFacts, KeptLoginError> {
+        let inner = &self.0;
+        make_folder(&inner.folder)?;
+        let _turn = FileLock::acquire(&inner.lock, TURN).await?;
+        let issuer = inner.endpoint.provider().issuer().clone();
+        let now = inner.clock.now();
+        let record = Record::new(issuer, inner.endpoint.client_id(), person, tokens, now);
+        record.write(&inner.file)?;
+        Ok(record.facts())
+    }
+
+    /// Who is signed in; `None`: nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError::File`], [`KeptLoginError::Unreadable`]
+    pub fn facts(&self) -> Result<Option<LoginFacts>, KeptLoginError> {
+        Ok(self.0.read()?.map(Record::facts))
+    }
+
+    /// An access token that is good now, refreshed if that is due.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError`]
+    pub async fn access_token(&self) -> Result<AccessToken, KeptLoginError> {
+        self.fresh(None).await
+    }
+
+    /// Another access token than `rejected`, which a service answered with 401.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError`]
+    pub async fn access_token_after(
+        &self,
+        rejected: &AccessToken,
+    ) -> Result<AccessToken, KeptLoginError> {
+        self.fresh(Some(rejected)).await
+    }
+
+    /// Has the issuer revoke the tokens (RFC 7009), and forgets them whatever it answers.
+    ///
+    /// # Errors
+    ///
+    /// [`KeptLoginError::File`] when the file cannot be removed.
+    pub async fn end(&self) -> Result<EndedLogin, KeptLoginError> {
+        let inner = Arc::clone(&self.0);
+        let nothing = EndedLogin { facts: None, revoked: Ok(()) };
+        if !inner.folder.exists() {
+            return Ok(nothing);
+        }
+        let _turn = FileLock::acquire(&inner.lock, TURN).await?;
+        // What cannot be read cannot be revoked, but can be forgotten.
+        let record = match inner.read() {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(nothing),
+            Err(error) => {
+                inner.file.remove()?;
+                return Err(error);
+            }
+        };
+        let mut revoked = Ok(());
+        if let Some(tokens) = &record.tokens {
+            if let Some(refresh_token) = &tokens.refresh_token {
+                revoked = inner.endpoint.revoke(refresh_token, TokenHint::RefreshToken).await;
+            }
+            if revoked.is_ok() {
+                revoked = inner.endpoint.revoke(&tokens.access_token, TokenHint::AccessToken).await;
+            }
+        }
+        inner.file.remove()?;
+        Ok(EndedLogin { facts: Some(record.facts()), revoked })
+    }
+
+    async fn fresh(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, KeptLoginError> {
+        let record = self.0.read()?.ok_or_else(|| self.0.not_signed_in())?;
+        let good = match self.0.standing(&record, rejected)? {
+            Standing::Good(token) => return Ok(token),
+            Standing::Due(token) => Some(token),
+            Standing::Over => None,
+        };
+        let turn = match good {
+            // Somebody refreshes already: the present token is as good as before.
+            Some(token) => match FileLock::try_acquire(&self.0.lock)? {
+                Some(turn) => turn,
+                None => return Ok(token),
+            },
+            None => FileLock::acquire(&self.0.lock, TURN).await?,
+        };
+        let (inner, rejected) = (Arc::clone(&self.0), rejected.cloned());
+        // A task of its own: once a refresh token is sent its answer must be written, whoever still waits for it.
+        let refreshed = tokio::spawn(async move { inner.in_turn(turn, rejected.as_ref()).await });
+        refreshed.await.unwrap_or_else(|error| {
+            let reason = format!("the refresh was interrupted: {error}");
+            Err(KeptLoginError::Endpoint(TokenEndpointError::Unavailable {
+                reason,
+                retry_after: None,
+            }))
+        })
+    }
+}
+
+/// What a record is good for now.
+enum Standing {
+    Good(AccessToken),
+    /// Good still; a refresh is due.
+    Due(AccessToken),
+    Over,
+}
+
+impl Inner {
+    fn read(&self) -> Result<Option<Record>, KeptLoginError> {
+        let record = Record::read(&self.file)?;
+        let ours = (self.endpoint.provider().issuer(), self.endpoint.client_id());
+        match record {
+            Some(record) if record.id() != ours => Err(KeptLoginError::Unreadable {
+                path: self.file.path().to_owned(),
+                reason: "it is another login's".to_owned(),
+            }),
+            record => Ok(record),
+        }
+    }
+
+    fn standing(
+        &self,
+        record: &Record,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Standing, KeptLoginError> {
+        let now = self.clock.now();
+        let tokens = record.tokens.as_ref().ok_or_else(|| self.ended(None))?;
+        let Some(token) = tokens.good(now).transpose()? else { return Ok(Standing::Over) };
+        let is_rejected = rejected == Some(&token);
+        let due = is_rejected || tokens.is_due(now);
+        if !due || tokens.refresh_token.is_none() || record.pause(now).is_some() {
+            return Ok(Standing::Good(token));
+        }
+        Ok(Standing::Due(token))
+    }
+
+    /// Refreshes, unless whoever had the turn before did.
+    async fn in_turn(
+        &self,
+        _turn: FileLock,
+        rejected: Option<&AccessToken>,
+    ) -> Result<AccessToken, KeptLoginError> {
+        let mut record = self.read()?.ok_or_else(|| self.not_signed_in())?;
+        let present = match self.standing(&record, rejected)? {
+            Standing::Good(token) => return Ok(token),
+            Standing::Due(token) => Some(token),
+            Standing::Over => None,
+        };
+        let unavailable = |reason: String, retry_after: Option<Duration>| {
+            Err(KeptLoginError::Endpoint(TokenEndpointError::Unavailable { reason, retry_after }))
+        };
+        if let Some((reason, left)) = record.pause(self.clock.now()) {
+            return unavailable(reason.to_owned(), Some(left));
+        }
+        let tokens = record.tokens.as_ref();
+        let Some(refresh_token) = tokens.and_then(|tokens| tokens.refresh_token.clone()) else {
+            let why = "the access token ended, and the issuer gave no refresh token";
+            return Err(self.ended(Some(why.to_owned())));
+        };
+        // A folder that cannot be written must be found out before the refresh token is used up.
+        record.write(&self.file)?;
+        match self.endpoint.request(Grant::RefreshToken { refresh_token, scope: None }).await {
+            Ok(answer) => {
+                let token = AccessToken::bearer(answer.access_token.clone(), answer.expires_at);
+                record.renew(answer, self.clock.now());
+                record.write(&self.file)?;
+                tracing::debug!(issuer = %self.endpoint.provider().issuer(), "a login was refreshed");
+                Ok(token?)
+            }
+            Err(TokenEndpointError::InvalidGrant { description }) => {
+                record.end();
+                record.write(&self.file)?;
+                Err(self.ended(description))
+            }
+            Err(error) => {
+                let wait = match &error {
+                    TokenEndpointError::Unavailable { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                if error.is_temporary() {
+                    record.fail(error.to_string(), wait, self.clock.now());
+                    record.write(&self.file)?;
+                }
+                match present {
+                    Some(token) => {
+                        tracing::warn!(%error, "a login could not be refreshed; the present token is still used");
+                        Ok(token)
+                    }
+                    None => Err(KeptLoginError::Endpoint(error)),
+                }
+            }
+        }
+    }
+
+    fn not_signed_in(&self) -> KeptLoginError {
+        KeptLoginError::NotSignedIn {
+            issuer: self.endpoint.provider().issuer().clone(),
+            client_id: self.endpoint.client_id().to_owned(),
+        }
+    }
+
+    fn ended(&self, description: Option<String>) -> KeptLoginError {
+        KeptLoginError::Ended {
+            issuer: self.endpoint.provider().issuer().clone(),
+            client_id: self.endpoint.client_id().to_owned(),
+            description,
+        }
+    }
+}
+
+// === impl TokenSource ===
+
+#[async_trait]
+impl TokenSource for KeptLogin {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        Ok(self.access_token().await?)
+    }
+
+    async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        Ok(self.access_token_after(rejected).await?)
+    }
+}
