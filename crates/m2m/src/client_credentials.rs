@@ -14,7 +14,7 @@ use oidc_core::{Grant, Scope};
 pub struct ClientCredentials {
     scope: Option<Scope>,
     audience: Option<String>,
-    resource: Option<String>,
+    resource: Vec<String>,
 }
 
 impl ClientCredentials {
@@ -37,10 +37,10 @@ impl ClientCredentials {
         self
     }
 
-    /// Asks for a token for this resource, an absolute URI (RFC 8707 §2).
+    /// Asks for a token for this resource, an absolute URI; several may be asked for (RFC 8707 §2).
     #[must_use]
     pub fn with_resource(mut self, resource: impl Into<String>) -> Self {
-        self.resource = Some(resource.into());
+        self.resource.push(resource.into());
         self
     }
 
@@ -54,7 +54,7 @@ impl ClientCredentials {
         let mut parts = Vec::new();
         parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));
         parts.extend(self.audience.clone().map(|audience| ("audience", audience)));
-        parts.extend(self.resource.clone().map(|resource| ("resource", resource)));
+        parts.extend(self.resource.iter().cloned().map(|resource| ("resource", resource)));
         parts
     }
 

@@ -16,13 +16,13 @@
 //!
 //! use m2m::{CachedTokens, ClientCredentials, IssuerTokens, TokenSource};
 //! use oidc_core::{
-//!     ClientAuth, Provider, Secret, TokenEndpoint,
+//!     ClientAuth, Provider, TokenEndpoint,
 //!     http::reqwest::{HttpOptions, ReqwestHttp},
 //! };
 //!
 //! let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
 //! let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
-//! let endpoint = TokenEndpoint::new(provider, "airflow-run", ClientAuth::SecretBasic(Secret::from("…")));
+//! let endpoint = TokenEndpoint::new(provider, "airflow-run", ClientAuth::SecretBasic("…".into()));
 //! let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score")));
 //! let token = tokens.token().await?;
 //! # Ok(())

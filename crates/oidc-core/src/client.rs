@@ -32,10 +32,10 @@ use crate::verifier::Verifier;
 /// ```no_run
 /// # async fn run(provider: oidc_core::Provider, query: &str) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use oidc_core::{Client, ClientAuth, LoginRequest, RemoteKeys, Secret};
+/// use oidc_core::{Client, ClientAuth, LoginRequest, RemoteKeys};
 ///
 /// let keys = Arc::new(RemoteKeys::new(provider.clone()));
-/// let auth = ClientAuth::SecretBasic(Secret::from("hunter2"));
+/// let auth = ClientAuth::SecretBasic("hunter2".into());
 /// let client = Client::new(provider, keys, "gateway", auth);
 ///
 /// let redirect_uri = "https://platform.example/oauth2/callback".parse()?;

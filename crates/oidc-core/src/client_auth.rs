@@ -1,118 +1,133 @@
-//! How a client proves itself at the token endpoint (RFC 6749 §2.3, RFC 7523, OpenID Connect Core
-//! 1.0 §9).
+//! How a client proves itself at the token endpoint and its neighbours (RFC 6749 §2.3, RFC 7523,
+//! RFC 8705, OpenID Connect Core 1.0 §9).
+//!
+//! A proof is made for each request: files are read then, assertions signed then. `aud` of an
+//! assertion is the issuer identifier and nothing else. Nothing secret is ever part of an error.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
-use serde_json::json;
 
-use crate::algorithm::Algorithm;
-use crate::issuer::Issuer;
-use crate::jose::{InvalidPrivateKey, SigningKey};
+use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
 use crate::token::Form;
 
-/// How long a client assertion is good for.
-const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+mod assertion;
+mod auto;
+mod error;
+mod file;
+mod private_key;
+mod secret;
 
+pub use auto::AutoAuth;
+pub use error::{ClientAuthAttempt, ClientAuthError};
+pub use private_key::PrivateKeyJwt;
+pub use secret::ClientSecret;
+
+/// RFC 7523 §2.2
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// OAuth SPIFFE Client Authentication §4.1 (draft-ietf-oauth-spiffe-client-auth)
+const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 
 /// How a client proves itself.
 ///
 /// ```
-/// use oidc_core::{ClientAuth, Secret};
-/// let auth = ClientAuth::SecretBasic(Secret::from("hunter2"));
-/// assert_eq!(format!("{auth:?}"), "SecretBasic(Secret(..))");
+/// use oidc_core::{ClientAuth, ClientSecret};
+/// let auth = ClientAuth::SecretBasic("hunter2".into());
+/// assert_eq!(format!("{auth:?}"), "SecretBasic(ClientSecret(..))");
+/// let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/gateway"));
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientAuth {
     /// A public client: only its id is sent.
     None,
-    /// `client_secret_basic`: id and secret in the `Authorization` header.
-    SecretBasic(Secret),
-    /// `client_secret_post`: id and secret in the body.
-    SecretPost(Secret),
-    /// `private_key_jwt`: a fresh signed assertion for each request. Nothing secret is sent.
+    /// `client_secret_basic`: id and secret in the `Authorization` header (RFC 6749 §2.3.1).
+    SecretBasic(ClientSecret),
+    /// `client_secret_post`: id and secret in the body (RFC 6749 §2.3.1).
+    SecretPost(ClientSecret),
+    /// `client_secret_jwt`: an assertion under the secret's HMAC (OpenID Connect Core 1.0 §9); with
+    /// the first of HS256, HS384, HS512 that the provider takes. A secret shorter than the hash is
+    /// refused (RFC 7518 §3.2). The secret itself is not sent.
+    SecretJwt(ClientSecret),
+    /// `private_key_jwt`: a fresh signed assertion for each request (OpenID Connect Core 1.0 §9).
+    /// Nothing secret is sent.
     PrivateKeyJwt(PrivateKeyJwt),
-    /// An assertion that somebody else made, such as a platform's workload identity (RFC 7523 §2.2).
+    /// An assertion that somebody else made (RFC 7523 §2.2).
     Assertion(Secret),
+    /// The same in a file, read at each request, such as a projected Kubernetes service account
+    /// token: whoever writes the file keeps it fresh.
+    AssertionFile(PathBuf),
+    /// A SPIFFE JWT-SVID in a file, read at each request. Like [`AssertionFile`](Self::AssertionFile),
+    /// with the assertion type `jwt-spiffe`, which Keycloak asks for.
+    JwtSvidFile(PathBuf),
+    /// `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705 §2): the [`Http`](crate::Http)
+    /// adapter has a client certificate; only the id is sent, to the provider's
+    /// `mtls_endpoint_aliases` where it has some (RFC 8705 §5).
+    MutualTls,
+    /// Whatever of the client's credentials the provider takes.
+    Auto(AutoAuth),
 }
 
-/// The key of `private_key_jwt`. `aud` of its assertions is the issuer identifier, nothing else.
-#[derive(Clone, Debug)]
-pub struct PrivateKeyJwt {
-    key: SigningKey,
-    key_id: Option<String>,
-}
-
-impl PrivateKeyJwt {
-    /// Reads a private key in PEM (PKCS#8); `key_id` is its `kid` at the provider, if it has one.
-    pub fn from_pem(
-        pem: &Secret,
-        algorithm: Algorithm,
-        key_id: Option<String>,
-    ) -> Result<Self, InvalidPrivateKey> {
-        Ok(Self { key: SigningKey::from_pem(pem, algorithm)?, key_id })
-    }
-
-    fn assertion(
-        &self,
-        client_id: &str,
-        issuer: &Issuer,
-        now: SystemTime,
-    ) -> Result<Secret, InvalidPrivateKey> {
-        let mut header = json!({"alg": self.key.algorithm().as_str(), "typ": "JWT"});
-        if let (Some(header), Some(kid)) = (header.as_object_mut(), &self.key_id) {
-            header.insert("kid".to_owned(), json!(kid));
-        }
-        let seconds =
-            |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims = json!({
-            "iss": client_id,
-            "sub": client_id,
-            "aud": issuer.as_str(),
-            "jti": random_text(),
-            "iat": seconds(now),
-            "exp": seconds(now + ASSERTION_LIFETIME),
-        });
-        self.key.sign(&header, &claims)
-    }
-}
-
-/// 128 random bits, base64url.
-pub(crate) fn random_text() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
+/// What a proof is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) metadata: &'a ProviderMetadata,
+    pub(crate) now: SystemTime,
 }
 
 impl ClientAuth {
+    /// The method's name in metadata (`token_endpoint_auth_methods_supported`), or a word for it.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SecretBasic(_) => "client_secret_basic",
+            Self::SecretPost(_) => "client_secret_post",
+            Self::SecretJwt(_) => "client_secret_jwt",
+            Self::PrivateKeyJwt(_) => "private_key_jwt",
+            Self::Assertion(_) => "assertion",
+            Self::AssertionFile(_) => "assertion file",
+            Self::JwtSvidFile(_) => "JWT-SVID file",
+            Self::MutualTls => "tls_client_auth",
+            Self::Auto(_) => "auto",
+        }
+    }
+
     /// Puts the proof on a form request; returns the `Authorization` header if there is one.
-    pub(crate) fn prove(
+    pub(crate) async fn prove(
         &self,
-        client_id: &str,
-        issuer: &Issuer,
-        now: SystemTime,
+        occasion: Occasion<'_>,
         form: &mut Form,
-    ) -> Result<Option<HeaderValue>, InvalidPrivateKey> {
+    ) -> Result<Option<HeaderValue>, ClientAuthError> {
         if let Self::SecretBasic(secret) = self {
-            return Ok(basic(client_id, secret));
+            return Ok(basic(occasion.client_id, &secret.read().await?));
         }
         // A pushed authorization request holds it already (RFC 9126 §2.1).
         if !form.iter().any(|(name, _)| name == "client_id") {
-            form.push(("client_id".into(), Secret::from(client_id)));
+            form.push(("client_id".into(), Secret::from(occasion.client_id)));
         }
-        let assertion = match self {
-            Self::None | Self::SecretBasic(_) => return Ok(None),
+        let (kind, assertion) = match self {
+            Self::None | Self::MutualTls | Self::SecretBasic(_) => return Ok(None),
             Self::SecretPost(secret) => {
-                form.push(("client_secret".into(), secret.clone()));
+                form.push(("client_secret".into(), secret.read().await?));
                 return Ok(None);
             }
-            Self::PrivateKeyJwt(key) => key.assertion(client_id, issuer, now)?,
-            Self::Assertion(assertion) => assertion.clone(),
+            Self::SecretJwt(secret) => {
+                (JWT_BEARER, assertion::under_secret(&secret.read().await?, occasion)?)
+            }
+            Self::PrivateKeyJwt(key) => (JWT_BEARER, key.assertion(occasion).await?),
+            Self::Assertion(assertion) => (JWT_BEARER, assertion.clone()),
+            Self::AssertionFile(path) => (JWT_BEARER, file::read(path).await?),
+            Self::JwtSvidFile(path) => (JWT_SPIFFE, file::read(path).await?),
+            // Whoever asks goes through its candidates, and none of those is another of its kind.
+            Self::Auto(_) => return Err(ClientAuthError::NoCredential),
         };
-        form.push(("client_assertion_type".into(), Secret::from(JWT_BEARER)));
+        form.push(("client_assertion_type".into(), Secret::from(kind)));
         form.push(("client_assertion".into(), assertion));
         Ok(None)
     }
@@ -127,4 +142,9 @@ fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
         HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.expose()))).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// 128 random bits, base64url.
+pub(crate) fn random_text() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }

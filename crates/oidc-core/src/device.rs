@@ -19,14 +19,12 @@ use crate::claims::Scope;
 use crate::metadata::ProviderMetadata;
 use crate::refusal::quoted;
 use crate::secret::Secret;
-use crate::token::{Form, TokenEndpoint, TokenEndpointError, TokenSet, endpoint};
+use crate::token::{ClientEndpoint, Form, Grant, TokenEndpoint, TokenEndpointError, TokenSet};
 
 #[cfg(feature = "login")]
 mod login;
 #[cfg(feature = "login")]
 pub use login::DeviceLogin;
-
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// How long to wait between two polls when the provider does not say (§3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
@@ -92,8 +90,6 @@ impl DeviceAuthorization {
         scope: Option<Scope>,
     ) -> Result<Self, DeviceError> {
         let metadata = endpoint.provider().metadata().await.map_err(TokenEndpointError::from)?;
-        let url = metadata.device_authorization_endpoint.as_ref();
-        let url = self::endpoint(url, "device_authorization_endpoint")?;
         let mut form: Form = Vec::new();
         if let Some(scope) = scope {
             form.push(("scope".into(), scope.to_string().into()));
@@ -106,7 +102,8 @@ impl DeviceAuthorization {
             code_verifier = Some(Secret::from(verifier.into_secret()));
         }
         let began = Instant::now();
-        let answer = endpoint.post(url, form, StatusCode::OK).await?;
+        let answer =
+            endpoint.post(ClientEndpoint::DeviceAuthorization, form, StatusCode::OK).await?;
         let answer = Answer::parse(answer.body(), endpoint)?;
         let life = Duration::from_secs(answer.expires_in).min(LONGEST_LIFE);
         Ok(Self {
@@ -188,17 +185,11 @@ impl DeviceAuthorization {
     }
 
     async fn poll(&self) -> Result<TokenSet, TokenEndpointError> {
-        let metadata = self.endpoint.provider().metadata().await?;
-        let url = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
-        let mut form: Form = vec![
-            ("grant_type".into(), GRANT_TYPE.into()),
-            ("device_code".into(), self.device_code.clone()),
-        ];
-        if let Some(verifier) = &self.code_verifier {
-            form.push(("code_verifier".into(), verifier.clone()));
-        }
-        let answer = self.endpoint.post(url, form, StatusCode::OK).await?;
-        TokenSet::parse(answer.body(), self.endpoint.now())
+        let grant = Grant::DeviceCode {
+            device_code: self.device_code.clone(),
+            code_verifier: self.code_verifier.clone(),
+        };
+        self.endpoint.request(grant).await
     }
 }
 

@@ -19,7 +19,7 @@ mod signing;
 #[cfg(feature = "token")]
 pub use signing::InvalidPrivateKey;
 #[cfg(feature = "token")]
-pub(crate) use signing::SigningKey;
+pub(crate) use signing::{SigningKey, signing_input};
 
 /// Largest token that is looked at, in bytes, before any decoding.
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;

@@ -84,6 +84,8 @@ pub mod blocking;
 // Tokens from the provider.
 #[cfg(feature = "token")]
 mod client_auth;
+#[cfg(any(feature = "token", feature = "resource-server"))]
+mod dpop;
 #[cfg(feature = "token")]
 mod token;
 #[cfg(feature = "token")]
@@ -116,7 +118,7 @@ pub use keys::{
     InvalidJwkSet, JwkSet, KeyPolicy, KeySource, KeyStatus, KeysUnavailable, RemoteKeys,
     SkippedKey, StaticKeys,
 };
-pub use metadata::{DiscoveryError, ProviderMetadata};
+pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
 pub use observer::{Event, Observer};
 pub use provider::{Provider, ProviderPolicy, ProviderUnavailable};
 pub use refusal::TokenRefusal;
@@ -126,13 +128,17 @@ pub use validation::{IdTokenExpectations, Profile, Validation};
 pub use verifier::{CacheStats, Verifier};
 
 #[cfg(feature = "token")]
-pub use client_auth::{ClientAuth, PrivateKeyJwt};
+pub use client_auth::{
+    AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, ClientSecret, PrivateKeyJwt,
+};
 #[cfg(feature = "token")]
 pub use device::{DeviceAuthorization, DeviceError};
 #[cfg(feature = "token")]
+pub use dpop::{DpopKey, DpopNonces};
+#[cfg(feature = "token")]
 pub use jose::InvalidPrivateKey;
 #[cfg(feature = "token")]
-pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
+pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet, TokenType};
 
 #[cfg(feature = "login")]
 pub use callback::{CallbackRefusal, Code};

@@ -20,7 +20,7 @@ use crate::client::LoginError;
 use crate::client_auth::random_text;
 use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
-use crate::token::{Form, TokenEndpoint, TokenEndpointError};
+use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
 
 /// Parameters that [`LoginRequest::with_parameter`] leaves alone, because the flow depends on them.
 const OWN_PARAMETERS: [&str; 10] = [
@@ -170,12 +170,14 @@ impl LoginRequest {
             base.set_query(None);
         }
         let url = self.url(base, endpoint.client_id(), &pending, challenge);
-        let Some(push) = push else { return Ok((url, pending)) };
+        if push.is_none() {
+            return Ok((url, pending));
+        }
 
         let form = url
             .query_pairs()
             .map(|(name, value)| (Cow::Owned(name.into_owned()), Secret::from(value.into_owned())));
-        let request_uri = push_request(endpoint, push, form.collect()).await?;
+        let request_uri = push_request(endpoint, form.collect()).await?;
         let mut url = authorization_endpoint.clone();
         url.query_pairs_mut()
             .append_pair("client_id", endpoint.client_id())
@@ -249,13 +251,9 @@ struct Pushed {
     request_uri: String,
 }
 
-async fn push_request(
-    endpoint: &TokenEndpoint,
-    url: &Url,
-    form: Form,
-) -> Result<String, LoginError> {
+async fn push_request(endpoint: &TokenEndpoint, form: Form) -> Result<String, LoginError> {
     let answer = endpoint
-        .post(url, form, StatusCode::CREATED)
+        .post(ClientEndpoint::PushedAuthorization, form, StatusCode::CREATED)
         .await
         .map_err(LoginError::PushedAuthorization)?;
     let pushed: Pushed = serde_json::from_slice(answer.body()).map_err(|_| {

@@ -79,12 +79,40 @@ pub struct ProviderMetadata {
     /// How a client may prove itself.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
-    /// Algorithms for `private_key_jwt`.
+    /// Algorithms for `private_key_jwt` and `client_secret_jwt`.
     #[serde(default)]
     pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
     /// Algorithms of ID tokens.
     #[serde(default)]
     pub id_token_signing_alg_values_supported: Vec<String>,
+    /// RFC 9449 §5.1: algorithms of proofs; empty where tokens cannot be bound to a key.
+    #[serde(default)]
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    /// RFC 8705 §3.3: tokens for clients with a certificate are bound to it.
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// RFC 8705 §5: where a client with a certificate asks instead.
+    #[serde(default)]
+    pub mtls_endpoint_aliases: MtlsEndpointAliases,
+}
+
+/// Endpoints for clients that authenticate with a certificate (RFC 8705 §5). One that is absent is
+/// where it is for all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[non_exhaustive]
+pub struct MtlsEndpointAliases {
+    /// Where tokens are.
+    pub token_endpoint: Option<Url>,
+    /// RFC 7662
+    pub introspection_endpoint: Option<Url>,
+    /// RFC 7009
+    pub revocation_endpoint: Option<Url>,
+    /// RFC 9126
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// RFC 8628
+    pub device_authorization_endpoint: Option<Url>,
+    /// Claims about the person.
+    pub userinfo_endpoint: Option<Url>,
 }
 
 /// Why there is no metadata.
@@ -171,7 +199,23 @@ impl ProviderMetadata {
             ("device_authorization_endpoint", self.device_authorization_endpoint.as_ref()),
             ("end_session_endpoint", self.end_session_endpoint.as_ref()),
         ];
-        for (member, url) in endpoints {
+        let aliases = &self.mtls_endpoint_aliases;
+        let alias_members = [
+            ("mtls_endpoint_aliases.token_endpoint", &aliases.token_endpoint),
+            ("mtls_endpoint_aliases.introspection_endpoint", &aliases.introspection_endpoint),
+            ("mtls_endpoint_aliases.revocation_endpoint", &aliases.revocation_endpoint),
+            (
+                "mtls_endpoint_aliases.pushed_authorization_request_endpoint",
+                &aliases.pushed_authorization_request_endpoint,
+            ),
+            (
+                "mtls_endpoint_aliases.device_authorization_endpoint",
+                &aliases.device_authorization_endpoint,
+            ),
+            ("mtls_endpoint_aliases.userinfo_endpoint", &aliases.userinfo_endpoint),
+        ];
+        let aliases = alias_members.into_iter().map(|(member, url)| (member, url.as_ref()));
+        for (member, url) in endpoints.into_iter().chain(aliases) {
             let Some(url) = url else { continue };
             let secure = match url.scheme() {
                 "https" => true,
@@ -231,6 +275,9 @@ mod tests {
                 "{bad}"
             );
         }
+        let aliased = json!({"issuer": remote, "jwks_uri": "https://id.example/jwks", "mtls_endpoint_aliases": {"token_endpoint": "http://mtls.id.example/token"}});
+        let refused = parse(remote, &aliased);
+        assert!(matches!(refused, Err(DiscoveryError::InsecureEndpoint { .. })), "{refused:?}");
         let local = "http://127.0.0.1:8080";
         assert!(parse(local, &document(local, "http://127.0.0.1:8080/token")).is_ok());
         assert!(parse(local, &document(local, "file:///etc/passwd")).is_err());

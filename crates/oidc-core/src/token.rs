@@ -8,15 +8,18 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::claims::Scope;
+use crate::client_auth::ClientAuthError;
 use crate::jose;
 use crate::provider::ProviderUnavailable;
 use crate::refusal::{TokenRefusal, bounded};
 use crate::secret::Secret;
 
 mod endpoint;
+mod grant;
 
-pub(crate) use endpoint::{Form, endpoint};
-pub use endpoint::{Grant, TokenEndpoint, TokenHint};
+pub(crate) use endpoint::{ClientEndpoint, Form};
+pub use endpoint::{TokenEndpoint, TokenHint};
+pub use grant::Grant;
 
 /// Longest life that is believed, so that sums of times never overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -44,6 +47,35 @@ pub struct TokenSet {
     pub refresh_expires_at: Option<SystemTime>,
     /// What was granted. Absent: what was asked for.
     pub scope: Option<Scope>,
+    /// How the access token is shown to a resource server.
+    pub token_type: TokenType,
+    /// What kind of token a token exchange gave (RFC 8693 §2.2.1), as a URN of RFC 8693 §3.
+    pub issued_token_type: Option<String>,
+}
+
+/// How an access token is shown to a resource server (RFC 6749 §7.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenType {
+    /// Alone (RFC 6750).
+    #[default]
+    Bearer,
+    /// With a proof for each request, under the key it is bound to (RFC 9449 §7.1).
+    DPoP,
+    /// Not at all: it is another kind of token, by [`TokenSet::issued_token_type`] (`N_A`, RFC 8693
+    /// §2.2.1).
+    NotApplicable,
+}
+
+impl TokenType {
+    /// The scheme of the `Authorization` header; `N_A` where there is none.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+            Self::NotApplicable => "N_A",
+        }
+    }
 }
 
 impl TokenSet {
@@ -56,17 +88,19 @@ impl TokenSet {
             expires_at: None,
             refresh_expires_at: None,
             scope: None,
+            token_type: TokenType::Bearer,
+            issued_token_type: None,
         }
     }
 
-    /// Reads the body of a successful answer.
-    pub(crate) fn parse(body: &[u8], now: SystemTime) -> Result<Self, TokenEndpointError> {
+    /// Reads the body of a successful answer; `bound` if a proof of possession was sent.
+    pub(crate) fn parse(
+        body: &[u8],
+        now: SystemTime,
+        bound: bool,
+    ) -> Result<Self, TokenEndpointError> {
         let answer: Answer = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
-        if *answer.token_type() != BasicTokenType::Bearer {
-            return Err(TokenEndpointError::InvalidResponse {
-                reason: "its token_type is not Bearer".to_owned(),
-            });
-        }
+        let token_type = token_type(&answer, bound)?;
         let access_token = Secret::from(answer.access_token().secret().as_str());
         if access_token.is_empty() {
             let reason = "its access_token is empty".to_owned();
@@ -87,17 +121,42 @@ impl TokenSet {
                 .filter(|seconds| *seconds > 0)
                 .map(|seconds| after(Duration::from_secs(seconds))),
             scope: answer.scopes().map(|scopes| scopes.iter().map(|s| s.as_str()).collect()),
+            token_type,
+            issued_token_type: extra.issued_token_type.clone(),
         })
     }
 }
 
 type Answer = StandardTokenResponse<Extra, BasicTokenType>;
 
-/// What OpenID Connect and Keycloak add to RFC 6749.
+/// `token_type` (RFC 6749 §5.1), which must be of the kind that was asked for (RFC 9449 §5).
+fn token_type(answer: &Answer, bound: bool) -> Result<TokenType, TokenEndpointError> {
+    let invalid =
+        |reason: &str| Err(TokenEndpointError::InvalidResponse { reason: reason.to_owned() });
+    match answer.token_type() {
+        BasicTokenType::Bearer if bound => Err(TokenEndpointError::NotBound),
+        BasicTokenType::Bearer => Ok(TokenType::Bearer),
+        BasicTokenType::Extension(name) if name.eq_ignore_ascii_case("dpop") => match bound {
+            true => Ok(TokenType::DPoP),
+            false => invalid("its token_type is DPoP, though no proof of possession was sent"),
+        },
+        BasicTokenType::Extension(name) if name.eq_ignore_ascii_case("n_a") => {
+            let issued = answer.extra_fields().issued_token_type.as_deref();
+            match issued.is_some_and(|issued| issued != grant::ACCESS_TOKEN) {
+                true => Ok(TokenType::NotApplicable),
+                false => invalid("its token_type is N_A for an access token"),
+            }
+        }
+        _ => invalid("its token_type is neither Bearer nor DPoP"),
+    }
+}
+
+/// What OpenID Connect, RFC 8693 and Keycloak add to RFC 6749.
 #[derive(Deserialize, Serialize)]
 struct Extra {
     id_token: Option<String>,
     refresh_expires_in: Option<u64>,
+    issued_token_type: Option<String>,
 }
 
 impl ExtraTokenFields for Extra {}
@@ -160,12 +219,14 @@ pub enum TokenEndpointError {
         /// The metadata member that is absent.
         endpoint: &'static str,
     },
-    /// The request cannot be made: the client's private key does not sign.
-    #[error("the client's private key cannot be used: {reason}")]
-    PrivateKey {
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The request cannot be made, or no credential works: the client cannot prove itself.
+    #[error("the client cannot prove itself: {0}")]
+    ClientAuth(#[source] ClientAuthError),
+    /// A bearer token came, though a proof of possession was sent (RFC 9449 §5).
+    #[error(
+        "the provider answered with a bearer token, though a DPoP proof was sent; switch DPoP on for this client at the provider, or do without it here"
+    )]
+    NotBound,
     /// The ID token that came with the answer is refused.
     #[error("the ID token in the answer is refused: {0}")]
     IdToken(#[source] TokenRefusal),
@@ -178,6 +239,22 @@ impl TokenEndpointError {
         match self {
             Self::Unavailable { .. } | Self::InvalidResponse { .. } => true,
             Self::IdToken(refusal) => refusal.is_unavailable(),
+            Self::ClientAuth(error) => error.is_temporary(),
+            _ => false,
+        }
+    }
+
+    /// Whether the provider wants its nonce in the proof of possession (RFC 9449 §8).
+    fn wants_nonce(&self) -> bool {
+        matches!(self, Self::OAuth { error, .. } if error == "use_dpop_nonce")
+    }
+
+    /// Whether the provider does not take the client for who it says it is.
+    fn refuses_client(&self) -> bool {
+        match self {
+            Self::InvalidClient { .. } => true,
+            // Keycloak says `unauthorized_client` with 401 for some methods.
+            Self::OAuth { status, .. } => *status == 401 && !self.wants_nonce(),
             _ => false,
         }
     }
@@ -209,7 +286,8 @@ impl TokenEndpointError {
             Self::Unavailable { .. } => "unavailable",
             Self::InvalidResponse { .. } => "invalid_response",
             Self::NotSupported { .. } => "not_supported",
-            Self::PrivateKey { .. } => "private_key",
+            Self::ClientAuth(_) => "client_auth",
+            Self::NotBound => "not_bound",
             Self::IdToken(refusal) => refusal.code(),
         }
     }

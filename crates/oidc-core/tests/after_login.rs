@@ -7,7 +7,7 @@ use oidc_core::{Client, ClientAuth, LogoutRequest, Secret, TokenEndpointError, U
 use serde_json::{Value, json};
 
 fn client(issuer: &TestIssuer) -> Client {
-    let auth = ClientAuth::SecretBasic(Secret::from("hunter2"));
+    let auth = ClientAuth::SecretBasic("hunter2".into());
     Client::new(issuer.provider(), issuer.keys(), "gateway", auth).with_clock(issuer.clock())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
 use oidc_core::{
-    CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin, Secret,
+    CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin,
     TokenEndpointError, callback,
 };
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use url::Url;
 const CALLBACK: &str = "https://platform.test/oauth2/callback";
 
 fn client(issuer: &TestIssuer) -> Client {
-    let auth = ClientAuth::SecretBasic(Secret::from("s3cr&t+ %"));
+    let auth = ClientAuth::SecretBasic("s3cr&t+ %".into());
     Client::new(issuer.provider(), issuer.keys(), "gateway", auth).with_clock(issuer.clock())
 }
 

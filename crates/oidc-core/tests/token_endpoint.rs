@@ -18,7 +18,7 @@ fn endpoint(issuer: &TestIssuer, auth: ClientAuth) -> TokenEndpoint {
 }
 
 fn client_credentials() -> Grant {
-    Grant::ClientCredentials { scope: Some("score".into()), audience: None, resource: None }
+    Grant::ClientCredentials { scope: Some("score".into()), audience: None, resource: vec![] }
 }
 
 async fn answered(status: u16, body: &str) -> Result<TokenSet, TokenEndpointError> {
@@ -40,13 +40,13 @@ async fn a_client_proves_itself_in_one_way_only() {
     assert_eq!(none.value("scope"), Some("score"));
     assert!(none.authorization.is_none());
 
-    let basic = sent(ClientAuth::SecretBasic(Secret::from("p@ss wörd%"))).await;
+    let basic = sent(ClientAuth::SecretBasic("p@ss wörd%".into())).await;
     let (_, encoded) = basic.authorization.as_deref().unwrap().split_once(' ').unwrap();
     // RFC 6749 §2.3.1: form-encoded before they are joined.
     assert_eq!(STANDARD.decode(encoded).unwrap(), b"airflow%3Arun:p%40ss+w%C3%B6rd%25");
     assert!(basic.value("client_id").is_none() && basic.value("client_secret").is_none());
 
-    let post = sent(ClientAuth::SecretPost(Secret::from("p@ss"))).await;
+    let post = sent(ClientAuth::SecretPost("p@ss".into())).await;
     assert_eq!(post.value("client_secret"), Some("p@ss"));
     assert_eq!(post.value("client_id"), Some("airflow:run"));
     assert!(post.authorization.is_none());
@@ -236,12 +236,7 @@ async fn a_token_is_revoked_where_that_is_offered() {
 async fn a_token_is_exchanged_for_another_audience() {
     let issuer = TestIssuer::new();
     issuer.answer("token", 200, r#"{"access_token":"b","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}"#);
-    let grant = Grant::TokenExchange {
-        subject_token: Secret::from("a"),
-        subject_token_type: None,
-        audience: Some("churn".to_owned()),
-        scope: None,
-    };
+    let grant = Grant::exchange(Secret::from("a"), "churn");
     let tokens = endpoint(&issuer, ClientAuth::None).request(grant).await.unwrap();
     assert_eq!(tokens.access_token.expose(), "b");
     let sent = issuer.last_request("token").unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use dev_issuer::{DevClient, DevIssuer, Grant};
 use m2m::{CachedTokens, ClientCredentials, IssuerTokens};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{ClientAuth, Clock, Provider, Secret, TokenEndpoint};
+use oidc_core::{ClientAuth, Clock, Provider, TokenEndpoint};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl Job {
 pub(crate) fn source(issuer: &str, client: &str, secret: &str, clock: &Hand) -> IssuerTokens {
     let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
     let provider = Provider::new(issuer.parse().unwrap(), http);
-    let auth = ClientAuth::SecretBasic(Secret::from(secret));
+    let auth = ClientAuth::SecretBasic(secret.into());
     let endpoint = TokenEndpoint::new(provider, client, auth).with_clock(Arc::new(clock.clone()));
     IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score"))
 }

@@ -8,7 +8,7 @@ use dev_issuer::{Endpoint, Fault};
 use http::{Request, Response};
 use m2m::{AccessToken, CachedTokens, ClientCredentials, IssuerTokens, TokenError, TokenSource};
 use oidc_core::http::{Http, HttpError};
-use oidc_core::{ClientAuth, Provider, ProviderMetadata, Secret, TokenEndpoint};
+use oidc_core::{ClientAuth, Provider, ProviderMetadata, TokenEndpoint};
 
 use crate::job::Job;
 
@@ -142,7 +142,7 @@ async fn the_issuer_says_when_to_come_back() {
             "token_endpoint":"https://id.example/token","jwks_uri":"https://id.example/certs"}"#,
     );
     let provider = Provider::with_metadata(metadata.unwrap(), http.clone());
-    let auth = ClientAuth::SecretBasic(Secret::from("job-secret"));
+    let auth = ClientAuth::SecretBasic("job-secret".into());
     let endpoint = TokenEndpoint::new(provider, "job", auth);
     let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new()));
     let asked = || http.0.load(std::sync::atomic::Ordering::SeqCst);

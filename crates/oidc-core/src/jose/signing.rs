@@ -1,87 +1,192 @@
-//! Signing, for client assertions (RFC 7523).
+//! Signing (RFC 7515 §5.1), for client assertions (RFC 7523) and proofs of possession (RFC 9449).
+//!
+//! A key is read once, from PEM (PKCS#8, PKCS#1, SEC 1) or a private JWK (RFC 7517 §4, RFC 7518 §6),
+//! and is bound to one algorithm that fits it.
 
 use std::fmt;
+use std::sync::Arc;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding,
+    RsaKeyPair, RsaPublicKeyComponents,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{EncodingKey, crypto};
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::{install_crypto_provider, jsonwebtoken_algorithm};
 use crate::algorithm::Algorithm;
-use crate::refusal::bounded;
 use crate::secret::Secret;
 
-/// Why a private key cannot sign.
+mod jwk;
+mod pem;
+
+/// Why a private key cannot sign. Holds nothing of the key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidPrivateKey {
-    /// Not a PEM file with a private key of the kind that the algorithm needs.
+    /// No private key in PEM.
     #[error(
-        "the private key cannot be read for {algorithm}: {reason}; give a PEM file in PKCS#8 form (`openssl pkcs8 -topk8 -nocrypt`)"
+        "no private key in PEM form is there; give PKCS#8, PKCS#1 or SEC 1 without a passphrase (`openssl pkcs8 -topk8 -nocrypt`)"
     )]
-    Unreadable {
+    NotPem,
+    /// Not a private JSON Web Key (RFC 7517).
+    #[error("the private key is no usable JSON Web Key: {reason}")]
+    NotJwk {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A key of another kind than the algorithm needs, or a damaged one.
+    #[error("the private key cannot sign with {algorithm}, which needs {needed}")]
+    Unfit {
         /// What it was to sign with.
         algorithm: Algorithm,
-        /// What the reader says.
-        reason: String,
+        /// The kind of key that does.
+        needed: &'static str,
     },
-    /// Verification only.
-    #[error("signing with {algorithm} is not supported; use ES256, ES384, EdDSA, PS256 or RS256")]
-    Unsupported {
-        /// What it was to sign with.
-        algorithm: Algorithm,
-    },
+    /// A kind of key that is not known here, or a damaged one.
+    #[error(
+        "the private key is of no known kind; make it RSA with 2048 bits or more, P-256, P-384, P-521 or Ed25519"
+    )]
+    UnknownKind,
+    /// The cryptographic library did not do it.
+    #[error("the cryptographic library could not make a key or sign with it")]
+    Library,
 }
 
-/// A private key bound to one algorithm.
+/// A private key bound to one algorithm. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SigningKey {
-    key: EncodingKey,
+    pair: Arc<Pair>,
     algorithm: Algorithm,
-    wire: jsonwebtoken::Algorithm,
+}
+
+enum Pair {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
 }
 
 impl SigningKey {
-    pub(crate) fn from_pem(pem: &Secret, algorithm: Algorithm) -> Result<Self, InvalidPrivateKey> {
-        install_crypto_provider();
-        let wire = jsonwebtoken_algorithm(algorithm)
-            .ok_or(InvalidPrivateKey::Unsupported { algorithm })?;
-        let unreadable = |error: jsonwebtoken::errors::Error| InvalidPrivateKey::Unreadable {
-            algorithm,
-            reason: bounded(&error.to_string()),
-        };
-        let pem = pem.expose().as_bytes();
-        let key = match algorithm {
-            Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 => EncodingKey::from_ec_pem(pem),
-            Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
-            _ => EncodingKey::from_rsa_pem(pem),
+    /// A new key for ES256, which stays in this process.
+    pub(crate) fn generate() -> Result<Self, InvalidPrivateKey> {
+        let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)
+            .map_err(|_| InvalidPrivateKey::Library)?;
+        Ok(Self::new(Pair::Ec(pair), Algorithm::ES256))
+    }
+
+    /// Reads PEM. Without `algorithm` the key's kind decides: RS256, ES256, ES384, ES512 or EdDSA.
+    pub(crate) fn from_pem(
+        pem: &Secret,
+        algorithm: Option<Algorithm>,
+    ) -> Result<Self, InvalidPrivateKey> {
+        let key = pem::private_key(pem)?;
+        if let Some(algorithm) = algorithm {
+            let unfit = InvalidPrivateKey::Unfit { algorithm, needed: needed(algorithm) };
+            return pem::pair(&key, algorithm).map(|pair| Self::new(pair, algorithm)).ok_or(unfit);
         }
-        .map_err(unreadable)?;
-        // Keys are parsed when they sign: sign once now, so that a bad one fails here.
-        crypto::sign(b"probe", &key, wire).map_err(unreadable)?;
-        Ok(Self { key, algorithm, wire })
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::EdDSA]
+            .into_iter()
+            .find_map(|algorithm| Some(Self::new(pem::pair(&key, algorithm)?, algorithm)))
+            .ok_or(InvalidPrivateKey::UnknownKind)
+    }
+
+    /// Reads a private JWK; also its `kid`. Without `alg` the key's kind decides, as in PEM.
+    pub(crate) fn from_jwk(jwk: &Secret) -> Result<(Self, Option<String>), InvalidPrivateKey> {
+        let (pair, algorithm, key_id) = jwk::read(jwk)?;
+        Ok((Self::new(pair, algorithm), key_id))
+    }
+
+    fn new(pair: Pair, algorithm: Algorithm) -> Self {
+        Self { pair: Arc::new(pair), algorithm }
     }
 
     pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// A compact JWS of `claims`.
+    /// The public half as a JWK with the required members only (RFC 7638 §3.2).
+    pub(crate) fn public_jwk(&self) -> Value {
+        let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match self.pair.as_ref() {
+            Pair::Rsa(pair) => {
+                let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+                json!({"kty": "RSA", "n": b64(&public.n), "e": b64(&public.e)})
+            }
+            Pair::Ec(pair) => {
+                // One octet says that the point is uncompressed; then come x and y, equally long.
+                let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
+                let (x, y) = point.split_at(point.len() / 2);
+                let curve = match self.algorithm {
+                    Algorithm::ES384 => "P-384",
+                    Algorithm::ES512 => "P-521",
+                    _ => "P-256",
+                };
+                json!({"kty": "EC", "crv": curve, "x": b64(x), "y": b64(y)})
+            }
+            Pair::Ed(pair) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": b64(pair.public_key().as_ref())})
+            }
+        }
+    }
+
+    /// A compact JWS of `claims` (RFC 7515 §7.1).
     pub(crate) fn sign(&self, header: &Value, claims: &Value) -> Result<Secret, InvalidPrivateKey> {
-        let message = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_string()),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let signature =
-            crypto::sign(message.as_bytes(), &self.key, self.wire).map_err(|error| {
-                InvalidPrivateKey::Unreadable {
-                    algorithm: self.algorithm,
-                    reason: error.to_string(),
-                }
-            })?;
-        Ok(Secret::from(format!("{message}.{signature}")))
+        let message = signing_input(header, claims);
+        let signature = self.signature(message.as_bytes())?;
+        Ok(Secret::from(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))))
+    }
+
+    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, InvalidPrivateKey> {
+        let random = SystemRandom::new();
+        let failed = |_| InvalidPrivateKey::Library;
+        match self.pair.as_ref() {
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(rsa_encoding(self.algorithm), &random, message, &mut signature)
+                    .map_err(failed)?;
+                Ok(signature)
+            }
+            Pair::Ec(pair) => Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
+            Pair::Ed(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
+        }
+    }
+}
+
+/// Header and payload, encoded and joined: what a signature covers (RFC 7515 §5.1).
+pub(crate) fn signing_input(header: &Value, claims: &Value) -> String {
+    let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    format!("{}.{}", encoded(header), encoded(claims))
+}
+
+fn ec_algorithm(algorithm: Algorithm) -> Option<&'static EcdsaSigningAlgorithm> {
+    match algorithm {
+        Algorithm::ES256 => Some(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::ES384 => Some(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        Algorithm::ES512 => Some(&signature::ECDSA_P521_SHA512_FIXED_SIGNING),
+        _ => None,
+    }
+}
+
+fn rsa_encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
+    match algorithm {
+        Algorithm::RS384 => &signature::RSA_PKCS1_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_SHA512,
+        _ => &signature::RSA_PKCS1_SHA256,
+    }
+}
+
+fn needed(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::ES256 => "a key on P-256",
+        Algorithm::ES384 => "a key on P-384",
+        Algorithm::ES512 => "a key on P-521",
+        Algorithm::EdDSA => "an Ed25519 key",
+        _ => "an RSA key of 2048 to 8192 bits",
     }
 }
 

@@ -1,65 +1,28 @@
 //! Requests to the token endpoint and its neighbours, which share client authentication: revocation
-//! (RFC 7009) and pushed authorization requests (RFC 9126).
+//! (RFC 7009), introspection (RFC 7662), device authorization (RFC 8628) and pushed authorization
+//! requests (RFC 9126).
+//!
+//! A request is repeated in two cases only, each with a fresh proof: the provider wants its nonce in
+//! the DPoP proof (RFC 9449 §8), once; and [`AutoAuth`](crate::AutoAuth) has another credential.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use url::Url;
 
-use super::{TokenEndpointError, TokenSet};
-use crate::claims::Scope;
-use crate::client_auth::ClientAuth;
+use super::{Grant, TokenEndpointError, TokenSet};
+use crate::client_auth::{AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, Occasion};
 use crate::clock::{Clock, SystemClock};
+use crate::dpop::{DpopKey, DpopNonces};
 use crate::http::retry_after;
+use crate::metadata::ProviderMetadata;
 use crate::observer;
 use crate::provider::Provider;
 use crate::refusal::bounded;
 use crate::secret::Secret;
-
-/// What tokens are asked for.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Grant {
-    /// A code from the authorization endpoint (RFC 6749 §4.1.3, RFC 7636 §4.5).
-    AuthorizationCode {
-        /// `code`
-        code: Secret,
-        /// `redirect_uri`, as it was in the authorization request.
-        redirect_uri: Url,
-        /// `code_verifier`
-        code_verifier: Secret,
-    },
-    /// A refresh token (RFC 6749 §6).
-    RefreshToken {
-        /// `refresh_token`
-        refresh_token: Secret,
-        /// `scope`, to ask for less than before.
-        scope: Option<Scope>,
-    },
-    /// The client's own right (RFC 6749 §4.4).
-    ClientCredentials {
-        /// `scope`
-        scope: Option<Scope>,
-        /// `audience`, where the provider knows it.
-        audience: Option<String>,
-        /// `resource` (RFC 8707)
-        resource: Option<String>,
-    },
-    /// Another token (RFC 8693).
-    TokenExchange {
-        /// `subject_token`
-        subject_token: Secret,
-        /// `subject_token_type`; an access token unless set.
-        subject_token_type: Option<String>,
-        /// `audience`
-        audience: Option<String>,
-        /// `scope`
-        scope: Option<Scope>,
-    },
-}
 
 /// What kind of token is revoked (RFC 7009 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +35,27 @@ pub enum TokenHint {
 
 pub(crate) type Form = Vec<(Cow<'static, str>, Secret)>;
 
+/// The provider's endpoints where a client proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientEndpoint {
+    Token,
+    Revocation,
+    #[cfg_attr(not(feature = "login"), expect(dead_code, reason = "for logins only"))]
+    PushedAuthorization,
+    #[expect(dead_code, reason = "for RFC 7662")]
+    Introspection,
+    DeviceAuthorization,
+}
+
 /// The token endpoint of a provider, used as one client.
 ///
 /// ```no_run
 /// # async fn run(provider: oidc_core::Provider) -> Result<(), Box<dyn std::error::Error>> {
-/// use oidc_core::{ClientAuth, Grant, Secret, TokenEndpoint};
+/// use oidc_core::{ClientAuth, ClientSecret, Grant, TokenEndpoint};
 ///
-/// let auth = ClientAuth::SecretBasic(Secret::from("hunter2"));
+/// let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/airflow"));
 /// let endpoint = TokenEndpoint::new(provider, "airflow-run", auth);
-/// let grant = Grant::ClientCredentials { scope: Some("score".into()), audience: None, resource: None };
+/// let grant = Grant::ClientCredentials { scope: Some("score".into()), audience: None, resource: vec![] };
 /// let tokens = endpoint.request(grant).await?;
 /// # Ok(()) }
 /// ```
@@ -90,64 +65,41 @@ pub struct TokenEndpoint {
     client_id: String,
     auth: ClientAuth,
     clock: Arc<dyn Clock>,
+    dpop: Option<Dpop>,
 }
 
-impl Grant {
-    /// `grant_type`
-    fn grant_type(&self) -> &'static str {
-        match self {
-            Self::AuthorizationCode { .. } => "authorization_code",
-            Self::RefreshToken { .. } => "refresh_token",
-            Self::ClientCredentials { .. } => "client_credentials",
-            Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
-        }
-    }
+/// The key that tokens are bound to, and what the provider wants in its proofs.
+#[derive(Clone, Debug)]
+struct Dpop {
+    key: Arc<DpopKey>,
+    nonces: Arc<DpopNonces>,
+}
 
-    fn into_form(self) -> Form {
-        let mut form: Form = Vec::new();
-        let mut add = |name: &'static str, value: Option<Secret>| {
-            form.extend(value.map(|value| (name.into(), value)));
-        };
-        let scope_text = |scope: Option<Scope>| scope.map(|scope| Secret::from(scope.to_string()));
-        add("grant_type", Some(self.grant_type().into()));
-        match self {
-            Self::AuthorizationCode { code, redirect_uri, code_verifier } => {
-                add("code", Some(code));
-                add("redirect_uri", Some(redirect_uri.as_str().into()));
-                add("code_verifier", Some(code_verifier));
-            }
-            Self::RefreshToken { refresh_token, scope } => {
-                add("refresh_token", Some(refresh_token));
-                add("scope", scope_text(scope));
-            }
-            Self::ClientCredentials { scope, audience, resource } => {
-                add("scope", scope_text(scope));
-                add("audience", audience.map(Secret::from));
-                add("resource", resource.map(Secret::from));
-            }
-            Self::TokenExchange { subject_token, subject_token_type, audience, scope } => {
-                let access_token = "urn:ietf:params:oauth:token-type:access_token";
-                let kind = subject_token_type.unwrap_or_else(|| access_token.to_owned());
-                add("subject_token", Some(subject_token));
-                add("subject_token_type", Some(kind.into()));
-                add("audience", audience.map(Secret::from));
-                add("scope", scope_text(scope));
-            }
-        }
-        form
-    }
+/// A request that did not succeed, and whether that was about who asks.
+struct Failed {
+    error: TokenEndpointError,
+    client_refused: bool,
 }
 
 impl TokenEndpoint {
     /// The token endpoint of `provider`, used as `client_id`.
     pub fn new(provider: Provider, client_id: impl Into<String>, auth: ClientAuth) -> Self {
-        Self { provider, client_id: client_id.into(), auth, clock: Arc::new(SystemClock) }
+        let clock = Arc::new(SystemClock);
+        Self { provider, client_id: client_id.into(), auth, clock, dpop: None }
     }
 
     /// Takes the time from `clock`.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Asks for tokens that are bound to `key` (RFC 9449 §5). An answer that is not bound is
+    /// [`TokenEndpointError::NotBound`].
+    #[must_use]
+    pub fn with_dpop(mut self, key: Arc<DpopKey>) -> Self {
+        self.dpop = Some(Dpop { key, nonces: Arc::default() });
         self
     }
 
@@ -165,42 +117,129 @@ impl TokenEndpoint {
         self.clock.now()
     }
 
-    /// Asks once for tokens; nothing is repeated here.
+    /// The key that tokens are bound to.
+    pub fn dpop_key(&self) -> Option<&Arc<DpopKey>> {
+        self.dpop.as_ref().map(|dpop| &dpop.key)
+    }
+
+    /// Asks once for tokens; nothing is repeated here but what the module says.
+    ///
+    /// # Errors
+    /// [`TokenEndpointError`] says whether the grant, the client or the day is bad.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
         let grant_type = grant.grant_type();
         observer::token_request(&self.provider, grant_type, self.ask(grant)).await
     }
 
     async fn ask(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
-        let metadata = self.provider.metadata().await?;
-        let url = endpoint(metadata.token_endpoint.as_ref(), "token_endpoint")?;
-        let answer = self.post(url, grant.into_form(), StatusCode::OK).await?;
-        TokenSet::parse(answer.body(), self.clock.now())
+        let answer = self.post(ClientEndpoint::Token, grant.into_form(), StatusCode::OK).await?;
+        TokenSet::parse(answer.body(), self.clock.now(), self.dpop.is_some())
     }
 
     /// Tells the provider that a token is no longer needed (RFC 7009).
+    ///
+    /// # Errors
+    /// As [`TokenEndpoint::request`]; [`TokenEndpointError::NotSupported`] if the provider has no such
+    /// endpoint.
     pub async fn revoke(&self, token: &Secret, hint: TokenHint) -> Result<(), TokenEndpointError> {
-        let metadata = self.provider.metadata().await?;
-        let url = endpoint(metadata.revocation_endpoint.as_ref(), "revocation_endpoint")?;
         let hint = match hint {
             TokenHint::AccessToken => "access_token",
             TokenHint::RefreshToken => "refresh_token",
         };
         let form = vec![("token".into(), token.clone()), ("token_type_hint".into(), hint.into())];
-        self.post(url, form, StatusCode::OK).await.map(|_| ())
+        self.post(ClientEndpoint::Revocation, form, StatusCode::OK).await.map(|_| ())
     }
 
     /// Posts a form with the client's proof; any other status than `success` is an error.
     pub(crate) async fn post(
         &self,
-        url: &Url,
-        mut form: Form,
+        to: ClientEndpoint,
+        form: Form,
         success: StatusCode,
     ) -> Result<Response<Bytes>, TokenEndpointError> {
-        let authorization = self
-            .auth
-            .prove(&self.client_id, self.provider.issuer(), self.clock.now(), &mut form)
-            .map_err(|error| TokenEndpointError::PrivateKey { reason: error.to_string() })?;
+        let metadata = self.provider.metadata().await?;
+        if let ClientAuth::Auto(auto) = &self.auth {
+            return self.post_as_any(auto, &metadata, to, &form, success).await;
+        }
+        self.post_as(&self.auth, &metadata, to, &form, success).await.map_err(|failed| failed.error)
+    }
+
+    /// With each credential in turn, until the client is known or something else is wrong.
+    async fn post_as_any(
+        &self,
+        auto: &AutoAuth,
+        metadata: &ProviderMetadata,
+        to: ClientEndpoint,
+        form: &Form,
+        success: StatusCode,
+    ) -> Result<Response<Bytes>, TokenEndpointError> {
+        let mut attempts = Vec::new();
+        for candidate in auto.candidates() {
+            let method = candidate.auth.method();
+            if !candidate.is_offered(&metadata.token_endpoint_auth_methods_supported) {
+                let reason = "the provider does not offer it".to_owned();
+                attempts.push(ClientAuthAttempt { method, reason, is_temporary: false });
+                continue;
+            }
+            match self.post_as(&candidate.auth, metadata, to, form, success).await {
+                Ok(answer) => {
+                    auto.remember(&candidate);
+                    return Ok(answer);
+                }
+                Err(Failed { error, client_refused: false }) => return Err(error),
+                Err(Failed { error, .. }) => attempts.push(ClientAuthAttempt {
+                    method,
+                    is_temporary: error.is_temporary(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        Err(TokenEndpointError::ClientAuth(match attempts.is_empty() {
+            true => ClientAuthError::NoCredential,
+            false => ClientAuthError::NoneWorks { attempts },
+        }))
+    }
+
+    async fn post_as(
+        &self,
+        auth: &ClientAuth,
+        metadata: &ProviderMetadata,
+        to: ClientEndpoint,
+        form: &Form,
+        success: StatusCode,
+    ) -> Result<Response<Bytes>, Failed> {
+        let url = to.url(metadata, matches!(auth, ClientAuth::MutualTls))?;
+        let dpop = self.dpop.as_ref().filter(|_| to == ClientEndpoint::Token);
+        let mut nonce_wanted = false;
+        loop {
+            let answer = self.send(auth, metadata, url, form.clone(), dpop).await?;
+            let new_nonce = dpop.is_some_and(|dpop| dpop.nonces.note(url, answer.headers()));
+            let status = answer.status();
+            if status == success {
+                return Ok(answer);
+            }
+            let wait = retry_after(answer.headers());
+            let error = TokenEndpointError::parse(status.as_u16(), wait, answer.body());
+            if error.wants_nonce() && new_nonce && !nonce_wanted {
+                nonce_wanted = true;
+                continue;
+            }
+            return Err(Failed { client_refused: error.refuses_client(), error });
+        }
+    }
+
+    /// One request, with proofs made for it.
+    async fn send(
+        &self,
+        auth: &ClientAuth,
+        metadata: &ProviderMetadata,
+        url: &Url,
+        mut form: Form,
+        dpop: Option<&Dpop>,
+    ) -> Result<Response<Bytes>, Failed> {
+        let now = self.clock.now();
+        let occasion = Occasion { client_id: &self.client_id, metadata, now };
+        let authorization = auth.prove(occasion, &mut form).await?;
         let body: String = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form.iter().map(|(name, value)| (name, value.expose())))
             .finish();
@@ -216,21 +255,66 @@ impl TokenEndpoint {
         if let Some(value) = authorization {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let answer = self.provider.http().send(request).await.map_err(|error| {
-            TokenEndpointError::Unavailable { reason: error.to_string(), retry_after: None }
-        })?;
-        let status = answer.status();
-        if status == success {
-            return Ok(answer);
+        if let Some(Dpop { key, nonces }) = dpop {
+            let nonce = nonces.latest(url);
+            let proof = key
+                .proof(&Method::POST, url, None, nonce.as_deref(), now)
+                .map_err(ClientAuthError::from)?;
+            if let Ok(value) = HeaderValue::from_str(proof.expose()) {
+                request.headers_mut().insert("dpop", value);
+            }
         }
-        let wait = retry_after(answer.headers());
-        Err(TokenEndpointError::parse(status.as_u16(), wait, answer.body()))
+        self.provider.http().send(request).await.map_err(|error| Failed {
+            // A server that wants no such certificate ends the handshake, and others may still do.
+            client_refused: matches!(auth, ClientAuth::MutualTls),
+            error: TokenEndpointError::Unavailable { reason: error.to_string(), retry_after: None },
+        })
     }
 }
 
-pub(crate) fn endpoint<'m>(
-    url: Option<&'m Url>,
-    endpoint: &'static str,
-) -> Result<&'m Url, TokenEndpointError> {
-    url.ok_or(TokenEndpointError::NotSupported { endpoint })
+impl ClientEndpoint {
+    /// Where it is; for a client with a certificate by the provider's aliases (RFC 8705 §5).
+    fn url(
+        self,
+        metadata: &ProviderMetadata,
+        by_certificate: bool,
+    ) -> Result<&Url, TokenEndpointError> {
+        let aliases = &metadata.mtls_endpoint_aliases;
+        let (endpoint, usual, alias) = match self {
+            Self::Token => ("token_endpoint", &metadata.token_endpoint, &aliases.token_endpoint),
+            Self::Revocation => {
+                ("revocation_endpoint", &metadata.revocation_endpoint, &aliases.revocation_endpoint)
+            }
+            Self::PushedAuthorization => (
+                "pushed_authorization_request_endpoint",
+                &metadata.pushed_authorization_request_endpoint,
+                &aliases.pushed_authorization_request_endpoint,
+            ),
+            Self::Introspection => (
+                "introspection_endpoint",
+                &metadata.introspection_endpoint,
+                &aliases.introspection_endpoint,
+            ),
+            Self::DeviceAuthorization => (
+                "device_authorization_endpoint",
+                &metadata.device_authorization_endpoint,
+                &aliases.device_authorization_endpoint,
+            ),
+        };
+        let alias = alias.as_ref().filter(|_| by_certificate);
+        alias.or(usual.as_ref()).ok_or(TokenEndpointError::NotSupported { endpoint })
+    }
+}
+
+impl From<TokenEndpointError> for Failed {
+    fn from(error: TokenEndpointError) -> Self {
+        Self { error, client_refused: false }
+    }
+}
+
+/// A credential that cannot be shown is as good as refused.
+impl From<ClientAuthError> for Failed {
+    fn from(error: ClientAuthError) -> Self {
+        Self { error: TokenEndpointError::ClientAuth(error), client_refused: true }
+    }
 }

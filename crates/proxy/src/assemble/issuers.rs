@@ -100,7 +100,7 @@ fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, Assembl
     match &config.client_auth {
         config::ClientAuth::None => Ok(ClientAuth::None),
         config::ClientAuth::Secret(secret) => {
-            secret.read().map(ClientAuth::SecretBasic).map_err(at(place))
+            secret.read().map(|secret| ClientAuth::SecretBasic(secret.into())).map_err(at(place))
         }
         config::ClientAuth::PrivateKeyJwt(key) => {
             let pem = key.key.read().map_err(at(place))?;

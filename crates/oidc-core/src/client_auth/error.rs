@@ -1,0 +1,112 @@
+//! Why a client cannot prove itself. No variant holds anything of a secret, a key or an assertion.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::jose::InvalidPrivateKey;
+
+/// Why a client cannot prove itself.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ClientAuthError {
+    /// A secret, key or assertion file cannot be read.
+    #[error(
+        "the credential file {} cannot be read ({source}); mount it there and let this process read it",
+        path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The file is no credential by its form.
+    #[error("the credential file {} {problem}", path.display())]
+    FileContent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
+    /// The file holds no key that can sign.
+    #[error("the key file {} cannot be used: {source}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the key.
+        source: InvalidPrivateKey,
+    },
+    /// The key does not sign.
+    #[error(transparent)]
+    Key(#[from] InvalidPrivateKey),
+    /// `client_secret_jwt` with a secret that is shorter than the hash (RFC 7518 §3.2).
+    #[error(
+        "the client secret has {bytes} bytes, {algorithm} needs {needed} or more (RFC 7518 §3.2); set a longer secret at the provider, or use another method than client_secret_jwt"
+    )]
+    SecretTooShort {
+        /// The algorithm chosen by the provider's metadata.
+        algorithm: &'static str,
+        /// How long the secret is.
+        bytes: usize,
+        /// How long it must be.
+        needed: usize,
+    },
+    /// `client_secret_jwt` at a provider that takes no HMAC.
+    #[error(
+        "the provider takes none of HS256, HS384 and HS512 (token_endpoint_auth_signing_alg_values_supported); use another method than client_secret_jwt"
+    )]
+    NoHmacOffered,
+    /// [`AutoAuth`](crate::AutoAuth) without any credential.
+    #[error(
+        "the client has no credential to try; give an assertion file, a private key, a certificate or a secret"
+    )]
+    NoCredential,
+    /// [`AutoAuth`](crate::AutoAuth): no credential works.
+    #[error("none of the client's credentials works: {}", Attempts(attempts))]
+    NoneWorks {
+        /// Each one, in the order of the attempts, and why it does not work.
+        attempts: Vec<ClientAuthAttempt>,
+    },
+}
+
+/// A credential that [`AutoAuth`](crate::AutoAuth) tried or left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientAuthAttempt {
+    /// The method's name, such as `private_key_jwt`.
+    pub method: &'static str,
+    /// Why it does not work.
+    pub reason: String,
+    /// Whether it may work later without a change at the provider.
+    pub is_temporary: bool,
+}
+
+impl ClientAuthError {
+    /// Whether the same attempt may succeed later: a file is being replaced, or not mounted yet.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::FileContent { .. } | Self::KeyFile { .. } => true,
+            Self::NoneWorks { attempts } => attempts.iter().any(|attempt| attempt.is_temporary),
+            Self::Key(_)
+            | Self::SecretTooShort { .. }
+            | Self::NoHmacOffered
+            | Self::NoCredential => false,
+        }
+    }
+}
+
+struct Attempts<'a>(&'a [ClientAuthAttempt]);
+
+impl fmt::Display for Attempts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, attempt) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {}", attempt.method, attempt.reason)?;
+        }
+        Ok(())
+    }
+}
