@@ -11,9 +11,11 @@ use thiserror::Error;
 
 use crate::json;
 
+mod actor;
 mod keycloak;
 mod values;
 
+pub use actor::Actor;
 pub use keycloak::{ClientRoles, Groups, RealmRoles};
 pub use values::{Audience, Scope};
 
@@ -97,6 +99,7 @@ impl Claims {
 
     /// Reads the members of an object that is already parsed.
     pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
+        actor::check(&members)?;
         let read = Reader(&members);
         let subject = read.text("sub")?;
         if subject.as_deref().is_some_and(|subject| subject.trim().is_empty()) {

@@ -1,6 +1,7 @@
 //! Demonstrating Proof of Possession (RFC 9449): what a client and a resource server agree on.
 //!
 //! A client makes proofs with a [`DpopKey`]; the server's nonces are kept in [`DpopNonces`].
+//! A resource server checks proofs by a [`DpopPolicy`](crate::DpopPolicy).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -8,15 +9,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use url::Url;
 
+mod check;
 #[cfg(feature = "token")]
 mod key;
 #[cfg(feature = "token")]
 mod nonces;
+mod policy;
+mod server_nonce;
+mod target;
 
+pub use check::ProofRefusal;
+pub(crate) use check::{DpopChecker, ProvenRequest};
 #[cfg(feature = "token")]
 pub use key::DpopKey;
 #[cfg(feature = "token")]
 pub use nonces::DpopNonces;
+pub use policy::DpopPolicy;
 
 /// `typ` of a proof (RFC 9449 §4.2).
 pub(crate) const PROOF_TYPE: &str = "dpop+jwt";

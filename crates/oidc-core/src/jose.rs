@@ -56,6 +56,27 @@ pub(crate) struct VerifiedJws {
 impl<'t> UnverifiedJws<'t> {
     /// Splits and reads `token`; refuses everything but three parts of strict base64url.
     pub(crate) fn parse(token: &'t str) -> Result<Self, TokenRefusal> {
+        Self::read(token, Header::parse)
+    }
+
+    /// The same for a proof that brings its own public key as `jwk` (RFC 9449 §4.2): hands that out,
+    /// and trusts it in nothing.
+    pub(crate) fn parse_with_key(
+        token: &'t str,
+    ) -> Result<(Self, Map<String, Value>), TokenRefusal> {
+        let mut key = None;
+        let jws = Self::read(token, |bytes| {
+            let (header, jwk) = Header::parse_with_key(bytes)?;
+            key = Some(jwk);
+            Ok(header)
+        })?;
+        Ok((jws, key.unwrap_or_default()))
+    }
+
+    fn read(
+        token: &'t str,
+        header: impl FnOnce(&[u8]) -> Result<Header, TokenRefusal>,
+    ) -> Result<Self, TokenRefusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenRefusal::TooLarge { limit: MAX_TOKEN_BYTES });
         }
@@ -69,7 +90,7 @@ impl<'t> UnverifiedJws<'t> {
             };
             return Err(TokenRefusal::Malformed { part: "token", reason });
         };
-        let header = Header::parse(&decode("header", head)?)?;
+        let header = header(&decode("header", head)?)?;
         if signature.is_empty() {
             let reason = "it is empty".to_owned();
             return Err(TokenRefusal::Malformed { part: "signature", reason });
@@ -132,8 +153,18 @@ impl<'t> UnverifiedJws<'t> {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
-        let malformed = |reason: String| TokenRefusal::Malformed { part: "header", reason };
-        let members = json::parse_object(bytes).map_err(malformed)?;
+        Self::of(&json::parse_object(bytes).map_err(malformed)?)
+    }
+
+    fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
+        let mut members = json::parse_object(bytes).map_err(malformed)?;
+        match members.remove("jwk") {
+            Some(Value::Object(key)) => Ok((Self::of(&members)?, key)),
+            _ => Err(malformed("`jwk` is missing or not an object".to_owned())),
+        }
+    }
+
+    fn of(members: &Map<String, Value>) -> Result<Self, TokenRefusal> {
         for member in REFUSED_MEMBERS {
             if members.contains_key(member) {
                 return Err(TokenRefusal::HeaderNotAllowed { member });
@@ -154,6 +185,10 @@ impl Header {
         });
         Ok(Self { algorithm, key_id: text("kid")?.map(str::to_owned), media_type })
     }
+}
+
+fn malformed(reason: String) -> TokenRefusal {
+    TokenRefusal::Malformed { part: "header", reason }
 }
 
 /// Strict base64url without padding (RFC 7515 §2): no white space, no stray bits.

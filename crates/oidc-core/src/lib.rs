@@ -78,14 +78,15 @@ mod validation;
 mod tokens;
 mod verifier;
 mod refusal;
+mod confirmation;
+mod dpop;
+mod presented;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 
 // Tokens from the provider.
 #[cfg(feature = "token")]
 mod client_auth;
-#[cfg(any(feature = "token", feature = "resource-server"))]
-mod dpop;
 #[cfg(feature = "token")]
 mod token;
 #[cfg(feature = "token")]
@@ -109,8 +110,10 @@ mod native;
 pub mod testing;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use claims::{Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
+pub use claims::{Actor, Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
 pub use clock::{Clock, SystemClock};
+pub use confirmation::Confirmation;
+pub use dpop::{DpopPolicy, ProofRefusal};
 pub use fresh::Retry;
 pub use http::{FetchError, Http, HttpError};
 pub use issuer::{InvalidIssuer, Issuer};
@@ -120,6 +123,7 @@ pub use keys::{
 };
 pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
 pub use observer::{Event, Observer};
+pub use presented::{InvalidRequest, PresentationRefusal, Presented};
 pub use provider::{Provider, ProviderPolicy, ProviderUnavailable};
 pub use refusal::TokenRefusal;
 pub use secret::Secret;

@@ -53,7 +53,7 @@ pub enum TokenRefusal {
     },
     /// The token is bound to a key or certificate whose possession is not proved here (RFC 7800 §3.1).
     #[error(
-        "the token is bound to a key (`cnf`), which a plain bearer request cannot prove; ask for an unbound token"
+        "the token is bound to a key (`cnf`), and this request does not prove that the sender holds it; send the proof (DPoP, or the client's certificate) where one is accepted, or ask for an unbound token"
     )]
     SenderConstrained,
     /// No usable key of the issuer has this `kid` and fits the algorithm.

@@ -136,6 +136,7 @@ impl Validation {
         Err(TokenRefusal::AlgorithmNotAllowed { alg: algorithm.to_string() })
     }
 
+    /// Says nothing about possession: a token with `cnf` is worth nothing before that is proved.
     pub(crate) fn access_token(
         &self,
         jws: VerifiedJws,
@@ -155,9 +156,6 @@ impl Validation {
             require(claims.client_id.as_ref(), "client_id")?;
         }
         let subject = require(claims.subject.clone(), "sub")?;
-        if claims.members().contains_key("cnf") {
-            return Err(TokenRefusal::SenderConstrained);
-        }
         let token = AccessToken::new(claims, subject);
         Ok(Verified::new(token, header.key_id, header.algorithm))
     }

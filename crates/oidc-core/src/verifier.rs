@@ -7,12 +7,14 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
 use crate::clock::{Clock, SystemClock};
+use crate::dpop::{DpopChecker, DpopPolicy};
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
 use crate::keys::{JwkSet, KeySource};
 use crate::observer::{Event, Observer};
@@ -56,6 +58,7 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     remembered: Option<Remembered>,
     observer: Option<Observer>,
+    dpop: Option<Arc<DpopChecker>>,
 }
 
 /// Figures about remembered tokens.
@@ -94,7 +97,14 @@ impl Verifier {
     /// Verifies by `validation` with `keys`.
     pub fn new(validation: Validation, keys: Arc<dyn KeySource>) -> Self {
         let remembered = Some(Remembered::new(DEFAULT_CACHE));
-        Self { validation, keys, clock: Arc::new(SystemClock), remembered, observer: None }
+        Self {
+            validation,
+            keys,
+            clock: Arc::new(SystemClock),
+            remembered,
+            observer: None,
+            dpop: None,
+        }
     }
 
     /// Takes the time from `clock`.
@@ -119,6 +129,34 @@ impl Verifier {
         self
     }
 
+    /// Accepts tokens that are bound to the key of DPoP proofs (RFC 9449), by [`Verifier::presented`].
+    #[must_use]
+    pub fn with_dpop(mut self, policy: DpopPolicy) -> Self {
+        self.dpop = Some(Arc::new(DpopChecker::new(policy)));
+        self
+    }
+
+    /// The nonce that the next DPoP proof must have, for the header `DPoP-Nonce` (RFC 9449 §9);
+    /// `None` if none is asked for. New at intervals: ask for each answer.
+    pub fn dpop_nonce(&self) -> Option<String> {
+        self.dpop.as_ref()?.nonce(self.clock.now())
+    }
+
+    /// The algorithms that DPoP proofs may be signed with, separated by spaces, for the challenge
+    /// (RFC 9449 §7.1); `None` if proofs are not accepted.
+    pub fn dpop_algorithms(&self) -> Option<String> {
+        Some(self.dpop.as_ref()?.algorithms())
+    }
+
+    pub(crate) fn dpop(&self) -> Option<&DpopChecker> {
+        self.dpop.as_deref()
+    }
+
+    /// The time by the clock of this verifier.
+    pub(crate) fn now(&self) -> std::time::SystemTime {
+        self.clock.now()
+    }
+
     /// The rules.
     pub fn validation(&self) -> &Validation {
         &self.validation
@@ -132,6 +170,11 @@ impl Verifier {
     /// An access token that was verified before and still is good. Never waits; `None` says only
     /// that [`Verifier::access_token`] must look.
     pub fn cached(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
+        self.remembered(token).filter(|token| !is_bound(token))
+    }
+
+    /// A token that was verified before and still is good, bound or not.
+    fn remembered(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
         let remembered = self.remembered.as_ref()?;
         if token.len() > MAX_TOKEN_BYTES {
             return None;
@@ -151,12 +194,34 @@ impl Verifier {
         Some(entry.token)
     }
 
-    /// Verifies an access token, from memory when it was verified before.
+    /// Verifies an access token that proves itself (RFC 6750), from memory when it was verified
+    /// before. One that is bound to a key or certificate is refused: [`Verifier::presented`] takes it.
     pub async fn access_token(
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        if let Some(verified) = self.cached(token) {
+        let verified = self.without_possession(token).await?;
+        if is_bound(&verified) {
+            self.observe_unproved(TokenRefusal::SenderConstrained.code());
+            return Err(TokenRefusal::SenderConstrained);
+        }
+        Ok(verified)
+    }
+
+    /// Tells the observer that a good token came from somebody who may not use it.
+    pub(crate) fn observe_unproved(&self, code: &'static str) {
+        if let Some(observer) = &self.observer {
+            let issuer = Some(self.validation.issuer());
+            observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
+        }
+    }
+
+    /// Verifies an access token up to the question who may present it.
+    pub(crate) async fn without_possession(
+        &self,
+        token: &str,
+    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        if let Some(verified) = self.remembered(token) {
             return Ok(verified);
         }
         self.watched(async {
@@ -303,6 +368,11 @@ impl fmt::Debug for Verifier {
             .field("keys", &self.keys)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the token is worth nothing without a proof of possession, of whatever kind (RFC 7800).
+fn is_bound(token: &Verified<AccessToken>) -> bool {
+    token.members().contains_key("cnf")
 }
 
 fn digest_of(token: &str) -> [u8; 32] {

@@ -47,7 +47,7 @@ impl Kind {
 }
 
 impl Jwk {
-    pub(super) fn parse(members: &Map<String, Value>) -> Result<Self, &'static str> {
+    pub(crate) fn parse(members: &Map<String, Value>) -> Result<Self, &'static str> {
         let kty = text(members, "kty")?.ok_or("it has no kty")?;
         if kty == "oct" {
             return Err("symmetric keys never verify here");

@@ -1,0 +1,339 @@
+//! The resource server's side of a proof of possession: the checks of RFC 9449 §4.3 and §7.1.
+//!
+//! A proof counts for one request: its method, its address, its token, its time; a second use of it is
+//! refused as long as it would count. Nothing is kept of proofs that do not hold.
+
+use std::time::SystemTime;
+
+use ::http::Method;
+use aws_lc_rs::digest::{Context, SHA256};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use url::Url;
+
+use super::policy::DpopPolicy;
+use super::target::Target;
+use super::{PROOF_TYPE, access_token_hash, thumbprint};
+use crate::claims::{Claims, InvalidClaims};
+use crate::jose::{UnverifiedJws, VerifiedJws};
+use crate::keys::Jwk;
+use crate::refusal::{TokenRefusal, quoted};
+
+/// Members of a JWK that only its owner has (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// Why a DPoP proof does not hold.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProofRefusal {
+    /// The scheme is DPoP, but there is no proof.
+    #[error("the request has no DPoP header; send a proof")]
+    Missing,
+    /// More than one header.
+    #[error("the request has more than one DPoP header; send one")]
+    Several,
+    /// Not a signed JWT with a header and claims as RFC 9449 §4.2 wants them.
+    #[error("the proof's {part} cannot be used: {reason}")]
+    Malformed {
+        /// `header`, `payload`, `signature`, or a member.
+        part: &'static str,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// `typ` is not `dpop+jwt`.
+    #[error("the proof's type is not dpop+jwt")]
+    WrongType,
+    /// `alg` is unsigned, symmetric, unknown or not accepted here.
+    #[error("the proof is signed with {alg}, which is not accepted here")]
+    AlgorithmNotAllowed {
+        /// What `alg` says.
+        alg: String,
+    },
+    /// `jwk` is no key that may verify.
+    #[error("the proof's key cannot be used: {reason}")]
+    UnusableKey {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// `jwk` holds a private key. It is not private any more.
+    #[error("the proof holds the private key; replace that key, and send the public one only")]
+    PrivateKey,
+    /// Signed by another key than the one the token is bound to.
+    #[error("the proof is made with another key than the one the token is bound to")]
+    WrongKey,
+    /// The signature does not fit `jwk`.
+    #[error("the proof's signature is not valid")]
+    BadSignature,
+    /// `htm` is not the method of the request.
+    #[error("the proof is for another method than {expected}")]
+    WrongMethod {
+        /// The method of the request.
+        expected: String,
+    },
+    /// `htu` is not the address of the request.
+    #[error("the proof is for {found}, and the request went to {expected}")]
+    WrongTarget {
+        /// The address of the request.
+        expected: String,
+        /// `htu`, cut and escaped.
+        found: String,
+    },
+    /// `ath` does not fit the access token, or is missing.
+    #[error("the proof is not for this access token")]
+    WrongToken,
+    /// `iat` lies too far back.
+    #[error("the proof is too old; make a new one for each request, and compare the clocks")]
+    TooOld {
+        /// `iat`
+        issued_at: SystemTime,
+    },
+    /// `iat` lies in the future by more than the leeway.
+    #[error("the proof was made in the future; compare the clocks")]
+    FromFuture {
+        /// `iat`
+        issued_at: SystemTime,
+    },
+    /// There is no nonce of this server in it, or an old one: the answer brings a new one.
+    #[error("the proof needs the nonce of this server; repeat the request with it")]
+    NonceNeeded,
+    /// It was used before.
+    #[error("the proof was used before; make a new one for each request")]
+    Replayed,
+}
+
+impl ProofRefusal {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "proof_missing",
+            Self::Several => "proof_several",
+            Self::Malformed { .. } => "proof_malformed",
+            Self::WrongType => "proof_wrong_type",
+            Self::AlgorithmNotAllowed { .. } => "proof_algorithm_not_allowed",
+            Self::UnusableKey { .. } => "proof_unusable_key",
+            Self::PrivateKey => "proof_private_key",
+            Self::WrongKey => "proof_wrong_key",
+            Self::BadSignature => "proof_bad_signature",
+            Self::WrongMethod { .. } => "proof_wrong_method",
+            Self::WrongTarget { .. } => "proof_wrong_target",
+            Self::WrongToken => "proof_wrong_token",
+            Self::TooOld { .. } => "proof_too_old",
+            Self::FromFuture { .. } => "proof_from_future",
+            Self::NonceNeeded => "proof_nonce_needed",
+            Self::Replayed => "proof_replayed",
+        }
+    }
+}
+
+/// What a proof must be about.
+pub(crate) struct ProvenRequest<'r> {
+    pub(crate) method: &'r Method,
+    pub(crate) uri: &'r Url,
+    pub(crate) access_token: &'r str,
+    pub(crate) jkt: &'r str,
+}
+
+/// Checks proofs, and remembers those that counted.
+pub(crate) struct DpopChecker {
+    policy: DpopPolicy,
+    used: moka::sync::Cache<[u8; 32], ()>,
+}
+
+impl DpopChecker {
+    pub(crate) fn new(policy: DpopPolicy) -> Self {
+        // The oldest goes first: the default policy would rather not admit a newcomer, and that one
+        // could then be used again.
+        let used = moka::sync::Cache::builder()
+            .max_capacity(policy.memory)
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .time_to_live(policy.lifetime())
+            .build();
+        Self { policy, used }
+    }
+
+    /// The nonce to hand out, if proofs need one.
+    pub(crate) fn nonce(&self, now: SystemTime) -> Option<String> {
+        Some(self.policy.nonces.as_ref()?.current(now))
+    }
+
+    /// The algorithms accepted, as the challenge names them (RFC 9449 §7.1).
+    pub(crate) fn algorithms(&self) -> String {
+        let names: Vec<_> = self.policy.algorithms.iter().map(|one| one.as_str()).collect();
+        names.join(" ")
+    }
+
+    pub(crate) fn check(
+        &self,
+        proof: &str,
+        request: &ProvenRequest<'_>,
+        now: SystemTime,
+    ) -> Result<(), ProofRefusal> {
+        let claims = self.open(proof, request)?;
+        let text = |name| claims.members().get(name).and_then(serde_json::Value::as_str);
+        if text("htm") != Some(request.method.as_str()) {
+            return Err(ProofRefusal::WrongMethod { expected: request.method.to_string() });
+        }
+        let target = Target::of(request.uri);
+        let named = text("htu").unwrap_or_default();
+        if Target::parse(named) != Some(target) {
+            let expected = super::target_uri(request.uri);
+            return Err(ProofRefusal::WrongTarget { expected, found: quoted(named) });
+        }
+        let hash = access_token_hash(request.access_token);
+        if !bool::from(text("ath").unwrap_or_default().as_bytes().ct_eq(hash.as_bytes())) {
+            return Err(ProofRefusal::WrongToken);
+        }
+        let missing = |part| ProofRefusal::Malformed { part, reason: "it is missing".to_owned() };
+        let issued_at = claims.issued_at.ok_or_else(|| missing("iat"))?;
+        let jti = claims.jwt_id.as_deref().filter(|jti| !jti.is_empty());
+        let jti = jti.ok_or_else(|| missing("jti"))?;
+        self.check_time(issued_at, claims.nonce.as_deref(), now)?;
+        // Last, so that only what counts takes room. Keys do not share a memory of `jti`s.
+        let mut print = Context::new(&SHA256);
+        print.update(request.jkt.as_bytes());
+        print.update(jti.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(print.finish().as_ref());
+        if self.used.entry(key).or_insert(()).is_fresh() {
+            Ok(())
+        } else {
+            Err(ProofRefusal::Replayed)
+        }
+    }
+
+    /// Form, key and signature.
+    fn open(&self, proof: &str, request: &ProvenRequest<'_>) -> Result<Claims, ProofRefusal> {
+        let (jws, jwk) = UnverifiedJws::parse_with_key(proof).map_err(form)?;
+        if jws.header.media_type.as_deref() != Some(PROOF_TYPE) {
+            return Err(ProofRefusal::WrongType);
+        }
+        let algorithm = jws.header.algorithm;
+        if !self.policy.algorithms.contains(&algorithm) {
+            return Err(ProofRefusal::AlgorithmNotAllowed { alg: algorithm.to_string() });
+        }
+        if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
+            return Err(ProofRefusal::PrivateKey);
+        }
+        let key = Jwk::parse(&jwk).map_err(|reason| ProofRefusal::UnusableKey { reason })?;
+        // Before the mathematics: a proof by any other key is not worth them.
+        let own = thumbprint(&jwk).unwrap_or_default();
+        if !bool::from(own.as_bytes().ct_eq(request.jkt.as_bytes())) {
+            return Err(ProofRefusal::WrongKey);
+        }
+        if !key.fits(algorithm) {
+            return Err(ProofRefusal::UnusableKey { reason: "it does not fit the proof's alg" });
+        }
+        let VerifiedJws { members, .. } = jws.verify(&key).map_err(form)?;
+        Claims::from_members(members).map_err(|error| match error {
+            InvalidClaims::Malformed { reason } => {
+                ProofRefusal::Malformed { part: "payload", reason }
+            }
+            InvalidClaims::Claim { claim, reason } => {
+                ProofRefusal::Malformed { part: claim, reason: reason.to_owned() }
+            }
+        })
+    }
+
+    /// By the nonce where there are nonces, else by `iat` (RFC 9449 §4.3, item 11).
+    fn check_time(
+        &self,
+        issued_at: SystemTime,
+        nonce: Option<&str>,
+        now: SystemTime,
+    ) -> Result<(), ProofRefusal> {
+        if let Some(nonces) = &self.policy.nonces {
+            let known = nonce.is_some_and(|nonce| nonces.accepts(nonce, now));
+            return if known { Ok(()) } else { Err(ProofRefusal::NonceNeeded) };
+        }
+        if issued_at > now + self.policy.leeway {
+            return Err(ProofRefusal::FromFuture { issued_at });
+        }
+        if issued_at + self.policy.max_age + self.policy.leeway < now {
+            return Err(ProofRefusal::TooOld { issued_at });
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for DpopChecker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DpopChecker").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// What the reader of tokens says about a proof.
+fn form(refusal: TokenRefusal) -> ProofRefusal {
+    match refusal {
+        TokenRefusal::BadSignature | TokenRefusal::UnknownKey { .. } => ProofRefusal::BadSignature,
+        TokenRefusal::AlgorithmNotAllowed { alg } => ProofRefusal::AlgorithmNotAllowed { alg },
+        TokenRefusal::Malformed { part, reason } => ProofRefusal::Malformed { part, reason },
+        TokenRefusal::HeaderNotAllowed { member } => ProofRefusal::Malformed {
+            part: "header",
+            reason: format!("it holds `{member}`, which is never accepted"),
+        },
+        TokenRefusal::TooLarge { limit } => ProofRefusal::Malformed {
+            part: "header",
+            reason: format!("it is larger than {limit} bytes"),
+        },
+        other => ProofRefusal::Malformed { part: "header", reason: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{DpopChecker, DpopPolicy, Method, ProofRefusal, ProvenRequest, SystemTime};
+    use crate::algorithm::Algorithm;
+
+    /// RFC 9449 §7.1, figure 12
+    const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
+    /// RFC 9449 §4.1, figure 1: for the token endpoint, so without `ath`
+    const TOKEN_REQUEST: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg";
+    const ISSUED_AT: u64 = 1_562_262_618;
+
+    fn check(policy: DpopPolicy, at: u64, method: &Method, url: &str) -> Result<(), ProofRefusal> {
+        let proof = if url.ends_with("/token") { TOKEN_REQUEST } else { PROOF };
+        let request = ProvenRequest {
+            method,
+            uri: &url.parse().unwrap(),
+            access_token: "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+            jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        DpopChecker::new(policy).check(proof, &request, now)
+    }
+
+    #[test]
+    fn the_example_of_the_specification_holds() {
+        let url = "https://resource.example.org/protectedresource";
+        assert_eq!(check(DpopPolicy::default(), ISSUED_AT, &Method::GET, url), Ok(()));
+        let refusal = check(DpopPolicy::default(), ISSUED_AT, &Method::POST, url).unwrap_err();
+        assert_eq!(refusal.code(), "proof_wrong_method");
+        let only = DpopPolicy::default().with_algorithms([Algorithm::EdDSA]);
+        let refusal = check(only, ISSUED_AT, &Method::GET, url).unwrap_err();
+        assert_eq!(refusal.code(), "proof_algorithm_not_allowed");
+    }
+
+    #[test]
+    fn a_proof_for_the_token_endpoint_is_none_for_a_resource() {
+        let url = "https://server.example.com/token";
+        let refusal = check(DpopPolicy::default(), ISSUED_AT, &Method::POST, url).unwrap_err();
+        assert_eq!(refusal, ProofRefusal::WrongToken);
+    }
+
+    #[test]
+    fn a_proof_counts_for_its_time() {
+        let url = "https://resource.example.org/protectedresource";
+        for (at, code) in [
+            (ISSUED_AT - 11, "proof_from_future"),
+            (ISSUED_AT - 10, "counts"),
+            (ISSUED_AT + 70, "counts"),
+            (ISSUED_AT + 71, "proof_too_old"),
+        ] {
+            let outcome = check(DpopPolicy::default(), at, &Method::GET, url);
+            let found = outcome.map_or_else(|refusal| refusal.code(), |()| "counts");
+            assert_eq!(found, code, "{at}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The numbers by which proofs are checked.
+
+use std::time::Duration;
+
+use super::server_nonce::NonceIssuer;
+use crate::algorithm::Algorithm;
+
+/// How DPoP proofs are checked. Every rule of RFC 9449 §4.3 always holds; these are the numbers.
+///
+/// ```
+/// use std::time::Duration;
+/// use oidc_core::{Algorithm, DpopPolicy};
+///
+/// let policy = DpopPolicy::default()
+///     .with_algorithms([Algorithm::ES256, Algorithm::EdDSA])
+///     .with_max_age(Duration::from_secs(30))
+///     .with_nonces(Duration::from_secs(60));
+/// assert!(policy.asks_for_nonces());
+/// ```
+#[derive(Clone, Debug)]
+pub struct DpopPolicy {
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) max_age: Duration,
+    pub(super) leeway: Duration,
+    pub(super) memory: u64,
+    pub(super) nonces: Option<NonceIssuer>,
+}
+
+impl Default for DpopPolicy {
+    fn default() -> Self {
+        Self {
+            algorithms: Algorithm::ALL.to_vec(),
+            max_age: Duration::from_secs(60),
+            leeway: Duration::from_secs(10),
+            memory: 100_000,
+            nonces: None,
+        }
+    }
+}
+
+impl DpopPolicy {
+    /// Accepts proofs signed with these algorithms only; any of [`Algorithm::ALL`] unless set, all
+    /// of them asymmetric.
+    #[must_use]
+    pub fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// How old a proof may be by its `iat`; 60 s unless set, 5 min at most.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age.min(Duration::from_secs(300));
+        self
+    }
+
+    /// How far clocks may differ; 10 s unless set, 1 min at most.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway.min(Duration::from_secs(60));
+        self
+    }
+
+    /// How many proofs are remembered, to refuse a second use: 100 000 unless set, about 15 MB. Above
+    /// that the oldest are forgotten, so let it be more than arrive within the age that is accepted.
+    #[must_use]
+    pub fn with_memory(mut self, proofs: u64) -> Self {
+        self.memory = proofs.max(1);
+        self
+    }
+
+    /// Asks for a nonce of this server in each proof (RFC 9449 §9), new after `lifetime` (1 s to 5
+    /// min); the one before still counts. The nonce then takes the place of `iat`, so that a client's
+    /// clock does not matter. The key that makes them is this process's own.
+    #[must_use]
+    pub fn with_nonces(mut self, lifetime: Duration) -> Self {
+        self.nonces = Some(NonceIssuer::new(lifetime, &rand::random()));
+        self
+    }
+
+    /// Like [`DpopPolicy::with_nonces`], with a random key that all processes behind one address
+    /// share, so that each accepts the nonces of the others.
+    #[must_use]
+    pub fn with_shared_nonces(mut self, lifetime: Duration, key: &[u8; 32]) -> Self {
+        self.nonces = Some(NonceIssuer::new(lifetime, key));
+        self
+    }
+
+    /// Whether proofs need a nonce of this server.
+    pub fn asks_for_nonces(&self) -> bool {
+        self.nonces.is_some()
+    }
+
+    /// How long a proof can count at most.
+    pub(super) fn lifetime(&self) -> Duration {
+        let by_time = self.max_age + 2 * self.leeway;
+        self.nonces.as_ref().map_or(by_time, |nonces| by_time.max(2 * nonces.lifetime()))
+    }
+}

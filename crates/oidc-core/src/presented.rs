@@ -1,0 +1,252 @@
+//! A token as a request presents it, and the check that whoever sent the request may use it: a plain
+//! bearer token (RFC 6750 §2.1), one bound to the client's certificate (RFC 8705 §3), or one bound to
+//! the key of a DPoP proof (RFC 9449 §7.1).
+//!
+//! A bound token is accepted with its proof only, at each request, remembered or not. The token comes
+//! from `Authorization` and from nowhere else.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ::http::{HeaderMap, Method, header};
+use thiserror::Error;
+use url::Url;
+
+use crate::claims::InvalidClaims;
+use crate::confirmation::Confirmation;
+use crate::dpop::{ProofRefusal, ProvenRequest};
+use crate::refusal::TokenRefusal;
+use crate::tokens::{AccessToken, Verified};
+use crate::verifier::Verifier;
+
+/// A token with what its sender proves about it.
+///
+/// ```
+/// use oidc_core::Presented;
+/// let mut headers = http::HeaderMap::new();
+/// headers.insert("authorization", http::HeaderValue::from_static("Bearer mF_9.B5f-4.1JqM"));
+/// let presented = Presented::from_headers(&headers, &http::Method::GET, None)?;
+/// assert!(presented.is_some());
+///
+/// headers.append("authorization", http::HeaderValue::from_static("Bearer another"));
+/// assert!(Presented::from_headers(&headers, &http::Method::GET, None).is_err());
+/// # Ok::<(), oidc_core::InvalidRequest>(())
+/// ```
+#[derive(Clone)]
+pub struct Presented<'r> {
+    token: &'r str,
+    scheme: Scheme<'r>,
+    certificate: Option<&'r [u8]>,
+}
+
+#[derive(Clone)]
+enum Scheme<'r> {
+    Bearer,
+    Dpop { proof: Result<&'r str, ProofRefusal>, method: &'r Method, uri: &'r Url },
+}
+
+/// The request is not one that could be judged (RFC 6750 §3.1, `invalid_request`): answer 400.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum InvalidRequest {
+    /// More than one `Authorization`.
+    #[error("the request has more than one Authorization header; send one")]
+    SeveralAuthorizations,
+    /// The scheme is known, but what follows is not one token (RFC 6750 §2.1, RFC 9449 §7.1).
+    #[error("the Authorization header does not hold one token after its scheme")]
+    MalformedAuthorization,
+}
+
+/// Why a token is not accepted from this sender.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresentationRefusal {
+    /// It would be accepted from nobody, or cannot be checked now.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    /// A token bound to a DPoP key came as a bearer token (RFC 9449 §7.2).
+    #[error("the token is bound to a DPoP key; send it with the scheme DPoP and a proof")]
+    ProofMissing,
+    /// A token that is bound to no DPoP key came with the scheme DPoP (RFC 9449 §7.1).
+    #[error("the token is bound to no DPoP key; ask for it with a proof, or send it as Bearer")]
+    NotBound,
+    /// DPoP is not accepted here.
+    #[error("the token is bound to a DPoP key, and proofs are not accepted here")]
+    DpopNotAccepted,
+    /// The proof does not hold (RFC 9449 §4.3).
+    #[error(transparent)]
+    Proof(#[from] ProofRefusal),
+    /// The token is bound to a certificate, and the connection has none (RFC 8705 §3).
+    #[error(
+        "the token is bound to a client certificate; connect with that certificate (mutual TLS)"
+    )]
+    CertificateMissing,
+    /// The token is bound to another certificate than the connection's (RFC 8705 §3).
+    #[error("the token is bound to another client certificate than the one of this connection")]
+    WrongCertificate,
+}
+
+impl PresentationRefusal {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Token(refusal) => refusal.code(),
+            Self::ProofMissing => "proof_missing",
+            Self::NotBound => "not_bound",
+            Self::DpopNotAccepted => "dpop_not_accepted",
+            Self::Proof(refusal) => refusal.code(),
+            Self::CertificateMissing => "certificate_missing",
+            Self::WrongCertificate => "wrong_certificate",
+        }
+    }
+
+    /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Token(refusal) if refusal.is_unavailable())
+    }
+}
+
+impl<'r> Presented<'r> {
+    /// A token sent with the scheme `Bearer`.
+    pub fn bearer(token: &'r str) -> Self {
+        Self { token, scheme: Scheme::Bearer, certificate: None }
+    }
+
+    /// A token sent with the scheme `DPoP` and the header `DPoP: <proof>`, by `method` to `uri`: the
+    /// address as the client sees it. Query and fragment mean nothing here.
+    pub fn dpop(token: &'r str, proof: &'r str, method: &'r Method, uri: &'r Url) -> Self {
+        Self { token, scheme: Scheme::Dpop { proof: Ok(proof), method, uri }, certificate: None }
+    }
+
+    /// The client proved to hold the key of this certificate, in DER: in the TLS handshake of this
+    /// very connection, or as a trusted proxy says that terminates TLS.
+    #[must_use]
+    pub fn with_certificate(mut self, der: &'r [u8]) -> Self {
+        self.certificate = Some(der);
+        self
+    }
+
+    /// What `headers` present; `None` without `Authorization`, or with a scheme that is not known
+    /// here. `uri` is the address of the request as the client sees it, which its proof must name;
+    /// without it only `Bearer` is known.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`]: answer 400.
+    pub fn from_headers(
+        headers: &'r HeaderMap,
+        method: &'r Method,
+        uri: Option<&'r Url>,
+    ) -> Result<Option<Self>, InvalidRequest> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(InvalidRequest::SeveralAuthorizations);
+        }
+        let (scheme, token) = split(value.as_bytes());
+        let scheme = if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Scheme::Bearer
+        } else if let Some(uri) = uri.filter(|_| scheme.eq_ignore_ascii_case(b"DPoP")) {
+            Scheme::Dpop { proof: proof(headers), method, uri }
+        } else {
+            return Ok(None);
+        };
+        let token = std::str::from_utf8(token).ok().filter(|token| is_token(token));
+        let token = token.ok_or(InvalidRequest::MalformedAuthorization)?;
+        Ok(Some(Self { token, scheme, certificate: None }))
+    }
+
+    /// Whether the scheme is DPoP.
+    pub(crate) fn is_dpop(&self) -> bool {
+        matches!(self.scheme, Scheme::Dpop { .. })
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented")
+            .field("dpop", &self.is_dpop())
+            .field("certificate", &self.certificate.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// Verifies a token and that its sender may use it. What can be remembered of the token is; the
+    /// proof of possession is checked at each call.
+    ///
+    /// # Errors
+    /// Why the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`] says
+    /// whether that is nobody's fault.
+    pub async fn presented(
+        &self,
+        presented: &Presented<'_>,
+    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
+        let token = self.without_possession(presented.token).await?;
+        self.check_possession(presented, &token).inspect_err(|refusal| {
+            self.observe_unproved(refusal.code());
+        })?;
+        Ok(token)
+    }
+
+    fn check_possession(
+        &self,
+        presented: &Presented<'_>,
+        token: &AccessToken,
+    ) -> Result<(), PresentationRefusal> {
+        let bound = token.confirmation().map_err(|error| match error {
+            InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
+            InvalidClaims::Malformed { reason } => {
+                TokenRefusal::Malformed { part: "payload", reason }
+            }
+        })?;
+        let (jkt, x5t_s256) = match &bound {
+            Some(bound) => (bound.jkt(), bound.x5t_s256()),
+            None => (None, None),
+        };
+        match (x5t_s256, presented.certificate) {
+            (None, _) => {}
+            (Some(_), None) => return Err(PresentationRefusal::CertificateMissing),
+            (Some(own), Some(certificate)) => {
+                if !Confirmation::is_certificate(own, certificate) {
+                    return Err(PresentationRefusal::WrongCertificate);
+                }
+            }
+        }
+        match (jkt, &presented.scheme) {
+            (None, Scheme::Bearer) => {}
+            (Some(_), Scheme::Bearer) => return Err(PresentationRefusal::ProofMissing),
+            (None, Scheme::Dpop { .. }) => return Err(PresentationRefusal::NotBound),
+            (Some(jkt), Scheme::Dpop { proof, method, uri }) => {
+                let checker = self.dpop().ok_or(PresentationRefusal::DpopNotAccepted)?;
+                let request = ProvenRequest { method, uri, access_token: presented.token, jkt };
+                checker.check(proof.clone()?, &request, self.now())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Scheme, and what follows after spaces.
+fn split(value: &[u8]) -> (&[u8], &[u8]) {
+    let end = value.iter().position(|octet| *octet == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(end);
+    let start = rest.iter().position(|octet| *octet != b' ').unwrap_or(rest.len());
+    (scheme, rest.split_at(start).1)
+}
+
+/// `b64token` (RFC 6750 §2.1, RFC 9110 §11.2 `token68`).
+fn is_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty()
+        && body.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~+/".contains(&octet))
+}
+
+/// Exactly one header `DPoP` (RFC 9449 §4.3).
+fn proof(headers: &HeaderMap) -> Result<&str, ProofRefusal> {
+    let mut values = headers.get_all("dpop").iter();
+    let value = values.next().ok_or(ProofRefusal::Missing)?;
+    if values.next().is_some() {
+        return Err(ProofRefusal::Several);
+    }
+    // Not text: no proof, and said to be malformed when it is parsed.
+    Ok(value.to_str().unwrap_or_default())
+}
