@@ -91,6 +91,8 @@ mod client_auth;
 mod token;
 #[cfg(feature = "token")]
 mod device;
+#[cfg(feature = "token")]
+mod introspection;
 
 // Login.
 #[cfg(feature = "login")]
@@ -139,6 +141,7 @@ pub use client_auth::{
 pub use device::{DeviceAuthorization, DeviceError};
 #[cfg(feature = "token")]
 pub use dpop::{DpopKey, DpopNonces};
+pub use introspection::Introspection;
 #[cfg(feature = "token")]
 pub use jose::InvalidPrivateKey;
 #[cfg(feature = "token")]

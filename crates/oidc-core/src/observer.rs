@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::algorithm::Algorithm;
 use crate::issuer::Issuer;
 
-/// Is told each [`Event`] as it happens, by [`Verifier`](crate::Verifier::with_observer) or
+/// Is told each [`Event`] as it happens, by [`Verifier`](crate::Verifier::with_observer),
+/// `Introspection` or
 /// [`Provider`](crate::Provider::with_observer).
 ///
 /// ```
@@ -51,8 +52,8 @@ pub enum Event<'e> {
         issuer: &'e Issuer,
         /// `kid` of its header (RFC 7515 §4.1.4).
         kid: Option<&'e str>,
-        /// What it is signed with.
-        algorithm: Algorithm,
+        /// What it is signed with; `None` when the issuer was asked (RFC 7662).
+        algorithm: Option<Algorithm>,
         /// How long that took, with any wait for keys.
         took: Duration,
     },

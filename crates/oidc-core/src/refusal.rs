@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::claims::InvalidClaims;
 use crate::keys::KeysUnavailable;
 
 /// Why a token was refused.
@@ -166,6 +167,19 @@ pub enum TokenRefusal {
         /// `auth_time`
         auth_time: SystemTime,
     },
+    /// The issuer was asked, and says that the token does not count (RFC 7662 §2.2).
+    #[error(
+        "the issuer says that the token is not active: it ended, was revoked, or never was; get a fresh one"
+    )]
+    Inactive,
+    /// The issuer cannot be asked. Not the token's fault: try again later.
+    #[error("the issuer cannot be asked about the token: {reason}; try again later")]
+    IntrospectionUnavailable {
+        /// Why not.
+        reason: String,
+        /// When the next attempt is due.
+        retry_after: Option<Duration>,
+    },
     /// There are no usable keys to check with. Not the token's fault: try again later.
     #[error("the issuer's keys are not available: {reason}; try again later")]
     KeysUnavailable {
@@ -214,18 +228,29 @@ codes! {
     TokenRefusal::WrongHash { .. } => "wrong_hash",
     TokenRefusal::WrongSubject => "wrong_subject",
     TokenRefusal::AuthenticationTooOld { .. } => "authentication_too_old",
+    TokenRefusal::Inactive => "inactive",
+    TokenRefusal::IntrospectionUnavailable { .. } => "introspection_unavailable",
     TokenRefusal::KeysUnavailable { .. } => "keys_unavailable",
 }
 
 impl TokenRefusal {
     /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::KeysUnavailable { .. })
+        matches!(self, Self::KeysUnavailable { .. } | Self::IntrospectionUnavailable { .. })
     }
 
     /// Whether a fresh token would pass.
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Expired { .. })
+    }
+}
+
+impl From<InvalidClaims> for TokenRefusal {
+    fn from(error: InvalidClaims) -> Self {
+        match error {
+            InvalidClaims::Malformed { reason } => Self::Malformed { part: "payload", reason },
+            InvalidClaims::Claim { claim, reason } => Self::InvalidClaim { claim, reason },
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```compile_fail,E0451
 //! fn forge(token: oidc_core::AccessToken) -> oidc_core::Verified<oidc_core::AccessToken> {
-//!     oidc_core::Verified { token, key_id: None, algorithm: oidc_core::Algorithm::RS256, derived: Default::default() }
+//!     oidc_core::Verified { token, key_id: None, algorithm: None, derived: Default::default() }
 //! }
 //! ```
 //!
@@ -32,18 +32,25 @@ use std::sync::{Arc, OnceLock};
 use crate::algorithm::Algorithm;
 use crate::claims::Claims;
 
-/// A token that passed every check of a [`Verifier`](crate::Verifier); nothing else makes one.
+/// A token that passed every check of a [`Verifier`](crate::Verifier), or of its issuer and this
+/// crate's rules ([`Introspection`](crate::Introspection)); nothing else makes one.
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
     token: T,
     key_id: Option<String>,
-    algorithm: Algorithm,
+    algorithm: Option<Algorithm>,
     derived: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl<T> Verified<T> {
     pub(crate) fn new(token: T, key_id: Option<String>, algorithm: Algorithm) -> Self {
-        Self { token, key_id, algorithm, derived: OnceLock::new() }
+        Self { token, key_id, algorithm: Some(algorithm), derived: OnceLock::new() }
+    }
+
+    /// The issuer itself said so, asked over TLS (RFC 7662).
+    #[cfg(feature = "token")]
+    pub(crate) fn introspected(token: T) -> Self {
+        Self { token, key_id: None, algorithm: None, derived: OnceLock::new() }
     }
 
     /// What an application makes of the claims, made once and kept as long as the token is remembered: an identity with roles, a
@@ -58,8 +65,9 @@ impl<T> Verified<T> {
         self.key_id.as_deref()
     }
 
-    /// The algorithm it is signed with.
-    pub fn algorithm(&self) -> Algorithm {
+    /// The algorithm it is signed with; `None` if no signature was looked at, because the issuer was
+    /// asked ([`Introspection`](crate::Introspection)).
+    pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
     }
 }

@@ -273,7 +273,7 @@ impl Validation {
         }
     }
 
-    fn check_issuer(&self, claims: &Claims) -> Result<(), TokenRefusal> {
+    pub(crate) fn check_issuer(&self, claims: &Claims) -> Result<(), TokenRefusal> {
         self.check_claimed_issuer(Some(require(claims.issuer.as_deref(), "iss")?))
     }
 
@@ -288,7 +288,7 @@ impl Validation {
         }
     }
 
-    fn check_audience(&self, claims: &Claims) -> Result<(), TokenRefusal> {
+    pub(crate) fn check_audience(&self, claims: &Claims) -> Result<(), TokenRefusal> {
         if self.audiences.iter().any(|own| claims.audience.contains(own)) {
             return Ok(());
         }

@@ -19,7 +19,7 @@ impl Notes {
         let notes = Arc::clone(&self.0);
         Arc::new(move |event| {
             let note = match *event {
-                Event::TokenVerified { kid, algorithm, .. } => {
+                Event::TokenVerified { kid, algorithm: Some(algorithm), .. } => {
                     format!("verified {} {algorithm}", kid.unwrap_or_default())
                 }
                 Event::TokenRefused { issuer, code, .. } => {

@@ -38,7 +38,9 @@ pub(crate) fn page() -> anyhow::Result<String> {
             entry.met
         )?;
     }
-    let codes = TokenRefusal::CODES.iter().filter(|code| **code != "keys_unavailable");
+    // The gateway verifies tokens itself: it asks nobody whether they are active.
+    let elsewhere = ["keys_unavailable", "inactive", "introspection_unavailable"];
+    let codes = TokenRefusal::CODES.iter().filter(|code| !elsewhere.contains(code));
     let codes: Vec<String> = codes.map(|code| format!("`{code}`")).collect();
     write!(
         page,

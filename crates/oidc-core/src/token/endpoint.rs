@@ -42,7 +42,6 @@ pub(crate) enum ClientEndpoint {
     Revocation,
     #[cfg_attr(not(feature = "login"), expect(dead_code, reason = "for logins only"))]
     PushedAuthorization,
-    #[expect(dead_code, reason = "for RFC 7662")]
     Introspection,
     DeviceAuthorization,
 }

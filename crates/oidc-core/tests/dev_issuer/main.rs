@@ -5,3 +5,4 @@
 mod elsewhere;
 
 mod device;
+mod introspection;

@@ -1,0 +1,112 @@
+//! Answers remembered by the digest of the token they are about: bounded by bytes, each for its own
+//! time, and asked for once however many wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use tokio::time::Instant;
+
+use crate::refusal::TokenRefusal;
+use crate::tokens::{AccessToken, Verified};
+use crate::verifier::CacheStats;
+
+/// Longest time that is counted, so that a sum of times never overflows.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// SHA-256 of a token: who reads the memory of this process finds no token here.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place([u8; 32]);
+
+impl Place {
+    pub(super) fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+}
+
+/// What is thought of a token, and until when.
+#[derive(Clone)]
+pub(super) struct Verdict {
+    pub(super) outcome: Result<Arc<Verified<AccessToken>>, TokenRefusal>,
+    until: Instant,
+    weight: u32,
+}
+
+impl Verdict {
+    pub(super) fn new(
+        outcome: Result<Arc<Verified<AccessToken>>, TokenRefusal>,
+        age: Duration,
+        token_bytes: usize,
+    ) -> Self {
+        // Parsed JSON takes about four times its text, which an opaque token does not have.
+        let text = match &outcome {
+            Ok(verified) => token_bytes.max(256 + 32 * verified.members().len()),
+            Err(_) => 0,
+        };
+        let weight = u32::try_from(512 + 4 * text).unwrap_or(u32::MAX);
+        Self { outcome, until: Instant::now() + age.min(LONGEST), weight }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until <= Instant::now()
+    }
+}
+
+/// Clones share what is remembered.
+#[derive(Clone)]
+pub(super) struct Memory {
+    verdicts: moka::future::Cache<Place, Verdict>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Memory {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let verdicts = moka::future::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, verdict: &Verdict| verdict.weight)
+            .build();
+        Self { verdicts, counts: Arc::default() }
+    }
+
+    /// The verdict at `place`, from memory or by `ask`, which runs once for all who wait; and whether
+    /// this caller was spared asking.
+    pub(super) async fn verdict(
+        &self,
+        place: Place,
+        ask: impl Future<Output = Verdict>,
+    ) -> (Verdict, bool) {
+        let asked = AtomicBool::new(false);
+        let ask = async {
+            asked.store(true, Ordering::Relaxed);
+            ask.await
+        };
+        let verdict =
+            self.verdicts.entry(place).or_insert_with_if(ask, Verdict::is_over).await.into_value();
+        let asked = asked.load(Ordering::Relaxed);
+        let count = if asked { &self.counts.misses } else { &self.counts.hits };
+        count.fetch_add(1, Ordering::Relaxed);
+        (verdict, !asked)
+    }
+
+    pub(super) fn clear(&self) {
+        self.verdicts.invalidate_all();
+    }
+
+    pub(super) fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.counts.hits.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed),
+            entries: self.verdicts.entry_count(),
+            bytes: self.verdicts.weighted_size(),
+        }
+    }
+}
