@@ -15,6 +15,7 @@ pub mod tools;
 pub mod program;
 pub mod wait;
 pub mod world;
+pub mod authority;
 pub mod keycloak;
 pub mod gateway;
 pub mod visitor;
@@ -26,5 +27,6 @@ pub mod jupyterhub;
 pub mod applications;
 pub mod fronts;
 pub mod relay;
+pub mod counter;
 
 pub use world::World;

@@ -310,6 +310,8 @@ impl TokenEndpointError {
         match answer.error().as_ref() {
             "invalid_grant" => Self::InvalidGrant { description },
             "invalid_client" => Self::InvalidClient { description },
+            // 401 is for failed authentication only (RFC 6749 §5.2): Keycloak says this of a wrong secret.
+            "unauthorized_client" if status == 401 => Self::InvalidClient { description },
             error @ ("temporarily_unavailable" | "server_error") => unavailable(error.to_owned()),
             error => Self::OAuth { error: bounded(error), description, status },
         }

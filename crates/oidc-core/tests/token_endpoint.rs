@@ -145,6 +145,8 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
         ),
         (401, r#"{"error":"invalid_grant"}"#, ("grant", false)),
         (401, r#"{"error":"invalid_client"}"#, ("client", false)),
+        (401, r#"{"error":"unauthorized_client"}"#, ("client", false)),
+        (400, r#"{"error":"unauthorized_client"}"#, ("oauth", false)),
         (400, r#"{"error":"unauthorized_client"}"#, ("oauth", false)),
         (400, r#"{"error":"invalid_scope"}"#, ("oauth", false)),
         (400, r#"{"error":"temporarily_unavailable"}"#, ("unavailable", true)),

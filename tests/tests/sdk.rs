@@ -1,0 +1,24 @@
+//! The libraries against Keycloak: every way to prove oneself, every way to get a token, every check of one.
+//!
+//! What is counted is counted by Keycloak's events or on the wire before it, never by the library that is tested.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing JSON answers null for what is absent; a scenario may panic, which is how it fails"
+)]
+
+#[path = "sdk/lab.rs"]
+mod lab;
+#[path = "sdk/signing_key.rs"]
+mod signing_key;
+
+#[path = "sdk/client_authentication.rs"]
+mod client_authentication;
+#[path = "sdk/keys.rs"]
+mod keys;
+#[path = "sdk/login.rs"]
+mod login;
+#[path = "sdk/one_request.rs"]
+mod one_request;
+#[path = "sdk/tls.rs"]
+mod tls;

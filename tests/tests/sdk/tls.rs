@@ -1,0 +1,25 @@
+//! Keycloak over TLS, with an authority of its own.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use oidc_core::{
+    Provider,
+    http::reqwest::{HttpOptions, ReqwestHttp},
+};
+
+use crate::lab::Lab;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_is_trusted_when_its_file_is_named_and_else_not() -> Result<()> {
+    let lab = Lab::common().await?;
+    let provider = lab.tls_provider(HttpOptions::default())?;
+    let metadata = provider.metadata().await?;
+    assert_eq!(metadata.issuer.as_str(), lab.realm.tls_issuer());
+
+    let platform = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+    let provider = Provider::new(lab.realm.tls_issuer().parse()?, platform);
+    let refusal = provider.metadata().await.unwrap_err().to_string();
+    assert!(refusal.contains("certificate"), "{refusal}");
+    Ok(())
+}
