@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderValue;
-use oidc_core::{Secret, TokenSet};
+use oidc_core::{Secret, TokenSet, TokenType};
 
 /// An access token and when it ends. Cheap to clone: clones share one allocation.
 ///
@@ -23,35 +23,57 @@ pub struct AccessToken(Arc<Inner>);
 
 struct Inner {
     secret: Secret,
+    token_type: TokenType,
     expires_at: Option<SystemTime>,
     authorization: HeaderValue,
 }
 
-/// A text that cannot be sent as an access token.
+/// Something that cannot be sent as an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an access token must be visible ASCII without spaces, to stand in a header (RFC 6750 §2.1)"
-)]
-pub struct InvalidAccessToken;
+#[non_exhaustive]
+pub enum InvalidAccessToken {
+    /// It would not stand in a header.
+    #[error("an access token is visible ASCII without spaces (RFC 6750 §2.1)")]
+    Characters,
+    /// It is a token of another kind, which authorizes nothing by itself (RFC 8693 §2.2.1).
+    #[error("the token is no access token (its token_type is N_A)")]
+    NotAnAccessToken,
+}
 
 impl AccessToken {
     /// A bearer token (RFC 6750) that ends at `expires_at`, or nobody knows when.
     ///
     /// # Errors
     ///
-    /// [`InvalidAccessToken`] when the text is empty or cannot stand in a header.
+    /// [`InvalidAccessToken::Characters`] when the text is empty or cannot stand in a header.
     pub fn bearer(
         secret: Secret,
         expires_at: Option<SystemTime>,
     ) -> Result<Self, InvalidAccessToken> {
+        Self::new(secret, TokenType::Bearer, expires_at)
+    }
+
+    /// A token of this type, `DPoP` (RFC 9449 §7.1) for one that is bound to a key.
+    ///
+    /// # Errors
+    ///
+    /// As [`bearer`](Self::bearer), and [`InvalidAccessToken::NotAnAccessToken`].
+    pub fn new(
+        secret: Secret,
+        token_type: TokenType,
+        expires_at: Option<SystemTime>,
+    ) -> Result<Self, InvalidAccessToken> {
         let text = secret.expose();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(InvalidAccessToken);
+            return Err(InvalidAccessToken::Characters);
         }
-        let mut authorization =
-            HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| InvalidAccessToken)?;
+        if token_type == TokenType::NotApplicable {
+            return Err(InvalidAccessToken::NotAnAccessToken);
+        }
+        let mut authorization = HeaderValue::try_from(format!("{} {text}", token_type.as_str()))
+            .map_err(|_| InvalidAccessToken::Characters)?;
         authorization.set_sensitive(true);
-        Ok(Self(Arc::new(Inner { secret, expires_at, authorization })))
+        Ok(Self(Arc::new(Inner { secret, token_type, expires_at, authorization })))
     }
 
     /// The token.
@@ -59,13 +81,18 @@ impl AccessToken {
         &self.0.secret
     }
 
+    /// How it is presented: alone, or with a proof for each request.
+    pub fn token_type(&self) -> TokenType {
+        self.0.token_type
+    }
+
     /// When it ends, by the local clock; `None` when the issuer did not say.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
     }
 
-    /// The value of `Authorization` that presents it (RFC 6750 §2.1), marked as sensitive. Made
-    /// once; the copy shares its octets.
+    /// The value of `Authorization` that presents it (RFC 6750 §2.1, RFC 9449 §7.1), marked as
+    /// sensitive. Made once; the copy shares its octets.
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
     }
@@ -75,7 +102,7 @@ impl TryFrom<TokenSet> for AccessToken {
     type Error = InvalidAccessToken;
 
     fn try_from(tokens: TokenSet) -> Result<Self, InvalidAccessToken> {
-        Self::bearer(tokens.access_token, tokens.expires_at)
+        Self::new(tokens.access_token, tokens.token_type, tokens.expires_at)
     }
 }
 
@@ -91,6 +118,7 @@ impl Eq for AccessToken {}
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken")
+            .field("token_type", &self.0.token_type)
             .field("expires_at", &self.0.expires_at)
             .finish_non_exhaustive()
     }
@@ -103,7 +131,7 @@ mod tests {
     #[test]
     fn what_cannot_stand_in_a_header_is_no_token() {
         for text in ["", "two words", "line\nbreak", "nul\0", "žlutý"] {
-            assert_eq!(AccessToken::bearer(text.into(), None), Err(InvalidAccessToken), "{text:?}");
+            assert_eq!(AccessToken::bearer(text.into(), None), Err(InvalidAccessToken::Characters), "{text:?}");
         }
     }
 

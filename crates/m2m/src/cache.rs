@@ -21,10 +21,12 @@ use crate::access_token::AccessToken;
 use crate::source::{TokenError, TokenSource};
 
 mod backoff;
+mod file;
 mod flight;
 mod held;
 mod key;
 
+pub use file::{FileCache, ShortSealingKey};
 pub use key::CacheKey;
 
 use flight::{Flights, Why};
@@ -61,6 +63,8 @@ pub struct CachedTokens {
 pub(crate) struct Shared {
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
+    /// Where other processes see the token too.
+    entry: Option<file::Entry>,
     /// What readers see. Written under the lock of `flights` only.
     held: ArcSwapOption<Held>,
     flights: Flights,
@@ -69,18 +73,33 @@ pub(crate) struct Shared {
 impl CachedTokens {
     /// Remembers the tokens of a source.
     pub fn new(source: impl TokenSource + 'static) -> Self {
-        Self::built(Arc::new(source), Arc::new(SystemClock))
+        Self::built(Arc::new(source), Arc::new(SystemClock), None)
     }
 
     /// Takes the time from `clock`. What was remembered before is forgotten.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self::built(Arc::clone(&self.shared.source), clock)
+        let Shared { source, entry, .. } = &*self.shared;
+        Self::built(Arc::clone(source), clock, entry.clone())
     }
 
-    fn built(source: Arc<dyn TokenSource>, clock: Arc<dyn Clock>) -> Self {
+    /// Shares the tokens with other processes of this user: however many there are, one asks the
+    /// issuer. What was remembered before is forgotten. A source without a
+    /// [`cache_key`](TokenSource::cache_key) is not shared.
+    #[must_use]
+    pub fn with_file_cache(self, files: &FileCache) -> Self {
+        let Shared { source, clock, .. } = &*self.shared;
+        let entry = source.cache_key().map(|key| files.entry(key));
+        Self::built(Arc::clone(source), Arc::clone(clock), entry)
+    }
+
+    fn built(
+        source: Arc<dyn TokenSource>,
+        clock: Arc<dyn Clock>,
+        entry: Option<file::Entry>,
+    ) -> Self {
         let (held, flights) = (ArcSwapOption::empty(), Flights::default());
-        Self { shared: Arc::new(Shared { source, clock, held, flights }) }
+        Self { shared: Arc::new(Shared { source, clock, entry, held, flights }) }
     }
 
     /// The token in memory, if it is good; begins its refresh in the background when that is due.

@@ -38,7 +38,7 @@ pub mod private_file;
 pub mod source;
 
 pub use access_token::{AccessToken, InvalidAccessToken};
-pub use cache::{CacheKey, CachedTokens};
+pub use cache::{CacheKey, CachedTokens, FileCache, ShortSealingKey};
 pub use client_credentials::ClientCredentials;
 pub use issuer_tokens::IssuerTokens;
 pub use kept_login::{EndedLogin, KeptLogin, KeptLoginError, KeptLogins, LoginFacts, Person};

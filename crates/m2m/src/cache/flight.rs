@@ -27,8 +27,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) enum Why {
     /// There is no good token.
     Absent,
-    /// The present one is refreshed ahead of its end.
-    Due,
+    /// This one is refreshed ahead of its end.
+    Due(AccessToken),
     /// A service answered 401 to this one.
     Rejected(AccessToken),
 }
@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
         token: AccessToken,
         /// When, by the wall clock: another process may have it for a while.
         obtained: SystemTime,
+        /// When its refresh is tried again, where that is later than usual.
+        refresh_in: Option<Duration>,
         /// Asking failed, but this one is still good.
         failure: Option<Failure>,
     },
@@ -109,10 +111,9 @@ impl Shared {
     pub(super) fn begin_refresh(self: &Arc<Self>, now: Now) {
         let Ok(runtime) = Handle::try_current() else { return };
         let Ok(mut state) = self.flights.0.try_lock() else { return };
-        let is_due = self.held.load().as_ref().is_some_and(|held| held.is_due(now));
         let is_alive = state.flight.as_ref().is_some_and(|flight| flight.is_alive(now.monotonic));
-        if is_due && !is_alive {
-            self.take_off(&runtime, &mut state, Why::Due, now);
+        if let Some(held) = self.held.load_full().filter(|held| held.is_due(now) && !is_alive) {
+            self.take_off(&runtime, &mut state, Why::Due(held.token.clone()), now);
         }
     }
 
@@ -198,12 +199,18 @@ impl Shared {
     }
 
     async fn ask(&self, why: &Why, failures: u32) -> Outcome {
+        if let Some(entry) = &self.entry {
+            return entry.ask(self.source.as_ref(), self.clock.as_ref(), why, failures).await;
+        }
         let answer = match why {
             Why::Rejected(rejected) => self.source.token_after(rejected).await,
-            Why::Absent | Why::Due => self.source.token().await,
+            Why::Absent | Why::Due(_) => self.source.token().await,
         };
         match answer {
-            Ok(token) => Outcome::Token { token, obtained: self.clock.now(), failure: None },
+            Ok(token) => {
+                let obtained = self.clock.now();
+                Outcome::Token { token, obtained, refresh_in: None, failure: None }
+            }
             Err(error) => Outcome::failed(Failure::after(failures, error)),
         }
     }
@@ -213,26 +220,25 @@ impl Shared {
         let now = self.now();
         let mut state = self.flights.lock();
         let (next, failure, answer) = match outcome {
-            Outcome::Token { token, obtained, failure } => {
+            Outcome::Token { token, obtained, refresh_in, failure } => {
                 let answer = Ok(token.clone());
-                (Some(Held::new(token, obtained, now)), failure, answer)
+                let held = Held::new(token, obtained, now);
+                let held = match refresh_in {
+                    Some(wait) => held.refreshed_in(wait, now),
+                    None => held,
+                };
+                (Some(held), failure, answer)
             }
             Outcome::Failed(failure) => {
                 let answer = Err(failure.error.clone());
-                (self.good(now).map(|held| (*held).clone()), Some(*failure), answer)
+                let held = self.good(now).map(|held| held.refreshed_in(failure.wait, now));
+                (held, Some(*failure), answer)
             }
         };
-        let next = match (next, &failure) {
-            (Some(held), Some(Failure { error, wait, .. })) => {
-                tracing::warn!(%error, retry_in = ?wait, "a token could not be refreshed; the present one is still used");
-                Some(held.refreshed_in(*wait, now))
-            }
-            (None, Some(Failure { error, wait, .. })) => {
-                tracing::warn!(%error, retry_in = ?wait, "no token");
-                None
-            }
-            (next, None) => next,
-        };
+        if let Some(Failure { error, wait, .. }) = &failure {
+            let still_good = next.is_some();
+            tracing::warn!(%error, retry_in = ?wait, still_good, "no new token");
+        }
         self.held.store(next.map(Arc::new));
         // One that was given up lands late: it brings a token, but says nothing of the next attempt.
         if state.flight.as_ref().is_none_or(|flight| flight.number == number) {

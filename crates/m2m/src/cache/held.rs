@@ -54,15 +54,10 @@ pub(crate) struct Held {
 impl Held {
     /// A token that was obtained at `obtained` by the wall clock: now, or before by another process.
     pub(crate) fn new(token: AccessToken, obtained: SystemTime, now: Now) -> Self {
-        let since = |earlier: SystemTime, later: SystemTime| {
-            later.duration_since(earlier).unwrap_or_default()
-        };
-        let used = since(obtained, now.wall);
-        let life = token.expires_at().map_or(UNSTATED_LIFE, |at| since(obtained, at));
-        let life = life.min(LONGEST_LIFE);
-        let left = life.saturating_sub(used).max(SHORTEST_USE);
-        let margin = MARGIN.min(life / 2).mul_f64(rand::random_range(0.8..=1.0));
-        let refresh = now + left.saturating_sub(margin);
+        let left = life(&token, obtained).saturating_sub(since(obtained, now.wall));
+        let left = left.max(SHORTEST_USE);
+        let life = life(&token, obtained);
+        let refresh = now + left.saturating_sub(margin(life));
         let ends = token.expires_at().map(|_| now + left);
         Self { token, ends, refresh, life }
     }
@@ -86,7 +81,28 @@ impl Held {
     }
 }
 
+/// How long a token lives that was obtained then.
+pub(crate) fn life(token: &AccessToken, obtained: SystemTime) -> Duration {
+    token.expires_at().map_or(UNSTATED_LIFE, |at| since(obtained, at)).min(LONGEST_LIFE)
+}
+
+/// Whether it is time to ask for the next one.
+pub(crate) fn is_due(token: &AccessToken, obtained: SystemTime, now: SystemTime) -> bool {
+    let life = life(token, obtained);
+    life.saturating_sub(since(obtained, now)) <= margin(life)
+}
+
 /// The pause between two renewals of tokens that live this long and are rejected.
 pub(crate) fn renewal_pause(life: Duration) -> Duration {
     MARGIN.min(life / 2)
+}
+
+/// How much of its life is left when a token is refreshed; another each time, so that many who hold
+/// it do not all come at once.
+fn margin(life: Duration) -> Duration {
+    MARGIN.min(life / 2).mul_f64(rand::random_range(0.8..=1.0))
+}
+
+fn since(earlier: SystemTime, later: SystemTime) -> Duration {
+    later.duration_since(earlier).unwrap_or_default()
 }

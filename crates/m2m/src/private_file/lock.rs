@@ -18,7 +18,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mi
 /// file that nobody else sees.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // In words: a child made by `fork` meanwhile has the file open too, and closing it here alone would not do.
+        let _ = self.file.unlock();
+    }
 }
 
 impl FileLock {
@@ -40,7 +47,7 @@ impl FileLock {
             .open(path)
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use dev_issuer::{DevClient, DevIssuer, Grant};
 use m2m::{CachedTokens, ClientCredentials, IssuerTokens};
+use oidc_core::http::Http;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::{ClientAuth, Clock, Provider, TokenEndpoint};
 
@@ -41,6 +42,7 @@ pub(crate) struct Job {
     pub(crate) issuer: DevIssuer,
     pub(crate) clock: Hand,
     pub(crate) tokens: CachedTokens,
+    http: Arc<dyn Http>,
 }
 
 impl Job {
@@ -53,15 +55,21 @@ impl Job {
             .start("127.0.0.1:0")
             .await
             .unwrap();
-        let tokens = CachedTokens::new(source(issuer.url(), "job", "job-secret", &clock))
-            .with_clock(Arc::new(clock.clone()));
-        Self { issuer, clock, tokens }
+        let http = http();
+        let endpoint = endpoint(issuer.url(), http.clone(), "job", "job-secret");
+        let tokens = cached(endpoint, &clock);
+        Self { issuer, clock, tokens, http }
+    }
+
+    /// The token endpoint, asked as this client.
+    pub(crate) fn endpoint(&self, client: &str, secret: &str) -> TokenEndpoint {
+        endpoint(self.issuer.url(), self.http.clone(), client, secret)
+            .with_clock(Arc::new(self.clock.clone()))
     }
 
     /// Another cache, with nothing in it.
     pub(crate) fn cached_as(&self, client: &str, secret: &str) -> CachedTokens {
-        CachedTokens::new(source(self.issuer.url(), client, secret, &self.clock))
-            .with_clock(Arc::new(self.clock.clone()))
+        cached(endpoint(self.issuer.url(), self.http.clone(), client, secret), &self.clock)
     }
 
     /// How many token requests there were.
@@ -91,10 +99,23 @@ impl Job {
     }
 }
 
-pub(crate) fn source(issuer: &str, client: &str, secret: &str, clock: &Hand) -> IssuerTokens {
-    let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
+pub(crate) fn http() -> Arc<dyn Http> {
+    Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap())
+}
+
+pub(crate) fn endpoint(
+    issuer: &str,
+    http: Arc<dyn Http>,
+    client: &str,
+    secret: &str,
+) -> TokenEndpoint {
     let provider = Provider::new(issuer.parse().unwrap(), http);
-    let auth = ClientAuth::SecretBasic(secret.into());
-    let endpoint = TokenEndpoint::new(provider, client, auth).with_clock(Arc::new(clock.clone()));
-    IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score"))
+    TokenEndpoint::new(provider, client, ClientAuth::SecretBasic(secret.into()))
+}
+
+fn cached(endpoint: TokenEndpoint, clock: &Hand) -> CachedTokens {
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let endpoint = endpoint.with_clock(Arc::clone(&clock));
+    let source = IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score"));
+    CachedTokens::new(source).with_clock(clock)
 }

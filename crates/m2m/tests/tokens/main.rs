@@ -4,4 +4,5 @@
 
 mod job;
 
+mod files;
 mod memory;

@@ -116,6 +116,11 @@ impl TokenEndpoint {
         self.clock.now()
     }
 
+    /// How the client proves itself, by the name in metadata (`token_endpoint_auth_methods_supported`).
+    pub fn auth_method(&self) -> &'static str {
+        self.auth.method()
+    }
+
     /// The key that tokens are bound to.
     pub fn dpop_key(&self) -> Option<&Arc<DpopKey>> {
         self.dpop.as_ref().map(|dpop| &dpop.key)

@@ -1,0 +1,254 @@
+//! What is written of a token: the token, its times, and how the last attempt failed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use oidc_core::{Secret, TokenEndpointError, TokenType};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::FileCacheError;
+use crate::access_token::AccessToken;
+use crate::cache::CacheKey;
+use crate::cache::backoff::Failure;
+use crate::source::TokenError;
+
+const VERSION: u32 = 1;
+/// How far ahead another process may have seen the clock of this machine.
+const TOLERANCE: Duration = Duration::from_secs(5);
+/// No token lives longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// No back-off is longer: an issuer is not believed that asks for more.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+
+/// What the processes know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    pub(super) token: Option<Kept>,
+    pub(super) failure: Option<Failed>,
+    /// When a token was last renewed because a service rejected it.
+    pub(super) renewed_at: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) token: AccessToken,
+    pub(super) obtained: SystemTime,
+}
+
+/// The last attempt, and when the next may be made.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) at: SystemTime,
+}
+
+impl Failed {
+    /// What is left of the back-off.
+    pub(super) fn now(&self, now: SystemTime) -> Option<Failure> {
+        let left =
+            self.failure.wait.checked_sub(now.duration_since(self.at).unwrap_or_default())?;
+        let error = self.failure.error.clone().with_time_left(left);
+        (!left.is_zero()).then_some(Failure { error, wait: left, ..self.failure })
+    }
+}
+
+/// The file. Times are milliseconds since 1970.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<FileToken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<FileFailure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renewed_at: Option<u64>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct FileToken {
+    #[serde(serialize_with = "exposed")]
+    access_token: Secret,
+    token_type: FileTokenType,
+    issued_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize)]
+enum FileTokenType {
+    Bearer,
+    DPoP,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct FileFailure {
+    error: FileError,
+    failures: u32,
+    at: u64,
+    wait: u64,
+}
+
+/// The failures that are everybody's. One that is this process's own, such as an unreadable key, is
+/// not told to others.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum FileError {
+    Unavailable { reason: String },
+    InvalidClient { description: Option<String> },
+    InvalidGrant { description: Option<String> },
+    Oauth { error: String, description: Option<String>, status: u16 },
+}
+
+impl Record {
+    /// Reads a file, and believes it only if it can be true.
+    pub(super) fn parse(
+        text: &Secret,
+        key: &CacheKey,
+        now: SystemTime,
+    ) -> Result<Self, FileCacheError> {
+        #[derive(Deserialize)]
+        struct Format {
+            version: u32,
+        }
+        let text = text.expose();
+        let format: Format = serde_json::from_str(text).map_err(|_| FileCacheError::Malformed)?;
+        if format.version != VERSION {
+            return Err(FileCacheError::Foreign);
+        }
+        let file: File = serde_json::from_str(text).map_err(|_| FileCacheError::Malformed)?;
+        if file.key != key.to_string() {
+            return Err(FileCacheError::Foreign);
+        }
+        let token = file.token.map(|token| token.believed(now)).transpose()?;
+        let failure = file.failure.map(|failure| failure.believed(now)).transpose()?;
+        let renewed_at = file.renewed_at.map(|at| past(at, now)).transpose()?;
+        Ok(Self { token, failure, renewed_at })
+    }
+
+    pub(super) fn to_text(&self, key: &CacheKey) -> Result<Secret, FileCacheError> {
+        let file = File {
+            version: VERSION,
+            key: key.to_string(),
+            token: self.token.as_ref().and_then(FileToken::of),
+            failure: self.failure.as_ref().and_then(FileFailure::of),
+            renewed_at: self.renewed_at.map(millis),
+        };
+        serde_json::to_string(&file).map(Secret::from).map_err(|_| FileCacheError::Malformed)
+    }
+}
+
+impl FileToken {
+    fn of(kept: &Kept) -> Option<Self> {
+        let token_type = match kept.token.token_type() {
+            TokenType::Bearer => FileTokenType::Bearer,
+            TokenType::DPoP => FileTokenType::DPoP,
+            _ => return None,
+        };
+        Some(Self {
+            access_token: kept.token.secret().clone(),
+            token_type,
+            issued_at: millis(kept.obtained),
+            expires_at: kept.token.expires_at().map(millis),
+        })
+    }
+
+    fn believed(self, now: SystemTime) -> Result<Kept, FileCacheError> {
+        let obtained = past(self.issued_at, now)?;
+        let expires_at = self.expires_at.map(time).transpose()?;
+        let life = expires_at.and_then(|at| at.duration_since(obtained).ok());
+        if life.is_some_and(|life| life > LONGEST_LIFE) {
+            return Err(FileCacheError::Impossible { what: "a life of more than ten years" });
+        }
+        let token_type = match self.token_type {
+            FileTokenType::Bearer => TokenType::Bearer,
+            FileTokenType::DPoP => TokenType::DPoP,
+        };
+        let token = AccessToken::new(self.access_token, token_type, expires_at);
+        Ok(Kept { token: token.map_err(|_| FileCacheError::Malformed)?, obtained })
+    }
+}
+
+impl FileFailure {
+    fn of(failed: &Failed) -> Option<Self> {
+        let error = match &failed.failure.error {
+            TokenError::Unavailable { source, .. } => {
+                FileError::Unavailable { reason: told(source) }
+            }
+            TokenError::Refused { source } => match source.clone() {
+                TokenEndpointError::InvalidClient { description } => {
+                    FileError::InvalidClient { description }
+                }
+                TokenEndpointError::InvalidGrant { description } => {
+                    FileError::InvalidGrant { description }
+                }
+                TokenEndpointError::OAuth { error, description, status } => {
+                    FileError::Oauth { error, description, status }
+                }
+                _ => return None,
+            },
+        };
+        let wait = failed.failure.wait.min(LONGEST_WAIT);
+        let wait = u64::try_from(wait.as_millis()).unwrap_or_default();
+        Some(Self { error, failures: failed.failure.failures, at: millis(failed.at), wait })
+    }
+
+    fn believed(self, now: SystemTime) -> Result<Failed, FileCacheError> {
+        let at = past(self.at, now)?;
+        let wait = Duration::from_millis(self.wait);
+        if wait > LONGEST_WAIT {
+            return Err(FileCacheError::Impossible { what: "a back-off of more than an hour" });
+        }
+        let source = match self.error {
+            FileError::Unavailable { reason } => {
+                TokenEndpointError::Unavailable { reason, retry_after: Some(wait) }
+            }
+            FileError::InvalidClient { description } => {
+                TokenEndpointError::InvalidClient { description }
+            }
+            FileError::InvalidGrant { description } => {
+                TokenEndpointError::InvalidGrant { description }
+            }
+            FileError::Oauth { error, description, status } => {
+                TokenEndpointError::OAuth { error, description, status }
+            }
+        };
+        let failure = Failure { error: source.into(), failures: self.failures, wait };
+        Ok(Failed { failure, at })
+    }
+}
+
+/// The reason alone: reading it back adds the words around it again.
+fn told(error: &TokenEndpointError) -> String {
+    match error {
+        TokenEndpointError::Unavailable { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(millis: u64) -> Result<SystemTime, FileCacheError> {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .ok_or(FileCacheError::Impossible { what: "a time out of range" })
+}
+
+fn past(millis: u64, now: SystemTime) -> Result<SystemTime, FileCacheError> {
+    let at = time(millis)?;
+    match at.duration_since(now) {
+        Ok(ahead) if ahead > TOLERANCE => {
+            Err(FileCacheError::Impossible { what: "it comes from the future" })
+        }
+        _ => Ok(at),
+    }
+}
+
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
