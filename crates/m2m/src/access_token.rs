@@ -131,7 +131,11 @@ mod tests {
     #[test]
     fn what_cannot_stand_in_a_header_is_no_token() {
         for text in ["", "two words", "line\nbreak", "nul\0", "žlutý"] {
-            assert_eq!(AccessToken::bearer(text.into(), None), Err(InvalidAccessToken::Characters), "{text:?}");
+            assert_eq!(
+                AccessToken::bearer(text.into(), None),
+                Err(InvalidAccessToken::Characters),
+                "{text:?}"
+            );
         }
     }
 

@@ -29,8 +29,10 @@ mod key;
 pub use file::{FileCache, ShortSealingKey};
 pub use key::CacheKey;
 
+pub(crate) use backoff::Failure;
+pub(crate) use held::{Held, Now};
+
 use flight::{Flights, Why};
-use held::{Held, Now};
 
 /// A [`TokenSource`] that remembers. Cheap to clone; clones share the token.
 ///

@@ -5,7 +5,8 @@
 //! | [`access_token`] | [`AccessToken`]: a token as it is kept and sent |
 //! | [`source`] | [`TokenSource`]: where access tokens come from, and why there is none |
 //! | [`issuer_tokens`] | [`IssuerTokens`]: asks the issuer every time |
-//! | [`client_credentials`] | what is asked for (RFC 6749 §4.4) |
+//! | [`client_credentials`], [`exchange`], [`jwt_bearer`] | what is asked for (RFC 6749 §4.4, RFC 8693, RFC 7523 §2.1) |
+//! | [`presented`] | [`PresentedToken`]: a token that is presented to get another one |
 //! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
 //! | [`kept_login`] | [`KeptLogin`]: a person's login that outlives the program, refreshed by one process at a time |
 //! | [`private_file`] | files that hold tokens, and locks among processes |
@@ -32,14 +33,20 @@
 pub mod access_token;
 pub mod cache;
 pub mod client_credentials;
+pub mod exchange;
 pub mod issuer_tokens;
+pub mod jwt_bearer;
 pub mod kept_login;
+pub mod presented;
 pub mod private_file;
 pub mod source;
 
 pub use access_token::{AccessToken, InvalidAccessToken};
 pub use cache::{CacheKey, CachedTokens, FileCache, ShortSealingKey};
 pub use client_credentials::ClientCredentials;
+pub use exchange::{Exchange, ExchangedTokens};
 pub use issuer_tokens::IssuerTokens;
+pub use jwt_bearer::JwtBearer;
 pub use kept_login::{EndedLogin, KeptLogin, KeptLoginError, KeptLogins, LoginFacts, Person};
+pub use presented::PresentedToken;
 pub use source::{TokenError, TokenSource};

@@ -1,5 +1,7 @@
 //! Where access tokens come from: the port, and why there is none.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,15 @@ pub enum TokenError {
         #[source]
         source: TokenEndpointError,
     },
+    /// The token that is to be presented to the issuer cannot be read.
+    #[error("the token to present cannot be read from {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Arc<io::Error>,
+    },
 }
 
 impl TokenError {
@@ -37,7 +48,7 @@ impl TokenError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::Unreadable { .. } => None,
         }
     }
 

@@ -26,6 +26,13 @@ impl Failure {
         let wait = step.max(error.retry_after().unwrap_or_default());
         Self { error, failures: before.saturating_add(1), wait }
     }
+
+    /// The same failure when so much time has passed; `None` once the next attempt may be made.
+    pub(crate) fn left_after(&self, passed: Duration) -> Option<Self> {
+        let wait = self.wait.checked_sub(passed).filter(|left| !left.is_zero())?;
+        let error = self.error.clone().with_time_left(wait);
+        Some(Self { error, failures: self.failures, wait })
+    }
 }
 
 #[cfg(test)]

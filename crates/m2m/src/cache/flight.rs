@@ -101,8 +101,8 @@ impl State {
     /// The last failure, while the next attempt is not allowed yet.
     fn failing(&self, now: Now) -> Option<TokenError> {
         let (failure, at) = self.failure.as_ref()?;
-        let left = failure.wait.checked_sub(now.monotonic.saturating_duration_since(*at))?;
-        (!left.is_zero()).then(|| failure.error.clone().with_time_left(left))
+        let passed = now.monotonic.saturating_duration_since(*at);
+        failure.left_after(passed).map(|failure| failure.error)
     }
 }
 

@@ -62,8 +62,27 @@ impl Held {
         Self { token, ends, refresh, life }
     }
 
+    /// A token that was obtained now, and is not kept after `end` whatever it says itself.
+    pub(crate) fn until(token: AccessToken, end: SystemTime, now: Now) -> Self {
+        let held = Self::new(token, now.wall, now);
+        let left = since(now.wall, end).min(LONGEST_LIFE);
+        let cut = now + left;
+        let ends = match held.ends {
+            Some(ends) if ends.wall < cut.wall => ends,
+            _ => cut,
+        };
+        let due = now + left.saturating_sub(margin(left));
+        let refresh = if due.wall < held.refresh.wall { due } else { held.refresh };
+        Self { ends: Some(ends), refresh, ..held }
+    }
+
     pub(crate) fn is_good(&self, now: Now) -> bool {
         !self.ends.is_some_and(|ends| ends.has_come(now))
+    }
+
+    /// How long it can be served; `None`: nobody knows.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        self.ends.map(|ends| ends.monotonic.saturating_duration_since(now))
     }
 
     pub(crate) fn is_due(&self, now: Now) -> bool {

@@ -36,9 +36,9 @@ impl Shared {
         let folder = self.folder.path().join("doorward");
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let is_entry = |path: &PathBuf| path.extension().is_some_and(|it| it != "lock");
-        let entries: Vec<_> = entries.filter(is_entry).collect();
+        let mut entries: Vec<_> = entries.filter(is_entry).collect();
         assert_eq!(entries.len(), 1, "{entries:?}");
-        entries[0].clone()
+        entries.remove(0)
     }
 
     async fn with_entry() -> (Self, PathBuf) {

@@ -189,6 +189,7 @@ impl FileFailure {
                 }
                 _ => return None,
             },
+            TokenError::Unreadable { .. } => return None,
         };
         let wait = failed.failure.wait.min(LONGEST_WAIT);
         let wait = u64::try_from(wait.as_millis()).unwrap_or_default();

@@ -1,0 +1,124 @@
+//! Token exchange as a value ([RFC 8693 §2.1]): one token for another, for another audience or with
+//! less right.
+//!
+//! Who acts for whom stays visible: an issuer that delegates writes it into `act` (RFC 8693 §4.1).
+//!
+//! [RFC 8693 §2.1]: https://www.rfc-editor.org/rfc/rfc8693#section-2.1
+
+use oidc_core::{Grant, Scope, Secret};
+
+use crate::presented::PresentedToken;
+use crate::source::TokenError;
+
+mod cache;
+
+pub use cache::ExchangedTokens;
+
+/// What is wanted for a token; whose token it is is said where it is used.
+///
+/// ```
+/// let wanted = m2m::Exchange::new().with_audience("churn").with_scope("score");
+/// # let _ = wanted;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    audience: Vec<String>,
+    resource: Vec<String>,
+    scope: Option<Scope>,
+    subject_token_type: Option<String>,
+    actor: Option<PresentedToken>,
+    actor_token_type: Option<String>,
+    requested_token_type: Option<String>,
+}
+
+impl Exchange {
+    /// Wants what the issuer gives by itself.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Wants a token for this audience, by its name at the issuer; several may be wanted.
+    #[must_use]
+    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// Wants a token for this resource, an absolute URI; several may be wanted (RFC 8707 §2).
+    #[must_use]
+    pub fn with_resource(mut self, resource: impl Into<String>) -> Self {
+        self.resource.push(resource.into());
+        self
+    }
+
+    /// Wants these scopes, separated by spaces (RFC 6749 §3.3).
+    #[must_use]
+    pub fn with_scope(mut self, scope: &str) -> Self {
+        self.scope = Some(Scope::from(scope));
+        self
+    }
+
+    /// Says what the subject token is, as a URN of RFC 8693 §3; an access token otherwise.
+    #[must_use]
+    pub fn with_subject_token_type(mut self, urn: impl Into<String>) -> Self {
+        self.subject_token_type = Some(urn.into());
+        self
+    }
+
+    /// Names who acts on the subject's behalf, where that is not the client itself (RFC 8693 §1.1).
+    #[must_use]
+    pub fn with_actor(mut self, actor: impl Into<PresentedToken>) -> Self {
+        self.actor = Some(actor.into());
+        self
+    }
+
+    /// Says what the actor's token is, as a URN of RFC 8693 §3; an access token otherwise.
+    #[must_use]
+    pub fn with_actor_token_type(mut self, urn: impl Into<String>) -> Self {
+        self.actor_token_type = Some(urn.into());
+        self
+    }
+
+    /// Wants a token of this kind, as a URN of RFC 8693 §3.
+    #[must_use]
+    pub fn with_requested_token_type(mut self, urn: impl Into<String>) -> Self {
+        self.requested_token_type = Some(urn.into());
+        self
+    }
+
+    pub(crate) async fn grant(&self, subject_token: Secret) -> Result<Grant, TokenError> {
+        let actor_token = match &self.actor {
+            Some(actor) => Some(actor.secret().await?),
+            None => None,
+        };
+        Ok(Grant::TokenExchange {
+            subject_token,
+            subject_token_type: self.subject_token_type.clone(),
+            actor_token,
+            actor_token_type: self.actor_token_type.clone(),
+            requested_token_type: self.requested_token_type.clone(),
+            audience: self.audience.clone(),
+            resource: self.resource.clone(),
+            scope: self.scope.clone(),
+        })
+    }
+
+    /// What is wanted, by the names of the token request; `None` if that cannot be said without a
+    /// secret.
+    pub(crate) fn parts(&self) -> Option<Vec<(&'static str, String)>> {
+        let mut parts = Vec::new();
+        parts.extend(self.audience.iter().cloned().map(|audience| ("audience", audience)));
+        parts.extend(self.resource.iter().cloned().map(|resource| ("resource", resource)));
+        parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));
+        if let Some(actor) = &self.actor {
+            parts.push(("actor_token", actor.cache_key()?));
+        }
+        let types = [
+            ("subject_token_type", &self.subject_token_type),
+            ("actor_token_type", &self.actor_token_type),
+            ("requested_token_type", &self.requested_token_type),
+        ];
+        parts.extend(types.into_iter().filter_map(|(name, urn)| Some((name, urn.clone()?))));
+        Some(parts)
+    }
+}

@@ -1,0 +1,198 @@
+//! Exchanged tokens of many people, remembered while both tokens are good.
+//!
+//! Bounded by number; keyed by a digest of the subject's token and of what was wanted, so that no one
+//! ever gets what another's token was exchanged for. A token of its own is not kept longer than the
+//! token that it was given for.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::Expiry;
+use moka::future::Cache;
+use moka::ops::compute::Op;
+use oidc_core::{Clock, Secret, SystemClock, TokenEndpoint};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::Exchange;
+use crate::access_token::AccessToken;
+use crate::cache::{CacheKey, Failure, Held, Now};
+use crate::source::TokenError;
+
+/// How many exchanged tokens are kept.
+const CAPACITY: u64 = 10_000;
+/// How long a token is kept whose subject does not say when it ends.
+const UNSTATED_LIFE: Duration = Duration::from_secs(60);
+
+/// Exchanges the tokens of those who call a service, for the services that it calls on their behalf
+/// (RFC 8693).
+///
+/// ```no_run
+/// # async fn handle(endpoint: oidc_core::TokenEndpoint, user_token: oidc_core::Secret) -> Result<(), m2m::TokenError> {
+/// use m2m::{Exchange, ExchangedTokens};
+///
+/// let tokens = ExchangedTokens::new(endpoint);
+/// let for_churn = Exchange::new().with_audience("churn");
+/// let token = tokens.exchange(&user_token, &for_churn).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ExchangedTokens {
+    endpoint: TokenEndpoint,
+    clock: Arc<dyn Clock>,
+    kept: Cache<CacheKey, Arc<Held>>,
+    /// The issuer could not answer: when, and how long it is left alone.
+    failure: Arc<Mutex<Option<(Failure, Instant)>>>,
+}
+
+impl ExchangedTokens {
+    /// Exchanges at this endpoint; keeps 10,000 tokens at most.
+    pub fn new(endpoint: TokenEndpoint) -> Self {
+        let clock = Arc::new(SystemClock);
+        Self { endpoint, clock, kept: kept(CAPACITY), failure: Arc::default() }
+    }
+
+    /// Keeps at most so many tokens.
+    #[must_use]
+    pub fn with_capacity(self, tokens: u64) -> Self {
+        Self { kept: kept(tokens), ..self }
+    }
+
+    /// Takes the time from `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The token that `wanted` describes, on behalf of whom `subject_token` speaks for. It is
+    /// remembered until one of the two ends soon; many who ask at once for the same make one request.
+    ///
+    /// The subject's token is not verified here: exchange what was verified.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Refused`] when the issuer does not exchange it, [`TokenError::Unavailable`] when it
+    /// cannot answer; it is then left alone for 1 to 30 s, or as long as it asks.
+    pub async fn exchange(
+        &self,
+        subject_token: &Secret,
+        wanted: &Exchange,
+    ) -> Result<AccessToken, TokenError> {
+        // An actor that is given as it is has no name to remember it by.
+        let Some(parts) = wanted.parts() else { return self.ask(subject_token, wanted).await };
+        let subject = [("subject_token", subject_token.expose())];
+        let wanted_parts = parts.iter().map(|(name, value)| (*name, value.as_str()));
+        let key = CacheKey::of(subject.into_iter().chain(wanted_parts));
+
+        let now = self.now();
+        let good = self.kept.get(&key).await.filter(|held| held.is_good(now));
+        match &good {
+            Some(held) if !held.is_due(now) => return Ok(held.token.clone()),
+            seen => self.forget(key, seen.as_ref()).await,
+        }
+        let asked = self.kept.try_get_with(key, async {
+            let now = || self.now();
+            match (self.ask(subject_token, wanted).await, good) {
+                (Ok(token), _) => {
+                    let end = subject_end(subject_token, now().wall);
+                    Ok(Arc::new(Held::until(token, end, now())))
+                }
+                (Err(TokenError::Unavailable { retry_after, .. }), Some(held)) => {
+                    let wait = retry_after.unwrap_or(Duration::from_secs(1));
+                    Ok(Arc::new(held.refreshed_in(wait, now())))
+                }
+                (Err(error), _) => Err(error),
+            }
+        });
+        asked.await.map(|held| held.token.clone()).map_err(|error| (*error).clone())
+    }
+
+    /// Makes room for the next one, unless somebody put it there already.
+    async fn forget(&self, key: CacheKey, seen: Option<&Arc<Held>>) {
+        let now = self.now();
+        let forgotten = self.kept.entry(key).and_compute_with(|entry| {
+            let entry = entry.map(|entry| entry.into_value());
+            let is_old = entry.is_some_and(|it| {
+                !it.is_good(now) || seen.is_some_and(|seen| Arc::ptr_eq(&it, seen))
+            });
+            std::future::ready(if is_old { Op::Remove } else { Op::Nop })
+        });
+        forgotten.await;
+    }
+
+    async fn ask(&self, subject: &Secret, wanted: &Exchange) -> Result<AccessToken, TokenError> {
+        if let Some(error) = self.failing() {
+            return Err(error);
+        }
+        let asked = async {
+            let tokens = self.endpoint.request(wanted.grant(subject.clone()).await?).await?;
+            Ok(AccessToken::try_from(tokens)?)
+        };
+        let answer = asked.await;
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = match &answer {
+            Err(error @ TokenError::Unavailable { .. }) => {
+                let before = failure.as_ref().map_or(0, |(failure, _)| failure.failures);
+                Some((Failure::after(before, error.clone()), Instant::now()))
+            }
+            // A refusal is about one person's token, and says nothing of the others'.
+            Err(_) | Ok(_) => None,
+        };
+        answer
+    }
+
+    fn failing(&self) -> Option<TokenError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let (failure, at) = failure.as_ref()?;
+        failure.left_after(at.elapsed()).map(|failure| failure.error)
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.clock.now(), monotonic: Instant::now() }
+    }
+}
+
+fn kept(tokens: u64) -> Cache<CacheKey, Arc<Held>> {
+    Cache::builder().max_capacity(tokens).expire_after(UntilTheEnd).build()
+}
+
+/// No token stays in memory much longer than it lives. That it is not served any longer is not left
+/// to this.
+struct UntilTheEnd;
+
+impl Expiry<CacheKey, Arc<Held>> for UntilTheEnd {
+    fn expire_after_create(
+        &self,
+        _: &CacheKey,
+        held: &Arc<Held>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        held.left(Instant::now())
+    }
+}
+
+/// When the subject's token ends: as it says itself, or soon.
+fn subject_end(token: &Secret, now: SystemTime) -> SystemTime {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let payload = token.expose().split('.').nth(1);
+    let claims = payload
+        .and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok())
+        .and_then(|octets| serde_json::from_slice::<Claims>(&octets).ok());
+    let exp = claims.and_then(|claims| Duration::try_from_secs_f64(claims.exp).ok());
+    exp.and_then(|exp| SystemTime::UNIX_EPOCH.checked_add(exp)).unwrap_or(now + UNSTATED_LIFE)
+}
+
+impl fmt::Debug for ExchangedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangedTokens")
+            .field("endpoint", &self.endpoint)
+            .field("kept", &self.kept.entry_count())
+            .finish_non_exhaustive()
+    }
+}

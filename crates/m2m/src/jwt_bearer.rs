@@ -1,0 +1,50 @@
+//! The JWT bearer grant as a value ([RFC 7523 §2.1]): a JWT of somebody whom the issuer trusts, for an
+//! access token of the issuer's own.
+//!
+//! [RFC 7523 §2.1]: https://www.rfc-editor.org/rfc/rfc7523#section-2.1
+
+use oidc_core::{Grant, Scope};
+
+use crate::presented::PresentedToken;
+use crate::source::TokenError;
+
+/// What is asked of the token endpoint.
+///
+/// ```
+/// use m2m::{JwtBearer, PresentedToken};
+/// let assertion = PresentedToken::file("/var/run/secrets/tokens/issuer");
+/// let grant = JwtBearer::new(assertion).with_scope("score");
+/// # let _ = grant;
+/// ```
+#[derive(Clone, Debug)]
+pub struct JwtBearer {
+    assertion: PresentedToken,
+    scope: Option<Scope>,
+}
+
+impl JwtBearer {
+    /// Presents this assertion.
+    pub fn new(assertion: impl Into<PresentedToken>) -> Self {
+        Self { assertion: assertion.into(), scope: None }
+    }
+
+    /// Asks for these scopes, separated by spaces (RFC 6749 §3.3).
+    #[must_use]
+    pub fn with_scope(mut self, scope: &str) -> Self {
+        self.scope = Some(Scope::from(scope));
+        self
+    }
+
+    pub(crate) async fn grant(&self) -> Result<Grant, TokenError> {
+        let assertion = self.assertion.secret().await?;
+        Ok(Grant::JwtBearer { assertion, scope: self.scope.clone() })
+    }
+
+    /// What is asked for, by the names of the token request; `None` if that cannot be said without a
+    /// secret.
+    pub(crate) fn parts(&self) -> Option<Vec<(&'static str, String)>> {
+        let mut parts = vec![("assertion", self.assertion.cache_key()?)];
+        parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));
+        Some(parts)
+    }
+}
