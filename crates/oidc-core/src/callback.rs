@@ -1,8 +1,8 @@
 //! Reads the answer to an authorization request ([OpenID Connect Core 1.0 §3.1.2.5]; RFC 9207).
 //!
 //! `state` is compared first and in constant time, then `iss`; only then is the answer's error or
-//! code looked at. A parameter that stands there twice refuses the answer. This module opens no
-//! connection.
+//! code looked at. A parameter that stands there twice refuses the answer. An answer that the provider
+//! was asked to sign (JARM) is accepted signed and no other way. This module opens no connection.
 //!
 //! [OpenID Connect Core 1.0 §3.1.2.5]: https://openid.net/specs/openid-connect-core-1_0.html#AuthResponse
 
@@ -14,8 +14,12 @@ use thiserror::Error;
 use crate::login::PendingLogin;
 use crate::metadata::ProviderMetadata;
 use crate::provider::ProviderUnavailable;
-use crate::refusal::{bounded, quoted};
+use crate::refusal::{TokenRefusal, bounded, quoted};
 use crate::secret::Secret;
+
+mod signed;
+
+pub(crate) use signed::{AuthorizationResponse, parse_signed};
 
 /// Longest query that is read, in bytes.
 const MAX_QUERY: usize = 16 * 1024;
@@ -82,6 +86,12 @@ pub enum CallbackRefusal {
     /// Neither code nor error.
     #[error("the answer holds no code; begin the login again")]
     MissingCode,
+    /// The provider was asked to sign its answer, and this one is not signed.
+    #[error("the answer is not signed, although that was asked for; begin the login again")]
+    NotSigned,
+    /// The signed answer is refused (JARM §2.4).
+    #[error("the signed answer is refused: {0}")]
+    Response(#[source] TokenRefusal),
     /// Metadata is not known, so the answer cannot be checked.
     #[error(transparent)]
     Unavailable(#[from] ProviderUnavailable),
@@ -99,32 +109,42 @@ impl CallbackRefusal {
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::Provider { .. } => "provider_error",
             Self::MissingCode => "missing_code",
+            Self::NotSigned => "not_signed",
+            Self::Response(refusal) => refusal.code(),
             Self::Unavailable(_) => "provider_unavailable",
         }
     }
 }
 
-/// `state` of an answer, unchecked: to find the login it may belong to.
+/// `state` of an answer, signed or not, unchecked: to find the login it may belong to.
 ///
 /// ```
 /// assert_eq!(oidc_core::callback::state("code=a&state=b").as_deref(), Some("b"));
 /// ```
 pub fn state(query: &str) -> Option<String> {
     let query = Query::read(query).ok()?;
-    query.value("state").map(str::to_owned)
+    match query.value("response") {
+        Some(response) => signed::claimed_state(response),
+        None => query.value("state").map(str::to_owned),
+    }
 }
 
-/// Checks the query of a callback against the login it must belong to.
+/// Checks the query of a callback against the login it must belong to. Needs no keys, and so refuses
+/// every answer to a login that asked for a signed one: [`Client::parse_callback`] reads those.
+///
+/// # Errors
+/// [`CallbackRefusal`] with the first check that failed.
+///
+/// [`Client::parse_callback`]: crate::Client::parse_callback
 pub fn parse(
     query: &str,
     pending: &PendingLogin,
     metadata: &ProviderMetadata,
 ) -> Result<Code, CallbackRefusal> {
     let query = Query::read(query)?;
-    match query.value("state") {
-        None => return Err(CallbackRefusal::MissingState),
-        Some(state) if !pending.state.matches(state) => return Err(CallbackRefusal::WrongState),
-        Some(_) => {}
+    belongs(query.value("state"), pending)?;
+    if pending.signed_response {
+        return Err(CallbackRefusal::NotSigned);
     }
     match query.value("iss") {
         Some(issuer) if issuer == metadata.issuer.as_str() => {}
@@ -139,11 +159,25 @@ pub fn parse(
         }
         None => {}
     }
-    if let Some(error) = query.value("error") {
-        let description = query.value("error_description").map(bounded);
+    outcome(|name| query.value(name))
+}
+
+/// Whether an answer with this `state` is one to this login.
+fn belongs(state: Option<&str>, pending: &PendingLogin) -> Result<(), CallbackRefusal> {
+    match state {
+        None => Err(CallbackRefusal::MissingState),
+        Some(state) if !pending.state.matches(state) => Err(CallbackRefusal::WrongState),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The code, or the provider's error, of an answer that is genuine.
+fn outcome<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Code, CallbackRefusal> {
+    if let Some(error) = value("error") {
+        let description = value("error_description").map(bounded);
         return Err(CallbackRefusal::Provider { error: bounded(error), description });
     }
-    match query.value("code") {
+    match value("code") {
         Some(code) if !code.is_empty() => Ok(Code(Secret::from(code))),
         _ => Err(CallbackRefusal::MissingCode),
     }

@@ -12,7 +12,7 @@ use url::Url;
 use crate::algorithm::Algorithm;
 use crate::callback::{self, CallbackRefusal, Code};
 use crate::claims::Claims;
-use crate::client_auth::ClientAuth;
+use crate::client_auth::{ClientAuth, ClientAuthError};
 use crate::clock::Clock;
 use crate::device::DeviceError;
 use crate::keys::KeySource;
@@ -86,6 +86,9 @@ pub enum LoginError {
         /// The metadata member that is absent.
         endpoint: &'static str,
     },
+    /// The request could not be signed (RFC 9101).
+    #[error("the login request could not be signed: {0}")]
+    RequestObject(#[source] ClientAuthError),
     /// The pushed request was refused (RFC 9126 §2.3).
     #[error("the login could not be announced to the provider: {0}")]
     PushedAuthorization(#[source] TokenEndpointError),
@@ -109,6 +112,7 @@ impl LoginError {
         match self {
             Self::Provider(_) => true,
             Self::PushedAuthorization(error) | Self::Token(error) => error.is_temporary(),
+            Self::RequestObject(error) => error.is_temporary(),
             Self::Device(DeviceError::Endpoint(error)) => error.is_temporary(),
             Self::IdToken(refusal) => refusal.is_unavailable(),
             Self::Device(_) | Self::NotSupported { .. } | Self::NoIdToken => false,
@@ -189,12 +193,19 @@ impl Client {
         request.begin(&metadata, &self.endpoint).await
     }
 
-    /// Checks what the browser came back with: [`callback::parse`] with the provider's metadata.
+    /// Checks what the browser came back with: [`callback::parse`] with the provider's metadata, or,
+    /// where the login asked for a signed answer, its signature and claims too (JARM §2.4).
+    ///
+    /// # Errors
+    /// [`CallbackRefusal`] with the first check that failed.
     pub async fn parse_callback(
         &self,
         query: &str,
         pending: &PendingLogin,
     ) -> Result<Code, CallbackRefusal> {
+        if pending.signed_response {
+            return callback::parse_signed(query, pending, &self.verifier).await;
+        }
         let metadata = self.provider().metadata().await?;
         callback::parse(query, pending, &metadata)
     }

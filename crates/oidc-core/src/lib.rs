@@ -14,7 +14,7 @@
 )]
 #![cfg_attr(
     feature = "token",
-    doc = "| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
+    doc = "| log in without a browser, judge opaque tokens | [`DeviceAuthorization`], [`Introspection`] |\n| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
 )]
 //! | read claims | [`Claims`] |
 //!

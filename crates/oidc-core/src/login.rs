@@ -2,7 +2,7 @@
 //! remembered until it comes back.
 //!
 //! Authorization code only, always with PKCE S256 (RFC 7636), `state` and `nonce`; pushed (RFC 9126)
-//! where the provider offers it.
+//! where the provider offers it, signed (RFC 9101) where the client has a key for it.
 //!
 //! [OpenID Connect Core 1.0 §3.1.2.1]: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
 
@@ -17,13 +17,15 @@ use url::Url;
 
 use crate::claims::Scope;
 use crate::client::LoginError;
-use crate::client_auth::random_text;
+use crate::client_auth::{PrivateKeyJwt, random_text};
 use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
 use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
 
+mod request_object;
+
 /// Parameters that [`LoginRequest::with_parameter`] leaves alone, because the flow depends on them.
-const OWN_PARAMETERS: [&str; 10] = [
+const OWN_PARAMETERS: [&str; 11] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -33,8 +35,12 @@ const OWN_PARAMETERS: [&str; 10] = [
     "nonce",
     "code_challenge",
     "code_challenge_method",
+    "request",
     "request_uri",
 ];
+
+/// An authorization request, name by name.
+type Parameters = Vec<(String, String)>;
 
 /// How somebody is to log in.
 ///
@@ -50,8 +56,10 @@ pub struct LoginRequest {
     redirect_uri: Url,
     scope: Scope,
     max_age: Option<Duration>,
-    parameters: Vec<(String, String)>,
+    parameters: Parameters,
     push: Push,
+    request_key: Option<PrivateKeyJwt>,
+    signed_response: bool,
 }
 
 /// Whether a request is pushed (RFC 9126); a provider that requires it is obeyed in any case.
@@ -66,8 +74,15 @@ enum Push {
 impl LoginRequest {
     /// A login that comes back to `redirect_uri`, with scope `openid`.
     pub fn new(redirect_uri: Url) -> Self {
-        let scope = Scope::from("openid");
-        Self { redirect_uri, scope, max_age: None, parameters: Vec::new(), push: Push::Offered }
+        Self {
+            redirect_uri,
+            scope: Scope::from("openid"),
+            max_age: None,
+            parameters: Vec::new(),
+            push: Push::Offered,
+            request_key: None,
+            signed_response: false,
+        }
     }
 
     /// Comes back to this address instead.
@@ -138,6 +153,22 @@ impl LoginRequest {
         self
     }
 
+    /// Signs the request with this key of the client (RFC 9101), whether it is pushed or not: what was
+    /// asked cannot be changed on its way through the browser.
+    #[must_use]
+    pub fn with_signed_request(mut self, key: PrivateKeyJwt) -> Self {
+        self.request_key = Some(key);
+        self
+    }
+
+    /// Asks for a signed answer (JARM, `response_mode=query.jwt`). It is accepted signed and no other
+    /// way: `iss`, `aud` and `exp` are checked, and code and state are read from it alone.
+    #[must_use]
+    pub fn with_response_mode_jwt(mut self) -> Self {
+        self.signed_response = true;
+        self
+    }
+
     /// Builds the request, and pushes it where that is offered.
     pub(crate) async fn begin(
         self,
@@ -147,9 +178,11 @@ impl LoginRequest {
         let Some(authorization_endpoint) = &metadata.authorization_endpoint else {
             return Err(LoginError::NotSupported { endpoint: "authorization_endpoint" });
         };
-        let pushed_to = metadata.pushed_authorization_request_endpoint.as_ref();
-        let must_push =
-            self.push == Push::Required || metadata.require_pushed_authorization_requests;
+        let push = self.is_pushed(metadata)?;
+        let response_mode = match self.signed_response {
+            true => Some(signed_response_mode(metadata)?),
+            false => None,
+        };
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let pending = PendingLogin {
             state: Secret::from(CsrfToken::new_random_len(32).into_secret()),
@@ -157,41 +190,57 @@ impl LoginRequest {
             code_verifier: Secret::from(verifier.into_secret()),
             redirect_uri: self.redirect_uri.clone(),
             max_age: self.max_age,
+            signed_response: self.signed_response,
         };
-        let (push, mut base) = match pushed_to {
-            Some(to) if must_push || self.push != Push::Never => (Some(to), to.clone()),
-            None if must_push => {
-                let endpoint = "pushed_authorization_request_endpoint";
-                return Err(LoginError::NotSupported { endpoint });
+        let client_id = endpoint.client_id();
+        let key = self.request_key.clone();
+        let mut parameters =
+            self.into_parameters(authorization_endpoint, client_id, &pending, challenge);
+        parameters.extend(response_mode.map(|mode| ("response_mode".to_owned(), mode.to_owned())));
+        if let Some(key) = key {
+            let (issuer, now) = (&metadata.issuer, endpoint.now());
+            let object = request_object::signed(&parameters, &key, client_id, issuer, now)
+                .await
+                .map_err(LoginError::RequestObject)?;
+            parameters = request_object::beside(&object, parameters);
+            if push {
+                // RFC 9126 §3: nothing of the request stands beside the object.
+                parameters.retain(|(name, _)| name == "client_id" || name == "request");
             }
-            _ => (None, authorization_endpoint.clone()),
-        };
-        if push.is_some() {
-            base.set_query(None);
         }
-        let url = self.url(base, endpoint.client_id(), &pending, challenge);
-        if push.is_none() {
-            return Ok((url, pending));
+        if push {
+            let request_uri = push_request(endpoint, parameters).await?;
+            parameters = vec![
+                ("client_id".to_owned(), client_id.to_owned()),
+                ("request_uri".to_owned(), request_uri),
+            ];
         }
-
-        let form = url
-            .query_pairs()
-            .map(|(name, value)| (Cow::Owned(name.into_owned()), Secret::from(value.into_owned())));
-        let request_uri = push_request(endpoint, form.collect()).await?;
         let mut url = authorization_endpoint.clone();
-        url.query_pairs_mut()
-            .append_pair("client_id", endpoint.client_id())
-            .append_pair("request_uri", &request_uri);
+        url.query_pairs_mut().extend_pairs(parameters);
         Ok((url, pending))
     }
 
-    fn url(
+    fn is_pushed(&self, metadata: &ProviderMetadata) -> Result<bool, LoginError> {
+        let must = self.push == Push::Required || metadata.require_pushed_authorization_requests;
+        match &metadata.pushed_authorization_request_endpoint {
+            Some(_) => Ok(must || self.push != Push::Never),
+            None if must => {
+                let endpoint = "pushed_authorization_request_endpoint";
+                Err(LoginError::NotSupported { endpoint })
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn into_parameters(
         self,
-        base: Url,
+        authorization_endpoint: &Url,
         client_id: &str,
         pending: &PendingLogin,
         challenge: PkceCodeChallenge,
-    ) -> Url {
+    ) -> Parameters {
+        let mut base = authorization_endpoint.clone();
+        base.set_query(None);
         let client = BasicClient::new(ClientId::new(client_id.to_owned()))
             .set_auth_uri(AuthUrl::from_url(base))
             .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri));
@@ -207,7 +256,22 @@ impl LoginRequest {
         for (name, value) in self.parameters {
             request = request.add_extra_param(name, value);
         }
-        request.url().0
+        request.url().0.query_pairs().into_owned().collect()
+    }
+}
+
+/// The name under which the provider knows a signed answer in a query. A provider that lists its
+/// modes without either would answer in the plain, which is not accepted: then nobody is sent there.
+fn signed_response_mode(metadata: &ProviderMetadata) -> Result<&'static str, LoginError> {
+    let listed = &metadata.response_modes_supported;
+    let is_listed = |mode: &str| listed.iter().any(|other| other == mode);
+    if listed.is_empty() || is_listed("query.jwt") {
+        Ok("query.jwt")
+    } else if is_listed("jwt") {
+        // For the response type `code` it means the same (JARM §2.3.4).
+        Ok("jwt")
+    } else {
+        Err(LoginError::NotSupported { endpoint: "query.jwt among response_modes_supported" })
     }
 }
 
@@ -226,6 +290,9 @@ pub struct PendingLogin {
     pub(crate) redirect_uri: Url,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<Duration>,
+    /// Whether the answer must be signed (JARM).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) signed_response: bool,
 }
 
 impl PendingLogin {
@@ -251,7 +318,14 @@ struct Pushed {
     request_uri: String,
 }
 
-async fn push_request(endpoint: &TokenEndpoint, form: Form) -> Result<String, LoginError> {
+async fn push_request(
+    endpoint: &TokenEndpoint,
+    parameters: Parameters,
+) -> Result<String, LoginError> {
+    let form: Form = parameters
+        .into_iter()
+        .map(|(name, value)| (Cow::Owned(name), Secret::from(value)))
+        .collect();
     let answer = endpoint
         .post(ClientEndpoint::PushedAuthorization, form, StatusCode::CREATED)
         .await

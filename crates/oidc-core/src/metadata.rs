@@ -67,6 +67,9 @@ pub struct ProviderMetadata {
     /// Scopes that may be asked for.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
+    /// How an authorization response may come back (OAuth 2.0 Multiple Response Types §2.1, JARM §2.3).
+    #[serde(default)]
+    pub response_modes_supported: Vec<String>,
     /// Response types that may be asked for.
     #[serde(default)]
     pub response_types_supported: Vec<String>,

@@ -144,5 +144,5 @@ fn is_somebody_elses(refusal: &CallbackRefusal) -> bool {
             | CallbackRefusal::Duplicate { .. }
             | CallbackRefusal::MissingState
             | CallbackRefusal::WrongState
-    )
+    ) || matches!(refusal, CallbackRefusal::Response(refusal) if !refusal.is_unavailable())
 }

@@ -13,6 +13,8 @@ use crate::jose::{Header, VerifiedJws};
 use crate::refusal::{TokenRefusal, quoted};
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 
+#[cfg(feature = "login")]
+mod authorization_response;
 mod expectations;
 
 pub use expectations::IdTokenExpectations;

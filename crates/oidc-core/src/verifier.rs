@@ -257,6 +257,19 @@ impl Verifier {
         .await
     }
 
+    /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
+    #[cfg(feature = "login")]
+    pub(crate) async fn authorization_response(
+        &self,
+        token: &str,
+    ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
+        self.watched(async {
+            let (jws, _) = self.open(token).await?;
+            self.validation.authorization_response(jws, self.clock.now())
+        })
+        .await
+    }
+
     /// Figures about remembered tokens.
     pub fn cache_stats(&self) -> CacheStats {
         let Some(remembered) = &self.remembered else { return CacheStats::default() };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ClientAuthError, Occasion, assertion, file};
 use crate::algorithm::Algorithm;
@@ -99,15 +99,20 @@ impl PrivateKeyJwt {
         &self,
         occasion: Occasion<'_>,
     ) -> Result<Secret, ClientAuthError> {
+        self.sign("JWT", &assertion::claims(occasion)).await
+    }
+
+    /// A JWT of this `typ`, with the key as it is now.
+    pub(crate) async fn sign(&self, typ: &str, claims: &Value) -> Result<Secret, ClientAuthError> {
         let NamedKey { key, key_id } = match &self.0 {
             Place::Value(key) => key.clone(),
             Place::File(file) => file.key().await?,
         };
-        let mut header = json!({"alg": key.algorithm().as_str(), "typ": "JWT"});
+        let mut header = json!({"alg": key.algorithm().as_str(), "typ": typ});
         if let (Some(header), Some(kid)) = (header.as_object_mut(), key_id) {
             header.insert("kid".to_owned(), json!(kid));
         }
-        Ok(key.sign(&header, &assertion::claims(occasion))?)
+        Ok(key.sign(&header, claims)?)
     }
 }
 

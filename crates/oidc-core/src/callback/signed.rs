@@ -1,0 +1,64 @@
+//! Answers to an authorization request that the provider signs ([JARM §2.4]): read only where such a
+//! one was asked for.
+//!
+//! The signature, `iss`, `aud` and `exp` come first; then `state`, error and code as in any answer. What
+//! stands beside `response` in the query is not looked at.
+//!
+//! [JARM §2.4]: https://openid.net/specs/oauth-v2-jarm-final.html#section-2.4
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{CallbackRefusal, Code, Query, belongs, outcome};
+use crate::claims::Claims;
+use crate::jose::MAX_TOKEN_BYTES;
+use crate::json;
+use crate::login::PendingLogin;
+use crate::refusal::TokenRefusal;
+use crate::verifier::Verifier;
+
+/// Parameters of an answer that the provider signed.
+#[derive(Debug)]
+pub(crate) struct AuthorizationResponse {
+    claims: Claims,
+}
+
+impl AuthorizationResponse {
+    /// The error: a parameter that is not text.
+    pub(crate) fn new(claims: Claims) -> Result<Self, TokenRefusal> {
+        for claim in ["state", "code", "error", "error_description"] {
+            if claims.members().get(claim).is_some_and(|value| !value.is_string()) {
+                return Err(TokenRefusal::InvalidClaim { claim, reason: "it is not text" });
+            }
+        }
+        Ok(Self { claims })
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.claims.members().get(name)?.as_str()
+    }
+}
+
+/// Checks the query of a callback that must hold a signed answer.
+pub(crate) async fn parse_signed(
+    query: &str,
+    pending: &PendingLogin,
+    verifier: &Verifier,
+) -> Result<Code, CallbackRefusal> {
+    let query = Query::read(query)?;
+    let Some(response) = query.value("response") else {
+        belongs(query.value("state"), pending)?;
+        return Err(CallbackRefusal::NotSigned);
+    };
+    let answer =
+        verifier.authorization_response(response).await.map_err(CallbackRefusal::Response)?;
+    belongs(answer.value("state"), pending)?;
+    outcome(|name| answer.value(name))
+}
+
+/// `state` of a signed answer, nothing checked.
+pub(super) fn claimed_state(response: &str) -> Option<String> {
+    let payload = response.split('.').nth(1).filter(|_| response.len() <= MAX_TOKEN_BYTES)?;
+    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    Some(members.get("state")?.as_str()?.to_owned())
+}

@@ -1,0 +1,44 @@
+//! The rules for a signed answer to an authorization request ([JARM §2.4]).
+//!
+//! [JARM §2.4]: https://openid.net/specs/oauth-v2-jarm-final.html#section-2.4
+
+use std::time::SystemTime;
+
+use super::{Validation, open, require};
+use crate::callback::AuthorizationResponse;
+use crate::jose::VerifiedJws;
+use crate::refusal::{TokenRefusal, quoted};
+use crate::tokens::Verified;
+
+impl Validation {
+    /// Signed by the issuer for this client alone, and not over. It has no `typ` of its own, so nothing
+    /// that says it is another kind of JWT is taken for one (RFC 8725 §3.11).
+    pub(crate) fn authorization_response(
+        &self,
+        jws: VerifiedJws,
+        now: SystemTime,
+    ) -> Result<Verified<AuthorizationResponse>, TokenRefusal> {
+        let (header, claims) = open(jws)?;
+        let kinds = [
+            ("header typ", header.media_type.as_deref().filter(|kind| *kind != "jwt")),
+            ("typ", claims.token_type.as_deref()),
+        ];
+        for (place, found) in kinds {
+            if let Some(found) = found {
+                let found = format!("{place} {}", quoted(found));
+                let expected = "a signed authorization response";
+                return Err(TokenRefusal::WrongType { expected, found });
+            }
+        }
+        self.check_issuer(&claims)?;
+        self.check_audience(&claims)?;
+        if claims.audience.len() != 1 {
+            let reason = "it names others beside this client";
+            return Err(TokenRefusal::InvalidClaim { claim: "aud", reason });
+        }
+        require(claims.expires_at, "exp")?;
+        self.check_times(&claims, now)?;
+        let response = AuthorizationResponse::new(claims)?;
+        Ok(Verified::new(response, header.key_id, header.algorithm))
+    }
+}
