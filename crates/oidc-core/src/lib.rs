@@ -4,6 +4,11 @@
 //! |---|---|
 //! | name a provider | [`Issuer`], [`Provider`], [`ProviderMetadata`] |
 //! | verify a bearer token | [`Validation`] + [`RemoteKeys`] → [`Verifier`] → [`Verified`]`<`[`AccessToken`]`>` |
+//! | verify one that is bound to a key or certificate | [`Presented`], [`DpopPolicy`] → [`Verifier::presented`] |
+#![cfg_attr(
+    feature = "resource-server",
+    doc = "| have a service check its callers | [`resource_server::VerifyLayer`] → [`resource_server::Identity`] |"
+)]
 #![cfg_attr(
     feature = "login",
     doc = "| log somebody in | [`Client`]: [`LoginRequest`] → URL + [`PendingLogin`] → [`callback`] → [`Login`] |"
@@ -81,6 +86,8 @@ mod refusal;
 mod confirmation;
 mod dpop;
 mod presented;
+#[cfg(feature = "resource-server")]
+pub mod resource_server;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 

@@ -154,6 +154,12 @@ impl<'r> Presented<'r> {
         Ok(Some(Self { token, scheme, certificate: None }))
     }
 
+    /// The token itself.
+    #[cfg(feature = "resource-server")]
+    pub(crate) fn secret(&self) -> crate::secret::Secret {
+        self.token.into()
+    }
+
     /// Whether the scheme is DPoP.
     pub(crate) fn is_dpop(&self) -> bool {
         matches!(self.scheme, Scheme::Dpop { .. })
@@ -213,6 +219,9 @@ impl Verifier {
         }
         match (jkt, &presented.scheme) {
             (None, Scheme::Bearer) => {}
+            (Some(_), Scheme::Bearer) if self.dpop().is_none() => {
+                return Err(PresentationRefusal::DpopNotAccepted);
+            }
             (Some(_), Scheme::Bearer) => return Err(PresentationRefusal::ProofMissing),
             (None, Scheme::Dpop { .. }) => return Err(PresentationRefusal::NotBound),
             (Some(jkt), Scheme::Dpop { proof, method, uri }) => {

@@ -1,0 +1,56 @@
+//! The identity as an extractor of axum (feature `axum`).
+//!
+//! `Identity` wants somebody to be there, `Option<Identity>` takes what comes. Without a
+//! [`VerifyLayer`](super::VerifyLayer) before the handler both answer 500: nobody must pass for
+//! anonymous because a layer was forgotten.
+
+use ::http::StatusCode;
+use ::http::request::Parts;
+use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+
+use super::{Anonymous, Forbidden, Identity, Rejected};
+
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = Rejected;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejected> {
+        match of(parts)? {
+            Ok(identity) => Ok(identity),
+            Err(anonymous) => Err(anonymous.rejected()),
+        }
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Identity {
+    type Rejection = Rejected;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejected> {
+        Ok(of(parts)?.ok())
+    }
+}
+
+fn of(parts: &Parts) -> Result<Result<Identity, Anonymous>, Rejected> {
+    if let Some(identity) = parts.extensions.get::<Identity>() {
+        return Ok(Ok(identity.clone()));
+    }
+    if let Some(anonymous) = parts.extensions.get::<Anonymous>() {
+        return Ok(Err(anonymous.clone()));
+    }
+    tracing::error!("a handler asks for an Identity, and no VerifyLayer stands before it");
+    let detail = "this service is not set up to check who calls it";
+    Err(Rejected::new(StatusCode::INTERNAL_SERVER_ERROR, "not_verified", detail))
+}
+
+impl IntoResponse for Rejected {
+    fn into_response(self) -> Response {
+        self.response().map(Body::from)
+    }
+}
+
+impl IntoResponse for Forbidden {
+    fn into_response(self) -> Response {
+        Rejected::from(self).into_response()
+    }
+}
