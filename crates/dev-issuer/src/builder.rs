@@ -7,19 +7,22 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::algorithm::Algorithm;
 use crate::backchannel::Backchannel;
 use crate::client::DevClient;
 use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dpop::Proofs;
 use crate::endpoints::token::GrantCounts;
 use crate::faults::Faults;
 use crate::forms::Forms;
 use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
-use crate::provider::{Lifetimes, Provider, Registry};
+use crate::provider::{Lifetimes, Provider, Registry, TrustedIssuers};
+use crate::public_keys::PublicKeys;
 use crate::pushed::PushedRequests;
 use crate::sessions::Sessions;
 use crate::shared::Shared;
@@ -34,6 +37,9 @@ pub struct DevIssuerBuilder {
     lifetimes: Lifetimes,
     rotate_refresh_tokens: bool,
     clock: Clock,
+    signing_algorithm: Algorithm,
+    trusted: TrustedIssuers,
+    dpop_nonce_required: bool,
 }
 
 impl DevIssuerBuilder {
@@ -49,6 +55,9 @@ impl DevIssuerBuilder {
             },
             rotate_refresh_tokens: true,
             clock: Clock::system(),
+            signing_algorithm: Algorithm::default(),
+            trusted: TrustedIssuers::default(),
+            dpop_nonce_required: false,
         }
     }
 
@@ -101,6 +110,30 @@ impl DevIssuerBuilder {
         self
     }
 
+    /// What tokens are signed with; RS256 otherwise.
+    pub fn signing_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.signing_algorithm = algorithm;
+        self
+    }
+
+    /// Believes tokens of another issuer: as proof of a client ([`DevClient::federated`]), and about a
+    /// person of the same name here (JWT bearer grant, [RFC 7523 §2.1]). `keys` are its public keys, as
+    /// a JWKS or in PEM.
+    ///
+    /// [RFC 7523 §2.1]: https://www.rfc-editor.org/rfc/rfc7523#section-2.1
+    pub fn trust(mut self, issuer: impl Into<String>, keys: impl Into<String>) -> Self {
+        self.trusted.0.insert(issuer.into(), PublicKeys::new(keys));
+        self
+    }
+
+    /// Wants a nonce of its own in each proof of possession ([RFC 9449 §8]), and each only once.
+    ///
+    /// [RFC 9449 §8]: https://www.rfc-editor.org/rfc/rfc9449#section-8
+    pub fn require_dpop_nonce(mut self) -> Self {
+        self.dpop_nonce_required = true;
+        self
+    }
+
     /// Binds and serves. The address must be on loopback; port 0 takes a free one.
     ///
     /// # Errors
@@ -128,7 +161,7 @@ impl DevIssuerBuilder {
             lifetimes: self.lifetimes,
             rotate_refresh_tokens: self.rotate_refresh_tokens,
             registry: Registry::new(self.users, self.clients),
-            keys: Keys::obtain().await.map_err(StartError::Keys)?,
+            keys: Keys::obtain(self.signing_algorithm).await.map_err(StartError::Keys)?,
             sessions: Sessions::default(),
             codes: Codes::default(),
             devices: Devices::default(),
@@ -137,6 +170,8 @@ impl DevIssuerBuilder {
             faults: Faults::default(),
             grants: GrantCounts::default(),
             assertions: Shared::default(),
+            proofs: Proofs::new(self.dpop_nonce_required),
+            trusted: self.trusted,
             backchannel: Backchannel::new(),
         };
         Ok(DevIssuer::serving(Arc::new(provider), addr, socket))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::public_keys::PublicKeys;
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::user::User;
@@ -42,6 +43,7 @@ pub struct DevClient {
     pub(crate) backchannel_logout_uri: Option<String>,
     pub(crate) access_token_lifetime: Option<Duration>,
     pub(crate) require_par: bool,
+    pub(crate) require_dpop: bool,
 }
 
 /// How a client proves itself at the token endpoint.
@@ -49,7 +51,9 @@ pub struct DevClient {
 pub(crate) enum Credential {
     Public,
     Secret(String),
-    PublicKey(String),
+    SecretJwt(String),
+    PublicKeys(PublicKeys),
+    Federated { issuer: String, subject: String },
 }
 
 impl DevClient {
@@ -64,9 +68,31 @@ impl DevClient {
     }
 
     /// A client that signs its requests (`private_key_jwt`) with the private half of this key: a
-    /// public key in PEM (`BEGIN PUBLIC KEY`), RSA, P-256, P-384 or Ed25519.
-    pub fn private_key_jwt(id: impl Into<String>, public_key_pem: impl Into<String>) -> Self {
-        Self::new(id.into(), Credential::PublicKey(public_key_pem.into()))
+    /// public key in PEM (`BEGIN PUBLIC KEY`), or a JWKS; RSA, P-256, P-384 or Ed25519.
+    pub fn private_key_jwt(id: impl Into<String>, public_key: impl Into<String>) -> Self {
+        Self::new(id.into(), Credential::PublicKeys(PublicKeys::new(public_key)))
+    }
+
+    /// A client that proves with an HMAC that it knows the secret (`client_secret_jwt`); one shorter
+    /// than the hash proves nothing ([RFC 7518 §3.2]).
+    ///
+    /// [RFC 7518 §3.2]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+    pub fn client_secret_jwt(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self::new(id.into(), Credential::SecretJwt(secret.into()))
+    }
+
+    /// A client whom a trusted issuer ([`DevIssuerBuilder::trust`]) calls `subject`: a workload with a
+    /// Kubernetes service account token, or, if `subject` begins with `spiffe://`, a JWT-SVID. Such a
+    /// token may be shown again and again until it ends.
+    ///
+    /// [`DevIssuerBuilder::trust`]: crate::DevIssuerBuilder::trust
+    pub fn federated(
+        id: impl Into<String>,
+        issuer: impl Into<String>,
+        subject: impl Into<String>,
+    ) -> Self {
+        let (issuer, subject) = (issuer.into(), subject.into());
+        Self::new(id.into(), Credential::Federated { issuer, subject })
     }
 
     fn new(id: String, credential: Credential) -> Self {
@@ -82,6 +108,7 @@ impl DevClient {
             backchannel_logout_uri: None,
             access_token_lifetime: None,
             require_par: false,
+            require_dpop: false,
         }
     }
 
@@ -161,6 +188,14 @@ impl DevClient {
     #[must_use]
     pub fn require_par(mut self) -> Self {
         self.require_par = true;
+        self
+    }
+
+    /// Gives tokens for a proof of possession only
+    /// ([RFC 9449 §5.2](https://www.rfc-editor.org/rfc/rfc9449#section-5.2)).
+    #[must_use]
+    pub fn require_dpop(mut self) -> Self {
+        self.require_dpop = true;
         self
     }
 

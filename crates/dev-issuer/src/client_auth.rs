@@ -1,7 +1,9 @@
-//! Client authentication: `client_secret_basic`, `client_secret_post`, `private_key_jwt`, and none for
-//! public clients ([RFC 6749 §2.3], [RFC 7523 §3]).
+//! Client authentication: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`,
+//! `private_key_jwt`, assertions of a trusted issuer, and none for public clients ([RFC 6749 §2.3],
+//! [RFC 7523 §3]).
 //!
-//! One method per request; an assertion counts once.
+//! One method per request, and the one that the client is registered for; what a client signs itself
+//! counts once.
 //!
 //! [RFC 6749 §2.3]: https://www.rfc-editor.org/rfc/rfc6749#section-2.3
 //! [RFC 7523 §3]: https://www.rfc-editor.org/rfc/rfc7523#section-3
@@ -11,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use jsonwebtoken::{AlgorithmFamily, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
 use crate::client::{Credential, DevClient};
@@ -22,6 +24,7 @@ use crate::provider::Provider;
 use crate::server::path;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const SPIFFE_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const FAILED: OAuthError =
     OAuthError::InvalidClient("Invalid client or Invalid client credentials");
 
@@ -104,16 +107,24 @@ fn by_assertion(
     params: &Params,
     assertion: &str,
 ) -> Result<DevClient, OAuthError> {
-    if params.value("client_assertion_type") != Some(ASSERTION_TYPE) {
+    let kind = params.value("client_assertion_type").unwrap_or_default();
+    if ![ASSERTION_TYPE, SPIFFE_ASSERTION_TYPE].contains(&kind) {
         return Err(OAuthError::InvalidRequest("Invalid client_assertion_type".to_owned()));
     }
     let unverified = unverified_subject(assertion).ok_or(FAILED)?;
+    if let Some(client) = provider.registry.federated_client(&unverified) {
+        by_foreign_assertion(provider, &client, kind, assertion)?;
+        return named_as(params, client);
+    }
     let client = provider.registry.client(&unverified).ok_or(FAILED)?;
-    let Credential::PublicKey(pem) = &client.credential else { return Err(FAILED) };
-    let claims = verified(assertion, pem).ok_or(FAILED)?;
-    let names_client = params.value("client_id").is_none_or(|named| named == client.id);
-    let is_own = ["iss", "sub"].iter().all(|name| jws::text(&claims, name) == Some(&client.id));
-    if !names_client || !is_own {
+    let claims = match &client.credential {
+        _ if kind != ASSERTION_TYPE => None,
+        Credential::PublicKeys(keys) => keys.verify(assertion),
+        Credential::SecretJwt(secret) => verified_under(secret, assertion),
+        _ => None,
+    };
+    let claims = claims.ok_or(FAILED)?;
+    if ["iss", "sub"].iter().any(|name| jws::text(&claims, name) != Some(&client.id)) {
         return Err(FAILED);
     }
     let audiences = [provider.issuer.clone(), provider.at(path::TOKEN), provider.at(path::PAR)];
@@ -121,7 +132,44 @@ fn by_assertion(
         return Err(OAuthError::InvalidClient("Invalid token audience"));
     }
     spend(provider, &claims)?;
-    Ok(client)
+    named_as(params, client)
+}
+
+/// The form may name the client; then it is this one.
+fn named_as(params: &Params, client: DevClient) -> Result<DevClient, OAuthError> {
+    match params.value("client_id").is_none_or(|named| named == client.id) {
+        true => Ok(client),
+        false => Err(FAILED),
+    }
+}
+
+/// What a trusted issuer says about a workload. A JWT-SVID is told by its type, and may leave out `iss`.
+fn by_foreign_assertion(
+    provider: &Provider,
+    client: &DevClient,
+    kind: &str,
+    assertion: &str,
+) -> Result<(), OAuthError> {
+    let Credential::Federated { issuer, subject } = &client.credential else { return Err(FAILED) };
+    let is_svid = subject.starts_with("spiffe://");
+    if is_svid != (kind == SPIFFE_ASSERTION_TYPE) {
+        return Err(FAILED);
+    }
+    let claims = provider.trusted.verify(issuer, assertion).ok_or(FAILED)?;
+    let issuer_fits = match jws::text(&claims, "iss") {
+        Some(named) => named == issuer,
+        None => is_svid,
+    };
+    if !issuer_fits || jws::text(&claims, "sub") != Some(subject) {
+        return Err(FAILED);
+    }
+    if !jws::has_audience(&claims, &provider.issuer) {
+        return Err(OAuthError::InvalidClient("Invalid token audience"));
+    }
+    match jws::is_current(&claims, provider.clock.seconds()) {
+        true => Ok(()),
+        false => Err(OAuthError::InvalidClient("Token is not active")),
+    }
 }
 
 /// Takes the assertion's `jti`, which no other may have until it has expired.
@@ -147,14 +195,15 @@ fn unverified_subject(assertion: &str) -> Option<String> {
     jws::text(&claims, "sub").map(str::to_owned)
 }
 
-fn verified(assertion: &str, public_key_pem: &str) -> Option<Claims> {
+/// The claims, if they are under an HMAC with this secret, and the secret is as long as its hash.
+fn verified_under(secret: &str, assertion: &str) -> Option<Claims> {
     let algorithm = jsonwebtoken::decode_header(assertion).ok()?.alg;
-    let pem = public_key_pem.as_bytes();
-    let key = match algorithm.family() {
-        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
-        AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
-        AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
-        AlgorithmFamily::Hmac => return None,
+    let needed = match algorithm {
+        Algorithm::HS256 => 32,
+        Algorithm::HS384 => 48,
+        Algorithm::HS512 => 64,
+        _ => return None,
     };
-    jws::verify(assertion, &key.ok()?, algorithm).ok()
+    let key = (secret.len() >= needed).then(|| DecodingKey::from_secret(secret.as_bytes()))?;
+    jws::verify(assertion, &key, algorithm).ok()
 }

@@ -169,15 +169,8 @@ impl DevIssuer {
         let scope = client.grant_scope(scope).map_err(SignInError::Scope)?;
         let session = provider.begin_session(username);
         let link = provider.sessions.attach(&session.id, client_id);
-        let entitled = Entitlement {
-            user,
-            client,
-            scope,
-            session: Some(session.mark()),
-            nonce: None,
-            grant: Grant::AuthorizationCode,
-            audience: None,
-        };
+        let grant = Grant::AuthorizationCode;
+        let entitled = Entitlement::of_person(user, client, scope, session.mark(), grant);
         provider.issue(&entitled, link.as_ref()).map_err(SignInError::Signing)
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct NotOurs;
 /// The header of a token that `key` signs, with this `typ`.
 pub(crate) fn header(key: &SigningKey, typ: &str) -> Claims {
     let mut header = Map::new();
-    header.insert("alg".to_owned(), json!("RS256"));
+    header.insert("alg".to_owned(), json!(key.algorithm().to_string()));
     header.insert("typ".to_owned(), json!(typ));
     header.insert("kid".to_owned(), json!(key.id));
     header
@@ -51,7 +51,7 @@ pub(crate) fn signing_input(
 pub(crate) fn open(token: &str, keys: &Keys) -> Result<Claims, NotOurs> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| NotOurs)?;
     let key = keys.find(header.kid.as_deref().ok_or(NotOurs)?).ok_or(NotOurs)?;
-    verify(token, key.verifies(), Algorithm::RS256)
+    verify(token, key.verifies(), key.algorithm().into())
 }
 
 /// The claims of a refresh token of ours. Its times are not looked at.

@@ -2,8 +2,8 @@
 //! it in process.
 //!
 //! It speaks authorization code with PKCE, PAR, refresh with rotation, client credentials, device
-//! code, token exchange, introspection, revocation, userinfo and logout (RP-initiated and
-//! back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
+//! code, token exchange with actors, JWT bearer, DPoP, introspection, revocation, userinfo and logout
+//! (RP-initiated and back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
 //! ([`Faults`]) and to sign any token that is wrong in a chosen way ([`Mint`]).
 //!
 //! **For development only.** It listens on loopback and nowhere else, keeps everything in memory,
@@ -48,6 +48,8 @@ mod shared;
 mod clock;
 
 mod keys;
+mod public_keys;
+mod algorithm;
 mod jws;
 mod tokens;
 mod mint;
@@ -55,6 +57,7 @@ mod mint;
 mod endpoints;
 mod params;
 mod client_auth;
+mod dpop;
 mod oauth_error;
 mod backchannel;
 mod cookies;
@@ -63,6 +66,7 @@ mod pages;
 mod faults;
 mod fault_layer;
 
+pub use algorithm::Algorithm;
 pub use builder::DevIssuerBuilder;
 pub use client::DevClient;
 pub use endpoints::authorization::SignInError;
@@ -70,5 +74,5 @@ pub use endpoints::token::{Grant, TokenResponse};
 pub use faults::{Endpoint, Fault, Faults};
 pub use issuer::{DevIssuer, StartError};
 pub use keys::KeyError;
-pub use mint::{Algorithm, Mint, MintError};
+pub use mint::{Mint, MintError};
 pub use user::User;

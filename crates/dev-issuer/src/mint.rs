@@ -1,10 +1,10 @@
 //! Tokens on order: good ones, and ones that are wrong in exactly the way a test needs.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::algorithm::Algorithm;
 use crate::endpoints::token::Grant;
 use crate::issuer::DevIssuer;
 use crate::jws::{self, Claims};
@@ -54,29 +54,11 @@ enum Kind {
 
 #[derive(Clone, Copy, Debug)]
 enum Signature {
-    Good(Algorithm),
+    Good,
+    By(Algorithm),
     WrongKey,
     Unsigned,
     HmacWithPublicKey,
-}
-
-/// What the provider's RSA key can sign with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256: what the provider itself uses.
-    #[default]
-    RS256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    RS384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    RS512,
-    /// RSASSA-PSS with SHA-256.
-    PS256,
-    /// RSASSA-PSS with SHA-384.
-    PS384,
-    /// RSASSA-PSS with SHA-512.
-    PS512,
 }
 
 /// Why a token could not be minted.
@@ -142,7 +124,7 @@ impl Mint {
             not_before_in: None,
             claims: Vec::new(),
             headers: Vec::new(),
-            signature: Signature::Good(Algorithm::RS256),
+            signature: Signature::Good,
         }
     }
 
@@ -224,9 +206,9 @@ impl Mint {
         self
     }
 
-    /// Signs the current key's way, but by another algorithm.
+    /// Signs with the current key, but by another algorithm; it must fit the key.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.signature = Signature::Good(algorithm);
+        self.signature = Signature::By(algorithm);
         self
     }
 
@@ -265,7 +247,11 @@ impl DevIssuer {
         let current = self.provider.keys.current();
         let typ = if order.kind == Kind::Logout { "logout+jwt" } else { "JWT" };
         let mut header = jws::header(&current, typ);
-        header.insert("alg".to_owned(), json!(order.signature.name()));
+        let algorithm = match order.signature {
+            Signature::By(algorithm) => algorithm,
+            _ => current.algorithm(),
+        };
+        header.insert("alg".to_owned(), json!(order.signature.name(algorithm)));
         for (name, value) in order.headers {
             match value {
                 Some(value) => drop(header.insert(name, value)),
@@ -273,12 +259,12 @@ impl DevIssuer {
             }
         }
         let token = match order.signature {
-            Signature::Good(algorithm) => {
+            Signature::Good | Signature::By(_) => {
                 jws::sign(&header, &claims, current.signs(), algorithm.into())?
             }
             Signature::WrongKey => {
                 let stranger = self.provider.keys.stranger().map_err(MintError::Key)?;
-                jws::sign(&header, &claims, stranger.signs(), Algorithm::RS256.into())?
+                jws::sign(&header, &claims, stranger.signs(), algorithm.into())?
             }
             Signature::Unsigned => format!("{}.", jws::signing_input(&header, &claims)?),
             Signature::HmacWithPublicKey => {
@@ -346,43 +332,19 @@ impl DevIssuer {
             auth_time: self.provider.clock.now(),
         };
         Ok(Entitlement {
-            user,
-            client,
-            scope,
-            session: Some(session),
             nonce: order.nonce.clone(),
-            grant: Grant::AuthorizationCode,
-            audience: None,
+            ..Entitlement::of_person(user, client, scope, session, Grant::AuthorizationCode)
         })
     }
 }
 
 impl Signature {
-    fn name(self) -> String {
+    /// `alg`, where a good signature is by `algorithm`.
+    fn name(self, algorithm: Algorithm) -> String {
         match self {
-            Self::Good(algorithm) => algorithm.to_string(),
-            Self::WrongKey => Algorithm::RS256.to_string(),
+            Self::Good | Self::By(_) | Self::WrongKey => algorithm.to_string(),
             Self::Unsigned => "none".to_owned(),
             Self::HmacWithPublicKey => "HS256".to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl From<Algorithm> for jsonwebtoken::Algorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::RS256 => Self::RS256,
-            Algorithm::RS384 => Self::RS384,
-            Algorithm::RS512 => Self::RS512,
-            Algorithm::PS256 => Self::PS256,
-            Algorithm::PS384 => Self::PS384,
-            Algorithm::PS512 => Self::PS512,
         }
     }
 }

@@ -38,6 +38,10 @@ pub(crate) enum OAuthError {
     DeviceDenied,
     #[error("{0}")]
     InvalidToken(&'static str),
+    #[error("{0}")]
+    InvalidDpopProof(&'static str),
+    #[error("DPoP proof must hold the nonce of DPoP-Nonce")]
+    UseDpopNonce,
     #[error("Missing token")]
     NoToken,
     #[error("Missing openid scope")]
@@ -66,6 +70,8 @@ impl OAuthError {
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidToken(_) | Self::NoToken => "invalid_token",
             Self::MissingOpenidScope => "insufficient_scope",
             Self::Unsigned(_) => "server_error",

@@ -10,16 +10,18 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 
 use crate::backchannel::Backchannel;
-use crate::client::DevClient;
+use crate::client::{Credential, DevClient};
 use crate::clock::{Clock, seconds};
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dpop::Proofs;
 use crate::endpoints::token::{GrantCounts, TokenResponse};
 use crate::faults::{Endpoint, Fault, Faults};
 use crate::forms::Forms;
 use crate::jws::{self, Claims};
 use crate::keys::Keys;
+use crate::public_keys::PublicKeys;
 use crate::pushed::PushedRequests;
 use crate::sessions::{Link, Session, Sessions};
 use crate::shared::Shared;
@@ -51,7 +53,20 @@ pub(crate) struct Provider {
     pub(crate) faults: Faults,
     pub(crate) grants: GrantCounts,
     pub(crate) assertions: Shared<BTreeMap<String, u64>>,
+    pub(crate) proofs: Proofs,
+    pub(crate) trusted: TrustedIssuers,
     pub(crate) backchannel: Backchannel,
+}
+
+/// Issuers whose word counts here, and their keys.
+#[derive(Debug, Default)]
+pub(crate) struct TrustedIssuers(pub(crate) BTreeMap<String, PublicKeys>);
+
+impl TrustedIssuers {
+    /// The claims of a token that this issuer signed.
+    pub(crate) fn verify(&self, issuer: &str, token: &str) -> Option<Claims> {
+        self.0.get(issuer)?.verify(token)
+    }
 }
 
 /// The realm's people and clients.
@@ -75,6 +90,12 @@ impl Registry {
 
     pub(crate) fn client(&self, id: &str) -> Option<DevClient> {
         self.clients.lock().iter().find(|client| client.id == id).cloned()
+    }
+
+    /// The client whom a trusted issuer calls `subject`.
+    pub(crate) fn federated_client(&self, subject: &str) -> Option<DevClient> {
+        let is_it = |client: &&DevClient| matches!(&client.credential, Credential::Federated { subject: own, .. } if own == subject);
+        self.clients.lock().iter().find(is_it).cloned()
     }
 
     /// Whether a token may be made for this audience: a client, or what some client's tokens are for.
@@ -151,7 +172,7 @@ impl Provider {
         typ: &str,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let key = self.keys.current();
-        jws::sign(&jws::header(&key, typ), claims, key.signs(), Algorithm::RS256)
+        jws::sign(&jws::header(&key, typ), claims, key.signs(), key.algorithm().into())
     }
 
     /// The tokens that `entitled` is entitled to; a refresh token if there is a link for it.
@@ -180,6 +201,7 @@ impl Provider {
                 None => 0,
             },
             refresh_token,
+            token_type: entitled.token_type(),
             expires_in: lifetime.as_secs(),
             scope: entitled.scope.to_string(),
             session_state: entitled.session.as_ref().map(|session| session.id.clone()),
@@ -226,7 +248,8 @@ impl Provider {
     /// session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
         let claims = jws::open(token, &self.keys).ok()?;
-        (jws::text(&claims, "typ") == Some("Bearer") && self.is_live(&claims)).then_some(claims)
+        let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
+        (is_access && self.is_live(&claims)).then_some(claims)
     }
 
     /// Whether what these claims stand on is still there.

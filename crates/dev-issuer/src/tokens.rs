@@ -40,8 +40,12 @@ pub(crate) struct Entitlement {
     pub(crate) session: Option<SessionMark>,
     pub(crate) nonce: Option<String>,
     pub(crate) grant: Grant,
-    /// Replaces the audience (token exchange).
+    /// Replaces the audience (token exchange, `resource`).
     pub(crate) audience: Option<Vec<String>>,
+    /// The thumbprint of the key that the tokens are bound to (RFC 9449 §6).
+    pub(crate) key: Option<String>,
+    /// Who acts for the person (RFC 8693 §4.1).
+    pub(crate) actor: Option<Value>,
 }
 
 /// What tokens say about the single sign-on session.
@@ -61,8 +65,45 @@ pub(crate) struct Stamp {
 }
 
 impl Entitlement {
+    /// What this person gets at this client.
+    pub(crate) fn of_person(
+        user: User,
+        client: DevClient,
+        scope: Scope,
+        session: SessionMark,
+        grant: Grant,
+    ) -> Self {
+        Self { user, session: Some(session), grant, ..Self::of_machine(client, scope) }
+    }
+
+    /// What a client gets that acts for itself.
+    pub(crate) fn of_machine(client: DevClient, scope: Scope) -> Self {
+        Self {
+            user: client.service_account(),
+            client,
+            scope,
+            session: None,
+            nonce: None,
+            grant: Grant::ClientCredentials,
+            audience: None,
+            key: None,
+            actor: None,
+        }
+    }
+
+    /// How a resource server must be shown the access token.
+    pub(crate) fn token_type(&self) -> &'static str {
+        if self.key.is_some() { "DPoP" } else { "Bearer" }
+    }
+
     pub(crate) fn access_claims(&self, stamp: &Stamp) -> Claims {
-        let mut claims = self.common_claims(stamp, "Bearer");
+        let mut claims = self.common_claims(stamp, self.token_type());
+        if let Some(key) = &self.key {
+            set(&mut claims, "cnf", json!({ "jkt": key }));
+        }
+        if let Some(actor) = &self.actor {
+            set(&mut claims, "act", actor.clone());
+        }
         set(&mut claims, "jti", json!(format!("{}:{}", self.jti_prefix(), random_uuid())));
         let origins = self.client.origins();
         if !origins.is_empty() {
@@ -106,6 +147,10 @@ impl Entitlement {
         set(&mut claims, "prov", json!("default"));
         set(&mut claims, "scope", json!(format!("{} {UNSEEN_SCOPES}", self.scope)));
         set(&mut claims, "reuse_id", json!(chain));
+        // RFC 9449 §5: nothing else would hold a public client's refresh token to its client.
+        if let Some(key) = self.key.as_ref().filter(|_| self.client.is_public()) {
+            set(&mut claims, "cnf", json!({ "jkt": key }));
+        }
         claims
     }
 
@@ -184,6 +229,7 @@ impl Entitlement {
             Grant::ClientCredentials => "trrtcc",
             Grant::TokenExchange => "onrtte",
             Grant::DeviceCode => "onrtdg",
+            Grant::JwtBearer => "onrtjb",
             Grant::Other => "onrtna",
         }
     }

@@ -15,10 +15,14 @@ use crate::faults::Endpoint;
 use crate::provider::Provider;
 use crate::server::path;
 
-const CLIENT_AUTHENTICATION: [&str; 4] =
-    ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
-const ASSERTION_ALGORITHMS: [&str; 9] =
+const CLIENT_AUTHENTICATION: [&str; 5] =
+    ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"];
+const SIGNATURES: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+const ASSERTION_ALGORITHMS: [&str; 12] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256",
+    "HS384", "HS512",
+];
 
 pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
     let grants = [
@@ -27,6 +31,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         Grant::ClientCredentials,
         Grant::TokenExchange,
         Grant::DeviceCode,
+        Grant::JwtBearer,
     ];
     Json(json!({
         "issuer": provider.issuer_told_by(Endpoint::Discovery),
@@ -53,7 +58,8 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
             "groups", "realm_access", "resource_access"
         ],
         "acr_values_supported": ["1"],
-        "id_token_signing_alg_values_supported": ["RS256"],
+        "id_token_signing_alg_values_supported": [provider.keys.algorithm().to_string()],
+        "dpop_signing_alg_values_supported": SIGNATURES,
         "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,

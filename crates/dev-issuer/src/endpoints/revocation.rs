@@ -27,7 +27,9 @@ pub(crate) async fn revoke(
     let (claims, is_refresh) = match is_refresh {
         Ok(claims) => (claims, true),
         Err(_) => match jws::open(token, &provider.keys) {
-            Ok(claims) if jws::text(&claims, "typ") == Some("Bearer") => (claims, false),
+            Ok(claims) if matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP")) => {
+                (claims, false)
+            }
             Ok(_) => return Err(OAuthError::UnsupportedTokenType),
             Err(_) => return Ok(StatusCode::OK.into_response()),
         },

@@ -5,6 +5,7 @@ mod authorization_code;
 mod client_credentials;
 mod device_code;
 mod exchange;
+mod jwt_bearer;
 mod refresh_token;
 
 use std::collections::HashMap;
@@ -15,15 +16,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{CACHE_CONTROL, PRAGMA};
+use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
+use crate::client::DevClient;
 use crate::client_auth;
+use crate::dpop::{self, Shown};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
+use crate::server::path;
 use crate::shared::Shared;
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// What a token request offers in exchange for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +45,8 @@ pub enum Grant {
     TokenExchange,
     /// `urn:ietf:params:oauth:grant-type:device_code`
     DeviceCode,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`
+    JwtBearer,
     /// One that is not supported.
     Other,
 }
@@ -51,6 +59,7 @@ impl Grant {
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
             Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
             Self::Other => "",
         }
     }
@@ -62,6 +71,7 @@ impl Grant {
             Self::ClientCredentials,
             Self::TokenExchange,
             Self::DeviceCode,
+            Self::JwtBearer,
         ];
         known.into_iter().find(|grant| grant.as_str() == name).unwrap_or(Self::Other)
     }
@@ -90,6 +100,8 @@ pub struct TokenResponse {
     pub id_token: Option<String>,
     /// The refresh token; machines get none.
     pub refresh_token: Option<String>,
+    /// `Bearer`, or `DPoP` for tokens that are bound to a key.
+    pub token_type: &'static str,
     /// Seconds until the access token expires.
     pub expires_in: u64,
     /// Seconds until the refresh token expires; 0 without one.
@@ -106,7 +118,7 @@ impl TokenResponse {
             "access_token": self.access_token,
             "expires_in": self.expires_in,
             "refresh_expires_in": self.refresh_expires_in,
-            "token_type": "Bearer",
+            "token_type": self.token_type,
             "not-before-policy": 0,
             "scope": self.scope,
         });
@@ -145,12 +157,25 @@ pub(crate) async fn issue(
     let named = params.value("grant_type").ok_or_else(|| OAuthError::missing("grant_type"))?;
     let grant = Grant::named(named);
     provider.grants.count(grant);
-    let mut answer = grant.answer(&provider, &headers, &params)?;
-    if let (Grant::TokenExchange, Value::Object(body)) = (grant, &mut answer) {
-        body.insert("issued_token_type".to_owned(), json!(exchange::ACCESS_TOKEN));
+    let mut answer = match grant.answer(&provider, &headers, &params) {
+        Ok(body) => {
+            let headers = [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+            (headers, Json(body)).into_response()
+        }
+        Err(error) => error.into_response(),
+    };
+    if headers.contains_key("dpop") {
+        let nonce = provider.proofs.next_nonce(provider.clock.seconds());
+        let nonce = nonce.and_then(|nonce| HeaderValue::from_str(&nonce).ok());
+        answer.headers_mut().extend(nonce.map(|nonce| (DPOP_NONCE, nonce)));
     }
-    let headers = [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
-    Ok((headers, Json(answer)).into_response())
+    Ok(answer)
+}
+
+/// Who asks: the client, proven, and the key it has shown.
+pub(super) struct Requester {
+    pub(super) client: DevClient,
+    pub(super) key: Option<String>,
 }
 
 impl Grant {
@@ -161,14 +186,26 @@ impl Grant {
         params: &Params,
     ) -> Result<Value, OAuthError> {
         let client = client_auth::authenticate(provider, headers, params)?;
+        let url = provider.at(path::TOKEN);
+        let shown = Shown { headers, method: &Method::POST, url: &url, access_token: None };
+        let key = dpop::key_shown(provider, &shown)?;
+        if client.require_dpop && key.is_none() {
+            return Err(OAuthError::InvalidDpopProof("DPoP proof is missing"));
+        }
+        let requester = Requester { client, key };
         let tokens = match self {
-            Self::AuthorizationCode => authorization_code::redeem(provider, client, params),
-            Self::RefreshToken => refresh_token::redeem(provider, client, params),
-            Self::ClientCredentials => client_credentials::redeem(provider, client, params),
-            Self::TokenExchange => exchange::redeem(provider, client, params),
-            Self::DeviceCode => device_code::redeem(provider, client, params),
+            Self::AuthorizationCode => authorization_code::redeem(provider, requester, params),
+            Self::RefreshToken => refresh_token::redeem(provider, requester, params),
+            Self::ClientCredentials => client_credentials::redeem(provider, requester, params),
+            Self::TokenExchange => exchange::redeem(provider, requester, params),
+            Self::DeviceCode => device_code::redeem(provider, requester, params),
+            Self::JwtBearer => jwt_bearer::redeem(provider, requester, params),
             Self::Other => Err(OAuthError::UnsupportedGrantType),
         };
-        tokens.map(|tokens| tokens.to_json())
+        let mut body = tokens?.to_json();
+        if let (Self::TokenExchange, Value::Object(body)) = (self, &mut body) {
+            body.insert("issued_token_type".to_owned(), json!(exchange::ACCESS_TOKEN));
+        }
+        Ok(body)
     }
 }

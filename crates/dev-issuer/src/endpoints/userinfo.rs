@@ -5,25 +5,42 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::{HeaderMap, Method};
 use serde_json::json;
 
+use crate::dpop::{self, Shown};
 use crate::endpoints::token::Grant;
 use crate::jws;
 use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::scope::Scope;
+use crate::server::path;
 use crate::tokens::Entitlement;
 
 const REFUSED: OAuthError = OAuthError::InvalidToken("Token verification failed");
 
 pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, OAuthError> {
-    let token = bearer(&headers).ok_or(OAuthError::NoToken)?;
+    let (scheme, token) = credentials(&headers).ok_or(OAuthError::NoToken)?;
     let claims = provider.live_access_token(token).ok_or(REFUSED)?;
+    let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
+    match bound_to {
+        None if scheme.eq_ignore_ascii_case("bearer") => {}
+        Some(key) if scheme.eq_ignore_ascii_case("dpop") => {
+            let url = provider.at(path::USERINFO);
+            let (access_token, headers) = (Some(token), &headers);
+            let shown = Shown { headers, method: &method, url: &url, access_token };
+            if dpop::key_shown(&provider, &shown)?.as_deref() != Some(key) {
+                return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the token's key"));
+            }
+        }
+        // RFC 9449 §7.2: a bound token is not to be taken as a bearer token.
+        _ => return Err(REFUSED),
+    }
     let scope = Scope::parse(jws::text(&claims, "scope").unwrap_or_default());
     if !scope.contains("openid") {
         return Err(OAuthError::MissingOpenidScope);
@@ -33,21 +50,16 @@ pub(crate) async fn show(
     let user = provider.registry.user(&session.username).ok_or(REFUSED)?;
     let client = jws::text(&claims, "azp").and_then(|id| provider.registry.client(id));
     let subject = json!(user.subject);
-    let entitled = Entitlement {
-        user,
-        client: client.ok_or(REFUSED)?,
-        scope,
-        session: Some(session.mark()),
-        nonce: None,
-        grant: Grant::Other,
-        audience: None,
-    };
+    let client = client.ok_or(REFUSED)?;
+    let entitled = Entitlement::of_person(user, client, scope, session.mark(), Grant::Other);
     let mut body = entitled.profile_claims();
     body.insert("sub".to_owned(), subject);
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Scheme and token of the `Authorization` header.
+fn credentials(headers: &HeaderMap) -> Option<(&str, &str)> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let known = ["bearer", "dpop"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known.then(|| (scheme, token.trim()))
 }

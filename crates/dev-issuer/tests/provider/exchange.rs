@@ -62,3 +62,68 @@ async fn dead_tokens_and_unknown_audiences_are_refused() {
     let (_, body) = exchange(&issuer, good.id_token.as_deref().unwrap(), "gateway").await;
     assert_eq!(body["error"], "invalid_request");
 }
+
+#[tokio::test]
+async fn an_actor_is_named_with_those_who_acted_before() {
+    let portal = DevClient::public("portal").audience("gateway");
+    let models = DevClient::confidential("models", "x").audience("gateway");
+    let issuer = provider().client(portal).client(models).start("127.0.0.1:0").await.unwrap();
+    let subject = issuer.log_in("alice", "portal", "openid").unwrap();
+    let act_for = async |subject: &str, actor: &str| {
+        let fields = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", subject),
+            ("subject_token_type", TYPE),
+            ("actor_token", actor),
+            ("actor_token_type", TYPE),
+            ("audience", "gateway"),
+        ];
+        post(&issuer, "token", &fields).await.1
+    };
+    let own = [("grant_type", "client_credentials")];
+    let gateway = post(&issuer, "token", &own).await.1["access_token"].take();
+    let first = act_for(&subject.access_token, gateway.as_str().unwrap()).await;
+    let first = first["access_token"].as_str().unwrap();
+    let gateway_sub = &claims(gateway.as_str().unwrap())["sub"];
+    assert_eq!(claims(first)["act"]["sub"], *gateway_sub);
+    assert_eq!(claims(first)["act"]["client_id"], "gateway");
+    assert_eq!(claims(first)["preferred_username"], "alice");
+    let bob = issuer.log_in("bob", "portal", "openid").unwrap();
+    let second = act_for(first, &bob.access_token).await;
+    let chain = &claims(second["access_token"].as_str().unwrap())["act"];
+    assert_eq!(chain["sub"], claims(&bob.access_token)["sub"]);
+    assert_eq!(chain["act"]["sub"], *gateway_sub);
+    let (_, kept) = exchange(&issuer, first, "models").await;
+    assert_eq!(claims(kept["access_token"].as_str().unwrap())["act"]["sub"], *gateway_sub);
+
+    let foreign = issuer.mint(Mint::access("bob").wrong_key()).unwrap();
+    assert_eq!(act_for(&subject.access_token, &foreign).await["error"], "invalid_request");
+}
+
+#[tokio::test]
+async fn a_resource_is_an_audience_by_its_address() {
+    let api = "https://models.example/v1";
+    let models = DevClient::confidential("models", "x").audience(api).audience("urn:other");
+    let issuer = provider().client(models).start("127.0.0.1:0").await.unwrap();
+    let own = async |fields: &[(&str, &str)]| {
+        let grant = ("grant_type", "client_credentials");
+        post(&issuer, "token", &[&[grant], fields].concat()).await.1
+    };
+    let body = own(&[("resource", api), ("resource", "urn:other")]).await;
+    let token = claims(body["access_token"].as_str().unwrap());
+    assert_eq!(token["aud"], serde_json::json!([api, "urn:other"]));
+    for bad in ["https://elsewhere.example", "models", &format!("{api}#part")] {
+        assert_eq!(own(&[("resource", bad)]).await["error"], "invalid_target", "{bad}");
+    }
+    let subject = issuer.log_in("alice", "gateway", "openid").unwrap();
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", subject.access_token.as_str()),
+        ("subject_token_type", TYPE),
+        ("audience", "models"),
+        ("resource", api),
+    ];
+    let (_, body) = post(&issuer, "token", &fields).await;
+    let token = claims(body["access_token"].as_str().unwrap());
+    assert_eq!(token["aud"], serde_json::json!(["models", api]));
+}

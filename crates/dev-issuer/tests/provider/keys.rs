@@ -1,9 +1,9 @@
-use dev_issuer::{DevIssuer, Mint};
+use dev_issuer::{Algorithm, DevIssuer, Mint};
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
 
 use crate::browser::http;
-use crate::party::{header, provider};
+use crate::party::{header, introspect, provider};
 
 async fn jwks(issuer: &DevIssuer) -> Vec<Value> {
     let url = format!("{}/protocol/openid-connect/certs", issuer.url());
@@ -45,4 +45,35 @@ async fn the_key_set_holds_more_than_signing_keys_as_real_ones_do() {
     let of = |field: &str, value: &str| keys.iter().filter(|key| key[field] == value).count();
     assert_eq!((of("use", "enc"), of("kty", "AKP"), of("alg", "RS256")), (1, 1, 1));
     assert!(keys.iter().all(|key| key.get("d").is_none()), "no private part");
+}
+
+#[tokio::test]
+async fn tokens_are_signed_by_the_algorithm_that_was_asked_for() {
+    for (algorithm, name) in [
+        (Algorithm::ES256, "ES256"),
+        (Algorithm::ES384, "ES384"),
+        (Algorithm::EdDSA, "EdDSA"),
+        (Algorithm::PS256, "PS256"),
+    ] {
+        let issuer = provider().signing_algorithm(algorithm).start("127.0.0.1:0").await.unwrap();
+        let check = async || {
+            let token = issuer.log_in("alice", "gateway", "openid").unwrap().access_token;
+            let header = jsonwebtoken::decode_header(&token).unwrap();
+            assert_eq!(format!("{:?}", header.alg), name);
+            let keys = jwks(&issuer).await;
+            let kid = header.kid.as_deref().unwrap();
+            let jwk = keys.iter().find(|jwk| jwk["kid"] == kid).unwrap();
+            assert_eq!(jwk["alg"], name);
+            let jwk = serde_json::from_value(jwk.clone()).unwrap();
+            let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
+            let mut validation = jsonwebtoken::Validation::new(header.alg);
+            validation.set_issuer(&[issuer.url()]);
+            validation.set_audience(&["gateway"]);
+            jsonwebtoken::decode::<Value>(&token, &key, &validation).unwrap();
+            assert_eq!(introspect(&issuer, &token).await["active"], true);
+        };
+        check().await;
+        issuer.rotate_keys().await.unwrap();
+        check().await;
+    }
 }

@@ -4,10 +4,14 @@
 
 mod browser;
 mod party;
+mod signer;
 
+mod client_auth;
 mod device;
+mod dpop;
 mod exchange;
 mod faults;
+mod jwt_bearer;
 mod keys;
 mod login;
 mod logout;

@@ -1,7 +1,8 @@
 //! The [`Http`] port over `reqwest` with rustls.
 //!
-//! Trusts what the platform trusts, or the certificates of one file; follows no redirect, decodes no
-//! compression (so there are no bombs), and stops reading at the limits.
+//! Trusts what the platform trusts, or the certificates of one file; shows a certificate of its own if
+//! it was given one (RFC 8705 §2); follows no redirect, decodes no compression (so there are no bombs),
+//! and stops reading at the limits.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,14 +12,12 @@ use std::time::Duration;
 use ::http::{Request, Response};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error;
 
 use super::{Http, HttpError};
 use crate::refusal::bounded;
+
+mod tls;
 
 /// Settings of [`ReqwestHttp`].
 ///
@@ -33,6 +32,8 @@ use crate::refusal::bounded;
 pub struct HttpOptions {
     /// PEM file with the only certificates to trust, instead of the platform's.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a server that asks for a certificate. Nothing unless set.
+    pub client_certificate: Option<ClientCertificate>,
     /// From the first octet sent to the last received. 10 s.
     pub timeout: Duration,
     /// For the connection with its TLS handshake. 3 s.
@@ -43,10 +44,21 @@ pub struct HttpOptions {
     pub pool_idle_per_host: usize,
 }
 
+/// A certificate of this program and its private key, in PEM files.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientCertificate {
+    /// The certificate, and after it the intermediate ones.
+    pub certificate: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC 1.
+    pub key: PathBuf,
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             ca_file: None,
+            client_certificate: None,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             max_body: 1024 * 1024,
@@ -60,6 +72,20 @@ impl HttpOptions {
     #[must_use]
     pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one (RFC 8705 §2): PEM files with the certificate
+    /// and its intermediate ones, and with the private key (PKCS#8, PKCS#1 or SEC 1; it may be the same
+    /// file). They are read when the client is built.
+    #[must_use]
+    pub fn with_client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        let (certificate, key) = (certificate.into(), key.into());
+        self.client_certificate = Some(ClientCertificate { certificate, key });
         self
     }
 
@@ -87,6 +113,7 @@ impl HttpOptions {
 
 /// Why there is no HTTP client.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum HttpSetupError {
     /// The file of certificates cannot be read.
     #[error("the CA file {} cannot be read as PEM certificates", path.display())]
@@ -109,6 +136,47 @@ pub enum HttpSetupError {
         /// The file.
         path: PathBuf,
         /// What is wrong with the certificate.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The file with the client's certificate cannot be read.
+    #[error("the client certificate {} cannot be read as PEM", path.display())]
+    ClientCertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The file with the client's certificate holds none.
+    #[error("the file {} holds no client certificate", path.display())]
+    EmptyClientCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file with the client's private key cannot be read.
+    #[error(
+        "the client certificate's key {} cannot be read as PEM; give PKCS#8, PKCS#1 or SEC 1 without a passphrase",
+        path.display()
+    )]
+    ClientKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The client's certificate and key cannot be used together.
+    #[error(
+        "the client certificate {} cannot be used with the key {}; give the key it was made for",
+        certificate.display(), key.display()
+    )]
+    ClientCertificate {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+        /// What is wrong with them.
         #[source]
         source: rustls::Error,
     },
@@ -145,11 +213,11 @@ pub fn install_crypto_provider() {
 }
 
 impl ReqwestHttp {
-    /// Builds the client; reads the CA file, opens no connection.
+    /// Builds the client; reads the files, opens no connection.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
         install_crypto_provider();
         let client = ::reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(options.ca_file)?)
+            .tls_backend_preconfigured(tls::config(options.ca_file, options.client_certificate)?)
             .redirect(::reqwest::redirect::Policy::none())
             .referer(false)
             .timeout(options.timeout)
@@ -221,24 +289,4 @@ fn host(url: &url::Url) -> String {
         Some(port) => format!("{name}:{port}"),
         None => name.to_owned(),
     }
-}
-
-fn tls(ca_file: Option<PathBuf>) -> Result<ClientConfig, HttpSetupError> {
-    let Some(path) = ca_file else {
-        let builder = ClientConfig::builder();
-        return Ok(builder
-            .with_platform_verifier()
-            .map_err(HttpSetupError::Tls)?
-            .with_no_client_auth());
-    };
-    let unreadable = |source| HttpSetupError::CaFile { path: path.clone(), source };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&path).map_err(unreadable)? {
-        let unusable = |source| HttpSetupError::CaCertificate { path: path.clone(), source };
-        roots.add(certificate.map_err(unreadable)?).map_err(unusable)?;
-    }
-    if roots.is_empty() {
-        return Err(HttpSetupError::EmptyCaFile { path });
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

@@ -3,9 +3,8 @@
 //! [RFC 6749 §4.1.3]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3
 //! [RFC 7636 §4.6]: https://www.rfc-editor.org/rfc/rfc7636#section-4.6
 
-use crate::client::DevClient;
 use crate::codes::CodeRefusal;
-use crate::endpoints::token::{Grant, TokenResponse};
+use crate::endpoints::token::{Grant, Requester, TokenResponse};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
@@ -13,9 +12,10 @@ use crate::tokens::Entitlement;
 
 pub(super) fn redeem(
     provider: &Provider,
-    client: DevClient,
+    requester: Requester,
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
+    let Requester { client, key } = requester;
     let code = params.value("code").ok_or_else(|| OAuthError::missing("code"))?;
     let now = provider.clock.now();
     let grant = match provider.codes.redeem(code, now) {
@@ -42,14 +42,11 @@ pub(super) fn redeem(
     let user = provider.registry.user(&session.username);
     let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
     let link = provider.sessions.attach(&session.id, &client.id);
+    let mark = session.mark();
     let entitled = Entitlement {
-        user,
-        client,
-        scope: grant.scope,
-        session: Some(session.mark()),
         nonce: grant.nonce,
-        grant: Grant::AuthorizationCode,
-        audience: None,
+        key,
+        ..Entitlement::of_person(user, client, grant.scope, mark, Grant::AuthorizationCode)
     };
     Ok(provider.issue(&entitled, link.as_ref())?)
 }

@@ -1,8 +1,9 @@
 //! `client_credentials` ([RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)): the
 //! client acts for itself, as its service account; no session, no refresh token.
 
-use crate::client::DevClient;
-use crate::endpoints::token::{Grant, TokenResponse};
+use url::Url;
+
+use crate::endpoints::token::{Requester, TokenResponse};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
@@ -10,9 +11,10 @@ use crate::tokens::Entitlement;
 
 pub(super) fn redeem(
     provider: &Provider,
-    client: DevClient,
+    requester: Requester,
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
+    let Requester { client, key } = requester;
     if client.is_public() {
         let why = "Public client not allowed to retrieve service account";
         return Err(OAuthError::UnauthorizedClient(why));
@@ -20,20 +22,24 @@ pub(super) fn redeem(
     let scope = client
         .grant_scope(params.value("scope").unwrap_or_default())
         .map_err(OAuthError::InvalidScope)?;
-    Ok(provider.issue(&Entitlement::of_machine(client, scope), None)?)
+    let resources = provider.resources(params)?;
+    let audience = (!resources.is_empty()).then_some(resources);
+    let entitled = Entitlement { key, audience, ..Entitlement::of_machine(client, scope) };
+    Ok(provider.issue(&entitled, None)?)
 }
 
-impl Entitlement {
-    /// What a client gets that acts for itself.
-    pub(crate) fn of_machine(client: DevClient, scope: crate::scope::Scope) -> Self {
-        Self {
-            user: client.service_account(),
-            client,
-            scope,
-            session: None,
-            nonce: None,
-            grant: Grant::ClientCredentials,
-            audience: None,
+impl Provider {
+    /// The resources that a token is asked for: absolute URIs without fragment that are an audience here
+    /// ([RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)).
+    pub(super) fn resources(&self, params: &Params) -> Result<Vec<String>, OAuthError> {
+        let resources = params.values("resource");
+        let fits = |uri: &String| {
+            let absolute = Url::parse(uri).is_ok_and(|url| url.fragment().is_none());
+            absolute && self.registry.is_audience(uri)
+        };
+        match resources.iter().find(|uri| !fits(uri)) {
+            Some(unknown) => Err(OAuthError::InvalidTarget(unknown.clone())),
+            None => Ok(resources),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! `device_code` ([RFC 8628 §3.4](https://www.rfc-editor.org/rfc/rfc8628#section-3.4)): a device asks
 //! whether its person has answered.
 
-use crate::client::DevClient;
 use crate::devices::Poll;
-use crate::endpoints::token::{Grant, TokenResponse};
+use crate::endpoints::token::{Grant, Requester, TokenResponse};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
@@ -11,9 +10,10 @@ use crate::tokens::Entitlement;
 
 pub(super) fn redeem(
     provider: &Provider,
-    client: DevClient,
+    requester: Requester,
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
+    let Requester { client, key } = requester;
     let code = params.value("device_code").ok_or_else(|| OAuthError::missing("device_code"))?;
     let verifier = params.value("code_verifier");
     let now = provider.clock.now();
@@ -33,14 +33,8 @@ pub(super) fn redeem(
     let user = provider.registry.user(&session.username);
     let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
     let link = provider.sessions.attach(&session.id, &client.id);
-    let entitled = Entitlement {
-        user,
-        client,
-        scope,
-        session: Some(session.mark()),
-        nonce: None,
-        grant: Grant::DeviceCode,
-        audience: None,
-    };
+    let mark = session.mark();
+    let entitled =
+        Entitlement { key, ..Entitlement::of_person(user, client, scope, mark, Grant::DeviceCode) };
     Ok(provider.issue(&entitled, link.as_ref())?)
 }

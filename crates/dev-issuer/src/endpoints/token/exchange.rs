@@ -3,11 +3,11 @@
 //!
 //! The new token speaks for the same person, ends no later than the session, and has no refresh token.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::DevClient;
-use crate::endpoints::token::{Grant, TokenResponse};
-use crate::jws;
+use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
@@ -18,9 +18,10 @@ pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_t
 
 pub(super) fn redeem(
     provider: &Provider,
-    client: DevClient,
+    requester: Requester,
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
+    let Requester { client, key } = requester;
     if client.is_public() {
         let why = "Public client is not allowed to exchange token";
         return Err(OAuthError::UnauthorizedClient(why));
@@ -28,30 +29,61 @@ pub(super) fn redeem(
     check_types(params)?;
     let subject_token = params.value("subject_token");
     let subject_token = subject_token.ok_or_else(|| OAuthError::missing("subject_token"))?;
-    let claims = provider
-        .live_access_token(subject_token)
-        .ok_or_else(|| OAuthError::InvalidRequest("Invalid token".to_owned()))?;
-    let is_own = jws::text(&claims, "azp") == Some(client.id.as_str());
-    if !is_own && !jws::has_audience(&claims, &client.id) {
-        return Err(OAuthError::AccessDenied("Client is not within the token audience"));
-    }
-    let audience = params.values("audience");
+    let claims = held_by(provider, &client, subject_token)?;
+    let actor = actor(provider, &client, &claims, params)?;
+    let mut audience = params.values("audience");
     let known = |name: &String| provider.registry.is_audience(name);
     if let Some(unknown) = audience.iter().find(|name| !known(name)) {
         return Err(OAuthError::InvalidTarget(unknown.clone()));
     }
+    audience.extend(provider.resources(params)?);
     let scope = wanted_scope(&client, params, jws::text(&claims, "scope").unwrap_or_default())?;
     let audience = (!audience.is_empty()).then_some(audience);
     let entitled = match jws::text(&claims, "sid") {
-        Some(sid) => for_person(provider, client, scope, sid, audience)?,
+        Some(sid) => for_person(provider, client, scope, sid)?,
         None => Entitlement {
             grant: Grant::TokenExchange,
-            audience,
             user: machine_behind(provider, &claims)?,
             ..Entitlement::of_machine(client, scope)
         },
     };
+    let entitled = Entitlement { audience, actor, key, ..entitled };
     Ok(provider.issue(&entitled, None)?)
+}
+
+/// The claims of a live access token that was issued to this client, or is meant for it.
+fn held_by(provider: &Provider, client: &DevClient, token: &str) -> Result<Claims, OAuthError> {
+    let claims = provider
+        .live_access_token(token)
+        .ok_or_else(|| OAuthError::InvalidRequest("Invalid token".to_owned()))?;
+    let is_own = jws::text(&claims, "azp") == Some(client.id.as_str());
+    match is_own || jws::has_audience(&claims, &client.id) {
+        true => Ok(claims),
+        false => Err(OAuthError::AccessDenied("Client is not within the token audience")),
+    }
+}
+
+/// `act` (§4.1): who acts now, with those who acted before inside; without an actor's token the chain
+/// stays as it was. `may_act` (§4.4) of the subject's token names the only one who may.
+fn actor(
+    provider: &Provider,
+    client: &DevClient,
+    subject: &Claims,
+    params: &Params,
+) -> Result<Option<Value>, OAuthError> {
+    let before = subject.get("act");
+    let Some(token) = params.value("actor_token") else { return Ok(before.cloned()) };
+    let claims = held_by(provider, client, token)?;
+    let sub = jws::text(&claims, "sub").unwrap_or_default();
+    let allowed = subject.get("may_act").and_then(|may| may.get("sub")).and_then(Value::as_str);
+    if allowed.is_some_and(|allowed| allowed != sub) {
+        return Err(OAuthError::AccessDenied("Actor is not the one who may act"));
+    }
+    let mut actor = json!({ "sub": sub, "client_id": jws::text(&claims, "azp") });
+    if let (Some(members), Some(before)) = (actor.as_object_mut(), before) {
+        members.insert("act".to_owned(), before.clone());
+    }
+    Ok(Some(actor))
 }
 
 fn check_types(params: &Params) -> Result<(), OAuthError> {
@@ -62,11 +94,10 @@ fn check_types(params: &Params) -> Result<(), OAuthError> {
     if params.value("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN) {
         return refuse("requested_token_type unsupported");
     }
-    if params.value("actor_token").is_some() {
-        return refuse("actor_token is not supported");
-    }
-    if params.value("resource").is_some() {
-        return refuse("resource is not supported, name an audience");
+    match (params.value("actor_token"), params.value("actor_token_type")) {
+        (None, None) | (Some(_), Some(ACCESS_TOKEN)) => {}
+        (None, Some(_)) => return refuse("actor_token_type without actor_token"),
+        (Some(_), _) => return refuse("actor_token_type must be an access token"),
     }
     Ok(())
 }
@@ -91,7 +122,6 @@ fn for_person(
     client: DevClient,
     scope: Scope,
     sid: &str,
-    audience: Option<Vec<String>>,
 ) -> Result<Entitlement, OAuthError> {
     let session = provider.sessions.live(sid, provider.clock.now());
     let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
@@ -99,15 +129,10 @@ fn for_person(
     let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
     // Takes part from now on: its tokens are active while the session lives, and it learns of logout.
     provider.sessions.attach(sid, &client.id);
-    let session = Some(session.mark());
-    let grant = Grant::TokenExchange;
-    Ok(Entitlement { user, client, scope, session, nonce: None, grant, audience })
+    Ok(Entitlement::of_person(user, client, scope, session.mark(), Grant::TokenExchange))
 }
 
-fn machine_behind(
-    provider: &Provider,
-    claims: &jws::Claims,
-) -> Result<crate::user::User, OAuthError> {
+fn machine_behind(provider: &Provider, claims: &Claims) -> Result<crate::user::User, OAuthError> {
     claims
         .get("client_id")
         .and_then(Value::as_str)

@@ -1,8 +1,7 @@
 //! `refresh_token` ([RFC 6749 §6](https://www.rfc-editor.org/rfc/rfc6749#section-6)), with rotation:
 //! a token that was used before ends the client's part of the session.
 
-use crate::client::DevClient;
-use crate::endpoints::token::{Grant, TokenResponse};
+use crate::endpoints::token::{Grant, Requester, TokenResponse};
 use crate::jws;
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
@@ -15,9 +14,10 @@ const INVALID: OAuthError = OAuthError::InvalidGrant("Invalid refresh token");
 
 pub(super) fn redeem(
     provider: &Provider,
-    client: DevClient,
+    requester: Requester,
     params: &Params,
 ) -> Result<TokenResponse, OAuthError> {
+    let Requester { client, key } = requester;
     let token = params.value("refresh_token");
     let token = token.ok_or_else(|| OAuthError::missing("refresh_token"))?;
     let claims = jws::open_refresh(token, &provider.keys).map_err(|_| INVALID)?;
@@ -28,6 +28,11 @@ pub(super) fn redeem(
     if jws::text(&claims, "azp") != Some(client.id.as_str()) {
         let why = "Invalid refresh token. Token client and authorized client don't match";
         return Err(OAuthError::InvalidGrant(why));
+    }
+    // RFC 9449 §5: a bound refresh token is good with its own key only.
+    let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
+    if bound_to.is_some() && bound_to != key.as_deref() {
+        return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the refresh token's key"));
     }
     let granted = granted_scope(&claims);
     let scope = match params.value("scope").map(Scope::parse) {
@@ -57,14 +62,10 @@ pub(super) fn redeem(
                 OAuthError::InvalidGrant("Maximum allowed refresh token reuse exceeded")
             }
         })?;
+    let mark = session.mark();
     let entitled = Entitlement {
-        user,
-        client,
-        scope,
-        session: Some(session.mark()),
-        nonce: None,
-        grant: Grant::RefreshToken,
-        audience: None,
+        key,
+        ..Entitlement::of_person(user, client, scope, mark, Grant::RefreshToken)
     };
     Ok(provider.issue(&entitled, Some(&next))?)
 }

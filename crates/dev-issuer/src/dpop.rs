@@ -1,0 +1,156 @@
+//! Proofs of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): the key that a request
+//! shows, checked by the list of §4.3, and the nonces that proofs must hold where the provider wants that.
+//!
+//! A proof counts once, and so does a nonce: every answer to a proof brings the next one.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, Method};
+use jsonwebtoken::jwk::ThumbprintHash;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::jws::{self, Claims};
+use crate::oauth_error::OAuthError;
+use crate::provider::Provider;
+use crate::shared::Shared;
+use crate::tokens::random_handle;
+
+/// How far a proof's `iat` may be from now, in seconds.
+const WINDOW: u64 = 60;
+
+/// How long a nonce may wait for its proof, in seconds.
+const NONCE_LIFETIME: u64 = 60;
+
+/// What a request shows beside its token or its grant.
+pub(crate) struct Shown<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) method: &'a Method,
+    /// Where the request went.
+    pub(crate) url: &'a str,
+    /// The access token that came with it.
+    pub(crate) access_token: Option<&'a str>,
+}
+
+/// Proofs that came, and nonces that were handed out.
+#[derive(Debug, Default)]
+pub(crate) struct Proofs {
+    nonce_required: bool,
+    spent: Shared<BTreeMap<String, u64>>,
+    nonces: Shared<BTreeMap<String, u64>>,
+}
+
+impl Proofs {
+    pub(crate) fn new(nonce_required: bool) -> Self {
+        Self { nonce_required, ..Self::default() }
+    }
+
+    /// The next nonce, where the provider wants them.
+    pub(crate) fn next_nonce(&self, now: u64) -> Option<String> {
+        self.nonce_required.then(|| {
+            let nonce = random_handle();
+            let mut nonces = self.nonces.lock();
+            nonces.retain(|_, expires| *expires > now);
+            nonces.insert(nonce.clone(), now + NONCE_LIFETIME);
+            nonce
+        })
+    }
+
+    fn take_nonce(&self, nonce: &str, now: u64) -> bool {
+        self.nonces.lock().remove(nonce).is_some_and(|expires| expires > now)
+    }
+
+    /// Takes a proof's `jti`, which no other may have while the proof could be sent again.
+    fn spend(&self, jti: &str, now: u64) -> bool {
+        let mut spent = self.spent.lock();
+        spent.retain(|_, until| *until > now);
+        spent.insert(jti.to_owned(), now + 2 * WINDOW).is_none()
+    }
+}
+
+/// The thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)) of the key that the request's
+/// proof is signed with; none without a proof.
+pub(crate) fn key_shown(
+    provider: &Provider,
+    shown: &Shown<'_>,
+) -> Result<Option<String>, OAuthError> {
+    let mut proofs = shown.headers.get_all("dpop").iter();
+    let Some(proof) = proofs.next() else { return Ok(None) };
+    let refused = OAuthError::InvalidDpopProof;
+    if proofs.next().is_some() {
+        return Err(refused("More than one DPoP header"));
+    }
+    let proof = proof.to_str().map_err(|_| refused("DPoP proof is no JWT"))?;
+    let (claims, thumbprint) = signed_by_its_own_key(proof).map_err(refused)?;
+    let now = provider.clock.seconds();
+    check(shown, &claims, now).map_err(refused)?;
+    // A resource would hand out nonces of its own (§9); this provider's wants none.
+    if provider.proofs.nonce_required && shown.access_token.is_none() {
+        let nonce = jws::text(&claims, "nonce").unwrap_or_default();
+        if !provider.proofs.take_nonce(nonce, now) {
+            return Err(OAuthError::UseDpopNonce);
+        }
+    }
+    match jws::text(&claims, "jti") {
+        Some(jti) if provider.proofs.spend(jti, now) => Ok(Some(thumbprint)),
+        Some(_) => Err(refused("DPoP proof has already been used")),
+        None => Err(refused("DPoP proof has no jti")),
+    }
+}
+
+/// §4.3, 2 to 7: a JWT of the right type under the key in its header, which is public.
+fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> {
+    let raw = proof.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let raw: Map<String, Value> = raw
+        .and_then(|octets| serde_json::from_slice(&octets).ok())
+        .ok_or("DPoP proof is no JWT")?;
+    let header = jsonwebtoken::decode_header(proof).map_err(|_| "DPoP proof is no JWT")?;
+    if header.typ.as_deref() != Some("dpop+jwt") {
+        return Err("DPoP proof is not of typ dpop+jwt");
+    }
+    if header.alg.family() == AlgorithmFamily::Hmac {
+        return Err("DPoP proof is not signed asymmetrically");
+    }
+    let jwk = header.jwk.ok_or("DPoP proof has no jwk")?;
+    let private = ["d", "p", "q", "dp", "dq", "qi", "k"];
+    let shows = |name: &&str| raw.get("jwk").is_some_and(|jwk| jwk.get(*name).is_some());
+    if private.iter().any(shows) {
+        return Err("DPoP proof shows a private key");
+    }
+    let key = DecodingKey::from_jwk(&jwk).map_err(|_| "DPoP proof has no usable jwk")?;
+    let claims = jws::verify(proof, &key, header.alg).map_err(|_| "DPoP proof is not signed")?;
+    let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256);
+    Ok((claims, thumbprint.map_err(|_| "DPoP proof has no usable jwk")?))
+}
+
+/// §4.3, 8 to 11: it is about this request, and of now.
+fn check(shown: &Shown<'_>, claims: &Claims, now: u64) -> Result<(), &'static str> {
+    if jws::text(claims, "htm") != Some(shown.method.as_str()) {
+        return Err("DPoP proof is for another method");
+    }
+    let htu = jws::text(claims, "htu").unwrap_or_default();
+    if target(htu).is_none() || target(htu) != target(shown.url) {
+        return Err("DPoP proof is for another URL");
+    }
+    let issued = claims.get("iat").and_then(Value::as_u64).ok_or("DPoP proof has no iat")?;
+    if issued.abs_diff(now) > WINDOW {
+        return Err("DPoP proof is not active");
+    }
+    let hash = |token: &str| URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+    if jws::text(claims, "ath").map(str::to_owned) != shown.access_token.map(hash) {
+        return Err("DPoP proof is not for this access token");
+    }
+    Ok(())
+}
+
+/// A URL as two of them are compared: normalized, without query and fragment.
+fn target(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.into())
+}

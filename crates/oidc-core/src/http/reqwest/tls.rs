@@ -1,0 +1,60 @@
+//! TLS of the adapter: whom it trusts, and who it is itself.
+
+use std::path::PathBuf;
+
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use super::{ClientCertificate, HttpSetupError};
+
+type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+/// Reads the files.
+pub(super) fn config(
+    ca_file: Option<PathBuf>,
+    own: Option<ClientCertificate>,
+) -> Result<ClientConfig, HttpSetupError> {
+    let trusting = match ca_file {
+        Some(path) => trusting_file(path)?,
+        None => ClientConfig::builder().with_platform_verifier().map_err(HttpSetupError::Tls)?,
+    };
+    match own {
+        Some(own) => showing(trusting, own),
+        None => Ok(trusting.with_no_client_auth()),
+    }
+}
+
+fn trusting_file(path: PathBuf) -> Result<Trusting, HttpSetupError> {
+    let unreadable = |source| HttpSetupError::CaFile { path: path.clone(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&path).map_err(unreadable)? {
+        let unusable = |source| HttpSetupError::CaCertificate { path: path.clone(), source };
+        roots.add(certificate.map_err(unreadable)?).map_err(unusable)?;
+    }
+    if roots.is_empty() {
+        return Err(HttpSetupError::EmptyCaFile { path });
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots))
+}
+
+fn showing(trusting: Trusting, own: ClientCertificate) -> Result<ClientConfig, HttpSetupError> {
+    let ClientCertificate { certificate, key } = own;
+    let unreadable =
+        |source| HttpSetupError::ClientCertificateFile { path: certificate.clone(), source };
+    let chain = CertificateDer::pem_file_iter(&certificate)
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    if chain.is_empty() {
+        return Err(HttpSetupError::EmptyClientCertificate { path: certificate });
+    }
+    let private = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|source| HttpSetupError::ClientKeyFile { path: key.clone(), source })?;
+    // Refuses a key that is not the certificate's.
+    trusting
+        .with_client_auth_cert(chain, private)
+        .map_err(|source| HttpSetupError::ClientCertificate { certificate, key, source })
+}
