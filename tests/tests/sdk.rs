@@ -22,3 +22,13 @@ mod login;
 mod one_request;
 #[path = "sdk/tls.rs"]
 mod tls;
+#[path = "sdk/federated.rs"]
+mod federated;
+#[path = "sdk/grants.rs"]
+mod grants;
+#[path = "sdk/possession.rs"]
+mod possession;
+#[path = "sdk/introspection.rs"]
+mod introspection;
+#[path = "sdk/people.rs"]
+mod people;

@@ -56,10 +56,16 @@ impl Claims {
         let wrong = |reason| InvalidClaims::Claim { claim: "cnf", reason };
         let Some(value) = self.members().get("cnf") else { return Ok(None) };
         let members = value.as_object().ok_or_else(|| wrong("it is not an object"))?;
-        if members.keys().any(|name| name != "jkt" && name != "x5t#S256") {
+        let known = |(name, value): (&String, &Value)| match name.as_str() {
+            "jkt" | "x5t#S256" => true,
+            // Keycloak says what kind of key `jkt` names; keys of client attestation are another.
+            "kc-jkt-type" => value == "DPoP",
+            _ => false,
+        };
+        if !members.iter().all(known) {
             return Err(wrong("it asks for a proof of possession that is not known here"));
         }
-        if members.is_empty() {
+        if !members.contains_key("jkt") && !members.contains_key("x5t#S256") {
             return Err(wrong("it names no key"));
         }
         let digest = |name| {
@@ -95,6 +101,8 @@ mod tests {
     fn both_bindings_are_read() {
         let bound = of(&json!({"jkt": JKT, "x5t#S256": JKT})).unwrap().unwrap();
         assert_eq!((bound.jkt(), bound.x5t_s256()), (Some(JKT), Some(JKT)));
+        let keycloak = of(&json!({"jkt": JKT, "kc-jkt-type": "DPoP"})).unwrap().unwrap();
+        assert_eq!((keycloak.jkt(), keycloak.x5t_s256()), (Some(JKT), None));
         assert_eq!(Claims::parse(b"{}").unwrap().confirmation(), Ok(None));
     }
 
@@ -111,6 +119,8 @@ mod tests {
             json!({"jwe": "x"}),
             json!({"x5t": JKT}),
             json!({"jkt": JKT, "kid": "1"}),
+            json!({"jkt": JKT, "kc-jkt-type": "Client-Attestation"}),
+            json!({"kc-jkt-type": "DPoP"}),
             json!({"jkt": 1}),
             json!({"jkt": null}),
             json!({"jkt": ""}),

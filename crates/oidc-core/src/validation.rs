@@ -33,8 +33,8 @@ const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How an access token shows that it is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// As Keycloak writes them: header `typ` is `JWT` and the body's `typ` is `Bearer`, or header
-    /// `typ` is `at+jwt`. ID tokens (`typ: ID`), refresh, offline and logout tokens, signed by the
+    /// As Keycloak writes them: header `typ` is `JWT` and the body's `typ` is `Bearer`, or `DPoP` with
+    /// the binding (`cnf`), or header `typ` is `at+jwt`. ID tokens (`typ: ID`), refresh, offline and logout tokens, signed by the
     /// same key, are refused. `sub`, `aud` and `exp` are required.
     #[default]
     Keycloak,
@@ -269,6 +269,8 @@ impl Validation {
         }
         match body_type {
             None | Some("Bearer") => Ok(()),
+            // As Keycloak writes a token that is bound to a key; without the binding it is none.
+            Some("DPoP") if claims.members().contains_key("cnf") => Ok(()),
             Some(found) => {
                 Err(wrong("an access token (typ Bearer)", format!("typ {}", quoted(found))))
             }

@@ -47,12 +47,24 @@ impl Realm {
 
     /// Replaces attributes of a client, such as `backchannel.logout.url`.
     pub async fn set_client_attributes(&self, client: &str, attributes: &Value) -> Result<()> {
-        let found =
-            list(self.admin(Method::GET, &format!("/clients?clientId={client}"), None).await?)?;
+        self.change_client(client, |client| {
+            for (name, value) in attributes.as_object().into_iter().flatten() {
+                client["attributes"][name] = value.clone();
+            }
+        })
+        .await
+    }
+
+    /// Gives a client another secret; the former one is no longer taken.
+    pub async fn set_secret(&self, client: &str, secret: &str) -> Result<()> {
+        self.change_client(client, |client| client["secret"] = json!(secret)).await
+    }
+
+    async fn change_client(&self, client: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let path = format!("/clients?clientId={client}");
+        let found = list(self.admin(Method::GET, &path, None).await?)?;
         let mut client = found.into_iter().next().context("no such client")?;
-        for (name, value) in attributes.as_object().into_iter().flatten() {
-            client["attributes"][name] = value.clone();
-        }
+        change(&mut client);
         let id = client["id"].as_str().context("the client has no id")?.to_owned();
         self.admin(Method::PUT, &format!("/clients/{id}"), Some(&client)).await.map(drop)
     }

@@ -1,28 +1,57 @@
 //! Every way for a client to prove itself gives a token, and the wrong proof is refused as what it is.
 
 use anyhow::Result;
-use oidc_core::{Algorithm, ClientAuth, Grant, PrivateKeyJwt, TokenEndpointError};
+use e2e::keycloak::Realm;
+use oidc_core::{Algorithm, AutoAuth, ClientAuth, ClientSecret, PrivateKeyJwt, TokenEndpointError};
 
 use crate::{
-    lab::{Lab, secret},
+    lab::{Lab, client_credentials, secret},
     signing_key::{KID, TestKey},
 };
-
-fn client_credentials() -> Grant {
-    Grant::ClientCredentials { scope: None, audience: None, resource: Default::default() }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_the_header_or_in_the_body() -> Result<()> {
     let lab = Lab::common().await?;
     for auth in [secret("job"), ClientAuth::SecretPost("job-secret-for-tests".into())] {
-        lab.endpoint("job", auth)?.request(client_credentials()).await?;
+        lab.endpoint("job", auth)?.request(client_credentials(None)).await?;
     }
     for auth in [ClientAuth::SecretBasic("wrong".into()), ClientAuth::SecretPost("wrong".into())] {
-        let refusal = lab.endpoint("job", auth)?.request(client_credentials()).await.unwrap_err();
+        let refusal =
+            lab.endpoint("job", auth)?.request(client_credentials(None)).await.unwrap_err();
         assert!(matches!(refusal, TokenEndpointError::InvalidClient { .. }), "{refusal:?}");
         assert!(!refusal.is_temporary());
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_changes_at_the_issuer_and_in_its_file_needs_no_restart() -> Result<()> {
+    let lab = Lab::new("sdk-secret-file").await?;
+    let file = lab.folder()?.join("secret");
+    std::fs::write(&file, "job-secret-for-tests\n")?;
+    let endpoint = lab.endpoint("job", ClientAuth::SecretBasic(ClientSecret::file(&file)))?;
+    endpoint.request(client_credentials(None)).await?;
+
+    lab.realm.set_secret("job", "a-new-secret-for-tests").await?;
+    let refusal = endpoint.request(client_credentials(None)).await.unwrap_err();
+    assert!(matches!(refusal, TokenEndpointError::InvalidClient { .. }), "{refusal:?}");
+    std::fs::write(&file, "a-new-secret-for-tests\n")?;
+    endpoint.request(client_credentials(None)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_signs_and_is_not_sent() -> Result<()> {
+    let lab = Lab::common().await?;
+    let as_client = |secret: String| {
+        lab.endpoint("job-with-hmac-key", ClientAuth::SecretJwt(secret.as_str().into()))
+    };
+    let secret = Realm::secret("job-with-hmac-key");
+    as_client(secret.clone())?.request(client_credentials(None)).await?;
+    let wrong = secret.to_uppercase();
+    let refusal = as_client(wrong)?.request(client_credentials(None)).await.unwrap_err();
+    // Keycloak's own word for it, with 400: the status and not the word tells a wrong secret apart elsewhere.
+    assert_eq!(refusal.code(), "unauthorized_client", "{refusal:?}");
     Ok(())
 }
 
@@ -36,12 +65,30 @@ async fn a_private_key_of_each_kind() -> Result<()> {
             let proof = PrivateKeyJwt::from_pem(&key.pem, algorithm, Some(KID.to_owned()))?;
             lab.endpoint("job-key", ClientAuth::PrivateKeyJwt(proof))
         };
-        endpoint(&key)?.request(client_credentials()).await?;
-        let refusal = endpoint(&other)?.request(client_credentials()).await.unwrap_err();
+        endpoint(&key)?.request(client_credentials(None)).await?;
+        let refusal = endpoint(&other)?.request(client_credentials(None)).await.unwrap_err();
         assert!(
             matches!(refusal, TokenEndpointError::InvalidClient { .. }),
             "{algorithm}: {refusal:?}"
         );
+    }
+    Ok(())
+}
+
+/// Keycloak offers every method, whatever it accepts of this client: only trying tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_finds_the_method_this_client_is_set_up_for_and_stays_with_it() -> Result<()> {
+    for (client, tries) in [("job-with-hmac-key", 1), ("job-with-a-longer-name", 2)] {
+        let (lab, wire) = Lab::common().await?.counted().await?;
+        let missing = lab.folder()?.join("no-such-assertion");
+        let auto = AutoAuth::new()
+            .with_assertion_file(missing)
+            .with_secret(Realm::secret(client).as_str());
+        let endpoint = lab.endpoint(client, ClientAuth::Auto(auto))?;
+        endpoint.request(client_credentials(None)).await?;
+        assert_eq!(wire.count("/token"), tries, "{client}");
+        endpoint.request(client_credentials(None)).await?;
+        assert_eq!(wire.count("/token"), tries + 1, "{client}");
     }
     Ok(())
 }

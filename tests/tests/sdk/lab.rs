@@ -1,16 +1,23 @@
 //! What each scenario starts from: a realm of its own, and the library set up for it as its documentation says.
 
-use std::sync::Arc;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result};
 use e2e::{
+    World,
     counter::Counter,
     keycloak::{Keycloak, Realm},
     visitor::{Answer, Visitor},
 };
 use oidc_core::{
-    Client, ClientAuth, Issuer, Login, LoginRequest, PendingLogin, Provider, RemoteKeys,
-    TokenEndpoint, Validation, Verifier,
+    Client, ClientAuth, Grant, Issuer, Login, LoginRequest, PendingLogin, Provider, RemoteKeys,
+    Scope, TokenEndpoint, Validation, Verifier,
     http::reqwest::{HttpOptions, ReqwestHttp},
 };
 use tokio::sync::OnceCell;
@@ -45,6 +52,13 @@ impl Lab {
         let counter = Counter::before(self.realm.address()).await?;
         let issuer = self.realm.issuer_at(&counter.url()).parse()?;
         Ok((Self { realm: Arc::clone(&self.realm), issuer }, counter))
+    }
+
+    /// A folder for the files of this scenario.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Ok(World::new(&format!("sdk-files-{number}"))?.folder().to_owned())
     }
 
     pub(crate) fn issuer(&self) -> Issuer {
@@ -101,6 +115,11 @@ impl Lab {
         let back = sign_in(&url, user).await?;
         finish(client, &back, &pending).await
     }
+}
+
+/// What a program asks for on its own behalf.
+pub(crate) fn client_credentials(scope: Option<&str>) -> Grant {
+    Grant::ClientCredentials { scope: scope.map(Scope::from), audience: None, resource: vec![] }
 }
 
 /// The secret that the fixture gives a client, sent in the `Authorization` header.

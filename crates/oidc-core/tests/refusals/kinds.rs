@@ -29,6 +29,9 @@ async fn no_other_token_of_the_same_issuer_passes_for_an_access_token() {
     }
     let bound = world.claims(json!({"cnf": {"jkt": "x"}}));
     assert_eq!(world.code(&bound).await, "sender_constrained");
+    // As Keycloak writes it.
+    let bound = world.claims(json!({"typ": "DPoP", "cnf": {"jkt": "x", "kc-jkt-type": "DPoP"}}));
+    assert_eq!(world.code(&bound).await, "sender_constrained");
 }
 
 #[tokio::test]
