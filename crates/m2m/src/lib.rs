@@ -8,6 +8,15 @@
 //! | [`client_credentials`], [`exchange`], [`jwt_bearer`] | what is asked for (RFC 6749 §4.4, RFC 8693, RFC 7523 §2.1) |
 //! | [`presented`] | [`PresentedToken`]: a token that is presented to get another one |
 //! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
+//! | [`origin`] | [`Origin`]: where a token may be sent |
+#![cfg_attr(
+    feature = "tower",
+    doc = "| [`layer`] | [`BearerLayer`](layer::BearerLayer): adds the token to requests of a tower service |"
+)]
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| [`middleware`] | [`BearerMiddleware`](middleware::BearerMiddleware): the same for reqwest |"
+)]
 //! | [`kept_login`] | [`KeptLogin`]: a person's login that outlives the program, refreshed by one process at a time |
 //! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
@@ -37,6 +46,13 @@ pub mod exchange;
 pub mod issuer_tokens;
 pub mod jwt_bearer;
 pub mod kept_login;
+#[cfg(feature = "tower")]
+pub mod layer;
+#[cfg(feature = "reqwest")]
+pub mod middleware;
+pub mod origin;
+#[cfg(any(feature = "tower", feature = "reqwest"))]
+mod outgoing;
 pub mod presented;
 pub mod private_file;
 pub mod source;
@@ -48,5 +64,8 @@ pub use exchange::{Exchange, ExchangedTokens};
 pub use issuer_tokens::IssuerTokens;
 pub use jwt_bearer::JwtBearer;
 pub use kept_login::{EndedLogin, KeptLogin, KeptLoginError, KeptLogins, LoginFacts, Person};
+pub use origin::{InvalidOrigin, Origin};
+#[cfg(any(feature = "tower", feature = "reqwest"))]
+pub use outgoing::AuthorizeError;
 pub use presented::PresentedToken;
 pub use source::{TokenError, TokenSource};

@@ -1,0 +1,157 @@
+//! What is put on a request so that a service lets it in, and what its answer asks for (RFC 6750 §2.1,
+//! §3; RFC 9449 §7.1, §9). The same for every client library.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use oidc_core::{Clock, DpopKey, DpopNonces, InvalidPrivateKey, SystemClock, TokenType};
+use url::Url;
+
+use crate::access_token::AccessToken;
+use crate::origin::Origin;
+use crate::source::{TokenError, TokenSource};
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// Why a request went nowhere: there was nothing to authorize it with.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorizeError {
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token is bound to a key (RFC 9449) that was not given here.
+    #[error("the token is bound to a DPoP key, and none was given; use with_dpop")]
+    NoDpopKey,
+    /// No proof of possession can be made.
+    #[error("no DPoP proof can be made: {reason}")]
+    Proof {
+        /// What is wrong with the key or the address.
+        reason: String,
+    },
+}
+
+impl From<InvalidPrivateKey> for AuthorizeError {
+    fn from(error: InvalidPrivateKey) -> Self {
+        Self::Proof { reason: error.to_string() }
+    }
+}
+
+/// Whose tokens go where.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) source: Arc<dyn TokenSource>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) clock: Arc<dyn Clock>,
+    dpop: Option<Arc<DpopKey>>,
+    /// Of the services; those of the issuer are the token endpoint's business.
+    nonces: Arc<DpopNonces>,
+}
+
+/// One request until its last answer.
+pub(crate) struct Exchange<'a> {
+    outgoing: &'a Outgoing,
+    token: AccessToken,
+    has_renewed: bool,
+    has_new_nonce: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn new(source: Arc<dyn TokenSource>, origin: Origin) -> Self {
+        Self {
+            source,
+            origins: vec![origin],
+            clock: Arc::new(SystemClock),
+            dpop: None,
+            nonces: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with_dpop(self, key: Arc<DpopKey>) -> Self {
+        Self { dpop: Some(key), nonces: Arc::default(), ..self }
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Exchange<'_>, AuthorizeError> {
+        let token = match self.source.current() {
+            Some(token) => token,
+            None => self.source.token().await?,
+        };
+        Ok(Exchange { outgoing: self, token, has_renewed: false, has_new_nonce: false })
+    }
+}
+
+impl Exchange<'_> {
+    /// Puts the token on a request, and the proof if it needs one.
+    pub(crate) fn authorize(
+        &self,
+        method: &Method,
+        url: impl FnOnce() -> Option<Url>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), AuthorizeError> {
+        headers.insert(AUTHORIZATION, self.token.authorization());
+        if self.token.token_type() != TokenType::DPoP {
+            return Ok(());
+        }
+        let key = self.outgoing.dpop.as_ref().ok_or(AuthorizeError::NoDpopKey)?;
+        let unusable = || AuthorizeError::Proof { reason: "the address is no URL".to_owned() };
+        let url = url().ok_or_else(unusable)?;
+        let nonce = self.outgoing.nonces.latest(&url);
+        let now = self.outgoing.clock.now();
+        let proof = key.proof(method, &url, Some(self.token.secret()), nonce.as_deref(), now)?;
+        let proof = HeaderValue::try_from(proof.expose()).map_err(|_| unusable())?;
+        headers.insert(DPOP, proof);
+        Ok(())
+    }
+
+    /// Whether the request is to be sent again, after this answer: once with the service's nonce, once
+    /// with a newer token.
+    pub(crate) async fn goes_on(
+        &mut self,
+        url: impl FnOnce() -> Option<Url>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
+        let is_bound = self.token.token_type() == TokenType::DPoP;
+        let has_nonce =
+            is_bound && url().is_some_and(|url| self.outgoing.nonces.note(&url, headers));
+        if status != StatusCode::UNAUTHORIZED {
+            return false;
+        }
+        if has_nonce && wants_nonce(headers) {
+            return !std::mem::replace(&mut self.has_new_nonce, true);
+        }
+        if std::mem::replace(&mut self.has_renewed, true) {
+            return false;
+        }
+        match self.outgoing.source.token_after(&self.token).await {
+            Ok(newer) if newer != self.token => {
+                self.token = newer;
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                tracing::debug!(%error, "a token was rejected, and there is no newer one");
+                false
+            }
+        }
+    }
+}
+
+/// RFC 9449 §9
+fn wants_nonce(headers: &HeaderMap) -> bool {
+    headers.get_all(WWW_AUTHENTICATE).iter().any(|challenge| {
+        challenge.to_str().is_ok_and(|challenge| challenge.contains("use_dpop_nonce"))
+    })
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("source", &self.source)
+            .field("origins", &self.origins)
+            .field("dpop", &self.dpop.is_some())
+            .finish_non_exhaustive()
+    }
+}
