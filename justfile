@@ -3,6 +3,8 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 cache := env("DOORWARD_CACHE", env("HOME") / ".cache/doorward")
+python := cache / "venv-python/bin/python"
+maturin := cache / "venv-python/bin/maturin"
 export PATH := cache / "cargo-tools/bin" + ":" + env("PATH") + ":" + cache / "venv/bin"
 
 # List the recipes.
@@ -60,6 +62,19 @@ e2e *filter:
 attacks *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- {{ filter }}
+
+# The Python package as it is installed from its wheel, against a provider in process: tests, types, and the stubs against the binary.
+python *arguments:
+    rm -rf {{ cache }}/wheels
+    {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels
+    {{ python }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
+    cd crates/py-bindings && {{ python }} -m pytest {{ arguments }}
+    cd crates/py-bindings && {{ python }} -m mypy python tests
+    {{ python }} -m mypy.stubtest --mypy-config-file crates/py-bindings/pyproject.toml doorward._native
+
+# The Python package for this machine, into target/wheels; see crates/py-bindings/README.md for others.
+wheel *arguments:
+    {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --release --locked --out target/wheels {{ arguments }}
 
 # Requests per second next to plain nginx, in one run.
 bench:

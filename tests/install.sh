@@ -119,6 +119,16 @@ python_packages() {
   attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check $PYTHON_PACKAGES
 }
 
+# === What builds and tests the Python package ===
+
+python_package_tools() {
+  local log=$1
+  rm -rf "$cache/venv-python"
+  python3 -m venv "$cache/venv-python" || return 1
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" "$cache/venv-python/bin/pip" install --disable-pip-version-check "maturin==$MATURIN_VERSION" $PYTHON_TEST_PACKAGES
+}
+
 # === Node.js (only where too old or absent) and npm packages ===
 
 node_is_recent() {
@@ -158,6 +168,7 @@ printf 'Installing into %s\n' "$cache"
 debian_packages
 part keycloak "$KEYCLOAK_VERSION https-client-auth=request spiffe" "$cache/keycloak/bin/kc.sh" keycloak
 part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
+part python-package "maturin $MATURIN_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
 export PATH="$PATH:$cache/venv/bin"
 if ! node_is_recent; then
   export PATH="$cache/venv/bin:$PATH"

@@ -1,0 +1,447 @@
+from collections.abc import Coroutine as _CoroutineType
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from datetime import datetime, timedelta
+from os import PathLike
+from typing import Any, Literal, SupportsIndex, TypeVar, final, overload
+
+from typing_extensions import Never, Self, disjoint_base
+
+__all__ = [
+    "Claims",
+    "Coroutine",
+    "Issuer",
+    "REFUSAL_CODES",
+    "TestIssuer",
+    "TokenSource",
+    "Verifier",
+    "__version__",
+]
+
+__version__: str
+REFUSAL_CODES: tuple[str, ...]
+
+_T = TypeVar("_T")
+
+_Texts = str | Iterable[str]
+_Span = float | timedelta
+_Path = str | PathLike[str]
+
+@final
+class Issuer:
+    """An OpenID provider that is trusted, called by its issuer identifier.
+
+    Making one opens no connection: metadata and keys are fetched when first needed and kept fresh, so a program starts while its
+    issuer is down. Share one between threads, tasks and forked workers.
+
+    Args:
+        url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+        ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
+            the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured.
+        timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
+
+    Raises:
+        ConfigurationError: if the URL is no issuer identifier, or the certificates cannot be used.
+    """
+
+    def __new__(cls, url: str, *, ca_file: _Path | None = None, timeout: _Span = ...) -> Self: ...
+    @property
+    def url(self) -> str:
+        """The issuer identifier, as it was given."""
+
+    def verifier(
+        self,
+        audience: _Texts,
+        *,
+        profile: Literal["keycloak", "rfc9068"] = "keycloak",
+        leeway: _Span = ...,
+        algorithms: _Texts | None = None,
+    ) -> Verifier:
+        """What verifies this issuer's access tokens.
+
+        Args:
+            audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
+            profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only. ID,
+                refresh and logout tokens are refused by both.
+            leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set, 300 s at most.
+            algorithms: accept only these, like ``["RS256", "ES256"]``. All asymmetric ones unless set; ``none`` and HMAC never.
+
+        Raises:
+            ConfigurationError: if an argument has no such value.
+        """
+
+    def client_credentials(
+        self,
+        client_id: str,
+        *,
+        secret: str | None = None,
+        secret_file: _Path | None = None,
+        private_key_file: _Path | None = None,
+        key_id: str | None = None,
+        key_algorithm: str | None = None,
+        assertion_file: _Path | None = None,
+        method: Literal["client_secret_basic", "client_secret_post", "client_secret_jwt"] | None = None,
+        scope: _Texts | None = None,
+        audience: str | None = None,
+        resource: _Texts | None = None,
+        cache_dir: _Path | None = None,
+    ) -> TokenSource:
+        """A program's own access tokens (RFC 6749 §4.4). Nothing is requested before a token is wanted.
+
+        Args:
+            client_id: the client's id at the issuer.
+            secret_file: file with the client's secret; read anew at each request, so it may be rotated.
+            secret: the secret itself, where there is no file.
+            private_key_file: private key in PEM, or a private JWK, that signs an assertion for each request (``private_key_jwt``, RFC
+                7523 §2.2). Nothing secret is sent.
+            key_id: its ``kid`` at the issuer, if it has one (PEM only).
+            key_algorithm: the algorithm, where the key's kind does not say it (PEM only).
+            assertion_file: file with an assertion that somebody else keeps fresh, like a projected Kubernetes service-account token.
+            method: how a secret is used; ``client_secret_basic`` unless set.
+            scope: what to ask for, words or one text.
+            audience: whom the token is for, where the issuer takes the parameter.
+            resource: absolute URIs the token is for (RFC 8707 §2).
+            cache_dir: a directory of this user alone, in which processes share the token: 1,000 short jobs make one request. Made with
+                mode 0700 if absent; one that others may write to is not used. Best in memory, like ``$XDG_RUNTIME_DIR/doorward``.
+
+        Raises:
+            ConfigurationError: if not exactly one credential is given, or the key cannot be used.
+        """
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class TokenSource:
+    """Access tokens for a program's own requests; see :meth:`Issuer.client_credentials`.
+
+    A token is fetched when first wanted, by one request however many threads and tasks ask; kept until it ends; refreshed in the
+    background before that; and served from memory while the issuer is down. After a failure the issuer is not asked again for a while
+    (1 s to 30 s, or what it asks for): until then callers get the same error at once.
+
+    It is the ``auth`` of ``requests`` and httpx as it is: the token goes on the request, never to another origin it is redirected to,
+    and a request answered with 401 is repeated once with a fresh token. Share one between threads, tasks and forked workers.
+    """
+
+    def token(self, *, rejected: str | None = None) -> str:
+        """A token that is good now, to be sent at once; ask again for the next request.
+
+        Args:
+            rejected: a token that a service answered with 401. It is replaced by a fresh one, once however many callers had it, and not
+                more often than sensible: if the same token comes back, there is no reason to repeat the request.
+
+        Raises:
+            IssuerUnavailable: to be tried again later.
+            TokenRequestRefused: when that does not help.
+            ConfigurationError: if the client's credentials cannot be read.
+        """
+
+    def token_async(self, *, rejected: str | None = None) -> _CoroutineType[Any, Any, str]:
+        """:meth:`token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop."""
+
+    def authorization(self, *, rejected: str | None = None) -> str:
+        """The value of ``Authorization``: :meth:`token` with ``Bearer`` before it. ``rejected`` is a token without."""
+
+    def authorization_async(self, *, rejected: str | None = None) -> _CoroutineType[Any, Any, str]:
+        """:meth:`authorization`, to be awaited."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the token in memory ends, in UTC; ``None`` if there is none, or the issuer did not say."""
+
+    def exchange(
+        self,
+        *,
+        audience: _Texts | None = None,
+        subject_token: str,
+        scope: _Texts | None = None,
+        resource: _Texts | None = None,
+    ) -> TokenSource:
+        """Tokens for acting on somebody's behalf (RFC 8693), kept and refreshed like any other.
+
+        Nothing is requested before a token is wanted. The same exchange asked for again is the same source, so a handler may call this
+        for each of its requests.
+
+        Args:
+            audience: whom the new token is for.
+            subject_token: the access token of whom to act for.
+            scope: what to ask for, words or one text.
+            resource: absolute URIs the token is for (RFC 8707 §2).
+        """
+
+    @property
+    def issuer(self) -> Issuer:
+        """Where they come from."""
+
+    @property
+    def client_id(self) -> str:
+        """Whose they are."""
+
+    def __call__(self, request: Any) -> Any:
+        """``auth=`` of ``requests``."""
+
+    def sync_auth_flow(self, request: Any) -> Any:
+        """``auth=`` of ``httpx.Client``."""
+
+    def async_auth_flow(self, request: Any) -> Any:
+        """``auth=`` of ``httpx.AsyncClient``."""
+
+    def __reduce__(self) -> Never: ...
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> Never: ...
+
+@final
+class Verifier:
+    """Verifies access tokens of one issuer for one audience; see :meth:`Issuer.verifier`.
+
+    Verified tokens are remembered (8 MiB at most) until they end or the issuer's keys change: the second call with the same token
+    skips the mathematics, never the rules of time. Share one between threads, tasks and forked workers.
+    """
+
+    def verify(self, token: str) -> Claims:
+        """Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
+
+        The interpreter is released while the signature is checked or keys are fetched.
+
+        Args:
+            token: the token alone, without ``Bearer``.
+
+        Raises:
+            InvalidToken: if it is not accepted; a subclass for each cause.
+            IssuerUnavailable: if there are no keys to check it with.
+        """
+
+    def verify_async(self, token: str) -> _CoroutineType[Any, Any, Claims]:
+        """:meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop."""
+
+    @property
+    def issuer(self) -> Issuer:
+        """Whose tokens."""
+
+    @property
+    def audience(self) -> list[str]:
+        """The audiences accepted."""
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class Claims(Mapping[str, Any]):
+    """What a verified access token says: a read-only mapping of its claims, with the usual ones as typed attributes.
+
+    Only a :class:`Verifier` makes one, so whoever holds it holds a proof. What is read from it (``claims["realm_access"]``) is a copy.
+    """
+
+    @property
+    def subject(self) -> str:
+        """``sub``: who, unique and stable at this issuer."""
+
+    @property
+    def issuer(self) -> str:
+        """``iss``"""
+
+    @property
+    def audience(self) -> frozenset[str]:
+        """``aud``"""
+
+    @property
+    def client(self) -> str | None:
+        """The client the token was issued to: ``client_id``, else ``azp``."""
+
+    @property
+    def username(self) -> str | None:
+        """``preferred_username``: what the person calls themselves. Not unique over time; use :attr:`subject`."""
+
+    @property
+    def name(self) -> str | None:
+        """``name``: for display."""
+
+    @property
+    def verified_email(self) -> str | None:
+        """``email``, if the issuer says that it was verified."""
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles that hold in the whole realm (``realm_access.roles``)."""
+
+    def client_roles(self, client: str) -> frozenset[str]:
+        """Roles that hold at one client only (``resource_access.<client>.roles``)."""
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Groups the person is a member of (``groups``), usually full paths like ``/finance``."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token may be used for (``scope``)."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """``exp``, in UTC."""
+
+    @property
+    def expires_at_epoch(self) -> float:
+        """``exp``, in seconds since 1970."""
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """``iat``, in UTC."""
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """``auth_time``, in UTC: when the person last proved who they are."""
+
+    @property
+    def token_id(self) -> str | None:
+        """``jti``"""
+
+    @property
+    def session_id(self) -> str | None:
+        """``sid``: the session at the issuer."""
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> Any: ...
+    @overload
+    def get(self, name: str, default: _T, /) -> Any | _T:
+        """The claim of this name, or the default."""
+
+    def at(self, path: str) -> Any:
+        """A claim by path: names joined by dots (``realm_access.roles``) or a JSON Pointer (``/resource_access/my.client/roles``).
+
+        ``None`` if there is none.
+        """
+
+    def keys(self) -> KeysView[str]:
+        """The names of the claims."""
+
+    def values(self) -> ValuesView[Any]:
+        """The values of the claims."""
+
+    def items(self) -> ItemsView[str, Any]:
+        """Names and values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All claims, as a new dictionary."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def __reduce__(self) -> Never: ...
+
+@final
+class Coroutine:
+    """What the ``…_async`` methods return: await it once."""
+
+    def send(self, value: Any) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    @property
+    def __name__(self) -> str: ...
+    @property
+    def __qualname__(self) -> str: ...
+
+@disjoint_base
+class TestIssuer:
+    """The native part of :class:`doorward.testing.Issuer`."""
+
+    def __new__(cls, *, realm: str = "dev", token_lifetime: _Span = ...) -> Self: ...
+    @property
+    def url(self) -> str:
+        """The issuer identifier: ``http://127.0.0.1:PORT/realms/REALM``."""
+
+    def add_client(
+        self,
+        client_id: str,
+        secret: str | None = None,
+        *,
+        public_key: str | None = None,
+        audience: _Texts = ...,
+        scopes: _Texts = ...,
+        roles: _Texts = ...,
+        client_roles: Mapping[str, _Texts] | None = None,
+        token_lifetime: _Span | None = None,
+    ) -> None:
+        """Add a client, or change it from now on.
+
+        Args:
+            client_id: its id.
+            secret: its secret.
+            public_key: instead of a secret, the public key in PEM whose private half signs its assertions (``private_key_jwt``).
+            audience: audiences of the tokens it gets, besides Keycloak's own.
+            scopes: words it may ask for, besides the standard ones.
+            roles: realm roles in its own tokens (client credentials).
+            client_roles: roles at clients in its own tokens.
+            token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
+        """
+
+    def add_user(
+        self,
+        username: str,
+        *,
+        password: str | None = None,
+        subject: str | None = None,
+        name: str | None = None,
+        email: str | None = None,
+        roles: _Texts = ...,
+        client_roles: Mapping[str, _Texts] | None = None,
+        groups: _Texts = ...,
+        claims: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a person, or change them. The password is the user name unless given."""
+
+    def _mint(self, kind: str, about: str, options: dict[str, Any]) -> str: ...
+    def log_in(self, username: str, client_id: str = "client", *, scope: _Texts = ...) -> dict[str, Any]:
+        """A whole token set for a person who is known, in a session of their own, as the token endpoint would answer it.
+
+        Unlike a minted token it is live: it can be exchanged, introspected, refreshed and revoked.
+
+        Raises:
+            ValueError: if person, client or scope are unknown.
+        """
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on; the former stays published. Returns the new ``kid``."""
+
+    def remove_old_keys(self) -> None:
+        """Publish the current signing key only."""
+
+    @property
+    def key_id(self) -> str:
+        """The ``kid`` that new tokens carry."""
+
+    def down(self) -> None:
+        """Stop listening and break every connection. Keys, sessions and counters stay."""
+
+    def up(self) -> None:
+        """Listen again, at the same address."""
+
+    def fail(
+        self,
+        endpoint: Literal["all", "discovery", "keys", "token", "userinfo", "introspection", "revocation"] = "token",
+        *,
+        status: int | None = None,
+        delay: _Span | None = None,
+        answer: Literal["cut off", "drip", "garbage", "html", "huge", "redirect"] | None = None,
+    ) -> None:
+        """Misbehave from now on, in one of these ways, until :meth:`heal`.
+
+        Args:
+            endpoint: where.
+            status: answer with this HTTP status and do nothing else.
+            delay: answer this many seconds later.
+            answer: break off in the middle, send octets one by one, no JSON, a page, 64 MiB, or a redirect.
+        """
+
+    def heal(self) -> None:
+        """Behave again."""
+
+    def requests(
+        self,
+        endpoint: Literal["all", "discovery", "keys", "token", "userinfo", "introspection", "revocation"] = "token",
+    ) -> int:
+        """How many requests this endpoint has had, those that failed on purpose included."""
+
+    def close(self) -> None:
+        """Stop for good. Done twice it does nothing the second time."""
+
+    def __reduce__(self) -> Never: ...

@@ -1,0 +1,99 @@
+"""Tokens on the requests of `requests`_.
+
+A :class:`doorward.TokenSource` is the ``auth`` as it is, of one call or of a session::
+
+    requests.get(url, auth=tokens)
+
+    session = requests.Session()
+    session.auth = tokens
+
+The token goes to the origin that was asked and to no other, whatever redirects say. A request that is answered with 401 is repeated
+once, with a fresh token, if there is one and the body can be sent again.
+
+.. _requests: https://requests.readthedocs.io
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from ._origin import Origin, bearer, origin_of
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from . import TokenSource
+
+__all__ = ["sign"]
+
+_HEADER = "Authorization"
+
+
+def sign(tokens: TokenSource, request: PreparedRequest) -> PreparedRequest:
+    """Put a token on a request, and follow it: what ``auth=tokens`` does."""
+    authorization = tokens.authorization()
+    request.headers[_HEADER] = authorization
+    origin = origin_of(request.url or "")
+    position = _position(request.body)
+    repeated = False
+
+    def follow(response: Response, **options: Any) -> Response:
+        nonlocal repeated
+        if response.is_redirect:
+            return _hold_back(response, origin)
+        sent = response.request.headers.get(_HEADER)
+        if response.status_code != 401 or repeated or sent != authorization or origin_of(response.url) != origin:
+            return response
+        rejected = bearer(authorization)
+        fresh = tokens.token(rejected=rejected)
+        if fresh == rejected or not position():
+            return response
+        repeated = True
+        return _hold_back(_repeat(response, f"Bearer {fresh}", options), origin)
+
+    request.register_hook("response", follow)  # type: ignore[no-untyped-call]
+    return request
+
+
+def _hold_back(response: Response, origin: Origin) -> Response:
+    """Take the token off a request before it follows a redirect elsewhere."""
+    if response.is_redirect and origin_of(urljoin(response.url, response.headers["location"])) != origin:
+        response.request.headers.pop(_HEADER, None)
+    return response
+
+
+def _repeat(response: Response, authorization: str, options: dict[str, Any]) -> Response:
+    # The connection is free again once the answer is read.
+    _ = response.content
+    response.close()
+    # The request itself, since that is what follows redirects.
+    request = response.request
+    request.headers[_HEADER] = authorization
+    adapter: Any = response.connection
+    again: Response = adapter.send(request, **options)
+    again.history.append(response)
+    again.request = request
+    return again
+
+
+def _position(body: Any) -> Callable[[], bool]:
+    """What brings the body back to where it is now; false if it cannot be sent again."""
+    if body is None or isinstance(body, (bytes, str)):
+        return lambda: True
+    if not hasattr(body, "seek") or not hasattr(body, "tell"):
+        return lambda: False
+    try:
+        start = body.tell()
+    except OSError:
+        return lambda: False
+
+    def rewind() -> bool:
+        try:
+            body.seek(start)
+        except OSError:
+            return False
+        return True
+
+    return rewind

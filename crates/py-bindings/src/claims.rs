@@ -1,0 +1,232 @@
+//! `Claims`: what a verified token says. Read-only, and made once for each remembered token.
+//!
+//! Values with an inside (`claims["realm_access"]`) are made anew at each reading: the claims outlive the request that verified
+//! them, and nobody may write into them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use oidc_core::{AccessToken, Verified};
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString};
+
+use crate::arguments::refuse_pickling;
+use crate::json;
+
+/// What a verified access token says: a read-only mapping of its claims, with the usual ones as typed attributes.
+///
+/// Only a `Verifier` makes one, so whoever holds it holds a proof.
+#[pyclass(frozen, mapping, module = "doorward")]
+pub(crate) struct Claims {
+    token: Arc<AccessToken>,
+    roles: PyOnceLock<Py<PyFrozenSet>>,
+    groups: PyOnceLock<Py<PyFrozenSet>>,
+    scopes: PyOnceLock<Py<PyFrozenSet>>,
+}
+
+/// The Python object of a remembered token. It is made outside of [`Verified::derive`], whose lock must not be held while the
+/// interpreter may change threads.
+struct Remembered {
+    token: Arc<AccessToken>,
+    object: PyOnceLock<Py<Claims>>,
+}
+
+/// The one `Claims` object of `verified`.
+pub(crate) fn of(py: Python<'_>, verified: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
+    let remembered = verified.derive(|token| {
+        Arc::new(Remembered { token: Arc::new(token.clone()), object: PyOnceLock::new() })
+    });
+    let object = remembered.object.get_or_try_init(py, || {
+        let token = Arc::clone(&remembered.token);
+        let (roles, groups, scopes) = (PyOnceLock::new(), PyOnceLock::new(), PyOnceLock::new());
+        Py::new(py, Claims { token, roles, groups, scopes })
+    })?;
+    Ok(object.clone_ref(py))
+}
+
+fn names<'py, 'n>(
+    py: Python<'py>,
+    names: impl Iterator<Item = &'n str>,
+) -> PyResult<Bound<'py, PyFrozenSet>> {
+    PyFrozenSet::new(py, names.map(|name| PyString::new(py, name)))
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[pymethods]
+impl Claims {
+    #[getter]
+    fn subject(&self) -> &str {
+        self.token.subject()
+    }
+
+    #[getter]
+    fn issuer(&self) -> &str {
+        self.token.issuer.as_deref().unwrap_or_default()
+    }
+
+    #[getter]
+    fn audience(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
+        Ok(names(py, self.token.audience.iter())?.unbind())
+    }
+
+    #[getter]
+    fn client(&self) -> Option<&str> {
+        self.token.client()
+    }
+
+    #[getter]
+    fn username(&self) -> Option<&str> {
+        self.token.preferred_username()
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.token.name()
+    }
+
+    #[getter]
+    fn verified_email(&self) -> Option<&str> {
+        self.token.verified_email()
+    }
+
+    #[getter]
+    fn roles(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
+        let roles = self.roles.get_or_try_init(py, || {
+            PyResult::Ok(names(py, self.token.realm_roles().iter())?.unbind())
+        })?;
+        Ok(roles.clone_ref(py))
+    }
+
+    fn client_roles(&self, py: Python<'_>, client: &str) -> PyResult<Py<PyFrozenSet>> {
+        Ok(names(py, self.token.client_roles(client).iter())?.unbind())
+    }
+
+    #[getter]
+    fn groups(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
+        let groups = self.groups.get_or_try_init(py, || {
+            PyResult::Ok(names(py, self.token.groups().iter())?.unbind())
+        })?;
+        Ok(groups.clone_ref(py))
+    }
+
+    #[getter]
+    fn scopes(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
+        let scopes = self
+            .scopes
+            .get_or_try_init(py, || PyResult::Ok(names(py, self.token.scope.iter())?.unbind()))?;
+        Ok(scopes.clone_ref(py))
+    }
+
+    #[getter]
+    fn expires_at(&self) -> SystemTime {
+        // A verified access token has `exp`.
+        self.token.expires_at.unwrap_or(UNIX_EPOCH)
+    }
+
+    #[getter]
+    fn expires_at_epoch(&self) -> f64 {
+        seconds(self.expires_at())
+    }
+
+    #[getter]
+    fn issued_at(&self) -> Option<SystemTime> {
+        self.token.issued_at
+    }
+
+    #[getter]
+    fn authenticated_at(&self) -> Option<SystemTime> {
+        self.token.auth_time
+    }
+
+    #[getter]
+    fn token_id(&self) -> Option<&str> {
+        self.token.jwt_id.as_deref()
+    }
+
+    #[getter]
+    fn session_id(&self) -> Option<&str> {
+        self.token.session_id.as_deref()
+    }
+
+    #[pyo3(signature = (name, default = None, /))]
+    fn get(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        default: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        match self.member(name)? {
+            Some(value) => Ok(value.unbind()),
+            None => Ok(default.unwrap_or_else(|| py.None())),
+        }
+    }
+
+    fn at(&self, py: Python<'_>, path: &str) -> PyResult<Option<Py<PyAny>>> {
+        let value = self.token.get(path).map(|value| json::to_python(py, value)).transpose()?;
+        Ok(value.map(Bound::unbind))
+    }
+
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_dict(py)?.call_method0("keys")
+    }
+
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_dict(py)?.call_method0("values")
+    }
+
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_dict(py)?.call_method0("items")
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        json::object_to_python(py, self.token.members())
+    }
+
+    fn __getitem__(&self, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.member(name)? {
+            Some(value) => Ok(value.unbind()),
+            None => Err(PyKeyError::new_err(name.clone().unbind())),
+        }
+    }
+
+    fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
+        let name = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
+        name.is_some_and(|name| self.token.members().contains_key(name))
+    }
+
+    fn __len__(&self) -> usize {
+        self.token.members().len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyList::new(py, self.token.members().keys())?.try_iter()?.into_any())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let subject = PyString::new(py, self.token.subject()).repr()?.to_string();
+        let client = self.token.client().into_pyobject(py)?.repr()?.to_string();
+        let ends = self.expires_at().into_pyobject(py)?.call_method0("isoformat")?;
+        Ok(format!("<doorward.Claims subject={subject} client={client} expires_at={ends}>"))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        refuse_pickling(
+            "Claims",
+            "they prove that this process verified a token; send to_dict(), or the token",
+        )
+    }
+}
+
+impl Claims {
+    fn member<'py>(&self, name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = name.py();
+        let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
+        let Ok(name) = name.to_str() else { return Ok(None) };
+        self.token.members().get(name).map(|value| json::to_python(py, value)).transpose()
+    }
+}

@@ -1,0 +1,291 @@
+//! `TokenSource`: a program's own access tokens, fetched once and kept fresh (`m2m`).
+//!
+//! A token in memory is given at once, with the interpreter held. Whoever finds none waits with it released; the request itself is
+//! made by the runtime, so that it neither ends with its caller nor is made twice.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenError};
+use oidc_core::Secret;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use crate::arguments::{Texts, refuse_pickling};
+use crate::coroutine::{Coroutine, Step};
+use crate::engine::{Engine, Outcome, PerProcess, Work};
+use crate::errors;
+use crate::issuer::Issuer;
+
+mod authentication;
+mod recipe;
+
+pub(crate) use authentication::Authentication;
+pub(crate) use recipe::Recipe;
+
+/// Access tokens for a program's own requests; see `Issuer.client_credentials`.
+///
+/// Share one between threads, tasks and forked workers. It is the `auth` of `requests` and httpx as it is.
+#[pyclass(frozen, module = "doorward")]
+pub(crate) struct TokenSource {
+    kind: Kind,
+}
+
+enum Kind {
+    /// The program's own.
+    Own(Arc<Client>),
+    /// Those it gets for somebody's token.
+    Exchanged { client: Arc<Client>, subject: Secret, wanted: Exchange },
+}
+
+struct Client {
+    issuer: Py<Issuer>,
+    recipe: Recipe,
+    tokens: PerProcess<CachedTokens>,
+    exchanged: PerProcess<ExchangedTokens>,
+}
+
+impl Client {
+    fn tokens(&self, py: Python<'_>) -> PyResult<CachedTokens> {
+        if let Some(tokens) = self.tokens.current(py) {
+            return Ok(tokens);
+        }
+        let parts = self.issuer.get().parts(py)?;
+        Ok(self.tokens.keep(py, self.recipe.tokens(&parts)))
+    }
+
+    fn exchanged(&self, py: Python<'_>) -> PyResult<ExchangedTokens> {
+        if let Some(tokens) = self.exchanged.current(py) {
+            return Ok(tokens);
+        }
+        let parts = self.issuer.get().parts(py)?;
+        Ok(self.exchanged.keep(py, self.recipe.exchanged(&parts)))
+    }
+}
+
+/// What a caller sees of a token.
+#[derive(Clone, Copy)]
+enum Form {
+    Bare,
+    Header,
+}
+
+impl Form {
+    fn of(self, py: Python<'_>, token: &AccessToken) -> PyResult<Py<PyAny>> {
+        let header;
+        let text = match self {
+            Self::Bare => token.secret().expose(),
+            Self::Header => {
+                header = token.authorization();
+                header.to_str().map_err(|error| PyValueError::new_err(error.to_string()))?
+            }
+        };
+        Ok(text.into_pyobject(py)?.into_any().unbind())
+    }
+}
+
+type Answer = Result<AccessToken, TokenError>;
+
+impl TokenSource {
+    pub(crate) fn new(py: Python<'_>, issuer: Py<Issuer>, recipe: Recipe) -> PyResult<Self> {
+        let parts = issuer.get().parts(py)?;
+        let tokens = PerProcess::new(recipe.tokens(&parts));
+        let exchanged = PerProcess::new(recipe.exchanged(&parts));
+        Ok(Self { kind: Kind::Own(Arc::new(Client { issuer, recipe, tokens, exchanged })) })
+    }
+
+    /// Whose credentials are used.
+    fn client(&self) -> &Arc<Client> {
+        match &self.kind {
+            Kind::Own(client) | Kind::Exchanged { client, .. } => client,
+        }
+    }
+
+    /// The token in memory, if it is good.
+    fn current(&self, py: Python<'_>, engine: &Engine) -> PyResult<Option<AccessToken>> {
+        match &self.kind {
+            Kind::Own(client) => {
+                let tokens = client.tokens(py)?;
+                Ok(engine.within(|| tokens.current()))
+            }
+            Kind::Exchanged { .. } => Ok(None),
+        }
+    }
+
+    /// Asks for one, other than `rejected`.
+    fn ask(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Work<Answer>> {
+        use m2m::TokenSource as _;
+        let rejected = rejected.map(|token| AccessToken::bearer(Secret::from(token), None));
+        let rejected =
+            rejected.transpose().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        match &self.kind {
+            Kind::Own(client) => {
+                let tokens = client.tokens(py)?;
+                Ok(Box::pin(async move {
+                    match rejected {
+                        Some(rejected) => tokens.token_after(&rejected).await,
+                        None => tokens.token().await,
+                    }
+                }))
+            }
+            Kind::Exchanged { client, subject, wanted } => {
+                let tokens = client.exchanged(py)?;
+                let (subject, wanted) = (subject.clone(), wanted.clone());
+                Ok(Box::pin(async move { tokens.exchange(&subject, &wanted).await }))
+            }
+        }
+    }
+
+    fn give(&self, py: Python<'_>, rejected: Option<&str>, form: Form) -> PyResult<Py<PyAny>> {
+        let engine = Engine::of(py)?;
+        if rejected.is_none()
+            && let Some(token) = self.current(py, &engine)?
+        {
+            return form.of(py, &token);
+        }
+        let answer = engine.wait_elsewhere(py, self.ask(py, rejected)?)?;
+        tell(py, &answer, form)
+    }
+
+    fn give_later(
+        this: Py<Self>,
+        name: &'static str,
+        rejected: Option<String>,
+        form: Form,
+    ) -> Coroutine {
+        Coroutine::new(name, move |py, engine| {
+            if rejected.is_none()
+                && let Some(token) = this.get().current(py, engine)?
+            {
+                return Ok(Step::Done(form.of(py, &token)));
+            }
+            let work = this.get().ask(py, rejected.as_deref())?;
+            Ok(Step::Wait(Box::pin(async move {
+                let answer = work.await;
+                let outcome: Outcome = Box::new(move |py| tell(py, &answer, form));
+                outcome
+            })))
+        })
+    }
+}
+
+fn tell(py: Python<'_>, answer: &Answer, form: Form) -> PyResult<Py<PyAny>> {
+    match answer {
+        Ok(token) => form.of(py, token),
+        Err(error) => Err(errors::token_request(py, error)),
+    }
+}
+
+#[pymethods]
+impl TokenSource {
+    #[pyo3(signature = (*, rejected = None))]
+    fn token(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
+        self.give(py, rejected, Form::Bare)
+    }
+
+    #[pyo3(signature = (*, rejected = None))]
+    fn token_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
+        Self::give_later(this, "TokenSource.token_async", rejected, Form::Bare)
+    }
+
+    #[pyo3(signature = (*, rejected = None))]
+    fn authorization(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
+        self.give(py, rejected, Form::Header)
+    }
+
+    #[pyo3(signature = (*, rejected = None))]
+    fn authorization_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
+        Self::give_later(this, "TokenSource.authorization_async", rejected, Form::Header)
+    }
+
+    #[getter]
+    fn expires_at(&self, py: Python<'_>) -> PyResult<Option<SystemTime>> {
+        let token = self.current(py, &*Engine::of(py)?)?;
+        Ok(token.and_then(|token| token.expires_at()))
+    }
+
+    #[pyo3(signature = (*, audience = None, subject_token, scope = None, resource = None))]
+    fn exchange(
+        &self,
+        py: Python<'_>,
+        audience: Option<Texts>,
+        subject_token: &str,
+        scope: Option<Texts>,
+        resource: Option<Texts>,
+    ) -> PyResult<Self> {
+        if subject_token.is_empty() {
+            let remedy = "pass the access token of the person or program to act for".to_owned();
+            let message = "subject_token is empty".to_owned();
+            return Err(errors::configuration(py, "subject_token", message, remedy));
+        }
+        let texts = |given: Option<Texts>| given.map(|Texts(texts)| texts).unwrap_or_default();
+        let wanted = texts(audience).into_iter().fold(Exchange::new(), Exchange::with_audience);
+        let mut wanted = texts(resource).into_iter().fold(wanted, Exchange::with_resource);
+        if let Some(Texts(words)) = scope {
+            wanted = wanted.with_scope(&words.join(" "));
+        }
+        let client = Arc::clone(self.client());
+        Ok(Self { kind: Kind::Exchanged { client, subject: Secret::from(subject_token), wanted } })
+    }
+
+    #[getter]
+    fn issuer(&self, py: Python<'_>) -> Py<Issuer> {
+        self.client().issuer.clone_ref(py)
+    }
+
+    #[getter]
+    fn client_id(&self) -> &str {
+        &self.client().recipe.client_id
+    }
+
+    /// `auth=` of `requests`.
+    fn __call__(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        py.import("doorward.requests")?.getattr("sign")?.call1((this, request)).map(Bound::unbind)
+    }
+
+    /// httpx asks whether its `auth` is an instance of `httpx.Auth`; whatever else can be called would be called on the event loop.
+    /// Where httpx is loaded, this says yes, and `doorward.httpx` does the rest.
+    #[getter]
+    fn __class__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let modules = py.import("sys")?.getattr("modules")?;
+        if !modules.contains("httpx")? {
+            return Ok(PyType::new::<Self>(py).into_any());
+        }
+        py.import("doorward.httpx")?.getattr("SourceAsAuth")
+    }
+
+    /// What httpx calls, sync.
+    fn sync_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let flow = py.import("doorward.httpx")?.getattr("sync_flow")?;
+        flow.call1((this, request)).map(Bound::unbind)
+    }
+
+    /// What httpx calls, async.
+    fn async_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let flow = py.import("doorward.httpx")?.getattr("async_flow")?;
+        flow.call1((this, request)).map(Bound::unbind)
+    }
+
+    fn __repr__(&self) -> String {
+        let kind = match &self.kind {
+            Kind::Own(_) => "client credentials",
+            Kind::Exchanged { .. } => "exchange",
+        };
+        let Client { issuer, recipe, .. } = &**self.client();
+        let (client, issuer) = (&recipe.client_id, issuer.get().identifier().as_str());
+        format!("<doorward.TokenSource {kind} by {client:?} at {issuer:?}>")
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        refuse_pickling(
+            "a TokenSource",
+            "it holds credentials; make one in each process that needs it, or let the worker be forked",
+        )
+    }
+
+    fn __reduce_ex__(&self, _protocol: i32) -> PyResult<()> {
+        self.__reduce__()
+    }
+}

@@ -1,0 +1,254 @@
+//! `TestIssuer`: a real OpenID provider in the test process, over `dev-issuer`. Python adds conveniences (`doorward.testing`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::arguments::{Span, Texts, refuse_pickling};
+use crate::engine::{self, Engine};
+use crate::errors::with_causes;
+
+mod order;
+
+use order::{person, token};
+
+/// Parts of the provider that can be counted or made to fail, by the names used in Python.
+const ENDPOINTS: [(&str, Endpoint); 7] = [
+    ("all", Endpoint::All),
+    ("discovery", Endpoint::Discovery),
+    ("keys", Endpoint::Jwks),
+    ("token", Endpoint::Token),
+    ("userinfo", Endpoint::UserInfo),
+    ("introspection", Endpoint::Introspection),
+    ("revocation", Endpoint::Revocation),
+];
+
+/// The native part of `doorward.testing.Issuer`.
+#[pyclass(frozen, subclass, module = "doorward._native")]
+pub(crate) struct TestIssuer {
+    url: String,
+    process: u64,
+    running: Mutex<Option<Arc<DevIssuer>>>,
+}
+
+impl TestIssuer {
+    fn running(&self) -> PyResult<Arc<DevIssuer>> {
+        if self.process != engine::generation() {
+            return Err(PyRuntimeError::new_err(
+                "this issuer belongs to the parent process: here, only its URL can be used",
+            ));
+        }
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.clone().ok_or_else(|| PyRuntimeError::new_err("this issuer is closed"))
+    }
+}
+
+impl Drop for TestIssuer {
+    fn drop(&mut self) {
+        if self.process != engine::generation() {
+            // Its sockets and tasks are the parent's.
+            std::mem::forget(self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+}
+
+#[pymethods]
+impl TestIssuer {
+    #[new]
+    #[pyo3(signature = (*, realm = "dev", token_lifetime = Span(Duration::from_secs(300))))]
+    fn new(py: Python<'_>, realm: &str, token_lifetime: Span) -> PyResult<Self> {
+        let builder = DevIssuer::builder().realm(realm).access_token_lifetime(token_lifetime.0);
+        let started = Engine::of(py)?
+            .wait_elsewhere(py, async move { builder.start("127.0.0.1:0").await })?;
+        let issuer = started.map_err(|error| PyOSError::new_err(with_causes(&error)))?;
+        Ok(Self {
+            url: issuer.url().to_owned(),
+            process: engine::generation(),
+            running: Mutex::new(Some(Arc::new(issuer))),
+        })
+    }
+
+    #[getter]
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn add_client(
+        &self,
+        client_id: &str,
+        secret: Option<&str>,
+        public_key: Option<&str>,
+        audience: Texts,
+        scopes: Texts,
+        roles: Texts,
+        client_roles: Option<&Bound<'_, PyDict>>,
+        token_lifetime: Option<Span>,
+    ) -> PyResult<()> {
+        let mut client = match (secret, public_key) {
+            (Some(secret), None) => DevClient::confidential(client_id, secret),
+            (None, Some(key)) => DevClient::private_key_jwt(client_id, key),
+            (None, None) => DevClient::public(client_id),
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err("pass secret or public_key, not both"));
+            }
+        };
+        client = client.scopes(scopes.0).service_account_roles(roles.0);
+        for name in audience.0 {
+            client = client.audience(name);
+        }
+        for (at, roles) in client_roles.into_iter().flatten() {
+            let roles: Texts = roles.extract()?;
+            client = client.service_account_client_roles(at.extract::<String>()?, roles.0);
+        }
+        if let Some(Span(lifetime)) = token_lifetime {
+            client = client.access_token_lifetime(lifetime);
+        }
+        self.running()?.set_client(client);
+        Ok(())
+    }
+
+    #[pyo3(signature = (username, *, password = None, subject = None, name = None, email = None, roles = Texts(vec![]), client_roles = None, groups = Texts(vec![]), claims = None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn add_user(
+        &self,
+        username: &str,
+        password: Option<&str>,
+        subject: Option<&str>,
+        name: Option<&str>,
+        email: Option<&str>,
+        roles: Texts,
+        client_roles: Option<&Bound<'_, PyDict>>,
+        groups: Texts,
+        claims: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let mut user = person(username, password, subject, name, email);
+        user = user.roles(roles.0).groups(groups.0);
+        for (at, roles) in client_roles.into_iter().flatten() {
+            let roles: Texts = roles.extract()?;
+            user = user.client_roles(at.extract::<String>()?, roles.0);
+        }
+        for (name, value) in claims.into_iter().flatten() {
+            user = user.claim(name.extract::<String>()?, crate::json::from_python(&value)?);
+        }
+        self.running()?.set_user(user);
+        Ok(())
+    }
+
+    /// Options as `doorward.testing.Issuer.mint` documents them.
+    fn _mint(&self, kind: &str, about: &str, options: &Bound<'_, PyDict>) -> PyResult<String> {
+        let order = token(kind, about, options)?;
+        let minted = self.running()?.mint(order);
+        minted.map_err(|error| PyValueError::new_err(with_causes(&error)))
+    }
+
+    #[pyo3(signature = (username, client_id = "client", *, scope = Texts(vec!["openid".to_owned()])))]
+    fn log_in<'py>(
+        &self,
+        py: Python<'py>,
+        username: &str,
+        client_id: &str,
+        scope: Texts,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let tokens = self.running()?.log_in(username, client_id, &scope.0.join(" "));
+        let tokens = tokens.map_err(|error| PyValueError::new_err(with_causes(&error)))?;
+        let answer = PyDict::new(py);
+        answer.set_item("access_token", tokens.access_token)?;
+        answer.set_item("id_token", tokens.id_token)?;
+        answer.set_item("refresh_token", tokens.refresh_token)?;
+        answer.set_item("expires_in", tokens.expires_in)?;
+        answer.set_item("scope", tokens.scope)?;
+        Ok(answer)
+    }
+
+    fn rotate(&self, py: Python<'_>) -> PyResult<String> {
+        let issuer = self.running()?;
+        let rotated =
+            Engine::of(py)?.wait_elsewhere(py, async move { issuer.rotate_keys().await })?;
+        rotated.map_err(|error| PyRuntimeError::new_err(with_causes(&error)))
+    }
+
+    fn remove_old_keys(&self) -> PyResult<()> {
+        self.running()?.remove_old_keys();
+        Ok(())
+    }
+
+    #[getter]
+    fn key_id(&self) -> PyResult<String> {
+        Ok(self.running()?.signing_key_id())
+    }
+
+    fn down(&self, py: Python<'_>) -> PyResult<()> {
+        let issuer = self.running()?;
+        Engine::of(py)?.wait_elsewhere(py, async move { issuer.stop().await })
+    }
+
+    fn up(&self, py: Python<'_>) -> PyResult<()> {
+        let issuer = self.running()?;
+        let resumed = Engine::of(py)?.wait_elsewhere(py, async move { issuer.resume().await })?;
+        resumed.map_err(|error| PyOSError::new_err(with_causes(&error)))
+    }
+
+    #[pyo3(signature = (endpoint = "token", *, status = None, delay = None, answer = None))]
+    fn fail(
+        &self,
+        endpoint: &str,
+        status: Option<u16>,
+        delay: Option<Span>,
+        answer: Option<&str>,
+    ) -> PyResult<()> {
+        let fault = match (status, delay, answer) {
+            (Some(status), None, None) => Fault::Down(status),
+            (None, Some(Span(delay)), None) => Fault::Slow(delay),
+            (None, None, Some("cut off")) => Fault::CutOff,
+            (None, None, Some("drip")) => Fault::Drip,
+            (None, None, Some("huge")) => Fault::Huge,
+            (None, None, Some("html")) => Fault::Html,
+            (None, None, Some("garbage")) => Fault::Garbage,
+            (None, None, Some("redirect")) => Fault::Redirect,
+            _ => {
+                return Err(PyValueError::new_err(
+                    "pass one of status=, delay= and answer= (\"cut off\", \"drip\", \"garbage\", \"html\", \"huge\", \"redirect\")",
+                ));
+            }
+        };
+        self.running()?.faults().set(fault, endpoint_of(endpoint)?);
+        Ok(())
+    }
+
+    fn heal(&self) -> PyResult<()> {
+        self.running()?.faults().clear();
+        Ok(())
+    }
+
+    #[pyo3(signature = (endpoint = "token"))]
+    fn requests(&self, endpoint: &str) -> PyResult<u64> {
+        Ok(self.running()?.requests(endpoint_of(endpoint)?))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let issuer = match self.process == engine::generation() {
+            true => self.running.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            false => None,
+        };
+        let Some(issuer) = issuer else { return Ok(()) };
+        Engine::of(py)?.wait_elsewhere(py, async move { issuer.stop().await })
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        refuse_pickling("an Issuer", "send its url")
+    }
+}
+
+fn endpoint_of(name: &str) -> PyResult<Endpoint> {
+    let found = ENDPOINTS.into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, endpoint)| endpoint).ok_or_else(|| {
+        let known = ENDPOINTS.map(|(known, _)| known).join(", ");
+        PyValueError::new_err(format!("{name:?} is not one of {known}"))
+    })
+}

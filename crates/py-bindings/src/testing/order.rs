@@ -1,0 +1,96 @@
+//! What Python says about a person or a token, as `dev-issuer` wants it.
+
+use dev_issuer::{Algorithm, Mint, User};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::arguments::{Span, Texts};
+use crate::json;
+
+pub(super) fn person(
+    username: &str,
+    password: Option<&str>,
+    subject: Option<&str>,
+    name: Option<&str>,
+    email: Option<&str>,
+) -> User {
+    let mut user = User::new(username, password.unwrap_or(username));
+    if let Some(subject) = subject {
+        user = user.subject(subject);
+    }
+    if let Some(name) = name {
+        user = user.name(name);
+    }
+    if let Some(email) = email {
+        user = user.email(email);
+    }
+    user
+}
+
+/// A token on order: `kind` is `access`, `id`, `refresh`, `logout` or `service`; the options are keyword arguments of
+/// `doorward.testing.Issuer.mint`, those left out absent.
+pub(super) fn token(kind: &str, about: &str, options: &Bound<'_, PyDict>) -> PyResult<Mint> {
+    let mut order = match kind {
+        "access" => Mint::access(about),
+        "id" => Mint::id(about),
+        "refresh" => Mint::refresh(about),
+        "logout" => Mint::logout(about),
+        "service" => Mint::service(about),
+        other => return Err(PyValueError::new_err(format!("{other:?} is no kind of token"))),
+    };
+    for (name, value) in options {
+        let name: String = name.extract()?;
+        order = apply(order, &name, &value)?;
+    }
+    Ok(order)
+}
+
+fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> {
+    Ok(match option {
+        "client" => order.client(value.extract::<String>()?),
+        "audience" => order.audience(value.extract::<Texts>()?.0),
+        "scope" => order.scope(value.extract::<Texts>()?.0.join(" ")),
+        "issuer" => order.issuer(value.extract::<String>()?),
+        "expires_in" => order.expires_in(value.extract::<Span>()?.0),
+        "not_before_in" => order.not_before_in(value.extract::<Span>()?.0),
+        "expired" if value.is_truthy()? => order.expired(),
+        "wrong_key" if value.is_truthy()? => order.wrong_key(),
+        "unsigned" if value.is_truthy()? => order.unsigned(),
+        "hmac_with_public_key" if value.is_truthy()? => order.hmac_with_public_key(),
+        "expired" | "wrong_key" | "unsigned" | "hmac_with_public_key" => order,
+        "algorithm" => order.algorithm(algorithm(&value.extract::<String>()?)?),
+        "claims" => {
+            let mut order = order;
+            for (name, value) in value.cast::<PyDict>()? {
+                order = order.claim(name.extract::<String>()?, json::from_python(&value)?);
+            }
+            order
+        }
+        "header" => {
+            let mut order = order;
+            for (name, value) in value.cast::<PyDict>()? {
+                order = order.header(name.extract::<String>()?, json::from_python(&value)?);
+            }
+            order
+        }
+        "without" => value.extract::<Texts>()?.0.into_iter().fold(order, Mint::without),
+        other => return Err(PyValueError::new_err(format!("{other:?} is no option of mint"))),
+    })
+}
+
+fn algorithm(name: &str) -> PyResult<Algorithm> {
+    Ok(match name {
+        "RS256" => Algorithm::RS256,
+        "RS384" => Algorithm::RS384,
+        "RS512" => Algorithm::RS512,
+        "PS256" => Algorithm::PS256,
+        "PS384" => Algorithm::PS384,
+        "PS512" => Algorithm::PS512,
+        other => {
+            let message =
+                format!("the test issuer has an RSA key: {other:?} cannot be made with it");
+            return Err(PyValueError::new_err(message));
+        }
+    })
+}

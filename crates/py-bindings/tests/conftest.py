@@ -1,0 +1,121 @@
+"""What several suites need: an API that shows what it was asked, and asks for tokens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import doorward
+import doorward.testing
+
+pytest_plugins = ["pytester"]
+
+
+@dataclass
+class Seen:
+    """A request as it arrived."""
+
+    path: str
+    authorization: str | None
+    body: bytes
+
+
+@dataclass
+class Api:
+    """An HTTP server. ``accepts`` says which tokens are good; ``/to?…`` redirects to what stands behind the question mark."""
+
+    url: str
+    accepts: Callable[[str], bool] = lambda token: True
+    seen: list[Seen] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> list[str]:
+        return [request.authorization.removeprefix("Bearer ") for request in self.seen if request.authorization]
+
+
+def _serve(api_of: list[Api]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            api = api_of[0]
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if self.headers.get("transfer-encoding") == "chunked":
+                body = self.chunks()
+            authorization = self.headers.get("authorization")
+            api.seen.append(Seen(self.path, authorization, body))
+            if self.path.startswith("/to?"):
+                self.send_response(302)
+                self.send_header("Location", self.path.removeprefix("/to?"))
+                content = b""
+            elif authorization and api.accepts(authorization.removeprefix("Bearer ")):
+                self.send_response(200)
+                content = b"welcome"
+            else:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
+                content = b"who are you?"
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = answer
+
+        def chunks(self) -> bytes:
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    return Server(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def make_api() -> Iterator[Callable[[], Api]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def make() -> Api:
+        api_of: list[Api] = []
+        server = _serve(api_of)
+        servers.append(server)
+        api_of.append(Api(f"http://127.0.0.1:{server.server_port}"))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return api_of[0]
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def api(make_api: Callable[[], Api]) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def tokens(issuer: doorward.testing.Issuer) -> doorward.TokenSource:
+    return doorward.Issuer(issuer.url).client_credentials("client", secret="secret")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
