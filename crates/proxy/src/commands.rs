@@ -4,15 +4,23 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthcheck;
+pub mod login;
+pub mod logout;
 pub mod schema;
 pub mod serve;
+pub mod token;
 pub mod verify;
 
+mod browser;
+mod credential;
 mod environment;
+mod logins;
 mod reach;
 mod terminal;
 
 use std::process::ExitCode;
+
+use logins::LoginNeeded;
 
 /// How a command ended, as its exit code tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub enum Outcome {
     Fine,
     /// Something failed.
     Failure,
+    /// What was asked makes no sense together; clap ends the same way.
+    WrongUsage,
     /// Access would be refused.
     Refused,
     /// Somebody would have to sign in.
@@ -29,12 +39,29 @@ pub enum Outcome {
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        // 2 is wrong usage; clap ends with it.
         Self::from(match outcome {
             Outcome::Fine => 0,
             Outcome::Failure => 1,
+            Outcome::WrongUsage => 2,
             Outcome::Refused => 3,
             Outcome::LoginNeeded => 4,
         })
+    }
+}
+
+/// Arguments that make no sense together, in a way clap does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(&'static str);
+
+impl From<&anyhow::Error> for Outcome {
+    fn from(error: &anyhow::Error) -> Self {
+        if error.is::<LoginNeeded>() {
+            Self::LoginNeeded
+        } else if error.is::<WrongUsage>() {
+            Self::WrongUsage
+        } else {
+            Self::Failure
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use doorward::commands::{Outcome, check, demo, explain, healthcheck, schema, serve, verify};
+use doorward::commands::{
+    Outcome, check, demo, explain, healthcheck, login, logout, schema, serve, token, verify,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,6 +39,12 @@ enum Command {
     },
     /// Tell step by step what the gateway would decide about a request (exit 0 allowed, 3 refused, 4 sign-in needed)
     Explain(explain::Explain),
+    /// Sign in at this machine, and stay signed in for `doorward token`
+    Login(login::Login),
+    /// Print a fresh access token: yours after `login`, or a machine's by its credential (exit 4 when a login is needed)
+    Token(token::Token),
+    /// End a login: the issuer takes the tokens back, this machine forgets them
+    Logout(logout::Logout),
     /// Check a token and print what it says, or which check failed and what to do (exit 0 good, 1 not)
     Verify(verify::Verify),
     /// Print the JSON Schema of the configuration
@@ -60,7 +68,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // A closed standard error leaves nobody to tell.
             let _ = writeln!(std::io::stderr(), "doorward: {error:#}");
-            Outcome::Failure.into()
+            Outcome::from(&error).into()
         }
     }
 }
@@ -78,6 +86,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
             Ok(if fine { Outcome::Fine } else { Outcome::Failure })
         }
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Login(login) => runtime()?.block_on(login.run(&mut out)),
+        Command::Token(token) => runtime()?.block_on(token.run(&mut out)),
+        Command::Logout(logout) => runtime()?.block_on(logout.run(&mut out)),
         Command::Verify(verify) => runtime()?.block_on(verify.run(&mut out)),
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use oidc_core::{Clock, Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
@@ -63,6 +63,11 @@ impl KeptLogin {
             endpoint,
             clock: Arc::clone(&logins.clock),
         }))
+    }
+
+    /// The token endpoint, as the login's client.
+    pub fn endpoint(&self) -> &TokenEndpoint {
+        &self.0.endpoint
     }
 
     /// Keeps these tokens; a login that was kept before is replaced.
@@ -298,5 +303,17 @@ impl TokenSource for KeptLogin {
 
     async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
         Ok(self.access_token_after(rejected).await?)
+    }
+
+    /// This login and no other: one that is made later, or by somebody else, has another key.
+    fn cache_key(&self) -> Option<CacheKey> {
+        let facts = self.facts().ok().flatten()?;
+        let since = facts.signed_in_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(CacheKey::of([
+            ("issuer", facts.issuer.as_str()),
+            ("client_id", facts.client_id.as_str()),
+            ("subject", facts.person.subject.as_str()),
+            ("signed_in_at", since.as_millis().to_string().as_str()),
+        ]))
     }
 }

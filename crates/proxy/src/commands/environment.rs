@@ -2,6 +2,7 @@
 //! settings come from the configuration.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// A variable that is set and not empty.
 #[expect(
@@ -10,4 +11,12 @@ use std::ffi::OsString;
 )]
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A folder by the XDG Base Directory Specification: `variable` when it is an absolute path (others are to be ignored), else
+/// `beneath_home` in the home folder.
+pub(super) fn folder(name: &str, beneath_home: &str) -> Option<PathBuf> {
+    let absolute = |value: OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
+    let home = || variable("HOME").and_then(absolute).map(|home| home.join(beneath_home));
+    variable(name).and_then(absolute).or_else(home)
 }

@@ -21,6 +21,11 @@ impl Paint {
         Self::when(std::io::stdout().is_terminal())
     }
 
+    /// For what goes to standard error.
+    pub(super) fn for_errors() -> Self {
+        Self::when(std::io::stderr().is_terminal())
+    }
+
     fn when(terminal: bool) -> Self {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         Self { on: terminal && !dumb && variable("NO_COLOR").is_none() }
@@ -41,6 +46,11 @@ impl Paint {
         self.paint(Style::new().dimmed(), text)
     }
 
+    /// What a person has to type or open.
+    pub(super) fn strong<T: Display>(self, text: T) -> Painted<T> {
+        self.paint(Style::new().bold(), text)
+    }
+
     fn paint<T>(self, style: Style, text: T) -> Painted<T> {
         Painted { style: if self.on { style } else { Style::new() }, text }
     }
@@ -59,6 +69,19 @@ impl<T: Display> Display for Painted<T> {
         self.text.fmt(f)?;
         write!(f, "{:#}", self.style)
     }
+}
+
+/// What the libraries warn of goes to standard error, in one line each: a token that could not be refreshed and is still used, a
+/// folder that cannot be shared. They never tell secrets.
+pub(super) fn show_warnings() {
+    let warnings = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(Paint::for_errors().on)
+        .with_target(false)
+        .without_time();
+    // An error means that the process has a log already: then they go there.
+    let _ = warnings.try_init();
 }
 
 /// Foreign text as a terminal may show it: control characters and those that turn the direction of writing are escaped, so that

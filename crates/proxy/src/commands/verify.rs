@@ -18,6 +18,7 @@ use oidc_core::{
 };
 
 use super::Outcome;
+use super::credential::Credential;
 use super::reach::{PATIENCE, Reach};
 use super::terminal::Paint;
 use report::{Report, Verdict};
@@ -112,8 +113,9 @@ impl Verify {
         for name in names {
             validation = validation.with_audience(name);
         }
-        let keys = RemoteKeys::new(self.reach.provider(self.issuer.clone())?)
-            .with_policy(KeyPolicy::default().with_wait(PATIENCE));
+        let keys =
+            RemoteKeys::new(self.reach.provider(self.issuer.clone(), &Credential::default())?)
+                .with_policy(KeyPolicy::default().with_wait(PATIENCE));
         Ok(Verifier::new(validation, Arc::new(keys)))
     }
 }

@@ -2,6 +2,12 @@
 //! and their exit codes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a member that is not there is null")]
 
 mod desk;
+mod login;
+mod logout;
+mod machine;
+mod person;
 mod verify;
+mod watch;

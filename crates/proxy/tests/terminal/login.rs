@@ -1,0 +1,113 @@
+//! `doorward login`: by the browser, by another device, and once more.
+
+use crate::desk::{Desk, Running, browser, files_in, mode};
+
+#[tokio::test]
+async fn somebody_signs_in_by_the_browser_and_is_told_until_when() {
+    let desk = Desk::new().await;
+    let ran = desk.sign_in("alice", "cli", &[]).await.ended(0);
+    assert!(ran.out.contains("Open this page in a browser"), "{}", ran.out);
+    assert!(ran.out.contains("Signed in as alice at "), "{}", ran.out);
+    assert!(ran.out.contains("the login ends ") && ran.out.contains("(in 29m "), "{}", ran.out);
+    let (file, login) = desk.kept();
+    assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+    for secret in ["access_token", "refresh_token", "id_token"] {
+        let secret = login["tokens"][secret].as_str().unwrap();
+        assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn somebody_signs_in_with_a_code_on_another_device() {
+    let desk = Desk::new().await;
+    let arguments = [desk.as_client("login", "cli"), vec!["--device"]].concat();
+    let mut login = Running::start(&mut desk.command(&arguments));
+    let link = login.line_with("?user_code=").await;
+    allow(link.trim()).await;
+    let ran = login.end().await.ended(0);
+    assert!(ran.out.contains("and type the code"), "{}", ran.out);
+    assert!(ran.out.contains("Signed in as alice"), "{}", ran.out);
+    desk.run(&["token"]).await.ended(0);
+}
+
+/// As a person with another device: opens the link, signs in, allows.
+async fn allow(link: &str) {
+    let page = browser().get(link).send().await.unwrap();
+    let cookies: Vec<String> = page
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
+        .collect();
+    let text = page.text().await.unwrap();
+    let csrf = text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let code = link.split("user_code=").nth(1).unwrap();
+    let form = [
+        ("csrf", csrf),
+        ("user_code", code),
+        ("username", "alice"),
+        ("password", "alice"),
+        ("answer", "allow"),
+    ];
+    let to = link.split('?').next().unwrap();
+    let request = browser().post(to).header("cookie", cookies.join("; ")).form(&form);
+    let answer = request.send().await.unwrap();
+    assert!(answer.text().await.unwrap().contains("connected"));
+}
+
+#[tokio::test]
+async fn a_second_login_replaces_the_first_and_needs_no_arguments() {
+    let desk = Desk::new().await;
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    let mut again = Running::start(&mut desk.command(&["login", "--no-browser"]));
+    let page = again.line_with("/protocol/openid-connect/auth?").await;
+    browser().get(desk.issuer.sign_in(page.trim(), "bob").unwrap()).send().await.unwrap();
+    let ran = again.end().await.ended(0);
+    assert!(ran.out.contains("Signed in as bob"), "{}", ran.out);
+    assert_eq!(desk.kept().1["name"], "bob");
+}
+
+#[tokio::test]
+async fn a_login_that_nobody_finishes_or_that_is_refused_keeps_nothing() {
+    let desk = Desk::new().await;
+    let arguments =
+        [desk.as_client("login", "cli"), vec!["--no-browser", "--wait", "50ms"]].concat();
+    let ran = desk.run(&arguments).await.ended(1);
+    assert!(ran.err.contains("nobody signed in within"), "{}", ran.err);
+    let ran =
+        desk.run(&[desk.as_client("login", "stranger"), vec!["--device"]].concat()).await.ended(1);
+    assert!(ran.err.contains("client"), "{}", ran.err);
+    assert!(files_in(&desk.path("home/.local/state/doorward/logins")).is_empty());
+}
+
+#[tokio::test]
+async fn without_issuer_and_client_the_usage_is_told() {
+    let desk = Desk::new().await;
+    let ran = desk.run(&["login"]).await.ended(2);
+    assert!(ran.err.contains("--issuer URL --client-id ID"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn the_browser_is_opened_where_there_is_one() {
+    let desk = Desk::new().await;
+    let opened = desk.path("opened");
+    std::fs::create_dir(desk.path("bin")).unwrap();
+    let script = desk.write(
+        "bin/xdg-open",
+        &format!("#!/bin/sh\necho noise\nprintf %s \"$1\" > {}\n", opened.display()),
+    );
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = desk.command(&desk.as_client("login", "cli"));
+    let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
+    let mut login = Running::start(command.env("PATH", path).env("DISPLAY", ":0"));
+    let page = login.line_with("/protocol/openid-connect/auth?").await;
+    let asked = crate::desk::until("the browser", || {
+        std::fs::read_to_string(&opened).ok().filter(|url| !url.is_empty())
+    })
+    .await;
+    assert_eq!(asked, page.trim());
+    browser().get(desk.issuer.sign_in(&asked, "alice").unwrap()).send().await.unwrap();
+    let ran = login.end().await.ended(0);
+    assert!(ran.out.contains("Your browser opens this page"), "{}", ran.out);
+    assert!(!ran.out.contains("noise"));
+}

@@ -1,0 +1,47 @@
+//! `doorward logout`: nothing is left, here or there.
+
+use dev_issuer::Endpoint;
+
+use crate::desk::{Desk, files_in};
+
+fn kept(desk: &Desk) -> usize {
+    let files = files_in(&desk.path("home/.local/state/doorward/logins"));
+    files.iter().filter(|file| file.extension().is_some_and(|ends| ends == "json")).count()
+}
+
+#[tokio::test]
+async fn the_tokens_are_revoked_and_forgotten() {
+    let desk = Desk::new().await;
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    let ran = desk.run(&["logout"]).await.ended(0);
+    assert!(ran.out.contains("Signed out alice at "), "{}", ran.out);
+    assert_eq!((desk.issuer.requests(Endpoint::Revocation), kept(&desk)), (2, 0));
+    desk.run(&["token"]).await.ended(4);
+    let ran = desk.run(&["logout"]).await.ended(0);
+    assert!(ran.out.contains("Nobody is signed in."), "{}", ran.out);
+    desk.run(&["logout", "--client-id", "cli"]).await.ended(4);
+}
+
+#[tokio::test]
+async fn the_login_is_forgotten_even_when_the_issuer_is_away() {
+    let desk = Desk::new().await;
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    desk.issuer.stop().await;
+    let ran = desk.run(&["logout"]).await.ended(1);
+    assert!(ran.out.contains("did not take the tokens back"), "{}", ran.out);
+    assert_eq!(kept(&desk), 0);
+}
+
+#[tokio::test]
+async fn one_of_several_or_all() {
+    let desk = Desk::new().await;
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    desk.sign_in("bob", "notebook", &["--client-secret-file", "notebook-secret"]).await.ended(0);
+    let ran = desk.run(&["logout", "--client-id", "cli"]).await.ended(0);
+    assert!(ran.out.contains("alice"), "{}", ran.out);
+    assert_eq!(kept(&desk), 1);
+    desk.run(&["token"]).await.ended(0);
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    desk.run(&["logout", "--all"]).await.ended(0);
+    assert_eq!(kept(&desk), 0);
+}
