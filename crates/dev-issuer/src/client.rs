@@ -44,6 +44,8 @@ pub struct DevClient {
     pub(crate) access_token_lifetime: Option<Duration>,
     pub(crate) require_par: bool,
     pub(crate) require_dpop: bool,
+    pub(crate) request_object_key: Option<PublicKeys>,
+    pub(crate) require_signed_request: bool,
 }
 
 /// How a client proves itself at the token endpoint.
@@ -109,6 +111,8 @@ impl DevClient {
             access_token_lifetime: None,
             require_par: false,
             require_dpop: false,
+            request_object_key: None,
+            require_signed_request: false,
         }
     }
 
@@ -196,6 +200,21 @@ impl DevClient {
     #[must_use]
     pub fn require_dpop(mut self) -> Self {
         self.require_dpop = true;
+        self
+    }
+
+    /// Takes authorization requests that are signed with the private half of this key
+    /// ([RFC 9101](https://www.rfc-editor.org/rfc/rfc9101)): a public key in PEM, or a JWKS.
+    #[must_use]
+    pub fn request_object_key(mut self, public_key: impl Into<String>) -> Self {
+        self.request_object_key = Some(PublicKeys::new(public_key));
+        self
+    }
+
+    /// Refuses authorization requests that are not signed.
+    #[must_use]
+    pub fn require_signed_request(mut self) -> Self {
+        self.require_signed_request = true;
         self
     }
 

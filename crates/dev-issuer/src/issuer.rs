@@ -120,16 +120,12 @@ impl DevIssuer {
         }
         let url = Url::parse(authorization_url).map_err(SignInError::Url)?;
         let params = Params::parse(url.query().unwrap_or_default().as_bytes());
-        match AuthorizationRequest::read(provider, params) {
-            Ok(request) => {
-                let session = provider.begin_session(username);
-                Ok(request.grant(provider, &session).into())
-            }
-            Err(refusal) => Err(match refusal.location(provider) {
-                Ok(back) => SignInError::SentBack(back.into()),
-                Err(why) => SignInError::Refused(why),
-            }),
-        }
+        let granted = AuthorizationRequest::read(provider, params)
+            .and_then(|request| request.grant(provider, &provider.begin_session(username)));
+        granted.map(Into::into).map_err(|refusal| match refusal.location(provider) {
+            Ok(back) => SignInError::SentBack(back.into()),
+            Err(why) => SignInError::Refused(why),
+        })
     }
 
     /// This person types the code that a device shows, and allows it; false when no device waits under

@@ -43,14 +43,16 @@ mod codes;
 mod devices;
 mod pushed;
 mod pkce;
+mod way_back;
+mod request_object;
 mod forms;
 mod shared;
 mod clock;
 
 mod keys;
-mod public_keys;
 mod algorithm;
 mod jws;
+mod public_keys;
 mod tokens;
 mod mint;
 

@@ -13,6 +13,8 @@ pub(crate) enum OAuthError {
     #[error("{0}")]
     InvalidRequest(String),
     #[error("{0}")]
+    InvalidRequestObject(&'static str),
+    #[error("{0}")]
     InvalidClient(&'static str),
     #[error("{0}")]
     UnauthorizedClient(&'static str),
@@ -59,6 +61,7 @@ impl OAuthError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidRequestObject(_) => "invalid_request_object",
             Self::InvalidClient(_) => "invalid_client",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::InvalidGrant(_) => "invalid_grant",

@@ -13,6 +13,10 @@ impl Params {
         Self(url::form_urlencoded::parse(encoded).into_owned().collect())
     }
 
+    pub(crate) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
     /// The value; one that is empty counts as left out (RFC 6749 §3.1).
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0

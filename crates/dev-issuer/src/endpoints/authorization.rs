@@ -19,23 +19,23 @@ use url::Url;
 use crate::client::DevClient;
 use crate::codes::CodeGrant;
 use crate::endpoints::{login, see_other};
-use crate::faults::Endpoint;
 use crate::forms::Purpose;
 use crate::pages;
 use crate::params::Params;
 use crate::pkce::Challenge;
 use crate::provider::Provider;
+use crate::request_object;
 use crate::scope::Scope;
 use crate::sessions::Session;
+use crate::way_back::{ResponseMode, WayBack};
 
 /// A request that may be answered: the client is known, the redirect URI is its own.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizationRequest {
     pub(crate) client: DevClient,
-    pub(crate) redirect_uri: Url,
+    way_back: WayBack,
     /// As it was sent: the token request must repeat it to the letter.
     redirect_uri_sent: String,
-    state: Option<String>,
     nonce: Option<String>,
     code_challenge: Challenge,
     scope: Scope,
@@ -78,7 +78,7 @@ pub(crate) enum Refusal {
     /// The client is unknown, or the redirect URI is not its own: nothing is sent there.
     Page(String),
     /// Goes back to the client.
-    Back { to: Box<Url>, state: Option<String>, error: &'static str, description: String },
+    Back { way: Box<WayBack>, error: &'static str, description: String },
 }
 
 pub(crate) async fn get(
@@ -108,7 +108,10 @@ fn answer(provider: &Provider, params: Params, headers: &HeaderMap) -> Response 
         .and_then(|cookie| provider.sessions.with_cookie(&cookie, provider.clock.now()));
     match session {
         Some(session) if !request.needs_login(provider, &session) => {
-            see_other(request.grant(provider, &session).as_str())
+            match request.grant(provider, &session) {
+                Ok(url) => see_other(url.as_str()),
+                Err(refusal) => refusal.into_response(provider),
+            }
         }
         _ if request.never_ask => request
             .back("login_required", "Nobody is signed in, and prompt=none forbids to ask")
@@ -125,10 +128,15 @@ impl AuthorizationRequest {
     /// Reads parameters that are the whole request: a pushed one, or one that need not be pushed.
     pub(crate) fn read_pushed(provider: &Provider, params: Params) -> Result<Self, Refusal> {
         let (client, redirect_uri, redirect_uri_sent) = returning(provider, &params)?;
-        let state = params.value("state").map(str::to_owned);
+        let mode = ResponseMode::named(params.value("response_mode"));
+        let way_back = WayBack {
+            redirect_uri,
+            client: client.id.clone(),
+            state: params.value("state").map(str::to_owned),
+            mode: mode.unwrap_or(ResponseMode::Query),
+        };
         let back = |error, description: &str| Refusal::Back {
-            to: Box::new(redirect_uri.clone()),
-            state: state.clone(),
+            way: Box::new(way_back.clone()),
             error,
             description: description.to_owned(),
         };
@@ -142,11 +150,11 @@ impl AuthorizationRequest {
             Some(_) => return Err(back("unsupported_response_type", "Only code is supported")),
             None => return Err(invalid("Missing parameter: response_type")),
         }
-        if params.value("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(invalid("Unsupported response_mode: only query"));
+        if mode.is_none() {
+            return Err(invalid("Unsupported response_mode"));
         }
         if params.value("request").is_some() {
-            return Err(back("request_not_supported", "Request objects are not supported"));
+            return Err(back("request_not_supported", "This client has no key for requests"));
         }
         let code_challenge = Challenge::read(&params).map_err(invalid)?;
         let code_challenge = code_challenge
@@ -172,9 +180,8 @@ impl AuthorizationRequest {
             max_age,
             scope,
             code_challenge,
-            state,
             client,
-            redirect_uri,
+            way_back,
             redirect_uri_sent,
         })
     }
@@ -186,7 +193,7 @@ impl AuthorizationRequest {
     }
 
     /// The way back with a code for this session.
-    pub(crate) fn grant(&self, provider: &Provider, session: &Session) -> Url {
+    pub(crate) fn grant(&self, provider: &Provider, session: &Session) -> Result<Url, Refusal> {
         let grant = CodeGrant {
             client: self.client.id.clone(),
             redirect_uri: self.redirect_uri_sent.clone(),
@@ -196,22 +203,13 @@ impl AuthorizationRequest {
             session: session.id.clone(),
         };
         let code = provider.codes.issue(grant, provider.clock.now());
-        let mut url = self.redirect_uri.clone();
-        let mut query = url.query_pairs_mut();
-        if let Some(state) = &self.state {
-            query.append_pair("state", state);
-        }
-        query.append_pair("session_state", &session.id);
-        query.append_pair("iss", &provider.issuer_told_by(Endpoint::Authorization));
-        query.append_pair("code", &code);
-        drop(query);
-        url
+        let answer = [("session_state", session.id.as_str()), ("code", &code)];
+        self.way_back.with(provider, &answer).map_err(unsigned)
     }
 
     fn back(&self, error: &'static str, description: &str) -> Refusal {
         Refusal::Back {
-            to: Box::new(self.redirect_uri.clone()),
-            state: self.state.clone(),
+            way: Box::new(self.way_back.clone()),
             error,
             description: description.to_owned(),
         }
@@ -223,21 +221,14 @@ impl Refusal {
     pub(crate) fn location(self, provider: &Provider) -> Result<Url, String> {
         match self {
             Self::Page(why) => Err(why),
-            Self::Back { mut to, state, error, description } => {
-                let mut query = to.query_pairs_mut();
-                query.append_pair("error", error);
-                query.append_pair("error_description", &description);
-                if let Some(state) = state {
-                    query.append_pair("state", &state);
-                }
-                query.append_pair("iss", &provider.issuer_told_by(Endpoint::Authorization));
-                drop(query);
-                Ok(*to)
+            Self::Back { way, error, description } => {
+                let answer = [("error", error), ("error_description", &*description)];
+                way.with(provider, &answer).map_err(|error| error.to_string())
             }
         }
     }
 
-    fn into_response(self, provider: &Provider) -> Response {
+    pub(crate) fn into_response(self, provider: &Provider) -> Response {
         match self.location(provider) {
             Ok(url) => see_other(url.as_str()),
             Err(why) => pages::refused("This sign-in request cannot be served", &why),
@@ -245,7 +236,7 @@ impl Refusal {
     }
 }
 
-/// The pushed request behind `request_uri`, or the parameters themselves.
+/// The pushed request behind `request_uri`, the signed one in `request`, or the parameters themselves.
 fn unfold(provider: &Provider, params: Params) -> Result<Params, Refusal> {
     let Some(uri) = params.value("request_uri") else {
         let must_push = params
@@ -254,13 +245,18 @@ fn unfold(provider: &Provider, params: Params) -> Result<Params, Refusal> {
             .is_some_and(|client| client.require_par);
         return match must_push {
             true => Err(Refusal::Page("This client must push its requests first (PAR).".into())),
-            false => Ok(params),
+            false => request_object::unfold(provider, params)
+                .map_err(|why| Refusal::Page(format!("invalid_request_object: {why}"))),
         };
     };
     let client = params.value("client_id").unwrap_or_default();
     provider.pushed.take(uri, client, provider.clock.now()).ok_or_else(|| {
         Refusal::Page("request_uri is unknown, used, expired, or another client's.".to_owned())
     })
+}
+
+fn unsigned(error: jsonwebtoken::errors::Error) -> Refusal {
+    Refusal::Page(format!("The answer could not be signed: {error}."))
 }
 
 /// Client and redirect URI, which must belong together before anything is sent anywhere.

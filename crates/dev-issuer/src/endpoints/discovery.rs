@@ -14,6 +14,7 @@ use crate::endpoints::token::Grant;
 use crate::faults::Endpoint;
 use crate::provider::Provider;
 use crate::server::path;
+use crate::way_back::ResponseMode;
 
 const CLIENT_AUTHENTICATION: [&str; 5] =
     ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"];
@@ -46,7 +47,8 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "device_authorization_endpoint": provider.at(path::DEVICE_AUTHORIZATION),
         "require_pushed_authorization_requests": false,
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ResponseMode::ALL,
+        "authorization_signing_alg_values_supported": [provider.keys.algorithm().to_string()],
         "grant_types_supported": grants.map(Grant::as_str),
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": ["none", "login"],
@@ -71,7 +73,8 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "backchannel_logout_session_supported": true,
         "frontchannel_logout_supported": false,
         "claims_parameter_supported": false,
-        "request_parameter_supported": false,
+        "request_parameter_supported": true,
+        "request_object_signing_alg_values_supported": SIGNATURES,
         "request_uri_parameter_supported": false,
     }))
     .into_response()

@@ -62,7 +62,10 @@ pub(crate) async fn submit(
     };
     provider.forms.close(csrf);
     let session = provider.begin_session(&user.username);
-    let response = see_other(request.grant(&provider, &session).as_str());
+    let response = match request.grant(&provider, &session) {
+        Ok(url) => see_other(url.as_str()),
+        Err(refusal) => return refusal.into_response(&provider),
+    };
     with_cookies(response, [provider.cookies.set_session(&session.cookie)])
 }
 

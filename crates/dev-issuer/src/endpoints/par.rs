@@ -17,6 +17,7 @@ use crate::endpoints::authorization::{AuthorizationRequest, Refusal};
 use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::pushed;
+use crate::request_object;
 
 pub(crate) async fn push(
     State(provider): State<Arc<Provider>>,
@@ -28,7 +29,8 @@ pub(crate) async fn push(
     if params.value("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("request_uri cannot be pushed".to_owned()));
     }
-    let params = params.for_client(&client.id)?;
+    let params = request_object::unfold(&provider, params.for_client(&client.id)?)
+        .map_err(OAuthError::InvalidRequestObject)?;
     AuthorizationRequest::read_pushed(&provider, params.clone()).map_err(
         |refusal| match refusal {
             Refusal::Page(why) => OAuthError::InvalidRequest(why),

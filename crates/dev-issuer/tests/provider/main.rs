@@ -19,5 +19,6 @@ mod machines;
 mod mint;
 mod pushed;
 mod refresh;
+mod signed_messages;
 mod start;
 mod token_shape;

@@ -6,3 +6,6 @@ mod elsewhere;
 
 mod device;
 mod introspection;
+mod logout;
+mod revocation;
+mod signed_messages;
