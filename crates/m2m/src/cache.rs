@@ -78,6 +78,39 @@ impl CachedTokens {
         Self::built(Arc::new(source), Arc::new(SystemClock), None)
     }
 
+    /// What most jobs want: one client's own tokens, over HTTP as the platform has it set up.
+    ///
+    /// ```no_run
+    /// # async fn job() -> Result<(), Box<dyn std::error::Error>> {
+    /// use m2m::{CachedTokens, ClientCredentials, TokenSource};
+    /// use oidc_core::{ClientAuth, ClientSecret};
+    ///
+    /// let issuer = "https://id.example/realms/lab".parse()?;
+    /// let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/airflow"));
+    /// let grant = ClientCredentials::new().with_scope("score");
+    /// let tokens = CachedTokens::for_client(issuer, "airflow-run", auth, grant)?;
+    /// let token = tokens.token().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up: the platform has no trusted certificates.
+    #[cfg(feature = "reqwest")]
+    pub fn for_client(
+        issuer: oidc_core::Issuer,
+        client_id: impl Into<String>,
+        auth: oidc_core::ClientAuth,
+        grant: crate::ClientCredentials,
+    ) -> Result<Self, oidc_core::http::reqwest::HttpSetupError> {
+        use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+
+        let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+        let provider = oidc_core::Provider::new(issuer, http);
+        let endpoint = oidc_core::TokenEndpoint::new(provider, client_id, auth);
+        Ok(Self::new(crate::IssuerTokens::new(endpoint, grant)))
+    }
+
     /// Takes the time from `clock`. What was remembered before is forgotten.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
@@ -119,6 +152,14 @@ impl CachedTokens {
             self.shared.begin_refresh(now);
         }
         Some(held.token.clone())
+    }
+}
+
+impl CachedTokens {
+    /// Whether somebody with a runtime should come by.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_refresh_due(&self) -> bool {
+        self.shared.held.load().as_ref().is_some_and(|held| held.is_due(self.shared.now()))
     }
 }
 

@@ -17,6 +17,10 @@
     feature = "reqwest",
     doc = "| [`middleware`] | [`BearerMiddleware`](middleware::BearerMiddleware): the same for reqwest |"
 )]
+#![cfg_attr(
+    feature = "blocking",
+    doc = "| [`blocking`] | [`Tokens`](blocking::Tokens): the same for code that is not async |"
+)]
 //! | [`kept_login`] | [`KeptLogin`]: a person's login that outlives the program, refreshed by one process at a time |
 //! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
@@ -40,6 +44,8 @@
 //! ```
 
 pub mod access_token;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 pub mod cache;
 pub mod client_credentials;
 pub mod exchange;

@@ -153,7 +153,7 @@ fn with_nonce(seen: &Seen) -> Answer {
         "/later" => "nonce-2",
         _ => "nonce-1",
     };
-    let mut answer = match seen.proof()["nonce"] == nonce {
+    let mut answer = match seen.proof().get("nonce").is_some_and(|it| it == nonce) {
         true => status(StatusCode::OK),
         false => {
             let mut answer = status(StatusCode::UNAUTHORIZED);

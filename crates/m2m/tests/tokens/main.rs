@@ -4,5 +4,9 @@
 
 mod job;
 
+#[cfg(feature = "blocking")]
+mod blocking;
+mod exchange;
 mod files;
 mod memory;
+mod processes;
