@@ -24,6 +24,7 @@ use crate::listener::{NotBindable, resolve_loopback};
 use crate::provider::{Lifetimes, Provider, Registry, TrustedIssuers};
 use crate::public_keys::PublicKeys;
 use crate::pushed::PushedRequests;
+use crate::references::References;
 use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::user::User;
@@ -171,6 +172,7 @@ impl DevIssuerBuilder {
             grants: GrantCounts::default(),
             assertions: Shared::default(),
             proofs: Proofs::new(self.dpop_nonce_required),
+            references: References::default(),
             trusted: self.trusted,
             backchannel: Backchannel::new(),
         };

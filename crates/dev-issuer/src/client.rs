@@ -43,6 +43,7 @@ pub struct DevClient {
     pub(crate) backchannel_logout_uri: Option<String>,
     pub(crate) access_token_lifetime: Option<Duration>,
     pub(crate) require_par: bool,
+    pub(crate) opaque_access_tokens: bool,
     pub(crate) require_dpop: bool,
     pub(crate) request_object_key: Option<PublicKeys>,
     pub(crate) require_signed_request: bool,
@@ -110,6 +111,7 @@ impl DevClient {
             backchannel_logout_uri: None,
             access_token_lifetime: None,
             require_par: false,
+            opaque_access_tokens: false,
             require_dpop: false,
             request_object_key: None,
             require_signed_request: false,
@@ -215,6 +217,14 @@ impl DevClient {
     #[must_use]
     pub fn require_signed_request(mut self) -> Self {
         self.require_signed_request = true;
+        self
+    }
+
+    /// Gives this client access tokens that are no JWT: references, which resource servers ask about
+    /// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
+    #[must_use]
+    pub fn opaque_access_tokens(mut self) -> Self {
+        self.opaque_access_tokens = true;
         self
     }
 

@@ -42,6 +42,7 @@ mod sessions;
 mod codes;
 mod devices;
 mod pushed;
+mod references;
 mod pkce;
 mod way_back;
 mod request_object;

@@ -23,6 +23,7 @@ use crate::jws::{self, Claims};
 use crate::keys::Keys;
 use crate::public_keys::PublicKeys;
 use crate::pushed::PushedRequests;
+use crate::references::References;
 use crate::sessions::{Link, Session, Sessions};
 use crate::shared::Shared;
 use crate::tokens::{Entitlement, Stamp};
@@ -54,6 +55,7 @@ pub(crate) struct Provider {
     pub(crate) grants: GrantCounts,
     pub(crate) assertions: Shared<BTreeMap<String, u64>>,
     pub(crate) proofs: Proofs,
+    pub(crate) references: References,
     pub(crate) trusted: TrustedIssuers,
     pub(crate) backchannel: Backchannel,
 }
@@ -183,7 +185,11 @@ impl Provider {
     ) -> Result<TokenResponse, jsonwebtoken::errors::Error> {
         let lifetime = self.access_token_lifetime(&entitled.client);
         let stamp = self.stamp(lifetime);
-        let access_token = self.sign(&entitled.access_claims(&stamp), "JWT")?;
+        let signed = self.sign(&entitled.access_claims(&stamp), "JWT")?;
+        let access_token = match entitled.client.opaque_access_tokens {
+            true => self.references.to(signed),
+            false => signed,
+        };
         let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
             true => Some(self.sign(&self.id_claims(entitled, &stamp, &access_token), "JWT")?),
             false => None,
@@ -247,7 +253,7 @@ impl Provider {
     /// The claims of an access token of ours that is good now: signed, unexpired, not revoked, its
     /// session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
-        let claims = jws::open(token, &self.keys).ok()?;
+        let claims = jws::open(&self.references.follow(token), &self.keys).ok()?;
         let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
         (is_access && self.is_live(&claims)).then_some(claims)
     }

@@ -75,3 +75,8 @@ pub use origin::{InvalidOrigin, Origin};
 pub use outgoing::AuthorizeError;
 pub use presented::PresentedToken;
 pub use source::{TokenError, TokenSource};
+
+/// The examples of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;

@@ -168,3 +168,8 @@ pub use logout::LogoutRequest;
 pub use native::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRedirectError};
 #[cfg(feature = "login")]
 pub use user_info::UserInfoError;
+
+/// The examples of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;

@@ -239,6 +239,15 @@ impl TokenRefusal {
         matches!(self, Self::KeysUnavailable { .. } | Self::IntrospectionUnavailable { .. })
     }
 
+    /// How long to wait before trying again, where nothing is wrong with the token and it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::KeysUnavailable { retry_after, .. }
+            | Self::IntrospectionUnavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether a fresh token would pass.
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Expired { .. })

@@ -151,7 +151,7 @@ impl Refusal {
             Self::Malformed { status, .. } => *status,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::BadCredentials(TokenRefusal::KeysUnavailable { .. }) => {
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::BadCredentials(_) => StatusCode::UNAUTHORIZED,
@@ -193,8 +193,8 @@ impl Refusal {
     /// When to try again, for a refusal that passes (RFC 9110 §10.2.3).
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::BadCredentials(TokenRefusal::KeysUnavailable { retry_after, .. }) => {
-                Some(retry_after.unwrap_or(Duration::from_secs(5)))
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => {
+                Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
             }
             Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
             Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),

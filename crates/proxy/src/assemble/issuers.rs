@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use oidc_core::{
-    Client, ClientAuth, Clock, Issuer, PrivateKeyJwt, Provider, RemoteKeys, Validation, Verifier,
+    Client, ClientAuth, Clock, Introspection, Issuer, PrivateKeyJwt, Provider, RemoteKeys,
+    Validation, Verifier,
     http::reqwest::{HttpOptions, ReqwestHttp},
 };
 
@@ -46,9 +47,12 @@ fn issuer_client(
     let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
     let mut options = HttpOptions::default();
     if let Some(ca_file) = &config.ca_file {
-        options = options.with_ca_file(ca_file.clone());
+        options = options.with_ca_file(ca_file);
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(at(place("ca_file")))?);
+    if let config::ClientAuth::Mtls(own) = &config.client_auth {
+        options = options.with_client_certificate(&own.certificate, &own.key);
+    }
+    let http = Arc::new(ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?);
     let provider = Provider::new(issuer.clone(), http);
     let keys = RemoteKeys::new(provider.clone());
     keys.start();
@@ -63,9 +67,16 @@ fn issuer_client(
             .with_leeway(config.leeway)
             .with_profile(profile(config.profile))
     };
-    let bearer = config.audience.split_first().map(|(first, more)| {
-        let validation =
-            more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience));
+    let bearer_rules = config.audience.split_first().map(|(first, more)| {
+        more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience))
+    });
+    let introspection = bearer_rules.clone().zip(config.introspection.as_ref()).map(
+        |(validation, introspection)| {
+            Introspection::new(client.token_endpoint().clone(), validation)
+                .with_max_age(introspection.cache)
+        },
+    );
+    let bearer = bearer_rules.map(|validation| {
         Verifier::new(validation, Arc::clone(&key_source)).with_clock(Arc::clone(clock))
     });
     let own = Verifier::new(
@@ -81,6 +92,7 @@ fn issuer_client(
         keys,
         client,
         bearer,
+        introspection,
         own,
         claims: ClaimReader::new(config.claims.clone()),
         tokens_remembered: observe::tokens_remembered(name),
@@ -109,9 +121,7 @@ fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, Assembl
                 .map(ClientAuth::PrivateKeyJwt)
                 .map_err(at(place))
         }
-        config::ClientAuth::AssertionFile(_) | config::ClientAuth::Mtls(_) => Err(AssembleError {
-            place: place.to_owned(),
-            reason: "not yet supported; use secret or private_key_jwt".to_owned(),
-        }),
+        config::ClientAuth::AssertionFile(path) => Ok(ClientAuth::AssertionFile(path.clone())),
+        config::ClientAuth::Mtls(_) => Ok(ClientAuth::MutualTls),
     }
 }

@@ -41,7 +41,8 @@ pub struct IssuerConfig {
     #[serde(default = "default_leeway", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub leeway: Duration,
-    /// Ask the provider about tokens that are not JWTs. Not yet supported.
+    /// Ask the provider about bearer tokens that are not JWTs (RFC 7662), as the gateway's client. One issuer
+    /// only may have it: such a token does not say whose it is. Example: `{ cache: 30s }`.
     #[serde(default)]
     pub introspection: Option<Introspection>,
     /// CA certificates (PEM) for connections to it, instead of the system's.
@@ -72,9 +73,10 @@ pub enum ClientAuth {
     Secret(SecretRef),
     /// A JWT signed with a private key (RFC 7523 §2.2).
     PrivateKeyJwt(PrivateKeyJwt),
-    /// A file with a ready-made client assertion. Not yet supported.
+    /// A file with a ready-made client assertion (RFC 7523 §2.2), read at each request: a projected Kubernetes
+    /// service account token. Example: `/var/run/secrets/tokens/keycloak`.
     AssertionFile(PathBuf),
-    /// A TLS client certificate (RFC 8705). Not yet supported.
+    /// A TLS client certificate (RFC 8705 §2); read again when its files change.
     Mtls(Mtls),
 }
 
@@ -132,8 +134,8 @@ impl SigningAlgorithm {
 pub struct Mtls {
     /// The certificate chain, PEM. Example: `/run/secrets/client.crt`.
     pub certificate: PathBuf,
-    /// Its private key, PEM. Example: `{ file: /run/secrets/client.key }`.
-    pub key: SecretRef,
+    /// Its private key, PEM. Example: `/run/secrets/client.key`.
+    pub key: PathBuf,
 }
 
 /// What an access token must look like.
@@ -189,7 +191,7 @@ impl Default for ClaimPaths {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Introspection {
-    /// How long an answer is believed. Example: `30s`.
+    /// How long an answer is believed, and so how long a revoked token lives on here. Example: `30s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub cache: Duration,

@@ -83,20 +83,20 @@ impl SecretRef {
 }
 
 impl Config {
-    /// The files whose content is a secret of this configuration; they are read again when they change.
+    /// The files whose content is a secret of this configuration, or belongs to one; they are read again when they
+    /// change. A file with an assertion is not among them: it is read at each request anyway.
     pub fn secret_files(&self) -> Vec<PathBuf> {
-        let clients = self.issuers.values().filter_map(|issuer| match &issuer.client_auth {
-            ClientAuth::Secret(secret) => Some(secret),
-            ClientAuth::PrivateKeyJwt(key) => Some(&key.key),
-            ClientAuth::None | ClientAuth::AssertionFile(_) | ClientAuth::Mtls(_) => None,
+        let file = |secret: &SecretRef| match secret {
+            SecretRef::File(path) => Some(path.clone()),
+            SecretRef::Env(_) => None,
+        };
+        let clients = self.issuers.values().flat_map(|issuer| match &issuer.client_auth {
+            ClientAuth::Secret(secret) => Vec::from_iter(file(secret)),
+            ClientAuth::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
+            ClientAuth::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
+            ClientAuth::None | ClientAuth::AssertionFile(_) => Vec::new(),
         });
-        let secrets = self.session.key.iter().chain(clients);
-        secrets
-            .filter_map(|secret| match secret {
-                SecretRef::File(path) => Some(path.clone()),
-                SecretRef::Env(_) => None,
-            })
-            .collect()
+        self.session.key.iter().filter_map(file).chain(clients).collect()
     }
 }
 

@@ -22,10 +22,7 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
     if let Some(tls) = &config.tls {
         let here = root.key("tls");
         certificates(here.key("certificate"), &tls.certificate, found);
-        if let Err(error) = PrivateKeyDer::from_pem_file(&tls.key) {
-            let message = no_pem(&tls.key, "private key", &error);
-            found.problem(here.key("key"), message);
-        }
+        private_key_file(here.key("key"), &tls.key, found);
     }
     for address in &config.listen {
         if let ListenAddr::Unix(path) = address {
@@ -47,10 +44,25 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
                     private_key(here, jwt, &pem, found);
                 }
             }
-            ClientAuth::None | ClientAuth::AssertionFile(_) | ClientAuth::Mtls(_) => {}
+            ClientAuth::AssertionFile(path) => {
+                let here = here.key("client_auth").key("assertion_file");
+                read(here, &SecretRef::File(path.clone()), found);
+            }
+            ClientAuth::Mtls(own) => {
+                let here = here.key("client_auth").key("mtls");
+                certificates(here.key("certificate"), &own.certificate, found);
+                private_key_file(here.key("key"), &own.key, found);
+            }
+            ClientAuth::None => {}
         }
     }
     session(config, &root.key("session"), found);
+}
+
+fn private_key_file(here: KeyPath, path: &Path, found: &mut Findings) {
+    if let Err(error) = PrivateKeyDer::from_pem_file(path) {
+        found.problem(here, no_pem(path, "private key", &error));
+    }
 }
 
 fn private_key(here: KeyPath, jwt: &PrivateKeyJwt, pem: &oidc_core::Secret, found: &mut Findings) {

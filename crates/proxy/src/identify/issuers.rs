@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
 use oidc_core::{
-    Client, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet, Verifier,
+    Client, Introspection, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet,
+    Verifier,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ pub struct IssuerClient {
     pub(crate) client: Client,
     /// Judges bearer tokens; `None` where no audience is configured, and then none are taken.
     pub(crate) bearer: Option<Verifier>,
+    /// Asks about bearer tokens that are no JWT; `None`: they are refused.
+    pub(crate) introspection: Option<Introspection>,
     /// Judges the access tokens that were issued to the gateway itself.
     pub(crate) own: Verifier,
     /// Reads identities from its claims.
@@ -194,6 +197,11 @@ impl Issuers {
     /// Whether any takes bearer tokens.
     pub fn accept_bearer(&self) -> bool {
         self.by_name.values().any(|issuer| issuer.bearer.is_some())
+    }
+
+    /// The one that is asked about tokens that are no JWT.
+    pub fn introspecting(&self) -> Option<(&IssuerClient, &Introspection)> {
+        self.by_name.values().find_map(|issuer| Some((&**issuer, issuer.introspection.as_ref()?)))
     }
 
     /// Those that take bearer tokens.

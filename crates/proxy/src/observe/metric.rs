@@ -47,7 +47,7 @@ metrics_table! {
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
         "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
-        "Bearer tokens: `cached`, `verified`, or the check that failed.";
+        "Bearer tokens: `cached`, `verified`, `introspected`, or the check that failed.";
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],

@@ -2,8 +2,6 @@
 //!
 //! A reason that is for the log alone never gets here: a caller learns that an upstream is down, not where it runs.
 
-use oidc_core::TokenRefusal;
-
 use super::Refusal;
 use crate::pages::{sentence, shown};
 
@@ -48,9 +46,9 @@ impl Refusal {
                 "No service behind this gateway has this address.",
                 "Check the address, or begin at the list of your services.",
             ),
-            Self::BadCredentials(TokenRefusal::KeysUnavailable { .. }) => Told::new(
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => Told::new(
                 "Sign-in cannot be checked right now",
-                "The keys of the identity provider are out of reach, so the token cannot be verified.",
+                "The identity provider is out of reach, so the token cannot be verified.",
                 WAIT,
             ),
             Self::BadCredentials(refusal) => Told::new(

@@ -146,9 +146,6 @@ fn what_this_version_does_not_serve_is_refused_by_name() {
         ("session:", "session:\n  store: { redis: { url: 'redis://r:6379' } }", "8:3: session.store: `redis` is not yet supported: "),
         ("routes:", "outbound: { listen: '127.0.0.1:8081' }\nroutes:", "9:1: outbound: `outbound` is not yet supported: "),
         ("routes:", "telemetry: { otlp: 'http://collector:4318' }\nroutes:", "9:20: telemetry.otlp: `telemetry.otlp` is not yet supported: "),
-        ("    client_id", "    introspection: {}\n    client_id", "5:5: issuers.main.introspection: `introspection` is not yet supported: "),
-        ("    client_id", "    client_auth: { assertion_file: /a }\n    client_id", "5:5: issuers.main.client_auth: `assertion_file` is not yet supported: "),
-        ("    client_id", "    client_auth: { mtls: { certificate: /a, key: { file: /b } } }\n    client_id", "5:5: issuers.main.client_auth: `mtls` is not yet supported: "),
         ("    access:", "    limits: { per_user: { requests_per_second: 50 } }\n    access:", "13:15: routes.app.limits.per_user: `limits.per_user` is not yet supported: "),
         ("signed_in", "{ roles: a, acr: '2' }", "14:35: routes.app.access#1.allow.acr: `acr` is not yet supported: "),
         ("signed_in", "{ roles: a, max_age: 1h }", "14:39: routes.app.access#1.allow.max_age: `max_age` is not yet supported: "),
@@ -156,6 +153,34 @@ fn what_this_version_does_not_serve_is_refused_by_name() {
         ("signed_in", "{ roles: a, when: 'true' }", "14:36: routes.app.access#1.allow.when: `when` is not yet supported: "),
     ];
     tell(&cases);
+}
+
+#[test]
+fn introspection_needs_a_client_that_proves_itself_an_audience_and_one_issuer() {
+    let introspecting = |rest: &str| format!("    introspection: {{}}\n{rest}");
+    let secret = "    client_auth: { secret: { file: /run/secrets/gateway } }\n";
+    let public = small_with("    client_id", &introspecting("    client_id"));
+    let [only] = problems(&public).try_into().unwrap();
+    let only: String = only;
+    assert!(
+        only.contains("issuers.main.introspection: the provider answers no public client"),
+        "{only}"
+    );
+
+    let login_only = small_with("    audience: [gateway]\n", &introspecting(secret));
+    let [only] = problems(&login_only).try_into().unwrap();
+    let only: String = only;
+    assert!(only.contains("so no bearer token is taken: write `audience: [gateway]`"), "{only}");
+
+    let second = format!(
+        "  second:\n    url: https://second.example\n    client_id: gateway\n    audience: [gateway]\n{}session:",
+        introspecting(secret)
+    );
+    let two = small_with("    client_id", &introspecting(&format!("{secret}    client_id")))
+        .replace("session:", &second);
+    let [only] = problems(&two).try_into().unwrap();
+    let only: String = only;
+    assert!(only.contains("issuers.second.introspection: `issuers.main` has it too"), "{only}");
 }
 
 #[test]

@@ -52,6 +52,36 @@ fn files_and_variables_that_are_named_must_be_there() {
 }
 
 #[test]
+fn what_a_client_proves_itself_with_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(at("no.pem"), "nothing").unwrap();
+    let told_of = |client_auth: String| {
+        let text =
+            small_with("    client_id", &format!("    client_auth: {client_auth}\n    client_id"));
+        fs::write(at("doorward.yaml"), text).unwrap();
+        let found = told(Config::load(Path::new(&at("doorward.yaml"))));
+        let root = folder.path().display().to_string();
+        let here = found.iter().filter(|line| line.contains("client_auth"));
+        here.map(|line| line.replace(&root, "").split_once(": ").unwrap().1.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let assertion = format!("{{ assertion_file: {} }}", at("token"));
+    let absent = "issuers.main.client_auth.assertion_file: cannot read `/token`: No such file or directory (os error 2)";
+    assert_eq!(told_of(assertion.clone()), [absent]);
+    fs::write(at("token"), "eyJ…").unwrap();
+    assert!(told_of(assertion).is_empty());
+    let own = format!("{{ mtls: {{ certificate: {}, key: {} }} }}", at("no.pem"), at("absent.key"));
+    assert_eq!(
+        told_of(own),
+        [
+            "issuers.main.client_auth.mtls.certificate: `/no.pem` holds no certificate in PEM form",
+            "issuers.main.client_auth.mtls.key: cannot read `/absent.key`: No such file or directory (os error 2)",
+        ]
+    );
+}
+
+#[test]
 fn a_secret_is_read_without_the_line_end_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");

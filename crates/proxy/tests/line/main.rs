@@ -9,7 +9,7 @@
 mod grpc;
 mod world;
 
-use dev_issuer::{DevClient, Mint};
+use dev_issuer::{DevClient, Endpoint, Fault, Mint};
 use doorward::commands::serve::reload::Because;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde_json::{Value, json};
@@ -92,6 +92,60 @@ async fn with_two_issuers_a_person_chooses_and_tokens_of_both_are_taken() {
         let request = world.client.get(format!("{}/app", world.base)).bearer_auth(token);
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
+}
+
+#[tokio::test]
+async fn the_issuer_is_asked_once_about_a_token_that_only_it_can_read() {
+    let world = World::with_issuers(2, APP).await;
+    let issuer = world.issuer();
+    for (client, audience) in [("batch", "gateway"), ("stranger", "elsewhere")] {
+        let client = DevClient::confidential(client, "batch-secret")
+            .opaque_access_tokens()
+            .audience(audience)
+            .service_account_roles(["data-scientist"]);
+        issuer.set_client(client);
+    }
+    let token_of = async |client: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("client_secret", "batch-secret"),
+        ];
+        let token = format!("{}/protocol/openid-connect/token", issuer.url());
+        let answer = world.client.post(token).form(&form).send().await.unwrap();
+        json_of(answer).await["access_token"].as_str().unwrap().to_owned()
+    };
+    let ask = async |token: &str| {
+        let request = world.client.get(format!("{}/app/x", world.base)).bearer_auth(token);
+        request.send().await.unwrap()
+    };
+    let token = token_of("batch").await;
+    assert!(!token.contains('.'), "it is a JWT");
+    for _ in 0..5 {
+        let told = json_of(ask(&token).await).await;
+        assert_eq!(told["x-forwarded-preferred-username"], "service-account-batch");
+        assert_eq!(told.get("authorization"), None);
+    }
+    assert_eq!(issuer.requests(Endpoint::Introspection), 1);
+    assert_eq!(
+        world.issuers[1].requests(Endpoint::Introspection),
+        0,
+        "another issuer was shown the token"
+    );
+
+    for (token, code) in
+        [(token_of("stranger").await, "wrong_audience"), ("made-up".to_owned(), "inactive")]
+    {
+        let answer = ask(&token).await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(json_of(answer).await["code"], code);
+    }
+    issuer.faults().set(Fault::Down(503), Endpoint::Introspection);
+    let answer = ask("another").await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(json_of(answer).await["code"], "introspection_unavailable");
+    assert_eq!(ask(&token).await.status(), 200, "what was answered before still holds");
 }
 
 #[tokio::test]

@@ -28,6 +28,14 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             found.problem(here.key("url"), message);
         }
         details(&here, issuer, login, found);
+        let asked = config.issuers.iter().take(index).find(|(_, one)| one.introspection.is_some());
+        if let (Some((asked, _)), Some(_)) = (asked, &issuer.introspection) {
+            let message = format!(
+                "`issuers.{asked}` has it too, and a token that is no JWT does not say whose it is: \
+                 keep one of them"
+            );
+            found.problem(here.key("introspection"), message);
+        }
     }
     bearer(config, found);
 }
@@ -48,20 +56,8 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
         let message = "an empty client ID: write the one the provider knows the gateway by";
         found.problem(here.key("client_id"), message);
     }
-    match &issuer.client_auth {
-        ClientAuth::AssertionFile(_) => {
-            let instead = "use `secret` or `private_key_jwt`";
-            found.not_yet(here.key("client_auth"), "assertion_file", instead);
-        }
-        ClientAuth::Mtls(_) => {
-            let instead = "use `private_key_jwt`, which needs no shared secret either";
-            found.not_yet(here.key("client_auth"), "mtls", instead);
-        }
-        ClientAuth::None | ClientAuth::Secret(_) | ClientAuth::PrivateKeyJwt(_) => {}
-    }
     if issuer.introspection.is_some() {
-        let instead = "leave it out and let the provider issue JWT access tokens";
-        found.not_yet(here.key("introspection"), "introspection", instead);
+        introspection(here, issuer, found);
     }
     for audience in &issuer.audience {
         if audience.trim().is_empty() {
@@ -102,6 +98,22 @@ fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
             let message = "an empty claim name: write one, or leave the key out for the default";
             found.problem(here.key(key), message);
         }
+    }
+}
+
+/// The provider answers clients that prove themselves only, and about tokens that are meant for them (RFC 7662 §2.1, §4).
+fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
+    let here = here.key("introspection");
+    if issuer.client_auth == ClientAuth::None {
+        let message = "the provider answers no public client: give the gateway a `client_auth`";
+        found.problem(here.clone(), message);
+    }
+    if issuer.audience.is_empty() {
+        let message = format!(
+            "there is no `audience`, so no bearer token is taken: write `audience: [{}]`",
+            issuer.client_id
+        );
+        found.problem(here, message);
     }
 }
 

@@ -1,0 +1,25 @@
+//! Access tokens that say nothing: references that only this issuer can follow, by introspection.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::shared::Shared;
+use crate::tokens::random_handle;
+
+/// What each reference stands for.
+#[derive(Debug, Default)]
+pub(crate) struct References(Shared<BTreeMap<String, String>>);
+
+impl References {
+    /// A new reference to this token.
+    pub(crate) fn to(&self, token: String) -> String {
+        let reference = random_handle();
+        self.0.lock().insert(reference.clone(), token);
+        reference
+    }
+
+    /// The token that was meant: what a reference stands for, or the token itself.
+    pub(crate) fn follow<'t>(&self, token: &'t str) -> Cow<'t, str> {
+        self.0.lock().get(token).map_or(Cow::Borrowed(token), |meant| Cow::Owned(meant.clone()))
+    }
+}
