@@ -104,13 +104,13 @@ impl DeviceAuthorization {
         let began = Instant::now();
         let answer =
             endpoint.post(ClientEndpoint::DeviceAuthorization, form, StatusCode::OK).await?;
-        let answer = Answer::parse(answer.body(), endpoint)?;
+        let (answer, verification_uri) = Answer::parse(answer.body(), endpoint)?;
         let life = Duration::from_secs(answer.expires_in).min(LONGEST_LIFE);
         Ok(Self {
             device_code: answer.device_code,
             code_verifier,
             user_code: answer.user_code,
-            verification_uri: answer.verification_uri,
+            verification_uri,
             verification_uri_complete: answer.verification_uri_complete,
             expires_at: endpoint.now() + life,
             interval: answer.interval.map_or(DEFAULT_INTERVAL, Duration::from_secs).min(life),
@@ -202,17 +202,18 @@ fn speaks_pkce(metadata: &ProviderMetadata) -> bool {
 struct Answer {
     device_code: Secret,
     user_code: Secret,
-    // Some providers still write it as the first drafts did.
-    #[serde(alias = "verification_url")]
-    verification_uri: Url,
+    verification_uri: Option<Url>,
+    // As the first drafts called it; some providers still do, or send both.
+    verification_url: Option<Url>,
     verification_uri_complete: Option<Url>,
     expires_in: u64,
     interval: Option<u64>,
 }
 
 impl Answer {
-    /// What it holds is shown to a person: it must be fit for a terminal, and lead to a web page.
-    fn parse(body: &[u8], endpoint: &TokenEndpoint) -> Result<Self, TokenEndpointError> {
+    /// The answer and its page. What it holds is shown to a person: it must be fit for a terminal, and
+    /// lead to a web page.
+    fn parse(body: &[u8], endpoint: &TokenEndpoint) -> Result<(Self, Url), TokenEndpointError> {
         let invalid = |reason: String| TokenEndpointError::InvalidResponse { reason };
         let answer: Self = serde_json::from_slice(body).map_err(|error| {
             // The parser quotes values, and those may be codes: only say where.
@@ -230,17 +231,21 @@ impl Answer {
             return Err(invalid("its codes cannot be used".to_owned()));
         }
         let may_be_http = endpoint.provider().issuer().is_loopback();
+        let page = answer.verification_uri.as_ref().or(answer.verification_url.as_ref());
+        let Some(page) = page.cloned() else {
+            return Err(invalid("it holds no verification_uri".to_owned()));
+        };
         let is_page = |url: &Url| match url.scheme() {
             "https" => true,
             "http" => may_be_http,
             _ => false,
         };
         let complete = answer.verification_uri_complete.as_ref();
-        if !is_page(&answer.verification_uri) || !complete.is_none_or(is_page) {
-            let found = quoted(answer.verification_uri.as_str());
+        if !is_page(&page) || !complete.is_none_or(is_page) {
+            let found = quoted(page.as_str());
             return Err(invalid(format!("its verification_uri {found} does not use https")));
         }
-        Ok(answer)
+        Ok((answer, page))
     }
 }
 

@@ -141,6 +141,7 @@ async fn an_answer_that_is_not_fit_to_be_shown_is_refused() {
         ("verification_uri", json!("http://issuer.test/device")),
         ("verification_uri", json!("javascript:alert(1)")),
         ("verification_uri_complete", json!("file:///etc/passwd")),
+        ("verification_uri", serde_json::Value::Null),
         ("expires_in", json!("soon")),
     ] {
         let mut answer = answer();
@@ -152,6 +153,13 @@ async fn an_answer_that_is_not_fit_to_be_shown_is_refused() {
         );
         assert!(!error.to_string().contains("WDJB"));
     }
+    let mut drafts = answer();
+    drafts["verification_url"] = drafts["verification_uri"].clone();
+    assert!(scripted(&issuer, drafts.clone()).await.is_ok());
+    drafts.as_object_mut().unwrap().remove("verification_uri");
+    let device = scripted(&issuer, drafts).await.unwrap();
+    assert_eq!(device.verification_uri().as_str(), "https://issuer.test/device");
+
     let mut short = answer();
     short.as_object_mut().unwrap().remove("interval");
     short["expires_in"] = json!(0);

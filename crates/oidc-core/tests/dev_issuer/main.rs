@@ -7,5 +7,6 @@ mod elsewhere;
 mod device;
 mod introspection;
 mod logout;
+mod native;
 mod revocation;
 mod signed_messages;
