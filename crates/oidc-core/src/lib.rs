@@ -148,6 +148,7 @@ pub use client_auth::{
 pub use device::{DeviceAuthorization, DeviceError};
 #[cfg(feature = "token")]
 pub use dpop::{DpopKey, DpopNonces};
+#[cfg(feature = "token")]
 pub use introspection::Introspection;
 #[cfg(feature = "token")]
 pub use jose::InvalidPrivateKey;
