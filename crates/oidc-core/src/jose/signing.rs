@@ -195,3 +195,44 @@ impl fmt::Debug for SigningKey {
         write!(f, "SigningKey({}, ..)", self.algorithm)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::SigningKey;
+    use crate::secret::Secret;
+
+    #[test]
+    fn eddsa_signs_as_the_specification_does() {
+        // RFC 8037 §A.1, §A.4
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let (key, kid) = SigningKey::from_jwk(&Secret::from(jwk)).unwrap();
+        assert_eq!(kid, None);
+        let input = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = URL_SAFE_NO_PAD.encode(key.signature(input).unwrap());
+        let expected = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        assert_eq!(signature, expected);
+    }
+
+    #[test]
+    fn es256_signs_what_the_specifications_key_verifies() {
+        // RFC 7515 §A.3.1
+        let (x, y) = (
+            "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        );
+        let jwk = format!(
+            r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}}"#
+        );
+        let (key, _) = SigningKey::from_jwk(&Secret::from(jwk)).unwrap();
+        let octets = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let point = [vec![4], octets(x), octets(y)].concat();
+        let signature = key.signature(b"example").unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .verify(b"example", &signature)
+            .unwrap();
+    }
+}
