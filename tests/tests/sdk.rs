@@ -32,3 +32,7 @@ mod possession;
 mod introspection;
 #[path = "sdk/people.rs"]
 mod people;
+#[path = "sdk/signed.rs"]
+mod signed;
+#[path = "sdk/certificates.rs"]
+mod certificates;

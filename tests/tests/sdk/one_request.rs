@@ -3,11 +3,17 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use m2m::{CachedTokens, ClientCredentials, IssuerTokens, TokenSource as _};
-use oidc_core::{Clock as _, RemoteKeys, SystemClock, Validation, Verifier};
+use m2m::{
+    CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens,
+    TokenSource as _,
+};
+use oidc_core::{
+    Clock as _, Provider, RemoteKeys, SystemClock, TokenEndpoint, Validation, Verifier,
+    http::reqwest::{HttpOptions, ReqwestHttp},
+};
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, secret};
 
 const TOKEN: &str = "/protocol/openid-connect/token";
 
@@ -30,6 +36,77 @@ async fn two_hundred_tasks_make_one_token_request() -> Result<()> {
     for token in distinct {
         lab.verifier("churn")?.access_token(&token).await?;
     }
+    Ok(())
+}
+
+/// Ten processes that share nothing but a directory; this binary is each of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_processes_make_one_token_request() -> Result<()> {
+    let (lab, wire) = Lab::common().await?.counted().await?;
+    lab.provider()?.metadata().await?;
+    // Long enough for all of them to find no token.
+    wire.delay(Duration::from_secs(1));
+    let folder = lab.folder()?;
+    std::fs::write(folder.join("issuer"), lab.issuer().as_str())?;
+    let mut processes = JoinSet::new();
+    for _ in 0..10 {
+        let mut process = tokio::process::Command::new(std::env::current_exe()?);
+        process
+            .args(["--exact", "one_request::one_process_of_ten", "--ignored", "--nocapture"])
+            .current_dir(&folder)
+            .kill_on_drop(true);
+        processes.spawn(async move { process.output().await });
+    }
+    for output in processes.join_all().await {
+        let output = output?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let tokens: Vec<_> = std::fs::read_dir(folder.join("got"))?
+        .map(|entry| Ok(std::fs::read_to_string(entry?.path())?))
+        .collect::<Result<_>>()?;
+    assert_eq!(tokens.len(), 10);
+    assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), 1);
+    assert_eq!(wire.count(TOKEN), 1);
+    lab.verifier("churn")?.access_token(tokens.first().context("no token")?).await?;
+    Ok(())
+}
+
+/// What each of the ten does: finds the issuer's name in its folder, and leaves the token it got there.
+#[tokio::test]
+#[ignore = "is started by ten_processes_make_one_token_request"]
+async fn one_process_of_ten() -> Result<()> {
+    let issuer = std::fs::read_to_string("issuer")?.parse()?;
+    let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+    let endpoint = TokenEndpoint::new(Provider::new(issuer, http), "job", secret("job"));
+    let grant = ClientCredentials::new().with_scope("churn");
+    let tokens = CachedTokens::new(IssuerTokens::new(endpoint, grant))
+        .with_file_cache(&FileCache::in_directory("kept"));
+    let token = tokens.token().await?;
+    std::fs::create_dir_all("got")?;
+    std::fs::write(format!("got/{}", std::process::id()), token.secret().expose())?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_requests_of_one_person_make_one_exchange() -> Result<()> {
+    let (lab, wire) = Lab::common().await?.counted().await?;
+    let client = lab.client("notebook", secret("notebook"))?;
+    let login = lab.log_in(&client, lab.login_request()?, "alice").await?;
+    let theirs = login.tokens.access_token;
+    let before = wire.count(TOKEN);
+    let exchanged = ExchangedTokens::new(lab.endpoint("notebook", secret("notebook"))?);
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let (exchanged, theirs) = (exchanged.clone(), theirs.clone());
+        let for_churn = Exchange::new().with_audience("churn").with_scope("churn");
+        asking.spawn(async move { exchanged.exchange(&theirs, &for_churn).await });
+    }
+    let verifier = lab.verifier("churn")?;
+    for token in asking.join_all().await {
+        let verified = verifier.access_token(token?.secret().expose()).await?;
+        assert_eq!(verified.subject(), login.id_token.subject());
+    }
+    assert_eq!(wire.count(TOKEN) - before, 1);
     Ok(())
 }
 
