@@ -36,3 +36,5 @@ mod people;
 mod signed;
 #[path = "sdk/certificates.rs"]
 mod certificates;
+#[path = "sdk/calls.rs"]
+mod calls;

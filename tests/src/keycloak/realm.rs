@@ -20,6 +20,11 @@ impl Realm {
         Ok(Self { keycloak, name: name.to_owned(), client: visitor::plain_client()? })
     }
 
+    /// The same realm for another scenario: connections end with the runtime that opened them.
+    pub fn again(&self) -> Result<Self> {
+        Self::new(self.keycloak, &self.name)
+    }
+
     /// The issuer identifier.
     pub fn issuer(&self) -> String {
         format!("{}/realms/{}", self.keycloak.base, self.name)
@@ -38,6 +43,11 @@ impl Realm {
     /// The same realm as it is called at another address of this Keycloak.
     pub fn issuer_at(&self, base: &str) -> String {
         format!("{base}/realms/{}", self.name)
+    }
+
+    /// A path that asks for a token with the role `view-users` of `realm-management`, at another address of this Keycloak.
+    pub fn users_at(&self, base: &str) -> String {
+        format!("{base}/admin/realms/{}/users", self.name)
     }
 
     /// Keycloak's address over plain HTTP: host and port.

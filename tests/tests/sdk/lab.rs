@@ -44,7 +44,8 @@ impl Lab {
     /// The realm of the scenarios that change nothing in it, and count on the wire if at all.
     pub(crate) async fn common() -> Result<Self> {
         static COMMON: OnceCell<Lab> = OnceCell::const_new();
-        COMMON.get_or_try_init(|| Self::new("sdk-common")).await.cloned()
+        let common = COMMON.get_or_try_init(|| Self::new("sdk-common")).await?;
+        Ok(Self { realm: Arc::new(common.realm.again()?), issuer: common.issuer() })
     }
 
     /// The same realm with all that the library asks counted on the wire.

@@ -1,41 +1,13 @@
-//! Logins whose request (RFC 9101) or answer (JARM) is signed, so that nobody on the way can change it.
+//! Logins whose request is signed (RFC 9101), so that nobody on the way can change it.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use e2e::visitor::Visitor;
-use oidc_core::{Algorithm, CallbackRefusal, Client, ClientAuth, PrivateKeyJwt};
+use oidc_core::{Algorithm, ClientAuth, PrivateKeyJwt};
 
 use crate::{
-    lab::{Lab, finish, secret, sign_in},
+    lab::{Lab, finish, sign_in},
     signing_key::{KID, TestKey},
 };
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_signed_and_no_other_is_accepted() -> Result<()> {
-    let lab = Lab::common().await?;
-    let client = lab.client("notebook", secret("notebook"))?;
-    let request = lab.login_request()?.with_response_mode_jwt();
-    let login = lab.log_in(&client, request, "alice").await?;
-    assert_eq!(login.id_token.preferred_username(), Some("alice"));
-
-    let plain = begin_and_return(&lab, &client, false).await?;
-    let (_, pending) = client.begin_login(lab.login_request()?.with_response_mode_jwt()).await?;
-    let refusal = client.parse_callback(&plain, &pending).await.unwrap_err();
-    assert!(matches!(refusal, CallbackRefusal::NotSigned), "{refusal:?}");
-
-    // Signed by Keycloak, but for another login.
-    let signed = begin_and_return(&lab, &client, true).await?;
-    let refusal = client.parse_callback(&signed, &pending).await.unwrap_err();
-    assert_eq!(refusal.code(), "wrong_state");
-    // Signed by Keycloak, but for another client.
-    let other = lab.client("pushed", secret("pushed"))?;
-    let refusal = other.parse_callback(&signed, &pending).await.unwrap_err();
-    assert_eq!(refusal.code(), "wrong_audience");
-    // Changed on the way.
-    let cut = signed.get(..signed.len() - 4).context("too short")?;
-    let refusal = client.parse_callback(cut, &pending).await.unwrap_err();
-    assert_eq!(refusal.code(), "bad_signature", "{refusal}");
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()> {
@@ -50,7 +22,7 @@ async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()>
 
     let request = lab.login_request()?.with_signed_request(proof(&key)?);
     for request in [request.clone(), request.without_pushed_request()] {
-        let (url, pending) = client.begin_login(request.with_response_mode_jwt()).await?;
+        let (url, pending) = client.begin_login(request).await?;
         let login = finish(&client, &sign_in(&url, "bob").await?, &pending).await?;
         assert_eq!(login.id_token.preferred_username(), Some("bob"));
     }
@@ -63,13 +35,4 @@ async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()>
         assert_eq!(page.status, 400, "{}", page.body);
     }
     Ok(())
-}
-
-/// The query that a login brings back.
-async fn begin_and_return(lab: &Lab, client: &Client, signed: bool) -> Result<String> {
-    let request = lab.login_request()?;
-    let request = if signed { request.with_response_mode_jwt() } else { request };
-    let (url, _) = client.begin_login(request).await?;
-    let back = sign_in(&url, "alice").await?;
-    Ok(back.query().context("nothing came back")?.to_owned())
 }
