@@ -120,7 +120,7 @@ impl Claims {
             nonce: read.text("nonce")?,
             acr: read.text("acr")?,
             token_type: read.text("typ")?,
-            scope: read.text("scope")?.map(|scope| Scope::from(scope.as_str())).unwrap_or_default(),
+            scope: read.borrowed("scope")?.map(Scope::from).unwrap_or_default(),
             members,
         })
     }
@@ -203,9 +203,13 @@ struct Reader<'m>(&'m Map<String, Value>);
 
 impl Reader<'_> {
     fn text(&self, claim: &'static str) -> Result<Option<String>, InvalidClaims> {
+        Ok(self.borrowed(claim)?.map(str::to_owned))
+    }
+
+    fn borrowed(&self, claim: &'static str) -> Result<Option<&str>, InvalidClaims> {
         match self.0.get(claim) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(InvalidClaims::Claim { claim, reason: "it is not a string" }),
         }
     }

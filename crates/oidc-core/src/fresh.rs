@@ -15,36 +15,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How failed fetches are repeated: after `first`, then doubled up to `cap`, each with jitter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retry {
-    /// Before the second attempt. 1 s.
-    pub first: Duration,
-    /// Longest pause while an older value can still be served. 30 s.
-    pub cap: Duration,
-    /// Longest pause while there is nothing to serve, so that recovery is noticed soon. 4 s.
-    pub cap_unready: Duration,
-}
+mod retry;
+mod state;
 
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            first: Duration::from_secs(1),
-            cap: Duration::from_secs(30),
-            cap_unready: Duration::from_secs(4),
-        }
-    }
-}
-
-impl Retry {
-    /// The pause after `failures` failures in a row: between three quarters and all of the step.
-    fn pause(&self, failures: u32, serves: bool) -> Duration {
-        let cap = if serves { self.cap } else { self.cap_unready };
-        let step = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(cap);
-        step.mul_f64(rand::random_range(0.75..=1.0))
-    }
-}
+pub use retry::Retry;
+pub(crate) use state::Standing;
+use state::State;
 
 /// No attempt may take longer, whatever the HTTP adapter does.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
@@ -115,76 +91,9 @@ struct Shared<T> {
     wake: Notify,
 }
 
-struct State<T> {
-    value: Option<(Arc<T>, Instant)>,
-    /// Of the last attempt, if it failed.
-    failure: Option<Failure>,
-    failures: u32,
-    started: u64,
-    finished: u64,
-    /// The fetch that somebody waits for: it begins without regard to `due`.
-    wanted: u64,
-    started_at: Option<Instant>,
-    due: Instant,
-    /// Counts purges: an answer to a question asked before one is not published.
-    epoch: u64,
-}
-
 /// Names one fetch, to wait for its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket(u64);
-
-/// What there is to serve.
-pub(crate) enum Standing<T> {
-    Fresh {
-        value: Arc<T>,
-        age: Duration,
-    },
-    /// The last attempt failed, but the value before it still serves.
-    Stale {
-        value: Arc<T>,
-        age: Duration,
-        failure: Failure,
-    },
-    None(Failure),
-}
-
-impl<T> State<T> {
-    fn in_flight(&self) -> bool {
-        self.started > self.finished
-            && self.started_at.is_some_and(|at| at.elapsed() < ATTEMPT_LIMIT)
-    }
-
-    fn standing(&self, policy: &Policy) -> Standing<T> {
-        let due_in = || Some(self.due.saturating_duration_since(Instant::now()));
-        let with_due = |failure: &Failure| Failure { retry_after: due_in(), ..failure.clone() };
-        let Some((value, fetched_at)) = &self.value else {
-            return Standing::None(match &self.failure {
-                Some(failure) => with_due(failure),
-                None => Failure::new("not_fetched", "not fetched yet"),
-            });
-        };
-        let age = fetched_at.elapsed();
-        match &self.failure {
-            Some(failure) if policy.max_stale.is_some_and(|limit| age > limit) => {
-                let reason = format!(
-                    "older than {:?}, and not renewed: {}",
-                    policy.max_stale.unwrap_or_default(),
-                    failure.reason
-                );
-                Standing::None(Failure { code: failure.code, reason, retry_after: due_in() })
-            }
-            Some(failure) => {
-                Standing::Stale { value: Arc::clone(value), age, failure: with_due(failure) }
-            }
-            // Nobody renewed it in time: the task is gone with its runtime, or the machine slept.
-            None if age > policy.max_age && !self.in_flight() => {
-                Standing::None(Failure::new("old", "old, and being renewed"))
-            }
-            None => Standing::Fresh { value: Arc::clone(value), age },
-        }
-    }
-}
 
 impl<T: Send + Sync + 'static> Fresh<T> {
     pub(crate) fn new(policy: Policy, fetch: Fetch<T>, ended: Ended) -> Self {
@@ -213,6 +122,19 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             Standing::Fresh { value, .. } | Standing::Stale { value, .. } => Ok(value),
             Standing::None(failure) => Err(failure),
         }
+    }
+
+    /// What `read` makes of the snapshot.
+    pub(crate) fn look<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
+        let state = self.shared.state.borrow();
+        let (value, fetched_at) = state.value.as_ref()?;
+        state.serves(&self.shared.policy, fetched_at.elapsed()).then(|| read(value))
+    }
+
+    /// Whether a fetch was begun and ended since `fetches` of them were begun: asking again would bring
+    /// the same.
+    pub(crate) fn asked_since(&self, fetches: u64) -> bool {
+        self.shared.state.borrow().finished > fetches
     }
 
     /// How many fetches were begun.
@@ -284,6 +206,27 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         match self.standing() {
             Standing::Fresh { value, .. } => Ok(value),
             Standing::Stale { failure, .. } | Standing::None(failure) => Err(failure),
+        }
+    }
+
+    /// The outcome of the next attempt: of one that begins now or, while attempts fail, of the one that
+    /// is due soon. So whoever depends on this value adds no attempts to those that are made anyway.
+    pub(crate) async fn next(&self) -> Result<Arc<T>, Failure> {
+        self.start()?;
+        let finished = self.shared.state.borrow().finished;
+        match self.standing() {
+            Standing::None(failure) if self.failing() => {
+                let wait = self.shared.policy.wait;
+                let due = failure.retry_after.unwrap_or_default();
+                if due > self.shared.policy.retry.cap_unready {
+                    return Err(failure);
+                }
+                let mut changes = self.shared.state.subscribe();
+                let ended = changes.wait_for(|state| state.finished > finished);
+                let _ = timeout(due + wait, ended).await;
+                self.current()
+            }
+            _ => self.refresh().await,
         }
     }
 

@@ -195,12 +195,13 @@ impl Introspection {
             let reason = "it is empty or holds characters that no token has".to_owned();
             return Err(TokenRefusal::Malformed { part: "token", reason });
         }
-        let claimed = UnverifiedJws::parse(token).ok().and_then(|jws| jws.claimed_issuer());
+        let mut jws = UnverifiedJws::parse(token).ok();
+        let claimed = jws.as_mut().and_then(|jws| jws.claimed_issuer().ok().flatten());
         match claimed {
             Some(found) if found != self.validation.issuer().as_str() => {
                 Err(TokenRefusal::WrongIssuer {
                     expected: self.validation.issuer().to_string(),
-                    found: quoted(&found),
+                    found: quoted(found),
                 })
             }
             _ => Ok(()),

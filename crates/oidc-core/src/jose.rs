@@ -1,12 +1,10 @@
 //! JSON Web Signature in compact form (RFC 7515), read strictly (RFC 8725).
 //!
-//! The one room that calls `jsonwebtoken`. It checks what a signature is about: form, size, header,
-//! algorithm, key. It accepts by no claim, fetches nothing, and no header can change which key is
-//! trusted.
+//! It checks what a signature is about: form, size, header, algorithm, key. It accepts by no claim,
+//! fetches nothing, and no header can change which key is trusted. Each part is decoded once.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::crypto;
 use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
@@ -43,7 +41,9 @@ pub(crate) struct UnverifiedJws<'t> {
     pub(crate) header: Header,
     signing_input: &'t str,
     payload: &'t str,
-    signature: &'t str,
+    /// The payload, where it was read before the signature was checked.
+    claimed: Option<Result<Map<String, Value>, TokenRefusal>>,
+    signature: Vec<u8>,
 }
 
 /// What a valid signature covers; made by [`UnverifiedJws::verify`] only.
@@ -95,9 +95,9 @@ impl<'t> UnverifiedJws<'t> {
             let reason = "it is empty".to_owned();
             return Err(TokenRefusal::Malformed { part: "signature", reason });
         }
-        decode("signature", signature)?;
+        let signature = decode("signature", signature)?;
         let signing_input = token.get(..head.len() + 1 + payload.len()).unwrap_or_default();
-        Ok(Self { header, signing_input, payload, signature })
+        Ok(Self { header, signing_input, payload, claimed: None, signature })
     }
 
     /// The key of `keys` that this token must be signed with: by `kid`, or, without one, the only
@@ -107,9 +107,10 @@ impl<'t> UnverifiedJws<'t> {
     }
 
     /// `iss` as the payload has it, its signature not checked: good for a refusal, never to accept.
-    pub(crate) fn claimed_issuer(&self) -> Option<String> {
-        let members = json::parse_object(&decode("payload", self.payload).ok()?).ok()?;
-        Some(members.get("iss")?.as_str()?.to_owned())
+    pub(crate) fn claimed_issuer(&mut self) -> Result<Option<&str>, &TokenRefusal> {
+        let payload = self.payload;
+        let members = self.claimed.get_or_insert_with(|| read(payload)).as_ref()?;
+        Ok(members.get("iss").and_then(Value::as_str))
     }
 
     /// The refusal for a token that no key of the issuer fits.
@@ -120,70 +121,55 @@ impl<'t> UnverifiedJws<'t> {
     /// Checks the signature, then reads the payload.
     pub(crate) fn verify(self, key: &Jwk) -> Result<VerifiedJws, TokenRefusal> {
         self.check_signature(key)?;
-        let payload = decode("payload", self.payload)?;
-        let members = json::parse_object(&payload)
-            .map_err(|reason| TokenRefusal::Malformed { part: "payload", reason })?;
+        let members = self.claimed.unwrap_or_else(|| read(self.payload))?;
         Ok(VerifiedJws { header: self.header, members })
     }
 
     pub(crate) fn check_signature(&self, key: &Jwk) -> Result<(), TokenRefusal> {
-        let algorithm = self.header.algorithm;
-        if !key.fits(algorithm) {
-            return Err(self.unknown_key());
-        }
-        let message = self.signing_input.as_bytes();
-        let valid = match jsonwebtoken_algorithm(algorithm) {
-            Some(algorithm) => key.decoding_key().is_some_and(|key| {
-                crypto::verify(self.signature, message, key, algorithm).unwrap_or(false)
-            }),
-            // ES512: jsonwebtoken has no P-521, the library behind it has.
-            None => {
-                let signature = decode("signature", self.signature)?;
-                aws_lc_rs::signature::UnparsedPublicKey::new(
-                    &aws_lc_rs::signature::ECDSA_P521_SHA512_FIXED,
-                    key.point(),
-                )
-                .verify(message, &signature)
-                .is_ok()
-            }
-        };
-        if valid { Ok(()) } else { Err(TokenRefusal::BadSignature) }
+        let key = key.verifying(self.header.algorithm).ok_or_else(|| self.unknown_key())?;
+        key.verify_sig(self.signing_input.as_bytes(), &self.signature)
+            .map_err(|_| TokenRefusal::BadSignature)
     }
+}
+
+fn read(payload: &str) -> Result<Map<String, Value>, TokenRefusal> {
+    json::parse_object(&decode("payload", payload)?)
+        .map_err(|reason| TokenRefusal::Malformed { part: "payload", reason })
 }
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
-        Self::of(&json::parse_object(bytes).map_err(malformed)?)
+        Self::of(json::parse_object(bytes).map_err(malformed)?)
     }
 
     fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
         let mut members = json::parse_object(bytes).map_err(malformed)?;
         match members.remove("jwk") {
-            Some(Value::Object(key)) => Ok((Self::of(&members)?, key)),
+            Some(Value::Object(key)) => Ok((Self::of(members)?, key)),
             _ => Err(malformed("`jwk` is missing or not an object".to_owned())),
         }
     }
 
-    fn of(members: &Map<String, Value>) -> Result<Self, TokenRefusal> {
+    fn of(mut members: Map<String, Value>) -> Result<Self, TokenRefusal> {
         for member in REFUSED_MEMBERS {
             if members.contains_key(member) {
                 return Err(TokenRefusal::HeaderNotAllowed { member });
             }
         }
-        let text = |name: &'static str| match members.get(name) {
+        let mut text = |name: &'static str| match members.remove(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(malformed(format!("`{name}` is not a string"))),
         };
         let alg = text("alg")?.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
         let algorithm =
-            alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed { alg: quoted(alg) })?;
+            alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed { alg: quoted(&alg) })?;
         text("cty")?;
-        let media_type = text("typ")?.map(|typ| {
-            let typ = typ.to_ascii_lowercase();
+        let media_type = text("typ")?.map(|mut typ| {
+            typ.make_ascii_lowercase();
             typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
         });
-        Ok(Self { algorithm, key_id: text("kid")?.map(str::to_owned), media_type })
+        Ok(Self { algorithm, key_id: text("kid")?, media_type })
     }
 }
 
@@ -196,28 +182,6 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
     URL_SAFE_NO_PAD.decode(text).map_err(|error| TokenRefusal::Malformed {
         part,
         reason: format!("it is not base64url without padding: {}", bounded(&error.to_string())),
-    })
-}
-
-/// Makes the process-wide choice that `jsonwebtoken` needs, so that a crate elsewhere in the
-/// program that switches on its other back end cannot make ours panic.
-pub(crate) fn install_crypto_provider() {
-    // An error means that somebody chose before: then that choice stands.
-    let _ = crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-}
-
-fn jsonwebtoken_algorithm(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
-    Some(match algorithm {
-        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
-        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::ES512 => return None,
-        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
     })
 }
 

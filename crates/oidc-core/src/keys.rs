@@ -80,7 +80,6 @@ impl JwkSet {
     ///
     /// Two different keys under one `kid` are both skipped: the `kid` would not say which is meant.
     pub fn parse(document: &[u8]) -> Result<Self, InvalidJwkSet> {
-        crate::jose::install_crypto_provider();
         let members =
             json::parse_object(document).map_err(|reason| InvalidJwkSet::Malformed { reason })?;
         let Some(Value::Array(entries)) = members.get("keys") else {
@@ -213,9 +212,19 @@ pub trait KeySource: Send + Sync + fmt::Debug {
     /// The keys as they are known now. Never waits.
     fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
-    /// The keys after asking the issuer, when asking is due and allowed: because there are none yet
-    /// (`None`), or because a token named a `kid` that the current set does not have.
+    /// The keys after asking the issuer, when asking is due and allowed: because there are none yet, or
+    /// because a token named a `kid` that the current set does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when there are none to be had.
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable>;
+
+    /// [`JwkSet::generation`] of the keys as they are known now; `None` when there are none. Asked
+    /// each time a remembered token is used.
+    fn generation(&self) -> Option<u64> {
+        self.current().ok().map(|keys| keys.generation())
+    }
 
     /// Whether tokens can be verified now.
     fn ready(&self) -> bool {

@@ -188,7 +188,7 @@ impl Verifier {
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = self.without_possession(presented.token).await?;
         self.check_possession(presented, &token).inspect_err(|refusal| {
-            self.observe_unproved(refusal.code());
+            self.observe_unproved(&token, refusal.code());
         })?;
         Ok(token)
     }

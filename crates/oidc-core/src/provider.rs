@@ -207,6 +207,14 @@ impl Provider {
         }
     }
 
+    /// Metadata from the next discovery: now, or when it is due while attempts fail.
+    pub(crate) async fn next_metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+        match &self.metadata {
+            Source::Given(metadata) => Ok(Arc::clone(metadata)),
+            Source::Discovered(fresh) => fresh.next().await.map_err(|f| self.unavailable(f)),
+        }
+    }
+
     /// Tells the observer, if there is one.
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {

@@ -278,18 +278,16 @@ impl Validation {
     }
 
     pub(crate) fn check_issuer(&self, claims: &Claims) -> Result<(), TokenRefusal> {
-        self.check_claimed_issuer(Some(require(claims.issuer.as_deref(), "iss")?))
+        self.check_claimed_issuer(require(claims.issuer.as_deref(), "iss")?)
     }
 
-    /// `iss` as a token claims it: reason enough to refuse, never to accept. A token that claims none is judged later.
-    pub(crate) fn check_claimed_issuer(&self, claimed: Option<&str>) -> Result<(), TokenRefusal> {
-        match claimed {
-            Some(found) if found != self.issuer.as_str() => Err(TokenRefusal::WrongIssuer {
-                expected: self.issuer.to_string(),
-                found: quoted(found),
-            }),
-            _ => Ok(()),
+    /// `iss` as a token claims it: reason enough to refuse, never to accept.
+    pub(crate) fn check_claimed_issuer(&self, claimed: &str) -> Result<(), TokenRefusal> {
+        if claimed == self.issuer.as_str() {
+            return Ok(());
         }
+        let expected = self.issuer.to_string();
+        Err(TokenRefusal::WrongIssuer { expected, found: quoted(claimed) })
     }
 
     pub(crate) fn check_audience(&self, claims: &Claims) -> Result<(), TokenRefusal> {

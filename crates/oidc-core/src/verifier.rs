@@ -1,31 +1,37 @@
 //! Verification of tokens: rules ([`Validation`]), keys ([`KeySource`]) and time ([`Clock`]) together.
 //!
+//! With several issuers, `iss` chooses among those trusted before any key is looked at (RFC 8725
+//! §3.8): a token cannot make anything be fetched from anybody else, and a `kid` is looked up among
+//! the chosen issuer's keys only.
+//!
 //! An access token once verified is remembered by the digest of its bytes; the next request with it
 //! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
 use crate::clock::{Clock, SystemClock};
 use crate::dpop::{DpopChecker, DpopPolicy};
+use crate::issuer::Issuer;
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
-use crate::keys::{JwkSet, KeySource};
+use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
 use crate::refusal::{TokenRefusal, quoted};
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 use crate::validation::{IdTokenExpectations, Validation};
 
+mod memory;
+
+use memory::{Entry, Memory, Place};
+
 /// Memory for remembered tokens unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
 
-/// Verifies tokens of one issuer for one purpose.
+/// Verifies tokens of one issuer, or of several, for one purpose.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -53,12 +59,19 @@ const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    validation: Validation,
-    keys: Arc<dyn KeySource>,
+    first: Trusted,
+    others: Vec<Trusted>,
     clock: Arc<dyn Clock>,
-    remembered: Option<Remembered>,
+    memory: Option<Memory>,
     observer: Option<Observer>,
     dpop: Option<Arc<DpopChecker>>,
+}
+
+/// An issuer that is trusted: by which rules, and with which keys.
+#[derive(Clone, Debug)]
+struct Trusted {
+    validation: Validation,
+    keys: Arc<dyn KeySource>,
 }
 
 /// Figures about remembered tokens.
@@ -74,37 +87,58 @@ pub struct CacheStats {
     pub bytes: u64,
 }
 
-#[derive(Clone)]
-struct Remembered {
-    tokens: moka::sync::Cache<[u8; 32], Entry>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-#[derive(Clone)]
-struct Entry {
-    token: Arc<Verified<AccessToken>>,
+/// A token found good, and what that rests on.
+struct Judged<T> {
+    verified: Verified<T>,
+    issuer: usize,
     generation: u64,
-    weight: u32,
 }
 
 impl Verifier {
     /// Verifies by `validation` with `keys`.
     pub fn new(validation: Validation, keys: Arc<dyn KeySource>) -> Self {
-        let remembered = Some(Remembered::new(DEFAULT_CACHE));
         Self {
-            validation,
-            keys,
+            first: Trusted { validation, keys },
+            others: Vec::new(),
             clock: Arc::new(SystemClock),
-            remembered,
+            memory: Some(Memory::new(DEFAULT_CACHE)),
             observer: None,
             dpop: None,
         }
+    }
+
+    /// Trusts another issuer too, with rules and keys of its own. `iss` chooses, byte for byte; an
+    /// issuer that is named again is judged by what is said of it last.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use oidc_core::{JwkSet, StaticKeys, Validation, Verifier};
+    ///
+    /// let keys = || Arc::new(StaticKeys::new(JwkSet::parse(br#"{"keys":[]}"#).unwrap()));
+    /// let verifier = Verifier::new(Validation::new("https://people.example".parse()?, "hub"), keys())
+    ///     .with_issuer(Validation::new("https://jobs.example".parse()?, "hub"), keys());
+    /// assert_eq!(verifier.issuers().count(), 2);
+    ///
+    /// // {"alg":"RS256"}.{"iss":"https://elsewhere.example"}: refused before any key is looked for.
+    /// let foreign = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2Vsc2V3aGVyZS5leGFtcGxlIn0.AAAA";
+    /// assert_eq!(verifier.access_token(foreign).await.unwrap_err().code(), "wrong_issuer");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_issuer(mut self, validation: Validation, keys: Arc<dyn KeySource>) -> Self {
+        let trusted = Trusted { validation, keys };
+        let known = std::iter::once(&mut self.first)
+            .chain(&mut self.others)
+            .find(|known| known.validation.issuer() == trusted.validation.issuer());
+        match known {
+            Some(known) => *known = trusted,
+            None => self.others.push(trusted),
+        }
+        // A clone of this verifier may go on without, or with another: what is remembered is not shared with it.
+        self.memory = self.memory.as_ref().map(Memory::emptied);
+        self
     }
 
     /// Takes the time from `clock`.
@@ -125,7 +159,7 @@ impl Verifier {
     /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set.
     #[must_use]
     pub fn with_cache(mut self, max_bytes: u64) -> Self {
-        self.remembered = (max_bytes > 0).then(|| Remembered::new(max_bytes));
+        self.memory = (max_bytes > 0).then(|| Memory::new(max_bytes));
         self
     }
 
@@ -153,65 +187,92 @@ impl Verifier {
     }
 
     /// The time by the clock of this verifier.
-    pub(crate) fn now(&self) -> std::time::SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         self.clock.now()
     }
 
-    /// The rules.
+    /// The rules for the issuer named first.
     pub fn validation(&self) -> &Validation {
-        &self.validation
+        &self.first.validation
     }
 
-    /// The keys.
+    /// The keys of the issuer named first.
     pub fn keys(&self) -> &Arc<dyn KeySource> {
-        &self.keys
+        &self.first.keys
+    }
+
+    /// The issuers trusted, in the order they were named.
+    pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.all().map(|trusted| trusted.validation.issuer())
+    }
+
+    /// The rules for tokens of `issuer`, if it is trusted.
+    pub fn validation_for(&self, issuer: &str) -> Option<&Validation> {
+        self.all()
+            .map(|trusted| &trusted.validation)
+            .find(|validation| validation.issuer().as_str() == issuer)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Trusted> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn nth(&self, index: usize) -> Option<&Trusted> {
+        match index.checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.others.get(other),
+        }
     }
 
     /// An access token that was verified before and still is good. Never waits; `None` says only
     /// that [`Verifier::access_token`] must look.
     pub fn cached(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
-        self.remembered(token).filter(|token| !is_bound(token))
+        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
+        self.recall(memory, &Place::of(token)).filter(|token| !is_bound(token))
     }
 
     /// A token that was verified before and still is good, bound or not.
-    fn remembered(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
-        let remembered = self.remembered.as_ref()?;
-        if token.len() > MAX_TOKEN_BYTES {
-            return None;
-        }
-        let digest = digest_of(token);
-        let entry = remembered.tokens.get(&digest)?;
-        let generation = self.keys.current().ok()?.generation();
-        let timely = self.validation.check_times(&entry.token, self.clock.now()).is_ok();
+    fn recall(&self, memory: &Memory, place: &Place) -> Option<Arc<Verified<AccessToken>>> {
+        let entry = memory.get(place)?;
+        let trusted = self.nth(entry.issuer)?;
+        let generation = trusted.keys.generation()?;
+        let timely = trusted.validation.check_times(&entry.token, self.clock.now()).is_ok();
         if entry.generation != generation || !timely {
-            remembered.tokens.invalidate(&digest);
+            memory.forget(place);
             return None;
         }
-        remembered.counts.hits.fetch_add(1, Ordering::Relaxed);
+        memory.hit();
         if let Some(observer) = &self.observer {
-            observer(&Event::TokenRemembered { issuer: self.validation.issuer() });
+            observer(&Event::TokenRemembered { issuer: trusted.validation.issuer() });
         }
         Some(entry.token)
     }
 
-    /// Verifies an access token that proves itself (RFC 6750), from memory when it was verified
-    /// before. One that is bound to a key or certificate is refused: [`Verifier::presented`] takes it.
+    /// Verifies an access token that proves itself (RFC 6750, RFC 9068 §4), from memory when it was
+    /// verified before. One that is bound to a key or certificate is refused: [`Verifier::presented`]
+    /// takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenRefusal`] with the first check that failed; [`TokenRefusal::is_unavailable`] when there
+    /// are no keys to check with.
     pub async fn access_token(
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
         let verified = self.without_possession(token).await?;
         if is_bound(&verified) {
-            self.observe_unproved(TokenRefusal::SenderConstrained.code());
+            self.observe_unproved(&verified, TokenRefusal::SenderConstrained.code());
             return Err(TokenRefusal::SenderConstrained);
         }
         Ok(verified)
     }
 
     /// Tells the observer that a good token came from somebody who may not use it.
-    pub(crate) fn observe_unproved(&self, code: &'static str) {
+    pub(crate) fn observe_unproved(&self, token: &Verified<AccessToken>, code: &'static str) {
         if let Some(observer) = &self.observer {
-            let issuer = Some(self.validation.issuer());
+            let issuer = token.issuer.as_deref().and_then(|issuer| self.validation_for(issuer));
+            let issuer = issuer.map(Validation::issuer);
             observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
         }
     }
@@ -221,40 +282,47 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        if let Some(verified) = self.remembered(token) {
+        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
+        let memory = memory.map(|memory| (memory, Place::of(token)));
+        if let Some((memory, place)) = &memory
+            && let Some(verified) = self.recall(memory, place)
+        {
             return Ok(verified);
         }
-        self.watched(async {
-            let (jws, generation) = self.open(token).await?;
-            let verified = Arc::new(self.validation.access_token(jws, self.clock.now())?);
-            if let Some(remembered) = &self.remembered {
-                remembered.insert(token, &verified, generation);
-            }
-            Ok(verified)
-        })
-        .await
+        let judged = self.judge(token, Validation::access_token).await?;
+        let verified = Arc::new(judged.verified);
+        if let Some((memory, place)) = memory {
+            let kept = Arc::clone(&verified);
+            memory.insert(place, Entry::new(kept, judged.issuer, judged.generation, token.len()));
+        }
+        Ok(verified)
     }
 
-    /// Verifies an ID token; its audience is the client's id.
+    /// Verifies an ID token (OpenID Connect Core 1.0 §3.1.3.7); its audience is the client's id.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenRefusal`] with the first check that failed; [`TokenRefusal::is_unavailable`] when there
+    /// are no keys to check with.
     pub async fn id_token(
         &self,
         token: &str,
         expected: &IdTokenExpectations,
     ) -> Result<Verified<IdToken>, TokenRefusal> {
-        self.watched(async {
-            let (jws, _) = self.open(token).await?;
-            self.validation.id_token(jws, expected, self.clock.now())
-        })
-        .await
+        let judged =
+            self.judge(token, |rules, jws, now| rules.id_token(jws, expected, now)).await?;
+        Ok(judged.verified)
     }
 
-    /// Verifies a logout token; its audience is the client's id. Refuse a second use of its `jti`.
+    /// Verifies a logout token (OpenID Connect Back-Channel Logout 1.0 §2.6); its audience is the
+    /// client's id. Refuse a second use of its `jti`.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenRefusal`] with the first check that failed; [`TokenRefusal::is_unavailable`] when there
+    /// are no keys to check with.
     pub async fn logout_token(&self, token: &str) -> Result<Verified<LogoutToken>, TokenRefusal> {
-        self.watched(async {
-            let (jws, _) = self.open(token).await?;
-            self.validation.logout_token(jws, self.clock.now())
-        })
-        .await
+        Ok(self.judge(token, Validation::logout_token).await?.verified)
     }
 
     /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
@@ -263,122 +331,128 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
-        self.watched(async {
-            let (jws, _) = self.open(token).await?;
-            self.validation.authorization_response(jws, self.clock.now())
-        })
-        .await
+        Ok(self.judge(token, Validation::authorization_response).await?.verified)
     }
 
     /// Figures about remembered tokens.
     pub fn cache_stats(&self) -> CacheStats {
-        let Some(remembered) = &self.remembered else { return CacheStats::default() };
-        CacheStats {
-            hits: remembered.counts.hits.load(Ordering::Relaxed),
-            misses: remembered.counts.misses.load(Ordering::Relaxed),
-            entries: remembered.tokens.entry_count(),
-            bytes: remembered.tokens.weighted_size(),
-        }
+        self.memory.as_ref().map(Memory::stats).unwrap_or_default()
     }
 
     /// Forgets all remembered tokens.
     pub fn forget_all(&self) {
-        if let Some(remembered) = &self.remembered {
-            remembered.tokens.invalidate_all();
+        if let Some(memory) = &self.memory {
+            memory.forget_all();
         }
     }
 
     /// Verifies within a span, and tells the observer how that ended.
-    async fn watched<T, V: Borrow<Verified<T>>>(
+    async fn judge<T>(
         &self,
-        work: impl Future<Output = Result<V, TokenRefusal>>,
-    ) -> Result<V, TokenRefusal> {
-        let issuer = self.validation.issuer();
+        token: &str,
+        rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
+    ) -> Result<Judged<T>, TokenRefusal> {
         let span = tracing::debug_span!(
             "verify",
-            %issuer,
+            issuer = field::Empty,
             kid = field::Empty,
             alg = field::Empty,
             outcome = field::Empty
         );
         let begun = self.observer.as_ref().map(|_| Instant::now());
+        let mut chosen = None;
+        let work = async {
+            let (jws, issuer) = self.read(token)?;
+            let trusted = chosen.insert(self.nth(issuer).unwrap_or(&self.first));
+            let (jws, generation) = trusted.open(jws).await?;
+            let verified = rules(&trusted.validation, jws, self.clock.now())?;
+            Ok(Judged { verified, issuer, generation })
+        };
         let verdict = work.instrument(span.clone()).await;
-        let code = verdict.as_ref().map_or_else(TokenRefusal::code, |_| "ok");
-        span.record("outcome", code);
+        span.record("outcome", verdict.as_ref().map_or_else(TokenRefusal::code, |_| "ok"));
         if let (Some(observer), Some(begun)) = (&self.observer, begun) {
             let took = begun.elapsed();
+            let issuer = chosen.map(|trusted| trusted.validation.issuer());
             observer(&match &verdict {
-                Ok(verified) => {
-                    let verified = verified.borrow();
-                    let (kid, algorithm) = (verified.key_id(), verified.algorithm());
-                    Event::TokenVerified { issuer, kid, algorithm, took }
-                }
-                Err(refusal) => {
-                    let read = !matches!(
-                        refusal,
-                        TokenRefusal::Malformed { part: "token" | "header", .. }
-                    );
-                    Event::TokenRefused { issuer: read.then_some(issuer), code, took }
-                }
+                Ok(Judged { verified, .. }) => Event::TokenVerified {
+                    issuer: issuer.unwrap_or(self.first.validation.issuer()),
+                    kid: verified.key_id(),
+                    algorithm: verified.algorithm(),
+                    took,
+                },
+                Err(refusal) => Event::TokenRefused { issuer, code: refusal.code(), took },
             });
         }
         verdict
     }
 
-    /// Checks form and signature. Asks the key source only when the token is well formed, says it is
-    /// of this issuer, and its `kid` is not known; whoever holds a known one never waits for that.
-    async fn open(&self, token: &str) -> Result<(VerifiedJws, u64), TokenRefusal> {
-        let jws = UnverifiedJws::parse(token)?;
-        self.validation.check_algorithm(jws.header.algorithm)?;
-        let kid = jws.header.key_id.as_deref();
-        let span = Span::current();
-        span.record("alg", jws.header.algorithm.as_str());
-        if let Some(kid) = kid {
-            span.record("kid", quoted(kid));
-        }
-        let known = self.keys.current().ok();
-        let fits = |keys: &JwkSet| kid.is_some_and(|kid| keys.contains(kid));
-        if !known.as_deref().is_some_and(fits) {
-            // Nothing that is signed by a key unknown here is worth a fetch when it says itself that it is another issuer's.
-            self.validation.check_claimed_issuer(jws.claimed_issuer().as_deref())?;
-        }
-        let mut keys = match known {
-            Some(keys) => keys,
-            None => self.keys.refreshed(None).await?,
+    /// Checks form and header, and chooses the issuer whose rules and keys judge the rest. With
+    /// several, that takes the payload, unverified: a wrong choice fails at the signature.
+    fn read<'t>(&self, token: &'t str) -> Result<(UnverifiedJws<'t>, usize), TokenRefusal> {
+        let mut jws = UnverifiedJws::parse(token)?;
+        let index = if self.others.is_empty() {
+            0
+        } else {
+            let claimed = jws.claimed_issuer().map_err(TokenRefusal::clone)?;
+            let claimed = claimed.ok_or(TokenRefusal::MissingClaim { claim: "iss" })?;
+            self.issuers().position(|issuer| issuer.as_str() == claimed).ok_or_else(|| {
+                let expected = self.issuers().map(Issuer::as_str).collect::<Vec<_>>().join(" or ");
+                TokenRefusal::WrongIssuer { expected, found: quoted(claimed) }
+            })?
         };
-        if let Some(kid) = kid
-            && !keys.contains(kid)
-        {
-            keys = self.keys.refreshed(Some(kid)).await?;
+        let span = Span::current();
+        if !span.is_disabled() {
+            let trusted = self.nth(index).unwrap_or(&self.first);
+            span.record("issuer", trusted.validation.issuer().as_str());
+            span.record("alg", jws.header.algorithm.as_str());
+            if let Some(kid) = &jws.header.key_id {
+                span.record("kid", quoted(kid));
+            }
         }
-        let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
-        Ok((jws.verify(key)?, keys.generation()))
+        Ok((jws, index))
     }
 }
 
-impl Remembered {
-    fn new(max_bytes: u64) -> Self {
-        let tokens = moka::sync::Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_, entry: &Entry| entry.weight)
-            .build();
-        Self { tokens, counts: Arc::default() }
+impl Trusted {
+    /// Checks algorithm and signature. Asks the key source only when the token is well formed, says it
+    /// is of this issuer, and its `kid` is not known; whoever holds a known one never waits for that.
+    async fn open(&self, mut jws: UnverifiedJws<'_>) -> Result<(VerifiedJws, u64), TokenRefusal> {
+        self.validation.check_algorithm(jws.header.algorithm)?;
+        let keys = match self.keys.current() {
+            Ok(keys) if jws.header.key_id.as_deref().is_some_and(|kid| keys.contains(kid)) => keys,
+            known => {
+                let claimed = self.is_claimed(&mut jws)?;
+                match (known, jws.header.key_id.as_deref()) {
+                    // Without `kid` the known keys are all there is to try.
+                    (Ok(keys), None) => keys,
+                    (Ok(_), Some(_)) if !claimed => return Err(jws.unknown_key()),
+                    (Err(_), _) if !claimed => {
+                        let unread = jws.claimed_issuer().err().cloned();
+                        return Err(unread.unwrap_or(TokenRefusal::MissingClaim { claim: "iss" }));
+                    }
+                    (_, kid) => self.keys.refreshed(kid).await?,
+                }
+            }
+        };
+        let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
+        Ok((jws.verify(key)?, keys.generation()))
     }
 
-    fn insert(&self, token: &str, verified: &Arc<Verified<AccessToken>>, generation: u64) {
-        self.counts.misses.fetch_add(1, Ordering::Relaxed);
-        // Parsed JSON takes about four times its text; the rest is the entry itself.
-        let weight = u32::try_from(512 + 4 * token.len()).unwrap_or(u32::MAX);
-        let entry = Entry { token: Arc::clone(verified), generation, weight };
-        self.tokens.insert(digest_of(token), entry);
+    /// Whether a token says that it is of this issuer: then its key is worth a fetch. It is refused
+    /// when it says that it is another's.
+    fn is_claimed(&self, jws: &mut UnverifiedJws<'_>) -> Result<bool, TokenRefusal> {
+        match jws.claimed_issuer() {
+            Ok(Some(issuer)) => self.validation.check_claimed_issuer(issuer).map(|()| true),
+            Ok(None) | Err(_) => Ok(false),
+        }
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
-            .field("validation", &self.validation)
-            .field("keys", &self.keys)
+            .field("first", &self.first)
+            .field("others", &self.others)
             .finish_non_exhaustive()
     }
 }
@@ -386,10 +460,4 @@ impl fmt::Debug for Verifier {
 /// Whether the token is worth nothing without a proof of possession, of whatever kind (RFC 7800).
 fn is_bound(token: &Verified<AccessToken>) -> bool {
     token.members().contains_key("cnf")
-}
-
-fn digest_of(token: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-    bytes
 }

@@ -1,15 +1,17 @@
 //! One key of the set: admitted, or refused with the reason.
 
-use aws_lc_rs::signature::{self, ParsedPublicKey};
+use aws_lc_rs::error::KeyRejected;
+use aws_lc_rs::signature::{
+    self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::roca;
 use crate::algorithm::Algorithm;
 
-/// A public key that may verify, parsed once.
+/// A public key that may verify, parsed once for each algorithm it may verify with.
 pub(crate) struct Jwk {
     id: Option<String>,
     /// `alg`, when the key is for one algorithm only.
@@ -17,7 +19,7 @@ pub(crate) struct Jwk {
     kind: Kind,
     /// What identifies the material: modulus and exponent, or the point.
     material: Vec<u8>,
-    decoding: Option<DecodingKey>,
+    parsed: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,22 +31,15 @@ enum Kind {
     Ed25519,
 }
 
-impl Kind {
-    fn fits(self, algorithm: Algorithm) -> bool {
-        match algorithm {
-            Algorithm::RS256
-            | Algorithm::RS384
-            | Algorithm::RS512
-            | Algorithm::PS256
-            | Algorithm::PS384
-            | Algorithm::PS512 => self == Self::Rsa,
-            Algorithm::ES256 => self == Self::P256,
-            Algorithm::ES384 => self == Self::P384,
-            Algorithm::ES512 => self == Self::P521,
-            Algorithm::EdDSA => self == Self::Ed25519,
-        }
-    }
-}
+/// What an RSA key may verify with (RFC 7518 §3.3, §3.5).
+static RSA: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::RS256, &signature::RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::RS384, &signature::RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::RS512, &signature::RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::PS256, &signature::RSA_PSS_2048_8192_SHA256),
+    (Algorithm::PS384, &signature::RSA_PSS_2048_8192_SHA384),
+    (Algorithm::PS512, &signature::RSA_PSS_2048_8192_SHA512),
+];
 
 impl Jwk {
     pub(crate) fn parse(members: &Map<String, Value>) -> Result<Self, &'static str> {
@@ -67,16 +62,17 @@ impl Jwk {
             None => None,
             Some(name) => Some(name.parse().map_err(|_| "its alg is not a signature known here")?),
         };
-        let (kind, material, decoding) = match kty {
+        let (kind, material, mut parsed) = match kty {
             "RSA" => rsa(members)?,
             "EC" => ec(members)?,
             "OKP" => okp(members)?,
             _ => return Err("its kty is not known here"),
         };
-        if algorithm.is_some_and(|algorithm| !kind.fits(algorithm)) {
+        parsed.retain(|(fitting, _)| algorithm.is_none_or(|own| own == *fitting));
+        if parsed.is_empty() {
             return Err("its alg does not fit its kty and crv");
         }
-        Ok(Self { id, algorithm, kind, material, decoding })
+        Ok(Self { id, algorithm, kind, material, parsed })
     }
 
     pub(crate) fn id(&self) -> Option<&str> {
@@ -85,16 +81,12 @@ impl Jwk {
 
     /// Whether this key may verify a signature with `algorithm`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.kind.fits(algorithm) && self.algorithm.is_none_or(|own| own == algorithm)
+        self.verifying(algorithm).is_some()
     }
 
-    pub(crate) fn decoding_key(&self) -> Option<&DecodingKey> {
-        self.decoding.as_ref()
-    }
-
-    /// The uncompressed point of an elliptic-curve key.
-    pub(crate) fn point(&self) -> &[u8] {
-        &self.material
+    /// The key for `algorithm`, if it may verify with that.
+    pub(crate) fn verifying(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        self.parsed.iter().find(|(fitting, _)| *fitting == algorithm).map(|(_, key)| key)
     }
 
     /// Bytes that two keys share only if they are the same key for the same purpose.
@@ -117,7 +109,7 @@ impl std::fmt::Debug for Jwk {
     }
 }
 
-type Parts = (Kind, Vec<u8>, Option<DecodingKey>);
+type Parts = (Kind, Vec<u8>, Vec<(Algorithm, ParsedPublicKey)>);
 
 fn rsa(members: &Map<String, Value>) -> Result<Parts, &'static str> {
     let n = number(members, "n")?;
@@ -140,29 +132,39 @@ fn rsa(members: &Map<String, Value>) -> Result<Parts, &'static str> {
     if roca::is_vulnerable(&n) {
         return Err("its RSA modulus has the ROCA weakness (CVE-2017-15361)");
     }
-    let decoding = DecodingKey::from_rsa_raw_components(&n, &e);
+    let components = RsaPublicKeyComponents { n: &n, e: &e };
+    let parsed = RSA
+        .iter()
+        .map(|&(algorithm, rules)| Ok((algorithm, components.to_parsed_public_key(rules)?)))
+        .collect::<Result<_, KeyRejected>>()
+        .map_err(|_| "its RSA numbers make no key")?;
     let material = [&n[..], b"|", &e[..]].concat();
-    Ok((Kind::Rsa, material, Some(decoding)))
+    Ok((Kind::Rsa, material, parsed))
 }
 
 fn ec(members: &Map<String, Value>) -> Result<Parts, &'static str> {
-    let (kind, size, curve) = match text(members, "crv")? {
-        Some("P-256") => (Kind::P256, 32, &signature::ECDSA_P256_SHA256_FIXED),
-        Some("P-384") => (Kind::P384, 48, &signature::ECDSA_P384_SHA384_FIXED),
-        Some("P-521") => (Kind::P521, 66, &signature::ECDSA_P521_SHA512_FIXED),
-        _ => return Err("its crv is not known here"),
-    };
+    let (kind, size, algorithm, rules): (_, _, _, &dyn VerificationAlgorithm) =
+        match text(members, "crv")? {
+            Some("P-256") => {
+                (Kind::P256, 32, Algorithm::ES256, &signature::ECDSA_P256_SHA256_FIXED)
+            }
+            Some("P-384") => {
+                (Kind::P384, 48, Algorithm::ES384, &signature::ECDSA_P384_SHA384_FIXED)
+            }
+            Some("P-521") => {
+                (Kind::P521, 66, Algorithm::ES512, &signature::ECDSA_P521_SHA512_FIXED)
+            }
+            _ => return Err("its crv is not known here"),
+        };
     let x = octets(members, "x")?;
     let y = octets(members, "y")?;
     if x.len() != size || y.len() != size {
         return Err("its coordinates do not have the curve's length");
     }
     let point = [&[4], &x[..], &y[..]].concat();
-    if ParsedPublicKey::new(curve, &point).is_err() {
-        return Err("its point is not on the curve");
-    }
-    let decoding = (kind != Kind::P521).then(|| DecodingKey::from_ec_der(&point));
-    Ok((kind, point, decoding))
+    let parsed =
+        ParsedPublicKey::new(rules, &point).map_err(|_| "its point is not on the curve")?;
+    Ok((kind, point, vec![(algorithm, parsed)]))
 }
 
 fn okp(members: &Map<String, Value>) -> Result<Parts, &'static str> {
@@ -170,11 +172,12 @@ fn okp(members: &Map<String, Value>) -> Result<Parts, &'static str> {
         return Err("its crv is not known here");
     }
     let x = octets(members, "x")?;
-    if x.len() != 32 || ParsedPublicKey::new(&signature::ED25519, &x).is_err() {
-        return Err("its x is not an Ed25519 public key");
+    let not_a_key = "its x is not an Ed25519 public key";
+    if x.len() != 32 {
+        return Err(not_a_key);
     }
-    let decoding = DecodingKey::from_ed_der(&x);
-    Ok((Kind::Ed25519, x, Some(decoding)))
+    let parsed = ParsedPublicKey::new(&signature::ED25519, &x).map_err(|_| not_a_key)?;
+    Ok((Kind::Ed25519, x, vec![(Algorithm::EdDSA, parsed)]))
 }
 
 fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Result<Option<&'m str>, &'static str> {

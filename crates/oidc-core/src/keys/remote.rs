@@ -1,10 +1,10 @@
 //! Keys from the provider's `jwks_uri`.
 //!
 //! Readers take a snapshot and never wait. The set is fetched again in the background before it is
-//! old, and when a token names an unknown `kid` — limited by a token bucket, so that junk can neither
-//! flood the provider nor delay a real rotation for long. While the provider is down the last good set
-//! serves, up to a bound. A key that the provider removed is distrusted at the next fetch, so within
-//! [`KeyPolicy::max_age`].
+//! old, and when a token names an unknown `kid`. That is limited by a token bucket, so that a flood of
+//! junk costs the provider one fetch, and a rotation that falls into one is seen when the bucket gives
+//! the next. While the provider is down the last good set serves, up to a bound. A key that the
+//! provider removed is distrusted at the next fetch, so within [`KeyPolicy::max_age`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,9 +29,10 @@ pub struct KeyPolicy {
     pub max_stale: Duration,
     /// How long a caller waits for a fetch. 3 s.
     pub wait: Duration,
-    /// How many fetches unknown `kid`s may cause in a row. 3.
+    /// How many fetches unknown `kid`s may cause in a row. 1: a rotation is seen at once, whatever
+    /// else is unknown with it costs nothing more.
     pub unknown_kid_burst: u32,
-    /// After how long they may cause one more. 10 s.
+    /// After how long they may cause one more: so long may junk hide a rotation. 10 s.
     pub unknown_kid_refill: Duration,
     /// How failed fetches are repeated.
     pub retry: Retry,
@@ -43,7 +44,7 @@ impl Default for KeyPolicy {
             max_age: Duration::from_secs(5 * 60),
             max_stale: Duration::from_secs(60 * 60),
             wait: Duration::from_secs(3),
-            unknown_kid_burst: 3,
+            unknown_kid_burst: 1,
             unknown_kid_refill: Duration::from_secs(10),
             retry: Retry::default(),
         }
@@ -238,17 +239,22 @@ impl RemoteKeys {
 
 #[async_trait]
 impl KeySource for RemoteKeys {
+    fn generation(&self) -> Option<u64> {
+        self.inner.keys.look(JwkSet::generation)
+    }
+
     fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         Ok(self.inner.keys.current()?)
     }
 
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let keys = &self.inner.keys;
+        let fetches = keys.fetches();
         let mut current = keys.value().await?;
         let Some(kid) = unknown_kid else { return Ok(current) };
         // Twice, because a fetch that was under way may have been answered too early.
         for _ in 0..2 {
-            if current.contains(kid) || keys.failing() {
+            if current.contains(kid) || keys.failing() || keys.asked_since(fetches) {
                 break;
             }
             let Some(ticket) = self.ask() else { break };
@@ -291,10 +297,11 @@ async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc
 
 async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
     // Not `metadata()`: that fails at once while discovery backs off, and two back-offs in a row
-    // would double the time until a return is noticed.
+    // would double the time until a return is noticed. Not `refresh_now()`: the provider would be
+    // asked twice in each step.
     let metadata = match provider.current() {
         Some(metadata) => metadata,
-        None => provider.refresh_now().await.map_err(|error| Failure {
+        None => provider.next_metadata().await.map_err(|error| Failure {
             code: "no_metadata",
             retry_after: Some(error.retry_after),
             reason: error.to_string(),

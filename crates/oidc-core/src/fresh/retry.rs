@@ -1,0 +1,35 @@
+//! How long to wait before a failed fetch is repeated: doubled each time up to a cap, with jitter, so
+//! that the many who lost a provider at once do not come back at once.
+
+use std::time::Duration;
+
+/// How failed fetches are repeated: after `first`, then doubled up to `cap`, each with jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// Before the second attempt. 1 s.
+    pub first: Duration,
+    /// Longest pause while an older value can still be served. 30 s.
+    pub cap: Duration,
+    /// Longest pause while there is nothing to serve, so that recovery is noticed soon. 4 s.
+    pub cap_unready: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            cap: Duration::from_secs(30),
+            cap_unready: Duration::from_secs(4),
+        }
+    }
+}
+
+impl Retry {
+    /// The pause after `failures` failures in a row: between three quarters and all of the step.
+    pub(super) fn pause(&self, failures: u32, serves: bool) -> Duration {
+        let cap = if serves { self.cap } else { self.cap_unready };
+        let step = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(cap);
+        step.mul_f64(rand::random_range(0.75..=1.0))
+    }
+}

@@ -1,0 +1,107 @@
+//! Access tokens that were verified before, by the digest of their octets.
+//!
+//! Bounded by bytes, the least recently used go first. An entry says under which issuer, with which
+//! generation of its keys and for how long it is good; whoever takes it out checks that again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+use moka::policy::EvictionPolicy;
+
+use super::CacheStats;
+use crate::tokens::{AccessToken, Verified};
+
+/// Where a token is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place([u8; 32]);
+
+impl Place {
+    pub(super) fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) token: Arc<Verified<AccessToken>>,
+    /// Which of the verifier's issuers it is of.
+    pub(super) issuer: usize,
+    /// Of the keys it was verified with.
+    pub(super) generation: u64,
+    weight: u32,
+}
+
+impl Entry {
+    pub(super) fn new(
+        token: Arc<Verified<AccessToken>>,
+        issuer: usize,
+        generation: u64,
+        octets: usize,
+    ) -> Self {
+        // Parsed JSON takes about four times its text; the rest is the entry itself.
+        let weight = u32::try_from(512 + 4 * octets).unwrap_or(u32::MAX);
+        Self { token, issuer, generation, weight }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Memory {
+    tokens: moka::sync::Cache<Place, Entry>,
+    max_bytes: u64,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Memory {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let tokens = moka::sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|_, entry: &Entry| entry.weight)
+            .build();
+        Self { tokens, max_bytes, counts: Arc::default() }
+    }
+
+    /// Another one with the same bound.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.max_bytes)
+    }
+
+    pub(super) fn get(&self, place: &Place) -> Option<Entry> {
+        self.tokens.get(place)
+    }
+
+    pub(super) fn hit(&self) {
+        self.counts.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn insert(&self, place: Place, entry: Entry) {
+        self.counts.misses.fetch_add(1, Ordering::Relaxed);
+        self.tokens.insert(place, entry);
+    }
+
+    pub(super) fn forget(&self, place: &Place) {
+        self.tokens.invalidate(place);
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.tokens.invalidate_all();
+    }
+
+    pub(super) fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.counts.hits.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed),
+            entries: self.tokens.entry_count(),
+            bytes: self.tokens.weighted_size(),
+        }
+    }
+}
