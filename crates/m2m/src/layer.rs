@@ -5,7 +5,7 @@
 //! new address. A request that has an `Authorization` of its own keeps it.
 //!
 //! An answer of 401 makes the request go out once more, with a newer token, if there is one and the body
-//! can be sent again: it was read to its end and is not longer than the limit.
+//! can be sent again: what was sent of it is not longer than the limit, and the rest was not asked for.
 
 use std::fmt;
 use std::future::{Future, poll_fn};

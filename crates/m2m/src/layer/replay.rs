@@ -1,4 +1,5 @@
-//! A body that can be sent twice if it is short: what passes is kept, up to a limit.
+//! A body that can be sent twice if it is short: what passes is kept, up to a limit, and what was not
+//! asked for is kept as it is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,20 +17,27 @@ pub struct ReplayBody<B>(State<B>);
 
 enum State<B> {
     Once(B),
-    Recorded { body: B, record: Record },
-    Again { data: VecDeque<Bytes>, trailers: Option<HeaderMap> },
+    Recorded {
+        /// What was sent before, to be sent again.
+        again: VecDeque<Bytes>,
+        /// The rest; `None` when it was sent before to its end.
+        rest: Option<B>,
+        trailers: Option<HeaderMap>,
+        record: Record<B>,
+    },
 }
 
 /// What has been sent of a body.
-#[derive(Clone)]
-pub(super) struct Record(Arc<Mutex<Sent>>);
+pub(super) struct Record<B>(Arc<Mutex<Sent<B>>>);
 
-struct Sent {
+struct Sent<B> {
     data: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     /// How much more may be kept; `None`: it was too long, and nothing is kept.
     room: Option<usize>,
     is_whole: bool,
+    /// What nobody asked for: a service may refuse a request before it has seen the body.
+    rest: Option<B>,
 }
 
 impl<B: Body> ReplayBody<B> {
@@ -37,30 +45,48 @@ impl<B: Body> ReplayBody<B> {
         Self(State::Once(body))
     }
 
-    pub(super) fn recorded(body: B, limit: usize) -> (Self, Record) {
-        // A client may never look into a body that is empty.
-        let is_whole = body.is_end_stream();
-        let sent = Sent { data: VecDeque::new(), trailers: None, room: Some(limit), is_whole };
+    pub(super) fn recorded(body: B, limit: usize) -> (Self, Record<B>) {
+        let sent = Sent {
+            data: VecDeque::new(),
+            trailers: None,
+            room: Some(limit),
+            // A client may never look into a body that is empty.
+            is_whole: body.is_end_stream(),
+            rest: None,
+        };
         let record = Record(Arc::new(Mutex::new(sent)));
-        (Self(State::Recorded { body, record: record.clone() }), record)
+        let again = VecDeque::new();
+        let state =
+            State::Recorded { again, rest: Some(body), trailers: None, record: record.clone() };
+        (Self(state), record)
     }
 }
 
-impl Record {
-    /// The same body again, if it was sent to its end and kept.
-    pub(super) fn replay<B>(&self) -> Option<ReplayBody<B>> {
-        let sent = self.sent();
-        sent.room.filter(|_| sent.is_whole)?;
-        let (data, trailers) = (sent.data.clone(), sent.trailers.clone());
-        Some(ReplayBody(State::Again { data, trailers }))
+impl<B> Record<B> {
+    /// The same body again, if all of it is at hand: what was sent was kept, and the rest has come back.
+    pub(super) fn replay(&self) -> Option<ReplayBody<B>> {
+        let mut sent = self.sent();
+        sent.room?;
+        let rest = match sent.is_whole {
+            true => None,
+            false => Some(sent.rest.take()?),
+        };
+        let (again, trailers) = (sent.data.clone(), sent.trailers.clone());
+        Some(ReplayBody(State::Recorded { again, rest, trailers, record: self.clone() }))
     }
 
-    fn sent(&self) -> MutexGuard<'_, Sent> {
+    fn sent(&self) -> MutexGuard<'_, Sent<B>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sent {
+impl<B> Clone for Record<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> Sent<B> {
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.room = self.room.and_then(|room| room.checked_sub(data.len()));
@@ -74,55 +100,76 @@ impl Sent {
     }
 }
 
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+
+fn next<B: Body + Unpin>(body: &mut B, cx: &mut Context<'_>) -> Polled<B::Error> {
+    let in_bytes =
+        |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+    Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map(in_bytes)))
+}
+
 impl<B: Body + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let in_bytes =
-            |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-        match &mut self.get_mut().0 {
-            State::Once(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map(in_bytes)))
-            }
-            State::Recorded { body, record } => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                let frame = frame.map(|frame| frame.map(in_bytes));
-                let mut sent = record.sent();
-                match &frame {
-                    Some(Ok(frame)) => {
-                        sent.keep(frame);
-                        // A client that knows the length does not ask for the end.
-                        sent.is_whole = body.is_end_stream();
-                    }
-                    Some(Err(_)) => sent.room = None,
-                    None => sent.is_whole = true,
-                }
-                Poll::Ready(frame)
-            }
-            State::Again { data, trailers } => Poll::Ready(match data.pop_front() {
-                Some(data) => Some(Ok(Frame::data(data))),
-                None => trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
-            }),
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Error> {
+        let (again, rest, trailers, record) = match &mut self.get_mut().0 {
+            State::Once(body) => return next(body, cx),
+            State::Recorded { again, rest, trailers, record } => (again, rest, trailers, record),
+        };
+        if let Some(data) = again.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        let Some(body) = rest else {
+            return Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        };
+        let frame = ready!(next(body, cx));
+        let mut sent = record.sent();
+        match &frame {
+            Some(Ok(frame)) => {
+                sent.keep(frame);
+                // A client that knows the length does not ask for the end.
+                sent.is_whole = body.is_end_stream();
+            }
+            Some(Err(_)) => sent.room = None,
+            None => sent.is_whole = true,
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            State::Once(body) | State::Recorded { body, .. } => body.is_end_stream(),
-            State::Again { data, trailers } => data.is_empty() && trailers.is_none(),
+            State::Once(body) => body.is_end_stream(),
+            State::Recorded { again, rest, trailers, .. } => {
+                again.is_empty()
+                    && trailers.is_none()
+                    && rest.as_ref().is_none_or(Body::is_end_stream)
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            State::Once(body) | State::Recorded { body, .. } => body.size_hint(),
-            State::Again { data, .. } => {
-                SizeHint::with_exact(data.iter().map(|data| data.len() as u64).sum())
+            State::Once(body) => body.size_hint(),
+            State::Recorded { again, rest, .. } => {
+                let before: u64 = again.iter().map(|data| data.len() as u64).sum();
+                let rest = rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(before));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(before));
+                }
+                hint
             }
+        }
+    }
+}
+
+/// What was not sent comes back.
+impl<B> Drop for ReplayBody<B> {
+    fn drop(&mut self) {
+        if let State::Recorded { rest, record, .. } = &mut self.0 {
+            record.sent().rest = rest.take();
         }
     }
 }

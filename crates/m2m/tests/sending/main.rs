@@ -5,5 +5,6 @@
 mod service;
 mod source;
 
+mod bound;
 mod by_reqwest;
 mod by_tower;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Grant, Mint, User};
 use m2m::{
-    CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens,
+    CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens, JwtBearer,
     PresentedToken, TokenError, TokenSource,
 };
 use oidc_core::{Secret, TokenEndpoint};
@@ -171,6 +171,54 @@ async fn a_subject_in_a_file_is_read_each_time() {
         let token = source.token().await.unwrap();
         assert_eq!(claims(token.secret())["sub"], claims(&subject)["sub"]);
     }
+}
+
+#[tokio::test]
+async fn who_acts_for_a_person_is_named_in_the_token() {
+    let caller = Caller::start().await;
+    let own = IssuerTokens::new(caller.endpoint.clone(), ClientCredentials::new());
+    let own_token = own.token().await.unwrap();
+    let wanted = for_churn().with_actor(PresentedToken::from_source(own));
+    let alice = caller.token_of("alice");
+    let token = caller.tokens.exchange(&alice, &wanted).await.unwrap();
+    let claims_of_token = claims(token.secret());
+    assert_eq!(claims_of_token["sub"], claims(&alice)["sub"]);
+    assert_eq!(claims_of_token["act"]["sub"], claims(own_token.secret())["sub"]);
+    assert_eq!(caller.tokens.exchange(&alice, &wanted).await.unwrap(), token);
+    let alone = caller.tokens.exchange(&alice, &for_churn()).await.unwrap();
+    assert_eq!(claims(alone.secret()).get("act"), None, "it is another token");
+    assert_eq!(caller.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_trusted_issuers_assertion_is_taken_for_a_token() {
+    let partner = DevIssuer::builder().client(DevClient::public("agent")).user(User::new("x", "x"));
+    let partner = partner.start("127.0.0.1:0").await.unwrap();
+    let certs = format!("{}/protocol/openid-connect/certs", partner.url());
+    let http = http();
+    let jwks =
+        http.send(http::Request::get(certs).body(Default::default()).unwrap()).await.unwrap();
+    let jwks = String::from_utf8(jwks.into_body().to_vec()).unwrap();
+    let issuer = DevIssuer::builder()
+        .user(User::new("alice", "alice"))
+        .client(DevClient::confidential("job", "job-secret").scope("score"))
+        .trust(partner.url(), jwks)
+        .start("127.0.0.1:0")
+        .await
+        .unwrap();
+    let assertion = Mint::access("x").audience([issuer.url()]).claim("sub", "alice");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("assertion");
+    std::fs::write(&file, partner.mint(assertion).unwrap()).unwrap();
+
+    let endpoint = endpoint(issuer.url(), http, "job", "job-secret");
+    let grant = JwtBearer::new(PresentedToken::file(&file)).with_scope("score");
+    let source = IssuerTokens::jwt_bearer(endpoint, grant);
+    assert!(source.cache_key().is_some());
+    let token = CachedTokens::new(source).token().await.unwrap();
+    let claims = claims(token.secret());
+    assert_eq!(claims["preferred_username"], "alice");
+    assert!(claims["scope"].as_str().unwrap().contains("score"));
 }
 
 #[tokio::test]
