@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a member that is not there is null")]
 
+mod credential_helpers;
 mod desk;
 mod login;
 mod logout;

@@ -13,6 +13,7 @@ use m2m::private_file::PrivateFile;
 use oidc_core::{Clock, Secret, SystemClock};
 use serde_json::json;
 
+use crate::commands::environment::variable;
 use crate::commands::{Outcome, WrongUsage};
 
 /// The form, or the place.
@@ -25,6 +26,9 @@ pub(super) struct Output {
     /// Print {"access_token", "expires_in", "token_type"}
     #[arg(long, group = "form")]
     json: bool,
+    /// Print an ExecCredential, for `exec` in a kubeconfig
+    #[arg(long, group = "form")]
+    kubernetes: bool,
     /// Run the command after `--` with the token in its environment; its exit code and signals are its own
     #[arg(long, group = "form", requires = "command")]
     exec: bool,
@@ -59,6 +63,8 @@ impl Output {
         }
         let text = if self.json {
             Secret::from(as_json(token).to_string())
+        } else if self.kubernetes {
+            Secret::from(exec_credential(token).to_string())
         } else if self.header {
             let value = token.authorization();
             let value = value.to_str().context("the token cannot stand in a header")?;
@@ -94,4 +100,17 @@ fn as_json(token: &AccessToken) -> serde_json::Value {
     let now = SystemClock.now();
     let left = token.expires_at().map(|at| at.duration_since(now).unwrap_or_default().as_secs());
     json!({"access_token": token.secret().expose(), "token_type": "Bearer", "expires_in": left})
+}
+
+/// As client-go wants it (Kubernetes, client.authentication.k8s.io), in the version it says it speaks.
+fn exec_credential(token: &AccessToken) -> serde_json::Value {
+    let asked = variable("KUBERNETES_EXEC_INFO").and_then(|info| info.into_string().ok());
+    let asked: Option<serde_json::Value> = asked.and_then(|info| serde_json::from_str(&info).ok());
+    let version = asked.as_ref().and_then(|info| info.get("apiVersion")?.as_str());
+    let ends = token.expires_at().map(|at| humantime::format_rfc3339_seconds(at).to_string());
+    json!({
+        "apiVersion": version.unwrap_or("client.authentication.k8s.io/v1"),
+        "kind": "ExecCredential",
+        "status": {"token": token.secret().expose(), "expirationTimestamp": ends},
+    })
 }
