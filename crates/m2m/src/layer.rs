@@ -2,7 +2,8 @@
 //!
 //! The token goes to the named origins and to no other: not with a request that names another, and not
 //! on a redirect, since whatever follows redirects outside of this layer comes back through it with the
-//! new address. A request that has an `Authorization` of its own keeps it.
+//! new address. The target of a request must be in absolute form, as clients take it: one that says a path
+//! only belongs to no origin, and goes without. A request that has an `Authorization` of its own keeps it.
 //!
 //! An answer of 401 makes the request go out once more, with a newer token, if there is one and the body
 //! can be sent again: what was sent of it is not longer than the limit, and the rest was not asked for.

@@ -30,7 +30,7 @@ use record::Record;
 use seal::Seal;
 
 /// How long to wait for another process that asks the issuer: 15 s. After that it is taken for
-/// stopped, and no longer waited for.
+/// stopped, and one of those who waited asks in its place.
 const LOCK_WAIT: Duration = Duration::from_secs(15);
 
 /// A directory of kept tokens, for [`CachedTokens::with_file_cache`](crate::CachedTokens::with_file_cache).
@@ -186,8 +186,8 @@ impl Entry {
         }
     }
 
-    fn lock(&self) -> Turn {
-        let path = self.files.directory.join(self.name("lock"));
+    fn lock(&self, name: &str) -> Turn {
+        let path = self.files.directory.join(self.name(name));
         let taken = self.file().and_then(|_| Ok(FileLock::try_acquire(&path)?));
         match taken {
             Ok(Some(lock)) => Turn::Ours { _lock: lock },

@@ -147,6 +147,11 @@ impl Shared {
         if let Some(held) = good.as_ref().filter(|held| !rejected(&held.token)) {
             return Joined::Known(Ok(held.token.clone()));
         }
+        let Ok(runtime) = Handle::try_current() else {
+            return Joined::Known(Err(TokenError::not_asked(
+                "there is no Tokio runtime to wait in",
+            )));
+        };
         if let Some(flight) = &state.flight
             && flight.is_alive(now.monotonic)
         {
@@ -160,11 +165,6 @@ impl Shared {
         if let Some(error) = state.failing(now) {
             return Joined::Known(Err(error));
         }
-        let Ok(runtime) = Handle::try_current() else {
-            return Joined::Known(Err(TokenError::not_asked(
-                "there is no Tokio runtime to ask in",
-            )));
-        };
         let (answer, until) = self.take_off(&runtime, &mut state, why.clone(), now);
         Joined::Waiting(answer, until)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use dev_issuer::{Endpoint, Fault};
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use m2m::{AccessToken, CachedTokens, ClientCredentials, IssuerTokens, TokenError, TokenSource};
 use oidc_core::http::{Http, HttpError};
@@ -248,7 +249,10 @@ fn a_token_in_memory_needs_no_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     let job = first.block_on(Job::start());
+    let refused = job.tokens.token().now_or_never().unwrap().unwrap_err();
+    assert!(refused.to_string().contains("no Tokio runtime"), "{refused}");
     let token = first.block_on(job.tokens.token()).unwrap();
+    assert_eq!(job.tokens.token().now_or_never().unwrap().unwrap(), token);
     assert_eq!(job.tokens.current(), Some(token.clone()));
     // Also when its refresh is due: whoever comes by with a runtime begins it.
     job.clock.advance(Duration::from_secs(285));

@@ -15,6 +15,10 @@ use crate::source::TokenSource;
 
 /// How long one waits for another process's answer who has a token that is still good.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
+/// What is held by whoever asks, and by whoever asks when that one is stopped.
+const LOCK: &str = "lock";
+const STAND_IN: &str = "stand-in.lock";
+
 /// How often one looks whether another process has an answer, in milliseconds: apart, so that many
 /// who wait do not look together.
 const LOOK_AGAIN: std::ops::RangeInclusive<u64> = 10..=50;
@@ -42,10 +46,12 @@ impl Entry {
             (Finding::Ask(Some(_)), Why::Absent) => SHORT_WAIT.min(self.files.lock_wait),
             (Finding::Ask(_), _) => self.files.lock_wait,
         };
-        let until = Instant::now() + wait;
+        let mut until = Instant::now() + wait;
+        let mut stand_in = Some(STAND_IN);
+        let mut lock = LOCK;
         // Those who wait look into the file rather than queue for the lock: one answer is for all.
         let (turn, record, present) = loop {
-            let turn = self.lock();
+            let turn = self.lock(lock);
             let over = Instant::now() >= until;
             let record = self.read(clock.now()).await;
             match record.finding(why, clock.now()) {
@@ -53,6 +59,12 @@ impl Entry {
                 Finding::Ask(_) if matches!(turn, Turn::Others) && !over => {}
                 Finding::Ask(Some(kept)) if matches!((&turn, why), (Turn::Others, Why::Absent)) => {
                     return kept.until_later(SHORT_WAIT);
+                }
+                // The holder is stopped: one of those who waited asks in its place.
+                Finding::Ask(_) if matches!(turn, Turn::Others) && stand_in.is_some() => {
+                    lock = stand_in.take().unwrap_or(lock);
+                    until = Instant::now() + wait;
+                    continue;
                 }
                 Finding::Ask(present) => break (turn, record, present),
             }
