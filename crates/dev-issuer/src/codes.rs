@@ -20,6 +20,8 @@ pub(crate) struct CodeGrant {
     pub(crate) nonce: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) session: String,
+    /// The thumbprint of the key that must be shown with the code (RFC 9449 §10).
+    pub(crate) key: Option<String>,
 }
 
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, Method};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Method};
 use jsonwebtoken::jwk::ThumbprintHash;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
@@ -19,6 +20,8 @@ use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::shared::Shared;
 use crate::tokens::random_handle;
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// How far a proof's `iat` may be from now, in seconds.
 const WINDOW: u64 = 60;
@@ -49,15 +52,16 @@ impl Proofs {
         Self { nonce_required, ..Self::default() }
     }
 
-    /// The next nonce, where the provider wants them.
-    pub(crate) fn next_nonce(&self, now: u64) -> Option<String> {
-        self.nonce_required.then(|| {
-            let nonce = random_handle();
-            let mut nonces = self.nonces.lock();
-            nonces.retain(|_, expires| *expires > now);
-            nonces.insert(nonce.clone(), now + NONCE_LIFETIME);
-            nonce
-        })
+    /// Puts the next nonce on an answer, where the provider wants them.
+    pub(crate) fn hand_out(&self, now: u64, headers: &mut HeaderMap) {
+        if !self.nonce_required {
+            return;
+        }
+        let nonce = random_handle();
+        headers.extend(HeaderValue::from_str(&nonce).ok().map(|nonce| (DPOP_NONCE, nonce)));
+        let mut nonces = self.nonces.lock();
+        nonces.retain(|_, expires| *expires > now);
+        nonces.insert(nonce, now + NONCE_LIFETIME);
     }
 
     fn take_nonce(&self, nonce: &str, now: u64) -> bool {
@@ -88,8 +92,7 @@ pub(crate) fn key_shown(
     let (claims, thumbprint) = signed_by_its_own_key(proof).map_err(refused)?;
     let now = provider.clock.seconds();
     check(shown, &claims, now).map_err(refused)?;
-    // A resource would hand out nonces of its own (§9); this provider's wants none.
-    if provider.proofs.nonce_required && shown.access_token.is_none() {
+    if provider.proofs.nonce_required {
         let nonce = jws::text(&claims, "nonce").unwrap_or_default();
         if !provider.proofs.take_nonce(nonce, now) {
             return Err(OAuthError::UseDpopNonce);

@@ -15,6 +15,7 @@ use crate::claims::Claims;
 use crate::client_auth::{ClientAuth, ClientAuthError};
 use crate::clock::Clock;
 use crate::device::DeviceError;
+use crate::dpop::DpopKey;
 use crate::keys::KeySource;
 use crate::login::{LoginRequest, PendingLogin};
 use crate::logout::LogoutRequest;
@@ -143,6 +144,15 @@ impl Client {
         self
     }
 
+    /// Gets tokens that are bound to `key` (RFC 9449): the authorization request names it (`dpop_jkt`,
+    /// §10), token and UserInfo requests prove it. Whoever shows the access token elsewhere proves it
+    /// there with [`DpopKey::proof`].
+    #[must_use]
+    pub fn with_dpop(mut self, key: Arc<DpopKey>) -> Self {
+        self.endpoint = self.endpoint.with_dpop(key);
+        self
+    }
+
     /// How far clocks may differ, for ID and logout tokens; 30 s unless set.
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
@@ -268,7 +278,7 @@ impl Client {
         access_token: &Secret,
         expected_subject: &str,
     ) -> Result<Claims, UserInfoError> {
-        user_info(self.provider(), access_token, expected_subject).await
+        user_info(&self.endpoint, access_token, expected_subject).await
     }
 
     /// Tells the provider that a token is no longer needed (RFC 7009).

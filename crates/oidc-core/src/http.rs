@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{Method, Request, Response, StatusCode, header};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
@@ -142,10 +142,15 @@ impl FetchError {
 }
 
 /// Gets a document; anything but 200 is an error.
-pub(crate) async fn get(
+pub(crate) async fn get(http: &dyn Http, url: &str) -> Result<Response<Bytes>, FetchError> {
+    document(url, ask(http, url, HeaderMap::new()).await?)
+}
+
+/// Asks for a document with these headers; an answer of any status is `Ok`.
+pub(crate) async fn ask(
     http: &dyn Http,
     url: &str,
-    authorization: Option<header::HeaderValue>,
+    headers: HeaderMap,
 ) -> Result<Response<Bytes>, FetchError> {
     let mut request = Request::builder()
         .method(Method::GET)
@@ -156,10 +161,15 @@ pub(crate) async fn get(
             url: bounded(url),
             reason: bounded(&error.to_string()),
         })?;
-    if let Some(value) = authorization {
-        request.headers_mut().insert(header::AUTHORIZATION, value);
-    }
-    let response = http.send(request).await?;
+    request.headers_mut().extend(headers);
+    Ok(http.send(request).await?)
+}
+
+/// An answer that is the document; anything but 200 is none.
+pub(crate) fn document(
+    url: &str,
+    response: Response<Bytes>,
+) -> Result<Response<Bytes>, FetchError> {
     let status = response.status();
     if status.is_redirection() {
         return Err(FetchError::Redirected { url: bounded(url), status: status.as_u16() });
@@ -172,7 +182,7 @@ pub(crate) async fn get(
 }
 
 /// `Retry-After` in its seconds form (RFC 9110 §10.2.3), an hour at most.
-pub(crate) fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(3600)))
 }

@@ -25,7 +25,7 @@ use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
 mod request_object;
 
 /// Parameters that [`LoginRequest::with_parameter`] leaves alone, because the flow depends on them.
-const OWN_PARAMETERS: [&str; 11] = [
+const OWN_PARAMETERS: [&str; 12] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -35,6 +35,7 @@ const OWN_PARAMETERS: [&str; 11] = [
     "nonce",
     "code_challenge",
     "code_challenge_method",
+    "dpop_jkt",
     "request",
     "request_uri",
 ];
@@ -196,6 +197,9 @@ impl LoginRequest {
         let key = self.request_key.clone();
         let mut parameters =
             self.into_parameters(authorization_endpoint, client_id, &pending, challenge);
+        // RFC 9449 §10: the code is good with this key only.
+        let dpop_jkt = endpoint.dpop_key().map(|key| key.thumbprint().to_owned());
+        parameters.extend(dpop_jkt.map(|thumbprint| ("dpop_jkt".to_owned(), thumbprint)));
         parameters.extend(response_mode.map(|mode| ("response_mode".to_owned(), mode.to_owned())));
         if let Some(key) = key {
             let (issuer, now) = (&metadata.issuer, endpoint.now());

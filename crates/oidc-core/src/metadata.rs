@@ -165,7 +165,7 @@ impl DiscoveryError {
 impl ProviderMetadata {
     /// Asks `issuer` for its metadata.
     pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {
-        let answer = http::get(http, &issuer.discovery_url(), None).await?;
+        let answer = http::get(http, &issuer.discovery_url()).await?;
         let document: &Bytes = answer.body();
         Self::parse(issuer, document)
     }

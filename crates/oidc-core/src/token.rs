@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use oauth2::basic::{BasicErrorResponse, BasicTokenType};
 use oauth2::{ExtraTokenFields, StandardTokenResponse, TokenResponse as _};
 use serde::{Deserialize, Serialize};
@@ -250,11 +251,15 @@ impl TokenEndpointError {
     }
 
     /// Whether the provider does not take the client for who it says it is.
-    fn refuses_client(&self) -> bool {
+    fn refuses_client(&self, status: StatusCode) -> bool {
         match self {
             Self::InvalidClient { .. } => true,
-            // Keycloak says `unauthorized_client` with 401 for some methods.
-            Self::OAuth { status, .. } => *status == 401 && !self.wants_nonce(),
+            // Keycloak says `unauthorized_client` with 401 for some methods, a front of it nothing.
+            Self::OAuth { error, .. } => {
+                let about_proof = matches!(error.as_str(), "use_dpop_nonce" | "invalid_dpop_proof");
+                status == StatusCode::UNAUTHORIZED && !about_proof
+            }
+            Self::InvalidResponse { .. } => status == StatusCode::UNAUTHORIZED,
             _ => false,
         }
     }

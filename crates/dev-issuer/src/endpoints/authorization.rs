@@ -43,6 +43,7 @@ pub(crate) struct AuthorizationRequest {
     force_login: bool,
     never_ask: bool,
     max_age: Option<Duration>,
+    dpop_key: Option<String>,
 }
 
 /// Why nobody was signed in.
@@ -174,6 +175,7 @@ impl AuthorizationRequest {
             .map_err(|word| back("invalid_scope", &format!("Invalid scopes: {word}")))?;
         Ok(Self {
             nonce: params.value("nonce").map(str::to_owned),
+            dpop_key: params.value("dpop_jkt").map(str::to_owned),
             login_hint: params.value("login_hint").map(str::to_owned),
             force_login: prompts.contains(&"login"),
             never_ask,
@@ -201,6 +203,7 @@ impl AuthorizationRequest {
             nonce: self.nonce.clone(),
             scope: self.scope.clone(),
             session: session.id.clone(),
+            key: self.dpop_key.clone(),
         };
         let code = provider.codes.issue(grant, provider.clock.now());
         let answer = [("session_state", session.id.as_str()), ("code", &code)];

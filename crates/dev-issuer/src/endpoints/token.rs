@@ -16,8 +16,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CACHE_CONTROL, PRAGMA};
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use crate::client::DevClient;
@@ -28,8 +28,6 @@ use crate::params::Params;
 use crate::provider::Provider;
 use crate::server::path;
 use crate::shared::Shared;
-
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// What a token request offers in exchange for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,9 +163,7 @@ pub(crate) async fn issue(
         Err(error) => error.into_response(),
     };
     if headers.contains_key("dpop") {
-        let nonce = provider.proofs.next_nonce(provider.clock.seconds());
-        let nonce = nonce.and_then(|nonce| HeaderValue::from_str(&nonce).ok());
-        answer.headers_mut().extend(nonce.map(|nonce| (DPOP_NONCE, nonce)));
+        provider.proofs.hand_out(provider.clock.seconds(), answer.headers_mut());
     }
     Ok(answer)
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
-use http::{HeaderMap, Method};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use crate::dpop::{self, Shown};
 use crate::endpoints::token::Grant;
-use crate::jws;
+use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::scope::Scope;
@@ -24,17 +24,35 @@ pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
     method: Method,
     headers: HeaderMap,
-) -> Result<Response, OAuthError> {
-    let (scheme, token) = credentials(&headers).ok_or(OAuthError::NoToken)?;
+) -> Response {
+    let mut answer = match described(&provider, &method, &headers) {
+        Ok(body) => ([(CACHE_CONTROL, "no-store")], Json(body)).into_response(),
+        Err(error @ (OAuthError::InvalidDpopProof(_) | OAuthError::UseDpopNonce)) => {
+            let challenge = format!("DPoP error=\"{}\"", error.code());
+            (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)]).into_response()
+        }
+        Err(error) => error.into_response(),
+    };
+    if headers.contains_key("dpop") {
+        provider.proofs.hand_out(provider.clock.seconds(), answer.headers_mut());
+    }
+    answer
+}
+
+fn described(
+    provider: &Provider,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Claims, OAuthError> {
+    let (scheme, token) = credentials(headers).ok_or(OAuthError::NoToken)?;
     let claims = provider.live_access_token(token).ok_or(REFUSED)?;
     let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
     match bound_to {
         None if scheme.eq_ignore_ascii_case("bearer") => {}
         Some(key) if scheme.eq_ignore_ascii_case("dpop") => {
             let url = provider.at(path::USERINFO);
-            let (access_token, headers) = (Some(token), &headers);
-            let shown = Shown { headers, method: &method, url: &url, access_token };
-            if dpop::key_shown(&provider, &shown)?.as_deref() != Some(key) {
+            let shown = Shown { headers, method, url: &url, access_token: Some(token) };
+            if dpop::key_shown(provider, &shown)?.as_deref() != Some(key) {
                 return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the token's key"));
             }
         }
@@ -54,7 +72,7 @@ pub(crate) async fn show(
     let entitled = Entitlement::of_person(user, client, scope, session.mark(), Grant::Other);
     let mut body = entitled.profile_claims();
     body.insert("sub".to_owned(), subject);
-    Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(body)
 }
 
 /// Scheme and token of the `Authorization` header.

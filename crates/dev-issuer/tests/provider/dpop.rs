@@ -152,8 +152,8 @@ async fn a_public_clients_refresh_token_is_good_with_its_own_key_only() {
         Some(key.proof(&issuer, json!({"htm": "GET", "htu": userinfo, "ath": ath})))
     };
     assert_eq!(show("Bearer", None).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(show("DPoP", None).await, StatusCode::BAD_REQUEST);
-    assert_eq!(show("DPoP", of(&Signer::p256(), &ath)).await, StatusCode::BAD_REQUEST);
-    assert_eq!(show("DPoP", of(&signer, "other")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(show("DPoP", None).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(show("DPoP", of(&Signer::p256(), &ath)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(show("DPoP", of(&signer, "other")).await, StatusCode::UNAUTHORIZED);
     assert_eq!(show("DPoP", of(&signer, &ath)).await, StatusCode::OK);
 }

@@ -307,7 +307,7 @@ async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
             reason: error.to_string(),
         })?,
     };
-    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str(), None).await {
+    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str()).await {
         Ok(answer) => answer,
         Err(error) => {
             // The address may have moved: look at the metadata again before the next attempt.

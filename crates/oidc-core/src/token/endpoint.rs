@@ -69,9 +69,12 @@ pub struct TokenEndpoint {
 
 /// The key that tokens are bound to, and what the provider wants in its proofs.
 #[derive(Clone, Debug)]
-struct Dpop {
-    key: Arc<DpopKey>,
+pub(crate) struct Dpop {
+    pub(crate) key: Arc<DpopKey>,
+    /// The token endpoint's, which no resource shares (RFC 9449 §8, §9).
     nonces: Arc<DpopNonces>,
+    #[cfg(feature = "login")]
+    pub(crate) nonces_of_resources: Arc<DpopNonces>,
 }
 
 /// A request that did not succeed, and whether that was about who asks.
@@ -98,7 +101,12 @@ impl TokenEndpoint {
     /// [`TokenEndpointError::NotBound`].
     #[must_use]
     pub fn with_dpop(mut self, key: Arc<DpopKey>) -> Self {
-        self.dpop = Some(Dpop { key, nonces: Arc::default() });
+        self.dpop = Some(Dpop {
+            key,
+            nonces: Arc::default(),
+            #[cfg(feature = "login")]
+            nonces_of_resources: Arc::default(),
+        });
         self
     }
 
@@ -124,6 +132,11 @@ impl TokenEndpoint {
     /// The key that tokens are bound to.
     pub fn dpop_key(&self) -> Option<&Arc<DpopKey>> {
         self.dpop.as_ref().map(|dpop| &dpop.key)
+    }
+
+    #[cfg(feature = "login")]
+    pub(crate) fn dpop(&self) -> Option<&Dpop> {
+        self.dpop.as_ref()
     }
 
     /// Asks once for tokens; nothing is repeated here but what the module says.
@@ -228,7 +241,7 @@ impl TokenEndpoint {
                 nonce_wanted = true;
                 continue;
             }
-            return Err(Failed { client_refused: error.refuses_client(), error });
+            return Err(Failed { client_refused: error.refuses_client(status), error });
         }
     }
 
@@ -259,7 +272,7 @@ impl TokenEndpoint {
         if let Some(value) = authorization {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        if let Some(Dpop { key, nonces }) = dpop {
+        if let Some(Dpop { key, nonces, .. }) = dpop {
             let nonce = nonces.latest(url);
             let proof = key
                 .proof(&Method::POST, url, None, nonce.as_deref(), now)

@@ -125,3 +125,28 @@ async fn any_other_answer_stands() {
     assert!(matches!(error, TokenEndpointError::Unavailable { .. }), "{error}");
     assert_eq!(methods(&world), ["client_secret_basic"; 3]);
 }
+
+#[tokio::test]
+async fn a_bare_401_is_a_refusal_too() {
+    let issuer = TestIssuer::new();
+    for body in ["", r#"{"error":"unauthorized_client"}"#, r#"{"error":"invalid_request"}"#] {
+        issuer.answer("token", 401, body);
+        issuer.reset_requests();
+        let auto = AutoAuth::new().with_secret(SECRET);
+        let endpoint = TokenEndpoint::new(issuer.provider(), "job", ClientAuth::Auto(auto));
+        assert_eq!(attempts(endpoint.request(own_right()).await.unwrap_err()).len(), 3, "{body}");
+        assert_eq!(issuer.requests("token"), 3, "{body}");
+    }
+    for (status, body) in [
+        (400, r#"{"error":"unauthorized_client"}"#),
+        (401, r#"{"error":"invalid_grant"}"#),
+        (401, r#"{"error":"invalid_dpop_proof"}"#),
+    ] {
+        issuer.answer("token", status, body);
+        issuer.reset_requests();
+        let auto = AutoAuth::new().with_secret(SECRET);
+        let endpoint = TokenEndpoint::new(issuer.provider(), "job", ClientAuth::Auto(auto));
+        endpoint.request(own_right()).await.unwrap_err();
+        assert_eq!(issuer.requests("token"), 1, "{body}");
+    }
+}

@@ -10,8 +10,8 @@ use dev_issuer::{DevClient, DevIssuer, Grant as GrantType};
 use http::{Method, Request, Response};
 use oidc_core::testing::TestIssuer;
 use oidc_core::{
-    Algorithm, ClientAuth, DpopKey, Grant, Http, HttpError, PrivateKeyJwt, Provider, Secret,
-    TokenEndpoint, TokenEndpointError, TokenHint, TokenType,
+    Algorithm, ClientAuth, DpopKey, Grant, Http, HttpError, LoginRequest, PrivateKeyJwt, Provider,
+    Secret, TokenEndpoint, TokenEndpointError, TokenHint, TokenType, UserInfoError,
 };
 use serde_json::json;
 
@@ -101,6 +101,44 @@ async fn a_refreshed_token_stays_bound() {
     assert!(thief.request(refresh(last.clone())).await.is_err());
     endpoint.revoke(&last, TokenHint::RefreshToken).await.unwrap();
     assert!(!world.sent().pop().unwrap().headers.contains_key("dpop"), "for tokens only");
+}
+
+#[tokio::test]
+async fn a_login_is_bound_from_its_first_request_to_user_info() {
+    let callback = "http://127.0.0.1:7777/callback";
+    let client = DevClient::public("cli").redirect_uri(callback).require_dpop();
+    let world = World::start(DevIssuer::demo_builder().client(client).require_dpop_nonce()).await;
+    let key = Arc::new(DpopKey::generate().unwrap());
+    let bound = world.client("cli", ClientAuth::None).with_dpop(Arc::clone(&key));
+    for request in [
+        LoginRequest::new(callback.parse().unwrap()),
+        LoginRequest::new(callback.parse().unwrap()).without_pushed_request(),
+    ] {
+        let (url, pending) = bound.begin_login(request).await.unwrap();
+        let back = world.issuer.sign_in(url.as_str(), "alice").unwrap();
+        let (_, query) = back.split_once('?').unwrap();
+        let code = bound.parse_callback(query, &pending).await.unwrap();
+        let login = bound.finish_login(code, &pending).await.unwrap();
+        assert_eq!(part(login.tokens.access_token.expose(), 1)["cnf"]["jkt"], key.thumbprint());
+        let token = &login.tokens.access_token;
+        for _ in 0..2 {
+            let claims = bound.user_info(token, login.id_token.subject()).await.unwrap();
+            assert_eq!(claims.name(), Some("Alice Example"));
+        }
+        let alone = world.client("cli", ClientAuth::None);
+        let error = alone.user_info(token, login.id_token.subject()).await.unwrap_err();
+        assert!(matches!(error, UserInfoError::Unauthorized), "{error}");
+    }
+
+    let request = LoginRequest::new(callback.parse().unwrap());
+    let (url, pending) = bound.begin_login(request).await.unwrap();
+    let back = world.issuer.sign_in(url.as_str(), "alice").unwrap();
+    let other = Arc::new(DpopKey::generate().unwrap());
+    let thief = world.client("cli", ClientAuth::None).with_dpop(other);
+    let (_, query) = back.split_once('?').unwrap();
+    let code = thief.parse_callback(query, &pending).await.unwrap();
+    let error = thief.finish_login(code, &pending).await.unwrap_err();
+    assert!(error.to_string().contains("invalid_dpop_proof"), "{error}");
 }
 
 /// Wants another nonce, whatever comes.

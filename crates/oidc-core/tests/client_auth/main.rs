@@ -17,7 +17,7 @@ use bytes::Bytes;
 use dev_issuer::{DevClient, DevIssuer, DevIssuerBuilder};
 use http::{HeaderMap, Request, Response};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{ClientAuth, Grant, Http, HttpError, Provider, TokenEndpoint};
+use oidc_core::{Client, ClientAuth, Grant, Http, HttpError, Provider, RemoteKeys, TokenEndpoint};
 use serde_json::Value;
 
 mod auto;
@@ -52,6 +52,11 @@ impl World {
     fn endpoint(&self, client: &str, auth: ClientAuth) -> TokenEndpoint {
         let http: Arc<dyn Http> = Arc::clone(&self.http) as _;
         TokenEndpoint::new(Provider::new(self.issuer.url().parse().unwrap(), http), client, auth)
+    }
+
+    fn client(&self, id: &str, auth: ClientAuth) -> Client {
+        let provider = self.endpoint(id, ClientAuth::None).provider().clone();
+        Client::new(provider.clone(), Arc::new(RemoteKeys::new(provider)), id, auth)
     }
 
     /// What was sent by POST since the last time.

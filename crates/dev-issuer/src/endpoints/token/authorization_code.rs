@@ -37,6 +37,9 @@ pub(super) fn redeem(
     if !grant.code_challenge.is_answered_by(verifier) {
         return Err(OAuthError::InvalidGrant("PKCE verification failed: Code mismatch"));
     }
+    if grant.key.is_some() && grant.key != key {
+        return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the code's key"));
+    }
     let session = provider.sessions.live(&grant.session, now);
     let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
     let user = provider.registry.user(&session.username);
