@@ -28,7 +28,8 @@ pub enum Fault {
     Drip,
     /// 302 to [`Endpoint::RedirectTarget`], which counts who followed.
     Redirect,
-    /// Says to be another issuer: in discovery, in `iss` of the authorization answer, in new tokens.
+    /// Says to be another issuer: in discovery, in `iss` of the authorization answer and of a signed
+    /// introspection answer, in new tokens.
     WrongIssuer,
     /// Puts another `nonce` in new ID tokens.
     WrongNonce,

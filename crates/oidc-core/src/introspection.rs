@@ -11,23 +11,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
-use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws};
+use crate::jose::MAX_TOKEN_BYTES;
 use crate::json;
+use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
 use crate::refusal::{TokenRefusal, quoted};
 use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
 use crate::tokens::{AccessToken, Verified};
 use crate::validation::Validation;
-use crate::verifier::CacheStats;
+use crate::verifier::{CacheStats, Verifier};
 
 mod memory;
 mod rules;
 
 use memory::{Memory, Place, Verdict};
+pub(crate) use rules::IntrospectionResponse;
 
 /// Memory for answers unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
@@ -66,6 +70,7 @@ pub struct Introspection {
     max_age: Duration,
     negative_age: Duration,
     audience_required: bool,
+    signatures: Option<Arc<Verifier>>,
     observer: Option<Observer>,
 }
 
@@ -80,6 +85,7 @@ impl Introspection {
             max_age: DEFAULT_MAX_AGE,
             negative_age: DEFAULT_NEGATIVE_AGE,
             audience_required: true,
+            signatures: None,
             observer: None,
         }
     }
@@ -111,6 +117,17 @@ impl Introspection {
     #[must_use]
     pub fn with_observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Asks for signed answers and accepts no others (RFC 9701): signed by the issuer with one of
+    /// `keys`, for this client, just now.
+    #[must_use]
+    pub fn with_signed_answers(mut self, keys: Arc<dyn KeySource>) -> Self {
+        let rules = Validation::new(self.validation.issuer().clone(), self.endpoint.client_id())
+            .with_leeway(self.validation.leeway());
+        let verifier = Verifier::new(rules, keys).with_cache(0).with_clock(self.endpoint.clock());
+        self.signatures = Some(Arc::new(verifier));
         self
     }
 
@@ -195,13 +212,11 @@ impl Introspection {
             let reason = "it is empty or holds characters that no token has".to_owned();
             return Err(TokenRefusal::Malformed { part: "token", reason });
         }
-        let mut jws = UnverifiedJws::parse(token).ok();
-        let claimed = jws.as_mut().and_then(|jws| jws.claimed_issuer().ok().flatten());
-        match claimed {
+        match claimed_issuer(token) {
             Some(found) if found != self.validation.issuer().as_str() => {
                 Err(TokenRefusal::WrongIssuer {
                     expected: self.validation.issuer().to_string(),
-                    found: quoted(found),
+                    found: quoted(&found),
                 })
             }
             _ => Ok(()),
@@ -248,12 +263,28 @@ impl Introspection {
     async fn answer(&self, token: &str) -> Result<rules::Answer, TokenEndpointError> {
         let form: Form =
             vec![("token".into(), token.into()), ("token_type_hint".into(), "access_token".into())];
-        let answer =
-            self.endpoint.post(ClientEndpoint::Introspection, form, StatusCode::OK).await?;
-        json::parse_object(answer.body())
-            .and_then(rules::Answer::read)
-            .map_err(|reason| TokenEndpointError::InvalidResponse { reason })
+        let invalid = |reason: String| TokenEndpointError::InvalidResponse { reason };
+        let Some(signatures) = &self.signatures else {
+            let asked = ClientEndpoint::Introspection;
+            let answer = self.endpoint.post(asked, form, StatusCode::OK).await?;
+            let members = json::parse_object(answer.body()).map_err(invalid)?;
+            return rules::Answer::read(members).map_err(invalid);
+        };
+        let asked = ClientEndpoint::SignedIntrospection;
+        let answer = self.endpoint.post(asked, form, StatusCode::OK).await?;
+        let jwt = std::str::from_utf8(answer.body()).unwrap_or_default();
+        let response = signatures
+            .introspection_response(jwt)
+            .await
+            .map_err(|refusal| invalid(format!("its signature does not hold: {refusal}")))?;
+        rules::Answer::read(response.members().clone()).map_err(invalid)
     }
+}
+
+/// `iss` of whatever JWT this is, signed in whatever way: reason enough to ask nobody.
+fn claimed_issuer(token: &str) -> Option<String> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    Some(json::parse_object(&payload).ok()?.get("iss")?.as_str()?.to_owned())
 }
 
 impl fmt::Debug for Introspection {

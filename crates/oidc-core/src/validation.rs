@@ -16,6 +16,8 @@ use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 #[cfg(feature = "login")]
 mod authorization_response;
 mod expectations;
+#[cfg(feature = "token")]
+mod introspection_response;
 
 pub use expectations::IdTokenExpectations;
 

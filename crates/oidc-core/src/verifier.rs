@@ -24,6 +24,8 @@ use crate::refusal::{TokenRefusal, quoted};
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 use crate::validation::{IdTokenExpectations, Validation};
 
+#[cfg(feature = "token")]
+mod answers;
 mod memory;
 
 use memory::{Entry, Memory, Place};
@@ -65,6 +67,8 @@ pub struct Verifier {
     memory: Option<Memory>,
     observer: Option<Observer>,
     dpop: Option<Arc<DpopChecker>>,
+    #[cfg(feature = "token")]
+    introspection: Option<Arc<crate::introspection::Introspection>>,
 }
 
 /// An issuer that is trusted: by which rules, and with which keys.
@@ -104,6 +108,8 @@ impl Verifier {
             memory: Some(Memory::new(DEFAULT_CACHE)),
             observer: None,
             dpop: None,
+            #[cfg(feature = "token")]
+            introspection: None,
         }
     }
 
@@ -282,6 +288,10 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        #[cfg(feature = "token")]
+        if let Some(introspection) = self.asked_about(token) {
+            return introspection.without_possession(token).await;
+        }
         let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
         let memory = memory.map(|memory| (memory, Place::of(token)));
         if let Some((memory, place)) = &memory
@@ -323,15 +333,6 @@ impl Verifier {
     /// are no keys to check with.
     pub async fn logout_token(&self, token: &str) -> Result<Verified<LogoutToken>, TokenRefusal> {
         Ok(self.judge(token, Validation::logout_token).await?.verified)
-    }
-
-    /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
-    #[cfg(feature = "login")]
-    pub(crate) async fn authorization_response(
-        &self,
-        token: &str,
-    ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
-        Ok(self.judge(token, Validation::authorization_response).await?.verified)
     }
 
     /// Figures about remembered tokens.

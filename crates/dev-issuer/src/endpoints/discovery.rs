@@ -65,6 +65,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "introspection_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
+        "introspection_signing_alg_values_supported": [provider.keys.algorithm().to_string()],
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,

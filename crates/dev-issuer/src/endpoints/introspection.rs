@@ -1,5 +1,8 @@
-//! Introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)): whether a token counts now, and
-//! what it says. Only clients with a credential may ask.
+//! Introspection ([RFC 7662]): whether a token counts now, and what it says; signed for who asks, if
+//! that is asked for ([RFC 9701]). Only clients with a credential may ask.
+//!
+//! [RFC 7662]: https://www.rfc-editor.org/rfc/rfc7662
+//! [RFC 9701]: https://www.rfc-editor.org/rfc/rfc9701
 
 use std::sync::Arc;
 
@@ -8,14 +11,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CACHE_CONTROL;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use crate::client_auth;
+use crate::faults::Endpoint;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
 use crate::sessions::Link;
+
+/// RFC 9701 §4, §5
+const SIGNED: &str = "application/token-introspection+jwt";
+const SIGNED_TYPE: &str = "token-introspection+jwt";
 
 pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
@@ -33,6 +41,17 @@ pub(crate) async fn show(
             Some(claims) => described(claims),
             None => json!({ "active": false }),
         };
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains(SIGNED)) {
+        let claims = Claims::from_iter([
+            ("iss".to_owned(), json!(provider.issuer_told_by(Endpoint::Introspection))),
+            ("aud".to_owned(), json!(client.id)),
+            ("iat".to_owned(), json!(provider.clock.seconds())),
+            ("token_introspection".to_owned(), body),
+        ]);
+        let answer = provider.sign(&claims, SIGNED_TYPE)?;
+        return Ok(([(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, SIGNED)], answer).into_response());
+    }
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 

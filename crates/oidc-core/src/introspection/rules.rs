@@ -27,6 +27,20 @@ impl Answer {
     }
 }
 
+/// What an answer says that the issuer signed (RFC 9701 §5).
+#[derive(Debug)]
+pub(crate) struct IntrospectionResponse(Map<String, Value>);
+
+impl IntrospectionResponse {
+    pub(crate) fn new(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
 /// The token behind an answer, if it counts here.
 pub(super) fn judge(
     answer: Answer,

@@ -43,6 +43,7 @@ pub(crate) enum ClientEndpoint {
     #[cfg_attr(not(feature = "login"), expect(dead_code, reason = "for logins only"))]
     PushedAuthorization,
     Introspection,
+    SignedIntrospection,
     DeviceAuthorization,
 }
 
@@ -122,6 +123,10 @@ impl TokenEndpoint {
 
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.now()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// How the client proves itself, by the name in metadata (`token_endpoint_auth_methods_supported`).
@@ -229,7 +234,7 @@ impl TokenEndpoint {
         let dpop = self.dpop.as_ref().filter(|_| to == ClientEndpoint::Token);
         let mut nonce_wanted = false;
         loop {
-            let answer = self.send(auth, metadata, url, form.clone(), dpop).await?;
+            let answer = self.send(auth, metadata, (to, url), form.clone(), dpop).await?;
             let new_nonce = dpop.is_some_and(|dpop| dpop.nonces.note(url, answer.headers()));
             let status = answer.status();
             if status == success {
@@ -250,7 +255,7 @@ impl TokenEndpoint {
         &self,
         auth: &ClientAuth,
         metadata: &ProviderMetadata,
-        url: &Url,
+        (to, url): (ClientEndpoint, &Url),
         mut form: Form,
         dpop: Option<&Dpop>,
     ) -> Result<Response<Bytes>, Failed> {
@@ -264,7 +269,7 @@ impl TokenEndpoint {
             .method(Method::POST)
             .uri(url.as_str())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, to.accepts())
             .body(Bytes::from(body))
             .map_err(|error| TokenEndpointError::InvalidResponse {
                 reason: format!("its address cannot be asked: {}", bounded(&error.to_string())),
@@ -290,6 +295,14 @@ impl TokenEndpoint {
 }
 
 impl ClientEndpoint {
+    /// The form of answer that is asked for (RFC 9701 §4).
+    fn accepts(self) -> &'static str {
+        match self {
+            Self::SignedIntrospection => "application/token-introspection+jwt",
+            _ => "application/json",
+        }
+    }
+
     /// Where it is; for a client with a certificate by the provider's aliases (RFC 8705 §5).
     fn url(
         self,
@@ -307,7 +320,7 @@ impl ClientEndpoint {
                 &metadata.pushed_authorization_request_endpoint,
                 &aliases.pushed_authorization_request_endpoint,
             ),
-            Self::Introspection => (
+            Self::Introspection | Self::SignedIntrospection => (
                 "introspection_endpoint",
                 &metadata.introspection_endpoint,
                 &aliases.introspection_endpoint,

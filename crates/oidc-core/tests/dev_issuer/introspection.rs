@@ -1,12 +1,14 @@
 //! Tokens judged by asking their issuer (RFC 7662).
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
 use futures_util::future::join_all;
 use oidc_core::testing::{SUBJECT, TestIssuer};
 use oidc_core::{
-    ClientAuth, Introspection, Secret, TokenEndpoint, TokenHint, TokenRefusal, Validation,
+    Algorithm, ClientAuth, Introspection, Presented, RemoteKeys, Secret, TokenEndpoint, TokenHint,
+    TokenRefusal, Validation, Verifier,
 };
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
@@ -116,6 +118,100 @@ async fn while_the_issuer_is_away_an_answer_serves_its_time_and_then_nobody_is_l
     assert!(introspection.access_token(&token).await.is_ok(), "asked again after a second");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_verifier_asks_about_what_it_cannot_read_and_nothing_else() {
+    let hub = DevClient::confidential("hub", "s3cret").audience("hub");
+    let cli = DevClient::public("cli").audience("hub").opaque_access_tokens();
+    let provider = Elsewhere::start(DevIssuer::demo_builder().client(hub).client(cli)).await;
+    let keys = Arc::new(RemoteKeys::new(provider.provider()));
+    let validation = Validation::new(provider.issuer.url().parse().unwrap(), "hub");
+    let verifier = Verifier::new(validation, keys)
+        .with_clock(Arc::new(provider.clock.clone()))
+        .with_introspection(introspection(&provider));
+
+    let opaque = provider.issuer.log_in("alice", "cli", "openid").unwrap().access_token;
+    assert!(!opaque.contains('.'));
+    let token = verifier.access_token(&opaque).await.unwrap();
+    assert_eq!((token.client(), token.algorithm()), (Some("cli"), None));
+    let presented = verifier.presented(&Presented::bearer(&opaque)).await.unwrap();
+    assert_eq!(presented.preferred_username(), Some("alice"));
+    assert_eq!(asked(&provider), 1);
+
+    let jwt = provider.issuer.log_in("alice", "hub", "openid").unwrap().access_token;
+    let token = verifier.access_token(&jwt).await.unwrap();
+    assert_eq!(token.algorithm(), Some(Algorithm::RS256));
+    for (unreadable, expected) in [("a.b.c", "malformed"), ("guess", "inactive")] {
+        let refusal = verifier.access_token(unreadable).await.unwrap_err();
+        assert_eq!(refusal.code(), expected);
+    }
+    assert_eq!(asked(&provider), 2, "about the guess");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_signed_where_that_is_wanted() {
+    let provider = provider().await;
+    let keys = || Arc::new(RemoteKeys::new(provider.provider()));
+    let signed = introspection(&provider).with_cache(0).with_signed_answers(keys());
+    let token = provider.issuer.log_in("alice", "hub", "openid").unwrap().access_token;
+    let verified = signed.access_token(&token).await.unwrap();
+    assert_eq!(verified.preferred_username(), Some("alice"));
+    assert_eq!(signed.access_token("guess").await.unwrap_err(), TokenRefusal::Inactive);
+
+    provider.issuer.faults().set(Fault::WrongIssuer, Endpoint::Introspection);
+    let refusal = signed.access_token(&token).await.unwrap_err();
+    assert!(refusal.is_unavailable() && refusal.to_string().contains("impostor"), "{refusal}");
+}
+
+/// RFC 9701 §5: what is not signed for here and now is no answer.
+#[tokio::test(start_paused = true)]
+async fn a_signed_answer_is_the_issuers_for_this_client_and_fresh() {
+    let issuer = TestIssuer::new();
+    let introspection = scripted(&issuer).with_cache(0).with_signed_answers(issuer.keys());
+    let now = issuer.now();
+    let good = json!({
+        "iss": issuer.issuer().as_str(), "aud": "hub", "iat": now,
+        "token_introspection": active(&issuer),
+    });
+    let mut header = issuer.header();
+    header["typ"] = json!("token-introspection+jwt");
+    let verdict = async |header: &Value, claims: &Value| {
+        issuer.answer("introspect", 200, issuer.sign_with(header, claims));
+        introspection.access_token("opaque").await.map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    assert_eq!(verdict(&header, &good).await, "ok");
+    for typ in [json!("JWT"), json!("at+jwt"), Value::Null] {
+        let mut header = header.clone();
+        header["typ"] = typ;
+        assert_eq!(verdict(&header, &good).await, "introspection_unavailable");
+    }
+    for (claim, value) in [
+        ("iss", json!("https://evil.test")),
+        ("iss", Value::Null),
+        ("aud", json!("another")),
+        ("aud", Value::Null),
+        ("iat", json!(now - 91)),
+        ("iat", json!(now + 31)),
+        ("iat", Value::Null),
+        ("token_introspection", json!(true)),
+        ("token_introspection", Value::Null),
+    ] {
+        let mut claims = good.clone();
+        match &value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(claim)),
+            value => claims[claim] = value.clone(),
+        }
+        assert_eq!(verdict(&header, &claims).await, "introspection_unavailable", "{claim} {value}");
+    }
+    issuer.answer("introspect", 200, active(&issuer).to_string());
+    assert!(introspection.access_token("opaque").await.unwrap_err().is_unavailable(), "unsigned");
+    let mut inactive = good.clone();
+    inactive["token_introspection"] = json!({"active": false});
+    assert_eq!(verdict(&header, &inactive).await, "inactive");
+    let mut for_others = good.clone();
+    for_others["token_introspection"]["aud"] = json!("account");
+    assert_eq!(verdict(&header, &for_others).await, "wrong_audience");
+}
+
 /// An issuer whose answers are written down here.
 fn scripted(issuer: &TestIssuer) -> Introspection {
     let url = "https://issuer.test/realms/lab/introspect";
@@ -211,6 +307,7 @@ async fn nobody_is_asked_about_what_is_no_token_of_this_issuer() {
     let mut claims = issuer.claims("hub");
     claims["iss"] = json!("https://bank.test");
     let foreign = issuer.sign(&claims);
+    let foreign_hmac = issuer.sign_with(&json!({"alg": "HS256"}), &claims);
     for (token, expected) in [
         ("", "malformed"),
         ("a b", "malformed"),
@@ -218,6 +315,7 @@ async fn nobody_is_asked_about_what_is_no_token_of_this_issuer() {
         ("tökn", "malformed"),
         (&*"x".repeat(16 * 1024 + 1), "too_large"),
         (&foreign, "wrong_issuer"),
+        (&foreign_hmac, "wrong_issuer"),
     ] {
         let refusal = introspection.access_token(token).await.unwrap_err();
         assert_eq!(refusal.code(), expected);

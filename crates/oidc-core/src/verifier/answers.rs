@@ -1,0 +1,50 @@
+//! What the provider answers instead of giving tokens: signed answers to an authorization request
+//! (JARM) and to introspection (RFC 9701), and introspection of tokens that cannot be read here.
+
+use std::sync::Arc;
+
+use super::Verifier;
+use crate::introspection::{Introspection, IntrospectionResponse};
+use crate::refusal::TokenRefusal;
+use crate::tokens::Verified;
+use crate::validation::Validation;
+
+impl Verifier {
+    /// Asks about access tokens that are no signed JWT (RFC 7662). Such a token does not say whose it
+    /// is: the issuer of `introspection` must be the only one that makes them. JWTs are verified here
+    /// as ever.
+    ///
+    /// ```no_run
+    /// # fn run(verifier: oidc_core::Verifier, introspection: oidc_core::Introspection) {
+    /// let verifier = verifier.with_introspection(introspection);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(Arc::new(introspection));
+        self
+    }
+
+    /// Who must be asked about this token, if anybody.
+    pub(super) fn asked_about(&self, token: &str) -> Option<&Introspection> {
+        let is_jwt = token.bytes().filter(|octet| *octet == b'.').count() == 2;
+        self.introspection.as_deref().filter(|_| !is_jwt)
+    }
+
+    /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
+    #[cfg(feature = "login")]
+    pub(crate) async fn authorization_response(
+        &self,
+        token: &str,
+    ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
+        Ok(self.judge(token, Validation::authorization_response).await?.verified)
+    }
+
+    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.
+    pub(crate) async fn introspection_response(
+        &self,
+        token: &str,
+    ) -> Result<Verified<IntrospectionResponse>, TokenRefusal> {
+        Ok(self.judge(token, Validation::introspection_response).await?.verified)
+    }
+}
