@@ -1,0 +1,172 @@
+//! Ten thousand tokens, judged here and by `jsonwebtoken` used as strictly as it can be used: the same
+//! verdict, or a difference that has a name and a reason (`docs/concepts/differences.md`).
+//!
+//! A difference without a name fails the test, and so does a name under which nothing falls.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod tokens;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use jsonwebtoken::errors::ErrorKind;
+use oidc_core::testing::TestKey;
+use oidc_core::{
+    Algorithm, Clock as _, JwkSet, StaticKeys, SystemClock, TokenRefusal, Validation, Verifier,
+};
+use serde_json::{Value, json};
+use tokens::{AUDIENCE, Dice, ISSUER};
+
+const TOKENS: usize = 10_000;
+
+/// Refused here, accepted by the peer. Each stands in `docs/concepts/differences.md`.
+const STRICTER: [&str; 12] = [
+    "header-member",
+    "header-type",
+    "kind",
+    "issued-in-future",
+    "claim-type",
+    "issuer-list",
+    "time",
+    "twice",
+    "depth",
+    "size",
+    "bound",
+    "empty-subject",
+];
+
+/// Accepted here, refused by the peer. Each stands in `docs/concepts/differences.md`.
+const LENIENT: [&str; 1] = ["no-kid"];
+
+/// What jsonwebtoken takes, set up by somebody careful: the key by `kid`, its own algorithm only, and
+/// every check that can be switched on.
+struct Peer(HashMap<String, (jsonwebtoken::DecodingKey, jsonwebtoken::Validation)>);
+
+impl Peer {
+    fn new(keys: &[TestKey]) -> Self {
+        let of = |key: &TestKey| {
+            let wire: jsonwebtoken::Algorithm = key.algorithm().as_str().parse().unwrap();
+            let jwk = serde_json::from_value(key.jwk()).unwrap();
+            let mut rules = jsonwebtoken::Validation::new(wire);
+            rules.leeway = 30;
+            rules.validate_nbf = true;
+            rules.set_issuer(&[ISSUER]);
+            rules.set_audience(&[AUDIENCE]);
+            rules.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+            (jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap(), rules)
+        };
+        Self(keys.iter().map(|key| (key.id().to_owned(), of(key))).collect())
+    }
+
+    fn judge(&self, token: &str) -> Result<(), Refused> {
+        let header = jsonwebtoken::decode_header(token).map_err(Refused::by)?;
+        let kid = header.kid.ok_or(Refused::NoKid)?;
+        let (key, rules) = self.0.get(&kid).ok_or(Refused::UnknownKey)?;
+        jsonwebtoken::decode::<serde_json::Map<String, Value>>(token, key, rules)
+            .map(|_| ())
+            .map_err(Refused::by)
+    }
+}
+
+#[derive(Debug)]
+enum Refused {
+    NoKid,
+    UnknownKey,
+    By(#[expect(dead_code, reason = "shown when a difference has no name")] ErrorKind),
+}
+
+impl Refused {
+    #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
+    fn by(error: jsonwebtoken::errors::Error) -> Self {
+        Self::By(error.kind().clone())
+    }
+}
+
+/// The name of a token that only the peer accepts.
+fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
+    Some(match refusal {
+        TokenRefusal::HeaderNotAllowed { .. } => "header-member",
+        TokenRefusal::WrongType { .. } => "kind",
+        TokenRefusal::IssuedInFuture { .. } => "issued-in-future",
+        TokenRefusal::InvalidClaim { claim: "sub", reason: "it is empty" } => "empty-subject",
+        TokenRefusal::InvalidClaim { claim: "iss", .. } => "issuer-list",
+        TokenRefusal::InvalidClaim { claim: "exp" | "nbf" | "iat" | "auth_time", .. } => "time",
+        TokenRefusal::InvalidClaim { .. } => "claim-type",
+        TokenRefusal::TooLarge { .. } => "size",
+        TokenRefusal::SenderConstrained => "bound",
+        TokenRefusal::Malformed { part: "header", reason } if reason.contains("not a string") => {
+            "header-type"
+        }
+        TokenRefusal::Malformed { reason, .. } if reason.contains("twice") => "twice",
+        TokenRefusal::Malformed { reason, .. } if reason.contains("nested deeper") => "depth",
+        _ => return None,
+    })
+}
+
+/// The name of a token that only we accept.
+fn lenient(refused: &Refused) -> Option<&'static str> {
+    match refused {
+        Refused::NoKid => Some("no-kid"),
+        Refused::UnknownKey | Refused::By(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_tokens_get_the_verdict_of_jsonwebtoken_or_one_with_a_reason() {
+    let keys: Vec<TestKey> =
+        [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
+            .map(|algorithm| TestKey::nth(0, algorithm))
+            .into();
+    let set = json!({"keys": keys.iter().map(TestKey::jwk).collect::<Vec<_>>()});
+    let set = JwkSet::parse(set.to_string().as_bytes()).unwrap();
+    assert_eq!(set.len(), keys.len());
+    let validation = Validation::new(ISSUER.parse().unwrap(), AUDIENCE);
+    let verifier = Verifier::new(validation, Arc::new(StaticKeys::new(set)));
+    let peer = Peer::new(&keys);
+
+    let mut dice = Dice(0x00d0_0a2d);
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unexplained = BTreeMap::new();
+    for n in 0..TOKENS {
+        let now = SystemClock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let token = tokens::token(&mut dice, &keys, now);
+        let ours = verifier.access_token(&token).await.map(|_| ());
+        let theirs = peer.judge(&token);
+        let name = match (&ours, &theirs) {
+            (Ok(()), Ok(())) => Some("both accept"),
+            (Err(_), Err(_)) => Some("both refuse"),
+            (Err(refusal), Ok(())) => stricter(refusal),
+            (Ok(()), Err(refused)) => lenient(refused),
+        };
+        match name {
+            Some(name) => *seen.entry(name).or_default() += 1,
+            None => drop(unexplained.insert(format!("{ours:?} / {theirs:?}"), (n, token))),
+        }
+    }
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
+    let expected = STRICTER.iter().chain(&LENIENT).chain(&["both accept", "both refuse"]);
+    let mut expected: Vec<&str> = expected.copied().collect();
+    expected.sort_unstable();
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), expected, "{seen:?}");
+    for verdict in ["both accept", "both refuse"] {
+        assert!(seen[verdict] >= TOKENS / 5, "{seen:?}");
+    }
+}
+
+/// In the packaged crate there is no page, and nothing to compare.
+#[test]
+fn each_difference_stands_in_the_documentation() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/concepts/differences.md");
+    let Ok(page) = std::fs::read_to_string(page) else { return };
+    for name in STRICTER.iter().chain(&LENIENT) {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, STRICTER.len() + LENIENT.len(), "no row without a name");
+}
