@@ -38,3 +38,5 @@ mod signed;
 mod certificates;
 #[path = "sdk/calls.rs"]
 mod calls;
+#[path = "sdk/terminal.rs"]
+mod terminal;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use m2m::{
     CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens,
-    TokenSource as _,
+    TokenSource as _, blocking::Tokens,
 };
 use oidc_core::{
     Clock as _, Provider, RemoteKeys, SystemClock, TokenEndpoint, Validation, Verifier,
@@ -36,6 +36,27 @@ async fn two_hundred_tasks_make_one_token_request() -> Result<()> {
     for token in distinct {
         lab.verifier("churn")?.access_token(&token).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_threads_make_one_token_request() -> Result<()> {
+    let (lab, wire) = Lab::common().await?.counted().await?;
+    let grant = ClientCredentials::new().with_scope("churn");
+    let tokens = Tokens::new(CachedTokens::new(IssuerTokens::new(lab.job()?, grant)));
+    let threads: Vec<_> = (0..20)
+        .map(|_| {
+            let tokens = tokens.clone();
+            std::thread::spawn(move || tokens.token())
+        })
+        .collect();
+    let mut distinct = BTreeSet::new();
+    for thread in threads {
+        let token = thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        distinct.insert(token.secret().expose().to_owned());
+    }
+    assert_eq!(distinct.len(), 1);
+    assert_eq!(wire.count(TOKEN), 1);
     Ok(())
 }
 

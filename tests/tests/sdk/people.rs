@@ -49,7 +49,7 @@ async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
     assert!(page.as_str().contains(device.user_code()));
     let (login, answered) = tokio::join!(
         tokio::time::timeout(PATIENCE, device.finish()),
-        answer(&page, "alice", "accept")
+        answer_device(&page, "alice", "accept")
     );
     answered?;
     let login = login.context("nobody answered")??;
@@ -59,7 +59,7 @@ async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
     let page = device.verification_uri_complete().context("no complete address")?.clone();
     let (login, answered) = tokio::join!(
         tokio::time::timeout(PATIENCE, device.finish()),
-        answer(&page, "bob", "cancel")
+        answer_device(&page, "bob", "cancel")
     );
     answered?;
     let refusal = login.context("nobody answered")?.unwrap_err();
@@ -68,7 +68,7 @@ async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
 }
 
 /// Opens the page for devices as `user`, and presses the button.
-async fn answer(page: &Url, user: &str, button: &str) -> Result<()> {
+pub(crate) async fn answer_device(page: &Url, user: &str, button: &str) -> Result<()> {
     let visitor = Visitor::new()?;
     let signed_in = answer_to_sign_in(&visitor, page, user).await?;
     let consent = visitor.follow(signed_in).await?;
