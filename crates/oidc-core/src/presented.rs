@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
 use thiserror::Error;
@@ -103,6 +104,14 @@ impl PresentationRefusal {
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Token(refusal) if refusal.is_unavailable())
     }
+
+    /// How long to wait before trying again, where nothing is wrong with the token and it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Token(refusal) => refusal.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 impl<'r> Presented<'r> {
@@ -156,8 +165,8 @@ impl<'r> Presented<'r> {
 
     /// The token itself.
     #[cfg(feature = "resource-server")]
-    pub(crate) fn secret(&self) -> crate::secret::Secret {
-        self.token.into()
+    pub(crate) fn token(&self) -> &'r str {
+        self.token
     }
 
     /// Whether the scheme is DPoP.
@@ -187,13 +196,22 @@ impl Verifier {
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = self.without_possession(presented.token).await?;
-        self.check_possession(presented, &token).inspect_err(|refusal| {
-            self.observe_unproved(&token, refusal.code());
-        })?;
+        self.check_possession(presented, &token)?;
         Ok(token)
     }
 
-    fn check_possession(
+    /// Whether the sender may use a token that is good as such.
+    pub(crate) fn check_possession(
+        &self,
+        presented: &Presented<'_>,
+        token: &Verified<AccessToken>,
+    ) -> Result<(), PresentationRefusal> {
+        self.possession(presented, token).inspect_err(|refusal| {
+            self.observe_unproved(token, refusal.code());
+        })
+    }
+
+    fn possession(
         &self,
         presented: &Presented<'_>,
         token: &AccessToken,

@@ -115,6 +115,32 @@ async fn a_job_scores_and_its_next_run_needs_no_token_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_proves_that_its_token_is_its_own() {
+    let world = World::new().await;
+    // An address of its own on loopback, as the API must know what it is called before it listens.
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    let (listen, public) =
+        (format!("127.77.{high}.{low}:8091"), format!("http://127.77.{high}.{low}:8091"));
+    let issuer = world.lab.url();
+    let api = Service::start(
+        CHURN_API,
+        &["--issuer", issuer, "--listen", &listen, "--public-url", &public],
+    );
+    assert_eq!(api.url(), public);
+    let (secret, customers) = (world.file("airflow-run.secret"), here("customers.json"));
+    let customers = customers.to_str().unwrap();
+    let arguments = |api| {
+        ["--issuer", issuer, "--client-secret-file", &secret, "--api", api, "--dpop", customers]
+    };
+    let scores = printed(&run(BATCH_JOB, &arguments(&public)).await);
+    assert_eq!(scores.len(), 2);
+
+    // An API that takes no proofs refuses such a token.
+    let output = run(BATCH_JOB, &arguments(world.api.url())).await;
+    assert!(!output.status.success() && output.stdout.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_a_secret_shows_what_its_platform_says_of_it() {
     let world = World::new().await;
     let token = world.file("service-account.token");

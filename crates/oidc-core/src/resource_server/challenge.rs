@@ -11,7 +11,6 @@ use url::Url;
 use super::rejected::Rejected;
 use crate::dpop::ProofRefusal;
 use crate::presented::{InvalidRequest, PresentationRefusal};
-use crate::refusal::TokenRefusal;
 
 /// Longest description, in characters.
 const DESCRIPTION_LIMIT: usize = 240;
@@ -60,11 +59,10 @@ impl Challenges {
         refusal: &PresentationRefusal,
         nonce: Option<String>,
     ) -> Rejected {
-        if let PresentationRefusal::Token(TokenRefusal::KeysUnavailable { retry_after, .. }) =
-            refusal
-        {
-            let detail = "tokens cannot be verified now, as the issuer's keys are not available; try again later";
-            let pause = retry_after.unwrap_or(Duration::from_secs(1));
+        if refusal.is_unavailable() {
+            let detail =
+                "tokens cannot be verified now, as the issuer is not available; try again later";
+            let pause = refusal.retry_after().unwrap_or(Duration::from_secs(1));
             return Rejected::new(StatusCode::SERVICE_UNAVAILABLE, refusal.code(), detail)
                 .with_retry_after(pause);
         }

@@ -159,6 +159,21 @@ async fn a_proof_that_was_altered_or_is_none_does_not_hold() {
 }
 
 #[tokio::test]
+async fn a_proof_with_one_letter_changed_does_not_hold() {
+    let world = World::new(DpopPolicy::default());
+    let token = world.token();
+    let proof = world.proof(&token);
+    for at in 0..proof.len() {
+        let mut letters = proof.clone().into_bytes();
+        letters[at] = if letters[at] == b'A' { b'B' } else { b'A' };
+        let altered = String::from_utf8(letters).unwrap();
+        let code = world.dpop(&token, &altered).await;
+        assert!(code.starts_with("proof_"), "{at}: {code}");
+    }
+    assert_eq!(world.dpop(&token, &proof).await, "accepted");
+}
+
+#[tokio::test]
 async fn scheme_and_binding_belong_together() {
     let world = World::new(DpopPolicy::default());
     let bound = world.token();

@@ -193,7 +193,7 @@ async fn without_keys_the_token_is_not_blamed_and_nothing_is_told_of_the_inside(
     assert!((1..=30).contains(&seconds), "{seconds}");
     assert_eq!(
         std::str::from_utf8(answer.body()).unwrap(),
-        r#"{"code":"keys_unavailable","detail":"tokens cannot be verified now, as the issuer's keys are not available; try again later","status":503,"title":"Service Unavailable","type":"about:blank"}"#
+        r#"{"code":"keys_unavailable","detail":"tokens cannot be verified now, as the issuer is not available; try again later","status":503,"title":"Service Unavailable","type":"about:blank"}"#
     );
 }
 

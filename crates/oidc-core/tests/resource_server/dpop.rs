@@ -18,7 +18,7 @@ fn dpop(world: &World, key: &DpopKey, token: &str, nonce: Option<&str>) -> Reque
     proven(world, key, token, nonce, "https://api.example/v1/models")
 }
 
-fn proven(
+pub(super) fn proven(
     world: &World,
     key: &DpopKey,
     token: &str,

@@ -21,6 +21,7 @@ mod challenges;
 mod dpop;
 mod extractor;
 mod identity;
+mod introspection;
 
 type Body = Full<Bytes>;
 

@@ -13,7 +13,7 @@ use clap::Parser;
 use m2m::middleware::BearerMiddleware;
 use m2m::{CachedTokens, ClientCredentials, FileCache, IssuerTokens, Origin};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{ClientAuth, ClientSecret, Issuer, Provider, TokenEndpoint};
+use oidc_core::{ClientAuth, ClientSecret, DpopKey, Issuer, Provider, TokenEndpoint};
 use reqwest_middleware::ClientBuilder;
 use serde_json::Value;
 use url::Url;
@@ -33,6 +33,10 @@ struct Arguments {
     /// The API.
     #[arg(long, default_value = "http://127.0.0.1:8091")]
     api: Url,
+    /// Bind the token to a key of this process, and prove that with each request (RFC 9449): whoever
+    /// steals the token has nothing.
+    #[arg(long, conflicts_with = "token_folder")]
+    dpop: bool,
     /// Where to keep the token for other processes of this user, such as `/run/user/1000/doorward`.
     #[arg(long)]
     token_folder: Option<PathBuf>,
@@ -51,8 +55,12 @@ async fn main() -> anyhow::Result<()> {
     let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
     let secret = ClientSecret::file(arguments.client_secret_file);
     let provider = Provider::new(arguments.issuer, http);
-    let endpoint =
+    let key = arguments.dpop.then(DpopKey::generate).transpose()?.map(Arc::new);
+    let mut endpoint =
         TokenEndpoint::new(provider, arguments.client_id, ClientAuth::SecretBasic(secret));
+    if let Some(key) = &key {
+        endpoint = endpoint.with_dpop(Arc::clone(key));
+    }
     let wanted = ClientCredentials::new().with_scope("score");
     let mut tokens = CachedTokens::new(IssuerTokens::new(endpoint, wanted));
     if let Some(folder) = arguments.token_folder {
@@ -61,7 +69,10 @@ async fn main() -> anyhow::Result<()> {
 
     // From here on it is an ordinary HTTP client: the token goes to this API and nowhere else, and is
     // replaced when the API does not take it any more.
-    let bearer = BearerMiddleware::new(tokens, Origin::of(&arguments.api)?);
+    let mut bearer = BearerMiddleware::new(tokens, Origin::of(&arguments.api)?);
+    if let Some(key) = key {
+        bearer = bearer.with_dpop(key);
+    }
     let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     let url = arguments.api.join("models/churn/score")?;
     for customer in customers {
