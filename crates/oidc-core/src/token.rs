@@ -291,7 +291,7 @@ impl TokenEndpointError {
             Self::Unavailable { .. } => "unavailable",
             Self::InvalidResponse { .. } => "invalid_response",
             Self::NotSupported { .. } => "not_supported",
-            Self::ClientAuth(_) => "client_auth",
+            Self::ClientAuth(error) => error.code(),
             Self::NotBound => "not_bound",
             Self::IdToken(refusal) => refusal.code(),
         }

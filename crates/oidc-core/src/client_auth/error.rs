@@ -86,6 +86,18 @@ pub struct ClientAuthAttempt {
 }
 
 impl ClientAuthError {
+    /// A stable name of the cause, for logs, metrics and programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } | Self::FileContent { .. } => "credential_file",
+            Self::KeyFile { .. } | Self::Key(_) => "private_key",
+            Self::SecretTooShort { .. } => "client_secret_too_short",
+            Self::NoHmacOffered => "no_hmac_offered",
+            Self::NoCredential => "no_credential",
+            Self::NoneWorks { .. } => "no_credential_works",
+        }
+    }
+
     /// Whether the same attempt may succeed later: a file is being replaced, or not mounted yet.
     pub fn is_temporary(&self) -> bool {
         match self {
