@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Verifier;
 use crate::introspection::{Introspection, IntrospectionResponse};
+use crate::jose::MAX_TOKEN_BYTES;
 use crate::refusal::TokenRefusal;
 use crate::tokens::Verified;
 use crate::validation::Validation;
@@ -27,8 +28,9 @@ impl Verifier {
 
     /// Who must be asked about this token, if anybody.
     pub(super) fn asked_about(&self, token: &str) -> Option<&Introspection> {
-        let is_jwt = token.bytes().filter(|octet| *octet == b'.').count() == 2;
-        self.introspection.as_deref().filter(|_| !is_jwt)
+        // What is too large is not even looked at.
+        let introspection = self.introspection.as_deref();
+        introspection.filter(|_| token.len() <= MAX_TOKEN_BYTES && token.split('.').count() != 3)
     }
 
     /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
