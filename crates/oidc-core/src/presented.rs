@@ -196,19 +196,10 @@ impl Verifier {
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = self.without_possession(presented.token).await?;
-        self.check_possession(presented, &token)?;
+        self.possession(presented, &token).inspect_err(|refusal| {
+            self.observe_unproved(&token, refusal.code());
+        })?;
         Ok(token)
-    }
-
-    /// Whether the sender may use a token that is good as such.
-    pub(crate) fn check_possession(
-        &self,
-        presented: &Presented<'_>,
-        token: &Verified<AccessToken>,
-    ) -> Result<(), PresentationRefusal> {
-        self.possession(presented, token).inspect_err(|refusal| {
-            self.observe_unproved(token, refusal.code());
-        })
     }
 
     fn possession(

@@ -18,12 +18,7 @@ use tower_layer::Layer;
 use url::Url;
 
 use crate::dpop::DpopPolicy;
-#[cfg(feature = "token")]
-use crate::introspection::Introspection;
-#[cfg(feature = "token")]
-use crate::jose::UnverifiedJws;
-use crate::presented::{PresentationRefusal, Presented};
-use crate::tokens::{AccessToken, Verified};
+use crate::presented::Presented;
 use crate::verifier::Verifier;
 
 #[cfg(feature = "axum")]
@@ -107,8 +102,6 @@ pub struct VerifyLayer {
     required: Vec<Vec<Requirement>>,
     public_url: Option<Url>,
     optional: bool,
-    #[cfg(feature = "token")]
-    introspection: Option<Introspection>,
 }
 
 impl VerifyLayer {
@@ -120,18 +113,7 @@ impl VerifyLayer {
             required: Vec::new(),
             public_url: None,
             optional: false,
-            #[cfg(feature = "token")]
-            introspection: None,
         }
-    }
-
-    /// Asks the issuer about tokens that are no signed JWTs (RFC 7662). Signed ones are verified here
-    /// all the same.
-    #[cfg(feature = "token")]
-    #[must_use]
-    pub fn with_introspection(mut self, introspection: Introspection) -> Self {
-        self.introspection = Some(introspection);
-        self
     }
 
     /// Names the protected space in challenges (RFC 9110 §11.5).
@@ -206,7 +188,7 @@ impl VerifyLayer {
             presented = presented.with_certificate(der);
         }
         let scheme = if presented.is_dpop() { Scheme::Dpop } else { Scheme::Bearer };
-        let token = self.judge(&presented).await.map_err(|refusal| {
+        let token = self.verifier.presented(&presented).await.map_err(|refusal| {
             tracing::debug!(code = refusal.code(), "token refused");
             self.challenges.refused(scheme, &refusal, self.verifier.dpop_nonce())
         })?;
@@ -217,22 +199,6 @@ impl VerifyLayer {
             identity.require_one_of(group)?;
         }
         Ok(Some(identity))
-    }
-
-    /// Verifies a token that can be read here, asks the issuer about any other where that is wanted.
-    async fn judge(
-        &self,
-        presented: &Presented<'_>,
-    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
-        #[cfg(feature = "token")]
-        if let Some(introspection) = &self.introspection
-            && UnverifiedJws::parse(presented.token()).is_err()
-        {
-            let token = introspection.without_possession(presented.token()).await?;
-            self.verifier.check_possession(presented, &token)?;
-            return Ok(token);
-        }
-        self.verifier.presented(presented).await
     }
 
     /// The nonce to send with an answer (RFC 9449 §8.2).

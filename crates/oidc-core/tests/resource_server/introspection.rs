@@ -19,7 +19,8 @@ fn layer(world: &World) -> VerifyLayer {
     let endpoint =
         TokenEndpoint::new(world.issuer.provider(), "api", auth).with_clock(world.issuer.clock());
     let validation = Validation::new(world.issuer.issuer(), "api");
-    world.layer().with_introspection(Introspection::new(endpoint, validation))
+    let introspection = Introspection::new(endpoint, validation);
+    VerifyLayer::new(world.verifier().with_introspection(introspection)).with_realm("api")
 }
 
 fn active(world: &World, more: Value) {

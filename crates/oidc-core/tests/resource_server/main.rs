@@ -34,11 +34,13 @@ impl World {
         Self { issuer: TestIssuer::with_algorithm(Algorithm::ES256) }
     }
 
+    fn verifier(&self) -> Verifier {
+        Verifier::new(Validation::new(self.issuer.issuer(), "api"), self.issuer.keys())
+            .with_clock(self.issuer.clock())
+    }
+
     fn layer(&self) -> VerifyLayer {
-        let verifier =
-            Verifier::new(Validation::new(self.issuer.issuer(), "api"), self.issuer.keys())
-                .with_clock(self.issuer.clock());
-        VerifyLayer::new(verifier).with_realm("api")
+        VerifyLayer::new(self.verifier()).with_realm("api")
     }
 
     /// A token with these claims besides the usual ones.
