@@ -8,7 +8,6 @@
 //! An answer of 401 makes the request go out once more, with a newer token, if there is one and the body
 //! can be sent again: what was sent of it is not longer than the limit, and the rest was not asked for.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -137,7 +136,7 @@ impl<S, B, R> Service<Request<B>> for Bearer<S>
 where
     S: Service<Request<ReplayBody<B>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
-    S::Error: fmt::Display + Send,
+    S::Error: Send,
     B: Body + Unpin + Send + 'static,
     B::Data: Send,
     R: Send,
