@@ -3,14 +3,16 @@
 //!
 //! A token is refreshed in the background when less than `min(30 s, life / 2)`, shortened by jitter,
 //! is left: one of 300 s is served from memory for at least 270 s. Callers meanwhile get the present
-//! one and wait for nobody. It is served until it ends, never longer, and a wall clock that is set back
-//! does not lengthen its life.
+//! one and wait for nobody. It is served until it ends, and a wall clock that is set back does not
+//! lengthen its life by more than a second.
 //!
 //! Failures are backed off from 1 s to 30 s with jitter, or as long as the issuer's `Retry-After` asks;
 //! in between, callers get the last failure at once.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -69,6 +71,8 @@ pub(crate) struct Shared {
     entry: Option<file::Entry>,
     /// What readers see. Written under the lock of `flights` only.
     held: ArcSwapOption<Held>,
+    /// The second, by the wall clock, in which the monotonic one was last asked too.
+    second: AtomicU64,
     flights: Flights,
 }
 
@@ -134,7 +138,8 @@ impl CachedTokens {
         entry: Option<file::Entry>,
     ) -> Self {
         let (held, flights) = (ArcSwapOption::empty(), Flights::default());
-        Self { shared: Arc::new(Shared { source, clock, entry, held, flights }) }
+        let second = AtomicU64::new(u64::MAX);
+        Self { shared: Arc::new(Shared { source, clock, entry, held, second, flights }) }
     }
 
     /// The token in memory, if it is good; begins its refresh in the background when that is due.
@@ -144,12 +149,21 @@ impl CachedTokens {
     pub fn current(&self) -> Option<AccessToken> {
         let held = self.shared.held.load();
         let held = held.as_ref()?;
-        let now = self.shared.now();
+        let wall = self.shared.clock.now();
+        // Reading a clock is most of what this costs: within one second of the wall clock, it alone
+        // will do.
+        let second = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.shared.second.load(Ordering::Relaxed) == second && held.is_fresh(wall) {
+            return Some(held.token.clone());
+        }
+        let now = Now { wall, monotonic: Instant::now() };
         if !held.is_good(now) {
             return None;
         }
         if held.is_due(now) {
             self.shared.begin_refresh(now);
+        } else {
+            self.shared.second.store(second, Ordering::Relaxed);
         }
         Some(held.token.clone())
     }

@@ -2,6 +2,7 @@
 //!
 //! The task is nobody's in particular, so a caller that goes away does not end the others' request.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -240,6 +241,7 @@ impl Shared {
             tracing::warn!(%error, retry_in = ?wait, still_good, "no new token");
         }
         self.held.store(next.map(Arc::new));
+        self.second.store(u64::MAX, Ordering::Relaxed);
         // One that was given up lands late: it brings a token, but says nothing of the next attempt.
         if state.flight.as_ref().is_none_or(|flight| flight.number == number) {
             state.failure = failure.map(|failure| (failure, now.monotonic));

@@ -80,6 +80,11 @@ impl Held {
         !self.ends.is_some_and(|ends| ends.has_come(now))
     }
 
+    /// Whether it is good, and its refresh not due, by the wall clock alone.
+    pub(crate) fn is_fresh(&self, wall: SystemTime) -> bool {
+        wall < self.refresh.wall && self.ends.is_none_or(|ends| wall < ends.wall)
+    }
+
     /// How long it can be served; `None`: nobody knows.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         self.ends.map(|ends| ends.monotonic.saturating_duration_since(now))
