@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::presented::{PresentationRefusal, Presented};
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, Verified};
 
@@ -44,6 +45,17 @@ pub enum VerifyError {
     /// The token is not accepted, or there are no keys to check it with.
     #[error(transparent)]
     Refused(#[from] TokenRefusal),
+    /// It could not be looked at.
+    #[error(transparent)]
+    NotRun(#[from] BlockingError),
+}
+
+/// Why [`Verifier::presented`] has no verified token.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PresentedError {
+    /// The token is not accepted from this sender, or there are no keys to check it with.
+    #[error(transparent)]
+    Refused(#[from] PresentationRefusal),
     /// It could not be looked at.
     #[error(transparent)]
     NotRun(#[from] BlockingError),
@@ -117,6 +129,24 @@ impl Verifier {
         }
         let (verifier, token) = (self.verifier.clone(), token.to_owned());
         Ok(run(async move { verifier.access_token(&token).await })??)
+    }
+
+    /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). One that is
+    /// remembered needs no thread and no waiting; its proof is checked here.
+    pub fn presented(
+        &self,
+        presented: &Presented<'_>,
+    ) -> Result<Arc<Verified<AccessToken>>, PresentedError> {
+        let token = match self.verifier.remembered(presented.token()) {
+            Some(token) => token,
+            None => {
+                let (verifier, token) = (self.verifier.clone(), presented.token().to_owned());
+                run(async move { verifier.without_possession(&token).await })?
+                    .map_err(PresentationRefusal::from)?
+            }
+        };
+        self.verifier.check_possession(presented, &token)?;
+        Ok(token)
     }
 }
 

@@ -164,7 +164,7 @@ impl<'r> Presented<'r> {
     }
 
     /// The token itself.
-    #[cfg(feature = "resource-server")]
+    #[cfg(any(feature = "resource-server", feature = "blocking"))]
     pub(crate) fn token(&self) -> &'r str {
         self.token
     }
@@ -188,6 +188,24 @@ impl Verifier {
     /// Verifies a token and that its sender may use it. What can be remembered of the token is; the
     /// proof of possession is checked at each call.
     ///
+    /// ```no_run
+    /// # async fn run(verifier: oidc_core::Verifier, request: http::request::Parts, client_certificate: Option<Vec<u8>>)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use oidc_core::{DpopPolicy, Presented};
+    ///
+    /// let verifier = verifier.with_dpop(DpopPolicy::default());
+    /// // The address as the client sees it: not what the request says of its host.
+    /// let url = "https://api.example".parse::<url::Url>()?.join(request.uri.path())?;
+    /// let presented = Presented::from_headers(&request.headers, &request.method, Some(&url))?;
+    /// let mut presented = presented.ok_or("no token")?;
+    /// if let Some(certificate) = &client_certificate {
+    ///     presented = presented.with_certificate(certificate);
+    /// }
+    /// let token = verifier.presented(&presented).await?;
+    /// println!("{} may use it", token.subject());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Why the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`] says
     /// whether that is nobody's fault.
@@ -196,10 +214,19 @@ impl Verifier {
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = self.without_possession(presented.token).await?;
-        self.possession(presented, &token).inspect_err(|refusal| {
-            self.observe_unproved(&token, refusal.code());
-        })?;
+        self.check_possession(presented, &token)?;
         Ok(token)
+    }
+
+    /// Whether the sender may use a token that is good as such.
+    pub(crate) fn check_possession(
+        &self,
+        presented: &Presented<'_>,
+        token: &Verified<AccessToken>,
+    ) -> Result<(), PresentationRefusal> {
+        self.possession(presented, token).inspect_err(|refusal| {
+            self.observe_unproved(token, refusal.code());
+        })
     }
 
     fn possession(

@@ -233,8 +233,13 @@ impl Verifier {
     /// An access token that was verified before and still is good. Never waits; `None` says only
     /// that [`Verifier::access_token`] must look.
     pub fn cached(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
+        self.remembered(token).filter(|token| !is_bound(token))
+    }
+
+    /// The same, up to the question who may present it.
+    pub(crate) fn remembered(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
         let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
-        self.recall(memory, &Place::of(token)).filter(|token| !is_bound(token))
+        self.recall(memory, &Place::of(token))
     }
 
     /// A token that was verified before and still is good, bound or not.

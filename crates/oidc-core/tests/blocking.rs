@@ -3,9 +3,11 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use oidc_core::blocking::{self, BlockingError, VerifyError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oidc_core::blocking::{self, BlockingError, PresentedError, VerifyError};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{Validation, Verifier};
+use oidc_core::{PresentationRefusal, Presented, Validation, Verifier};
 
 fn verifier(issuer: &TestIssuer) -> blocking::Verifier {
     let keys = issuer.keys();
@@ -61,6 +63,26 @@ fn inside_a_runtime_only_a_remembered_token_is_answered() {
     });
     verifier.access_token(&token).unwrap();
     runtime.block_on(async { assert!(verifier.access_token(&token).is_ok()) });
+}
+
+#[test]
+fn a_bound_token_needs_its_proof_each_time() {
+    let issuer = TestIssuer::new();
+    let verifier = verifier(&issuer);
+    let certificate = b"the DER of a certificate";
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+    let mut claims = issuer.claims("hub");
+    claims["cnf"] = serde_json::json!({"x5t#S256": URL_SAFE_NO_PAD.encode(digest)});
+    let token = issuer.sign(&claims);
+    let bearer = Presented::bearer(&token);
+    let bound = bearer.clone().with_certificate(certificate);
+    for _ in 0..2 {
+        assert!(verifier.presented(&bound).is_ok());
+        let refusal = verifier.presented(&bearer).unwrap_err();
+        assert_eq!(refusal, PresentedError::Refused(PresentationRefusal::CertificateMissing));
+        assert!(verifier.access_token(&token).is_err());
+    }
+    assert!(verifier.presented(&Presented::bearer(&issuer.access_token("hub"))).is_ok());
 }
 
 #[test]
