@@ -326,7 +326,7 @@ impl TokenEndpointError {
 impl From<ProviderUnavailable> for TokenEndpointError {
     fn from(error: ProviderUnavailable) -> Self {
         let retry_after = Some(error.retry_after);
-        Self::Unavailable { reason: error.to_string(), retry_after }
+        Self::Unavailable { reason: format!("{}: {}", error.issuer, error.reason), retry_after }
     }
 }
 

@@ -15,6 +15,7 @@ mod browser;
 mod credential;
 mod environment;
 mod logins;
+mod patience;
 mod reach;
 mod terminal;
 
@@ -64,4 +65,18 @@ impl From<&anyhow::Error> for Outcome {
             Self::Failure
         }
     }
+}
+
+/// An error and its causes in one line, each thing once: many errors say their cause themselves.
+pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }

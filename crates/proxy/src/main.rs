@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use doorward::commands::{
-    Outcome, check, demo, explain, healthcheck, login, logout, schema, serve, token, verify,
+    self, Outcome, check, demo, explain, healthcheck, login, logout, schema, serve, token, verify,
 };
 
 #[global_allocator]
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             // A closed standard error leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "doorward: {error:#}");
+            let _ = writeln!(std::io::stderr(), "doorward: {}", commands::in_words(error.as_ref()));
             Outcome::from(&error).into()
         }
     }

@@ -173,7 +173,9 @@ fn completions_exist_for_three_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let output = doorward(&["completions", shell]);
         assert!(output.status.success());
-        assert!(said(&output).contains("healthcheck"));
+        for command in ["healthcheck", "login", "logout", "token", "verify"] {
+            assert!(said(&output).contains(command), "{command} in {shell}");
+        }
     }
 }
 

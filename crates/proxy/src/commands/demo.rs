@@ -10,7 +10,7 @@ use dev_issuer::{DevClient, DevIssuer};
 use rand::RngExt;
 
 use super::{
-    Outcome,
+    Outcome, browser,
     serve::{Running, recorder},
 };
 use crate::{config::Config, listen::Drain, observe::log::Log};
@@ -111,7 +111,7 @@ Try it without a browser:
 "#
         )?;
         out.flush()?;
-        if self.open && open_browser(gateway).is_err() {
+        if self.open && !browser::open(gateway) {
             writeln!(out, "No browser could be started; open {gateway}/ yourself.")?;
         }
         Ok(())
@@ -176,9 +176,4 @@ log: {{ format: text, level: warn }}
         key = key.display(),
         sessions = folder.join("sessions.redb").display(),
     ))
-}
-
-fn open_browser(url: &str) -> std::io::Result<()> {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    std::process::Command::new(program).arg(url).spawn().map(drop)
 }

@@ -5,6 +5,10 @@ use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 use clap::builder::styling::{AnsiColor, Style};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::environment::variable;
 
@@ -71,17 +75,30 @@ impl<T: Display> Display for Painted<T> {
     }
 }
 
-/// What the libraries warn of goes to standard error, in one line each: a token that could not be refreshed and is still used, a
-/// folder that cannot be shared. They never tell secrets.
-pub(super) fn show_warnings() {
-    let warnings = tracing_subscriber::fmt()
+/// Which warnings of the libraries a person is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Warnings {
+    /// Those of a command that goes on all the same: a login that could not be refreshed, a folder that cannot be shared. What
+    /// makes it fail is said once, at its end.
+    OfWhatGoesOn,
+    /// All, for a command that goes on whatever happens.
+    All,
+}
+
+/// Shows warnings on standard error, a line each. They never tell secrets.
+pub(super) fn show(warnings: Warnings) {
+    let from: &[&str] = match warnings {
+        Warnings::OfWhatGoesOn => &["doorward", "m2m::kept_login", "m2m::cache::file"],
+        Warnings::All => &["doorward", "m2m", "oidc_core"],
+    };
+    let shown = Targets::new().with_targets(from.iter().map(|name| (*name, LevelFilter::WARN)));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
         .with_ansi(Paint::for_errors().on)
         .with_target(false)
         .without_time();
     // An error means that the process has a log already: then they go there.
-    let _ = warnings.try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(shown)).try_init();
 }
 
 /// Foreign text as a terminal may show it: control characters and those that turn the direction of writing are escaped, so that

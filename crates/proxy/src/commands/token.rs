@@ -20,7 +20,8 @@ use oidc_core::{Scope, TokenEndpoint};
 use super::credential::Credential;
 use super::logins::{self, Which};
 use super::reach::Reach;
-use super::{Outcome, WrongUsage, terminal};
+use super::terminal::{self, Warnings};
+use super::{Outcome, WrongUsage, patience};
 use output::Output;
 
 /// Whose token, for what, and where it goes.
@@ -55,10 +56,11 @@ impl Token {
     ///
     /// `LoginNeeded` when a person has to sign in; the issuer's refusal; [`WrongUsage`].
     pub async fn run(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        terminal::show_warnings();
+        let watched = self.output.watched();
+        terminal::show(if watched.is_some() { Warnings::All } else { Warnings::OfWhatGoesOn });
         let tokens =
             if self.credential.is_given() { self.of_machine()? } else { self.of_person().await? };
-        if let Some(file) = self.output.watched() {
+        if let Some(file) = watched {
             return watch::keep_fresh(tokens.as_ref(), file).await;
         }
         let token: AccessToken = tokens.token().await?;
@@ -81,7 +83,7 @@ impl Token {
         let facts = self.which.choose(&kept)?;
         let login = logins::open(&kept, &facts, &self.reach)?;
         // Asked first, as it says in words of its own when somebody has to sign in.
-        login.access_token().await.map_err(logins::explained)?;
+        patience::undisturbed(login.access_token()).await?.map_err(logins::explained)?;
         if self.audience.is_empty() && self.resource.is_empty() && self.scope().is_none() {
             return Ok(Arc::new(login));
         }

@@ -12,9 +12,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The line of the guide that begins so; it must be there once.
 fn from_guide(begins: &str) -> String {
-    let guide = std::fs::read_to_string(root().join("docs/guides/credential-helpers.md")).unwrap();
+    from("credential-helpers.md", begins)
+}
+
+/// The line of a guide that begins so; it must be there once.
+fn from(guide: &str, begins: &str) -> String {
+    let guide = std::fs::read_to_string(root().join("docs/guides").join(guide)).unwrap();
     let lines: Vec<&str> = guide.lines().filter(|line| line.starts_with(begins)).collect();
     assert_eq!(lines.len(), 1, "{begins:?} in the guide");
     lines[0].to_owned()
@@ -195,4 +199,26 @@ async fn the_token_reaches_curl_and_httpie_through_a_pipe() {
     let value = httpie.split_once("@<(").unwrap().1.trim_end_matches(')');
     let ran = shell(&desk, value).await.ended(0);
     assert_eq!(claims(ran.text().strip_prefix("Bearer ").unwrap())["preferred_username"], "alice");
+}
+
+#[tokio::test]
+async fn the_lines_of_the_terminals_guide_work_as_they_are_written() {
+    let desk = signed_in().await;
+    let line = |begins: &str| {
+        let line = from("terminal.md", begins);
+        line.replace("https://keycloak.example/realms/platform", desk.issuer.url())
+    };
+    let ran = shell(&desk, &line("doorward token | doorward verify")).await.ended(0);
+    assert!(ran.out.starts_with("valid for churn"), "{}", ran.out);
+    desk.issuer.set_client(
+        dev_issuer::DevClient::confidential("airflow-run", "job-secret").scope("score"),
+    );
+    let job = line("doorward token --issuer").replace('\\', "") + &line("  --client-secret-file");
+    let job = job.replace("/run/secrets/airflow", desk.path("job-secret").to_str().unwrap());
+    let ran = shell(&desk, &job).await.ended(0);
+    assert_eq!(claims(ran.text())["azp"], "airflow-run");
+    let login = line("doorward login --issuer") + " --no-browser --wait 50ms";
+    let ran = shell(&desk, &login).await.ended(1);
+    assert!(ran.err.contains("nobody signed in within"), "{}", ran.err);
+    shell(&desk, &line("doorward logout")).await.ended(0);
 }

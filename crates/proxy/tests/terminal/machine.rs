@@ -1,8 +1,8 @@
 //! `doorward token` for jobs with a credential of their own.
 
-use dev_issuer::{DevClient, Endpoint, Grant};
+use dev_issuer::{DevClient, DevIssuer, Endpoint, Grant, Mint};
 
-use crate::desk::{Desk, Ran, claims, files_in, mode};
+use crate::desk::{Desk, Ran, browser, claims, files_in, mode};
 
 async fn as_job(desk: &Desk, more: &[&str]) -> Ran {
     desk.run(&arguments(desk, more)).await
@@ -88,6 +88,32 @@ async fn a_private_key_proves_the_client() {
 }
 
 #[tokio::test]
+async fn a_platforms_word_proves_the_client() {
+    let cluster = DevIssuer::builder().client(DevClient::confidential("sa", "unused"));
+    let cluster = cluster.start("127.0.0.1:0").await.unwrap();
+    let keys = format!("{}/protocol/openid-connect/certs", cluster.url());
+    let keys = browser().get(keys).send().await.unwrap().text().await.unwrap();
+    let desk = Desk::with(|provider| provider.trust(cluster.url(), keys)).await;
+    let word = cluster.mint(Mint::service("sa").audience([desk.issuer.url()])).unwrap();
+    let subject = claims(&word)["sub"].as_str().unwrap().to_owned();
+    desk.issuer.set_client(DevClient::federated("workload", cluster.url(), subject));
+    desk.write("word", &word);
+    let arguments = [desk.as_client("token", "workload"), vec!["--client-assertion-file", "word"]];
+    let ran = desk.run(&arguments.concat()).await.ended(0);
+    assert_eq!(claims(ran.text())["azp"], "workload");
+}
+
+#[tokio::test]
+async fn a_certificate_needs_its_key() {
+    let desk = Desk::new().await;
+    let half = [desk.as_client("token", "job"), vec!["--client-certificate", "crt.pem"]].concat();
+    desk.run(&half).await.ended(2);
+    let absent = [half, vec!["--client-key", "key.pem"]].concat();
+    let ran = desk.run(&absent).await.ended(1);
+    assert!(ran.err.contains(".pem"), "the file is named: {}", ran.err);
+}
+
+#[tokio::test]
 async fn settings_may_come_from_the_environment() {
     let desk = Desk::new().await;
     let mut command = desk.command(&["token", "--json"]);
@@ -109,5 +135,6 @@ async fn an_issuer_out_of_reach_is_named() {
     desk.issuer.stop().await;
     let ran = as_job(&desk, &[]).await.ended(1);
     assert!(ran.err.contains(desk.issuer.url()), "{}", ran.err);
+    assert_eq!(ran.err.matches("refused").count(), 1, "it is said once: {}", ran.err);
     assert_eq!(desk.issuer.requests(Endpoint::Token), 0);
 }

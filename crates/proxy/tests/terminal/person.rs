@@ -2,11 +2,12 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use dev_issuer::{Endpoint, Fault, Grant};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran, claims, mode};
+use crate::desk::{Desk, Ran, Running, claims, mode, until};
 
 #[tokio::test]
 async fn the_token_is_refreshed_silently() {
@@ -36,6 +37,22 @@ async fn twenty_programs_at_once_make_one_refresh() {
     assert_eq!((desk.requests(Grant::RefreshToken), desk.issuer.refresh_reuse_detected()), (1, 0));
     desk.access_token_ends();
     desk.run(&["token"]).await.ended(0);
+}
+
+#[tokio::test]
+async fn a_signal_in_the_midst_of_a_refresh_does_not_lose_the_login() {
+    let desk = Desk::new().await;
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    desk.access_token_ends();
+    let before = desk.issuer.requests(Endpoint::Token);
+    desk.issuer.faults().set(Fault::Slow(Duration::from_millis(500)), Endpoint::Token);
+    let asking = Running::start(&mut desk.command(&["token"]));
+    until("the refresh", || (desk.issuer.requests(Endpoint::Token) > before).then_some(())).await;
+    let ran = asking.signalled("-INT").await.ended(130);
+    assert!(ran.out.is_empty());
+    desk.issuer.faults().clear();
+    desk.run(&["token"]).await.ended(0);
+    assert_eq!((desk.requests(Grant::RefreshToken), desk.issuer.refresh_reuse_detected()), (1, 0));
 }
 
 #[tokio::test]

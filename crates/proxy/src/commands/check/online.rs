@@ -13,7 +13,7 @@ use oidc_core::{Issuer, Provider, ProviderMetadata, RemoteKeys};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::commands::Outcome;
+use crate::commands::{self, Outcome};
 use crate::config::{
     ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
 };
@@ -64,16 +64,18 @@ struct Answer {
 }
 
 async fn ask_issuer(config: &IssuerConfig) -> Result<Answer, String> {
-    let issuer: Issuer = config.url.parse().map_err(in_words)?;
+    let issuer: Issuer = config.url.parse().map_err(|error| commands::in_words(&error))?;
     let mut options = HttpOptions::default();
     if let Some(file) = &config.ca_file {
         options = options.with_ca_file(file.clone());
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(in_words)?);
-    let metadata = ProviderMetadata::discover(&issuer, http.as_ref()).await.map_err(in_words)?;
+    let http = Arc::new(ReqwestHttp::new(options).map_err(|error| commands::in_words(&error))?);
+    let metadata = ProviderMetadata::discover(&issuer, http.as_ref())
+        .await
+        .map_err(|error| commands::in_words(&error))?;
     let doubts = doubts(config, &metadata);
     let keys = RemoteKeys::new(Provider::with_metadata(metadata, http));
-    let keys = keys.refresh_now().await.map_err(in_words)?;
+    let keys = keys.refresh_now().await.map_err(|error| commands::in_words(&error))?;
     Ok(Answer { keys: keys.len(), doubts })
 }
 
@@ -125,18 +127,4 @@ async fn connect(upstream: &UpstreamUrl, within: Duration) -> Result<(), String>
         Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
         Err(_) => Err(format!("does not answer within {}", humantime::format_duration(within))),
     }
-}
-
-/// An error and its causes, in one line.
-fn in_words(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -99,7 +99,7 @@ impl Output {
 fn as_json(token: &AccessToken) -> serde_json::Value {
     let now = SystemClock.now();
     let left = token.expires_at().map(|at| at.duration_since(now).unwrap_or_default().as_secs());
-    json!({"access_token": token.secret().expose(), "token_type": "Bearer", "expires_in": left})
+    json!({"access_token": token.secret().expose(), "token_type": token.token_type().as_str(), "expires_in": left})
 }
 
 /// As client-go wants it (Kubernetes, client.authentication.k8s.io), in the version it says it speaks.

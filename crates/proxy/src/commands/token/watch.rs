@@ -8,10 +8,10 @@ use std::time::Duration;
 use m2m::private_file::PrivateFile;
 use m2m::{AccessToken, TokenSource};
 use oidc_core::{Clock, SystemClock};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::commands::Outcome;
+use crate::commands::patience::Signals;
 use crate::commands::terminal::moment;
+use crate::commands::{Outcome, in_words};
 
 /// A token is replaced when less than this is left, or less than 40 % of its life. Sources refresh a little earlier.
 const MARGIN: Duration = Duration::from_secs(24);
@@ -32,8 +32,7 @@ pub(super) async fn keep_fresh(
     tokens: &dyn TokenSource,
     file: PrivateFile,
 ) -> anyhow::Result<Outcome> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let mut held = tokens.token().await?;
     file.replace(held.secret())?;
     say(&format!("{} holds a token {}", file.path().display(), until(&held)));
@@ -41,12 +40,13 @@ pub(super) async fn keep_fresh(
     let mut wait = before_replacement(&held);
     loop {
         tokio::select! {
-            _ = terminated.recv() => return Ok(Outcome::Fine),
-            _ = interrupted.recv() => return Ok(Outcome::Fine),
+            _ = signals.next() => return Ok(Outcome::Fine),
             () = tokio::time::sleep(wait) => {}
         }
-        // Not to be given up half way: a refresh that has begun is finished, and then the signal is heard.
-        match renewed(tokens, &held, &file).await {
+        let Ok(renewed) = signals.finish(renewed(tokens, &held, &file)).await else {
+            return Ok(Outcome::Fine);
+        };
+        match renewed {
             Ok(Some(next)) => {
                 say(&format!("{} was replaced: a token {}", file.path().display(), until(&next)));
                 held = next;
@@ -58,9 +58,10 @@ pub(super) async fn keep_fresh(
                 failures += 1;
                 wait = backoff(failures);
                 say(&format!(
-                    "{} could not be replaced, and is tried again in {} s: {error:#}",
+                    "{} could not be replaced, and is tried again in {} s: {}",
                     file.path().display(),
-                    wait.as_secs()
+                    wait.as_secs(),
+                    in_words(error.as_ref())
                 ));
             }
         }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oidc_core::{Claims, Secret};
+use oidc_core::{Actor, Claims, Secret};
 use serde_json::{Map, Value};
 
 /// Larger than this is not looked into.
@@ -36,12 +36,9 @@ impl Claimed {
 
 /// Who acts for the subject, the one who acts now first (`act`, RFC 8693 §4.1).
 pub(super) fn actors(claims: &Claims) -> Vec<&str> {
-    let mut actors = Vec::new();
-    let mut act = claims.members().get("act");
-    while let Some(actor) = act.and_then(Value::as_object) {
-        let name = ["sub", "client_id"].iter().find_map(|name| actor.get(*name)?.as_str());
-        actors.push(name.unwrap_or("somebody without a name"));
-        act = actor.get("act");
-    }
-    actors
+    claims.actors().map(name).collect()
+}
+
+fn name<'c>(actor: Actor<'c>) -> &'c str {
+    actor.subject().or(actor.client_id()).unwrap_or("somebody without a name")
 }
