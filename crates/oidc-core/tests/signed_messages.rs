@@ -228,6 +228,30 @@ async fn nobody_is_sent_to_a_provider_that_signs_no_answers() {
     assert!(matches!(error, LoginError::NotSupported { .. }), "{error}");
 }
 
+proptest::proptest! {
+    #[test]
+    fn random_text_is_no_answer(
+        query in "((response|state|code|iss|error)=[a-zA-Z0-9._%&=+-]{0,80}&?){0,4}",
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+    ) {
+        use std::sync::LazyLock;
+        static SCENE: LazyLock<(tokio::runtime::Runtime, Scene)> = LazyLock::new(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            let scene = runtime.block_on(scene());
+            (runtime, scene)
+        });
+        let (runtime, scene) = &*SCENE;
+        let encoded = URL_SAFE_NO_PAD.encode(&bytes);
+        let signed = format!("response=eyJhbGciOiJSUzI1NiJ9.{encoded}.{encoded}");
+        for query in [query, signed, String::from_utf8_lossy(&bytes).into_owned()] {
+            let _ = callback::state(&query);
+            let parsed = runtime.block_on(scene.client.parse_callback(&query, &scene.pending));
+            proptest::prop_assert!(parsed.is_err(), "{}", query);
+        }
+    }
+}
+
 /// RFC 8037 §A.1
 const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"gateway-1",
     "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",

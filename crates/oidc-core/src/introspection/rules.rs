@@ -85,3 +85,71 @@ fn check_kind(members: &Map<String, Value>) -> Result<(), TokenRefusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{Answer, judge};
+    use crate::validation::Validation;
+
+    /// Values that a member has, should not have, or that only look like what it should have.
+    fn value() -> impl Strategy<Value = Value> {
+        let values = [
+            json!(null),
+            json!(true),
+            json!(false),
+            json!("true"),
+            json!(0),
+            json!(-1),
+            json!(2_000_000_000_u64),
+            json!(1e300),
+            json!(""),
+            json!("hub"),
+            json!(["hub"]),
+            json!(["hub", 1]),
+            json!({}),
+            json!([]),
+            json!("Bearer"),
+            json!("Refresh"),
+            json!("https://id.example"),
+            json!("https://id.example/"),
+        ];
+        proptest::sample::select(values.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn only_an_active_token_for_here_counts(
+            members in proptest::collection::hash_map(
+                proptest::sample::select(vec![
+                    "active", "aud", "iss", "sub", "exp", "nbf", "iat", "typ", "token_type", "scope",
+                ]),
+                value(),
+                0..10,
+            ),
+        ) {
+            let good = json!({"active": true, "aud": "hub", "sub": "s", "iss": "https://id.example"});
+            let Value::Object(mut answer) = good else { unreachable!() };
+            answer.extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            let validation = Validation::new("https://id.example".parse().unwrap(), "hub");
+            let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+            let said = Value::Object(answer.clone());
+            let Ok(answer) = Answer::read(answer) else {
+                prop_assert!(!said["active"].is_boolean());
+                return Ok(());
+            };
+            if let Ok(token) = judge(answer, &validation, true, now) {
+                prop_assert_eq!(&said["active"], &json!(true));
+                prop_assert!(said["aud"] == "hub" || said["aud"] == json!(["hub"]));
+                prop_assert!(said["iss"] == "https://id.example" || said["iss"].is_null());
+                prop_assert!(!token.subject().is_empty());
+                prop_assert!(said["typ"] != "Refresh" && said["token_type"] != "Refresh");
+                prop_assert!(token.expires_at.is_none_or(|ends| ends > now));
+            }
+        }
+    }
+}

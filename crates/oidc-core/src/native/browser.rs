@@ -224,4 +224,19 @@ mod tests {
         assert_eq!(asked("GET /callback HTTP/1.1\r\n\r\n"), Err(StatusCode::BAD_REQUEST));
         assert_eq!(asked(""), Err(StatusCode::BAD_REQUEST));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_sent_is_a_query_for_here_or_a_status(
+            line in "(GET|get|POST|[A-Z]{0,4}) ?(/callback|[ /a-z]{0,10})[?]?[=&%a-z\\x00-\\xff]{0,20}( HTTP/1\\.[01])?",
+            host in "(127\\.0\\.0\\.1:8765|[a-z0-9.:]{0,20})",
+            end in "(\r\n\r\n|\n\n|\r\n|)",
+        ) {
+            let head = format!("{line}\r\nHost: {host}{end}");
+            if asked(&head).is_ok() {
+                proptest::prop_assert!(line.starts_with("GET /callback"));
+                proptest::prop_assert_eq!(host, "127.0.0.1:8765");
+            }
+        }
+    }
 }
