@@ -116,7 +116,7 @@ async fn an_exchanged_token_is_not_kept_longer_than_its_subject() {
 #[tokio::test]
 async fn a_refusal_is_one_persons_and_an_outage_everybodys() {
     let caller = Caller::start().await;
-    let alice = caller.token_of("alice");
+    let (alice, bob) = (caller.token_of("alice"), caller.token_of("bob"));
     let nobody = Secret::from("eyJhbGciOiJub25lIn0.e30.");
     assert!(matches!(
         caller.tokens.exchange(&nobody, &for_churn()).await,
@@ -127,7 +127,6 @@ async fn a_refusal_is_one_persons_and_an_outage_everybodys() {
     caller.issuer.faults().set(Fault::Down(503), Endpoint::Token);
     let before = caller.issuer.requests(Endpoint::Token);
     for _ in 0..20 {
-        let bob = caller.token_of("bob");
         let error = caller.tokens.exchange(&bob, &for_churn()).await.unwrap_err();
         assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
     }
