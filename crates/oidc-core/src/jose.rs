@@ -59,6 +59,16 @@ impl<'t> UnverifiedJws<'t> {
         Self::read(token, Header::parse)
     }
 
+    /// The same for a signed answer to an authorization request. Keycloak names its issuer there twice:
+    /// as the claim of any JWT (JARM §2.1), and as the parameter of any answer (RFC 9207).
+    #[cfg(feature = "login")]
+    pub(crate) fn parse_with_repeats(token: &'t str) -> Result<Self, TokenRefusal> {
+        let mut jws = Self::parse(token)?;
+        let read = json::parse_object_with_repeats(&decode("payload", jws.payload)?);
+        jws.claimed = Some(read.map_err(unreadable));
+        Ok(jws)
+    }
+
     /// The same for a proof that brings its own public key as `jwk` (RFC 9449 §4.2): hands that out,
     /// and trusts it in nothing.
     pub(crate) fn parse_with_key(
@@ -133,8 +143,11 @@ impl<'t> UnverifiedJws<'t> {
 }
 
 fn read(payload: &str) -> Result<Map<String, Value>, TokenRefusal> {
-    json::parse_object(&decode("payload", payload)?)
-        .map_err(|reason| TokenRefusal::Malformed { part: "payload", reason })
+    json::parse_object(&decode("payload", payload)?).map_err(unreadable)
+}
+
+fn unreadable(reason: String) -> TokenRefusal {
+    TokenRefusal::Malformed { part: "payload", reason }
 }
 
 impl Header {

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting of arrays and objects that is read.
@@ -14,9 +15,20 @@ const MAX_DEPTH: usize = 32;
 ///
 /// The error is the parser's sentence; it names position and cause and quotes no values.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    read(bytes, Strict { depth: 0, repeats: false })
+}
+
+/// The same, but a member of the object itself may stand there again with the same value: that too
+/// can be read in one way only.
+#[cfg(feature = "login")]
+pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    read(bytes, Strict { depth: 0, repeats: true })
+}
+
+fn read(bytes: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| {
+    let value = strict.deserialize(&mut deserializer).map_err(|error| {
         format!("it is not strict JSON: {}", crate::refusal::bounded(&error.to_string()))
     })?;
     deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
@@ -29,6 +41,7 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    repeats: bool,
 }
 
 impl Strict {
@@ -36,7 +49,7 @@ impl Strict {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self { depth: self.depth + 1, repeats: false })
     }
 }
 
@@ -97,8 +110,12 @@ impl<'de> Visitor<'de> for Strict {
         let mut members = Map::new();
         while let Some(name) = access.next_key::<String>()? {
             let value = access.next_value_seed(inner)?;
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands there twice"));
+            match members.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Occupied(former) if self.repeats && *former.get() == value => {}
+                Entry::Occupied(_) => {
+                    return Err(A::Error::custom("a member stands there twice"));
+                }
             }
         }
         Ok(Value::Object(members))
@@ -142,6 +159,16 @@ mod tests {
             br#"{"a":"\ud800"}"#,
         ] {
             assert!(parse_object(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[cfg(feature = "login")]
+    #[test]
+    fn the_same_member_with_the_same_value_is_read_where_that_is_said() {
+        let read = super::parse_object_with_repeats;
+        assert_eq!(read(br#"{"a":"x","b":1,"a":"x"}"#).unwrap().len(), 2);
+        for bad in [r#"{"a":1,"a":2}"#, r#"{"a":1,"a":"1"}"#, r#"{"x":{"a":1,"a":1}}"#] {
+            assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

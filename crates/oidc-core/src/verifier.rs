@@ -358,6 +358,16 @@ impl Verifier {
         token: &str,
         rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
     ) -> Result<Judged<T>, TokenRefusal> {
+        self.judge_as(UnverifiedJws::parse, token, rules).await
+    }
+
+    /// The same for a token whose form is read by `parse`.
+    async fn judge_as<'t, T>(
+        &self,
+        parse: fn(&'t str) -> Result<UnverifiedJws<'t>, TokenRefusal>,
+        token: &'t str,
+        rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
+    ) -> Result<Judged<T>, TokenRefusal> {
         let span = tracing::debug_span!(
             "verify",
             issuer = field::Empty,
@@ -368,7 +378,7 @@ impl Verifier {
         let begun = self.observer.as_ref().map(|_| Instant::now());
         let mut chosen = None;
         let work = async {
-            let (jws, issuer) = self.read(token)?;
+            let (jws, issuer) = self.choose(parse(token)?)?;
             let trusted = chosen.insert(self.nth(issuer).unwrap_or(&self.first));
             let (jws, generation) = trusted.open(jws).await?;
             let verified = rules(&trusted.validation, jws, self.clock.now())?;
@@ -392,10 +402,12 @@ impl Verifier {
         verdict
     }
 
-    /// Checks form and header, and chooses the issuer whose rules and keys judge the rest. With
-    /// several, that takes the payload, unverified: a wrong choice fails at the signature.
-    fn read<'t>(&self, token: &'t str) -> Result<(UnverifiedJws<'t>, usize), TokenRefusal> {
-        let mut jws = UnverifiedJws::parse(token)?;
+    /// Chooses the issuer whose rules and keys judge the rest. With several, that takes the payload,
+    /// unverified: a wrong choice fails at the signature.
+    fn choose<'t>(
+        &self,
+        mut jws: UnverifiedJws<'t>,
+    ) -> Result<(UnverifiedJws<'t>, usize), TokenRefusal> {
         let index = if self.others.is_empty() {
             0
         } else {

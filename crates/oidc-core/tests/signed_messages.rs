@@ -89,6 +89,25 @@ async fn a_signed_answer_leads_to_a_login() {
     assert_eq!(login.id_token.subject(), SUBJECT);
 }
 
+/// Keycloak writes `iss` as the claim of any JWT, and once more as the parameter of any answer (RFC 9207).
+#[tokio::test]
+async fn an_issuer_that_is_named_twice_is_read_if_both_say_the_same() {
+    let scene = scene().await;
+    let answer = |more: &str| {
+        let claims = scene.claims.to_string();
+        let payload = format!("{},{more}}}", claims.strip_suffix('}').unwrap());
+        scene.issuer.sign_raw(scene.issuer.header().to_string().as_bytes(), payload.as_bytes())
+    };
+    let ours = scene.issuer.issuer();
+    let same = answer(&format!(r#""iss":"{ours}""#));
+    assert_eq!(scene.verdict(&same).await, "ok");
+    let state = callback::state(&format!("response={same}"));
+    assert_eq!(state.as_deref(), Some(scene.pending.state()));
+    for other in [r#""iss":"https://evil.test""#, r#""code":"another""#, r#""x":{"a":1,"a":1}"#] {
+        assert_eq!(scene.verdict(&answer(other)).await, "malformed", "{other}");
+    }
+}
+
 /// FAPI 2.0 Message Signing, the relying party's eight JARM modules.
 #[tokio::test]
 async fn ensure_jarm() {

@@ -1,13 +1,49 @@
-//! Logins whose request is signed (RFC 9101), so that nobody on the way can change it.
+//! Logins whose request (RFC 9101) or answer (JARM) is signed, so that nobody on the way can change it.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use e2e::visitor::Visitor;
-use oidc_core::{Algorithm, ClientAuth, PrivateKeyJwt};
+use oidc_core::{Algorithm, CallbackRefusal, ClientAuth, PrivateKeyJwt};
+
+use url::Url;
 
 use crate::{
-    lab::{Lab, finish, sign_in},
+    lab::{Lab, finish, secret, sign_in},
     signing_key::{KID, TestKey},
 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_signed_and_no_other_is_accepted() -> Result<()> {
+    let lab = Lab::common().await?;
+    let client = lab.client("notebook", secret("notebook"))?;
+    let request = lab.login_request()?.with_response_mode_jwt();
+    let login = lab.log_in(&client, request, "alice").await?;
+    assert_eq!(login.id_token.preferred_username(), Some("alice"));
+
+    // Somebody on the way asked for a plain one.
+    let request = lab.login_request()?.with_response_mode_jwt().without_pushed_request();
+    let (url, pending) = client.begin_login(request.clone()).await?;
+    let mut stripped = url.clone();
+    let kept = url.query_pairs().filter(|(name, _)| name != "response_mode");
+    stripped.query_pairs_mut().clear().extend_pairs(kept);
+    let plain = query(&sign_in(&stripped, "alice").await?)?;
+    let refusal = client.parse_callback(&plain, &pending).await.unwrap_err();
+    assert!(matches!(refusal, CallbackRefusal::NotSigned), "{refusal:?}");
+
+    let (url, another) = client.begin_login(request).await?;
+    let signed = query(&sign_in(&url, "alice").await?)?;
+    let refusal = client.parse_callback(&signed, &pending).await.unwrap_err();
+    assert_eq!(refusal.code(), "wrong_state", "signed by Keycloak, but for another login");
+    let other = lab.client("pushed", secret("pushed"))?;
+    let refusal = other.parse_callback(&signed, &another).await.unwrap_err();
+    assert_eq!(refusal.code(), "wrong_audience", "signed by Keycloak, but for another client");
+    let (claims, signature) = signed.rsplit_once('.').context("no signature")?;
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    let changed = format!("{claims}.{first}{}", signature.get(1..).context("no signature")?);
+    let refusal = client.parse_callback(&changed, &another).await.unwrap_err();
+    assert_eq!(refusal.code(), "bad_signature", "{refusal}");
+    client.parse_callback(&signed, &another).await?;
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()> {
@@ -35,4 +71,9 @@ async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()>
         assert_eq!(page.status, 400, "{}", page.body);
     }
     Ok(())
+}
+
+/// What an answer brings back.
+fn query(back: &Url) -> Result<String> {
+    Ok(back.query().context("nothing came back")?.to_owned())
 }

@@ -59,6 +59,6 @@ pub(crate) async fn parse_signed(
 /// `state` of a signed answer, nothing checked.
 pub(super) fn claimed_state(response: &str) -> Option<String> {
     let payload = response.split('.').nth(1).filter(|_| response.len() <= MAX_TOKEN_BYTES)?;
-    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let members = json::parse_object_with_repeats(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     Some(members.get("state")?.as_str()?.to_owned())
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Verifier;
 use crate::introspection::{Introspection, IntrospectionResponse};
 use crate::jose::MAX_TOKEN_BYTES;
+#[cfg(feature = "login")]
+use crate::jose::UnverifiedJws;
 use crate::refusal::TokenRefusal;
 use crate::tokens::Verified;
 use crate::validation::Validation;
@@ -39,7 +41,8 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
-        Ok(self.judge(token, Validation::authorization_response).await?.verified)
+        let parse = UnverifiedJws::parse_with_repeats;
+        Ok(self.judge_as(parse, token, Validation::authorization_response).await?.verified)
     }
 
     /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.
