@@ -27,8 +27,10 @@ use crate::validation::{IdTokenExpectations, Validation};
 #[cfg(feature = "token")]
 mod answers;
 mod memory;
+mod trusted;
 
 use memory::{Entry, Memory, Place};
+use trusted::Trusted;
 
 /// Memory for remembered tokens unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
@@ -69,13 +71,6 @@ pub struct Verifier {
     dpop: Option<Arc<DpopChecker>>,
     #[cfg(feature = "token")]
     introspection: Option<Arc<crate::introspection::Introspection>>,
-}
-
-/// An issuer that is trusted: by which rules, and with which keys.
-#[derive(Clone, Debug)]
-struct Trusted {
-    validation: Validation,
-    keys: Arc<dyn KeySource>,
 }
 
 /// Figures about remembered tokens.
@@ -428,41 +423,6 @@ impl Verifier {
             }
         }
         Ok((jws, index))
-    }
-}
-
-impl Trusted {
-    /// Checks algorithm and signature. Asks the key source only when the token is well formed, says it
-    /// is of this issuer, and its `kid` is not known; whoever holds a known one never waits for that.
-    async fn open(&self, mut jws: UnverifiedJws<'_>) -> Result<(VerifiedJws, u64), TokenRefusal> {
-        self.validation.check_algorithm(jws.header.algorithm)?;
-        let keys = match self.keys.current() {
-            Ok(keys) if jws.header.key_id.as_deref().is_some_and(|kid| keys.contains(kid)) => keys,
-            known => {
-                let claimed = self.is_claimed(&mut jws)?;
-                match (known, jws.header.key_id.as_deref()) {
-                    // Without `kid` the known keys are all there is to try.
-                    (Ok(keys), None) => keys,
-                    (Ok(_), Some(_)) if !claimed => return Err(jws.unknown_key()),
-                    (Err(_), _) if !claimed => {
-                        let unread = jws.claimed_issuer().err().cloned();
-                        return Err(unread.unwrap_or(TokenRefusal::MissingClaim { claim: "iss" }));
-                    }
-                    (_, kid) => self.keys.refreshed(kid).await?,
-                }
-            }
-        };
-        let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
-        Ok((jws.verify(key)?, keys.generation()))
-    }
-
-    /// Whether a token says that it is of this issuer: then its key is worth a fetch. It is refused
-    /// when it says that it is another's.
-    fn is_claimed(&self, jws: &mut UnverifiedJws<'_>) -> Result<bool, TokenRefusal> {
-        match jws.claimed_issuer() {
-            Ok(Some(issuer)) => self.validation.check_claimed_issuer(issuer).map(|()| true),
-            Ok(None) | Err(_) => Ok(false),
-        }
     }
 }
 
