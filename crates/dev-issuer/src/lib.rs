@@ -1,9 +1,10 @@
 //! A small, real OpenID provider in a library: the demo signs people in with it, tests run against
 //! it in process.
 //!
-//! It speaks authorization code with PKCE, PAR, refresh with rotation, client credentials, device
-//! code, token exchange with actors, JWT bearer, DPoP, introspection, revocation, userinfo and logout
-//! (RP-initiated and back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
+//! It speaks authorization code with PKCE, PAR, signed requests and answers (RFC 9101, JARM), refresh
+//! with rotation, client credentials, device code, token exchange with actors, JWT bearer, DPoP,
+//! introspection (signed too, RFC 9701), revocation, userinfo and logout (RP-initiated and
+//! back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
 //! ([`Faults`]) and to sign any token that is wrong in a chosen way ([`Mint`]).
 //!
 //! **For development only.** It listens on loopback and nowhere else, keeps everything in memory,
