@@ -1,5 +1,6 @@
 //! What callers pass, where Python has several ways to say it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -40,6 +41,21 @@ impl<'py> FromPyObject<'_, 'py> for Span {
             return Err(PyValueError::new_err("expected a span between 0 s and a year"));
         }
         Ok(Self(Duration::from_secs_f64(seconds)))
+    }
+}
+
+/// A client certificate: one PEM file that also holds the key, or one for each, as `requests` takes them.
+pub(crate) struct CertificateFiles(pub(crate) PathBuf, pub(crate) PathBuf);
+
+impl<'py> FromPyObject<'_, 'py> for CertificateFiles {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok((certificate, key)) = value.extract::<(PathBuf, PathBuf)>() {
+            return Ok(Self(certificate, key));
+        }
+        let both: PathBuf = value.extract()?;
+        Ok(Self(both.clone(), both))
     }
 }
 

@@ -6,21 +6,23 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oidc_core::{AccessToken, Verified};
+use oidc_core::{AccessToken, Claims as Said, Verified};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString};
+use serde_json::Value;
 
 use crate::arguments::refuse_pickling;
 use crate::json;
 
-/// What a verified access token says: a read-only mapping of its claims, with the usual ones as typed attributes.
+/// What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
 ///
 /// Only a `Verifier` makes one, so whoever holds it holds a proof.
 #[pyclass(frozen, mapping, module = "doorward")]
 pub(crate) struct Claims {
-    token: Arc<AccessToken>,
+    said: Arc<Said>,
+    dialect: Dialect,
     roles: PyOnceLock<Py<PyFrozenSet>>,
     groups: PyOnceLock<Py<PyFrozenSet>>,
     scopes: PyOnceLock<Py<PyFrozenSet>>,
@@ -29,21 +31,38 @@ pub(crate) struct Claims {
 /// The Python object of a remembered token. It is made outside of [`Verified::derive`], whose lock must not be held while the
 /// interpreter may change threads.
 struct Remembered {
-    token: Arc<AccessToken>,
+    said: Arc<Said>,
     object: PyOnceLock<Py<Claims>>,
 }
 
+/// Where roles and the client are written.
+#[derive(Clone, Copy)]
+enum Dialect {
+    /// As Keycloak does: `realm_access`, `resource_access`, `azp`.
+    Token,
+    /// As the gateway does: `roles`, `client_roles`, `client`.
+    Assertion,
+}
+
 /// The one `Claims` object of `verified`.
-pub(crate) fn of(py: Python<'_>, verified: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
+pub(crate) fn of_token(py: Python<'_>, verified: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
     let remembered = verified.derive(|token| {
-        Arc::new(Remembered { token: Arc::new(token.clone()), object: PyOnceLock::new() })
+        let said: &Said = token;
+        Arc::new(Remembered { said: Arc::new(said.clone()), object: PyOnceLock::new() })
     });
     let object = remembered.object.get_or_try_init(py, || {
-        let token = Arc::clone(&remembered.token);
-        let (roles, groups, scopes) = (PyOnceLock::new(), PyOnceLock::new(), PyOnceLock::new());
-        Py::new(py, Claims { token, roles, groups, scopes })
+        Py::new(py, Claims::new(Arc::clone(&remembered.said), Dialect::Token))
     })?;
     Ok(object.clone_ref(py))
+}
+
+/// The claims of the gateway's assertion.
+pub(crate) fn of_assertion(py: Python<'_>, said: Arc<Said>) -> PyResult<Py<Claims>> {
+    Py::new(py, Claims::new(said, Dialect::Assertion))
+}
+
+fn listed(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn names<'py, 'n>(
@@ -61,56 +80,71 @@ fn seconds(time: SystemTime) -> f64 {
 impl Claims {
     #[getter]
     fn subject(&self) -> &str {
-        self.token.subject()
+        // Whoever made it required `sub`.
+        self.said.subject.as_deref().unwrap_or_default()
     }
 
     #[getter]
     fn issuer(&self) -> &str {
-        self.token.issuer.as_deref().unwrap_or_default()
+        self.said.issuer.as_deref().unwrap_or_default()
     }
 
     #[getter]
     fn audience(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
-        Ok(names(py, self.token.audience.iter())?.unbind())
+        Ok(names(py, self.said.audience.iter())?.unbind())
     }
 
     #[getter]
     fn client(&self) -> Option<&str> {
-        self.token.client()
+        match self.dialect {
+            Dialect::Token => self.said.client(),
+            Dialect::Assertion => self.said.members().get("client").and_then(Value::as_str),
+        }
     }
 
     #[getter]
     fn username(&self) -> Option<&str> {
-        self.token.preferred_username()
+        self.said.preferred_username()
     }
 
     #[getter]
     fn name(&self) -> Option<&str> {
-        self.token.name()
+        self.said.name()
     }
 
     #[getter]
     fn verified_email(&self) -> Option<&str> {
-        self.token.verified_email()
+        self.said.verified_email()
     }
 
     #[getter]
     fn roles(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let roles = self.roles.get_or_try_init(py, || {
-            PyResult::Ok(names(py, self.token.realm_roles().iter())?.unbind())
+            let roles = match self.dialect {
+                Dialect::Token => names(py, self.said.realm_roles().iter()),
+                Dialect::Assertion => names(py, listed(self.said.members().get("roles"))),
+            };
+            PyResult::Ok(roles?.unbind())
         })?;
         Ok(roles.clone_ref(py))
     }
 
     fn client_roles(&self, py: Python<'_>, client: &str) -> PyResult<Py<PyFrozenSet>> {
-        Ok(names(py, self.token.client_roles(client).iter())?.unbind())
+        let roles = match self.dialect {
+            Dialect::Token => names(py, self.said.client_roles(client).iter()),
+            Dialect::Assertion => {
+                let at = self.said.members().get("client_roles");
+                names(py, listed(at.and_then(|at| at.get(client))))
+            }
+        };
+        Ok(roles?.unbind())
     }
 
     #[getter]
     fn groups(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
-        let groups = self.groups.get_or_try_init(py, || {
-            PyResult::Ok(names(py, self.token.groups().iter())?.unbind())
-        })?;
+        let groups = self
+            .groups
+            .get_or_try_init(py, || PyResult::Ok(names(py, self.said.groups().iter())?.unbind()))?;
         Ok(groups.clone_ref(py))
     }
 
@@ -118,14 +152,14 @@ impl Claims {
     fn scopes(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let scopes = self
             .scopes
-            .get_or_try_init(py, || PyResult::Ok(names(py, self.token.scope.iter())?.unbind()))?;
+            .get_or_try_init(py, || PyResult::Ok(names(py, self.said.scope.iter())?.unbind()))?;
         Ok(scopes.clone_ref(py))
     }
 
     #[getter]
     fn expires_at(&self) -> SystemTime {
-        // A verified access token has `exp`.
-        self.token.expires_at.unwrap_or(UNIX_EPOCH)
+        // Whoever made it required `exp`.
+        self.said.expires_at.unwrap_or(UNIX_EPOCH)
     }
 
     #[getter]
@@ -135,22 +169,22 @@ impl Claims {
 
     #[getter]
     fn issued_at(&self) -> Option<SystemTime> {
-        self.token.issued_at
+        self.said.issued_at
     }
 
     #[getter]
     fn authenticated_at(&self) -> Option<SystemTime> {
-        self.token.auth_time
+        self.said.auth_time
     }
 
     #[getter]
     fn token_id(&self) -> Option<&str> {
-        self.token.jwt_id.as_deref()
+        self.said.jwt_id.as_deref()
     }
 
     #[getter]
     fn session_id(&self) -> Option<&str> {
-        self.token.session_id.as_deref()
+        self.said.session_id.as_deref()
     }
 
     #[pyo3(signature = (name, default = None, /))]
@@ -167,7 +201,7 @@ impl Claims {
     }
 
     fn at(&self, py: Python<'_>, path: &str) -> PyResult<Option<Py<PyAny>>> {
-        let value = self.token.get(path).map(|value| json::to_python(py, value)).transpose()?;
+        let value = self.said.get(path).map(|value| json::to_python(py, value)).transpose()?;
         Ok(value.map(Bound::unbind))
     }
 
@@ -184,7 +218,7 @@ impl Claims {
     }
 
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        json::object_to_python(py, self.token.members())
+        json::object_to_python(py, self.said.members())
     }
 
     fn __getitem__(&self, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -196,20 +230,20 @@ impl Claims {
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
         let name = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
-        name.is_some_and(|name| self.token.members().contains_key(name))
+        name.is_some_and(|name| self.said.members().contains_key(name))
     }
 
     fn __len__(&self) -> usize {
-        self.token.members().len()
+        self.said.members().len()
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(PyList::new(py, self.token.members().keys())?.try_iter()?.into_any())
+        Ok(PyList::new(py, self.said.members().keys())?.try_iter()?.into_any())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let subject = PyString::new(py, self.token.subject()).repr()?.to_string();
-        let client = self.token.client().into_pyobject(py)?.repr()?.to_string();
+        let subject = PyString::new(py, self.subject()).repr()?.to_string();
+        let client = self.client().into_pyobject(py)?.repr()?.to_string();
         let ends = self.expires_at().into_pyobject(py)?.call_method0("isoformat")?;
         Ok(format!("<doorward.Claims subject={subject} client={client} expires_at={ends}>"))
     }
@@ -223,10 +257,15 @@ impl Claims {
 }
 
 impl Claims {
+    fn new(said: Arc<Said>, dialect: Dialect) -> Self {
+        let (roles, groups, scopes) = (PyOnceLock::new(), PyOnceLock::new(), PyOnceLock::new());
+        Self { said, dialect, roles, groups, scopes }
+    }
+
     fn member<'py>(&self, name: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = name.py();
         let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
         let Ok(name) = name.to_str() else { return Ok(None) };
-        self.token.members().get(name).map(|value| json::to_python(py, value)).transpose()
+        self.said.members().get(name).map(|value| json::to_python(py, value)).transpose()
     }
 }

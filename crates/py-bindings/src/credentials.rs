@@ -16,7 +16,7 @@ use crate::arguments::{Texts, refuse_pickling};
 use crate::coroutine::{Coroutine, Step};
 use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;
-use crate::issuer::Issuer;
+use crate::trusted::Trusted;
 
 mod authentication;
 mod recipe;
@@ -40,7 +40,7 @@ enum Kind {
 }
 
 struct Client {
-    issuer: Py<Issuer>,
+    trusted: Arc<Trusted>,
     recipe: Recipe,
     tokens: PerProcess<CachedTokens>,
     exchanged: PerProcess<ExchangedTokens>,
@@ -51,7 +51,7 @@ impl Client {
         if let Some(tokens) = self.tokens.current(py) {
             return Ok(tokens);
         }
-        let parts = self.issuer.get().parts(py)?;
+        let parts = self.trusted.parts(py)?;
         Ok(self.tokens.keep(py, self.recipe.tokens(&parts)))
     }
 
@@ -59,7 +59,7 @@ impl Client {
         if let Some(tokens) = self.exchanged.current(py) {
             return Ok(tokens);
         }
-        let parts = self.issuer.get().parts(py)?;
+        let parts = self.trusted.parts(py)?;
         Ok(self.exchanged.keep(py, self.recipe.exchanged(&parts)))
     }
 }
@@ -88,11 +88,11 @@ impl Form {
 type Answer = Result<AccessToken, TokenError>;
 
 impl TokenSource {
-    pub(crate) fn new(py: Python<'_>, issuer: Py<Issuer>, recipe: Recipe) -> PyResult<Self> {
-        let parts = issuer.get().parts(py)?;
+    pub(crate) fn new(py: Python<'_>, trusted: Arc<Trusted>, recipe: Recipe) -> PyResult<Self> {
+        let parts = trusted.parts(py)?;
         let tokens = PerProcess::new(recipe.tokens(&parts));
         let exchanged = PerProcess::new(recipe.exchanged(&parts));
-        Ok(Self { kind: Kind::Own(Arc::new(Client { issuer, recipe, tokens, exchanged })) })
+        Ok(Self { kind: Kind::Own(Arc::new(Client { trusted, recipe, tokens, exchanged })) })
     }
 
     /// Whose credentials are used.
@@ -230,8 +230,8 @@ impl TokenSource {
     }
 
     #[getter]
-    fn issuer(&self, py: Python<'_>) -> Py<Issuer> {
-        self.client().issuer.clone_ref(py)
+    fn issuer(&self) -> &str {
+        self.client().trusted.issuer().as_str()
     }
 
     #[getter]
@@ -273,8 +273,8 @@ impl TokenSource {
             Kind::Own(_) => "client credentials",
             Kind::Exchanged { .. } => "exchange",
         };
-        let Client { issuer, recipe, .. } = &**self.client();
-        let (client, issuer) = (&recipe.client_id, issuer.get().identifier().as_str());
+        let client = self.client();
+        let (client, issuer) = (&client.recipe.client_id, client.trusted.issuer().as_str());
         format!("<doorward.TokenSource {kind} by {client:?} at {issuer:?}>")
     }
 

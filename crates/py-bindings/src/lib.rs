@@ -2,7 +2,8 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `issuer`, `verifier`, `claims` | who is trusted; what verifies; what a verified token says |
+//! | `issuer`, `gateway`, `trusted` | who is trusted, and the way there |
+//! | `verifier`, `claims` | what verifies; what a verified token says |
 //! | `credentials` | a program's own tokens, and those it gets for somebody's |
 //! | `testing` | a real provider in the test process |
 //! | `errors` | Rust error → Python exception: one match |
@@ -13,6 +14,8 @@
 //! The adapters for HTTP clients and frameworks are Python, in `python/doorward`, and use nothing but these classes.
 
 mod issuer;
+mod gateway;
+mod trusted;
 mod verifier;
 mod claims;
 mod credentials;
@@ -40,6 +43,8 @@ mod _native {
     use crate::coroutine::Coroutine;
     #[pymodule_export]
     use crate::credentials::TokenSource;
+    #[pymodule_export]
+    use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::issuer::Issuer;
     #[pymodule_export]

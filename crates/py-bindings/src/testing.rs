@@ -14,7 +14,7 @@ use crate::errors::with_causes;
 
 mod order;
 
-use order::{person, token};
+use order::{person, signed_with, token};
 
 /// Parts of the provider that can be counted or made to fail, by the names used in Python.
 const ENDPOINTS: [(&str, Endpoint); 7] = [
@@ -59,9 +59,12 @@ impl Drop for TestIssuer {
 #[pymethods]
 impl TestIssuer {
     #[new]
-    #[pyo3(signature = (*, realm = "dev", token_lifetime = Span(Duration::from_secs(300))))]
-    fn new(py: Python<'_>, realm: &str, token_lifetime: Span) -> PyResult<Self> {
-        let builder = DevIssuer::builder().realm(realm).access_token_lifetime(token_lifetime.0);
+    #[pyo3(signature = (*, realm = "dev", token_lifetime = Span(Duration::from_secs(300)), algorithm = "RS256"))]
+    fn new(py: Python<'_>, realm: &str, token_lifetime: Span, algorithm: &str) -> PyResult<Self> {
+        let builder = DevIssuer::builder()
+            .realm(realm)
+            .access_token_lifetime(token_lifetime.0)
+            .signing_algorithm(signed_with(algorithm)?);
         let started = Engine::of(py)?
             .wait_elsewhere(py, async move { builder.start("127.0.0.1:0").await })?;
         let issuer = started.map_err(|error| PyOSError::new_err(with_causes(&error)))?;

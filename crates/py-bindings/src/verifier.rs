@@ -6,16 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oidc_core::{AccessToken, Algorithm, Profile, TokenRefusal, Validation, Verified};
+use oidc_core::{
+    AccessToken, Algorithm, Claims, IdTokenExpectations, Profile, TokenRefusal, Validation,
+    Verified,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::arguments::{Texts, refuse_pickling};
-use crate::claims::{self, Claims};
+use crate::claims;
 use crate::coroutine::{Coroutine, Step};
 use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;
-use crate::issuer::Issuer;
+use crate::trusted::Trusted;
 
 /// More would accept tokens long after their end.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
@@ -25,47 +28,108 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 /// Verified tokens are remembered until they end or the issuer's keys change. Share one between threads, tasks and forked workers.
 #[pyclass(frozen, module = "doorward")]
 pub(crate) struct Verifier {
-    issuer: Py<Issuer>,
+    trusted: Arc<Trusted>,
+    kind: Kind,
     validation: Validation,
     verifier: PerProcess<oidc_core::Verifier>,
 }
 
-type Answer = Result<Arc<Verified<AccessToken>>, TokenRefusal>;
+/// What is verified.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// An access token of an OpenID provider.
+    AccessToken(Profile),
+    /// The gateway's assertion: a statement about somebody for one audience, as an ID token is (OpenID Connect Core 1.0 §2).
+    Assertion,
+}
+
+/// What became of a token: the claims as they are remembered, or as they are new.
+enum Known {
+    Token(Arc<Verified<AccessToken>>),
+    Assertion(Arc<Claims>),
+}
+
+type Answer = Result<Known, TokenRefusal>;
+
+impl Kind {
+    pub(crate) fn access_token(py: Python<'_>, profile: &str) -> PyResult<Self> {
+        match profile {
+            "keycloak" => Ok(Self::AccessToken(Profile::Keycloak)),
+            "rfc9068" => Ok(Self::AccessToken(Profile::Rfc9068)),
+            other => {
+                let message = format!("the profile {other:?} is not known");
+                let remedy = "pass \"keycloak\" or \"rfc9068\"".to_owned();
+                Err(errors::configuration(py, "profile", message, remedy))
+            }
+        }
+    }
+
+    async fn verify(self, verifier: &oidc_core::Verifier, token: &str) -> Answer {
+        match self {
+            Self::AccessToken(_) => verifier.access_token(token).await.map(Known::Token),
+            Self::Assertion => {
+                let expected = IdTokenExpectations::default();
+                let verified = verifier.id_token(token, &expected).await?;
+                let claims: &Claims = &verified;
+                Ok(Known::Assertion(Arc::new(claims.clone())))
+            }
+        }
+    }
+
+    fn remembered(self, verifier: &oidc_core::Verifier, token: &str) -> Option<Known> {
+        match self {
+            Self::AccessToken(_) => verifier.cached(token).map(Known::Token),
+            Self::Assertion => None,
+        }
+    }
+}
+
+impl Known {
+    fn object(&self, py: Python<'_>) -> PyResult<Py<claims::Claims>> {
+        match self {
+            Self::Token(verified) => claims::of_token(py, verified),
+            Self::Assertion(claims) => claims::of_assertion(py, Arc::clone(claims)),
+        }
+    }
+}
 
 impl Verifier {
     pub(crate) fn new(
         py: Python<'_>,
-        issuer: Py<Issuer>,
+        trusted: Arc<Trusted>,
+        kind: Kind,
         audiences: Vec<String>,
-        profile: &str,
         leeway: Duration,
         algorithms: Option<Texts>,
     ) -> PyResult<Self> {
-        let identifier = issuer.get().identifier().clone();
-        let validation = validation(py, identifier, audiences, profile, leeway, algorithms)?;
-        let keys = issuer.get().parts(py)?.keys;
+        let issuer = trusted.issuer().clone();
+        let mut validation = validation(py, issuer, audiences, leeway, algorithms)?;
+        if let Kind::AccessToken(profile) = kind {
+            validation = validation.with_profile(profile);
+        }
+        let keys = trusted.parts(py)?.keys;
         let verifier = PerProcess::new(oidc_core::Verifier::new(validation.clone(), keys));
-        Ok(Self { issuer, validation, verifier })
+        Ok(Self { trusted, kind, validation, verifier })
     }
 
     fn of_this_process(&self, py: Python<'_>) -> PyResult<oidc_core::Verifier> {
         if let Some(verifier) = self.verifier.current(py) {
             return Ok(verifier);
         }
-        let keys = self.issuer.get().parts(py)?.keys;
+        let keys = self.trusted.parts(py)?.keys;
         Ok(self.verifier.keep(py, oidc_core::Verifier::new(self.validation.clone(), keys)))
     }
 }
 
 #[pymethods]
 impl Verifier {
-    fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<Claims>> {
+    fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<claims::Claims>> {
         let verifier = self.of_this_process(py)?;
         let token = text(token)?;
-        if let Some(verified) = verifier.cached(token) {
-            return claims::of(py, &verified);
+        if let Some(known) = self.kind.remembered(&verifier, token) {
+            return known.object(py);
         }
-        let answer = Engine::of(py)?.wait(py, verifier.access_token(token))?;
+        let answer = Engine::of(py)?.wait(py, self.kind.verify(&verifier, token))?;
         tell(py, answer)
     }
 
@@ -73,11 +137,12 @@ impl Verifier {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
             let token = text(token.bind(py))?;
-            if let Some(verified) = verifier.cached(token) {
-                return Ok(Step::Done(claims::of(py, &verified).map(Py::into_any)));
+            let kind = this.get().kind;
+            if let Some(known) = kind.remembered(&verifier, token) {
+                return Ok(Step::Done(known.object(py).map(Py::into_any)));
             }
             let token = token.to_owned();
-            let work: Work<Answer> = Box::pin(async move { verifier.access_token(&token).await });
+            let work: Work<Answer> = Box::pin(async move { kind.verify(&verifier, &token).await });
             Ok(match engine.attempt(work) {
                 Ok(answer) => Step::Done(tell(py, answer).map(Py::into_any)),
                 Err(work) => Step::Wait(Box::pin(async move {
@@ -90,8 +155,8 @@ impl Verifier {
     }
 
     #[getter]
-    fn issuer(&self, py: Python<'_>) -> Py<Issuer> {
-        self.issuer.clone_ref(py)
+    fn issuer(&self) -> &str {
+        self.trusted.issuer().as_str()
     }
 
     #[getter]
@@ -100,7 +165,7 @@ impl Verifier {
     }
 
     fn __repr__(&self) -> String {
-        let issuer = self.validation.issuer().as_str();
+        let issuer = self.issuer();
         format!("doorward.Verifier(issuer={issuer:?}, audience={:?})", self.validation.audiences())
     }
 
@@ -112,9 +177,9 @@ impl Verifier {
     }
 }
 
-fn tell(py: Python<'_>, answer: Answer) -> PyResult<Py<Claims>> {
+fn tell(py: Python<'_>, answer: Answer) -> PyResult<Py<claims::Claims>> {
     match answer {
-        Ok(verified) => claims::of(py, &verified),
+        Ok(known) => known.object(py),
         Err(refusal) => Err(errors::refusal(py, &refusal)),
     }
 }
@@ -131,7 +196,6 @@ fn validation(
     py: Python<'_>,
     issuer: oidc_core::Issuer,
     audiences: Vec<String>,
-    profile: &str,
     leeway: Duration,
     algorithms: Option<Texts>,
 ) -> PyResult<Validation> {
@@ -145,21 +209,12 @@ fn validation(
             remedy.to_owned(),
         )
     })?;
-    let profile = match profile {
-        "keycloak" => Profile::Keycloak,
-        "rfc9068" => Profile::Rfc9068,
-        other => {
-            let message = format!("the profile {other:?} is not known");
-            let remedy = "pass \"keycloak\" or \"rfc9068\"".to_owned();
-            return Err(errors::configuration(py, "profile", message, remedy));
-        }
-    };
     if leeway > LONGEST_LEEWAY {
         let message = format!("a leeway of {leeway:?} accepts tokens long after their end");
         let remedy = format!("pass {LONGEST_LEEWAY:?} at most, and set the clocks");
         return Err(errors::configuration(py, "leeway", message, remedy));
     }
-    let mut validation = Validation::new(issuer, first).with_profile(profile).with_leeway(leeway);
+    let mut validation = Validation::new(issuer, first).with_leeway(leeway);
     for audience in audiences {
         validation = validation.with_audience(audience);
     }

@@ -51,7 +51,7 @@ from ._errors import (
     WrongSubject,
     AuthenticationTooOld,
 )
-from ._native import Claims, Issuer, TokenSource, Verifier
+from ._native import Claims, Gateway, Issuer, TokenSource, Verifier
 from ._native import __version__ as __version__
 
 _Mapping.register(Claims)
@@ -64,6 +64,7 @@ __all__ = [
     "ConfigurationError",
     "DoorwardError",
     "ForbiddenClaim",
+    "Gateway",
     "HeaderNotAllowed",
     "InvalidClaim",
     "InvalidToken",

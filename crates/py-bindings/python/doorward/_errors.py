@@ -30,7 +30,7 @@ class ConfigurationError(DoorwardError, ValueError):
     code = "configuration"
 
 
-class IssuerUnavailable(DoorwardError, ConnectionError):
+class IssuerUnavailable(DoorwardError):
     """The issuer does not answer now, or makes no sense. Nothing is known to be wrong with the token: answer 503, try later."""
 
     code = "issuer_unavailable"

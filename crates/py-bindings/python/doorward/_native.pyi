@@ -9,6 +9,7 @@ from typing_extensions import Never, Self, disjoint_base
 __all__ = [
     "Claims",
     "Coroutine",
+    "Gateway",
     "Issuer",
     "REFUSAL_CODES",
     "TestIssuer",
@@ -79,6 +80,7 @@ class Issuer:
         key_id: str | None = None,
         key_algorithm: str | None = None,
         assertion_file: _Path | None = None,
+        certificate: _Path | tuple[_Path, _Path] | None = None,
         method: Literal["client_secret_basic", "client_secret_post", "client_secret_jwt"] | None = None,
         scope: _Texts | None = None,
         audience: str | None = None,
@@ -96,6 +98,7 @@ class Issuer:
             key_id: its ``kid`` at the issuer, if it has one (PEM only).
             key_algorithm: the algorithm, where the key's kind does not say it (PEM only).
             assertion_file: file with an assertion that somebody else keeps fresh, like a projected Kubernetes service-account token.
+            certificate: a client certificate (RFC 8705 §2): a PEM file that also holds the key, or one for each.
             method: how a secret is used; ``client_secret_basic`` unless set.
             scope: what to ask for, words or one text.
             audience: whom the token is for, where the issuer takes the parameter.
@@ -105,6 +108,50 @@ class Issuer:
 
         Raises:
             ConfigurationError: if not exactly one credential is given, or the key cannot be used.
+        """
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class Gateway:
+    """The gateway, called by its public URL.
+
+    To whoever stands behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
+    Making one opens no connection: its keys are fetched when first needed and kept fresh.
+
+    Args:
+        public_url: the gateway's ``public_url``; ``https``, or ``http`` on loopback only.
+        keys_url: where its keys are fetched, if not at ``public_url``: an address inside the cluster.
+        endpoints: the prefix of the gateway's own URLs.
+        ca_file: PEM file with the only certificates to trust; see :class:`Issuer`.
+        timeout: how long one exchange may take, in seconds or as a ``timedelta``.
+
+    Raises:
+        ConfigurationError: if a URL or the certificates cannot be used.
+    """
+
+    def __new__(
+        cls,
+        public_url: str,
+        *,
+        keys_url: str | None = None,
+        endpoints: str = "/oauth2",
+        ca_file: _Path | None = None,
+        timeout: _Span = ...,
+    ) -> Self: ...
+    @property
+    def url(self) -> str:
+        """The public URL."""
+
+    def verifier(self, audience: _Texts, *, leeway: _Span = ...) -> Verifier:
+        """What verifies assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
+
+        Args:
+            audience: the name, or names, of the routes that lead here; an assertion for another route is worthless.
+            leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set.
+
+        Raises:
+            ConfigurationError: if an argument has no such value.
         """
 
     def __reduce__(self) -> Never: ...
@@ -168,8 +215,8 @@ class TokenSource:
         """
 
     @property
-    def issuer(self) -> Issuer:
-        """Where they come from."""
+    def issuer(self) -> str:
+        """Where they come from: the issuer identifier."""
 
     @property
     def client_id(self) -> str:
@@ -189,7 +236,7 @@ class TokenSource:
 
 @final
 class Verifier:
-    """Verifies access tokens of one issuer for one audience; see :meth:`Issuer.verifier`.
+    """Verifies access tokens of one issuer for one audience (:meth:`Issuer.verifier`), or assertions (:meth:`Gateway.verifier`).
 
     Verified tokens are remembered (8 MiB at most) until they end or the issuer's keys change: the second call with the same token
     skips the mathematics, never the rules of time. Share one between threads, tasks and forked workers.
@@ -212,8 +259,8 @@ class Verifier:
         """:meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop."""
 
     @property
-    def issuer(self) -> Issuer:
-        """Whose tokens."""
+    def issuer(self) -> str:
+        """Whose tokens: the issuer identifier, or the gateway's public URL."""
 
     @property
     def audience(self) -> list[str]:
@@ -223,7 +270,7 @@ class Verifier:
 
 @final
 class Claims(Mapping[str, Any]):
-    """What a verified access token says: a read-only mapping of its claims, with the usual ones as typed attributes.
+    """What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
 
     Only a :class:`Verifier` makes one, so whoever holds it holds a proof. What is read from it (``claims["realm_access"]``) is a copy.
     """
@@ -344,7 +391,7 @@ class Coroutine:
 class TestIssuer:
     """The native part of :class:`doorward.testing.Issuer`."""
 
-    def __new__(cls, *, realm: str = "dev", token_lifetime: _Span = ...) -> Self: ...
+    def __new__(cls, *, realm: str = "dev", token_lifetime: _Span = ..., algorithm: str = "RS256") -> Self: ...
     @property
     def url(self) -> str:
         """The issuer identifier: ``http://127.0.0.1:PORT/realms/REALM``."""

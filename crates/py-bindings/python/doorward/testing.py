@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Issuer"]
 
-Endpoint = Literal["all", "discovery", "keys", "token", "userinfo", "introspection", "revocation"]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 
 
 class Issuer(_native.TestIssuer):
@@ -42,13 +42,17 @@ class Issuer(_native.TestIssuer):
     Args:
         realm: the last part of its URL, ``http://127.0.0.1:PORT/realms/REALM``.
         token_lifetime: how long access tokens live, in seconds or as a ``timedelta``.
+        algorithm: what it signs with, such as ``ES256``.
 
     Raises:
         OSError: if it cannot listen.
+        ValueError: if it does not know the algorithm.
     """
 
-    def __new__(cls, *, realm: str = "dev", token_lifetime: float | timedelta = 300.0) -> Self:
-        issuer = super().__new__(cls, realm=realm, token_lifetime=token_lifetime)
+    def __new__(
+        cls, *, realm: str = "dev", token_lifetime: float | timedelta = 300.0, algorithm: Algorithm = "RS256"
+    ) -> Self:
+        issuer = super().__new__(cls, realm=realm, token_lifetime=token_lifetime, algorithm=algorithm)
         issuer.add_client("client", "secret")
         return issuer
 
@@ -73,7 +77,7 @@ class Issuer(_native.TestIssuer):
         wrong_key: bool = False,
         unsigned: bool = False,
         hmac_with_public_key: bool = False,
-        algorithm: Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] | None = None,
+        algorithm: Algorithm | None = None,
     ) -> str:
         """Sign a token for a person, right or wrong in the way asked for.
 
@@ -96,7 +100,7 @@ class Issuer(_native.TestIssuer):
             wrong_key: signed with a key that is not published, under the ``kid`` of the one that is.
             unsigned: ``alg: none`` and no signature.
             hmac_with_public_key: ``alg: HS256`` with the public key as the shared secret: the classic confusion.
-            algorithm: another algorithm of the same RSA key.
+            algorithm: another algorithm of the same key.
 
         Raises:
             ValueError: if the client is not known, or an option has no such value.

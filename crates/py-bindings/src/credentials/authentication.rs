@@ -16,6 +16,7 @@ pub(crate) struct Authentication {
     pub(crate) key_id: Option<String>,
     pub(crate) key_algorithm: Option<String>,
     pub(crate) assertion_file: Option<PathBuf>,
+    pub(crate) certificate: bool,
     pub(crate) method: Option<String>,
 }
 
@@ -26,13 +27,14 @@ impl Authentication {
             self.secret_file.is_some(),
             self.private_key_file.is_some(),
             self.assertion_file.is_some(),
+            self.certificate,
         ];
         if given.into_iter().filter(|given| *given).count() != 1 {
             let message = "a client proves itself in exactly one way".to_owned();
             return Err(wrong(
                 py,
                 message,
-                "pass one of secret_file=, secret=, private_key_file= and assertion_file=",
+                "pass one of secret_file=, secret=, private_key_file=, assertion_file= and certificate=",
             ));
         }
         let secret = self.secret.map(|secret| ClientSecret::from(Secret::from(secret)));
@@ -65,7 +67,7 @@ impl Authentication {
             })?;
             return Ok(ClientAuth::PrivateKeyJwt(key));
         }
-        Ok(self.assertion_file.map_or(ClientAuth::None, ClientAuth::AssertionFile))
+        Ok(self.assertion_file.map_or(ClientAuth::MutualTls, ClientAuth::AssertionFile))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use m2m::{CachedTokens, ClientCredentials, ExchangedTokens, FileCache, IssuerTokens};
 use oidc_core::{ClientAuth, TokenEndpoint};
 
-use crate::issuer::Parts;
+use crate::trusted::Parts;
 
 /// Who asks, how, and for what.
 pub(crate) struct Recipe {

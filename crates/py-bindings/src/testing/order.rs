@@ -59,7 +59,7 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
         "unsigned" if value.is_truthy()? => order.unsigned(),
         "hmac_with_public_key" if value.is_truthy()? => order.hmac_with_public_key(),
         "expired" | "wrong_key" | "unsigned" | "hmac_with_public_key" => order,
-        "algorithm" => order.algorithm(algorithm(&value.extract::<String>()?)?),
+        "algorithm" => order.algorithm(signed_with(&value.extract::<String>()?)?),
         "claims" => {
             let mut order = order;
             for (name, value) in value.cast::<PyDict>()? {
@@ -79,18 +79,21 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
     })
 }
 
-fn algorithm(name: &str) -> PyResult<Algorithm> {
-    Ok(match name {
-        "RS256" => Algorithm::RS256,
-        "RS384" => Algorithm::RS384,
-        "RS512" => Algorithm::RS512,
-        "PS256" => Algorithm::PS256,
-        "PS384" => Algorithm::PS384,
-        "PS512" => Algorithm::PS512,
-        other => {
-            let message =
-                format!("the test issuer has an RSA key: {other:?} cannot be made with it");
-            return Err(PyValueError::new_err(message));
-        }
+pub(super) fn signed_with(name: &str) -> PyResult<Algorithm> {
+    const KNOWN: [Algorithm; 9] = [
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::PS256,
+        Algorithm::PS384,
+        Algorithm::PS512,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ];
+    let found = KNOWN.into_iter().find(|algorithm| algorithm.to_string() == name);
+    found.ok_or_else(|| {
+        let known = KNOWN.map(|algorithm| algorithm.to_string()).join(", ");
+        PyValueError::new_err(format!("{name:?} is not one of {known}"))
     })
 }

@@ -1,0 +1,62 @@
+"""Tokens on the requests of `aiohttp`_'s client: a middleware.
+
+::
+
+    bearer = Bearer(tokens, "https://churn.internal")
+    async with aiohttp.ClientSession(middlewares=(bearer,)) as session: ...
+
+or for one request, ``session.get(url, middlewares=(bearer,))``. The token goes to the origins that are named and to no other, whatever
+redirects say: aiohttp asks its middlewares at each hop, and does not tell them that it is one. A request that is answered with 401 is
+repeated once, with a fresh token, if there is one and the body can be sent again. Needs aiohttp 3.12 or newer.
+
+.. _aiohttp: https://docs.aiohttp.org
+"""
+
+from __future__ import annotations
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs, payload
+
+from . import TokenSource
+from ._origin import bearer, origin_of
+
+__all__ = ["Bearer"]
+
+
+class Bearer:
+    """Puts the tokens of a source on requests.
+
+    Args:
+        tokens: where they come from.
+        origins: where they may go: URLs, of which scheme, host and port count.
+
+    Raises:
+        ValueError: if no origin is named.
+    """
+
+    def __init__(self, tokens: TokenSource, *origins: str) -> None:
+        if not origins:
+            raise ValueError("name the origins that tokens may go to, like https://churn.internal")
+        self._tokens = tokens
+        self._origins = frozenset(map(origin_of, origins))
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        if origin_of(str(request.url)) not in self._origins:
+            return await handler(request)
+        authorization = await self._tokens.authorization_async()
+        request.headers[hdrs.AUTHORIZATION] = authorization
+        response = await handler(request)
+        if response.status != 401 or not _is_repeatable(request):
+            return response
+        rejected = bearer(authorization)
+        fresh = await self._tokens.token_async(rejected=rejected)
+        if fresh == rejected:
+            return response
+        await response.read()
+        response.release()
+        request.headers[hdrs.AUTHORIZATION] = f"Bearer {fresh}"
+        return await handler(request)
+
+
+def _is_repeatable(request: ClientRequest) -> bool:
+    body = request.body
+    return not isinstance(body, payload.Payload) or not body.consumed

@@ -1,0 +1,173 @@
+"""Who is calling, for any ASGI application: Starlette, Django, Litestar, Quart, ….
+
+Behind the gateway, its assertion says who somebody is (:class:`GatewayAuth`); a service that programs call directly takes access tokens
+(:class:`BearerAuth`). Both leave the :class:`doorward.Claims` in ``scope["doorward"]``, and in ``scope["state"]["claims"]``, which
+Starlette shows as ``request.state.claims``::
+
+    app = GatewayAuth(app, doorward.Gateway("https://platform.example").verifier(audience="scoring"))
+
+A request that is refused never reaches the application; a WebSocket is refused before it is accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from .access import Guard, Names, Refused, Require
+
+__all__ = ["BearerAuth", "GatewayAuth"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ASSERTION = b"x-doorward-assertion"
+_AUTHORIZATION = b"authorization"
+
+
+class _Auth:
+    def __init__(self, app: App, guard: Guard, public: Iterable[str], optional: bool) -> None:
+        self.app = app
+        self.guard = guard
+        self.public = frozenset(public)
+        self.optional = optional
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or scope.get("path") in self.public:
+            await self.app(scope, receive, send)
+            return
+        try:
+            claims = await self.identify(scope)
+        except Refused as refused:
+            await _answer(refused, scope, receive, send)
+            return
+        scope = dict(scope)
+        scope["doorward"] = claims
+        scope["state"] = {**(scope.get("state") or {}), "claims": claims}
+        await self.app(scope, receive, send)
+
+    async def identify(self, scope: Scope) -> Claims | None:
+        raise NotImplementedError
+
+
+class BearerAuth(_Auth):
+    """Lets requests through that present a good access token (RFC 6750).
+
+    Args:
+        app: the application behind.
+        verifier: verifies the tokens.
+        roles: see :class:`doorward.access.Require`; likewise the others.
+        any: requirements of which one is enough, besides those given here.
+        realm: the name of the protected space in challenges.
+        public: paths that everybody may ask for, exactly as they stand in ``scope["path"]``.
+        optional: let requests without a token through; their claims are ``None``.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        *,
+        roles: Names | None = None,
+        client_roles: Mapping[str, Names] | None = None,
+        groups: Names | None = None,
+        scopes: Names | None = None,
+        clients: Names | None = None,
+        any: Sequence[Require] = (),
+        realm: str | None = None,
+        public: Iterable[str] = (),
+        optional: bool = False,
+    ) -> None:
+        guard = Guard(
+            verifier, roles=roles, client_roles=client_roles, groups=groups, scopes=scopes, clients=clients, any=any, realm=realm
+        )
+        super().__init__(app, guard, public, optional)
+
+    async def identify(self, scope: Scope) -> Claims | None:
+        values = _values(scope, _AUTHORIZATION)
+        if self.optional and not values:
+            return None
+        return await self.guard.check_async(values)
+
+
+class GatewayAuth(_Auth):
+    """Lets requests through for which the gateway vouches (``X-Doorward-Assertion``). Nothing else is believed: no other header, no
+    cookie, no access token.
+
+    Args:
+        app: the application behind.
+        verifier: verifies assertions; its audience is the route's name in the gateway (see :class:`doorward.Gateway`).
+        roles: see :class:`doorward.access.Require`; likewise the others. The gateway's own rules have let the request through already.
+        any: requirements of which one is enough, besides those given here.
+        public: paths that everybody may ask for, such as health checks that do not come through the gateway.
+        optional: let requests without an assertion through; their claims are ``None``.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        *,
+        roles: Names | None = None,
+        client_roles: Mapping[str, Names] | None = None,
+        groups: Names | None = None,
+        clients: Names | None = None,
+        any: Sequence[Require] = (),
+        public: Iterable[str] = (),
+        optional: bool = False,
+    ) -> None:
+        guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
+        super().__init__(app, guard, public, optional)
+
+    async def identify(self, scope: Scope) -> Claims | None:
+        values = _values(scope, ASSERTION)
+        if not values and self.optional:
+            return None
+        assertion = the_assertion(values)
+        try:
+            claims = await self.guard.verifier.verify_async(assertion)
+        except (InvalidToken, IssuerUnavailable) as error:
+            raise vouched_for(self.guard.refused(error)) from error
+        try:
+            return self.guard.allow(claims)
+        except Refused as refused:
+            raise vouched_for(refused) from refused
+
+
+def the_assertion(values: Sequence[str]) -> str:
+    """The one assertion of a request."""
+    if len(values) != 1:
+        detail = "the request did not come through the gateway" if not values else "there is more than one assertion"
+        raise Refused(401, "no_assertion", detail, {"Cache-Control": "no-store"})
+    return values[0]
+
+
+def vouched_for(refused: Refused) -> Refused:
+    """The same without a challenge: whoever calls cannot make an assertion."""
+    headers = {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
+    return Refused(refused.status, refused.code, refused.detail, headers)
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
+
+
+async def _answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    body = json.dumps(refused.problem()).encode()
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in refused.headers.items()]
+    kind = "http"
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            # The server answers the handshake with 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": refused.code})
+            return
+        kind = "websocket.http"
+    await send({"type": f"{kind}.response.start", "status": refused.status, "headers": headers})
+    await send({"type": f"{kind}.response.body", "body": body})

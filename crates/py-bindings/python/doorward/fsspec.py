@@ -1,0 +1,43 @@
+"""Tokens for `fsspec`_'s HTTP file system, and what reads through it: pandas, xarray, Zarr, ….
+
+::
+
+    store = fsspec.filesystem("https", get_client=client(tokens, "https://data.internal"))
+    pandas.read_parquet("https://data.internal/scores.parquet", storage_options={"get_client": client(tokens, "https://data.internal")})
+
+The token goes to the origins that are named and to no other. It is fresh for each request, however long the file is read.
+
+.. _fsspec: https://filesystem-spec.readthedocs.io
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import ClientSession
+
+from . import TokenSource
+from .aiohttp import Bearer
+
+__all__ = ["client"]
+
+
+def client(tokens: TokenSource, *origins: str) -> Callable[..., Awaitable[ClientSession]]:
+    """What ``get_client=`` wants.
+
+    Args:
+        tokens: where tokens come from.
+        origins: where they may go.
+
+    Raises:
+        ValueError: if no origin is named.
+    """
+    authenticated = Bearer(tokens, *origins)
+
+    async def get_client(**options: Any) -> ClientSession:
+        # As fsspec's own does: its event loop is passed under another name.
+        options.pop("loop", None)
+        return ClientSession(middlewares=(authenticated,), **options)
+
+    return get_client

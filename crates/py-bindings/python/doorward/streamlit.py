@@ -1,0 +1,63 @@
+"""Who is signed in, in a `Streamlit`_ app behind the gateway.
+
+::
+
+    who = signed_in(doorward.Gateway("https://platform.example").verifier(audience="demand"))
+    st.write(f"Hello {who.name}")
+
+A page has one long connection, and its headers are those it began with. The assertion among them is verified when the page first asks,
+and believed as long as the connection lives: the gateway ends it when the person is signed out.
+
+.. _Streamlit: https://docs.streamlit.io
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from .access import Guard, Names, Refused, Require
+from .asgi import the_assertion
+
+__all__ = ["signed_in"]
+
+_KEPT = "doorward"
+
+
+def signed_in(
+    verifier: Verifier,
+    *,
+    roles: Names | None = None,
+    client_roles: Mapping[str, Names] | None = None,
+    groups: Names | None = None,
+    any: Sequence[Require] = (),
+) -> Claims:
+    """The claims of the person whose page this is. For nobody, or without the right claims, the page ends with a message.
+
+    Args:
+        verifier: verifies assertions; its audience is the route's name in the gateway (see :class:`doorward.Gateway`).
+        roles: see :class:`doorward.access.Require`; likewise the others.
+        any: requirements of which one is enough, besides those given here.
+    """
+    guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
+    try:
+        return guard.allow(_known(guard))
+    except Refused as refused:
+        st.error(refused.detail)
+    st.stop()
+
+
+def _known(guard: Guard) -> Claims:
+    assertion = the_assertion(st.context.headers.get_all("X-Doorward-Assertion"))
+    kept = st.session_state.get(_KEPT)
+    if kept is not None and kept[0] == assertion:
+        known: Claims = kept[1]
+        return known
+    try:
+        claims = guard.verifier.verify(assertion)
+    except (InvalidToken, IssuerUnavailable) as error:
+        raise guard.refused(error) from error
+    st.session_state[_KEPT] = (assertion, claims)
+    return claims

@@ -1,0 +1,98 @@
+"""Tokens on the requests of `urllib3`_.
+
+::
+
+    http = PoolManager(tokens)
+    http.request("GET", "https://churn.internal/score")
+
+The token goes to the origin that was asked and to no other, whatever redirects say. A request that is answered with 401 is repeated
+once, with a fresh token, if there is one and the body can be sent again. :func:`headers` is for libraries that take headers but no pool:
+a mapping whose ``Authorization`` is fresh whenever it is read.
+
+.. _urllib3: https://urllib3.readthedocs.io
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import urllib3
+from urllib3 import BaseHTTPResponse, Retry
+
+from . import TokenSource
+from ._origin import bearer
+
+__all__ = ["PoolManager", "headers"]
+
+_HEADER = "Authorization"
+
+
+class PoolManager(urllib3.PoolManager):
+    """A ``urllib3.PoolManager`` whose requests carry a token.
+
+    Args:
+        tokens: where tokens come from.
+        options: what ``urllib3.PoolManager`` takes.
+    """
+
+    def __init__(self, tokens: TokenSource, **options: Any) -> None:
+        super().__init__(**options)
+        self._tokens = tokens
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> BaseHTTPResponse:  # type: ignore[override]
+        retries = options.get("retries")
+        if isinstance(retries, Retry) and retries.history:
+            # urllib3 follows a redirect, and has taken the token off if that leads elsewhere.
+            return super().urlopen(method, url, redirect, **options)
+        given = dict(options.pop("headers", None) or self.headers)
+        authorization = self._tokens.authorization()
+        response = super().urlopen(method, url, redirect, headers={**given, _HEADER: authorization}, **options)
+        redirected = response.retries is not None and any(step.redirect_location for step in response.retries.history)
+        if response.status != 401 or redirected or not _is_repeatable(options.get("body")):
+            return response
+        rejected = bearer(authorization)
+        fresh = self._tokens.token(rejected=rejected)
+        if fresh == rejected:
+            return response
+        response.drain_conn()
+        return super().urlopen(method, url, redirect, headers={**given, _HEADER: f"Bearer {fresh}"}, **options)
+
+
+def _is_repeatable(body: Any) -> bool:
+    return body is None or isinstance(body, (bytes, str))
+
+
+def headers(tokens: TokenSource, others: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """A mapping whose ``Authorization`` is fresh whenever it is read.
+
+    Args:
+        tokens: where tokens come from.
+        others: other headers.
+    """
+    return _Headers(tokens, dict(others or {}))
+
+
+class _Headers(Mapping[str, str]):
+    def __init__(self, tokens: TokenSource, others: dict[str, str]) -> None:
+        self._tokens = tokens
+        self._others = others
+
+    def __getitem__(self, name: str) -> str:
+        if name.lower() == _HEADER.lower():
+            return self._tokens.authorization()
+        return self._others[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield _HEADER
+        yield from self._others
+
+    def __len__(self) -> int:
+        return 1 + len(self._others)
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+    def copy(self) -> dict[str, str]:
+        """As they are now."""
+        return dict(self)

@@ -1,0 +1,122 @@
+"""Who is calling, for any WSGI application: Flask, Django, Bottle, ….
+
+As in ``doorward.asgi``: :class:`GatewayAuth` believes the gateway's assertion, :class:`BearerAuth` access tokens. Both leave the
+:class:`doorward.Claims` in ``environ["doorward"]``::
+
+    application = GatewayAuth(application, doorward.Gateway("https://platform.example").verifier(audience="scoring"))
+
+A request that is refused never reaches the application.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from .access import Guard, Names, Refused, Require
+from .asgi import the_assertion, vouched_for
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["BearerAuth", "GatewayAuth"]
+
+
+class _Auth:
+    def __init__(self, app: WSGIApplication, guard: Guard, public: Iterable[str], optional: bool) -> None:
+        self.app = app
+        self.guard = guard
+        self.public = frozenset(public)
+        self.optional = optional
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") not in self.public:
+            try:
+                environ["doorward"] = self.identify(environ)
+            except Refused as refused:
+                return _answer(refused, start_response)
+        return self.app(environ, start_response)
+
+    def identify(self, environ: Mapping[str, Any]) -> Claims | None:
+        raise NotImplementedError
+
+
+class BearerAuth(_Auth):
+    """Lets requests through that present a good access token (RFC 6750); the arguments are those of ``doorward.asgi.BearerAuth``.
+
+    Several ``Authorization`` headers, which a server joins with commas before it calls, are refused as a malformed token.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        verifier: Verifier,
+        *,
+        roles: Names | None = None,
+        client_roles: Mapping[str, Names] | None = None,
+        groups: Names | None = None,
+        scopes: Names | None = None,
+        clients: Names | None = None,
+        any: Sequence[Require] = (),
+        realm: str | None = None,
+        public: Iterable[str] = (),
+        optional: bool = False,
+    ) -> None:
+        guard = Guard(
+            verifier, roles=roles, client_roles=client_roles, groups=groups, scopes=scopes, clients=clients, any=any, realm=realm
+        )
+        super().__init__(app, guard, public, optional)
+
+    def identify(self, environ: Mapping[str, Any]) -> Claims | None:
+        value = environ.get("HTTP_AUTHORIZATION")
+        if self.optional and value is None:
+            return None
+        return self.guard.check([] if value is None else [value])
+
+
+class GatewayAuth(_Auth):
+    """Lets requests through for which the gateway vouches; the arguments are those of ``doorward.asgi.GatewayAuth``.
+
+    A client's ``X_Doorward_Assertion``, which becomes the same name in ``environ``, is dropped by the gateway as any other spelling, and
+    would have to be signed by it besides.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        verifier: Verifier,
+        *,
+        roles: Names | None = None,
+        client_roles: Mapping[str, Names] | None = None,
+        groups: Names | None = None,
+        clients: Names | None = None,
+        any: Sequence[Require] = (),
+        public: Iterable[str] = (),
+        optional: bool = False,
+    ) -> None:
+        guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
+        super().__init__(app, guard, public, optional)
+
+    def identify(self, environ: Mapping[str, Any]) -> Claims | None:
+        value = environ.get("HTTP_X_DOORWARD_ASSERTION")
+        if self.optional and value is None:
+            return None
+        assertion = the_assertion([] if value is None else [value])
+        try:
+            claims = self.guard.verifier.verify(assertion)
+        except (InvalidToken, IssuerUnavailable) as error:
+            raise vouched_for(self.guard.refused(error)) from error
+        try:
+            return self.guard.allow(claims)
+        except Refused as refused:
+            raise vouched_for(refused) from refused
+
+
+def _answer(refused: Refused, start_response: StartResponse) -> Iterable[bytes]:
+    body = json.dumps(refused.problem()).encode()
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), *refused.headers.items()]
+    start_response(f"{refused.status} {HTTPStatus(refused.status).phrase}", headers)
+    return [body]

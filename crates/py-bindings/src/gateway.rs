@@ -1,0 +1,77 @@
+//! `Gateway`: the Doorward gateway as whoever stands behind it sees it. It vouches for people by a short-lived signed assertion.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oidc_core::ProviderMetadata;
+use pyo3::prelude::*;
+use serde_json::json;
+
+use crate::arguments::{Span, Texts, refuse_pickling};
+use crate::errors;
+use crate::trusted::{Settings, Trusted};
+use crate::verifier::{Kind, Verifier};
+
+/// The gateway, called by its public URL.
+///
+/// Making one opens no connection: its keys are fetched when first needed and kept fresh.
+#[pyclass(frozen, module = "doorward")]
+pub(crate) struct Gateway {
+    trusted: Arc<Trusted>,
+}
+
+#[pymethods]
+impl Gateway {
+    #[new]
+    #[pyo3(signature = (public_url, *, keys_url = None, endpoints = "/oauth2", ca_file = None, timeout = Span(Duration::from_secs(10))))]
+    fn new(
+        py: Python<'_>,
+        public_url: &str,
+        keys_url: Option<String>,
+        endpoints: &str,
+        ca_file: Option<PathBuf>,
+        timeout: Span,
+    ) -> PyResult<Self> {
+        let url = public_url.trim_end_matches('/');
+        let issuer = url.parse().map_err(|error| errors::invalid_issuer(py, &error))?;
+        let keys_url =
+            keys_url.unwrap_or_else(|| format!("{url}/{}/jwks", endpoints.trim_matches('/')));
+        let document = json!({ "issuer": url, "jwks_uri": keys_url }).to_string();
+        let metadata = ProviderMetadata::parse(&issuer, document.as_bytes()).map_err(|error| {
+            let remedy = "pass an https URL; http is for a gateway on loopback only".to_owned();
+            errors::configuration(py, "keys_url", error.to_string(), remedy)
+        })?;
+        let settings = Settings {
+            issuer,
+            metadata: Some(metadata),
+            ca_file,
+            timeout: timeout.0,
+            certificate: None,
+        };
+        Ok(Self { trusted: Trusted::new(py, settings)? })
+    }
+
+    #[getter]
+    fn url(&self) -> &str {
+        self.trusted.issuer().as_str()
+    }
+
+    #[pyo3(signature = (audience, *, leeway = Span(Duration::from_secs(30))))]
+    fn verifier(&self, py: Python<'_>, audience: Texts, leeway: Span) -> PyResult<Verifier> {
+        let algorithms = Some(Texts(vec!["ES256".to_owned()]));
+        let trusted = Arc::clone(&self.trusted);
+        Verifier::new(py, trusted, Kind::Assertion, audience.0, leeway.0, algorithms)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("doorward.Gateway({:?})", self.url())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        refuse_pickling(
+            "a Gateway",
+            "make one in each process that needs it, or let the worker be forked",
+        )
+    }
+}

@@ -1,0 +1,177 @@
+"""Who stands behind the gateway believes its assertion, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from streamlit.runtime.context import ContextProxy, StreamlitHeaders
+from streamlit.testing.v1 import AppTest
+
+import doorward
+import doorward.asgi
+import doorward.gradio
+import doorward.wsgi
+from doorward.access import Refused
+from doorward.testing import Issuer
+
+from .test_services import Ask, asgi, wsgi
+
+
+@pytest.fixture
+def signer() -> Iterator[Issuer]:
+    """Signs as the gateway does: ES256, with keys at a URL of its own."""
+    with Issuer(algorithm="ES256") as signer:
+        yield signer
+
+
+@pytest.fixture
+def verifier(signer: Issuer) -> doorward.Verifier:
+    keys = signer.url + "/protocol/openid-connect/certs"
+    return doorward.Gateway(signer.url + "/", keys_url=keys).verifier(audience="scoring")
+
+
+def assertion(signer: Issuer, **options: Any) -> str:
+    """As ``crates/proxy/src/forward/assertion.rs`` writes them."""
+    claims = {
+        "roles": ["scorer"],
+        "client_roles": {"churn": ["admin"]},
+        "groups": ["/finance"],
+        "client": "airflow-run",
+        "preferred_username": "alice",
+        **options.pop("claims", {}),
+    }
+    without = [*options.pop("without", []), "typ", "azp", "auth_time", "sid", "acr", "at_hash", "given_name", "family_name", "nonce"]
+    return signer.mint("alice", kind="id", **{"audience": "scoring", "expires_in": 60, "without": without, **options, "claims": claims})
+
+
+def test_an_assertion_says_who_it_is(signer: Issuer, verifier: doorward.Verifier) -> None:
+    claims = verifier.verify(assertion(signer))
+    assert claims.username == "alice"
+    assert claims.roles == {"scorer"}
+    assert claims.client_roles("churn") == {"admin"}
+    assert claims.groups == {"/finance"}
+    assert claims.client == "airflow-run"
+    assert claims.audience == {"scoring"}
+    assert asyncio.run(verifier.verify_async(assertion(signer))).subject == claims.subject
+    assert verifier.issuer == signer.url
+
+
+def test_what_is_no_assertion_for_us_is_refused(signer: Issuer, verifier: doorward.Verifier) -> None:
+    for expected, options in (
+        (doorward.WrongAudience, {"audience": "another-route"}),
+        (doorward.WrongIssuer, {"issuer": "https://evil.example"}),
+        (doorward.TokenExpired, {"expired": True}),
+        (doorward.BadSignature, {"wrong_key": True}),
+        (doorward.AlgorithmNotAllowed, {"unsigned": True}),
+        (doorward.MissingClaim, {"without": ["sub"]}),
+    ):
+        with pytest.raises(expected):
+            verifier.verify(assertion(signer, **options))
+    with pytest.raises(doorward.WrongTokenType):
+        verifier.verify(signer.mint("alice", audience="scoring"))
+
+
+def test_keys_are_where_the_gateway_has_them() -> None:
+    gateway = doorward.Gateway("https://platform.example/")
+    assert gateway.url == "https://platform.example"
+    for wrong in ("http://platform.example", "platform.example"):
+        with pytest.raises(doorward.ConfigurationError):
+            doorward.Gateway(wrong)
+    with pytest.raises(doorward.ConfigurationError):
+        doorward.Gateway("https://platform.example", keys_url="http://gateway:8080/oauth2/jwks")
+
+
+def an_asgi(verifier: doorward.Verifier, **options: Any) -> Ask:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = json.dumps(scope["doorward"].username).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    return asgi(doorward.asgi.GatewayAuth(app, verifier, **options))
+
+
+def a_wsgi(verifier: doorward.Verifier, **options: Any) -> Ask:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [json.dumps(environ["doorward"].username).encode()]
+
+    return wsgi(doorward.wsgi.GatewayAuth(app, verifier, **options))
+
+
+@pytest.fixture(params=[an_asgi, a_wsgi], ids=lambda make: make.__name__)
+def make(request: pytest.FixtureRequest, verifier: doorward.Verifier) -> Callable[..., Ask]:
+    return lambda **options: request.param(verifier, **options)
+
+
+NAME = "X-Doorward-Assertion"
+
+
+def test_whom_the_gateway_vouches_for_passes(make: Callable[..., Ask], signer: Issuer) -> None:
+    answer = make()((NAME, assertion(signer)))
+    assert (answer.status, answer.body) == (200, "alice")
+
+
+def test_nothing_else_is_believed(make: Callable[..., Ask], signer: Issuer) -> None:
+    ask = make()
+    good = assertion(signer)
+    assert ask().status == 401
+    assert ask(("X-Forwarded-User", "alice"), ("X-Forwarded-Roles", "scorer")).status == 401
+    assert ask(("Authorization", f"Bearer {good}")).status == 401
+    assert ask(("Cookie", f"{NAME}={good}")).status == 401
+    assert ask((NAME, "")).status == 401
+    assert ask((NAME, assertion(signer, wrong_key=True))).status == 401
+    assert ask((NAME, good), (NAME, assertion(signer))).status == 401
+
+
+def test_a_refusal_has_no_challenge_that_nobody_could_meet(make: Callable[..., Ask], signer: Issuer) -> None:
+    answer = make(roles=["admin"])((NAME, assertion(signer)))
+    assert answer.status == 403
+    assert "www-authenticate" not in answer.headers
+    assert answer.body["detail"] == "the role must be one of: admin"
+    assert make(roles=["scorer"])((NAME, assertion(signer))).status == 200
+
+
+def test_gradio_is_told_who_it_is(verifier: doorward.Verifier, signer: Issuer) -> None:
+    request = SimpleNamespace(headers={NAME.lower(): assertion(signer)})
+    assert doorward.gradio.signed_in(request, verifier, roles=["scorer"]).username == "alice"
+    assert doorward.gradio.username(verifier)(request) == "alice"
+    assert doorward.gradio.username(verifier, roles=["admin"])(request) is None
+    assert doorward.gradio.username(verifier)(SimpleNamespace(headers={})) is None
+    with pytest.raises(Refused):
+        doorward.gradio.signed_in(SimpleNamespace(headers={NAME.lower(): "nonsense"}), verifier)
+
+
+def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(
+    verifier: doorward.Verifier, signer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers: list[tuple[str, str]] = [(NAME, assertion(signer))]
+    # Streamlit makes the page the main module, and leaves it there.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setattr(ContextProxy, "headers", property(lambda _: StreamlitHeaders(headers)))
+    monkeypatch.setattr(doorward, "verifier_of_the_test", verifier, raising=False)
+
+    def page() -> None:
+        import streamlit as st
+
+        import doorward
+        import doorward.streamlit
+
+        st.write(doorward.streamlit.signed_in(doorward.verifier_of_the_test, roles=["scorer"]).username)  # type: ignore[attr-defined]
+
+    app = AppTest.from_function(page).run()
+    assert [shown.value for shown in app.markdown] == ["alice"]
+    # The connection's headers stay what they were; the page need not be verified again, and is not.
+    monkeypatch.setattr(doorward, "verifier_of_the_test", doorward.Gateway("https://down.invalid").verifier("scoring"))
+    assert [shown.value for shown in app.run().markdown] == ["alice"]
+    # Another connection is another matter.
+    headers[:] = [(NAME, "nonsense")]
+    assert not app.run().markdown
+    assert [shown.value for shown in app.error]
+    headers.clear()
+    assert [shown.value for shown in app.run().error] == ["the request did not come through the gateway"]
