@@ -6,19 +6,14 @@
 //! from `Authorization` and from nowhere else.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
 use thiserror::Error;
 use url::Url;
 
-use crate::claims::InvalidClaims;
-use crate::confirmation::Confirmation;
-use crate::dpop::{ProofRefusal, ProvenRequest};
+use crate::dpop::ProofRefusal;
 use crate::refusal::TokenRefusal;
-use crate::tokens::{AccessToken, Verified};
-use crate::verifier::Verifier;
 
 /// A token with what its sender proves about it.
 ///
@@ -36,12 +31,12 @@ use crate::verifier::Verifier;
 #[derive(Clone)]
 pub struct Presented<'r> {
     token: &'r str,
-    scheme: Scheme<'r>,
-    certificate: Option<&'r [u8]>,
+    pub(crate) scheme: Scheme<'r>,
+    pub(crate) certificate: Option<&'r [u8]>,
 }
 
 #[derive(Clone)]
-enum Scheme<'r> {
+pub(crate) enum Scheme<'r> {
     Bearer,
     Dpop { proof: Result<&'r str, ProofRefusal>, method: &'r Method, uri: &'r Url },
 }
@@ -164,7 +159,6 @@ impl<'r> Presented<'r> {
     }
 
     /// The token itself.
-    #[cfg(any(feature = "resource-server", feature = "blocking"))]
     pub(crate) fn token(&self) -> &'r str {
         self.token
     }
@@ -181,92 +175,6 @@ impl fmt::Debug for Presented<'_> {
             .field("dpop", &self.is_dpop())
             .field("certificate", &self.certificate.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-impl Verifier {
-    /// Verifies a token and that its sender may use it. What can be remembered of the token is; the
-    /// proof of possession is checked at each call.
-    ///
-    /// ```no_run
-    /// # async fn run(verifier: oidc_core::Verifier, request: http::request::Parts, client_certificate: Option<Vec<u8>>)
-    /// # -> Result<(), Box<dyn std::error::Error>> {
-    /// use oidc_core::{DpopPolicy, Presented};
-    ///
-    /// let verifier = verifier.with_dpop(DpopPolicy::default());
-    /// // The address as the client sees it: not what the request says of its host.
-    /// let url = "https://api.example".parse::<url::Url>()?.join(request.uri.path())?;
-    /// let presented = Presented::from_headers(&request.headers, &request.method, Some(&url))?;
-    /// let mut presented = presented.ok_or("no token")?;
-    /// if let Some(certificate) = &client_certificate {
-    ///     presented = presented.with_certificate(certificate);
-    /// }
-    /// let token = verifier.presented(&presented).await?;
-    /// println!("{} may use it", token.subject());
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// Why the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`] says
-    /// whether that is nobody's fault.
-    pub async fn presented(
-        &self,
-        presented: &Presented<'_>,
-    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
-        let token = self.without_possession(presented.token).await?;
-        self.check_possession(presented, &token)?;
-        Ok(token)
-    }
-
-    /// Whether the sender may use a token that is good as such.
-    pub(crate) fn check_possession(
-        &self,
-        presented: &Presented<'_>,
-        token: &Verified<AccessToken>,
-    ) -> Result<(), PresentationRefusal> {
-        self.possession(presented, token).inspect_err(|refusal| {
-            self.observe_unproved(token, refusal.code());
-        })
-    }
-
-    fn possession(
-        &self,
-        presented: &Presented<'_>,
-        token: &AccessToken,
-    ) -> Result<(), PresentationRefusal> {
-        let bound = token.confirmation().map_err(|error| match error {
-            InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
-            InvalidClaims::Malformed { reason } => {
-                TokenRefusal::Malformed { part: "payload", reason }
-            }
-        })?;
-        let (jkt, x5t_s256) = match &bound {
-            Some(bound) => (bound.jkt(), bound.x5t_s256()),
-            None => (None, None),
-        };
-        match (x5t_s256, presented.certificate) {
-            (None, _) => {}
-            (Some(_), None) => return Err(PresentationRefusal::CertificateMissing),
-            (Some(own), Some(certificate)) => {
-                if !Confirmation::is_certificate(own, certificate) {
-                    return Err(PresentationRefusal::WrongCertificate);
-                }
-            }
-        }
-        match (jkt, &presented.scheme) {
-            (None, Scheme::Bearer) => {}
-            (Some(_), Scheme::Bearer) if self.dpop().is_none() => {
-                return Err(PresentationRefusal::DpopNotAccepted);
-            }
-            (Some(_), Scheme::Bearer) => return Err(PresentationRefusal::ProofMissing),
-            (None, Scheme::Dpop { .. }) => return Err(PresentationRefusal::NotBound),
-            (Some(jkt), Scheme::Dpop { proof, method, uri }) => {
-                let checker = self.dpop().ok_or(PresentationRefusal::DpopNotAccepted)?;
-                let request = ProvenRequest { method, uri, access_token: presented.token, jkt };
-                checker.check(proof.clone()?, &request, self.now())?;
-            }
-        }
-        Ok(())
     }
 }
 

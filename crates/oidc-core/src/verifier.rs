@@ -9,13 +9,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
 use crate::clock::{Clock, SystemClock};
-use crate::dpop::{DpopChecker, DpopPolicy};
+use crate::dpop::DpopChecker;
 use crate::issuer::Issuer;
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
 use crate::keys::KeySource;
@@ -27,6 +27,7 @@ use crate::validation::{IdTokenExpectations, Validation};
 #[cfg(feature = "token")]
 mod answers;
 mod memory;
+mod possession;
 mod trusted;
 
 use memory::{Entry, Memory, Place};
@@ -164,34 +165,6 @@ impl Verifier {
         self
     }
 
-    /// Accepts tokens that are bound to the key of DPoP proofs (RFC 9449), by [`Verifier::presented`].
-    #[must_use]
-    pub fn with_dpop(mut self, policy: DpopPolicy) -> Self {
-        self.dpop = Some(Arc::new(DpopChecker::new(policy)));
-        self
-    }
-
-    /// The nonce that the next DPoP proof must have, for the header `DPoP-Nonce` (RFC 9449 §9);
-    /// `None` if none is asked for. New at intervals: ask for each answer.
-    pub fn dpop_nonce(&self) -> Option<String> {
-        self.dpop.as_ref()?.nonce(self.clock.now())
-    }
-
-    /// The algorithms that DPoP proofs may be signed with, separated by spaces, for the challenge
-    /// (RFC 9449 §7.1); `None` if proofs are not accepted.
-    pub fn dpop_algorithms(&self) -> Option<String> {
-        Some(self.dpop.as_ref()?.algorithms())
-    }
-
-    pub(crate) fn dpop(&self) -> Option<&DpopChecker> {
-        self.dpop.as_deref()
-    }
-
-    /// The time by the clock of this verifier.
-    pub(crate) fn now(&self) -> SystemTime {
-        self.clock.now()
-    }
-
     /// The rules for the issuer named first.
     pub fn validation(&self) -> &Validation {
         &self.first.validation
@@ -272,15 +245,6 @@ impl Verifier {
             return Err(TokenRefusal::SenderConstrained);
         }
         Ok(verified)
-    }
-
-    /// Tells the observer that a good token came from somebody who may not use it.
-    pub(crate) fn observe_unproved(&self, token: &Verified<AccessToken>, code: &'static str) {
-        if let Some(observer) = &self.observer {
-            let issuer = token.issuer.as_deref().and_then(|issuer| self.validation_for(issuer));
-            let issuer = issuer.map(Validation::issuer);
-            observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
-        }
     }
 
     /// Verifies an access token up to the question who may present it.

@@ -1,0 +1,129 @@
+//! Who may use a token that is good as such: possession is proved, by a certificate (RFC 8705 §3) or by
+//! DPoP (RFC 9449 §7.1), at each request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Verifier;
+use crate::claims::InvalidClaims;
+use crate::confirmation::Confirmation;
+use crate::dpop::{DpopChecker, DpopPolicy, ProvenRequest};
+use crate::observer::Event;
+use crate::presented::{PresentationRefusal, Presented, Scheme};
+use crate::refusal::TokenRefusal;
+use crate::tokens::{AccessToken, Verified};
+use crate::validation::Validation;
+
+impl Verifier {
+    /// Accepts tokens that are bound to the key of DPoP proofs (RFC 9449), by [`Verifier::presented`].
+    #[must_use]
+    pub fn with_dpop(mut self, policy: DpopPolicy) -> Self {
+        self.dpop = Some(Arc::new(DpopChecker::new(policy)));
+        self
+    }
+
+    /// The nonce that the next DPoP proof must have, for the header `DPoP-Nonce` (RFC 9449 §9);
+    /// `None` if none is asked for. New at intervals: ask for each answer.
+    pub fn dpop_nonce(&self) -> Option<String> {
+        self.dpop.as_ref()?.nonce(self.clock.now())
+    }
+
+    /// The algorithms that DPoP proofs may be signed with, separated by spaces, for the challenge
+    /// (RFC 9449 §7.1); `None` if proofs are not accepted.
+    pub fn dpop_algorithms(&self) -> Option<String> {
+        Some(self.dpop.as_ref()?.algorithms())
+    }
+
+    /// Verifies a token and that its sender may use it. What can be remembered of the token is; the
+    /// proof of possession is checked at each call.
+    ///
+    /// ```no_run
+    /// # async fn run(verifier: oidc_core::Verifier, request: http::request::Parts, client_certificate: Option<Vec<u8>>)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use oidc_core::{DpopPolicy, Presented};
+    ///
+    /// let verifier = verifier.with_dpop(DpopPolicy::default());
+    /// // The address as the client sees it: not what the request says of its host.
+    /// let url = "https://api.example".parse::<url::Url>()?.join(request.uri.path())?;
+    /// let presented = Presented::from_headers(&request.headers, &request.method, Some(&url))?;
+    /// let mut presented = presented.ok_or("no token")?;
+    /// if let Some(certificate) = &client_certificate {
+    ///     presented = presented.with_certificate(certificate);
+    /// }
+    /// let token = verifier.presented(&presented).await?;
+    /// println!("{} may use it", token.subject());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Why the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`] says
+    /// whether that is nobody's fault.
+    pub async fn presented(
+        &self,
+        presented: &Presented<'_>,
+    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
+        let token = self.without_possession(presented.token()).await?;
+        self.check_possession(presented, &token)?;
+        Ok(token)
+    }
+
+    /// Whether the sender may use a token that is good as such.
+    pub(crate) fn check_possession(
+        &self,
+        presented: &Presented<'_>,
+        token: &Verified<AccessToken>,
+    ) -> Result<(), PresentationRefusal> {
+        self.possession(presented, token).inspect_err(|refusal| {
+            self.observe_unproved(token, refusal.code());
+        })
+    }
+
+    fn possession(
+        &self,
+        presented: &Presented<'_>,
+        token: &AccessToken,
+    ) -> Result<(), PresentationRefusal> {
+        let bound = token.confirmation().map_err(|error| match error {
+            InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
+            InvalidClaims::Malformed { reason } => {
+                TokenRefusal::Malformed { part: "payload", reason }
+            }
+        })?;
+        let (jkt, x5t_s256) = match &bound {
+            Some(bound) => (bound.jkt(), bound.x5t_s256()),
+            None => (None, None),
+        };
+        match (x5t_s256, presented.certificate) {
+            (None, _) => {}
+            (Some(_), None) => return Err(PresentationRefusal::CertificateMissing),
+            (Some(own), Some(certificate)) => {
+                if !Confirmation::is_certificate(own, certificate) {
+                    return Err(PresentationRefusal::WrongCertificate);
+                }
+            }
+        }
+        match (jkt, &presented.scheme) {
+            (None, Scheme::Bearer) => {}
+            (Some(_), Scheme::Bearer) if self.dpop.is_none() => {
+                return Err(PresentationRefusal::DpopNotAccepted);
+            }
+            (Some(_), Scheme::Bearer) => return Err(PresentationRefusal::ProofMissing),
+            (None, Scheme::Dpop { .. }) => return Err(PresentationRefusal::NotBound),
+            (Some(jkt), Scheme::Dpop { proof, method, uri }) => {
+                let checker = self.dpop.as_ref().ok_or(PresentationRefusal::DpopNotAccepted)?;
+                let request = ProvenRequest { method, uri, access_token: presented.token(), jkt };
+                checker.check(proof.clone()?, &request, self.clock.now())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the observer that a good token came from somebody who may not use it.
+    pub(super) fn observe_unproved(&self, token: &Verified<AccessToken>, code: &'static str) {
+        if let Some(observer) = &self.observer {
+            let issuer = token.issuer.as_deref().and_then(|issuer| self.validation_for(issuer));
+            let issuer = issuer.map(Validation::issuer);
+            observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
+        }
+    }
+}
