@@ -15,6 +15,7 @@ use oidc_core::{Clock, Issuer, Scope, SystemClock, TokenEndpoint, TokenEndpointE
 use serde::{Deserialize, Serialize};
 
 use crate::access_token::InvalidAccessToken;
+use crate::cache::CacheKey;
 use crate::private_file::{PrivateFile, PrivateFileError};
 use crate::source::TokenError;
 
@@ -203,9 +204,28 @@ impl KeptLogins {
         Ok(self.all()?.into_iter().next())
     }
 
+    /// The login at this issuer with this client, whatever else is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`all`](Self::all).
+    pub fn of(
+        &self,
+        issuer: &Issuer,
+        client_id: &str,
+    ) -> Result<Option<LoginFacts>, KeptLoginError> {
+        let file = PrivateFile::new(self.path(issuer, client_id, FILE_ENDS));
+        Ok(Record::read(&file)?.map(Record::facts))
+    }
+
     /// The login at this endpoint's issuer with this endpoint's client, whether somebody is signed in or not.
     pub fn login(&self, endpoint: TokenEndpoint) -> KeptLogin {
         KeptLogin::new(self, endpoint)
+    }
+
+    fn path(&self, issuer: &Issuer, client_id: &str, ends: &str) -> PathBuf {
+        let key = CacheKey::of([("issuer", issuer.as_str()), ("client_id", client_id)]);
+        self.folder.join(format!("{key}.{ends}"))
     }
 }
 

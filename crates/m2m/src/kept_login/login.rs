@@ -51,15 +51,13 @@ pub struct EndedLogin {
 
 impl KeptLogin {
     pub(super) fn new(logins: &super::KeptLogins, endpoint: TokenEndpoint) -> Self {
-        let key = CacheKey::of([
-            ("issuer", endpoint.provider().issuer().as_str()),
-            ("client_id", endpoint.client_id()),
-        ]);
-        let path = |ends: &str| logins.folder.join(format!("{key}.{ends}"));
+        let issuer = endpoint.provider().issuer();
+        let path = |ends: &str| logins.path(issuer, endpoint.client_id(), ends);
+        let (file, lock) = (PrivateFile::new(path(super::FILE_ENDS)), path("lock"));
         Self(Arc::new(Inner {
             folder: logins.folder.clone(),
-            file: PrivateFile::new(path(super::FILE_ENDS)),
-            lock: path("lock"),
+            file,
+            lock,
             endpoint,
             clock: Arc::clone(&logins.clock),
         }))

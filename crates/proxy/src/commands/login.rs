@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use m2m::{LoginFacts, Person};
+use m2m::{KeptLogins, LoginFacts, Person};
 use oidc_core::{
     Claims, Client, Clock, KeyPolicy, Login as SignedIn, LoopbackRedirect, RemoteKeys, SystemClock,
 };
@@ -55,7 +55,7 @@ impl Login {
     /// [`WrongUsage`] without issuer or client, where no login before had one; whatever keeps the login from succeeding.
     pub async fn run(mut self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let kept = logins::kept()?;
-        self.complete(kept.all()?)?;
+        self.complete(&kept)?;
         let (Some(issuer), Some(client_id)) =
             (self.which.issuer.clone(), self.which.client_id.clone())
         else {
@@ -77,12 +77,14 @@ impl Login {
     }
 
     /// Who signs in again means the same as the last time.
-    fn complete(&mut self, known: Vec<LoginFacts>) -> anyhow::Result<()> {
-        let fits = |facts: &LoginFacts| {
-            self.which.issuer.as_ref().is_none_or(|issuer| *issuer == facts.issuer)
-                && self.which.client_id.as_ref().is_none_or(|client| *client == facts.client_id)
+    fn complete(&mut self, kept: &KeptLogins) -> anyhow::Result<()> {
+        let named = self.which.issuer.is_some() && self.which.client_id.is_some();
+        let last = match self.which.find(kept) {
+            // What cannot be read is about to be replaced.
+            Err(_) if named => None,
+            found => found?,
         };
-        if let Some(last) = known.into_iter().find(fits) {
+        if let Some(last) = last {
             if !self.credential.is_given() {
                 self.credential = Credential::remembered(&last.person.settings);
             }

@@ -40,12 +40,19 @@ pub(super) fn kept() -> anyhow::Result<KeptLogins> {
 impl Which {
     /// The login that is meant: the last one of this issuer and client, where they are named.
     pub(super) fn choose(&self, logins: &KeptLogins) -> anyhow::Result<LoginFacts> {
+        Ok(self.find(logins)?.ok_or_else(|| self.nobody())?)
+    }
+
+    /// The same, if there is one. One that is named whole is found whatever the others are like.
+    pub(super) fn find(&self, logins: &KeptLogins) -> Result<Option<LoginFacts>, KeptLoginError> {
+        if let (Some(issuer), Some(client_id)) = (&self.issuer, &self.client_id) {
+            return logins.of(issuer, client_id);
+        }
         let fits = |facts: &LoginFacts| {
             self.issuer.as_ref().is_none_or(|issuer| *issuer == facts.issuer)
                 && self.client_id.as_ref().is_none_or(|client| *client == facts.client_id)
         };
-        let found = logins.all()?.into_iter().find(fits);
-        Ok(found.ok_or_else(|| self.nobody())?)
+        Ok(logins.all()?.into_iter().find(fits))
     }
 
     fn nobody(&self) -> LoginNeeded {

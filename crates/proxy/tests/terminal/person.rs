@@ -180,6 +180,10 @@ async fn a_login_that_others_can_read_is_not_used() {
         ran.err
     );
     assert!(ran.out.is_empty());
+    desk.run(&desk.as_client("token", "notebook")).await.ended(4);
+    desk.sign_in("alice", "cli", &[]).await.ended(0);
+    desk.run(&["token"]).await.ended(0);
+    assert_eq!(mode(&file), 0o600, "a new login replaces it");
 }
 
 #[tokio::test]
