@@ -222,3 +222,6 @@ pub(crate) fn unverified_expiry(token: &str) -> Option<std::time::SystemTime> {
     let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     crate::claims::Claims::from_members(members).ok()?.expires_at
 }
+
+#[cfg(test)]
+mod tests;

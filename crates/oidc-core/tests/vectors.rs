@@ -1,4 +1,5 @@
-//! Published attack vectors: the Wycheproof project's JSON Web Signature and JSON Web Key files.
+//! Published vectors: the Wycheproof project's JSON Web Signature and JSON Web Key files, which hold
+//! the examples of RFC 7520 §4 too. Those of RFC 7515 and RFC 8037 stand beside the code, in `jose`.
 //!
 //! Their payloads are no Claims Sets, so what is looked at is whether the refusal comes from before
 //! or after the signature: a vector with a good signature gets as far as the payload.
@@ -90,4 +91,23 @@ async fn json_web_signature_vectors() {
 async fn json_web_key_vectors() {
     let (good, bad) = run("json_web_key_test.json").await;
     assert_eq!(good + bad, 26);
+}
+
+/// Their keys say `alg: PS256` and the like; the signatures are good, which shows without that.
+#[tokio::test]
+async fn the_examples_of_rfc_7520_verify_with_their_keys_once_these_name_no_other_algorithm() {
+    let mut found = 0;
+    for group in vectors("json_web_signature_test.json")["testGroups"].as_array().unwrap() {
+        for test in group["tests"].as_array().unwrap() {
+            if !WRONG_ALG_IN_JWK.contains(&test["tcId"].as_u64().unwrap()) {
+                continue;
+            }
+            let mut key = group.get("public").unwrap_or(&group["private"]).clone();
+            key.as_object_mut().unwrap().remove("alg");
+            let set = JwkSet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
+            assert!(verifies(set, test["jws"].as_str().unwrap()).await, "{}", test["tcId"]);
+            found += 1;
+        }
+    }
+    assert_eq!(found, WRONG_ALG_IN_JWK.len());
 }
