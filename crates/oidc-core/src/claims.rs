@@ -34,7 +34,7 @@ pub use values::{Audience, Scope};
 /// assert!(Claims::parse(br#"{"exp":"1893456000"}"#).is_err());
 /// # Ok::<(), oidc_core::InvalidClaims>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Claims {
     /// `iss`
@@ -100,29 +100,35 @@ impl Claims {
     /// Reads the members of an object that is already parsed.
     pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
         actor::check(&members)?;
-        let read = Reader(&members);
-        let subject = read.text("sub")?;
-        if subject.as_deref().is_some_and(|subject| subject.trim().is_empty()) {
-            return Err(InvalidClaims::Claim { claim: "sub", reason: "it is empty" });
+        let mut claims = Self::default();
+        for (name, value) in &members {
+            claims.read(name, value)?;
         }
-        Ok(Self {
-            issuer: read.text("iss")?,
-            subject,
-            audience: read.audience()?,
-            expires_at: read.time("exp")?,
-            not_before: read.time("nbf")?,
-            issued_at: read.time("iat")?,
-            auth_time: read.time("auth_time")?,
-            jwt_id: read.text("jti")?,
-            authorized_party: read.text("azp")?,
-            client_id: read.text("client_id")?,
-            session_id: read.text("sid")?,
-            nonce: read.text("nonce")?,
-            acr: read.text("acr")?,
-            token_type: read.text("typ")?,
-            scope: read.borrowed("scope")?.map(Scope::from).unwrap_or_default(),
-            members,
-        })
+        claims.members = members;
+        Ok(claims)
+    }
+
+    /// Reads a registered claim into its place; one of the wrong type is an error.
+    fn read(&mut self, name: &str, value: &Value) -> Result<(), InvalidClaims> {
+        match name {
+            "iss" => self.issuer = Some(text("iss", value)?),
+            "sub" => self.subject = Some(subject(value)?),
+            "aud" => self.audience = audience(value)?,
+            "exp" => self.expires_at = Some(time("exp", value)?),
+            "nbf" => self.not_before = Some(time("nbf", value)?),
+            "iat" => self.issued_at = Some(time("iat", value)?),
+            "auth_time" => self.auth_time = Some(time("auth_time", value)?),
+            "jti" => self.jwt_id = Some(text("jti", value)?),
+            "azp" => self.authorized_party = Some(text("azp", value)?),
+            "client_id" => self.client_id = Some(text("client_id", value)?),
+            "sid" => self.session_id = Some(text("sid", value)?),
+            "nonce" => self.nonce = Some(text("nonce", value)?),
+            "acr" => self.acr = Some(text("acr", value)?),
+            "typ" => self.token_type = Some(text("typ", value)?),
+            "scope" => self.scope = Scope::from(borrowed("scope", value)?),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// `email`. Says nothing about whose it is: see [`Claims::verified_email`].
@@ -198,55 +204,46 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-/// Reads registered claims; a wrong type is an error.
-struct Reader<'m>(&'m Map<String, Value>);
+fn borrowed<'v>(claim: &'static str, value: &'v Value) -> Result<&'v str, InvalidClaims> {
+    value.as_str().ok_or(InvalidClaims::Claim { claim, reason: "it is not a string" })
+}
 
-impl Reader<'_> {
-    fn text(&self, claim: &'static str) -> Result<Option<String>, InvalidClaims> {
-        Ok(self.borrowed(claim)?.map(str::to_owned))
-    }
+fn text(claim: &'static str, value: &Value) -> Result<String, InvalidClaims> {
+    borrowed(claim, value).map(str::to_owned)
+}
 
-    fn borrowed(&self, claim: &'static str) -> Result<Option<&str>, InvalidClaims> {
-        match self.0.get(claim) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(InvalidClaims::Claim { claim, reason: "it is not a string" }),
-        }
+fn subject(value: &Value) -> Result<String, InvalidClaims> {
+    let subject = borrowed("sub", value)?;
+    if subject.trim().is_empty() {
+        return Err(InvalidClaims::Claim { claim: "sub", reason: "it is empty" });
     }
+    Ok(subject.to_owned())
+}
 
-    fn audience(&self) -> Result<Audience, InvalidClaims> {
-        let wrong = InvalidClaims::Claim {
-            claim: "aud",
-            reason: "it is neither a string nor an array of strings",
-        };
-        let values = match self.0.get("aud") {
-            None => Vec::new(),
-            Some(Value::String(one)) => vec![one.clone()],
-            Some(Value::Array(many)) => many
-                .iter()
-                .map(|value| value.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .ok_or(wrong)?,
-            Some(_) => return Err(wrong),
-        };
-        Ok(Audience::new(values))
-    }
+fn audience(value: &Value) -> Result<Audience, InvalidClaims> {
+    let texts = match value {
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    texts.map(Audience::new).ok_or(InvalidClaims::Claim {
+        claim: "aud",
+        reason: "it is neither a string nor an array of strings",
+    })
+}
 
-    /// NumericDate (RFC 7519 §2): seconds since 1970, whole or not, up to the year 9999.
-    fn time(&self, claim: &'static str) -> Result<Option<SystemTime>, InvalidClaims> {
-        const YEAR_9999: f64 = 253_402_300_799.0;
-        let Some(value) = self.0.get(claim) else { return Ok(None) };
-        let seconds = match value {
-            Value::Number(number) => number.as_f64(),
-            _ => return Err(InvalidClaims::Claim { claim, reason: "it is not a number" }),
-        };
-        seconds
-            .filter(|seconds| (0.0..=YEAR_9999).contains(seconds))
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .and_then(|since| UNIX_EPOCH.checked_add(since))
-            .map(Some)
-            .ok_or(InvalidClaims::Claim { claim, reason: "it is not a time up to the year 9999" })
-    }
+/// NumericDate (RFC 7519 §2): seconds since 1970, whole or not, up to the year 9999.
+fn time(claim: &'static str, value: &Value) -> Result<SystemTime, InvalidClaims> {
+    const YEAR_9999: f64 = 253_402_300_799.0;
+    let Value::Number(number) = value else {
+        return Err(InvalidClaims::Claim { claim, reason: "it is not a number" });
+    };
+    number
+        .as_f64()
+        .filter(|seconds| (0.0..=YEAR_9999).contains(seconds))
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|since| UNIX_EPOCH.checked_add(since))
+        .ok_or(InvalidClaims::Claim { claim, reason: "it is not a time up to the year 9999" })
 }
 
 #[cfg(test)]
