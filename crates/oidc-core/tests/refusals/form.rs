@@ -41,10 +41,15 @@ async fn bombs_are_refused_before_they_cost_anything() {
         (world.claims(json!({"pad": "x".repeat(16 * 1024)})), "too_large"),
     ];
     for (token, expected) in &bombs {
-        let begun = elapsed(None);
-        let code = world.code(token).await;
-        assert_eq!(code, *expected, "{}", token.chars().take(60).collect::<String>());
-        assert!(elapsed(Some(begun)) < Duration::from_millis(50));
+        // The quickest of five, so that what else the machine does counts for nobody.
+        let mut quickest = Duration::MAX;
+        for _ in 0..5 {
+            let begun = elapsed(None);
+            let code = world.code(token).await;
+            quickest = quickest.min(elapsed(Some(begun)));
+            assert_eq!(code, *expected, "{}", token.chars().take(60).collect::<String>());
+        }
+        assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     }
     assert_eq!(world.code(&world.claims(json!({"pad": "x".repeat(8 * 1024)}))).await, "accepted");
 }
