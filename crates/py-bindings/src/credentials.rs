@@ -10,7 +10,6 @@ use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenError};
 use oidc_core::Secret;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
 
 use crate::arguments::{Texts, refuse_pickling};
 use crate::coroutine::{Coroutine, Step};
@@ -244,27 +243,22 @@ impl TokenSource {
         py.import("doorward.requests")?.getattr("sign")?.call1((this, request)).map(Bound::unbind)
     }
 
-    /// httpx asks whether its `auth` is an instance of `httpx.Auth`; whatever else can be called would be called on the event loop.
-    /// Where httpx is loaded, this says yes, and `doorward.httpx` does the rest.
+    /// httpx asks whether its `auth` is an instance of its `Auth`; whatever else can be called would be called on the event loop.
+    /// Where httpx is loaded, this says yes.
     #[getter]
-    fn __class__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = this.py();
-        let modules = py.import("sys")?.getattr("modules")?;
-        if !modules.contains("httpx")? {
-            return Ok(PyType::new::<Self>(py).into_any());
-        }
-        py.import("doorward.httpx")?.getattr("SourceAsAuth")
+    fn __class__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(py.import("doorward._httpx")?.call_method0("class_of_source")?.unbind())
     }
 
     /// What httpx calls, sync.
     fn sync_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        let flow = py.import("doorward.httpx")?.getattr("sync_flow")?;
+        let flow = py.import("doorward._httpx")?.getattr("sync_flow")?;
         flow.call1((this, request)).map(Bound::unbind)
     }
 
     /// What httpx calls, async.
     fn async_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        let flow = py.import("doorward.httpx")?.getattr("async_flow")?;
+        let flow = py.import("doorward._httpx")?.getattr("async_flow")?;
         flow.call1((this, request)).map(Bound::unbind)
     }
 

@@ -14,6 +14,7 @@ import aiohttp
 import fsspec
 import grpc
 import httpx
+import httpx2
 import pytest
 import requests
 import urllib3
@@ -23,6 +24,7 @@ import doorward.aiohttp
 import doorward.fsspec
 import doorward.grpc
 import doorward.httpx
+import doorward.httpx2
 import doorward.urllib3
 from doorward.testing import Issuer
 
@@ -81,6 +83,24 @@ def with_an_explicit_auth(tokens: doorward.TokenSource) -> Send:
     return with_httpx_async(tokens, doorward.httpx.Auth(tokens))
 
 
+def with_httpx2(tokens: doorward.TokenSource) -> Send:
+    def send(method: str, url: str, data: Any = None) -> Answer:
+        with httpx2.Client(auth=tokens, follow_redirects=True) as client:
+            answer = client.request(method, url, content=data)
+            return Answer(answer.status_code, answer.text)
+
+    return send
+
+
+def with_httpx2_async(tokens: doorward.TokenSource) -> Send:
+    async def send_async(method: str, url: str, data: Any = None) -> Answer:
+        async with httpx2.AsyncClient(auth=doorward.httpx2.Auth(tokens), follow_redirects=True) as client:
+            answer = await client.request(method, url, content=data)
+            return Answer(answer.status_code, answer.text)
+
+    return lambda *arguments: asyncio.run(send_async(*arguments))
+
+
 def with_urllib3(tokens: doorward.TokenSource) -> Send:
     pool = doorward.urllib3.PoolManager(tokens)
 
@@ -107,6 +127,8 @@ CLIENTS = [
     with_httpx,
     with_httpx_async,
     with_an_explicit_auth,
+    with_httpx2,
+    with_httpx2_async,
     with_urllib3,
     with_aiohttp,
 ]
@@ -215,7 +237,7 @@ def test_an_async_client_never_stalls_the_loop(api: Api, issuer: Issuer, tokens:
 
 
 def test_a_source_is_an_auth_where_httpx_asks_and_itself_elsewhere(tokens: doorward.TokenSource) -> None:
-    assert isinstance(tokens, httpx.Auth)
+    assert isinstance(tokens, httpx.Auth) and isinstance(tokens, httpx2.Auth)
     assert isinstance(tokens, doorward.TokenSource)
     assert type(tokens) is doorward.TokenSource
 

@@ -1,0 +1,68 @@
+"""The flows of ``doorward.httpx`` and ``doorward.httpx2``: one for both, as neither is needed to write them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Generator
+from functools import cache
+from typing import Any
+
+from . import TokenSource
+from ._origin import bearer, origin_of
+
+_HEADER = "Authorization"
+_LIBRARIES = ("httpx", "httpx2")
+
+
+def sync_flow(tokens: TokenSource, request: Any) -> Generator[Any, Any, None]:
+    """One request, or two."""
+    authorization = tokens.authorization()
+    request.headers[_HEADER] = authorization
+    response = yield request
+    if not _refused(request, response, authorization):
+        return
+    rejected = bearer(authorization)
+    fresh = tokens.token(rejected=rejected)
+    if fresh != rejected:
+        response.read()
+        request.headers[_HEADER] = f"Bearer {fresh}"
+        yield request
+
+
+async def async_flow(tokens: TokenSource, request: Any) -> AsyncGenerator[Any, Any]:
+    """The same for the async client."""
+    authorization = await tokens.authorization_async()
+    request.headers[_HEADER] = authorization
+    response = yield request
+    if not _refused(request, response, authorization):
+        return
+    rejected = bearer(authorization)
+    fresh = await tokens.token_async(rejected=rejected)
+    if fresh != rejected:
+        await response.aread()
+        request.headers[_HEADER] = f"Bearer {fresh}"
+        yield request
+
+
+def class_of_source() -> type:
+    """What a source of tokens says its class is: where one of the libraries is loaded, one of its ``Auth``."""
+    return _class(tuple(sys.modules[name].Auth for name in _LIBRARIES if hasattr(sys.modules.get(name), "Auth")))
+
+
+@cache
+def _class(bases: tuple[type, ...]) -> type:
+    # Nothing is ever made of it.
+    return type("TokenSource", bases, {"__module__": "doorward"}) if bases else TokenSource
+
+
+def _refused(request: Any, response: Any, authorization: str) -> bool:
+    """Whether it was our token that was refused, where we sent it, and the request can be sent again."""
+    if response.status_code != 401 or response.request.headers.get(_HEADER) != authorization:
+        return False
+    if origin_of(str(response.request.url)) != origin_of(str(request.url)):
+        return False
+    try:
+        # A body that comes from an iterator was not read before it was sent, and is gone.
+        return request.content is not None
+    except RuntimeError:
+        return False

@@ -1,0 +1,197 @@
+"""What the environment says about trust and proxies, and what the package does to a program that imports it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import doorward
+from doorward.testing import Issuer
+
+from .conftest import Api
+
+
+@dataclass
+class Secure:
+    """An issuer over TLS whose certificate nobody knows."""
+
+    url: str
+    ca_file: Path
+
+
+@pytest.fixture
+def secure(issuer: Issuer, tmp_path: Path) -> Iterator[Secure]:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+         "-keyout", key, "-out", certificate, "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"],
+        check=True, capture_output=True,
+    )
+    with urllib.request.urlopen(issuer.url + "/protocol/openid-connect/certs") as answer:
+        keys = answer.read()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            document = {"issuer": url, "jwks_uri": url + "/keys"}
+            body = keys if self.path == "/keys" else json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    url = f"https://127.0.0.1:{server.server_port}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield Secure(url, certificate)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_certificate_nobody_knows_is_not_trusted(issuer: Issuer, secure: Secure) -> None:
+    verifier = doorward.Issuer(secure.url).verifier("churn")
+    with pytest.raises(doorward.IssuerUnavailable, match="certificate"):
+        verifier.verify(issuer.mint(audience="churn", issuer=secure.url))
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "ca_file"])
+def test_certificates_are_trusted_where_others_trust_them(
+    issuer: Issuer, secure: Secure, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name == "ca_file":
+        made = doorward.Issuer(secure.url, ca_file=secure.ca_file)
+    else:
+        monkeypatch.setenv(name, str(secure.ca_file))
+        made = doorward.Issuer(secure.url)
+        # What counts is what was said when it was made.
+        monkeypatch.delenv(name)
+    assert made.verifier("churn").verify(issuer.mint(audience="churn", issuer=secure.url)).issuer == secure.url
+
+
+def test_a_file_of_certificates_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "absent.pem"))
+    with pytest.raises(doorward.ConfigurationError, match="REQUESTS_CA_BUNDLE names .*absent.pem"):
+        doorward.Issuer("https://id.example")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    with pytest.raises(doorward.ConfigurationError, match="empty.pem"):
+        doorward.Issuer("https://id.example", ca_file=empty)
+
+
+def test_a_client_certificate_that_is_none_is_refused_at_once(issuer: Issuer, tmp_path: Path) -> None:
+    made = doorward.Issuer(issuer.url)
+    for certificate in (tmp_path / "absent.pem", (tmp_path / "a.pem", str(tmp_path / "b.pem"))):
+        with pytest.raises(doorward.ConfigurationError):
+            made.client_credentials("client", certificate=certificate)
+
+
+def test_a_proxy_is_asked_unless_the_host_is_excepted(
+    issuer: Issuer, make_api: Callable[[], Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = make_api()
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    token = issuer.mint(audience="churn")
+    with pytest.raises(doorward.IssuerUnavailable):
+        issuer.verifier("churn").verify(token)
+    assert [request.path for request in proxy.seen][:1] == [issuer.url + "/.well-known/openid-configuration"]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert issuer.verifier("churn").verify(token)
+
+
+def test_adapters_are_imported_when_they_are_used() -> None:
+    program = "import sys, doorward; print([name for name in ('asyncio', 'ssl', 'httpx', 'requests', 'aiohttp') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_no_thread_runs_before_something_is_wanted() -> None:
+    program = """
+import os, doorward
+verifier = doorward.Issuer("https://id.example").verifier("churn")
+tokens = verifier and doorward.Issuer("https://id.example").client_credentials("job", secret="-")
+print(len(os.listdir("/proc/self/task")))
+"""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("no /proc here")
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_the_fixture_is_there_without_an_import(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        import doorward
+
+        def test_stale(issuer, doorward_issuer):
+            assert issuer is doorward_issuer
+            with pytest.raises(doorward.TokenExpired):
+                issuer.verifier("churn").verify(issuer.mint(audience="churn", expired=True))
+
+        def test_each_test_has_its_own(issuer):
+            assert issuer.requests("all") == 0
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
+def test_an_issuer_for_tests_does_what_it_is_told(issuer: Issuer) -> None:
+    verifier = issuer.verifier("churn")
+    old = issuer.mint(audience="churn")
+    first = issuer.key_id
+    assert issuer.rotate() == issuer.key_id != first
+    assert verifier.verify(old)
+    issuer.remove_old_keys()
+    with pytest.raises(doorward.UnknownKey):
+        issuer.verifier("churn").verify(old)
+    issuer.fail("keys", answer="garbage")
+    with pytest.raises(doorward.IssuerUnavailable):
+        issuer.verifier("churn").verify(issuer.mint(audience="churn"))
+    issuer.heal()
+    assert issuer.verifier("churn").verify(issuer.mint(audience="churn"))
+    for wrong in ({"endpoint": "kitchen"}, {"status": 500, "delay": 1.0}, {}):
+        with pytest.raises(ValueError, match=r"is not one of|pass one of"):
+            issuer.fail(**wrong)
+    with pytest.raises(ValueError, match="no option of mint"):
+        issuer._mint("access", "alice", {"colour": "red"})
+    issuer.close()
+    issuer.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        issuer.mint()
+
+
+def test_awaiting_twice_is_an_error(tokens: doorward.TokenSource) -> None:
+    waiting = tokens.token_async()
+
+    async def main() -> None:
+        assert await waiting
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await waiting
+
+    asyncio.run(main())
