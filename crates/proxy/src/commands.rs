@@ -80,3 +80,9 @@ pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// Whether a command failed only because nobody reads its output any more.
+pub fn is_unheard(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -66,8 +66,11 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            // A closed standard error leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "doorward: {}", commands::in_words(error.as_ref()));
+            // Who reads no more, as `head` does, is owed no word; and a closed standard error leaves nobody to tell.
+            if !commands::is_unheard(&error) {
+                let _ =
+                    writeln!(std::io::stderr(), "doorward: {}", commands::in_words(error.as_ref()));
+            }
             Outcome::from(&error).into()
         }
     }

@@ -169,6 +169,13 @@ fn the_schema_is_json_and_knows_the_routes() {
 }
 
 #[test]
+fn a_reader_that_stops_is_no_error() {
+    let doorward = env!("CARGO_BIN_EXE_doorward");
+    let output = Command::new("sh").args(["-c", "\"$0\" schema | head -c 1", doorward]).output();
+    assert_eq!(said(&output.unwrap()), "{");
+}
+
+#[test]
 fn completions_exist_for_three_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let output = doorward(&["completions", shell]);
