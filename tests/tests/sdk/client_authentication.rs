@@ -26,13 +26,14 @@ async fn a_secret_in_the_header_or_in_the_body() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_changes_at_the_issuer_and_in_its_file_needs_no_restart() -> Result<()> {
-    let lab = Lab::new("sdk-secret-file").await?;
+    const CLIENT: &str = "job-with-a-changing-secret";
+    let lab = Lab::common().await?;
     let file = lab.folder()?.join("secret");
-    std::fs::write(&file, "job-secret-for-tests\n")?;
-    let endpoint = lab.endpoint("job", ClientAuth::SecretBasic(ClientSecret::file(&file)))?;
+    std::fs::write(&file, format!("{}\n", Realm::secret(CLIENT)))?;
+    let endpoint = lab.endpoint(CLIENT, ClientAuth::SecretBasic(ClientSecret::file(&file)))?;
     endpoint.request(client_credentials(None)).await?;
 
-    lab.realm.set_secret("job", "a-new-secret-for-tests").await?;
+    lab.realm.set_secret(CLIENT, "a-new-secret-for-tests").await?;
     let refusal = endpoint.request(client_credentials(None)).await.unwrap_err();
     assert!(matches!(refusal, TokenEndpointError::InvalidClient { .. }), "{refusal:?}");
     std::fs::write(&file, "a-new-secret-for-tests\n")?;

@@ -16,7 +16,7 @@ const SPIFFE_ID: &str = "spiffe://lab.example/job";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubernetes_service_account_token_is_enough() -> Result<()> {
-    let lab = Lab::new("sdk-kubernetes").await?;
+    let lab = Lab::common().await?;
     let cluster = another_issuer().await?;
     believe(&lab, "kubernetes", json!({ "issuer": cluster.url() }), ACCOUNT).await?;
     let told = |subject: &str, audience: &str| {
@@ -28,7 +28,7 @@ async fn a_kubernetes_service_account_token_is_enough() -> Result<()> {
 
     let issuer = lab.issuer();
     let file = write(&lab, &told(ACCOUNT, issuer.as_str())?)?;
-    let endpoint = lab.endpoint("job-federated", ClientAuth::AssertionFile(file.clone()))?;
+    let endpoint = lab.endpoint("job-kubernetes", ClientAuth::AssertionFile(file.clone()))?;
     endpoint.request(client_credentials(None)).await?;
     // The kubelet writes a new token only when the former is about to end: one serves many requests.
     endpoint.request(client_credentials(None)).await?;
@@ -47,7 +47,7 @@ async fn a_kubernetes_service_account_token_is_enough() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_jwt_svid_is_enough() -> Result<()> {
-    let lab = Lab::new("sdk-spiffe").await?;
+    let lab = Lab::common().await?;
     let server = another_issuer().await?;
     let bundle = json!({
         "trustDomain": "spiffe://lab.example",
@@ -60,9 +60,9 @@ async fn a_jwt_svid_is_enough() -> Result<()> {
     };
 
     let file = write(&lab, &svid(SPIFFE_ID)?)?;
-    let endpoint = lab.endpoint("job-federated", ClientAuth::JwtSvidFile(file.clone()))?;
+    let endpoint = lab.endpoint("job-spiffe", ClientAuth::JwtSvidFile(file.clone()))?;
     endpoint.request(client_credentials(None)).await?;
-    let as_jwt_bearer = lab.endpoint("job-federated", ClientAuth::AssertionFile(file.clone()))?;
+    let as_jwt_bearer = lab.endpoint("job-spiffe", ClientAuth::AssertionFile(file.clone()))?;
     let refusal = as_jwt_bearer.request(client_credentials(None)).await.unwrap_err();
     assert_eq!(refusal.code(), "invalid_client", "Keycloak tells the two kinds apart");
     std::fs::write(&file, svid("spiffe://lab.example/other")?)?;
@@ -74,7 +74,7 @@ async fn a_jwt_svid_is_enough() -> Result<()> {
 /// RFC 7523 §2.1: not who the client is, but on whose behalf it acts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_vouches_for_a_person_and_only_once() -> Result<()> {
-    let lab = Lab::new("sdk-jwt-bearer").await?;
+    let lab = Lab::common().await?;
     let partner = another_issuer().await?;
     let provider = json!({
         "alias": "partner",
@@ -116,13 +116,12 @@ async fn another_issuer() -> Result<DevIssuer> {
     Ok(DevIssuer::builder().client(workload).start("127.0.0.1:0").await?)
 }
 
-/// Has the realm believe an issuer about the client `job-federated`, which it calls `subject`.
+/// Has the realm believe an issuer of this kind about the client `job-KIND`, which it calls `subject`.
 async fn believe(lab: &Lab, kind: &str, config: Value, subject: &str) -> Result<()> {
-    let provider =
-        json!({ "alias": "workloads", "providerId": kind, "enabled": true, "config": config });
+    let provider = json!({ "alias": kind, "providerId": kind, "enabled": true, "config": config });
     lab.realm.add_identity_provider(&provider).await?;
-    let attributes = json!({ "jwt.credential.issuer": "workloads", "jwt.credential.sub": subject });
-    lab.realm.set_client_attributes("job-federated", &attributes).await
+    let attributes = json!({ "jwt.credential.issuer": kind, "jwt.credential.sub": subject });
+    lab.realm.set_client_attributes(&format!("job-{kind}"), &attributes).await
 }
 
 fn write(lab: &Lab, token: &str) -> Result<PathBuf> {

