@@ -42,28 +42,41 @@ impl Audience {
 /// assert_eq!(scope.to_string(), "openid profile");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope(Vec<String>);
+pub struct Scope(String);
 
 impl Scope {
     /// Whether `name` is one of the values.
     pub fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|value| value == name)
+        self.iter().any(|value| value == name)
     }
 
     /// The values in their order, each once.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.split(' ').filter(|value| !value.is_empty())
     }
 
     /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    fn add(&mut self, text: &str) {
+        for value in text.split(' ') {
+            if !value.is_empty() && !self.contains(value) {
+                if !self.0.is_empty() {
+                    self.0.push(' ');
+                }
+                self.0.push_str(value);
+            }
+        }
+    }
 }
 
 impl From<&str> for Scope {
     fn from(text: &str) -> Self {
-        text.split(' ').collect()
+        let mut scope = Self(String::with_capacity(text.len()));
+        scope.add(text);
+        scope
     }
 }
 
@@ -78,10 +91,8 @@ impl FromStr for Scope {
 impl<S: Into<String>> FromIterator<S> for Scope {
     fn from_iter<I: IntoIterator<Item = S>>(values: I) -> Self {
         let mut scope = Self::default();
-        for value in values.into_iter().map(Into::into) {
-            if !value.is_empty() && !scope.contains(&value) {
-                scope.0.push(value);
-            }
+        for value in values {
+            scope.add(&value.into());
         }
         scope
     }
@@ -89,6 +100,6 @@ impl<S: Into<String>> FromIterator<S> for Scope {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        f.write_str(&self.0)
     }
 }
