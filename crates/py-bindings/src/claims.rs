@@ -78,22 +78,26 @@ fn seconds(time: SystemTime) -> f64 {
 
 #[pymethods]
 impl Claims {
+    /// `sub`: who, unique and stable at this issuer.
     #[getter]
     fn subject(&self) -> &str {
         // Whoever made it required `sub`.
         self.said.subject.as_deref().unwrap_or_default()
     }
 
+    /// `iss`
     #[getter]
     fn issuer(&self) -> &str {
         self.said.issuer.as_deref().unwrap_or_default()
     }
 
+    /// `aud`
     #[getter]
     fn audience(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         Ok(names(py, self.said.audience.iter())?.unbind())
     }
 
+    /// The client the token was issued to: `client_id`, else `azp`.
     #[getter]
     fn client(&self) -> Option<&str> {
         match self.dialect {
@@ -102,21 +106,25 @@ impl Claims {
         }
     }
 
+    /// `preferred_username`: what the person calls themselves. Not unique over time; use `subject`.
     #[getter]
     fn username(&self) -> Option<&str> {
         self.said.preferred_username()
     }
 
+    /// `name`: for display.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.said.name()
     }
 
+    /// `email`, if the issuer says that it was verified.
     #[getter]
     fn verified_email(&self) -> Option<&str> {
         self.said.verified_email()
     }
 
+    /// Roles that hold in the whole realm (`realm_access.roles`).
     #[getter]
     fn roles(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let roles = self.roles.get_or_try_init(py, || {
@@ -129,6 +137,7 @@ impl Claims {
         Ok(roles.clone_ref(py))
     }
 
+    /// Roles that hold at one client only (`resource_access.<client>.roles`).
     fn client_roles(&self, py: Python<'_>, client: &str) -> PyResult<Py<PyFrozenSet>> {
         let roles = match self.dialect {
             Dialect::Token => names(py, self.said.client_roles(client).iter()),
@@ -140,6 +149,7 @@ impl Claims {
         Ok(roles?.unbind())
     }
 
+    /// Groups the person is a member of (`groups`), usually full paths like `/finance`.
     #[getter]
     fn groups(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let groups = self
@@ -148,6 +158,7 @@ impl Claims {
         Ok(groups.clone_ref(py))
     }
 
+    /// What the token may be used for (`scope`).
     #[getter]
     fn scopes(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let scopes = self
@@ -156,37 +167,44 @@ impl Claims {
         Ok(scopes.clone_ref(py))
     }
 
+    /// `exp`, in UTC.
     #[getter]
     fn expires_at(&self) -> SystemTime {
         // Whoever made it required `exp`.
         self.said.expires_at.unwrap_or(UNIX_EPOCH)
     }
 
+    /// `exp`, in seconds since 1970.
     #[getter]
     fn expires_at_epoch(&self) -> f64 {
         seconds(self.expires_at())
     }
 
+    /// `iat`, in UTC.
     #[getter]
     fn issued_at(&self) -> Option<SystemTime> {
         self.said.issued_at
     }
 
+    /// `auth_time`, in UTC: when the person last proved who they are.
     #[getter]
     fn authenticated_at(&self) -> Option<SystemTime> {
         self.said.auth_time
     }
 
+    /// `jti`
     #[getter]
     fn token_id(&self) -> Option<&str> {
         self.said.jwt_id.as_deref()
     }
 
+    /// `sid`: the session at the issuer.
     #[getter]
     fn session_id(&self) -> Option<&str> {
         self.said.session_id.as_deref()
     }
 
+    /// The claim of this name, or the default.
     #[pyo3(signature = (name, default = None, /))]
     fn get(
         &self,
@@ -200,23 +218,28 @@ impl Claims {
         }
     }
 
+    /// A claim by path: names joined by dots (`realm_access.roles`) or a JSON Pointer (`/resource_access/my.client/roles`).
     fn at(&self, py: Python<'_>, path: &str) -> PyResult<Option<Py<PyAny>>> {
         let value = self.said.get(path).map(|value| json::to_python(py, value)).transpose()?;
         Ok(value.map(Bound::unbind))
     }
 
+    /// The names of the claims.
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.to_dict(py)?.call_method0("keys")
     }
 
+    /// The values of the claims.
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.to_dict(py)?.call_method0("values")
     }
 
+    /// Names and values.
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.to_dict(py)?.call_method0("items")
     }
 
+    /// All claims, as a new dictionary.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         json::object_to_python(py, self.said.members())
     }

@@ -178,32 +178,38 @@ fn tell(py: Python<'_>, answer: &Answer, form: Form) -> PyResult<Py<PyAny>> {
 
 #[pymethods]
 impl TokenSource {
+    /// A token that is good now, to be sent at once; ask again for the next request.
     #[pyo3(signature = (*, rejected = None))]
     fn token(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
         self.give(py, rejected, Form::Bare)
     }
 
+    /// `token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop.
     #[pyo3(signature = (*, rejected = None))]
     fn token_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
         Self::give_later(this, "TokenSource.token_async", rejected, Form::Bare)
     }
 
+    /// The value of `Authorization`: `token` with `Bearer` before it. `rejected` is a token without.
     #[pyo3(signature = (*, rejected = None))]
     fn authorization(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
         self.give(py, rejected, Form::Header)
     }
 
+    /// `authorization`, to be awaited.
     #[pyo3(signature = (*, rejected = None))]
     fn authorization_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
         Self::give_later(this, "TokenSource.authorization_async", rejected, Form::Header)
     }
 
+    /// When the token in memory ends, in UTC; `None` if there is none, or the issuer did not say.
     #[getter]
     fn expires_at(&self, py: Python<'_>) -> PyResult<Option<SystemTime>> {
         let token = self.current(py, &*Engine::of(py)?)?;
         Ok(token.and_then(|token| token.expires_at()))
     }
 
+    /// Tokens for acting on somebody's behalf (RFC 8693), kept and refreshed like any other.
     #[pyo3(signature = (*, audience = None, subject_token, scope = None, resource = None))]
     fn exchange(
         &self,
@@ -228,11 +234,13 @@ impl TokenSource {
         Ok(Self { kind: Kind::Exchanged { client, subject: Secret::from(subject_token), wanted } })
     }
 
+    /// Where they come from: the issuer identifier.
     #[getter]
     fn issuer(&self) -> &str {
         self.client().trusted.issuer().as_str()
     }
 
+    /// Whose they are.
     #[getter]
     fn client_id(&self) -> &str {
         &self.client().recipe.client_id

@@ -52,11 +52,13 @@ impl Gateway {
         Ok(Self { trusted: Trusted::new(py, settings)? })
     }
 
+    /// The public URL.
     #[getter]
     fn url(&self) -> &str {
         self.trusted.issuer().as_str()
     }
 
+    /// What verifies assertions. The `Claims` have roles, groups and client as the gateway understood them.
     #[pyo3(signature = (audience, *, leeway = Span(Duration::from_secs(30))))]
     fn verifier(&self, py: Python<'_>, audience: Texts, leeway: Span) -> PyResult<Verifier> {
         let algorithms = Some(Texts(vec!["ES256".to_owned()]));

@@ -33,11 +33,13 @@ impl Issuer {
         Ok(Self { trusted: Trusted::new(py, settings)? })
     }
 
+    /// The issuer identifier, as it was given.
     #[getter]
     fn url(&self) -> &str {
         self.trusted.issuer().as_str()
     }
 
+    /// What verifies this issuer's access tokens.
     #[pyo3(signature = (audience, *, profile = "keycloak", leeway = Span(Duration::from_secs(30)), algorithms = None))]
     fn verifier(
         &self,
@@ -52,6 +54,7 @@ impl Issuer {
         Verifier::new(py, trusted, kind, audience.0, leeway.0, algorithms)
     }
 
+    /// A program's own access tokens (RFC 6749 §4.4). Nothing is requested before a token is wanted.
     #[pyo3(signature = (client_id, *, secret = None, secret_file = None, private_key_file = None, key_id = None, key_algorithm = None, assertion_file = None, certificate = None, method = None, scope = None, audience = None, resource = None, cache_dir = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn client_credentials(

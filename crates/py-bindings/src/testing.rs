@@ -75,11 +75,13 @@ impl TestIssuer {
         })
     }
 
+    /// The issuer identifier: `http://127.0.0.1:PORT/realms/REALM`.
     #[getter]
     fn url(&self) -> &str {
         &self.url
     }
 
+    /// Add a client, or change it from now on.
     #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_client(
@@ -116,6 +118,7 @@ impl TestIssuer {
         Ok(())
     }
 
+    /// Add a person, or change them. The password is the user name unless given.
     #[pyo3(signature = (username, *, password = None, subject = None, name = None, email = None, roles = Texts(vec![]), client_roles = None, groups = Texts(vec![]), claims = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_user(
@@ -150,6 +153,7 @@ impl TestIssuer {
         minted.map_err(|error| PyValueError::new_err(with_causes(&error)))
     }
 
+    /// A whole token set for a person who is known, in a session of their own, as the token endpoint would answer it.
     #[pyo3(signature = (username, client_id = "client", *, scope = Texts(vec!["openid".to_owned()])))]
     fn log_in<'py>(
         &self,
@@ -169,6 +173,7 @@ impl TestIssuer {
         Ok(answer)
     }
 
+    /// Sign with a new key from now on; the former stays published. Returns the new `kid`.
     fn rotate(&self, py: Python<'_>) -> PyResult<String> {
         let issuer = self.running()?;
         let rotated =
@@ -176,27 +181,32 @@ impl TestIssuer {
         rotated.map_err(|error| PyRuntimeError::new_err(with_causes(&error)))
     }
 
+    /// Publish the current signing key only.
     fn remove_old_keys(&self) -> PyResult<()> {
         self.running()?.remove_old_keys();
         Ok(())
     }
 
+    /// The `kid` that new tokens carry.
     #[getter]
     fn key_id(&self) -> PyResult<String> {
         Ok(self.running()?.signing_key_id())
     }
 
+    /// Stop listening and break every connection. Keys, sessions and counters stay.
     fn down(&self, py: Python<'_>) -> PyResult<()> {
         let issuer = self.running()?;
         Engine::of(py)?.wait_elsewhere(py, async move { issuer.stop().await })
     }
 
+    /// Listen again, at the same address.
     fn up(&self, py: Python<'_>) -> PyResult<()> {
         let issuer = self.running()?;
         let resumed = Engine::of(py)?.wait_elsewhere(py, async move { issuer.resume().await })?;
         resumed.map_err(|error| PyOSError::new_err(with_causes(&error)))
     }
 
+    /// Misbehave from now on, in one of these ways, until `heal`.
     #[pyo3(signature = (endpoint = "token", *, status = None, delay = None, answer = None))]
     fn fail(
         &self,
@@ -224,16 +234,19 @@ impl TestIssuer {
         Ok(())
     }
 
+    /// Behave again.
     fn heal(&self) -> PyResult<()> {
         self.running()?.faults().clear();
         Ok(())
     }
 
+    /// How many requests this endpoint has had, those that failed on purpose included.
     #[pyo3(signature = (endpoint = "token"))]
     fn requests(&self, endpoint: &str) -> PyResult<u64> {
         Ok(self.running()?.requests(endpoint_of(endpoint)?))
     }
 
+    /// Stop for good. Done twice it does nothing the second time.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let issuer = match self.process == engine::generation() {
             true => self.running.lock().unwrap_or_else(PoisonError::into_inner).take(),

@@ -123,6 +123,7 @@ impl Verifier {
 
 #[pymethods]
 impl Verifier {
+    /// Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<claims::Claims>> {
         let verifier = self.of_this_process(py)?;
         let token = text(token)?;
@@ -133,6 +134,7 @@ impl Verifier {
         tell(py, answer)
     }
 
+    /// `verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop.
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
@@ -154,11 +156,13 @@ impl Verifier {
         })
     }
 
+    /// Whose tokens: the issuer identifier, or the gateway's public URL.
     #[getter]
     fn issuer(&self) -> &str {
         self.trusted.issuer().as_str()
     }
 
+    /// The audiences accepted.
     #[getter]
     fn audience(&self) -> Vec<&str> {
         self.validation.audiences().iter().map(String::as_str).collect()

@@ -195,3 +195,10 @@ def test_awaiting_twice_is_an_error(tokens: doorward.TokenSource) -> None:
             await waiting
 
     asyncio.run(main())
+
+
+def test_help_has_something_to_say() -> None:
+    for kind in (doorward.Issuer, doorward.Gateway, doorward.Verifier, doorward.Claims, doorward.TokenSource, Issuer):
+        assert kind.__doc__
+        silent = [name for name in dir(kind) if not name.startswith("_") and not getattr(kind, name).__doc__]
+        assert silent == [], kind

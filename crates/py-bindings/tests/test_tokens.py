@@ -195,33 +195,29 @@ def test_twenty_threads_make_one_request(issuer: Issuer) -> None:
     assert issuer.requests("token") == 1
 
 
-def test_two_hundred_tasks_make_one_request_and_the_loop_is_never_stalled(issuer: Issuer) -> None:
+def test_two_hundred_tasks_make_one_request_and_the_loop_goes_on(issuer: Issuer) -> None:
     issuer.fail("token", delay=0.3)
     tokens = source(issuer)
 
-    async def main() -> tuple[set[str], float]:
-        longest = 0.0
-        done = False
+    async def main() -> tuple[set[str], int]:
+        turns = 0
 
         async def watch() -> None:
-            nonlocal longest
-            while not done:
-                before = time.perf_counter()
+            nonlocal turns
+            while tokens.expires_at is None:
+                turns += 1
                 await asyncio.sleep(0)
-                longest = max(longest, time.perf_counter() - before)
 
         watching = asyncio.create_task(watch())
-        await asyncio.sleep(0)
         got = await asyncio.gather(*(tokens.token_async() for _ in range(200)))
-        done = True
         await watching
-        return set(got), longest
+        return set(got), turns
 
-    got, longest = asyncio.run(main())
+    got, turns = asyncio.run(main())
     assert len(got) == 1
     assert issuer.requests("token") == 1
-    # Far below the 300 ms of the endpoint; what a busy machine adds is not ours.
-    assert longest < 0.1
+    # A loop that is held up turns once or twice while there is no token.
+    assert turns > 20
 
 
 def test_a_token_in_memory_needs_no_turn_of_the_loop(issuer: Issuer) -> None:
