@@ -155,7 +155,7 @@ pub fn app(
     previous: Option<(&Config, &App)>,
 ) -> Result<App, AssembleError> {
     // All that can fail comes first: what lasts keeps to the old configuration when the new one is refused.
-    let issuers = Arc::new(issuers::issuers(config, &lasting.clock, previous)?);
+    let issuers = issuers::issuers(config, &lasting.clock, previous)?;
     let routes = Arc::new(routes(config)?);
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));

@@ -179,7 +179,7 @@ impl Identify {
     /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
     pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         if let Some(token) = bearer::token(headers)
-            && self.issuers.accept_bearer()
+            && self.issuers.bearer().is_some()
         {
             return bearer::identify(&self.issuers, token).await;
         }

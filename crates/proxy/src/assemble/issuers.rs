@@ -16,14 +16,13 @@ use crate::{
         claims::ClaimReader,
         issuers::{IssuerClient, Issuers},
     },
-    observe,
 };
 
 pub(super) fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     previous: Option<(&Config, &App)>,
-) -> Result<Issuers, AssembleError> {
+) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
     for (name, issuer) in &config.issuers {
         let kept = previous
@@ -35,7 +34,9 @@ pub(super) fn issuers(
         };
         by_name.insert(name.clone(), client);
     }
-    Ok(Issuers::new(by_name))
+    // With all of them as they were, what was verified is remembered too.
+    let kept = previous.map(|(_, app)| &app.endpoints.issuers).filter(|kept| kept.same(&by_name));
+    Ok(kept.cloned().unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock))))
 }
 
 fn issuer_client(
@@ -67,18 +68,14 @@ fn issuer_client(
             .with_leeway(config.leeway)
             .with_profile(profile(config.profile))
     };
-    let bearer_rules = config.audience.split_first().map(|(first, more)| {
+    let bearer = config.audience.split_first().map(|(first, more)| {
         more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience))
     });
-    let introspection = bearer_rules.clone().zip(config.introspection.as_ref()).map(
-        |(validation, introspection)| {
+    let introspection =
+        bearer.clone().zip(config.introspection.as_ref()).map(|(validation, introspection)| {
             Introspection::new(client.token_endpoint().clone(), validation)
                 .with_max_age(introspection.cache)
-        },
-    );
-    let bearer = bearer_rules.map(|validation| {
-        Verifier::new(validation, Arc::clone(&key_source)).with_clock(Arc::clone(clock))
-    });
+        });
     let own = Verifier::new(
         rules(&config.client_id).with_authorized_party(&config.client_id),
         Arc::clone(&key_source),
@@ -95,7 +92,7 @@ fn issuer_client(
         introspection,
         own,
         claims: ClaimReader::new(config.claims.clone()),
-        tokens_remembered: observe::tokens_remembered(name),
+        leeway: config.leeway,
         scopes: config.scopes.clone(),
         pushed_authorization: config.pushed_authorization,
     })

@@ -5,12 +5,11 @@
 //!
 //! [RFC 6750 §2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION};
-use oidc_core::{AccessToken, Secret, TokenRefusal, Validation, Verified, Verifier};
-use serde::Deserialize;
+use metrics::Counter;
+use oidc_core::{Clock, Event, Issuer, Observer, Secret, Verifier};
 
 use crate::{
     identify::{
@@ -28,108 +27,83 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Verifies a token with the issuer it names.
+/// Verifies a token with the issuer it names, or by asking the one issuer whose tokens name nobody.
 ///
 /// # Errors
 ///
 /// [`Refusal::BadCredentials`] with the check that failed.
 pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal> {
-    for (issuer, verifier) in issuers.bearer() {
-        if let Some(verified) = verifier.cached(token) {
-            issuer.tokens_remembered.increment(1);
-            return Ok(caller(issuer, verifier.validation(), token, &verified));
-        }
-    }
-    if let Some((issuer, introspection)) = issuers.introspecting()
-        && !is_jwt(token)
-    {
-        return match introspection.access_token(token).await {
-            Ok(verified) => {
-                observe::token_verified(issuer.name(), "introspected");
-                Ok(caller(issuer, introspection.validation(), token, &verified))
-            }
-            Err(refusal) => {
-                observe::token_verified(issuer.name(), refusal.code());
-                Err(refusal.into())
-            }
-        };
-    }
-    let (issuer, verifier) = choose(issuers, token)?;
-    match verifier.access_token(token).await {
-        Ok(verified) => {
-            observe::token_verified(issuer.name(), "verified");
-            Ok(caller(issuer, verifier.validation(), token, &verified))
-        }
-        Err(refusal) => {
-            observe::token_verified(issuer.name(), refusal.code());
-            Err(refusal.into())
-        }
-    }
-}
-
-/// Three parts between dots (RFC 7515 §3.1); anything else is for its issuer to read.
-fn is_jwt(token: &str) -> bool {
-    token.split('.').count() == 3
-}
-
-fn caller(
-    issuer: &IssuerClient,
-    validation: &Validation,
-    token: &str,
-    verified: &Arc<Verified<AccessToken>>,
-) -> Caller {
+    let Some(verifier) = issuers.bearer() else {
+        return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
+    };
+    let verified = match verifier.cached(token) {
+        Some(verified) => verified,
+        None => verifier.access_token(token).await?,
+    };
+    let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {
+        reason: "a token was accepted from an issuer that is not configured".to_owned(),
+    })?;
     let expires_at = verified.expires_at.unwrap_or(std::time::UNIX_EPOCH);
-    Caller {
+    Ok(Caller {
         identity: Identity::Known(
             verified.derive(|token| issuer.claims().read(issuer.name(), token)),
         ),
         credential: Credential::Bearer {
             token: Secret::from(token),
-            good_until: expires_at + validation.leeway(),
+            good_until: expires_at + issuer.leeway,
         },
         cookies: Vec::new(),
-    }
-}
-
-/// The issuer whose rules judge a token. With several, `iss` chooses among those configured before any key is looked at: a token
-/// cannot make the gateway fetch anything.
-fn choose<'a>(
-    issuers: &'a Issuers,
-    token: &str,
-) -> Result<(&'a IssuerClient, &'a Verifier), Refusal> {
-    let mut accepted = issuers.bearer();
-    let first = accepted.next();
-    let Some(only) = first else {
-        return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
-    };
-    if accepted.next().is_none() {
-        return Ok(only);
-    }
-    let found = unverified_issuer(token)?;
-    issuers.bearer().find(|(issuer, _)| issuer.url() == found).ok_or_else(|| {
-        let expected: Vec<&str> = issuers.bearer().map(|(issuer, _)| issuer.url()).collect();
-        TokenRefusal::WrongIssuer {
-            expected: expected.join(", "),
-            found: found.chars().take(200).collect(),
-        }
-        .into()
     })
 }
 
-fn unverified_issuer(token: &str) -> Result<String, TokenRefusal> {
-    #[derive(Deserialize)]
-    struct Named {
-        iss: String,
-    }
-    /// Above this no token is taken, so none is decoded.
-    const LIMIT: usize = 16 * 1024;
-    if token.len() > LIMIT {
-        return Err(TokenRefusal::TooLarge { limit: LIMIT });
-    }
-    let malformed =
-        |reason: &str| TokenRefusal::Malformed { part: "payload", reason: reason.to_owned() };
-    let payload = token.split('.').nth(1).ok_or_else(|| malformed("not a compact JWS"))?;
-    let bytes = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed("not base64url"))?;
-    let named: Named = serde_json::from_slice(&bytes).map_err(|_| malformed("no `iss` text"))?;
-    Ok(named.iss)
+/// Judges the bearer tokens of all these issuers; `None` where none of them has an audience.
+pub(super) fn verifier(
+    issuers: &BTreeMap<String, Arc<IssuerClient>>,
+    clock: &Arc<dyn Clock>,
+) -> Option<Verifier> {
+    let mut accepted = issuers
+        .values()
+        .filter_map(|issuer| Some((issuer.bearer.clone()?, Arc::new(issuer.keys.clone()))));
+    let (rules, keys) = accepted.next()?;
+    let verifier = accepted
+        .fold(Verifier::new(rules, keys), |verifier, (rules, keys)| {
+            verifier.with_issuer(rules, keys)
+        })
+        .with_clock(Arc::clone(clock))
+        .with_observer(counting(issuers));
+    Some(match issuers.values().find_map(|issuer| issuer.introspection.clone()) {
+        Some(introspection) => {
+            verifier.with_introspection(introspection.with_observer(counting(issuers)))
+        }
+        None => verifier,
+    })
+}
+
+/// Counts verdicts by the issuer's name in the configuration; `unknown` where a token did not get as far as that.
+fn counting(issuers: &BTreeMap<String, Arc<IssuerClient>>) -> Observer {
+    let names: Vec<(String, String, Counter)> = issuers
+        .iter()
+        .map(|(name, issuer)| (issuer.url.clone(), name.clone(), observe::tokens_remembered(name)))
+        .collect();
+    Arc::new(move |event| {
+        let of = |issuer: &Issuer| names.iter().find(|(url, ..)| url == issuer.as_str());
+        let name = |issuer: Option<&Issuer>| {
+            issuer.and_then(of).map_or("unknown", |(_, name, _)| name.as_str())
+        };
+        match event {
+            Event::TokenRemembered { issuer, .. } => {
+                if let Some((_, _, remembered)) = of(issuer) {
+                    remembered.increment(1);
+                }
+            }
+            Event::TokenVerified { issuer, algorithm, .. } => {
+                let outcome = if algorithm.is_some() { "verified" } else { "introspected" };
+                observe::token_verified(name(Some(issuer)), outcome);
+            }
+            Event::TokenRefused { issuer, code, .. } => {
+                observe::token_verified(name(*issuer), code);
+            }
+            _ => {}
+        }
+    })
 }

@@ -1,16 +1,16 @@
 //! The configured issuers: each with its keys, its rules for tokens, and the gateway's standing as its client.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
 use oidc_core::{
-    Client, Introspection, KeySource, Login, Provider, RemoteKeys, TokenEndpointError, TokenSet,
-    Verifier,
+    AccessToken, Client, Clock, Introspection, KeySource, Login, Provider, RemoteKeys,
+    TokenEndpointError, TokenSet, Validation, Verifier,
 };
 
 use crate::{
-    identify::{Known, claims::ClaimReader},
+    identify::{Known, bearer, claims::ClaimReader},
     observe,
     session::{Record, Renew, RenewError},
 };
@@ -28,16 +28,16 @@ pub struct IssuerClient {
     pub(crate) keys: RemoteKeys,
     /// The gateway's login client there.
     pub(crate) client: Client,
-    /// Judges bearer tokens; `None` where no audience is configured, and then none are taken.
-    pub(crate) bearer: Option<Verifier>,
+    /// The rules for bearer tokens; `None` where no audience is configured, and then none are taken.
+    pub(crate) bearer: Option<Validation>,
     /// Asks about bearer tokens that are no JWT; `None`: they are refused.
     pub(crate) introspection: Option<Introspection>,
     /// Judges the access tokens that were issued to the gateway itself.
     pub(crate) own: Verifier,
     /// Reads identities from its claims.
     pub(crate) claims: ClaimReader,
-    /// Counts bearer tokens that were verified before.
-    pub(crate) tokens_remembered: metrics::Counter,
+    /// How far its clock may differ.
+    pub(crate) leeway: Duration,
     /// Scopes asked for at login.
     pub(crate) scopes: Vec<String>,
     /// Whether logins are pushed (RFC 9126).
@@ -176,12 +176,14 @@ impl IssuerClient {
 #[derive(Debug, Default)]
 pub struct Issuers {
     by_name: BTreeMap<String, Arc<IssuerClient>>,
+    bearer: Option<Verifier>,
 }
 
 impl Issuers {
     /// These issuers.
-    pub fn new(by_name: BTreeMap<String, Arc<IssuerClient>>) -> Self {
-        Self { by_name }
+    pub fn new(by_name: BTreeMap<String, Arc<IssuerClient>>, clock: &Arc<dyn Clock>) -> Self {
+        let bearer = bearer::verifier(&by_name, clock);
+        Self { by_name, bearer }
     }
 
     /// All of them, by name.
@@ -194,19 +196,25 @@ impl Issuers {
         self.by_name.get(name)
     }
 
-    /// Whether any takes bearer tokens.
-    pub fn accept_bearer(&self) -> bool {
-        self.by_name.values().any(|issuer| issuer.bearer.is_some())
+    /// Judges bearer tokens of all that take any.
+    pub fn bearer(&self) -> Option<&Verifier> {
+        self.bearer.as_ref()
     }
 
-    /// The one that is asked about tokens that are no JWT.
-    pub fn introspecting(&self) -> Option<(&IssuerClient, &Introspection)> {
-        self.by_name.values().find_map(|issuer| Some((&**issuer, issuer.introspection.as_ref()?)))
+    /// The issuer of a token that [`Issuers::bearer`] accepted. One that does not say whose it is was accepted by the issuer that
+    /// was asked about it.
+    pub(crate) fn of(&self, token: &AccessToken) -> Option<&IssuerClient> {
+        let mut all = self.by_name.values().map(|issuer| &**issuer);
+        match token.issuer.as_deref() {
+            Some(url) => all.find(|issuer| issuer.url == url),
+            None => all.find(|issuer| issuer.introspection.is_some()),
+        }
     }
 
-    /// Those that take bearer tokens.
-    pub fn bearer(&self) -> impl Iterator<Item = (&IssuerClient, &Verifier)> {
-        self.by_name.values().filter_map(|issuer| Some((&**issuer, issuer.bearer.as_ref()?)))
+    /// Whether these are the same issuers, each as it was.
+    pub(crate) fn same(&self, other: &BTreeMap<String, Arc<IssuerClient>>) -> bool {
+        self.by_name.len() == other.len()
+            && self.by_name.values().zip(other.values()).all(|(own, other)| Arc::ptr_eq(own, other))
     }
 }
 
