@@ -38,13 +38,12 @@ pub(crate) fn page() -> anyhow::Result<String> {
             entry.met
         )?;
     }
-    // The gateway verifies tokens itself: it asks nobody whether they are active.
-    let elsewhere = ["keys_unavailable", "inactive", "introspection_unavailable"];
-    let codes = TokenRefusal::CODES.iter().filter(|code| !elsewhere.contains(code));
+    let passing = ["keys_unavailable", "introspection_unavailable"];
+    let codes = TokenRefusal::CODES.iter().filter(|code| !passing.contains(code));
     let codes: Vec<String> = codes.map(|code| format!("`{code}`")).collect();
     write!(
         page,
-        "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`.\n\n\
+        "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`, `introspection_unavailable`.\n\n\
          ## Requests that break a rule of HTTP\n\n\
          Found before anybody looks at what the request means; the connection is closed. The word is the label `reason` \
          of `doorward_malformed_requests_total`.\n\n| reason | status | |\n|---|---|---|\n",
