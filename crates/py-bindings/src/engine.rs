@@ -30,6 +30,9 @@ const SIGNALS: Duration = Duration::from_millis(100);
 /// Enough: the work is waiting, and signatures are verified on the thread of the caller.
 const WORKERS: usize = 2;
 
+/// How many results are told in a row before the interpreter is let go, for event loops to go on.
+const LETTERS: usize = 32;
+
 /// How often this process, or one before it, was forked off.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
@@ -89,6 +92,14 @@ impl Engine {
         F::Output: Send,
     {
         let mut future = pin!(future);
+        // Most of what is asked needs no waiting after all: a signature is checked, and that is it.
+        let first = py.detach(|| {
+            let _entered = self.runtime.enter();
+            future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        if let Poll::Ready(output) = first {
+            return Ok(output);
+        }
         loop {
             let step = py.detach(|| {
                 self.runtime.block_on(async { timeout(SIGNALS, future.as_mut()).await })
@@ -156,12 +167,11 @@ impl Running {
 fn deliver(inbox: &Receiver<Letter>) {
     while let Ok(first) = inbox.recv() {
         let goes_on = Python::try_attach(|py| {
-            let mut next = Some(first);
-            while let Some(letter) = next {
+            let more = std::iter::from_fn(|| inbox.try_recv().ok());
+            for letter in std::iter::once(first).chain(more).take(LETTERS) {
                 let Letter::Result { event_loop, future, outcome } = letter else { return false };
                 // A loop that is closed has nobody who waits.
                 let _ = settle(py, &event_loop, &future, outcome);
-                next = inbox.try_recv().ok();
             }
             true
         });
