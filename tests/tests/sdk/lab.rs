@@ -13,6 +13,7 @@ use e2e::{
     World,
     counter::Counter,
     keycloak::{Keycloak, Realm},
+    relay::Relay,
     visitor::{Answer, Visitor},
 };
 use oidc_core::{
@@ -60,6 +61,13 @@ impl Lab {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Ok(World::new(&format!("sdk-files-{number}"))?.folder().to_owned())
+    }
+
+    /// The same realm over a wire that can be cut.
+    pub(crate) async fn relayed(&self) -> Result<(Self, Relay)> {
+        let relay = self.realm.relay().await?;
+        let issuer = self.realm.issuer_through(&relay).parse()?;
+        Ok((Self { realm: Arc::clone(&self.realm), issuer }, relay))
     }
 
     pub(crate) fn issuer(&self) -> Issuer {

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use e2e::wait;
 use m2m::{
     CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens,
-    TokenSource as _, blocking::Tokens,
+    TokenError, TokenSource as _, blocking::Tokens,
 };
 use oidc_core::{
     Clock as _, Provider, RemoteKeys, SystemClock, TokenEndpoint, Validation, Verifier,
@@ -14,6 +15,9 @@ use oidc_core::{
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::lab::{Lab, secret};
+
+/// As the fixture has it for the client `job-for-seconds`.
+const LIFE: Duration = Duration::from_secs(6);
 
 const TOKEN: &str = "/protocol/openid-connect/token";
 
@@ -131,16 +135,12 @@ async fn a_hundred_requests_of_one_person_make_one_exchange() -> Result<()> {
     Ok(())
 }
 
-/// Keycloak is made to take half a second for each token, so that whoever waits for one is seen.
+/// Keycloak is made to take a second for each token, so that whoever waits for one is seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_lived_token_is_refreshed_ahead_and_nobody_waits() -> Result<()> {
-    const LIFE: u32 = 6;
-    const LATENCY: Duration = Duration::from_millis(500);
-    let lab = Lab::new("sdk-short-lived").await?;
-    lab.realm.access_tokens_live(LIFE).await?;
-    let (lab, wire) = lab.counted().await?;
-    let grant = ClientCredentials::new().with_scope("churn");
-    let tokens = CachedTokens::new(IssuerTokens::new(lab.job()?, grant));
+    const LATENCY: Duration = Duration::from_secs(1);
+    let (lab, wire) = Lab::common().await?.counted().await?;
+    let tokens = short_lived(&lab)?;
     let validation = Validation::new(lab.issuer(), "churn").with_leeway(Duration::ZERO);
     let verifier = Verifier::new(validation, Arc::new(RemoteKeys::new(lab.provider()?)));
     let mut seen = BTreeSet::from([tokens.token().await?.secret().expose().to_owned()]);
@@ -148,7 +148,7 @@ async fn a_short_lived_token_is_refreshed_ahead_and_nobody_waits() -> Result<()>
 
     let began = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(25));
-    while began.elapsed() < Duration::from_secs(2 * u64::from(LIFE)) {
+    while began.elapsed() < 2 * LIFE {
         ticks.tick().await;
         let asked = Instant::now();
         let token = tokens.token().await?;
@@ -162,4 +162,39 @@ async fn a_short_lived_token_is_refreshed_ahead_and_nobody_waits() -> Result<()>
     assert!(seen.len() > 2, "{} tokens in two lives", seen.len());
     assert!(wire.count(TOKEN) <= seen.len() + 1, "a request whose token nobody got");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_token_is_served_while_keycloak_is_away_and_the_next_when_it_is_back() -> Result<()>
+{
+    let (lab, wire) = Lab::common().await?.relayed().await?;
+    let tokens = short_lived(&lab)?;
+    let first = tokens.token().await?;
+    wire.cut();
+    let ends = first.expires_at().context("no expiry")?;
+    let refused = wait::until("the end of the token", 3 * LIFE, async || {
+        Ok(match tokens.token().await {
+            Ok(token) => {
+                anyhow::ensure!(token.secret().expose() == first.secret().expose());
+                None
+            }
+            Err(error) => Some((error, SystemClock.now())),
+        })
+    })
+    .await?;
+    assert!(matches!(refused.0, TokenError::Unavailable { .. }), "{:?}", refused.0);
+    assert!(refused.1 >= ends, "a good token was held back");
+    wire.mend();
+    let next = wait::until("the next token", Duration::from_secs(20), async || {
+        Ok(Some(tokens.token().await?))
+    })
+    .await?;
+    lab.verifier("churn")?.access_token(next.secret().expose()).await?;
+    Ok(())
+}
+
+/// Tokens of a client whose tokens live for [`LIFE`].
+fn short_lived(lab: &Lab) -> Result<CachedTokens> {
+    let endpoint = lab.endpoint("job-for-seconds", secret("job-for-seconds"))?;
+    Ok(CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new())))
 }
