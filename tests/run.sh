@@ -30,5 +30,6 @@ stage install bash tests/install.sh
 if ((failed)); then finish; fi
 stage check just check
 stage test just test
+stage python just python
 stage e2e just e2e
 finish
