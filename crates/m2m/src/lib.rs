@@ -43,6 +43,8 @@
 //! # }
 //! ```
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod access_token;
 #[cfg(feature = "blocking")]
 pub mod blocking;

@@ -70,6 +70,12 @@ pub enum PresentedError {
 /// assert_eq!(answer, 42);
 /// # Ok::<(), oidc_core::blocking::BlockingError>(())
 /// ```
+///
+/// # Errors
+///
+/// [`BlockingError::InsideRuntime`] from within a Tokio runtime: await the future there;
+/// [`BlockingError::NoThread`] when the system gives no thread; [`BlockingError::NoAnswer`] when
+/// `future` panicked.
 pub fn run<F>(future: F) -> Result<F::Output, BlockingError>
 where
     F: Future + Send + 'static,
@@ -123,6 +129,10 @@ impl Verifier {
 
     /// Verifies an access token. One that is remembered needs no thread and no waiting, and so may
     /// be asked for anywhere; any other not from inside a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Refused`] as [`crate::Verifier::access_token`]; [`VerifyError::NotRun`] as [`run`].
     pub fn access_token(&self, token: &str) -> Result<Arc<Verified<AccessToken>>, VerifyError> {
         if let Some(verified) = self.verifier.cached(token) {
             return Ok(verified);
@@ -133,6 +143,11 @@ impl Verifier {
 
     /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). One that is
     /// remembered needs no thread and no waiting; its proof is checked here.
+    ///
+    /// # Errors
+    ///
+    /// [`PresentedError::Refused`] as [`crate::Verifier::presented`]; [`PresentedError::NotRun`] as
+    /// [`run`].
     pub fn presented(
         &self,
         presented: &Presented<'_>,

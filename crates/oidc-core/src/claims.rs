@@ -91,6 +91,11 @@ pub enum InvalidClaims {
 
 impl Claims {
     /// Reads a JSON object strictly: no member twice, nothing after the end.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidClaims::Malformed`] if it is not one JSON object that can be read in one way only;
+    /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn parse(json: &[u8]) -> Result<Self, InvalidClaims> {
         let members =
             json::parse_object(json).map_err(|reason| InvalidClaims::Malformed { reason })?;
@@ -98,6 +103,10 @@ impl Claims {
     }
 
     /// Reads the members of an object that is already parsed.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
         actor::check(&members)?;
         let mut claims = Self::default();

@@ -195,6 +195,12 @@ impl Client {
     }
 
     /// Begins a login: where to send the browser, and what to keep until it comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError::Provider`] while the metadata is not known; [`LoginError::NotSupported`] when the
+    /// provider has no endpoint for it; [`LoginError::RequestObject`] when the request cannot be signed
+    /// (RFC 9101), and [`LoginError::PushedAuthorization`] when it is not taken (RFC 9126 §2.3).
     pub async fn begin_login(
         &self,
         request: LoginRequest,
@@ -221,6 +227,12 @@ impl Client {
     }
 
     /// Exchanges the code and verifies the ID token.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError::Token`] when the code is not exchanged: a code is good for one attempt (RFC 6749
+    /// §4.1.2), so begin anew. [`LoginError::NoIdToken`] or [`LoginError::IdToken`] when the answer does
+    /// not say who it is in a way that holds.
     pub async fn finish_login(
         &self,
         code: Code,
@@ -251,6 +263,12 @@ impl Client {
 
     /// Gets the next token set. A new ID token must be about `expected_subject` (OpenID Connect
     /// Core 1.0 §12.2).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenEndpointError::InvalidGrant`] when the login is over (RFC 6749 §5.2);
+    /// [`TokenEndpointError::IdToken`] when the new ID token does not hold or is about somebody else; the
+    /// others as [`TokenEndpoint::request`].
     pub async fn refresh(
         &self,
         refresh_token: &Secret,
@@ -273,6 +291,13 @@ impl Client {
     }
 
     /// Asks for claims about the person; they must be about `expected_subject`.
+    ///
+    /// # Errors
+    ///
+    /// [`UserInfoError::Unauthorized`] when the access token is not accepted there;
+    /// [`UserInfoError::WrongSubject`] when the claims are another person's, to be treated as an attack
+    /// (OpenID Connect Core 1.0 §5.3.2); [`UserInfoError::Provider`] and [`UserInfoError::Fetch`] may pass
+    /// by themselves.
     pub async fn user_info(
         &self,
         access_token: &Secret,
@@ -282,6 +307,10 @@ impl Client {
     }
 
     /// Tells the provider that a token is no longer needed (RFC 7009).
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenEndpoint::revoke`]: a token that the provider does not know is no error (RFC 7009 §2.2).
     pub async fn revoke(&self, token: &Secret, hint: TokenHint) -> Result<(), TokenEndpointError> {
         self.endpoint.revoke(token, hint).await
     }

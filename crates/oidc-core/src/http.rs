@@ -25,6 +25,10 @@ pub mod reqwest;
 #[async_trait]
 pub trait Http: Send + Sync + fmt::Debug {
     /// Sends `request`; an answer of any status is `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no complete answer within the bounds of time and size.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError>;
 }
 

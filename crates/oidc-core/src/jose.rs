@@ -150,39 +150,76 @@ fn unreadable(reason: String) -> TokenRefusal {
     TokenRefusal::Malformed { part: "payload", reason }
 }
 
+/// What a header says, each member that means something in its place.
+#[derive(Default)]
+struct Members {
+    alg: Option<Value>,
+    kid: Option<Value>,
+    typ: Option<Value>,
+    cty: Option<Value>,
+    jwk: Option<Value>,
+    /// Which of the refused members it has; the first, if several.
+    refused: Option<usize>,
+}
+
+impl Members {
+    /// Reads a header; its `jwk` is refused unless it is asked for.
+    fn read(bytes: &[u8], with_key: bool) -> Result<Self, TokenRefusal> {
+        let mut members = Self::default();
+        let take = |name: &str, value| match name {
+            "alg" => members.alg = Some(value),
+            "kid" => members.kid = Some(value),
+            "typ" => members.typ = Some(value),
+            "cty" => members.cty = Some(value),
+            "jwk" if with_key => members.jwk = Some(value),
+            _ => {
+                let refused = REFUSED_MEMBERS.iter().position(|refused| *refused == name);
+                members.refused = [members.refused, refused].into_iter().flatten().min();
+            }
+        };
+        json::read_members(bytes, take).map_err(malformed)?;
+        Ok(members)
+    }
+}
+
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
-        Self::of(json::parse_object(bytes).map_err(malformed)?)
+        Self::of(Members::read(bytes, false)?)
     }
 
     fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
-        let mut members = json::parse_object(bytes).map_err(malformed)?;
-        match members.remove("jwk") {
+        let mut members = Members::read(bytes, true)?;
+        match members.jwk.take() {
             Some(Value::Object(key)) => Ok((Self::of(members)?, key)),
             _ => Err(malformed("`jwk` is missing or not an object".to_owned())),
         }
     }
 
-    fn of(mut members: Map<String, Value>) -> Result<Self, TokenRefusal> {
-        for member in REFUSED_MEMBERS {
-            if members.contains_key(member) {
-                return Err(TokenRefusal::HeaderNotAllowed { member });
-            }
+    fn of(members: Members) -> Result<Self, TokenRefusal> {
+        if let Some(member) = members.refused.and_then(|nth| REFUSED_MEMBERS.get(nth)) {
+            return Err(TokenRefusal::HeaderNotAllowed { member });
         }
-        let mut text = |name: &'static str| match members.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(malformed(format!("`{name}` is not a string"))),
-        };
-        let alg = text("alg")?.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
+        let alg = text("alg", members.alg)?;
+        let alg = alg.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
         let algorithm =
             alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed { alg: quoted(&alg) })?;
-        text("cty")?;
-        let media_type = text("typ")?.map(|mut typ| {
+        text("cty", members.cty)?;
+        let media_type = text("typ", members.typ)?.map(|mut typ| {
             typ.make_ascii_lowercase();
-            typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
+            match typ.strip_prefix("application/") {
+                Some(short) => short.to_owned(),
+                None => typ,
+            }
         });
-        Ok(Self { algorithm, key_id: text("kid")?, media_type })
+        Ok(Self { algorithm, key_id: text("kid", members.kid)?, media_type })
+    }
+}
+
+fn text(name: &'static str, value: Option<Value>) -> Result<Option<String>, TokenRefusal> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(malformed(format!("`{name}` is not a string"))),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! An object at the top, UTF-8, no member twice at any depth, nothing after the end, bounded depth.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -25,18 +26,44 @@ pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Valu
     read(bytes, Strict { depth: 0, repeats: true })
 }
 
+/// The same, member by member: for a reader that looks for a few and keeps no others.
+///
+/// What `take` was given counts only when this returns `Ok`.
+pub(crate) fn read_members(bytes: &[u8], take: impl FnMut(&str, Value)) -> Result<(), String> {
+    let text = utf8(bytes)?;
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(NO_OBJECT.to_owned());
+    }
+    with(text, |deserializer| deserializer.deserialize_map(Members { take }))
+}
+
 fn read(bytes: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    match with(utf8(bytes)?, |deserializer| strict.deserialize(deserializer))? {
+        Value::Object(members) => Ok(members),
+        _ => Err(NO_OBJECT.to_owned()),
+    }
+}
+
+const NO_OBJECT: &str = "it is not a JSON object";
+
+fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// Reads `text` to its end.
+fn with<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&mut Text<'t>) -> Result<T, serde_json::Error>,
+) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = strict.deserialize(&mut deserializer).map_err(|error| {
+    let value = read(&mut deserializer).map_err(|error| {
         format!("it is not strict JSON: {}", crate::refusal::bounded(&error.to_string()))
     })?;
     deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
-    match value {
-        Value::Object(members) => Ok(members),
-        _ => Err("it is not a JSON object".to_owned()),
-    }
+    Ok(value)
 }
+
+type Text<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
 
 #[derive(Clone, Copy)]
 struct Strict {
@@ -113,18 +140,72 @@ impl<'de> Visitor<'de> for Strict {
             match members.entry(name) {
                 Entry::Vacant(place) => drop(place.insert(value)),
                 Entry::Occupied(former) if self.repeats && *former.get() == value => {}
-                Entry::Occupied(_) => {
-                    return Err(A::Error::custom("a member stands there twice"));
-                }
+                Entry::Occupied(_) => return Err(A::Error::custom(TWICE)),
             }
         }
         Ok(Value::Object(members))
     }
 }
 
+const TWICE: &str = "a member stands there twice";
+
+/// The object at the top, its members handed out as they come.
+struct Members<F> {
+    take: F,
+}
+
+impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Members<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
+        let inner = Strict { depth: 1, repeats: false };
+        let mut names: Vec<Cow<'de, str>> = Vec::new();
+        while let Some(name) = access.next_key_seed(Name)? {
+            (self.take)(&name, access.next_value_seed(inner)?);
+            names.push(name);
+        }
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(A::Error::custom(TWICE));
+        }
+        Ok(())
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse_object;
+    use super::{parse_object, read_members};
 
     #[test]
     fn an_ordinary_object_is_read() {
@@ -133,7 +214,12 @@ mod tests {
             r#" {"a":1,"b":[1,2.5,-3,null,true,"x"],"c":{"a":1}} "#,
             r#"{"n":1234567890123}"#,
         ] {
-            assert!(parse_object(good.as_bytes()).is_ok(), "{good}");
+            let read = parse_object(good.as_bytes()).unwrap();
+            let mut members = serde_json::Map::new();
+            let taken = read_members(good.as_bytes(), |name, value| {
+                members.insert(name.to_owned(), value);
+            });
+            assert_eq!((taken, &members), (Ok(()), &read), "{good}");
         }
     }
 
@@ -159,6 +245,7 @@ mod tests {
             br#"{"a":"\ud800"}"#,
         ] {
             assert!(parse_object(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(read_members(bad, |_, _| {}).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
 
@@ -175,8 +262,9 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |n: usize| format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n));
-        assert!(parse_object(nested(31).as_bytes()).is_ok());
-        assert!(parse_object(nested(32).as_bytes()).is_err());
-        assert!(parse_object(nested(100_000).as_bytes()).is_err());
+        for (depth, good) in [(31, true), (32, false), (100_000, false)] {
+            assert_eq!(parse_object(nested(depth).as_bytes()).is_ok(), good, "{depth}");
+            assert_eq!(read_members(nested(depth).as_bytes(), |_, _| {}).is_ok(), good, "{depth}");
+        }
     }
 }

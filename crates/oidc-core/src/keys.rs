@@ -79,6 +79,11 @@ impl JwkSet {
     /// Reads a JWK Set document; keys that cannot be used are skipped.
     ///
     /// Two different keys under one `kid` are both skipped: the `kid` would not say which is meant.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidJwkSet`] if the document is no JWK Set (RFC 7517 §5), or one of unlikely size. A key that
+    /// cannot be used is no error: [`JwkSet::skipped`] says why it is left out.
     pub fn parse(document: &[u8]) -> Result<Self, InvalidJwkSet> {
         let members =
             json::parse_object(document).map_err(|reason| InvalidJwkSet::Malformed { reason })?;
@@ -210,6 +215,10 @@ pub struct KeysUnavailable {
 #[async_trait]
 pub trait KeySource: Send + Sync + fmt::Debug {
     /// The keys as they are known now. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when none are known yet, or those known are too old to be trusted.
     fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
     /// The keys after asking the issuer, when asking is due and allowed: because there are none yet, or

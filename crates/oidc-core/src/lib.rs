@@ -61,6 +61,8 @@
 //! # Ok(()) }
 //! ```
 
+#![warn(clippy::missing_errors_doc)]
+
 // Names and values.
 mod issuer;
 mod secret;

@@ -164,6 +164,11 @@ impl DiscoveryError {
 
 impl ProviderMetadata {
     /// Asks `issuer` for its metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscoveryError::Fetch`] when there is no document to read; the others as
+    /// [`ProviderMetadata::parse`].
     pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {
         let answer = http::get(http, &issuer.discovery_url()).await?;
         let document: &Bytes = answer.body();
@@ -171,6 +176,12 @@ impl ProviderMetadata {
     }
 
     /// Reads a discovery document that must be `issuer`'s.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscoveryError::IssuerMismatch`] if it is somebody else's (OpenID Connect Discovery 1.0 §4.3);
+    /// [`DiscoveryError::InsecureEndpoint`] if an endpoint has no TLS; [`DiscoveryError::Invalid`] if it is
+    /// no discovery document.
     pub fn parse(issuer: &Issuer, document: &[u8]) -> Result<Self, DiscoveryError> {
         let members =
             json::parse_object(document).map_err(|reason| DiscoveryError::Invalid { reason })?;

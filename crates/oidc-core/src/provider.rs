@@ -192,6 +192,10 @@ impl Provider {
     }
 
     /// Metadata. Waits for the first discovery, but not while attempts are failing.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderUnavailable`] when there is none yet and attempts fail; it says when the next one is due.
     pub async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),
@@ -200,6 +204,10 @@ impl Provider {
     }
 
     /// Discovers now, even while backing off.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderUnavailable`] when this attempt fails; the metadata known before stays in use.
     pub async fn refresh_now(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),

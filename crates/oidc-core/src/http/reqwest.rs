@@ -214,6 +214,10 @@ pub fn install_crypto_provider() {
 
 impl ReqwestHttp {
     /// Builds the client; reads the files, opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpSetupError`] names the file that cannot be read or used, or says why there is no client.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
         install_crypto_provider();
         let client = ::reqwest::Client::builder()

@@ -187,11 +187,19 @@ impl RemoteKeys {
     }
 
     /// Fetches now, even while backing off.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when this attempt fails; the keys known before stay in use.
     pub async fn refresh_now(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         Ok(self.inner.keys.refresh().await?)
     }
 
     /// Distrusts all keys at once, then fetches.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when this attempt fails; then there are no keys until a later one succeeds.
     pub async fn purge(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         Ok(self.inner.keys.purge().await?)
     }
