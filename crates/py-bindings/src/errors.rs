@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use m2m::TokenError;
+use m2m::{KeptLoginError, TokenError};
 use oidc_core::http::reqwest::HttpSetupError;
 use oidc_core::{InvalidIssuer, TokenEndpointError, TokenRefusal};
 use pyo3::prelude::*;
@@ -198,6 +198,27 @@ fn not_given<'py>(
     }
 }
 
+/// `LoginNeeded`, what the token endpoint said, or `ConfigurationError` when the file cannot be used.
+pub(crate) fn kept_login(py: Python<'_>, error: &KeptLoginError) -> PyErr {
+    let message = with_causes(error);
+    match error {
+        KeptLoginError::Endpoint(endpoint) => {
+            either(not_given(py, endpoint, None).and_then(|raised| raised.error(&message)))
+        }
+        error if error.is_login_needed() => {
+            let raised = Raised::new(py, "LoginNeeded", "run `python -m doorward login`");
+            either(raised.and_then(|raised| raised.error(&message)))
+        }
+        _ => configuration(py, "kept_login", message, "see the message".to_owned()),
+    }
+}
+
+/// `LoginFailed`.
+pub(crate) fn login_failed(py: Python<'_>, message: &str) -> PyErr {
+    let raised = Raised::new(py, "LoginFailed", "begin the login again");
+    either(raised.and_then(|raised| raised.error(message)))
+}
+
 /// The issuer's URL cannot be one.
 pub(crate) fn invalid_issuer(py: Python<'_>, error: &InvalidIssuer) -> PyErr {
     let remedy =
@@ -219,12 +240,15 @@ pub(crate) fn configuration(py: Python<'_>, code: &str, message: String, remedy:
     )
 }
 
-/// An error and what it came from, in one line.
+/// An error and what it came from in one line, each thing once: many errors say their cause themselves.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        line = format!("{line}: {inner}");
+        let more = inner.to_string();
+        if !line.contains(&more) {
+            line = format!("{line}: {more}");
+        }
         cause = inner.source();
     }
     line

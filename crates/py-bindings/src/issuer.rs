@@ -22,6 +22,13 @@ pub(crate) struct Issuer {
     trusted: Arc<Trusted>,
 }
 
+impl Issuer {
+    /// Whoever this is, with the way there.
+    pub(crate) fn trusted(&self) -> &Arc<Trusted> {
+        &self.trusted
+    }
+}
+
 #[pymethods]
 impl Issuer {
     #[new]

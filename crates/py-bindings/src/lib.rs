@@ -5,6 +5,7 @@
 //! | `issuer`, `gateway`, `trusted` | who is trusted, and the way there |
 //! | `verifier`, `claims` | what verifies; what a verified token says |
 //! | `credentials` | a program's own tokens, and those it gets for somebody's |
+//! | `login` | a person at this machine, and what `python -m doorward` does for them |
 //! | `testing` | a real provider in the test process |
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, and anew in a forked child; the interpreter is released while waiting |
@@ -19,6 +20,7 @@ mod trusted;
 mod verifier;
 mod claims;
 mod credentials;
+mod login;
 mod testing;
 
 mod errors;
@@ -47,6 +49,8 @@ mod _native {
     use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::issuer::Issuer;
+    #[pymodule_export]
+    use crate::login::{Account, AccountTokens, PendingLogin, kept_logins};
     #[pymodule_export]
     use crate::testing::TestIssuer;
     #[pymodule_export]

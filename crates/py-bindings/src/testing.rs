@@ -82,7 +82,7 @@ impl TestIssuer {
     }
 
     /// Add a client, or change it from now on.
-    #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None))]
+    #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None, redirect_uri = Texts(vec![])))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_client(
         &self,
@@ -94,6 +94,7 @@ impl TestIssuer {
         roles: Texts,
         client_roles: Option<&Bound<'_, PyDict>>,
         token_lifetime: Option<Span>,
+        redirect_uri: Texts,
     ) -> PyResult<()> {
         let mut client = match (secret, public_key) {
             (Some(secret), None) => DevClient::confidential(client_id, secret),
@@ -106,6 +107,9 @@ impl TestIssuer {
         client = client.scopes(scopes.0).service_account_roles(roles.0);
         for name in audience.0 {
             client = client.audience(name);
+        }
+        for uri in redirect_uri.0 {
+            client = client.redirect_uri(uri);
         }
         for (at, roles) in client_roles.into_iter().flatten() {
             let roles: Texts = roles.extract()?;
@@ -171,6 +175,17 @@ impl TestIssuer {
         answer.set_item("expires_in", tokens.expires_in)?;
         answer.set_item("scope", tokens.scope)?;
         Ok(answer)
+    }
+
+    /// What a browser does in which a person signs in at this page: the URL it is sent back to.
+    fn sign_in(&self, authorization_url: &str, username: &str) -> PyResult<String> {
+        let back = self.running()?.sign_in(authorization_url, username);
+        back.map_err(|error| PyValueError::new_err(with_causes(&error)))
+    }
+
+    /// What a person does who types the code of a device (RFC 8628) and agrees: whether there is such a code.
+    fn allow_device(&self, user_code: &str, username: &str) -> PyResult<bool> {
+        Ok(self.running()?.allow_device(user_code, username))
     }
 
     /// Sign with a new key from now on; the former stays published. Returns the new `kid`.

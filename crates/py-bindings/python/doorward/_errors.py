@@ -54,6 +54,18 @@ class TokenRequestRefused(DoorwardError):
     """The HTTP status of the answer."""
 
 
+class LoginNeeded(DoorwardError):
+    """Nobody is signed in at this machine, or the login is over: ``python -m doorward login``."""
+
+    code = "login_needed"
+
+
+class LoginFailed(DoorwardError):
+    """Nobody was signed in: the person or the issuer refused, or nobody came in time."""
+
+    code = "login_failed"
+
+
 class InvalidToken(DoorwardError):
     """A token is not accepted: answer 401 (RFC 6750 §3.1, ``invalid_token``)."""
 
@@ -220,6 +232,8 @@ __all__ = [
     "ConfigurationError",
     "IssuerUnavailable",
     "TokenRequestRefused",
+    "LoginNeeded",
+    "LoginFailed",
     "InvalidToken",
     "TokenTooLarge",
     "MalformedToken",

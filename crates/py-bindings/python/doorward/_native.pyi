@@ -1,5 +1,5 @@
 from collections.abc import Coroutine as _CoroutineType
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from datetime import datetime, timedelta
 from os import PathLike
 from typing import Any, Literal, SupportsIndex, TypeVar, final, overload
@@ -7,15 +7,19 @@ from typing import Any, Literal, SupportsIndex, TypeVar, final, overload
 from typing_extensions import Never, Self, disjoint_base
 
 __all__ = [
+    "Account",
+    "AccountTokens",
     "Claims",
     "Coroutine",
     "Gateway",
     "Issuer",
+    "PendingLogin",
     "REFUSAL_CODES",
     "TestIssuer",
     "TokenSource",
     "Verifier",
     "__version__",
+    "kept_logins",
 ]
 
 __version__: str
@@ -387,6 +391,102 @@ class Coroutine:
     @property
     def __qualname__(self) -> str: ...
 
+@final
+class Account:
+    """A client at an issuer, as somebody at this machine uses it: what ``python -m doorward`` is made of."""
+
+    def __new__(
+        cls,
+        issuer: Issuer,
+        client_id: str,
+        folder: _Path,
+        *,
+        secret_file: _Path | None = None,
+        private_key_file: _Path | None = None,
+        key_id: str | None = None,
+        key_algorithm: str | None = None,
+        assertion_file: _Path | None = None,
+        certificate: _Path | tuple[_Path, _Path] | None = None,
+        method: str | None = None,
+    ) -> Self: ...
+    def begin_browser(self, scopes: Sequence[str], redirect_uri: str | None = None) -> PendingLogin:
+        """Begin a login by a browser on this machine (RFC 8252), at a free port unless ``redirect_uri`` says which."""
+
+    def begin_device(self, scopes: Sequence[str]) -> PendingLogin:
+        """Begin a login on another device (RFC 8628): show the person the code."""
+
+    def machine_tokens(
+        self,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        resource: Sequence[str] = [],
+        directory: _Path | None = None,
+        seal: str | None = None,
+    ) -> AccountTokens:
+        """The machine's tokens by its own credential (RFC 6749 §4.4), shared among runs in ``directory``, sealed by ``seal`` if it is on a disk."""
+
+    def person_tokens(
+        self,
+        *,
+        scope: str | None = None,
+        audience: Sequence[str] = [],
+        resource: Sequence[str] = [],
+        directory: _Path | None = None,
+    ) -> AccountTokens:
+        """The tokens of who signed in; where anything is asked for, what the issuer gives in exchange (RFC 8693)."""
+
+    def end(self) -> str | None:
+        """Have the issuer take the tokens back (RFC 7009), and forget them whatever it answers: why it did not, if so."""
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class PendingLogin:
+    """A login that waits for the person."""
+
+    @property
+    def url(self) -> str:
+        """Where the person goes."""
+
+    @property
+    def user_code(self) -> str | None:
+        """What the person types there; ``None`` where a browser of this machine comes back by itself."""
+
+    @property
+    def complete_url(self) -> str | None:
+        """The same page with the code in it, if the issuer has one."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the code ends, in UTC."""
+
+    def finish(self, within: _Span, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Wait for the person, verify the ID token and keep the login, with settings of the program that belong to it: who signed in.
+
+        Raises:
+            LoginFailed: if nobody signed in.
+        """
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class AccountTokens:
+    """Access tokens, with what is told of them."""
+
+    def token(self) -> tuple[str, str, datetime | None]:
+        """A token that is good now, its type as it stands in a header, and when it ends, in UTC, if that is known.
+
+        Raises:
+            LoginNeeded: if somebody has to sign in.
+        """
+
+    def __reduce__(self) -> Never: ...
+
+def kept_logins(folder: _Path, issuer: str | None = None, client_id: str | None = None) -> list[dict[str, Any]]:
+    """The logins kept in a folder, the last one first; that of an issuer and client alone where both are named, whatever the others are
+    like."""
+
 @disjoint_base
 class TestIssuer:
     """The native part of :class:`doorward.testing.Issuer`."""
@@ -407,6 +507,7 @@ class TestIssuer:
         roles: _Texts = ...,
         client_roles: Mapping[str, _Texts] | None = None,
         token_lifetime: _Span | None = None,
+        redirect_uri: _Texts = ...,
     ) -> None:
         """Add a client, or change it from now on.
 
@@ -419,6 +520,7 @@ class TestIssuer:
             roles: realm roles in its own tokens (client credentials).
             client_roles: roles at clients in its own tokens.
             token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
+            redirect_uri: where browsers are sent back to after a login; on loopback any port will do.
         """
 
     def add_user(
@@ -445,6 +547,16 @@ class TestIssuer:
         Raises:
             ValueError: if person, client or scope are unknown.
         """
+
+    def sign_in(self, authorization_url: str, username: str) -> str:
+        """What a browser does in which a person signs in at this page: the URL it is sent back to.
+
+        Raises:
+            ValueError: if the request or the person is not accepted.
+        """
+
+    def allow_device(self, user_code: str, username: str) -> bool:
+        """What a person does who types the code of a device (RFC 8628) and agrees: whether there is such a code."""
 
     def rotate(self) -> str:
         """Sign with a new key from now on; the former stays published. Returns the new ``kid``."""
