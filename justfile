@@ -76,6 +76,18 @@ python *arguments:
 wheel *arguments:
     {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --release --locked --out target/wheels {{ arguments }}
 
+# What a token costs in Python, next to the other libraries, in one run; with a wheel of `just wheel`.
+bench-python *arguments:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    source tests/versions.env
+    venv={{ cache }}/venv-bench
+    [ -x $venv/bin/python ] || python3 -m venv $venv
+    $venv/bin/pip install --quiet --disable-pip-version-check $PYTHON_BENCH_PACKAGES
+    $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $venv/older $PYTHON_BENCH_OLDER_PYJWT
+    $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/doorward-*.whl
+    nice -n 5 $venv/bin/python bench/python_verify.py --older-pyjwt $venv/older {{ arguments }}
+
 # Requests per second next to plain nginx, in one run.
 bench:
     python3 bench/gateway.py

@@ -71,7 +71,10 @@ fn read(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     }
     if value.is_instance_of::<PyInt>() {
         let whole = value.extract::<i64>().map(Number::from);
-        return Ok(Value::Number(whole.or_else(|_| value.extract::<u64>().map(Number::from))?));
+        let whole = whole.or_else(|_| value.extract::<u64>().map(Number::from));
+        return whole
+            .map(Value::Number)
+            .map_err(|_| PyValueError::new_err("an integer of more than 64 bits"));
     }
     if let Ok(number) = value.cast::<PyFloat>() {
         let finite = Number::from_f64(number.value());

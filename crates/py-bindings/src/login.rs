@@ -45,8 +45,8 @@ pub(crate) struct PendingLogin {
 }
 
 enum Waiting {
-    Browser(LoopbackLogin),
-    Device(DeviceLogin),
+    Browser(Box<LoopbackLogin>),
+    Device(Box<DeviceLogin>),
 }
 
 impl Account {
@@ -136,7 +136,7 @@ impl Account {
             user_code: None,
             complete_url: None,
             expires_at: None,
-            waiting: Mutex::new(Some(Waiting::Browser(waiting))),
+            waiting: Mutex::new(Some(Waiting::Browser(Box::new(waiting)))),
         })
     }
 
@@ -153,7 +153,7 @@ impl Account {
             user_code: Some(waiting.user_code().to_owned()),
             complete_url: waiting.verification_uri_complete().map(ToString::to_string),
             expires_at: Some(waiting.expires_at()),
-            waiting: Mutex::new(Some(Waiting::Device(waiting))),
+            waiting: Mutex::new(Some(Waiting::Device(Box::new(waiting)))),
         })
     }
 

@@ -420,7 +420,7 @@ class Account:
         *,
         scope: str | None = None,
         audience: str | None = None,
-        resource: Sequence[str] = [],
+        resource: Sequence[str] = ...,
         directory: _Path | None = None,
         seal: str | None = None,
     ) -> AccountTokens:
@@ -430,8 +430,8 @@ class Account:
         self,
         *,
         scope: str | None = None,
-        audience: Sequence[str] = [],
-        resource: Sequence[str] = [],
+        audience: Sequence[str] = ...,
+        resource: Sequence[str] = ...,
         directory: _Path | None = None,
     ) -> AccountTokens:
         """The tokens of who signed in; where anything is asked for, what the issuer gives in exchange (RFC 8693)."""
@@ -520,7 +520,7 @@ class TestIssuer:
             roles: realm roles in its own tokens (client credentials).
             client_roles: roles at clients in its own tokens.
             token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
-            redirect_uri: where browsers are sent back to after a login; on loopback any port will do.
+            redirect_uri: where browsers are sent back to after a login; ``*`` stands for any port.
         """
 
     def add_user(
