@@ -198,9 +198,12 @@ impl Grant {
             Self::JwtBearer => jwt_bearer::redeem(provider, requester, params),
             Self::Other => Err(OAuthError::UnsupportedGrantType),
         };
-        let mut body = tokens?.to_json();
+        let tokens = tokens?;
+        let mut body = tokens.to_json();
         if let (Self::TokenExchange, Value::Object(body)) = (self, &mut body) {
-            body.insert("issued_token_type".to_owned(), json!(exchange::ACCESS_TOKEN));
+            let refreshes = tokens.refresh_token.is_some();
+            let kind = if refreshes { exchange::REFRESH_TOKEN } else { exchange::ACCESS_TOKEN };
+            body.insert("issued_token_type".to_owned(), json!(kind));
         }
         Ok(body)
     }

@@ -42,6 +42,37 @@ async fn a_token_meant_for_the_client_becomes_one_for_another_service() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_for_it_gets_a_refresh_token_of_its_own_in_the_same_session() {
+    let portal = DevClient::public("portal").audience("gateway");
+    let issuer = provider().client(portal).start("127.0.0.1:0").await.unwrap();
+    let subject = issuer.log_in("alice", "portal", "openid").unwrap();
+    let refresh = "urn:ietf:params:oauth:token-type:refresh_token";
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", &subject.access_token),
+        ("subject_token_type", TYPE),
+        ("requested_token_type", refresh),
+    ];
+    let (status, body) = post(&issuer, "token", &fields).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["issued_token_type"], refresh);
+    let token = body["refresh_token"].as_str().unwrap();
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    let (status, body) = post(&issuer, "token", &fields).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let fresh = claims(body["access_token"].as_str().unwrap());
+    assert_eq!(
+        (&fresh["azp"], &fresh["sid"]),
+        (&"gateway".into(), &claims(&subject.access_token)["sid"])
+    );
+    let token = body["refresh_token"].as_str().unwrap().to_owned();
+    issuer.end_session_for("alice").await;
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+    let (_, body) = post(&issuer, "token", &fields).await;
+    assert_eq!(body["error"], "invalid_grant");
+}
+
+#[tokio::test]
 async fn a_token_for_somebody_else_is_not_exchanged() {
     let portal = DevClient::public("portal");
     let issuer = provider().client(portal).start("127.0.0.1:0").await.unwrap();

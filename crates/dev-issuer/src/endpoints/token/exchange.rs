@@ -1,7 +1,8 @@
 //! Token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), by Keycloak's rules: a client
 //! trades an access token that was meant for it for one meant for another service.
 //!
-//! The new token speaks for the same person, ends no later than the session, and has no refresh token.
+//! The new token speaks for the same person and ends no later than the session. A client that asks for a refresh token gets one in
+//! that session too, as where Keycloak allows it ("same session").
 
 use serde_json::{Value, json};
 
@@ -12,9 +13,11 @@ use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
 use crate::scope::Scope;
+use crate::sessions::Link;
 use crate::tokens::Entitlement;
 
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+pub(super) const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 
 pub(super) fn redeem(
     provider: &Provider,
@@ -39,16 +42,20 @@ pub(super) fn redeem(
     audience.extend(provider.resources(params)?);
     let scope = wanted_scope(&client, params, jws::text(&claims, "scope").unwrap_or_default())?;
     let audience = (!audience.is_empty()).then_some(audience);
-    let entitled = match jws::text(&claims, "sid") {
+    let (entitled, link) = match jws::text(&claims, "sid") {
         Some(sid) => for_person(provider, client, scope, sid)?,
-        None => Entitlement {
-            grant: Grant::TokenExchange,
-            user: machine_behind(provider, &claims)?,
-            ..Entitlement::of_machine(client, scope)
-        },
+        None => {
+            let entitled = Entitlement {
+                grant: Grant::TokenExchange,
+                user: machine_behind(provider, &claims)?,
+                ..Entitlement::of_machine(client, scope)
+            };
+            (entitled, None)
+        }
     };
     let entitled = Entitlement { audience, actor, key, ..entitled };
-    Ok(provider.issue(&entitled, None)?)
+    let link = link.filter(|_| params.value("requested_token_type") == Some(REFRESH_TOKEN));
+    Ok(provider.issue(&entitled, link.as_ref())?)
 }
 
 /// The claims of a live access token that was issued to this client, or is meant for it.
@@ -91,7 +98,8 @@ fn check_types(params: &Params) -> Result<(), OAuthError> {
     if params.value("subject_token_type") != Some(ACCESS_TOKEN) {
         return refuse("subject_token_type must be an access token");
     }
-    if params.value("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN) {
+    let known = |wanted| matches!(wanted, ACCESS_TOKEN | REFRESH_TOKEN);
+    if !params.value("requested_token_type").is_none_or(known) {
         return refuse("requested_token_type unsupported");
     }
     match (params.value("actor_token"), params.value("actor_token_type")) {
@@ -122,14 +130,15 @@ fn for_person(
     client: DevClient,
     scope: Scope,
     sid: &str,
-) -> Result<Entitlement, OAuthError> {
+) -> Result<(Entitlement, Option<Link>), OAuthError> {
     let session = provider.sessions.live(sid, provider.clock.now());
     let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
     let user = provider.registry.user(&session.username);
     let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
     // Takes part from now on: its tokens are active while the session lives, and it learns of logout.
-    provider.sessions.attach(sid, &client.id);
-    Ok(Entitlement::of_person(user, client, scope, session.mark(), Grant::TokenExchange))
+    let link = provider.sessions.attach(sid, &client.id);
+    let mark = session.mark();
+    Ok((Entitlement::of_person(user, client, scope, mark, Grant::TokenExchange), link))
 }
 
 fn machine_behind(provider: &Provider, claims: &Claims) -> Result<crate::user::User, OAuthError> {
