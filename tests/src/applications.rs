@@ -50,16 +50,25 @@ pub struct ModelApi {
 
 impl ModelApi {
     pub(crate) async fn start(folder: &Path) -> Result<Self> {
+        Self::start_as(folder, "model_api:app", "").await
+    }
+
+    pub(crate) async fn start_guarded(folder: &Path, gateway: &str) -> Result<Self> {
+        Self::start_as(folder, "guarded_model_api:app", gateway).await
+    }
+
+    async fn start_as(folder: &Path, application: &str, gateway: &str) -> Result<Self> {
         let port = free_port()?;
         let program = Program::start(
             "model-api",
             folder,
             Command::new(tools::installed("venv/bin/uvicorn")?)
-                .args(["model_api:app", "--host=127.0.0.1"])
+                .args([application, "--host=127.0.0.1"])
                 .arg(format!("--port={port}"))
                 .arg("--app-dir")
                 .arg(tools::fixture(""))
                 .env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("API_GATEWAY", gateway)
                 .current_dir(folder),
         )?;
         let health = format!("http://127.0.0.1:{port}/models/churn/health");

@@ -28,6 +28,9 @@ const ADMIN: &str = "admin";
 /// The client of the gateway in every realm.
 pub const GATEWAY_CLIENT: &str = "gateway";
 
+/// The client of JupyterHub, in realms that have one.
+pub const NOTEBOOK_CLIENT: &str = "jupyterhub";
+
 /// A running Keycloak.
 #[derive(Debug)]
 pub struct Keycloak {
@@ -93,13 +96,20 @@ impl Keycloak {
 
     /// A realm from the fixture, whose gateway client may come back to `public_url`.
     pub async fn realm(&'static self, name: &str, public_url: &str) -> Result<Realm> {
-        let mut body = fixture("realm.json")?;
-        let gateway = body["clients"]
-            .as_array_mut()
-            .and_then(|clients| clients.iter_mut().find(|c| c["clientId"] == GATEWAY_CLIENT))
-            .context("the fixture has no gateway client")?;
-        gateway["redirectUris"] = json!([format!("{public_url}/oauth2/callback")]);
-        gateway["attributes"]["post.logout.redirect.uris"] = json!(format!("{public_url}/*"));
+        self.create(name, realm_of_gateway(public_url)?).await
+    }
+
+    /// The same with a client for JupyterHub, for which the gateway's tokens are meant too.
+    pub async fn notebook_realm(&'static self, name: &str, public_url: &str) -> Result<Realm> {
+        let mut body = realm_of_gateway(public_url)?;
+        let audience = json!({
+            "name": "audience jupyterhub",
+            "protocol": "openid-connect",
+            "protocolMapper": "oidc-audience-mapper",
+            "config": { "included.client.audience": NOTEBOOK_CLIENT, "access.token.claim": "true" },
+        });
+        merge(&mut gateway_client(&mut body)?["protocolMappers"], json!([audience]));
+        merge(&mut body, fixture("notebooks.json")?);
         self.create(name, body).await
     }
 
@@ -126,6 +136,21 @@ impl Keycloak {
         ];
         realm::token(client, &format!("{}/realms/master", self.base), &form).await
     }
+}
+
+fn realm_of_gateway(public_url: &str) -> Result<Value> {
+    let mut body = fixture("realm.json")?;
+    let gateway = gateway_client(&mut body)?;
+    gateway["redirectUris"] = json!([format!("{public_url}/oauth2/callback")]);
+    gateway["attributes"]["post.logout.redirect.uris"] = json!(format!("{public_url}/*"));
+    Ok(body)
+}
+
+fn gateway_client(body: &mut Value) -> Result<&mut Value> {
+    body["clients"]
+        .as_array_mut()
+        .and_then(|clients| clients.iter_mut().find(|c| c["clientId"] == GATEWAY_CLIENT))
+        .context("the fixture has no gateway client")
 }
 
 fn fixture(name: &str) -> Result<Value> {

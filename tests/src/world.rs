@@ -90,9 +90,14 @@ impl World {
         Browser::start(&self.folder).await
     }
 
-    /// JupyterHub under `/jupyter`.
-    pub async fn jupyterhub(&self) -> Result<JupyterHub> {
-        JupyterHub::start(&self.folder).await
+    /// A realm in which JupyterHub has a client of its own.
+    pub async fn notebook_realm(&self) -> Result<Realm> {
+        Keycloak::shared().await?.notebook_realm(&self.name, &self.public_url()).await
+    }
+
+    /// JupyterHub under `/jupyter`, for people of a realm of [`World::notebook_realm`].
+    pub async fn jupyterhub(&self, realm: &Realm) -> Result<JupyterHub> {
+        JupyterHub::start(&self.folder, &self.public_url(), realm).await
     }
 
     /// A Streamlit dashboard under `/dashboard`.
@@ -103,6 +108,11 @@ impl World {
     /// A model API under `/models/churn`.
     pub async fn model_api(&self) -> Result<ModelApi> {
         ModelApi::start(&self.folder).await
+    }
+
+    /// The same API, which lets data scientists in whom this world's gateway vouches for on the route `scoring`.
+    pub async fn guarded_model_api(&self) -> Result<ModelApi> {
+        ModelApi::start_guarded(&self.folder, &self.public_url()).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use e2e::{World, jupyterhub::JupyterHub, wait, websocket};
+use e2e::{World, wait, websocket};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -77,18 +77,4 @@ async fn the_echo_upstream_records_and_echoes() -> Result<()> {
     let mut socket = websocket::connect(echo.address().port(), "/ws", &[]).await?.open()?;
     assert_eq!(socket.ask("hi").await?, "hi");
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow, and the JupyterHub scenario goes the same way through the gateway; run it when that one fails"]
-async fn jupyterhub_runs_a_cell() -> Result<()> {
-    let world = World::new("harness-jupyterhub")?;
-    let hub = world.jupyterhub().await?;
-    // In the gateway's place: the header by which it names a person.
-    let options =
-        serde_json::json!({ "extraHTTPHeaders": { "X-Forwarded-Preferred-Username": "alice" } });
-    let page = world.browser().await?.person_with(options).await?.tab().await?;
-    page.goto(&format!("{}/jupyter/hub/spawn", hub.url())).await?;
-    page.wait_for_url(&format!("{}/jupyter/user/alice/lab", hub.url()), PATIENCE).await?;
-    JupyterHub::run_cell(&page, "print(6 * 7)", "42").await
 }

@@ -1,34 +1,112 @@
-//! A notebook person's day: sign in, start a server, open JupyterLab, run a cell.
+//! A notebook person's day: sign in once, start a server of the right size, ask models with fresh tokens, sign out.
 
 use std::time::Duration;
 
-use anyhow::Result;
-use e2e::{World, gateway::Plan, jupyterhub::JupyterHub};
+use anyhow::{Context as _, Result};
+use e2e::{
+    World, gateway::Plan, jupyterhub::JupyterHub, keycloak::GATEWAY_CLIENT, tools,
+    visitor::Visitor, wait,
+};
+use serde_json::json;
+use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Seconds: shorter than the scenario.
+const TOKENS_LIVE: u32 = 12;
+
+/// One more connection to the running kernel, from the page that JupyterLab is in.
+const OPEN_KERNEL_SOCKET: &str = "(async () => {
+    const base = '/jupyter/user/alice/api/kernels';
+    const xsrf = decodeURIComponent(document.cookie.match(/_xsrf=([^;]+)/)[1]);
+    const answer = await fetch(base, { headers: { 'X-XSRFToken': xsrf } });
+    const [kernel] = await answer.json();
+    const socket = new WebSocket(`${base}/${kernel.id}/channels?_xsrf=${encodeURIComponent(xsrf)}`);
+    window.kernelSocketClosed = new Promise(closed => { socket.onclose = event => closed(event.code); });
+    return new Promise((opened, refused) => {
+        socket.onopen = () => opened('open');
+        socket.onerror = () => refused(new Error('refused'));
+    });
+})()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cell_runs_through_the_kernels_web_socket() -> Result<()> {
+async fn a_notebook_has_fresh_tokens_until_its_person_signs_out() -> Result<()> {
     let world = World::new("jupyterhub")?;
-    let (realm, hub) = (world.realm().await?, world.jupyterhub().await?);
+    let realm = world.notebook_realm().await?;
+    realm.access_tokens_live(TOKENS_LIVE).await?;
+    let back_channel = json!({
+        "backchannel.logout.url": world.url("/oauth2/backchannel_logout"),
+        "backchannel.logout.session.required": "true",
+    });
+    realm.set_client_attributes(GATEWAY_CLIENT, &back_channel).await?;
+    let (hub, api) = (world.jupyterhub(&realm).await?, world.guarded_model_api().await?);
     let routes = format!(
-        "jupyter:
-  title: JupyterHub
-  match: {{ path: /jupyter }}
+        "{}
+scoring:
+  match: {{ path: /models/churn }}
   upstream: {}
-  preset: jupyterhub
-  access:
-    - {{ path: /jupyter/hub/health, allow: anyone }}
-    - {{ allow: {{ roles: [data-scientist, admin] }} }}",
-        hub.url()
+  sign_in: challenge
+  access: [{{ allow: {{ roles: [data-scientist] }} }}]",
+        hub.routes(),
+        api.url()
     );
-    let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
+    let plan = Plan::new(&world, &realm, &routes)?.with_issuer_setting("leeway: 0s");
+    let gateway = plan.start().await?;
+
+    let bob = Visitor::new()?;
+    let refused = bob.log_in(&world.url("/jupyter/hub/spawn"), "bob").await?;
+    assert_eq!(refused.status, 403, "bob lacks the role: {}", refused.body);
+    assert_eq!(bob.fetch(&world.url("/jupyter/user/bob/api")).await?.status, 403);
+    assert!(!hub.output().contains("bob"), "and the hub has never heard of him");
+
     let page = world.browser().await?.person().await?.tab().await?;
     page.goto(&world.url("/jupyter/hub/spawn")).await?;
     page.log_in("alice").await?;
     page.wait_for_url(&world.url("/jupyter/user/alice/lab"), PATIENCE).await?;
-    // The value shows that a kernel computed it; the name, that it is alice's own server.
-    let code = "import getpass, os; print(6 * 7, os.environ['JUPYTERHUB_USER'])";
-    JupyterHub::run_cell(&page, code, "42 alice").await?;
+    let answers = page.answers().await?;
+    let form = answers.iter().find(|line| line.starts_with("200") && line.contains("/hub/login"));
+    assert_eq!(form, None, "the hub has no login of its own");
+    let logins = realm.events("LOGIN").await?;
+    let of_alice = logins.iter().filter(|event| event["details"]["username"] == "alice").count();
+    assert_eq!(of_alice, 1, "one login is all there was: {logins:?}");
+
+    let cell = tools::fixture("notebook_cell.py");
+    let code = format!("%run {} {}", cell.display(), world.url("/models/churn"));
+    JupyterHub::run_cell(&page, &code, "all is well").await?;
+    let output = page.text(".jp-OutputArea").await?;
+    for line in [
+        "limits 2147483648 1.5",
+        "first {'username': 'alice', 'client': 'jupyterhub'}",
+        "later {'username': 'alice', 'client': 'jupyterhub'}",
+        "exchanged alice ['other']",
+        "refused notebooks may not ask for tokens for 'realm-management'",
+    ] {
+        assert!(output.contains(line), "«{line}» is missing in {output}");
+    }
+
+    assert_eq!(page.eval(OPEN_KERNEL_SOCKET).await?, "open");
+
+    realm.log_out("alice").await?;
+    let closed = timeout(Duration::from_secs(15), page.eval("window.kernelSocketClosed")).await;
+    closed.context("the kernel's web socket outlived the session")??;
+    let last = hub.home("alice").join("last-answer");
+    wait::until("the running notebook to be refused a token", PATIENCE, async || {
+        let said = std::fs::read_to_string(&last)?;
+        Ok((said == "\"sign_in_needed\"").then_some(()))
+    })
+    .await?;
+
+    page.goto(&world.url("/jupyter/hub/home")).await?;
+    page.log_in("alice").await?;
+    page.wait_for_url(&world.url("/jupyter/hub/home"), PATIENCE).await?;
+    wait::until("the running notebook to have a token again", PATIENCE, async || {
+        Ok((std::fs::read_to_string(&last)? == "\"token\"").then_some(()))
+    })
+    .await?;
+    page.goto(&world.url("/jupyter/hub/logout")).await?;
+    page.wait_for_url(&world.url("/oauth2/sign_out"), PATIENCE).await?;
+
+    for sign in ["eyJ", "Bearer "] {
+        assert!(!hub.output().contains(sign), "«{sign}» stands in the hub's log");
+    }
     gateway.finish(&[])
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenError};
-use oidc_core::Secret;
+use oidc_core::{Scope, Secret};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -18,9 +18,11 @@ use crate::errors;
 use crate::trusted::Trusted;
 
 mod authentication;
+mod person;
 mod recipe;
 
 pub(crate) use authentication::Authentication;
+use person::Shown;
 pub(crate) use recipe::Recipe;
 
 /// Access tokens for a program's own requests; see `Issuer.client_credentials`.
@@ -232,6 +234,22 @@ impl TokenSource {
         }
         let client = Arc::clone(self.client());
         Ok(Self { kind: Kind::Exchanged { client, subject: Secret::from(subject_token), wanted } })
+    }
+
+    /// Tokens of a person for a service that goes on when the person's own token has ended; to be awaited.
+    #[pyo3(signature = (*, subject_token = None, refresh_token = None, scope = None))]
+    fn person_async(
+        &self,
+        py: Python<'_>,
+        subject_token: Option<String>,
+        refresh_token: Option<String>,
+        scope: Option<Texts>,
+    ) -> PyResult<Coroutine> {
+        let shown = Shown::one_of(py, subject_token, refresh_token)?;
+        let scope = scope.map(|Texts(words)| Scope::from(words.join(" ").as_str()));
+        let client = self.client();
+        let endpoint = client.recipe.endpoint(&client.trusted.parts(py)?);
+        Ok(person::ask("TokenSource.person_async", endpoint, shown, scope))
     }
 
     /// Where they come from: the issuer identifier.

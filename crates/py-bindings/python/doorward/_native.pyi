@@ -218,6 +218,30 @@ class TokenSource:
             resource: absolute URIs the token is for (RFC 8707 §2).
         """
 
+    def person_async(
+        self, *, subject_token: str | None = None, refresh_token: str | None = None, scope: _Texts | None = None
+    ) -> _CoroutineType[Any, Any, dict[str, Any]]:
+        """Tokens of a person for a service that goes on when the person's own token has ended; to be awaited.
+
+        One request, and nothing is kept: the refresh token is the caller's to store, sealed, and to replace by the one that comes
+        with each answer. Two requests with one refresh token end the session where refresh tokens are good once.
+
+        Args:
+            subject_token: an access token of the person, whichever client it was issued to. It is exchanged for a refresh token of this
+                client in the same session (RFC 8693 §2.1), which the issuer has to allow: at Keycloak, "Standard token exchange"
+                with a refresh token in the "same session", and this client in the token's audience.
+            refresh_token: the one that was given last (RFC 6749 §6).
+            scope: what to ask for, words or one text.
+
+        Returns:
+            ``access_token``; ``refresh_token`` or ``None``; ``expires_at`` and ``refresh_expires_at`` in seconds since 1970, or ``None``.
+
+        Raises:
+            TokenRequestRefused: with the error ``invalid_grant`` when the person's session is over.
+            IssuerUnavailable: to be tried again later.
+            ConfigurationError: if not exactly one token is given, or the client's credentials cannot be read.
+        """
+
     @property
     def issuer(self) -> str:
         """Where they come from: the issuer identifier."""

@@ -30,7 +30,7 @@ impl Recipe {
         ExchangedTokens::new(self.endpoint(parts))
     }
 
-    fn endpoint(&self, parts: &Parts) -> TokenEndpoint {
+    pub(super) fn endpoint(&self, parts: &Parts) -> TokenEndpoint {
         let (provider, auth) = (parts.provider.clone(), self.authentication.clone());
         TokenEndpoint::new(provider, self.client_id.as_str(), auth)
     }

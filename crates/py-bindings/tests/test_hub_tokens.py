@@ -1,0 +1,199 @@
+"""Whose tokens notebooks get from the hub, for how long, and what is left when the session is over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from jupyterhub.crypto import CryptKeeper
+
+import doorward
+from doorward.jupyterhub.tokens import PersonTokens, SessionEnded, TokenKeeper, peek
+from doorward.notebook import SignInNeeded
+from doorward.testing import Issuer
+
+from .hub import Hub
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def signer() -> Iterator[Issuer]:
+    """Signs as the gateway does."""
+    with Issuer(algorithm="ES256") as signer:
+        yield signer
+
+
+@pytest.fixture
+def keeper(issuer: Issuer) -> TokenKeeper:
+    issuer.add_client("portal", "-", audience="client")
+    return TokenKeeper(doorward.Issuer(issuer.url).client_credentials("client", secret="secret"))
+
+
+def shown(issuer: Issuer, name: str = "alice") -> str:
+    """An access token as the gateway shows it: of another client, meant for the hub's too."""
+    issuer.add_user(name)
+    return str(issuer.log_in(name, "portal")["access_token"])
+
+
+def test_a_persons_tokens_outlive_the_one_that_was_shown(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        token = shown(issuer)
+        assert await keeper.shown("alice", None, token) is True
+        assert await keeper.shown("alice", None, token) is False
+        assert issuer.requests("token") == 1, "one exchange"
+        tokens, changed = await keeper.fresh("alice", None)
+        first = tokens.access_token
+        assert (changed, peek(first or "")["azp"]) == (False, "client")
+        tokens.expires_at = time.time() + 5
+        together = await asyncio.gather(*(keeper.fresh("alice", None) for _ in range(20)))
+        assert issuer.requests("token") == 2, "one refresh for all who ask"
+        assert {each.access_token for each, _ in together} == {tokens.access_token} != {first}
+        assert [changed for _, changed in together].count(True) == 1
+        # A restart of the hub: what it has kept is enough.
+        state = tokens.write()
+        state["expires_at"] = time.time()
+        again, changed = await TokenKeeper(keeper._source).fresh("alice", state)
+        assert changed and peek(again.access_token or "")["preferred_username"] == "alice"
+
+    asyncio.run(main())
+
+
+def test_a_new_session_brings_new_tokens(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        assert await keeper.shown("alice", None, shown(issuer))
+        before = keeper.kept("alice", None).session
+        assert await keeper.shown("alice", None, shown(issuer))
+        assert keeper.kept("alice", None).session != before
+
+    asyncio.run(main())
+
+
+def test_a_session_that_is_over_is_told_once_and_forgotten(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        await keeper.shown("alice", None, shown(issuer))
+        tokens = keeper.kept("alice", None)
+        tokens.expires_at, tokens.refresh_token = time.time(), "nonsense"
+        with pytest.raises(SessionEnded):
+            await keeper.fresh("alice", None)
+        assert tokens.refresh_token is None and tokens.access_token is None
+        with pytest.raises(SignInNeeded) as raised:
+            await keeper.fresh("alice", None)
+        assert not isinstance(raised.value, SessionEnded)
+        assert await keeper.shown("alice", None, shown(issuer)), "the next sign-in mends it"
+
+    asyncio.run(main())
+
+
+def test_an_issuer_that_is_away_ends_nothing(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        await keeper.shown("alice", None, shown(issuer))
+        tokens = keeper.kept("alice", None)
+        tokens.expires_at = time.time()
+        with issuer.outage(), pytest.raises(doorward.IssuerUnavailable):
+            await keeper.fresh("alice", None)
+        assert (await keeper.fresh("alice", None))[1] is True
+
+    asyncio.run(main())
+
+
+def test_a_token_that_cannot_be_exchanged_is_tried_once(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            try:
+                await keeper.shown("alice", None, "a.b.c")
+            except doorward.TokenRequestRefused:
+                pass
+        assert issuer.requests("token") == 1
+
+    asyncio.run(main())
+
+
+def test_an_issuer_that_is_away_holds_up_one_request(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        assert await keeper.shown("bob", None, shown(issuer, "bob"))
+        token = shown(issuer)
+        with issuer.outage(), pytest.raises(doorward.IssuerUnavailable):
+            await keeper.shown("alice", None, token)
+        assert await keeper.shown("alice", None, token) is False
+        assert issuer.requests("token") == 1
+        keeper._people["alice"].pause = 0.0
+        assert await keeper.shown("alice", None, token) is True
+
+    asyncio.run(main())
+
+
+def test_who_signs_out_at_the_hub_and_in_again_has_tokens_again(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        token = shown(issuer)
+        assert await keeper.shown("alice", None, token)
+        keeper.forget("alice")
+        assert await keeper.shown("alice", None, token)
+
+    asyncio.run(main())
+
+
+def test_without_a_client_of_its_own_the_hub_passes_on_what_it_is_shown(issuer: Issuer) -> None:
+    async def main() -> None:
+        keeper, token = TokenKeeper(None), shown_by_default(issuer)
+        assert await keeper.shown("alice", None, token) is True
+        tokens, changed = await keeper.fresh("alice", None)
+        assert (tokens.access_token, changed) == (token, False)
+        tokens.expires_at = time.time()
+        with pytest.raises(SignInNeeded):
+            await keeper.fresh("alice", None)
+
+    asyncio.run(main())
+
+
+def shown_by_default(issuer: Issuer) -> str:
+    issuer.add_user("alice")
+    return str(issuer.log_in("alice")["access_token"])
+
+
+def test_a_notebook_gets_an_access_token_and_nothing_that_lasts(signer: Issuer, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CryptKeeper.instance(), "keys", [os.urandom(32)])
+    issuer.add_client("portal", "-", audience="client")
+    issuer.add_client("churn", "-")
+    hub = Hub(
+        signer,
+        enable_auth_state=True,
+        issuer=issuer.url,
+        client={"client_id": "client", "secret": "secret"},
+        token_audiences={"churn"},
+    )
+    token = shown(issuer)
+    subject = peek(token)["sub"]
+
+    async def main() -> None:
+        model = await hub.sign_in(("Authorization", f"Bearer {token}"), claims={"sub": subject})
+        kept = model["auth_state"]["tokens"]
+        alice = hub.people["alice"]
+        answer = await hub.authenticator.token_for(alice, None)
+        assert set(answer) == {"access_token", "token_type", "expires_in"}
+        assert answer["access_token"] == kept["access_token"] and 200 < answer["expires_in"] <= 300
+        other = await hub.authenticator.token_for(alice, "churn")
+        assert issuer.verifier("churn").verify(other["access_token"]).username == "alice"
+        with pytest.raises(doorward.ConfigurationError):
+            await hub.authenticator.token_for(alice, "payroll")
+        await hub.authenticator.forget(alice)
+        assert (await alice.get_auth_state())["tokens"]["refresh_token"] is None
+        with pytest.raises(SignInNeeded):
+            await hub.authenticator.token_for(alice, None)
+
+    asyncio.run(main())
+
+
+def test_somebody_elses_token_is_not_kept(signer: Issuer, issuer: Issuer) -> None:
+    hub = Hub(signer, issuer=issuer.url, client={"client_id": "client", "secret": "secret"})
+    model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {shown_by_default(issuer)}"), claims={"sub": "somebody-else"}))
+    assert model["auth_state"]["tokens"]["access_token"] is None
+
+
+def test_tokens_are_never_shown() -> None:
+    tokens = PersonTokens(access_token="secret-a", refresh_token="secret-b")
+    assert "secret" not in repr(tokens)
+    assert peek("nonsense") == peek("a.!.c") == peek("a.W10.c") == {}
