@@ -5,6 +5,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 cache := env("DOORWARD_CACHE", env("HOME") / ".cache/doorward")
 python := cache / "venv-python/bin/python"
 maturin := cache / "venv-python/bin/maturin"
+airflow := cache / "venv-airflow/bin/python"
 export PATH := cache / "cargo-tools/bin" + ":" + env("PATH") + ":" + cache / "venv/bin"
 
 # List the recipes.
@@ -74,6 +75,12 @@ python *arguments:
     cd crates/py-bindings && {{ python }} -m pytest {{ arguments }}
     cd crates/py-bindings && {{ python }} -m mypy python tests
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-bindings/pyproject.toml doorward._native
+    @[ -n "{{ arguments }}" ] || {{ just_executable() }} airflow
+
+# The Python package in Airflow: its tasks, and what its web interface knows. The wheel is the one `just python` built.
+airflow *arguments:
+    {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
+    cd crates/py-bindings && {{ airflow }} -m pytest tests/airflow {{ arguments }}
 
 # The Python package for this machine, into target/wheels; see crates/py-bindings/README.md for others.
 wheel *arguments:

@@ -129,6 +129,17 @@ python_package_tools() {
   attempt "$log" "$cache/venv-python/bin/pip" install --disable-pip-version-check "maturin==$MATURIN_VERSION" $PYTHON_TEST_PACKAGES
 }
 
+# === Airflow, which wants its own versions of everything ===
+
+airflow() {
+  local log=$1
+  rm -rf "$cache/venv-airflow"
+  python3 -m venv "$cache/venv-airflow" || return 1
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" "$cache/venv-airflow/bin/pip" install --disable-pip-version-check --no-cache-dir \
+    --constraint "$here/airflow-constraints.txt" $AIRFLOW_PACKAGES
+}
+
 # === Node.js (only where too old or absent) and npm packages ===
 
 node_is_recent() {
@@ -169,6 +180,7 @@ debian_packages
 part keycloak "$KEYCLOAK_VERSION https-client-auth=request spiffe" "$cache/keycloak/bin/kc.sh" keycloak
 part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
 part python-package "maturin $MATURIN_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
+part airflow "$AIRFLOW_PACKAGES $(cksum <"$here/airflow-constraints.txt")" "$cache/venv-airflow/bin/airflow" airflow
 export PATH="$PATH:$cache/venv/bin"
 if ! node_is_recent; then
   export PATH="$cache/venv/bin:$PATH"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 
 import pytest
 
@@ -13,6 +14,9 @@ import doorward
 import doorward.testing
 
 pytest_plugins = ["pytester"]
+
+# Airflow has an environment of its own; see the recipe `airflow`.
+collect_ignore = [] if find_spec("airflow") else ["airflow"]
 
 
 @dataclass
