@@ -68,7 +68,8 @@ def test_a_token_is_fetched_anew_when_it_has_ended(api: Api, tmp_path: Path) -> 
         config = configure(tmp_path, issuer)
         for scores in ("first", "second"):
             assert "This progress looks :)" in run(tmp_path, api, scores, config=config).stderr
-        assert 2 <= issuer.requests("token") == len(set(api.tokens)) < 40
+        # One that is fetched ahead may find nobody left to use it.
+        assert 2 <= len(set(api.tokens)) <= issuer.requests("token") <= len(api.seen) == 80
 
 
 def test_tokens_are_shared_in_the_usual_folder(issuer: Issuer, api: Api, tmp_path: Path) -> None:
