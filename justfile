@@ -52,14 +52,16 @@ rules:
 
 # Unit, integration and documentation tests, everything in process.
 test:
-    cargo test --workspace --exclude e2e --all-features --locked
+    cargo test --workspace --exclude e2e --all-features --locked --no-fail-fast
 
 # The built gateway and the Python package against Keycloak, Chromium, JupyterHub and the others. DOORWARD_BIN names another binary to test.
 e2e *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     rm -rf {{ cache }}/wheels-e2e
     {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels-e2e
-    {{ cache }}/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/*.whl
+    for environment in venv venv-python venv-airflow; do \
+        {{ cache }}/$environment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/*.whl; \
+    done
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --no-fail-fast -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
 # Attacks on the built gateway, with a provider in process: needs no installed parts.

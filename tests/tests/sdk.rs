@@ -40,3 +40,5 @@ mod certificates;
 mod calls;
 #[path = "sdk/terminal.rs"]
 mod terminal;
+#[path = "sdk/schedulers.rs"]
+mod schedulers;
