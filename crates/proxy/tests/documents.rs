@@ -62,7 +62,7 @@ fn whole(block: &str) -> Option<String> {
     if block.starts_with("routes:") {
         return Some(format!("{REST}{block}"));
     }
-    if block.starts_with("  ") {
+    if block.starts_with("  ") && block.contains("match:") {
         return Some(format!("{REST}routes:\n{block}"));
     }
     if block.starts_with("access:") {
