@@ -243,6 +243,23 @@ async fn junk_does_not_hide_a_real_rotation_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rotations_in_quick_succession_are_each_seen_at_once_and_junk_between_them_is_not_paid_for()
+{
+    let world = World::new();
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    for rotation in 1..=3 {
+        world.issuer.rotate();
+        assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+        assert_eq!(world.issuer.requests("jwks"), 1 + rotation);
+        advance(Duration::from_secs(1)).await;
+    }
+    for n in 0..100 {
+        world.code(&world.unknown_kid(&format!("junk-{n}"))).await;
+    }
+    assert_eq!(world.issuer.requests("jwks"), 5, "one for all the junk");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_callers_with_a_new_kid_cause_one_fetch() {
     let world = Arc::new(World::new());
     world.code(&world.issuer.access_token(AUDIENCE)).await;

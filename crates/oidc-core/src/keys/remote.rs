@@ -29,8 +29,8 @@ pub struct KeyPolicy {
     pub max_stale: Duration,
     /// How long a caller waits for a fetch. 3 s.
     pub wait: Duration,
-    /// How many fetches unknown `kid`s may cause in a row. 1: a rotation is seen at once, whatever
-    /// else is unknown with it costs nothing more.
+    /// How many fetches unknown `kid`s may cause in a row that bring nothing new. 1: a rotation is seen
+    /// at once, whatever else is unknown with it costs nothing more.
     pub unknown_kid_burst: u32,
     /// After how long they may cause one more: so long may junk hide a rotation. 10 s.
     pub unknown_kid_refill: Duration,
@@ -243,6 +243,13 @@ impl RemoteKeys {
         bucket.tokens = bucket.tokens.checked_sub(1)?;
         Some(self.inner.keys.request())
     }
+
+    /// A fetch that brought the key that was missing was no junk's: it costs nothing, so that the next rotation is seen at
+    /// once too.
+    fn give_back(&self) {
+        let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.tokens = (bucket.tokens + 1).min(self.inner.policy.unknown_kid_burst);
+    }
 }
 
 #[async_trait]
@@ -270,6 +277,9 @@ impl KeySource for RemoteKeys {
                 break;
             }
             current = self.current()?;
+            if current.contains(kid) {
+                self.give_back();
+            }
         }
         Ok(current)
     }
