@@ -134,11 +134,13 @@ impl Verifier {
     ///
     /// [`VerifyError::Refused`] as [`crate::Verifier::access_token`]; [`VerifyError::NotRun`] as [`run`].
     pub fn access_token(&self, token: &str) -> Result<Arc<Verified<AccessToken>>, VerifyError> {
-        if let Some(verified) = self.verifier.cached(token) {
-            return Ok(verified);
+        match self.verifier.recall(token) {
+            Ok(verified) => Ok(verified),
+            Err(unverified) => {
+                let (verifier, unverified) = (self.verifier.clone(), unverified.into_owned());
+                Ok(run(async move { verifier.verify(unverified).await })??)
+            }
         }
-        let (verifier, token) = (self.verifier.clone(), token.to_owned());
-        Ok(run(async move { verifier.access_token(&token).await })??)
     }
 
     /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). One that is
@@ -152,11 +154,11 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentedError> {
-        let token = match self.verifier.remembered(presented.token()) {
-            Some(token) => token,
-            None => {
-                let (verifier, token) = (self.verifier.clone(), presented.token().to_owned());
-                run(async move { verifier.without_possession(&token).await })?
+        let token = match self.verifier.look_up(presented.token()) {
+            Ok(token) => token,
+            Err(unverified) => {
+                let (verifier, unverified) = (self.verifier.clone(), unverified.into_owned());
+                run(async move { verifier.learn(unverified).await })?
                     .map_err(PresentationRefusal::from)?
             }
         };

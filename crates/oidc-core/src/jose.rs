@@ -3,6 +3,7 @@
 //! It checks what a signature is about: form, size, header, algorithm, key. It accepts by no claim,
 //! fetches nothing, and no header can change which key is trusted. Each part is decoded once.
 
+use aws_lc_rs::digest::{self, Digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -40,6 +41,8 @@ pub(crate) struct Header {
 pub(crate) struct UnverifiedJws<'t> {
     pub(crate) header: Header,
     signing_input: &'t str,
+    /// SHA-256 of that, where somebody has it already.
+    digest: Option<Digest>,
     payload: &'t str,
     /// The payload, where it was read before the signature was checked.
     claimed: Option<Result<Map<String, Value>, TokenRefusal>>,
@@ -107,7 +110,14 @@ impl<'t> UnverifiedJws<'t> {
         }
         let signature = decode("signature", signature)?;
         let signing_input = token.get(..head.len() + 1 + payload.len()).unwrap_or_default();
-        Ok(Self { header, signing_input, payload, claimed: None, signature })
+        Ok(Self { header, signing_input, digest: None, payload, claimed: None, signature })
+    }
+
+    /// `digest` is SHA-256 of the token up to its last dot; it is not computed again.
+    #[must_use]
+    pub(crate) fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
     }
 
     /// The key of `keys` that this token must be signed with: by `kid`, or, without one, the only
@@ -136,9 +146,15 @@ impl<'t> UnverifiedJws<'t> {
     }
 
     pub(crate) fn check_signature(&self, key: &Jwk) -> Result<(), TokenRefusal> {
-        let key = key.verifying(self.header.algorithm).ok_or_else(|| self.unknown_key())?;
-        key.verify_sig(self.signing_input.as_bytes(), &self.signature)
-            .map_err(|_| TokenRefusal::BadSignature)
+        let algorithm = self.header.algorithm;
+        let key = key.verifying(algorithm).ok_or_else(|| self.unknown_key())?;
+        let checked = match &self.digest {
+            Some(known) if known.algorithm() == hash(algorithm) => {
+                key.verify_digest_sig(known, &self.signature)
+            }
+            _ => key.verify_sig(self.signing_input.as_bytes(), &self.signature),
+        };
+        checked.map_err(|_| TokenRefusal::BadSignature)
     }
 }
 
@@ -238,17 +254,20 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
 /// Left half of the hash of `text`, base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0
 /// §3.1.3.6). The hash is the one in the ID token's `alg`; EdDSA on Ed25519 uses SHA-512.
 pub(crate) fn half_hash(algorithm: Algorithm, text: &str) -> String {
-    use aws_lc_rs::digest;
-    let hash = match algorithm {
+    let digest = digest::digest(hash(algorithm), text.as_bytes());
+    let half = digest.as_ref().get(..digest.as_ref().len() / 2).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(half)
+}
+
+/// The hash in a signature; EdDSA on Ed25519 hashes more than the message.
+fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
+    match algorithm {
         Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => &digest::SHA256,
         Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
         Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 | Algorithm::EdDSA => {
             &digest::SHA512
         }
-    };
-    let digest = digest::digest(hash, text.as_bytes());
-    let half = digest.as_ref().get(..digest.as_ref().len() / 2).unwrap_or_default();
-    URL_SAFE_NO_PAD.encode(half)
+    }
 }
 
 /// `exp` of a JWT without any check: to guess how long an access token of ours will be accepted,

@@ -38,7 +38,6 @@ const MAX_KEYS: usize = 100;
 /// ```
 pub struct JwkSet {
     keys: Vec<Jwk>,
-    by_id: HashMap<String, usize>,
     skipped: Vec<SkippedKey>,
     digest: [u8; 32],
     generation: u64,
@@ -134,13 +133,8 @@ impl JwkSet {
         }
         let mut digest = [0; 32];
         digest.copy_from_slice(context.finish().as_ref());
-        let by_id = keys
-            .iter()
-            .enumerate()
-            .filter_map(|(index, key)| key.id().map(|id| (id.to_owned(), index)))
-            .collect();
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        Self { keys, by_id, skipped, digest, generation }
+        Self { keys, skipped, digest, generation }
     }
 
     /// How many keys can be used.
@@ -171,7 +165,12 @@ impl JwkSet {
 
     /// Whether a usable key has this `kid`.
     pub fn contains(&self, kid: &str) -> bool {
-        self.by_id.contains_key(kid)
+        self.named(kid).is_some()
+    }
+
+    /// A set has a handful of keys: looking at each is quicker than a hash.
+    fn named(&self, kid: &str) -> Option<&Jwk> {
+        self.keys.iter().find(|key| key.id() == Some(kid))
     }
 
     pub(crate) fn same_keys(&self, other: &Self) -> bool {
@@ -182,7 +181,7 @@ impl JwkSet {
     /// the only one that fits, and none when several do.
     pub(crate) fn select(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<&Jwk> {
         match kid {
-            Some(kid) => self.keys.get(*self.by_id.get(kid)?).filter(|key| key.fits(algorithm)),
+            Some(kid) => self.named(kid).filter(|key| key.fits(algorithm)),
             None => {
                 let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
                 fitting.next().filter(|_| fitting.next().is_none())

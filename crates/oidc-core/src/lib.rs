@@ -140,7 +140,7 @@ pub use refusal::TokenRefusal;
 pub use secret::Secret;
 pub use tokens::{AccessToken, IdToken, LogoutToken, Verified};
 pub use validation::{IdTokenExpectations, Profile, Validation};
-pub use verifier::{CacheStats, Verifier};
+pub use verifier::{CacheStats, Unverified, Verifier};
 
 #[cfg(feature = "token")]
 pub use client_auth::{

@@ -83,14 +83,14 @@ impl<T> Deref for Verified<T> {
 /// Claims of an access token: what a program may do here (RFC 9068, or Keycloak's own form).
 #[derive(Clone, Debug)]
 pub struct AccessToken {
-    claims: Claims,
+    claims: Arc<Claims>,
     subject: String,
 }
 
 /// Claims of an ID token: who logged in, told to this client only (OpenID Connect Core 1.0 §2).
 #[derive(Clone, Debug)]
 pub struct IdToken {
-    claims: Claims,
+    claims: Arc<Claims>,
     subject: String,
 }
 
@@ -103,7 +103,12 @@ pub struct LogoutToken {
 
 impl AccessToken {
     pub(crate) fn new(claims: Claims, subject: String) -> Self {
-        Self { claims, subject }
+        Self { claims: Arc::new(claims), subject }
+    }
+
+    /// What it says, to be kept without the token.
+    pub fn claims(&self) -> &Arc<Claims> {
+        &self.claims
     }
 
     /// `sub`: who, unique and stable at this issuer.
@@ -114,7 +119,12 @@ impl AccessToken {
 
 impl IdToken {
     pub(crate) fn new(claims: Claims, subject: String) -> Self {
-        Self { claims, subject }
+        Self { claims: Arc::new(claims), subject }
+    }
+
+    /// What it says, to be kept without the token.
+    pub fn claims(&self) -> &Arc<Claims> {
+        &self.claims
     }
 
     /// `sub`: who, unique and stable at this issuer.

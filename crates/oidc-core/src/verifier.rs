@@ -7,10 +7,12 @@
 //! An access token once verified is remembered by the digest of its bytes; the next request with it
 //! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_lc_rs::digest::Digest;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
@@ -85,6 +87,24 @@ pub struct CacheStats {
     pub entries: u64,
     /// Memory they are counted with, in bytes.
     pub bytes: u64,
+}
+
+/// A token that was looked for among those remembered, and is not verified yet: see [`Verifier::recall`].
+pub struct Unverified<'t> {
+    token: Cow<'t, str>,
+    /// Where it will be remembered, if it is, and SHA-256 of what its signature is about.
+    place: Option<(Place, Digest)>,
+}
+
+impl<'t> Unverified<'t> {
+    fn new(token: &'t str, place: Option<(Place, Digest)>) -> Self {
+        Self { token: Cow::Borrowed(token), place }
+    }
+
+    /// The same with a copy of the token, for another task or thread.
+    pub fn into_owned(self) -> Unverified<'static> {
+        Unverified { token: Cow::Owned(self.token.into_owned()), place: self.place }
+    }
 }
 
 /// A token found good, and what that rests on.
@@ -198,20 +218,54 @@ impl Verifier {
         }
     }
 
-    /// An access token that was verified before and still is good. Never waits; `None` says only
-    /// that [`Verifier::access_token`] must look.
-    pub fn cached(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
-        self.remembered(token).filter(|token| !is_bound(token))
+    /// An access token that was verified before and still is good; else what is left to do, for
+    /// [`Verifier::verify`]. Never waits.
+    ///
+    /// ```
+    /// # #[cfg(feature = "test-util")]
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = oidc_core::testing::TestIssuer::new();
+    /// # let verifier = oidc_core::Verifier::new(
+    /// #     oidc_core::Validation::new(issuer.issuer(), "hub"), issuer.keys()).with_clock(issuer.clock());
+    /// let token = issuer.access_token("hub");
+    /// let verified = match verifier.recall(&token) {
+    ///     Ok(verified) => verified,
+    ///     // Here a program can let go of what it must not hold meanwhile.
+    ///     Err(unverified) => verifier.verify(unverified).await?,
+    /// };
+    /// assert!(verifier.recall(&token).is_ok_and(|again| std::sync::Arc::ptr_eq(&again, &verified)));
+    /// # Ok(()) }
+    /// # #[cfg(feature = "test-util")]
+    /// # fn main() {
+    /// #     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// #     runtime.block_on(run()).unwrap();
+    /// # }
+    /// # #[cfg(not(feature = "test-util"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// An [`Unverified`] says nothing against the token.
+    pub fn recall<'t>(&self, token: &'t str) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
+        match self.look_up(token) {
+            Ok(verified) if is_bound(&verified) => Err(Unverified::new(token, None)),
+            looked_up => looked_up,
+        }
     }
 
     /// The same, up to the question who may present it.
-    pub(crate) fn remembered(&self, token: &str) -> Option<Arc<Verified<AccessToken>>> {
-        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
-        self.recall(memory, &Place::of(token))
+    pub(crate) fn look_up<'t>(
+        &self,
+        token: &'t str,
+    ) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
+        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
+        let Some(memory) = memory else { return Err(Unverified::new(token, None)) };
+        let (place, digest) = Place::of(token);
+        self.remembered(memory, &place).ok_or(Unverified::new(token, Some((place, digest))))
     }
 
     /// A token that was verified before and still is good, bound or not.
-    fn recall(&self, memory: &Memory, place: &Place) -> Option<Arc<Verified<AccessToken>>> {
+    fn remembered(&self, memory: &Memory, place: &Place) -> Option<Arc<Verified<AccessToken>>> {
         let entry = memory.get(place)?;
         let trusted = self.nth(entry.issuer)?;
         let generation = trusted.keys.generation()?;
@@ -239,7 +293,22 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        let verified = self.without_possession(token).await?;
+        match self.recall(token) {
+            Ok(verified) => Ok(verified),
+            Err(unverified) => self.verify(unverified).await,
+        }
+    }
+
+    /// [`Verifier::access_token`] for a token that [`Verifier::recall`] does not know.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn verify(
+        &self,
+        unverified: Unverified<'_>,
+    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        let verified = self.learn(unverified).await?;
         if is_bound(&verified) {
             self.observe_unproved(&verified, TokenRefusal::SenderConstrained.code());
             return Err(TokenRefusal::SenderConstrained);
@@ -252,20 +321,29 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        match self.look_up(token) {
+            Ok(verified) => Ok(verified),
+            Err(unverified) => self.learn(unverified).await,
+        }
+    }
+
+    /// Verifies a token that is not remembered, up to the question who may present it, and remembers it.
+    pub(crate) async fn learn(
+        &self,
+        Unverified { token, place }: Unverified<'_>,
+    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        let token = token.as_ref();
         #[cfg(feature = "token")]
         if let Some(introspection) = self.asked_about(token) {
             return introspection.without_possession(token).await;
         }
-        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
-        let memory = memory.map(|memory| (memory, Place::of(token)));
-        if let Some((memory, place)) = &memory
-            && let Some(verified) = self.recall(memory, place)
-        {
-            return Ok(verified);
-        }
-        let judged = self.judge(token, Validation::access_token).await?;
+        let parse = |token| match (UnverifiedJws::parse(token)?, place) {
+            (jws, Some((_, digest))) => Ok(jws.with_digest(digest)),
+            (jws, None) => Ok(jws),
+        };
+        let judged = self.judge_as(parse, token, Validation::access_token).await?;
         let verified = Arc::new(judged.verified);
-        if let Some((memory, place)) = memory {
+        if let (Some(memory), Some((place, _))) = (&self.memory, place) {
             let kept = Arc::clone(&verified);
             memory.insert(place, Entry::new(kept, judged.issuer, judged.generation, token.len()));
         }
@@ -323,7 +401,7 @@ impl Verifier {
     /// The same for a token whose form is read by `parse`.
     async fn judge_as<'t, T>(
         &self,
-        parse: fn(&'t str) -> Result<UnverifiedJws<'t>, TokenRefusal>,
+        parse: impl FnOnce(&'t str) -> Result<UnverifiedJws<'t>, TokenRefusal>,
         token: &'t str,
         rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
     ) -> Result<Judged<T>, TokenRefusal> {
@@ -387,6 +465,12 @@ impl Verifier {
             }
         }
         Ok((jws, index))
+    }
+}
+
+impl fmt::Debug for Unverified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified").finish_non_exhaustive()
     }
 }
 

@@ -111,8 +111,8 @@ async fn what_is_remembered_of_one_issuer_ends_with_that_issuers_keys() {
     jobs.rotate();
     jobs.remove_old_keys();
     keys.refresh_now().await.unwrap();
-    assert!(verifier.cached(&job).is_none());
-    assert!(verifier.cached(&person).is_some());
+    assert!(verifier.recall(&job).is_err());
+    assert!(verifier.recall(&person).is_ok());
     assert_eq!(verifier.access_token(&job).await.unwrap_err().code(), "unknown_key");
 }
 
@@ -127,6 +127,6 @@ async fn verifiers_that_grew_from_one_share_nothing_they_remember() {
     let narrow = base.with_issuer(Validation::new(jobs.issuer(), "scoring"), keys);
     let token = jobs.access_token("any");
     assert!(wide.access_token(&token).await.is_ok());
-    assert!(narrow.cached(&token).is_none());
+    assert!(narrow.recall(&token).is_err());
     assert_eq!(narrow.access_token(&token).await.unwrap_err().code(), "wrong_audience");
 }

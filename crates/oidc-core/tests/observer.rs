@@ -59,7 +59,7 @@ async fn each_step_is_told_once_and_with_its_outcome() {
     verifier.access_token(&token).await.unwrap();
     assert_eq!(notes.take(), ["discovered Ok(())", "keys Ok(()) true", "verified ES256-0 ES256"]);
     verifier.access_token(&token).await.unwrap();
-    assert!(verifier.cached(&token).is_some());
+    assert!(verifier.recall(&token).is_ok());
     assert_eq!(notes.take(), ["remembered", "remembered"]);
 
     verifier.access_token(&issuer.access_token("elsewhere")).await.unwrap_err();

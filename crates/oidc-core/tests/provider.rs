@@ -133,6 +133,6 @@ async fn a_removed_key_is_distrusted_at_the_next_fetch() {
     world.issuer.rotate_keys().await.unwrap();
     world.issuer.remove_old_keys();
     world.keys.refresh_now().await.unwrap();
-    assert!(world.verifier.cached(&old).is_none());
+    assert!(world.verifier.recall(&old).is_err());
     assert_eq!(world.verifier.access_token(&old).await.unwrap_err().code(), "unknown_key");
 }

@@ -30,10 +30,7 @@ pub(crate) struct Claims {
 
 /// The Python object of a remembered token. It is made outside of [`Verified::derive`], whose lock must not be held while the
 /// interpreter may change threads.
-struct Remembered {
-    said: Arc<Said>,
-    object: PyOnceLock<Py<Claims>>,
-}
+struct Remembered(PyOnceLock<Py<Claims>>);
 
 /// Where roles and the client are written.
 #[derive(Clone, Copy)]
@@ -46,12 +43,9 @@ enum Dialect {
 
 /// The one `Claims` object of `verified`.
 pub(crate) fn of_token(py: Python<'_>, verified: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
-    let remembered = verified.derive(|token| {
-        let said: &Said = token;
-        Arc::new(Remembered { said: Arc::new(said.clone()), object: PyOnceLock::new() })
-    });
-    let object = remembered.object.get_or_try_init(py, || {
-        Py::new(py, Claims::new(Arc::clone(&remembered.said), Dialect::Token))
+    let remembered = verified.derive(|_| Arc::new(Remembered(PyOnceLock::new())));
+    let object = remembered.0.get_or_try_init(py, || {
+        Py::new(py, Claims::new(Arc::clone(verified.claims()), Dialect::Token))
     })?;
     Ok(object.clone_ref(py))
 }

@@ -3,12 +3,13 @@
 //! A token that was verified before is answered from memory, with the interpreter held since there is nothing to wait for. Any other
 //! is verified on the caller's thread with the interpreter released.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oidc_core::{
-    AccessToken, Algorithm, Claims, IdTokenExpectations, Profile, TokenRefusal, Validation,
-    Verified,
+    AccessToken, Algorithm, Claims, IdTokenExpectations, Profile, TokenRefusal, Unverified,
+    Validation, Verified,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -31,7 +32,7 @@ pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
     kind: Kind,
     validation: Validation,
-    verifier: PerProcess<oidc_core::Verifier>,
+    verifier: PerProcess<Arc<oidc_core::Verifier>>,
 }
 
 /// What is verified.
@@ -49,6 +50,12 @@ enum Known {
     Assertion(Arc<Claims>),
 }
 
+/// What is left to do for a token that is not remembered.
+enum Left<'t> {
+    Token(Unverified<'t>),
+    Assertion(Cow<'t, str>),
+}
+
 type Answer = Result<Known, TokenRefusal>;
 
 impl Kind {
@@ -64,22 +71,31 @@ impl Kind {
         }
     }
 
-    async fn verify(self, verifier: &oidc_core::Verifier, token: &str) -> Answer {
+    /// What is remembered, or what is left to do.
+    fn recall<'t>(self, verifier: &oidc_core::Verifier, token: &'t str) -> Result<Known, Left<'t>> {
         match self {
-            Self::AccessToken(_) => verifier.access_token(token).await.map(Known::Token),
-            Self::Assertion => {
+            Self::AccessToken(_) => verifier.recall(token).map(Known::Token).map_err(Left::Token),
+            Self::Assertion => Err(Left::Assertion(Cow::Borrowed(token))),
+        }
+    }
+}
+
+impl Left<'_> {
+    async fn verify(self, verifier: &oidc_core::Verifier) -> Answer {
+        match self {
+            Self::Token(unverified) => verifier.verify(unverified).await.map(Known::Token),
+            Self::Assertion(token) => {
                 let expected = IdTokenExpectations::default();
-                let verified = verifier.id_token(token, &expected).await?;
-                let claims: &Claims = &verified;
-                Ok(Known::Assertion(Arc::new(claims.clone())))
+                let verified = verifier.id_token(&token, &expected).await?;
+                Ok(Known::Assertion(Arc::clone(verified.claims())))
             }
         }
     }
 
-    fn remembered(self, verifier: &oidc_core::Verifier, token: &str) -> Option<Known> {
+    fn into_owned(self) -> Left<'static> {
         match self {
-            Self::AccessToken(_) => verifier.cached(token).map(Known::Token),
-            Self::Assertion => None,
+            Self::Token(unverified) => Left::Token(unverified.into_owned()),
+            Self::Assertion(token) => Left::Assertion(Cow::Owned(token.into_owned())),
         }
     }
 }
@@ -108,16 +124,18 @@ impl Verifier {
             validation = validation.with_profile(profile);
         }
         let keys = trusted.parts(py)?.keys;
-        let verifier = PerProcess::new(oidc_core::Verifier::new(validation.clone(), keys));
+        let verifier = oidc_core::Verifier::new(validation.clone(), keys);
+        let verifier = PerProcess::new(Arc::new(verifier));
         Ok(Self { trusted, kind, validation, verifier })
     }
 
-    fn of_this_process(&self, py: Python<'_>) -> PyResult<oidc_core::Verifier> {
+    fn of_this_process(&self, py: Python<'_>) -> PyResult<Arc<oidc_core::Verifier>> {
         if let Some(verifier) = self.verifier.current(py) {
             return Ok(verifier);
         }
         let keys = self.trusted.parts(py)?.keys;
-        Ok(self.verifier.keep(py, oidc_core::Verifier::new(self.validation.clone(), keys)))
+        let verifier = oidc_core::Verifier::new(self.validation.clone(), keys);
+        Ok(self.verifier.keep(py, Arc::new(verifier)))
     }
 }
 
@@ -126,25 +144,21 @@ impl Verifier {
     /// Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<claims::Claims>> {
         let verifier = self.of_this_process(py)?;
-        let token = text(token)?;
-        if let Some(known) = self.kind.remembered(&verifier, token) {
-            return known.object(py);
+        match self.kind.recall(&verifier, text(token)?) {
+            Ok(known) => known.object(py),
+            Err(left) => tell(py, Engine::of(py)?.wait(py, left.verify(&verifier))?),
         }
-        let answer = Engine::of(py)?.wait(py, self.kind.verify(&verifier, token))?;
-        tell(py, answer)
     }
 
     /// `verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop.
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
-            let token = text(token.bind(py))?;
-            let kind = this.get().kind;
-            if let Some(known) = kind.remembered(&verifier, token) {
-                return Ok(Step::Done(known.object(py).map(Py::into_any)));
-            }
-            let token = token.to_owned();
-            let work: Work<Answer> = Box::pin(async move { kind.verify(&verifier, &token).await });
+            let left = match this.get().kind.recall(&verifier, text(token.bind(py))?) {
+                Ok(known) => return Ok(Step::Done(known.object(py).map(Py::into_any))),
+                Err(left) => left.into_owned(),
+            };
+            let work: Work<Answer> = Box::pin(async move { left.verify(&verifier).await });
             Ok(match engine.attempt(work) {
                 Ok(answer) => Step::Done(tell(py, answer).map(Py::into_any)),
                 Err(work) => Step::Wait(Box::pin(async move {

@@ -1,4 +1,4 @@
-//! Access tokens that were verified before, by the digest of their octets.
+//! Access tokens that were verified before, by the digests of their octets.
 //!
 //! Bounded by bytes, the least recently used go first. An entry says under which issuer, with which
 //! generation of its keys and for how long it is good; whoever takes it out checks that again.
@@ -7,30 +7,37 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{self, Digest};
 use moka::policy::EvictionPolicy;
 
 use super::CacheStats;
 use crate::tokens::{AccessToken, Verified};
 
-/// Where a token is kept.
+/// Where a token is kept: SHA-256 of what is signed, and SHA-256 of the signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place([u8; 32]);
+pub(super) struct Place([[u8; 32]; 2]);
 
-/// A part of the digest spreads as well as the whole, and only verified tokens are kept.
+/// A part of a digest spreads as well as the whole, and only verified tokens are kept.
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        if let Some(part) = self.0.first_chunk() {
+        if let Some(part) = self.0.as_flattened().first_chunk() {
             state.write_u64(u64::from_ne_bytes(*part));
         }
     }
 }
 
 impl Place {
-    pub(super) fn of(token: &str) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        Self(bytes)
+    /// Also gives the digest of what is signed: what most signatures are checked against, so that it is hashed once.
+    pub(super) fn of(token: &str) -> (Self, Digest) {
+        // What has no dot is no token, and never remembered.
+        let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
+        let digest = |part: &str| digest::digest(&digest::SHA256, part.as_bytes());
+        let (signed, signature) = (digest(signed), digest(signature));
+        let mut place = Self([[0; 32]; 2]);
+        for (octets, digest) in place.0.iter_mut().zip([signed, signature]) {
+            octets.copy_from_slice(digest.as_ref());
+        }
+        (place, signed)
     }
 }
 

@@ -35,7 +35,7 @@ async fn neither_way_for_bearer_tokens_lets_a_bound_token_pass() {
         let _ = world.code(&Presented::bearer(&token).with_certificate(CERTIFICATE)).await;
         let refusal = world.verifier.access_token(&token).await.unwrap_err();
         assert_eq!(refusal.code(), "sender_constrained", "{cnf}");
-        assert!(world.verifier.cached(&token).is_none(), "{cnf}");
+        assert!(world.verifier.recall(&token).is_err(), "{cnf}");
     }
 }
 

@@ -12,25 +12,25 @@ use super::{AUDIENCE, World};
 async fn a_remembered_token_is_still_held_to_time_and_keys() {
     let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
     let token = world.issuer.access_token(AUDIENCE);
-    assert!(world.verifier.cached(&token).is_none());
+    assert!(world.verifier.recall(&token).is_err());
     let first = world.verifier.access_token(&token).await.unwrap();
     let again = world.verifier.access_token(&token).await.unwrap();
     assert!(Arc::ptr_eq(&first, &again));
     assert_eq!(world.verifier.cache_stats().hits, 1);
 
     world.issuer.clock().advance(Duration::from_secs(331));
-    assert!(world.verifier.cached(&token).is_none());
+    assert!(world.verifier.recall(&token).is_err());
     assert_eq!(world.code(&token).await, "expired");
 
     let token = world.issuer.access_token(AUDIENCE);
     world.verifier.access_token(&token).await.unwrap();
-    assert!(world.verifier.cached(&token).is_some());
+    assert!(world.verifier.recall(&token).is_ok());
     world.verifier.forget_all();
-    assert!(world.verifier.cached(&token).is_none());
+    assert!(world.verifier.recall(&token).is_err());
 
     // One octet more is another token.
     world.verifier.access_token(&token).await.unwrap();
-    assert!(world.verifier.cached(&format!("{token}A")).is_none());
+    assert!(world.verifier.recall(&format!("{token}A")).is_err());
 }
 
 #[tokio::test]

@@ -36,9 +36,9 @@ pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal>
     let Some(verifier) = issuers.bearer() else {
         return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
     };
-    let verified = match verifier.cached(token) {
-        Some(verified) => verified,
-        None => verifier.access_token(token).await?,
+    let verified = match verifier.recall(token) {
+        Ok(verified) => verified,
+        Err(unverified) => verifier.verify(unverified).await?,
     };
     let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {
         reason: "a token was accepted from an issuer that is not configured".to_owned(),
