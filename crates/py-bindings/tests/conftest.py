@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -111,6 +114,51 @@ def make_api() -> Iterator[Callable[[], Api]]:
 @pytest.fixture
 def api(make_api: Callable[[], Api]) -> Api:
     return make_api()
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """An ASGI application behind a real server: where it listens."""
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+NAME = "X-Doorward-Assertion"
+
+
+@pytest.fixture
+def signer() -> Iterator[doorward.testing.Issuer]:
+    """Signs as the gateway does: ES256, with keys at a URL of its own."""
+    with doorward.testing.Issuer(algorithm="ES256") as signer:
+        yield signer
+
+
+@pytest.fixture
+def gateway(signer: doorward.testing.Issuer) -> doorward.Gateway:
+    return doorward.Gateway(signer.url + "/", keys_url=signer.url + "/protocol/openid-connect/certs")
+
+
+def assertion(signer: doorward.testing.Issuer, **options: Any) -> str:
+    """As ``crates/proxy/src/forward/assertion.rs`` writes them."""
+    claims = {
+        "roles": ["scorer"],
+        "client_roles": {"churn": ["admin"]},
+        "groups": ["/finance"],
+        "client": "airflow-run",
+        "preferred_username": "alice",
+        **options.pop("claims", {}),
+    }
+    without = [*options.pop("without", []), "typ", "azp", "auth_time", "sid", "acr", "at_hash", "given_name", "family_name", "nonce"]
+    return signer.mint("alice", kind="id", **{"audience": "scoring", "expires_in": 60, "without": without, **options, "claims": claims})
 
 
 @pytest.fixture

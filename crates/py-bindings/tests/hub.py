@@ -16,7 +16,7 @@ from traitlets.config import Config
 from doorward.jupyterhub import GatewayAuthenticator
 from doorward.testing import Issuer
 
-from .test_gateway import NAME, assertion
+from .conftest import NAME, assertion
 
 
 class Hub:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from doorward.testing import Issuer
+
+from .conftest import served
 
 EXAMPLE = Path(__file__).parents[3] / "examples/python/churn_api.py"
 
@@ -40,17 +39,8 @@ def churn(provider: Issuer) -> Iterator[str]:
     example: Any = importlib.util.module_from_spec(spec)
     sys.modules["churn_api"] = example
     spec.loader.exec_module(example)
-    config = uvicorn.Config(example.churn_api(provider.verifier("churn")), port=0, log_level="error", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
+    with served(example.churn_api(provider.verifier("churn"))) as url:
+        yield url
 
 
 def test_schemathesis_finds_nothing(provider: Issuer, churn: str, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,39 +14,16 @@ from streamlit.testing.v1 import AppTest
 
 import doorward
 import doorward.asgi
-import doorward.gradio
 import doorward.wsgi
-from doorward.access import Refused
 from doorward.testing import Issuer
 
+from .conftest import NAME, assertion
 from .test_services import Ask, asgi, wsgi
 
 
 @pytest.fixture
-def signer() -> Iterator[Issuer]:
-    """Signs as the gateway does: ES256, with keys at a URL of its own."""
-    with Issuer(algorithm="ES256") as signer:
-        yield signer
-
-
-@pytest.fixture
-def verifier(signer: Issuer) -> doorward.Verifier:
-    keys = signer.url + "/protocol/openid-connect/certs"
-    return doorward.Gateway(signer.url + "/", keys_url=keys).verifier(audience="scoring")
-
-
-def assertion(signer: Issuer, **options: Any) -> str:
-    """As ``crates/proxy/src/forward/assertion.rs`` writes them."""
-    claims = {
-        "roles": ["scorer"],
-        "client_roles": {"churn": ["admin"]},
-        "groups": ["/finance"],
-        "client": "airflow-run",
-        "preferred_username": "alice",
-        **options.pop("claims", {}),
-    }
-    without = [*options.pop("without", []), "typ", "azp", "auth_time", "sid", "acr", "at_hash", "given_name", "family_name", "nonce"]
-    return signer.mint("alice", kind="id", **{"audience": "scoring", "expires_in": 60, "without": without, **options, "claims": claims})
+def verifier(gateway: doorward.Gateway) -> doorward.Verifier:
+    return gateway.verifier(audience="scoring")
 
 
 def test_an_assertion_says_who_it_is(signer: Issuer, verifier: doorward.Verifier) -> None:
@@ -109,9 +85,6 @@ def make(request: pytest.FixtureRequest, verifier: doorward.Verifier) -> Callabl
     return lambda **options: request.param(verifier, **options)
 
 
-NAME = "X-Doorward-Assertion"
-
-
 def test_whom_the_gateway_vouches_for_passes(make: Callable[..., Ask], signer: Issuer) -> None:
     answer = make()((NAME, assertion(signer)))
     assert (answer.status, answer.body) == (200, "alice")
@@ -135,16 +108,6 @@ def test_a_refusal_has_no_challenge_that_nobody_could_meet(make: Callable[..., A
     assert "www-authenticate" not in answer.headers
     assert answer.body["detail"] == "the role must be one of: admin"
     assert make(roles=["scorer"])((NAME, assertion(signer))).status == 200
-
-
-def test_gradio_is_told_who_it_is(verifier: doorward.Verifier, signer: Issuer) -> None:
-    request = SimpleNamespace(headers={NAME.lower(): assertion(signer)})
-    assert doorward.gradio.signed_in(request, verifier, roles=["scorer"]).username == "alice"
-    assert doorward.gradio.username(verifier)(request) == "alice"
-    assert doorward.gradio.username(verifier, roles=["admin"])(request) is None
-    assert doorward.gradio.username(verifier)(SimpleNamespace(headers={})) is None
-    with pytest.raises(Refused):
-        doorward.gradio.signed_in(SimpleNamespace(headers={NAME.lower(): "nonsense"}), verifier)
 
 
 def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
 
 import pytest
 from jupyterhub.crypto import CryptKeeper
@@ -18,13 +17,6 @@ from doorward.testing import Issuer
 from .hub import Hub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def signer() -> Iterator[Issuer]:
-    """Signs as the gateway does."""
-    with Issuer(algorithm="ES256") as signer:
-        yield signer
 
 
 @pytest.fixture

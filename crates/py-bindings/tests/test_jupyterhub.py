@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,17 +16,10 @@ import doorward
 from doorward.jupyterhub import GatewayAuthenticator, Limits
 from doorward.testing import Issuer
 
+from .conftest import NAME, assertion
 from .hub import Hub
-from .test_gateway import NAME, assertion
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def signer() -> Iterator[Issuer]:
-    """Signs as the gateway does."""
-    with Issuer(algorithm="ES256") as signer:
-        yield signer
 
 
 @pytest.fixture

@@ -9,6 +9,10 @@ Each event is a request of its own, with a fresh assertion::
 
     app = gr.mount_gradio_app(app, blocks, path="/", auth_dependency=username(verifier))
 
+An event may wait in Gradio's queue for longer than an assertion is good. Who sent it is therefore settled when it arrives, by
+:func:`username` or by ``doorward.asgi.GatewayAuth`` around the application, and not asked again when it runs. Gradio asks
+``auth_dependency`` for its pages and events, not for each of its URLs; ``GatewayAuth`` guards them all.
+
 This module does not import Gradio: anything with ``headers`` is a request.
 
 .. _Gradio: https://www.gradio.app
@@ -16,14 +20,18 @@ This module does not import Gradio: anything with ``headers`` is a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
 from .access import Guard, Names, Refused, Require
 from .asgi import the_assertion, vouched_for
 
-__all__ = ["signed_in", "username"]
+__all__ = ["signed_in", "signed_in_async", "username"]
+
+_KNOWN = "doorward"
 
 
 class HasHeaders(Protocol):
@@ -54,14 +62,24 @@ def signed_in(
         doorward.access.Refused: for nobody, or without the right claims.
     """
     guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
-    values = _values(request.headers)
-    try:
-        return guard.allow(verifier.verify(the_assertion(values)))
-    except (InvalidToken, IssuerUnavailable) as error:
-        raise vouched_for(guard.refused(error)) from error
+    with _answers(guard):
+        claims = _arrived(request, verifier)
+        if claims is None:
+            claims = _keep(request, verifier.verify(the_assertion(_values(request.headers))))
+        return guard.allow(claims)
 
 
-def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None]:
+async def signed_in_async(request: HasHeaders, verifier: Verifier, **required: Any) -> Claims:
+    """:func:`signed_in`, to be awaited: for events that are ``async``."""
+    guard = Guard(verifier, **required)
+    with _answers(guard):
+        claims = _arrived(request, verifier)
+        if claims is None:
+            claims = _keep(request, await verifier.verify_async(the_assertion(_values(request.headers))))
+        return guard.allow(claims)
+
+
+def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None | Awaitable[str | None]]:
     """What ``auth_dependency=`` of Gradio wants: the name of the person who sent a request, or ``None``.
 
     Args:
@@ -69,14 +87,60 @@ def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None]
         required: what :func:`signed_in` requires.
     """
 
-    def name(request: Any) -> str | None:
+    def name(request: Any) -> str | None | Awaitable[str | None]:
+        # Older versions of Gradio ask in a thread and take the answer as it is; newer ones ask in the event loop and await it.
         try:
-            claims = signed_in(request, verifier, **required)
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return name_now(request)
+        return name_async(request)
+
+    def name_now(request: Any) -> str | None:
+        try:
+            return _name(signed_in(request, verifier, **required))
         except Refused:
             return None
-        return claims.username or claims.subject
+
+    async def name_async(request: Any) -> str | None:
+        try:
+            return _name(await signed_in_async(request, verifier, **required))
+        except Refused:
+            return None
 
     return name
+
+
+def _name(claims: Claims) -> str:
+    return claims.username or claims.subject
+
+
+@contextmanager
+def _answers(guard: Guard) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidToken, IssuerUnavailable) as error:
+        raise vouched_for(guard.refused(error)) from error
+    except Refused as refused:
+        raise vouched_for(refused) from refused
+
+
+def _arrived(request: Any, verifier: Verifier) -> Claims | None:
+    """Whom the gateway vouched for when the request arrived, to the same application."""
+    known = _scope(request).get(_KNOWN)
+    if isinstance(known, Claims) and known.issuer == verifier.issuer and not known.audience.isdisjoint(verifier.audience):
+        return known
+    return None
+
+
+def _keep(request: Any, claims: Claims) -> Claims:
+    _scope(request).setdefault(_KNOWN, claims)
+    return claims
+
+
+def _scope(request: Any) -> MutableMapping[str, Any]:
+    # Gradio's own request would copy a scope that it is asked for; it has FastAPI's, unless it was sent to another process.
+    scope: MutableMapping[str, Any] | None = getattr(getattr(request, "request", request), "scope", None)
+    return {} if scope is None else scope
 
 
 def _values(headers: Any) -> Sequence[str]:
