@@ -1,0 +1,278 @@
+"""The middlewares in real frameworks: what a view reads, and that none runs for whom it should not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import django
+import django.conf
+import django.core.asgi
+import django.core.wsgi
+import django.http
+import django.urls
+import flask
+import httpx
+import litestar
+import litestar.middleware
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+import doorward
+import doorward.asgi
+import doorward.flask
+import doorward.wsgi
+from doorward.testing import Issuer
+
+from .conftest import NAME, assertion
+
+Header = tuple[str, str]
+Ask = Callable[..., httpx.Response]
+
+ran: list[str] = []
+"""The views that ran."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+
+
+def shown(view: str, claims: doorward.Claims) -> dict[str, Any]:
+    ran.append(view)
+    return {"name": claims.username, "roles": sorted(claims.roles)}
+
+
+def over_asgi(app: Any) -> Ask:
+    async def ask(headers: list[Header], path: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            return await client.get(path, headers=headers)
+
+    return lambda *headers, path="/": asyncio.run(ask(list(headers), path))
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def over_wsgi(app: Any) -> Ask:
+    def ask(*headers: Header, path: str = "/") -> httpx.Response:
+        with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server, ThreadPoolExecutor(1) as threads:
+            threads.submit(server.handle_request)
+            return httpx.get(f"http://127.0.0.1:{server.server_port}{path}", headers=list(headers))
+
+    return ask
+
+
+# === the frameworks, each as its own documentation has middlewares ===
+
+
+def a_starlette(auth: Any, **options: Any) -> Any:
+    async def whoami(request: Request) -> JSONResponse:
+        return JSONResponse(shown("whoami", request.state.claims))
+
+    async def chat(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_json(shown("chat", socket.state.claims))
+        await socket.close()
+
+    return Starlette(
+        routes=[Route("/", whoami), WebSocketRoute("/chat", chat)],
+        middleware=[Middleware(auth, **options)],
+    )
+
+
+@litestar.get("/")
+async def litestar_whoami(request: litestar.Request[Any, Any, Any]) -> dict[str, Any]:
+    return shown("whoami", request.state.claims)
+
+
+@litestar.websocket("/chat")
+async def litestar_chat(socket: litestar.WebSocket[Any, Any, Any]) -> None:
+    await socket.accept()
+    await socket.send_json(shown("chat", socket.state.claims))
+    await socket.close()
+
+
+def a_litestar(auth: Any, **options: Any) -> Any:
+    return litestar.Litestar(
+        [litestar_whoami, litestar_chat], middleware=[litestar.middleware.DefineMiddleware(auth, **options)]
+    )
+
+
+def around_litestar(auth: Any, **options: Any) -> Any:
+    return auth(litestar.Litestar([litestar_whoami, litestar_chat]), **options)
+
+
+def django_whoami(request: Any) -> django.http.JsonResponse:
+    claims = request.scope["doorward"] if hasattr(request, "scope") else request.environ["doorward"]
+    return django.http.JsonResponse(shown("whoami", claims))
+
+
+async def django_whoami_async(request: Any) -> django.http.JsonResponse:
+    return django.http.JsonResponse(shown("whoami_async", request.scope["doorward"]))
+
+
+urlpatterns = [django.urls.path("", django_whoami), django.urls.path("async", django_whoami_async)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def django_settings() -> None:
+    django.conf.settings.configure(SECRET_KEY="of the test", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["service", "127.0.0.1"], LOGGING_CONFIG=None)
+    django.setup()
+
+
+def a_django(auth: Any, **options: Any) -> Any:
+    return auth(django.core.asgi.get_asgi_application(), **options)
+
+
+def a_django_of_wsgi(auth: Any, **options: Any) -> Any:
+    return auth(django.core.wsgi.get_wsgi_application(), **options)
+
+
+def a_flask(auth: Any, **options: Any) -> Any:
+    app = flask.Flask("test")
+
+    @app.get("/")
+    def whoami() -> dict[str, Any]:
+        return shown("whoami", doorward.flask.claims())
+
+    app.wsgi_app = auth(app.wsgi_app, **options)  # type: ignore[method-assign]
+    return app
+
+
+ASGI = [a_starlette, a_litestar, around_litestar, a_django]
+WSGI = [a_django_of_wsgi, a_flask]
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=[*ASGI, *WSGI], ids=lambda make: make.__name__)
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes something to ask, of ``"bearer"`` or ``"gateway"`` and the arguments of the middleware."""
+    build, of = request.param, doorward.asgi if request.param in ASGI else doorward.wsgi
+    over: Callable[[Any], Ask] = over_asgi if request.param in ASGI else over_wsgi
+
+    def made(kind: str, **options: Any) -> Ask:
+        auth: Any = of.BearerAuth if kind == "bearer" else of.GatewayAuth
+        return over(build(auth, **options))
+
+    return made
+
+
+def bearer(issuer: Issuer, **options: Any) -> Header:
+    return ("Authorization", f"Bearer {issuer.mint('alice', **{'audience': 'churn', 'roles': ['scorer'], **options})}")
+
+
+def test_a_view_reads_whose_token_it_is(make: Make, issuer: Issuer) -> None:
+    answer = make("bearer", verifier=issuer.verifier("churn"), roles=["scorer"])(bearer(issuer))
+    assert (answer.status_code, answer.json()) == (200, {"name": "alice", "roles": ["scorer"]})
+
+
+def test_a_view_reads_whom_the_gateway_vouches_for(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
+    answer = make("gateway", verifier=gateway.verifier("scoring"))((NAME, assertion(signer)))
+    assert (answer.status_code, answer.json()) == (200, {"name": "alice", "roles": ["scorer"]})
+
+
+def test_no_view_runs_without_a_token(make: Make, issuer: Issuer) -> None:
+    ask = make("bearer", verifier=issuer.verifier("churn"), realm="churn")
+    answer = ask()
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="churn"')
+    assert answer.headers["content-type"] == "application/problem+json"
+    answer = ask(bearer(issuer, expired=True))
+    assert (answer.status_code, answer.json()["title"]) == (401, "expired")
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert ran == []
+
+
+def test_no_view_runs_for_whom_the_gateway_does_not_vouch(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
+    ask = make("gateway", verifier=gateway.verifier("scoring"))
+    good = assertion(signer)
+    for headers in (
+        [],
+        [("Authorization", f"Bearer {good}")],
+        [(NAME, assertion(signer, audience="another-route"))],
+        [(NAME, good), (NAME, good)],
+        [("X-Forwarded-User", "alice")],
+    ):
+        assert ask(*headers).status_code == 401, headers
+    assert ran == []
+
+
+def test_no_view_runs_without_the_role(make: Make, issuer: Issuer) -> None:
+    answer = make("bearer", verifier=issuer.verifier("churn"), roles=["ml-admin"])(bearer(issuer))
+    assert (answer.status_code, answer.json()["detail"]) == (403, "the role must be one of: ml-admin")
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert ran == []
+
+
+def test_an_issuer_that_is_down_is_503_in_every_framework(make: Make, issuer: Issuer) -> None:
+    token = bearer(issuer)
+    with issuer.outage():
+        answer = make("bearer", verifier=issuer.verifier("churn"))(token)
+    assert (answer.status_code, ran) == (503, [])
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_an_async_view_of_django_reads_the_same(issuer: Issuer) -> None:
+    ask = over_asgi(a_django(doorward.asgi.BearerAuth, verifier=issuer.verifier("churn")))
+    assert ask(bearer(issuer), path="/async").json() == {"name": "alice", "roles": ["scorer"]}
+    assert ask(path="/async").status_code == 401
+    assert ran == ["whoami_async"]
+
+
+# === WebSockets ===
+
+
+def connect(app: Any, *headers: Header) -> list[Any]:
+    """What an application says to whoever opens ``/chat`` and then leaves."""
+
+    async def main() -> list[Any]:
+        said: list[Any] = []
+        asked = iter([{"type": "websocket.connect"}])
+
+        async def receive() -> Any:
+            return next(asked, {"type": "websocket.disconnect", "code": 1001})
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        scope = {
+            "type": "websocket",
+            "asgi": {"version": "3.0"},
+            "path": "/chat",
+            "raw_path": b"/chat",
+            "root_path": "",
+            "query_string": b"",
+            "scheme": "ws",
+            "server": ("service", 80),
+            "subprotocols": [],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            "extensions": {"websocket.http.response": {}},
+        }
+        await app(scope, receive, send)
+        return said
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("build", [a_starlette, a_litestar, around_litestar], ids=lambda build: build.__name__)
+def test_a_websocket_knows_whose_it_is_or_is_not_accepted(build: Make, issuer: Issuer) -> None:
+    app = build(doorward.asgi.BearerAuth, verifier=issuer.verifier("churn"), roles=["scorer"])
+    accepted, message, *_ = connect(app, bearer(issuer))
+    assert accepted["type"] == "websocket.accept"
+    assert json.loads(message.get("text") or message["bytes"]) == {"name": "alice", "roles": ["scorer"]}
+    for status, headers in ((401, []), (401, [bearer(issuer, wrong_key=True)]), (403, [bearer(issuer, roles=["reader"])])):
+        start, _ = connect(app, *headers)
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
+    assert ran == ["chat"]
