@@ -161,6 +161,16 @@ def assertion(signer: doorward.testing.Issuer, **options: Any) -> str:
     return signer.mint("alice", kind="id", **{"audience": "scoring", "expires_in": 60, "without": without, **options, "claims": claims})
 
 
+@pytest.fixture(scope="session")
+def django_settings() -> None:
+    """Django has one configuration for a process."""
+    import django
+    from django.conf import settings
+
+    settings.configure(SECRET_KEY="of the test", ALLOWED_HOSTS=["127.0.0.1"], LOGGING_CONFIG=None)
+    django.setup()
+
+
 @pytest.fixture
 def tokens(issuer: doorward.testing.Issuer) -> doorward.TokenSource:
     return doorward.Issuer(issuer.url).client_credentials("client", secret="secret")

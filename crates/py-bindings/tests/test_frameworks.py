@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import django
-import django.conf
 import django.core.asgi
 import django.core.wsgi
 import django.http
 import django.urls
 import flask
-import httpx
 import litestar
 import litestar.middleware
 import pytest
+from django.test import override_settings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -33,10 +28,8 @@ import doorward.flask
 import doorward.wsgi
 from doorward.testing import Issuer
 
+from .callers import Ask, Header, connect, over_asgi, over_wsgi
 from .conftest import NAME, assertion
-
-Header = tuple[str, str]
-Ask = Callable[..., httpx.Response]
 
 ran: list[str] = []
 """The views that ran."""
@@ -50,28 +43,6 @@ def nothing_ran() -> None:
 def shown(view: str, claims: doorward.Claims) -> dict[str, Any]:
     ran.append(view)
     return {"name": claims.username, "roles": sorted(claims.roles)}
-
-
-def over_asgi(app: Any) -> Ask:
-    async def ask(headers: list[Header], path: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
-            return await client.get(path, headers=headers)
-
-    return lambda *headers, path="/": asyncio.run(ask(list(headers), path))
-
-
-class Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def over_wsgi(app: Any) -> Ask:
-    def ask(*headers: Header, path: str = "/") -> httpx.Response:
-        with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server, ThreadPoolExecutor(1) as threads:
-            threads.submit(server.handle_request)
-            return httpx.get(f"http://127.0.0.1:{server.server_port}{path}", headers=list(headers))
-
-    return ask
 
 
 # === the frameworks, each as its own documentation has middlewares ===
@@ -126,10 +97,10 @@ async def django_whoami_async(request: Any) -> django.http.JsonResponse:
 urlpatterns = [django.urls.path("", django_whoami), django.urls.path("async", django_whoami_async)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def django_settings() -> None:
-    django.conf.settings.configure(SECRET_KEY="of the test", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["service", "127.0.0.1"], LOGGING_CONFIG=None)
-    django.setup()
+@pytest.fixture(autouse=True)
+def django_with_our_views(django_settings: None) -> Iterator[None]:
+    with override_settings(ROOT_URLCONF=__name__):
+        yield
 
 
 def a_django(auth: Any, **options: Any) -> Any:
@@ -232,38 +203,6 @@ def test_an_async_view_of_django_reads_the_same(issuer: Issuer) -> None:
 
 
 # === WebSockets ===
-
-
-def connect(app: Any, *headers: Header) -> list[Any]:
-    """What an application says to whoever opens ``/chat`` and then leaves."""
-
-    async def main() -> list[Any]:
-        said: list[Any] = []
-        asked = iter([{"type": "websocket.connect"}])
-
-        async def receive() -> Any:
-            return next(asked, {"type": "websocket.disconnect", "code": 1001})
-
-        async def send(message: Any) -> None:
-            said.append(message)
-
-        scope = {
-            "type": "websocket",
-            "asgi": {"version": "3.0"},
-            "path": "/chat",
-            "raw_path": b"/chat",
-            "root_path": "",
-            "query_string": b"",
-            "scheme": "ws",
-            "server": ("service", 80),
-            "subprotocols": [],
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
-            "extensions": {"websocket.http.response": {}},
-        }
-        await app(scope, receive, send)
-        return said
-
-    return asyncio.run(main())
 
 
 @pytest.mark.parametrize("build", [a_starlette, a_litestar, around_litestar], ids=lambda build: build.__name__)

@@ -131,6 +131,12 @@ def test_a_page_for_some_is_not_for_others(verifier: doorward.Verifier, signer: 
         assert data(call(url + "/demand", (NAME, admin))) == ["Hello alice, alice"]
 
 
+def test_links_lead_back_through_the_gateway(app: str, signer: Issuer) -> None:
+    """Without a rewrite, as docs/guides/dashboards.md has it."""
+    headers = {NAME: assertion(signer), "X-Forwarded-Host": "platform.example", "X-Forwarded-Proto": "https"}
+    assert httpx.get(app + "/config", headers=headers).json()["root"] == "https://platform.example/demand"
+
+
 @pytest.fixture
 def of_nobody(signer: Issuer) -> doorward.Verifier:
     """Cannot verify anything, as if every assertion had ended."""

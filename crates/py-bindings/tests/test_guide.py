@@ -2,80 +2,94 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fastapi.testclient
 import pytest
 
 import doorward
 from doorward.testing import Issuer
 
-GUIDE = Path(__file__).parents[3] / "docs/guides/python.md"
-LINES: list[str] = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+from .callers import over_asgi
+from .conftest import NAME, Api, assertion
+from .guide import Page
 
-
-def lines(with_text: str) -> str:
-    found = [block for block in LINES if with_text in block]
-    assert len(found) == 1, f"{len(found)} blocks of the guide have {with_text!r}"
-    return found[0]
+PAGE = Page("python.md")
 
 
 @pytest.fixture
-def names(issuer: Issuer, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def names(issuer: Issuer) -> dict[str, Any]:
     """What the lines know: the issuer here instead of the one in the guide."""
     issuer.add_client("airflow-run", "secret", scopes=["score"], audience="churn")
-    yield {"doorward": doorward, "issuer": doorward.Issuer(issuer.url)}
+    return {"doorward": doorward, "issuer": doorward.Issuer(issuer.url)}
 
 
-def run(block: str, names: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture
+def secret(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "airflow").write_text("secret")
-    exec(compile(block.replace("/run/secrets/airflow", str(tmp_path / "airflow")), str(GUIDE), "exec"), names)
-    return names
+    return {"/run/secrets/airflow": str(tmp_path / "airflow")}
 
 
-def test_nothing_is_asked_when_an_issuer_is_made(tmp_path: Path) -> None:
-    names = run(lines('doorward.Issuer("https://keycloak.example'), {}, tmp_path)
+def test_nothing_is_asked_when_an_issuer_is_made() -> None:
+    names: dict[str, Any] = {}
+    PAGE.run(PAGE.block('doorward.Issuer("https://keycloak.example'), names)
     assert names["issuer"].url == "https://keycloak.example/realms/platform"
 
 
-def test_a_token_is_verified(issuer: Issuer, names: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_is_verified(issuer: Issuer, names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    block = PAGE.block("except doorward.TokenExpired")
     names["token"] = issuer.mint("alice", audience="churn", roles=["data-scientist"])
-    run(lines("except doorward.TokenExpired"), names, tmp_path)
+    PAGE.run(block, names)
     assert "alice frozenset({'data-scientist'})" in capsys.readouterr().out
     names["token"] = issuer.mint("alice", audience="churn", expired=True)
-    run(lines("except doorward.TokenExpired"), names, tmp_path)
+    PAGE.run(block, names)
     assert capsys.readouterr().out.startswith("expired get a fresh token")
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_api(issuer: Issuer, names: dict[str, Any], tmp_path: Path) -> None:
-    # In a program of its own: FastAPI reads annotations where the function was defined.
-    names["__name__"] = "guide"
-    app = run(lines("from doorward.fastapi import Bearer"), names, tmp_path)["app"]
-    with fastapi.testclient.TestClient(app) as api:
-        good = issuer.mint("alice", audience="churn", roles=["scorer"], claims={"sub": "a1"})
-        assert api.get("/score", headers={"Authorization": f"Bearer {good}"}).json() == {"hello": "a1"}
-        assert api.get("/score").status_code == 401
+def test_a_service(issuer: Issuer, names: dict[str, Any]) -> None:
+    PAGE.run(PAGE.block("from doorward.fastapi import Bearer"), names)
+    ask = over_asgi(names["app"])
+    good = issuer.mint("alice", audience="churn", roles=["scorer"], claims={"sub": "a1"})
+    assert ask(("Authorization", f"Bearer {good}"), path="/score").json() == {"hello": "a1"}
+    assert ask(path="/score").status_code == 401
 
 
-def test_a_fork(issuer: Issuer, names: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "airflow").write_text("secret")
-    block = lines("os.fork()").replace("/run/secrets/airflow", str(tmp_path / "airflow"))
-    program = f"import doorward\nissuer = doorward.Issuer({issuer.url!r})\n{block}"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+@pytest.mark.parametrize("page", ["python.md", "model-apis.md"])
+def test_a_service_behind_the_gateway(page: str, signer: Issuer) -> None:
+    seen: list[str | None] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        claims = scope.get("state", {}).get("claims")
+        seen.append(claims and claims.username)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    guide = Page(page)
+    here = f'{signer.url}", keys_url="{signer.url}/protocol/openid-connect/certs'
+    names = {"doorward": doorward, "app": app}
+    guide.run(guide.block("import GatewayAuth"), names, {"https://platform.example": here})
+    ask = over_asgi(names["app"])
+    assert ask((NAME, assertion(signer))).status_code == 204
+    assert ask(path="/health").status_code == 204
+    assert ask((NAME, assertion(signer, audience="another-route"))).status_code == 401
+    assert seen == ["alice", None]
+
+
+def test_a_job(issuer: Issuer, api: Api, names: dict[str, Any], secret: dict[str, str]) -> None:
+    PAGE.run(PAGE.block("tokens = issuer.client_credentials("), names, {**secret, "https://churn.internal": api.url})
+    assert names["answer"].text == "welcome"
+    (token,) = api.tokens
+    assert "score" in issuer.verifier("churn").verify(token).scopes
+
+
+def test_a_fork(issuer: Issuer) -> None:
+    tokens = f'tokens = doorward.Issuer({issuer.url!r}).client_credentials("client", secret="secret")'
+    subprocess.run([sys.executable, "-c", f"import doorward\n{tokens}\n{PAGE.block('os.fork()')}"], check=True, timeout=60)
     assert issuer.requests("token") == 2
 
 
-def test_a_job(issuer: Issuer, names: dict[str, Any], tmp_path: Path) -> None:
-    tokens = run(lines('tokens = issuer.client_credentials("airflow-run"'), names, tmp_path)["tokens"]
-    assert "score" in issuer.verifier("churn").verify(tokens.token()).scopes
-
-
 def test_every_line_is_python() -> None:
-    for block in LINES:
-        compile(block, str(GUIDE), "exec")
+    for block in PAGE.blocks:
+        compile(block, str(PAGE.path), "exec")

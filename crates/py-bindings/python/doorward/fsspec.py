@@ -3,8 +3,10 @@
 ::
 
     store = fsspec.filesystem("https", get_client=client(tokens, "https://data.internal"))
-    pandas.read_parquet("https://data.internal/scores.parquet", storage_options={"get_client": client(tokens, "https://data.internal")})
+    with store.open("https://data.internal/scores.parquet") as file:
+        pandas.read_parquet(file)
 
+pandas opens ``https://`` by itself, whatever its ``storage_options`` say: hand it the open file.
 The token goes to the origins that are named and to no other. It is fresh for each request, however long the file is read.
 
 .. _fsspec: https://filesystem-spec.readthedocs.io
