@@ -41,7 +41,7 @@ pub(crate) struct Header {
 pub(crate) struct UnverifiedJws<'t> {
     pub(crate) header: Header,
     signing_input: &'t str,
-    /// SHA-256 of that, where somebody has it already.
+    /// A digest of that, where somebody has it already.
     digest: Option<Digest>,
     payload: &'t str,
     /// The payload, where it was read before the signature was checked.
@@ -113,11 +113,10 @@ impl<'t> UnverifiedJws<'t> {
         Ok(Self { header, signing_input, digest: None, payload, claimed: None, signature })
     }
 
-    /// `digest` is SHA-256 of the token up to its last dot; it is not computed again.
+    /// `digest` is of the token up to its last dot, where somebody has it; it is not computed again.
     #[must_use]
-    pub(crate) fn with_digest(mut self, digest: Digest) -> Self {
-        self.digest = Some(digest);
-        self
+    pub(crate) fn with_digest(self, digest: Option<Digest>) -> Self {
+        Self { digest, ..self }
     }
 
     /// The key of `keys` that this token must be signed with: by `kid`, or, without one, the only

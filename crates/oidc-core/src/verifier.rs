@@ -12,7 +12,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_lc_rs::digest::Digest;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
@@ -92,12 +91,12 @@ pub struct CacheStats {
 /// A token that was looked for among those remembered, and is not verified yet: see [`Verifier::recall`].
 pub struct Unverified<'t> {
     token: Cow<'t, str>,
-    /// Where it will be remembered, if it is, and SHA-256 of what its signature is about.
-    place: Option<(Place, Digest)>,
+    /// Where it will be remembered, if it is.
+    place: Option<Place>,
 }
 
 impl<'t> Unverified<'t> {
-    fn new(token: &'t str, place: Option<(Place, Digest)>) -> Self {
+    fn new(token: &'t str, place: Option<Place>) -> Self {
         Self { token: Cow::Borrowed(token), place }
     }
 
@@ -260,8 +259,8 @@ impl Verifier {
     ) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
         let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
         let Some(memory) = memory else { return Err(Unverified::new(token, None)) };
-        let (place, digest) = Place::of(token);
-        self.remembered(memory, &place).ok_or(Unverified::new(token, Some((place, digest))))
+        let place = Place::of(token);
+        self.remembered(memory, &place).ok_or(Unverified::new(token, Some(place)))
     }
 
     /// A token that was verified before and still is good, bound or not.
@@ -337,13 +336,11 @@ impl Verifier {
         if let Some(introspection) = self.asked_about(token) {
             return introspection.without_possession(token).await;
         }
-        let parse = |token| match (UnverifiedJws::parse(token)?, place) {
-            (jws, Some((_, digest))) => Ok(jws.with_digest(digest)),
-            (jws, None) => Ok(jws),
-        };
+        let digest = place.as_ref().and_then(Place::signed);
+        let parse = |token| Ok(UnverifiedJws::parse(token)?.with_digest(digest));
         let judged = self.judge_as(parse, token, Validation::access_token).await?;
         let verified = Arc::new(judged.verified);
-        if let (Some(memory), Some((place, _))) = (&self.memory, place) {
+        if let (Some(memory), Some(place)) = (&self.memory, place) {
             let kept = Arc::clone(&verified);
             memory.insert(place, Entry::new(kept, judged.issuer, judged.generation, token.len()));
         }

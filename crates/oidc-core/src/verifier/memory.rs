@@ -27,17 +27,20 @@ impl Hash for Place {
 }
 
 impl Place {
-    /// Also gives the digest of what is signed: what most signatures are checked against, so that it is hashed once.
-    pub(super) fn of(token: &str) -> (Self, Digest) {
+    pub(super) fn of(token: &str) -> Self {
         // What has no dot is no token, and never remembered.
         let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
-        let digest = |part: &str| digest::digest(&digest::SHA256, part.as_bytes());
-        let (signed, signature) = (digest(signed), digest(signature));
         let mut place = Self([[0; 32]; 2]);
-        for (octets, digest) in place.0.iter_mut().zip([signed, signature]) {
-            octets.copy_from_slice(digest.as_ref());
+        for (octets, part) in place.0.iter_mut().zip([signed, signature]) {
+            octets.copy_from_slice(digest::digest(&digest::SHA256, part.as_bytes()).as_ref());
         }
-        (place, signed)
+        place
+    }
+
+    /// SHA-256 of what is signed. Most signatures are checked against it: those octets are hashed once.
+    pub(super) fn signed(&self) -> Option<Digest> {
+        let [signed, _] = &self.0;
+        Digest::import_less_safe(signed, &digest::SHA256).ok()
     }
 }
 

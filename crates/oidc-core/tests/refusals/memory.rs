@@ -34,6 +34,22 @@ async fn a_remembered_token_is_still_held_to_time_and_keys() {
 }
 
 #[tokio::test]
+async fn parts_of_two_remembered_tokens_make_no_third() {
+    for algorithm in Algorithm::ALL {
+        let world = World::with(TestIssuer::with_algorithm(algorithm), |v| v);
+        let tokens = [(); 2].map(|()| world.issuer.access_token(AUDIENCE));
+        for token in &tokens {
+            assert_eq!(world.code(token).await, "accepted", "{algorithm}");
+        }
+        let [(signed, _), (_, signature)] =
+            tokens.each_ref().map(|it| it.rsplit_once('.').unwrap());
+        let mixed = format!("{signed}.{signature}");
+        assert!(world.verifier.recall(&mixed).is_err());
+        assert_eq!(world.code(&mixed).await, "bad_signature", "{algorithm}");
+    }
+}
+
+#[tokio::test]
 async fn what_one_verifier_remembers_says_nothing_to_another() {
     let world = World::new();
     let other = Verifier::new(Validation::new(world.issuer.issuer(), "other"), world.issuer.keys())
