@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    hash::{BuildHasher as _, RandomState},
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::{
     applications::{ModelApi, Streamlit},
@@ -120,12 +122,21 @@ impl World {
 pub fn free_port() -> Result<u16> {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        if taken.insert(port) {
+    for _ in 0..1_000 {
+        let port = PORTS.start + (random() % u64::from(PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
             return Ok(port);
         }
     }
+    bail!("no port is free between {} and {}", PORTS.start, PORTS.end)
+}
+
+/// Below those that outgoing connections are given: one of theirs may be taken before anybody listens there.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// Another number in each process and at each call: several runs share this machine.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// `/tmp/doorward-e2e-<pid>`; folders of test processes that are gone are removed.
