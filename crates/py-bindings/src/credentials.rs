@@ -133,7 +133,12 @@ impl TokenSource {
             Kind::Exchanged { client, subject, wanted } => {
                 let tokens = client.exchanged(py)?;
                 let (subject, wanted) = (subject.clone(), wanted.clone());
-                Ok(Box::pin(async move { tokens.exchange(&subject, &wanted).await }))
+                Ok(Box::pin(async move {
+                    match rejected {
+                        Some(rejected) => tokens.exchange_after(&rejected, &subject, &wanted).await,
+                        None => tokens.exchange(&subject, &wanted).await,
+                    }
+                }))
             }
         }
     }

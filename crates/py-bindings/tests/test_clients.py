@@ -186,6 +186,17 @@ def test_a_token_that_cannot_be_had_is_an_error_of_ours(send: Send, api: Api, is
     assert api.seen == []
 
 
+def test_the_answer_of_the_service_stands_when_there_is_no_other_token(
+    send: Send, api: Api, issuer: Issuer, tokens: doorward.TokenSource
+) -> None:
+    tokens.token()
+    api.accepts = lambda token: False
+    for trouble in ({"status": 503}, {"answer": "garbage"}):
+        issuer.fail("token", **trouble)
+        assert send("GET", api.url) == Answer(401, "who are you?")
+    assert len(api.seen) == 2
+
+
 def test_a_body_that_is_gone_is_not_sent_again(api: Api, tokens: doorward.TokenSource) -> None:
     rejected = tokens.token()
     api.accepts = lambda token: token != rejected

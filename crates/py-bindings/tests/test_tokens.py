@@ -168,6 +168,17 @@ def test_somebodys_token_is_exchanged_once_for_each(issuer: Issuer) -> None:
         tokens.exchange(audience="churn", subject_token="")
 
 
+def test_an_exchanged_token_that_was_rejected_is_exchanged_anew_once(issuer: Issuer) -> None:
+    issuer.add_client("churn", "-")
+    for_alice = source(issuer).exchange(audience="churn", subject_token=login(issuer, "alice"))
+    first = for_alice.token()
+    second = for_alice.token(rejected=first)
+    assert second != first
+    assert for_alice.token() == second
+    assert for_alice.token(rejected=second) == second
+    assert issuer.requests("token") == 2
+
+
 def login(issuer: Issuer, username: str) -> str:
     issuer.add_user(username)
     return str(issuer.log_in(username)["access_token"])

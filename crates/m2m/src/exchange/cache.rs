@@ -43,9 +43,24 @@ const UNSTATED_LIFE: Duration = Duration::from_secs(60);
 pub struct ExchangedTokens {
     endpoint: TokenEndpoint,
     clock: Arc<dyn Clock>,
-    kept: Cache<CacheKey, Arc<Held>>,
+    kept: Cache<CacheKey, Arc<Kept>>,
     /// The issuer could not answer: when, and how long it is left alone.
     failure: Arc<Mutex<Option<(Failure, Instant)>>>,
+}
+
+/// A token, and when it last was asked for because a service rejected the one before it.
+struct Kept {
+    held: Held,
+    renewed: Option<Instant>,
+}
+
+impl Kept {
+    /// Whether it was rejected, and another may be asked for.
+    fn is_spent(&self, rejected: Option<&AccessToken>, now: Now) -> bool {
+        let pause = self.held.between_renewals();
+        rejected.is_some_and(|rejected| *rejected == self.held.token)
+            && self.renewed.is_none_or(|at| now.monotonic >= at + pause)
+    }
 }
 
 impl ExchangedTokens {
@@ -81,6 +96,32 @@ impl ExchangedTokens {
         subject_token: &Secret,
         wanted: &Exchange,
     ) -> Result<AccessToken, TokenError> {
+        self.answer(subject_token, wanted, None).await
+    }
+
+    /// The same after a service answered 401 to `rejected`: another token; that one again while the
+    /// issuer cannot answer or was just asked. Renews once however many were rejected together; and
+    /// at most once in `min(30 s, life / 2)`, so that a service which refuses every token does not
+    /// become a request to the issuer per call.
+    ///
+    /// # Errors
+    ///
+    /// As [`ExchangedTokens::exchange`].
+    pub async fn exchange_after(
+        &self,
+        rejected: &AccessToken,
+        subject_token: &Secret,
+        wanted: &Exchange,
+    ) -> Result<AccessToken, TokenError> {
+        self.answer(subject_token, wanted, Some(rejected)).await
+    }
+
+    async fn answer(
+        &self,
+        subject_token: &Secret,
+        wanted: &Exchange,
+        rejected: Option<&AccessToken>,
+    ) -> Result<AccessToken, TokenError> {
         // An actor that is given as it is has no name to remember it by.
         let Some(parts) = wanted.parts() else { return self.ask(subject_token, wanted).await };
         let subject = [("subject_token", subject_token.expose())];
@@ -88,35 +129,41 @@ impl ExchangedTokens {
         let key = CacheKey::of(subject.into_iter().chain(wanted_parts));
 
         let now = self.now();
-        let good = self.kept.get(&key).await.filter(|held| held.is_good(now));
+        let good = self.kept.get(&key).await.filter(|kept| kept.held.is_good(now));
+        let is_spent = good.as_ref().is_some_and(|kept| kept.is_spent(rejected, now));
         match &good {
-            Some(held) if !held.is_due(now) => return Ok(held.token.clone()),
+            Some(kept) if !is_spent && !kept.held.is_due(now) => {
+                return Ok(kept.held.token.clone());
+            }
             seen => self.forget(key, seen.as_ref()).await,
         }
+        let before = good.as_ref().and_then(|kept| kept.renewed);
+        let renewed = if is_spent { Some(now.monotonic) } else { before };
         let asked = self.kept.try_get_with(key, async {
             let now = || self.now();
-            match (self.ask(subject_token, wanted).await, good) {
+            let held = match (self.ask(subject_token, wanted).await, good) {
                 (Ok(token), _) => {
                     let end = subject_end(subject_token, now().wall);
-                    Ok(Arc::new(Held::until(token, end, now())))
+                    Held::until(token, end, now())
                 }
-                (Err(TokenError::Unavailable { retry_after, .. }), Some(held)) => {
+                (Err(TokenError::Unavailable { retry_after, .. }), Some(kept)) => {
                     let wait = retry_after.unwrap_or(Duration::from_secs(1));
-                    Ok(Arc::new(held.refreshed_in(wait, now())))
+                    kept.held.refreshed_in(wait, now())
                 }
-                (Err(error), _) => Err(error),
-            }
+                (Err(error), _) => return Err(error),
+            };
+            Ok(Arc::new(Kept { held, renewed }))
         });
-        asked.await.map(|held| held.token.clone()).map_err(|error| (*error).clone())
+        asked.await.map(|kept| kept.held.token.clone()).map_err(|error| (*error).clone())
     }
 
     /// Makes room for the next one, unless somebody put it there already.
-    async fn forget(&self, key: CacheKey, seen: Option<&Arc<Held>>) {
+    async fn forget(&self, key: CacheKey, seen: Option<&Arc<Kept>>) {
         let now = self.now();
         let forgotten = self.kept.entry(key).and_compute_with(|entry| {
             let entry = entry.map(|entry| entry.into_value());
             let is_old = entry.is_some_and(|it| {
-                !it.is_good(now) || seen.is_some_and(|seen| Arc::ptr_eq(&it, seen))
+                !it.held.is_good(now) || seen.is_some_and(|seen| Arc::ptr_eq(&it, seen))
             });
             std::future::ready(if is_old { Op::Remove } else { Op::Nop })
         });
@@ -155,7 +202,7 @@ impl ExchangedTokens {
     }
 }
 
-fn kept(tokens: u64) -> Cache<CacheKey, Arc<Held>> {
+fn kept(tokens: u64) -> Cache<CacheKey, Arc<Kept>> {
     Cache::builder().max_capacity(tokens).expire_after(UntilTheEnd).build()
 }
 
@@ -163,14 +210,14 @@ fn kept(tokens: u64) -> Cache<CacheKey, Arc<Held>> {
 /// to this.
 struct UntilTheEnd;
 
-impl Expiry<CacheKey, Arc<Held>> for UntilTheEnd {
+impl Expiry<CacheKey, Arc<Kept>> for UntilTheEnd {
     fn expire_after_create(
         &self,
         _: &CacheKey,
-        held: &Arc<Held>,
+        kept: &Arc<Kept>,
         _: std::time::Instant,
     ) -> Option<Duration> {
-        held.left(Instant::now())
+        kept.held.left(Instant::now())
     }
 }
 

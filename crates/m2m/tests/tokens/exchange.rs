@@ -139,6 +139,46 @@ async fn a_refusal_is_one_persons_and_an_outage_everybodys() {
 }
 
 #[tokio::test]
+async fn a_rejected_token_is_exchanged_anew_once_for_all_and_not_at_each_call() {
+    let caller = Caller::start().await;
+    let alice = caller.token_of("alice");
+    let first = caller.tokens.exchange(&alice, &for_churn()).await.unwrap();
+    let rejecting: Vec<_> = (0..50)
+        .map(|_| {
+            let (tokens, alice, first) = (caller.tokens.clone(), alice.clone(), first.clone());
+            tokio::spawn(async move { tokens.exchange_after(&first, &alice, &for_churn()).await })
+        })
+        .collect();
+    let mut renewed = Vec::new();
+    for task in rejecting {
+        renewed.push(task.await.unwrap().unwrap());
+    }
+    let second = renewed.pop().unwrap();
+    assert_ne!(second, first);
+    assert!(renewed.iter().all(|token| *token == second));
+    assert_eq!(caller.asked(), 2);
+    assert_eq!(caller.tokens.exchange(&alice, &for_churn()).await.unwrap(), second);
+
+    let again = caller.tokens.exchange_after(&second, &alice, &for_churn()).await.unwrap();
+    assert_eq!(again, second, "a service that refuses every token");
+    assert_eq!(caller.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_what_there_is_while_the_issuer_is_down() {
+    let caller = Caller::start().await;
+    let alice = caller.token_of("alice");
+    let first = caller.tokens.exchange(&alice, &for_churn()).await.unwrap();
+    caller.issuer.faults().set(Fault::Down(503), Endpoint::Token);
+    let before = caller.issuer.requests(Endpoint::Token);
+    for _ in 0..10 {
+        let token = caller.tokens.exchange_after(&first, &alice, &for_churn()).await.unwrap();
+        assert_eq!(token, first);
+    }
+    assert_eq!(caller.issuer.requests(Endpoint::Token), before + 1);
+}
+
+#[tokio::test]
 async fn a_workload_exchanges_its_own_token() {
     let caller = Caller::start().await;
     let clock: Arc<dyn oidc_core::Clock> = Arc::new(caller.clock.clone());

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from . import TokenSource
-from ._origin import bearer, origin_of
+from ._origin import origin_of
+from ._renewal import renewed, renewed_async
 
 _HEADER = "Authorization"
 _LIBRARIES = ("httpx", "httpx2")
@@ -21,11 +22,10 @@ def sync_flow(tokens: TokenSource, request: Any) -> Generator[Any, Any, None]:
     response = yield request
     if not _refused(request, response, authorization):
         return
-    rejected = bearer(authorization)
-    fresh = tokens.token(rejected=rejected)
-    if fresh != rejected:
+    fresh = renewed(tokens, authorization)
+    if fresh is not None:
         response.read()
-        request.headers[_HEADER] = f"Bearer {fresh}"
+        request.headers[_HEADER] = fresh
         yield request
 
 
@@ -36,11 +36,10 @@ async def async_flow(tokens: TokenSource, request: Any) -> AsyncGenerator[Any, A
     response = yield request
     if not _refused(request, response, authorization):
         return
-    rejected = bearer(authorization)
-    fresh = await tokens.token_async(rejected=rejected)
-    if fresh != rejected:
+    fresh = await renewed_async(tokens, authorization)
+    if fresh is not None:
         await response.aread()
-        request.headers[_HEADER] = f"Bearer {fresh}"
+        request.headers[_HEADER] = fresh
         yield request
 
 

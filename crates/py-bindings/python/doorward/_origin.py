@@ -17,8 +17,3 @@ def origin_of(url: str) -> Origin:
         return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme)
     except ValueError:
         return "", url, None
-
-
-def bearer(authorization: str) -> str:
-    """The token of an ``Authorization`` header with a scheme before it."""
-    return authorization.partition(" ")[2]

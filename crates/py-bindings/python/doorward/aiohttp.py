@@ -17,7 +17,8 @@ from __future__ import annotations
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs, payload
 
 from . import TokenSource
-from ._origin import bearer, origin_of
+from ._origin import origin_of
+from ._renewal import renewed_async
 
 __all__ = ["Bearer"]
 
@@ -47,13 +48,12 @@ class Bearer:
         response = await handler(request)
         if response.status != 401 or not _is_repeatable(request):
             return response
-        rejected = bearer(authorization)
-        fresh = await self._tokens.token_async(rejected=rejected)
-        if fresh == rejected:
+        fresh = await renewed_async(self._tokens, authorization)
+        if fresh is None:
             return response
         await response.read()
         response.release()
-        request.headers[hdrs.AUTHORIZATION] = f"Bearer {fresh}"
+        request.headers[hdrs.AUTHORIZATION] = fresh
         return await handler(request)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import grpc
 
 from . import DoorwardError, TokenSource
-from ._origin import bearer
+from ._renewal import renewed
 
 __all__ = ["Interceptor", "call_credentials"]
 
@@ -77,9 +77,8 @@ class Interceptor(
         call = continuation(_with(details, authorization), request)
         if call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
-        rejected = bearer(authorization)
-        fresh = self._tokens.token(rejected=rejected)
-        return call if fresh == rejected else continuation(_with(details, f"Bearer {fresh}"), request)
+        fresh = renewed(self._tokens, authorization)
+        return call if fresh is None else continuation(_with(details, fresh), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         return continuation(_with(details, self._tokens.authorization()), request)

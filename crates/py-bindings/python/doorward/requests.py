@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from ._origin import Origin, bearer, origin_of
+from ._origin import Origin, origin_of
+from ._renewal import renewed
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -46,12 +47,11 @@ def sign(tokens: TokenSource, request: PreparedRequest) -> PreparedRequest:
         sent = response.request.headers.get(_HEADER)
         if response.status_code != 401 or repeated or sent != authorization or origin_of(response.url) != origin:
             return response
-        rejected = bearer(authorization)
-        fresh = tokens.token(rejected=rejected)
-        if fresh == rejected or not position():
+        fresh = renewed(tokens, authorization)
+        if fresh is None or not position():
             return response
         repeated = True
-        return _hold_back(_repeat(response, f"Bearer {fresh}", options), origin)
+        return _hold_back(_repeat(response, fresh, options), origin)
 
     request.register_hook("response", follow)  # type: ignore[no-untyped-call]
     return request

@@ -21,7 +21,7 @@ import urllib3
 from urllib3 import BaseHTTPResponse, Retry
 
 from . import TokenSource
-from ._origin import bearer
+from ._renewal import renewed
 
 __all__ = ["PoolManager", "headers"]
 
@@ -51,12 +51,11 @@ class PoolManager(urllib3.PoolManager):
         redirected = response.retries is not None and any(step.redirect_location for step in response.retries.history)
         if response.status != 401 or redirected or not _is_repeatable(options.get("body")):
             return response
-        rejected = bearer(authorization)
-        fresh = self._tokens.token(rejected=rejected)
-        if fresh == rejected:
+        fresh = renewed(self._tokens, authorization)
+        if fresh is None:
             return response
         response.drain_conn()
-        return super().urlopen(method, url, redirect, headers={**given, _HEADER: f"Bearer {fresh}"}, **options)
+        return super().urlopen(method, url, redirect, headers={**given, _HEADER: fresh}, **options)
 
 
 def _is_repeatable(body: Any) -> bool:
