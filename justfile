@@ -6,6 +6,7 @@ cache := env("DOORWARD_CACHE", env("HOME") / ".cache/doorward")
 python := cache / "venv-python/bin/python"
 maturin := cache / "venv-python/bin/maturin"
 airflow := cache / "venv-airflow/bin/python"
+binary := env("DOORWARD_BIN", env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug/doorward")
 export PATH := cache / "cargo-tools/bin" + ":" + env("PATH") + ":" + cache / "venv/bin"
 
 # List the recipes.
@@ -74,7 +75,8 @@ python *arguments:
     rm -rf {{ cache }}/wheels
     {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels
     {{ python }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
-    cd crates/py-bindings && {{ python }} -m pytest {{ arguments }}
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    cd crates/py-bindings && DOORWARD_BIN={{ binary }} {{ python }} -m pytest {{ arguments }}
     cd crates/py-bindings && {{ python }} -m mypy python tests
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-bindings/pyproject.toml doorward._native
     @[ -n "{{ arguments }}" ] || {{ just_executable() }} airflow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -220,7 +221,21 @@ def test_nobody_comes(issuer: Issuer, doorward: Doorward, desk: list[str]) -> No
     assert "nobody signed in within 1 s" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif("DOORWARD_BIN" not in os.environ, reason="DOORWARD_BIN names no program to compare with")
+beside_the_program = pytest.mark.skipif("DOORWARD_BIN" not in os.environ, reason="DOORWARD_BIN names no program to compare with")
+
+
+@beside_the_program
+@pytest.mark.parametrize("command", ["verify", "token", "login", "logout"])
+def test_the_program_and_the_package_have_the_same_flags(doorward: Doorward, command: str) -> None:
+    def flags(**program: tuple[str, ...]) -> set[str]:
+        told = doorward(command, "--help", **program)
+        assert told.returncode == 0
+        return set(re.findall(r"--[a-z][a-z-]+", told.stdout))
+
+    assert flags() == flags(program=(os.environ["DOORWARD_BIN"],)) > {"--issuer", "--help"}
+
+
+@beside_the_program
 def test_the_program_and_the_package_share_logins(issuer: Issuer, doorward: Doorward, desk: list[str], home: dict[str, str]) -> None:
     program = (os.environ["DOORWARD_BIN"],)
     assert sign_in(issuer, home, *desk, "--no-browser").returncode == 0
