@@ -42,3 +42,5 @@ mod calls;
 mod terminal;
 #[path = "sdk/schedulers.rs"]
 mod schedulers;
+#[path = "sdk/python.rs"]
+mod python;

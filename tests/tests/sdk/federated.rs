@@ -111,13 +111,13 @@ async fn a_partner_vouches_for_a_person_and_only_once() -> Result<()> {
     Ok(())
 }
 
-async fn another_issuer() -> Result<DevIssuer> {
+pub(crate) async fn another_issuer() -> Result<DevIssuer> {
     let workload = DevClient::confidential("workload", "never used here");
     Ok(DevIssuer::builder().client(workload).start("127.0.0.1:0").await?)
 }
 
 /// Has the realm believe an issuer of this kind about the client `job-KIND`, which it calls `subject`.
-async fn believe(lab: &Lab, kind: &str, config: Value, subject: &str) -> Result<()> {
+pub(crate) async fn believe(lab: &Lab, kind: &str, config: Value, subject: &str) -> Result<()> {
     let provider = json!({ "alias": kind, "providerId": kind, "enabled": true, "config": config });
     lab.realm.add_identity_provider(&provider).await?;
     let attributes = json!({ "jwt.credential.issuer": kind, "jwt.credential.sub": subject });

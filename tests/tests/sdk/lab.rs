@@ -45,8 +45,12 @@ impl Lab {
     /// The realm of the scenarios that change nothing in it, and count on the wire if at all.
     pub(crate) async fn common() -> Result<Self> {
         static COMMON: OnceCell<Lab> = OnceCell::const_new();
-        let common = COMMON.get_or_try_init(|| Self::new("sdk-common")).await?;
-        Ok(Self { realm: Arc::new(common.realm.again()?), issuer: common.issuer() })
+        COMMON.get_or_try_init(|| Self::new("sdk-common")).await?.again()
+    }
+
+    /// The same realm for another scenario.
+    pub(crate) fn again(&self) -> Result<Self> {
+        Ok(Self { realm: Arc::new(self.realm.again()?), issuer: self.issuer() })
     }
 
     /// The same realm with all that the library asks counted on the wire.
