@@ -54,7 +54,7 @@ impl Keycloak {
         let mut program = Program::start(
             "keycloak",
             &run_folder()?,
-            Command::new(tools::installed("keycloak/bin/kc.sh")?)
+            Command::new(program_of_this_run()?)
                 .args(["start", "--optimized", "--http-enabled=true", "--hostname-strict=false"])
                 .arg("--http-host=127.0.0.1")
                 .arg(format!("--http-port={port}"))
@@ -136,6 +136,20 @@ impl Keycloak {
         ];
         realm::token(client, &format!("{}/realms/master", self.base), &form).await
     }
+}
+
+/// Keycloak with a folder of its own for what it writes. Else the last to start says whose client certificates are believed, by
+/// those of other test runs as well.
+fn program_of_this_run() -> Result<PathBuf> {
+    let (installed, home) = (tools::installed("keycloak")?, run_folder()?.join("keycloak"));
+    std::fs::create_dir_all(home.join("bin"))?;
+    // It lives where its script is, past all links.
+    let script = home.join("bin/kc.sh");
+    std::fs::copy(installed.join("bin/kc.sh"), &script)?;
+    for part in ["conf", "lib", "providers", "themes"] {
+        std::os::unix::fs::symlink(installed.join(part), home.join(part))?;
+    }
+    Ok(script)
 }
 
 fn realm_of_gateway(public_url: &str) -> Result<Value> {
