@@ -7,6 +7,11 @@ python := cache / "venv-python/bin/python"
 maturin := cache / "venv-python/bin/maturin"
 airflow := cache / "venv-airflow/bin/python"
 binary := env("DOORWARD_BIN", env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug/doorward")
+# What a wheel is built for unless told. Zig knows older C libraries than this machine's; its unwinder is not theirs, so that GCC's is linked.
+portable := if os() + "-" + arch() == "linux-x86_64" { "--zig --compatibility manylinux_2_28 -- -C link-arg=$(cc -print-file-name=libgcc_s.so.1)" } else { "" }
+export CARGO_ZIGBUILD_PYTHON_PATH := python
+export CARGO_ZIGBUILD_CACHE_DIR := cache / "cargo-zigbuild"
+export ZIG_GLOBAL_CACHE_DIR := cache / "zig"
 export PATH := cache / "cargo-tools/bin" + ":" + env("PATH") + ":" + cache / "venv/bin"
 
 # List the recipes.
@@ -86,9 +91,13 @@ airflow *arguments:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
     cd crates/py-bindings && {{ airflow }} -m pytest tests/airflow {{ arguments }}
 
-# The Python package for this machine, into target/wheels; see crates/py-bindings/README.md for others.
-wheel *arguments:
+# The Python package as it is released, into target/wheels: on x86-64 for older Linux too, else for this machine; see crates/py-bindings/README.md.
+wheel *arguments=portable:
     {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --release --locked --out target/wheels {{ arguments }}
+
+# That wheel, in an environment that has nothing else: what it holds and asks for, and its first day.
+wheel-check: wheel
+    python3 crates/py-bindings/tests/wheel.py "$(ls -t target/wheels/doorward-*.whl | head -n 1)"
 
 # What a token costs in Python, next to the other libraries, in one run; with a wheel of `just wheel`.
 bench-python *arguments:
@@ -99,7 +108,7 @@ bench-python *arguments:
     [ -x $venv/bin/python ] || python3 -m venv $venv
     $venv/bin/pip install --quiet --disable-pip-version-check $PYTHON_BENCH_PACKAGES
     $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $venv/older $PYTHON_BENCH_OLDER_PYJWT
-    $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/doorward-*.whl
+    $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$(ls -t target/wheels/doorward-*.whl | head -n 1)"
     nice -n 5 $venv/bin/python bench/python_verify.py --older-pyjwt $venv/older {{ arguments }}
 
 # Requests per second next to plain nginx, in one run.

@@ -126,7 +126,8 @@ python_package_tools() {
   rm -rf "$cache/venv-python"
   python3 -m venv "$cache/venv-python" || return 1
   # shellcheck disable=SC2086 # a list of words
-  attempt "$log" "$cache/venv-python/bin/pip" install --disable-pip-version-check "maturin==$MATURIN_VERSION" $PYTHON_TEST_PACKAGES
+  attempt "$log" "$cache/venv-python/bin/pip" install --disable-pip-version-check \
+    "maturin==$MATURIN_VERSION" "ziglang==$ZIGLANG_VERSION" $PYTHON_TEST_PACKAGES
 }
 
 # === Airflow, which wants its own versions of everything ===
@@ -179,7 +180,7 @@ printf 'Installing into %s\n' "$cache"
 debian_packages
 part keycloak "$KEYCLOAK_VERSION https-client-auth=request spiffe" "$cache/keycloak/bin/kc.sh" keycloak
 part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
-part python-package "maturin $MATURIN_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
+part python-package "maturin $MATURIN_VERSION ziglang $ZIGLANG_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
 part airflow "$AIRFLOW_PACKAGES $(cksum <"$here/airflow-constraints.txt")" "$cache/venv-airflow/bin/airflow" airflow
 export PATH="$PATH:$cache/venv/bin"
 if ! node_is_recent; then

@@ -31,5 +31,6 @@ if ((failed)); then finish; fi
 stage check just check
 stage test just test
 stage python just python
+stage wheel just wheel-check
 stage e2e just e2e
 finish

@@ -1,0 +1,265 @@
+"""The wheel that people install: what is in it, which machines it serves, and that it works where nothing else is installed.
+
+``just wheel-check`` asks the one that ``just wheel`` built last. With another Python: ``python3.13 tests/wheel.py WHEEL``. It needs the
+standard library alone, and makes a virtual environment of the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import email
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from collections.abc import Callable
+from configparser import ConfigParser
+from email.message import Message
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[1] / "python"
+# What it may weigh: a doubled engine, or one with its symbols, is noticed.
+WHEEL_MIB, NATIVE_MIB = 8, 18
+# The C library of the oldest Linux it serves: Debian 10, Ubuntu 20.04, RHEL 8.
+GLIBC = (2, 28)
+
+# What a program does on its first day. Any warning ends it.
+FIRST_DAY = """
+import asyncio, os, traceback, warnings
+import doorward
+from doorward.testing import Issuer
+
+with Issuer() as provider:
+    issuer = doorward.Issuer(provider.url)
+    verifier = issuer.verifier(audience="churn")
+    provider.add_client("job", "hunter2", audience="churn", roles=["batch"])
+    tokens = issuer.client_credentials("job", secret="hunter2")
+    theirs = provider.mint("alice", audience="churn", roles=["data-scientist"])
+    expired = provider.mint(audience="churn", expired=True)
+
+    def works():
+        claims = verifier.verify(theirs)
+        assert (claims.username, claims.roles) == ("alice", {"data-scientist"}), claims
+        assert "batch" in verifier.verify(tokens.token()).roles
+        assert asyncio.run(verifier.verify_async(asyncio.run(tokens.token_async()))).client == "job"
+        try:
+            verifier.verify(expired)
+        except doorward.TokenExpired:
+            return
+        raise AssertionError("an expired token was accepted")
+
+    works()
+    assert provider.requests("token") == 1
+    with warnings.catch_warnings():
+        # From 3.12 on Python warns of every fork beside threads. This package is made for it.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            works()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0, "the child failed"
+    assert provider.requests("token") == 2, "the child fetched its own"
+    works()
+"""
+
+# A token as somebody pastes it at a terminal.
+AT_A_TERMINAL = """
+import subprocess, sys
+from doorward.testing import Issuer
+
+with Issuer() as provider:
+    command = [sys.executable, *{flags!r}, "-m", "doorward", "verify", "--issuer", provider.url, "--audience", "churn", "-"]
+    for token, code, word in [(provider.mint(audience="churn"), 0, "valid for churn"), (provider.mint(), 1, "wrong_audience")]:
+        done = subprocess.run(command, input=token, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (code, "") and word in done.stdout, done
+"""
+
+# A program that ends while threads of its own wait for the issuer, whose answer comes when Python is half gone. Python then ends those
+# threads in the midst of native code, which takes the unwinder of the C library and no other.
+LAST_DAY = """
+import builtins, threading, time
+import doorward
+from doorward.testing import Issuer
+
+class Slow:
+    def __del__(self):
+        time.sleep(0.5)
+
+provider = builtins.provider = Issuer()
+provider.fail("token", delay=0.25)
+tokens = doorward.Issuer(provider.url).client_credentials("client", secret="secret")
+for _ in range(8):
+    threading.Thread(target=tokens.token, daemon=True).start()
+while not provider.requests("token"):
+    time.sleep(0)
+builtins.slow = Slow()
+"""
+
+# Away from this checkout and from what the environment says; warnings are errors.
+FLAGS = ["-I", "-X", "dev", "-W", "error"]
+
+
+class Wheel:
+    """A wheel, and an environment that has it and nothing else."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = path
+        self.archive = zipfile.ZipFile(path)
+        self.names = set(self.archive.namelist())
+        self.native = self.archive.read("doorward/_native.abi3.so")
+        self._folder = folder
+        self._python = folder / "bin" / "python"
+
+    def described(self, name: str) -> str:
+        """A file of its ``.dist-info``."""
+        (found,) = (each for each in self.names if each.endswith(f".dist-info/{name}"))
+        return self.archive.read(found).decode()
+
+    def metadata(self) -> Message:
+        return email.message_from_string(self.described("METADATA"))
+
+    def tag(self) -> list[str]:
+        """For which Python, which ABI and which platform, as its name says."""
+        return self.path.stem.split("-")[-3:]
+
+    def python(self, *arguments: str) -> str:
+        done = subprocess.run([self._python, *arguments], cwd=self._folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert not done.stderr, done.stderr
+        return done.stdout
+
+
+def the_tag_is_for_every_cpython_from_3_10(wheel: Wheel) -> None:
+    python, abi, platform = wheel.tag()
+    assert (python, abi) == ("cp310", "abi3"), wheel.tag()
+    assert [f"{python}-{abi}-{platform}"] == email.message_from_string(wheel.described("WHEEL")).get_all("Tag")
+    assert wheel.metadata()["Requires-Python"] == ">=3.10"
+
+
+def an_old_linux_has_all_that_it_asks_for(wheel: Wheel) -> None:
+    platform = wheel.tag()[2]
+    if platform.startswith("macosx"):
+        return
+    promised = re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform)
+    assert promised, platform
+    oldest = (int(promised[1]), int(promised[2]))
+    assert oldest <= GLIBC, platform
+    asked = max((int(major), int(minor)) for major, minor in re.findall(rb"\0GLIBC_(\d+)\.(\d+)", wheel.native))
+    assert asked <= oldest, f"needs glibc {asked}, promises {oldest}"
+
+
+def it_requires_nothing(wheel: Wheel) -> None:
+    assert wheel.metadata().get_all("Requires-Dist") is None
+    assert wheel.metadata().get_all("Provides-Extra") is None
+
+
+def it_holds_the_package_with_its_types_and_nothing_else(wheel: Wheel) -> None:
+    built = {path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    built = {name for name in built if not name.endswith(".so")} | {"doorward/_native.abi3.so"}
+    held = {name for name in wheel.names if ".dist-info/" not in name}
+    assert held == built, held ^ built
+    assert {"doorward/py.typed", "doorward/_native.pyi"} <= held
+
+
+def licences_and_entry_points_come_along(wheel: Wheel) -> None:
+    assert wheel.metadata()["License-Expression"] == "Apache-2.0 OR MIT"
+    for licence in ("LICENSE-APACHE", "LICENSE-MIT"):
+        assert licence in wheel.metadata().get_all("License-File", [])
+        assert wheel.described(f"licenses/{licence}") == (SOURCES.parent / licence).read_text()
+    entry_points = ConfigParser()
+    entry_points.read_string(wheel.described("entry_points.txt"))
+    assert set(entry_points.sections()) == {"pytest11", "jupyterhub.authenticators", "apache_airflow_provider"}
+    for section in entry_points.sections():
+        for value in entry_points[section].values():
+            module = value.partition(":")[0].replace(".", "/")
+            assert {f"{module}.py", f"{module}/__init__.py"} & wheel.names, value
+
+
+def it_is_stripped_and_small(wheel: Wheel) -> None:
+    assert wheel.path.stat().st_size <= WHEEL_MIB << 20
+    assert len(wheel.native) <= NATIVE_MIB << 20
+    left = {name for name in elf_sections(wheel.native) if name.startswith((".debug", ".symtab"))}
+    assert not left, left
+
+
+def it_installs_where_nothing_else_is(wheel: Wheel) -> None:
+    pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
+    wheel.python(*pip, "install", "--quiet", "--no-index", str(wheel.path))
+    assert wheel.python(*pip, "check").strip() == "No broken requirements found."
+    listed = {line.partition("==")[0] for line in wheel.python(*pip, "list", "--format=freeze").splitlines()}
+    assert listed - {"pip", "setuptools"} == {"doorward"}, listed
+
+
+def a_program_verifies_fetches_and_forks(wheel: Wheel) -> None:
+    wheel.python(*FLAGS, "-c", FIRST_DAY)
+
+
+def a_program_ends_while_its_threads_wait(wheel: Wheel) -> None:
+    for _ in range(5):
+        wheel.python(*FLAGS, "-c", LAST_DAY)
+
+
+def the_command_tells_good_tokens_from_bad(wheel: Wheel) -> None:
+    wheel.python(*FLAGS, "-c", AT_A_TERMINAL.format(flags=FLAGS))
+
+
+def elf_sections(octets: bytes) -> set[str]:
+    """The names of the sections of a 64-bit ELF file; none of what is another format."""
+    if octets[:5] != b"\x7fELF\x02":
+        return set()
+    (headers,) = struct.unpack_from("<Q", octets, 0x28)
+    size, count, names = struct.unpack_from("<HHH", octets, 0x3A)
+
+    def header(index: int) -> tuple[int, int]:
+        """Where its name lies among the names, and where it lies itself."""
+        at = headers + index * size
+        return struct.unpack_from("<I", octets, at)[0], struct.unpack_from("<Q", octets, at + 0x18)[0]
+
+    table = header(names)[1]
+    starts = [table + header(index)[0] for index in range(count)]
+    return {octets[start : octets.index(b"\0", start)].decode() for start in starts}
+
+
+CHECKS: list[Callable[[Wheel], None]] = [
+    the_tag_is_for_every_cpython_from_3_10,
+    an_old_linux_has_all_that_it_asks_for,
+    it_requires_nothing,
+    it_holds_the_package_with_its_types_and_nothing_else,
+    licences_and_entry_points_come_along,
+    it_is_stripped_and_small,
+    it_installs_where_nothing_else_is,
+    a_program_verifies_fetches_and_forks,
+    a_program_ends_while_its_threads_wait,
+    the_command_tells_good_tokens_from_bad,
+]
+
+
+def main(path: Path) -> int:
+    failed = 0
+    print(f"{path.name}, {path.stat().st_size / (1 << 20):.1f} MiB, with Python {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        wheel = Wheel(path.resolve(), Path(folder))
+        for check in CHECKS:
+            sentence = check.__name__.replace("_", " ")
+            try:
+                check(wheel)
+            except AssertionError as error:
+                failed += 1
+                print(f"FAILED  {sentence}: {error}")
+            else:
+                print(f"passed  {sentence}")
+    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])) > 0)
