@@ -7,7 +7,6 @@
 //! An access token once verified is remembered by the digest of its bytes; the next request with it
 //! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,7 +17,7 @@ use tracing::{Instrument as _, Span, field};
 use crate::clock::{Clock, SystemClock};
 use crate::dpop::DpopChecker;
 use crate::issuer::Issuer;
-use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws, VerifiedJws};
+use crate::jose::{UnverifiedJws, VerifiedJws};
 use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
 use crate::refusal::{TokenRefusal, quoted};
@@ -29,9 +28,12 @@ use crate::validation::{IdTokenExpectations, Validation};
 mod answers;
 mod memory;
 mod possession;
+mod recall;
 mod trusted;
 
-use memory::{Entry, Memory, Place};
+pub use recall::Unverified;
+
+use memory::Memory;
 use trusted::Trusted;
 
 /// Memory for remembered tokens unless set otherwise, in bytes.
@@ -68,7 +70,8 @@ pub struct Verifier {
     first: Trusted,
     others: Vec<Trusted>,
     clock: Arc<dyn Clock>,
-    memory: Option<Memory>,
+    memory: Option<Memory<AccessToken>>,
+    assertions: Option<Memory<IdToken>>,
     observer: Option<Observer>,
     dpop: Option<Arc<DpopChecker>>,
     #[cfg(feature = "token")]
@@ -88,24 +91,6 @@ pub struct CacheStats {
     pub bytes: u64,
 }
 
-/// A token that was looked for among those remembered, and is not verified yet: see [`Verifier::recall`].
-pub struct Unverified<'t> {
-    token: Cow<'t, str>,
-    /// Where it will be remembered, if it is.
-    place: Option<Place>,
-}
-
-impl<'t> Unverified<'t> {
-    fn new(token: &'t str, place: Option<Place>) -> Self {
-        Self { token: Cow::Borrowed(token), place }
-    }
-
-    /// The same with a copy of the token, for another task or thread.
-    pub fn into_owned(self) -> Unverified<'static> {
-        Unverified { token: Cow::Owned(self.token.into_owned()), place: self.place }
-    }
-}
-
 /// A token found good, and what that rests on.
 struct Judged<T> {
     verified: Verified<T>,
@@ -121,6 +106,7 @@ impl Verifier {
             others: Vec::new(),
             clock: Arc::new(SystemClock),
             memory: Some(Memory::new(DEFAULT_CACHE)),
+            assertions: Some(Memory::new(DEFAULT_CACHE)),
             observer: None,
             dpop: None,
             #[cfg(feature = "token")]
@@ -159,6 +145,7 @@ impl Verifier {
         }
         // A clone of this verifier may go on without, or with another: what is remembered is not shared with it.
         self.memory = self.memory.as_ref().map(Memory::emptied);
+        self.assertions = self.assertions.as_ref().map(Memory::emptied);
         self
     }
 
@@ -177,10 +164,12 @@ impl Verifier {
         self
     }
 
-    /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set.
+    /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set. As much
+    /// again is for assertions.
     #[must_use]
     pub fn with_cache(mut self, max_bytes: u64) -> Self {
         self.memory = (max_bytes > 0).then(|| Memory::new(max_bytes));
+        self.assertions = (max_bytes > 0).then(|| Memory::new(max_bytes));
         self
     }
 
@@ -217,69 +206,6 @@ impl Verifier {
         }
     }
 
-    /// An access token that was verified before and still is good; else what is left to do, for
-    /// [`Verifier::verify`]. Never waits.
-    ///
-    /// ```
-    /// # #[cfg(feature = "test-util")]
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let issuer = oidc_core::testing::TestIssuer::new();
-    /// # let verifier = oidc_core::Verifier::new(
-    /// #     oidc_core::Validation::new(issuer.issuer(), "hub"), issuer.keys()).with_clock(issuer.clock());
-    /// let token = issuer.access_token("hub");
-    /// let verified = match verifier.recall(&token) {
-    ///     Ok(verified) => verified,
-    ///     // Here a program can let go of what it must not hold meanwhile.
-    ///     Err(unverified) => verifier.verify(unverified).await?,
-    /// };
-    /// assert!(verifier.recall(&token).is_ok_and(|again| std::sync::Arc::ptr_eq(&again, &verified)));
-    /// # Ok(()) }
-    /// # #[cfg(feature = "test-util")]
-    /// # fn main() {
-    /// #     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    /// #     runtime.block_on(run()).unwrap();
-    /// # }
-    /// # #[cfg(not(feature = "test-util"))]
-    /// # fn main() {}
-    /// ```
-    ///
-    /// # Errors
-    /// An [`Unverified`] says nothing against the token.
-    pub fn recall<'t>(&self, token: &'t str) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
-        match self.look_up(token) {
-            Ok(verified) if is_bound(&verified) => Err(Unverified::new(token, None)),
-            looked_up => looked_up,
-        }
-    }
-
-    /// The same, up to the question who may present it.
-    pub(crate) fn look_up<'t>(
-        &self,
-        token: &'t str,
-    ) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
-        let memory = self.memory.as_ref().filter(|_| token.len() <= MAX_TOKEN_BYTES);
-        let Some(memory) = memory else { return Err(Unverified::new(token, None)) };
-        let place = Place::of(token);
-        self.remembered(memory, &place).ok_or(Unverified::new(token, Some(place)))
-    }
-
-    /// A token that was verified before and still is good, bound or not.
-    fn remembered(&self, memory: &Memory, place: &Place) -> Option<Arc<Verified<AccessToken>>> {
-        let entry = memory.get(place)?;
-        let trusted = self.nth(entry.issuer)?;
-        let generation = trusted.keys.generation()?;
-        let timely = trusted.validation.check_times(&entry.token, self.clock.now()).is_ok();
-        if entry.generation != generation || !timely {
-            memory.forget(place);
-            return None;
-        }
-        memory.hit();
-        if let Some(observer) = &self.observer {
-            observer(&Event::TokenRemembered { issuer: trusted.validation.issuer() });
-        }
-        Some(entry.token)
-    }
-
     /// Verifies an access token that proves itself (RFC 6750, RFC 9068 §4), from memory when it was
     /// verified before. One that is bound to a key or certificate is refused: [`Verifier::presented`]
     /// takes it.
@@ -296,55 +222,6 @@ impl Verifier {
             Ok(verified) => Ok(verified),
             Err(unverified) => self.verify(unverified).await,
         }
-    }
-
-    /// [`Verifier::access_token`] for a token that [`Verifier::recall`] does not know.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn verify(
-        &self,
-        unverified: Unverified<'_>,
-    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        let verified = self.learn(unverified).await?;
-        if is_bound(&verified) {
-            self.observe_unproved(&verified, TokenRefusal::SenderConstrained.code());
-            return Err(TokenRefusal::SenderConstrained);
-        }
-        Ok(verified)
-    }
-
-    /// Verifies an access token up to the question who may present it.
-    pub(crate) async fn without_possession(
-        &self,
-        token: &str,
-    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        match self.look_up(token) {
-            Ok(verified) => Ok(verified),
-            Err(unverified) => self.learn(unverified).await,
-        }
-    }
-
-    /// Verifies a token that is not remembered, up to the question who may present it, and remembers it.
-    pub(crate) async fn learn(
-        &self,
-        Unverified { token, place }: Unverified<'_>,
-    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
-        let token = token.as_ref();
-        #[cfg(feature = "token")]
-        if let Some(introspection) = self.asked_about(token) {
-            return introspection.without_possession(token).await;
-        }
-        let digest = place.as_ref().and_then(Place::signed);
-        let parse = |token| Ok(UnverifiedJws::parse(token)?.with_digest(digest));
-        let judged = self.judge_as(parse, token, Validation::access_token).await?;
-        let verified = Arc::new(judged.verified);
-        if let (Some(memory), Some(place)) = (&self.memory, place) {
-            let kept = Arc::clone(&verified);
-            memory.insert(place, Entry::new(kept, judged.issuer, judged.generation, token.len()));
-        }
-        Ok(verified)
     }
 
     /// Verifies an ID token (OpenID Connect Core 1.0 §3.1.3.7); its audience is the client's id.
@@ -374,7 +251,7 @@ impl Verifier {
         Ok(self.judge(token, Validation::logout_token).await?.verified)
     }
 
-    /// Figures about remembered tokens.
+    /// Figures about remembered access tokens.
     pub fn cache_stats(&self) -> CacheStats {
         self.memory.as_ref().map(Memory::stats).unwrap_or_default()
     }
@@ -383,6 +260,9 @@ impl Verifier {
     pub fn forget_all(&self) {
         if let Some(memory) = &self.memory {
             memory.forget_all();
+        }
+        if let Some(assertions) = &self.assertions {
+            assertions.forget_all();
         }
     }
 
@@ -462,12 +342,6 @@ impl Verifier {
             }
         }
         Ok((jws, index))
-    }
-}
-
-impl fmt::Debug for Unverified<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unverified").finish_non_exhaustive()
     }
 }
 

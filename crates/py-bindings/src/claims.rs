@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oidc_core::{AccessToken, Claims as Said, Verified};
+use oidc_core::{AccessToken, Claims as Said, IdToken, Verified};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -41,18 +41,26 @@ enum Dialect {
     Assertion,
 }
 
-/// The one `Claims` object of `verified`.
-pub(crate) fn of_token(py: Python<'_>, verified: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
-    let remembered = verified.derive(|_| Arc::new(Remembered(PyOnceLock::new())));
-    let object = remembered.0.get_or_try_init(py, || {
-        Py::new(py, Claims::new(Arc::clone(verified.claims()), Dialect::Token))
-    })?;
-    Ok(object.clone_ref(py))
+/// The one `Claims` object of an access token.
+pub(crate) fn of_token(py: Python<'_>, token: &Verified<AccessToken>) -> PyResult<Py<Claims>> {
+    remembered(py, token, token.claims(), Dialect::Token)
 }
 
-/// The claims of the gateway's assertion.
-pub(crate) fn of_assertion(py: Python<'_>, said: Arc<Said>) -> PyResult<Py<Claims>> {
-    Py::new(py, Claims::new(said, Dialect::Assertion))
+/// The one `Claims` object of an assertion of the gateway.
+pub(crate) fn of_assertion(py: Python<'_>, assertion: &Verified<IdToken>) -> PyResult<Py<Claims>> {
+    remembered(py, assertion, assertion.claims(), Dialect::Assertion)
+}
+
+fn remembered<T>(
+    py: Python<'_>,
+    verified: &Verified<T>,
+    said: &Arc<Said>,
+    dialect: Dialect,
+) -> PyResult<Py<Claims>> {
+    let remembered = verified.derive(|_| Arc::new(Remembered(PyOnceLock::new())));
+    let object =
+        remembered.0.get_or_try_init(py, || Py::new(py, Claims::new(Arc::clone(said), dialect)))?;
+    Ok(object.clone_ref(py))
 }
 
 fn listed(value: Option<&Value>) -> impl Iterator<Item = &str> {

@@ -3,13 +3,11 @@
 //! A token that was verified before is answered from memory, with the interpreter held since there is nothing to wait for. Any other
 //! is verified on the caller's thread with the interpreter released.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oidc_core::{
-    AccessToken, Algorithm, Claims, IdTokenExpectations, Profile, TokenRefusal, Unverified,
-    Validation, Verified,
+    AccessToken, Algorithm, IdToken, Profile, TokenRefusal, Unverified, Validation, Verified,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -44,16 +42,16 @@ pub(crate) enum Kind {
     Assertion,
 }
 
-/// What became of a token: the claims as they are remembered, or as they are new.
+/// What became of a token: whose claims are remembered, or new.
 enum Known {
     Token(Arc<Verified<AccessToken>>),
-    Assertion(Arc<Claims>),
+    Assertion(Arc<Verified<IdToken>>),
 }
 
 /// What is left to do for a token that is not remembered.
 enum Left<'t> {
     Token(Unverified<'t>),
-    Assertion(Cow<'t, str>),
+    Assertion(Unverified<'t>),
 }
 
 type Answer = Result<Known, TokenRefusal>;
@@ -75,7 +73,9 @@ impl Kind {
     fn recall<'t>(self, verifier: &oidc_core::Verifier, token: &'t str) -> Result<Known, Left<'t>> {
         match self {
             Self::AccessToken(_) => verifier.recall(token).map(Known::Token).map_err(Left::Token),
-            Self::Assertion => Err(Left::Assertion(Cow::Borrowed(token))),
+            Self::Assertion => {
+                verifier.recall_assertion(token).map(Known::Assertion).map_err(Left::Assertion)
+            }
         }
     }
 }
@@ -84,10 +84,8 @@ impl Left<'_> {
     async fn verify(self, verifier: &oidc_core::Verifier) -> Answer {
         match self {
             Self::Token(unverified) => verifier.verify(unverified).await.map(Known::Token),
-            Self::Assertion(token) => {
-                let expected = IdTokenExpectations::default();
-                let verified = verifier.id_token(&token, &expected).await?;
-                Ok(Known::Assertion(Arc::clone(verified.claims())))
+            Self::Assertion(unverified) => {
+                verifier.verify_assertion(unverified).await.map(Known::Assertion)
             }
         }
     }
@@ -95,7 +93,7 @@ impl Left<'_> {
     fn into_owned(self) -> Left<'static> {
         match self {
             Self::Token(unverified) => Left::Token(unverified.into_owned()),
-            Self::Assertion(token) => Left::Assertion(Cow::Owned(token.into_owned())),
+            Self::Assertion(unverified) => Left::Assertion(unverified.into_owned()),
         }
     }
 }
@@ -104,7 +102,7 @@ impl Known {
     fn object(&self, py: Python<'_>) -> PyResult<Py<claims::Claims>> {
         match self {
             Self::Token(verified) => claims::of_token(py, verified),
-            Self::Assertion(claims) => claims::of_assertion(py, Arc::clone(claims)),
+            Self::Assertion(verified) => claims::of_assertion(py, verified),
         }
     }
 }

@@ -38,6 +38,21 @@ def test_an_assertion_says_who_it_is(signer: Issuer, verifier: doorward.Verifier
     assert verifier.issuer == signer.url
 
 
+def test_an_assertion_that_comes_again_is_the_same_until_the_gateway_s_key_changes(signer: Issuer, gateway: doorward.Gateway) -> None:
+    verifier = gateway.verifier(audience="scoring")
+    first = assertion(signer)
+    claims = verifier.verify(first)
+    assert verifier.verify(first) is claims
+    with pytest.raises(StopIteration) as caught:
+        verifier.verify_async(first).send(None)
+    assert caught.value.value is claims
+    signer.rotate()
+    signer.remove_old_keys()
+    assert verifier.verify(assertion(signer)) is not claims
+    with pytest.raises(doorward.UnknownKey):
+        verifier.verify(first)
+
+
 def test_what_is_no_assertion_for_us_is_refused(signer: Issuer, verifier: doorward.Verifier) -> None:
     for expected, options in (
         (doorward.WrongAudience, {"audience": "another-route"}),

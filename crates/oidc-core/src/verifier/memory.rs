@@ -1,4 +1,4 @@
-//! Access tokens that were verified before, by the digests of their octets.
+//! Tokens of one kind that were verified before, by the digests of their octets.
 //!
 //! Bounded by bytes, the least recently used go first. An entry says under which issuer, with which
 //! generation of its keys and for how long it is good; whoever takes it out checks that again.
@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{self, Digest};
 use moka::policy::EvictionPolicy;
 
 use super::CacheStats;
-use crate::tokens::{AccessToken, Verified};
+use crate::tokens::Verified;
 
 /// Where a token is kept: SHA-256 of what is signed, and SHA-256 of the signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,9 +44,8 @@ impl Place {
     }
 }
 
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) token: Arc<Verified<AccessToken>>,
+pub(super) struct Entry<T> {
+    pub(super) token: Arc<Verified<T>>,
     /// Which of the verifier's issuers it is of.
     pub(super) issuer: usize,
     /// Of the keys it was verified with.
@@ -54,9 +53,9 @@ pub(super) struct Entry {
     weight: u32,
 }
 
-impl Entry {
+impl<T> Entry<T> {
     pub(super) fn new(
-        token: Arc<Verified<AccessToken>>,
+        token: Arc<Verified<T>>,
         issuer: usize,
         generation: u64,
         octets: usize,
@@ -67,11 +66,24 @@ impl Entry {
     }
 }
 
-#[derive(Clone)]
-pub(super) struct Memory {
-    tokens: moka::sync::Cache<Place, Entry>,
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { token: Arc::clone(&self.token), ..*self }
+    }
+}
+
+/// Clones share what is remembered.
+pub(super) struct Memory<T> {
+    tokens: moka::sync::Cache<Place, Entry<T>>,
     max_bytes: u64,
     counts: Arc<Counts>,
+}
+
+impl<T> Clone for Memory<T> {
+    fn clone(&self) -> Self {
+        let Self { tokens, max_bytes, counts } = self;
+        Self { tokens: tokens.clone(), max_bytes: *max_bytes, counts: Arc::clone(counts) }
+    }
 }
 
 #[derive(Default)]
@@ -80,12 +92,12 @@ struct Counts {
     misses: AtomicU64,
 }
 
-impl Memory {
+impl<T: Send + Sync + 'static> Memory<T> {
     pub(super) fn new(max_bytes: u64) -> Self {
         let tokens = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_, entry: &Entry| entry.weight)
+            .weigher(|_, entry: &Entry<T>| entry.weight)
             .build();
         Self { tokens, max_bytes, counts: Arc::default() }
     }
@@ -95,7 +107,7 @@ impl Memory {
         Self::new(self.max_bytes)
     }
 
-    pub(super) fn get(&self, place: &Place) -> Option<Entry> {
+    pub(super) fn get(&self, place: &Place) -> Option<Entry<T>> {
         self.tokens.get(place)
     }
 
@@ -103,7 +115,7 @@ impl Memory {
         self.counts.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn insert(&self, place: Place, entry: Entry) {
+    pub(super) fn insert(&self, place: Place, entry: Entry<T>) {
         self.counts.misses.fetch_add(1, Ordering::Relaxed);
         self.tokens.insert(place, entry);
     }

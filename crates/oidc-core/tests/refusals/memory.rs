@@ -34,6 +34,45 @@ async fn a_remembered_token_is_still_held_to_time_and_keys() {
 }
 
 #[tokio::test]
+async fn an_assertion_is_remembered_and_held_to_time_and_keys_too() {
+    let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
+    let assertion = world.issuer.id_token(AUDIENCE, None);
+    let first = world.verifier.assertion(&assertion).await.unwrap();
+    let again = world.verifier.assertion(&assertion).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+
+    let other = world.issuer.id_token("elsewhere", None);
+    assert_eq!(world.verifier.assertion(&other).await.unwrap_err().code(), "wrong_audience");
+    assert!(world.verifier.recall_assertion(&other).is_err(), "only what is good is remembered");
+
+    world.issuer.clock().advance(Duration::from_secs(331));
+    assert!(world.verifier.recall_assertion(&assertion).is_err());
+    assert_eq!(world.verifier.assertion(&assertion).await.unwrap_err().code(), "expired");
+
+    let assertion = world.issuer.id_token(AUDIENCE, None);
+    world.verifier.assertion(&assertion).await.unwrap();
+    world.verifier.forget_all();
+    assert!(world.verifier.recall_assertion(&assertion).is_err());
+}
+
+#[tokio::test]
+async fn what_is_remembered_as_one_kind_of_token_is_none_of_the_other() {
+    let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
+    let (token, assertion) =
+        (world.issuer.access_token(AUDIENCE), world.issuer.id_token(AUDIENCE, None));
+    world.verifier.access_token(&token).await.unwrap();
+    world.verifier.assertion(&assertion).await.unwrap();
+    assert!(world.verifier.recall(&assertion).is_err());
+    assert_eq!(world.code(&assertion).await, "wrong_type");
+    let unverified = world.verifier.recall_assertion(&token).unwrap_err();
+    let refusal = world.verifier.verify_assertion(unverified).await.unwrap_err();
+    assert_eq!(refusal.code(), "wrong_type");
+    // Nor does it matter where it was looked for.
+    let unverified = world.verifier.recall(&assertion).unwrap_err();
+    assert!(world.verifier.verify_assertion(unverified).await.is_ok());
+}
+
+#[tokio::test]
 async fn parts_of_two_remembered_tokens_make_no_third() {
     for algorithm in Algorithm::ALL {
         let world = World::with(TestIssuer::with_algorithm(algorithm), |v| v);
