@@ -11,7 +11,7 @@ from wsgiref.util import setup_testing_defaults
 
 import flask
 import pytest
-from fastapi import Depends, FastAPI, Security
+from fastapi import Depends, FastAPI, Security, WebSocket
 
 import doorward
 import doorward.asgi
@@ -20,6 +20,8 @@ import doorward.flask
 import doorward.wsgi
 from doorward.access import Guard, Refused, Require, all_of
 from doorward.testing import Issuer
+
+from .callers import connect
 
 
 @dataclass
@@ -250,6 +252,23 @@ def test_fastapi_asks_for_all_scopes_of_security(service: Ask, issuer: Issuer) -
     assert lacking.status == 403
     assert 'scope="score explain"' in lacking.headers["www-authenticate"]
     assert lacking.body == {"detail": "the scope must be all of: score, explain"}
+
+
+def test_fastapi_asks_who_opens_a_websocket(issuer: Issuer) -> None:
+    app = FastAPI()
+    caller = doorward.fastapi.Bearer(issuer.verifier("churn"), roles=["scorer"])
+
+    @app.websocket("/chat")
+    async def chat(socket: WebSocket, claims: Annotated[doorward.Claims, Depends(caller)]) -> None:
+        await socket.accept()
+        await socket.send_json({"hello": claims.username})
+        await socket.close()
+
+    accepted, hello, _ = connect(app, bearer(issuer.mint("alice", audience="churn", roles=["scorer"])))
+    assert (accepted["type"], json.loads(hello["text"])) == ("websocket.accept", {"hello": "alice"})
+    for status, headers in ((401, []), (403, [bearer(issuer.mint(audience="churn"))])):
+        start, _ = connect(app, *headers)
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
 
 
 def test_a_websocket_is_refused_before_it_is_accepted(issuer: Issuer) -> None:

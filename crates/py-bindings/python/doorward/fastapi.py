@@ -9,7 +9,8 @@
     async def score(claims: Annotated[doorward.Claims, Depends(caller)]):
         return {"hello": claims.subject}
 
-``Security(caller, scopes=["score"])`` asks for all of these scopes, besides what ``Bearer`` itself asks for.
+``Security(caller, scopes=["score"])`` asks for all of these scopes, besides what ``Bearer`` itself asks for. A WebSocket is refused before
+it is accepted.
 
 .. _FastAPI: https://fastapi.tiangolo.com
 """
@@ -18,8 +19,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -73,7 +75,7 @@ class Bearer(SecurityBase):
         self.model = HTTPBearerModel(bearerFormat="JWT", description=about)
         self.scheme_name = scheme_name
 
-    async def __call__(self, request: Request, security_scopes: SecurityScopes) -> Claims:
+    async def __call__(self, request: HTTPConnection, security_scopes: SecurityScopes) -> Claims:
         try:
             claims = await self.guard.check_async(request.headers.getlist("authorization"))
             if security_scopes.scopes:
