@@ -204,6 +204,26 @@ def test_a_list_that_names_nobody_lets_nobody_in(issuer: Issuer) -> None:
     assert lacks(issuer, Require(roles=[]), roles=["a"]) == "the role must be one of: nobody"
 
 
+def test_the_one_value_of_a_header_is_not_the_list_of_its_characters(issuer: Issuer) -> None:
+    guard = Guard(issuer.verifier("churn"))
+    assert guard.check(f"Bearer {issuer.mint('alice', audience='churn')}").username == "alice"
+    nothings: list[Any] = [None, "", []]
+    for nothing in nothings:
+        with pytest.raises(Refused) as caught:
+            guard.check(nothing)
+        assert (caught.value.status, caught.value.code) == (401, "no_credentials")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"roles": [None]}, {"roles": b"scorer"}, {"any": [{"roles": "scorer"}]}, {"any": "scorer"}, {"client_roles": {"churn": [1]}}]
+)
+def test_what_is_no_requirement_is_said_when_it_is_written(issuer: Issuer, wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        Guard(issuer.verifier("churn"), **wrong)
+    with pytest.raises(TypeError, match="one after the other"):
+        all_of(["score", "explain"])  # type: ignore[arg-type]
+
+
 def test_one_of_several_requirements_is_enough(issuer: Issuer) -> None:
     guard = Guard(issuer.verifier("churn"), any=[Require(clients=["airflow"], scopes=["score"]), Require(roles=["ml-admin"])])
     assert guard.check([f"Bearer {issuer.mint(audience='churn', roles=['ml-admin'])}"])
@@ -308,6 +328,25 @@ def test_public_paths_and_optional_callers(issuer: Issuer) -> None:
     relaxed = asgi(doorward.asgi.BearerAuth(app, issuer.verifier("churn"), optional=True))
     assert (relaxed().status, relaxed().body) == (200, None)
     assert relaxed(bearer("nonsense")).status == 401
+
+
+def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer) -> None:
+    def welcome(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"null"]
+
+    async def welcome_async(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"null"})
+
+    verifier = issuer.verifier("churn")
+    for ask in (
+        wsgi(doorward.wsgi.BearerAuth(welcome, verifier, public="/health")),
+        wsgi(doorward.wsgi.GatewayAuth(welcome, verifier, public="/health")),
+        asgi(doorward.asgi.BearerAuth(welcome_async, verifier, public="/health")),
+        asgi(doorward.asgi.GatewayAuth(welcome_async, verifier, public="/health")),
+    ):
+        assert (ask(path="/health").status, ask(path="/").status) == (200, 401)
 
 
 def test_flask_says_when_nobody_verified(issuer: Issuer) -> None:

@@ -30,6 +30,8 @@ class all_of(tuple[str, ...]):
     __slots__ = ()
 
     def __new__(cls, *names: str) -> all_of:
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("all_of takes names, one after the other: all_of('score', 'explain')")
         return super().__new__(cls, names)
 
 
@@ -39,6 +41,14 @@ Names = str | Iterable[str]
 def _names(given: Names | None) -> tuple[str, ...] | None:
     if given is None or isinstance(given, all_of):
         return given
+    names = one_or_more(given)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names are texts: {names!r}")
+    return names
+
+
+def one_or_more(given: Names) -> tuple[str, ...]:
+    """The texts that are given: one alone is not the sequence of its characters."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
@@ -137,10 +147,13 @@ class Guard:
         self.verifier = verifier
         self.require = Require(roles, client_roles, groups, scopes, clients)
         self.any = tuple(any)
+        for requirement in self.any:
+            if not isinstance(requirement, Require):
+                raise TypeError(f"any= takes requirements, such as Require(roles='scorer'): {requirement!r}")
         self.realm = realm
 
     def check(self, authorization: Sequence[str] | None) -> Claims:
-        """The claims of whoever sent these values of ``Authorization``.
+        """The claims of whoever sent these values of ``Authorization``, or this one.
 
         Raises:
             Refused: if the request is not to be let through.
@@ -163,7 +176,7 @@ class Guard:
 
     def token(self, authorization: Sequence[str] | None) -> str:
         """The token of a request that has one (RFC 6750 §2.1)."""
-        values = authorization or ()
+        values = one_or_more(authorization or ())
         if len(values) > 1:
             raise self._refuse(400, "invalid_request", "there is more than one Authorization header")
         scheme, _, token = (values[0] if values else "").partition(" ")

@@ -12,11 +12,11 @@ A request that is refused never reaches the application; a WebSocket is refused 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require
+from .access import Guard, Names, Refused, Require, one_or_more
 
 __all__ = ["BearerAuth", "GatewayAuth"]
 
@@ -31,10 +31,10 @@ _AUTHORIZATION = b"authorization"
 
 
 class _Auth:
-    def __init__(self, app: App, guard: Guard, public: Iterable[str], optional: bool) -> None:
+    def __init__(self, app: App, guard: Guard, public: Names, optional: bool) -> None:
         self.app = app
         self.guard = guard
-        self.public = frozenset(public)
+        self.public = frozenset(one_or_more(public))
         self.optional = optional
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +80,7 @@ class BearerAuth(_Auth):
         clients: Names | None = None,
         any: Sequence[Require] = (),
         realm: str | None = None,
-        public: Iterable[str] = (),
+        public: Names = (),
         optional: bool = False,
     ) -> None:
         guard = Guard(
@@ -118,7 +118,7 @@ class GatewayAuth(_Auth):
         groups: Names | None = None,
         clients: Names | None = None,
         any: Sequence[Require] = (),
-        public: Iterable[str] = (),
+        public: Names = (),
         optional: bool = False,
     ) -> None:
         guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)

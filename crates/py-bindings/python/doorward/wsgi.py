@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require
+from .access import Guard, Names, Refused, Require, one_or_more
 from .asgi import the_assertion, vouched_for
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ __all__ = ["BearerAuth", "GatewayAuth"]
 
 
 class _Auth:
-    def __init__(self, app: WSGIApplication, guard: Guard, public: Iterable[str], optional: bool) -> None:
+    def __init__(self, app: WSGIApplication, guard: Guard, public: Names, optional: bool) -> None:
         self.app = app
         self.guard = guard
-        self.public = frozenset(public)
+        self.public = frozenset(one_or_more(public))
         self.optional = optional
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -62,7 +62,7 @@ class BearerAuth(_Auth):
         clients: Names | None = None,
         any: Sequence[Require] = (),
         realm: str | None = None,
-        public: Iterable[str] = (),
+        public: Names = (),
         optional: bool = False,
     ) -> None:
         guard = Guard(
@@ -94,7 +94,7 @@ class GatewayAuth(_Auth):
         groups: Names | None = None,
         clients: Names | None = None,
         any: Sequence[Require] = (),
-        public: Iterable[str] = (),
+        public: Names = (),
         optional: bool = False,
     ) -> None:
         guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
