@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from jupyterhub.crypto import CryptKeeper
+from tornado import web
 
 import doorward
+from doorward.jupyterhub.handlers import TokenHandler
 from doorward.jupyterhub.tokens import PersonTokens, SessionEnded, TokenKeeper, peek
 from doorward.notebook import SignInNeeded
 from doorward.testing import Issuer
@@ -128,6 +132,22 @@ def test_who_signs_out_at_the_hub_and_in_again_has_tokens_again(issuer: Issuer, 
     asyncio.run(main())
 
 
+def test_what_was_asked_for_before_a_sign_out_is_not_kept_after_it(issuer: Issuer, keeper: TokenKeeper) -> None:
+    async def main() -> None:
+        await keeper.shown("alice", None, shown(issuer))
+        keeper.kept("alice", None).expires_at = time.time()
+        issuer.fail("token", delay=0.3)
+        asking = asyncio.create_task(keeper.fresh("alice", None))
+        while issuer.requests("token") < 2:
+            await asyncio.sleep(0.01)
+        keeper.forget("alice")
+        await asking
+        kept = keeper.kept("alice", None)
+        assert (kept.access_token, kept.refresh_token) == (None, None)
+
+    asyncio.run(main())
+
+
 def test_without_a_client_of_its_own_the_hub_passes_on_what_it_is_shown(issuer: Issuer) -> None:
     async def main() -> None:
         keeper, token = TokenKeeper(None), shown_by_default(issuer)
@@ -177,6 +197,14 @@ def test_a_notebook_gets_an_access_token_and_nothing_that_lasts(signer: Issuer, 
             await hub.authenticator.token_for(alice, None)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("body", [["audience"], "churn", 1, {"audience": 1}])
+def test_a_request_that_makes_no_sense_is_the_notebooks_fault(body: Any) -> None:
+    handler: Any = SimpleNamespace(_owner_of_server=lambda: None, get_json_body=lambda: body)
+    with pytest.raises(web.HTTPError) as raised:
+        asyncio.run(TokenHandler.post(handler))
+    assert raised.value.status_code == 400
 
 
 def test_somebody_elses_token_is_not_kept(signer: Issuer, issuer: Issuer) -> None:

@@ -56,7 +56,10 @@ class TokenHandler(APIHandler):
 
     async def post(self) -> None:
         user = self._owner_of_server()
-        audience = (self.get_json_body() or {}).get("audience")
+        asked = self.get_json_body()
+        if asked is not None and not isinstance(asked, dict):
+            raise web.HTTPError(400, "the body is an object")
+        audience = (asked or {}).get("audience")
         if audience is not None and not isinstance(audience, str):
             raise web.HTTPError(400, "audience is a text")
         try:

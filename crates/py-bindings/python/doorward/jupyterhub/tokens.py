@@ -184,7 +184,8 @@ class TokenKeeper:
     def forget(self, name: str) -> None:
         """Keep nothing of a person: the hub was told to sign them out."""
         if (kept := self._people.get(name)) is not None:
-            kept.tokens.forget()
+            # Not emptied but replaced: what the issuer is being asked for just now is not kept either.
+            kept.tokens = PersonTokens()
             kept.used = None
 
 
