@@ -7,6 +7,7 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ import httpx2
 import pytest
 import requests
 import urllib3
+from yarl import URL
 
 import doorward
 import doorward.aiohttp
@@ -258,6 +260,22 @@ def test_a_source_is_an_auth_where_httpx_asks_and_itself_elsewhere(tokens: doorw
 def test_aiohttp_wants_to_know_where_tokens_may_go(tokens: doorward.TokenSource) -> None:
     with pytest.raises(ValueError, match="name the origins"):
         doorward.aiohttp.Bearer(tokens)
+    for none in ("churn.internal", "churn.internal:8000", "//churn.internal", "https://", "ftp://churn.internal", ""):
+        with pytest.raises(ValueError):
+            doorward.aiohttp.Bearer(tokens, "https://churn.internal", none)
+
+
+def test_aiohttp_knows_an_international_name_by_either_spelling(tokens: doorward.TokenSource) -> None:
+    class Request:
+        url = URL("https://xn--prfung-4ya.example/")
+        headers: dict[str, str] = {}
+        body = b""
+
+    async def handler(request: Any) -> Any:
+        return SimpleNamespace(status=200)
+
+    asyncio.run(doorward.aiohttp.Bearer(tokens, "https://prüfung.example")(Request(), handler))  # type: ignore[arg-type]
+    assert Request.headers == {"Authorization": tokens.authorization()}
 
 
 def test_a_body_that_aiohttp_cannot_send_again_is_not(api: Api, tokens: doorward.TokenSource) -> None:

@@ -17,3 +17,15 @@ def origin_of(url: str) -> Origin:
         return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme)
     except ValueError:
         return "", url, None
+
+
+def origin_named(url: str) -> Origin:
+    """The origin that somebody names.
+
+    Raises:
+        ValueError: if it is none that a request can have: without scheme or host, nothing would ever go there.
+    """
+    origin = origin_of(url)
+    if origin[0] not in _PORTS or not origin[1]:
+        raise ValueError(f"{url!r} is no origin: write it as https://churn.internal")
+    return origin

@@ -15,9 +15,10 @@ repeated once, with a fresh token, if there is one and the body can be sent agai
 from __future__ import annotations
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs, payload
+from yarl import URL
 
 from . import TokenSource
-from ._origin import origin_of
+from ._origin import Origin, origin_named, origin_of
 from ._renewal import renewed_async
 
 __all__ = ["Bearer"]
@@ -31,14 +32,14 @@ class Bearer:
         origins: where they may go: URLs, of which scheme, host and port count.
 
     Raises:
-        ValueError: if no origin is named.
+        ValueError: if no origin is named, or what is named is none.
     """
 
     def __init__(self, tokens: TokenSource, *origins: str) -> None:
         if not origins:
             raise ValueError("name the origins that tokens may go to, like https://churn.internal")
         self._tokens = tokens
-        self._origins = frozenset(map(origin_of, origins))
+        self._origins = frozenset(map(_named, origins))
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if origin_of(str(request.url)) not in self._origins:
@@ -55,6 +56,11 @@ class Bearer:
         response.release()
         request.headers[hdrs.AUTHORIZATION] = fresh
         return await handler(request)
+
+
+def _named(url: str) -> Origin:
+    # As aiohttp writes it in requests: international names in ASCII.
+    return origin_named(str(URL(url)))
 
 
 def _is_repeatable(request: ClientRequest) -> bool:

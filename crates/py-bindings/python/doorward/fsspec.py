@@ -33,7 +33,7 @@ def client(tokens: TokenSource, *origins: str) -> Callable[..., Awaitable[Client
         origins: where they may go.
 
     Raises:
-        ValueError: if no origin is named.
+        ValueError: if no origin is named, or what is named is none.
     """
     authenticated = Bearer(tokens, *origins)
 
