@@ -349,6 +349,19 @@ def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer) -> N
         assert (ask(path="/health").status, ask(path="/").status) == (200, 401)
 
 
+def test_flask_guards_views_that_are_async(issuer: Issuer) -> None:
+    app = flask.Flask("test")
+
+    @app.get("/")
+    @doorward.flask.Bearer(issuer.verifier("churn"))
+    async def whoami() -> dict[str, str | None]:
+        return {"hello": doorward.flask.claims().username}
+
+    ask = wsgi(app)
+    assert ask(bearer(issuer.mint("alice", audience="churn"))).body == {"hello": "alice"}
+    assert ask().status == 401
+
+
 def test_flask_says_when_nobody_verified(issuer: Issuer) -> None:
     app = flask.Flask("test")
     with app.test_request_context(), pytest.raises(LookupError, match="decorate the view"):

@@ -17,9 +17,9 @@ For a whole application, behind the gateway or not, wrap ``app.wsgi_app`` (see `
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 import flask
 
@@ -60,15 +60,19 @@ class Bearer:
             verifier, roles=roles, client_roles=client_roles, groups=groups, scopes=scopes, clients=clients, any=any, realm=realm
         )
 
-    def __call__(self, view: Callable[P, R]) -> Callable[P, R | flask.Response]:
+    @overload
+    def __call__(self, view: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R | flask.Response]: ...
+    @overload
+    def __call__(self, view: Callable[P, R]) -> Callable[P, R | flask.Response]: ...
+    def __call__(self, view: Callable[P, Any]) -> Callable[P, Any]:
         @wraps(view)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R | flask.Response:
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
                 known = self.guard.check(flask.request.headers.getlist("Authorization"))
             except Refused as refused:
                 return _answer(refused)
             flask.request.environ[_CLAIMS] = known
-            return flask.current_app.ensure_sync(view)(*args, **kwargs)  # type: ignore[no-any-return]
+            return flask.current_app.ensure_sync(view)(*args, **kwargs)
 
         return guarded
 
