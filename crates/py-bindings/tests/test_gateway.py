@@ -145,8 +145,14 @@ def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(
     app = AppTest.from_function(page).run()
     assert [shown.value for shown in app.markdown] == ["alice"]
     # The connection's headers stay what they were; the page need not be verified again, and is not.
-    monkeypatch.setattr(doorward, "verifier_of_the_test", doorward.Gateway("https://down.invalid").verifier("scoring"))
+    down = doorward.Gateway(verifier.issuer, keys_url="http://127.0.0.1:9/jwks")
+    monkeypatch.setattr(doorward, "verifier_of_the_test", down.verifier(["scoring", "demand"]))
     assert [shown.value for shown in app.run().markdown] == ["alice"]
+    # What was said to one page is not said to another that is called by another name, nor by another gateway.
+    for other in (down.verifier("payroll"), doorward.Gateway("https://down.invalid").verifier("scoring")):
+        monkeypatch.setattr(doorward, "verifier_of_the_test", other)
+        assert not app.run().markdown
+    monkeypatch.setattr(doorward, "verifier_of_the_test", verifier)
     # Another connection is another matter.
     headers[:] = [(NAME, "nonsense")]
     assert not app.run().markdown

@@ -52,7 +52,7 @@ def signed_in(
 def _known(guard: Guard) -> Claims:
     assertion = the_assertion(st.context.headers.get_all("X-Doorward-Assertion"))
     kept = st.session_state.get(_KEPT)
-    if kept is not None and kept[0] == assertion:
+    if kept is not None and kept[0] == assertion and _speaks_to(guard.verifier, kept[1]):
         known: Claims = kept[1]
         return known
     try:
@@ -61,3 +61,8 @@ def _known(guard: Guard) -> Claims:
         raise guard.refused(error) from error
     st.session_state[_KEPT] = (assertion, claims)
     return claims
+
+
+def _speaks_to(verifier: Verifier, claims: Claims) -> bool:
+    """Whether claims that another verifier may have made are what this one would ask for."""
+    return claims.issuer == verifier.issuer and not claims.audience.isdisjoint(verifier.audience)
