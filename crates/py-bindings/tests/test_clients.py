@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -374,3 +375,15 @@ def test_an_interceptor_repeats_a_call_once(calls: Any, issuer: Issuer, tokens: 
                 score(channel)
     assert len(seen) == 5
     assert issuer.requests("token") == 2
+
+
+def test_a_call_that_is_begun_is_not_waited_for(calls: Any, tokens: doorward.TokenSource) -> None:
+    target, seen, accepts = calls
+    begun = threading.Event()
+    accepts[0] = lambda token: begun.wait(5)
+    with grpc.secure_channel(target, grpc.local_channel_credentials()) as plain:
+        channel: Any = grpc.intercept_channel(plain, doorward.grpc.Interceptor(tokens))
+        call = channel.unary_unary("/Scores/Score").future(b"7", timeout=10)
+        begun.set()
+        assert call.result() == b"7"
+    assert seen == [tokens.token()]
