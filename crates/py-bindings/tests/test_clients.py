@@ -314,6 +314,15 @@ def test_headers_are_fresh_whenever_they_are_read(api: Api, issuer: Issuer, toke
     assert rejected not in repr(headers)
 
 
+def test_urllib3_sends_one_authorization_however_the_other_is_spelt(api: Api, tokens: doorward.TokenSource) -> None:
+    others = {"authorization": "Basic eDp5", "Accept": "text/plain"}
+    with doorward.urllib3.PoolManager(tokens, headers=others) as ours, urllib3.PoolManager() as pool:
+        assert ours.request("GET", api.url).status == 200
+        assert ours.request("GET", api.url, headers=others).status == 200
+        assert pool.request("GET", api.url, headers=doorward.urllib3.headers(tokens, others)).status == 200
+    assert api.tokens == [tokens.token()] * 3
+
+
 # === gRPC ===
 
 

@@ -45,7 +45,7 @@ class PoolManager(urllib3.PoolManager):
         if isinstance(retries, Retry) and retries.history:
             # urllib3 follows a redirect, and has taken the token off if that leads elsewhere.
             return super().urlopen(method, url, redirect, **options)
-        given = dict(options.pop("headers", None) or self.headers)
+        given = _without_authorization(options.pop("headers", None) or self.headers)
         authorization = self._tokens.authorization()
         response = super().urlopen(method, url, redirect, headers={**given, _HEADER: authorization}, **options)
         redirected = response.retries is not None and any(step.redirect_location for step in response.retries.history)
@@ -56,6 +56,11 @@ class PoolManager(urllib3.PoolManager):
             return response
         response.drain_conn()
         return super().urlopen(method, url, redirect, headers={**given, _HEADER: fresh}, **options)
+
+
+def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
+    # In any spelling: a request with two would be read as anybody likes.
+    return {name: value for name, value in dict(headers).items() if name.lower() != _HEADER.lower()}
 
 
 def _is_repeatable(body: Any) -> bool:
@@ -69,7 +74,7 @@ def headers(tokens: TokenSource, others: Mapping[str, str] | None = None) -> Map
         tokens: where tokens come from.
         others: other headers.
     """
-    return _Headers(tokens, dict(others or {}))
+    return _Headers(tokens, _without_authorization(others or {}))
 
 
 class _Headers(Mapping[str, str]):
