@@ -177,6 +177,20 @@ def test_the_token_goes_to_no_other_origin(send: Send, make_api: Callable[[], Ap
     assert issuer.requests("token") == 1
 
 
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_httpx_follows_with_it_where_a_host_says_https(library: Any, tokens: doorward.TokenSource) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def answer(request: Any) -> Any:
+        seen.append((str(request.url), "authorization" in request.headers))
+        return library.Response(302, headers={"location": to[len(seen) - 1]}) if len(seen) <= len(to) else library.Response(200)
+
+    to = ["https://churn.example/", "https://other.example/"]
+    with library.Client(auth=tokens, transport=library.MockTransport(answer), follow_redirects=True) as client:
+        client.get("http://churn.example/")
+    assert seen == [("http://churn.example/", True), ("https://churn.example/", True), ("https://other.example/", False)]
+
+
 def test_the_token_follows_redirects_of_its_own_origin(send: Send, api: Api, tokens: doorward.TokenSource) -> None:
     assert send("GET", f"{api.url}/to?{api.url}/there") == Answer(200, "welcome")
     assert api.tokens == [tokens.token()] * 2
