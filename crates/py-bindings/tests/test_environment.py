@@ -186,6 +186,23 @@ def test_an_issuer_for_tests_does_what_it_is_told(issuer: Issuer) -> None:
         issuer.mint()
 
 
+def test_one_name_is_not_the_list_of_its_characters(issuer: Issuer) -> None:
+    token = issuer.mint(audience="churn", roles="scorer", groups="/finance", client_roles={"churn": "admin"})
+    claims = issuer.verifier("churn").verify(token)
+    assert claims.roles == {"scorer"} and claims.groups == {"/finance"} and claims.client_roles("churn") == {"admin"}
+
+
+def test_threads_mint_for_the_same_person(issuer: Issuer) -> None:
+    class Known(set[str]):
+        def add(self, name: str) -> None:
+            super().add(name)
+            # What another thread does that finds the name here.
+            assert issuer.mint(name)
+
+    issuer.__dict__["_people"] = Known()
+    issuer.add_user("alice")
+
+
 def test_awaiting_twice_is_an_error(tokens: doorward.TokenSource) -> None:
     waiting = tokens.token_async()
 

@@ -64,9 +64,9 @@ class Issuer(_native.TestIssuer):
         client: str = "client",
         audience: str | Iterable[str] | None = None,
         scope: str | Iterable[str] | None = None,
-        roles: Iterable[str] | None = None,
-        client_roles: Mapping[str, Iterable[str]] | None = None,
-        groups: Iterable[str] | None = None,
+        roles: str | Iterable[str] | None = None,
+        client_roles: Mapping[str, str | Iterable[str]] | None = None,
+        groups: str | Iterable[str] | None = None,
         claims: Mapping[str, Any] | None = None,
         without: str | Iterable[str] | None = None,
         header: Mapping[str, Any] | None = None,
@@ -108,11 +108,11 @@ class Issuer(_native.TestIssuer):
         self._know(username)
         changed: dict[str, Any] = {}
         if roles is not None:
-            changed["realm_access"] = {"roles": list(roles)}
+            changed["realm_access"] = {"roles": _texts(roles)}
         if client_roles is not None:
-            changed["resource_access"] = {at: {"roles": list(names)} for at, names in client_roles.items()}
+            changed["resource_access"] = {at: {"roles": _texts(names)} for at, names in client_roles.items()}
         if groups is not None:
-            changed["groups"] = list(groups)
+            changed["groups"] = _texts(groups)
         changed.update(claims or {})
         options = {
             "client": client,
@@ -138,8 +138,9 @@ class Issuer(_native.TestIssuer):
 
     def add_user(self, username: str, **about: Any) -> None:
         """Make a person known, or change them; see the arguments of the native method."""
-        self._known().add(username)
         super().add_user(username, **about)
+        # Afterwards: another thread may mint for whoever is known.
+        self._known().add(username)
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -168,3 +169,7 @@ class Issuer(_native.TestIssuer):
 
     def __repr__(self) -> str:
         return f"doorward.testing.Issuer({self.url!r})"
+
+
+def _texts(given: str | Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
