@@ -77,6 +77,13 @@ def test_a_good_token_is_told_of(issuer: Issuer, doorward: Doorward) -> None:
     assert token not in done.stdout + done.stderr
 
 
+def test_a_name_that_the_terminal_cannot_show_does_not_make_a_token_bad(issuer: Issuer, doorward: Doorward) -> None:
+    token = issuer.mint("alice", audience="churn", claims={"name": "Älice"})
+    done = doorward("verify", "--issuer", issuer.url, "--audience", "churn", token, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xc4lice" in done.stdout
+
+
 def test_a_refused_token_says_why_and_what_to_do(issuer: Issuer, doorward: Doorward, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"Bearer {issuer.mint(audience='churn', expired=True)}\n")
@@ -144,6 +151,8 @@ def test_where_a_token_goes(issuer: Issuer, doorward: Doorward, machine: list[st
     shell = ["--exec", "--env", "A", "--env", "B", "--", "sh", "-c", 'echo "$A-$B"; exit 7']
     done = doorward("token", *machine, *shell)
     assert (done.returncode, done.stdout) == (7, f"{token}-{token}\n")
+    missing = doorward("token", *machine, "--exec", "--", "no-such-command")
+    assert (missing.returncode, missing.stderr) == (1, "doorward: no-such-command cannot be run: No such file or directory\n")
     file = tmp_path / "token"
     assert doorward("token", *machine, "--file", str(file)).stdout == ""
     assert file.read_text() == token and stat.S_IMODE(file.stat().st_mode) == 0o600

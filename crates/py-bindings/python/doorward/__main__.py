@@ -7,6 +7,7 @@ is used by the other. Exit codes: 0 fine, 1 not, 2 wrong usage, 4 somebody has t
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words, rest = words[:at], words[at + 1 :]
     given = _parser().parse_args(words)
     given.command = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where a terminal lacks a letter of somebody's name, the verdict on their token is the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = given.run(given)
         sys.stdout.flush()

@@ -88,7 +88,7 @@ def run(given: argparse.Namespace) -> int:
         return _keep_fresh(tokens, Path(given.file))
     token = _fresh(tokens, given)
     if given.exec:
-        os.execvpe(given.command[0], given.command, {**os.environ, **dict.fromkeys(given.env or ["DOORWARD_TOKEN"], token.text)})
+        _become(given.command, {**os.environ, **dict.fromkeys(given.env or ["DOORWARD_TOKEN"], token.text)})
     if given.file:
         _replace(Path(given.file), token.text)
     elif given.json:
@@ -100,6 +100,14 @@ def run(given: argparse.Namespace) -> int:
     else:
         say(f"Authorization: {token.kind} {token.text}" if given.header else token.text)
     return 0
+
+
+def _become(command: list[str], environment: dict[str, str]) -> None:
+    try:
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        # It names the last place where the command was looked for.
+        raise OSError(f"{command[0]} cannot be run: {error.strerror}") from error
 
 
 def _check(given: argparse.Namespace) -> None:
