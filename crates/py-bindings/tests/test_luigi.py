@@ -6,12 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import luigi
 import pytest
 
 import doorward
+from doorward import _scheduled
 from doorward import luigi as tasks
 from doorward.testing import Issuer
 
@@ -80,6 +82,22 @@ def test_tokens_are_shared_in_the_usual_folder(issuer: Issuer, api: Api, tmp_pat
     assert "This progress looks :)" in ran.stderr, ran.stderr
     assert issuer.requests("token") == 1
     assert stat.S_IMODE((runtime / "doorward").stat().st_mode) == 0o700
+
+
+def test_a_runtime_folder_that_is_not_ours_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    instead = str(tmp_path / f"doorward-{os.getuid()}")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    assert _scheduled._usual_folder() == str(runtime / "doorward")
+    for useless in (str(tmp_path / "over"), os.path.relpath(runtime), __file__, ""):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", useless)
+        assert _scheduled._usual_folder() == instead
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    assert _scheduled._usual_folder() != str(runtime / "doorward")
 
 
 def test_a_failure_says_what_to_do_and_no_secret(issuer: Issuer, api: Api, tmp_path: Path) -> None:

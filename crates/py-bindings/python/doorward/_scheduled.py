@@ -109,13 +109,22 @@ class Client:
 _sources: dict[Client, TokenSource] = {}
 
 
+def _is_ours(folder: str) -> bool:
+    # `sudo`, `su` and containers pass on the variable of somebody else, or of a session that is over.
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
 def _usual_folder() -> str | None:
-    """Where the processes of this user share tokens: ``$XDG_RUNTIME_DIR/doorward``, as the command ``doorward token`` does; else
-    ``/dev/shm/doorward-UID``, which is in memory too; else the same under the folder for temporary files. ``None`` if that is not ours
+    """Where the processes of this user share tokens: ``$XDG_RUNTIME_DIR/doorward``, as the command ``doorward token`` does, if that is a
+    folder of theirs; else ``/dev/shm/doorward-UID``, which is in memory too; else the same under the folder for temporary files. ``None`` if that is not ours
     alone.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime) and _is_ours(runtime):
         return os.path.join(runtime, "doorward")
     memory = "/dev/shm"
     if not os.access(memory, os.W_OK):
