@@ -174,6 +174,10 @@ def test_what_cannot_work_is_told_at_the_start() -> None:
         Limits([{"roles": ["a"], "cpu_limit": 2}])
     with pytest.raises(doorward.ConfigurationError, match="has no spawner_override"):
         Limits([{"roles": ["a"]}])
+    for entry in ({"roles": None}, {"groups": [1]}, {"users": {"alice": 1}}, {"client_roles": ["large"]}, {"client_roles": {"hub": None}}):
+        with pytest.raises(doorward.ConfigurationError, match="what are no names"):
+            Limits([{**entry, "spawner_override": {}}])
+    Limits([{"users": "alice", "roles": {"a"}, "groups": ("/x",), "client_roles": {"hub": "large"}, "spawner_override": {}}])
 
 
 EXAMPLES = Path(__file__).parents[3] / "examples/jupyterhub"

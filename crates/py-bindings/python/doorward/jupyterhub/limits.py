@@ -14,6 +14,16 @@ _SETTINGS = "spawner_override"
 _BEFORE = "_doorward_before"
 
 
+def _are_names(wanted: object) -> bool:
+    if isinstance(wanted, str):
+        return True
+    return isinstance(wanted, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in wanted)
+
+
+def _are_roles(wanted: object) -> bool:
+    return isinstance(wanted, Mapping) and all(map(_are_names, wanted.values()))
+
+
 def _some(wanted: str | Iterable[str], has: Iterable[str]) -> bool:
     return not frozenset([wanted] if isinstance(wanted, str) else wanted).isdisjoint(has)
 
@@ -42,6 +52,17 @@ def holds(key: str, wanted: Any, name: str, about: Mapping[str, Any]) -> bool:
     return bool(_KEYS[key](wanted, name, about))
 
 
+def _wrong(entry: Mapping[str, Any]) -> str | None:
+    if unknown := set(entry) - {_SETTINGS, *_KEYS}:
+        return f"does not know {', '.join(sorted(unknown))}"
+    if not isinstance(entry.get(_SETTINGS), Mapping):
+        return f"has no {_SETTINGS}"
+    for key in _KEYS:
+        if key in entry and not (_are_roles if key == "client_roles" else _are_names)(entry[key]):
+            return f"says of {key} what are no names: {entry[key]!r}"
+    return None
+
+
 class Limits:
     """What people's servers are given.
 
@@ -56,9 +77,7 @@ class Limits:
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         for entry in entries:
-            unknown = set(entry) - {_SETTINGS, *_KEYS}
-            if unknown or not isinstance(entry.get(_SETTINGS), Mapping):
-                wrong = f"does not know {', '.join(sorted(unknown))}" if unknown else f"has no {_SETTINGS}"
+            if wrong := _wrong(entry):
                 raise ConfigurationError(
                     f"an entry of limits {wrong}",
                     field="limits",
