@@ -95,6 +95,9 @@ def test_roles_and_groups_let_in_and_make_administrators(signer: Issuer) -> None
     assert sign_in(allowed_roles={"scorer"}, allowed_groups={"/finance"}, groups=["/finance"]) is not None
     assert sign_in(allowed_users={"alice"}) is not None
     assert sign_in(allowed_users={"bob"}) is None
+    for nobody in ("allowed_users", "allowed_roles", "allowed_groups"):
+        assert sign_in(**{nobody: set()}, roles=["scorer"], groups=["/finance"]) is None, "what is set to nobody is set"
+    assert sign_in(allowed_roles=set(), allow_all=True) is not None
     assert sign_in(blocked_users={"alice"}) is None
     assert sign_in(admin_roles={"boss"}, roles=["boss"])["admin"] is True
     assert sign_in(admin_roles={"boss"})["admin"] is False, "who lost the role is no administrator"

@@ -17,6 +17,7 @@ __all__ = ["GatewayAuthenticator"]
 
 _ASSERTION = "X-Doorward-Assertion"
 _CLAIMS = "_doorward_claims"
+_ALLOWED = ("allowed_users", "allowed_roles", "allowed_client_roles", "allowed_groups")
 _ABOUT = ("name", "email", "roles", "client_roles", "groups")
 
 
@@ -24,7 +25,7 @@ class GatewayAuthenticator(Authenticator):
     """Signs people into JupyterHub by the gateway's assertion (``X-Doorward-Assertion``), and by nothing else.
 
     Whoever the gateway lets through is allowed, unless something is set that allows (``allowed_roles``, ``allowed_groups``,
-    ``allowed_client_roles``, ``allowed_users``); then any of these is enough.
+    ``allowed_client_roles``, ``allowed_users``); then any of these is enough, and one that is set to nobody lets nobody in.
 
     ``auth_state``, if it is enabled, has ``subject``, ``name``, ``email``, ``roles``, ``client_roles``, ``groups``, and in ``tokens``
     the ``access_token`` with its end ``expires_at`` (seconds since 1970) and the ``refresh_token`` of the hub's own client. Do not
@@ -98,13 +99,11 @@ class GatewayAuthenticator(Authenticator):
     @default("allow_all")
     def _default_allow_all(self) -> bool:
         # The gateway's rules have decided already.
-        return not (
-            self.allowed_users
-            or self.allowed_roles
-            or self.allowed_client_roles
-            or self.allowed_groups
-            or self.allow_existing_users
-        )
+        return not (self.allow_existing_users or any(getattr(self, name) or self._is_configured(name) for name in _ALLOWED))
+
+    def _is_configured(self, name: str) -> bool:
+        # What is set to nobody is set: a list that came from a variable which is empty lets nobody in.
+        return any(name in self.config.get(kind.__name__, {}) for kind in type(self).__mro__)
 
     @validate("limits")
     def _validate_limits(self, proposal: Any) -> Any:
