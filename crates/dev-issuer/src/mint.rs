@@ -66,10 +66,10 @@ enum Signature {
 #[non_exhaustive]
 pub enum MintError {
     /// No such person at this provider.
-    #[error("no user {0:?}: add it with `DevIssuerBuilder::user` or `DevIssuer::set_user`")]
+    #[error("there is no user {0:?} here; add it first")]
     UnknownUser(String),
     /// No such client at this provider.
-    #[error("no client {0:?}: add it with `DevIssuerBuilder::client` or `DevIssuer::set_client`")]
+    #[error("there is no client {0:?} here; add it first")]
     UnknownClient(String),
     /// No client at all, so none to be the default.
     #[error("the provider has no client that the token could be for")]

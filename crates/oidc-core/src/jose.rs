@@ -99,6 +99,7 @@ impl<'t> UnverifiedJws<'t> {
         else {
             let reason = match token.split('.').count() {
                 5 => "it is encrypted (JWE, five parts), a signed JWT has three".to_owned(),
+                1 => "it has no dots, a signed JWT has three parts between dots".to_owned(),
                 n => format!("it has {n} parts between dots, a signed JWT has three"),
             };
             return Err(TokenRefusal::Malformed { part: "token", reason });

@@ -23,7 +23,7 @@ pub enum TokenRefusal {
         limit: usize,
     },
     /// Not a signed JWT in compact form (RFC 7515 §7.1), or one that two parsers could read differently.
-    #[error("the token's {part} cannot be read: {reason}; send an unmodified signed JWT")]
+    #[error("{} cannot be read: {reason}; send an unmodified signed JWT", whole_or(part))]
     Malformed {
         /// `token`, `header`, `payload` or `signature`.
         part: &'static str,
@@ -271,6 +271,10 @@ impl From<KeysUnavailable> for TokenRefusal {
 
 /// Longest piece of foreign text that a refusal keeps, in characters.
 const QUOTED_LIMIT: usize = 80;
+
+fn whole_or(part: &str) -> String {
+    if part == "token" { "the token".to_owned() } else { format!("the token's {part}") }
+}
 
 /// Foreign text, cut and escaped, fit for logs and pages.
 pub(crate) fn quoted(text: &str) -> String {

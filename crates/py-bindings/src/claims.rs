@@ -3,6 +3,7 @@
 //! Values with an inside (`claims["realm_access"]`) are made anew at each reading: the claims outlive the request that verified
 //! them, and nobody may write into them.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ use crate::json;
 /// What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
 ///
 /// Only a `Verifier` makes one, so whoever holds it holds a proof.
-#[pyclass(frozen, mapping, module = "doorward")]
+#[pyclass(frozen, mapping, weakref, module = "doorward")]
 pub(crate) struct Claims {
     said: Arc<Said>,
     dialect: Dialect,
@@ -266,11 +267,37 @@ impl Claims {
         Ok(PyList::new(py, self.said.members().keys())?.try_iter()?.into_any())
     }
 
+    /// As any mapping: by what it says.
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match other.cast::<Self>() {
+            Ok(other) => Ok(self.said.members() == other.get().said.members()),
+            Err(_) => self.to_dict(py)?.eq(other),
+        }
+    }
+
+    fn __hash__(&self) -> u64 {
+        let said = &self.said;
+        let mut hasher = DefaultHasher::new();
+        (&said.issuer, &said.subject, &said.jwt_id, said.expires_at).hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let subject = PyString::new(py, self.subject()).repr()?.to_string();
         let client = self.client().into_pyobject(py)?.repr()?.to_string();
         let ends = self.expires_at().into_pyobject(py)?.call_method0("isoformat")?;
         Ok(format!("<doorward.Claims subject={subject} client={client} expires_at={ends}>"))
+    }
+
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// It never changes, and stays what it is: only pickling would make another.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        this
     }
 
     fn __reduce__(&self) -> PyResult<()> {

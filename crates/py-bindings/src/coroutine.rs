@@ -4,7 +4,9 @@
 //! It is a coroutine to `asyncio` (`collections.abc.Coroutine`), so that `asyncio.run`, `create_task` and `gather` take it, and as
 //! with any other nothing happens before it is awaited.
 
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use std::ffi::CString;
+
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -56,6 +58,27 @@ impl Coroutine {
         let yielded = steps.call_method1(intern!(py, "send"), (py.None(),))?;
         self.state = State::Waiting(steps.unbind());
         Ok(yielded.unbind())
+    }
+}
+
+/// As any other coroutine: who forgets to await one would take it for the answer, and it is always true.
+impl Drop for Coroutine {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::New(_)) {
+            return;
+        }
+        let message = CString::new(format!("coroutine '{}' was never awaited", self.name));
+        let Ok(message) = message else { return };
+        // Where the interpreter is ending there is nobody to warn.
+        let _ = Python::try_attach(|py| {
+            let pending = PyErr::take(py);
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1) {
+                error.write_unraisable(py, None);
+            }
+            if let Some(pending) = pending {
+                pending.restore(py);
+            }
+        });
     }
 }
 

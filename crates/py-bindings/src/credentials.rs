@@ -28,7 +28,7 @@ pub(crate) use recipe::Recipe;
 /// Access tokens for a program's own requests; see `Issuer.client_credentials`.
 ///
 /// Share one between threads, tasks and forked workers. It is the `auth` of `requests` and httpx as it is.
-#[pyclass(frozen, module = "doorward")]
+#[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct TokenSource {
     kind: Kind,
 }
@@ -301,6 +301,17 @@ impl TokenSource {
         let client = self.client();
         let (client, issuer) = (&client.recipe.client_id, client.trusted.issuer().as_str());
         format!("<doorward.TokenSource {kind} by {client:?} at {issuer:?}>")
+    }
+
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// It never changes, and stays what it is: only pickling would make another.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        this
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -97,7 +97,7 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
             "at the issuer, add an audience mapper to the client that asks for the token; or pass what it says to verifier(audience=…)",
         )?
         .with("expected", PyTuple::new(py, expected)?)?
-        .with("found", PyTuple::new(py, found)?),
+        .with("found", PyTuple::new(py, found.iter().map(|name| name.trim_matches('"')))?),
         TokenRefusal::Expired { expires_at, .. } => {
             raise("TokenExpired", "get a fresh token; if it is fresh, compare the clocks")?
                 .with("expires_at", *expires_at)

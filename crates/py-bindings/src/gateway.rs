@@ -16,7 +16,7 @@ use crate::verifier::{Kind, Verifier};
 /// The gateway, called by its public URL.
 ///
 /// Making one opens no connection: its keys are fetched when first needed and kept fresh.
-#[pyclass(frozen, module = "doorward")]
+#[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Gateway {
     trusted: Arc<Trusted>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Gateway {
 #[pymethods]
 impl Gateway {
     #[new]
-    #[pyo3(signature = (public_url, *, keys_url = None, endpoints = "/oauth2", ca_file = None, timeout = Span(Duration::from_secs(10))))]
+    #[pyo3(signature = (public_url, *, keys_url = None, endpoints = "/oauth2", ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(public_url, *, keys_url=None, endpoints='/oauth2', ca_file=None, timeout=10)")]
     fn new(
         py: Python<'_>,
         public_url: &str,
@@ -59,7 +59,7 @@ impl Gateway {
     }
 
     /// What verifies assertions. The `Claims` have roles, groups and client as the gateway understood them.
-    #[pyo3(signature = (audience, *, leeway = Span(Duration::from_secs(30))))]
+    #[pyo3(signature = (audience, *, leeway = Span(Duration::from_secs(30))), text_signature = "($self, audience, *, leeway=30)")]
     fn verifier(&self, py: Python<'_>, audience: Texts, leeway: Span) -> PyResult<Verifier> {
         let algorithms = Some(Texts(vec!["ES256".to_owned()]));
         let trusted = Arc::clone(&self.trusted);
@@ -68,6 +68,17 @@ impl Gateway {
 
     fn __repr__(&self) -> String {
         format!("doorward.Gateway({:?})", self.url())
+    }
+
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// It never changes, and stays what it is: only pickling would make another.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        this
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -1,10 +1,12 @@
 //! `Issuer`: an OpenID provider that is trusted.
 
-use std::path::PathBuf;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use m2m::ClientCredentials;
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
 use crate::arguments::{CertificateFiles, Span, Texts, refuse_pickling};
@@ -17,7 +19,7 @@ use crate::verifier::{Kind, Verifier};
 ///
 /// Making one opens no connection: metadata and keys are fetched when first needed and kept fresh, so a program starts while its
 /// issuer is down. Share one between threads, tasks and forked workers.
-#[pyclass(frozen, module = "doorward")]
+#[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Issuer {
     trusted: Arc<Trusted>,
 }
@@ -32,7 +34,7 @@ impl Issuer {
 #[pymethods]
 impl Issuer {
     #[new]
-    #[pyo3(signature = (url, *, ca_file = None, timeout = Span(Duration::from_secs(10))))]
+    #[pyo3(signature = (url, *, ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(url, *, ca_file=None, timeout=10)")]
     fn new(py: Python<'_>, url: &str, ca_file: Option<PathBuf>, timeout: Span) -> PyResult<Self> {
         let issuer = url.parse().map_err(|error| errors::invalid_issuer(py, &error))?;
         let settings =
@@ -47,7 +49,7 @@ impl Issuer {
     }
 
     /// What verifies this issuer's access tokens.
-    #[pyo3(signature = (audience, *, profile = "keycloak", leeway = Span(Duration::from_secs(30)), algorithms = None))]
+    #[pyo3(signature = (audience, *, profile = "keycloak", leeway = Span(Duration::from_secs(30)), algorithms = None), text_signature = "($self, audience, *, profile='keycloak', leeway=30, algorithms=None)")]
     fn verifier(
         &self,
         py: Python<'_>,
@@ -91,7 +93,15 @@ impl Issuer {
             certificate: certificate.is_some(),
             method,
         };
+        if client_id.is_empty() {
+            let remedy = "pass the client's name at the issuer".to_owned();
+            let message = "client_id is empty".to_owned();
+            return Err(errors::configuration(py, "client_id", message, remedy));
+        }
         let authentication = given.method(py)?;
+        if let Some(directory) = &cache_dir {
+            warn_of_folder(py, directory)?;
+        }
         let mut grant = ClientCredentials::new();
         if let Some(Texts(words)) = scope {
             grant = grant.with_scope(&words.join(" "));
@@ -116,10 +126,30 @@ impl Issuer {
         format!("doorward.Issuer({:?})", self.url())
     }
 
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// It never changes, and stays what it is: only pickling would make another.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        this
+    }
+
     fn __reduce__(&self) -> PyResult<()> {
         refuse_pickling(
             "an Issuer",
             "make one in each process that needs it, or let the worker be forked",
         )
     }
+}
+
+/// Tokens are fetched all the same, by each process for itself.
+fn warn_of_folder(py: Python<'_>, directory: &Path) -> PyResult<()> {
+    let Err(error) = m2m::private_file::make_folder(directory) else { return Ok(()) };
+    let message =
+        format!("tokens are not shared between processes: {}", errors::with_causes(&error));
+    let message = CString::new(message.replace('\0', " "))?;
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::{Issuer, KeyPolicy, Provider, ProviderMetadata, ProviderPolicy, RemoteKeys};
@@ -42,6 +42,13 @@ pub(crate) struct Parts {
 impl Trusted {
     /// Trusts the certificates of `ca_file`, else those the environment names. Opens no connection.
     pub(crate) fn new(py: Python<'_>, mut settings: Settings) -> PyResult<Arc<Self>> {
+        if settings.timeout.is_zero() {
+            let remedy = "pass how long an exchange may take, like timeout=10".to_owned();
+            let message = "no exchange takes no time at all".to_owned();
+            return Err(errors::configuration(py, "timeout", message, remedy));
+        }
+        // Times are told as `datetime`, which can be imported now, but not by a destructor when the interpreter ends.
+        SystemTime::UNIX_EPOCH.into_pyobject(py)?;
         if settings.ca_file.is_none() {
             settings.ca_file = environment::ca_file(py)?;
         }

@@ -25,7 +25,7 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 /// Verifies access tokens of one issuer for one audience; see `Issuer.verifier`.
 ///
 /// Verified tokens are remembered until they end or the issuer's keys change. Share one between threads, tasks and forked workers.
-#[pyclass(frozen, module = "doorward")]
+#[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
     kind: Kind,
@@ -180,9 +180,29 @@ impl Verifier {
         self.validation.audiences().iter().map(String::as_str).collect()
     }
 
+    /// What is verified: `"access_token"`, or `"assertion"` of a gateway.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::AccessToken(_) => "access_token",
+            Kind::Assertion => "assertion",
+        }
+    }
+
     fn __repr__(&self) -> String {
         let issuer = self.issuer();
         format!("doorward.Verifier(issuer={issuer:?}, audience={:?})", self.validation.audiences())
+    }
+
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// It never changes, and stays what it is: only pickling would make another.
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        this
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -225,6 +245,11 @@ fn validation(
             remedy.to_owned(),
         )
     })?;
+    if audiences.as_slice().iter().any(String::is_empty) {
+        let remedy = "name each service as the issuer's tokens do (`aud`)".to_owned();
+        let message = "an audience is empty".to_owned();
+        return Err(errors::configuration(py, "audience", message, remedy));
+    }
     if leeway > LONGEST_LEEWAY {
         let message = format!("a leeway of {leeway:?} accepts tokens long after their end");
         let remedy = format!("pass {LONGEST_LEEWAY:?} at most, and set the clocks");
@@ -236,10 +261,14 @@ fn validation(
     }
     if let Some(Texts(names)) = algorithms {
         let parsed = names.iter().map(|name| name.parse::<Algorithm>());
+        let remedy = || "name asymmetric algorithms only, like RS256 or ES256".to_owned();
         let algorithms = parsed.collect::<Result<Vec<_>, _>>().map_err(|error| {
-            let remedy = "name asymmetric algorithms only, like RS256 or ES256".to_owned();
-            errors::configuration(py, "algorithms", error.to_string(), remedy)
+            errors::configuration(py, "algorithms", error.to_string(), remedy())
         })?;
+        if algorithms.is_empty() {
+            let message = "no algorithm is accepted".to_owned();
+            return Err(errors::configuration(py, "algorithms", message, remedy()));
+        }
         validation = validation.with_algorithms(algorithms);
     }
     Ok(validation)

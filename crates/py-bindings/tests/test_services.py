@@ -330,7 +330,7 @@ def test_public_paths_and_optional_callers(issuer: Issuer) -> None:
     assert relaxed(bearer("nonsense")).status == 401
 
 
-def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer) -> None:
+def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer, gateway: doorward.Gateway) -> None:
     def welcome(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
         return [b"null"]
@@ -339,12 +339,12 @@ def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer) -> N
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"null"})
 
-    verifier = issuer.verifier("churn")
+    direct, behind = issuer.verifier("churn"), gateway.verifier("scoring")
     for ask in (
-        wsgi(doorward.wsgi.BearerAuth(welcome, verifier, public="/health")),
-        wsgi(doorward.wsgi.GatewayAuth(welcome, verifier, public="/health")),
-        asgi(doorward.asgi.BearerAuth(welcome_async, verifier, public="/health")),
-        asgi(doorward.asgi.GatewayAuth(welcome_async, verifier, public="/health")),
+        wsgi(doorward.wsgi.BearerAuth(welcome, direct, public="/health")),
+        wsgi(doorward.wsgi.GatewayAuth(welcome, behind, public="/health")),
+        asgi(doorward.asgi.BearerAuth(welcome_async, direct, public="/health")),
+        asgi(doorward.asgi.GatewayAuth(welcome_async, behind, public="/health")),
     ):
         assert (ask(path="/health").status, ask(path="/").status) == (200, 401)
 

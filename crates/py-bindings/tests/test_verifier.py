@@ -162,7 +162,7 @@ def test_facts_come_with_the_error(issuer: Issuer, verifier: doorward.Verifier) 
     with pytest.raises(doorward.WrongAudience) as audience:
         verifier.verify(issuer.mint(audience=["a", "b"]))
     assert audience.value.expected == ("churn",)
-    assert audience.value.found == ('"a"', '"b"')
+    assert audience.value.found == ("a", "b")
     with pytest.raises(doorward.TokenExpired) as expired:
         verifier.verify(issuer.mint(audience="churn", expired=True))
     assert expired.value.expires_at is not None
@@ -252,8 +252,8 @@ def test_nothing_prints_a_token_or_can_be_pickled(issuer: Issuer, verifier: door
         assert token not in repr(value) + str(value)
         with pytest.raises(TypeError, match="cannot be pickled: "):
             pickle.dumps(value)
-        with pytest.raises(TypeError, match="cannot be pickled: "):
-            copy.deepcopy(value)
+    with pytest.raises(TypeError, match="cannot be pickled: "):
+        copy.deepcopy(issuer)
     assert repr(claims).startswith("<doorward.Claims subject=")
     assert repr(doorward.Issuer(issuer.url)) == f'doorward.Issuer("{issuer.url}")'
     assert verifier.issuer == issuer.url and verifier.audience == ["churn"]

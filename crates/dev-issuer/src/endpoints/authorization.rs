@@ -51,10 +51,10 @@ pub(crate) struct AuthorizationRequest {
 #[non_exhaustive]
 pub enum SignInError {
     /// No such person at this provider.
-    #[error("no user {0:?}: add it with `DevIssuerBuilder::user` or `DevIssuer::set_user`")]
+    #[error("there is no user {0:?} here; add it first")]
     UnknownUser(String),
     /// No such client at this provider.
-    #[error("no client {0:?}: add it with `DevIssuerBuilder::client` or `DevIssuer::set_client`")]
+    #[error("there is no client {0:?} here; add it first")]
     UnknownClient(String),
     /// The text is no URL.
     #[error("the authorization URL cannot be parsed")]

@@ -98,7 +98,7 @@ async fn a_bad_token_is_told_what_is_wrong_with_it() {
         (
             "opaque".to_owned(),
             "malformed",
-            "the token's token cannot be read: it has 1 parts between dots, a signed JWT has three; send an unmodified signed JWT",
+            "the token cannot be read: it has no dots, a signed JWT has three parts between dots; send an unmodified signed JWT",
         ),
         (
             world.token(json!({"cnf": {"kid": "1"}})),

@@ -17,9 +17,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from . import Claims, ConfigurationError, InvalidToken, IssuerUnavailable, Verifier
 
 __all__ = ["Guard", "Refused", "Require", "all_of"]
 
@@ -122,6 +122,9 @@ class Refused(Exception):
         return f"{self.status} {self.code}: {self.detail}"
 
 
+_KINDS = {"access_token": ("access tokens", "Issuer(…).verifier(…)"), "assertion": ("the gateway's assertions", "Gateway(…).verifier(…)")}
+
+
 class Guard:
     """Lets requests through that present a good token with the right claims.
 
@@ -130,7 +133,12 @@ class Guard:
         roles: see :class:`Require`; likewise the others.
         any: requirements of which one is enough, besides those given here.
         realm: the name of the protected space in challenges (RFC 9110 §11.5).
+
+    Raises:
+        ConfigurationError: if the verifier is the gateway's: assertions are no access tokens.
     """
+
+    _judges: ClassVar[str] = "access_token"
 
     def __init__(
         self,
@@ -144,6 +152,9 @@ class Guard:
         any: Sequence[Require] = (),
         realm: str | None = None,
     ) -> None:
+        if verifier.kind != self._judges:
+            (judged, _), (wanted, remedy) = _KINDS[verifier.kind], _KINDS[self._judges]
+            raise ConfigurationError(f"the verifier is for {judged}, and {wanted} are judged here", code="verifier", remedy=f"pass {remedy}")
         self.verifier = verifier
         self.require = Require(roles, client_roles, groups, scopes, clients)
         self.any = tuple(any)
@@ -218,6 +229,12 @@ class Guard:
         shown = ", ".join(f'{name}="{_plain(value)}"' for name, value in attributes.items())
         challenge = f"Bearer {shown}".strip()
         return Refused(status, code, detail, {"WWW-Authenticate": challenge, "Cache-Control": "no-store"})
+
+
+class GatewayGuard(Guard):
+    """The same for whom the gateway vouches: its assertion is no bearer token."""
+
+    _judges = "assertion"
 
 
 def _plain(text: str) -> str:

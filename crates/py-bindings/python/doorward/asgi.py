@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from typing import Any
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require, one_or_more
+from .access import GatewayGuard, Guard, Names, Refused, Require, one_or_more
 
 __all__ = ["BearerAuth", "GatewayAuth"]
 
@@ -121,7 +121,7 @@ class GatewayAuth(_Auth):
         public: Names = (),
         optional: bool = False,
     ) -> None:
-        guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
+        guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
         super().__init__(app, guard, public, optional)
 
     async def identify(self, scope: Scope) -> Claims | None:

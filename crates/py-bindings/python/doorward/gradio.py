@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require
+from .access import GatewayGuard, Guard, Names, Refused, Require
 from .asgi import the_assertion, vouched_for
 
 __all__ = ["signed_in", "signed_in_async", "username"]
@@ -61,7 +61,7 @@ def signed_in(
     Raises:
         doorward.access.Refused: for nobody, or without the right claims.
     """
-    guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
+    guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
     with _answers(guard):
         claims = _arrived(request, verifier)
         if claims is None:
@@ -71,7 +71,7 @@ def signed_in(
 
 async def signed_in_async(request: HasHeaders, verifier: Verifier, **required: Any) -> Claims:
     """:func:`signed_in`, to be awaited: for events that are ``async``."""
-    guard = Guard(verifier, **required)
+    guard = GatewayGuard(verifier, **required)
     with _answers(guard):
         claims = _arrived(request, verifier)
         if claims is None:
@@ -86,6 +86,9 @@ def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None 
         verifier: verifies assertions.
         required: what :func:`signed_in` requires.
     """
+
+    # What is wrong with these is told now, and not to the first who comes.
+    GatewayGuard(verifier, **required)
 
     def name(request: Any) -> str | None | Awaitable[str | None]:
         # Older versions of Gradio ask in a thread and take the answer as it is; newer ones ask in the event loop and await it.

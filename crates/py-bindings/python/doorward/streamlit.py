@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require
+from .access import GatewayGuard, Guard, Names, Refused, Require
 from .asgi import the_assertion
 
 __all__ = ["signed_in"]
@@ -41,7 +41,7 @@ def signed_in(
         roles: see :class:`doorward.access.Require`; likewise the others.
         any: requirements of which one is enough, besides those given here.
     """
-    guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
+    guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
     try:
         return guard.allow(_known(guard))
     except Refused as refused:

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import Guard, Names, Refused, Require, one_or_more
+from .access import GatewayGuard, Guard, Names, Refused, Require, one_or_more
 from .asgi import the_assertion, vouched_for
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class GatewayAuth(_Auth):
         public: Names = (),
         optional: bool = False,
     ) -> None:
-        guard = Guard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
+        guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, clients=clients, any=any)
         super().__init__(app, guard, public, optional)
 
     def identify(self, environ: Mapping[str, Any]) -> Claims | None:

@@ -37,6 +37,10 @@ impl Authentication {
                 "pass one of secret_file=, secret=, private_key_file=, assertion_file= and certificate=",
             ));
         }
+        if self.secret.as_deref() == Some("") {
+            let remedy = "pass the secret, or secret_file=";
+            return Err(wrong(py, "the secret is empty".to_owned(), remedy));
+        }
         let secret = self.secret.map(|secret| ClientSecret::from(Secret::from(secret)));
         if let Some(secret) = secret.or(self.secret_file.map(ClientSecret::file)) {
             return match self.method.as_deref() {
