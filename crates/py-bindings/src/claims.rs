@@ -19,7 +19,7 @@ use crate::json;
 
 /// What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
 ///
-/// Only a `Verifier` makes one, so whoever holds it holds a proof.
+/// Only a :class:`Verifier` makes one, so whoever holds it holds a proof. What is read from it (``claims["realm_access"]``) is a copy.
 #[pyclass(frozen, mapping, weakref, module = "doorward")]
 pub(crate) struct Claims {
     said: Arc<Said>,
@@ -81,26 +81,26 @@ fn seconds(time: SystemTime) -> f64 {
 
 #[pymethods]
 impl Claims {
-    /// `sub`: who, unique and stable at this issuer.
+    /// ``sub``: who, unique and stable at this issuer.
     #[getter]
     fn subject(&self) -> &str {
         // Whoever made it required `sub`.
         self.said.subject.as_deref().unwrap_or_default()
     }
 
-    /// `iss`
+    /// ``iss``
     #[getter]
     fn issuer(&self) -> &str {
         self.said.issuer.as_deref().unwrap_or_default()
     }
 
-    /// `aud`
+    /// ``aud``
     #[getter]
     fn audience(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         Ok(names(py, self.said.audience.iter())?.unbind())
     }
 
-    /// The client the token was issued to: `client_id`, else `azp`.
+    /// The client the token was issued to: ``client_id``, else ``azp``.
     #[getter]
     fn client(&self) -> Option<&str> {
         match self.dialect {
@@ -109,25 +109,25 @@ impl Claims {
         }
     }
 
-    /// `preferred_username`: what the person calls themselves. Not unique over time; use `subject`.
+    /// ``preferred_username``: what the person calls themselves. Not unique over time; use :attr:`subject`.
     #[getter]
     fn username(&self) -> Option<&str> {
         self.said.preferred_username()
     }
 
-    /// `name`: for display.
+    /// ``name``: for display.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.said.name()
     }
 
-    /// `email`, if the issuer says that it was verified.
+    /// ``email``, if the issuer says that it was verified.
     #[getter]
     fn verified_email(&self) -> Option<&str> {
         self.said.verified_email()
     }
 
-    /// Roles that hold in the whole realm (`realm_access.roles`).
+    /// Roles that hold in the whole realm (``realm_access.roles``).
     #[getter]
     fn roles(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let roles = self.roles.get_or_try_init(py, || {
@@ -140,7 +140,7 @@ impl Claims {
         Ok(roles.clone_ref(py))
     }
 
-    /// Roles that hold at one client only (`resource_access.<client>.roles`).
+    /// Roles that hold at one client only (``resource_access.<client>.roles``).
     fn client_roles(&self, py: Python<'_>, client: &str) -> PyResult<Py<PyFrozenSet>> {
         let roles = match self.dialect {
             Dialect::Token => names(py, self.said.client_roles(client).iter()),
@@ -152,7 +152,7 @@ impl Claims {
         Ok(roles?.unbind())
     }
 
-    /// Groups the person is a member of (`groups`), usually full paths like `/finance`.
+    /// Groups the person is a member of (``groups``), usually full paths like ``/finance``.
     #[getter]
     fn groups(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let groups = self
@@ -161,7 +161,7 @@ impl Claims {
         Ok(groups.clone_ref(py))
     }
 
-    /// What the token may be used for (`scope`).
+    /// What the token may be used for (``scope``).
     #[getter]
     fn scopes(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let scopes = self
@@ -170,38 +170,38 @@ impl Claims {
         Ok(scopes.clone_ref(py))
     }
 
-    /// `exp`, in UTC.
+    /// ``exp``, in UTC.
     #[getter]
     fn expires_at(&self) -> SystemTime {
         // Whoever made it required `exp`.
         self.said.expires_at.unwrap_or(UNIX_EPOCH)
     }
 
-    /// `exp`, in seconds since 1970.
+    /// ``exp``, in seconds since 1970.
     #[getter]
     fn expires_at_epoch(&self) -> f64 {
         seconds(self.expires_at())
     }
 
-    /// `iat`, in UTC.
+    /// ``iat``, in UTC.
     #[getter]
     fn issued_at(&self) -> Option<SystemTime> {
         self.said.issued_at
     }
 
-    /// `auth_time`, in UTC: when the person last proved who they are.
+    /// ``auth_time``, in UTC: when the person last proved who they are.
     #[getter]
     fn authenticated_at(&self) -> Option<SystemTime> {
         self.said.auth_time
     }
 
-    /// `jti`
+    /// ``jti``
     #[getter]
     fn token_id(&self) -> Option<&str> {
         self.said.jwt_id.as_deref()
     }
 
-    /// `sid`: the session at the issuer.
+    /// ``sid``: the session at the issuer.
     #[getter]
     fn session_id(&self) -> Option<&str> {
         self.said.session_id.as_deref()
@@ -221,7 +221,9 @@ impl Claims {
         }
     }
 
-    /// A claim by path: names joined by dots (`realm_access.roles`) or a JSON Pointer (`/resource_access/my.client/roles`).
+    /// A claim by path: names joined by dots (``realm_access.roles``) or a JSON Pointer (``/resource_access/my.client/roles``).
+    ///
+    /// ``None`` if there is none.
     fn at(&self, py: Python<'_>, path: &str) -> PyResult<Option<Py<PyAny>>> {
         let value = self.said.get(path).map(|value| json::to_python(py, value)).transpose()?;
         Ok(value.map(Bound::unbind))

@@ -25,9 +25,14 @@ pub(crate) use authentication::Authentication;
 use person::Shown;
 pub(crate) use recipe::Recipe;
 
-/// Access tokens for a program's own requests; see `Issuer.client_credentials`.
+/// Access tokens for a program's own requests; see :meth:`Issuer.client_credentials`.
 ///
-/// Share one between threads, tasks and forked workers. It is the `auth` of `requests` and httpx as it is.
+/// A token is fetched when first wanted, by one request however many threads and tasks ask; kept until it ends; refreshed in the
+/// background before that; and served from memory while the issuer is down. After a failure the issuer is not asked again for a while
+/// (1 s to 30 s, or what it asks for): until then callers get the same error at once.
+///
+/// It is the ``auth`` of ``requests`` and httpx as it is: the token goes on the request, never to another origin it is redirected to,
+/// and a request answered with 401 is repeated once with a fresh token. Share one between threads, tasks and forked workers.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct TokenSource {
     kind: Kind,
@@ -186,30 +191,39 @@ fn tell(py: Python<'_>, answer: &Answer, form: Form) -> PyResult<Py<PyAny>> {
 #[pymethods]
 impl TokenSource {
     /// A token that is good now, to be sent at once; ask again for the next request.
+    ///
+    /// Args:
+    ///     rejected: a token that a service answered with 401. It is replaced by a fresh one, once however many callers had it, and not
+    ///         more often than sensible: if the same token comes back, there is no reason to repeat the request.
+    ///
+    /// Raises:
+    ///     IssuerUnavailable: to be tried again later.
+    ///     TokenRequestRefused: when that does not help.
+    ///     ConfigurationError: if the client's credentials cannot be read.
     #[pyo3(signature = (*, rejected = None))]
     fn token(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
         self.give(py, rejected, Form::Bare)
     }
 
-    /// `token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop.
+    /// :meth:`token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop.
     #[pyo3(signature = (*, rejected = None))]
     fn token_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
         Self::give_later(this, "TokenSource.token_async", rejected, Form::Bare)
     }
 
-    /// The value of `Authorization`: `token` with `Bearer` before it. `rejected` is a token without.
+    /// The value of ``Authorization``: :meth:`token` with ``Bearer`` before it. ``rejected`` is a token without.
     #[pyo3(signature = (*, rejected = None))]
     fn authorization(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
         self.give(py, rejected, Form::Header)
     }
 
-    /// `authorization`, to be awaited.
+    /// :meth:`authorization`, to be awaited.
     #[pyo3(signature = (*, rejected = None))]
     fn authorization_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
         Self::give_later(this, "TokenSource.authorization_async", rejected, Form::Header)
     }
 
-    /// When the token in memory ends, in UTC; `None` if there is none, or the issuer did not say.
+    /// When the token in memory ends, in UTC; ``None`` if there is none, or the issuer did not say.
     #[getter]
     fn expires_at(&self, py: Python<'_>) -> PyResult<Option<SystemTime>> {
         let token = self.current(py, &*Engine::of(py)?)?;
@@ -217,6 +231,15 @@ impl TokenSource {
     }
 
     /// Tokens for acting on somebody's behalf (RFC 8693), kept and refreshed like any other.
+    ///
+    /// Nothing is requested before a token is wanted. The same exchange asked for again is the same source, so a handler may call this
+    /// for each of its requests.
+    ///
+    /// Args:
+    ///     audience: whom the new token is for.
+    ///     subject_token: the access token of whom to act for.
+    ///     scope: what to ask for, words or one text.
+    ///     resource: absolute URIs the token is for (RFC 8707 §2).
     #[pyo3(signature = (*, audience = None, subject_token, scope = None, resource = None))]
     fn exchange(
         &self,
@@ -242,6 +265,24 @@ impl TokenSource {
     }
 
     /// Tokens of a person for a service that goes on when the person's own token has ended; to be awaited.
+    ///
+    /// One request, and nothing is kept: the refresh token is the caller's to store, sealed, and to replace by the one that comes
+    /// with each answer. Two requests with one refresh token end the session where refresh tokens are good once.
+    ///
+    /// Args:
+    ///     subject_token: an access token of the person, whichever client it was issued to. It is exchanged for a refresh token of this
+    ///         client in the same session (RFC 8693 §2.1), which the issuer has to allow: at Keycloak, "Standard token exchange"
+    ///         with a refresh token in the "same session", and this client in the token's audience.
+    ///     refresh_token: the one that was given last (RFC 6749 §6).
+    ///     scope: what to ask for, words or one text.
+    ///
+    /// Returns:
+    ///     ``access_token``; ``refresh_token`` or ``None``; ``expires_at`` and ``refresh_expires_at`` in seconds since 1970, or ``None``.
+    ///
+    /// Raises:
+    ///     TokenRequestRefused: with the error ``invalid_grant`` when the person's session is over.
+    ///     IssuerUnavailable: to be tried again later.
+    ///     ConfigurationError: if not exactly one token is given, or the client's credentials cannot be read.
     #[pyo3(signature = (*, subject_token = None, refresh_token = None, scope = None))]
     fn person_async(
         &self,
@@ -269,7 +310,7 @@ impl TokenSource {
         &self.client().recipe.client_id
     }
 
-    /// `auth=` of `requests`.
+    /// ``auth=`` of ``requests``.
     fn __call__(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
         py.import("doorward.requests")?.getattr("sign")?.call1((this, request)).map(Bound::unbind)
     }
@@ -281,13 +322,13 @@ impl TokenSource {
         Ok(py.import("doorward._httpx")?.call_method0("class_of_source")?.unbind())
     }
 
-    /// What httpx calls, sync.
+    /// ``auth=`` of ``httpx.Client``.
     fn sync_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let flow = py.import("doorward._httpx")?.getattr("sync_flow")?;
         flow.call1((this, request)).map(Bound::unbind)
     }
 
-    /// What httpx calls, async.
+    /// ``auth=`` of ``httpx.AsyncClient``.
     fn async_auth_flow(this: Py<Self>, py: Python<'_>, request: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let flow = py.import("doorward._httpx")?.getattr("async_flow")?;
         flow.call1((this, request)).map(Bound::unbind)

@@ -15,7 +15,18 @@ use crate::verifier::{Kind, Verifier};
 
 /// The gateway, called by its public URL.
 ///
+/// To whoever stands behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
 /// Making one opens no connection: its keys are fetched when first needed and kept fresh.
+///
+/// Args:
+///     public_url: the gateway's ``public_url``; ``https``, or ``http`` on loopback only.
+///     keys_url: where its keys are fetched, if not at ``public_url``: an address inside the cluster.
+///     endpoints: the prefix of the gateway's own URLs.
+///     ca_file: PEM file with the only certificates to trust; see :class:`Issuer`.
+///     timeout: how long one exchange may take, in seconds or as a ``timedelta``.
+///
+/// Raises:
+///     ConfigurationError: if a URL or the certificates cannot be used.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Gateway {
     trusted: Arc<Trusted>,
@@ -58,7 +69,14 @@ impl Gateway {
         self.trusted.issuer().as_str()
     }
 
-    /// What verifies assertions. The `Claims` have roles, groups and client as the gateway understood them.
+    /// What verifies assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
+    ///
+    /// Args:
+    ///     audience: the name, or names, of the routes that lead here; an assertion for another route is worthless.
+    ///     leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set.
+    ///
+    /// Raises:
+    ///     ConfigurationError: if an argument has no such value.
     #[pyo3(signature = (audience, *, leeway = Span(Duration::from_secs(30))), text_signature = "($self, audience, *, leeway=30)")]
     fn verifier(&self, py: Python<'_>, audience: Texts, leeway: Span) -> PyResult<Verifier> {
         let algorithms = Some(Texts(vec!["ES256".to_owned()]));

@@ -19,6 +19,15 @@ use crate::verifier::{Kind, Verifier};
 ///
 /// Making one opens no connection: metadata and keys are fetched when first needed and kept fresh, so a program starts while its
 /// issuer is down. Share one between threads, tasks and forked workers.
+///
+/// Args:
+///     url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+///     ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
+///         the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured.
+///     timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
+///
+/// Raises:
+///     ConfigurationError: if the URL is no issuer identifier, or the certificates cannot be used.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Issuer {
     trusted: Arc<Trusted>,
@@ -49,6 +58,16 @@ impl Issuer {
     }
 
     /// What verifies this issuer's access tokens.
+    ///
+    /// Args:
+    ///     audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
+    ///     profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only. ID,
+    ///         refresh and logout tokens are refused by both.
+    ///     leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set, 300 s at most.
+    ///     algorithms: accept only these, like ``["RS256", "ES256"]``. All asymmetric ones unless set; ``none`` and HMAC never.
+    ///
+    /// Raises:
+    ///     ConfigurationError: if an argument has no such value.
     #[pyo3(signature = (audience, *, profile = "keycloak", leeway = Span(Duration::from_secs(30)), algorithms = None), text_signature = "($self, audience, *, profile='keycloak', leeway=30, algorithms=None)")]
     fn verifier(
         &self,
@@ -64,6 +83,27 @@ impl Issuer {
     }
 
     /// A program's own access tokens (RFC 6749 §4.4). Nothing is requested before a token is wanted.
+    ///
+    /// Args:
+    ///     client_id: the client's id at the issuer.
+    ///     secret_file: file with the client's secret; read anew at each request, so it may be rotated.
+    ///     secret: the secret itself, where there is no file.
+    ///     private_key_file: private key in PEM, or a private JWK, that signs an assertion for each request (``private_key_jwt``, RFC
+    ///         7523 §2.2). Nothing secret is sent.
+    ///     key_id: its ``kid`` at the issuer, if it has one (PEM only).
+    ///     key_algorithm: the algorithm, where the key's kind does not say it (PEM only).
+    ///     assertion_file: file with an assertion that somebody else keeps fresh, like a projected Kubernetes service-account token.
+    ///     certificate: a client certificate (RFC 8705 §2): a PEM file that also holds the key, or one for each.
+    ///     method: how a secret is used; ``client_secret_basic`` unless set.
+    ///     scope: what to ask for, words or one text.
+    ///     audience: whom the token is for, where the issuer takes the parameter.
+    ///     resource: absolute URIs the token is for (RFC 8707 §2).
+    ///     cache_dir: a directory of this user alone, in which processes share the token: 1,000 short jobs make one request. Made with
+    ///         mode 0700 if absent; one that others may write to is not used, with a ``RuntimeWarning``. Best in memory, like
+    ///         ``$XDG_RUNTIME_DIR/doorward``.
+    ///
+    /// Raises:
+    ///     ConfigurationError: if not exactly one credential is given, or the key cannot be used.
     #[pyo3(signature = (client_id, *, secret = None, secret_file = None, private_key_file = None, key_id = None, key_algorithm = None, assertion_file = None, certificate = None, method = None, scope = None, audience = None, resource = None, cache_dir = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn client_credentials(

@@ -24,7 +24,7 @@ mod tokens;
 pub(crate) use tokens::AccountTokens;
 use tokens::Shared;
 
-/// A client at an issuer, as somebody at this machine uses it.
+/// A client at an issuer, as somebody at this machine uses it: what ``python -m doorward`` is made of.
 #[pyclass(frozen, module = "doorward._native")]
 pub(crate) struct Account {
     trusted: Arc<Trusted>,
@@ -108,7 +108,7 @@ impl Account {
         Ok(Self { trusted, client_id, authentication, logins: KeptLogins::new(folder) })
     }
 
-    /// Begin a login by a browser on this machine (RFC 8252), at a free port unless `redirect_uri` says which.
+    /// Begin a login by a browser on this machine (RFC 8252), at a free port unless ``redirect_uri`` says which.
     #[pyo3(signature = (scopes, redirect_uri = None))]
     fn begin_browser(
         &self,
@@ -157,7 +157,7 @@ impl Account {
         })
     }
 
-    /// The machine's tokens by its own credential (RFC 6749 §4.4), shared among runs in `directory`, sealed by `seal` if it is on a disk.
+    /// The machine's tokens by its own credential (RFC 6749 §4.4), shared among runs in ``directory``, sealed by ``seal`` if it is on a disk.
     #[pyo3(signature = (*, scope = None, audience = None, resource = vec![], directory = None, seal = None))]
     fn machine_tokens(
         &self,
@@ -220,7 +220,7 @@ impl PendingLogin {
         &self.url
     }
 
-    /// What the person types there; `None` where a browser of this machine comes back by itself.
+    /// What the person types there; ``None`` where a browser of this machine comes back by itself.
     #[getter]
     fn user_code(&self) -> Option<&str> {
         self.user_code.as_deref()
@@ -239,6 +239,9 @@ impl PendingLogin {
     }
 
     /// Wait for the person, verify the ID token and keep the login, with settings of the program that belong to it: who signed in.
+    ///
+    /// Raises:
+    ///     LoginFailed: if nobody signed in.
     fn finish<'py>(
         &self,
         py: Python<'py>,

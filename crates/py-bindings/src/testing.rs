@@ -27,7 +27,7 @@ const ENDPOINTS: [(&str, Endpoint); 7] = [
     ("revocation", Endpoint::Revocation),
 ];
 
-/// The native part of `doorward.testing.Issuer`.
+/// The native part of :class:`doorward.testing.Issuer`.
 #[pyclass(frozen, subclass, module = "doorward._native")]
 pub(crate) struct TestIssuer {
     url: String,
@@ -75,13 +75,24 @@ impl TestIssuer {
         })
     }
 
-    /// The issuer identifier: `http://127.0.0.1:PORT/realms/REALM`.
+    /// The issuer identifier: ``http://127.0.0.1:PORT/realms/REALM``.
     #[getter]
     fn url(&self) -> &str {
         &self.url
     }
 
     /// Add a client, or change it from now on.
+    ///
+    /// Args:
+    ///     client_id: its id.
+    ///     secret: its secret.
+    ///     public_key: instead of a secret, the public key in PEM whose private half signs its assertions (``private_key_jwt``).
+    ///     audience: audiences of the tokens it gets, besides Keycloak's own.
+    ///     scopes: words it may ask for, besides the standard ones.
+    ///     roles: realm roles in its own tokens (client credentials).
+    ///     client_roles: roles at clients in its own tokens.
+    ///     token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
+    ///     redirect_uri: where browsers are sent back to after a login; ``*`` stands for any port.
     #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None, redirect_uri = Texts(vec![])))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_client(
@@ -158,6 +169,11 @@ impl TestIssuer {
     }
 
     /// A whole token set for a person who is known, in a session of their own, as the token endpoint would answer it.
+    ///
+    /// Unlike a minted token it is live: it can be exchanged, introspected, refreshed and revoked.
+    ///
+    /// Raises:
+    ///     ValueError: if person, client or scope are unknown.
     #[pyo3(signature = (username, client_id = "client", *, scope = Texts(vec!["openid".to_owned()])))]
     fn log_in<'py>(
         &self,
@@ -178,6 +194,9 @@ impl TestIssuer {
     }
 
     /// What a browser does in which a person signs in at this page: the URL it is sent back to.
+    ///
+    /// Raises:
+    ///     ValueError: if the request or the person is not accepted.
     fn sign_in(&self, authorization_url: &str, username: &str) -> PyResult<String> {
         let back = self.running()?.sign_in(authorization_url, username);
         back.map_err(|error| PyValueError::new_err(with_causes(&error)))
@@ -188,7 +207,7 @@ impl TestIssuer {
         Ok(self.running()?.allow_device(user_code, username))
     }
 
-    /// Sign with a new key from now on; the former stays published. Returns the new `kid`.
+    /// Sign with a new key from now on; the former stays published. Returns the new ``kid``.
     fn rotate(&self, py: Python<'_>) -> PyResult<String> {
         let issuer = self.running()?;
         let rotated =
@@ -202,7 +221,7 @@ impl TestIssuer {
         Ok(())
     }
 
-    /// The `kid` that new tokens carry.
+    /// The ``kid`` that new tokens carry.
     #[getter]
     fn key_id(&self) -> PyResult<String> {
         Ok(self.running()?.signing_key_id())
@@ -221,7 +240,13 @@ impl TestIssuer {
         resumed.map_err(|error| PyOSError::new_err(with_causes(&error)))
     }
 
-    /// Misbehave from now on, in one of these ways, until `heal`.
+    /// Misbehave from now on, in one of these ways, until :meth:`heal`.
+    ///
+    /// Args:
+    ///     endpoint: where.
+    ///     status: answer with this HTTP status and do nothing else.
+    ///     delay: answer this many seconds later.
+    ///     answer: break off in the middle, send octets one by one, no JSON, a page, 64 MiB, or a redirect.
     #[pyo3(signature = (endpoint = "token", *, status = None, delay = None, answer = None))]
     fn fail(
         &self,

@@ -22,9 +22,10 @@ use crate::trusted::Trusted;
 /// More would accept tokens long after their end.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 
-/// Verifies access tokens of one issuer for one audience; see `Issuer.verifier`.
+/// Verifies access tokens of one issuer for one audience (:meth:`Issuer.verifier`), or assertions (:meth:`Gateway.verifier`).
 ///
-/// Verified tokens are remembered until they end or the issuer's keys change. Share one between threads, tasks and forked workers.
+/// Verified tokens are remembered (8 MiB at most) until they end or the issuer's keys change: the second call with the same token
+/// skips the mathematics, never the rules of time. Share one between threads, tasks and forked workers.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
@@ -140,6 +141,15 @@ impl Verifier {
 #[pymethods]
 impl Verifier {
     /// Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
+    ///
+    /// The interpreter is released while the signature is checked or keys are fetched.
+    ///
+    /// Args:
+    ///     token: the token alone, without ``Bearer``.
+    ///
+    /// Raises:
+    ///     InvalidToken: if it is not accepted; a subclass for each cause.
+    ///     IssuerUnavailable: if there are no keys to check it with.
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<claims::Claims>> {
         let verifier = self.of_this_process(py)?;
         match self.kind.recall(&verifier, text(token)?) {
@@ -148,7 +158,7 @@ impl Verifier {
         }
     }
 
-    /// `verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop.
+    /// :meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop.
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
@@ -180,7 +190,7 @@ impl Verifier {
         self.validation.audiences().iter().map(String::as_str).collect()
     }
 
-    /// What is verified: `"access_token"`, or `"assertion"` of a gateway.
+    /// What is verified: ``"access_token"``, or ``"assertion"`` of a gateway.
     #[getter]
     fn kind(&self) -> &'static str {
         match self.kind {

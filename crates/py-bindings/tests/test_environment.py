@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import json
 import ssl
 import subprocess
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import doorward
+from doorward import _native
 from doorward.testing import Issuer
 
 from .conftest import Api
@@ -212,6 +215,19 @@ def test_awaiting_twice_is_an_error(tokens: doorward.TokenSource) -> None:
             await waiting
 
     asyncio.run(main())
+
+
+def test_help_says_what_the_stubs_say() -> None:
+    stubs = ast.parse(Path(doorward.__file__).with_name("_native.pyi").read_text(encoding="utf-8"))
+    compared = 0
+    for kind in (node for node in stubs.body if isinstance(node, ast.ClassDef)):
+        native = getattr(_native, kind.name)
+        said = {"": (native, kind), **{node.name: (getattr(native, node.name), node) for node in kind.body if isinstance(node, ast.FunctionDef)}}
+        for name, (there, stub) in said.items():
+            if text := ast.get_docstring(stub):
+                assert inspect.getdoc(there) == text, f"{kind.name}.{name}"
+                compared += 1
+    assert compared > 70
 
 
 def test_help_has_something_to_say() -> None:

@@ -72,6 +72,9 @@ impl AccountTokens {
 #[pymethods]
 impl AccountTokens {
     /// A token that is good now, its type as it stands in a header, and when it ends, in UTC, if that is known.
+    ///
+    /// Raises:
+    ///     LoginNeeded: if somebody has to sign in.
     fn token(&self, py: Python<'_>) -> PyResult<(String, String, Option<SystemTime>)> {
         let engine = Engine::of(py)?;
         let mut given: Option<AccessToken> = None;
