@@ -22,7 +22,7 @@ pub(crate) enum Step {
 
 type Begin = Box<dyn FnOnce(Python<'_>, &Engine) -> PyResult<Step> + Send + Sync>;
 
-/// What the `…_async` methods return: await it once.
+/// What the ``…_async`` methods return: await it once.
 #[pyclass(module = "doorward")]
 pub(crate) struct Coroutine {
     name: &'static str,

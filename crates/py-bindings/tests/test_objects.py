@@ -34,7 +34,8 @@ def test_an_await_that_is_forgotten_is_warned_of(issuer: Issuer, tokens: doorwar
         assert verifier.verify_async("no token at all")
         gc.collect()
     with pytest.warns(RuntimeWarning, match=r"coroutine 'TokenSource\.token_async' was never awaited"):
-        tokens.token_async()
+        _ = tokens.token_async()
+        del _
         gc.collect()
 
 
