@@ -49,12 +49,6 @@ enum Known {
     Assertion(Arc<Verified<IdToken>>),
 }
 
-/// What is left to do for a token that is not remembered.
-enum Left<'t> {
-    Token(Unverified<'t>),
-    Assertion(Unverified<'t>),
-}
-
 type Answer = Result<Known, TokenRefusal>;
 
 impl Kind {
@@ -71,30 +65,21 @@ impl Kind {
     }
 
     /// What is remembered, or what is left to do.
-    fn recall<'t>(self, verifier: &oidc_core::Verifier, token: &'t str) -> Result<Known, Left<'t>> {
+    fn recall<'t>(
+        self,
+        verifier: &oidc_core::Verifier,
+        token: &'t str,
+    ) -> Result<Known, Unverified<'t>> {
         match self {
-            Self::AccessToken(_) => verifier.recall(token).map(Known::Token).map_err(Left::Token),
-            Self::Assertion => {
-                verifier.recall_assertion(token).map(Known::Assertion).map_err(Left::Assertion)
-            }
-        }
-    }
-}
-
-impl Left<'_> {
-    async fn verify(self, verifier: &oidc_core::Verifier) -> Answer {
-        match self {
-            Self::Token(unverified) => verifier.verify(unverified).await.map(Known::Token),
-            Self::Assertion(unverified) => {
-                verifier.verify_assertion(unverified).await.map(Known::Assertion)
-            }
+            Self::AccessToken(_) => verifier.recall(token).map(Known::Token),
+            Self::Assertion => verifier.recall_assertion(token).map(Known::Assertion),
         }
     }
 
-    fn into_owned(self) -> Left<'static> {
+    async fn verify(self, verifier: &oidc_core::Verifier, unverified: Unverified<'_>) -> Answer {
         match self {
-            Self::Token(unverified) => Left::Token(unverified.into_owned()),
-            Self::Assertion(unverified) => Left::Assertion(unverified.into_owned()),
+            Self::AccessToken(_) => verifier.verify(unverified).await.map(Known::Token),
+            Self::Assertion => verifier.verify_assertion(unverified).await.map(Known::Assertion),
         }
     }
 }
@@ -154,7 +139,10 @@ impl Verifier {
         let verifier = self.of_this_process(py)?;
         match self.kind.recall(&verifier, text(token)?) {
             Ok(known) => known.object(py),
-            Err(left) => tell(py, Engine::of(py)?.wait(py, left.verify(&verifier))?),
+            Err(unverified) => {
+                let answer = self.kind.verify(&verifier, unverified);
+                tell(py, Engine::of(py)?.wait(py, answer)?)
+            }
         }
     }
 
@@ -162,11 +150,13 @@ impl Verifier {
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
-            let left = match this.get().kind.recall(&verifier, text(token.bind(py))?) {
+            let kind = this.get().kind;
+            let unverified = match kind.recall(&verifier, text(token.bind(py))?) {
                 Ok(known) => return Ok(Step::Done(known.object(py).map(Py::into_any))),
-                Err(left) => left.into_owned(),
+                Err(unverified) => unverified.into_owned(),
             };
-            let work: Work<Answer> = Box::pin(async move { left.verify(&verifier).await });
+            let work: Work<Answer> =
+                Box::pin(async move { kind.verify(&verifier, unverified).await });
             Ok(match engine.attempt(work) {
                 Ok(answer) => Step::Done(tell(py, answer).map(Py::into_any)),
                 Err(work) => Step::Wait(Box::pin(async move {
