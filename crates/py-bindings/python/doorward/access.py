@@ -169,21 +169,27 @@ class Guard:
         Raises:
             Refused: if the request is not to be let through.
         """
-        token = self.token(authorization)
-        try:
-            claims = self.verifier.verify(token)
-        except (InvalidToken, IssuerUnavailable) as error:
-            raise self.refused(error) from error
-        return self.allow(claims)
+        return self.allow(self.verified(authorization))
 
     async def check_async(self, authorization: Sequence[str] | None) -> Claims:
         """:meth:`check`, to be awaited."""
+        return self.allow(await self.verified_async(authorization))
+
+    def verified(self, authorization: Sequence[str] | None) -> Claims:
+        """:meth:`check` without the requirements: who it is, not what they may."""
         token = self.token(authorization)
         try:
-            claims = await self.verifier.verify_async(token)
+            return self.verifier.verify(token)
         except (InvalidToken, IssuerUnavailable) as error:
             raise self.refused(error) from error
-        return self.allow(claims)
+
+    async def verified_async(self, authorization: Sequence[str] | None) -> Claims:
+        """:meth:`verified`, to be awaited."""
+        token = self.token(authorization)
+        try:
+            return await self.verifier.verify_async(token)
+        except (InvalidToken, IssuerUnavailable) as error:
+            raise self.refused(error) from error
 
     def token(self, authorization: Sequence[str] | None) -> str:
         """The token of a request that has one (RFC 6750 §2.1)."""
@@ -232,9 +238,29 @@ class Guard:
 
 
 class GatewayGuard(Guard):
-    """The same for whom the gateway vouches: its assertion is no bearer token."""
+    """The same for whom the gateway vouches: the values are those of ``X-Doorward-Assertion``, and nobody is challenged to send one, since
+    whoever calls cannot make it.
+    """
 
     _judges = "assertion"
+
+    def token(self, values: Sequence[str] | None) -> str:
+        """The one assertion of a request."""
+        values = one_or_more(values or ())
+        if len(values) != 1:
+            detail = "there is more than one assertion" if values else "the request did not come through the gateway"
+            raise self._refuse(401, "no_assertion", detail)
+        return values[0]
+
+    def would_say(self, claims: Claims) -> bool:
+        """Whether claims that another verifier may have made, of the same request, are those that this one would."""
+        verifier = self.verifier
+        return claims.issuer == verifier.issuer and not claims.audience.isdisjoint(verifier.audience)
+
+    def _refuse(self, status: int, code: str, detail: str, *, error: str | None = "", scope: bool = False) -> Refused:
+        refused = super()._refuse(status, code, detail, error=error, scope=scope)
+        del refused.headers["WWW-Authenticate"]
+        return refused
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from . import Claims, Verifier
 from .access import GatewayGuard, Guard, Names, Refused, Require, one_or_more
 
 __all__ = ["BearerAuth", "GatewayAuth"]
@@ -128,29 +128,7 @@ class GatewayAuth(_Auth):
         values = _values(scope, ASSERTION)
         if not values and self.optional:
             return None
-        assertion = the_assertion(values)
-        try:
-            claims = await self.guard.verifier.verify_async(assertion)
-        except (InvalidToken, IssuerUnavailable) as error:
-            raise vouched_for(self.guard.refused(error)) from error
-        try:
-            return self.guard.allow(claims)
-        except Refused as refused:
-            raise vouched_for(refused) from refused
-
-
-def the_assertion(values: Sequence[str]) -> str:
-    """The one assertion of a request."""
-    if len(values) != 1:
-        detail = "the request did not come through the gateway" if not values else "there is more than one assertion"
-        raise Refused(401, "no_assertion", detail, {"Cache-Control": "no-store"})
-    return values[0]
-
-
-def vouched_for(refused: Refused) -> Refused:
-    """The same without a challenge: whoever calls cannot make an assertion."""
-    headers = {name: value for name, value in refused.headers.items() if name != "WWW-Authenticate"}
-    return Refused(refused.status, refused.code, refused.detail, headers)
+        return await self.guard.check_async(values)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -21,13 +21,11 @@ This module does not import Gradio: anything with ``headers`` is a request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import GatewayGuard, Guard, Names, Refused, Require
-from .asgi import the_assertion, vouched_for
+from . import Claims, Verifier
+from .access import GatewayGuard, Names, Refused, Require
 
 __all__ = ["signed_in", "signed_in_async", "username"]
 
@@ -62,21 +60,19 @@ def signed_in(
         doorward.access.Refused: for nobody, or without the right claims.
     """
     guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
-    with _answers(guard):
-        claims = _arrived(request, verifier)
-        if claims is None:
-            claims = _keep(request, verifier.verify(the_assertion(_values(request.headers))))
-        return guard.allow(claims)
+    claims = _arrived(request, guard)
+    if claims is None:
+        claims = _keep(request, guard.verified(_values(request.headers)))
+    return guard.allow(claims)
 
 
 async def signed_in_async(request: HasHeaders, verifier: Verifier, **required: Any) -> Claims:
     """:func:`signed_in`, to be awaited: for events that are ``async``."""
     guard = GatewayGuard(verifier, **required)
-    with _answers(guard):
-        claims = _arrived(request, verifier)
-        if claims is None:
-            claims = _keep(request, await verifier.verify_async(the_assertion(_values(request.headers))))
-        return guard.allow(claims)
+    claims = _arrived(request, guard)
+    if claims is None:
+        claims = _keep(request, await guard.verified_async(_values(request.headers)))
+    return guard.allow(claims)
 
 
 def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None | Awaitable[str | None]]:
@@ -117,22 +113,10 @@ def _name(claims: Claims) -> str:
     return claims.username or claims.subject
 
 
-@contextmanager
-def _answers(guard: Guard) -> Iterator[None]:
-    try:
-        yield
-    except (InvalidToken, IssuerUnavailable) as error:
-        raise vouched_for(guard.refused(error)) from error
-    except Refused as refused:
-        raise vouched_for(refused) from refused
-
-
-def _arrived(request: Any, verifier: Verifier) -> Claims | None:
+def _arrived(request: Any, guard: GatewayGuard) -> Claims | None:
     """Whom the gateway vouched for when the request arrived, to the same application."""
     known = _scope(request).get(_KNOWN)
-    if isinstance(known, Claims) and known.issuer == verifier.issuer and not known.audience.isdisjoint(verifier.audience):
-        return known
-    return None
+    return known if isinstance(known, Claims) and guard.would_say(known) else None
 
 
 def _keep(request: Any, claims: Claims) -> Claims:

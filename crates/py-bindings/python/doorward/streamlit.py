@@ -17,9 +17,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from . import Claims, InvalidToken, IssuerUnavailable, Verifier
-from .access import GatewayGuard, Guard, Names, Refused, Require
-from .asgi import the_assertion
+from . import Claims, Verifier
+from .access import GatewayGuard, Names, Refused, Require
 
 __all__ = ["signed_in"]
 
@@ -49,20 +48,12 @@ def signed_in(
     st.stop()
 
 
-def _known(guard: Guard) -> Claims:
-    assertion = the_assertion(st.context.headers.get_all("X-Doorward-Assertion"))
+def _known(guard: GatewayGuard) -> Claims:
+    assertions = st.context.headers.get_all("X-Doorward-Assertion")
     kept = st.session_state.get(_KEPT)
-    if kept is not None and kept[0] == assertion and _speaks_to(guard.verifier, kept[1]):
+    if kept is not None and kept[0] == assertions and guard.would_say(kept[1]):
         known: Claims = kept[1]
         return known
-    try:
-        claims = guard.verifier.verify(assertion)
-    except (InvalidToken, IssuerUnavailable) as error:
-        raise guard.refused(error) from error
-    st.session_state[_KEPT] = (assertion, claims)
+    claims = guard.verified(assertions)
+    st.session_state[_KEPT] = (assertions, claims)
     return claims
-
-
-def _speaks_to(verifier: Verifier, claims: Claims) -> bool:
-    """Whether claims that another verifier may have made are what this one would ask for."""
-    return claims.issuer == verifier.issuer and not claims.audience.isdisjoint(verifier.audience)

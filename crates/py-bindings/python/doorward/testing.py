@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
+from .access import one_or_more
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,11 +109,11 @@ class Issuer(_native.TestIssuer):
         self._know(username)
         changed: dict[str, Any] = {}
         if roles is not None:
-            changed["realm_access"] = {"roles": _texts(roles)}
+            changed["realm_access"] = {"roles": one_or_more(roles)}
         if client_roles is not None:
-            changed["resource_access"] = {at: {"roles": _texts(names)} for at, names in client_roles.items()}
+            changed["resource_access"] = {at: {"roles": one_or_more(names)} for at, names in client_roles.items()}
         if groups is not None:
-            changed["groups"] = _texts(groups)
+            changed["groups"] = one_or_more(groups)
         changed.update(claims or {})
         options = {
             "client": client,
@@ -169,7 +170,3 @@ class Issuer(_native.TestIssuer):
 
     def __repr__(self) -> str:
         return f"doorward.testing.Issuer({self.url!r})"
-
-
-def _texts(given: str | Iterable[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)

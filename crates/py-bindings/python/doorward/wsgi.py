@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from . import Claims, InvalidToken, IssuerUnavailable, Verifier
+from . import Claims, Verifier
 from .access import GatewayGuard, Guard, Names, Refused, Require, one_or_more
-from .asgi import the_assertion, vouched_for
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -104,15 +103,7 @@ class GatewayAuth(_Auth):
         value = environ.get("HTTP_X_DOORWARD_ASSERTION")
         if self.optional and value is None:
             return None
-        assertion = the_assertion([] if value is None else [value])
-        try:
-            claims = self.guard.verifier.verify(assertion)
-        except (InvalidToken, IssuerUnavailable) as error:
-            raise vouched_for(self.guard.refused(error)) from error
-        try:
-            return self.guard.allow(claims)
-        except Refused as refused:
-            raise vouched_for(refused) from refused
+        return self.guard.check([] if value is None else [value])
 
 
 def _answer(refused: Refused, start_response: StartResponse) -> Iterable[bytes]:

@@ -18,7 +18,6 @@ __all__ = ["GatewayAuthenticator"]
 _ASSERTION = "X-Doorward-Assertion"
 _CLAIMS = "_doorward_claims"
 _ALLOWED = ("allowed_users", "allowed_roles", "allowed_client_roles", "allowed_groups")
-_ABOUT = ("name", "email", "roles", "client_roles", "groups")
 
 
 class GatewayAuthenticator(Authenticator):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import ConfigurationError
+from ..access import one_or_more
 
 __all__ = ["Limits", "holds"]
 
@@ -25,7 +26,7 @@ def _are_roles(wanted: object) -> bool:
 
 
 def _some(wanted: str | Iterable[str], has: Iterable[str]) -> bool:
-    return not frozenset([wanted] if isinstance(wanted, str) else wanted).isdisjoint(has)
+    return not frozenset(one_or_more(wanted)).isdisjoint(has)
 
 
 def _some_role(wanted: Mapping[str, str | Iterable[str]], has: Mapping[str, Iterable[str]]) -> bool:
