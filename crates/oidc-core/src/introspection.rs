@@ -11,13 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
-use crate::jose::MAX_TOKEN_BYTES;
+use crate::jose::{MAX_TOKEN_BYTES, unverified_issuer};
 use crate::json;
 use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
@@ -212,7 +210,7 @@ impl Introspection {
             let reason = "it is empty or holds characters that no token has".to_owned();
             return Err(TokenRefusal::Malformed { part: "token", reason });
         }
-        match claimed_issuer(token) {
+        match unverified_issuer(token) {
             Some(found) if found != self.validation.issuer().as_str() => {
                 Err(TokenRefusal::WrongIssuer {
                     expected: self.validation.issuer().to_string(),
@@ -279,12 +277,6 @@ impl Introspection {
             .map_err(|refusal| invalid(format!("its signature does not hold: {refusal}")))?;
         rules::Answer::read(response.members().clone()).map_err(invalid)
     }
-}
-
-/// `iss` of whatever JWT this is, signed in whatever way: reason enough to ask nobody.
-fn claimed_issuer(token: &str) -> Option<String> {
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    Some(json::parse_object(&payload).ok()?.get("iss")?.as_str()?.to_owned())
 }
 
 impl fmt::Debug for Introspection {

@@ -251,6 +251,21 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
     })
 }
 
+/// The issuer that a JWT claims (`iss`, RFC 7519 §4.1.1), with nothing verified: reason enough to leave a token alone that is
+/// meant for another service, never to accept one. `None` for what is no JWT, and for one that two parsers could read
+/// differently.
+///
+/// ```
+/// // {"alg":"HS256"}.{"iss":"https://app.example"}
+/// let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2FwcC5leGFtcGxlIn0.c2ln";
+/// assert_eq!(oidc_core::unverified_issuer(token).as_deref(), Some("https://app.example"));
+/// assert_eq!(oidc_core::unverified_issuer("opaque"), None);
+/// ```
+pub fn unverified_issuer(token: &str) -> Option<String> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    Some(json::parse_object(&payload).ok()?.get("iss")?.as_str()?.to_owned())
+}
+
 /// Left half of the hash of `text`, base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0
 /// §3.1.3.6). The hash is the one in the ID token's `alg`; EdDSA on Ed25519 uses SHA-512.
 pub(crate) fn half_hash(algorithm: Algorithm, text: &str) -> String {

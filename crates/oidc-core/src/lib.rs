@@ -128,6 +128,7 @@ pub use dpop::{DpopPolicy, ProofRefusal};
 pub use fresh::Retry;
 pub use http::{FetchError, Http, HttpError};
 pub use issuer::{InvalidIssuer, Issuer};
+pub use jose::unverified_issuer;
 pub use keys::{
     InvalidJwkSet, JwkSet, KeyPolicy, KeySource, KeyStatus, KeysUnavailable, RemoteKeys,
     SkippedKey, StaticKeys,

@@ -13,7 +13,7 @@ use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 
 use crate::{
-    canonical::Trust,
+    canonical::{CanonicalPath, Keep, Trust},
     config::{self, Config, SessionStoreConfig},
     endpoints::{Endpoints, backchannel_logout::SeenLogoutTokens},
     forward::{Assertions, Upstreams},
@@ -25,6 +25,7 @@ use crate::{
     },
     listen::Drain,
     respond::Site,
+    review::Review,
     session::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions},
 };
 
@@ -56,6 +57,8 @@ pub struct Lasting {
     pub assertions: Arc<Assertions>,
     /// Ends streams when the process ends.
     pub drain: Drain,
+    /// Judges open streams again, by the rules of now.
+    pub review: Arc<Review>,
     /// The proxies in front that are believed; the listener shares it.
     trust: Trust,
     /// The issuers of now: sessions are refreshed with these.
@@ -109,6 +112,7 @@ impl Lasting {
             keys,
             assertions: Arc::new(assertions),
             drain,
+            review: Arc::default(),
             trust: Trust::nobody(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
@@ -158,18 +162,27 @@ pub fn app(
     let issuers = issuers::issuers(config, &lasting.clock, previous)?;
     let routes = Arc::new(routes(config)?);
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
+    let prefix_path =
+        CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
     let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));
     let lifetime = config.session.lifetime;
-    let cookie = SessionCookie::new(cookies.clone(), Arc::clone(&lasting.sessions), lifetime);
+    let cookie = SessionCookie::new(
+        cookies.clone(),
+        Arc::clone(&lasting.sessions),
+        Arc::clone(&issuers),
+        lifetime,
+    );
     let identify = Arc::new(Identify::new(Arc::clone(&issuers), cookie));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),
         lasting.drain.clone(),
+        Arc::clone(&lasting.review),
     )
     .with_sessions(Arc::clone(&lasting.sessions));
     let endpoints = Endpoints {
         prefix: config.endpoints.clone(),
+        prefix_path,
         public_url: config.public_url.clone(),
         routes: Arc::clone(&routes),
         issuers: Arc::clone(&issuers),
@@ -185,6 +198,7 @@ pub fn app(
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     lasting.issuers.store(Arc::clone(&issuers));
     lasting.trust.replace(config.trusted_proxies.clone());
+    lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));
     Ok(App {
         site: Arc::new(site(config, &public_host)),
         trust: lasting.trust.clone(),

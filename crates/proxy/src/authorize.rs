@@ -5,15 +5,18 @@
 
 mod policy;
 mod requirement;
+mod subject;
 
 pub use policy::{Allow, Decision, Policy, Rule, Step};
 pub use requirement::{Requirement, Unmet};
 
-use http::Method;
+use std::sync::Arc;
+
+use http::{HeaderValue, header};
 
 use crate::{
-    canonical::{CanonicalPath, CanonicalRequest, PathRefusal},
-    identify::{Credential, Identified, Identity},
+    canonical::{CanonicalMethod, CanonicalPath, CanonicalRequest, PathRefusal},
+    identify::{Caller, Credential, Identified, Identity},
     respond::Refusal,
     route::{Route, Routed},
 };
@@ -54,12 +57,12 @@ impl Permitted {
 
     /// Who calls.
     pub fn identity(&self) -> &Identity {
-        &self.identified.identity
+        &self.identified.caller.identity
     }
 
     /// What proved it.
     pub fn credential(&self) -> &Credential {
-        &self.identified.credential
+        &self.identified.caller.credential
     }
 
     /// The rule that let it through, from 1.
@@ -67,34 +70,34 @@ impl Permitted {
         self.rule
     }
 
-    /// Takes the proof apart to send it.
-    pub(crate) fn into_parts(
-        self,
-    ) -> (CanonicalRequest, std::sync::Arc<Route>, Identity, Credential) {
-        let Identified { routed, identity, credential, .. } = self.identified;
-        (routed.request, routed.route, identity, credential)
+    /// Takes it apart, to be sent.
+    pub(crate) fn into_parts(self) -> (CanonicalRequest, Arc<Route>, Caller) {
+        let Identified { routed: Routed { request, route }, caller } = self.identified;
+        (request, route, caller)
     }
 }
 
-/// Judges a request whose caller is known, or known to be anonymous.
+/// Decides whether an identified request may pass.
 ///
 /// # Errors
 ///
-/// [`Refusal::LoginNeeded`] when nobody is known and somebody must be, [`Refusal::Forbidden`] when the caller lacks what the
-/// rule asks for, [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened.
+/// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::Forbidden`] when the caller lacks what the
+/// rule asks for, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not for anyone,
+/// [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
-    let Routed { request, route } = &identified.routed;
-    if request.upgrade().is_some() {
-        check_origin(&identified)?;
-    }
-    let rule = judge(
+    let Identified { routed, caller } = identified;
+    let Routed { request, route } = &routed;
+    let case = Case {
         route,
-        request.method(),
-        request.path(),
-        &identified.identity,
-        matches!(identified.credential, Credential::Bearer { .. }),
-    )
-    .map_err(|denied| match denied {
+        method: request.method(),
+        path: request.path(),
+        caller: &caller,
+        page: request.upgrade().map(|_| Page {
+            origin: request.headers().get(header::ORIGIN),
+            own: route.origin(request.host()),
+        }),
+    };
+    let granted = judge(&case).map_err(|denied| match denied {
         Denied::SignIn => Refusal::LoginNeeded {
             route: route.name.clone(),
             redirect: route.sends_to_sign_in(request),
@@ -102,60 +105,91 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         },
         Denied::Refused(refusal) => refusal,
     })?;
-    Ok(Permitted { identified, rule })
+    let caller = if granted.without_identity { Caller::ANONYMOUS } else { caller };
+    Ok(Permitted { identified: Identified { routed, caller }, rule: granted.rule })
 }
 
-/// What [`judge`] says no with.
+/// What the rules judge: a request that passes through, one that a proxy holds, or a stream that is open.
+pub(crate) struct Case<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) method: &'a CanonicalMethod,
+    pub(crate) path: &'a CanonicalPath,
+    pub(crate) caller: &'a Caller,
+    /// Present when a WebSocket is to be opened.
+    pub(crate) page: Option<Page<'a>>,
+}
+
+/// The page that opens a WebSocket, as far as the browser tells.
+pub(crate) struct Page<'a> {
+    /// `Origin`
+    pub(crate) origin: Option<&'a HeaderValue>,
+    /// The origin of the route's own pages.
+    pub(crate) own: String,
+}
+
+/// What [`judge`] grants.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// The rule that decided, from 1.
+    pub(crate) rule: usize,
+    /// Anyone may pass, and this caller passes as anyone: the session must not count.
+    pub(crate) without_identity: bool,
+}
+
+/// What [`judge`] refuses with.
 #[derive(Debug)]
 pub(crate) enum Denied {
-    /// Nobody is signed in, and somebody must be.
+    /// The caller is unknown and must be known.
     SignIn,
     /// Anything else.
     Refused(Refusal),
 }
 
-/// The decision itself, for requests that pass through and for forward-auth questions alike.
-pub(crate) fn judge(
-    route: &Route,
-    method: &Method,
-    path: &CanonicalPath,
-    identity: &Identity,
-    bearer: bool,
-) -> Result<usize, Denied> {
-    match route.policy.decide(method, path, identity) {
-        Decision::Allow { rule } => Ok(rule),
-        Decision::SignIn { .. } => Err(Denied::SignIn),
-        Decision::Ambiguous { .. } => Err(Denied::Refused(PathRefusal::Ambiguous.into())),
-        Decision::Deny { rule, unmet } => Err(Denied::Refused(Refusal::Forbidden {
-            route: route.name.clone(),
-            title: route.title.clone(),
-            who: match identity {
-                Identity::Known(known) => known.display_name().to_owned(),
-                Identity::Anonymous => "nobody".to_owned(),
-            },
-            rule,
-            unmet: Box::new(unmet),
-            bearer,
-        })),
+/// The decision itself, for requests that pass through, for forward-auth questions and for open streams alike.
+pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
+    let Case { route, method, path, caller, page } = case;
+    let decision = route.policy.decide(method, path, &caller.identity);
+    let public = matches!(decision, Decision::Allow { public: true, .. });
+    if let Some(unread) = caller.unread.as_ref().filter(|_| !public) {
+        return Err(Denied::Refused(unread.clone().into()));
+    }
+    let rule = match decision {
+        Decision::Allow { rule, .. } => rule,
+        Decision::SignIn { .. } => return Err(Denied::SignIn),
+        Decision::Ambiguous { .. } => return Err(Denied::Refused(PathRefusal::Ambiguous.into())),
+        Decision::Deny { rule, unmet } => {
+            return Err(Denied::Refused(Refusal::Forbidden {
+                route: route.name.clone(),
+                title: route.title.clone(),
+                who: match &caller.identity {
+                    Identity::Known(known) => known.display_name().to_owned(),
+                    Identity::Anonymous => "anonymous".to_owned(),
+                },
+                rule,
+                unmet: Box::new(unmet),
+                bearer: caller.is_bearer(),
+            }));
+        }
+    };
+    let foreign = page.as_ref().filter(|_| caller.has_session()).and_then(Page::foreign);
+    match foreign {
+        Some(origin) if !public => Err(Denied::Refused(Refusal::ForeignOrigin { origin })),
+        foreign => Ok(Granted { rule, without_identity: foreign.is_some() }),
     }
 }
 
-/// A browser tells which page opened a WebSocket; only pages of the same host may (RFC 6455 §10.2). Programs tell none, and
-/// then must not come with a browser's cookie.
-fn check_origin(identified: &Identified) -> Result<(), Refusal> {
-    let Routed { request, route } = &identified.routed;
-    let foreign =
-        |origin: &str| Refusal::ForeignOrigin { origin: origin.chars().take(200).collect() };
-    match request.headers().get(http::header::ORIGIN) {
-        Some(origin) => {
-            let own = route.origin(request.host());
-            if origin.as_bytes() == own.as_bytes() {
-                return Ok(());
+impl Page<'_> {
+    /// The origin of a page that is not the route's own, shortened (RFC 6455 §10.2). Browsers tell the origin of every page that
+    /// opens a WebSocket and send their cookies along; a request with a session and without an origin is a program's that must
+    /// not come with a browser's cookie. Without a session there is nothing that a foreign page could use.
+    fn foreign(&self) -> Option<String> {
+        match self.origin {
+            Some(origin) if origin.as_bytes() == self.own.as_bytes() => None,
+            Some(origin) => {
+                Some(String::from_utf8_lossy(origin.as_bytes()).chars().take(200).collect())
             }
-            Err(foreign(&String::from_utf8_lossy(origin.as_bytes())))
+            None => Some("(none)".to_owned()),
         }
-        None if matches!(identified.credential, Credential::Session(_)) => Err(foreign("(none)")),
-        None => Ok(()),
     }
 }
 

@@ -6,8 +6,10 @@
 
 pub mod forwarded;
 pub mod host;
+mod method;
 mod path;
 mod pattern;
+mod question;
 mod reading;
 mod refusal;
 pub mod request_id;
@@ -15,25 +17,28 @@ pub mod reserved;
 mod scrub;
 mod websocket;
 
-pub use forwarded::{ForwardAuth, Trust};
+pub use forwarded::Trust;
 pub use host::{CanonicalHost, HostRefusal};
+pub use method::{CanonicalMethod, MethodRefusal};
+pub(crate) use path::is_below;
 pub use path::{CanonicalPath, Keep, PathRefusal, StripError};
 pub use pattern::{PathMatch, PathPattern, PatternError};
+pub use question::{ForwardAuth, NoQuestion};
 pub use request_id::{RequestId, TraceParent};
 pub(crate) use scrub::single_field;
 pub use websocket::WebSocket;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header, request::Parts};
 use sync_wrapper::SyncWrapper;
 
 use crate::listen::{Body, ConnInfo, Peer, Scheme, UpgradeAsked};
 
 /// A request in the one form that is judged and sent. Only [`CanonicalRequest::from_http`] makes one.
 pub struct CanonicalRequest {
-    /// The method; never `CONNECT` or `TRACE`.
-    pub(crate) method: Method,
+    /// The method.
+    pub(crate) method: CanonicalMethod,
     /// The host the browser named.
     pub(crate) host: CanonicalHost,
     /// The scheme the browser used.
@@ -60,8 +65,8 @@ pub struct CanonicalRequest {
     pub(crate) request_id: RequestId,
     /// The trace that the client is in.
     pub(crate) traceparent: Option<TraceParent>,
-    /// The request that a trusted proxy asks about.
-    pub(crate) forward_auth: Option<ForwardAuth>,
+    /// The request that a trusted proxy asks about, or why there is none.
+    pub(crate) forward_auth: Result<ForwardAuth, NoQuestion>,
     /// The body; its trailers are dropped. Wrapped so that a request may be shared between threads by reference.
     pub(crate) body: SyncWrapper<Body>,
     /// Keeps the constructor here.
@@ -73,9 +78,9 @@ struct Parsed;
 /// Why a request cannot be understood in exactly one way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestRefusal {
-    /// `CONNECT` or `TRACE`.
-    #[error("this gateway does not serve the method {0}")]
-    Method(Method),
+    /// The method.
+    #[error(transparent)]
+    Method(#[from] MethodRefusal),
     /// Not `/path?query`.
     #[error("the request target is not a path with an optional query")]
     Target,
@@ -97,6 +102,9 @@ pub enum RequestRefusal {
     /// `X-Forwarded-Host` of a trusted proxy is no host.
     #[error("`X-Forwarded-Host`: {0}")]
     ForwardedHost(HostRefusal),
+    /// `X-Forwarded-Host` and `Forwarded` name different hosts: one of them is not the proxy's.
+    #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
+    TwoForwardedHosts,
     /// A name with other characters than letters, digits and `-`.
     #[error("a header name has a character other than letters, digits and `-`")]
     HeaderName,
@@ -127,7 +135,7 @@ impl RequestRefusal {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Method(MethodRefusal::NotServed(_)) => StatusCode::NOT_IMPLEMENTED,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::NotListened => StatusCode::INTERNAL_SERVER_ERROR,
@@ -147,9 +155,7 @@ impl CanonicalRequest {
         let connection =
             parts.extensions.remove::<Arc<ConnInfo>>().ok_or(RequestRefusal::NotListened)?;
         let request_id = parts.extensions.remove().unwrap_or_else(RequestId::random);
-        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-            return Err(RequestRefusal::Method(parts.method));
-        }
+        let method = CanonicalMethod::try_from(std::mem::take(&mut parts.method))?;
         scrub::check(&parts.headers, parts.version)?;
         let content_length = content_length(&parts.headers)?;
         let websocket = match parts.extensions.remove::<UpgradeAsked>() {
@@ -157,18 +163,18 @@ impl CanonicalRequest {
             None => None,
         };
         let peer = connection.peer;
-        let origin = forwarded::Origin::of(&parts.headers, peer, trust);
+        let origin = forwarded::Origin::of(&parts.headers, peer, trust)?;
         let scheme = origin.scheme.unwrap_or(connection.scheme);
         let named = named_host(&parts)?;
+        let forward_auth = match trust.trusts(peer) {
+            true => ForwardAuth::of(&parts.headers, &named, scheme),
+            false => Err(NoQuestion::NotTrusted),
+        };
         let host = match &origin.host {
             Some(host) => host.parse().map_err(RequestRefusal::ForwardedHost)?,
             None => named,
         }
         .without_default_port(scheme);
-        let forward_auth = match trust.trusts(peer) {
-            true => ForwardAuth::of(&parts.headers, origin.host.is_some().then_some(&host))?,
-            false => None,
-        };
         let path = CanonicalPath::parse(parts.uri.path(), Keep::ALL)?;
         let query = parts.uri.query().map(str::to_owned);
         if let Some(query) = &query {
@@ -179,7 +185,7 @@ impl CanonicalRequest {
         let mut headers = parts.headers;
         scrub::scrub(&mut headers);
         Ok(Self {
-            method: parts.method,
+            method,
             host,
             scheme,
             path,
@@ -208,7 +214,7 @@ impl CanonicalRequest {
     }
 
     /// Its [`CanonicalRequest::method`].
-    pub fn method(&self) -> &Method {
+    pub fn method(&self) -> &CanonicalMethod {
         &self.method
     }
 
@@ -258,7 +264,11 @@ impl CanonicalRequest {
     }
 
     /// The request that a trusted proxy asks about.
-    pub fn original(&self) -> Option<&ForwardAuth> {
+    ///
+    /// # Errors
+    ///
+    /// Why no question can be answered: see [`NoQuestion`].
+    pub fn question(&self) -> Result<&ForwardAuth, &NoQuestion> {
         self.forward_auth.as_ref()
     }
 

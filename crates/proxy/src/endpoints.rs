@@ -30,13 +30,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use oidc_core::Clock;
 use url::Url;
 
 use crate::{
-    canonical::{CanonicalHost, CanonicalRequest},
+    canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, CanonicalRequest},
     forward::Assertions,
     identify::{Caller, Identify, Identity, issuers::Issuers},
     listen::Scheme,
@@ -44,7 +44,7 @@ use crate::{
     pages,
     respond::{Asked, Refusal, problem},
     route::Routes,
-    session::{Cookies, Keys, LiveSession, Sessions},
+    session::{Cookies, Keys, LiveSession, Sessions, SetCookies},
 };
 
 /// The longest form a browser or provider posts to the gateway, in octets.
@@ -54,6 +54,8 @@ const FORM_LIMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Endpoints {
     pub(crate) prefix: String,
+    /// The same as a path.
+    pub(crate) prefix_path: CanonicalPath,
     pub(crate) public_url: Url,
     pub(crate) routes: Arc<Routes>,
     pub(crate) issuers: Arc<Issuers>,
@@ -73,12 +75,19 @@ pub struct Call<'a> {
     pub(crate) request: CanonicalRequest,
     pub(crate) asked: &'a Asked,
     pub(crate) trail: &'a mut Trail,
+    /// Cookies that the answer must carry, whatever it is.
+    pub(crate) cookies: &'a mut SetCookies,
 }
 
 impl Endpoints {
     /// The name of the gateway's own URL at a path, if it is one: `callback` for `/oauth2/callback`.
     pub fn name_of<'p>(&self, path: &'p str) -> Option<&'p str> {
         path.strip_prefix(self.prefix.as_str())?.strip_prefix('/')
+    }
+
+    /// Whether a path is that of forward-auth questions.
+    pub(crate) fn is_question(&self, path: &str) -> bool {
+        self.name_of(path) == Some("auth")
     }
 
     /// Answers a request to one of the gateway's own URLs.
@@ -91,8 +100,8 @@ impl Endpoints {
         if !self.routes.knows_host(call.request.host()) {
             return Err(Refusal::Misdirected);
         }
-        let get = matches!(*call.request.method(), Method::GET | Method::HEAD);
-        let post = *call.request.method() == Method::POST;
+        let get = CanonicalMethod::GET.covers(call.request.method());
+        let post = *call.request.method() == CanonicalMethod::POST;
         match name {
             "auth" => self.auth(call).await,
             "start" if get => self.start(call).await,
@@ -150,8 +159,8 @@ impl Endpoints {
     }
 
     /// The caller, or a challenge where there is nobody.
-    pub(crate) async fn known_caller(&self, call: &Call<'_>) -> Result<Caller, Refusal> {
-        let caller = self.identify.caller(call.request.headers()).await?;
+    pub(crate) async fn known_caller(&self, call: &mut Call<'_>) -> Result<Caller, Refusal> {
+        let caller = self.identify.caller_here(&call.request, call.cookies).await?;
         match caller.identity {
             Identity::Known(_) => Ok(caller),
             Identity::Anonymous => Err(Refusal::LoginNeeded {
@@ -205,17 +214,6 @@ pub(crate) fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Re
         });
     }
     Ok(first)
-}
-
-/// Puts cookies on an answer.
-pub(crate) fn with_cookies(
-    mut response: Response<Body>,
-    cookies: impl IntoIterator<Item = HeaderValue>,
-) -> Response<Body> {
-    for cookie in cookies {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
 }
 
 /// An answer of JSON.

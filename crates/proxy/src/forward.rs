@@ -27,8 +27,8 @@ pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
 pub use balance::Balance;
 pub use dial::{ConnectError, InvalidUpstream};
 pub use identity::{
-    IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_PREFERRED_USERNAME,
-    X_FORWARDED_ROLES, X_FORWARDED_USER,
+    IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
+    X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
 pub use target::TargetStatus;
 pub use tls::{TlsError, UpstreamTls};
@@ -53,11 +53,12 @@ use self::{
 use crate::{
     authorize::Permitted,
     canonical::CanonicalRequest,
-    identify::{Credential, Identity},
+    identify::{Caller, Credential, Identity},
     listen::{Body, Drain, Scheme},
     respond::Refusal,
+    review::{Permit, Review},
     route::Route,
-    session::{LiveSession, Sessions},
+    session::Sessions,
 };
 
 /// Sends permitted requests to the upstreams of their routes.
@@ -65,6 +66,7 @@ pub struct Upstreams {
     assertions: Arc<Assertions>,
     clock: Arc<dyn Clock>,
     drain: Drain,
+    review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
 }
 
@@ -77,9 +79,15 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions; tells open WebSockets when `drain` begins.
-    pub fn new(assertions: Arc<Assertions>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
-        Self { assertions, clock, drain, sessions: None }
+    /// Vouches for callers by these assertions; tells open WebSockets when `drain` begins, and closes streams that `review` no
+    /// longer permits.
+    pub fn new(
+        assertions: Arc<Assertions>,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+        review: Arc<Review>,
+    ) -> Self {
+        Self { assertions, clock, drain, review, sessions: None }
     }
 
     /// Counts what a person sends on an open WebSocket as activity of the session.
@@ -97,13 +105,16 @@ impl Upstreams {
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks HTTP/2 only for a WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
-        let (request, route, identity, credential) = permitted.into_parts();
+        let (request, route, caller) = permitted.into_parts();
+        let Caller { identity, credential, .. } = caller;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
         let host = internal(HeaderValue::try_from(request.host.to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
         let asked = request.path_and_query();
         let CanonicalRequest {
             method,
+            host: host_asked_for,
+            path,
             scheme,
             forwarded_for,
             mut headers,
@@ -142,28 +153,35 @@ impl Upstreams {
             Some(_) => (Upload::empty(), None),
             None => Upload::new(body, route.body_limit),
         };
+        let expires = self.expires(&credential);
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),
             _ => None,
         };
+        let permit = Permit::new(method.clone(), host_asked_for, path, credential);
         let outgoing = Outgoing {
-            method,
+            method: method.into_http(),
             path_and_query,
             host,
             headers,
             accepts_trailers,
             upgrade: upgrade.is_some(),
         };
-        let exchange =
-            Exchange { route: &route, upstream, session: session.as_ref(), return_to: &return_to };
+        let exchange = Exchange {
+            route: &route,
+            upstream,
+            session: session.as_ref(),
+            review: (&self.review, &permit),
+            return_to: &return_to,
+        };
         let begun = exchange.begin(outgoing, upload, progress).await?;
-        let expires = self.expires(&credential);
+        let tether = Tether::new(session.clone(), expires, route.timeouts.idle)
+            .with_review(Arc::clone(&self.review), permit);
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (websocket, upgrade) {
             (Some(websocket), Some(key))
                 if begun.answer.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
-                let tether = Tether::new(session.clone(), expires, route.timeouts.idle);
                 let opening = upgrade::Opening {
                     client: websocket.client,
                     key,
@@ -174,41 +192,8 @@ impl Upstreams {
                 };
                 opening.open(begun)
             }
-            _ => self.answer(begun, session, expires, origin),
+            _ => answer(begun, tether, origin),
         }
-    }
-
-    /// Brings an answer back, if it can be understood in exactly one way.
-    fn answer(
-        &self,
-        begun: Begun,
-        session: Option<Arc<LiveSession>>,
-        expires: Option<Instant>,
-        origin: Origin,
-    ) -> Result<Response<Body>, Refusal> {
-        let Begun { answer, lease, in_flight, progress } = begun;
-        let (parts, incoming) = answer.into_parts();
-        let mut headers = parts.headers;
-        headers::check_answer(parts.status, &headers).map_err(|bad| {
-            unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}"))
-        })?;
-        if headers::clean_answer(&mut headers)
-            && let Some(upstream) = &origin.route.upstream
-            && upstream.first_stolen_cookie()
-        {
-            tracing::warn!(
-                route = origin.route.name,
-                upstream = in_flight.target().name(),
-                "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
-            );
-        }
-        let tether =
-            Tether::new(session, expires, origin.route.timeouts.idle).with_upload(progress);
-        let mut response =
-            Response::new(Body::new(Answer::new(incoming, tether, lease, in_flight, origin)));
-        *response.status_mut() = parts.status;
-        *response.headers_mut() = headers;
-        Ok(response)
     }
 
     fn set_identity(
@@ -248,6 +233,32 @@ impl Upstreams {
         // Further away than the clock counts: never.
         Instant::now().checked_add(left.unwrap_or_default())
     }
+}
+
+/// Brings an answer back, if it can be understood in exactly one way.
+fn answer(begun: Begun, tether: Tether, origin: Origin) -> Result<Response<Body>, Refusal> {
+    let Begun { answer, lease, in_flight, progress } = begun;
+    let (parts, incoming) = answer.into_parts();
+    let mut headers = parts.headers;
+    headers::check_answer(parts.status, &headers).map_err(|bad| {
+        unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}"))
+    })?;
+    if headers::clean_answer(&mut headers)
+        && let Some(upstream) = &origin.route.upstream
+        && upstream.first_stolen_cookie()
+    {
+        tracing::warn!(
+            route = origin.route.name,
+            upstream = in_flight.target().name(),
+            "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
+        );
+    }
+    let tether = tether.with_upload(progress);
+    let mut response =
+        Response::new(Body::new(Answer::new(incoming, tether, lease, in_flight, origin)));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// Path and query as the upstream sees them.

@@ -8,11 +8,11 @@
 //!
 //! ```
 //! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
-//! # use doorward::{canonical::CanonicalRequest, listen::Body};
-//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest)
-//! #     -> Result<http::Response<Body>, Refusal> {
+//! # use doorward::{canonical::CanonicalRequest, listen::Body, session::SetCookies};
+//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
+//! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
-//! let identified = identify.identify(routed).await?;
+//! let identified = identify.identify(routed, cookies).await?;
 //! let permitted = authorize(identified)?;
 //! upstreams.forward(permitted).await
 //! # }
@@ -22,11 +22,11 @@
 //!
 //! ```compile_fail,E0308
 //! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
-//! # use doorward::{canonical::CanonicalRequest, listen::Body};
-//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest)
-//! #     -> Result<http::Response<Body>, Refusal> {
+//! # use doorward::{canonical::CanonicalRequest, listen::Body, session::SetCookies};
+//! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
+//! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
-//! let identified = identify.identify(routed).await?;
+//! let identified = identify.identify(routed, cookies).await?;
 //! let permitted = identified;
 //! upstreams.forward(permitted).await
 //! # }
@@ -42,17 +42,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use http::{Request, Response, header};
+use http::{Request, Response};
 
 use crate::{
     authorize::authorize,
     canonical::{CanonicalRequest, RequestId, Trust},
-    endpoints::{Call, Endpoints},
+    endpoints::{Call, Endpoints, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
     observe::Trail,
     respond::{Asked, Refusal, Site, respond, see_other},
     route::Routes,
+    session::SetCookies,
 };
 
 /// The line: everything between a request that was read and one that is sent on.
@@ -69,7 +70,7 @@ impl Gateway {
         Self { routes, identify, upstreams }
     }
 
-    /// Takes a request down the line.
+    /// Takes a request down the line. Cookies that the answer must carry, a refusal's too, are added to `cookies`.
     ///
     /// # Errors
     ///
@@ -78,10 +79,11 @@ impl Gateway {
         &self,
         request: CanonicalRequest,
         trail: &mut Trail,
+        cookies: &mut SetCookies,
     ) -> Result<Response<Body>, Refusal> {
         let routed = self.routes.route(request)?;
         trail.routed(&routed);
-        let identified = self.identify.identify(routed).await?;
+        let identified = self.identify.identify(routed, cookies).await?;
         trail.identified(&identified);
         let permitted = authorize(identified)?;
         trail.permitted(&permitted);
@@ -101,6 +103,7 @@ pub struct App {
 impl App {
     async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let request_id = request.extensions().get::<RequestId>().cloned();
+        let is_question = self.endpoints.is_question(request.uri().path());
         let request = match CanonicalRequest::from_http(request, &self.trust) {
             Ok(request) => request,
             Err(refusal) => {
@@ -108,27 +111,28 @@ impl App {
                     Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
                 let refusal = Refusal::from(refusal);
                 Trail::unread(request_id).refused(&refusal);
-                return respond(&refusal, &asked);
+                let answer = respond(&refusal, &asked);
+                return if is_question { not_let_through(answer) } else { answer };
             }
         };
+        let is_question = self.endpoints.is_question(request.path().as_str());
         let asked = self.asked(&request);
         let mut trail = Trail::new(&request);
+        let mut cookies = SetCookies::default();
         let answer = match self.endpoints.name_of(request.path().as_str()) {
             Some(name) => {
                 let name = name.to_owned();
                 trail.own_url();
-                let call = Call { request, asked: &asked, trail: &mut trail };
+                let call =
+                    Call { request, asked: &asked, trail: &mut trail, cookies: &mut cookies };
                 self.endpoints.serve(&name, call).await
             }
-            None => self.gateway.serve(request, &mut trail).await,
+            None => self.gateway.serve(request, &mut trail, &mut cookies).await,
         };
-        match answer {
-            Ok(mut response) => {
-                for cookie in trail.take_cookies() {
-                    response.headers_mut().append(header::SET_COOKIE, cookie);
-                }
-                trail.answered(response.status());
-                response
+        let mut answer = match answer {
+            Ok(answer) => {
+                trail.answered(answer.status());
+                answer
             }
             Err(Refusal::NoRoute) if trail.is_home() => {
                 let portal = format!("{}/portal", self.site.endpoints());
@@ -139,9 +143,12 @@ impl App {
                     .with_who(trail.who())
                     .with_sign_out_token(self.sign_out_token(&refusal, &trail));
                 trail.refused(&refusal);
-                respond(&refusal, &asked)
+                let answer = respond(&refusal, &asked);
+                if is_question { not_let_through(answer) } else { answer }
             }
-        }
+        };
+        cookies.put_on(&mut answer);
+        answer
     }
 
     /// Lets a refused person switch account in one step, from the page that refuses.

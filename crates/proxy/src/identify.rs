@@ -10,15 +10,15 @@ pub mod issuers;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, HeaderValue};
-use oidc_core::Secret;
+use oidc_core::{Secret, TokenRefusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identify::{cookie::SessionCookie, issuers::Issuers},
+    canonical::CanonicalRequest,
+    identify::{bearer::Presented, cookie::SessionCookie, issuers::Issuers},
     respond::Refusal,
     route::Routed,
-    session::LiveSession,
+    session::{LiveSession, SetCookies},
 };
 
 /// Who calls.
@@ -35,9 +35,12 @@ pub enum Identity {
 /// Realm roles and client roles are kept apart: a role of one client never passes for a role of the realm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
-    /// The issuer's name in the configuration.
+    /// The issuer's name in the configuration, as rules write it.
     pub issuer: String,
-    /// `sub`, unique within the issuer.
+    /// `iss`: the issuer's identifier. Empty in a session of a version that did not keep it, until it is used.
+    #[serde(default)]
+    pub iss: String,
+    /// `sub`, unique within the issuer: only together with `iss` it says who somebody is.
     pub subject: String,
     /// The name a person signs in with.
     pub preferred_username: Option<String>,
@@ -71,11 +74,33 @@ impl Known {
             .unwrap_or(&self.subject)
     }
 
-    /// Whether `name` is the subject, the user name, or the verified e-mail address.
-    pub fn is_called(&self, name: &str) -> bool {
-        self.subject == name
-            || self.preferred_username.as_deref() == Some(name)
-            || (self.email_verified && self.email.as_deref() == Some(name))
+    /// Whether this is the user name; never an address or a subject, which look alike and are chosen by others.
+    pub fn is_user(&self, name: &str) -> bool {
+        self.preferred_username.as_deref() == Some(name)
+    }
+
+    /// The e-mail address, if the issuer says that it was verified and it has one reading: a mailbox, one `@`, a domain.
+    fn verified_email(&self) -> Option<(&str, &str)> {
+        let email = self.email.as_deref().filter(|_| self.email_verified)?;
+        let (mailbox, domain) = email.split_once('@')?;
+        let plain = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@')
+        };
+        (plain(mailbox) && plain(domain)).then_some((mailbox, domain))
+    }
+
+    /// Whether this is the verified e-mail address; letter case counts before the `@` only (RFC 5321 §2.4).
+    pub fn has_email(&self, address: &str) -> bool {
+        self.verified_email().zip(address.split_once('@')).is_some_and(
+            |((mailbox, domain), (wanted, wanted_domain))| {
+                mailbox == wanted && domain.eq_ignore_ascii_case(wanted_domain)
+            },
+        )
+    }
+
+    /// Whether the verified e-mail address is of this very domain.
+    pub fn has_email_domain(&self, wanted: &str) -> bool {
+        self.verified_email().is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(wanted))
     }
 
     /// Whether a role was granted: `name` asks for a realm role, `client:name` for a role of that client. The one never passes
@@ -124,17 +149,7 @@ pub enum Credential {
 #[derive(Debug)]
 pub struct Identified {
     pub(crate) routed: Routed,
-    pub(crate) identity: Identity,
-    pub(crate) credential: Credential,
-    /// `Set-Cookie` values for the answer, when a refresh changed the session's cookie.
-    pub(crate) cookies: Vec<HeaderValue>,
-}
-
-/// The second step of the line: who sent these headers.
-#[derive(Debug)]
-pub struct Identify {
-    issuers: Arc<Issuers>,
-    cookie: SessionCookie,
+    pub(crate) caller: Caller,
 }
 
 /// Who sent a request, and what proved it.
@@ -144,14 +159,37 @@ pub struct Caller {
     pub identity: Identity,
     /// What proved it.
     pub credential: Credential,
-    /// `Set-Cookie` values for the answer, when a refresh changed the session's cookie.
-    pub cookies: Vec<HeaderValue>,
+    /// Why a bearer token beside it was not accepted, where it is of no configured issuer: an application's own, which passes
+    /// unread where anyone may call, and is refused everywhere else.
+    pub(crate) unread: Option<TokenRefusal>,
 }
 
 impl Caller {
-    /// Nobody in particular.
+    /// A caller that presents nothing.
     pub const ANONYMOUS: Self =
-        Self { identity: Identity::Anonymous, credential: Credential::None, cookies: Vec::new() };
+        Self { identity: Identity::Anonymous, credential: Credential::None, unread: None };
+
+    /// A caller that an issuer vouches for.
+    pub fn known(known: Arc<Known>, credential: Credential) -> Self {
+        Self { identity: Identity::Known(known), credential, unread: None }
+    }
+
+    /// Whether a bearer token proved the identity.
+    pub fn is_bearer(&self) -> bool {
+        matches!(self.credential, Credential::Bearer { .. })
+    }
+
+    /// Whether a session cookie proved the identity.
+    pub fn has_session(&self) -> bool {
+        matches!(self.credential, Credential::Session(_))
+    }
+}
+
+/// The third step of the line: who sent a request.
+#[derive(Debug)]
+pub struct Identify {
+    issuers: Arc<Issuers>,
+    cookie: SessionCookie,
 }
 
 impl Identify {
@@ -160,29 +198,80 @@ impl Identify {
         Self { issuers, cookie }
     }
 
-    /// Finds out who sent a routed request.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Identify::caller`].
-    pub async fn identify(&self, routed: Routed) -> Result<Identified, Refusal> {
-        let Caller { identity, credential, cookies } =
-            self.caller(routed.request.headers()).await?;
-        Ok(Identified { routed, identity, credential, cookies })
-    }
-
-    /// Finds out who sent these headers. A bearer token, where the gateway takes any, speaks before a cookie.
+    /// Finds out who sent a routed request. Cookies that the answer must carry, whatever it is, are added to `cookies`.
     ///
     /// # Errors
     ///
     /// [`Refusal::BadCredentials`] for a bearer token that is not good, [`Refusal::StoreUnavailable`] and
     /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
-    pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        if let Some(token) = bearer::token(headers)
-            && self.issuers.bearer().is_some()
-        {
-            return bearer::identify(&self.issuers, token).await;
+    pub async fn identify(
+        &self,
+        routed: Routed,
+        cookies: &mut SetCookies,
+    ) -> Result<Identified, Refusal> {
+        let caller = self.caller(&routed.request, cookies).await?;
+        Ok(Identified { routed, caller })
+    }
+
+    /// Finds out who sent a request. A bearer token of ours, where the gateway takes any, speaks before a cookie.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identify::identify`].
+    pub async fn caller(
+        &self,
+        request: &CanonicalRequest,
+        cookies: &mut SetCookies,
+    ) -> Result<Caller, Refusal> {
+        let headers = request.headers();
+        if self.issuers.bearer().is_none() {
+            return self.cookie.identify(headers, cookies).await;
         }
-        self.cookie.identify(headers).await
+        let unread = match bearer::presented(headers) {
+            Presented::Nothing => None,
+            Presented::Malformed => return Err(bearer::malformed().into()),
+            Presented::Token(token) => match bearer::identify(&self.issuers, token).await {
+                Err(Refusal::BadCredentials(refusal))
+                    if bearer::is_foreign(&self.issuers, token) =>
+                {
+                    Some(refusal)
+                }
+                identified => return identified,
+            },
+        };
+        let caller = self.cookie.identify(headers, cookies).await?;
+        Ok(Caller { unread, ..caller })
+    }
+
+    /// The same for a URL that has no use for an application's own token.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identify::identify`].
+    pub(crate) async fn caller_here(
+        &self,
+        request: &CanonicalRequest,
+        cookies: &mut SetCookies,
+    ) -> Result<Caller, Refusal> {
+        let mut caller = self.caller(request, cookies).await?;
+        match caller.unread.take() {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(caller),
+        }
+    }
+
+    /// Who a credential stands for now, after the session's tokens were refreshed or another configuration came into force.
+    ///
+    /// # Errors
+    ///
+    /// Why it stands for no caller any more.
+    pub(crate) async fn again(&self, credential: &Credential) -> Result<Identity, Refusal> {
+        match credential {
+            Credential::None => Ok(Identity::Anonymous),
+            Credential::Session(session) => Ok(self.cookie.identity(session)),
+            Credential::Bearer { token, .. } => {
+                Ok(bearer::identify(&self.issuers, token.expose()).await?.identity)
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod route;
 pub mod identify;
 pub mod authorize;
+pub mod review;
 pub mod forward;
 pub mod respond;
 

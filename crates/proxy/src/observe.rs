@@ -17,13 +17,13 @@ use self::metric::Stage;
 
 use crate::{
     authorize::Permitted,
-    canonical::{CanonicalPath, CanonicalRequest, ForwardAuth, RequestId},
+    canonical::{CanonicalMethod, CanonicalPath, CanonicalRequest, ForwardAuth, RequestId},
     identify::{Caller, Credential, Identified, Identity, Known},
     respond::Refusal,
     route::{Route, Routed},
     session::LiveSession,
 };
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 /// What one request left behind on its way down the line, for its audit line and its metrics.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ pub struct Trail {
     known: Option<Arc<Known>>,
     credential: &'static str,
     rule: Option<usize>,
-    cookies: Vec<HeaderValue>,
     session: Option<Arc<LiveSession>>,
     begun: Instant,
     stage_begun: Instant,
@@ -47,7 +46,7 @@ impl Trail {
     /// Begins at the head of the line.
     pub fn new(request: &CanonicalRequest) -> Self {
         Self {
-            method: request.method().clone(),
+            method: request.method().clone().into_http(),
             target: request.path().as_str().to_owned(),
             client: request.client_ip(),
             ..Self::unread(Some(request.request_id().clone()))
@@ -67,7 +66,6 @@ impl Trail {
             known: None,
             credential: "none",
             rule: None,
-            cookies: Vec::new(),
             session: None,
             begun: now,
             stage_begun: now,
@@ -87,15 +85,16 @@ impl Trail {
     /// The caller was looked up.
     pub fn identified(&mut self, identified: &Identified) {
         self.stage(Stage::Identify);
-        self.called_by(&identified.identity, &identified.credential);
-        self.cookies.clone_from(&identified.cookies);
+        self.called_by(&identified.caller);
         let Routed { request, route } = &identified.routed;
-        shadows(route, request.method(), request.path(), &identified.identity);
+        shadows(route, request.method(), request.path(), &identified.caller.identity);
     }
 
     /// A server in front asks about a request that it holds: that one is what is decided about.
     pub fn asked_about(&mut self, question: &ForwardAuth) {
-        self.method = question.method.clone();
+        if let Some(method) = &question.method {
+            self.method = method.clone().into_http();
+        }
         self.target = question.path.as_str().to_owned();
     }
 
@@ -105,10 +104,10 @@ impl Trail {
     }
 
     /// Who sent the request that is asked about.
-    pub fn asked_by(&mut self, caller: &Caller, question: &ForwardAuth) {
-        self.called_by(&caller.identity, &caller.credential);
+    pub fn asked_by(&mut self, caller: &Caller, method: &CanonicalMethod, path: &CanonicalPath) {
+        self.called_by(caller);
         if let Some(route) = &self.route {
-            shadows(route, &question.method, &question.path, &caller.identity);
+            shadows(route, method, path, &caller.identity);
         }
     }
 
@@ -121,11 +120,6 @@ impl Trail {
     pub fn permitted(&mut self, permitted: &Permitted) {
         self.stage(Stage::Authorize);
         self.rule = Some(permitted.rule());
-    }
-
-    /// `Set-Cookie` values the answer must carry.
-    pub fn take_cookies(&mut self) -> Vec<HeaderValue> {
-        std::mem::take(&mut self.cookies)
     }
 
     /// What pages call the caller.
@@ -176,11 +170,11 @@ impl Trail {
         self.stage_begun = now;
     }
 
-    fn called_by(&mut self, identity: &Identity, credential: &Credential) {
-        if let Identity::Known(known) = identity {
+    fn called_by(&mut self, caller: &Caller) {
+        if let Identity::Known(known) = &caller.identity {
             self.known = Some(Arc::clone(known));
         }
-        self.credential = match credential {
+        self.credential = match &caller.credential {
             Credential::None => "none",
             Credential::Bearer { .. } => "bearer",
             Credential::Session(session) => {
@@ -215,6 +209,7 @@ impl Trail {
                     path = self.target.as_str(),
                     route,
                     rule = self.rule,
+                    issuer = known.map(|known| known.issuer.as_str()),
                     subject = known.map(|known| known.subject.as_str()),
                     user = known.and_then(|known| known.preferred_username.as_deref()),
                     client = known.and_then(|known| known.client.as_deref()),
@@ -235,7 +230,7 @@ impl Trail {
 }
 
 /// Counts and logs what rules that are only tried out would have decided.
-fn shadows(route: &Route, method: &http::Method, path: &CanonicalPath, identity: &Identity) {
+fn shadows(route: &Route, method: &CanonicalMethod, path: &CanonicalPath, identity: &Identity) {
     for (rule, allowed) in route.policy.shadows(method, path, identity) {
         let outcome = if allowed { "allow" } else { "refuse" };
         metric::shadow(&route.name, rule, outcome);

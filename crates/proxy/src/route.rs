@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     authorize::Policy,
-    canonical::{CanonicalHost, CanonicalPath, CanonicalRequest, Keep, PathRefusal},
+    canonical::{CanonicalHost, CanonicalPath, CanonicalRequest, Keep, PathRefusal, is_below},
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
     listen::Scheme,
@@ -46,8 +46,8 @@ pub struct Route {
 }
 
 impl Route {
-    fn owns(&self, host: &CanonicalHost, path: &CanonicalPath) -> bool {
-        self.host.matches(host.name()) && path.has_prefix(&self.prefix)
+    fn owns(&self, host: &CanonicalHost, path: &str) -> bool {
+        self.host.matches(host.name()) && is_below(path, &self.prefix)
     }
 
     /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
@@ -108,12 +108,12 @@ impl Routes {
             || self.routes.iter().any(|route| route.host.matches(host.name()))
     }
 
-    /// The route that owns a host and path.
+    /// The route that owns a host and one reading of a path.
     ///
     /// # Errors
     ///
     /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that is nobody's (404).
-    pub fn find(&self, host: &CanonicalHost, path: &CanonicalPath) -> Result<&Arc<Route>, Refusal> {
+    fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
         self.routes.iter().find(|route| route.owns(host, path)).ok_or_else(|| {
             if self.knows_host(host) { Refusal::NoRoute } else { Refusal::Misdirected }
         })
@@ -123,7 +123,8 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// Those of [`Routes::find`], and [`Refusal::Malformed`] for a path form the route does not take, or that another server
+    /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that no route owns (404), and
+    /// [`Refusal::Malformed`] for a path form the route does not take, or that another server
     /// could read as a path of another route.
     pub fn route(&self, request: CanonicalRequest) -> Result<Routed, Refusal> {
         let route = self.choose(request.host(), request.path())?;
@@ -140,10 +141,10 @@ impl Routes {
         host: &CanonicalHost,
         path: &CanonicalPath,
     ) -> Result<Arc<Route>, Refusal> {
-        let route = self.find(host, path)?;
+        let route = self.find(host, path.as_str())?;
         path.check(route.keep)?;
         for reading in path.readings() {
-            if !self.find(host, &reading).is_ok_and(|other| Arc::ptr_eq(other, route)) {
+            if !self.find(host, reading).is_ok_and(|other| Arc::ptr_eq(other, route)) {
                 return Err(PathRefusal::Ambiguous.into());
             }
         }

@@ -38,7 +38,7 @@ use crate::identify::Known;
 
 pub use self::{
     cookie::CookieStore,
-    cookies::{CookieError, Cookies},
+    cookies::{CookieError, Cookies, SetCookies},
     embedded::{EmbeddedError, EmbeddedStore},
     live::{LiveSession, StreamGuard},
     refresh::{Freshness, Renew, RenewError},
@@ -270,9 +270,10 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Writes down when sessions were last used, many at once.
     async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
 
-    /// Whether [`touch`](Self::touch) is remembered. Where it is not, a ticket is replaced now and then, so that the idle
-    /// limit is known to a process that did not see the requests.
-    fn remembers_last_seen(&self) -> bool {
+    /// Whether records are kept here. Where they are not, the ticket is the record: a change of it, by a refresh or to write
+    /// down when the session was last used, counts once the browser has the new ticket, so that it is made while a request
+    /// waits whose answer carries it.
+    fn keeps_records(&self) -> bool {
         true
     }
 

@@ -91,7 +91,7 @@ fn issuer_client(
         bearer,
         introspection,
         own,
-        claims: ClaimReader::new(config.claims.clone()),
+        claims: ClaimReader::new(name, &config.url, config.claims.clone()),
         leeway: config.leeway,
         scopes: config.scopes.clone(),
         pushed_authorization: config.pushed_authorization,

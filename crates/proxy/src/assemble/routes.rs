@@ -90,6 +90,9 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
 fn requirement(config: &config::Requirement) -> authorize::Requirement {
     authorize::Requirement {
         users: config.users.clone(),
+        emails: config.emails.clone(),
+        email_domains: config.email_domains.clone(),
+        subjects: config.subjects.clone(),
         roles: config.roles.clone(),
         groups: config.groups.clone(),
         scopes: config.scopes.clone(),

@@ -2,11 +2,9 @@
 //!
 //! Pure functions of a request and an identity: nothing here reads a clock, a store or the network.
 
-use http::Method;
-
 use super::{Requirement, Unmet};
 use crate::{
-    canonical::{CanonicalPath, PathMatch, PathPattern},
+    canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern},
     identify::Identity,
 };
 
@@ -21,8 +19,8 @@ pub struct Policy {
 pub struct Rule {
     /// The paths it speaks about; all when `None`.
     pub path: Option<PathPattern>,
-    /// The methods it speaks about; all when empty.
-    pub methods: Vec<Method>,
+    /// The methods it speaks about, GET for HEAD too; all when empty.
+    pub methods: Vec<CanonicalMethod>,
     /// Whom it lets through.
     pub allow: Allow,
     /// Whether the rule is only evaluated, counted and logged.
@@ -47,6 +45,8 @@ pub enum Decision {
     Allow {
         /// the rule's place, from 1
         rule: usize,
+        /// whether the rule lets anyone through: the decision does not rest on who calls
+        public: bool,
     },
     /// Nobody is known, and somebody must be.
     SignIn {
@@ -91,8 +91,18 @@ impl Policy {
         &self.rules
     }
 
+    /// Whether the method of a request can change the decision.
+    pub fn depends_on_method(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.methods.is_empty())
+    }
+
     /// Decides. Pure: the same request and identity always get the same answer.
-    pub fn decide(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Decision {
+    pub fn decide(
+        &self,
+        method: &CanonicalMethod,
+        path: &CanonicalPath,
+        identity: &Identity,
+    ) -> Decision {
         for (place, rule) in self.rules.iter().enumerate() {
             if rule.shadow {
                 continue;
@@ -109,7 +119,7 @@ impl Policy {
     /// What the shadow rules would have said: `(rule, allowed)`.
     pub fn shadows<'a>(
         &'a self,
-        method: &'a Method,
+        method: &'a CanonicalMethod,
         path: &'a CanonicalPath,
         identity: &'a Identity,
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
@@ -126,7 +136,12 @@ impl Policy {
     }
 
     /// Every rule up to the one that decides, and why.
-    pub fn explain(&self, method: &Method, path: &CanonicalPath, identity: &Identity) -> Vec<Step> {
+    pub fn explain(
+        &self,
+        method: &CanonicalMethod,
+        path: &CanonicalPath,
+        identity: &Identity,
+    ) -> Vec<Step> {
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let because = match rule.applies(method, path) {
@@ -151,16 +166,20 @@ impl Policy {
 }
 
 impl Rule {
-    fn applies(&self, method: &Method, path: &CanonicalPath) -> PathMatch {
-        if !self.methods.is_empty() && !self.methods.contains(method) {
+    fn is_for(&self, method: &CanonicalMethod) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|own| own.covers(method))
+    }
+
+    fn applies(&self, method: &CanonicalMethod, path: &CanonicalPath) -> PathMatch {
+        if !self.is_for(method) {
             return PathMatch::No;
         }
         self.path.as_ref().map_or(PathMatch::Yes, |pattern| pattern.matches(path))
     }
 
-    fn why_not(&self, method: &Method, path: &CanonicalPath) -> String {
-        if !self.methods.is_empty() && !self.methods.contains(method) {
-            let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+    fn why_not(&self, method: &CanonicalMethod, path: &CanonicalPath) -> String {
+        if !self.is_for(method) {
+            let methods: Vec<&str> = self.methods.iter().map(|method| method.as_str()).collect();
             return format!("does not match: method {method} is not among {}", methods.join(", "));
         }
         match &self.path {
@@ -173,11 +192,12 @@ impl Rule {
 impl Allow {
     fn decide(&self, rule: usize, identity: &Identity) -> Decision {
         match (self, identity) {
-            (Self::Anyone, _) | (Self::SignedIn, Identity::Known(_)) => Decision::Allow { rule },
+            (Self::Anyone, _) => Decision::Allow { rule, public: true },
+            (Self::SignedIn, Identity::Known(_)) => Decision::Allow { rule, public: false },
             (_, Identity::Anonymous) => Decision::SignIn { rule },
             (Self::AnyOf(requirements), Identity::Known(known)) => {
                 if requirements.iter().any(|requirement| requirement.is_met_by(known)) {
-                    Decision::Allow { rule }
+                    Decision::Allow { rule, public: false }
                 } else {
                     Decision::Deny { rule: Some(rule), unmet: Unmet::of(requirements, known) }
                 }

@@ -4,13 +4,21 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
+use super::subject;
+
 use crate::identify::Known;
 
 /// What somebody must have. Every key must hold; within a key one value is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Requirement {
-    /// Subjects, user names, or verified e-mail addresses.
+    /// User names.
     pub users: Vec<String>,
+    /// Verified e-mail addresses.
+    pub emails: Vec<String>,
+    /// Domains of verified e-mail addresses.
+    pub email_domains: Vec<String>,
+    /// Subjects; `*` stands for any text without `:` and `/`.
+    pub subjects: Vec<String>,
     /// Realm roles, or `client:role`.
     pub roles: Vec<String>,
     /// Groups.
@@ -79,7 +87,12 @@ impl Requirement {
             met: wanted.iter().any(has),
         };
         let lists = [
-            names("user", &self.users, &|name| known.is_called(name)),
+            names("user", &self.users, &|name| known.is_user(name)),
+            names("verified e-mail", &self.emails, &|address| known.has_email(address)),
+            names("verified e-mail domain", &self.email_domains, &|domain| {
+                known.has_email_domain(domain)
+            }),
+            names("subject", &self.subjects, &|pattern| subject::matches(pattern, &known.subject)),
             names("role", &self.roles, &|role| known.has_role(role)),
             names("group", &self.groups, &|group| known.groups.contains(group)),
             names("scope", &self.scopes, &|scope| known.scopes.contains(scope)),

@@ -25,7 +25,7 @@ fn alice() -> Identity {
     )
 }
 
-fn rule(path: Option<&str>, methods: &[Method], allow: Allow) -> Rule {
+fn rule(path: Option<&str>, methods: &[CanonicalMethod], allow: Allow) -> Rule {
     let path = path.map(|path| path.parse().expect("a pattern"));
     Rule { path, methods: methods.to_vec(), allow, shadow: false }
 }
@@ -39,7 +39,7 @@ fn roles(names: &[&str]) -> Requirement {
 
 fn decide(rules: Vec<Rule>, identity: &Identity) -> Decision {
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
-    Policy::new(rules).decide(&Method::GET, &path, identity)
+    Policy::new(rules).decide(&CanonicalMethod::GET, &path, identity)
 }
 
 fn allowed(requirement: Requirement) -> bool {
@@ -55,7 +55,7 @@ fn a_policy_without_rules_lets_nobody_through() {
 #[test]
 fn the_first_rule_that_matches_decides() {
     let rules = vec![
-        rule(Some("/models/churn"), &[Method::POST], Allow::Anyone),
+        rule(Some("/models/churn"), &[CanonicalMethod::POST], Allow::Anyone),
         rule(Some("/models/churn"), &[], Allow::AnyOf(vec![roles(&["admin"])])),
         rule(None, &[], Allow::Anyone),
     ];
@@ -66,7 +66,7 @@ fn the_first_rule_that_matches_decides() {
 fn nobody_is_asked_to_sign_in_where_somebody_must_be() {
     let rules = || vec![rule(None, &[], Allow::SignedIn)];
     assert_eq!(decide(rules(), &Identity::Anonymous), Decision::SignIn { rule: 1 });
-    assert_eq!(decide(rules(), &alice()), Decision::Allow { rule: 1 });
+    assert_eq!(decide(rules(), &alice()), Decision::Allow { rule: 1, public: false });
 }
 
 #[test]
@@ -93,11 +93,84 @@ fn a_client_role_never_passes_for_a_realm_role() {
 }
 
 #[test]
-fn an_address_that_was_not_verified_is_no_name() {
-    let users = |name: &str| Requirement { users: vec![name.to_owned()], ..Requirement::default() };
-    assert!(!allowed(users("alice@example.test")));
-    assert!(allowed(users("alice")));
-    assert!(allowed(users("a1")));
+fn each_kind_of_name_matches_its_own_claim_only() {
+    let known = |email_verified| Known {
+        issuer: "main".into(),
+        subject: "a1".into(),
+        preferred_username: Some("alice".into()),
+        email: Some("Alice@Example.test".into()),
+        email_verified,
+        ..Known::default()
+    };
+    let met =
+        |requirement: &Requirement, email_verified| requirement.is_met_by(&known(email_verified));
+    let one = |name: &str| vec![name.to_owned()];
+    for (name, user, subject, email) in [
+        ("alice", true, false, false),
+        ("a1", false, true, false),
+        ("Alice@Example.test", false, false, true),
+        ("Alice@example.TEST", false, false, true),
+        ("alice@example.test", false, false, false),
+        ("ALICE", false, false, false),
+    ] {
+        let users = Requirement { users: one(name), ..Requirement::default() };
+        let subjects = Requirement { subjects: one(name), ..Requirement::default() };
+        let emails = Requirement { emails: one(name), ..Requirement::default() };
+        assert_eq!(met(&users, true), user, "users: {name}");
+        assert_eq!(met(&subjects, true), subject, "subjects: {name}");
+        assert_eq!(met(&emails, true), email, "emails: {name}");
+        assert!(!met(&emails, false), "{name} was not verified");
+    }
+    let domain = |name| Requirement { email_domains: one(name), ..Requirement::default() };
+    assert!(met(&domain("example.test"), true) && met(&domain("EXAMPLE.test"), true));
+    assert!(!met(&domain("example.test"), false), "the address was not verified");
+    for other in ["test", "ample.test", "x.example.test", "@example.test", "Alice@Example.test"] {
+        assert!(!met(&domain(other), true), "{other}");
+    }
+}
+
+#[test]
+fn an_address_with_two_readings_is_of_no_domain() {
+    for email in [
+        "a@evil.test@corp.example",
+        "a@corp.example ",
+        "@corp.example",
+        "a@",
+        "corp.example",
+        "a b@corp.example",
+        "a@corp.example\n",
+    ] {
+        let known = Known { email: Some(email.into()), email_verified: true, ..Known::default() };
+        assert!(!known.has_email_domain("corp.example"), "{email:?}");
+        assert!(!known.has_email(email), "{email:?}");
+    }
+}
+
+#[test]
+fn a_self_chosen_user_name_is_no_address() {
+    let mallory = Known {
+        preferred_username: Some("boss@corp.example".into()),
+        email: Some("mallory@evil.test".into()),
+        email_verified: true,
+        ..Known::default()
+    };
+    assert!(!mallory.has_email("boss@corp.example"));
+    assert!(!mallory.has_email_domain("corp.example"));
+}
+
+#[test]
+fn a_rule_for_get_decides_about_head() {
+    let rules = vec![
+        rule(None, &[CanonicalMethod::GET], Allow::AnyOf(vec![roles(&["admin"])])),
+        rule(None, &[], Allow::SignedIn),
+    ];
+    let policy = Policy::new(rules);
+    assert!(policy.depends_on_method());
+    let path: CanonicalPath = "/x".parse().expect("a path");
+    let by = |method: &str| policy.decide(&method.parse().expect("a method"), &path, &alice());
+    assert!(matches!(by("GET"), Decision::Deny { rule: Some(1), .. }));
+    assert!(matches!(by("HEAD"), Decision::Deny { rule: Some(1), .. }));
+    assert!(matches!(by("OPTIONS"), Decision::Allow { rule: 2, .. }));
 }
 
 #[test]
@@ -151,8 +224,11 @@ fn shadow_rules_are_evaluated_and_never_enforced() {
     shadow.shadow = true;
     let policy = Policy::new(vec![shadow, rule(None, &[], Allow::SignedIn)]);
     let path: CanonicalPath = "/x".parse().expect("a path");
-    assert_eq!(policy.decide(&Method::GET, &path, &alice()), Decision::Allow { rule: 2 });
-    let said: Vec<_> = policy.shadows(&Method::GET, &path, &alice()).collect();
+    assert_eq!(
+        policy.decide(&CanonicalMethod::GET, &path, &alice()),
+        Decision::Allow { rule: 2, public: false }
+    );
+    let said: Vec<_> = policy.shadows(&CanonicalMethod::GET, &path, &alice()).collect();
     assert_eq!(said, [(1, false)]);
 }
 
@@ -160,12 +236,12 @@ fn shadow_rules_are_evaluated_and_never_enforced() {
 fn explain_tells_for_four_rules_which_one_decided_and_why() {
     let policy = Policy::new(vec![
         rule(Some("/models/churn/health"), &[], Allow::Anyone),
-        rule(None, &[Method::POST], Allow::Anyone),
+        rule(None, &[CanonicalMethod::POST], Allow::Anyone),
         rule(Some("/models/**"), &[], Allow::AnyOf(vec![roles(&["data-scientist"])])),
         rule(None, &[], Allow::Anyone),
     ]);
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
-    let steps = policy.explain(&Method::GET, &path, &alice());
+    let steps = policy.explain(&CanonicalMethod::GET, &path, &alice());
     let told: Vec<&str> = steps.iter().map(|step| step.because.as_str()).collect();
     assert_eq!(
         told,

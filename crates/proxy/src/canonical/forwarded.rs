@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 
-use super::host::CanonicalHost;
+use super::RequestRefusal;
 use crate::listen::{Peer, Scheme};
 
 /// `x-forwarded-for`
@@ -65,10 +65,19 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Reads the forwarding fields of a request from `peer`.
-    pub(super) fn of(headers: &HeaderMap, peer: Peer, trust: &Trust) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`RequestRefusal::TwoForwardedHosts`]: the host chooses the route, and a field that a client wrote must not decide
+    /// whether the proxy's counts.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        peer: Peer,
+        trust: &Trust,
+    ) -> Result<Self, RequestRefusal> {
         let own: Vec<IpAddr> = peer.ip().into_iter().collect();
         if !trust.trusts(peer) {
-            return Self { chain: own, scheme: None, host: None };
+            return Ok(Self { chain: own, scheme: None, host: None });
         }
         let elements = Element::all(headers);
         let legacy = believed(&own, addresses(headers), trust);
@@ -85,8 +94,14 @@ impl Origin {
         let of_nearest =
             |read: fn(&Element) -> &Option<String>| nearest.and_then(|n| read(n).clone());
         let proto = agreed(last(headers, &X_FORWARDED_PROTO), of_nearest(|element| &element.proto));
-        let host = agreed(last(headers, &X_FORWARDED_HOST), of_nearest(|element| &element.host));
-        Self { chain, scheme: proto.and_then(|proto| scheme(&proto)), host }
+        let legacy = last(headers, &X_FORWARDED_HOST);
+        let host = match (legacy, of_nearest(|element| &element.host)) {
+            (Some(one), Some(other)) if !one.eq_ignore_ascii_case(&other) => {
+                return Err(RequestRefusal::TwoForwardedHosts);
+            }
+            (one, other) => one.or(other),
+        };
+        Ok(Self { chain, scheme: proto.and_then(|proto| scheme(&proto)), host })
     }
 }
 
@@ -152,14 +167,14 @@ fn scheme(proto: &str) -> Option<Scheme> {
 
 /// One hop of `Forwarded`.
 #[derive(Debug, Default)]
-struct Element {
+pub(super) struct Element {
     node: Option<String>,
     proto: Option<String>,
-    host: Option<String>,
+    pub(super) host: Option<String>,
 }
 
 impl Element {
-    fn all(headers: &HeaderMap) -> Vec<Self> {
+    pub(super) fn all(headers: &HeaderMap) -> Vec<Self> {
         headers
             .get_all(FORWARDED)
             .iter()
@@ -192,101 +207,6 @@ fn unquoted(text: &str, separator: char) -> Vec<&str> {
         character == separator && !quoted
     })
     .collect()
-}
-
-/// The request that a proxy asks about, on the gateway's forward-auth endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForwardAuth {
-    /// The method of the request that is asked about.
-    pub method: http::Method,
-    /// Its path.
-    pub path: super::path::CanonicalPath,
-    /// Its query, without `?`.
-    pub query: Option<String>,
-    /// The host it was sent to, when the proxy says so.
-    pub host: Option<CanonicalHost>,
-}
-
-impl ForwardAuth {
-    /// The path and the query, as a link within the host.
-    pub fn path_and_query(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.as_str().to_owned(),
-        }
-    }
-
-    const URI: [&'static str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
-    const METHOD: [&'static str; 2] = ["x-forwarded-method", "x-original-method"];
-
-    /// Reads it from the fields that nginx, Traefik and Caddy send; the caller has checked that the peer is trusted.
-    ///
-    /// A proxy sets some of these fields and passes the others on as its client sent them. Where they differ, one of them
-    /// is the client's, and there is no question that could be answered.
-    pub(super) fn of(
-        headers: &HeaderMap,
-        host: Option<&CanonicalHost>,
-    ) -> Result<Option<Self>, super::RequestRefusal> {
-        let mut asked = None;
-        for uri in fields(headers, &Self::URI) {
-            let uri = uri.to_str().map_err(|_| super::RequestRefusal::Target)?;
-            // nginx's snippets send a whole URL in X-Original-URL; the host in it is then the one asked about.
-            let (authority, target) = match uri.split_once("://") {
-                Some((_, rest)) if !uri.starts_with('/') => {
-                    let (authority, target) =
-                        rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-                    (Some(authority), target)
-                }
-                _ => (None, uri),
-            };
-            asked = match asked {
-                None => Some((authority, target)),
-                Some((first, same)) if same == target => match (first, authority) {
-                    (Some(first), Some(other)) if first != other => return Ok(None),
-                    (first, other) => Some((first.or(other), same)),
-                },
-                Some(_) => return Ok(None),
-            };
-        }
-        let Some((authority, target)) = asked else { return Ok(None) };
-        let mut methods = fields(headers, &Self::METHOD);
-        let method = methods.next();
-        if methods.any(|other| Some(other) != method) {
-            return Ok(None);
-        }
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        if let Some(query) = query {
-            super::check_query(query)?;
-        }
-        let named = match authority {
-            None => host.cloned(),
-            Some(authority) => Some(authority.parse().map_err(super::RequestRefusal::Host)?),
-        };
-        Ok(Some(Self {
-            method: match method {
-                Some(method) => http::Method::from_bytes(method.as_bytes())
-                    .map_err(|_| super::RequestRefusal::Target)?,
-                None => http::Method::GET,
-            },
-            path: super::path::CanonicalPath::parse(
-                if path.is_empty() { "/" } else { path },
-                super::path::Keep::ALL,
-            )?,
-            query: query.map(str::to_owned),
-            host: named,
-        }))
-    }
-}
-
-/// Every field of these names.
-fn fields<'h>(
-    headers: &'h HeaderMap,
-    names: &'static [&'static str],
-) -> impl Iterator<Item = &'h http::HeaderValue> {
-    names.iter().flat_map(|name| headers.get_all(*name))
 }
 
 #[cfg(test)]

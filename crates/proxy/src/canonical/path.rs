@@ -10,6 +10,8 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::reading;
+
 /// Ambiguous forms that a route takes all the same, because its application needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keep {
@@ -37,7 +39,9 @@ impl Keep {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
     text: String,
-    pub(super) oddities: Oddities,
+    oddities: Oddities,
+    /// The other ways it can be read: see [`CanonicalPath::readings`].
+    readings: Box<[String]>,
 }
 
 /// What another server might read differently, as bits.
@@ -55,6 +59,8 @@ impl Oddities {
     pub(super) const TWICE: Self = Self(8);
     /// `//`
     pub(super) const EMPTY: Self = Self(16);
+    /// Any of these.
+    pub(super) const ANY: Self = Self(31);
 
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -104,7 +110,7 @@ pub enum PathRefusal {
     /// Decoded, it is not UTF-8.
     #[error("the path is not UTF-8 once decoded")]
     NotUtf8,
-    /// Two servers could take it for two different places.
+    /// Two servers could take it for two different places, or for too many to judge.
     #[error("the path can be read as two different places")]
     Ambiguous,
 }
@@ -139,6 +145,9 @@ pub enum StripError {
     /// What remains begins with `//`, which a server may take for an authority.
     #[error("without the prefix, the path would begin with `//`")]
     DoubleSlash,
+    /// What remains is no path of its own; never met for part of a canonical path.
+    #[error(transparent)]
+    Path(PathRefusal),
 }
 
 impl CanonicalPath {
@@ -221,7 +230,8 @@ impl CanonicalPath {
         if has_dot_segment(&text, oddities) {
             return Err(PathRefusal::DotSegment);
         }
-        Ok(Self { text, oddities })
+        let readings = reading::all(&text, oddities).ok_or(PathRefusal::Ambiguous)?;
+        Ok(Self { text, oddities, readings })
     }
 
     /// Whether a route that keeps `keep`, and refuses the other ambiguous forms, takes this path.
@@ -252,12 +262,7 @@ impl CanonicalPath {
 
     /// Whether this is `prefix` or below it, by whole segments. A slash at the prefix's end does not count.
     pub fn has_prefix(&self, prefix: &Self) -> bool {
-        self.below(prefix).is_some()
-    }
-
-    fn below(&self, prefix: &Self) -> Option<&str> {
-        let prefix = prefix.text.strip_suffix('/').unwrap_or(&prefix.text);
-        self.text.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_below(&self.text, prefix)
     }
 
     /// The path below `prefix`, absolute again.
@@ -266,31 +271,41 @@ impl CanonicalPath {
     ///
     /// See [`StripError`].
     pub fn strip_prefix(&self, prefix: &Self) -> Result<Self, StripError> {
-        let rest = self.below(prefix).ok_or(StripError::NotBelow)?;
+        let rest = rest_below(&self.text, prefix).ok_or(StripError::NotBelow)?;
         if rest.starts_with("//") {
             return Err(StripError::DoubleSlash);
         }
         let text = if rest.is_empty() { "/" } else { rest };
-        let mut oddities = Oddities::default();
-        for (oddity, found) in [
-            (Oddities::SLASH, text.contains("%2F")),
-            (Oddities::BACKSLASH, text.contains("%5C")),
-            (Oddities::PARAMETERS, text.contains(';') || text.contains("%3B")),
-            (Oddities::EMPTY, text.contains("//")),
-        ] {
-            if found {
-                oddities.add(oddity);
-            }
-        }
-        // What passed the check as a whole passes it in part; only the bit is of interest.
-        let _ = check_double_encoding(text, &mut oddities);
-        Ok(Self { text: text.to_owned(), oddities })
+        // Part of a canonical path is one, with readings of its own.
+        Self::parse_any(text).map_err(StripError::Path)
     }
 
-    /// A reading of a canonical path, which cannot hold what the path did not.
-    pub(super) fn reading(text: String) -> Self {
-        Self { text, oddities: Oddities::default() }
+    /// The other ways this path can be read; none, without an allocation, for nearly every path.
+    ///
+    /// Some servers decode `%2F`, `%5C` or a doubly encoded octet once more, drop `;` parameters, or fold `//`, in whatever order.
+    ///
+    /// ```
+    /// use doorward::canonical::{CanonicalPath, Keep};
+    ///
+    /// let path = CanonicalPath::parse("/files//a%2Fb", Keep::ALL)?;
+    /// assert_eq!(path.readings(), ["/files//a/b", "/files/a%2Fb", "/files/a/b"]);
+    /// let path = CanonicalPath::parse("/;x%2Fadmin", Keep::ALL)?;
+    /// assert!(path.readings().iter().any(|reading| reading == "/admin"));
+    /// # Ok::<(), doorward::canonical::PathRefusal>(())
+    /// ```
+    pub fn readings(&self) -> &[String] {
+        &self.readings
     }
+}
+
+/// Whether a path, as text, is `prefix` or below it, by whole segments. A slash at the prefix's end does not count.
+pub(crate) fn is_below(path: &str, prefix: &CanonicalPath) -> bool {
+    rest_below(path, prefix).is_some()
+}
+
+fn rest_below<'p>(path: &'p str, prefix: &CanonicalPath) -> Option<&'p str> {
+    let prefix = prefix.text.strip_suffix('/').unwrap_or(&prefix.text);
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Dot segments, looked for in every piece that any server could take for a segment.

@@ -67,7 +67,7 @@ pub enum PatternError {
 impl PathPattern {
     /// Whether a path is one of these, however a server behind the gateway reads it.
     pub fn matches(&self, path: &CanonicalPath) -> PathMatch {
-        let literally = self.matches_literally(path);
+        let literally = self.matches_literally(path.as_str());
         if path.readings().iter().any(|reading| self.matches_literally(reading) != literally) {
             PathMatch::Ambiguous
         } else if literally {
@@ -107,8 +107,8 @@ impl PathPattern {
             })
     }
 
-    fn matches_literally(&self, path: &CanonicalPath) -> bool {
-        let mut given = segments_of(path.as_str());
+    fn matches_literally(&self, path: &str) -> bool {
+        let mut given = segments_of(path);
         for segment in &self.segments {
             match (segment, given.next()) {
                 (Segment::Literal(own), Some(other)) if own == other => {}

@@ -1,53 +1,50 @@
-//! How servers behind the gateway might read a path that is canonical and yet not plain.
+//! Other readings of a path that is canonical and yet not plain.
 //!
 //! A route may keep `%2F` or `//`, and `;` or an escaped percent sign are part of many file names. Some servers decode such
-//! things once more, drop `;` parameters, or fold `//`. The route and the rule chosen for a path must be those chosen for each
-//! of its readings too, or the request is refused: then no server can be talked into another place than the one judged.
+//! things once more, drop `;` parameters, or fold `//`, and each does so in an order of its own. The route and the rule chosen
+//! for a path must be those chosen for each of its readings too, or the request is refused: then no server can be led to
+//! another place than the one judged.
 
-use super::path::{CanonicalPath, Oddities, hex, is_unreserved, push_escape};
+use super::path::{Oddities, hex, is_unreserved, push_escape};
 
 type Rewrite = fn(&str) -> String;
 
-/// The rewrites a server may make, in the order it would make them.
-const REWRITES: [(Oddities, Rewrite); 4] = [
-    (Oddities::TWICE, decode_twice),
-    (Oddities::PARAMETERS, drop_parameters),
+/// What a server may do to a path, and what must stand in the path for it to matter. `//` may come about by any of them.
+const REWRITES: [(Oddities, Rewrite); 5] = [
     (Oddities::SLASH, |text| text.replace("%2F", "/")),
     (Oddities::BACKSLASH, |text| text.replace("%5C", "/")),
+    (Oddities::TWICE, decode_twice),
+    (Oddities::PARAMETERS, drop_parameters),
+    (Oddities::ANY, fold_slashes),
 ];
 
-impl CanonicalPath {
-    /// The other ways this path can be read; empty, without an allocation, for nearly every path.
-    ///
-    /// ```
-    /// use doorward::canonical::{CanonicalPath, Keep};
-    ///
-    /// let path = CanonicalPath::parse("/files//a%2Fb", Keep::ALL)?;
-    /// let readings: Vec<_> = path.readings().iter().map(ToString::to_string).collect();
-    /// assert_eq!(readings, ["/files/a%2Fb", "/files//a/b", "/files/a/b"]);
-    /// # Ok::<(), doorward::canonical::PathRefusal>(())
-    /// ```
-    pub fn readings(&self) -> Vec<Self> {
-        let mut found: Vec<String> = Vec::new();
-        if self.oddities == Oddities::default() {
-            return Vec::new();
-        }
-        for mask in 0..1_u8 << REWRITES.len() {
-            let chosen = || REWRITES.iter().enumerate().filter(|(place, _)| mask & 1 << place != 0);
-            if chosen().any(|(_, (oddity, _))| !self.oddities.has(*oddity)) {
+/// The most readings of one path; beyond, it is refused. Five rewrites that matter at most once each make fewer.
+const LIMIT: usize = 64;
+
+/// Every text that some sequence of rewrites makes of `text`, in any order and as often as it changes anything. `None`: too many.
+pub(super) fn all(text: &str, oddities: Oddities) -> Option<Box<[String]>> {
+    if oddities == Oddities::default() {
+        return Some(Box::default());
+    }
+    let mut found = vec![text.to_owned()];
+    let mut next = 0;
+    while let Some(from) = found.get(next).cloned() {
+        for (oddity, rewrite) in REWRITES {
+            if !oddities.has(oddity) {
                 continue;
             }
-            let text =
-                chosen().fold(self.as_str().to_owned(), |text, (_, (_, rewrite))| rewrite(&text));
-            let folded = fold_slashes(&text);
-            for reading in [text, folded] {
-                if reading != self.as_str() && !found.contains(&reading) {
-                    found.push(reading);
-                }
+            let reading = rewrite(&from);
+            if !found.contains(&reading) {
+                found.push(reading);
             }
         }
-        found.into_iter().map(Self::reading).collect()
+        if found.len() > LIMIT {
+            return None;
+        }
+        next += 1;
     }
+    found.remove(0);
+    Some(found.into())
 }
 
 /// `%25XX` as a server sees it that decodes twice.

@@ -77,7 +77,7 @@ fn reserved_and_hop_by_hop_fields_are_gone() {
     assert_eq!(left, ["x-keep"]);
     assert_eq!(canonical.scheme, Scheme::Http);
     assert_eq!(canonical.host.name(), "a");
-    assert_eq!(canonical.forward_auth, None);
+    assert_eq!(canonical.forward_auth, Err(NoQuestion::NotTrusted));
     assert_eq!(canonical.forwarded_for, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
     assert!(canonical.accepts_trailers);
     assert_eq!(canonical.content_length, Some(0));
@@ -147,6 +147,19 @@ fn http_2_names_one_host_and_no_connection_fields() {
 }
 
 #[test]
+fn a_method_with_a_lower_case_letter_is_refused() {
+    for method in ["post", "Get", "dELETE"] {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let mut refused = request(version, "/", &[("host", "a")]);
+            *refused.method_mut() = http::Method::from_bytes(method.as_bytes()).unwrap();
+            let refused = CanonicalRequest::from_http(refused, &Trust::nobody()).unwrap_err();
+            assert_eq!(refused, RequestRefusal::Method(MethodRefusal::Form), "{method}");
+            assert_eq!(refused.status(), 400);
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused() {
     assert_eq!(h1(&[]).unwrap_err(), RequestRefusal::NoHost);
     assert!(matches!(h1(&[("host", "a@b")]).unwrap_err(), RequestRefusal::Host(_)));
@@ -161,7 +174,7 @@ fn what_cannot_be_understood_is_refused() {
         RequestRefusal::Target
     );
     let mut connect = request(Version::HTTP_2, "http://a/", &[]);
-    *connect.method_mut() = Method::CONNECT;
+    *connect.method_mut() = http::Method::CONNECT;
     assert_eq!(CanonicalRequest::from_http(connect, &Trust::nobody()).unwrap_err().status(), 501);
     let unlistened = Request::builder().uri("/").body(Body::empty()).unwrap();
     assert_eq!(

@@ -8,7 +8,6 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
-use http::Method;
 use oidc_core::Claims;
 use serde_json::{Value, json};
 use url::Url;
@@ -17,7 +16,7 @@ use super::Outcome;
 use crate::{
     assemble,
     authorize::{Decision, Step},
-    canonical::{CanonicalHost, CanonicalPath, Keep},
+    canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep},
     config::Config,
     identify::{Identity, claims::ClaimReader},
     respond::Refusal,
@@ -32,7 +31,7 @@ pub struct Explain {
     config: PathBuf,
     /// The request's method
     #[arg(long, default_value = "GET")]
-    method: Method,
+    method: CanonicalMethod,
     /// The request's URL, as the browser or program would write it
     #[arg(long)]
     url: Url,
@@ -103,7 +102,7 @@ impl Explain {
         let steps = route.policy.explain(&self.method, &path, identity);
         let decision = route.policy.decide(&self.method, &path, identity);
         let (outcome, verdict) = match &decision {
-            Decision::Allow { rule } => (Outcome::Fine, format!("allowed by rule {rule}")),
+            Decision::Allow { rule, .. } => (Outcome::Fine, format!("allowed by rule {rule}")),
             Decision::SignIn { rule } => (
                 Outcome::LoginNeeded,
                 format!(
@@ -146,7 +145,9 @@ impl Explain {
             (None, None) => return Ok(Identity::Anonymous),
         };
         let (name, issuer) = self.issuer(config, &claims)?;
-        Ok(Identity::Known(ClaimReader::new(issuer.claims.clone()).read(name, &claims)))
+        Ok(Identity::Known(
+            ClaimReader::new(name, &issuer.url, issuer.claims.clone()).read(&claims),
+        ))
     }
 
     fn issuer<'c>(

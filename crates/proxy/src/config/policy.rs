@@ -24,7 +24,7 @@ pub struct AccessRule {
     /// `/models/churn/docs/**`.
     #[serde(default)]
     pub path: Option<PathPattern>,
-    /// Which methods; without it, all. Example: `[GET, HEAD]`.
+    /// Which methods, in upper case; without it, all. `GET` is for HEAD too. Example: `[GET, POST]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub methods: Vec<String>,
@@ -124,10 +124,23 @@ impl JsonSchema for Allow {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requirement {
-    /// User names (the claim `claims.user_name` of the issuer). Example: `[alice]`.
+    /// User names (the claim `claims.user_name` of the issuer), and nothing else. Example: `[alice]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub users: Vec<String>,
+    /// E-mail addresses that the issuer says it verified. Example: `[boss@corp.example]`.
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub emails: Vec<String>,
+    /// Domains of such addresses, without those below them. Example: `[corp.example]`.
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub email_domains: Vec<String>,
+    /// Subjects (`sub`), unique within an issuer: needs `issuers` beside it. `*` stands for any text without `:` and `/`.
+    /// Example: `["system:serviceaccount:run:*"]`.
+    #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub subjects: Vec<String>,
     /// Roles: `data-scientist` is a realm role, `churn:score` the role `score` of the client `churn`.
     /// Example: `[data-scientist, admin]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]

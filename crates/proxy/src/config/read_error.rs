@@ -157,9 +157,8 @@ fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
         "strip_prefix" | "add_prefix" => {
             ("rewrite", "`rewrite: { strip_prefix: …, add_prefix: … }` in the route")
         }
-        "users" | "roles" | "groups" | "scopes" | "clients" => {
-            ("allow", "it within `allow: { … }` of a rule")
-        }
+        "users" | "emails" | "email_domains" | "subjects" | "roles" | "groups" | "scopes"
+        | "clients" => ("allow", "it within `allow: { … }` of a rule"),
         "encoded_slash" | "double_slash" => {
             ("paths", "`paths: { encoded_slash: keep, double_slash: keep }`")
         }

@@ -18,6 +18,7 @@ use super::{Config, ListenAddr};
 
 mod access;
 mod issuers;
+mod names;
 mod routes;
 
 /// What the checks found.

@@ -1,77 +1,95 @@
 //! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy.
 //!
-//! The proxy in front asks about a request it holds: 202 lets it through, 401 and 403 do not. Which request is told in
-//! `X-Forwarded-Uri`, `-Method` and `-Host`, believed only from `trusted_proxies`: from anybody else the question is refused, because
-//! a client could choose the path that the rules see.
+//! The proxy in front asks about a request it holds: 202 lets it through, 401 asks for a sign-in, 403 refuses. nginx makes a
+//! fault of its own of any other status, so there is none; the status that a request in line would get is in
+//! `X-Doorward-Status`. The request is described by fields that are read only from `trusted_proxies`, because a client could
+//! choose the path that the rules see. A question about no request, or about one of the gateway's own URLs, is refused: a page
+//! that reaches this URL through the proxy could otherwise read the person's token from the answer.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::{
-    authorize::{Denied, judge},
-    endpoints::{Call, Endpoints, with_cookies},
-    identify::{Credential, Identity},
+    authorize::{Case, Denied, Page, judge},
+    canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below},
+    endpoints::{Call, Endpoints},
+    identify::{Caller, Credential, Identity},
     respond::{Refusal, own},
     route::Route,
 };
 
+/// `x-doorward-status`: the status that a request in line would have got.
+pub const X_DOORWARD_STATUS: HeaderName = HeaderName::from_static("x-doorward-status");
+
 impl Endpoints {
     pub(super) async fn auth(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let Some(original) = call.request.original() else {
-            tracing::warn!(
-                peer = ?call.request.peer(),
-                "forward-auth question refused: the peer is not in trusted_proxies, sends no X-Forwarded-Uri, or fields that name different requests"
-            );
-            return Err(Refusal::Malformed {
-                status: StatusCode::FORBIDDEN,
-                reason: "forward-auth questions are answered only to trusted_proxies that send X-Forwarded-Uri, and no field beside it that names another request".into(),
-            });
-        };
-        call.trail.asked_about(original);
-        let host = original.host.as_ref().unwrap_or(call.request.host());
-        let route = self.routes.choose(host, &original.path).map_err(not_let_through)?;
-        call.trail.would_take(&route);
-        let caller = self.identify.caller(call.request.headers()).await?;
-        call.trail.asked_by(&caller, original);
-        let bearer = matches!(caller.credential, Credential::Bearer { .. });
-        let rule = judge(&route, &original.method, &original.path, &caller.identity, bearer)
-            .map_err(|denied| match denied {
-                Denied::SignIn => Refusal::LoginNeeded {
-                    route: route.name.clone(),
-                    redirect: false,
-                    return_to: call.asked.return_to.clone(),
-                },
-                Denied::Refused(refusal) => refusal,
-            })?;
-        call.trail.let_through(rule);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::ACCEPTED;
-        if let Identity::Known(_) = &caller.identity {
-            self.tell(&caller.identity, &caller.credential, &route, response.headers_mut())?;
+        let question = call.request.question().map_err(|none| {
+            tracing::warn!(peer = ?call.request.peer(), reason = %none, "forward-auth question refused");
+            no_question(none)
+        })?;
+        call.trail.asked_about(question);
+        if self.is_own(question) {
+            return Err(refused("a question about one of the gateway's own URLs is not answered"));
         }
-        Ok(with_cookies(own(response, call.asked), caller.cookies))
+        let route = self.routes.choose(&question.host, &question.path)?;
+        call.trail.would_take(&route);
+        let method = method(question, &route)?;
+        let caller = self.identify.caller(&call.request, call.cookies).await?;
+        call.trail.asked_by(&caller, &method, &question.path);
+        let case = Case {
+            route: &route,
+            method: &method,
+            path: &question.path,
+            caller: &caller,
+            page: question.websocket.then(|| Page {
+                origin: call.request.headers().get(header::ORIGIN),
+                own: self.page_origin(&route, &question.host),
+            }),
+        };
+        let granted = judge(&case).map_err(|denied| match denied {
+            Denied::SignIn => Refusal::LoginNeeded {
+                route: route.name.clone(),
+                redirect: false,
+                return_to: call.asked.return_to.clone(),
+            },
+            Denied::Refused(refusal) => refusal,
+        })?;
+        call.trail.let_through(granted.rule);
+        let mut response = own(Response::new(Body::empty()), call.asked);
+        *response.status_mut() = StatusCode::ACCEPTED;
+        if !granted.without_identity {
+            self.tell(&caller, &route, &mut response)?;
+        }
+        Ok(response)
+    }
+
+    /// Whether the request is for one of the gateway's own URLs, in any reading of its path.
+    fn is_own(&self, question: &ForwardAuth) -> bool {
+        let readings = question.path.readings().iter().map(String::as_str);
+        std::iter::once(question.path.as_str())
+            .chain(readings)
+            .any(|path| is_below(path, &self.prefix_path))
+    }
+
+    /// The origin of the route's pages as the browser sees it. A proxy may tell the host without the port.
+    fn page_origin(&self, route: &Route, host: &CanonicalHost) -> String {
+        match host.port() {
+            Some(_) => route.origin(host),
+            None => self.origin(host),
+        }
     }
 
     /// The identity, by the names that snippets for nginx, Traefik and Caddy copy onto the request.
     fn tell(
         &self,
-        identity: &Identity,
-        credential: &Credential,
+        caller: &Caller,
         route: &Route,
-        headers: &mut HeaderMap,
+        response: &mut Response<Body>,
     ) -> Result<(), Refusal> {
-        let Identity::Known(known) = identity else { return Ok(()) };
+        let Identity::Known(known) = &caller.identity else { return Ok(()) };
+        let headers = response.headers_mut();
         if route.identity.headers {
-            let values = self.assertions.identity(known);
-            let named = [
-                ("user", Some(values.user())),
-                ("preferred-username", values.preferred_username()),
-                ("email", values.email()),
-                ("groups", values.groups()),
-                ("roles", values.roles()),
-            ];
-            for (name, value) in named {
-                let Some(value) = value else { continue };
+            for (name, value) in self.assertions.identity(known).named() {
                 for prefix in ["x-auth-request", "x-forwarded"] {
                     if let Ok(name) = HeaderName::try_from(format!("{prefix}-{name}")) {
                         headers.insert(name, value.clone());
@@ -87,7 +105,7 @@ impl Endpoints {
             headers.insert("x-doorward-assertion", assertion);
         }
         if route.identity.access_token {
-            let token = match credential {
+            let token = match &caller.credential {
                 Credential::Session(session) => session.record().access_token.clone(),
                 Credential::Bearer { token, .. } => token.clone(),
                 Credential::None => return Ok(()),
@@ -101,12 +119,35 @@ impl Endpoints {
     }
 }
 
-/// To the proxy in front, 403 is a refusal and 404 or 421 a fault (nginx answers 500): what no route owns is not let through.
-fn not_let_through(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::NoRoute | Refusal::Misdirected => {
-            Refusal::Malformed { status: StatusCode::FORBIDDEN, reason: refusal.to_string().into() }
-        }
-        other => other,
+/// The method of the request that is asked about. Proxies ask by GET whatever they hold, so where the proxy does not tell the
+/// method, and a rule depends on it, there is no answer.
+fn method(question: &ForwardAuth, route: &Route) -> Result<CanonicalMethod, Refusal> {
+    match &question.method {
+        Some(method) => Ok(method.clone()),
+        None if route.policy.depends_on_method() => Err(refused(
+            "a rule of this route depends on the method, which the proxy does not tell: send `X-Forwarded-Method`",
+        )),
+        None => Ok(CanonicalMethod::GET),
     }
+}
+
+fn no_question(none: &NoQuestion) -> Refusal {
+    Refusal::Malformed {
+        status: StatusCode::FORBIDDEN,
+        reason: format!("no forward-auth question is answered here: {none}").into(),
+    }
+}
+
+fn refused(reason: &'static str) -> Refusal {
+    Refusal::Malformed { status: StatusCode::FORBIDDEN, reason: reason.into() }
+}
+
+/// The answer to a question as proxies understand it: 401 asks for a sign-in, any other refusal is 403.
+pub(crate) fn not_let_through(mut answer: Response<Body>) -> Response<Body> {
+    let status = answer.status();
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        answer.headers_mut().insert(X_DOORWARD_STATUS, HeaderValue::from(status.as_u16()));
+        *answer.status_mut() = StatusCode::FORBIDDEN;
+    }
+    answer
 }

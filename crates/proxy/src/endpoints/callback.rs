@@ -14,11 +14,11 @@ use crate::{
         Call, Endpoints,
         return_to::HOME,
         start::{Transaction, in_time},
-        with_cookies,
     },
     identify::issuers::IssuerClient,
     observe, pages,
     respond::{Refusal, see_other},
+    session::SetCookies,
 };
 
 impl Endpoints {
@@ -38,8 +38,9 @@ impl Endpoints {
         match answer {
             Ok((ticket_cookies, return_to)) => {
                 observe::login(issuer.name(), "ok");
-                let response = see_other(&return_to, StatusCode::FOUND, call.asked);
-                Ok(with_cookies(with_cookies(response, forget), ticket_cookies))
+                call.cookies.extend(forget);
+                call.cookies.extend(ticket_cookies);
+                Ok(see_other(&return_to, StatusCode::FOUND, call.asked))
             }
             Err(Refusal::SignInFailed { reason, code }) => {
                 tracing::warn!(issuer = issuer.name(), code, %reason, "sign-in failed");
@@ -47,8 +48,8 @@ impl Endpoints {
                     reason: reason.into_owned(),
                     return_to: transaction.return_to,
                 };
-                let response = page.into_response(call.asked, StatusCode::BAD_REQUEST);
-                Ok(with_cookies(response, forget))
+                call.cookies.extend(forget);
+                Ok(page.into_response(call.asked, StatusCode::BAD_REQUEST))
             }
             Err(other) => Err(other),
         }
@@ -59,7 +60,7 @@ impl Endpoints {
         call: &Call<'_>,
         issuer: &Arc<IssuerClient>,
         transaction: &Transaction,
-    ) -> Result<(Vec<http::HeaderValue>, String), Refusal> {
+    ) -> Result<(SetCookies, String), Refusal> {
         let raw_query = call.request.query().unwrap_or_default();
         let pending = &transaction.pending;
         let code = issuer

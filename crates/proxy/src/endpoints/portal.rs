@@ -1,12 +1,13 @@
 //! `portal`: the services this person may open.
 
 use axum::body::Body;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::{
     authorize::Decision,
+    canonical::CanonicalMethod,
     config::HostPattern,
-    endpoints::{Call, Endpoints, with_cookies},
+    endpoints::{Call, Endpoints},
     identify::{Credential, Identity},
     pages,
     respond::{Refusal, see_other},
@@ -15,13 +16,13 @@ use crate::{
 
 /// Whether somebody may open the page that a route's card leads to.
 fn opens(route: &Route, identity: &Identity) -> bool {
-    let decision = route.policy.decide(&Method::GET, &route.prefix, identity);
+    let decision = route.policy.decide(&CanonicalMethod::GET, &route.prefix, identity);
     matches!(decision, Decision::Allow { .. })
 }
 
 impl Endpoints {
     pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let caller = self.identify.caller(call.request.headers()).await?;
+        let caller = self.identify.caller_here(&call.request, call.cookies).await?;
         let Identity::Known(known) = &caller.identity else {
             let location = call.asked.site.start(&format!("{}/portal", self.prefix));
             return Ok(see_other(&location, StatusCode::FOUND, call.asked));
@@ -38,7 +39,7 @@ impl Endpoints {
             Credential::None | Credential::Bearer { .. } => None,
         };
         let page = pages::Portal { who: known.display_name().to_owned(), services, csrf };
-        Ok(with_cookies(page.into_response(call.asked, StatusCode::OK), caller.cookies))
+        Ok(page.into_response(call.asked, StatusCode::OK))
     }
 
     /// A route as a card; wildcard hosts have no address of their own.

@@ -28,7 +28,15 @@ impl Endpoints {
             return Err(nobody(&call));
         };
         match self.sessions.renew_now(&session).await {
-            Ok(_) => Ok(self.describe(&call, &session)),
+            Ok(_) => {
+                let headers = call.request.headers();
+                if let Some(presented) = self.cookies.session_ticket(headers) {
+                    let newer =
+                        self.cookies.newer_session(headers, &presented, &session, self.lifetime);
+                    call.cookies.extend(newer);
+                }
+                Ok(self.describe(&call, &session))
+            }
             Err(error) if error.session_ended() => Err(nobody(&call)),
             Err(RenewError::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::ProviderUnavailable {

@@ -9,9 +9,7 @@ use url::Url;
 
 use crate::{
     canonical::CanonicalHost,
-    endpoints::{
-        Call, Endpoints, parameter, read_form, return_to::sanitize, start::query, with_cookies,
-    },
+    endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, start::query},
     observe, pages,
     respond::{Asked, Refusal, see_other},
     session::{LiveSession, Purpose, Record, Which},
@@ -77,8 +75,8 @@ impl Endpoints {
         self.same_origin(&call.request)?;
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to: None, at_provider: false };
-            let clear = self.cookies.clear_session(call.request.headers());
-            return Ok(with_cookies(page.into_response(call.asked, StatusCode::OK), clear));
+            call.cookies.extend(self.cookies.clear_session(call.request.headers()));
+            return Ok(page.into_response(call.asked, StatusCode::OK));
         };
         let clear = self.cookies.clear_session(call.request.headers());
         let host = call.request.host().clone();
@@ -97,11 +95,11 @@ impl Endpoints {
         let record = session.record();
         tracing::info!(subject = record.known.subject, session = %session.id(), "signed out");
         observe::logout(&record.known.issuer, "here");
-        let response = match self.logout_url(&record, &host, &after) {
+        call.cookies.extend(clear);
+        Ok(match self.logout_url(&record, &host, &after) {
             Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, asked),
             None => after.answer(asked, false),
-        };
-        Ok(with_cookies(response, clear))
+        })
     }
 
     pub(super) fn signed_out(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::PushedAuthorization,
-    endpoints::{Call, Endpoints, parameter, return_to::sanitize, with_cookies},
+    endpoints::{Call, Endpoints, parameter, return_to::sanitize},
     identify::issuers::IssuerClient,
     observe, pages,
     respond::{Refusal, see_other},
@@ -51,7 +51,8 @@ impl Endpoints {
             .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         observe::login(issuer.name(), "started");
-        Ok(with_cookies(see_other(url.as_str(), StatusCode::FOUND, call.asked), cookies))
+        call.cookies.extend(cookies);
+        Ok(see_other(url.as_str(), StatusCode::FOUND, call.asked))
     }
 
     pub(super) fn sign_in(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {

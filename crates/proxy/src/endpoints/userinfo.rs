@@ -5,18 +5,18 @@ use http::Response;
 use serde_json::json;
 
 use crate::{
-    endpoints::{Call, Endpoints, json, with_cookies},
+    endpoints::{Call, Endpoints, json},
     identify::Identity,
     respond::Refusal,
 };
 
 impl Endpoints {
-    pub(super) async fn userinfo(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let caller = self.known_caller(&call).await?;
+    pub(super) async fn userinfo(&self, mut call: Call<'_>) -> Result<Response<Body>, Refusal> {
+        let caller = self.known_caller(&mut call).await?;
         let Identity::Known(known) = &caller.identity else { return Err(Refusal::NoRoute) };
         let who = json!({
             "sub": known.subject,
-            "iss": self.issuers.named(&known.issuer).map(|issuer| issuer.url()),
+            "iss": known.iss,
             "preferred_username": known.preferred_username,
             "name": known.name,
             "email": known.email,
@@ -27,6 +27,6 @@ impl Endpoints {
             "scope": known.scopes.join(" "),
             "client": known.client,
         });
-        Ok(with_cookies(json(&who, call.asked), caller.cookies))
+        Ok(json(&who, call.asked))
     }
 }

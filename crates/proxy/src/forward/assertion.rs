@@ -82,6 +82,8 @@ struct Claims<'a> {
     iss: &'a str,
     aud: &'a str,
     sub: &'a str,
+    /// The issuer that vouches for `sub`; `iss` is the gateway.
+    idp: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     preferred_username: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,6 +201,7 @@ impl Assertions {
             iss: &self.issuer,
             aud: audience,
             sub: &known.subject,
+            idp: &known.iss,
             preferred_username: known.preferred_username.as_deref(),
             email: known.email.as_deref(),
             email_verified: known.email.is_some().then_some(known.email_verified),

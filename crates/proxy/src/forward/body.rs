@@ -173,7 +173,7 @@ impl http_body::Body for Answer {
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(cut) = this.tether.moved() {
+                if let Some(cut) = this.tether.moved(cx) {
                     return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))));
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {

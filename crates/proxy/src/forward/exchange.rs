@@ -25,7 +25,12 @@ use super::{
     unavailable,
     upstream::Upstream,
 };
-use crate::{respond::Refusal, route::Route, session::LiveSession};
+use crate::{
+    respond::Refusal,
+    review::{Permit, Review, UNDISTURBED},
+    route::Route,
+    session::LiveSession,
+};
 
 /// What is sent, but for the body.
 #[derive(Clone)]
@@ -43,6 +48,8 @@ pub(super) struct Exchange<'a> {
     pub(super) route: &'a Route,
     pub(super) upstream: &'a Upstream,
     pub(super) session: Option<&'a Arc<LiveSession>>,
+    /// What an upload that goes on for long is judged by again.
+    pub(super) review: (&'a Review, &'a Permit),
     pub(super) return_to: &'a str,
 }
 
@@ -51,6 +58,7 @@ enum Failed {
     Send(Box<TrySendError<Request<Upload>>>),
     TimedOut,
     SessionEnded,
+    NoLongerPermitted(Refusal),
 }
 
 impl Exchange<'_> {
@@ -144,12 +152,18 @@ impl Exchange<'_> {
         };
         let mut sending = pin!(sending);
         let mut ended = pin!(self.session_end());
+        let (review, permit) = self.review;
+        let mut revoked = pin!(async {
+            tokio::time::sleep(UNDISTURBED).await;
+            review.revoked(permit).await
+        });
         loop {
             let deadline = progress.moved() + within;
             tokio::select! {
                 biased;
                 sent = &mut sending => return sent.map_err(|error| Failed::Send(Box::new(error))),
                 () = &mut ended => return Err(Failed::SessionEnded),
+                refusal = &mut revoked => return Err(Failed::NoLongerPermitted(refusal)),
                 () = tokio::time::sleep_until(deadline) => {
                     if progress.moved() + within <= Instant::now() {
                         return Err(Failed::TimedOut);
@@ -186,6 +200,7 @@ impl Exchange<'_> {
                 route: self.route.name.clone(),
                 after: self.route.timeouts.response_head,
             },
+            Failed::NoLongerPermitted(refusal) => refusal,
             Failed::SessionEnded => Refusal::LoginNeeded {
                 route: self.route.name.clone(),
                 redirect: false,

@@ -13,6 +13,8 @@ use crate::identify::Known;
 
 /// `x-forwarded-user`: the subject.
 pub const X_FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+/// `x-forwarded-issuer`: the identifier of the issuer, without which a subject is no identity.
+pub const X_FORWARDED_ISSUER: HeaderName = HeaderName::from_static("x-forwarded-issuer");
 /// `x-forwarded-preferred-username`
 pub const X_FORWARDED_PREFERRED_USERNAME: HeaderName =
     HeaderName::from_static("x-forwarded-preferred-username");
@@ -31,6 +33,7 @@ const ROLE_SYNTAX: &AsciiSet = &SYNTAX.add(b':');
 #[derive(Debug, Clone)]
 pub struct IdentityHeaders {
     user: HeaderValue,
+    issuer: Option<HeaderValue>,
     preferred_username: Option<HeaderValue>,
     email: Option<HeaderValue>,
     groups: Option<HeaderValue>,
@@ -52,6 +55,7 @@ impl IdentityHeaders {
         );
         Self {
             user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
+            issuer: text(&known.iss),
             preferred_username: known.preferred_username.as_ref().and_then(text),
             // Services match people by it: an address anybody can claim would let them in as somebody else.
             email: known.email.as_ref().filter(|_| known.email_verified).and_then(text),
@@ -60,35 +64,25 @@ impl IdentityHeaders {
         }
     }
 
-    /// The subject.
-    pub fn user(&self) -> &HeaderValue {
-        &self.user
-    }
-
-    /// The name a person signs in with.
-    pub fn preferred_username(&self) -> Option<&HeaderValue> {
-        self.preferred_username.as_ref()
-    }
-
-    /// The e-mail address.
-    pub fn email(&self) -> Option<&HeaderValue> {
-        self.email.as_ref()
-    }
-
-    /// The groups, with `,` between them.
-    pub fn groups(&self) -> Option<&HeaderValue> {
-        self.groups.as_ref()
-    }
-
-    /// The realm roles, then the client roles as `client:role`, with `,` between them.
-    pub fn roles(&self) -> Option<&HeaderValue> {
-        self.roles.as_ref()
+    /// Each value with its name after `x-forwarded-`; what is not known is absent. Groups have `,` between them, and so have roles:
+    /// those of the realm, then each client's as `client:role`.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
+        let all = [
+            ("user", Some(&self.user)),
+            ("issuer", self.issuer.as_ref()),
+            ("preferred-username", self.preferred_username.as_ref()),
+            ("email", self.email.as_ref()),
+            ("groups", self.groups.as_ref()),
+            ("roles", self.roles.as_ref()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// Sets the headers; what is not known is absent. Copies no text.
     pub(super) fn set(self: &Arc<Self>, headers: &mut HeaderMap) {
         headers.insert(X_FORWARDED_USER, self.user.clone());
         for (name, value) in [
+            (X_FORWARDED_ISSUER, &self.issuer),
             (X_FORWARDED_PREFERRED_USERNAME, &self.preferred_username),
             (X_FORWARDED_EMAIL, &self.email),
             (X_FORWARDED_GROUPS, &self.groups),
@@ -130,6 +124,23 @@ mod tests {
         list.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn value<'h>(headers: &'h IdentityHeaders, name: &str) -> Option<&'h HeaderValue> {
+        headers.named().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_subject_comes_with_its_issuer() {
+        let known = Known {
+            subject: "s-1".into(),
+            iss: "https://id.example/realms/lab".into(),
+            ..Known::default()
+        };
+        let mut map = HeaderMap::new();
+        Arc::new(IdentityHeaders::new(&known)).set(&mut map);
+        assert_eq!(map[X_FORWARDED_USER], "s-1");
+        assert_eq!(map[X_FORWARDED_ISSUER], "https://id.example/realms/lab");
+    }
+
     #[test]
     fn what_is_not_known_is_absent() {
         let headers = IdentityHeaders::new(&Known {
@@ -147,9 +158,9 @@ mod tests {
     #[test]
     fn an_address_that_was_not_verified_is_not_told() {
         let unverified = Known { email: Some("boss@example".into()), ..Known::default() };
-        assert_eq!(IdentityHeaders::new(&unverified).email(), None);
+        assert_eq!(value(&IdentityHeaders::new(&unverified), "email"), None);
         let verified = Known { email_verified: true, ..unverified };
-        assert_eq!(IdentityHeaders::new(&verified).email().unwrap(), "boss@example");
+        assert_eq!(value(&IdentityHeaders::new(&verified), "email").unwrap(), "boss@example");
     }
 
     #[test]
@@ -162,10 +173,13 @@ mod tests {
             groups: strings(&["dev,admin", "\u{10d}\u{10a}", "a\0b", "plain /path", "100%2C"]),
             ..Known::default()
         });
-        assert_eq!(headers.preferred_username().unwrap(), "alice%0D%0AX-Forwarded-Groups: admin");
-        assert_eq!(headers.email().unwrap(), "%20caf%C3%A9@example%20");
         assert_eq!(
-            headers.groups().unwrap(),
+            value(&headers, "preferred-username").unwrap(),
+            "alice%0D%0AX-Forwarded-Groups: admin"
+        );
+        assert_eq!(value(&headers, "email").unwrap(), "%20caf%C3%A9@example%20");
+        assert_eq!(
+            value(&headers, "groups").unwrap(),
             "dev%2Cadmin,%C4%8D%C4%8A,a%00b,plain /path,100%252C"
         );
     }
@@ -178,6 +192,9 @@ mod tests {
             client_roles: [("churn".to_owned(), strings(&["score", "a:b"]))].into(),
             ..Known::default()
         });
-        assert_eq!(headers.roles().unwrap(), "admin,churn%3Ascore,churn:score,churn:a%3Ab");
+        assert_eq!(
+            value(&headers, "roles").unwrap(),
+            "admin,churn%3Ascore,churn:score,churn:a%3Ab"
+        );
     }
 }

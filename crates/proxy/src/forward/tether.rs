@@ -4,6 +4,7 @@
 //! the route's idle time. One timer serves all of it, and is made only for streams that ever wait.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::{
         Arc,
@@ -16,7 +17,10 @@ use std::{
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::session::{LiveSession, StreamGuard};
+use crate::{
+    review::{Permit, Review, UNDISTURBED},
+    session::{LiveSession, StreamGuard},
+};
 
 /// Why a stream was ended by the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +31,9 @@ pub(super) enum Cut {
     /// Past `exp` and the leeway.
     #[error("the bearer token has expired")]
     TokenExpired,
+    /// The caller lacks by now what a rule asks for, or the rules have changed.
+    #[error("the caller is no longer permitted")]
+    NoLongerPermitted,
     /// Nothing moved.
     #[error("no octet moved for {}", humantime::format_duration(*.after))]
     Idle {
@@ -40,8 +47,10 @@ pub(super) struct Tether {
     session: Option<Arc<LiveSession>>,
     expires: Option<Instant>,
     idle: Duration,
+    begun: Instant,
     moved: Instant,
     upload: Option<Arc<Progress>>,
+    review: Reviewing,
     armed: Option<Box<Armed>>,
 }
 
@@ -60,7 +69,23 @@ impl Tether {
         expires: Option<Instant>,
         idle: Duration,
     ) -> Self {
-        Self { session, expires, idle, moved: Instant::now(), upload: None, armed: None }
+        let begun = Instant::now();
+        Self {
+            session,
+            expires,
+            idle,
+            begun,
+            moved: begun,
+            upload: None,
+            review: Reviewing::Never,
+            armed: None,
+        }
+    }
+
+    /// Ends the stream when it is no longer permitted.
+    pub(super) fn with_review(mut self, review: Arc<Review>, permit: Permit) -> Self {
+        self.review = Reviewing::Later(review, permit);
+        self
     }
 
     /// Counts what moves in the other direction too.
@@ -70,17 +95,17 @@ impl Tether {
     }
 
     /// Octets moved. Tells whether the stream must end nevertheless: a busy stream never waits.
-    pub(super) fn moved(&mut self) -> Option<Cut> {
+    pub(super) fn moved(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
         let now = Instant::now();
         self.moved = now;
-        self.ended(now)
+        self.ended(now, cx)
     }
 
     /// Waits for the stream's end.
     pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
         loop {
             let now = Instant::now();
-            if let Some(cut) = self.ended(now) {
+            if let Some(cut) = self.ended(now, cx) {
                 return Poll::Ready(cut);
             }
             let moved = self.upload.as_ref().map_or(self.moved, |up| up.moved().max(self.moved));
@@ -88,7 +113,11 @@ impl Tether {
             if idle_at <= now {
                 return Poll::Ready(Cut::Idle { after: self.idle });
             }
-            let wake_at = self.expires.map_or(idle_at, |expires| expires.min(idle_at));
+            let ends_at = self.expires.map_or(idle_at, |expires| expires.min(idle_at));
+            let wake_at = match self.review {
+                Reviewing::Later(..) => ends_at.min(self.begun + UNDISTURBED),
+                Reviewing::Never | Reviewing::Under(_) => ends_at,
+            };
             let session = &self.session;
             let armed = self.armed.get_or_insert_with(|| {
                 Box::new(Armed {
@@ -110,11 +139,44 @@ impl Tether {
         }
     }
 
-    fn ended(&self, now: Instant) -> Option<Cut> {
+    fn ended(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Cut> {
         if self.session.as_ref().is_some_and(|live| live.ended().is_cancelled()) {
             return Some(Cut::SessionEnded);
         }
-        self.expires.is_some_and(|expires| expires <= now).then_some(Cut::TokenExpired)
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return Some(Cut::TokenExpired);
+        }
+        if now.duration_since(self.begun) >= UNDISTURBED {
+            self.review.begin();
+        }
+        self.review.is_over(cx).then_some(Cut::NoLongerPermitted)
+    }
+}
+
+/// How a stream is judged again. Most are over before that begins, and cost nothing.
+enum Reviewing {
+    Never,
+    /// Not yet.
+    Later(Arc<Review>, Permit),
+    /// Resolves when the stream is no longer permitted.
+    Under(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Reviewing {
+    fn begin(&mut self) {
+        *self = match std::mem::replace(self, Self::Never) {
+            Self::Later(review, permit) => Self::Under(Box::pin(async move {
+                review.revoked(&permit).await;
+            })),
+            begun => begun,
+        };
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Never | Self::Later(..) => false,
+            Self::Under(revoked) => revoked.as_mut().poll(cx).is_ready(),
+        }
     }
 }
 
@@ -179,6 +241,10 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
+    async fn moved(tether: &mut Tether) -> Option<Cut> {
+        poll_fn(|cx| Poll::Ready(tether.moved(cx))).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_stream_on_which_nothing_moves_ends_after_the_idle_time() {
         let begun = Instant::now();
@@ -193,7 +259,7 @@ mod tests {
         for _ in 0..10 {
             let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| tether.poll_cut(cx))).await;
             assert!(waited.is_err(), "ended too early");
-            assert_eq!(tether.moved(), None);
+            assert_eq!(moved(&mut tether).await, None);
         }
     }
 
@@ -212,9 +278,9 @@ mod tests {
     async fn a_busy_stream_ends_with_its_token_too() {
         let expires = Instant::now() + Duration::from_secs(5);
         let mut tether = Tether::new(None, Some(expires), IDLE);
-        assert_eq!(tether.moved(), None);
+        assert_eq!(moved(&mut tether).await, None);
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(tether.moved(), Some(Cut::TokenExpired));
+        assert_eq!(moved(&mut tether).await, Some(Cut::TokenExpired));
         let mut waiting = Tether::new(None, Some(Instant::now() + IDLE / 4), IDLE);
         assert_eq!(poll_fn(|cx| waiting.poll_cut(cx)).await, Cut::TokenExpired);
     }

@@ -65,6 +65,11 @@ pub(super) enum End {
 }
 
 impl End {
+    /// Whether the gateway ended it before its time.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self, Self::Cut(_))
+    }
+
     /// Code and reason for the close frame.
     fn goodbye(&self) -> Option<(u16, &'static str)> {
         const POLICY_VIOLATION: u16 = 1008;
@@ -73,6 +78,7 @@ impl End {
             Self::Closed | Self::Broken(_) => None,
             Self::Cut(Cut::SessionEnded) => Some((POLICY_VIOLATION, "session ended")),
             Self::Cut(Cut::TokenExpired) => Some((POLICY_VIOLATION, "token expired")),
+            Self::Cut(Cut::NoLongerPermitted) => Some((POLICY_VIOLATION, "no longer permitted")),
             Self::Cut(Cut::Idle { .. }) => Some((GOING_AWAY, "idle")),
             Self::Draining => Some((GOING_AWAY, "shutting down")),
         }
@@ -134,7 +140,7 @@ where
             frames.follow(octets);
         });
         if moved > 0
-            && let Some(cut) = tether.moved()
+            && let Some(cut) = tether.moved(cx)
         {
             return Poll::Ready(End::Cut(cut));
         }

@@ -83,7 +83,11 @@ impl Opening {
                     let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), tether)
                         .with_activity(activity);
                     let end = tunnel.run(async move { drain.begun().await }).await;
-                    tracing::debug!(route, request_id = id, reason = %end, "WebSocket closed");
+                    if end.is_ours() {
+                        tracing::info!(route, request_id = id, reason = %end, "WebSocket closed");
+                    } else {
+                        tracing::debug!(route, request_id = id, reason = %end, "WebSocket closed");
+                    }
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(route, request_id = id, %error, "WebSocket never opened");

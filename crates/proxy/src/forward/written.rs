@@ -3,8 +3,8 @@
 use http::{HeaderName, header};
 
 use super::{
-    X_DOORWARD_ASSERTION, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_PREFERRED_USERNAME,
-    X_FORWARDED_ROLES, X_FORWARDED_USER,
+    X_DOORWARD_ASSERTION, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
+    X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
     headers::{
         TRACEPARENT, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PREFIX, X_FORWARDED_PROTO,
         X_REQUEST_ID,
@@ -30,7 +30,12 @@ pub fn written() -> Vec<Written> {
     let field = |name, when, what| Written { name, when, what };
     vec![
         field(header::HOST, ALWAYS, "the host that the client asked for"),
-        field(X_FORWARDED_USER, HEADERS, "the subject (`sub`)"),
+        field(X_FORWARDED_USER, HEADERS, "the subject (`sub`), unique within the issuer only"),
+        field(
+            X_FORWARDED_ISSUER,
+            HEADERS,
+            "the issuer's identifier (`iss`): with several issuers, key people by it and the subject",
+        ),
         field(X_FORWARDED_PREFERRED_USERNAME, HEADERS, "the user name, if the issuer tells one"),
         field(
             X_FORWARDED_EMAIL,
@@ -46,7 +51,7 @@ pub fn written() -> Vec<Written> {
         field(
             X_DOORWARD_ASSERTION,
             "`identity.assertion`, and somebody is known",
-            "a JWT (ES256) by which the gateway vouches for the caller; its key is at `/oauth2/jwks`",
+            "a JWT (ES256) by which the gateway vouches for the caller, with the issuer as `idp`; its key is at `/oauth2/jwks`",
         ),
         field(
             header::AUTHORIZATION,

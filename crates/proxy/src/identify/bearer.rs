@@ -9,22 +9,75 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use metrics::Counter;
-use oidc_core::{Clock, Event, Issuer, Observer, Secret, Verifier};
+use oidc_core::{Clock, Event, Issuer, Observer, Secret, TokenRefusal, Verifier};
 
 use crate::{
     identify::{
-        Caller, Credential, Identity,
+        Caller, Credential,
         issuers::{IssuerClient, Issuers},
     },
     observe,
     respond::Refusal,
 };
 
-/// The token of a `Bearer` header; other schemes are the application's own affair.
-pub fn token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// What the `Authorization` header holds of this scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented<'h> {
+    /// Nothing of this scheme; other schemes are the application's.
+    Nothing,
+    /// A token.
+    Token(&'h str),
+    /// Something that a lenient server could take for a bearer token, and that is none by RFC 6750 §2.1.
+    Malformed,
+}
+
+/// Reads the `Authorization` header. Servers behind the gateway differ in what they trim and compare, so that whatever begins
+/// with `bearer`, in any case and before any separator, is of this scheme: a token, or malformed.
+pub fn presented(headers: &HeaderMap) -> Presented<'_> {
+    const SCHEME: &[u8] = b"bearer";
+    let Some(value) = headers.get(AUTHORIZATION) else { return Presented::Nothing };
+    let octets = value.as_bytes();
+    let start = octets.iter().position(u8::is_ascii_alphanumeric).unwrap_or(octets.len());
+    let (before, rest) = octets.split_at(start);
+    let Some((scheme, rest)) = rest.split_at_checked(SCHEME.len()) else {
+        return Presented::Nothing;
+    };
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Presented::Nothing;
+    }
+    let spaces = rest.iter().take_while(|octet| **octet == b' ').count();
+    let token = std::str::from_utf8(rest.get(spaces..).unwrap_or_default());
+    match token {
+        Ok(token) if before.is_empty() && spaces > 0 && is_token68(token) => {
+            Presented::Token(token)
+        }
+        _ => Presented::Malformed,
+    }
+}
+
+/// [RFC 9110 §11.2](https://www.rfc-editor.org/rfc/rfc9110#section-11.2)
+fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let plain = |octet: u8| {
+        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    };
+    !body.is_empty() && body.bytes().all(plain)
+}
+
+/// The refusal of [`Presented::Malformed`].
+pub(super) fn malformed() -> TokenRefusal {
+    let reason = "`Authorization` is not `Bearer`, one space and a token".to_owned();
+    TokenRefusal::Malformed { part: "token", reason }
+}
+
+/// Whether a token that was refused is of no configured issuer, and so an application's own: a JWT that names another issuer,
+/// or an opaque one while no issuer is asked about those.
+pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
+    if token.split('.').count() == 3 {
+        oidc_core::unverified_issuer(token).is_some_and(|iss| !issuers.is_configured(&iss))
+    } else {
+        !issuers.introspects()
+    }
 }
 
 /// Verifies a token with the issuer it names, or by asking the one issuer whose tokens name nobody.
@@ -44,16 +97,9 @@ pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal>
         reason: "a token was accepted from an issuer that is not configured".to_owned(),
     })?;
     let expires_at = verified.expires_at.unwrap_or(std::time::UNIX_EPOCH);
-    Ok(Caller {
-        identity: Identity::Known(
-            verified.derive(|token| issuer.claims().read(issuer.name(), token)),
-        ),
-        credential: Credential::Bearer {
-            token: Secret::from(token),
-            good_until: expires_at + issuer.leeway,
-        },
-        cookies: Vec::new(),
-    })
+    let known = verified.derive(|token| issuer.claims().read(token));
+    let good_until = expires_at + issuer.leeway;
+    Ok(Caller::known(known, Credential::Bearer { token: Secret::from(token), good_until }))
 }
 
 /// Judges the bearer tokens of all these issuers; `None` where none of them has an audience.
@@ -106,4 +152,60 @@ fn counting(issuers: &BTreeMap<String, Arc<IssuerClient>>) -> Observer {
             _ => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(value: &[u8]) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_in_one_spelling() {
+        for value in
+            ["Bearer e30.e30.x", "bearer e30.e30.x", "BEARER e30.e30.x", "Bearer  e30.e30.x"]
+        {
+            assert_eq!(presented(&of(value.as_bytes())), Presented::Token("e30.e30.x"), "{value}");
+        }
+        assert_eq!(presented(&of(b"Bearer a+/~-_==")), Presented::Token("a+/~-_=="));
+    }
+
+    #[test]
+    fn whatever_a_lenient_server_takes_for_one_is_malformed() {
+        for value in [
+            &b"Bearer"[..],
+            b"bearer\tx",
+            b"Bearer\t x",
+            b"Bearer \tx",
+            b"Bearer x\xff",
+            b"\xa0Bearer x",
+            b"\"Bearer x\"",
+            b"Bearer,x",
+            b"Bearer:x",
+            b"Bearer=x",
+            b"BearerToken x",
+            b"Bearer x y",
+            b"Bearer x,y",
+            b"Bearer x, Basic y",
+            b"Bearer \"x\"",
+            b"Bearer =",
+            b"Bearer x=y",
+            b"Bearer t\xc3\xb6ken",
+        ] {
+            let seen = presented(&of(value)) == Presented::Malformed;
+            assert!(seen, "{:?}", String::from_utf8_lossy(value));
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_the_applications() {
+        for value in ["Basic dXNlcjpwdw==", "token abc", "Negotiate", "Bea rer x", "Bear x", ""] {
+            assert_eq!(presented(&of(value.as_bytes())), Presented::Nothing, "{value}");
+        }
+        assert_eq!(presented(&HeaderMap::new()), Presented::Nothing);
+    }
 }

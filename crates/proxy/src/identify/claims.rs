@@ -12,17 +12,19 @@ use crate::{config::ClaimPaths, identify::Known};
 /// Reads identities from one issuer's claims.
 #[derive(Debug, Clone)]
 pub struct ClaimReader {
+    issuer: String,
+    iss: String,
     paths: ClaimPaths,
 }
 
 impl ClaimReader {
-    /// Reads by these paths.
-    pub fn new(paths: ClaimPaths) -> Self {
-        Self { paths }
+    /// Reads claims of the issuer with this name in the configuration and this identifier, by these paths.
+    pub fn new(issuer: impl Into<String>, iss: impl Into<String>, paths: ClaimPaths) -> Self {
+        Self { issuer: issuer.into(), iss: iss.into(), paths }
     }
 
     /// The identity these claims speak of.
-    pub fn read(&self, issuer: &str, claims: &Claims) -> Arc<Known> {
+    pub fn read(&self, claims: &Claims) -> Arc<Known> {
         let text = |path: &str| claims.get(path).and_then(Value::as_str).map(str::to_owned);
         let client_roles = self.client_roles(claims);
         let mut roles: Vec<String> =
@@ -32,7 +34,8 @@ impl ClaimReader {
             roles.retain(|role| !role.contains(':'));
         }
         Arc::new(Known {
-            issuer: issuer.to_owned(),
+            issuer: self.issuer.clone(),
+            iss: self.iss.clone(),
             subject: claims.subject.clone().unwrap_or_default(),
             preferred_username: text(&self.paths.user_name),
             email: text(&self.paths.email),
@@ -48,14 +51,9 @@ impl ClaimReader {
     }
 
     /// The identity of a session: the ID token says who signed in, the access token what they may (Keycloak puts roles only there).
-    pub fn read_session(
-        &self,
-        issuer: &str,
-        id_token: &Claims,
-        access_token: Option<&Claims>,
-    ) -> Arc<Known> {
-        let from_id = self.read(issuer, id_token);
-        let Some(from_access) = access_token.map(|claims| self.read(issuer, claims)) else {
+    pub fn read_session(&self, id_token: &Claims, access_token: Option<&Claims>) -> Arc<Known> {
+        let from_id = self.read(id_token);
+        let Some(from_access) = access_token.map(|claims| self.read(claims)) else {
             return from_id;
         };
         let mut known = Known::clone(&from_id);

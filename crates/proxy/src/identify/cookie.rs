@@ -4,13 +4,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use crate::{
-    identify::{Caller, Credential, Identity},
+    identify::{Caller, Credential, Identity, issuers::Issuers},
     observe,
     respond::Refusal,
-    session::{Cookies, LiveSession, RenewError, Sessions, StoreError, Ticket},
+    session::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket},
 };
 
 /// Opens session cookies.
@@ -18,31 +18,49 @@ use crate::{
 pub struct SessionCookie {
     cookies: Cookies,
     sessions: Arc<Sessions>,
+    issuers: Arc<Issuers>,
     lifetime: Duration,
 }
 
 impl SessionCookie {
-    /// Opens cookies of these names with these sessions, which last at most this long.
-    pub fn new(cookies: Cookies, sessions: Arc<Sessions>, lifetime: Duration) -> Self {
-        Self { cookies, sessions, lifetime }
+    /// Opens cookies of these names with these sessions, which last at most this long, of people whom these issuers vouch for.
+    pub fn new(
+        cookies: Cookies,
+        sessions: Arc<Sessions>,
+        issuers: Arc<Issuers>,
+        lifetime: Duration,
+    ) -> Self {
+        Self { cookies, sessions, issuers, lifetime }
     }
 
-    /// Whom a request's session cookie stands for, with an access token that is good now.
+    /// The caller that a request's session cookie stands for, with an access token that is good now. A cookie that a refresh
+    /// changed is added to `cookies`.
     ///
     /// # Errors
     ///
     /// [`Refusal::StoreUnavailable`], or [`Refusal::ProviderUnavailable`] when the token has expired and cannot be refreshed now.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        cookies: &mut SetCookies,
+    ) -> Result<Caller, Refusal> {
         let Some(ticket) = self.cookies.session_ticket(headers) else {
             return Ok(Caller::ANONYMOUS);
         };
         let Some(session) = self.open(&ticket).await? else { return Ok(Caller::ANONYMOUS) };
         match self.sessions.fresh(&session).await {
-            Ok(_) => Ok(Caller {
-                identity: Identity::Known(session.known()),
-                cookies: self.newer_cookies(headers, &ticket, &session),
-                credential: Credential::Session(session),
-            }),
+            Ok(_) => {
+                cookies.extend(self.cookies.newer_session(
+                    headers,
+                    &ticket,
+                    &session,
+                    self.lifetime,
+                ));
+                Ok(match self.identity(&session) {
+                    Identity::Known(known) => Caller::known(known, Credential::Session(session)),
+                    Identity::Anonymous => Caller::ANONYMOUS,
+                })
+            }
             Err(error) if error.session_ended() => Ok(Caller::ANONYMOUS),
             Err(RenewError::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::ProviderUnavailable {
@@ -52,18 +70,26 @@ impl SessionCookie {
         }
     }
 
-    /// With the cookie store a refresh changes the cookie, and the answer must carry the new one.
-    fn newer_cookies(
-        &self,
-        headers: &HeaderMap,
-        presented: &Ticket,
-        session: &LiveSession,
-    ) -> Vec<HeaderValue> {
-        let Some(ticket) = session.newer_ticket(presented) else { return Vec::new() };
-        self.cookies.set_session(headers, &ticket, self.lifetime).unwrap_or_else(|error| {
-            tracing::warn!(%error, session = %session.id(), "a refreshed session does not fit its cookies");
-            Vec::new()
-        })
+    /// Who a session stands for. A session of an issuer that is no longer configured under its name, or whose name another
+    /// issuer has now, stands for no caller: their subjects are not the same people.
+    pub(super) fn identity(&self, session: &LiveSession) -> Identity {
+        let known = session.known();
+        match self.issuers.named(&known.issuer) {
+            Some(issuer) if issuer.url() == known.iss => Identity::Known(known),
+            // A session of a version that did not keep the identifier.
+            Some(issuer) if known.iss.is_empty() => {
+                session.complete_issuer(issuer.url());
+                Identity::Known(session.known())
+            }
+            _ => {
+                tracing::debug!(
+                    session = %session.id(),
+                    issuer = known.issuer,
+                    "the session's issuer is no longer configured under this name"
+                );
+                Identity::Anonymous
+            }
+        }
     }
 
     async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, Refusal> {

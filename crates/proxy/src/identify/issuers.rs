@@ -95,18 +95,18 @@ impl IssuerClient {
     ) -> Arc<Known> {
         match self.own.access_token(tokens.access_token.expose()).await {
             Ok(access) if Some(access.subject()) == id_token.subject.as_deref() => {
-                self.claims.read_session(&self.name, id_token, Some(&access))
+                self.claims.read_session(id_token, Some(&access))
             }
             Ok(_) => {
                 tracing::warn!(
                     issuer = self.name,
                     "access token is about another subject than the ID token; it is not read for roles"
                 );
-                self.claims.read_session(&self.name, id_token, None)
+                self.claims.read_session(id_token, None)
             }
             Err(refusal) => {
                 tracing::debug!(issuer = self.name, reason = %refusal, "access token is not read for roles");
-                self.claims.read_session(&self.name, id_token, None)
+                self.claims.read_session(id_token, None)
             }
         }
     }
@@ -127,7 +127,7 @@ impl IssuerClient {
             Some(id_token) => self.session_identity(&tokens, id_token).await,
             None => match self.own.access_token(tokens.access_token.expose()).await {
                 Ok(access) if access.subject() == record.known.subject => {
-                    let mut known = Known::clone(&self.claims.read(&self.name, &access));
+                    let mut known = Known::clone(&self.claims.read(&access));
                     known.name = known.name.or_else(|| record.known.name.clone());
                     Arc::new(known)
                 }
@@ -211,6 +211,16 @@ impl Issuers {
         }
     }
 
+    /// Whether an issuer of this identifier is configured, for whatever it is used.
+    pub(crate) fn is_configured(&self, iss: &str) -> bool {
+        self.by_name.values().any(|issuer| issuer.url == iss)
+    }
+
+    /// Whether an issuer is asked about tokens that are no JWT.
+    pub(crate) fn introspects(&self) -> bool {
+        self.by_name.values().any(|issuer| issuer.introspection.is_some())
+    }
+
     /// Whether these are the same issuers, each as it was.
     pub(crate) fn same(&self, other: &BTreeMap<String, Arc<IssuerClient>>) -> bool {
         self.by_name.len() == other.len()
@@ -221,7 +231,9 @@ impl Issuers {
 /// The refresh of a session with the issuer it came from, as configured at that time.
 pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
     Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
+        let iss = &record.known.iss;
         let issuer = current.load().named(&record.known.issuer).cloned();
+        let issuer = issuer.filter(|issuer| iss.is_empty() || issuer.url == *iss);
         async move {
             match issuer {
                 Some(issuer) => issuer.renew(&record).await,

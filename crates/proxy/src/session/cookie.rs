@@ -124,7 +124,7 @@ impl SessionStore for CookieStore {
         Ok(())
     }
 
-    fn remembers_last_seen(&self) -> bool {
+    fn keeps_records(&self) -> bool {
         false
     }
 

@@ -8,6 +8,7 @@
 
 mod login;
 mod read;
+mod set;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,8 @@ use oidc_core::Secret;
 use url::Url;
 
 use self::read::Presented;
-use super::{Keys, SealError, Ticket};
+pub use self::set::SetCookies;
+use super::{Keys, LiveSession, SealError, Ticket};
 
 /// The cookie's name without prefix.
 const NAME: &str = "doorward";
@@ -102,13 +104,13 @@ impl Cookies {
         Some(Ticket::new(Secret::from(text)))
     }
 
-    /// `Set-Cookie` values that give the browser a ticket for `max_age`, and take away what an earlier one left.
+    /// The cookies that give the browser a ticket for `max_age`, and take away what an earlier one left.
     pub fn set_session(
         &self,
         headers: &HeaderMap,
         ticket: &Ticket,
         max_age: Duration,
-    ) -> Result<Vec<HeaderValue>, CookieError> {
+    ) -> Result<SetCookies, CookieError> {
         let text = ticket.expose();
         if text.len() > MAX_TICKET {
             return Err(CookieError::TooLarge { size: text.len(), limit: MAX_TICKET });
@@ -129,12 +131,30 @@ impl Cookies {
         for (name, value) in parts {
             cookies.push(self.cookie(name, value, max_age)?);
         }
-        Ok(cookies)
+        Ok(SetCookies::new(cookies))
     }
 
-    /// `Set-Cookie` values that take the session's cookies away, as far as the request presents any.
-    pub fn clear_session(&self, headers: &HeaderMap) -> Vec<HeaderValue> {
-        self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect()
+    /// The cookies that give the browser the session's present ticket, if it presented an older one. Where a ticket is the
+    /// session itself, the answer to that very request must carry them.
+    pub fn newer_session(
+        &self,
+        headers: &HeaderMap,
+        presented: &Ticket,
+        session: &LiveSession,
+        max_age: Duration,
+    ) -> SetCookies {
+        let Some(ticket) = session.newer_ticket(presented) else { return SetCookies::default() };
+        self.set_session(headers, &ticket, max_age).unwrap_or_else(|error| {
+            tracing::warn!(%error, session = %session.id(), "a refreshed session does not fit its cookies");
+            SetCookies::default()
+        })
+    }
+
+    /// The cookies that take the session's away, as far as the request presents any.
+    pub fn clear_session(&self, headers: &HeaderMap) -> SetCookies {
+        SetCookies::new(
+            self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect(),
+        )
     }
 
     /// A `Cookie` header without any cookie that is ours or that some parser could take for ours; `None` when nothing is

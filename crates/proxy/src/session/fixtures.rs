@@ -38,6 +38,7 @@ pub(super) fn person(issuer: &str, subject: &str) -> Known {
     let claims = serde_json::json!({ "sub": subject, "department": "risk", "n": [1, 2.5, null] });
     Known {
         issuer: issuer.to_owned(),
+        iss: format!("https://{issuer}.example"),
         subject: subject.to_owned(),
         preferred_username: Some(format!("{subject}-name")),
         email: Some(format!("{subject}@example.com")),
@@ -141,8 +142,8 @@ impl SessionStore for Faulty {
         Ok(())
     }
 
-    fn remembers_last_seen(&self) -> bool {
-        self.inner.remembers_last_seen()
+    fn keeps_records(&self) -> bool {
+        self.inner.keeps_records()
     }
 
     async fn end(&self, id: &SessionId) -> Result<(), StoreError> {

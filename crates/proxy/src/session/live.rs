@@ -13,6 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -32,6 +33,7 @@ pub struct LiveSession {
     /// A ticket with the present `last_seen` is being made (cookie store).
     resealing: AtomicBool,
     ended: CancellationToken,
+    renewals: Notify,
     streams: AtomicUsize,
     refreshing: Mutex<Refreshing>,
 }
@@ -55,6 +57,7 @@ impl LiveSession {
             unwritten: AtomicBool::new(false),
             resealing: AtomicBool::new(false),
             ended: CancellationToken::new(),
+            renewals: Notify::new(),
             streams: AtomicUsize::new(0),
             refreshing: Mutex::default(),
         }
@@ -97,6 +100,11 @@ impl LiveSession {
         &self.ended
     }
 
+    /// Notified when a refresh has brought another record: its identity may have other roles.
+    pub(crate) fn renewals(&self) -> &Notify {
+        &self.renewals
+    }
+
     /// Tells that a stream of this session is open, until the guard is dropped: its tokens are then refreshed although no
     /// request comes.
     pub fn hold(self: &Arc<Self>) -> StreamGuard {
@@ -112,6 +120,18 @@ impl LiveSession {
     /// The same, to be held across an `await`.
     pub(super) fn present_now(&self) -> Arc<Present> {
         self.present.load_full()
+    }
+
+    /// Says which issuer vouches for the session, where its record was written by a version that did not keep that.
+    pub(crate) fn complete_issuer(&self, iss: &str) {
+        self.present.rcu(|present| {
+            if !present.record.known.iss.is_empty() {
+                return Arc::clone(present);
+            }
+            let known = Known { iss: iss.to_owned(), ..Known::clone(&present.record.known) };
+            let record = Record { known: Arc::new(known), ..Record::clone(&present.record) };
+            Arc::new(Present { record: Arc::new(record), ..Present::clone(present) })
+        });
     }
 
     /// Whether it may still be used.
@@ -131,6 +151,7 @@ impl LiveSession {
         self.present.rcu(|present| {
             if age(&newer) > age(present) { Arc::clone(&newer) } else { Arc::clone(present) }
         });
+        self.renewals.notify_waiters();
     }
 
     /// Notes a request; `true` when the store has to hear of it and does not know yet.

@@ -1,7 +1,8 @@
 //! Keeps a session's tokens fresh (RFC 6749 §6): one refresh per session, however many requests ask.
 //!
-//! A refresh begins ahead of expiry, in a task of its own, while requests go on with the present token. Requests wait only when
-//! the token has expired, and then all for the same refresh. No client's disconnect cancels it, and what it brings is
+//! A refresh begins ahead of expiry, in a task of its own, while requests go on with the present token. Requests wait when the
+//! token has expired, and then all for the same refresh; and where the ticket is the record, because its answer has to carry
+//! the new ticket. No client's disconnect cancels it, and what it brings is
 //! stored before it is used. `invalid_grant` ends the session; a provider that does not answer does not.
 
 use std::{
@@ -169,10 +170,16 @@ impl Sessions {
                 self.end_quietly(session.id()).await;
                 Err(RenewError::NoRefreshToken)
             }
-            (true, false) => {
+            (true, false) if self.store().keeps_records() => {
                 self.begin(session, false);
                 Ok(Freshness::Current)
             }
+            // The answer to this request carries the new ticket. Later, another process or this one after a restart could
+            // only use the refresh token of the old ticket again, and the provider would end the session.
+            (true, false) => match self.renewed(session, false).await {
+                Err(error) if error.session_ended() => Err(error),
+                Ok(_) | Err(_) => Ok(Freshness::Current),
+            },
             (true, true) => self.renewed(session, false).await,
         }
     }
@@ -196,8 +203,12 @@ impl Sessions {
         self.renewed(session, true).await
     }
 
-    /// Refreshes the tokens of a session that has streams open but perhaps no requests.
+    /// Refreshes the tokens of a session that has streams open but perhaps no requests; not where the ticket is the record,
+    /// because no answer could carry the new one.
     pub(super) fn refresh_if_due(self: &Arc<Self>, session: &Arc<LiveSession>) {
+        if !self.store().keeps_records() {
+            return;
+        }
         let (due, can) = {
             let present = session.present();
             (present.due_at <= self.clock().now(), present.record.refresh_token.is_some())
@@ -310,8 +321,10 @@ impl Sessions {
     async fn grant(&self, session: &LiveSession) -> Result<Record, RenewError> {
         let old = session.record();
         let renewed = self.renew(Arc::clone(&old), GRANT).await?;
-        if (&renewed.known.issuer, &renewed.known.subject)
-            != (&old.known.issuer, &old.known.subject)
+        let same_issuer = old.known.iss.is_empty() || old.known.iss == renewed.known.iss;
+        if !same_issuer
+            || (&renewed.known.issuer, &renewed.known.subject)
+                != (&old.known.issuer, &old.known.subject)
         {
             // OpenID Connect Core 1.0 §12.2: a refresh never changes who somebody is.
             return Err(RenewError::refused("refreshed tokens are somebody else's"));
@@ -328,7 +341,7 @@ impl Sessions {
 
     /// Where the store does not remember when a session was seen, a new ticket tells it now and then.
     async fn keep_seen(&self, session: &Arc<LiveSession>, now: SystemTime) {
-        if self.store().remembers_last_seen() {
+        if self.store().keeps_records() {
             return;
         }
         let present = session.present_now();

@@ -345,7 +345,7 @@ impl Sessions {
     }
 
     fn saw(&self, session: &Arc<LiveSession>, now: SystemTime) {
-        if session.saw(now) && self.store.remembers_last_seen() {
+        if session.saw(now) && self.store.keeps_records() {
             self.unwritten().push(Arc::clone(session));
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Findings;
+use super::{Findings, names};
+use crate::canonical::CanonicalMethod;
 use crate::config::problem::{KeyPath, nearest, one_of};
 use crate::config::{AccessRule, Allow, Requirement, RouteConfig};
 
@@ -27,6 +28,9 @@ pub(super) fn check(
         reachable(&here, route, rule, earlier, found);
         methods(&here.key("methods"), rule, found);
         allow(&here.key("allow"), &rule.allow, issuers, found);
+        if issuers.len() > 1 {
+            of_which_issuer(&here.key("allow"), &rule.allow, found);
+        }
     }
 }
 
@@ -55,7 +59,7 @@ fn reachable(
         };
         let all_methods = other.methods.is_empty()
             || (!rule.methods.is_empty()
-                && rule.methods.iter().all(|method| other.methods.contains(method)));
+                && rule.methods.iter().all(|method| covers_method(&other.methods, method)));
         !other.shadow && all_paths && all_methods
     };
     if !rule.shadow
@@ -69,15 +73,20 @@ fn reachable(
     }
 }
 
+/// Whether a rule for these methods speaks about `method` too: GET is for HEAD as well.
+fn covers_method(methods: &[String], method: &str) -> bool {
+    methods.iter().any(|own| own == method || (own == "GET" && method == "HEAD"))
+}
+
 fn methods(here: &KeyPath, rule: &AccessRule, found: &mut Findings) {
     for method in &rule.methods {
         let upper = method.to_uppercase();
         let message = if matches!(upper.as_str(), "*" | "ANY" | "ALL") {
             "leave `methods` out: without it a rule is for all of them".to_owned()
-        } else if http::Method::from_bytes(method.as_bytes()).is_err() {
-            format!("`{method}` is not a method: write a list, such as `[GET, HEAD]`")
         } else if *method != upper {
             format!("methods are compared letter by letter: write `{upper}`")
+        } else if let Err(refusal) = method.parse::<CanonicalMethod>() {
+            format!("`{method}`: {refusal}: write a list, such as `[GET, POST]`")
         } else {
             continue;
         };
@@ -100,14 +109,34 @@ fn allow(here: &KeyPath, allow: &Allow, issuers: &BTreeSet<String>, found: &mut 
             found.problem(here.clone(), message);
         }
         values(&here, requirement, found);
+        names::check(&here, requirement, found);
         named_issuers(&here.key("issuers"), requirement, issuers, found);
         not_served(&here, requirement, found);
+    }
+}
+
+/// With several issuers, a role, a group or a user name means what the least trusted of them says.
+fn of_which_issuer(here: &KeyPath, allow: &Allow, found: &mut Findings) {
+    let open = match allow {
+        Allow::Anyone => false,
+        Allow::SignedIn => true,
+        Allow::AnyOf(requirements) => {
+            requirements.iter().any(|requirement| requirement.issuers.is_empty())
+        }
+    };
+    if open {
+        let message = "several issuers are configured, and this rule takes the word of each: write `issuers: \
+                       [NAME]` in the requirement";
+        found.warning(here.clone(), message);
     }
 }
 
 fn values(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
     let lists = [
         ("users", &requirement.users),
+        ("emails", &requirement.emails),
+        ("email_domains", &requirement.email_domains),
+        ("subjects", &requirement.subjects),
         ("roles", &requirement.roles),
         ("groups", &requirement.groups),
         ("scopes", &requirement.scopes),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Method, Request};
+use http::Request;
 use http_body_util::BodyExt;
 use oidc_core::Secret;
 use tokio::{
@@ -19,10 +19,10 @@ use crate::{
     authorize::{Allow, Policy, Rule, authorize},
     canonical::{Keep, RequestId, Trust},
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
-    identify::{Identified, Known},
+    identify::{Caller, Identified, Known},
     listen::{ConnInfo, ListenAddr, Peer},
     route::Routed,
-    session::{CookieStore, Keys, Limits, Record},
+    session::{CookieStore, Keys, Limits, LiveSession, Record},
 };
 
 /// No event of a test takes longer.
@@ -74,7 +74,7 @@ impl World {
         let limits = Limits::new(Duration::from_secs(3600), lifetime);
         let sessions = Arc::new(Sessions::new(store, limits, clock.clone()));
         let drain = Drain::new(Duration::from_secs(1));
-        let upstreams = Upstreams::new(assertions.clone(), clock.clone(), drain)
+        let upstreams = Upstreams::new(assertions.clone(), clock.clone(), drain, Arc::default())
             .with_sessions(sessions.clone());
         Self { upstreams, assertions, clock, sessions }
     }
@@ -116,7 +116,8 @@ impl World {
         }
         let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
         let routed = Routed { request, route: Arc::clone(route) };
-        let identified = Identified { routed, identity, credential, cookies: Vec::new() };
+        let identified =
+            Identified { routed, caller: Caller { identity, credential, unread: None } };
         soon(self.upstreams.forward(authorize(identified)?)).await
     }
 }
@@ -125,6 +126,7 @@ pub(super) fn known() -> Known {
     let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
     Known {
         issuer: "main".into(),
+        iss: "https://id.example/realms/platform".into(),
         subject: "s-1".into(),
         preferred_username: Some("alice".into()),
         email: Some("alice@example".into()),
@@ -158,7 +160,7 @@ pub(super) fn route(targets: &[String]) -> Route {
         sign_in: SignIn::default(),
         policy: Policy::new(vec![Rule {
             path: None,
-            methods: Vec::<Method>::new(),
+            methods: Vec::new(),
             allow: Allow::Anyone,
             shadow: false,
         }]),

@@ -14,9 +14,10 @@ use super::{
 use crate::{
     authorize::authorize,
     canonical::Trust,
-    identify::Identified,
+    identify::{Caller, Identified},
     listen::{ListenAddr, Listener},
     route::Routed,
+    session::LiveSession,
 };
 
 const ASK: &str = "GET /ws?room=1 HTTP/1.1\r\nHost: platform.example\r\nConnection: keep-alive, Upgrade, X-Forwarded-User\r\n\
@@ -39,9 +40,13 @@ impl Gateway {
     async fn before(route: Arc<Route>) -> Self {
         let drain = Drain::new(Duration::from_secs(5));
         let mut world = World::new();
-        world.upstreams =
-            Upstreams::new(world.assertions.clone(), world.clock.clone(), drain.clone())
-                .with_sessions(world.sessions.clone());
+        world.upstreams = Upstreams::new(
+            world.assertions.clone(),
+            world.clock.clone(),
+            drain.clone(),
+            Arc::default(),
+        )
+        .with_sessions(world.sessions.clone());
         let world = Arc::new(world);
         let live = world.session(known()).await;
         let any = ListenAddr::Tcp("127.0.0.1:0".parse().unwrap());
@@ -54,9 +59,7 @@ impl Gateway {
                 let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
                 let identified = Identified {
                     routed: Routed { request, route },
-                    identity: Identity::Known(live.known()),
-                    credential: Credential::Session(live),
-                    cookies: Vec::new(),
+                    caller: Caller::known(live.known(), Credential::Session(live)),
                 };
                 let answer = world.upstreams.forward(authorize(identified).unwrap()).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 use zeroize::Zeroizing;
 
-use super::{CookieError, Cookies, read};
+use super::{CookieError, Cookies, SetCookies, read};
 use crate::session::{Purpose, from_nanos, nanos, sha256};
 
 /// How long a login may take.
@@ -46,14 +46,14 @@ struct Other<'h> {
 }
 
 impl Cookies {
-    /// `Set-Cookie` values that keep a login under way until its callback comes, and take away old ones.
+    /// The cookies that keep a login under way until its callback comes, and take away old ones.
     pub fn begin_login<T: Serialize>(
         &self,
         headers: &HeaderMap,
         state: &str,
         transaction: &T,
         now: SystemTime,
-    ) -> Result<Vec<HeaderValue>, CookieError> {
+    ) -> Result<SetCookies, CookieError> {
         let state = hash(state);
         let name = self.login_name(&state);
         let underway = Underway { began_at: nanos(now), state, transaction };
@@ -66,17 +66,17 @@ impl Cookies {
         }
         let mut cookies = self.make_room(headers, &name, size, now)?;
         cookies.push(self.cookie(&name, value, LIFETIME)?);
-        Ok(cookies)
+        Ok(SetCookies::new(cookies))
     }
 
-    /// The login that `state` belongs to, if this browser began it within the last hour, and the `Set-Cookie` values that
+    /// The login that `state` belongs to, if this browser began it within the last hour, and the cookies that
     /// forget it: a callback counts once.
     pub fn take_login<T: DeserializeOwned>(
         &self,
         headers: &HeaderMap,
         state: &str,
         now: SystemTime,
-    ) -> Option<(T, Vec<HeaderValue>)> {
+    ) -> Option<(T, SetCookies)> {
         let state = hash(state);
         let name = self.login_name(&state);
         let value = read::presented(headers, &name).once()?;
@@ -84,7 +84,7 @@ impl Cookies {
         if underway.state != state {
             return None;
         }
-        Some((underway.transaction, vec![self.expire(&name).ok()?]))
+        Some((underway.transaction, SetCookies::new(vec![self.expire(&name).ok()?])))
     }
 
     /// Expires what is over, and of the rest the oldest, until a login of `size` octets fits.

@@ -36,8 +36,8 @@ fn presented(headers: &HeaderMap) -> Option<String> {
 struct Jar(BTreeMap<String, String>);
 
 impl Jar {
-    fn take(&mut self, set: &[HeaderValue]) {
-        for cookie in set {
+    fn take(&mut self, set: &SetCookies) {
+        for cookie in set.values() {
             let cookie = Cookie::parse(cookie.to_str().unwrap().to_owned()).unwrap();
             let (name, value) = (cookie.name().to_owned(), cookie.value().to_owned());
             assert!(name.len() + value.len() <= 4096, "{name} is too long for browsers");
@@ -62,6 +62,7 @@ impl Jar {
 #[test]
 fn the_session_cookie_is_bound_to_the_host() {
     let set = cookies().set_session(&HeaderMap::new(), &ticket("abc"), HOUR).unwrap();
+    let set = set.values();
     assert_eq!(set.len(), 1);
     let text = set[0].to_str().unwrap();
     assert_eq!(text, "__Host-doorward=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600");
@@ -72,6 +73,7 @@ fn the_session_cookie_is_bound_to_the_host() {
 fn on_loopback_without_tls_the_cookie_has_no_prefix() {
     let cookies = Cookies::new(&"http://127.0.0.1:8080".parse().unwrap(), keys());
     let set = cookies.set_session(&HeaderMap::new(), &ticket("abc"), HOUR).unwrap();
+    let set = set.values();
     assert_eq!(
         set[0].to_str().unwrap(),
         "doorward=abc; HttpOnly; SameSite=Lax; Path=/; Max-Age=3600"
@@ -161,10 +163,13 @@ fn a_ticket_of_another_length_leaves_nothing_of_the_old_one() {
 fn clearing_takes_away_every_piece_and_nothing_else() {
     let headers = request("a=1; __Host-doorward.0=x; __Host-doorward.3=y; __Host-doorward=z");
     let cleared = cookies().clear_session(&headers);
-    let names: Vec<&str> =
-        cleared.iter().map(|set| set.to_str().unwrap().split('=').next().unwrap()).collect();
+    let names: Vec<&str> = cleared
+        .values()
+        .iter()
+        .map(|set| set.to_str().unwrap().split('=').next().unwrap())
+        .collect();
     assert_eq!(names, ["__Host-doorward", "__Host-doorward.0", "__Host-doorward.3"]);
-    assert!(cleared.iter().all(|set| set.to_str().unwrap().contains("Max-Age=0")));
+    assert!(cleared.values().iter().all(|set| set.to_str().unwrap().contains("Max-Age=0")));
     assert!(cookies().clear_session(&request("a=1")).is_empty());
 }
 

@@ -1,0 +1,185 @@
+//! The request that a trusted proxy asks about, on the gateway's forward-auth endpoint.
+//!
+//! nginx, Traefik, Caddy and Envoy describe the request they hold in `X-Forwarded-*` or `X-Original-*` fields, and pass on as
+//! they came the fields that they do not set themselves. Two fields that differ are therefore no question: one of them is the
+//! client's, and which one cannot be known. Nothing falls back to another field.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{
+    CanonicalHost, CanonicalMethod, CanonicalPath, HostRefusal, Keep, RequestRefusal, check_query,
+    forwarded::{Element, X_FORWARDED_HOST},
+};
+use crate::listen::Scheme;
+
+/// A request that a trusted proxy holds and asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// Its method; `None` where the proxy does not tell it.
+    pub method: Option<CanonicalMethod>,
+    /// Its path.
+    pub path: CanonicalPath,
+    /// Its query, without `?`.
+    pub query: Option<String>,
+    /// The host it was sent to.
+    pub host: CanonicalHost,
+    /// Whether it opens a WebSocket.
+    pub websocket: bool,
+}
+
+/// Why there is no question to answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoQuestion {
+    /// The peer is not in `trusted_proxies`: it could choose the path that the rules see.
+    #[error("the peer is not in `trusted_proxies`")]
+    NotTrusted,
+    /// No field names a request.
+    #[error("no `X-Forwarded-Uri`, `X-Original-URI` or `X-Original-URL` names the request")]
+    Missing,
+    /// Two fields differ: one of them is the client's.
+    #[error("two fields name different {0}: one of them is the client's")]
+    Disagree(&'static str),
+    /// A field cannot be read in exactly one way.
+    #[error("the request that is asked about: {0}")]
+    Malformed(RequestRefusal),
+}
+
+const URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
+const METHOD: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+
+/// What one field says of the target: `/path?query`, or a whole URL as nginx's snippets send it.
+struct Target<'h> {
+    /// Scheme and authority of a whole URL.
+    authority: Option<(&'h str, &'h str)>,
+    path_and_query: &'h str,
+}
+
+impl ForwardAuth {
+    /// Reads the question; the caller has checked that the peer is trusted. `named` is the host that the proxy asked itself.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        named: &CanonicalHost,
+        scheme: Scheme,
+    ) -> Result<Self, NoQuestion> {
+        let mut targets = Vec::new();
+        for field in fields(headers, &URI) {
+            targets.push(Target::of(field)?);
+        }
+        let first = targets.first().ok_or(NoQuestion::Missing)?.path_and_query;
+        if targets.iter().any(|target| target.path_and_query != first) {
+            return Err(NoQuestion::Disagree("targets"));
+        }
+        let (path, query) = match first.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (first, None),
+        };
+        if let Some(query) = query {
+            check_query(query).map_err(NoQuestion::Malformed)?;
+        }
+        // A whole URL may end with its authority; a target may not be empty.
+        let whole = targets.iter().all(|target| target.authority.is_some());
+        let path = if path.is_empty() && whole { "/" } else { path };
+        Ok(Self {
+            method: method(headers)?,
+            path: CanonicalPath::parse(path, Keep::ALL).map_err(malformed)?,
+            query: query.map(str::to_owned),
+            host: host(headers, &targets, named, scheme)?,
+            websocket: opens_websocket(headers),
+        })
+    }
+
+    /// The path and the query, as a link within the host.
+    pub fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.as_str().to_owned(),
+        }
+    }
+}
+
+impl<'h> Target<'h> {
+    fn of(field: &'h HeaderValue) -> Result<Self, NoQuestion> {
+        let text = field.to_str().map_err(|_| malformed(RequestRefusal::Target))?;
+        Ok(match text.split_once("://") {
+            Some((scheme, rest)) if !text.starts_with('/') => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, path_and_query) = rest.split_at(end);
+                Self { authority: Some((scheme, authority)), path_and_query }
+            }
+            _ => Self { authority: None, path_and_query: text },
+        })
+    }
+}
+
+fn method(headers: &HeaderMap) -> Result<Option<CanonicalMethod>, NoQuestion> {
+    let mut told = fields(headers, &METHOD);
+    let Some(first) = told.next() else { return Ok(None) };
+    if told.any(|other| other != first) {
+        return Err(NoQuestion::Disagree("methods"));
+    }
+    let text = first.to_str().map_err(|_| malformed(RequestRefusal::Target))?;
+    text.parse().map(Some).map_err(malformed)
+}
+
+/// The host asked about: what `X-Forwarded-Host` and whole URLs say alike, else the host that the proxy asked itself. A client
+/// may have written `Forwarded`, which few proxies set: it never chooses the host, and must not name another.
+fn host(
+    headers: &HeaderMap,
+    targets: &[Target<'_>],
+    named: &CanonicalHost,
+    scheme: Scheme,
+) -> Result<CanonicalHost, NoQuestion> {
+    let parse = |text: &str, scheme: Scheme| {
+        let host = text.parse::<CanonicalHost>().map_err(RequestRefusal::ForwardedHost);
+        host.map(|host| host.without_default_port(scheme)).map_err(NoQuestion::Malformed)
+    };
+    let mut told = Vec::new();
+    for line in headers.get_all(X_FORWARDED_HOST) {
+        let not_text = |_| malformed(RequestRefusal::ForwardedHost(HostRefusal::Name));
+        for member in line.to_str().map_err(not_text)?.split(',') {
+            told.push(parse(member.trim(), scheme)?);
+        }
+    }
+    for (own_scheme, authority) in targets.iter().filter_map(|target| target.authority) {
+        let https = own_scheme.eq_ignore_ascii_case("https");
+        told.push(parse(authority, if https { Scheme::Https } else { Scheme::Http })?);
+    }
+    let host = match told.first() {
+        Some(first) if told.iter().any(|other| other != first) => {
+            return Err(NoQuestion::Disagree("hosts"));
+        }
+        Some(first) => first.clone(),
+        None => named.clone().without_default_port(scheme),
+    };
+    let standard = Element::all(headers).pop().and_then(|nearest| nearest.host);
+    match standard {
+        Some(standard) if parse(&standard, scheme)? != host => Err(NoQuestion::Disagree("hosts")),
+        _ => Ok(host),
+    }
+}
+
+/// Whether the fields that a proxy copies from its client are those of a WebSocket handshake: proxies drop `Upgrade`, which is
+/// of one connection, and keep these.
+fn opens_websocket(headers: &HeaderMap) -> bool {
+    let says = |name: &str, word: &[u8]| {
+        headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(word))
+    };
+    ["sec-websocket-key", "sec-websocket-version"].iter().any(|name| headers.contains_key(*name))
+        || says("upgrade", b"websocket")
+        || says("sec-fetch-mode", b"websocket")
+}
+
+fn malformed(refusal: impl Into<RequestRefusal>) -> NoQuestion {
+    NoQuestion::Malformed(refusal.into())
+}
+
+/// Every field of these names.
+fn fields<'h>(
+    headers: &'h HeaderMap,
+    names: &'static [&'static str],
+) -> impl Iterator<Item = &'h HeaderValue> {
+    names.iter().flat_map(|name| headers.get_all(HeaderName::from_static(name)))
+}
+
+#[cfg(test)]
+mod tests;
