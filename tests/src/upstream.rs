@@ -1,7 +1,8 @@
 //! An upstream that records the bytes it receives, so that a scenario can say what reached it and what did not.
 //!
 //! Plain sockets on purpose: no HTTP library stands between the gateway and the record. It answers any request with
-//! JSON of what it saw; a path that ends in `/sse` streams events, in `/ws` echoes a web socket, in `/slow` answers late.
+//! JSON of what it saw; a path that ends in `/sse` streams events, in `/ws` echoes a web socket, in `/slow` answers late, in
+//! `/cacheable` lets shared caches keep the answer.
 
 use std::{
     net::SocketAddr,
@@ -22,6 +23,11 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
 };
+
+/// What an application says that takes its answer for everyone's.
+const CACHEABLE: &str = "cache-control: public, max-age=86400\r\nexpires: Thu, 01 Jan 2099 00:00:00 GMT\r\n\
+    cdn-cache-control: max-age=86400\r\nsurrogate-control: max-age=86400\r\nx-accel-expires: 86400\r\n\
+    vary: accept-encoding\r\netag: \"1\"\r\n";
 
 /// One request as it came over the wire.
 #[derive(Debug, Clone)]
@@ -175,8 +181,9 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
                 sleep(Duration::from_millis(number(query, "ms", 1000))).await;
             }
             let body = request.describe().to_string();
+            let cache = if path.ends_with("/cacheable") { CACHEABLE } else { "" };
             let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{cache}content-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all(format!("{head}{body}").as_bytes()).await?;

@@ -18,20 +18,32 @@ mod forger;
 
 #[path = "attacks/paths.rs"]
 mod paths;
+#[path = "attacks/methods.rs"]
+mod methods;
 #[path = "attacks/side_doors.rs"]
 mod side_doors;
+#[path = "attacks/questions.rs"]
+mod questions;
 #[path = "attacks/headers.rs"]
 mod headers;
 #[path = "attacks/forwarding.rs"]
 mod forwarding;
 #[path = "attacks/credentials.rs"]
 mod credentials;
+#[path = "attacks/foreign_tokens.rs"]
+mod foreign_tokens;
+#[path = "attacks/two_issuers.rs"]
+mod two_issuers;
 #[path = "attacks/framing.rs"]
 mod framing;
 #[path = "attacks/answers.rs"]
 mod answers;
 #[path = "attacks/websockets.rs"]
 mod websockets;
+#[path = "attacks/open_streams.rs"]
+mod open_streams;
+#[path = "attacks/private_answers.rs"]
+mod private_answers;
 #[path = "attacks/tokens.rs"]
 mod tokens;
 #[path = "attacks/token_forms.rs"]

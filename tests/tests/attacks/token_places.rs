@@ -52,7 +52,7 @@ async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_nobody_verified_is_nobodys_name() -> Result<()> {
-    const ROUTE: &str = "mail:\n  match: { path: /mail }\n  upstream: UPSTREAM\n  access: [{ allow: { users: [alice@example.test] } }]\n";
+    const ROUTE: &str = "mail:\n  match: { path: /mail }\n  upstream: UPSTREAM\n  access: [{ allow: { emails: [alice@example.test] } }]\n";
     let stage = Setup::new("attack-token-email").with_routes(ROUTE).start().await?;
     let ask = async |order: Mint| {
         let token = stage.issuer.mint(order)?;

@@ -88,6 +88,42 @@ fn what_is_doubtful_is_a_warning() {
 }
 
 #[test]
+fn a_rule_that_may_mean_less_than_before_is_a_warning() {
+    let warned = |allow: &str| -> Vec<String> {
+        let text = small_with("{ allow: signed_in }", &format!("{{ allow: {allow} }}"));
+        let loaded = Config::parse("doorward.yaml", &text).unwrap();
+        loaded.warnings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(warned("{ users: [alice, svc-churn, 12-34] }"), Vec::<String>::new());
+    for (user, key) in
+        [("boss@corp.example", "emails"), ("9f1c2b3a-0d4e-4f5a-8b6c-7d8e9f0a1b2c", "subjects")]
+    {
+        let said = warned(&format!("{{ users: [alice, '{user}'] }}"));
+        let [said] = said.as_slice() else { panic!("{said:?}") };
+        assert!(said.contains(user) && said.contains(&format!("write it in `{key}`")), "{said}");
+    }
+}
+
+#[test]
+fn with_several_issuers_a_rule_says_which() {
+    let warned = |allow: &str| -> usize {
+        let text = small_with("{ allow: signed_in }", &format!("{{ allow: {allow} }}"));
+        let text = text.replacen(
+            "issuers:\n",
+            "issuers:\n  partner: { url: https://partner.example, client_id: gateway }\n",
+            1,
+        );
+        let loaded = Config::parse("doorward.yaml", &text).unwrap();
+        loaded.warnings.iter().filter(|said| said.to_string().contains("several issuers")).count()
+    };
+    assert_eq!(warned("anyone"), 0);
+    assert_eq!(warned("signed_in"), 1);
+    assert_eq!(warned("{ roles: [admin] }"), 1);
+    assert_eq!(warned("{ roles: [admin], issuers: [main] }"), 0);
+    assert_eq!(warned("[ { issuers: [main] }, { roles: [admin] } ]"), 1);
+}
+
+#[test]
 fn one_value_may_stand_where_a_list_could() {
     let one = config(&small_with("[gateway]", "gateway"));
     assert_eq!(one, config(SMALL));

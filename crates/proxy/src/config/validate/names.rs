@@ -28,7 +28,8 @@ pub(super) fn check(here: &KeyPath, requirement: &Requirement, found: &mut Findi
         }
     }
     if !requirement.subjects.is_empty() && requirement.issuers.is_empty() {
-        let message = "a subject is unique within one issuer only: write `issuers: [NAME]` beside it";
+        let message =
+            "a subject is unique within one issuer only: write `issuers: [NAME]` beside it";
         found.problem(here.key("subjects"), message);
     }
 }

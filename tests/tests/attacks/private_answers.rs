@@ -1,0 +1,150 @@
+//! Answers that carry a session's cookie: private, on time, and enough to go on with elsewhere.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::{World, gateway::Plan, wire::Answer};
+use tokio::time::sleep;
+
+use crate::stage::{CLIENT_SECRET, Setup, Stage};
+
+/// How long access tokens last: a refresh is due after half of it.
+const LIFETIME: Duration = Duration::from_secs(8);
+/// After this a refresh is due and the token is still good.
+const DUE: Duration = Duration::from_secs(5);
+
+/// Sessions in sealed cookies, short access tokens, and a provider that takes each refresh token once.
+async fn stage(name: &str) -> Result<Stage> {
+    Setup::new(name)
+        .with_issuer(|issuer| issuer.access_token_lifetime(LIFETIME).refresh_token_rotation(true))
+        .with_plan(|plan| plan.with_cookie_sessions().with("trusted_proxies: [127.0.0.0/8]"))
+        .start()
+        .await
+}
+
+/// The cookie that an answer gives in the place of the one the request came with.
+fn renewed(answer: &Answer) -> Result<String> {
+    let cookies = answer.cookies().join("; ");
+    ensure!(!cookies.is_empty(), "no cookie came with {answer:?}");
+    Ok(cookies)
+}
+
+fn assert_private(answer: &Answer) {
+    assert_eq!(answer.headers("cache-control"), ["private, no-store"], "{answer:?}");
+    let vary = answer.headers("vary").join(",").to_ascii_lowercase();
+    assert!(vary.split(',').any(|name| name.trim() == "cookie"), "{answer:?}");
+    for name in ["expires", "cdn-cache-control", "surrogate-control", "x-accel-expires"] {
+        assert!(answer.headers(name).is_empty(), "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_a_session_cookie_is_private() -> Result<()> {
+    let stage = stage("attack-private").await?;
+    let mut cookies = vec![stage.sign_in("alice").await?];
+    // Without a cookie of the gateway's the upstream's word stands.
+    let plain = stage.get("/echo/cacheable").header("Cookie", &cookies[0]).send().await?;
+    assert_eq!(plain.header("cache-control"), "public, max-age=86400");
+    assert!(plain.headers("set-cookie").is_empty(), "{plain:?}");
+    for target in ["/echo/cacheable", "/public/cacheable", "/oauth2/userinfo", "/oauth2/auth"] {
+        sleep(DUE).await;
+        let current = cookies.last().cloned().unwrap_or_default();
+        let ask = stage.get(target).header("Cookie", &current);
+        let answer = ask.header("X-Forwarded-Uri", "/echo").send().await?;
+        assert!(matches!(answer.status, 200 | 202), "{target}: {answer:?}");
+        assert_private(&answer);
+        cookies.push(renewed(&answer)?);
+    }
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
+    let cookies: Vec<&str> = cookies.iter().map(String::as_str).collect();
+    stage.finish(&cookies)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refreshed_cookie_is_on_that_very_answer() -> Result<()> {
+    let mut stage = stage("attack-refresh-answer").await?;
+    let mut cookies = vec![stage.sign_in("bob").await?];
+    // A page, a refusal, a refused question, and a WebSocket: each carries what the refresh brought.
+    for (target, status) in [("/echo", 200), ("/admin/x", 403), ("/oauth2/auth", 403), ("/ws", 101)]
+    {
+        sleep(DUE).await;
+        let current = cookies.last().cloned().unwrap_or_default();
+        let ask = stage.get(target).header("Cookie", &current);
+        let ask = match status {
+            101 => ask
+                .header("Origin", stage.origin())
+                .header("Connection", "Upgrade")
+                .header("Upgrade", "websocket")
+                .header("Sec-WebSocket-Version", "13")
+                .header("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            _ => ask.header("X-Forwarded-Uri", "/admin/x"),
+        };
+        let answer = ask.send().await?;
+        assert_eq!(answer.status, status, "{target}: {answer:?}");
+        assert_private(&answer);
+        cookies.push(renewed(&answer)?);
+        // Nothing but the cookie survives: the next refresh uses the refresh token that is in it.
+        stage.gateway.kill_and_restart().await?;
+    }
+    sleep(DUE).await;
+    let last = cookies.last().cloned().unwrap_or_default();
+    assert_eq!(stage.get("/echo").header("Cookie", &last).send().await?.status, 200);
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0, "a spent refresh token was used again");
+    let cookies: Vec<&str> = cookies.iter().map(String::as_str).collect();
+    stage.finish(&cookies)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refreshed_cookie_is_good_at_another_replica() -> Result<()> {
+    let stage = stage("attack-refresh-replica").await?;
+    let world = World::new("attack-refresh-replica-2")?;
+    let upstream = stage.upstream.url();
+    let routes = format!(
+        "echo:\n  match: {{ path: /echo }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
+    );
+    let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, &routes)?;
+    let replica = plan.with_cookie_sessions().start().await?;
+    let other = format!("http://localhost:{}/echo", world.public_port());
+    let client = e2e::visitor::plain_client()?;
+
+    let mut cookies = vec![stage.sign_in("alice").await?];
+    for _ in 0..2 {
+        sleep(DUE).await;
+        let current = cookies.last().cloned().unwrap_or_default();
+        let answer = stage.get("/echo").header("Cookie", &current).send().await?;
+        assert_eq!(answer.status, 200);
+        cookies.push(renewed(&answer)?);
+        sleep(DUE).await;
+        let current = cookies.last().cloned().unwrap_or_default();
+        let answer = client.get(&other).header("cookie", &current).send().await?;
+        assert_eq!(answer.status().as_u16(), 200);
+        let values = answer.headers().get_all("set-cookie").iter();
+        let pairs: Vec<&str> = values
+            .filter_map(|value| value.to_str().ok()?.split(';').next())
+            .filter(|pair| !pair.ends_with('='))
+            .collect();
+        assert!(!pairs.is_empty(), "the replica refreshed and kept the cookie to itself");
+        cookies.push(pairs.join("; "));
+    }
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0, "a spent refresh token was used again");
+    let values: Vec<&str> = cookies.iter().map(String::as_str).collect();
+    replica.finish(&cookies)?;
+    stage.finish(&values)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshing_on_demand_gives_the_new_cookie() -> Result<()> {
+    let mut stage = stage("attack-refresh-demand").await?;
+    let first = stage.sign_in("alice").await?;
+    sleep(DUE).await;
+    let ask = stage.post("/oauth2/session/refresh").header("Cookie", &first);
+    let answer = ask.header("Origin", stage.origin()).send().await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_private(&answer);
+    let second = renewed(&answer)?;
+    stage.gateway.kill_and_restart().await?;
+    sleep(DUE).await;
+    assert_eq!(stage.get("/echo").header("Cookie", &second).send().await?.status, 200);
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
+    stage.finish(&[&first, &second])
+}
