@@ -108,7 +108,7 @@ async fn upstreams_can_tell_two_issuers_subjects_apart() -> Result<()> {
     e2e::wait::until("the audit lines", std::time::Duration::from_secs(5), async || {
         let audit = stage.gateway.audit()?;
         let named = |issuer: &str| audit.iter().filter(|line| line["issuer"] == issuer).count();
-        ensure!(named("main") >= 4 && named("partner") >= 4, "{audit:?}");
+        ensure!(named("main") >= 2 && named("partner") >= 2, "{audit:?}");
         Ok(Some(()))
     })
     .await?;
