@@ -23,12 +23,17 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The file of the admin token, in the scenario's folder.
+pub const ADMIN_TOKEN: &str = "admin-token";
+
 /// A configuration file in the making.
 #[derive(Debug)]
 pub struct Plan {
     folder: PathBuf,
     port: u16,
     admin: u16,
+    admin_address: String,
+    admin_token: Option<String>,
     public_url: String,
     issuer: String,
     other_issuers: BTreeMap<String, String>,
@@ -63,6 +68,8 @@ impl Plan {
             folder,
             port: world.public_port(),
             admin: free_port()?,
+            admin_address: "127.0.0.1".to_owned(),
+            admin_token: None,
             public_url: world.public_url(),
             issuer: issuer.to_owned(),
             other_issuers: BTreeMap::new(),
@@ -108,6 +115,14 @@ impl Plan {
         self
     }
 
+    /// The admin listener on this address, with this token where one is given.
+    #[must_use]
+    pub fn with_admin(mut self, address: &str, token: Option<&str>) -> Self {
+        address.clone_into(&mut self.admin_address);
+        self.admin_token = token.map(str::to_owned);
+        self
+    }
+
     /// A key of the issuer's table, such as `leeway: 0s`.
     #[must_use]
     pub fn with_issuer_setting(mut self, line: &str) -> Self {
@@ -142,7 +157,10 @@ impl Plan {
         let config = self.write()?;
         Ok(Gateway {
             program: launch(&self.folder, &config)?,
-            secrets: vec![self.client_secret.clone(), session_key()],
+            secrets: [self.client_secret.clone(), session_key()]
+                .into_iter()
+                .chain(self.admin_token.clone())
+                .collect(),
             config,
             plan: self,
         })
@@ -158,7 +176,16 @@ impl Plan {
         let mut yaml = String::new();
         writeln!(yaml, "listen: 127.0.0.1:{}", self.port)?;
         writeln!(yaml, "public_url: {}", self.public_url)?;
-        writeln!(yaml, "admin: 127.0.0.1:{}", self.admin)?;
+        let listen = format!("{}:{}", self.admin_address, self.admin);
+        match &self.admin_token {
+            None => writeln!(yaml, "admin: \"{listen}\"")?,
+            Some(token) => {
+                let file = self.folder.join(ADMIN_TOKEN);
+                std::fs::write(&file, token)?;
+                let file = file.display();
+                writeln!(yaml, "admin: {{ listen: \"{listen}\", token: {{ file: {file} }} }}")?;
+            }
+        }
         yaml.push_str(&self.settings);
         writeln!(yaml, "issuers:")?;
         let others = self.other_issuers.iter().map(|(name, url)| (name.as_str(), url, ""));
@@ -191,6 +218,11 @@ impl Gateway {
     /// Its own listener, which is the public one unless another server stands in front.
     pub fn port(&self) -> u16 {
         self.plan.port
+    }
+
+    /// The port of the admin listener.
+    pub fn admin_port(&self) -> u16 {
+        self.plan.admin
     }
 
     /// A URL of the admin listener.

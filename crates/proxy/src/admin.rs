@@ -1,27 +1,31 @@
 //! The admin listener: health, readiness, metrics, sessions. Never on the public listener.
+//!
+//! [`guard`] decides which requests may use it.
+
+mod guard;
+mod sessions;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Json, Router,
-    extract::{Path, Query, State},
-    http::{StatusCode, header},
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde::Deserialize;
-use serde_json::json;
 
+use self::guard::Guard;
 use crate::{
+    config::AdminConfig,
     gateway::Serving,
     listen::Drain,
     observe::{self, log::Log},
-    session::{SessionId, Sessions, StoreError, Which},
+    pages::shown,
+    session::Sessions,
 };
-
-/// The most sessions one answer lists.
-const LISTED: usize = 1000;
 
 /// What the admin listener speaks about.
 #[derive(Debug, Clone)]
@@ -46,17 +50,19 @@ impl Admin {
     /// The address cannot be bound.
     pub async fn bind(
         self,
-        addr: SocketAddr,
+        config: AdminConfig,
     ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
-        let listener = tokio::net::TcpListener::bind(addr).await?;
+        let listener = tokio::net::TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .route("/sessions", get(sessions).delete(end_sessions_of))
-            .route("/sessions/{id}", delete(end_session))
-            .with_state(Arc::new(self));
+            .route("/sessions", get(sessions::list).delete(sessions::end_all_of))
+            .route("/sessions/{id}", delete(sessions::end))
+            .with_state(Arc::new(self))
+            .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded))
+            .into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the admin listener ended");
@@ -103,40 +109,27 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     (content_type, admin.metrics.render()).into_response()
 }
 
-async fn sessions(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.sessions.list(LISTED).await {
-        Ok(sessions) => Json(json!({ "sessions": sessions })).into_response(),
-        Err(error) => unavailable(&error),
-    }
-}
-
-async fn end_session(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Response {
-    match admin.sessions.end(&SessionId::from_name(id)).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => unavailable(&error),
-    }
-}
-
-/// Whose sessions to end.
-#[derive(Deserialize)]
-struct Whose {
-    /// A subject.
-    user: String,
-}
-
-async fn end_sessions_of(State(admin): State<Arc<Admin>>, Query(whose): Query<Whose>) -> Response {
-    let mut ended = Vec::new();
-    for issuer in admin.serving.app().endpoints.issuers.iter() {
-        let which =
-            Which::Subject { issuer: issuer.name().to_owned(), subject: whose.user.clone() };
-        match admin.sessions.end_matching(&which).await {
-            Ok(ids) => ended.extend(ids),
-            Err(error) => return unavailable(&error),
+/// Lets pass what the guard admits. Nothing keeps an answer of this listener.
+async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut answer = match guard.admit(&parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(denied) => {
+            let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+            tracing::info!(
+                target: "doorward::audit",
+                action = "refuse_admin",
+                method = parts.method.as_str(),
+                path = shown(parts.uri.path(), 200),
+                address = peer.map(|ConnectInfo(peer)| tracing::field::display(peer.ip())),
+                reason = %denied,
+                "request to the admin listener refused"
+            );
+            denied.into_response()
         }
-    }
-    Json(json!({ "ended": ended })).into_response()
-}
-
-fn unavailable(error: &StoreError) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+    };
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod text;
+mod admin;
 mod listener;
 mod issuer;
 mod secret;
@@ -33,6 +34,7 @@ mod tree;
 mod validate;
 mod world;
 
+pub use admin::{AdminConfig, AdminTokenError};
 pub use issuer::{
     ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
     PushedAuthorization, SigningAlgorithm,
@@ -70,10 +72,11 @@ pub struct Config {
     /// follow from it. Example: `https://platform.example`.
     #[serde(deserialize_with = "text::url")]
     pub public_url: Url,
-    /// Listener for `/healthz`, `/readyz`, `/metrics` and the session list; never public.
-    /// Example: `127.0.0.1:9090`.
-    #[serde(default = "default_admin", deserialize_with = "text::address")]
-    pub admin: SocketAddr,
+    /// Listener for `/healthz`, `/readyz`, `/metrics` and the sessions; never public. An address, or
+    /// `{ listen: …, token: { file: … } }`. Example: `127.0.0.1:9090`.
+    #[serde(default, with = "admin")]
+    #[schemars(with = "admin::AddressOrKeys")]
+    pub admin: AdminConfig,
     /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody's.
     /// Example: `[10.0.0.0/8]`.
     #[serde(default, deserialize_with = "text::networks")]
@@ -105,10 +108,6 @@ pub struct Config {
 
 fn default_listen() -> Vec<ListenAddr> {
     vec![ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))]
-}
-
-fn default_admin() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9090))
 }
 
 fn default_endpoints() -> String {

@@ -132,9 +132,9 @@ impl Running {
             log,
         };
         let (admin, _) = admin
-            .bind(config.admin)
+            .bind(config.admin.clone())
             .await
-            .with_context(|| format!("admin: {} cannot be bound", config.admin))?;
+            .with_context(|| format!("admin: {} cannot be bound", config.admin.listen))?;
         let housekeeping = CancellationToken::new();
         let sweeper = tokio::spawn(Arc::clone(&lasting.sessions).keep(housekeeping.clone()));
         observe::configured(&loaded.hash, None);

@@ -84,7 +84,7 @@ impl SecretRef {
 
 impl Config {
     /// The files whose content is a secret of this configuration, or belongs to one; they are read again when they
-    /// change. A file with an assertion is not among them: it is read at each request anyway.
+    /// change. A file with an assertion and the admin token are not among them: they are read at each use anyway.
     pub fn secret_files(&self) -> Vec<PathBuf> {
         let file = |secret: &SecretRef| match secret {
             SecretRef::File(path) => Some(path.clone()),

@@ -4,19 +4,20 @@
 //! found, and each finding says what to write instead.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::Config;
 use super::path;
 use super::policy::Allow;
 use super::problem::{Finding, KeyPath};
 use super::route::{RouteConfig, SignIn};
 use super::session::SessionStoreConfig;
-use super::{Config, ListenAddr};
 
 mod access;
+mod admin;
 mod issuers;
 mod names;
 mod routes;
@@ -83,6 +84,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    admin::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
         found.problem(at(&["endpoints"]), "the gateway needs a prefix of its own: write `/oauth2`");
@@ -120,31 +122,7 @@ fn listeners(config: &Config, found: &mut Findings) {
         if config.listen.iter().take(index).any(|earlier| earlier == address) {
             found.problem(at(&["listen"]), format!("`{address}` is listed twice"));
         }
-        if let ListenAddr::Tcp(address) = address
-            && collide(*address, config.admin)
-        {
-            let message = format!(
-                "`{}` is also listened on for the public (`{address}`): choose another port",
-                config.admin
-            );
-            found.problem(at(&["admin"]), message);
-        }
     }
-    if !config.admin.ip().is_loopback() {
-        let message = format!(
-            "`{}` can be reached from other machines: sessions can be listed and ended there without \
-             a login; keep it in a network of your own, or write `127.0.0.1:{}`",
-            config.admin,
-            config.admin.port()
-        );
-        found.warning(at(&["admin"]), message);
-    }
-}
-
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 fn public_url(url: &Url, found: &mut Findings) {

@@ -24,6 +24,9 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
         certificates(here.key("certificate"), &tls.certificate, found);
         private_key_file(here.key("key"), &tls.key, found);
     }
+    if let Err(error) = config.admin.read_token() {
+        found.problem(root.key("admin").key("token"), error.to_string());
+    }
     for address in &config.listen {
         if let ListenAddr::Unix(path) = address {
             directory_of(root.key("listen"), path, found);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use doorward::config::{
-    Allow, ByteSize, ClientAuth, Config, EmbeddedStore, HostPattern, Keep, Problem, Problems,
-    SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
+    AdminConfig, Allow, ByteSize, ClientAuth, Config, EmbeddedStore, HostPattern, Keep, Problem,
+    Problems, SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
 };
 
 mod any_text;
@@ -85,6 +85,39 @@ fn what_is_doubtful_is_a_warning() {
     assert_eq!(warnings, [(1, "public_url"), (7, "admin"), (8, "trusted_proxies")]);
     let loopback = small_with("https://platform.example", "http://localhost:8080");
     assert_eq!(Config::parse("doorward.yaml", &loopback).unwrap().warnings, []);
+}
+
+#[test]
+fn the_admin_listener_is_an_address_or_keys() {
+    let admin =
+        |text: &str| config(&small_with("session:", &format!("admin: {text}\nsession:"))).admin;
+    let token = |listen: &str| AdminConfig {
+        listen: listen.parse().unwrap(),
+        token: Some(SecretRef::File("/run/t".into())),
+    };
+    assert_eq!(config(SMALL).admin, admin("127.0.0.1:9090"));
+    assert_eq!(admin("\"[::1]:9091\"").listen.port(), 9091);
+    assert_eq!(admin("{ listen: 0.0.0.0:9090, token: { file: /run/t } }"), token("0.0.0.0:9090"));
+    assert_eq!(admin("{ token: { file: /run/t } }"), token("127.0.0.1:9090"));
+    assert_eq!(admin("{ listen: 127.0.0.1:1 }"), admin("127.0.0.1:1"));
+}
+
+#[test]
+fn an_admin_listener_for_others_without_a_token_is_warned_of() {
+    let warned = |text: &str| {
+        let text = small_with("session:", &format!("admin: {text}\nsession:"));
+        let loaded = Config::parse("doorward.yaml", &text).unwrap();
+        loaded.warnings.iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    for open in ["0.0.0.0:9090", "10.0.0.7:9090", "\"[::]:9090\"", "{ listen: 0.0.0.0:9090 }"] {
+        let warnings = warned(open);
+        let [only] = warnings.as_slice() else { panic!("{open}: {warnings:?}") };
+        assert!(only.starts_with("missing `admin.token`: "), "{only}");
+    }
+    let guarded = "{ listen: 0.0.0.0:9090, token: { env: ADMIN_TOKEN } }";
+    for closed in ["127.0.0.1:9090", "\"[::1]:9090\"", "\"[::ffff:127.0.0.1]:9090\"", guarded] {
+        assert!(warned(closed).is_empty(), "{closed}");
+    }
 }
 
 #[test]

@@ -75,6 +75,11 @@ fn each_mistake_is_told_where_it_is() {
         ("platform.example\n", "platform.example\nlisten: 127.0.0.1:9090\n", "1:1: admin: `127.0.0.1:9090` is also listened on for the public"),
         ("platform.example\n", "platform.example\nlisten: []\n", "2:1: listen: an empty list"),
         ("platform.example\n", "platform.example\nlisten: unix:run/x\n", "2:9: listen: `unix:run/x` needs an absolute path"),
+        ("platform.example\n", "platform.example\nadmin: 9090\n", "2:8: admin: found the number `9090`: write an address, such as `127.0.0.1:9090`, or `{ listen: …, token: { file: … } }`"),
+        ("platform.example\n", "platform.example\nadmin: localhost\n", "2:8: admin: `localhost` is not what stands here: write an address and a port"),
+        ("platform.example\n", "platform.example\nadmin: { listen: nowhere }\n", "2:18: admin.listen: `nowhere` is not what stands here: write an address and a port"),
+        ("platform.example\n", "platform.example\nadmin: { token: hunter2 }\n", "2:17: admin.token: a secret is never written in this file"),
+        ("platform.example\n", "platform.example\nadmin: { listn: 127.0.0.1:9090 }\n", "2:10: admin.listn: unknown key; did you mean `listen`?"),
         // session
         ("  key: { file: /run/secrets/session-key }", "  idle: 1h", "7:1: session.key: no key to seal sessions with"),
         ("session:", "session:\n  idle: 13h", "8:9: session.idle: `idle` (13h) is longer than `lifetime` (12h)"),

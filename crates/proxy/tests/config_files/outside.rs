@@ -52,6 +52,36 @@ fn files_and_variables_that_are_named_must_be_there() {
 }
 
 #[test]
+fn an_admin_token_is_there_long_and_sendable() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let found = |token: Option<&str>| {
+        fs::remove_file(at("token")).ok();
+        token.iter().for_each(|token| fs::write(at("token"), token).unwrap());
+        let admin = format!("admin: {{ token: {{ file: {} }} }}\nsession:", at("token"));
+        fs::write(at("doorward.yaml"), small_with("session:", &admin)).unwrap();
+        let all = told(Config::load(Path::new(&at("doorward.yaml"))));
+        let root = folder.path().display().to_string();
+        let here = all.into_iter().find(|line| line.contains("admin.token"));
+        here.map(|line| line.replace(&root, "").split_once(": ").unwrap().1.to_owned())
+    };
+    for (token, expected) in [
+        (None, "admin.token: cannot read `/token`: No such file"),
+        (Some("\n"), "admin.token: `/token` is empty"),
+        (
+            Some("fifteen-letters"),
+            "admin.token: `/token` has 15 characters, an admin token needs 16 or more",
+        ),
+        (Some("sixteen letters and more"), "admin.token: `/token` holds a space"),
+        (Some("sixteen-lettérs-and-more"), "admin.token: `/token` holds a space"),
+    ] {
+        let said = found(token).unwrap_or_default();
+        assert!(said.starts_with(expected), "{token:?}: {said}");
+    }
+    assert_eq!(found(Some("sixteen-letters!\n")), None);
+}
+
+#[test]
 fn what_a_client_proves_itself_with_must_be_there() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();

@@ -1,0 +1,35 @@
+//! The admin listener: apart from the public ones, and closed to other machines unless it has a token.
+
+use std::net::SocketAddr;
+
+use super::{Findings, at};
+use crate::config::{Config, ListenAddr};
+
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    let listen = config.admin.listen;
+    for address in &config.listen {
+        if let ListenAddr::Tcp(address) = address
+            && collide(*address, listen)
+        {
+            let message = format!(
+                "`{listen}` is also listened on for the public (`{address}`): choose another port"
+            );
+            found.problem(at(&["admin"]), message);
+        }
+    }
+    // An open listener that serves only probes is a working configuration: it goes on starting.
+    if !listen.ip().to_canonical().is_loopback() && config.admin.token.is_none() {
+        let message = format!(
+            "missing `admin.token`: other machines reach `{listen}`, so only `/healthz`, `/readyz` and \
+             `/metrics` are served there; for the sessions write \
+             `admin: {{ listen: \"{listen}\", token: {{ file: PATH }} }}`"
+        );
+        found.warning(at(&["admin"]), message);
+    }
+}
+
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
