@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
+
 /// A signature algorithm. Each needs a key of its kind: the provider has one of the kind that
 /// [`DevIssuerBuilder::signing_algorithm`] asks for.
 ///
 /// [`DevIssuerBuilder::signing_algorithm`]: crate::DevIssuerBuilder::signing_algorithm
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256: what the provider itself uses unless told otherwise.
@@ -28,6 +30,17 @@ pub enum Algorithm {
     ES384,
     /// EdDSA on Ed25519.
     EdDSA,
+}
+
+impl Algorithm {
+    /// The hash of `at_hash` in an ID token that is signed so (OpenID Connect Core 1.0 §3.1.3.6).
+    pub(crate) fn hash(self) -> &'static digest::Algorithm {
+        match self {
+            Self::RS256 | Self::PS256 | Self::ES256 => &digest::SHA256,
+            Self::RS384 | Self::PS384 | Self::ES384 => &digest::SHA384,
+            Self::RS512 | Self::PS512 | Self::EdDSA => &digest::SHA512,
+        }
+    }
 }
 
 impl fmt::Display for Algorithm {

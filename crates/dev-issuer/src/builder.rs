@@ -21,7 +21,7 @@ use crate::forms::Forms;
 use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
-use crate::provider::{Lifetimes, Provider, Registry, TrustedIssuers};
+use crate::provider::{Lifetimes, Provider, Registry, TokenAlgorithms, TrustedIssuers};
 use crate::public_keys::PublicKeys;
 use crate::pushed::PushedRequests;
 use crate::references::References;
@@ -39,6 +39,9 @@ pub struct DevIssuerBuilder {
     rotate_refresh_tokens: bool,
     clock: Clock,
     signing_algorithm: Algorithm,
+    more_algorithms: Vec<Algorithm>,
+    token_algorithms: TokenAlgorithms,
+    announced: Option<Vec<Algorithm>>,
     trusted: TrustedIssuers,
     dpop_nonce_required: bool,
 }
@@ -57,6 +60,9 @@ impl DevIssuerBuilder {
             rotate_refresh_tokens: true,
             clock: Clock::system(),
             signing_algorithm: Algorithm::default(),
+            more_algorithms: Vec::new(),
+            token_algorithms: TokenAlgorithms::default(),
+            announced: None,
             trusted: TrustedIssuers::default(),
             dpop_nonce_required: false,
         }
@@ -117,6 +123,40 @@ impl DevIssuerBuilder {
         self
     }
 
+    /// Has a key for each of these algorithms too, published and announced: [`Mint::algorithm`] signs
+    /// with it.
+    ///
+    /// [`Mint::algorithm`]: crate::Mint::algorithm
+    pub fn more_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.more_algorithms.extend(algorithms);
+        self
+    }
+
+    /// What access tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    pub fn access_token_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.token_algorithms.access = Some(algorithm);
+        self
+    }
+
+    /// What ID tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    pub fn id_token_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.token_algorithms.id = Some(algorithm);
+        self
+    }
+
+    /// What logout tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    pub fn logout_token_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.token_algorithms.logout = Some(algorithm);
+        self
+    }
+
+    /// What discovery says of ID tokens (`id_token_signing_alg_values_supported`): these, and nothing
+    /// at all if there are none. All that there are keys for otherwise.
+    pub fn announced_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.announced = Some(algorithms.into_iter().collect());
+        self
+    }
+
     /// Believes tokens of another issuer: as proof of a client ([`DevClient::federated`]), and about a
     /// person of the same name here (JWT bearer grant, [RFC 7523 §2.1]). `keys` are its public keys, as
     /// a JWKS or in PEM.
@@ -154,6 +194,8 @@ impl DevIssuerBuilder {
         let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
         let path = format!("/realms/{}", self.realm);
+        let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
+        let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
             issuer: format!("http://{addr}{path}"),
             cookies: Cookies::new(addr.port(), &path),
@@ -162,7 +204,9 @@ impl DevIssuerBuilder {
             lifetimes: self.lifetimes,
             rotate_refresh_tokens: self.rotate_refresh_tokens,
             registry: Registry::new(self.users, self.clients),
-            keys: Keys::obtain(self.signing_algorithm).await.map_err(StartError::Keys)?,
+            keys: keys.map_err(StartError::Keys)?,
+            token_algorithms: self.token_algorithms,
+            announced: self.announced,
             sessions: Sessions::default(),
             codes: Codes::default(),
             devices: Devices::default(),

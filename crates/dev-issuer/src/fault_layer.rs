@@ -1,6 +1,7 @@
 //! Counts requests, and lets those fail that shall: outside all endpoints, so that none of them knows.
 //!
-//! Faults about content ([`Fault::WrongIssuer`], [`Fault::WrongNonce`]) are made where the content is.
+//! Faults about content ([`Fault::WrongIssuer`], [`Fault::WrongNonce`], [`Fault::NoKeys`]) are made
+//! where the content is.
 
 use std::convert::Infallible;
 use std::io;
@@ -39,7 +40,9 @@ pub(crate) async fn apply(
         return next.run(request).await;
     }
     match provider.faults.active(endpoint) {
-        Fault::None | Fault::WrongIssuer | Fault::WrongNonce => next.run(request).await,
+        Fault::None | Fault::WrongIssuer | Fault::WrongNonce | Fault::NoKeys => {
+            next.run(request).await
+        }
         Fault::Down(status) => down(status),
         Fault::Slow(delay) => {
             let response = next.run(request).await;

@@ -33,6 +33,8 @@ pub enum Fault {
     WrongIssuer,
     /// Puts another `nonce` in new ID tokens.
     WrongNonce,
+    /// 200 and a JWK Set without a key, from [`Endpoint::Jwks`].
+    NoKeys,
 }
 
 /// One URL of the provider.

@@ -183,6 +183,12 @@ impl DevIssuer {
         self.provider.keys.remove_old();
     }
 
+    /// Publishes none of its signing keys any more. It goes on signing with the current ones until
+    /// [`DevIssuer::rotate_keys`] makes and publishes others.
+    pub fn withdraw_keys(&self) {
+        self.provider.keys.withdraw();
+    }
+
     /// The `kid` that new tokens carry.
     pub fn signing_key_id(&self) -> String {
         self.provider.keys.current().id.clone()

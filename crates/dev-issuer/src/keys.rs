@@ -50,58 +50,96 @@ pub(crate) struct Keys {
     ring: Shared<Ring>,
     stranger: Shared<Option<Arc<SigningKey>>>,
     encryption: &'static SigningKey,
-    algorithm: Algorithm,
+    /// The algorithm of the first of the ring's keys, and those of the others.
+    algorithms: (Algorithm, Vec<Algorithm>),
     refresh_secret: [u8; 32],
 }
 
 struct Ring {
-    current: Arc<SigningKey>,
+    /// Signs unless another algorithm is asked for.
+    first: Arc<SigningKey>,
+    /// One for each other algorithm.
+    others: Vec<Arc<SigningKey>>,
+    /// Still published.
     old: Vec<Arc<SigningKey>>,
+    /// The current keys still sign, but are not published.
+    withdrawn: bool,
 }
 
 /// Nothing is ever encrypted for it, so one serves all providers of a process.
 static ENCRYPTION: OnceLock<SigningKey> = OnceLock::new();
 
 impl Keys {
-    /// A ring with one key for this algorithm.
-    pub(crate) async fn obtain(algorithm: Algorithm) -> Result<Self, KeyError> {
+    /// A ring with one key for `algorithm`, and one for each of the others.
+    pub(crate) async fn obtain(
+        algorithm: Algorithm,
+        others: impl IntoIterator<Item = Algorithm>,
+    ) -> Result<Self, KeyError> {
+        let mut more = Vec::new();
+        for other in others {
+            if other != algorithm && !more.contains(&other) {
+                more.push(other);
+            }
+        }
         let encryption = tokio::task::spawn_blocking(encryption_key);
-        let current = Arc::new(SigningKey::obtain_aside(algorithm).await?);
+        let (first, others) = SigningKey::obtain_all(algorithm, more.clone()).await?;
         Ok(Self {
-            ring: Shared::new(Ring { current, old: Vec::new() }),
+            ring: Shared::new(Ring { first, others, old: Vec::new(), withdrawn: false }),
             stranger: Shared::new(None),
             encryption: encryption.await.map_err(KeyError::Interrupted)??,
-            algorithm,
+            algorithms: (algorithm, more),
             refresh_secret: rand::random(),
         })
     }
 
-    /// What tokens are signed with.
+    /// What tokens are signed with unless another algorithm is asked for.
     pub(crate) fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.algorithms.0
+    }
+
+    /// Every algorithm that there is a key for.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        std::iter::once(self.algorithms.0).chain(self.algorithms.1.iter().copied())
     }
 
     pub(crate) fn current(&self) -> Arc<SigningKey> {
-        Arc::clone(&self.ring.lock().current)
+        Arc::clone(&self.ring.lock().first)
+    }
+
+    /// The current key for this algorithm; the first one where there is none for it.
+    pub(crate) fn signing_with(&self, algorithm: Algorithm) -> Arc<SigningKey> {
+        let ring = self.ring.lock();
+        let own = ring.others.iter().find(|key| key.algorithm == algorithm);
+        Arc::clone(own.unwrap_or(&ring.first))
     }
 
     /// The published key with this `kid`.
     pub(crate) fn find(&self, id: &str) -> Option<Arc<SigningKey>> {
-        let ring = self.ring.lock();
-        std::iter::once(&ring.current).chain(&ring.old).find(|key| key.id == id).cloned()
+        self.ring.lock().published().find(|key| key.id == id).cloned()
     }
 
     pub(crate) async fn rotate(&self) -> Result<String, KeyError> {
-        let fresh = Arc::new(SigningKey::obtain_aside(self.algorithm).await?);
-        let id = fresh.id.clone();
+        let (algorithm, more) = self.algorithms.clone();
+        let (first, others) = SigningKey::obtain_all(algorithm, more).await?;
+        let id = first.id.clone();
         let mut ring = self.ring.lock();
-        let former = std::mem::replace(&mut ring.current, fresh);
-        ring.old.push(former);
+        let former = [std::mem::replace(&mut ring.first, first)]
+            .into_iter()
+            .chain(std::mem::replace(&mut ring.others, others));
+        if !std::mem::take(&mut ring.withdrawn) {
+            ring.old.extend(former);
+        }
         Ok(id)
     }
 
     pub(crate) fn remove_old(&self) {
         self.ring.lock().old.clear();
+    }
+
+    pub(crate) fn withdraw(&self) {
+        let mut ring = self.ring.lock();
+        ring.old.clear();
+        ring.withdrawn = true;
     }
 
     /// A key that is never published: it signs what no verifier may accept.
@@ -110,7 +148,7 @@ impl Keys {
         if let Some(key) = stranger.as_ref() {
             return Ok(Arc::clone(key));
         }
-        let key = Arc::new(SigningKey::obtain(self.algorithm)?);
+        let key = Arc::new(SigningKey::obtain(self.algorithm())?);
         *stranger = Some(Arc::clone(&key));
         Ok(key)
     }
@@ -125,9 +163,15 @@ impl Keys {
         let ring = self.ring.lock();
         let mut keys =
             vec![self.encryption.to_jwk("enc", "RSA-OAEP".to_owned()), post_quantum_jwk()];
-        let signing = ring.old.iter().chain([&ring.current]);
-        keys.extend(signing.map(|key| key.to_jwk("sig", key.algorithm.to_string())));
+        keys.extend(ring.published().map(|key| key.to_jwk("sig", key.algorithm.to_string())));
         json!({ "keys": keys })
+    }
+}
+
+impl Ring {
+    fn published(&self) -> impl Iterator<Item = &Arc<SigningKey>> {
+        let current = std::iter::once(&self.first).chain(&self.others);
+        self.old.iter().chain(current.filter(|_| !self.withdrawn))
     }
 }
 
@@ -136,7 +180,7 @@ impl Drop for Keys {
     fn drop(&mut self) {
         let ring = self.ring.lock();
         let stranger = self.stranger.lock();
-        for key in std::iter::once(&ring.current).chain(&ring.old).chain(stranger.as_ref()) {
+        for key in ring.published().chain(stranger.as_ref()) {
             if let Material::Rsa(rsa) = &key.material {
                 Arc::clone(rsa).leave_behind();
             }
@@ -145,8 +189,15 @@ impl Drop for Keys {
 }
 
 impl SigningKey {
-    async fn obtain_aside(algorithm: Algorithm) -> Result<Self, KeyError> {
-        let obtained = tokio::task::spawn_blocking(move || Self::obtain(algorithm));
+    /// A key for `algorithm`, and one for each of `others`, made on a thread of its own.
+    async fn obtain_all(
+        algorithm: Algorithm,
+        others: Vec<Algorithm>,
+    ) -> Result<(Arc<Self>, Vec<Arc<Self>>), KeyError> {
+        let key = |algorithm| Self::obtain(algorithm).map(Arc::new);
+        let obtained = tokio::task::spawn_blocking(move || {
+            Ok((key(algorithm)?, others.into_iter().map(key).collect::<Result<_, _>>()?))
+        });
         obtained.await.map_err(KeyError::Interrupted)?
     }
 

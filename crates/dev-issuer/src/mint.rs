@@ -206,7 +206,8 @@ impl Mint {
         self
     }
 
-    /// Signs with the current key, but by another algorithm; it must fit the key.
+    /// Signs by this algorithm: with the provider's own key for it, where it has one, or with the
+    /// current one, which it must fit.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.signature = Signature::By(algorithm);
         self
@@ -244,7 +245,16 @@ impl DevIssuer {
                 None => drop(claims.remove(&name)),
             }
         }
-        let current = self.provider.keys.current();
+        let keys = &self.provider.keys;
+        let usual = &self.provider.token_algorithms;
+        let ordered = match (order.signature, order.kind) {
+            (Signature::By(algorithm), _) => Some(algorithm),
+            (Signature::Good, Kind::Access | Kind::Service) => usual.access,
+            (Signature::Good, Kind::Id) => usual.id,
+            (Signature::Good, Kind::Logout) => usual.logout,
+            _ => None,
+        };
+        let current = keys.signing_with(ordered.unwrap_or(keys.algorithm()));
         let typ = if order.kind == Kind::Logout { "logout+jwt" } else { "JWT" };
         let mut header = jws::header(&current, typ);
         let algorithm = match order.signature {
@@ -263,7 +273,7 @@ impl DevIssuer {
                 jws::sign(&header, &claims, current.signs(), algorithm.into())?
             }
             Signature::WrongKey => {
-                let stranger = self.provider.keys.stranger().map_err(MintError::Key)?;
+                let stranger = keys.stranger().map_err(MintError::Key)?;
                 jws::sign(&header, &claims, stranger.signs(), algorithm.into())?
             }
             Signature::Unsigned => format!("{}.", jws::signing_input(&header, &claims)?),

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::algorithm::Algorithm;
 use crate::backchannel::Backchannel;
 use crate::client::{Credential, DevClient};
 use crate::clock::{Clock, seconds};
@@ -36,6 +36,20 @@ pub(crate) struct Lifetimes {
     pub(crate) session: Duration,
 }
 
+/// What tokens are signed with, where that is not the first key's algorithm.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenAlgorithms {
+    pub(crate) access: Option<Algorithm>,
+    pub(crate) id: Option<Algorithm>,
+    pub(crate) logout: Option<Algorithm>,
+}
+
+impl TokenAlgorithms {
+    pub(crate) fn all(&self) -> impl Iterator<Item = Algorithm> {
+        [self.access, self.id, self.logout].into_iter().flatten()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) issuer: String,
@@ -45,6 +59,8 @@ pub(crate) struct Provider {
     pub(crate) rotate_refresh_tokens: bool,
     pub(crate) registry: Registry,
     pub(crate) keys: Keys,
+    pub(crate) token_algorithms: TokenAlgorithms,
+    pub(crate) announced: Option<Vec<Algorithm>>,
     pub(crate) sessions: Sessions,
     pub(crate) codes: Codes,
     pub(crate) devices: Devices,
@@ -167,13 +183,34 @@ impl Provider {
         }
     }
 
-    /// Signs with the current key.
+    /// `id_token_signing_alg_values_supported` of discovery.
+    pub(crate) fn announced_algorithms(&self) -> Value {
+        let announced = match &self.announced {
+            Some(announced) => announced.clone(),
+            None => self.keys.algorithms().collect(),
+        };
+        let names: Vec<_> = announced.iter().map(Algorithm::to_string).collect();
+        json!(names)
+    }
+
+    /// Signs with the first of the current keys.
     pub(crate) fn sign(
         &self,
         claims: &Claims,
         typ: &str,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let key = self.keys.current();
+        self.sign_with(None, claims, typ)
+    }
+
+    /// Signs with the current key for this algorithm, or with the first.
+    fn sign_with(
+        &self,
+        algorithm: Option<Algorithm>,
+        claims: &Claims,
+        typ: &str,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let algorithm = algorithm.unwrap_or(self.keys.algorithm());
+        let key = self.keys.signing_with(algorithm);
         jws::sign(&jws::header(&key, typ), claims, key.signs(), key.algorithm().into())
     }
 
@@ -185,13 +222,17 @@ impl Provider {
     ) -> Result<TokenResponse, jsonwebtoken::errors::Error> {
         let lifetime = self.access_token_lifetime(&entitled.client);
         let stamp = self.stamp(lifetime);
-        let signed = self.sign(&entitled.access_claims(&stamp), "JWT")?;
+        let algorithms = &self.token_algorithms;
+        let signed = self.sign_with(algorithms.access, &entitled.access_claims(&stamp), "JWT")?;
         let access_token = match entitled.client.opaque_access_tokens {
             true => self.references.to(signed),
             false => signed,
         };
         let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
-            true => Some(self.sign(&self.id_claims(entitled, &stamp, &access_token), "JWT")?),
+            true => {
+                let claims = self.id_claims(entitled, &stamp, &access_token);
+                Some(self.sign_with(algorithms.id, &claims, "JWT")?)
+            }
             false => None,
         };
         let refresh_stamp = self.stamp(self.refresh_token_lifetime(entitled));
@@ -215,7 +256,8 @@ impl Provider {
     }
 
     fn id_claims(&self, entitled: &Entitlement, stamp: &Stamp, access_token: &str) -> Claims {
-        let mut claims = entitled.id_claims(stamp, Some(access_token));
+        let algorithm = self.token_algorithms.id.unwrap_or(self.keys.algorithm());
+        let mut claims = entitled.id_claims(stamp, Some((access_token, algorithm)));
         if self.faults.active(Endpoint::Token) == Fault::WrongNonce {
             claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
         }
@@ -247,7 +289,7 @@ impl Provider {
         header.insert("typ".to_owned(), json!("JWT"));
         header.insert("kid".to_owned(), json!("dev-refresh"));
         let key = jsonwebtoken::EncodingKey::from_secret(self.keys.refresh_secret());
-        jws::sign(&header, &claims, &key, Algorithm::HS512)
+        jws::sign(&header, &claims, &key, jsonwebtoken::Algorithm::HS512)
     }
 
     /// The claims of an access token of ours that is good now: signed, unexpired, not revoked, its
@@ -283,7 +325,7 @@ impl Provider {
             let uri = client.backchannel_logout_uri.clone()?;
             let claims =
                 crate::tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
-            match self.sign(&claims, "logout+jwt") {
+            match self.sign_with(self.token_algorithms.logout, &claims, "logout+jwt") {
                 Ok(token) => Some((uri, token)),
                 Err(error) => {
                     tracing::warn!(client = client.id, %error, "logout token not signed");

@@ -6,11 +6,12 @@
 
 use std::time::SystemTime;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use crate::algorithm::Algorithm;
 use crate::client::DevClient;
 use crate::clock::seconds;
 use crate::endpoints::token::Grant;
@@ -122,15 +123,20 @@ impl Entitlement {
         claims
     }
 
-    pub(crate) fn id_claims(&self, stamp: &Stamp, access_token: Option<&str>) -> Claims {
+    /// `access_token` is the one that comes with it, and what the ID token is signed with: for `at_hash`.
+    pub(crate) fn id_claims(
+        &self,
+        stamp: &Stamp,
+        access_token: Option<(&str, Algorithm)>,
+    ) -> Claims {
         let mut claims = self.common_claims(stamp, "ID");
         set(&mut claims, "jti", json!(random_uuid()));
         set(&mut claims, "aud", json!(self.client.id));
         if let Some(nonce) = &self.nonce {
             set(&mut claims, "nonce", json!(nonce));
         }
-        if let Some(token) = access_token {
-            set(&mut claims, "at_hash", json!(left_half_of_hash(token)));
+        if let Some((token, algorithm)) = access_token {
+            set(&mut claims, "at_hash", json!(left_half_of_hash(token, algorithm)));
         }
         claims.extend(self.profile_claims());
         claims
@@ -263,9 +269,9 @@ pub(crate) fn set_audience(claims: &mut Claims, mut audience: Vec<String>) {
 }
 
 /// `at_hash` ([OpenID Connect Core 1.0 §3.1.3.6](https://openid.net/specs/openid-connect-core-1_0.html#CodeIDToken)).
-fn left_half_of_hash(token: &str) -> String {
-    let hash = digest(&SHA256, token.as_bytes());
-    let (left, _) = hash.as_ref().split_at(16);
+fn left_half_of_hash(token: &str, algorithm: Algorithm) -> String {
+    let hash = digest(algorithm.hash(), token.as_bytes());
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
     URL_SAFE_NO_PAD.encode(left)
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
             "groups", "realm_access", "resource_access"
         ],
         "acr_values_supported": ["1"],
-        "id_token_signing_alg_values_supported": [provider.keys.algorithm().to_string()],
+        "id_token_signing_alg_values_supported": provider.announced_algorithms(),
         "dpop_signing_alg_values_supported": SIGNATURES,
         "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,

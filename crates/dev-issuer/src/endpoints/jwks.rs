@@ -6,9 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
+use serde_json::json;
 
+use crate::faults::{Endpoint, Fault};
 use crate::provider::Provider;
 
 pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
-    ([(CACHE_CONTROL, "no-cache")], Json(provider.keys.jwk_set())).into_response()
+    let keys = match provider.faults.active(Endpoint::Jwks) {
+        Fault::NoKeys => json!({ "keys": [] }),
+        _ => provider.keys.jwk_set(),
+    };
+    ([(CACHE_CONTROL, "no-cache")], Json(keys)).into_response()
 }
