@@ -64,10 +64,13 @@ test:
 e2e *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     rm -rf {{ cache }}/wheels-e2e
-    {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels-e2e
-    for environment in venv venv-python venv-airflow; do \
-        {{ cache }}/$environment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/*.whl; \
+    for package in py-bindings py-testing; do \
+        {{ maturin }} build --manifest-path crates/$package/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels-e2e; \
     done
+    for environment in venv venv-python venv-airflow; do \
+        {{ cache }}/$environment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/doorward-*.whl; \
+    done
+    {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/doorward_testing-*.whl
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --no-fail-fast -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
 # Attacks on the built gateway, with a provider in process: needs no installed parts.
@@ -75,31 +78,37 @@ attacks *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- {{ filter }}
 
-# The Python package as it is installed from its wheel, against a provider in process: tests, types, and the stubs against the binary.
+# The Python packages as they are installed from their wheels, the one for tests as the provider: tests, types, and the stubs against the binaries.
 python *arguments:
     rm -rf {{ cache }}/wheels
-    {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels
+    for package in py-bindings py-testing; do \
+        {{ maturin }} build --manifest-path crates/$package/Cargo.toml --profile dev --quiet --locked --out {{ cache }}/wheels; \
+    done
     {{ python }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     cd crates/py-bindings && DOORWARD_BIN={{ binary }} {{ python }} -m pytest {{ arguments }}
     cd crates/py-bindings && {{ python }} -m mypy python tests
+    cd crates/py-testing && {{ python }} -m mypy python
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-bindings/pyproject.toml doorward._native
+    {{ python }} -m mypy.stubtest --mypy-config-file crates/py-testing/pyproject.toml doorward_testing._native
     @[ -n "{{ arguments }}" ] || {{ just_executable() }} airflow
 
-# The Python package in Airflow: its tasks, and what its web interface knows. The wheel is the one `just python` built.
+# The Python package in Airflow: its tasks, and what its web interface knows. The wheels are those `just python` built.
 airflow *arguments:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
     cd crates/py-bindings && {{ airflow }} -m pytest tests/airflow {{ arguments }}
 
-# The Python package as it is released, into target/wheels: on x86-64 for older Linux too, else for this machine; see crates/py-bindings/README.md.
+# The Python packages as they are released, into target/wheels: on x86-64 for older Linux too, else for this machine; see crates/py-bindings/README.md.
 wheel *arguments=portable:
-    {{ maturin }} build --manifest-path crates/py-bindings/Cargo.toml --release --locked --out target/wheels {{ arguments }}
+    for package in py-bindings py-testing; do \
+        {{ maturin }} build --manifest-path crates/$package/Cargo.toml --release --locked --out target/wheels {{ arguments }}; \
+    done
 
-# That wheel, in an environment that has nothing else: what it holds and asks for, and its first day.
+# Those wheels: the package `doorward` in an environment that has nothing else, then the one for tests beside it.
 wheel-check: wheel
-    python3 crates/py-bindings/tests/wheel.py "$(ls -t target/wheels/doorward-*.whl | head -n 1)"
+    {{ python }} crates/py-bindings/tests/wheel.py "$(ls -t target/wheels/doorward-*.whl | head -n 1)" "$(ls -t target/wheels/doorward_testing-*.whl | head -n 1)"
 
-# What a token costs in Python, next to the other libraries, in one run; with a wheel of `just wheel`.
+# What a token costs in Python, next to the other libraries, in one run; with the wheels of `just wheel`.
 bench-python *arguments:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -108,7 +117,9 @@ bench-python *arguments:
     [ -x $venv/bin/python ] || python3 -m venv $venv
     $venv/bin/pip install --quiet --disable-pip-version-check $PYTHON_BENCH_PACKAGES
     $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $venv/older $PYTHON_BENCH_OLDER_PYJWT
-    $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$(ls -t target/wheels/doorward-*.whl | head -n 1)"
+    for package in doorward doorward_testing; do
+        $venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$(ls -t target/wheels/$package-*.whl | head -n 1)"
+    done
     nice -n 5 $venv/bin/python bench/python_verify.py --older-pyjwt $venv/older {{ arguments }}
 
 # Requests per second next to plain nginx, in one run.

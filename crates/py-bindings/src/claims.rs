@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_core::{AccessToken, Claims as Said, IdToken, Verified};
+use py_values::refuse_pickling;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString};
 use serde_json::Value;
 
-use crate::arguments::refuse_pickling;
 use crate::json;
 
 /// What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.

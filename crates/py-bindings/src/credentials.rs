@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenError};
 use oidc_core::{Scope, Secret};
+use py_values::{Texts, refuse_pickling};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::arguments::{Texts, refuse_pickling};
 use crate::coroutine::{Coroutine, Step};
 use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;

@@ -3,12 +3,12 @@
 //! The classes are Python (`doorward._errors`), so that they read, pickle and document like any other. What an error says of itself
 //! is its message; what to do about it is said here in terms of the Python package.
 
-use std::error::Error;
 use std::time::Duration;
 
 use m2m::{KeptLoginError, TokenError};
 use oidc_core::http::reqwest::HttpSetupError;
 use oidc_core::{InvalidIssuer, TokenEndpointError, TokenRefusal};
+use py_values::with_causes;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -238,18 +238,4 @@ pub(crate) fn configuration(py: Python<'_>, code: &str, message: String, remedy:
         Raised::new(py, "ConfigurationError", remedy)
             .and_then(|raised| raised.with("code", code)?.error(&message)),
     )
-}
-
-/// An error and what it came from in one line, each thing once: many errors say their cause themselves.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !line.contains(&more) {
-            line = format!("{line}: {more}");
-        }
-        cause = inner.source();
-    }
-    line
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oidc_core::ProviderMetadata;
+use py_values::{Span, Texts, refuse_pickling};
 use pyo3::prelude::*;
 use serde_json::json;
 
-use crate::arguments::{Span, Texts, refuse_pickling};
 use crate::errors;
 use crate::trusted::{Settings, Trusted};
 use crate::verifier::{Kind, Verifier};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use m2m::ClientCredentials;
+use py_values::{Span, Texts, refuse_pickling};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 
-use crate::arguments::{CertificateFiles, Span, Texts, refuse_pickling};
+use crate::arguments::CertificateFiles;
 use crate::credentials::{Authentication, Recipe, TokenSource};
 use crate::errors;
 use crate::trusted::{Settings, Trusted};
@@ -189,7 +190,7 @@ impl Issuer {
 fn warn_of_folder(py: Python<'_>, directory: &Path) -> PyResult<()> {
     let Err(error) = m2m::private_file::make_folder(directory) else { return Ok(()) };
     let message =
-        format!("tokens are not shared between processes: {}", errors::with_causes(&error));
+        format!("tokens are not shared between processes: {}", py_values::with_causes(&error));
     let message = CString::new(message.replace('\0', " "))?;
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1)
 }

@@ -6,11 +6,10 @@
 //! | `verifier`, `claims` | what verifies; what a verified token says |
 //! | `credentials` | a program's own tokens, and those it gets for somebody's |
 //! | `login` | a person at this machine, and what `python -m doorward` does for them |
-//! | `testing` | a real provider in the test process |
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, and anew in a forked child; the interpreter is released while waiting |
 //! | `coroutine` | an awaitable that is done at once when it can be, and else never holds up the event loop |
-//! | `environment`, `arguments`, `json` | what `os.environ` says; what callers pass; JSON as Python values |
+//! | `environment`, `arguments`, `json` | what `os.environ` says; what callers pass (with the crate `py-values`); JSON as Python values |
 //!
 //! The adapters for HTTP clients and frameworks are Python, in `python/doorward`, and use nothing but these classes.
 
@@ -21,7 +20,6 @@ mod verifier;
 mod claims;
 mod credentials;
 mod login;
-mod testing;
 
 mod errors;
 mod engine;
@@ -55,8 +53,6 @@ mod _native {
     use crate::issuer::Issuer;
     #[pymodule_export]
     use crate::login::{Account, AccountTokens, PendingLogin, kept_logins};
-    #[pymodule_export]
-    use crate::testing::TestIssuer;
     #[pymodule_export]
     use crate::verifier::Verifier;
 

@@ -8,11 +8,12 @@ use std::time::SystemTime;
 
 use m2m::{ClientCredentials, Exchange, KeptLogin, KeptLogins, LoginFacts, Person};
 use oidc_core::{Client, ClientAuth, DeviceLogin, LoopbackLogin, LoopbackRedirect, TokenEndpoint};
+use py_values::{Span, refuse_pickling};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{CertificateFiles, Span, refuse_pickling};
+use crate::arguments::CertificateFiles;
 use crate::credentials::Authentication;
 use crate::engine::Engine;
 use crate::errors;
@@ -125,9 +126,9 @@ impl Account {
                 Some(uri) => LoopbackRedirect::bind_to(&uri).await,
                 None => LoopbackRedirect::bind().await,
             };
-            let redirect = redirect.map_err(|error| errors::with_causes(&error))?;
+            let redirect = redirect.map_err(|error| py_values::with_causes(&error))?;
             let request = redirect.request().with_scopes(scopes);
-            redirect.begin(&client, request).await.map_err(|error| errors::with_causes(&error))
+            redirect.begin(&client, request).await.map_err(|error| py_values::with_causes(&error))
         })?;
         let waiting = begun.map_err(|message: String| errors::login_failed(py, &message))?;
         Ok(PendingLogin {
@@ -146,7 +147,7 @@ impl Account {
         let begun = Engine::of(py)?
             .wait_elsewhere(py, async move { client.begin_device_login(scopes).await })?;
         let waiting =
-            begun.map_err(|error| errors::login_failed(py, &errors::with_causes(&error)))?;
+            begun.map_err(|error| errors::login_failed(py, &py_values::with_causes(&error)))?;
         Ok(PendingLogin {
             kept: self.kept(py)?,
             url: waiting.verification_uri().to_string(),
@@ -254,10 +255,10 @@ impl PendingLogin {
         let done = Engine::of(py)?.wait(py, async move {
             match waiting {
                 Waiting::Browser(login) => {
-                    login.finish(within.0).await.map_err(|error| errors::with_causes(&error))
+                    login.finish(within.0).await.map_err(|error| py_values::with_causes(&error))
                 }
                 Waiting::Device(login) => {
-                    login.finish().await.map_err(|error| errors::with_causes(&error))
+                    login.finish().await.map_err(|error| py_values::with_causes(&error))
                 }
             }
         })?;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use oidc_core::{
     AccessToken, Algorithm, IdToken, Profile, TokenRefusal, Unverified, Validation, Verified,
 };
+use py_values::{Texts, refuse_pickling};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::arguments::{Texts, refuse_pickling};
 use crate::claims;
 use crate::coroutine::{Coroutine, Step};
 use crate::engine::{Engine, Outcome, PerProcess, Work};

@@ -1,13 +1,16 @@
-"""The wheel that people install: what is in it, which machines it serves, and that it works where nothing else is installed.
+"""Checks the wheels that users install: what each holds, which machines it serves, and that it works where nothing else is installed.
 
-``just wheel-check`` asks the one that ``just wheel`` built last. With another Python: ``python3.13 tests/wheel.py WHEEL``. It needs the
-standard library alone, and makes a virtual environment of the Python that runs it.
+``just wheel-check`` checks those that ``just wheel`` built last: the package ``doorward`` alone, then ``doorward-testing`` beside it. With
+another Python: ``python3.13 tests/wheel.py WHEEL TESTING_WHEEL``. It needs pytest, which it copies into the virtual environment that it makes of
+the Python that runs it.
 """
 
 from __future__ import annotations
 
 import email
+import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -17,10 +20,11 @@ import zipfile
 from collections.abc import Callable
 from configparser import ConfigParser
 from email.message import Message
+from importlib.metadata import distribution
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parents[1] / "python"
-# What it may weigh: a doubled engine, or one with its symbols, is noticed.
+CRATES = Path(__file__).resolve().parents[2]
+# What each may weigh: a doubled engine, or one with its symbols, is noticed.
 WHEEL_MIB, NATIVE_MIB = 8, 18
 # The C library of the oldest Linux it serves: Debian 10, Ubuntu 20.04, RHEL 8.
 GLIBC = (2, 28)
@@ -103,20 +107,84 @@ while not provider.requests("token"):
 builtins.slow = Slow()
 """
 
+# The package for production by itself: whoever can import it can mint nothing.
+ALONE = """
+import importlib.metadata
+import doorward
+
+assert not importlib.metadata.entry_points(group="pytest11"), "pytest would load something"
+for name in ("testing", "pytest_plugin"):
+    try:
+        importlib.import_module(f"doorward.{name}")
+    except ImportError as error:
+        print(error)
+    else:
+        raise AssertionError(f"doorward.{name} was imported")
+"""
+REMEDY = "doorward.testing needs the package doorward-testing: pip install 'doorward[testing]'"
+
+# A suite that has the provider, or has not.
+SUITE = """
+def test_a_token_is_minted(issuer, doorward_issuer):
+    assert issuer is doorward_issuer
+    assert issuer.verifier("churn").verify(issuer.mint("alice", audience="churn")).username == "alice"
+"""
+
+# Words of a native module that mints: the name of its class, an option, and the sources that a panic would name.
+MINTING = (b"TestIssuer", b"hmac_with_public_key", b"crates/dev-issuer/")
+
 # Away from this checkout and from what the environment says; warnings are errors.
 FLAGS = ["-I", "-X", "dev", "-W", "error"]
 
 
-class Wheel:
-    """A wheel, and an environment that has it and nothing else."""
+class Environment:
+    """A virtual environment that has what was installed into it and nothing else."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        self.folder = folder
+
+    def python(self, *arguments: str, code: int = 0) -> str:
+        command = [self.folder / "bin" / "python", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, f"ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert not done.stderr, done.stderr
+        return done.stdout
+
+    def pip(self, *arguments: str) -> str:
+        return self.python("-I", "-m", "pip", "--disable-pip-version-check", "--no-cache-dir", *arguments)
+
+    def installed(self) -> set[str]:
+        listed = {line.partition("==")[0] for line in self.pip("list", "--format=freeze").splitlines()}
+        return listed - {"pip", "setuptools"}
+
+    def copy(self, *names: str) -> None:
+        """Pure Python packages of the Python that runs this, so that no index is asked."""
+        site = Path(self.python("-I", "-c", "import site; print(site.getsitepackages()[0])").strip())
+        for name in names:
+            for path in distribution(name).files or ():
+                if ".." not in path.parts and path.suffix != ".pyc":
+                    target = site / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(os.fspath(path.locate()), target)
+
+    def pytest(self, *, code: int) -> str:
+        """Runs a suite that asks for the fixture."""
+        (self.folder / "test_suite.py").write_text(SUITE)
+        return self.python("-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_suite.py", code=code)
+
+
+class Wheel:
+    """A wheel, and the environment it is installed into."""
+
+    def __init__(self, path: Path, environment: Environment) -> None:
         self.path = path
+        self.environment = environment
         self.archive = zipfile.ZipFile(path)
         self.names = set(self.archive.namelist())
-        self.native = self.archive.read("doorward/_native.abi3.so")
-        self._folder = folder
-        self._python = folder / "bin" / "python"
+        self.package = path.name.partition("-")[0]
+        self.native = self.archive.read(f"{self.package}/_native.abi3.so")
+        self.sources = CRATES / {"doorward": "py-bindings", "doorward_testing": "py-testing"}[self.package] / "python"
 
     def described(self, name: str) -> str:
         """A file of its ``.dist-info``."""
@@ -131,10 +199,7 @@ class Wheel:
         return self.path.stem.split("-")[-3:]
 
     def python(self, *arguments: str) -> str:
-        done = subprocess.run([self._python, *arguments], cwd=self._folder, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"ended with {done.returncode}: {done.stdout}{done.stderr}"
-        assert not done.stderr, done.stderr
-        return done.stdout
+        return self.environment.python(*arguments)
 
 
 def the_tag_is_for_every_cpython_from_3_10(wheel: Wheel) -> None:
@@ -161,22 +226,28 @@ def it_requires_nothing(wheel: Wheel) -> None:
     assert wheel.metadata().get_all("Provides-Extra") is None
 
 
+def it_requires_nothing_but_its_twin_for_tests(wheel: Wheel) -> None:
+    assert wheel.metadata().get_all("Provides-Extra") == ["testing"]
+    (required,) = wheel.metadata().get_all("Requires-Dist", [])
+    assert required.replace("'", '"') == f'doorward-testing=={wheel.metadata()["Version"]} ; extra == "testing"', required
+
+
 def it_holds_the_package_with_its_types_and_nothing_else(wheel: Wheel) -> None:
-    built = {path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    built = {name for name in built if not name.endswith(".so")} | {"doorward/_native.abi3.so"}
+    built = {path.relative_to(wheel.sources).as_posix() for path in wheel.sources.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    built = {name for name in built if not name.endswith(".so")} | {f"{wheel.package}/_native.abi3.so"}
     held = {name for name in wheel.names if ".dist-info/" not in name}
     assert held == built, held ^ built
-    assert {"doorward/py.typed", "doorward/_native.pyi"} <= held
+    assert {f"{wheel.package}/py.typed", f"{wheel.package}/_native.pyi"} <= held
 
 
 def licences_and_entry_points_come_along(wheel: Wheel) -> None:
     assert wheel.metadata()["License-Expression"] == "Apache-2.0 OR MIT"
     for licence in ("LICENSE-APACHE", "LICENSE-MIT"):
         assert licence in wheel.metadata().get_all("License-File", [])
-        assert wheel.described(f"licenses/{licence}") == (SOURCES.parent / licence).read_text()
+        assert wheel.described(f"licenses/{licence}") == (wheel.sources.parent / licence).read_text()
     entry_points = ConfigParser()
     entry_points.read_string(wheel.described("entry_points.txt"))
-    assert set(entry_points.sections()) == {"pytest11", "jupyterhub.authenticators", "apache_airflow_provider"}
+    assert set(entry_points.sections()) == ENTRY_POINTS[wheel.package]
     for section in entry_points.sections():
         for value in entry_points[section].values():
             module = value.partition(":")[0].replace(".", "/")
@@ -191,11 +262,40 @@ def it_is_stripped_and_small(wheel: Wheel) -> None:
 
 
 def it_installs_where_nothing_else_is(wheel: Wheel) -> None:
-    pip = ["-I", "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
-    wheel.python(*pip, "install", "--quiet", "--no-index", str(wheel.path))
-    assert wheel.python(*pip, "check").strip() == "No broken requirements found."
-    listed = {line.partition("==")[0] for line in wheel.python(*pip, "list", "--format=freeze").splitlines()}
-    assert listed - {"pip", "setuptools"} == {"doorward"}, listed
+    wheel.environment.pip("install", "--quiet", "--no-index", str(wheel.path))
+    assert wheel.environment.pip("check").strip() == "No broken requirements found."
+    assert wheel.environment.installed() == {"doorward"}
+
+
+def it_holds_nothing_that_mints(wheel: Wheel) -> None:
+    assert not [word for word in MINTING if word in wheel.native]
+
+
+def it_holds_what_mints(wheel: Wheel) -> None:
+    # Or the words that are looked for in the other say nothing.
+    assert all(word in wheel.native for word in MINTING)
+
+
+def alone_it_names_what_to_install_for_tests(wheel: Wheel) -> None:
+    assert wheel.python(*FLAGS, "-c", ALONE).splitlines() == [REMEDY, REMEDY]
+
+
+def alone_it_gives_pytest_no_fixture(wheel: Wheel) -> None:
+    wheel.environment.copy("pytest", "pluggy", "iniconfig", "packaging", "pygments")
+    assert "fixture 'issuer' not found" in wheel.environment.pytest(code=1)
+    assert "doorward" not in wheel.python("-I", "-m", "pytest", "-q", "--fixtures", "-p", "no:cacheprovider")
+
+
+def the_extra_installs_it(wheel: Wheel) -> None:
+    # No index but the folder of the wheels, where the extra finds this one and no other version.
+    version = wheel.metadata()["Version"]
+    wheel.environment.pip("install", "--quiet", "--no-index", "--find-links", str(wheel.path.parent), f"doorward[testing]=={version}")
+    assert {"doorward", "doorward-testing"} <= wheel.environment.installed()
+    assert wheel.environment.pip("check").strip() == "No broken requirements found."
+
+
+def pytest_has_the_fixture(wheel: Wheel) -> None:
+    assert "1 passed" in wheel.environment.pytest(code=0)
 
 
 def a_program_verifies_fetches_and_forks(wheel: Wheel) -> None:
@@ -228,38 +328,62 @@ def elf_sections(octets: bytes) -> set[str]:
     return {octets[start : octets.index(b"\0", start)].decode() for start in starts}
 
 
-CHECKS: list[Callable[[Wheel], None]] = [
+ENTRY_POINTS = {
+    "doorward": {"jupyterhub.authenticators", "apache_airflow_provider"},
+    "doorward_testing": {"pytest11"},
+}
+
+OF_BOTH: list[Callable[[Wheel], None]] = [
     the_tag_is_for_every_cpython_from_3_10,
     an_old_linux_has_all_that_it_asks_for,
-    it_requires_nothing,
     it_holds_the_package_with_its_types_and_nothing_else,
     licences_and_entry_points_come_along,
     it_is_stripped_and_small,
-    it_installs_where_nothing_else_is,
-    a_program_verifies_fetches_and_forks,
-    a_program_ends_while_its_threads_wait,
-    the_command_tells_good_tokens_from_bad,
 ]
 
+CHECKS: dict[str, list[Callable[[Wheel], None]]] = {
+    "doorward": [
+        *OF_BOTH,
+        it_requires_nothing_but_its_twin_for_tests,
+        it_holds_nothing_that_mints,
+        it_installs_where_nothing_else_is,
+        alone_it_names_what_to_install_for_tests,
+        alone_it_gives_pytest_no_fixture,
+    ],
+    "doorward_testing": [
+        *OF_BOTH,
+        it_requires_nothing,
+        it_holds_what_mints,
+        the_extra_installs_it,
+        pytest_has_the_fixture,
+        a_program_verifies_fetches_and_forks,
+        a_program_ends_while_its_threads_wait,
+        the_command_tells_good_tokens_from_bad,
+    ],
+}
 
-def main(path: Path) -> int:
-    failed = 0
-    print(f"{path.name}, {path.stat().st_size / (1 << 20):.1f} MiB, with Python {sys.version.split()[0]}")
+
+def main(paths: list[Path]) -> int:
+    passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        wheel = Wheel(path.resolve(), Path(folder))
-        for check in CHECKS:
-            sentence = check.__name__.replace("_", " ")
-            try:
-                check(wheel)
-            except AssertionError as error:
-                failed += 1
-                print(f"FAILED  {sentence}: {error}")
-            else:
-                print(f"passed  {sentence}")
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+        environment = Environment(Path(folder))
+        wheels = {wheel.package: wheel for wheel in (Wheel(path.resolve(), environment) for path in paths)}
+        for package, checks in CHECKS.items():
+            wheel = wheels[package]
+            print(f"{wheel.path.name}, {wheel.path.stat().st_size / (1 << 20):.1f} MiB, with Python {sys.version.split()[0]}")
+            for check in checks:
+                sentence = check.__name__.replace("_", " ")
+                try:
+                    check(wheel)
+                except AssertionError as error:
+                    failed += 1
+                    print(f"FAILED  {sentence}: {error}")
+                else:
+                    passed += 1
+                    print(f"passed  {sentence}")
+    print(f"{passed} passed, {failed} failed")
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])) > 0)
+    sys.exit(main([Path(argument) for argument in sys.argv[1:]]) > 0)

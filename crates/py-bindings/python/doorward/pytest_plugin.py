@@ -1,34 +1,10 @@
-"""Fixtures for pytest, there as soon as the package is installed.
+"""The fixtures of ``doorward_testing.pytest_plugin``, for a suite that names this module itself (``-p doorward.pytest_plugin``).
 
-``issuer`` (also ``doorward_issuer``, where a test suite has an ``issuer`` of its own) is a :class:`doorward.testing.Issuer`: a fresh
-provider for each test, closed afterwards::
-
-    def test_a_stale_token_is_refused(issuer, api):
-        answer = api.get("/score", headers={"Authorization": f"Bearer {issuer.mint(expired=True)}"})
-        assert answer.status_code == 401
+Nothing loads it unasked: the entry point for pytest is that of the distribution ``doorward-testing``.
 """
 
-from __future__ import annotations
+# First, for the sentence it raises where that distribution is missing.
+from . import testing as _testing  # noqa: F401
+from doorward_testing.pytest_plugin import doorward_issuer, issuer
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-import pytest
-
-if TYPE_CHECKING:
-    from .testing import Issuer
-
-
-@pytest.fixture
-def doorward_issuer() -> Iterator[Issuer]:
-    """A real OpenID provider in this process, for this test."""
-    from .testing import Issuer
-
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def issuer(doorward_issuer: Issuer) -> Issuer:
-    """A real OpenID provider in this process, for this test."""
-    return doorward_issuer
+__all__ = ["doorward_issuer", "issuer"]

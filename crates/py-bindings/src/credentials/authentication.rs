@@ -65,7 +65,7 @@ impl Authentication {
             let key = PrivateKeyJwt::from_file(path, algorithm, self.key_id).map_err(|error| {
                 wrong(
                     py,
-                    errors::with_causes(&error),
+                    py_values::with_causes(&error),
                     "let the file hold a private key in PEM or as a JWK",
                 )
             })?;

@@ -9,10 +9,10 @@ use m2m::{
     PresentedToken, TokenSource,
 };
 use oidc_core::{Secret, TokenEndpoint};
+use py_values::refuse_pickling;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::arguments::refuse_pickling;
 use crate::engine::Engine;
 use crate::errors;
 

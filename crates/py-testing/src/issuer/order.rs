@@ -1,12 +1,13 @@
-//! What Python says about a person or a token, as `dev-issuer` wants it.
+//! Reads what Python says about a person or a token into the types of `dev-issuer`.
 
 use dev_issuer::{Algorithm, Mint, User};
+use py_values::{Span, Texts};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use serde_json::{Map, Value, json};
 
-use crate::arguments::{Span, Texts};
-use crate::json;
+use super::json;
 
 pub(super) fn person(
     username: &str,
@@ -60,6 +61,15 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
         "hmac_with_public_key" if value.is_truthy()? => order.hmac_with_public_key(),
         "expired" | "wrong_key" | "unsigned" | "hmac_with_public_key" => order,
         "algorithm" => order.algorithm(signed_with(&value.extract::<String>()?)?),
+        "roles" => order.claim("realm_access", roles_of(value)?),
+        "client_roles" => {
+            let mut at = Map::new();
+            for (client, roles) in value.cast::<PyDict>()? {
+                at.insert(client.extract()?, roles_of(&roles)?);
+            }
+            order.claim("resource_access", at)
+        }
+        "groups" => order.claim("groups", value.extract::<Texts>()?.0),
         "claims" => {
             let mut order = order;
             for (name, value) in value.cast::<PyDict>()? {
@@ -77,6 +87,11 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
         "without" => value.extract::<Texts>()?.0.into_iter().fold(order, Mint::without),
         other => return Err(PyValueError::new_err(format!("{other:?} is no option of mint"))),
     })
+}
+
+/// Roles as Keycloak writes them, in the realm and at a client alike.
+fn roles_of(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    Ok(json!({ "roles": value.extract::<Texts>()?.0 }))
 }
 
 pub(super) fn signed_with(name: &str) -> PyResult<Algorithm> {

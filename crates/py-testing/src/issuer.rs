@@ -1,20 +1,20 @@
-//! `TestIssuer`: a real OpenID provider in the test process, over `dev-issuer`. Python adds conveniences (`doorward.testing`).
+//! `TestIssuer`: a real OpenID provider in the test process, over `dev-issuer`. Python adds conveniences (`doorward_testing.Issuer`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
+use py_values::{Span, Texts, refuse_pickling, with_causes};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{Span, Texts, refuse_pickling};
-use crate::engine::{self, Engine};
-use crate::errors::with_causes;
-
+mod json;
 mod order;
+mod running;
 
 use order::{person, signed_with, token};
+use running::Running;
 
 /// Parts of the provider that can be counted or made to fail, by the names used in Python.
 const ENDPOINTS: [(&str, Endpoint); 7] = [
@@ -28,16 +28,16 @@ const ENDPOINTS: [(&str, Endpoint); 7] = [
 ];
 
 /// The native part of :class:`doorward.testing.Issuer`.
-#[pyclass(frozen, subclass, module = "doorward._native")]
+#[pyclass(frozen, subclass, module = "doorward_testing._native")]
 pub(crate) struct TestIssuer {
     url: String,
-    process: u64,
-    running: Mutex<Option<Arc<DevIssuer>>>,
+    process: u32,
+    running: Mutex<Option<Arc<Running>>>,
 }
 
 impl TestIssuer {
-    fn running(&self) -> PyResult<Arc<DevIssuer>> {
-        if self.process != engine::generation() {
+    fn running(&self) -> PyResult<Arc<Running>> {
+        if self.process != std::process::id() {
             return Err(PyRuntimeError::new_err(
                 "this issuer belongs to the parent process: here, only its URL can be used",
             ));
@@ -49,7 +49,7 @@ impl TestIssuer {
 
 impl Drop for TestIssuer {
     fn drop(&mut self) {
-        if self.process != engine::generation() {
+        if self.process != std::process::id() {
             // Its sockets and tasks are the parent's.
             std::mem::forget(self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
@@ -65,13 +65,11 @@ impl TestIssuer {
             .realm(realm)
             .access_token_lifetime(token_lifetime.0)
             .signing_algorithm(signed_with(algorithm)?);
-        let started = Engine::of(py)?
-            .wait_elsewhere(py, async move { builder.start("127.0.0.1:0").await })?;
-        let issuer = started.map_err(|error| PyOSError::new_err(with_causes(&error)))?;
+        let running = Running::start(py, builder)?;
         Ok(Self {
-            url: issuer.url().to_owned(),
-            process: engine::generation(),
-            running: Mutex::new(Some(Arc::new(issuer))),
+            url: running.issuer.url().to_owned(),
+            process: std::process::id(),
+            running: Mutex::new(Some(Arc::new(running))),
         })
     }
 
@@ -129,7 +127,7 @@ impl TestIssuer {
         if let Some(Span(lifetime)) = token_lifetime {
             client = client.access_token_lifetime(lifetime);
         }
-        self.running()?.set_client(client);
+        self.running()?.issuer.set_client(client);
         Ok(())
     }
 
@@ -155,16 +153,16 @@ impl TestIssuer {
             user = user.client_roles(at.extract::<String>()?, roles.0);
         }
         for (name, value) in claims.into_iter().flatten() {
-            user = user.claim(name.extract::<String>()?, crate::json::from_python(&value)?);
+            user = user.claim(name.extract::<String>()?, json::from_python(&value)?);
         }
-        self.running()?.set_user(user);
+        self.running()?.issuer.set_user(user);
         Ok(())
     }
 
     /// Options as `doorward.testing.Issuer.mint` documents them.
     fn _mint(&self, kind: &str, about: &str, options: &Bound<'_, PyDict>) -> PyResult<String> {
         let order = token(kind, about, options)?;
-        let minted = self.running()?.mint(order);
+        let minted = self.running()?.issuer.mint(order);
         minted.map_err(|error| PyValueError::new_err(with_causes(&error)))
     }
 
@@ -182,7 +180,7 @@ impl TestIssuer {
         client_id: &str,
         scope: Texts,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let tokens = self.running()?.log_in(username, client_id, &scope.0.join(" "));
+        let tokens = self.running()?.issuer.log_in(username, client_id, &scope.0.join(" "));
         let tokens = tokens.map_err(|error| PyValueError::new_err(with_causes(&error)))?;
         let answer = PyDict::new(py);
         answer.set_item("access_token", tokens.access_token)?;
@@ -198,45 +196,42 @@ impl TestIssuer {
     /// Raises:
     ///     ValueError: if the request or the person is not accepted.
     fn sign_in(&self, authorization_url: &str, username: &str) -> PyResult<String> {
-        let back = self.running()?.sign_in(authorization_url, username);
+        let back = self.running()?.issuer.sign_in(authorization_url, username);
         back.map_err(|error| PyValueError::new_err(with_causes(&error)))
     }
 
     /// What a person does who types the code of a device (RFC 8628) and agrees: whether there is such a code.
     fn allow_device(&self, user_code: &str, username: &str) -> PyResult<bool> {
-        Ok(self.running()?.allow_device(user_code, username))
+        Ok(self.running()?.issuer.allow_device(user_code, username))
     }
 
     /// Sign with a new key from now on; the former stays published. Returns the new ``kid``.
     fn rotate(&self, py: Python<'_>) -> PyResult<String> {
-        let issuer = self.running()?;
-        let rotated =
-            Engine::of(py)?.wait_elsewhere(py, async move { issuer.rotate_keys().await })?;
+        let rotated = self.running()?.wait(py, DevIssuer::rotate_keys);
         rotated.map_err(|error| PyRuntimeError::new_err(with_causes(&error)))
     }
 
     /// Publish the current signing key only.
     fn remove_old_keys(&self) -> PyResult<()> {
-        self.running()?.remove_old_keys();
+        self.running()?.issuer.remove_old_keys();
         Ok(())
     }
 
     /// The ``kid`` that new tokens carry.
     #[getter]
     fn key_id(&self) -> PyResult<String> {
-        Ok(self.running()?.signing_key_id())
+        Ok(self.running()?.issuer.signing_key_id())
     }
 
     /// Stop listening and break every connection. Keys, sessions and counters stay.
     fn down(&self, py: Python<'_>) -> PyResult<()> {
-        let issuer = self.running()?;
-        Engine::of(py)?.wait_elsewhere(py, async move { issuer.stop().await })
+        self.running()?.wait(py, DevIssuer::stop);
+        Ok(())
     }
 
     /// Listen again, at the same address.
     fn up(&self, py: Python<'_>) -> PyResult<()> {
-        let issuer = self.running()?;
-        let resumed = Engine::of(py)?.wait_elsewhere(py, async move { issuer.resume().await })?;
+        let resumed = self.running()?.wait(py, DevIssuer::resume);
         resumed.map_err(|error| PyOSError::new_err(with_causes(&error)))
     }
 
@@ -270,30 +265,32 @@ impl TestIssuer {
                 ));
             }
         };
-        self.running()?.faults().set(fault, endpoint_of(endpoint)?);
+        self.running()?.issuer.faults().set(fault, endpoint_of(endpoint)?);
         Ok(())
     }
 
     /// Behave again.
     fn heal(&self) -> PyResult<()> {
-        self.running()?.faults().clear();
+        self.running()?.issuer.faults().clear();
         Ok(())
     }
 
     /// How many requests this endpoint has had, those that failed on purpose included.
     #[pyo3(signature = (endpoint = "token"))]
     fn requests(&self, endpoint: &str) -> PyResult<u64> {
-        Ok(self.running()?.requests(endpoint_of(endpoint)?))
+        Ok(self.running()?.issuer.requests(endpoint_of(endpoint)?))
     }
 
     /// Stop for good. Done twice it does nothing the second time.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let issuer = match self.process == engine::generation() {
-            true => self.running.lock().unwrap_or_else(PoisonError::into_inner).take(),
-            false => None,
-        };
-        let Some(issuer) = issuer else { return Ok(()) };
-        Engine::of(py)?.wait_elsewhere(py, async move { issuer.stop().await })
+    fn close(&self, py: Python<'_>) {
+        if self.process != std::process::id() {
+            return;
+        }
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            running.wait(py, DevIssuer::stop);
+            py.detach(move || drop(running));
+        }
     }
 
     fn __reduce__(&self) -> PyResult<()> {
