@@ -145,7 +145,7 @@ class Environment:
         self.folder = folder
 
     def python(self, *arguments: str, code: int = 0) -> str:
-        command = [self.folder / "bin" / "python", *arguments]
+        command = [str(self.folder / "bin" / "python"), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == code, f"ended with {done.returncode}: {done.stdout}{done.stderr}"
         assert not done.stderr, done.stderr
