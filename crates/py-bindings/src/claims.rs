@@ -81,14 +81,15 @@ fn seconds(time: SystemTime) -> f64 {
 
 #[pymethods]
 impl Claims {
-    /// ``sub``: who, unique and stable at this issuer.
+    /// ``sub``: unique and stable at one issuer. Identify a person by :attr:`issuer` and this, and behind the gateway by ``claims["idp"]``
+    /// and this: two issuers may use the same ``sub``.
     #[getter]
     fn subject(&self) -> &str {
         // Whoever made it required `sub`.
         self.said.subject.as_deref().unwrap_or_default()
     }
 
-    /// ``iss``
+    /// ``iss``. Of an assertion it is the gateway; ``claims["idp"]`` is then the issuer that signed the person in.
     #[getter]
     fn issuer(&self) -> &str {
         self.said.issuer.as_deref().unwrap_or_default()
@@ -109,7 +110,7 @@ impl Claims {
         }
     }
 
-    /// ``preferred_username``: what the person calls themselves. Not unique over time; use :attr:`subject`.
+    /// ``preferred_username``: what the person calls themselves. Unique neither over time nor among issuers; use :attr:`subject`.
     #[getter]
     fn username(&self) -> Option<&str> {
         self.said.preferred_username()

@@ -133,6 +133,8 @@ def served(app: Any) -> Iterator[str]:
 
 
 NAME = "X-Doorward-Assertion"
+# Who signed the person in, where a test does not say otherwise.
+IDP = "https://id.example/realms/platform"
 
 
 @pytest.fixture
@@ -148,8 +150,9 @@ def gateway(signer: doorward.testing.Issuer) -> doorward.Gateway:
 
 
 def assertion(signer: doorward.testing.Issuer, **options: Any) -> str:
-    """As ``crates/proxy/src/forward/assertion.rs`` writes them."""
+    """As ``crates/proxy/src/forward/assertion.rs`` writes them; ``without="idp"``: as a gateway of an older version does."""
     claims = {
+        "idp": IDP,
         "roles": ["scorer"],
         "client_roles": {"churn": ["admin"]},
         "groups": ["/finance"],
@@ -157,7 +160,8 @@ def assertion(signer: doorward.testing.Issuer, **options: Any) -> str:
         "preferred_username": "alice",
         **options.pop("claims", {}),
     }
-    without = [*options.pop("without", []), "typ", "azp", "auth_time", "sid", "acr", "at_hash", "given_name", "family_name", "nonce"]
+    left_out = options.pop("without", [])
+    without = [*([left_out] if isinstance(left_out, str) else left_out), "typ", "azp", "auth_time", "sid", "acr", "at_hash", "given_name", "family_name", "nonce"]
     return signer.mint("alice", kind="id", **{"audience": "scoring", "expires_in": 60, "without": without, **options, "claims": claims})
 
 

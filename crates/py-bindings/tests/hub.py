@@ -28,10 +28,14 @@ class Hub:
         orm.Base.metadata.create_all(engine)
         self.db = Session(engine)
         keys = signer.url + "/protocol/openid-connect/certs"
-        config = Config({"GatewayAuthenticator": {"audience": ["jupyterhub"], "keys_url": keys, **options}})
-        self.authenticator = GatewayAuthenticator(gateway=signer.url, config=config)
+        self.config = Config({"GatewayAuthenticator": {"audience": ["jupyterhub"], "keys_url": keys, **options}})
+        self.restart()
         self.people: dict[str, Any] = {}
         self.cleared: list[Any] = []
+
+    def restart(self) -> None:
+        """Forget what is in memory; the database stays."""
+        self.authenticator = GatewayAuthenticator(gateway=self.signer.url, config=self.config)
 
     def request(self, *headers: tuple[str, str], user: Any = None, by_token: bool = False) -> Any:
         fields = HTTPHeaders()

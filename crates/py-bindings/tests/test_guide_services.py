@@ -18,7 +18,7 @@ from doorward.access import Refused
 from doorward.testing import Issuer
 
 from .callers import Header, connect, over_asgi, over_wsgi
-from .conftest import NAME, assertion, served
+from .conftest import IDP, NAME, assertion, served
 from .guide import Page
 from .test_gradio import call, data
 
@@ -43,6 +43,15 @@ def test_the_verifiers_open_no_connection() -> None:
     names: dict[str, Any] = {}
     PAGE.run(PAGE.block("direct = "), names)
     assert (names["direct"].audience, names["behind"].audience) == (["churn"], ["scoring"])
+
+
+def test_a_person_is_an_issuer_and_a_subject(names: dict[str, Any], issuer: Issuer, signer: Issuer) -> None:
+    PAGE.run(PAGE.block("def owner("), names)
+    owner, direct, behind = names["owner"], names["direct"], names["behind"]
+    assert owner(direct.verify(issuer.mint(audience="churn", claims={"sub": "a1"}))) == (issuer.url, "a1")
+    assert owner(behind.verify(assertion(signer, claims={"sub": "a1"}))) == (IDP, "a1")
+    with pytest.raises(KeyError):
+        owner(behind.verify(assertion(signer, without="idp")))
 
 
 def title(block: str) -> str:
@@ -138,4 +147,5 @@ def test_an_app_of_gradio(names: dict[str, Any], signer: Issuer, monkeypatch: py
 
 def test_every_block_is_run() -> None:
     others = ["direct = ", "guard = Guard(", "from doorward.access import Guard, Require, all_of", "import streamlit", "import gradio"]
+    others.append("def owner(")
     assert {*SERVICES, *map(PAGE.block, others)} == set(PAGE.blocks)

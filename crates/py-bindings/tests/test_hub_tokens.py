@@ -181,7 +181,7 @@ def test_a_notebook_gets_an_access_token_and_nothing_that_lasts(signer: Issuer, 
     subject = peek(token)["sub"]
 
     async def main() -> None:
-        model = await hub.sign_in(("Authorization", f"Bearer {token}"), claims={"sub": subject})
+        model = await hub.sign_in(("Authorization", f"Bearer {token}"), claims={"sub": subject, "idp": issuer.url})
         kept = model["auth_state"]["tokens"]
         alice = hub.people["alice"]
         answer = await hub.authenticator.token_for(alice, None)
@@ -209,8 +209,23 @@ def test_a_request_that_makes_no_sense_is_the_notebooks_fault(body: Any) -> None
 
 def test_somebody_elses_token_is_not_kept(signer: Issuer, issuer: Issuer) -> None:
     hub = Hub(signer, issuer=issuer.url, client={"client_id": "client", "secret": "secret"})
-    model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {shown_by_default(issuer)}"), claims={"sub": "somebody-else"}))
+    model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {shown_by_default(issuer)}"), claims={"sub": "somebody-else", "idp": issuer.url}))
     assert model["auth_state"]["tokens"]["access_token"] is None
+
+
+def test_a_token_of_another_issuer_is_neither_kept_nor_sent(signer: Issuer, issuer: Issuer) -> None:
+    """The subject alone is no reason: two issuers may use the same."""
+    token = shown_by_default(issuer)
+    with Issuer() as other:
+        for client, idp in (
+            ({}, other.url),  # signed in by the one, shown a token of the other
+            ({"issuer": other.url, "client": {"client_id": "client", "secret": "secret"}}, None),  # the hub's client is elsewhere
+        ):
+            claims = {"sub": peek(token)["sub"], "idp": idp}
+            hub = Hub(signer, **client)
+            model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {token}"), claims=claims, without=[] if idp else "idp"))
+            assert model["auth_state"]["tokens"]["access_token"] is None
+        assert other.requests("all") == 0
 
 
 def test_tokens_are_never_shown() -> None:

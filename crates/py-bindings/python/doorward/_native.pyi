@@ -317,11 +317,12 @@ class Claims(Mapping[str, Any]):
 
     @property
     def subject(self) -> str:
-        """``sub``: who, unique and stable at this issuer."""
+        """``sub``: unique and stable at one issuer. Identify a person by :attr:`issuer` and this, and behind the gateway by ``claims["idp"]``
+        and this: two issuers may use the same ``sub``."""
 
     @property
     def issuer(self) -> str:
-        """``iss``"""
+        """``iss``. Of an assertion it is the gateway; ``claims["idp"]`` is then the issuer that signed the person in."""
 
     @property
     def audience(self) -> frozenset[str]:
@@ -333,7 +334,7 @@ class Claims(Mapping[str, Any]):
 
     @property
     def username(self) -> str | None:
-        """``preferred_username``: what the person calls themselves. Not unique over time; use :attr:`subject`."""
+        """``preferred_username``: what the person calls themselves. Unique neither over time nor among issuers; use :attr:`subject`."""
 
     @property
     def name(self) -> str | None:

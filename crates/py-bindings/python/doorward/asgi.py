@@ -6,6 +6,9 @@ Starlette shows as ``request.state.claims``::
 
     app = GatewayAuth(app, doorward.Gateway("https://platform.example").verifier(audience="scoring"))
 
+Behind the gateway a person is ``claims["idp"]``, the issuer that signed them in, and ``claims.subject``: two issuers may use the same subject,
+and the same user name.
+
 A request that is refused never reaches the application; a WebSocket is refused before it is accepted.
 """
 

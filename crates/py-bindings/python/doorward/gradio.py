@@ -78,6 +78,9 @@ async def signed_in_async(request: HasHeaders, verifier: Verifier, **required: A
 def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None | Awaitable[str | None]]:
     """What ``auth_dependency=`` of Gradio wants: the name of the person who sent a request, or ``None``.
 
+    It is for display: two issuers may use it for two people. Keep what belongs to a person by ``claims["idp"]`` and ``claims.subject``, which
+    :func:`signed_in` returns.
+
     Args:
         verifier: verifies assertions.
         required: what :func:`signed_in` requires.

@@ -6,7 +6,8 @@
     st.write(f"Hello {who.name}")
 
 A page has one long connection, and its headers are those it began with. The assertion among them is verified when the page first asks,
-and believed as long as the connection lives: the gateway ends it when the person is signed out.
+and believed as long as the connection lives: the gateway ends it when the person is signed out. Keep what belongs to a person by ``who["idp"]``
+and ``who.subject``: two issuers may use the same name, and the same subject.
 
 .. _Streamlit: https://docs.streamlit.io
 """

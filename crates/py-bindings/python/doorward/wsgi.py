@@ -5,7 +5,8 @@ As in ``doorward.asgi``: :class:`GatewayAuth` believes the gateway's assertion, 
 
     application = GatewayAuth(application, doorward.Gateway("https://platform.example").verifier(audience="scoring"))
 
-A request that is refused never reaches the application.
+Behind the gateway a person is ``claims["idp"]`` and ``claims.subject``, as in ``doorward.asgi``. A request that is refused never reaches the
+application.
 """
 
 from __future__ import annotations

@@ -1,113 +1,40 @@
-"""Who somebody is at the hub: whom the gateway vouches for, at sign-in and at every request of a browser after it."""
+"""Signs people into the hub as the gateway vouches for them, at sign-in and at every later request of a browser."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from jupyterhub.auth import Authenticator
+from jupyterhub.utils import maybe_future
 from tornado import web
-from traitlets import Bool, Dict, List, Set, Unicode, default, validate
 
-from .. import Claims, ConfigurationError, DoorwardError, Gateway, InvalidToken, Issuer, IssuerUnavailable, Verifier
+from .. import Claims, ConfigurationError, DoorwardError, Gateway, Issuer, Verifier
+from .assertions import vouched_for
 from .handlers import LoginHandler, LogoutHandler, TokenHandler
+from .identity import Identity, Issuers, Names
 from .limits import Limits, give, holds
+from .settings import Settings
 from .tokens import SessionEnded, TokenKeeper, peek
 
 __all__ = ["GatewayAuthenticator"]
 
-_ASSERTION = "X-Doorward-Assertion"
-_CLAIMS = "_doorward_claims"
-_ALLOWED = ("allowed_users", "allowed_roles", "allowed_client_roles", "allowed_groups")
+_CREATION = 60.0
+"""Seconds after a sign-in by which the hub has made the account; a name without an account is free again after them."""
 
 
-class GatewayAuthenticator(Authenticator):
+class GatewayAuthenticator(Settings):
     """Signs people into JupyterHub by the gateway's assertion (``X-Doorward-Assertion``), and by nothing else.
 
     Whoever the gateway lets through is allowed, unless something is set that allows (``allowed_roles``, ``allowed_groups``,
     ``allowed_client_roles``, ``allowed_users``); then any of these is enough, and one that is set to nobody lets nobody in.
 
-    ``auth_state``, if it is enabled, has ``subject``, ``name``, ``email``, ``roles``, ``client_roles``, ``groups``, and in ``tokens``
+    A name at the hub belongs to the issuer and subject that had it first: the same name of another issuer, or of another subject, is refused.
+    Without ``auth_state`` the hub knows to which person a name belongs until it restarts.
+
+    ``auth_state``, if it is enabled, has ``issuer``, ``subject``, ``name``, ``email``, ``roles``, ``client_roles``, ``groups``, and in ``tokens``
     the ``access_token`` with its end ``expires_at`` (seconds since 1970) and the ``refresh_token`` of the hub's own client. Do not
     hand it to servers: :func:`doorward.notebook.token` gives them what they may have.
     """
-
-    gateway = Unicode(help="The gateway's public URL.", config=True)
-    keys_url = Unicode(
-        None,
-        allow_none=True,
-        config=True,
-        help="Where the gateway's keys are fetched, if not below its public URL: an address inside the cluster. https, or loopback.",
-    )
-    endpoints = Unicode("/oauth2", config=True, help="The prefix of the gateway's own URLs.")
-    ca_file = Unicode(None, allow_none=True, config=True, help="PEM file with the only certificates to trust.")
-    audience = List(
-        Unicode(),
-        config=True,
-        help="""The names of the gateway's routes that lead to the hub, and to nothing else.
-
-        A route that also leads to people's servers must not be among them: what runs there could sign in as its visitors.
-        """,
-    )
-    username_claim = Unicode(
-        "preferred_username",
-        config=True,
-        help="The claim that names people at the hub. With several issuers behind the gateway, set `sub`: other names may be twice.",
-    )
-
-    allowed_roles = Set(Unicode(), config=True, help="Realm roles of which one lets a person in.").tag(allow_config=True)
-    allowed_client_roles = Dict(config=True, help="Roles at clients, by client, of which one lets a person in.").tag(allow_config=True)
-    allowed_groups = Set(Unicode(), config=True, help="Groups of which one lets a person in, as tokens name them (`/finance`).").tag(
-        allow_config=True
-    )
-    admin_roles = Set(Unicode(), config=True, help="Realm roles of which one makes an administrator of the hub.")
-    admin_client_roles = Dict(config=True, help="Roles at clients, by client, of which one makes an administrator of the hub.")
-    admin_groups = Set(Unicode(), config=True, help="Groups of which one makes an administrator of the hub.")
-
-    limits = List(
-        Dict(),
-        config=True,
-        help="""What people's servers are given: see `doorward.jupyterhub.Limits`. The first entry that fits decides.
-
-        If it is not empty, whom no entry fits gets no server.
-        """,
-    )
-
-    issuer = Unicode(config=True, help="The issuer, for `client`.")
-    client = Dict(
-        config=True,
-        help="""A client of the hub's own at `issuer`, which keeps people's tokens fresh for their notebooks.
-
-        The arguments of `doorward.Issuer.client_credentials`: {"client_id": "jupyterhub", "secret_file": "/run/secrets/jupyterhub"}.
-        Needs `identity: { access_token: true }` on the hub's route. Without it notebooks get tokens for minutes after each visit only.
-        """,
-    )
-    token_audiences = Set(
-        Unicode(),
-        config=True,
-        help="Audiences for which notebooks may have a person's token exchanged (RFC 8693). None unless set.",
-    )
-
-    auto_login = Bool(True, config=True, help="There is no page with a button.")
-
-    @default("auth_refresh_age")
-    def _default_auth_refresh_age(self) -> int:
-        # At each request: the hub's cookie may be of somebody who used this browser before, and to look costs microseconds. An age in
-        # seconds would be one for all browsers of a person, and each request of their server makes it new.
-        return -1
-
-    @default("allow_all")
-    def _default_allow_all(self) -> bool:
-        # The gateway's rules have decided already.
-        return not (self.allow_existing_users or any(getattr(self, name) or self._is_configured(name) for name in _ALLOWED))
-
-    def _is_configured(self, name: str) -> bool:
-        # What is set to nobody is set: a list that came from a variable which is empty lets nobody in.
-        return any(name in self.config.get(kind.__name__, {}) for kind in type(self).__mro__)
-
-    @validate("limits")
-    def _validate_limits(self, proposal: Any) -> Any:
-        Limits(proposal["value"])
-        return proposal["value"]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -125,26 +52,41 @@ class GatewayAuthenticator(Authenticator):
         self.sign_out_url = f"{url}/{self.endpoints.strip('/')}/sign_out"
         source = Issuer(self.issuer, ca_file=self.ca_file).client_credentials(**self.client) if self.client else None
         self._tokens = TokenKeeper(source)
+        if len(self.allowed_issuers) > 1 and not self.enable_auth_state:
+            raise ConfigurationError(
+                "several issuers need auth_state: without it, a restart forgets to which of them a name belongs",
+                field="allowed_issuers",
+                remedy="set c.GatewayAuthenticator.enable_auth_state = True, with JUPYTERHUB_CRYPT_KEY",
+            )
+        self._issuers = Issuers(self.allowed_issuers, self.issuer if self.client else None)
+        self._names = Names(self.usernames, lambda name: str(self.normalize_username(name)))
         self._known: dict[str, dict[str, Any]] = {}
+        self._taken_in: dict[str, float] = {}
 
     # === Signing in ===
 
     async def authenticate(self, handler: Any, data: Any = None) -> dict[str, Any] | None:
-        """Who sent this request, as the gateway says. ``data`` is what a caller wrote, and not looked at."""
+        """The person who sent this request, as the gateway says. ``data`` is what a caller wrote, and not looked at."""
         claims = await self._vouched_for(handler)
-        if claims is None:
-            return None
-        name = self._name(claims)
-        if name is None:
+        name = None if claims is None else self._name(claims)
+        if claims is None or name is None:
             return None
         user = handler.find_user(name)
+        if user is None and time.monotonic() - self._taken_in.get(name, 0.0) > _CREATION:
+            # The account was deleted, or has another name now.
+            self._forget_name(name)
         state = await user.get_auth_state() if user is not None and self.enable_auth_state else None
-        known = (self._known.get(name) or state or {}) if user is not None else {}
-        if known.get("subject") not in (None, claims.subject):
-            self.log.warning("%r is another person at the issuer than the one this hub knows by that name", name)
-            raise web.HTTPError(403, "This name belonged to somebody else here. An administrator can delete the old account.")
-        await self._shown(name, state, claims, handler)
-        return self._model(name, claims)
+        model = self._model(name, claims)
+        if not await self._may(name, model):
+            # It takes no name, and leaves neither roles nor tokens behind.
+            return model
+        if not self._belongs_to(name, state, claims):
+            raise web.HTTPError(
+                403,
+                f"Another account of this hub has the name {name}. An administrator can give you another name, or delete the old account.",
+            )
+        await self._take_in(name, state, claims, handler, model)
+        return model
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
         """Whether the person who signed in here is the one the gateway vouches for now, and still allowed."""
@@ -154,62 +96,88 @@ class GatewayAuthenticator(Authenticator):
         claims = await self._vouched_for(handler)
         if claims is None:
             return False
-        if self._name(claims) != user.name:
-            # The cookie is of somebody who used this browser before. What it opened at their servers ends, too.
+        name = user.name
+        state = await user.get_auth_state() if name not in self._known and self.enable_auth_state else None
+        if self._name(claims) != name or not self._belongs_to(name, state, claims):
+            # The cookie is of another person who used this browser before. What it opened at their servers ends, too.
             handler.clear_login_cookie()
             return False
-        state = await user.get_auth_state() if user.name not in self._known and self.enable_auth_state else None
-        known = self._known.get(user.name) or state or {}
-        if known.get("subject") not in (None, claims.subject):
+        before = self._known.get(name)
+        model = self._model(name, claims)
+        if not await self._may(name, model) or not self._belongs_to(name, state, claims):
             return False
-        changed = await self._shown(user.name, state, claims, handler)
-        before = self._known.get(user.name)
-        model = self._model(user.name, claims)
-        if not self.check_blocked_users(user.name, model) or not (self.allow_all or self.check_allowed(user.name, model)):
-            return False
-        return model if changed or before != self._known[user.name] else True
+        changed = await self._take_in(name, state, claims, handler, model)
+        return model if changed or before != self._known[name] else True
 
     async def _vouched_for(self, handler: Any) -> Claims | None:
-        known: Claims | None = getattr(handler, _CLAIMS, None)
-        if known is not None:
-            return known
-        assertions = handler.request.headers.get_list(_ASSERTION)
-        if len(assertions) != 1:
-            return None
-        # The hub logs the headers of requests that fail.
-        del handler.request.headers[_ASSERTION]
-        try:
-            claims = await self._verifier.verify_async(assertions[0])
-        except InvalidToken as refused:
-            self.log.warning("The gateway's assertion is refused: %s (%s)", refused, refused.code)
-            return None
-        except IssuerUnavailable as unavailable:
-            self.log.error("The gateway's keys cannot be fetched: %s", unavailable)
-            raise web.HTTPError(503, "The gateway's keys cannot be fetched now. Try again in a moment.") from unavailable
-        setattr(handler, _CLAIMS, claims)
-        return claims
+        return await vouched_for(handler, self._verifier, self._issuers, self.log)
 
     def _name(self, claims: Claims) -> str | None:
-        name = claims.get(self.username_claim)
-        if not isinstance(name, str) or not name:
+        identity = Identity.of(claims)
+        given = self._names.given_to(identity)
+        if given is not None:
+            return given
+        claimed = claims.get(self.username_claim)
+        if not isinstance(claimed, str) or not claimed:
             self.log.warning("The gateway's assertion has no %s: nobody to sign in", self.username_claim)
             return None
-        return str(self.normalize_username(name))
+        name = str(self.normalize_username(claimed))
+        if self._names.is_given(name):
+            self.log.warning("%r is given in usernames, and not to %r of %r", name, identity.subject, identity.issuer)
+            return None
+        return name
+
+    def _owner(self, name: str, state: dict[str, Any] | None) -> Identity | None:
+        """The person a name belongs to, as far as the hub knows."""
+        return Identity.recorded(self._known.get(name) or state or {})
+
+    def _belongs_to(self, name: str, state: dict[str, Any] | None, claims: Claims) -> bool:
+        owner, identity = self._owner(name, state), Identity.of(claims)
+        # A name that the operator gives to several identities is one person's by that.
+        if owner is None or identity.agrees_with(owner) or self._names.given_to(identity) == name:
+            return True
+        self.log.warning(
+            "%r belongs to %r of %r at this hub: %r of %r is refused", name, owner.subject, owner.issuer, identity.subject, identity.issuer
+        )
+        return False
+
+    async def _may(self, name: str, model: dict[str, Any]) -> bool:
+        if not await maybe_future(self.check_blocked_users(name, model)):
+            return False
+        return bool(self.allow_all or await maybe_future(self.check_allowed(name, model)))
 
     def _model(self, name: str, claims: Claims) -> dict[str, Any]:
+        issuer, subject = Identity.of(claims)
         about: dict[str, Any] = {
-            "subject": claims.subject,
+            "issuer": issuer,
+            "subject": subject,
             "name": claims.name,
             "email": claims.verified_email,
             "roles": sorted(claims.roles),
             "client_roles": claims.get("client_roles") or {},
             "groups": sorted(claims.groups),
         }
-        self._known[name] = about
-        model: dict[str, Any] = {"name": name, "admin": self._admin(name, about), "auth_state": self._state(name, about)}
+        model: dict[str, Any] = {"name": name, "admin": self._admin(name, about), "auth_state": about}
         if self.manage_groups:
             model["groups"] = [group.removeprefix("/") for group in about["groups"]]
         return model
+
+    async def _take_in(
+        self, name: str, state: dict[str, Any] | None, claims: Claims, handler: Any, model: dict[str, Any]
+    ) -> bool:
+        """Keep what the gateway says of a person who is let in, and add their tokens to the model. True if the tokens have changed."""
+        owner, identity, about = self._owner(name, state), Identity.of(claims), model["auth_state"]
+        about["issuer"] = identity.merged_with(owner).issuer
+        self._known[name] = about
+        self._taken_in[name] = time.monotonic()
+        self._issuers.accepted(identity)
+        if owner is not None and not identity.agrees_with(owner):
+            # The tokens are those of the other identity that has this name.
+            self._tokens.forget(name)
+            state = None
+        changed = await self._shown(name, state, claims, handler)
+        model["auth_state"] = self._state(name, about)
+        return changed
 
     def _state(self, name: str, about: dict[str, Any]) -> dict[str, Any]:
         return {**about, "tokens": self._tokens.kept(name, None).write()}
@@ -264,7 +232,12 @@ class GatewayAuthenticator(Authenticator):
         self._tokens.kept(name, (state or {}).get("tokens"))
         values = handler.request.headers.get_list("Authorization")
         scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        if scheme.lower() != "bearer" or peek(token).get("sub") != claims.subject:
+        says, identity = peek(token), Identity.of(claims)
+        if scheme.lower() != "bearer" or says.get("sub") != identity.subject or identity.issuer not in (None, says.get("iss")):
+            return False
+        if self.client and says.get("iss") != self.issuer:
+            # Another issuer would have to refuse the token, and has no business to see it.
+            self.log.warning("Notebooks of %s get no tokens: theirs are of another issuer than the hub's client", name)
             return False
         try:
             return await self._tokens.shown(name, None, token)
@@ -319,10 +292,14 @@ class GatewayAuthenticator(Authenticator):
             user.db.commit()
 
     def delete_user(self, user: Any) -> None:
-        """Forget somebody whose account here is deleted."""
+        """Forget the person whose account here is deleted."""
         super().delete_user(user)
-        self._known.pop(user.name, None)
-        self._tokens.forget(user.name)
+        self._forget_name(user.name)
+
+    def _forget_name(self, name: str) -> None:
+        self._known.pop(name, None)
+        self._taken_in.pop(name, None)
+        self._tokens.forget(name)
 
     # === Pages ===
 
