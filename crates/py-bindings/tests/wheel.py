@@ -130,8 +130,8 @@ def test_a_token_is_minted(issuer, doorward_issuer):
     assert issuer.verifier("churn").verify(issuer.mint("alice", audience="churn")).username == "alice"
 """
 
-# Words of a native module that mints: the name of its class, an option, and the sources that a panic would name.
-MINTING = (b"TestIssuer", b"hmac_with_public_key", b"crates/dev-issuer/")
+# Words of a native module that mints: the name of its class, one of its errors, and the sources that a panic would name.
+MINTING = (b"TestIssuer", b"is no option of mint", b"crates/dev-issuer/")
 
 # Away from this checkout and from what the environment says; warnings are errors.
 FLAGS = ["-I", "-X", "dev", "-W", "error"]
@@ -287,9 +287,12 @@ def alone_it_gives_pytest_no_fixture(wheel: Wheel) -> None:
 
 
 def the_extra_installs_it(wheel: Wheel) -> None:
-    # No index but the folder of the wheels, where the extra finds this one and no other version.
+    # No index but a folder that holds this one alone.
+    folder = wheel.environment.folder / "wheels"
+    folder.mkdir()
+    shutil.copy(wheel.path, folder)
     version = wheel.metadata()["Version"]
-    wheel.environment.pip("install", "--quiet", "--no-index", "--find-links", str(wheel.path.parent), f"doorward[testing]=={version}")
+    wheel.environment.pip("install", "--quiet", "--no-index", "--find-links", str(folder), f"doorward[testing]=={version}")
     assert {"doorward", "doorward-testing"} <= wheel.environment.installed()
     assert wheel.environment.pip("check").strip() == "No broken requirements found."
 
