@@ -20,7 +20,8 @@ import zipfile
 from collections.abc import Callable
 from configparser import ConfigParser
 from email.message import Message
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 CRATES = Path(__file__).resolve().parents[2]
@@ -158,11 +159,22 @@ class Environment:
         listed = {line.partition("==")[0] for line in self.pip("list", "--format=freeze").splitlines()}
         return listed - {"pip", "setuptools"}
 
-    def copy(self, *names: str) -> None:
-        """Pure Python packages of the Python that runs this, so that no index is asked."""
+    def copy(self, name: str) -> None:
+        """A package of the Python that runs this, with those it requires there, so that no index is asked."""
         site = Path(self.python("-I", "-c", "import site; print(site.getsitepackages()[0])").strip())
-        for name in names:
-            for path in distribution(name).files or ():
+        copied: set[str] = set()
+        wanted = [name]
+        while wanted:
+            try:
+                package = distribution(wanted.pop())
+            except PackageNotFoundError:
+                # Required by another version of Python.
+                continue
+            if package.name in copied:
+                continue
+            copied.add(package.name)
+            wanted += [re.split(r"[^\w.-]", each)[0] for each in package.requires or () if "extra ==" not in each]
+            for path in package.files or ():
                 if ".." not in path.parts and path.suffix != ".pyc":
                     target = site / path
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -281,7 +293,7 @@ def alone_it_names_what_to_install_for_tests(wheel: Wheel) -> None:
 
 
 def alone_it_gives_pytest_no_fixture(wheel: Wheel) -> None:
-    wheel.environment.copy("pytest", "pluggy", "iniconfig", "packaging", "pygments")
+    wheel.environment.copy("pytest")
     assert "fixture 'issuer' not found" in wheel.environment.pytest(code=1)
     assert "doorward" not in wheel.python("-I", "-m", "pytest", "-q", "--fixtures", "-p", "no:cacheprovider")
 
@@ -389,4 +401,6 @@ def main(paths: list[Path]) -> int:
 
 
 if __name__ == "__main__":
+    if find_spec("pytest") is None:
+        sys.exit("run this with a Python that has pytest: it is copied from there, so that no index is asked")
     sys.exit(main([Path(argument) for argument in sys.argv[1:]]) > 0)
