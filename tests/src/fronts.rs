@@ -118,6 +118,9 @@ fn caddy_config(world: &World, gateway: &Gateway, upstream: &Echo) -> String {
 }}
 http://localhost:{public} {{
 	bind 127.0.0.1
+	handle /oauth2/auth {{
+		respond 404
+	}}
 	handle /oauth2/* {{
 		reverse_proxy 127.0.0.1:{gateway}
 	}}

@@ -77,6 +77,15 @@ async fn asks_before_each_request(name: &str) -> Result<()> {
         "of these, only alice's page and /health arrived"
     );
 
+    // A page that has the person's cookie cannot ask by itself: the front keeps the URL to itself.
+    for uri in ["/lab/page", "/lab/health", "/oauth2/auth"] {
+        let fields = [("origin", origin.as_str()), ("x-forwarded-uri", uri)];
+        let url = world.url("/oauth2/auth");
+        let answer = visitor.send(Method::GET, &url, Manner::Fetch, &fields, None).await?;
+        assert_eq!(answer.status, 404, "{uri}: {}", answer.body);
+        assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("x-auth-request")));
+    }
+
     // A program with a token.
     let token = realm.client_credentials("airflow-run", None).await?;
     let answer = plain_client()?.get(world.url("/lab/page")).bearer_auth(&token).send().await?;

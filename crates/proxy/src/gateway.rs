@@ -140,7 +140,7 @@ impl App {
             }
             Err(refusal) => {
                 let asked = asked
-                    .with_who(trail.who())
+                    .with_who(trail.known().map(|known| self.site.name_of(known)))
                     .with_sign_out_token(self.sign_out_token(&refusal, &trail));
                 trail.refused(&refusal);
                 let answer = respond(&refusal, &asked);

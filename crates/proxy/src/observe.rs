@@ -122,9 +122,9 @@ impl Trail {
         self.rule = Some(permitted.rule());
     }
 
-    /// What pages call the caller.
-    pub fn who(&self) -> Option<String> {
-        self.known.as_ref().map(|known| known.display_name().to_owned())
+    /// The caller, where it is known.
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_deref()
     }
 
     /// The session the request came with.

@@ -261,7 +261,7 @@ fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) 
         }
         .into_response(asked, status),
         Refusal::Forbidden { route, title, who, unmet, .. } => pages::Refused {
-            who: who.clone(),
+            who: asked.who.clone().unwrap_or_else(|| who.clone()),
             title: title.clone(),
             route: route.clone(),
             needs: unmet.alternatives.clone(),

@@ -95,7 +95,7 @@ fn explain_tells_which_of_four_rules_decided_and_why() {
         desk.explain("http://127.0.0.1:8080/models/churn/score", &["--claims", text(&claims)]);
     assert_eq!(code, 0, "{told}");
     for line in [
-        "caller    alice (a1)",
+        "caller    alice (a1 at main)",
         "route     churn",
         "rule 1    does not match: path /models/churn/score is not /models/churn/health",
         "rule 2    does not match: method GET is not among POST",

@@ -180,7 +180,13 @@ impl Explain {
         match identity {
             Identity::Anonymous => writeln!(out, "caller    nobody is signed in")?,
             Identity::Known(known) => {
-                writeln!(out, "caller    {} ({})", known.display_name(), known.subject)?;
+                writeln!(
+                    out,
+                    "caller    {} ({} at {})",
+                    known.display_name(),
+                    known.subject,
+                    known.issuer
+                )?;
                 let lists =
                     [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
                 for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {

@@ -38,7 +38,7 @@ impl Endpoints {
             Credential::Session(session) => Some(self.form_token(session)?),
             Credential::None | Credential::Bearer { .. } => None,
         };
-        let page = pages::Portal { who: known.display_name().to_owned(), services, csrf };
+        let page = pages::Portal { who: call.asked.site.name_of(known), services, csrf };
         Ok(page.into_response(call.asked, StatusCode::OK))
     }
 

@@ -64,7 +64,7 @@ impl Endpoints {
             return Ok(page.into_response(call.asked, StatusCode::OK));
         };
         let page = pages::SignOutConfirm {
-            who: session.known().display_name().to_owned(),
+            who: call.asked.site.name_of(&session.known()),
             csrf: self.form_token(&session)?,
             return_to,
         };

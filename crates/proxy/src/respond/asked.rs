@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::identify::Known;
+
 /// Every octet that could mean something in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -192,6 +194,15 @@ impl Site {
         &self.providers
     }
 
+    /// What pages call a person: with several providers the provider's name too, since two of them may know the same name.
+    pub(crate) fn name_of(&self, known: &Known) -> String {
+        let name = known.display_name();
+        match self.providers.iter().find(|provider| provider.name == known.issuer) {
+            Some(provider) if self.providers.len() > 1 => format!("{name} ({})", provider.title),
+            _ => name.to_owned(),
+        }
+    }
+
     /// Where a sign-in begins that comes back to `return_to`.
     pub fn start(&self, return_to: &str) -> String {
         format!("{}/start?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
@@ -223,6 +234,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::{Site, Wants};
+    use crate::identify::Known;
 
     fn wants(headers: &[(&'static str, &'static str)]) -> Wants {
         let headers: HeaderMap = headers
@@ -258,6 +270,20 @@ mod tests {
         let start = site.start("/lab?a=1&rd=//evil.test#x\r\n é");
         assert_eq!(start, "/oauth2/start?rd=/lab%3Fa%3D1%26rd%3D//evil.test%23x%0D%0A%20%C3%A9");
         assert!(site.start_with("a&b", "/").ends_with("rd=/&issuer=a%26b"));
+    }
+
+    #[test]
+    fn with_several_providers_a_name_says_whose_it_is() {
+        let known = Known {
+            issuer: "partner".to_owned(),
+            preferred_username: Some("alice".to_owned()),
+            ..Known::default()
+        };
+        let one =
+            Site::new("/oauth2", "r").with_provider("partner", "Partner", "https://p.example");
+        assert_eq!(one.name_of(&known), "alice");
+        let two = one.with_provider("main", "Main", "https://m.example");
+        assert_eq!(two.name_of(&known), "alice (Partner)");
     }
 
     #[test]
