@@ -72,5 +72,7 @@ mod sessions;
 mod refreshes;
 #[path = "attacks/logs.rs"]
 mod logs;
+#[path = "attacks/floods.rs"]
+mod floods;
 #[path = "attacks/bad_days.rs"]
 mod bad_days;

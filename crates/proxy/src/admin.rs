@@ -109,7 +109,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     (content_type, admin.metrics.render()).into_response()
 }
 
-/// Lets pass what the guard admits. Nothing keeps an answer of this listener.
+/// Serves what the guard admits. No cache may keep an answer of this listener.
 async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut answer = match guard.admit(&parts).await {

@@ -27,6 +27,7 @@ use crate::{
     respond::Site,
     review::Review,
     session::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions},
+    throttle::Throttle,
 };
 
 /// Why a valid configuration could not be put to work.
@@ -64,6 +65,7 @@ pub struct Lasting {
     /// The issuers of now: sessions are refreshed with these.
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
+    throttle: Arc<Throttle>,
 }
 
 impl Lasting {
@@ -107,6 +109,7 @@ impl Lasting {
         let assertions = Assertions::new(&config.public_url, &signing, Arc::clone(&clock))
             .map_err(at("session.key"))?;
         Ok(Self {
+            throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
             sessions: Arc::new(sessions),
             keys,
@@ -172,7 +175,8 @@ pub fn app(
         Arc::clone(&issuers),
         lifetime,
     );
-    let identify = Arc::new(Identify::new(Arc::clone(&issuers), cookie));
+    let identify =
+        Arc::new(Identify::new(Arc::clone(&issuers), cookie, Arc::clone(&lasting.throttle)));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),
@@ -194,6 +198,7 @@ pub fn app(
         clock: Arc::clone(&lasting.clock),
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
+        throttle: Arc::clone(&lasting.throttle),
     };
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     lasting.issuers.store(Arc::clone(&issuers));

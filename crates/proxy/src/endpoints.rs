@@ -45,6 +45,7 @@ use crate::{
     respond::{Asked, Refusal, problem},
     route::Routes,
     session::{Cookies, Keys, LiveSession, Sessions, SetCookies},
+    throttle::Throttle,
 };
 
 /// The longest form a browser or provider posts to the gateway, in octets.
@@ -67,6 +68,7 @@ pub struct Endpoints {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lifetime: std::time::Duration,
     pub(crate) seen_logout_tokens: backchannel_logout::SeenLogoutTokens,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 /// One request to one of these URLs.

@@ -8,7 +8,7 @@ pub mod claims;
 pub mod cookie;
 pub mod issuers;
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
 
 use oidc_core::{Secret, TokenRefusal};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use crate::{
     respond::Refusal,
     route::Routed,
     session::{LiveSession, SetCookies},
+    throttle::Throttle,
 };
 
 /// Who calls.
@@ -190,20 +191,22 @@ impl Caller {
 pub struct Identify {
     issuers: Arc<Issuers>,
     cookie: SessionCookie,
+    throttle: Arc<Throttle>,
 }
 
 impl Identify {
-    /// Reads bearer tokens of these issuers, and session cookies.
-    pub fn new(issuers: Arc<Issuers>, cookie: SessionCookie) -> Self {
-        Self { issuers, cookie }
+    /// Reads bearer tokens of these issuers, and session cookies. The throttle bounds what tokens that only an issuer can read cost
+    /// that issuer.
+    pub fn new(issuers: Arc<Issuers>, cookie: SessionCookie, throttle: Arc<Throttle>) -> Self {
+        Self { issuers, cookie, throttle }
     }
 
     /// Finds out who sent a routed request. Cookies that the answer must carry, whatever it is, are added to `cookies`.
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for a bearer token that is not good, [`Refusal::StoreUnavailable`] and
-    /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
+    /// [`Refusal::BadCredentials`] for a bearer token that is not good, [`Refusal::TooMany`] for one too many that an issuer must be
+    /// asked about, [`Refusal::StoreUnavailable`] and [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
         &self,
         routed: Routed,
@@ -230,7 +233,7 @@ impl Identify {
         let unread = match bearer::presented(headers) {
             Presented::Nothing => None,
             Presented::Malformed => return Err(bearer::malformed().into()),
-            Presented::Token(token) => match bearer::identify(&self.issuers, token).await {
+            Presented::Token(token) => match self.bearer(token, request.client_ip()).await {
                 Err(Refusal::BadCredentials(refusal))
                     if bearer::is_foreign(&self.issuers, token) =>
                 {
@@ -270,8 +273,12 @@ impl Identify {
             Credential::None => Ok(Identity::Anonymous),
             Credential::Session(session) => Ok(self.cookie.identity(session)),
             Credential::Bearer { token, .. } => {
-                Ok(bearer::identify(&self.issuers, token.expose()).await?.identity)
+                Ok(self.bearer(token.expose(), None).await?.identity)
             }
         }
+    }
+
+    async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<Caller, Refusal> {
+        bearer::identify(&self.issuers, &self.throttle, client, token).await
     }
 }

@@ -16,6 +16,7 @@ pub mod respond;
 pub mod endpoints;
 pub mod pages;
 pub mod session;
+pub mod throttle;
 pub mod observe;
 
 pub mod config;

@@ -100,6 +100,14 @@ pub enum Refusal {
         /// the route's limit
         after: Duration,
     },
+    /// More of what an issuer must be asked about than one address, or all of them together, may ask for.
+    #[error("too many {what}: the issuer is not asked again before {retry_after:?} have passed")]
+    TooMany {
+        /// what there is too much of, for the log
+        what: &'static str,
+        /// when to try again
+        retry_after: Duration,
+    },
     /// The issuer cannot be reached and the request cannot be decided without it.
     #[error("issuer {issuer} unavailable: {reason}")]
     ProviderUnavailable {
@@ -162,9 +170,10 @@ impl Refusal {
             Self::UpstreamUnavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. } => StatusCode::BAD_REQUEST,
-            Self::ProviderUnavailable { .. } | Self::StoreUnavailable { .. } | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooMany { .. }
+            | Self::ProviderUnavailable { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -182,6 +191,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UpstreamUnavailable { .. } => "upstream_unavailable",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
+            Self::TooMany { .. } => "too_many_requests",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::StoreUnavailable { .. } => "store_unavailable",
             Self::SignInFailed { code, .. } => code,
@@ -196,6 +206,7 @@ impl Refusal {
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
             }
+            Self::TooMany { retry_after, .. } => Some(*retry_after),
             Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
             Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),
             _ => None,
@@ -206,6 +217,7 @@ impl Refusal {
     pub fn fault(&self) -> Fault {
         match self {
             Self::UpstreamUnavailable { .. } | Self::UpstreamTimeout { .. } => Fault::Upstream,
+            Self::TooMany { .. } => Fault::Client,
             other if other.status().is_server_error() => Fault::Gateway,
             _ => Fault::Client,
         }

@@ -28,8 +28,8 @@ impl Verifier {
         self
     }
 
-    /// Who must be asked about this token, if anybody.
-    pub(super) fn asked_about(&self, token: &str) -> Option<&Introspection> {
+    /// The introspection that judges this token, where only its issuer can read it; `None` for a JWT.
+    pub fn asked_about(&self, token: &str) -> Option<&Introspection> {
         // What is too large is not even looked at.
         let introspection = self.introspection.as_deref();
         introspection.filter(|_| token.len() <= MAX_TOKEN_BYTES && token.split('.').count() != 3)

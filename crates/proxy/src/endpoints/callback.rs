@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use oidc_core::{CallbackRefusal, callback};
+use oidc_core::{CallbackRefusal, Login, PendingLogin, callback};
 
 use crate::{
     endpoints::{
@@ -68,7 +68,7 @@ impl Endpoints {
             .parse_callback(raw_query, pending)
             .await
             .map_err(|refusal| callback_refusal(issuer, &refusal))?;
-        let login = in_time(issuer, issuer.client().finish_login(code, pending)).await?;
+        let login = self.redeem(call, issuer, code, pending).await?;
         let record = issuer.record(login, self.clock.now()).await;
         let subject = record.known.subject.clone();
         let (ticket, session) = self.sessions.create(record).await?;
@@ -79,6 +79,33 @@ impl Endpoints {
             .set_session(call.request.headers(), &ticket, self.lifetime)
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         Ok((cookies, transaction.return_to.clone()))
+    }
+
+    /// Exchanges the code, once for each login: a cookie that comes back with another code makes no further token request.
+    async fn redeem(
+        &self,
+        call: &Call<'_>,
+        issuer: &IssuerClient,
+        code: callback::Code,
+        pending: &PendingLogin,
+    ) -> Result<Login, Refusal> {
+        let finished = self.throttle.finished();
+        if !finished.first_time(pending.state()) {
+            observe::login(issuer.name(), "login_replayed");
+            return Err(failed("login_replayed", "This sign-in was finished before."));
+        }
+        let outcome = async {
+            let admitted = self.throttle.login(issuer.name(), call.request.client_ip()).await?;
+            let login = in_time(issuer, issuer.client().finish_login(code, pending)).await?;
+            admitted.give_back();
+            Ok(login)
+        }
+        .await;
+        // The issuer said nothing about the code, so the browser may come back with it.
+        if matches!(outcome, Err(Refusal::TooMany { .. } | Refusal::ProviderUnavailable { .. })) {
+            finished.forget(pending.state());
+        }
+        outcome
     }
 
     /// A login takes the place of the session this browser had, whoever's it was: one that was planted, left by somebody else or

@@ -43,7 +43,9 @@ impl Endpoints {
             PushedAuthorization::Required => request.with_required_pushed_request(),
             PushedAuthorization::Never => request.without_pushed_request(),
         };
+        let admitted = self.throttle.login(issuer.name(), call.request.client_ip()).await?;
         let (url, pending) = in_time(issuer, issuer.client().begin_login(request)).await?;
+        drop(admitted);
         let state = pending.state().to_owned();
         let transaction = Transaction { issuer: issuer.name().to_owned(), pending, return_to };
         let cookies = self

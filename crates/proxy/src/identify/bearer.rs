@@ -5,7 +5,7 @@
 //!
 //! [RFC 6750 §2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use metrics::Counter;
@@ -18,6 +18,7 @@ use crate::{
     },
     observe,
     respond::Refusal,
+    throttle::Throttle,
 };
 
 /// What the `Authorization` header holds of this scheme.
@@ -84,14 +85,22 @@ pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
 ///
 /// # Errors
 ///
-/// [`Refusal::BadCredentials`] with the check that failed.
-pub async fn identify(issuers: &Issuers, token: &str) -> Result<Caller, Refusal> {
+/// [`Refusal::BadCredentials`] with the check that failed; [`Refusal::TooMany`] before an issuer is asked too much.
+pub async fn identify(
+    issuers: &Issuers,
+    throttle: &Throttle,
+    client: Option<IpAddr>,
+    token: &str,
+) -> Result<Caller, Refusal> {
     let Some(verifier) = issuers.bearer() else {
         return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
     };
     let verified = match verifier.recall(token) {
         Ok(verified) => verified,
-        Err(unverified) => verifier.verify(unverified).await?,
+        Err(unverified) => {
+            let asked = verifier.asked_about(token);
+            throttle.token(token, asked, client, verifier.verify(unverified)).await?
+        }
     };
     let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {
         reason: "a token was accepted from an issuer that is not configured".to_owned(),

@@ -41,13 +41,13 @@ metrics_table! {
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
         "How long the stages took: identify, authorize, forward (to the response head), total.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
-        "Logins: `started`, then `ok` or why not: `refused_by_provider`, `provider_unavailable`, `no_transaction`, `failed`, or the code of what was wrong with the answer.";
+        "Logins: `started`, then `ok` or why not: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `failed`, or the code of what was wrong with the answer.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
         "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
         "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
-        "Bearer tokens: `cached`, `verified`, `introspected`, or the check that failed.";
+        "Bearer tokens: `cached`, `verified`, `introspected`, `too_many_requests` (the issuer is not asked), or the check that failed.";
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],

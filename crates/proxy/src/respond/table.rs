@@ -55,6 +55,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::UpstreamTimeout { .. } => {
             "The upstream did not begin its answer within `timeouts.response_head`."
         }
+        Refusal::TooMany { .. } => {
+            "One address, or all of them together, asked for more sign-ins, or sent more tokens that only the issuer can read, than the issuer is asked about."
+        }
         Refusal::ProviderUnavailable { .. } => {
             "The issuer cannot be reached, and the request cannot be decided without it."
         }
@@ -92,6 +95,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::ForeignOrigin { origin: String::new() },
         Refusal::UpstreamUnavailable { route: String::new(), reason: String::new() },
         Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
+        Refusal::TooMany { what: "", retry_after: Duration::ZERO },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
         Refusal::StoreUnavailable { reason: String::new() },
         Refusal::Draining,

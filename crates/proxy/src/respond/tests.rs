@@ -63,6 +63,7 @@ fn all() -> Vec<Refusal> {
         Refusal::BodyTooLarge { limit: 10 },
         Refusal::UpstreamUnavailable { route: "lab".into(), reason: SECRET.into() },
         Refusal::UpstreamTimeout { route: "lab".into(), after: Duration::from_secs(60) },
+        Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },
         Refusal::SignInFailed { reason: "it took too long".into(), code: "login_expired" },

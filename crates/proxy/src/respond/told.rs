@@ -89,6 +89,11 @@ impl Refusal {
                 ),
                 WAIT,
             ),
+            Self::TooMany { .. } => Told::new(
+                "Too many requests at once",
+                "More sign-ins or unknown tokens came at once than the gateway passes on to the identity provider.",
+                WAIT,
+            ),
             Self::ProviderUnavailable { .. } => Told::new(
                 "Sign-in is out of reach right now",
                 "The identity provider does not answer.",

@@ -1,0 +1,240 @@
+//! Bounds what unknown callers may cost an issuer.
+//!
+//! Two kinds of request reach an issuer before the caller is known: a login (`start` and `callback`), and a token that only the
+//! issuer can read (RFC 7662). Each kind has a token bucket for each client address, and a number of calls that one issuer sees
+//! at once. Beyond either the request is refused ([`Refusal::TooMany`]) before the issuer is asked. What succeeds costs nothing,
+//! and a token that was good before passes without being counted. Sessions and JWTs never come here.
+//!
+//! The buckets are this process's: several replicas allow so many times as much.
+
+mod bucket;
+mod finished;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use ipnet::IpNet;
+use moka::{policy::EvictionPolicy, sync::Cache};
+use oidc_core::{Clock, Introspection, TokenRefusal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::bucket::Bucket;
+pub(crate) use self::finished::FinishedLogins;
+use crate::{observe, respond::Refusal};
+
+/// How many calls of one kind an issuer sees at once.
+const CALLS: usize = 32;
+/// How long a request waits for its turn among them.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// When to try again after waiting in vain.
+const BUSY: Duration = Duration::from_secs(2);
+/// How many addresses are remembered. The least recently used is forgotten, which is never the one that is asking.
+const ADDRESSES: u64 = 100_000;
+/// An address that was quiet for so long has a full bucket and can be forgotten.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many tokens are remembered that were good, and that were refused.
+const TOKENS: u64 = 50_000;
+/// How long a token that was good once passes without being counted.
+const GOOD: Duration = Duration::from_secs(60 * 60);
+/// How long `oidc-core` answers for a refused token itself; asking again in that time costs the issuer nothing.
+const REFUSED: Duration = Duration::from_secs(10);
+
+/// The bounds of this process; they outlive a reload.
+#[derive(Debug)]
+pub struct Throttle {
+    clock: Arc<dyn Clock>,
+    logins: Lane,
+    tokens: Lane,
+    good: Cache<Digest, ()>,
+    refused: Cache<Digest, ()>,
+    finished: FinishedLogins,
+}
+
+/// SHA-256 of a token.
+type Digest = [u8; 32];
+
+/// Permission for one call to an issuer, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    _call: OwnedSemaphorePermit,
+    bucket: Option<Arc<Bucket>>,
+}
+
+impl Throttle {
+    /// Full buckets, by this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            logins: Lane::new("sign-ins"),
+            tokens: Lane::new("unknown tokens"),
+            good: tokens().time_to_idle(GOOD).build(),
+            refused: tokens().time_to_live(REFUSED).build(),
+            finished: FinishedLogins::default(),
+        }
+    }
+
+    /// Admits one step of a login at an issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooMany`]
+    pub(crate) async fn login(
+        &self,
+        issuer: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Admitted, Refusal> {
+        let admitted = self.logins.admit(issuer, client, &*self.clock).await;
+        admitted.inspect_err(|_| observe::login(issuer, "too_many_requests"))
+    }
+
+    /// The logins that were finished here.
+    pub(crate) fn finished(&self) -> &FinishedLogins {
+        &self.finished
+    }
+
+    /// Verifies a token that is not remembered. One that its issuer must be asked about is counted until it proves good.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooMany`], and the refusal of the token.
+    pub(crate) async fn token<T>(
+        &self,
+        token: &str,
+        asked: Option<&Introspection>,
+        client: Option<IpAddr>,
+        verify: impl Future<Output = Result<T, TokenRefusal>>,
+    ) -> Result<T, Refusal> {
+        let Some(issuer) = asked.map(|asked| asked.validation().issuer()) else {
+            return Ok(verify.await?);
+        };
+        let token = sha256(token);
+        if self.good.contains_key(&token) || self.refused.contains_key(&token) {
+            return Ok(verify.await?);
+        }
+        let admitted = self.tokens.admit(issuer.as_str(), client, &*self.clock).await;
+        let admitted =
+            admitted.inspect_err(|_| observe::token_verified("unknown", "too_many_requests"))?;
+        let outcome = verify.await;
+        match &outcome {
+            Ok(_) => {
+                self.good.insert(token, ());
+                admitted.give_back();
+            }
+            Err(refusal) if refusal.is_unavailable() => {}
+            Err(_) => self.refused.insert(token, ()),
+        }
+        Ok(outcome?)
+    }
+}
+
+impl Admitted {
+    /// The call turned out well: it costs the caller nothing.
+    pub(crate) fn give_back(self) {
+        if let Some(bucket) = &self.bucket {
+            bucket.give_back();
+        }
+    }
+}
+
+/// One kind of request.
+#[derive(Debug)]
+struct Lane {
+    /// Its name in the log.
+    what: &'static str,
+    buckets: Cache<IpNet, Arc<Bucket>>,
+    /// For log lines about callers without an address.
+    elsewhere: Bucket,
+    /// By issuer; the configuration names few.
+    calls: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Lane {
+    fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            // Least recently used, not least frequently: a new address must never be turned away by the cache, or each of its
+            // requests would find a full bucket.
+            buckets: Cache::builder()
+                .max_capacity(ADDRESSES)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_idle(QUIET)
+                .build(),
+            elsewhere: Bucket::default(),
+            calls: Mutex::default(),
+        }
+    }
+
+    /// Waits for a turn at the issuer and takes from the bucket of the client's address; callers without an address are bound by
+    /// their turn alone. Looks into the bucket first, so that a flood from one address does not wait in line, and takes last, so
+    /// that what waits has paid nothing.
+    async fn admit(
+        &self,
+        issuer: &str,
+        client: Option<IpAddr>,
+        clock: &dyn Clock,
+    ) -> Result<Admitted, Refusal> {
+        let address = client.map(account);
+        let bucket = address.map(|address| self.buckets.get_with(address, Arc::default));
+        let refuse = |retry_after: Duration, bound: &'static str| {
+            let noted = bucket.as_deref().unwrap_or(&self.elsewhere);
+            if noted.logs(clock.now()) {
+                let address = address.map(tracing::field::display);
+                tracing::warn!(address, what = self.what, bound, "too many requests are refused");
+            }
+            Refusal::TooMany { what: self.what, retry_after }
+        };
+        let per_address = |retry_after| refuse(retry_after, "per address");
+        if let Some(bucket) = &bucket {
+            bucket.check(clock.now()).map_err(per_address)?;
+        }
+        let turn = self.calls(issuer).acquire_owned();
+        let Ok(Ok(call)) = tokio::time::timeout(PATIENCE, turn).await else {
+            return Err(refuse(BUSY, "calls to the issuer at once"));
+        };
+        if let Some(bucket) = &bucket {
+            bucket.take(clock.now()).map_err(per_address)?;
+        }
+        Ok(Admitted { _call: call, bucket })
+    }
+
+    fn calls(&self, issuer: &str) -> Arc<Semaphore> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        match calls.get(issuer) {
+            Some(calls) => Arc::clone(calls),
+            None => {
+                let fresh = Arc::new(Semaphore::new(CALLS));
+                calls.insert(issuer.to_owned(), Arc::clone(&fresh));
+                fresh
+            }
+        }
+    }
+}
+
+/// The network whose bucket an address shares: one customer of an access provider has a whole IPv6 /64.
+fn account(address: IpAddr) -> IpNet {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),
+        IpAddr::V6(address) => {
+            let address = IpAddr::V6(address);
+            IpNet::new(address, 64).map_or(IpNet::from(address), |network| network.trunc())
+        }
+    }
+}
+
+fn tokens() -> moka::sync::CacheBuilder<Digest, (), Cache<Digest, ()>> {
+    Cache::builder().max_capacity(TOKENS).eviction_policy(EvictionPolicy::lru())
+}
+
+fn sha256(token: &str) -> Digest {
+    let mut out = Digest::default();
+    out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    out
+}
+
+#[cfg(test)]
+mod tests;

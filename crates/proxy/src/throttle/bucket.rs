@@ -1,0 +1,142 @@
+//! A token bucket of two numbers, changed without a lock (the generic cell rate algorithm).
+//!
+//! Time is an argument. A clock that goes back leaves a full bucket.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// How many requests may come at once.
+const BURST: u64 = 100;
+/// How long one takes to come back: ten a second.
+const EACH: u64 = 100_000_000;
+/// How long an empty bucket takes to fill.
+const FULL: u64 = BURST * EACH;
+/// How long the log is silent about an address after a line.
+const SILENT: u64 = 10_000_000_000;
+
+/// The requests that one address may still make. A new bucket is full.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// When the bucket will be full again, in nanoseconds since 1970.
+    full_at: AtomicU64,
+    /// When the log last had a line about it.
+    logged_at: AtomicU64,
+}
+
+impl Bucket {
+    /// Whether one could be taken; else how long to wait for it.
+    pub(super) fn check(&self, now: SystemTime) -> Result<(), Duration> {
+        let now = nanos(now);
+        after_one(self.full_at.load(Ordering::Relaxed), now).map(drop)
+    }
+
+    /// Takes one; else how long to wait for it.
+    pub(super) fn take(&self, now: SystemTime) -> Result<(), Duration> {
+        let now = nanos(now);
+        let mut refused = Duration::ZERO;
+        let taken = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
+            after_one(full_at, now).inspect_err(|wait| refused = *wait).ok()
+        });
+        taken.map(drop).map_err(|_| refused)
+    }
+
+    /// Puts one back.
+    pub(super) fn give_back(&self) {
+        let fuller = |full_at: u64| Some(full_at.saturating_sub(EACH));
+        // Never fails: every value has a fuller one.
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fuller);
+    }
+
+    /// Whether a line may be logged now; then none may for ten seconds.
+    pub(super) fn logs(&self, now: SystemTime) -> bool {
+        let now = nanos(now);
+        let due = |logged_at: u64| now.abs_diff(logged_at) >= SILENT;
+        let logged = |logged_at| due(logged_at).then_some(now);
+        self.logged_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, logged).is_ok()
+    }
+}
+
+/// When the bucket will be full after one more is taken; else how long to wait.
+fn after_one(full_at: u64, now: u64) -> Result<u64, Duration> {
+    let empty = now.saturating_add(FULL);
+    // Emptier than empty: the clock went back. Nothing is known of the bucket by this clock.
+    let full_at = if full_at > empty { now } else { full_at.max(now) }.saturating_add(EACH);
+    match full_at.checked_sub(empty) {
+        None | Some(0) => Ok(full_at),
+        Some(early) => Err(Duration::from_nanos(early)),
+    }
+}
+
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000) + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_ten_a_second() {
+        let bucket = Bucket::default();
+        assert!((0..100).all(|_| bucket.take(at(0)).is_ok()));
+        assert_eq!(bucket.take(at(0)), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.check(at(40)), Err(Duration::from_millis(60)));
+        assert!(bucket.check(at(100)).is_ok() && bucket.take(at(100)).is_ok());
+        assert!(bucket.take(at(100)).is_err());
+        assert_eq!((0..50).filter(|_| bucket.take(at(1_100)).is_ok()).count(), 10);
+        assert_eq!((0..500).filter(|_| bucket.take(at(60_000)).is_ok()).count(), 100);
+    }
+
+    #[test]
+    fn what_is_refused_costs_nothing_more() {
+        let bucket = Bucket::default();
+        assert_eq!((0..10_000).filter(|_| bucket.take(at(0)).is_ok()).count(), 100);
+        assert!(bucket.take(at(100)).is_ok());
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let bucket = Bucket::default();
+        for _ in 0..1_000 {
+            assert!(bucket.take(at(0)).is_ok());
+            bucket.give_back();
+        }
+        assert_eq!((0..200).filter(|_| bucket.take(at(0)).is_ok()).count(), 100);
+        // Never more than full.
+        (0..500).for_each(|_| bucket.give_back());
+        assert_eq!((0..500).filter(|_| bucket.take(at(0)).is_ok()).count(), 100);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_no_address_out() {
+        let bucket = Bucket::default();
+        (0..100).for_each(|_| assert!(bucket.take(at(1_000_000_000)).is_ok()));
+        assert_eq!((0..500).filter(|_| bucket.take(at(0)).is_ok()).count(), 100);
+    }
+
+    #[test]
+    fn one_line_is_logged_in_ten_seconds() {
+        let bucket = Bucket::default();
+        assert!(bucket.logs(at(0)));
+        assert!(!bucket.logs(at(1)) && !bucket.logs(at(9_999)));
+        assert!(bucket.logs(at(10_000)) && !bucket.logs(at(10_001)));
+    }
+
+    #[test]
+    fn threads_share_one_burst() {
+        let bucket = Bucket::default();
+        let taken: usize = std::thread::scope(|scope| {
+            let count = || (0..100).filter(|_| bucket.take(at(0)).is_ok()).count();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 100);
+    }
+}
