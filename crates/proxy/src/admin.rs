@@ -1,6 +1,6 @@
 //! The admin listener: health, readiness, metrics, sessions. Never on the public listener.
 //!
-//! [`guard`] decides which requests may use it.
+//! Probes and metrics are open; everything else needs the admin token, or a listener on a loopback address.
 
 mod guard;
 mod sessions;
