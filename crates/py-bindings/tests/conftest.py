@@ -133,7 +133,7 @@ def served(app: Any) -> Iterator[str]:
 
 
 NAME = "X-Doorward-Assertion"
-# Who signed the person in, where a test does not say otherwise.
+# The issuer that signed the person in, unless a test says otherwise.
 IDP = "https://id.example/realms/platform"
 
 

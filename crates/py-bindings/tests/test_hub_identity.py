@@ -38,7 +38,7 @@ def of_before(sub: str) -> dict[str, Any]:
 
 
 async def refused(hub: Hub, status: int | None = None, **options: Any) -> bool:
-    """Whether nobody is signed in: by the page of the sign-in, or with a status of its own."""
+    """Whether the sign-in is refused: without an answer, or with this status."""
     try:
         return await hub.sign_in(**options) is None and status is None
     except web.HTTPError as error:
@@ -107,7 +107,7 @@ def test_a_second_issuer_is_refused_until_it_is_allowed(signer: Issuer, caplog: 
 
     async def main() -> None:
         assert await refused(hub, **person("m1", OTHER, preferred_username="mallory"))
-        assert await hub.sign_in(**person("a1")), "who is not let in decides nothing"
+        assert await hub.sign_in(**person("a1")), "a person who is not let in decides nothing"
         assert await refused(hub, **person("b1", OTHER, preferred_username="bob"))
         assert "set allowed_issuers" in caplog.text
         assert await hub.sign_in(**person("c1", preferred_username="carol"))
@@ -125,7 +125,7 @@ def test_the_single_issuer_is_that_of_the_hubs_client(signer: Issuer) -> None:
     asyncio.run(main())
 
 
-def test_gateways_of_before_go_by_the_subject(signer: Issuer, sealed: None) -> None:
+def test_without_idp_the_subject_alone_identifies(signer: Issuer, sealed: None) -> None:
     hub = Hub(signer, enable_auth_state=True)
 
     async def main() -> None:
@@ -142,7 +142,7 @@ def test_gateways_of_before_go_by_the_subject(signer: Issuer, sealed: None) -> N
     asyncio.run(main())
 
 
-def test_who_is_not_let_in_takes_no_name(signer: Issuer, sealed: None) -> None:
+def test_a_refused_person_takes_no_name(signer: Issuer, sealed: None) -> None:
     hub = Hub(signer, allowed_issuers={IDP, OTHER}, enable_auth_state=True, allowed_roles={"scorer"})
 
     async def main() -> None:
@@ -155,7 +155,7 @@ def test_who_is_not_let_in_takes_no_name(signer: Issuer, sealed: None) -> None:
     asyncio.run(main())
 
 
-def test_two_who_come_together_do_not_get_one_account(signer: Issuer, sealed: None) -> None:
+def test_two_sign_ins_at_once_do_not_share_an_account(signer: Issuer, sealed: None) -> None:
     hub = Hub(signer, allowed_issuers={IDP, OTHER}, enable_auth_state=True)
 
     async def main() -> None:

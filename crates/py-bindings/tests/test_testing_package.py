@@ -1,4 +1,4 @@
-"""What mints tokens is a distribution of its own: the package for production neither holds, links nor registers it."""
+"""The provider that mints tokens is a distribution of its own: the package for production neither holds, links nor registers it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ while not provider.requests("token"):
 builtins.slow = Slow()
 """
 
-# The package for production by itself: whoever can import it can mint nothing.
+# The package for production by itself: it mints nothing and names what to install for tests.
 ALONE = """
 import importlib.metadata
 import doorward

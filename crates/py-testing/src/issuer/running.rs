@@ -13,7 +13,7 @@ const WORKERS: usize = 2;
 
 /// A provider that listens.
 pub(super) struct Running {
-    /// What can be asked of it without waiting.
+    /// The provider, for calls that need no waiting.
     pub(super) issuer: DevIssuer,
     runtime: Runtime,
 }

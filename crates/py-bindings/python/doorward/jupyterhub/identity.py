@@ -73,7 +73,7 @@ class Issuers:
         return f"the issuer {issuer!r} is not the one of this hub, {self._single!r}; set allowed_issuers to take people of both"
 
     def accepted(self, identity: Identity) -> None:
-        """Note that somebody of this issuer has signed in."""
+        """Note that a person of this issuer has signed in."""
         self._single = self._single or identity.issuer
 
 

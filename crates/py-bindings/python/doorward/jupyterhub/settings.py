@@ -39,7 +39,7 @@ class Settings(Authenticator):
         config=True,
         help="""The claim that names people at the hub.
 
-        With several issuers behind the gateway two people may have the same name: the one who comes second is refused, unless `usernames`
+        With several issuers behind the gateway two people may have the same name: the second of them is refused, unless `usernames`
         gives that person another name.
         """,
     )
