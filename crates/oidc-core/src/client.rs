@@ -159,7 +159,8 @@ impl Client {
         self.with_validation(|validation| validation.with_leeway(leeway))
     }
 
-    /// Accepts ID and logout tokens signed with these algorithms only.
+    /// Accepts ID and logout tokens signed with these algorithms only; unless set, with those that the
+    /// provider announces for ID tokens.
     #[must_use]
     pub fn with_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.with_validation(|validation| validation.with_algorithms(algorithms))

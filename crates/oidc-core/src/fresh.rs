@@ -50,9 +50,28 @@ impl Failure {
     }
 }
 
+/// A value that was fetched.
+pub(crate) struct Fetched<T> {
+    value: Arc<T>,
+    /// When it is fetched again, where that is sooner than the policy says.
+    again_after: Option<Duration>,
+}
+
+impl<T> Fetched<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self { value, again_after: None }
+    }
+
+    /// Fetched again after `pause` at the latest. The value serves as long as any other.
+    #[must_use]
+    pub(crate) fn again_after(self, pause: Duration) -> Self {
+        Self { again_after: Some(pause), ..self }
+    }
+}
+
 /// Fetches a value; is given the one before, to return it again when nothing changed.
 pub(crate) type Fetch<T> =
-    Box<dyn Fn(Option<Arc<T>>) -> BoxFuture<'static, Result<Arc<T>, Failure>> + Send + Sync>;
+    Box<dyn Fn(Option<Arc<T>>) -> BoxFuture<'static, Result<Fetched<T>, Failure>> + Send + Sync>;
 
 /// How one attempt ended.
 pub(crate) struct Attempt {
@@ -295,8 +314,8 @@ impl<T> Shared<T> {
         let now = Instant::now();
         (self.ended)(Attempt {
             outcome: outcome.as_ref().map(|_| ()).map_err(|failure| failure.code),
-            changed: outcome.as_ref().is_ok_and(|value| {
-                before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, value))
+            changed: outcome.as_ref().is_ok_and(|fetched| {
+                before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &fetched.value))
             }),
             took: now.duration_since(begun),
         });
@@ -304,11 +323,13 @@ impl<T> Shared<T> {
             state.finished = state.started;
             match outcome {
                 Ok(_) if state.epoch != epoch => state.due = now,
-                Ok(value) => {
+                Ok(Fetched { value, again_after }) => {
+                    let max_age = self.policy.max_age;
+                    let again_after = again_after.map_or(max_age, |sooner| sooner.min(max_age));
                     state.value = Some((value, now));
                     state.failure = None;
                     state.failures = 0;
-                    state.due = now + self.policy.max_age.mul_f64(rand::random_range(0.7..=0.8));
+                    state.due = now + again_after.mul_f64(rand::random_range(0.7..=0.8));
                 }
                 Err(failure) => {
                     state.failures = state.failures.saturating_add(1);

@@ -186,7 +186,10 @@ impl Introspection {
         let verdict = match &self.memory {
             None => self.ask(token).await,
             Some(memory) => {
-                let (verdict, remembered) = memory.verdict(Place::of(token), self.ask(token)).await;
+                let generation =
+                    self.signatures.as_ref().and_then(|verifier| verifier.keys().generation());
+                let ask = self.ask(token);
+                let (verdict, remembered) = memory.verdict(Place::of(token), generation, ask).await;
                 if let (true, Ok(_), Some(observer)) =
                     (remembered, &verdict.outcome, &self.observer)
                 {
@@ -226,7 +229,7 @@ impl Introspection {
         let issuer = self.validation.issuer();
         let span = tracing::debug_span!("introspect", %issuer, outcome = field::Empty);
         let begun = Instant::now();
-        let outcome = self.asked(token).instrument(span.clone()).await;
+        let (outcome, generation) = self.asked(token).instrument(span.clone()).await;
         let took = begun.elapsed();
         span.record("outcome", outcome.as_ref().map_or_else(TokenRefusal::code, |_| "ok"));
         if let Some(observer) = &self.observer {
@@ -242,23 +245,36 @@ impl Introspection {
             Err(refusal) if refusal.is_unavailable() => PAUSE,
             Err(_) => self.negative_age,
         };
-        Verdict::new(outcome.map(Arc::new), age, token.len())
+        Verdict::new(outcome.map(Arc::new), age, token.len()).signed(generation)
     }
 
-    async fn asked(&self, token: &str) -> Result<Verified<AccessToken>, TokenRefusal> {
-        let members = self.answer(token).await.map_err(|error| {
-            tracing::warn!(issuer = %self.validation.issuer(), %error, "introspection failed");
-            let retry_after = match &error {
-                TokenEndpointError::Unavailable { retry_after, .. } => *retry_after,
-                _ => None,
-            };
-            TokenRefusal::IntrospectionUnavailable { reason: error.to_string(), retry_after }
-        })?;
-        rules::judge(members, &self.validation, self.audience_required, self.endpoint.now())
+    /// What is thought of the token, and the generation of the keys that the answer is signed with.
+    async fn asked(
+        &self,
+        token: &str,
+    ) -> (Result<Verified<AccessToken>, TokenRefusal>, Option<u64>) {
+        let (answer, generation) = match self.answer(token).await {
+            Ok(answered) => answered,
+            Err(error) => return (Err(self.unavailable(&error)), None),
+        };
+        let now = self.endpoint.now();
+        (rules::judge(answer, &self.validation, self.audience_required, now), generation)
+    }
+
+    fn unavailable(&self, error: &TokenEndpointError) -> TokenRefusal {
+        tracing::warn!(issuer = %self.validation.issuer(), %error, "introspection failed");
+        let retry_after = match error {
+            TokenEndpointError::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        TokenRefusal::IntrospectionUnavailable { reason: error.to_string(), retry_after }
     }
 
     /// §2.1, §2.2
-    async fn answer(&self, token: &str) -> Result<rules::Answer, TokenEndpointError> {
+    async fn answer(
+        &self,
+        token: &str,
+    ) -> Result<(rules::Answer, Option<u64>), TokenEndpointError> {
         let form: Form =
             vec![("token".into(), token.into()), ("token_type_hint".into(), "access_token".into())];
         let invalid = |reason: String| TokenEndpointError::InvalidResponse { reason };
@@ -266,16 +282,17 @@ impl Introspection {
             let asked = ClientEndpoint::Introspection;
             let answer = self.endpoint.post(asked, form, StatusCode::OK).await?;
             let members = json::parse_object(answer.body()).map_err(invalid)?;
-            return rules::Answer::read(members).map_err(invalid);
+            return Ok((rules::Answer::read(members).map_err(invalid)?, None));
         };
         let asked = ClientEndpoint::SignedIntrospection;
         let answer = self.endpoint.post(asked, form, StatusCode::OK).await?;
         let jwt = std::str::from_utf8(answer.body()).unwrap_or_default();
-        let response = signatures
+        let (response, generation) = signatures
             .introspection_response(jwt)
             .await
             .map_err(|refusal| invalid(format!("its signature does not hold: {refusal}")))?;
-        rules::Answer::read(response.members().clone()).map_err(invalid)
+        let answer = rules::Answer::read(response.members().clone()).map_err(invalid)?;
+        Ok((answer, Some(generation)))
     }
 }
 

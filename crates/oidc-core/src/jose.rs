@@ -217,8 +217,10 @@ impl Header {
         }
         let alg = text("alg", members.alg)?;
         let alg = alg.ok_or_else(|| malformed("`alg` is missing".to_owned()))?;
-        let algorithm =
-            alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed { alg: quoted(&alg) })?;
+        let algorithm = alg.parse().map_err(|_| TokenRefusal::AlgorithmNotAllowed {
+            alg: quoted(&alg),
+            allowed: Algorithm::ALL.to_vec(),
+        })?;
         text("cty", members.cty)?;
         let media_type = text("typ", members.typ)?.map(|mut typ| {
             typ.make_ascii_lowercase();

@@ -16,12 +16,15 @@ use thiserror::Error;
 
 use crate::algorithm::Algorithm;
 use crate::json;
-use crate::refusal::quoted;
+use crate::refusal::{TokenRefusal, quoted};
 
+mod announced;
+mod fetch;
 mod jwk;
 mod remote;
 mod roca;
 
+pub(crate) use announced::Announced;
 pub(crate) use jwk::Jwk;
 pub use remote::{KeyPolicy, KeyStatus, RemoteKeys};
 
@@ -39,6 +42,8 @@ const MAX_KEYS: usize = 100;
 pub struct JwkSet {
     keys: Vec<Jwk>,
     skipped: Vec<SkippedKey>,
+    /// What the issuer says that it signs tokens with, where the keys come with that.
+    announced: Announced,
     digest: [u8; 32],
     generation: u64,
 }
@@ -134,7 +139,7 @@ impl JwkSet {
         let mut digest = [0; 32];
         digest.copy_from_slice(context.finish().as_ref());
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        Self { keys, skipped, digest, generation }
+        Self { keys, skipped, announced: Announced::default(), digest, generation }
     }
 
     /// How many keys can be used.
@@ -173,8 +178,31 @@ impl JwkSet {
         self.keys.iter().find(|key| key.id() == Some(kid))
     }
 
-    pub(crate) fn same_keys(&self, other: &Self) -> bool {
+    /// Whether these are the same keys, whatever is announced with them.
+    fn same_keys(&self, other: &Self) -> bool {
         self.digest == other.digest
+    }
+
+    /// Whether what was judged by one of the sets would be judged alike by the other.
+    fn judges_alike(&self, other: &Self) -> bool {
+        self.same_keys(other) && self.announced == other.announced
+    }
+
+    /// The same keys, of an issuer that says this.
+    fn announcing(self, announced: Announced) -> Self {
+        Self { announced, ..self }
+    }
+
+    /// Whether a key is of no use by what is announced.
+    fn exceeds(&self, announced: &Announced) -> bool {
+        let fits =
+            |key: &Jwk| Algorithm::ALL.iter().any(|one| key.fits(*one) && announced.allows(*one));
+        !self.keys.iter().all(fits)
+    }
+
+    /// Whether the issuer announces `algorithm` for its tokens, if it announces any.
+    pub(crate) fn check_announced(&self, algorithm: Algorithm) -> Result<(), TokenRefusal> {
+        self.announced.check(algorithm)
     }
 
     /// The key for a signature with `algorithm`: the one named by `kid` if it fits; without `kid`
@@ -220,7 +248,7 @@ pub trait KeySource: Send + Sync + fmt::Debug {
     /// [`KeysUnavailable`] when none are known yet, or those known are too old to be trusted.
     fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
-    /// The keys after asking the issuer, when asking is due and allowed: because there are none yet, or
+    /// The keys after asking the issuer, when asking is due and allowed: because there are none, or
     /// because a token named a `kid` that the current set does not have.
     ///
     /// # Errors
@@ -234,7 +262,8 @@ pub trait KeySource: Send + Sync + fmt::Debug {
         self.current().ok().map(|keys| keys.generation())
     }
 
-    /// Whether tokens can be verified now.
+    /// Whether tokens can be judged now. An issuer that withdrew all its keys is ready: each of its
+    /// tokens is refused.
     fn ready(&self) -> bool {
         self.current().is_ok()
     }

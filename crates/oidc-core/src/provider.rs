@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{Instrument as _, Span, field};
 
-use crate::fresh::{Attempt, Failure, Fresh, Policy, Retry};
+use crate::fresh::{Attempt, Failure, Fetched, Fresh, Policy, Retry};
 use crate::http::Http;
 use crate::issuer::Issuer;
 use crate::metadata::{DiscoveryError, ProviderMetadata};
@@ -153,7 +153,7 @@ impl Provider {
                         Ok(metadata) => {
                             Span::current().record("outcome", "ok");
                             tracing::debug!(%issuer, "metadata discovered");
-                            Ok(Arc::new(metadata))
+                            Ok(Fetched::new(Arc::new(metadata)))
                         }
                         Err(error) => {
                             Span::current().record("outcome", error.code());

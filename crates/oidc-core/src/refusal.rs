@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::algorithm::Algorithm;
 use crate::claims::InvalidClaims;
 use crate::keys::KeysUnavailable;
 
@@ -32,11 +33,14 @@ pub enum TokenRefusal {
     },
     /// `alg` is unknown, unsigned, symmetric or not among those accepted here (RFC 8725 §3.1).
     #[error(
-        "the token is signed with {alg}, which is not accepted here; have the issuer sign with an accepted algorithm"
+        "the token is signed with {alg}, which is not accepted here; have the issuer sign with {}",
+        one_of(allowed)
     )]
     AlgorithmNotAllowed {
         /// What `alg` says.
         alg: String,
+        /// What is accepted of this issuer.
+        allowed: Vec<Algorithm>,
     },
     /// The header holds a member that would change how the token is read or which key is trusted.
     #[error("the token's header holds `{member}`, which is never accepted; use a plain signed JWT")]
@@ -234,6 +238,11 @@ codes! {
 }
 
 impl TokenRefusal {
+    /// Signed with `algorithm`, which is not among those `allowed`.
+    pub(crate) fn not_among(algorithm: Algorithm, allowed: &[Algorithm]) -> Self {
+        Self::AlgorithmNotAllowed { alg: algorithm.to_string(), allowed: allowed.to_vec() }
+    }
+
     /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::KeysUnavailable { .. } | Self::IntrospectionUnavailable { .. })
@@ -289,6 +298,15 @@ pub(crate) fn bounded(text: &str) -> String {
     cut.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
+fn one_of(algorithms: &[Algorithm]) -> String {
+    let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+    match names.split_last() {
+        None => "an accepted algorithm".to_owned(),
+        Some((only, [])) => (*only).to_owned(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+    }
+}
+
 fn list(values: &[String]) -> String {
     if values.is_empty() { "nobody (no `aud`)".to_owned() } else { values.join(", ") }
 }
@@ -300,6 +318,20 @@ fn unix(time: &SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{TokenRefusal, quoted};
+    use crate::algorithm::Algorithm;
+
+    #[test]
+    fn a_refused_algorithm_is_named_beside_those_allowed() {
+        let told = |allowed: &[Algorithm]| {
+            let refusal = TokenRefusal::not_among(Algorithm::ES256, allowed).to_string();
+            refusal.split("; ").nth(1).unwrap().to_owned()
+        };
+        assert_eq!(told(&[Algorithm::RS256]), "have the issuer sign with RS256");
+        assert_eq!(
+            told(&[Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA]),
+            "have the issuer sign with RS256, PS256 or EdDSA"
+        );
+    }
 
     #[test]
     fn foreign_text_is_cut_and_escaped() {

@@ -226,6 +226,11 @@ impl TestIssuer {
         state.keys = vec![Arc::clone(&state.signing)];
     }
 
+    /// Publishes no key at all, until it signs with a new one.
+    pub fn withdraw_keys(&self) {
+        self.state().keys.clear();
+    }
+
     /// The key it signs with.
     pub fn signing_key(&self) -> Arc<TestKey> {
         Arc::clone(&self.state().signing)

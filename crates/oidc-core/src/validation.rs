@@ -62,19 +62,22 @@ pub enum Profile {
 pub struct Validation {
     issuer: Issuer,
     audiences: Vec<String>,
-    algorithms: Vec<Algorithm>,
+    /// `None`: what the issuer announces.
+    algorithms: Option<Vec<Algorithm>>,
     leeway: Duration,
     profile: Profile,
     authorized_party: Option<String>,
 }
 
 impl Validation {
-    /// Accepts tokens of `issuer` for `audience`, signed with any algorithm of [`Algorithm::ALL`].
+    /// Accepts tokens of `issuer` for `audience`, signed with an algorithm of [`Algorithm::ALL`] that the
+    /// issuer announces (`id_token_signing_alg_values_supported`), or with any of them if it announces
+    /// none.
     pub fn new(issuer: Issuer, audience: impl Into<String>) -> Self {
         Self {
             issuer,
             audiences: vec![audience.into()],
-            algorithms: Algorithm::ALL.to_vec(),
+            algorithms: None,
             leeway: DEFAULT_LEEWAY,
             profile: Profile::default(),
             authorized_party: None,
@@ -111,10 +114,10 @@ impl Validation {
         self
     }
 
-    /// Accepts these algorithms only.
+    /// Accepts these algorithms only, whatever the issuer announces; for access, ID and logout tokens.
     #[must_use]
     pub fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
+        self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
@@ -133,11 +136,9 @@ impl Validation {
         self.leeway
     }
 
-    pub(crate) fn check_algorithm(&self, algorithm: Algorithm) -> Result<(), TokenRefusal> {
-        if self.algorithms.contains(&algorithm) {
-            return Ok(());
-        }
-        Err(TokenRefusal::AlgorithmNotAllowed { alg: algorithm.to_string() })
+    /// The algorithms accepted; `None` if those are what the issuer announces.
+    pub fn algorithms(&self) -> Option<&[Algorithm]> {
+        self.algorithms.as_deref()
     }
 
     /// Says nothing about possession: a token with `cnf` is worth nothing before that is proved.

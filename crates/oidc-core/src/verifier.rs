@@ -34,7 +34,7 @@ mod trusted;
 pub use recall::Unverified;
 
 use memory::Memory;
-use trusted::Trusted;
+use trusted::{Signed, Trusted};
 
 /// Memory for remembered tokens unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
@@ -272,12 +272,13 @@ impl Verifier {
         token: &str,
         rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
     ) -> Result<Judged<T>, TokenRefusal> {
-        self.judge_as(UnverifiedJws::parse, token, rules).await
+        self.judge_as(Signed::Token, UnverifiedJws::parse, token, rules).await
     }
 
-    /// The same for a token whose form is read by `parse`.
+    /// The same for what is signed otherwise, or whose form is read by `parse`.
     async fn judge_as<'t, T>(
         &self,
+        signed: Signed,
         parse: impl FnOnce(&'t str) -> Result<UnverifiedJws<'t>, TokenRefusal>,
         token: &'t str,
         rules: impl FnOnce(&Validation, VerifiedJws, SystemTime) -> Result<Verified<T>, TokenRefusal>,
@@ -294,7 +295,7 @@ impl Verifier {
         let work = async {
             let (jws, issuer) = self.choose(parse(token)?)?;
             let trusted = chosen.insert(self.nth(issuer).unwrap_or(&self.first));
-            let (jws, generation) = trusted.open(jws).await?;
+            let (jws, generation) = trusted.open(jws, signed).await?;
             let verified = rules(&trusted.validation, jws, self.clock.now())?;
             Ok(Judged { verified, issuer, generation })
         };

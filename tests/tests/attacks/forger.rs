@@ -185,7 +185,8 @@ impl House {
                     "token_endpoint": format!("{url}/token"),
                     "end_session_endpoint": format!("{url}/end"),
                     "response_types_supported": ["code"],
-                    "id_token_signing_alg_values_supported": ["ES256"],
+                    "id_token_signing_alg_values_supported":
+                        ["ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256"],
                 });
                 (200, document.to_string())
             }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use dev_issuer::{DevIssuer, Endpoint, Mint, User};
+use dev_issuer::{DevIssuer, Endpoint, Fault, Mint, User};
 use e2e::visitor::plain_client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -257,5 +257,56 @@ async fn a_rotation_fails_nobody_and_a_withdrawn_key_is_refused_at_the_next_fetc
     all_pass(&stage, vec![("of the newest key", newest)]).await?;
     all_refused(&stage, vec![("of a withdrawn key".to_owned(), old, "unknown_key")]).await?;
     assert_eq!(browser.open("/echo").await?.status, 200);
+    Ok(())
+}
+
+/// All keys are withdrawn, and the set is empty, or holds only what is never used here.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_withdrawn_keys_are_refused_though_no_key_is_left() -> Result<()> {
+    for (name, fault) in [("attack-keys-none", Some(Fault::NoKeys)), ("attack-keys-unusable", None)]
+    {
+        let stage = Stage::new(name).await?;
+        let (old, jwks) = (stage.issuer.mint(Mint::access("alice"))?, Endpoint::Jwks);
+        all_pass(&stage, vec![("before", old.clone())]).await?;
+        let browser = Browser::signed_in(&stage, "alice").await?;
+        // What cannot be read changes nothing.
+        for unreadable in [Fault::Garbage, Fault::Html, Fault::CutOff, Fault::Down(503)] {
+            stage.issuer.faults().set(unreadable, jwks);
+            let junk = stage.issuer.mint(Mint::access("alice").header("kid", "junk"))?;
+            all_refused(&stage, vec![("junk".to_owned(), junk, "unknown_key")]).await?;
+            all_pass(&stage, vec![("though the answer cannot be read", old.clone())]).await?;
+        }
+        stage.issuer.faults().clear();
+        stage.issuer.withdraw_keys();
+        if let Some(fault) = fault {
+            stage.issuer.faults().set(fault, jwks);
+        }
+        // A token of a key that is not known makes the gateway look, as soon as that is due.
+        let began = Instant::now();
+        let junk = stage.issuer.mint(Mint::access("alice").header("kid", "unheard-of"))?;
+        while stage.get("/echo").bearer(&old).send().await?.status != 401 {
+            ensure!(began.elapsed() < Duration::from_secs(45), "the old key is still trusted");
+            let answer = stage.get("/echo").bearer(&junk).send().await?;
+            assert_eq!(answer.status, 401, "{answer:?}");
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        let no_kid = stage.issuer.mint(Mint::access("alice").without_header("kid"))?;
+        let refused = vec![
+            ("remembered".to_owned(), old, "unknown_key"),
+            ("new".to_owned(), stage.issuer.mint(Mint::access("alice"))?, "unknown_key"),
+            ("without kid".to_owned(), no_kid, "unknown_key"),
+        ];
+        all_refused(&stage, refused).await?;
+        assert_eq!(browser.open("/echo").await?.status, 200, "sessions stand on no key");
+        // The next key is noticed soon, also by a token that does not name it.
+        stage.issuer.rotate_keys().await?;
+        stage.issuer.faults().clear();
+        let began = Instant::now();
+        let fresh = stage.issuer.mint(Mint::access("alice").without_header("kid"))?;
+        while stage.get("/echo").bearer(&fresh).send().await?.status != 200 {
+            ensure!(began.elapsed() < Duration::from_secs(12), "the new key is still refused");
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
     Ok(())
 }

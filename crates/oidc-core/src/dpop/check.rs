@@ -265,7 +265,7 @@ impl std::fmt::Debug for DpopChecker {
 fn form(refusal: TokenRefusal) -> ProofRefusal {
     match refusal {
         TokenRefusal::BadSignature | TokenRefusal::UnknownKey { .. } => ProofRefusal::BadSignature,
-        TokenRefusal::AlgorithmNotAllowed { alg } => ProofRefusal::AlgorithmNotAllowed { alg },
+        TokenRefusal::AlgorithmNotAllowed { alg, .. } => ProofRefusal::AlgorithmNotAllowed { alg },
         TokenRefusal::Malformed { part, reason } => ProofRefusal::Malformed { part, reason },
         TokenRefusal::HeaderNotAllowed { member } => ProofRefusal::Malformed {
             part: "header",

@@ -32,6 +32,8 @@ impl Place {
 pub(super) struct Verdict {
     pub(super) outcome: Result<Arc<Verified<AccessToken>>, TokenRefusal>,
     until: Instant,
+    /// Of the keys that the answer was signed with, where answers are signed.
+    generation: Option<u64>,
     weight: u32,
 }
 
@@ -47,11 +49,17 @@ impl Verdict {
             Err(_) => 0,
         };
         let weight = u32::try_from(512 + 4 * text).unwrap_or(u32::MAX);
-        Self { outcome, until: Instant::now() + age.min(LONGEST), weight }
+        Self { outcome, until: Instant::now() + age.min(LONGEST), generation: None, weight }
     }
 
-    fn is_over(&self) -> bool {
-        self.until <= Instant::now()
+    /// Rests on keys of this generation, and ends with them.
+    #[must_use]
+    pub(super) fn signed(self, generation: Option<u64>) -> Self {
+        Self { generation, ..self }
+    }
+
+    fn is_over(&self, generation: Option<u64>) -> bool {
+        self.until <= Instant::now() || self.generation.is_some() && self.generation != generation
     }
 }
 
@@ -78,10 +86,11 @@ impl Memory {
     }
 
     /// The verdict at `place`, from memory or by `ask`, which runs once for all who wait; and whether
-    /// this caller was spared asking.
+    /// this caller was spared asking. `generation` is of the keys for signed answers, as they are now.
     pub(super) async fn verdict(
         &self,
         place: Place,
+        generation: Option<u64>,
         ask: impl Future<Output = Verdict>,
     ) -> (Verdict, bool) {
         let asked = AtomicBool::new(false);
@@ -89,8 +98,8 @@ impl Memory {
             asked.store(true, Ordering::Relaxed);
             ask.await
         };
-        let verdict =
-            self.verdicts.entry(place).or_insert_with_if(ask, Verdict::is_over).await.into_value();
+        let is_over = |verdict: &Verdict| verdict.is_over(generation);
+        let verdict = self.verdicts.entry(place).or_insert_with_if(ask, is_over).await.into_value();
         let asked = asked.load(Ordering::Relaxed);
         let count = if asked { &self.counts.misses } else { &self.counts.hits };
         count.fetch_add(1, Ordering::Relaxed);

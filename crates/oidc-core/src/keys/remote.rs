@@ -4,18 +4,20 @@
 //! old, and when a token names an unknown `kid`. That is limited by a token bucket, so that a flood of
 //! junk costs the provider one fetch, and a rotation that falls into one is seen when the bucket gives
 //! the next. While the provider is down the last good set serves, up to a bound. A key that the
-//! provider removed is distrusted at the next fetch, so within [`KeyPolicy::max_age`].
+//! provider removed is distrusted at the next fetch, so within [`KeyPolicy::max_age`], also when it
+//! removed all of them: an answer without a usable key replaces the set too, and is looked at again
+//! soon.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, field};
 
+use super::fetch::fetch;
 use super::{JwkSet, KeySource, KeysUnavailable};
 use crate::fresh::{Attempt, Failure, Fresh, Policy, Retry, Standing, Ticket};
-use crate::http;
 use crate::observer::Event;
 use crate::provider::Provider;
 
@@ -87,7 +89,7 @@ impl KeyPolicy {
 pub enum KeyStatus {
     /// Fetched within the policy.
     Ready {
-        /// How many keys can be used.
+        /// How many keys can be used; 0 when the provider withdrew all of them.
         keys: usize,
         /// How old the set is.
         age: Duration,
@@ -222,8 +224,8 @@ impl RemoteKeys {
         self.inner.keys.fetches()
     }
 
-    /// A fetch to wait for because of an unknown `kid`: the one that is coming anyway, or a new one
-    /// if the bucket allows it.
+    /// A fetch to wait for because a key is missing: the one that is coming anyway, or a new one if the
+    /// bucket allows it.
     fn ask(&self) -> Option<Ticket> {
         let policy = &self.inner.policy;
         // Held from the question to the request, so that callers at once spend one token together.
@@ -266,10 +268,11 @@ impl KeySource for RemoteKeys {
         let keys = &self.inner.keys;
         let fetches = keys.fetches();
         let mut current = keys.value().await?;
-        let Some(kid) = unknown_kid else { return Ok(current) };
+        // A token without `kid` can only miss a key where there is none at all.
+        let found = |keys: &JwkSet| unknown_kid.map_or(!keys.is_empty(), |kid| keys.contains(kid));
         // Twice, because a fetch that was under way may have been answered too early.
         for _ in 0..2 {
-            if current.contains(kid) || keys.failing() || keys.asked_since(fetches) {
+            if found(&current) || keys.failing() || keys.asked_since(fetches) {
                 break;
             }
             let Some(ticket) = self.ask() else { break };
@@ -277,7 +280,7 @@ impl KeySource for RemoteKeys {
                 break;
             }
             current = self.current()?;
-            if current.contains(kid) {
+            if found(&current) {
                 self.give_back();
             }
         }
@@ -289,58 +292,4 @@ impl From<Failure> for KeysUnavailable {
     fn from(failure: Failure) -> Self {
         Self { reason: failure.reason, retry_after: failure.retry_after }
     }
-}
-
-async fn fetch(provider: &Provider, previous: Option<Arc<JwkSet>>) -> Result<Arc<JwkSet>, Failure> {
-    let outcome = fetch_once(provider).await;
-    let code = outcome.as_ref().map_or_else(|failure| failure.code, |_| "ok");
-    Span::current().record("outcome", code);
-    if let Err(failure) = &outcome {
-        tracing::warn!(issuer = %provider.issuer(), reason = failure.reason, "keys could not be fetched");
-    }
-    let keys = outcome?;
-    for skipped in keys.skipped() {
-        tracing::debug!(issuer = %provider.issuer(), kid = ?skipped.kid, reason = skipped.reason, "key skipped");
-    }
-    // The same keys keep their generation, so that what was verified with them stays remembered.
-    match previous {
-        Some(previous) if previous.same_keys(&keys) => Ok(previous),
-        _ => {
-            let kids = keys.kids().collect::<Vec<_>>().join(", ");
-            tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), kids, "keys changed");
-            Ok(Arc::new(keys))
-        }
-    }
-}
-
-async fn fetch_once(provider: &Provider) -> Result<JwkSet, Failure> {
-    // Not `metadata()`: that fails at once while discovery backs off, and two back-offs in a row
-    // would double the time until a return is noticed. Not `refresh_now()`: the provider would be
-    // asked twice in each step.
-    let metadata = match provider.current() {
-        Some(metadata) => metadata,
-        None => provider.next_metadata().await.map_err(|error| Failure {
-            code: "no_metadata",
-            retry_after: Some(error.retry_after),
-            reason: error.to_string(),
-        })?,
-    };
-    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str()).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            // The address may have moved: look at the metadata again before the next attempt.
-            if matches!(error, http::FetchError::Status { status: 404 | 410, .. }) {
-                let _ = provider.refresh_now().await;
-            }
-            let retry_after = error.retry_after();
-            return Err(Failure { code: error.code(), reason: error.to_string(), retry_after });
-        }
-    };
-    let keys = JwkSet::parse(answer.body())
-        .map_err(|error| Failure::new("invalid_key_set", error.to_string()))?;
-    if keys.is_empty() {
-        let reason = format!("{} holds no usable key", metadata.jwks_uri);
-        return Err(Failure::new("no_usable_key", reason));
-    }
-    Ok(keys)
 }

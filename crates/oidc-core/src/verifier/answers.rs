@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use super::Verifier;
+use super::trusted::Signed;
 use crate::introspection::{Introspection, IntrospectionResponse};
-use crate::jose::MAX_TOKEN_BYTES;
-#[cfg(feature = "login")]
-use crate::jose::UnverifiedJws;
+use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws};
 use crate::refusal::TokenRefusal;
 use crate::tokens::Verified;
 use crate::validation::Validation;
@@ -42,14 +41,18 @@ impl Verifier {
         token: &str,
     ) -> Result<Verified<crate::callback::AuthorizationResponse>, TokenRefusal> {
         let parse = UnverifiedJws::parse_with_repeats;
-        Ok(self.judge_as(parse, token, Validation::authorization_response).await?.verified)
+        let rules = Validation::authorization_response;
+        Ok(self.judge_as(Signed::Message, parse, token, rules).await?.verified)
     }
 
-    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.
+    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id. Returns
+    /// the generation of the keys that it was verified with, too.
     pub(crate) async fn introspection_response(
         &self,
         token: &str,
-    ) -> Result<Verified<IntrospectionResponse>, TokenRefusal> {
-        Ok(self.judge(token, Validation::introspection_response).await?.verified)
+    ) -> Result<(Verified<IntrospectionResponse>, u64), TokenRefusal> {
+        let rules = Validation::introspection_response;
+        let judged = self.judge_as(Signed::Message, UnverifiedJws::parse, token, rules).await?;
+        Ok((judged.verified, judged.generation))
     }
 }

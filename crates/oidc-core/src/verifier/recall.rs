@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::memory::{Entry, Memory, Place};
+use super::trusted::Signed;
 use super::{Judged, Verifier, is_bound};
 use crate::claims::Claims;
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws};
@@ -149,7 +150,7 @@ impl Verifier {
             return introspection.without_possession(token).await;
         }
         let parse = |token| parse(token, place.as_ref());
-        let judged = self.judge_as(parse, token, Validation::access_token).await?;
+        let judged = self.judge_as(Signed::Token, parse, token, Validation::access_token).await?;
         Ok(judged.kept(self.memory.as_ref(), place, token.len()))
     }
 
@@ -190,8 +191,9 @@ impl Verifier {
     ) -> Result<Arc<Verified<IdToken>>, TokenRefusal> {
         let parse = |token| parse(token, place.as_ref());
         let expected = IdTokenExpectations::default();
-        let judged =
-            self.judge_as(parse, &token, |rules, jws, now| rules.id_token(jws, &expected, now));
+        let judged = self.judge_as(Signed::Token, parse, &token, |rules, jws, now| {
+            rules.id_token(jws, &expected, now)
+        });
         Ok(judged.await?.kept(self.assertions.as_ref(), place, token.len()))
     }
 }

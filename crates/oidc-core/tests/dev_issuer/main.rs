@@ -4,8 +4,10 @@
 
 mod elsewhere;
 
+mod algorithms;
 mod device;
 mod introspection;
+mod introspection_memory;
 mod logout;
 mod native;
 mod revocation;

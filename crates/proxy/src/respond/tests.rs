@@ -150,6 +150,7 @@ fn challenges_follow_the_bearer_scheme() {
 fn a_token_cannot_write_into_its_own_challenge() {
     let refusal = Refusal::BadCredentials(TokenRefusal::AlgorithmNotAllowed {
         alg: "x\", error=\"none\r\nSet-Cookie: a=b\u{202e}".to_owned(),
+        allowed: Vec::new(),
     });
     for asked in [browser(), program(), grpc()] {
         let answer = respond(&refusal, &asked);

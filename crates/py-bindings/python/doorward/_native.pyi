@@ -67,7 +67,7 @@ class Issuer:
             profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only. ID,
                 refresh and logout tokens are refused by both.
             leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set, 300 s at most.
-            algorithms: accept only these, like ``["RS256", "ES256"]``. All asymmetric ones unless set; ``none`` and HMAC never.
+            algorithms: accept only these, like ``["RS256", "ES256"]``. What the issuer announces for ID tokens unless set, or every asymmetric one if it announces none; ``none`` and HMAC never.
 
         Raises:
             ConfigurationError: if an argument has no such value.

@@ -48,10 +48,13 @@ pub(super) fn remedy(
              issuer's key"
                 .to_owned()
         }
-        TokenRefusal::AlgorithmNotAllowed { .. } => {
-            "have the issuer sign access tokens with RS256, PS256, ES256 or EdDSA; unsigned tokens and shared \
-             secrets (HS256) are never accepted"
-                .to_owned()
+        TokenRefusal::AlgorithmNotAllowed { allowed, .. } => {
+            let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+            format!(
+                "have the issuer sign access tokens with one of {}, which it announces for ID tokens or `algorithms` \
+                 names; unsigned tokens and shared secrets (HS256) are never accepted",
+                allowed.join(", ")
+            )
         }
         TokenRefusal::SenderConstrained => {
             "the token is of use only together with its key (DPoP or a client certificate): ask for a plain \

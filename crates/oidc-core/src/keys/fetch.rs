@@ -1,0 +1,133 @@
+//! Fetches one set of keys from the provider's `jwks_uri`.
+//!
+//! A JWK Set that can be read replaces the set before it, also when it holds no usable key: the
+//! provider withdrew its keys. Only where there is no set yet is that a failure, because then it is a
+//! mistake in the configuration of one side. An answer that cannot be read changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Span;
+
+use super::{Announced, JwkSet, SkippedKey};
+use crate::fresh::{Failure, Fetched};
+use crate::http;
+use crate::metadata::ProviderMetadata;
+use crate::provider::Provider;
+
+/// A set without a usable key is fetched again after this: the next key is noticed soon, also when no
+/// token asks for it.
+const EMPTY_MAX_AGE: Duration = Duration::from_secs(30);
+
+/// How many skipped keys a reason names.
+const NAMED: usize = 5;
+
+/// The keys as the provider publishes them now; `previous` again if they are the same.
+pub(super) async fn fetch(
+    provider: &Provider,
+    previous: Option<Arc<JwkSet>>,
+) -> Result<Fetched<JwkSet>, Failure> {
+    let outcome = fetch_once(provider, previous.as_deref()).await;
+    let code = outcome.as_ref().map_or_else(|failure| failure.code, |_| "ok");
+    Span::current().record("outcome", code);
+    if let Err(failure) = &outcome {
+        tracing::warn!(issuer = %provider.issuer(), reason = failure.reason, "keys could not be fetched");
+    }
+    let keys = outcome?;
+    for skipped in keys.skipped() {
+        tracing::debug!(issuer = %provider.issuer(), kid = ?skipped.kid, reason = skipped.reason, "key skipped");
+    }
+    if keys.is_empty() {
+        let skipped = reasons(keys.skipped());
+        tracing::warn!(
+            issuer = %provider.issuer(),
+            skipped,
+            "the issuer publishes no usable key any more: its tokens are refused until it does"
+        );
+    }
+    // The same keys keep their generation, so that what was verified with them stays remembered.
+    let keys = match previous {
+        Some(previous) if previous.judges_alike(&keys) => previous,
+        _ => {
+            if let Announced::Unsupported(_) = keys.announced {
+                let reason = keys.announced.unsupported().reason;
+                tracing::warn!(issuer = %provider.issuer(), reason, "no algorithm in common with the issuer");
+            }
+            let kids = keys.kids().collect::<Vec<_>>().join(", ");
+            tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), kids, "keys changed");
+            Arc::new(keys)
+        }
+    };
+    let empty = keys.is_empty();
+    let fetched = Fetched::new(keys);
+    Ok(if empty { fetched.again_after(EMPTY_MAX_AGE) } else { fetched })
+}
+
+async fn fetch_once(provider: &Provider, previous: Option<&JwkSet>) -> Result<JwkSet, Failure> {
+    // Not `metadata()`: that fails at once while discovery backs off, and two back-offs in a row
+    // would double the time until a return is noticed. Not `refresh_now()`: the provider would be
+    // asked twice in each step.
+    let metadata = match provider.current() {
+        Some(metadata) => metadata,
+        None => provider.next_metadata().await.map_err(|error| Failure {
+            code: "no_metadata",
+            retry_after: Some(error.retry_after),
+            reason: error.to_string(),
+        })?,
+    };
+    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // The address may have moved: look at the metadata again before the next attempt.
+            if matches!(error, http::FetchError::Status { status: 404 | 410, .. }) {
+                let _ = provider.refresh_now().await;
+            }
+            let retry_after = error.retry_after();
+            return Err(Failure { code: error.code(), reason: error.to_string(), retry_after });
+        }
+    };
+    let keys = JwkSet::parse(answer.body())
+        .map_err(|error| Failure::new("invalid_key_set", error.to_string()))?;
+    if previous.is_none() && keys.is_empty() {
+        let uri = &metadata.jwks_uri;
+        let reason = format!("{uri} holds no usable key ({})", reasons(keys.skipped()));
+        return Err(Failure::new("no_usable_key", reason));
+    }
+    let announced = announced(provider, &metadata, &keys, previous).await;
+    Ok(keys.announcing(announced))
+}
+
+/// What the issuer says that it signs tokens with. A new key that this does not fit shows that the
+/// metadata known here is older than the key: it is fetched again then.
+async fn announced(
+    provider: &Provider,
+    metadata: &ProviderMetadata,
+    keys: &JwkSet,
+    previous: Option<&JwkSet>,
+) -> Announced {
+    let announced = Announced::of(&metadata.id_token_signing_alg_values_supported);
+    let changed = previous.is_some_and(|previous| !previous.same_keys(keys));
+    if !changed || !keys.exceeds(&announced) {
+        return announced;
+    }
+    match provider.refresh_now().await {
+        Ok(newer) => Announced::of(&newer.id_token_signing_alg_values_supported),
+        Err(_) => announced,
+    }
+}
+
+/// Why the keys of a set are not used, for a log line or a reason.
+fn reasons(skipped: &[SkippedKey]) -> String {
+    if skipped.is_empty() {
+        return "it holds none at all".to_owned();
+    }
+    let named = skipped.iter().take(NAMED).map(|SkippedKey { kid, reason }| match kid {
+        Some(kid) => format!("{kid}: {reason}"),
+        None => format!("one without kid: {reason}"),
+    });
+    let named = named.collect::<Vec<_>>().join("; ");
+    match skipped.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
+}
