@@ -39,7 +39,7 @@ impl Forms {
     pub(crate) fn show(&self, browser: &str, purpose: Purpose, now: SystemTime) -> String {
         let csrf = random_handle();
         let mut forms = self.0.lock();
-        forms.retain(|_, shown| now.duration_since(shown.at).is_ok_and(|age| age < LIFETIME));
+        forms.retain(|_, shown| now.duration_since(shown.at).unwrap_or_default() < LIFETIME);
         forms.insert(csrf.clone(), Shown { browser: browser.to_owned(), purpose, at: now });
         csrf
     }
@@ -50,7 +50,7 @@ impl Forms {
         let forms = self.0.lock();
         let shown = forms.get(csrf)?;
         verify_slices_are_equal(shown.browser.as_bytes(), browser.as_bytes()).ok()?;
-        let age = now.duration_since(shown.at).ok()?;
+        let age = now.duration_since(shown.at).unwrap_or_default();
         (age < LIFETIME).then(|| shown.purpose.clone())
     }
 
