@@ -19,7 +19,7 @@ use crate::{
     authorize::Permitted,
     canonical::{CanonicalMethod, CanonicalPath, CanonicalRequest, ForwardAuth, RequestId},
     identify::{Caller, Credential, Identified, Identity, Known},
-    respond::Refusal,
+    respond::{Fault, Refusal},
     route::{Route, Routed},
     session::LiveSession,
 };
@@ -195,7 +195,7 @@ impl Trail {
             Some(_) => "refuse",
         };
         let reason = refusal.map(ToString::to_string);
-        let server_fault = status.is_server_error() && refusal.is_some();
+        let server_fault = refusal.is_some_and(|refusal| refusal.fault() != Fault::Client);
         let known = self.known.as_deref();
         macro_rules! audit {
             ($level:ident) => {
