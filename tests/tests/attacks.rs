@@ -56,6 +56,8 @@ mod token_bombs;
 mod token_places;
 #[path = "attacks/keys.rs"]
 mod keys;
+#[path = "attacks/algorithms.rs"]
+mod algorithms;
 #[path = "attacks/login_flow.rs"]
 mod login_flow;
 #[path = "attacks/id_tokens.rs"]

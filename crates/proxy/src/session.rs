@@ -30,7 +30,7 @@ use std::{
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use oidc_core::Secret;
+use oidc_core::{Algorithm, Secret};
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -125,6 +125,8 @@ pub struct Record {
     pub refresh_token: Option<Secret>,
     /// The ID token, sent as a hint at logout.
     pub id_token: Option<Secret>,
+    /// What the ID token is signed with; `None` in records of versions that did not write it down.
+    pub id_token_algorithm: Option<Algorithm>,
     /// How often the tokens were refreshed; two records of one session are told apart by it.
     pub generation: u64,
 }
@@ -148,6 +150,7 @@ impl Record {
             access_expires_at,
             refresh_token: None,
             id_token: None,
+            id_token_algorithm: None,
             generation: 0,
         }
     }
@@ -164,10 +167,26 @@ impl Record {
         Self { id_token, ..self }
     }
 
+    /// With the algorithm that the ID token is signed with.
+    #[must_use]
+    pub fn with_id_token_algorithm(self, id_token_algorithm: Option<Algorithm>) -> Self {
+        Self { id_token_algorithm, ..self }
+    }
+
     /// With the provider's own name for its session (`sid`).
     #[must_use]
     pub fn with_provider_session(self, provider_session: Option<String>) -> Self {
         Self { provider_session, ..self }
+    }
+
+    /// Whether a logout token that is signed with this ends the session: one that is signed as its ID token
+    /// (OpenID Connect Back-Channel Logout 1.0 §2.6), or any where that is not known. Without an algorithm it is
+    /// no logout token that ends it.
+    fn ended_by(&self, signed_with: Option<Algorithm>) -> bool {
+        match (signed_with, self.id_token_algorithm) {
+            (Some(found), Some(own)) => found == own,
+            _ => true,
+        }
     }
 }
 
@@ -280,8 +299,13 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Ends a session: no ticket of it opens again.
     async fn end(&self, id: &SessionId) -> Result<(), StoreError>;
 
-    /// Ends the sessions of a provider session (`sid`) or of a subject, and names those it knows by name.
-    async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError>;
+    /// Ends the sessions of a provider session (`sid`) or of a subject, and names those it knows by name. With
+    /// `signed_with`, only those whose ID token is signed so, and those where that is not known.
+    async fn end_matching(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError>;
 
     /// The sessions it keeps, at most `limit`; none where records are kept elsewhere (cookie store).
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError>;
@@ -291,6 +315,15 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
 
     /// Whether the store can be used now, for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What became of the sessions that were to end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Those that ended, as far as they are known by name.
+    pub ids: Vec<SessionId>,
+    /// Those that go on, because their ID token is signed with another algorithm than the logout token.
+    pub spared: Vec<SessionId>,
 }
 
 /// Sessions chosen by what the provider calls them.

@@ -59,14 +59,21 @@ fn issuer_client(
     keys.start();
     let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());
     let auth = client_auth(config, &place("client_auth"))?;
-    let client =
+    let mut client =
         Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
             .with_leeway(config.leeway)
             .with_clock(Arc::clone(clock));
+    if !config.algorithms.is_empty() {
+        client = client.with_algorithms(config.algorithms.iter().copied());
+    }
     let rules = |audience: &str| {
-        Validation::new(issuer.clone(), audience)
+        let rules = Validation::new(issuer.clone(), audience)
             .with_leeway(config.leeway)
-            .with_profile(profile(config.profile))
+            .with_profile(profile(config.profile));
+        match &*config.algorithms {
+            [] => rules,
+            named => rules.with_algorithms(named.iter().copied()),
+        }
     };
     let bearer = config.audience.split_first().map(|(first, more)| {
         more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience))

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oidc_core::Algorithm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secret::SecretRef;
-use super::text::{OneOrMany, one_or_many};
+use super::text::{OneOrMany, at_least_one, one_or_many};
 
 /// One OpenID provider and who the gateway is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,11 @@ pub struct IssuerConfig {
     /// Which rules its access tokens follow. Example: `keycloak`.
     #[serde(default)]
     pub profile: Profile,
+    /// The signature algorithms of its ID, access and logout tokens; one, or a list. Without it, those that its
+    /// discovery announces for ID tokens (`id_token_signing_alg_values_supported`). Example: `[RS256]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub algorithms: Vec<Algorithm>,
     /// Where names, roles and groups stand in its tokens; the defaults fit Keycloak.
     /// Example: `{ groups: teams }`.
     #[serde(default)]

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use moka::sync::Cache;
-use oidc_core::LogoutToken;
+use oidc_core::{LogoutToken, Verified};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
     identify::issuers::IssuerClient,
     observe,
     respond::{Asked, Refusal, own, problem},
-    session::Which,
+    session::{Ended, Which},
 };
 
 /// The `jti` of logout tokens already obeyed, so that none is obeyed twice (§2.6).
@@ -63,18 +63,13 @@ impl Endpoints {
             return Err(refusal);
         }
         observe::logout("unknown", "bad_token");
-        Ok(problem(
-            StatusCode::BAD_REQUEST,
-            "bad_logout_token",
-            "the logout token is not good",
-            asked,
-        ))
+        Ok(bad_token(asked))
     }
 
     async fn obey(
         &self,
         issuer: &Arc<IssuerClient>,
-        token: &LogoutToken,
+        token: &Verified<LogoutToken>,
         asked: &Asked,
     ) -> Result<Response<Body>, Refusal> {
         if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()) {
@@ -86,33 +81,46 @@ impl Endpoints {
                 asked,
             ));
         }
-        let ended = self.end_named(issuer, token.session_id(), token.subject()).await;
-        if ended.is_err() {
+        let ended = self.end_named(issuer, token).await.inspect_err(|_| {
             // The provider may tell it again, and must then be heard.
             self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
+        })?;
+        if ended.ids.is_empty() && !ended.spared.is_empty() {
+            self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
+            tracing::warn!(
+                issuer = issuer.name(),
+                algorithm = token.algorithm().map(oidc_core::Algorithm::as_str),
+                sessions = ended.spared.len(),
+                "refused a logout token that is not signed as the ID tokens of the sessions it names"
+            );
+            observe::logout(issuer.name(), "bad_token");
+            return Ok(bad_token(asked));
         }
-        ended.map(|()| own(Response::new(Body::empty()), asked))
-    }
-
-    async fn end_named(
-        &self,
-        issuer: &Arc<IssuerClient>,
-        sid: Option<&str>,
-        subject: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let name = issuer.name().to_owned();
-        let which = match (sid, subject) {
-            (Some(sid), _) => Which::ProviderSession { issuer: name, sid: sid.to_owned() },
-            (None, Some(subject)) => Which::Subject { issuer: name, subject: subject.to_owned() },
-            (None, None) => return Ok(()),
-        };
-        let ended = self.sessions.end_matching(&which).await?;
         tracing::info!(
             issuer = issuer.name(),
-            sessions = ended.len(),
+            sessions = ended.ids.len(),
             "signed out by the provider"
         );
         observe::logout(issuer.name(), "by_provider");
-        Ok(())
+        Ok(own(Response::new(Body::empty()), asked))
     }
+
+    /// Ends the sessions that the token names and whose ID token is signed with the same algorithm (§2.6).
+    async fn end_named(
+        &self,
+        issuer: &Arc<IssuerClient>,
+        token: &Verified<LogoutToken>,
+    ) -> Result<Ended, Refusal> {
+        let name = issuer.name().to_owned();
+        let which = match (token.session_id(), token.subject()) {
+            (Some(sid), _) => Which::ProviderSession { issuer: name, sid: sid.to_owned() },
+            (None, Some(subject)) => Which::Subject { issuer: name, subject: subject.to_owned() },
+            (None, None) => return Ok(Ended::default()),
+        };
+        Ok(self.sessions.end_signed(&which, token.algorithm()).await?)
+    }
+}
+
+fn bad_token(asked: &Asked) -> Response<Body> {
+    problem(StatusCode::BAD_REQUEST, "bad_logout_token", "the logout token is not good", asked)
 }

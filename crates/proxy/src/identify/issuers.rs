@@ -83,6 +83,7 @@ impl IssuerClient {
         Record::new(Known::clone(&known), tokens.access_token, expires_at, now)
             .with_refresh_token(tokens.refresh_token)
             .with_id_token(tokens.id_token)
+            .with_id_token_algorithm(id_token.algorithm())
             .with_provider_session(provider_session)
     }
 
@@ -122,6 +123,9 @@ impl IssuerClient {
             .await
             .map_err(|error| self.renew_error(&error))?;
         let mut next = record.clone();
+        if let Some(id_token) = &refreshed.id_token {
+            next.id_token_algorithm = id_token.algorithm();
+        }
         let tokens = refreshed.tokens;
         next.known = match &refreshed.id_token {
             Some(id_token) => self.session_identity(&tokens, id_token).await,

@@ -17,6 +17,7 @@ pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) 
     what_ended_stays_ended(&store(), &clock).await;
     a_provider_session_ends_with_all_its_sessions(&store(), &clock).await;
     a_person_is_signed_out_everywhere_and_may_come_back(&store(), &clock).await;
+    a_logout_token_ends_only_sessions_signed_alike(&store(), &clock).await;
     sweeping_spares_sessions_that_live(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
     store().ready().await.unwrap();
@@ -24,6 +25,14 @@ pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) 
 
 async fn opens(store: &impl SessionStore, ticket: &Ticket) -> bool {
     store.load(ticket).await.unwrap().is_some()
+}
+
+async fn all_open(store: &impl SessionStore, tickets: &[Ticket]) -> Vec<bool> {
+    let mut open = Vec::new();
+    for ticket in tickets {
+        open.push(opens(store, ticket).await);
+    }
+    open
 }
 
 async fn a_record_comes_back_as_it_was(store: &impl SessionStore, clock: &MovableClock) {
@@ -100,12 +109,8 @@ async fn a_provider_session_ends_with_all_its_sessions(
         tickets.push(store.create(&of(issuer, sid)).await.unwrap());
     }
     let which = Which::ProviderSession { issuer: "main".to_owned(), sid: "one".to_owned() };
-    store.end_matching(&which).await.unwrap();
-    let mut open = Vec::new();
-    for ticket in &tickets {
-        open.push(opens(store, ticket).await);
-    }
-    assert_eq!(open, [false, false, true, true, true]);
+    store.end_matching(&which, None).await.unwrap();
+    assert_eq!(all_open(store, &tickets).await, [false, false, true, true, true]);
 }
 
 async fn a_person_is_signed_out_everywhere_and_may_come_back(
@@ -120,13 +125,55 @@ async fn a_person_is_signed_out_everywhere_and_may_come_back(
     let bob = store.create(&of("main", "bob")).await.unwrap();
     let namesake = store.create(&of("other", "alice")).await.unwrap();
     let which = Which::Subject { issuer: "main".to_owned(), subject: "alice".to_owned() };
-    store.end_matching(&which).await.unwrap();
+    store.end_matching(&which, None).await.unwrap();
     assert!(!opens(store, &alice).await);
     assert!(opens(store, &bob).await && opens(store, &namesake).await);
 
     clock.advance(Duration::from_secs(1));
     let again = store.create(&of("main", "alice")).await.unwrap();
     assert!(opens(store, &again).await && !opens(store, &alice).await);
+}
+
+async fn a_logout_token_ends_only_sessions_signed_alike(
+    store: &impl SessionStore,
+    clock: &MovableClock,
+) {
+    let subject = Which::Subject { issuer: "main".to_owned(), subject: "alice".to_owned() };
+    let session = Which::ProviderSession { issuer: "main".to_owned(), sid: "sid-1".to_owned() };
+    for which in [subject, session] {
+        let algorithms = [Some(Algorithm::RS256), Some(Algorithm::ES256), None];
+        let mut records =
+            algorithms.map(|one| Record { ..record(clock.now()).with_id_token_algorithm(one) });
+        let mut tickets = Vec::new();
+        for record in &records {
+            tickets.push(store.create(record).await.unwrap());
+        }
+        let ended = store.end_matching(&which, Some(Algorithm::PS256)).await.unwrap();
+        assert_eq!(
+            all_open(store, &tickets).await,
+            [true, true, false],
+            "one that says nothing ends: {which:?}"
+        );
+        assert!(ended.ids.iter().all(|id| *id == records[2].id));
+        assert!(ended.spared.iter().all(|id| [&records[0].id, &records[1].id].contains(&id)));
+        store.end_matching(&which, Some(Algorithm::ES256)).await.unwrap();
+        assert_eq!(all_open(store, &tickets).await, [true, false, false], "{which:?}");
+        // Another ID token came with a refresh.
+        records[0].id_token_algorithm = Some(Algorithm::PS384);
+        records[0].generation = 1;
+        tickets[0] = store.replace(&tickets[0], &records[0]).await.unwrap().unwrap();
+        store.end_matching(&which, Some(Algorithm::RS256)).await.unwrap();
+        assert_eq!(all_open(store, &tickets).await, [true, false, false], "{which:?}");
+        store.end_matching(&which, Some(Algorithm::PS384)).await.unwrap();
+        assert_eq!(all_open(store, &tickets).await, [false; 3], "{which:?}");
+        clock.advance(Duration::from_secs(1));
+    }
+    // Who is no logout token ends all of them.
+    let which = Which::Subject { issuer: "main".to_owned(), subject: "alice".to_owned() };
+    let ticket = store.create(&record(clock.now())).await.unwrap();
+    assert!(opens(store, &ticket).await);
+    store.end_matching(&which, None).await.unwrap();
+    assert!(!opens(store, &ticket).await);
 }
 
 async fn sweeping_spares_sessions_that_live(store: &impl SessionStore, clock: &MovableClock) {

@@ -12,11 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use moka::{policy::EvictionPolicy, sync::Cache};
-use oidc_core::{Clock, Secret};
+use oidc_core::{Algorithm, Clock, Secret};
 
 use super::{
-    Digest, Keys, Limits, Purpose, Record, SessionId, SessionStore, StoreError, Summary, Ticket,
-    Which, cookies::MAX_TICKET, encoding,
+    Digest, Ended, Keys, Limits, Purpose, Record, SessionId, SessionStore, StoreError, Summary,
+    Ticket, Which, cookies::MAX_TICKET, encoding,
 };
 
 /// Beside the purpose, what a ticket is sealed for.
@@ -35,8 +35,8 @@ pub struct CookieStore {
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     ended: Cache<SessionId, ()>,
-    /// Sessions that began no later than this are over.
-    ended_matching: Cache<Which, SystemTime>,
+    /// Sessions that began no later than this are over; with an algorithm, those whose ID token is signed so.
+    ended_matching: Cache<(Which, Option<Algorithm>), SystemTime>,
     successors: Cache<Digest, Ticket>,
 }
 
@@ -53,12 +53,18 @@ impl CookieStore {
     }
 
     fn denies(&self, record: &Record) -> bool {
-        self.ended.contains_key(&record.id)
-            || Which::of(record).any(|which| {
+        if self.ended.contains_key(&record.id) {
+            return true;
+        }
+        let algorithms = Algorithm::ALL.into_iter().map(Some).chain([None]);
+        let algorithms: Vec<_> = algorithms.filter(|one| record.ended_by(*one)).collect();
+        Which::of(record).any(|which| {
+            algorithms.iter().any(|algorithm| {
                 self.ended_matching
-                    .get(&which)
+                    .get(&(which.clone(), *algorithm))
                     .is_some_and(|ended_at| record.created_at <= ended_at)
             })
+        })
     }
 
     fn seal(&self, record: &Record) -> Result<Ticket, StoreError> {
@@ -133,9 +139,13 @@ impl SessionStore for CookieStore {
         Ok(())
     }
 
-    async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
-        self.ended_matching.insert(which.clone(), self.clock.now());
-        Ok(Vec::new())
+    async fn end_matching(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError> {
+        self.ended_matching.insert((which.clone(), signed_with), self.clock.now());
+        Ok(Ended::default())
     }
 
     async fn list(&self, _limit: usize) -> Result<Vec<Summary>, StoreError> {

@@ -17,12 +17,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use oidc_core::Algorithm;
 use redb::{Database, DatabaseError, StorageError};
 
 use self::tables::{Entry, Reader, Writer, writing};
 use super::{
-    Digest, Keys, Limits, Purpose, Record, SessionId, SessionStore, StoreError, Summary, Ticket,
-    Which, encoding,
+    Digest, Ended, Keys, Limits, Purpose, Record, SessionId, SessionStore, StoreError, Summary,
+    Ticket, Which, encoding,
 };
 
 /// Memory for pages of the file.
@@ -161,9 +162,14 @@ impl SessionStore for EmbeddedStore {
         self.blocking(move |file| file.write(|writer| writer.remove_id(&id))).await
     }
 
-    async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
-        let which = tables::holder(which);
-        self.blocking(move |file| file.write(|writer| writer.remove_held(&which))).await
+    async fn end_matching(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError> {
+        let holder = tables::holder(which);
+        self.blocking(move |file| file.write(|writer| file.end_held(writer, &holder, signed_with)))
+            .await
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
@@ -224,6 +230,29 @@ impl SessionFile {
             return None;
         };
         Some(Record { last_seen: last_seen.max(record.last_seen), ..record })
+    }
+
+    /// Ends the sessions that are held by `holder`. A record that does not open counts as one that says nothing.
+    fn end_held(
+        &self,
+        writer: &mut Writer<'_>,
+        holder: &Digest,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, redb::Error> {
+        let mut ended = Ended::default();
+        for digest in writer.held(holder)? {
+            let record = match signed_with {
+                Some(_) => writer
+                    .sealed(&digest)?
+                    .and_then(|(sealed, last_seen)| self.record(&digest, &sealed, last_seen)),
+                None => None,
+            };
+            match record.filter(|record| !record.ended_by(signed_with)) {
+                Some(spared) => ended.spared.push(spared.id),
+                None => ended.ids.extend(writer.remove(&digest)?),
+            }
+        }
+        Ok(ended)
     }
 
     fn read<T>(&self, work: impl Fn(&Reader) -> Result<T, redb::Error>) -> Result<T, StoreError> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use oidc_core::Secret;
+use oidc_core::{Algorithm, Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -26,9 +26,11 @@ struct Bare<'r> {
     f: Option<&'r str>,
     t: Option<&'r str>,
     g: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    j: Option<Algorithm>,
 }
 
-/// The same, owned.
+/// The same, owned. Members that it does not know are left out, so that a former version reads the records of a later one.
 #[derive(Deserialize)]
 struct Read {
     i: SessionId,
@@ -42,6 +44,8 @@ struct Read {
     f: Option<String>,
     t: Option<String>,
     g: u64,
+    /// Not in the records of former versions.
+    j: Option<Algorithm>,
 }
 
 /// The octets of a record.
@@ -58,6 +62,7 @@ pub(super) fn encode(record: &Record) -> Result<Zeroizing<Vec<u8>>, serde_json::
         f: record.refresh_token.as_ref().map(Secret::expose),
         t: record.id_token.as_ref().map(Secret::expose),
         g: record.generation,
+        j: record.id_token_algorithm,
     };
     // Room enough that the buffer does not move and leave secrets behind.
     let mut octets = Zeroizing::new(Vec::with_capacity(16 * 1024));
@@ -79,6 +84,10 @@ pub(super) fn decode(octets: &[u8]) -> Result<Record, serde_json::Error> {
         access_expires_at: from_nanos(read.e),
         refresh_token: read.f.map(Secret::from),
         id_token: read.t.map(Secret::from),
+        id_token_algorithm: read.j,
         generation: read.g,
     })
 }
+
+#[cfg(test)]
+mod tests;

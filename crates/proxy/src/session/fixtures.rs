@@ -63,6 +63,7 @@ pub(super) fn record(now: SystemTime) -> Record {
     )
     .with_refresh_token(Some(Secret::from("refresh-token")))
     .with_id_token(Some(Secret::from("id-token")))
+    .with_id_token_algorithm(Some(Algorithm::RS256))
     .with_provider_session(Some("sid-1".to_owned()))
 }
 
@@ -82,6 +83,7 @@ pub(super) fn assert_same(found: &Record, expected: &Record) {
     assert_eq!(found.access_expires_at, expected.access_expires_at);
     assert_eq!(text(&found.refresh_token), text(&expected.refresh_token));
     assert_eq!(text(&found.id_token), text(&expected.id_token));
+    assert_eq!(found.id_token_algorithm, expected.id_token_algorithm);
     assert_eq!(found.generation, expected.generation);
 }
 
@@ -150,8 +152,12 @@ impl SessionStore for Faulty {
         self.up()?.end(id).await
     }
 
-    async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
-        self.up()?.end_matching(which).await
+    async fn end_matching(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError> {
+        self.up()?.end_matching(which, signed_with).await
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {

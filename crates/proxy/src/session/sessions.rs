@@ -12,12 +12,12 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use moka::policy::EvictionPolicy;
-use oidc_core::Clock;
+use oidc_core::{Algorithm, Clock};
 use tokio::sync::Semaphore;
 
 use super::{
-    Digest, Limits, LiveSession, Record, Renew, RenewError, SessionId, SessionStore, StoreError,
-    Summary, Ticket, Which, refresh::within,
+    Digest, Ended, Limits, LiveSession, Record, Renew, RenewError, SessionId, SessionStore,
+    StoreError, Summary, Ticket, Which, refresh::within,
 };
 
 /// How many opened sessions are kept in memory unless told otherwise.
@@ -186,15 +186,33 @@ impl Sessions {
 
     /// Ends the sessions of a provider session or of a subject, and names those that were known by name.
     pub async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
-        let here = self.all().into_iter().filter(|session| which.includes(&session.record()));
-        let mut ended: Vec<SessionId> = here.map(|session| session.id().clone()).collect();
-        ended.iter().for_each(|id| self.deny(id));
-        for id in self.store.end_matching(which).await? {
-            self.deny(&id);
-            ended.push(id);
+        self.end_signed(which, None).await.map(|ended| ended.ids)
+    }
+
+    /// The same for a logout token that is signed with `signed_with`: a session whose ID token is signed with another
+    /// algorithm goes on.
+    pub async fn end_signed(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError> {
+        let mut ended = Ended::default();
+        for session in self.all() {
+            let record = session.record();
+            match which.includes(&record) {
+                true if record.ended_by(signed_with) => ended.ids.push(record.id.clone()),
+                true => ended.spared.push(record.id.clone()),
+                false => {}
+            }
         }
-        ended.sort_unstable();
-        ended.dedup();
+        ended.ids.iter().for_each(|id| self.deny(id));
+        let stored = self.store.end_matching(which, signed_with).await?;
+        stored.ids.iter().for_each(|id| self.deny(id));
+        for (all, more) in [(&mut ended.ids, stored.ids), (&mut ended.spared, stored.spared)] {
+            all.extend(more);
+            all.sort_unstable();
+            all.dedup();
+        }
         Ok(ended)
     }
 

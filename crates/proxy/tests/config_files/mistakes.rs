@@ -123,6 +123,11 @@ fn each_mistake_is_told_where_it_is() {
         ("    access:", "    timeouts: { connect: 0s }\n    access:", "13:26: routes.app.timeouts.connect: zero would end everything at once"),
         ("    access:", "    limits: { body: 5 gigs }\n    access:", "13:21: routes.app.limits.body: `5 gigs` is not a size: write a whole number and a unit"),
         ("    access:", "    preset: jupiterhub\n    access:", "13:13: routes.app.preset: `jupiterhub` is no choice here; did you mean `jupyterhub`?"),
+        // algorithms
+        ("    audience:", "    algorithms: [RS256, HS256]\n    audience:", "6:25: issuers.main.algorithms#2: \"HS256\" is not one of RS256, RS384, RS512, PS256"),
+        ("    audience:", "    algorithms: none\n    audience:", "6:17: issuers.main.algorithms: \"none\" is not one of RS256"),
+        ("    audience:", "    algorithms: rs256\n    audience:", "6:17: issuers.main.algorithms: \"rs256\" is not one of RS256"),
+        ("    audience:", "    algorithms: []\n    audience:", "6:5: issuers.main.algorithms: an empty list: name at least one, or leave the key out"),
         // rules
         ("    access:\n      - { allow: signed_in }\n", "", "10:3: routes.app.access: no rule, so everybody is refused"),
         ("{ allow: signed_in }", "{ allow: signed_in, shadow: true }", "13:5: routes.app.access: only shadow rules"),

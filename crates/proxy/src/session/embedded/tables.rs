@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use redb::{
     Database, Error, MultimapTable, MultimapTableDefinition, ReadableDatabase as _,
-    ReadableTable as _, Table, TableDefinition, WriteTransaction,
+    ReadableMultimapTable as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
 };
 
 use crate::session::{Digest, Limits, Record, SessionId, Which, from_nanos, nanos, sha256};
@@ -130,16 +130,21 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    pub(super) fn remove_held(&mut self, holder: &Digest) -> Result<Vec<SessionId>, Error> {
-        let mut digests: Vec<Digest> = Vec::new();
-        for digest in self.held.remove_all(holder)? {
+    /// The keys of the records under `holder`.
+    pub(super) fn held(&self, holder: &Digest) -> Result<Vec<Digest>, Error> {
+        let mut digests = Vec::new();
+        for digest in self.held.get(holder)? {
             digests.push(*digest?.value());
         }
-        let mut removed = Vec::new();
-        for digest in digests {
-            removed.extend(self.remove(&digest)?);
-        }
-        Ok(removed)
+        Ok(digests)
+    }
+
+    /// A sealed record and when its session was last seen.
+    pub(super) fn sealed(&self, digest: &Digest) -> Result<Option<(Vec<u8>, SystemTime)>, Error> {
+        let Some(sealed) = self.sealed.get(digest)? else { return Ok(None) };
+        let seen =
+            self.seen.get(digest)?.map_or(SystemTime::UNIX_EPOCH, |at| from_nanos(at.value()));
+        Ok(Some((sealed.value().to_vec(), seen)))
     }
 
     /// Notes when a session was last seen; one that is not there stays away.

@@ -177,12 +177,12 @@ async fn ending_names_the_sessions_that_ended() {
     store.create(&one).await.unwrap();
     store.create(&two).await.unwrap();
     let which = Which::Subject { issuer: "main".to_owned(), subject: "alice".to_owned() };
-    let mut ended = store.end_matching(&which).await.unwrap();
+    let mut ended = store.end_matching(&which, None).await.unwrap().ids;
     ended.sort();
     let mut expected = vec![one.id, two.id];
     expected.sort();
     assert_eq!(ended, expected);
-    assert!(store.end_matching(&which).await.unwrap().is_empty());
+    assert_eq!(store.end_matching(&which, None).await.unwrap(), Ended::default());
 }
 
 #[tokio::test]

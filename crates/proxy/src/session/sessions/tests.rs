@@ -277,6 +277,26 @@ async fn the_provider_ends_sessions_in_memory_and_in_the_store() {
 }
 
 #[tokio::test]
+async fn a_logout_token_signed_otherwise_ends_nothing() {
+    let which = Which::ProviderSession { issuer: "main".to_owned(), sid: "sid-1".to_owned() };
+    for world in [World::embedded(), World::cookie()] {
+        let (ticket, live) = world.signed_in().await;
+        let ended = world.sessions.end_signed(&which, Some(Algorithm::ES256)).await.unwrap();
+        assert_eq!(ended, Ended { ids: Vec::new(), spared: vec![live.id().clone()] });
+        assert!(!live.ended().is_cancelled());
+        for sessions in [&world.sessions, &world.restarted()] {
+            assert!(sessions.open(&ticket).await.unwrap().is_some());
+        }
+        let ended = world.sessions.end_signed(&which, Some(Algorithm::RS256)).await.unwrap();
+        assert_eq!(ended, Ended { ids: vec![live.id().clone()], spared: Vec::new() });
+        assert!(live.ended().is_cancelled());
+        for sessions in [&world.sessions, &world.restarted()] {
+            assert!(sessions.open(&ticket).await.unwrap().is_none());
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_administrator_sees_the_sessions_there_are() {
     let world = World::embedded();
     let (ticket, session) = world.signed_in().await;
