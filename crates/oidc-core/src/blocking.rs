@@ -11,6 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::{fmt, thread};
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -144,7 +145,8 @@ impl Verifier {
     }
 
     /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). One that is
-    /// remembered needs no thread and no waiting; its proof is checked here.
+    /// remembered needs no thread and no waiting; its proof is checked here, unless used proofs are
+    /// remembered elsewhere ([`crate::Verifier::with_dpop_memory`]).
     ///
     /// # Errors
     ///
@@ -162,7 +164,15 @@ impl Verifier {
                     .map_err(PresentationRefusal::from)?
             }
         };
-        self.verifier.check_possession(presented, &token)?;
+        if let Some(uncounted) = self.verifier.check_possession(presented, &token)? {
+            let mut counting = Box::pin(uncounted.count());
+            // The memory of this process answers at once; only another one needs the thread.
+            let counted = match (&mut counting).now_or_never() {
+                Some(counted) => counted,
+                None => run(counting)?,
+            };
+            self.verifier.check_counted(counted, &token)?;
+        }
         Ok(token)
     }
 }

@@ -15,16 +15,18 @@ mod key;
 #[cfg(feature = "token")]
 mod nonces;
 mod policy;
+mod replay;
 mod server_nonce;
 mod target;
 
 pub use check::ProofRefusal;
-pub(crate) use check::{DpopChecker, ProvenRequest};
+pub(crate) use check::{DpopChecker, ProvenRequest, UncountedProof};
 #[cfg(feature = "token")]
 pub use key::DpopKey;
 #[cfg(feature = "token")]
 pub use nonces::DpopNonces;
 pub use policy::DpopPolicy;
+pub use replay::{LocalReplayMemory, ProofUse, ReplayMemory, ReplayMemoryUnavailable, UsedProof};
 
 /// `typ` of a proof (RFC 9449 §4.2).
 pub(crate) const PROOF_TYPE: &str = "dpop+jwt";

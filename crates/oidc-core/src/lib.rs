@@ -124,7 +124,10 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::{Actor, Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use confirmation::Confirmation;
-pub use dpop::{DpopPolicy, ProofRefusal};
+pub use dpop::{
+    DpopPolicy, LocalReplayMemory, ProofRefusal, ProofUse, ReplayMemory, ReplayMemoryUnavailable,
+    UsedProof,
+};
 pub use fresh::Retry;
 pub use http::{FetchError, Http, HttpError};
 pub use issuer::{InvalidIssuer, Issuer};

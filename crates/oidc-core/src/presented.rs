@@ -97,13 +97,18 @@ impl PresentationRefusal {
 
     /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Token(refusal) if refusal.is_unavailable())
+        match self {
+            Self::Token(refusal) => refusal.is_unavailable(),
+            Self::Proof(refusal) => matches!(refusal, ProofRefusal::MemoryUnavailable { .. }),
+            _ => false,
+        }
     }
 
     /// How long to wait before trying again, where nothing is wrong with the token and it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Token(refusal) => refusal.retry_after(),
+            Self::Proof(ProofRefusal::MemoryUnavailable { retry_after, .. }) => *retry_after,
             _ => None,
         }
     }

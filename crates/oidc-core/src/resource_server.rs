@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tower_layer::Layer;
 use url::Url;
 
-use crate::dpop::DpopPolicy;
+use crate::dpop::{DpopPolicy, ReplayMemory};
 use crate::presented::Presented;
 use crate::verifier::Verifier;
 
@@ -134,8 +134,26 @@ impl VerifyLayer {
     /// clients find this service: scheme, host, port and the path before the one that arrives here.
     /// What the request says of its host is not asked, as the sender writes that.
     #[must_use]
-    pub fn with_dpop(mut self, policy: DpopPolicy, public_url: Url) -> Self {
-        self.verifier = self.verifier.with_dpop(policy);
+    pub fn with_dpop(self, policy: DpopPolicy, public_url: Url) -> Self {
+        let verifier = self.verifier.clone().with_dpop(policy);
+        self.with_dpop_of(verifier, public_url)
+    }
+
+    /// The same, with another memory of used proofs than this process's own
+    /// ([`Verifier::with_dpop_memory`]).
+    #[must_use]
+    pub fn with_dpop_memory(
+        self,
+        policy: DpopPolicy,
+        memory: Arc<dyn ReplayMemory>,
+        public_url: Url,
+    ) -> Self {
+        let verifier = self.verifier.clone().with_dpop_memory(policy, memory);
+        self.with_dpop_of(verifier, public_url)
+    }
+
+    fn with_dpop_of(mut self, verifier: Verifier, public_url: Url) -> Self {
+        self.verifier = verifier;
         Arc::make_mut(&mut self.challenges).dpop = self.verifier.dpop_algorithms();
         self.public_url = Some(public_url);
         self

@@ -34,9 +34,11 @@ use crate::provider::Provider;
 mod clock;
 mod endpoints;
 mod key;
+mod replay;
 
 pub use clock::TestClock;
 pub use key::TestKey;
+pub use replay::replay_memory_conforms;
 
 /// The person all test tokens are about.
 pub const SUBJECT: &str = "248289761001";

@@ -3,15 +3,16 @@
 //! A proof counts for one request: its method, its address, its token, its time; a second use of it is
 //! refused as long as it would count. Nothing is kept of proofs that do not hold.
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use ::http::Method;
-use aws_lc_rs::digest::{Context, SHA256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::Url;
 
 use super::policy::DpopPolicy;
+use super::replay::{ProofUse, ReplayMemory, UsedProof};
 use super::target::Target;
 use super::{PROOF_TYPE, access_token_hash, thumbprint};
 use crate::claims::{Claims, InvalidClaims};
@@ -99,6 +100,15 @@ pub enum ProofRefusal {
     /// It was used before.
     #[error("the proof was used before; make a new one for each request")]
     Replayed,
+    /// It holds, but whether it was used before cannot be told or remembered now. Not the proof's
+    /// fault: try again later, with a new one.
+    #[error("the proof cannot be checked now: {reason}; try again later with a new one")]
+    MemoryUnavailable {
+        /// Why not.
+        reason: String,
+        /// When it is worth another attempt.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl ProofRefusal {
@@ -121,6 +131,7 @@ impl ProofRefusal {
             Self::FromFuture { .. } => "proof_from_future",
             Self::NonceNeeded => "proof_nonce_needed",
             Self::Replayed => "proof_replayed",
+            Self::MemoryUnavailable { .. } => "proof_memory_unavailable",
         }
     }
 }
@@ -134,21 +145,36 @@ pub(crate) struct ProvenRequest<'r> {
 }
 
 /// Checks proofs, and remembers those that counted.
+#[derive(Debug)]
 pub(crate) struct DpopChecker {
     policy: DpopPolicy,
-    used: moka::sync::Cache<[u8; 32], ()>,
+    memory: Arc<dyn ReplayMemory>,
+}
+
+/// A proof that holds, if it was not used before: [`UncountedProof::count`] says that.
+#[must_use = "a proof counts once"]
+pub(crate) struct UncountedProof {
+    proof: UsedProof,
+    memory: Arc<dyn ReplayMemory>,
+}
+
+impl UncountedProof {
+    /// Remembers the proof, unless it was used before.
+    pub(crate) async fn count(self) -> Result<(), ProofRefusal> {
+        match self.memory.remember(&self.proof).await {
+            Ok(ProofUse::First) => Ok(()),
+            Ok(ProofUse::Repeated) => Err(ProofRefusal::Replayed),
+            Err(error) => {
+                let (reason, retry_after) = (error.reason, error.retry_after);
+                Err(ProofRefusal::MemoryUnavailable { reason, retry_after })
+            }
+        }
+    }
 }
 
 impl DpopChecker {
-    pub(crate) fn new(policy: DpopPolicy) -> Self {
-        // The oldest goes first: the default policy would rather not admit a newcomer, and that one
-        // could then be used again.
-        let used = moka::sync::Cache::builder()
-            .max_capacity(policy.memory)
-            .eviction_policy(moka::policy::EvictionPolicy::lru())
-            .time_to_live(policy.lifetime())
-            .build();
-        Self { policy, used }
+    pub(crate) fn new(policy: DpopPolicy, memory: Arc<dyn ReplayMemory>) -> Self {
+        Self { policy, memory }
     }
 
     /// The nonce to hand out, if proofs need one.
@@ -162,12 +188,13 @@ impl DpopChecker {
         names.join(" ")
     }
 
+    /// Everything but whether it was used before.
     pub(crate) fn check(
         &self,
         proof: &str,
         request: &ProvenRequest<'_>,
         now: SystemTime,
-    ) -> Result<(), ProofRefusal> {
+    ) -> Result<UncountedProof, ProofRefusal> {
         let claims = self.open(proof, request)?;
         let text = |name| claims.members().get(name).and_then(serde_json::Value::as_str);
         if text("htm") != Some(request.method.as_str()) {
@@ -189,16 +216,8 @@ impl DpopChecker {
         let jti = jti.ok_or_else(|| missing("jti"))?;
         self.check_time(issued_at, claims.nonce.as_deref(), now)?;
         // Last, so that only what counts takes room. Keys do not share a memory of `jti`s.
-        let mut print = Context::new(&SHA256);
-        print.update(request.jkt.as_bytes());
-        print.update(jti.as_bytes());
-        let mut key = [0; 32];
-        key.copy_from_slice(print.finish().as_ref());
-        if self.used.entry(key).or_insert(()).is_fresh() {
-            Ok(())
-        } else {
-            Err(ProofRefusal::Replayed)
-        }
+        let proof = UsedProof::new(request.jkt, jti, self.policy.lifetime());
+        Ok(UncountedProof { proof, memory: Arc::clone(&self.memory) })
     }
 
     /// Form, key and signature.
@@ -255,12 +274,6 @@ impl DpopChecker {
     }
 }
 
-impl std::fmt::Debug for DpopChecker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DpopChecker").field("policy", &self.policy).finish_non_exhaustive()
-    }
-}
-
 /// What the reader of tokens says about a proof.
 fn form(refusal: TokenRefusal) -> ProofRefusal {
     match refusal {
@@ -301,7 +314,8 @@ mod tests {
             jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
-        DpopChecker::new(policy).check(proof, &request, now)
+        let memory = std::sync::Arc::new(policy.local_memory());
+        DpopChecker::new(policy, memory).check(proof, &request, now).map(drop)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::replay::LocalReplayMemory;
 use super::server_nonce::NonceIssuer;
 use crate::algorithm::Algorithm;
 
@@ -22,7 +23,8 @@ pub struct DpopPolicy {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) max_age: Duration,
     pub(super) leeway: Duration,
-    pub(super) memory: u64,
+    memory: usize,
+    memory_per_key: Option<usize>,
     pub(super) nonces: Option<NonceIssuer>,
 }
 
@@ -33,6 +35,7 @@ impl Default for DpopPolicy {
             max_age: Duration::from_secs(60),
             leeway: Duration::from_secs(10),
             memory: 100_000,
+            memory_per_key: None,
             nonces: None,
         }
     }
@@ -61,11 +64,20 @@ impl DpopPolicy {
         self
     }
 
-    /// How many proofs are remembered, to refuse a second use: 100 000 unless set, about 15 MB. Above
-    /// that the oldest are forgotten, so let it be more than arrive within the age that is accepted.
+    /// How many proofs this process remembers, to refuse a second use: 100 000 unless set, about 25 MB.
+    /// None is forgotten while it counts: above that a new one is refused for now, so let it be more than
+    /// arrive within the age that is accepted.
     #[must_use]
-    pub fn with_memory(mut self, proofs: u64) -> Self {
+    pub fn with_memory(mut self, proofs: usize) -> Self {
         self.memory = proofs.max(1);
+        self
+    }
+
+    /// How many of them may be of one key, so that a client can use up its own allowance only; a tenth
+    /// unless set.
+    #[must_use]
+    pub fn with_memory_per_key(mut self, proofs: usize) -> Self {
+        self.memory_per_key = Some(proofs.max(1));
         self
     }
 
@@ -89,6 +101,15 @@ impl DpopPolicy {
     /// Whether proofs need a nonce of this server.
     pub fn asks_for_nonces(&self) -> bool {
         self.nonces.is_some()
+    }
+
+    /// The memory of this process, as large as the policy says.
+    pub(crate) fn local_memory(&self) -> LocalReplayMemory {
+        let memory = LocalReplayMemory::new(self.memory);
+        match self.memory_per_key {
+            Some(proofs) => memory.with_proofs_per_key(proofs),
+            None => memory,
+        }
     }
 
     /// How long a proof can count at most.

@@ -60,8 +60,14 @@ impl Challenges {
         nonce: Option<String>,
     ) -> Rejected {
         if refusal.is_unavailable() {
-            let detail =
-                "tokens cannot be verified now, as the issuer is not available; try again later";
+            let detail = match refusal {
+                PresentationRefusal::Proof(_) => {
+                    "proofs cannot be checked now; try again later with a new one"
+                }
+                _ => {
+                    "tokens cannot be verified now, as the issuer is not available; try again later"
+                }
+            };
             let pause = refusal.retry_after().unwrap_or(Duration::from_secs(1));
             return Rejected::new(StatusCode::SERVICE_UNAVAILABLE, refusal.code(), detail)
                 .with_retry_after(pause);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Verifier;
 use crate::claims::InvalidClaims;
 use crate::confirmation::Confirmation;
-use crate::dpop::{DpopChecker, DpopPolicy, ProvenRequest};
+use crate::dpop::{
+    DpopChecker, DpopPolicy, ProofRefusal, ProvenRequest, ReplayMemory, UncountedProof,
+};
 use crate::observer::Event;
 use crate::presented::{PresentationRefusal, Presented, Scheme};
 use crate::refusal::TokenRefusal;
@@ -17,8 +19,26 @@ use crate::validation::Validation;
 impl Verifier {
     /// Accepts tokens that are bound to the key of DPoP proofs (RFC 9449), by [`Verifier::presented`].
     #[must_use]
-    pub fn with_dpop(mut self, policy: DpopPolicy) -> Self {
-        self.dpop = Some(Arc::new(DpopChecker::new(policy)));
+    pub fn with_dpop(self, policy: DpopPolicy) -> Self {
+        let memory = Arc::new(policy.local_memory());
+        self.with_dpop_memory(policy, memory)
+    }
+
+    /// The same, with another memory of used proofs than this process's own: one that all processes
+    /// behind an address share, so that a proof counts once among them.
+    ///
+    /// ```
+    /// # fn run(verifier: oidc_core::Verifier) {
+    /// use std::sync::Arc;
+    /// use oidc_core::{DpopPolicy, LocalReplayMemory};
+    ///
+    /// let memory = Arc::new(LocalReplayMemory::new(100_000));
+    /// let verifier = verifier.with_dpop_memory(DpopPolicy::default(), memory);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_dpop_memory(mut self, policy: DpopPolicy, memory: Arc<dyn ReplayMemory>) -> Self {
+        self.dpop = Some(Arc::new(DpopChecker::new(policy, memory)));
         self
     }
 
@@ -63,18 +83,32 @@ impl Verifier {
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = self.without_possession(presented.token()).await?;
-        self.check_possession(presented, &token)?;
+        if let Some(uncounted) = self.check_possession(presented, &token)? {
+            self.check_counted(uncounted.count().await, &token)?;
+        }
         Ok(token)
     }
 
-    /// Whether the sender may use a token that is good as such.
+    /// Whether the sender may use a token that is good as such: so far, where a proof is left to count.
     pub(crate) fn check_possession(
         &self,
         presented: &Presented<'_>,
         token: &Verified<AccessToken>,
-    ) -> Result<(), PresentationRefusal> {
+    ) -> Result<Option<UncountedProof>, PresentationRefusal> {
         self.possession(presented, token).inspect_err(|refusal| {
             self.observe_unproved(token, refusal.code());
+        })
+    }
+
+    /// The outcome of [`UncountedProof::count`], told to the observer.
+    pub(crate) fn check_counted(
+        &self,
+        counted: Result<(), ProofRefusal>,
+        token: &Verified<AccessToken>,
+    ) -> Result<(), PresentationRefusal> {
+        counted.map_err(|refusal| {
+            self.observe_unproved(token, refusal.code());
+            refusal.into()
         })
     }
 
@@ -82,7 +116,7 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
         token: &AccessToken,
-    ) -> Result<(), PresentationRefusal> {
+    ) -> Result<Option<UncountedProof>, PresentationRefusal> {
         let bound = token.confirmation().map_err(|error| match error {
             InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
             InvalidClaims::Malformed { reason } => {
@@ -112,10 +146,10 @@ impl Verifier {
             (Some(jkt), Scheme::Dpop { proof, method, uri }) => {
                 let checker = self.dpop.as_ref().ok_or(PresentationRefusal::DpopNotAccepted)?;
                 let request = ProvenRequest { method, uri, access_token: presented.token(), jkt };
-                checker.check(proof.clone()?, &request, self.clock.now())?;
+                return Ok(Some(checker.check(proof.clone()?, &request, self.clock.now())?));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Tells the observer that a good token came from somebody who may not use it.

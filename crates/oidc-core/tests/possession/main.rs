@@ -19,6 +19,7 @@ use url::Url;
 mod certificate;
 mod headers;
 mod proof;
+mod replay;
 
 /// An issuer, a verifier, and a client with a key of its own.
 struct World {

@@ -251,15 +251,3 @@ async fn a_nonce_is_asked_for_and_takes_the_place_of_the_clock() {
     clock.advance(Duration::from_secs(60));
     assert_eq!(world.dpop(&token, &with(Some(&nonce), now)).await, "proof_nonce_needed");
 }
-
-#[tokio::test]
-async fn the_memory_of_proofs_is_bounded_and_keeps_the_newest() {
-    let world = World::new(DpopPolicy::default().with_memory(64));
-    let token = world.token();
-    let mut last = String::new();
-    for _ in 0..500 {
-        last = world.proof(&token);
-        assert_eq!(world.dpop(&token, &last).await, "accepted");
-    }
-    assert_eq!(world.dpop(&token, &last).await, "proof_replayed");
-}

@@ -1,0 +1,221 @@
+//! Proofs that counted, so that none counts twice (RFC 9449 §11.1): the port, and the memory of this
+//! process.
+//!
+//! Only a proof whose signature, token and binding hold is remembered. One key can only use up its own
+//! allowance, and nothing that still counts is forgotten to make room: where there is none, the new
+//! proof is refused for now.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{Context, SHA256};
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// Longest time that is counted, so that a sum of times never overflows.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A proof that holds, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedProof {
+    jkt: String,
+    digest: [u8; 32],
+    lifetime: Duration,
+}
+
+impl UsedProof {
+    /// The proof `jti` by the key with the thumbprint `jkt`, which could count for `lifetime` from now.
+    pub fn new(jkt: impl Into<String>, jti: &str, lifetime: Duration) -> Self {
+        let jkt = jkt.into();
+        let mut context = Context::new(&SHA256);
+        // The length, so that no two pairs read alike.
+        context.update(&(jkt.len() as u64).to_be_bytes());
+        context.update(jkt.as_bytes());
+        context.update(jti.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        Self { jkt, digest, lifetime }
+    }
+
+    /// The thumbprint of the key (RFC 7638), base64url: an allowance is for one of these.
+    pub fn jkt(&self) -> &str {
+        &self.jkt
+    }
+
+    /// SHA-256 of key and `jti`: no two proofs have the same.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// How long it is remembered at least. After this it does not count any more, remembered or not.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+}
+
+/// Whether a proof was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofUse {
+    /// It was not; it is remembered now.
+    First,
+    /// It was.
+    Repeated,
+}
+
+/// The proof is neither new nor used: it cannot be remembered now.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the proof cannot be remembered: {reason}")]
+pub struct ReplayMemoryUnavailable {
+    /// Why not.
+    pub reason: String,
+    /// When it is worth another attempt.
+    pub retry_after: Option<Duration>,
+}
+
+/// Port: where used proofs are remembered. Behind it stands the memory of this process
+/// ([`LocalReplayMemory`]), or one that several processes share.
+///
+/// [`testing::replay_memory_conforms`](crate::testing::replay_memory_conforms) checks an adapter.
+#[async_trait]
+pub trait ReplayMemory: Send + Sync + fmt::Debug {
+    /// Remembers a proof for [`UsedProof::lifetime`], by a clock that is never set. Of callers with the same proof, however many
+    /// and at once, exactly one is told [`ProofUse::First`].
+    ///
+    /// # Errors
+    /// [`ReplayMemoryUnavailable`] where the proof can be neither found nor remembered. The proof is
+    /// refused then, and nothing that still counts is forgotten for it.
+    async fn remember(&self, proof: &UsedProof) -> Result<ProofUse, ReplayMemoryUnavailable>;
+}
+
+/// Remembers used proofs in this process. Clones share what is remembered.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), oidc_core::ReplayMemoryUnavailable> {
+/// use std::time::Duration;
+/// use oidc_core::{LocalReplayMemory, ReplayMemory, ProofUse, UsedProof};
+///
+/// let memory = LocalReplayMemory::new(100_000).with_proofs_per_key(10_000);
+/// let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+/// let proof = UsedProof::new(jkt, "e1j3V_bKic8", Duration::from_secs(80));
+/// assert_eq!(memory.remember(&proof).await?, ProofUse::First);
+/// assert_eq!(memory.remember(&proof).await?, ProofUse::Repeated);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct LocalReplayMemory {
+    proofs: usize,
+    per_key: usize,
+    used: Arc<Mutex<Used>>,
+}
+
+#[derive(Default)]
+struct Used {
+    proofs: HashSet<[u8; 32]>,
+    /// How many of them are of which key.
+    of_key: HashMap<Arc<str>, usize>,
+    /// In the order in which they cease to count.
+    ends: BTreeSet<(Instant, [u8; 32], Arc<str>)>,
+}
+
+impl LocalReplayMemory {
+    /// Room for this many proofs, a tenth of it for one key.
+    pub fn new(proofs: usize) -> Self {
+        let proofs = proofs.max(1);
+        Self { proofs, per_key: (proofs / 10).max(1), used: Arc::default() }
+    }
+
+    /// How many proofs of one key are remembered at most.
+    #[must_use]
+    pub fn with_proofs_per_key(self, proofs: usize) -> Self {
+        Self { per_key: proofs.clamp(1, self.proofs), ..self }
+    }
+
+    /// How many proofs are remembered.
+    pub fn len(&self) -> usize {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).proofs.len()
+    }
+
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn remembered(
+        &self,
+        proof: &UsedProof,
+        now: Instant,
+    ) -> Result<ProofUse, ReplayMemoryUnavailable> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.forget_ended(now);
+        if used.proofs.contains(&proof.digest) {
+            return Ok(ProofUse::Repeated);
+        }
+        let full = |reason: String, retry_after| {
+            Err(ReplayMemoryUnavailable { reason, retry_after: Some(retry_after) })
+        };
+        if used.of_key.get(proof.jkt.as_str()).is_some_and(|count| *count >= self.per_key) {
+            let reason = format!("{} proofs of this key still count", self.per_key);
+            return full(reason, Duration::from_secs(1));
+        }
+        if used.proofs.len() >= self.proofs {
+            let reason = format!("{} proofs of all keys still count", self.proofs);
+            return full(reason, used.room_in(now));
+        }
+        used.insert(proof, now);
+        Ok(ProofUse::First)
+    }
+}
+
+impl Used {
+    fn insert(&mut self, proof: &UsedProof, now: Instant) {
+        let jkt = match self.of_key.get_key_value(proof.jkt.as_str()) {
+            Some((jkt, _)) => Arc::clone(jkt),
+            None => Arc::from(proof.jkt.as_str()),
+        };
+        *self.of_key.entry(Arc::clone(&jkt)).or_default() += 1;
+        self.proofs.insert(proof.digest);
+        self.ends.insert((now + proof.lifetime.min(LONGEST), proof.digest, jkt));
+    }
+
+    fn forget_ended(&mut self, now: Instant) {
+        while self.ends.first().is_some_and(|(ends_at, ..)| *ends_at < now) {
+            let Some((_, digest, jkt)) = self.ends.pop_first() else { break };
+            self.proofs.remove(&digest);
+            if let Some(count) = self.of_key.get_mut(&jkt) {
+                *count -= 1;
+                if *count == 0 {
+                    self.of_key.remove(&jkt);
+                }
+            }
+        }
+    }
+
+    /// When the next proof ceases to count.
+    fn room_in(&self, now: Instant) -> Duration {
+        let next = self.ends.first().map(|(ends_at, ..)| ends_at.saturating_duration_since(now));
+        next.unwrap_or_default() + Duration::from_secs(1)
+    }
+}
+
+#[async_trait]
+impl ReplayMemory for LocalReplayMemory {
+    async fn remember(&self, proof: &UsedProof) -> Result<ProofUse, ReplayMemoryUnavailable> {
+        self.remembered(proof, Instant::now())
+    }
+}
+
+impl fmt::Debug for LocalReplayMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalReplayMemory")
+            .field("proofs", &self.proofs)
+            .field("per_key", &self.per_key)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests;
