@@ -5,13 +5,14 @@
 //! verified here (§4). An answer is remembered by the digest of the token for a minute at most, one
 //! that says "no" for seconds, and no longer than that while the issuer is away. Whoever asks about a
 //! token that is being asked about waits for the same answer. Nothing is asked about what cannot be a
-//! token of this issuer.
+//! token of this issuer, and only so much at once: what is above that is refused for now.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
@@ -43,6 +44,9 @@ const DEFAULT_NEGATIVE_AGE: Duration = Duration::from_secs(10);
 /// How long an issuer that could not answer is not asked about the same token again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How many questions are under way at once unless set otherwise.
+const DEFAULT_IN_FLIGHT: usize = 32;
+
 /// Judges access tokens by asking their issuer.
 ///
 /// The resource server proves itself as a client of its own; a public client is answered by nobody
@@ -68,6 +72,8 @@ pub struct Introspection {
     max_age: Duration,
     negative_age: Duration,
     audience_required: bool,
+    /// One permit for each question.
+    questions: Arc<Semaphore>,
     signatures: Option<Arc<Verifier>>,
     observer: Option<Observer>,
 }
@@ -83,12 +89,22 @@ impl Introspection {
             max_age: DEFAULT_MAX_AGE,
             negative_age: DEFAULT_NEGATIVE_AGE,
             audience_required: true,
+            questions: Arc::new(Semaphore::new(DEFAULT_IN_FLIGHT)),
             signatures: None,
             observer: None,
         }
     }
 
-    /// Bounds the memory for answers, in bytes; 8 MiB unless set. With 0 nothing is remembered, and
+    /// How many questions are under way at once, clones included; 32 unless set. A token above that
+    /// is [`TokenRefusal::IntrospectionUnavailable`], and asked about when it comes again.
+    #[must_use]
+    pub fn with_max_in_flight(mut self, questions: usize) -> Self {
+        self.questions = Arc::new(Semaphore::new(questions.clamp(1, Semaphore::MAX_PERMITS)));
+        self
+    }
+
+    /// Bounds the memory for answers about tokens that count, in bytes; 8 MiB unless set, and a
+    /// quarter of it more for those that do not. With 0 nothing is remembered, and
     /// requests about the same token do not wait for each other.
     #[must_use]
     pub fn with_cache(mut self, max_bytes: u64) -> Self {
@@ -226,6 +242,10 @@ impl Introspection {
 
     /// One question, one verdict, and how long it is believed.
     async fn ask(&self, token: &str) -> Verdict {
+        let Ok(_permit) = self.questions.try_acquire() else {
+            // Not remembered: those who wait for this answer get it, the next may ask.
+            return Verdict::new(Err(self.too_many()), Duration::ZERO, token.len());
+        };
         let issuer = self.validation.issuer();
         let span = tracing::debug_span!("introspect", %issuer, outcome = field::Empty);
         let begun = Instant::now();
@@ -259,6 +279,18 @@ impl Introspection {
         };
         let now = self.endpoint.now();
         (rules::judge(answer, &self.validation, self.audience_required, now), generation)
+    }
+
+    fn too_many(&self) -> TokenRefusal {
+        let refusal = TokenRefusal::IntrospectionUnavailable {
+            reason: "too many other tokens are being asked about".to_owned(),
+            retry_after: Some(PAUSE),
+        };
+        if let Some(observer) = &self.observer {
+            let (issuer, code) = (Some(self.validation.issuer()), refusal.code());
+            observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
+        }
+        refusal
     }
 
     fn unavailable(&self, error: &TokenEndpointError) -> TokenRefusal {

@@ -1,11 +1,15 @@
 //! Answers remembered by the digest of the token they are about: bounded by bytes, each for its own
 //! time, and asked for once however many wait.
+//!
+//! Tokens that count and tokens that do not have memories of their own, so that a flood of the second
+//! kind, which costs nothing to make, pushes out none of the first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use moka::policy::EvictionPolicy;
 use tokio::time::Instant;
 
 use crate::refusal::TokenRefusal;
@@ -63,10 +67,15 @@ impl Verdict {
     }
 }
 
+/// How much of the memory is for tokens that do not count: this part of what is for the others.
+const REFUSED_PART: u64 = 4;
+
 /// Clones share what is remembered.
 #[derive(Clone)]
 pub(super) struct Memory {
-    verdicts: moka::future::Cache<Place, Verdict>,
+    accepted: moka::sync::Cache<Place, Verdict>,
+    /// Those that are being asked about, and those that do not count.
+    asked: moka::future::Cache<Place, Verdict>,
     counts: Arc<Counts>,
 }
 
@@ -78,11 +87,17 @@ struct Counts {
 
 impl Memory {
     pub(super) fn new(max_bytes: u64) -> Self {
-        let verdicts = moka::future::Cache::builder()
+        let accepted = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, verdict: &Verdict| verdict.weight)
             .build();
-        Self { verdicts, counts: Arc::default() }
+        let asked = moka::future::Cache::builder()
+            .max_capacity((max_bytes / REFUSED_PART).max(1))
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|_, verdict: &Verdict| verdict.weight)
+            .build();
+        Self { accepted, asked, counts: Arc::default() }
     }
 
     /// The verdict at `place`, from memory or by `ask`, which runs once for all who wait; and whether
@@ -93,29 +108,41 @@ impl Memory {
         generation: Option<u64>,
         ask: impl Future<Output = Verdict>,
     ) -> (Verdict, bool) {
+        if let Some(verdict) = self.accepted.get(&place) {
+            if !verdict.is_over(generation) {
+                self.counts.hits.fetch_add(1, Ordering::Relaxed);
+                return (verdict, true);
+            }
+            self.accepted.invalidate(&place);
+        }
         let asked = AtomicBool::new(false);
         let ask = async {
             asked.store(true, Ordering::Relaxed);
             ask.await
         };
         let is_over = |verdict: &Verdict| verdict.is_over(generation);
-        let verdict = self.verdicts.entry(place).or_insert_with_if(ask, is_over).await.into_value();
-        let asked = asked.load(Ordering::Relaxed);
+        let entry = self.asked.entry(place.clone()).or_insert_with_if(ask, is_over).await;
+        let (verdict, asked) = (entry.into_value(), asked.load(Ordering::Relaxed));
+        if asked && verdict.outcome.is_ok() {
+            self.accepted.insert(place.clone(), verdict.clone());
+            self.asked.invalidate(&place).await;
+        }
         let count = if asked { &self.counts.misses } else { &self.counts.hits };
         count.fetch_add(1, Ordering::Relaxed);
         (verdict, !asked)
     }
 
     pub(super) fn clear(&self) {
-        self.verdicts.invalidate_all();
+        self.accepted.invalidate_all();
+        self.asked.invalidate_all();
     }
 
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
             hits: self.counts.hits.load(Ordering::Relaxed),
             misses: self.counts.misses.load(Ordering::Relaxed),
-            entries: self.verdicts.entry_count(),
-            bytes: self.verdicts.weighted_size(),
+            entries: self.accepted.entry_count() + self.asked.entry_count(),
+            bytes: self.accepted.weighted_size() + self.asked.weighted_size(),
         }
     }
 }
