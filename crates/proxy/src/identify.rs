@@ -39,7 +39,7 @@ pub struct Known {
     /// The issuer's name in the configuration, as rules write it.
     pub issuer: String,
     /// `iss`: the issuer's identifier. Empty in a session of a version that did not keep it, until it is used.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub iss: String,
     /// `sub`, unique within the issuer: only together with `iss` it says who somebody is.
     pub subject: String,

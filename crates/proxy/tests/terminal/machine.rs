@@ -56,7 +56,7 @@ async fn without_a_runtime_folder_tokens_are_shared_sealed() {
         assert_eq!(mode(&file), 0o600);
         let content = std::fs::read(&file).unwrap();
         let shown = String::from_utf8_lossy(&content).into_owned();
-        assert!(!shown.contains(first.text()) && !shown.contains("job"), "{}", file.display());
+        assert!(!shown.contains(first.text()) && !shown.contains("\"job\""), "{}", file.display());
         sealed += usize::from(!content.is_empty());
     }
     assert_eq!(sealed, 1);
