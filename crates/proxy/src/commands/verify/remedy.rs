@@ -51,8 +51,8 @@ pub(super) fn remedy(
         TokenRefusal::AlgorithmNotAllowed { allowed, .. } => {
             let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
             format!(
-                "have the issuer sign access tokens with one of {}, which it announces for ID tokens or `algorithms` \
-                 names; unsigned tokens and shared secrets (HS256) are never accepted",
+                "have the issuer sign access tokens with one of {}: what it announces for ID tokens, or what \
+                 `algorithms` names; unsigned tokens and shared secrets (HS256) are never accepted",
                 allowed.join(", ")
             )
         }
