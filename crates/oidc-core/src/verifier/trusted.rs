@@ -13,6 +13,7 @@ pub(super) enum Signed {
     /// A token: its algorithm is among those named for the issuer's tokens.
     Token,
     /// Another message of the issuer's, for which it announces other algorithms.
+    #[cfg(feature = "token")]
     Message,
 }
 
