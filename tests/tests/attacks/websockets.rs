@@ -119,6 +119,33 @@ async fn no_page_of_another_site_opens_a_web_socket() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_page_has_no_session_where_anyone_may_call() -> Result<()> {
+    let stage = Stage::new("attack-ws-anyone").await?;
+    let alice = stage.sign_in("alice").await?;
+    let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
+    let cookie = format!("Cookie: {alice}\r\n");
+    let own = format!("Origin: {}\r\n", stage.origin());
+    let foreign = "Origin: https://evil.test\r\n";
+    let told = |stage: &Stage, path: &str| -> Result<Option<String>> {
+        Ok(stage.upstream.last(path)?.value("x-forwarded-preferred-username"))
+    };
+    for (origin, user) in [(own.as_str(), Some("alice")), (foreign, None), ("", None)] {
+        assert_eq!(status(&stage, "/public/ws", &format!("{origin}{cookie}")).await?, 101);
+        assert_eq!(told(&stage, "/public/ws")?.as_deref(), user, "{origin:?}");
+        let seen = stage.upstream.last("/public/ws")?;
+        assert!(seen.values("cookie").is_empty(), "the cookie is never sent on");
+    }
+    // A program's token is no browser's, and a request without a credential has nothing to lose.
+    for origin in [foreign, "", "Origin: null\r\n"] {
+        let bearer = format!("{origin}Authorization: Bearer {token}\r\n");
+        assert_eq!(status(&stage, "/ws", &bearer).await?, 101, "{origin:?}");
+        assert_eq!(told(&stage, "/ws")?.as_deref(), Some("alice"), "{origin:?}");
+        assert_eq!(status(&stage, "/public/ws", origin).await?, 101, "{origin:?}");
+    }
+    stage.finish(&[&alice])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_list_on_a_handshake_takes_nothing_of_the_gateways_away() -> Result<()> {
     let stage = Stage::new("attack-ws-connection").await?;
     let alice = stage.sign_in("alice").await?;

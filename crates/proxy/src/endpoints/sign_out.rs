@@ -93,7 +93,12 @@ impl Endpoints {
         };
         self.end_everywhere(&session).await?;
         let record = session.record();
-        tracing::info!(subject = record.known.subject, session = %session.id(), "signed out");
+        tracing::info!(
+            issuer = record.known.issuer,
+            subject = record.known.subject,
+            session = %session.id(),
+            "signed out"
+        );
         observe::logout(&record.known.issuer, "here");
         call.cookies.extend(clear);
         Ok(match self.logout_url(&record, &host, &after) {

@@ -44,8 +44,8 @@ struct Read {
     f: Option<String>,
     t: Option<String>,
     g: u64,
-    /// Not in the records of former versions.
-    j: Option<Algorithm>,
+    /// Not in the records of former versions; as text, because a later version may know more algorithms.
+    j: Option<String>,
 }
 
 /// The octets of a record.
@@ -84,7 +84,7 @@ pub(super) fn decode(octets: &[u8]) -> Result<Record, serde_json::Error> {
         access_expires_at: from_nanos(read.e),
         refresh_token: read.f.map(Secret::from),
         id_token: read.t.map(Secret::from),
-        id_token_algorithm: read.j,
+        id_token_algorithm: read.j.and_then(|name| name.parse().ok()),
         generation: read.g,
     })
 }
