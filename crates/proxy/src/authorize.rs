@@ -71,7 +71,7 @@ impl Permitted {
     }
 
     /// Takes it apart, to be sent.
-    pub(crate) fn into_parts(self) -> (CanonicalRequest, Arc<Route>, Caller) {
+    pub(crate) fn into_parts(self) -> (Box<CanonicalRequest>, Arc<Route>, Caller) {
         let Identified { routed: Routed { request, route }, caller } = self.identified;
         (request, route, caller)
     }

@@ -74,7 +74,7 @@ pub struct Endpoints {
 /// One request to one of these URLs.
 #[derive(Debug)]
 pub struct Call<'a> {
-    pub(crate) request: CanonicalRequest,
+    pub(crate) request: Box<CanonicalRequest>,
     pub(crate) asked: &'a Asked,
     pub(crate) trail: &'a mut Trail,
     /// Cookies that the answer must carry, whatever it is.

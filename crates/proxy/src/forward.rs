@@ -125,7 +125,7 @@ impl Upstreams {
             traceparent,
             body,
             ..
-        } = request;
+        } = *request;
         let body = body.into_inner();
         // Only an upload outlives a session before its answer begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };

@@ -82,7 +82,8 @@ pub struct Routes {
 /// A request whose route is chosen and whose path the route takes.
 #[derive(Debug)]
 pub struct Routed {
-    pub(crate) request: CanonicalRequest,
+    /// Boxed: it is handed from stage to stage, and futures that hold it are copied.
+    pub(crate) request: Box<CanonicalRequest>,
     pub(crate) route: Arc<Route>,
 }
 
@@ -126,7 +127,8 @@ impl Routes {
     /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that no route owns (404), and
     /// [`Refusal::Malformed`] for a path form the route does not take, or that another server
     /// could read as a path of another route.
-    pub fn route(&self, request: CanonicalRequest) -> Result<Routed, Refusal> {
+    pub fn route(&self, request: impl Into<Box<CanonicalRequest>>) -> Result<Routed, Refusal> {
+        let request = request.into();
         let route = self.choose(request.host(), request.path())?;
         Ok(Routed { request, route })
     }

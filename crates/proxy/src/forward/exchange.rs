@@ -53,6 +53,9 @@ pub(super) struct Exchange<'a> {
     pub(super) return_to: &'a str,
 }
 
+/// What a connection makes of a request.
+type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+
 /// Why there is no answer.
 enum Failed {
     Send(Box<TrySendError<Request<Upload>>>),
@@ -86,8 +89,8 @@ impl Exchange<'_> {
                 None => None,
             };
             if let Some(request) = again {
-                lease = self.fresh(target).await?;
-                sent = self.send(&mut lease, request, progress.as_deref()).await;
+                lease = Box::pin(self.fresh(target)).await?;
+                sent = Box::pin(self.send(&mut lease, request, progress.as_deref())).await;
             }
         }
         match sent {
@@ -117,7 +120,7 @@ impl Exchange<'_> {
             Ok(lease) => Ok((target, lease)),
             Err(error) if repeatable && self.upstream.has_alternative() => {
                 let (_, other) = self.upstream.choose(Some(place)).ok_or_else(none)?;
-                match other.lease(within, false).await {
+                match Box::pin(other.lease(within, false)).await {
                     Ok(lease) => Ok((other, lease)),
                     Err(second) => Err(unavailable(
                         self.route,
@@ -142,14 +145,23 @@ impl Exchange<'_> {
         request: Request<Upload>,
         progress: Option<&Progress>,
     ) -> Result<Response<Incoming>, Failed> {
-        let within = self.route.timeouts.response_head;
         let sending = lease.send(request);
-        let Some(progress) = progress else {
-            return match tokio::time::timeout(within, sending).await {
-                Ok(sent) => sent.map_err(|error| Failed::Send(Box::new(error))),
-                Err(_) => Err(Failed::TimedOut),
-            };
-        };
+        if let Some(progress) = progress {
+            return Box::pin(self.upload(sending, progress)).await;
+        }
+        match tokio::time::timeout(self.route.timeouts.response_head, sending).await {
+            Ok(sent) => sent.map_err(|error| Failed::Send(Box::new(error))),
+            Err(_) => Err(Failed::TimedOut),
+        }
+    }
+
+    /// Waits for an answer while an upload goes on, and for its caller to be no longer permitted.
+    async fn upload(
+        &self,
+        sending: impl Future<Output = Sent>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, Failed> {
+        let within = self.route.timeouts.response_head;
         let mut sending = pin!(sending);
         let mut ended = pin!(self.session_end());
         let (review, permit) = self.review;

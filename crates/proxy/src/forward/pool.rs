@@ -214,7 +214,8 @@ impl Http2Pool {
         &self.open
     }
 
-    fn take(&self) -> Option<Lease> {
+    /// The connection, if there is one that takes requests.
+    pub(super) fn take(&self) -> Option<Lease> {
         let sender = self.current.load_full().filter(|sender| sender.is_ready())?;
         Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
     }
@@ -225,9 +226,6 @@ impl Http2Pool {
         dialer: &Dialer,
         within: Duration,
     ) -> Result<Lease, ConnectError> {
-        if let Some(lease) = self.take() {
-            return Ok(lease);
-        }
         let _turn = self.opening.acquire().await;
         if let Some(lease) = self.take() {
             return Ok(lease);

@@ -86,12 +86,13 @@ impl Target {
                 if !fresh && let Some(lease) = pool.take() {
                     return Ok(lease);
                 }
-                match self.dialer.dial(within).await {
-                    Ok(io) => pool.open(io).await,
-                    Err(error) => Err(error),
-                }
+                // Connecting is rare, and boxed: every request's future would be as large.
+                Box::pin(async { pool.open(self.dialer.dial(within).await?).await }).await
             }
-            Connections::Http2(pool) => pool.lease(&self.dialer, within).await,
+            Connections::Http2(pool) => match pool.take() {
+                Some(lease) => return Ok(lease),
+                None => Box::pin(pool.lease(&self.dialer, within)).await,
+            },
         };
         match &lease {
             Ok(lease) if lease.is_reused() => {}

@@ -99,7 +99,8 @@ pub async fn identify(
         Ok(verified) => verified,
         Err(unverified) => {
             let asked = verifier.asked_about(token);
-            throttle.token(token, asked, client, verifier.verify(unverified)).await?
+            let verify = verifier.verify(unverified);
+            Box::pin(throttle.token(token, asked, client, verify)).await?
         }
     };
     let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {

@@ -97,7 +97,7 @@ impl SessionCookie {
             observe::session_remembered();
             return Ok(Some(session));
         }
-        let opened = self.sessions.open(ticket).await?;
+        let opened = Box::pin(self.sessions.open(ticket)).await?;
         observe::session_opened(if opened.is_some() { "opened" } else { "unknown" });
         Ok(opened)
     }

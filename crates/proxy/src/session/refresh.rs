@@ -154,7 +154,9 @@ impl Sessions {
             return Err(RenewError::Ended);
         }
         let now = self.clock().now();
-        self.keep_seen(session, now).await;
+        if !self.store().keeps_records() {
+            Box::pin(self.keep_seen(session, now)).await;
+        }
         let (due_at, expires_at, can) = {
             let present = session.present();
             let record = &present.record;
@@ -167,7 +169,7 @@ impl Sessions {
         match (can && self.renews(), expired) {
             (false, false) => Ok(Freshness::Current),
             (false, true) => {
-                self.end_quietly(session.id()).await;
+                Box::pin(self.end_quietly(session.id())).await;
                 Err(RenewError::NoRefreshToken)
             }
             (true, false) if self.store().keeps_records() => {
@@ -176,11 +178,11 @@ impl Sessions {
             }
             // The answer to this request carries the new ticket. Later, another process or this one after a restart could
             // only use the refresh token of the old ticket again, and the provider would end the session.
-            (true, false) => match self.renewed(session, false).await {
+            (true, false) => match Box::pin(self.renewed(session, false)).await {
                 Err(error) if error.session_ended() => Err(error),
                 Ok(_) | Err(_) => Ok(Freshness::Current),
             },
-            (true, true) => self.renewed(session, false).await,
+            (true, true) => Box::pin(self.renewed(session, false)).await,
         }
     }
 
@@ -341,9 +343,6 @@ impl Sessions {
 
     /// Where the store does not remember when a session was seen, a new ticket tells it now and then.
     async fn keep_seen(&self, session: &Arc<LiveSession>, now: SystemTime) {
-        if self.store().keeps_records() {
-            return;
-        }
         let present = session.present_now();
         let told = now.duration_since(present.record.last_seen).unwrap_or(Duration::ZERO);
         if told < self.limits().idle / 4 || session.refreshing().running.is_some() {

@@ -115,7 +115,7 @@ impl World {
             request.headers_mut().insert(header::HOST, "platform.example".parse().unwrap());
         }
         let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
-        let routed = Routed { request, route: Arc::clone(route) };
+        let routed = Routed { request: request.into(), route: Arc::clone(route) };
         let identified =
             Identified { routed, caller: Caller { identity, credential, unread: None } };
         soon(self.upstreams.forward(authorize(identified)?)).await

@@ -58,7 +58,7 @@ impl Gateway {
             async move {
                 let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
                 let identified = Identified {
-                    routed: Routed { request, route },
+                    routed: Routed { request: request.into(), route },
                     caller: Caller::known(live.known(), Credential::Session(live)),
                 };
                 let answer = world.upstreams.forward(authorize(identified).unwrap()).await;
