@@ -149,16 +149,26 @@ impl Upstreams {
             return Err(Refusal::BodyTooLarge { limit });
         }
         let upgrade = websocket.is_some().then(|| upgrade::ask(&mut headers)).flatten();
-        let (upload, progress) = match &upgrade {
-            Some(_) => (Upload::empty(), None),
-            None => Upload::new(body, route.body_limit),
-        };
         let expires = self.expires(&credential);
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),
             _ => None,
         };
-        let permit = Permit::new(method.clone(), host_asked_for, path, credential);
+        let permit = Arc::new(Permit {
+            route: Arc::clone(&route),
+            method: method.clone(),
+            host: host_asked_for,
+            path,
+            credential,
+        });
+        let tether = || {
+            Tether::new(session.clone(), expires, route.timeouts.idle)
+                .with_review(Arc::clone(&self.review), Arc::clone(&permit))
+        };
+        let (upload, progress) = match &upgrade {
+            Some(_) => (Upload::empty(), None),
+            None => Upload::new(body, route.body_limit, tether),
+        };
         let outgoing = Outgoing {
             method: method.into_http(),
             path_and_query,
@@ -175,8 +185,7 @@ impl Upstreams {
             return_to: &return_to,
         };
         let begun = exchange.begin(outgoing, upload, progress).await?;
-        let tether = Tether::new(session.clone(), expires, route.timeouts.idle)
-            .with_review(Arc::clone(&self.review), permit);
+        let tether = tether();
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (websocket, upgrade) {
             (Some(websocket), Some(key))
@@ -252,6 +261,9 @@ fn answer(begun: Begun, tether: Tether, origin: Origin) -> Result<Response<Body>
             upstream = in_flight.target().name(),
             "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
         );
+    }
+    if let Some(progress) = &progress {
+        progress.answer();
     }
     let tether = tether.with_upload(progress);
     let mut response =

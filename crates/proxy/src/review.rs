@@ -8,6 +8,7 @@
 use std::{fmt, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use http::StatusCode;
 use tokio::sync::watch;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     canonical::{CanonicalHost, CanonicalMethod, CanonicalPath},
     identify::{Caller, Credential, Identify},
     respond::Refusal,
-    route::Routes,
+    route::{Route, Routes},
 };
 
 /// Exchanges are not judged again before they have lasted this long: nearly all end sooner.
@@ -39,22 +40,16 @@ struct Line {
 /// What a stream was opened with: enough to ask the rules again.
 #[derive(Debug)]
 pub struct Permit {
-    method: CanonicalMethod,
-    host: CanonicalHost,
-    path: CanonicalPath,
-    credential: Credential,
-}
-
-impl Permit {
-    /// A request that was permitted.
-    pub(crate) fn new(
-        method: CanonicalMethod,
-        host: CanonicalHost,
-        path: CanonicalPath,
-        credential: Credential,
-    ) -> Self {
-        Self { method, host, path, credential }
-    }
+    /// The route that serves the stream.
+    pub(crate) route: Arc<Route>,
+    /// The method it was opened by.
+    pub(crate) method: CanonicalMethod,
+    /// The host it was opened at.
+    pub(crate) host: CanonicalHost,
+    /// The path it was opened at.
+    pub(crate) path: CanonicalPath,
+    /// What proved the identity.
+    pub(crate) credential: Credential,
 }
 
 /// Why a stream that was permitted may not go on.
@@ -112,13 +107,19 @@ impl Review {
     async fn judge(&self, permit: &Permit) -> Verdict {
         let Some(line) = self.line.load_full() else { return Verdict::Stands };
         let route = match line.routes.choose(&permit.host, &permit.path) {
+            // The rules of another route say nothing about the upstream that serves this stream.
+            Ok(route) if route.name != permit.route.name => {
+                return Verdict::Revoked(Refusal::NoRoute);
+            }
             Ok(route) => route,
             Err(refusal) => return Verdict::Revoked(refusal),
         };
         let identity = match line.identify.again(&permit.credential).await {
             Ok(identity) => identity,
             // An issuer that is out of reach takes nothing back.
-            Err(refusal) if refusal.status().is_server_error() => return Verdict::Unknown,
+            Err(refusal) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                return Verdict::Unknown;
+            }
             Err(refusal) => return Verdict::Revoked(refusal),
         };
         let caller = Caller { identity, credential: permit.credential.clone(), unread: None };

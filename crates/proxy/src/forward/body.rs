@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
 //! breaks off, breaks off the exchange; an answer that the upstream breaks off breaks off the client's. Neither ever looks
-//! complete.
+//! complete. An upload that goes on beside its answer is ended by itself: an answer that the client does not read is not polled.
 
 use std::{
     pin::Pin,
@@ -34,6 +34,7 @@ struct Counted {
     limit: Option<u64>,
     taken: u64,
     progress: Arc<Progress>,
+    tether: Tether,
 }
 
 /// Why an upload was broken off; the upstream never sees its end.
@@ -43,6 +44,8 @@ pub(super) enum UploadError {
     TooLarge { limit: u64 },
     #[error("the client broke off its upload")]
     BrokenOff(#[source] axum::Error),
+    #[error("the upload was ended: {0}")]
+    Cut(#[source] Cut),
 }
 
 impl Upload {
@@ -50,13 +53,19 @@ impl Upload {
         Self { body: None }
     }
 
-    /// A body, and how far it has come; none for an empty one.
-    pub(super) fn new(inner: Body, limit: Option<u64>) -> (Self, Option<Arc<Progress>>) {
+    /// A body, and how far it has come; none for an empty one. The tether counts once the answer has begun; before that, whoever
+    /// waits for the answer ends the exchange.
+    pub(super) fn new(
+        inner: Body,
+        limit: Option<u64>,
+        tether: impl FnOnce() -> Tether,
+    ) -> (Self, Option<Arc<Progress>>) {
         if inner.is_end_stream() {
             return (Self::empty(), None);
         }
         let progress = Arc::new(Progress::begin());
-        let counted = Counted { inner, limit, taken: 0, progress: Arc::clone(&progress) };
+        let counted =
+            Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), tether: tether() };
         (Self { body: Some(counted) }, Some(progress))
     }
 
@@ -84,6 +93,11 @@ impl http_body::Body for Upload {
                 }
             };
             body.progress.touch();
+            if body.progress.is_answered()
+                && let Some(cut) = body.tether.moved(cx)
+            {
+                return Poll::Ready(Some(Err(UploadError::Cut(cut))));
+            }
             let Ok(data) = frame.into_data() else { continue };
             body.taken = body.taken.saturating_add(data.len() as u64);
             if let Some(limit) = body.limit

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -83,7 +83,7 @@ impl Tether {
     }
 
     /// Ends the stream when it is no longer permitted.
-    pub(super) fn with_review(mut self, review: Arc<Review>, permit: Permit) -> Self {
+    pub(super) fn with_review(mut self, review: Arc<Review>, permit: Arc<Permit>) -> Self {
         self.review = Reviewing::Later(review, permit);
         self
     }
@@ -157,7 +157,7 @@ impl Tether {
 enum Reviewing {
     Never,
     /// Not yet.
-    Later(Arc<Review>, Permit),
+    Later(Arc<Review>, Arc<Permit>),
     /// Resolves when the stream is no longer permitted.
     Under(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
@@ -186,6 +186,7 @@ pub(super) struct Progress {
     begun: Instant,
     moved_ms: AtomicU64,
     outcome: AtomicU8,
+    answered: AtomicBool,
 }
 
 /// How an upload went, as far as it went.
@@ -206,7 +207,18 @@ impl Progress {
             begun: Instant::now(),
             moved_ms: AtomicU64::new(0),
             outcome: AtomicU8::new(Outcome::Good as u8),
+            answered: AtomicBool::new(false),
         }
+    }
+
+    /// The answer has begun.
+    pub(super) fn answer(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// Whether the answer has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
     }
 
     /// An octet moved just now.
