@@ -82,7 +82,8 @@ impl Permitted {
 /// # Errors
 ///
 /// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::Forbidden`] when the caller lacks what the
-/// rule asks for, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not for anyone,
+/// rule asks for, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not for anyone
+/// or to a route whose upstream is told access tokens,
 /// [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
     let Identified { routed, caller } = identified;
@@ -150,7 +151,9 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let Case { route, method, path, caller, page } = case;
     let decision = route.policy.decide(method, path, &caller.identity);
     let public = matches!(decision, Decision::Allow { public: true, .. });
-    if let Some(unread) = caller.unread.as_ref().filter(|_| !public) {
+    // Where the upstream is told access tokens, `Authorization` is the gateway's: what it has not verified must not stand there.
+    let passes_unread = public && !route.identity.access_token;
+    if let Some(unread) = caller.unread.as_ref().filter(|_| !passes_unread) {
         return Err(Denied::Refused(unread.clone().into()));
     }
     let rule = match decision {

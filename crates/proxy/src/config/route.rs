@@ -230,7 +230,8 @@ pub struct IdentityForwarding {
     pub headers: bool,
     /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
     pub assertion: bool,
-    /// `Authorization: Bearer` with the person's own access token, always fresh. Example: `false`.
+    /// `Authorization: Bearer` with the person's own access token, always fresh; no bearer token that the gateway did not verify
+    /// reaches this upstream then. Example: `false`.
     pub access_token: bool,
 }
 
