@@ -102,6 +102,9 @@ pub enum RequestRefusal {
     /// `X-Forwarded-Host` of a trusted proxy is no host.
     #[error("`X-Forwarded-Host`: {0}")]
     ForwardedHost(HostRefusal),
+    /// `Forwarded` of a trusted proxy cannot be read in exactly one way.
+    #[error("`Forwarded` is no list of parameters, or names one of them twice")]
+    Forwarded,
     /// `X-Forwarded-Host` and `Forwarded` name different hosts: one of them is not the proxy's.
     #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
     TwoForwardedHosts,

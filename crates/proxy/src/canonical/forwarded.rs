@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 
-use super::RequestRefusal;
+use super::{HostRefusal, RequestRefusal};
 use crate::listen::{Peer, Scheme};
 
 /// `x-forwarded-for`
@@ -68,8 +68,8 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// [`RequestRefusal::TwoForwardedHosts`]: the host chooses the route, and a field that a client wrote must not decide
-    /// whether the proxy's counts.
+    /// [`RequestRefusal::TwoForwardedHosts`], [`RequestRefusal::ForwardedHost`] and [`RequestRefusal::Forwarded`]: the host
+    /// chooses the route, and what a client wrote must not decide whether the proxy's word counts.
     pub(super) fn of(
         headers: &HeaderMap,
         peer: Peer,
@@ -79,7 +79,7 @@ impl Origin {
         if !trust.trusts(peer) {
             return Ok(Self { chain: own, scheme: None, host: None });
         }
-        let elements = Element::all(headers);
+        let elements = Element::all(headers)?;
         let legacy = believed(&own, addresses(headers), trust);
         let standard =
             believed(&own, elements.iter().map(|element| element.node.as_deref()), trust);
@@ -95,6 +95,9 @@ impl Origin {
             |read: fn(&Element) -> &Option<String>| nearest.and_then(|n| read(n).clone());
         let proto = agreed(last(headers, &X_FORWARDED_PROTO), of_nearest(|element| &element.proto));
         let legacy = last(headers, &X_FORWARDED_HOST);
+        if legacy.is_none() && headers.contains_key(X_FORWARDED_HOST) {
+            return Err(RequestRefusal::ForwardedHost(HostRefusal::Name));
+        }
         let host = match (legacy, of_nearest(|element| &element.host)) {
             (Some(one), Some(other)) if !one.eq_ignore_ascii_case(&other) => {
                 return Err(RequestRefusal::TwoForwardedHosts);
@@ -151,7 +154,7 @@ fn addresses(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = Option<&str
     nodes.into_iter()
 }
 
-/// The nearest proxy's word: the last member of the last line.
+/// The nearest proxy's word: the last member of the last line; `None` too where that line is no text.
 fn last(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     line.rsplit(',').next().map(|word| word.trim().to_owned())
@@ -174,39 +177,68 @@ pub(super) struct Element {
 }
 
 impl Element {
-    pub(super) fn all(headers: &HeaderMap) -> Vec<Self> {
-        headers
-            .get_all(FORWARDED)
-            .iter()
-            .flat_map(|line| unquoted(line.to_str().unwrap_or_default(), ','))
-            .map(Self::parse)
-            .collect()
-    }
-
-    fn parse(text: &str) -> Self {
-        let mut element = Self::default();
-        for pair in unquoted(text, ';') {
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            let value = Some(value.trim().trim_matches('"').to_owned());
-            match name.trim().to_ascii_lowercase().as_str() {
-                "for" => element.node = value,
-                "proto" => element.proto = value,
-                "host" => element.host = value,
-                _ => {}
+    /// Every hop, the nearest last. Proxies add theirs to the line that a client began, so that one quote which is left open
+    /// would swallow the proxy's word: such a line is refused, and so is a parameter that comes twice (RFC 7239 §4).
+    pub(super) fn all(headers: &HeaderMap) -> Result<Vec<Self>, RequestRefusal> {
+        let mut elements = Vec::new();
+        for line in headers.get_all(FORWARDED) {
+            let line = line.to_str().map_err(|_| RequestRefusal::Forwarded)?;
+            for element in unquoted(line, ',').ok_or(RequestRefusal::Forwarded)? {
+                // RFC 9110 §5.6.1.2: an empty member of a list is none.
+                if !element.trim().is_empty() {
+                    elements.push(Self::parse(element).ok_or(RequestRefusal::Forwarded)?);
+                }
             }
         }
-        element
+        Ok(elements)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut element = Self::default();
+        for pair in unquoted(text, ';')? {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let field = match name.trim().to_ascii_lowercase().as_str() {
+                "for" => &mut element.node,
+                "proto" => &mut element.proto,
+                "host" => &mut element.host,
+                _ => continue,
+            };
+            if field.replace(plain(value.trim())?).is_some() {
+                return None;
+            }
+        }
+        Some(element)
     }
 }
 
-/// Splits at a separator that stands outside quotes.
-fn unquoted(text: &str, separator: char) -> Vec<&str> {
-    let mut quoted = false;
-    text.split(move |character| {
-        quoted ^= character == '"';
-        character == separator && !quoted
-    })
-    .collect()
+/// A token, or what a quoted string stands for (RFC 9110 §5.6.4).
+fn plain(value: &str) -> Option<String> {
+    let Some(quoted) = value.strip_prefix('"') else {
+        return (!value.contains('"')).then(|| value.to_owned());
+    };
+    let mut text = String::with_capacity(quoted.len());
+    let mut rest = quoted.chars();
+    loop {
+        match rest.next()? {
+            '"' => return rest.as_str().is_empty().then_some(text),
+            '\\' => text.push(rest.next()?),
+            character => text.push(character),
+        }
+    }
+}
+
+/// Splits at a separator that stands outside quotes; `None` where a quote is left open.
+fn unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text
+        .split(|character| {
+            let literal = escaped;
+            escaped = quoted && !literal && character == '\\';
+            quoted ^= character == '"' && !literal;
+            character == separator && !quoted
+        })
+        .collect();
+    (!quoted).then_some(parts)
 }
 
 #[cfg(test)]

@@ -151,7 +151,8 @@ fn host(
         Some(first) => first.clone(),
         None => named.clone().without_default_port(scheme),
     };
-    let standard = Element::all(headers).pop().and_then(|nearest| nearest.host);
+    let elements = Element::all(headers).map_err(NoQuestion::Malformed)?;
+    let standard = elements.into_iter().next_back().and_then(|nearest| nearest.host);
     match standard {
         Some(standard) if parse(&standard, scheme)? != host => Err(NoQuestion::Disagree("hosts")),
         _ => Ok(host),
