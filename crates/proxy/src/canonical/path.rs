@@ -59,8 +59,10 @@ impl Oddities {
     pub(super) const TWICE: Self = Self(8);
     /// `//`
     pub(super) const EMPTY: Self = Self(16);
+    /// `%3F` or `%23`
+    pub(super) const END: Self = Self(32);
     /// Any of these.
-    pub(super) const ANY: Self = Self(31);
+    pub(super) const ANY: Self = Self(63);
 
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -104,7 +106,7 @@ pub enum PathRefusal {
     /// `.` or `..` as a segment, in any encoding, with or without `;` parameters.
     #[error("the path holds a dot segment")]
     DotSegment,
-    /// Decoding twice would give a separator, a dot, a percent sign or a control character.
+    /// Decoding twice would give a separator, a dot, a percent sign, the path's end or a control character.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
     /// Decoded, it is not UTF-8.
@@ -193,6 +195,7 @@ impl CanonicalPath {
                         b'/' => oddities.add(Oddities::SLASH),
                         b'\\' => oddities.add(Oddities::BACKSLASH),
                         b';' => oddities.add(Oddities::PARAMETERS),
+                        b'?' | b'#' => oddities.add(Oddities::END),
                         0x80.. => non_ascii = true,
                         _ => {}
                     }
@@ -282,7 +285,8 @@ impl CanonicalPath {
 
     /// The other ways this path can be read; none, without an allocation, for nearly every path.
     ///
-    /// Some servers decode `%2F`, `%5C` or a doubly encoded octet once more, drop `;` parameters, or fold `//`, in whatever order.
+    /// Some servers decode `%2F`, `%5C` or a doubly encoded octet once more, take `%3F` or `%23` for the path's end, drop `;`
+    /// parameters, or fold `//`, in whatever order.
     ///
     /// ```
     /// use doorward::canonical::{CanonicalPath, Keep};
@@ -310,7 +314,11 @@ fn rest_below<'p>(path: &'p str, prefix: &CanonicalPath) -> Option<&'p str> {
 
 /// Dot segments, looked for in every piece that any server could take for a segment.
 fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
-    let dots = |piece: &str| piece == "." || piece == "..";
+    let ends = oddities.has(Oddities::END);
+    let dots = |piece: &str| {
+        let piece = if ends { reading::cut_at_end(piece) } else { piece };
+        piece == "." || piece == ".."
+    };
     let simple = |segment: &str| {
         if oddities.has(Oddities::PARAMETERS) {
             segment.split(';').flat_map(|piece| piece.split("%3B")).any(dots)
@@ -334,7 +342,7 @@ fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), Path
         let mut next = after.bytes();
         if let (Some(high), Some(low)) = (next.next().and_then(hex), next.next().and_then(hex)) {
             match high << 4 | low {
-                b'/' | b'\\' | b'.' | b';' | b'%' | 0..=0x1F | 0x7F => {
+                b'/' | b'\\' | b'.' | b';' | b'?' | b'#' | b'%' | 0..=0x1F | 0x7F => {
                     return Err(PathRefusal::DoubleEncoding);
                 }
                 _ => oddities.add(Oddities::TWICE),

@@ -1,7 +1,8 @@
 //! Other readings of a path that is canonical and yet not plain.
 //!
-//! A route may keep `%2F` or `//`, and `;` or an escaped percent sign are part of many file names. Some servers decode such
-//! things once more, drop `;` parameters, or fold `//`, and each does so in an order of its own. The route and the rule chosen
+//! A route may keep `%2F` or `//`, and `;`, `%3F` or an escaped percent sign are part of many file names. Some servers decode such
+//! things once more, before they look for the query too, drop `;` parameters, or fold `//`, and each does so in an order of its
+//! own. The route and the rule chosen
 //! for a path must be those chosen for each of its readings too, or the request is refused: then no server can be led to
 //! another place than the one judged.
 
@@ -10,15 +11,16 @@ use super::path::{Oddities, hex, is_unreserved, push_escape};
 type Rewrite = fn(&str) -> String;
 
 /// What a server may do to a path, and what must stand in the path for it to matter. `//` may come about by any of them.
-const REWRITES: [(Oddities, Rewrite); 5] = [
+const REWRITES: [(Oddities, Rewrite); 6] = [
     (Oddities::SLASH, |text| text.replace("%2F", "/")),
     (Oddities::BACKSLASH, |text| text.replace("%5C", "/")),
     (Oddities::TWICE, decode_twice),
     (Oddities::PARAMETERS, drop_parameters),
+    (Oddities::END, |text| cut_at_end(text).to_owned()),
     (Oddities::ANY, fold_slashes),
 ];
 
-/// The most readings of one path; beyond, it is refused. Five rewrites that matter at most once each make fewer.
+/// The most readings of one path; beyond, it is refused. Six rewrites that matter at most once each make fewer.
 const LIMIT: usize = 64;
 
 /// Every text that some sequence of rewrites makes of `text`, in any order and as often as it changes anything. `None`: too many.
@@ -84,6 +86,12 @@ fn drop_parameters(text: &str) -> String {
         out.push_str(name.split("%3B").next().unwrap_or_default());
     }
     out
+}
+
+/// A server that decodes before it looks for the query, or for a fragment, ends the path there.
+pub(super) fn cut_at_end(text: &str) -> &str {
+    let end = ["%3F", "%23"].into_iter().filter_map(|mark| text.find(mark)).min();
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn fold_slashes(text: &str) -> String {
