@@ -4,7 +4,9 @@
 //! fault of its own of any other status, so there is none; the status that a request in line would get is in
 //! `X-Doorward-Status`. The request is described by fields that are read only from `trusted_proxies`, because a client could
 //! choose the path that the rules see. A question about no request, or about one of the gateway's own URLs, is refused: a page
-//! that reaches this URL through the proxy could otherwise read the person's token from the answer.
+//! that reaches this URL through the proxy could otherwise read the person's token from the answer. For the same reason
+//! the token is told for routes without an upstream only: where the gateway forwards the requests itself, a proxy before it may
+//! well pass a page's own `X-Forwarded-Uri` on to this URL.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -104,7 +106,7 @@ impl Endpoints {
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
             headers.insert("x-doorward-assertion", assertion);
         }
-        if route.identity.access_token {
+        if route.identity.access_token && route.upstream.is_none() {
             let token = match &caller.credential {
                 Credential::Session(session) => session.record().access_token.clone(),
                 Credential::Bearer { token, .. } => token.clone(),
