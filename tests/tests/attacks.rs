@@ -44,6 +44,8 @@ mod answers;
 mod websockets;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
+#[path = "attacks/review.rs"]
+mod review;
 #[path = "attacks/private_answers.rs"]
 mod private_answers;
 #[path = "attacks/tokens.rs"]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::stage::{Setup, Stage};
 
 /// How soon a stream must be closed once the change is known.
-const SOON: Duration = Duration::from_secs(6);
+pub(crate) const SOON: Duration = Duration::from_secs(6);
 const POLICY_VIOLATION: Option<u16> = Some(1008);
 
 const ROUTES: &str = "\
@@ -31,7 +31,11 @@ fn short_tokens(issuer: DevIssuerBuilder) -> DevIssuerBuilder {
     issuer.access_token_lifetime(Duration::from_secs(8))
 }
 
-async fn socket(stage: &Stage, path: &str, fields: &[(&str, &str)]) -> Result<WebSocket> {
+pub(crate) async fn socket(
+    stage: &Stage,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Result<WebSocket> {
     let origin = stage.origin();
     let fields = [&[("origin", &*origin)], fields].concat();
     let mut socket = connect(stage.world.public_port(), path, &fields).await?.open()?;
@@ -50,14 +54,14 @@ async fn events(stage: &Stage, path: &str, field: (&str, &str)) -> Result<Wire> 
     Ok(wire)
 }
 
-async fn closes(socket: &mut WebSocket, within: Duration) -> Result<()> {
+pub(crate) async fn closes(socket: &mut WebSocket, within: Duration) -> Result<()> {
     let code = timeout(within, socket.closing_code()).await.context("it stays open")?;
     ensure!(code == POLICY_VIOLATION, "closed with {code:?}");
     Ok(())
 }
 
 /// Replaces a text of the configuration, and has it taken up.
-async fn reload(stage: &Stage, old: &str, new: &str) -> Result<()> {
+pub(crate) async fn reload(stage: &Stage, old: &str, new: &str) -> Result<()> {
     let config: &Path = stage.gateway.config();
     let text = std::fs::read_to_string(config)?;
     ensure!(text.contains(old), "{old} is not in the configuration");
