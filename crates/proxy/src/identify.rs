@@ -272,7 +272,7 @@ impl Identify {
         match credential {
             Credential::None => Ok(Identity::Anonymous),
             Credential::Session(session) => Ok(self.cookie.identity(session)),
-            // No issuer takes bearer tokens any more: who sends this one now calls as anyone does.
+            // No issuer takes bearer tokens any more: a request with this one is anonymous now.
             Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Identity::Anonymous),
             Credential::Bearer { token, .. } => {
                 Ok(self.bearer(token.expose(), None).await?.identity)

@@ -53,8 +53,8 @@ impl Upload {
         Self { body: None }
     }
 
-    /// A body, and how far it has come; none for an empty one. The tether counts once the answer has begun; before that, whoever
-    /// waits for the answer ends the exchange.
+    /// A body, and how far it has come; none for an empty one. The tether counts once the answer has begun; before that,
+    /// [`Exchange`](super::exchange::Exchange) ends the upload.
     pub(super) fn new(
         inner: Body,
         limit: Option<u64>,
