@@ -44,8 +44,8 @@ mod answers;
 mod websockets;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
-#[path = "attacks/review.rs"]
-mod review;
+#[path = "attacks/ways_past.rs"]
+mod ways_past;
 #[path = "attacks/private_answers.rs"]
 mod private_answers;
 #[path = "attacks/tokens.rs"]
