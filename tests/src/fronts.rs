@@ -125,15 +125,22 @@ http://localhost:{public} {{
 		reverse_proxy 127.0.0.1:{gateway}
 	}}
 	handle {{
-		forward_auth 127.0.0.1:{gateway} {{
-			uri /oauth2/auth
-			copy_headers X-Auth-Request-User>X-User X-Auth-Request-Preferred-Username>X-Name X-Auth-Request-Email>X-Email X-Auth-Request-Groups>X-Groups
-			@nobody status 401
-			handle_response @nobody {{
-				redir * /oauth2/start?rd={{uri}}
+		route {{
+			request_header -X-User
+			request_header -X-Name
+			request_header -X-Email
+			request_header -X-Groups
+			request_header -X-Auth-Request-*
+			forward_auth 127.0.0.1:{gateway} {{
+				uri /oauth2/auth
+				copy_headers X-Auth-Request-User>X-User X-Auth-Request-Preferred-Username>X-Name X-Auth-Request-Email>X-Email X-Auth-Request-Groups>X-Groups
+				@signed_out status 401
+				handle_response @signed_out {{
+					redir * /oauth2/start?rd={{uri}}
+				}}
 			}}
+			reverse_proxy {upstream}
 		}}
-		reverse_proxy {upstream}
 	}}
 }}
 "
