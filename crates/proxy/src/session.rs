@@ -30,7 +30,7 @@ use std::{
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use oidc_core::{Algorithm, Secret};
+use oidc_core::{Algorithm, Secret, unverified_issuer};
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -153,6 +153,16 @@ impl Record {
             id_token_algorithm: None,
             generation: 0,
         }
+    }
+
+    /// Whether the issuer with this identifier vouches for the session. A record of a version that did not keep the identifier
+    /// goes by its ID token, which was verified when the session began.
+    pub(crate) fn is_of(&self, iss: &str) -> bool {
+        if !self.known.iss.is_empty() {
+            return self.known.iss == iss;
+        }
+        let told = self.id_token.as_ref().and_then(|token| unverified_issuer(token.expose()));
+        told.is_none_or(|told| told == iss)
     }
 
     /// With the provider's refresh token; without one the session ends with its access token.

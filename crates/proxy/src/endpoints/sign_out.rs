@@ -115,6 +115,8 @@ impl Endpoints {
     /// Where the provider ends its own session, if it offers that.
     fn logout_url(&self, record: &Record, host: &CanonicalHost, after: &After) -> Option<Url> {
         let issuer = self.issuers.named(&record.known.issuer)?;
+        // The ID token is not for another issuer that has the name now.
+        let issuer = Some(issuer).filter(|issuer| record.is_of(issuer.url()))?;
         let mut request = LogoutRequest::default().with_state(after.to_string());
         if let Some(id_token) = record.id_token.clone() {
             request = request.with_id_token_hint(id_token);

@@ -235,9 +235,8 @@ impl Issuers {
 /// The refresh of a session with the issuer it came from, as configured at that time.
 pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
     Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
-        let iss = &record.known.iss;
         let issuer = current.load().named(&record.known.issuer).cloned();
-        let issuer = issuer.filter(|issuer| iss.is_empty() || issuer.url == *iss);
+        let issuer = issuer.filter(|issuer| record.is_of(&issuer.url));
         async move {
             match issuer {
                 Some(issuer) => issuer.renew(&record).await,

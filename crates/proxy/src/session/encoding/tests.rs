@@ -1,3 +1,5 @@
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::*;
 use crate::session::fixtures::{assert_same, record};
 
@@ -53,6 +55,17 @@ fn former() -> Record {
 
 fn text(record: &Record) -> String {
     String::from_utf8(encode(record).unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn a_record_of_the_former_version_is_of_the_issuer_of_its_id_token() {
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let token = [part(r#"{"alg":"RS256"}"#), part(r#"{"iss":"https://a.example"}"#), part("s")];
+    let record = former().with_id_token(Some(token.join(".").into()));
+    assert!(record.is_of("https://a.example"));
+    assert!(!record.is_of("https://b.example"));
+    let record = present().with_id_token(Some(token.join(".").into()));
+    assert!(record.is_of("https://main.example") && !record.is_of("https://a.example"));
 }
 
 #[test]
