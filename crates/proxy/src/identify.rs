@@ -271,7 +271,7 @@ impl Identify {
     pub(crate) async fn again(&self, credential: &Credential) -> Result<Identity, Refusal> {
         match credential {
             Credential::None => Ok(Identity::Anonymous),
-            Credential::Session(session) => Ok(self.cookie.identity(session)),
+            Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // No issuer takes bearer tokens any more: a request with this one is anonymous now.
             Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Identity::Anonymous),
             Credential::Bearer { token, .. } => {

@@ -196,3 +196,27 @@ async fn an_upload_under_way_is_judged_again() -> Result<()> {
     assert!(stage.reached().is_empty(), "the upstream never got a whole request");
     stage.finish(&[&cookie])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_cookie_sessions_a_request_has_streams_judged() -> Result<()> {
+    let stage = Setup::new("attack-stream-cookie")
+        .with_issuer(|issuer| short_tokens(issuer).refresh_token_rotation(true))
+        .with_routes(ROUTES)
+        .with_plan(|plan| plan.with_cookie_sessions())
+        .start()
+        .await?;
+    let mut cookie = stage.sign_in("alice").await?;
+    let mut lab = socket(&stage, "/lab/ws", &[("cookie", &cookie)]).await?;
+    let mut admin = socket(&stage, "/admin/ws", &[("cookie", &cookie)]).await?;
+    stage.issuer.set_user(alice(&[]));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(lab.ask("still").await?, "still", "nothing is refreshed beside requests");
+    let answer = stage.get("/lab/x").header("Cookie", &cookie).send().await?;
+    assert_eq!(answer.status, 403);
+    cookie = answer.cookies().join("; ");
+    closes(&mut lab, SOON).await?;
+    assert_eq!(admin.ask("still").await?, "still");
+    assert_eq!(stage.get("/admin/x").header("Cookie", &cookie).send().await?.status, 200);
+    assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
+    stage.finish(&[&cookie])
+}

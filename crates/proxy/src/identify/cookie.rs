@@ -70,6 +70,15 @@ impl SessionCookie {
         }
     }
 
+    /// Who a session stands for while a stream of it is open: no caller, where only a request could tell (see
+    /// [`Sessions::is_unconfirmed`]).
+    pub(super) fn identity_of_stream(&self, session: &LiveSession) -> Identity {
+        match self.sessions.is_unconfirmed(session) {
+            true => Identity::Anonymous,
+            false => self.identity(session),
+        }
+    }
+
     /// Who a session stands for. A session of an issuer that is no longer configured under its name, or whose name another
     /// issuer has now, stands for no caller: their subjects are not the same people.
     pub(super) fn identity(&self, session: &LiveSession) -> Identity {
@@ -77,7 +86,7 @@ impl SessionCookie {
         match self.issuers.named(&known.issuer) {
             Some(issuer) if issuer.url() == known.iss => Identity::Known(known),
             // A session of a version that did not keep the identifier.
-            Some(issuer) if known.iss.is_empty() => {
+            Some(issuer) if known.iss.is_empty() && session.record().is_of(issuer.url()) => {
                 session.complete_issuer(issuer.url());
                 Identity::Known(session.known())
             }

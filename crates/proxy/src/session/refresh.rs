@@ -205,6 +205,13 @@ impl Sessions {
         self.renewed(session, true).await
     }
 
+    /// Whether the provider's last word about the session has expired, and only a request can bring the next: the ticket is the
+    /// record, so that nothing is refreshed beside requests. A stream is not kept open on such a word.
+    pub(crate) fn is_unconfirmed(&self, session: &LiveSession) -> bool {
+        let ends_at = session.present().record.access_expires_at + self.grace();
+        !self.store().keeps_records() && self.clock().now() >= ends_at
+    }
+
     /// Refreshes the tokens of a session that has streams open but perhaps no requests; not where the ticket is the record,
     /// because no answer could carry the new one.
     pub(super) fn refresh_if_due(self: &Arc<Self>, session: &Arc<LiveSession>) {

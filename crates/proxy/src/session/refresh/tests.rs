@@ -101,16 +101,14 @@ impl World {
         self.sessions.create(record(now)).await.unwrap()
     }
 
+    /// Waits for what another task does; a store may wait for its disk meanwhile.
     async fn idle_until(&self, done: impl Fn() -> bool) {
-        for _ in 0..10_000 {
-            if done() {
-                return;
+        let waiting = async {
+            while !done() {
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
             }
-            tokio::task::yield_now().await;
-            std::hint::spin_loop();
-            tokio::task::spawn_blocking(|| ()).await.unwrap();
-        }
-        unreachable!("did not happen");
+        };
+        timeout(Duration::from_secs(30), waiting).await.expect("did not happen");
     }
 }
 
@@ -349,6 +347,31 @@ async fn a_session_with_only_a_stream_keeps_fresh_tokens() {
     world.clock.advance(LIFE - Duration::from_secs(5));
     world.sessions.tend().await;
     assert_eq!(world.provider.asked(), 1);
+}
+
+#[tokio::test]
+async fn with_the_cookie_store_a_stream_goes_when_only_a_request_could_tell() {
+    let world = World::cookie(keys());
+    let (_, session) = world.signed_in().await;
+    let _stream = session.hold();
+    let closed = session.renewals().notified();
+    world.clock.advance(LIFE + world.sessions.grace() - Duration::from_secs(1));
+    world.sessions.tend().await;
+    assert!(!world.sessions.is_unconfirmed(&session));
+    world.clock.advance(Duration::from_secs(1));
+    world.sessions.tend().await;
+    assert!(world.sessions.is_unconfirmed(&session));
+    closed.now_or_never().expect("the streams were not told");
+    assert_eq!(world.sessions.fresh(&session).await, Ok(Freshness::Renewed));
+    assert!(!world.sessions.is_unconfirmed(&session));
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_records_has_sessions_confirmed_beside_requests() {
+    let world = World::new(false);
+    let (_, session) = world.signed_in().await;
+    world.clock.advance(LIFE * 3);
+    assert!(!world.sessions.is_unconfirmed(&session));
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ impl Sessions {
             let unrenewable = record.refresh_token.is_none() || !self.renews();
             if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
                 self.end_quietly(session.id()).await;
+            } else if self.is_unconfirmed(&session) {
+                session.renewals().notify_waiters();
             } else if session.streaming() {
                 self.refresh_if_due(&session);
             }
