@@ -6,23 +6,18 @@
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
-use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Issuer, Provider, RemoteKeys, Validation, Verifier};
+use oidc_core::Verifier;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: verify_token ISSUER AUDIENCE TOKEN";
-    let issuer: Issuer = arguments.next().context(usage)?.parse()?;
+    let issuer = arguments.next().context(usage)?;
     let audience = arguments.next().context(usage)?;
     let token = arguments.next().context(usage)?;
 
-    let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
-    let keys = Arc::new(RemoteKeys::new(Provider::new(issuer.clone(), http)));
-    let verifier = Verifier::new(Validation::new(issuer, audience), keys);
+    let verifier = Verifier::for_issuer(&issuer, audience)?;
 
     match verifier.access_token(&token).await {
         Ok(token) => println!(

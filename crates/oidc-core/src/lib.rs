@@ -3,7 +3,11 @@
 //! | to … | use |
 //! |---|---|
 //! | name a provider | [`Issuer`], [`Provider`], [`ProviderMetadata`] |
-//! | verify a bearer token | [`Validation`] + [`RemoteKeys`] → [`Verifier`] → [`Verified`]`<`[`AccessToken`]`>` |
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| verify a bearer token | [`Verifier::for_issuer`] → [`Verified`]`<`[`AccessToken`]`>` |"
+)]
+//! | verify with other rules, keys or several issuers | [`Validation`] + [`RemoteKeys`] → [`Verifier`] |
 //! | verify one that is bound to a key or certificate | [`Presented`], [`DpopPolicy`] → [`Verifier::presented`] |
 #![cfg_attr(
     feature = "resource-server",
@@ -46,16 +50,11 @@
 //! With the keys of a real provider, which are fetched, kept fresh, and shared by all requests:
 //!
 //! ```no_run
+//! # #[cfg(feature = "reqwest")]
 //! # async fn run(bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! use std::sync::Arc;
-//! use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-//! use oidc_core::{Issuer, Provider, RemoteKeys, Validation, Verifier};
+//! use oidc_core::Verifier;
 //!
-//! let issuer: Issuer = "https://id.example/realms/lab".parse()?;
-//! let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
-//! let keys = Arc::new(RemoteKeys::new(Provider::new(issuer.clone(), http)));
-//! let verifier = Verifier::new(Validation::new(issuer, "hub"), keys);
-//!
+//! let verifier = Verifier::for_issuer("https://id.example/realms/lab", "hub")?;
 //! let token = verifier.access_token(bearer).await?;
 //! println!("{} may enter: {}", token.subject(), token.realm_roles().contains("data-scientist"));
 //! # Ok(()) }
@@ -144,6 +143,8 @@ pub use refusal::TokenRefusal;
 pub use secret::Secret;
 pub use tokens::{AccessToken, IdToken, LogoutToken, Verified};
 pub use validation::{IdTokenExpectations, Profile, Validation};
+#[cfg(feature = "reqwest")]
+pub use verifier::VerifierSetupError;
 pub use verifier::{CacheStats, Unverified, Verifier};
 
 #[cfg(feature = "token")]

@@ -26,11 +26,15 @@ use crate::validation::{IdTokenExpectations, Validation};
 
 #[cfg(feature = "token")]
 mod answers;
+#[cfg(feature = "reqwest")]
+mod for_issuer;
 mod memory;
 mod possession;
 mod recall;
 mod trusted;
 
+#[cfg(feature = "reqwest")]
+pub use for_issuer::VerifierSetupError;
 pub use recall::Unverified;
 
 use memory::Memory;

@@ -1,0 +1,55 @@
+//! The first call: a verifier from two texts.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Verifier;
+use crate::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp};
+use crate::issuer::{InvalidIssuer, Issuer};
+use crate::keys::RemoteKeys;
+use crate::provider::Provider;
+use crate::validation::Validation;
+
+/// Why there is no verifier.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum VerifierSetupError {
+    /// The issuer is not one.
+    #[error(transparent)]
+    Issuer(#[from] InvalidIssuer),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
+}
+
+impl Verifier {
+    /// Verifies access tokens that `issuer` issued for `audience`, over HTTP with this platform's trusted certificates.
+    ///
+    /// The first token fetches the issuer's metadata and keys (OpenID Connect Discovery 1.0 §4, RFC 7517 §5); they are kept
+    /// fresh from then on. The rules are those of [`Validation::new`], the HTTP client's those of [`HttpOptions::default`]: for
+    /// others, use [`Verifier::new`].
+    ///
+    /// ```no_run
+    /// # async fn run(bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use oidc_core::Verifier;
+    ///
+    /// let verifier = Verifier::for_issuer("https://id.example/realms/lab", "hub")?;
+    /// let token = verifier.access_token(bearer).await?;
+    /// println!("{} may enter: {}", token.subject(), token.realm_roles().contains("data-scientist"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When `issuer` is no issuer identifier, or TLS cannot be set up: the platform has no trusted certificates.
+    pub fn for_issuer(
+        issuer: &str,
+        audience: impl Into<String>,
+    ) -> Result<Self, VerifierSetupError> {
+        let issuer: Issuer = issuer.parse()?;
+        let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
+        let keys = RemoteKeys::new(Provider::new(issuer.clone(), http));
+        Ok(Self::new(Validation::new(issuer, audience), Arc::new(keys)))
+    }
+}
