@@ -20,16 +20,15 @@ use oidc_core::{Clock, SystemClock};
 use tokio::time::Instant;
 
 use crate::access_token::AccessToken;
+use crate::cache_key::CacheKey;
 use crate::source::{TokenError, TokenSource};
 
 mod backoff;
 mod file;
 mod flight;
 mod held;
-mod key;
 
 pub use file::{FileCache, ShortSealingKey};
-pub use key::CacheKey;
 
 pub(crate) use backoff::Failure;
 pub(crate) use held::{Held, Now};

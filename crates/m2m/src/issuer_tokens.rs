@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use oidc_core::TokenEndpoint;
 
 use crate::access_token::AccessToken;
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::client_credentials::ClientCredentials;
 use crate::exchange::Exchange;
 use crate::jwt_bearer::JwtBearer;

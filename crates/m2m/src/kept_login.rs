@@ -15,7 +15,7 @@ use oidc_core::{Clock, Issuer, Scope, SystemClock, TokenEndpoint, TokenEndpointE
 use serde::{Deserialize, Serialize};
 
 use crate::access_token::InvalidAccessToken;
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::private_file::{PrivateFile, PrivateFileError};
 use crate::source::TokenError;
 

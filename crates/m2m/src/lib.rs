@@ -25,19 +25,15 @@
 //! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
 //! ```no_run
+//! # #[cfg(feature = "reqwest")]
 //! # async fn job() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::sync::Arc;
+//! use m2m::{CachedTokens, ClientCredentials, TokenSource};
+//! use oidc_core::{ClientAuth, ClientSecret};
 //!
-//! use m2m::{CachedTokens, ClientCredentials, IssuerTokens, TokenSource};
-//! use oidc_core::{
-//!     ClientAuth, Provider, TokenEndpoint,
-//!     http::reqwest::{HttpOptions, ReqwestHttp},
-//! };
-//!
-//! let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
-//! let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
-//! let endpoint = TokenEndpoint::new(provider, "airflow-run", ClientAuth::SecretBasic("…".into()));
-//! let tokens = CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new().with_scope("score")));
+//! let issuer = "https://id.example/realms/lab".parse()?;
+//! let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/airflow"));
+//! let grant = ClientCredentials::new().with_scope("score");
+//! let tokens = CachedTokens::for_client(issuer, "airflow-run", auth, grant)?;
 //! let token = tokens.token().await?;
 //! # Ok(())
 //! # }
@@ -49,6 +45,7 @@ pub mod access_token;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 pub mod cache;
+mod cache_key;
 pub mod client_credentials;
 pub mod exchange;
 pub mod issuer_tokens;
@@ -66,7 +63,8 @@ pub mod private_file;
 pub mod source;
 
 pub use access_token::{AccessToken, InvalidAccessToken};
-pub use cache::{CacheKey, CachedTokens, FileCache, ShortSealingKey};
+pub use cache::{CachedTokens, FileCache, ShortSealingKey};
+pub use cache_key::CacheKey;
 pub use client_credentials::ClientCredentials;
 pub use exchange::{Exchange, ExchangedTokens};
 pub use issuer_tokens::IssuerTokens;
@@ -79,6 +77,6 @@ pub use presented::PresentedToken;
 pub use source::{TokenError, TokenSource};
 
 /// The examples of the front page.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct FrontPage;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use oidc_core::TokenEndpointError;
 
 use crate::access_token::{AccessToken, InvalidAccessToken};
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]

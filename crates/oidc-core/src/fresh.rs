@@ -337,7 +337,10 @@ impl<T> Shared<T> {
                     let serves = state.value.as_ref().is_some_and(|(_, fetched_at)| {
                         self.policy.max_stale.is_none_or(|limit| fetched_at.elapsed() <= limit)
                     });
-                    let pause = retry.pause(state.failures, serves);
+                    let pause = match serves {
+                        true => retry.pause(state.failures),
+                        false => retry.pause_unready(state.failures),
+                    };
                     let asked = failure.retry_after.unwrap_or_default().min(retry.cap);
                     state.due = now + pause.max(asked);
                     state.failure = Some(failure);

@@ -178,6 +178,6 @@ pub use native::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRe
 pub use user_info::UserInfoError;
 
 /// The examples of the front page.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct FrontPage;

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use crate::source::TokenError;
+use oidc_core::Retry;
 
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
+use crate::source::TokenError;
 
 /// A failed attempt, and when the next may be made.
 #[derive(Clone, Debug)]
@@ -21,10 +20,10 @@ pub(crate) struct Failure {
 impl Failure {
     /// One more failure after `before` others.
     pub(crate) fn after(before: u32, error: TokenError) -> Self {
-        let step = FIRST.saturating_mul(1 << before.min(16)).min(LONGEST);
-        let step = step.mul_f64(rand::random_range(0.75..=1.0));
-        let wait = step.max(error.retry_after().unwrap_or_default());
-        Self { error, failures: before.saturating_add(1), wait }
+        let failures = before.saturating_add(1);
+        let pause = Retry::default().pause(failures);
+        let wait = pause.max(error.retry_after().unwrap_or_default());
+        Self { error, failures, wait }
     }
 
     /// The same failure when so much time has passed; `None` once the next attempt may be made.

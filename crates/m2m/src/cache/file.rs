@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use oidc_core::Secret;
 
-use super::key::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::private_file::{FileLock, PrivateFile, PrivateFileError, make_folder};
 
 mod record;

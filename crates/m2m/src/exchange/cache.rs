@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 use super::Exchange;
 use crate::access_token::AccessToken;
-use crate::cache::{CacheKey, Failure, Held, Now};
+use crate::cache::{Failure, Held, Now};
+use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
 /// How many exchanged tokens are kept.

@@ -10,7 +10,7 @@ use oidc_core::{Clock, Grant, TokenEndpoint, TokenEndpointError, TokenHint, Toke
 use super::record::Record;
 use super::{KeptLoginError, LoginFacts, Person};
 use crate::access_token::AccessToken;
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 use crate::private_file::{FileLock, PrivateFile, make_folder};
 use crate::source::{TokenError, TokenSource};
 

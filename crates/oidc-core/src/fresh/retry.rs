@@ -26,9 +26,24 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pause after `failures` failures in a row: between three quarters and all of the step.
-    pub(super) fn pause(&self, failures: u32, serves: bool) -> Duration {
-        let cap = if serves { self.cap } else { self.cap_unready };
+    /// Pause after `failures` failures in a row, while an older value can be served: between three
+    /// quarters and all of the step, at random.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let pause = oidc_core::Retry::default().pause(3);
+    /// assert!((Duration::from_secs(3)..=Duration::from_secs(4)).contains(&pause));
+    /// ```
+    pub fn pause(&self, failures: u32) -> Duration {
+        self.pause_up_to(self.cap, failures)
+    }
+
+    /// Pause after `failures` failures in a row, while there is nothing to serve.
+    pub(super) fn pause_unready(&self, failures: u32) -> Duration {
+        self.pause_up_to(self.cap_unready, failures)
+    }
+
+    fn pause_up_to(&self, cap: Duration, failures: u32) -> Duration {
         let step = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(cap);
         step.mul_f64(rand::random_range(0.75..=1.0))
     }

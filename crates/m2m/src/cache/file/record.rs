@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::FileCacheError;
 use crate::access_token::AccessToken;
-use crate::cache::CacheKey;
 use crate::cache::backoff::Failure;
+use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
 const VERSION: u32 = 1;

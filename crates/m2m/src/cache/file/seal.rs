@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oidc_core::Secret;
 
 use super::{FileCacheError, ShortSealingKey};
-use crate::cache::CacheKey;
+use crate::cache_key::CacheKey;
 
 /// Begins every sealed entry: what it is, and its version.
 const MAGIC: &str = "doorward-m2m-1.";
