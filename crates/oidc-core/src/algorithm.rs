@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::refusal::quoted;
+use crate::foreign_text::quoted;
 
 /// A signature algorithm of JSON Web Signature, asymmetric only.
 ///

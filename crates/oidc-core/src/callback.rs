@@ -11,15 +11,16 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::foreign_text::{bounded, quoted};
 use crate::login::PendingLogin;
 use crate::metadata::ProviderMetadata;
 use crate::provider::ProviderUnavailable;
-use crate::refusal::{TokenRefusal, bounded, quoted};
+use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 
 mod signed;
 
-pub(crate) use signed::{AuthorizationResponse, parse_signed};
+pub(crate) use signed::parse_signed;
 
 /// Longest query that is read, in bytes.
 const MAX_QUERY: usize = 16 * 1024;

@@ -6,27 +6,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use url::Url;
 
 use crate::algorithm::Algorithm;
 use crate::callback::{self, CallbackRefusal, Code};
 use crate::claims::Claims;
-use crate::client_auth::{ClientAuth, ClientAuthError};
+use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
-use crate::device::DeviceError;
 use crate::dpop::DpopKey;
 use crate::keys::KeySource;
-use crate::login::{LoginRequest, PendingLogin};
+use crate::login::{LoginError, LoginRequest, PendingLogin};
 use crate::logout::LogoutRequest;
-use crate::provider::{Provider, ProviderUnavailable};
-use crate::refusal::TokenRefusal;
+use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
 use crate::tokens::{IdToken, Verified};
 use crate::user_info::{UserInfoError, user_info};
 use crate::validation::{IdTokenExpectations, Validation};
 use crate::verifier::Verifier;
+
+mod device_login;
+
+pub use device_login::DeviceLogin;
 
 /// A relying party at one provider.
 ///
@@ -72,53 +73,6 @@ pub struct Refreshed {
     pub tokens: TokenSet,
     /// The ID token, if one came; it is about the same subject.
     pub id_token: Option<Verified<IdToken>>,
-}
-
-/// Why a login could not begin or finish.
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum LoginError {
-    /// The provider cannot be used now.
-    #[error(transparent)]
-    Provider(#[from] ProviderUnavailable),
-    /// The provider has no such endpoint.
-    #[error("the provider's metadata has no {endpoint}")]
-    NotSupported {
-        /// The metadata member that is absent.
-        endpoint: &'static str,
-    },
-    /// The request could not be signed (RFC 9101).
-    #[error("the login request could not be signed: {0}")]
-    RequestObject(#[source] ClientAuthError),
-    /// The pushed request was refused (RFC 9126 §2.3).
-    #[error("the login could not be announced to the provider: {0}")]
-    PushedAuthorization(#[source] TokenEndpointError),
-    /// The device was not allowed in (RFC 8628 §3.5).
-    #[error(transparent)]
-    Device(DeviceError),
-    /// The code was not exchanged.
-    #[error("the code could not be exchanged: {0}")]
-    Token(#[source] TokenEndpointError),
-    /// The answer holds no ID token; the scope `openid` was not granted.
-    #[error("the provider's answer holds no ID token; allow the scope openid for this client")]
-    NoIdToken,
-    /// The ID token is refused.
-    #[error("the ID token is refused: {0}")]
-    IdToken(#[source] TokenRefusal),
-}
-
-impl LoginError {
-    /// Whether a new attempt may succeed later without a change on either side.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Provider(_) => true,
-            Self::PushedAuthorization(error) | Self::Token(error) => error.is_temporary(),
-            Self::RequestObject(error) => error.is_temporary(),
-            Self::Device(DeviceError::Endpoint(error)) => error.is_temporary(),
-            Self::IdToken(refusal) => refusal.is_unavailable(),
-            Self::Device(_) | Self::NotSupported { .. } | Self::NoIdToken => false,
-        }
-    }
 }
 
 impl Client {

@@ -4,16 +4,16 @@
 //! A proof is made for each request: files are read then, assertions signed then. `aud` of an
 //! assertion is the issuer identifier and nothing else. Nothing secret is ever part of an error.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
 use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
-use crate::token::Form;
 
 mod assertion;
 mod auto;
@@ -26,6 +26,9 @@ pub use auto::AutoAuth;
 pub use error::{ClientAuthAttempt, ClientAuthError};
 pub use private_key::PrivateKeyJwt;
 pub use secret::ClientSecret;
+
+/// Names and values of a request's `application/x-www-form-urlencoded` body.
+pub(crate) type Form = Vec<(Cow<'static, str>, Secret)>;
 
 /// RFC 7523 §2.2
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -142,9 +145,4 @@ fn basic(client_id: &str, secret: &Secret) -> Option<HeaderValue> {
         HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.expose()))).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// 128 random bits, base64url.
-pub(crate) fn random_text() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }

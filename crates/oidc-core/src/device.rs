@@ -16,15 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use crate::claims::Scope;
+use crate::client_auth::Form;
+use crate::foreign_text::quoted;
 use crate::metadata::ProviderMetadata;
-use crate::refusal::quoted;
 use crate::secret::Secret;
-use crate::token::{ClientEndpoint, Form, Grant, TokenEndpoint, TokenEndpointError, TokenSet};
-
-#[cfg(feature = "login")]
-mod login;
-#[cfg(feature = "login")]
-pub use login::DeviceLogin;
+use crate::token::{ClientEndpoint, Grant, TokenEndpoint, TokenEndpointError, TokenSet};
 
 /// How long to wait between two polls when the provider does not say (§3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::refusal::bounded;
+use crate::foreign_text::bounded;
 
 #[cfg(feature = "reqwest")]
 pub mod reqwest;

@@ -16,21 +16,23 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
+use crate::cache_stats::CacheStats;
+use crate::client_auth::Form;
+use crate::foreign_text::quoted;
 use crate::jose::{MAX_TOKEN_BYTES, unverified_issuer};
 use crate::json;
 use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
-use crate::refusal::{TokenRefusal, quoted};
-use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
+use crate::refusal::TokenRefusal;
+use crate::token::{ClientEndpoint, TokenEndpoint, TokenEndpointError};
 use crate::tokens::{AccessToken, Verified};
+use crate::trusted::Trusted;
 use crate::validation::Validation;
-use crate::verifier::{CacheStats, Verifier};
 
 mod memory;
 mod rules;
 
 use memory::{Memory, Place, Verdict};
-pub(crate) use rules::IntrospectionResponse;
 
 /// Memory for answers unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
@@ -74,7 +76,7 @@ pub struct Introspection {
     audience_required: bool,
     /// One permit for each question.
     questions: Arc<Semaphore>,
-    signatures: Option<Arc<Verifier>>,
+    signatures: Option<Trusted>,
     observer: Option<Observer>,
 }
 
@@ -138,10 +140,10 @@ impl Introspection {
     /// `keys`, for this client, just now.
     #[must_use]
     pub fn with_signed_answers(mut self, keys: Arc<dyn KeySource>) -> Self {
-        let rules = Validation::new(self.validation.issuer().clone(), self.endpoint.client_id())
-            .with_leeway(self.validation.leeway());
-        let verifier = Verifier::new(rules, keys).with_cache(0).with_clock(self.endpoint.clock());
-        self.signatures = Some(Arc::new(verifier));
+        let validation =
+            Validation::new(self.validation.issuer().clone(), self.endpoint.client_id())
+                .with_leeway(self.validation.leeway());
+        self.signatures = Some(Trusted { validation, keys });
         self
     }
 
@@ -203,7 +205,7 @@ impl Introspection {
             None => self.ask(token).await,
             Some(memory) => {
                 let generation =
-                    self.signatures.as_ref().and_then(|verifier| verifier.keys().generation());
+                    self.signatures.as_ref().and_then(|trusted| trusted.keys.generation());
                 let ask = self.ask(token);
                 let (verdict, remembered) = memory.verdict(Place::of(token), generation, ask).await;
                 if let (true, Ok(_), Some(observer)) =
@@ -320,7 +322,7 @@ impl Introspection {
         let answer = self.endpoint.post(asked, form, StatusCode::OK).await?;
         let jwt = std::str::from_utf8(answer.body()).unwrap_or_default();
         let (response, generation) = signatures
-            .introspection_response(jwt)
+            .introspection_response(jwt, self.endpoint.now())
             .await
             .map_err(|refusal| invalid(format!("its signature does not hold: {refusal}")))?;
         let answer = rules::Answer::read(response.members().clone()).map_err(invalid)?;

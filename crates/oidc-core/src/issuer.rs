@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use url::{Host, Url};
 
-use crate::refusal::quoted;
+use crate::foreign_text::quoted;
 
 /// A validated issuer identifier.
 ///

@@ -9,9 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
+use crate::foreign_text::{bounded, quoted};
 use crate::json;
 use crate::keys::{Jwk, JwkSet};
-use crate::refusal::{TokenRefusal, bounded, quoted};
+use crate::refusal::TokenRefusal;
 
 #[cfg(feature = "token")]
 mod signing;

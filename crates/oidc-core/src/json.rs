@@ -57,7 +57,7 @@ fn with<'t, T>(
 ) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = read(&mut deserializer).map_err(|error| {
-        format!("it is not strict JSON: {}", crate::refusal::bounded(&error.to_string()))
+        format!("it is not strict JSON: {}", crate::foreign_text::bounded(&error.to_string()))
     })?;
     deserializer.end().map_err(|_| "something follows the JSON object".to_owned())?;
     Ok(value)

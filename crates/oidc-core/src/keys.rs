@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::algorithm::Algorithm;
+use crate::foreign_text::quoted;
 use crate::json;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
 
 mod announced;
 mod fetch;
@@ -236,6 +237,12 @@ pub struct KeysUnavailable {
     pub reason: String,
     /// When the next attempt is due.
     pub retry_after: Option<Duration>,
+}
+
+impl From<KeysUnavailable> for TokenRefusal {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::KeysUnavailable { reason: error.reason, retry_after: error.retry_after }
+    }
 }
 
 /// Port: where the issuer's keys come from.

@@ -69,6 +69,7 @@ mod clock;
 mod algorithm;
 mod claims;
 mod json;
+mod foreign_text;
 
 // The provider, and the way to it.
 pub mod http;
@@ -82,6 +83,10 @@ mod keys;
 mod jose;
 mod validation;
 mod tokens;
+#[cfg(feature = "token")]
+mod signed_answers;
+mod cache_stats;
+mod trusted;
 mod verifier;
 mod refusal;
 mod confirmation;
@@ -93,6 +98,8 @@ pub mod resource_server;
 pub mod blocking;
 
 // Tokens from the provider.
+#[cfg(feature = "token")]
+mod random;
 #[cfg(feature = "token")]
 mod client_auth;
 #[cfg(feature = "token")]
@@ -120,6 +127,7 @@ mod native;
 pub mod testing;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use cache_stats::CacheStats;
 pub use claims::{Actor, Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use confirmation::Confirmation;
@@ -145,7 +153,7 @@ pub use tokens::{AccessToken, IdToken, LogoutToken, Verified};
 pub use validation::{IdTokenExpectations, Profile, Validation};
 #[cfg(feature = "reqwest")]
 pub use verifier::VerifierSetupError;
-pub use verifier::{CacheStats, Unverified, Verifier};
+pub use verifier::{Unverified, Verifier};
 
 #[cfg(feature = "token")]
 pub use client_auth::{
@@ -165,11 +173,9 @@ pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet, T
 #[cfg(feature = "login")]
 pub use callback::{CallbackRefusal, Code};
 #[cfg(feature = "login")]
-pub use client::{Client, Login, LoginError, Refreshed};
+pub use client::{Client, DeviceLogin, Login, Refreshed};
 #[cfg(feature = "login")]
-pub use device::DeviceLogin;
-#[cfg(feature = "login")]
-pub use login::{LoginRequest, PendingLogin};
+pub use login::{LoginError, LoginRequest, PendingLogin};
 #[cfg(feature = "login")]
 pub use logout::LogoutRequest;
 #[cfg(feature = "native")]

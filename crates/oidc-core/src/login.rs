@@ -16,13 +16,16 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::claims::Scope;
-use crate::client::LoginError;
-use crate::client_auth::{PrivateKeyJwt, random_text};
+use crate::client_auth::{Form, PrivateKeyJwt};
 use crate::metadata::ProviderMetadata;
+use crate::random;
 use crate::secret::Secret;
-use crate::token::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
+use crate::token::{ClientEndpoint, TokenEndpoint, TokenEndpointError};
 
+mod error;
 mod request_object;
+
+pub use error::LoginError;
 
 /// Parameters that [`LoginRequest::with_parameter`] leaves alone, because the flow depends on them.
 const OWN_PARAMETERS: [&str; 12] = [
@@ -187,7 +190,7 @@ impl LoginRequest {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let pending = PendingLogin {
             state: Secret::from(CsrfToken::new_random_len(32).into_secret()),
-            nonce: Secret::from(random_text()),
+            nonce: Secret::from(random::text()),
             code_verifier: Secret::from(verifier.into_secret()),
             redirect_uri: self.redirect_uri.clone(),
             max_age: self.max_age,

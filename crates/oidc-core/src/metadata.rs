@@ -8,10 +8,10 @@ use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 
+use crate::foreign_text::{bounded, quoted};
 use crate::http::{self, FetchError, Http};
 use crate::issuer::Issuer;
 use crate::json;
-use crate::refusal::{bounded, quoted};
 
 /// The parts of the discovery document that are used.
 ///

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::callback::CallbackRefusal;
-use crate::client::{Client, Login, LoginError};
+use crate::client::{Client, Login};
+use crate::login::LoginError;
 use crate::login::{LoginRequest, PendingLogin};
 
 mod browser;

@@ -109,28 +109,3 @@ pub enum Event<'e> {
         took: Duration,
     },
 }
-
-/// Asks for tokens, and tells the provider's observer how that ended.
-#[cfg(feature = "token")]
-pub(crate) async fn token_request<T>(
-    provider: &crate::provider::Provider,
-    grant_type: &str,
-    request: impl Future<Output = Result<T, crate::token::TokenEndpointError>>,
-) -> Result<T, crate::token::TokenEndpointError> {
-    use tracing::Instrument as _;
-
-    let begun = tokio::time::Instant::now();
-    let issuer = provider.issuer();
-    let span = tracing::debug_span!(
-        "token.request",
-        %issuer,
-        grant_type,
-        outcome = tracing::field::Empty
-    );
-    let answer = request.instrument(span.clone()).await;
-    let outcome = answer.as_ref().map(|_| ()).map_err(|error| error.code());
-    span.record("outcome", outcome.err().unwrap_or("ok"));
-    let took = begun.elapsed();
-    provider.observe(&Event::TokensRequested { issuer, grant_type, outcome, took });
-    answer
-}

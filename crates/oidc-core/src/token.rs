@@ -10,15 +10,16 @@ use thiserror::Error;
 
 use crate::claims::Scope;
 use crate::client_auth::ClientAuthError;
+use crate::foreign_text::bounded;
 use crate::jose;
 use crate::provider::ProviderUnavailable;
-use crate::refusal::{TokenRefusal, bounded};
+use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 
 mod endpoint;
 mod grant;
 
-pub(crate) use endpoint::{ClientEndpoint, Form};
+pub(crate) use endpoint::ClientEndpoint;
 pub use endpoint::{TokenEndpoint, TokenHint};
 pub use grant::Grant;
 

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::algorithm::Algorithm;
 use crate::claims::{Claims, InvalidClaims};
+use crate::foreign_text::quoted;
 use crate::issuer::Issuer;
 use crate::jose::{Header, VerifiedJws};
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
 
 #[cfg(feature = "login")]

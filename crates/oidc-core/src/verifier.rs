@@ -14,31 +14,34 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
+use crate::cache_stats::CacheStats;
 use crate::clock::{Clock, SystemClock};
 use crate::dpop::DpopChecker;
+use crate::foreign_text::quoted;
 use crate::issuer::Issuer;
 use crate::jose::{UnverifiedJws, VerifiedJws};
 use crate::keys::KeySource;
 use crate::observer::{Event, Observer};
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, IdToken, LogoutToken, Verified};
+use crate::trusted::{Signed, Trusted};
 use crate::validation::{IdTokenExpectations, Validation};
 
-#[cfg(feature = "token")]
-mod answers;
+#[cfg(feature = "login")]
+mod authorization_response;
 #[cfg(feature = "reqwest")]
 mod for_issuer;
 mod memory;
+#[cfg(feature = "token")]
+mod opaque;
 mod possession;
 mod recall;
-mod trusted;
 
 #[cfg(feature = "reqwest")]
 pub use for_issuer::VerifierSetupError;
 pub use recall::Unverified;
 
 use memory::Memory;
-use trusted::{Signed, Trusted};
 
 /// Memory for remembered tokens unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
@@ -80,19 +83,6 @@ pub struct Verifier {
     dpop: Option<Arc<DpopChecker>>,
     #[cfg(feature = "token")]
     introspection: Option<Arc<crate::introspection::Introspection>>,
-}
-
-/// Figures about remembered tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheStats {
-    /// Requests answered from memory.
-    pub hits: u64,
-    /// Requests that had to be verified.
-    pub misses: u64,
-    /// Tokens remembered.
-    pub entries: u64,
-    /// Memory they are counted with, in bytes.
-    pub bytes: u64,
 }
 
 /// A token found good, and what that rests on.

@@ -10,34 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{CallbackRefusal, Code, Query, belongs, outcome};
-use crate::claims::Claims;
 use crate::jose::MAX_TOKEN_BYTES;
 use crate::json;
 use crate::login::PendingLogin;
-use crate::refusal::TokenRefusal;
 use crate::verifier::Verifier;
-
-/// Parameters of an answer that the provider signed.
-#[derive(Debug)]
-pub(crate) struct AuthorizationResponse {
-    claims: Claims,
-}
-
-impl AuthorizationResponse {
-    /// The error: a parameter that is not text.
-    pub(crate) fn new(claims: Claims) -> Result<Self, TokenRefusal> {
-        for claim in ["state", "code", "error", "error_description"] {
-            if claims.members().get(claim).is_some_and(|value| !value.is_string()) {
-                return Err(TokenRefusal::InvalidClaim { claim, reason: "it is not text" });
-            }
-        }
-        Ok(Self { claims })
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.claims.members().get(name)?.as_str()
-    }
-}
 
 /// Checks the query of a callback that must hold a signed answer.
 pub(crate) async fn parse_signed(

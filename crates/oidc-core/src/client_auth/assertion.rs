@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{ClientAuthError, Occasion, random_text};
+use super::{ClientAuthError, Occasion};
 use crate::jose::signing_input;
+use crate::random;
 use crate::secret::Secret;
 
 /// How long an assertion is good for.
@@ -21,7 +22,7 @@ pub(super) fn claims(occasion: Occasion<'_>) -> Value {
         "iss": occasion.client_id,
         "sub": occasion.client_id,
         "aud": occasion.metadata.issuer.as_str(),
-        "jti": random_text(),
+        "jti": random::text(),
         "iat": seconds(occasion.now),
         "exp": seconds(occasion.now + LIFETIME),
     })

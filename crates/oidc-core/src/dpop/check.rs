@@ -16,9 +16,10 @@ use super::replay::{ProofUse, ReplayMemory, UsedProof};
 use super::target::Target;
 use super::{PROOF_TYPE, access_token_hash, thumbprint};
 use crate::claims::{Claims, InvalidClaims};
+use crate::foreign_text::quoted;
 use crate::jose::{UnverifiedJws, VerifiedJws};
 use crate::keys::Jwk;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
 
 /// Members of a JWK that only its owner has (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

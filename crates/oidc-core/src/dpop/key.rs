@@ -96,7 +96,7 @@ impl DpopKey {
             "jwk": self.public,
         });
         let mut claims = json!({
-            "jti": crate::client_auth::random_text(),
+            "jti": crate::random::text(),
             "htm": method.as_str(),
             "htu": target_uri(url),
             "iat": now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 use super::{Http, HttpError};
-use crate::refusal::bounded;
+use crate::foreign_text::bounded;
 
 mod tls;
 

@@ -12,9 +12,9 @@ use aws_lc_rs::digest;
 use moka::policy::EvictionPolicy;
 use tokio::time::Instant;
 
+use crate::cache_stats::CacheStats;
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, Verified};
-use crate::verifier::CacheStats;
 
 /// Longest time that is counted, so that a sum of times never overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use crate::claims::Claims;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::foreign_text::quoted;
+use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, Verified};
 use crate::validation::Validation;
 
@@ -24,20 +25,6 @@ impl Answer {
             Some(_) => Err("its `active` is neither true nor false".to_owned()),
             None => Err("it holds no `active`".to_owned()),
         }
-    }
-}
-
-/// What an answer says that the issuer signed (RFC 9701 §5).
-#[derive(Debug)]
-pub(crate) struct IntrospectionResponse(Map<String, Value>);
-
-impl IntrospectionResponse {
-    pub(crate) fn new(members: Map<String, Value>) -> Self {
-        Self(members)
-    }
-
-    pub(super) fn members(&self) -> &Map<String, Value> {
-        &self.0
     }
 }
 

@@ -6,7 +6,8 @@
 
 use super::KeysUnavailable;
 use crate::algorithm::Algorithm;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::foreign_text::quoted;
+use crate::refusal::TokenRefusal;
 
 /// How many names a reason repeats.
 const NAMED: usize = 8;

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::Parameters;
-use crate::client_auth::{ClientAuthError, PrivateKeyJwt, random_text};
+use crate::client_auth::{ClientAuthError, PrivateKeyJwt};
 use crate::issuer::Issuer;
+use crate::random;
 use crate::secret::Secret;
 
 /// How long a request object is good for.
@@ -39,7 +40,7 @@ pub(super) async fn signed(
         ("iat", json!(seconds(now))),
         ("nbf", json!(seconds(now.checked_sub(CLOCKS_DIFFER).unwrap_or(now)))),
         ("exp", json!(seconds(now + LIFETIME))),
-        ("jti", json!(random_text())),
+        ("jti", json!(random::text())),
     ];
     claims.extend(own.map(|(name, value)| (name.to_owned(), value)));
     key.sign(MEDIA_TYPE, &Value::Object(claims)).await

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use url::{Host, Url};
 
 use super::browser::Visitors;
+use crate::foreign_text::quoted;
 use crate::login::LoginRequest;
-use crate::refusal::quoted;
 
 /// How often another free port is tried when the one found is taken on the other address family.
 const ATTEMPTS: usize = 8;

@@ -5,23 +5,26 @@
 //! A request is repeated in two cases only, each with a fresh proof: the provider wants its nonce in
 //! the DPoP proof (RFC 9449 §8), once; and [`AutoAuth`](crate::AutoAuth) has another credential.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::time::Instant;
+use tracing::{Instrument as _, field::Empty};
 use url::Url;
 
 use super::{Grant, TokenEndpointError, TokenSet};
-use crate::client_auth::{AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, Occasion};
+use crate::client_auth::{
+    AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, Form, Occasion,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::dpop::{DpopKey, DpopNonces};
+use crate::foreign_text::bounded;
 use crate::http::retry_after;
 use crate::metadata::ProviderMetadata;
-use crate::observer;
+use crate::observer::Event;
 use crate::provider::Provider;
-use crate::refusal::bounded;
 use crate::secret::Secret;
 
 /// What kind of token is revoked (RFC 7009 §2.1).
@@ -32,8 +35,6 @@ pub enum TokenHint {
     /// `refresh_token`
     RefreshToken,
 }
-
-pub(crate) type Form = Vec<(Cow<'static, str>, Secret)>;
 
 /// The provider's endpoints where a client proves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +126,6 @@ impl TokenEndpoint {
         self.clock.now()
     }
 
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
-    }
-
     /// How the client proves itself, by the name in metadata (`token_endpoint_auth_methods_supported`).
     pub fn auth_method(&self) -> &'static str {
         self.auth.method()
@@ -149,8 +146,15 @@ impl TokenEndpoint {
     /// # Errors
     /// [`TokenEndpointError`] says whether the grant, the client or the day is bad.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
-        let grant_type = grant.grant_type();
-        observer::token_request(&self.provider, grant_type, self.ask(grant)).await
+        let begun = Instant::now();
+        let (issuer, grant_type) = (self.provider.issuer(), grant.grant_type());
+        let span = tracing::debug_span!("token.request", %issuer, grant_type, outcome = Empty);
+        let answer = self.ask(grant).instrument(span.clone()).await;
+        let outcome = answer.as_ref().map(|_| ()).map_err(TokenEndpointError::code);
+        span.record("outcome", outcome.err().unwrap_or("ok"));
+        let took = begun.elapsed();
+        self.provider.observe(&Event::TokensRequested { issuer, grant_type, outcome, took });
+        answer
     }
 
     async fn ask(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {

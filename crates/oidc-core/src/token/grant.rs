@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use super::Form;
 use crate::claims::Scope;
+use crate::client_auth::Form;
 use crate::secret::Secret;
 
 /// `subject_token_type` and `actor_token_type`, unless said otherwise (RFC 8693 §3).

@@ -5,9 +5,10 @@
 use std::time::SystemTime;
 
 use super::{Validation, open, require};
-use crate::callback::AuthorizationResponse;
+use crate::foreign_text::quoted;
 use crate::jose::VerifiedJws;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
+use crate::signed_answers::AuthorizationResponse;
 use crate::tokens::Verified;
 
 impl Validation {

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Validation, open, require};
-use crate::introspection::IntrospectionResponse;
+use crate::foreign_text::quoted;
 use crate::jose::VerifiedJws;
-use crate::refusal::{TokenRefusal, quoted};
+use crate::refusal::TokenRefusal;
+use crate::signed_answers::IntrospectionResponse;
 use crate::tokens::Verified;
 
 /// `typ` (RFC 9701 §5)

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::digest::{self, Digest};
 use moka::policy::EvictionPolicy;
 
-use super::CacheStats;
+use crate::cache_stats::CacheStats;
 use crate::tokens::Verified;
 
 /// Where a token is kept: SHA-256 of what is signed, and SHA-256 of the signature.

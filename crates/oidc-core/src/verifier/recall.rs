@@ -6,13 +6,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::memory::{Entry, Memory, Place};
-use super::trusted::Signed;
 use super::{Judged, Verifier, is_bound};
 use crate::claims::Claims;
 use crate::jose::{MAX_TOKEN_BYTES, UnverifiedJws};
 use crate::observer::Event;
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, IdToken, Verified};
+use crate::trusted::Signed;
 use crate::validation::{IdTokenExpectations, Validation};
 
 /// A token that was looked for among those remembered, and is not verified yet: see [`Verifier::recall`].

@@ -1,15 +1,24 @@
 //! An issuer among those trusted: its rules, its keys, and when a token is worth asking it for others.
 
 use std::sync::Arc;
+#[cfg(feature = "token")]
+use std::time::SystemTime;
+
+#[cfg(feature = "token")]
+use tracing::{Instrument as _, field::Empty};
 
 use crate::jose::{UnverifiedJws, VerifiedJws};
 use crate::keys::KeySource;
 use crate::refusal::TokenRefusal;
+#[cfg(feature = "token")]
+use crate::signed_answers::IntrospectionResponse;
+#[cfg(feature = "token")]
+use crate::tokens::Verified;
 use crate::validation::Validation;
 
 /// What a signature is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signed {
+pub(crate) enum Signed {
     /// A token: its algorithm is among those named for the issuer's tokens.
     Token,
     /// Another message of the issuer's, for which it announces other algorithms.
@@ -19,9 +28,9 @@ pub(super) enum Signed {
 
 /// An issuer that is trusted: by which rules, and with which keys.
 #[derive(Clone, Debug)]
-pub(super) struct Trusted {
-    pub(super) validation: Validation,
-    pub(super) keys: Arc<dyn KeySource>,
+pub(crate) struct Trusted {
+    pub(crate) validation: Validation,
+    pub(crate) keys: Arc<dyn KeySource>,
 }
 
 impl Trusted {
@@ -32,7 +41,7 @@ impl Trusted {
     /// An algorithm that the rules do not name is refused before anything else. One that the issuer does
     /// not announce is refused before the key source is asked, unless the token names a key that is not
     /// known: with a new key an issuer may announce a new algorithm.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         mut jws: UnverifiedJws<'_>,
         signed: Signed,
@@ -63,6 +72,26 @@ impl Trusted {
         }
         let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
         Ok((jws.verify(key)?, keys.generation()))
+    }
+
+    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id. Returns
+    /// the generation of the keys that it was verified with, too.
+    #[cfg(feature = "token")]
+    pub(crate) async fn introspection_response(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<(Verified<IntrospectionResponse>, u64), TokenRefusal> {
+        let issuer = self.validation.issuer();
+        let span = tracing::debug_span!("verify", %issuer, outcome = Empty);
+        let work = async {
+            let jws = UnverifiedJws::parse(token)?;
+            let (jws, generation) = self.open(jws, Signed::Message).await?;
+            Ok((self.validation.introspection_response(jws, now)?, generation))
+        };
+        let verdict = work.instrument(span.clone()).await;
+        span.record("outcome", verdict.as_ref().map_or_else(TokenRefusal::code, |_| "ok"));
+        verdict
     }
 
     /// Whether a token says that it is of this issuer: then its key is worth a fetch. It is refused

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use url::Url;
 
-use super::DeviceAuthorization;
+use super::{Client, Login};
 use crate::claims::Scope;
-use crate::client::{Client, Login, LoginError};
+use crate::device::DeviceAuthorization;
+use crate::login::LoginError;
 use crate::validation::IdTokenExpectations;
 
 /// A login on a device without a browser: show the code, then [`finish`](DeviceLogin::finish).

@@ -1,0 +1,46 @@
+//! Answers of an issuer that it signs beside its tokens, once verified.
+
+use serde_json::{Map, Value};
+
+#[cfg(feature = "login")]
+use crate::claims::Claims;
+#[cfg(feature = "login")]
+use crate::refusal::TokenRefusal;
+
+/// Parameters of an answer that the provider signed.
+#[cfg(feature = "login")]
+#[derive(Debug)]
+pub(crate) struct AuthorizationResponse {
+    claims: Claims,
+}
+
+#[cfg(feature = "login")]
+impl AuthorizationResponse {
+    /// The error: a parameter that is not text.
+    pub(crate) fn new(claims: Claims) -> Result<Self, TokenRefusal> {
+        for claim in ["state", "code", "error", "error_description"] {
+            if claims.members().get(claim).is_some_and(|value| !value.is_string()) {
+                return Err(TokenRefusal::InvalidClaim { claim, reason: "it is not text" });
+            }
+        }
+        Ok(Self { claims })
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.claims.members().get(name)?.as_str()
+    }
+}
+
+/// What an answer says that the issuer signed (RFC 9701 §5).
+#[derive(Debug)]
+pub(crate) struct IntrospectionResponse(Map<String, Value>);
+
+impl IntrospectionResponse {
+    pub(crate) fn new(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}

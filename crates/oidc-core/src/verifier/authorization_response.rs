@@ -1,0 +1,21 @@
+//! Signed answers to an authorization request (JARM).
+
+use super::Verifier;
+use crate::jose::UnverifiedJws;
+use crate::refusal::TokenRefusal;
+use crate::signed_answers::AuthorizationResponse;
+use crate::tokens::Verified;
+use crate::trusted::Signed;
+use crate::validation::Validation;
+
+impl Verifier {
+    /// Verifies a signed answer to an authorization request (JARM §2.4); its audience is the client's id.
+    pub(crate) async fn authorization_response(
+        &self,
+        token: &str,
+    ) -> Result<Verified<AuthorizationResponse>, TokenRefusal> {
+        let parse = UnverifiedJws::parse_with_repeats;
+        let rules = Validation::authorization_response;
+        Ok(self.judge_as(Signed::Message, parse, token, rules).await?.verified)
+    }
+}

@@ -1,0 +1,31 @@
+//! Introspection (RFC 7662) of access tokens that are no JWT.
+
+use std::sync::Arc;
+
+use super::Verifier;
+use crate::introspection::Introspection;
+use crate::jose::MAX_TOKEN_BYTES;
+
+impl Verifier {
+    /// Asks about access tokens that are no signed JWT (RFC 7662). Such a token does not say whose it
+    /// is: the issuer of `introspection` must be the only one that makes them. JWTs are verified here
+    /// as ever.
+    ///
+    /// ```no_run
+    /// # fn run(verifier: oidc_core::Verifier, introspection: oidc_core::Introspection) {
+    /// let verifier = verifier.with_introspection(introspection);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_introspection(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(Arc::new(introspection));
+        self
+    }
+
+    /// The introspection that judges this token, where only its issuer can read it; `None` for a JWT.
+    pub fn asked_about(&self, token: &str) -> Option<&Introspection> {
+        // What is too large is not even looked at.
+        let introspection = self.introspection.as_deref();
+        introspection.filter(|_| token.len() <= MAX_TOKEN_BYTES && token.split('.').count() != 3)
+    }
+}
