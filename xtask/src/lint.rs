@@ -1,9 +1,11 @@
-//! Rules of the house: files are small enough to be read, and modules are named for what they do.
+//! Rules of the house: files are small enough to be read, modules are named for what they do, and use each other one way.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+
+use crate::arrows;
 
 /// Lines after which a file is split by duty.
 const LONGEST: usize = 450;
@@ -18,6 +20,7 @@ pub(crate) fn lint(root: &Path) -> anyhow::Result<Vec<String>> {
     for folder in ["crates", "tests", "xtask"] {
         visit(root, &root.join(folder), &mut complaints)?;
     }
+    arrows::check(root, &mut complaints)?;
     complaints.sort();
     Ok(complaints)
 }

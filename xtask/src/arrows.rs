@@ -1,0 +1,253 @@
+//! Dependencies among the modules of a crate run one way: no module reaches itself by the `crate::` paths of its code.
+//!
+//! A module here is a child of the crate's root, with all that is below it. Code under `#[cfg(test)]` is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemMod, ItemUse, Meta, Token, UseTree};
+
+/// Crates whose modules still reach each other in a circle.
+const CIRCULAR: [&str; 2] = ["dev-issuer", "proxy"];
+
+/// Modules, each with those that its code names.
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Adds a complaint for each circle, and for a crate that is called circular and no longer is.
+pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result<()> {
+    let folder = root.join("crates");
+    for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let lib = entry.path().join("src/lib.rs");
+        if lib.is_file() {
+            complaints.extend(complaint(&name, circle(&arrows(&lib)?)));
+        }
+    }
+    Ok(())
+}
+
+fn complaint(name: &str, circle: Option<Vec<String>>) -> Option<String> {
+    match (circle, CIRCULAR.contains(&name)) {
+        (Some(circle), false) => Some(format!(
+            "crates/{name}: the modules {} use each other in a circle: move what both need below them",
+            circle.join(" → ")
+        )),
+        (None, true) => Some(format!(
+            "crates/{name}: has no circle any more: take it out of CIRCULAR in xtask/src/arrows.rs"
+        )),
+        _ => None,
+    }
+}
+
+/// The arrows of the crate with this root file.
+fn arrows(lib: &Path) -> anyhow::Result<Arrows> {
+    let folder = lib.parent().unwrap_or(lib);
+    let root = parse(lib)?;
+    let mut arrows = Arrows::new();
+    for module in root.items.iter().filter_map(outside_tests) {
+        let mut named = Named::default();
+        read(folder, module, &mut named)?;
+        arrows.insert(module.ident.to_string(), named.0);
+    }
+    let modules: BTreeSet<String> = arrows.keys().cloned().collect();
+    for (module, named) in &mut arrows {
+        named.retain(|other| other != module && modules.contains(other));
+    }
+    Ok(arrows)
+}
+
+/// Reads a module with its children; `folder` is where its file is.
+fn read(folder: &Path, module: &ItemMod, named: &mut Named) -> anyhow::Result<()> {
+    let below = folder.join(module.ident.to_string());
+    let file = match &module.content {
+        Some((_, items)) => {
+            items.iter().for_each(|item| named.visit_item(item));
+            for child in items.iter().filter_map(outside_tests) {
+                read(&below, child, named)?;
+            }
+            return Ok(());
+        }
+        None => parse(&file_of(&below))?,
+    };
+    named.visit_file(&file);
+    for child in file.items.iter().filter_map(outside_tests) {
+        if child.content.is_none() {
+            read(&below, child, named)?;
+        }
+    }
+    Ok(())
+}
+
+fn file_of(module: &Path) -> PathBuf {
+    let beside = module.with_extension("rs");
+    if beside.is_file() { beside } else { module.join("mod.rs") }
+}
+
+fn parse(file: &Path) -> anyhow::Result<syn::File> {
+    let text = fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    syn::parse_file(&text).with_context(|| format!("{}", file.display()))
+}
+
+fn outside_tests(item: &Item) -> Option<&ItemMod> {
+    match item {
+        Item::Mod(module) if !is_for_tests(&module.attrs) => Some(module),
+        _ => None,
+    }
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<Meta>().is_ok_and(|condition| needs_test(&condition))
+    })
+}
+
+/// Whether a condition holds in tests only: `test`, or `all(…)` with it.
+fn needs_test(condition: &Meta) -> bool {
+    match condition {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) if list.path.is_ident("all") => {
+            let all = Punctuated::<Meta, Token![,]>::parse_terminated;
+            list.parse_args_with(all).is_ok_and(|all| all.iter().any(needs_test))
+        }
+        _ => false,
+    }
+}
+
+/// Names that stand directly after `crate::`.
+#[derive(Default)]
+struct Named(BTreeSet<String>);
+
+impl Named {
+    fn first_of(&mut self, tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) => drop(self.0.insert(path.ident.to_string())),
+            UseTree::Name(name) => drop(self.0.insert(name.ident.to_string())),
+            UseTree::Rename(name) => drop(self.0.insert(name.ident.to_string())),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.first_of(tree)),
+            _ => {}
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Named {
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        if !is_for_tests(&module.attrs) {
+            visit::visit_item_mod(self, module);
+        }
+    }
+
+    fn visit_item_use(&mut self, import: &'ast ItemUse) {
+        if let UseTree::Path(path) = &import.tree
+            && path.ident == "crate"
+        {
+            self.first_of(&path.tree);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let mut segments = path.segments.iter().map(|segment| &segment.ident);
+        if segments.next().is_some_and(|first| first == "crate")
+            && let Some(module) = segments.next()
+        {
+            self.0.insert(module.to_string());
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+/// A shortest way from a module back to itself.
+fn circle(arrows: &Arrows) -> Option<Vec<String>> {
+    let circles = arrows.keys().filter_map(|start| way(arrows, start, start));
+    circles.min_by_key(Vec::len)
+}
+
+fn way(arrows: &Arrows, from: &str, to: &str) -> Option<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    let mut ways = std::collections::VecDeque::from([vec![from.to_owned()]]);
+    while let Some(way) = ways.pop_front() {
+        for next in arrows.get(way.last()?).into_iter().flatten() {
+            let longer = || way.iter().chain([next]).cloned().collect::<Vec<_>>();
+            if next == to {
+                return Some(longer());
+            }
+            if seen.insert(next) {
+                ways.push_back(longer());
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(code: &str) -> Vec<String> {
+        let mut named = Named::default();
+        named.visit_file(&syn::parse_file(code).unwrap());
+        named.0.into_iter().collect()
+    }
+
+    fn crate_of(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::TempDir::new().unwrap();
+        for (name, text) in files {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let lib = folder.path().join("lib.rs");
+        (folder, lib)
+    }
+
+    #[test]
+    fn every_way_to_name_a_module_counts() {
+        let code = "
+            //! crate::comment
+            use crate::one;
+            use crate::{two::Two, three::{self, Three}, four as quatre};
+            pub(crate) use crate::five::*;
+            fn f(_: crate::six::Six) -> Option<crate::seven::Seven> { crate::eight::f() }
+            #[cfg(test)]
+            mod tests { use crate::tests_only::T; }
+            #[cfg(all(test, feature = \"x\"))]
+            mod more { use crate::tests_only::T; }
+            #[cfg(any(test, feature = \"x\"))]
+            mod fixtures { use crate::nine::Nine; }
+            use super::ten;
+        ";
+        let mut expected = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+        expected.sort_unstable();
+        assert_eq!(named(code), expected);
+    }
+
+    #[test]
+    fn a_circle_across_files_is_found() {
+        let (_folder, lib) = crate_of(&[
+            ("lib.rs", "mod a; mod b; mod c; #[cfg(test)] mod tests;"),
+            ("a.rs", "mod deep;"),
+            ("a/deep.rs", "use crate::b::B;"),
+            ("b.rs", "use crate::c::C; #[cfg(test)] mod tests;"),
+            ("b/tests.rs", "use crate::a::A;"),
+            ("c.rs", "fn f() { crate::a::g() }"),
+            ("tests.rs", "use crate::a::A;"),
+        ]);
+        assert_eq!(circle(&arrows(&lib).unwrap()).unwrap(), ["a", "b", "c", "a"]);
+        fs::write(lib.with_file_name("c.rs"), "").unwrap();
+        assert_eq!(circle(&arrows(&lib).unwrap()), None);
+    }
+
+    #[test]
+    fn a_circle_is_a_complaint_and_so_is_a_stale_exception() {
+        let circle = || Some(vec!["a".to_owned(), "b".to_owned(), "a".to_owned()]);
+        assert!(complaint("m2m", circle()).unwrap().contains("a → b → a"));
+        assert_eq!(complaint("m2m", None), None);
+        assert_eq!(complaint("proxy", circle()), None);
+        assert!(complaint("proxy", None).unwrap().contains("CIRCULAR"));
+    }
+}
