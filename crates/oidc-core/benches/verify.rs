@@ -1,10 +1,11 @@
-//! What a verification costs beyond the signature itself.
+//! The cost of a verification beyond the signature itself.
 //!
 //! `cargo bench -p oidc-core --all-features --bench verify` measures each step with criterion, then
-//! prints ratios from a loop in which the candidates take turns, so that a noisy machine is equally
-//! unkind to all of them. `-- paired` prints the ratios only.
+//! prints ratios from a loop in which the candidates take turns, so that load on the machine
+//! affects all of them equally. `-- paired` prints the ratios only.
 //!
-//! The token is one of Keycloak's: 1.2 kB with its signature by RS256, and the clock is the system's.
+//! The token is like one of Keycloak's: 1.2 kB with its RS256 signature, and the clock is the
+//! system's.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-/// One algorithm: a provider, a token of it, and the three who verify it.
+/// One algorithm: a provider, its token, and the three candidates that verify it.
 struct Candidates {
     issuer: TestIssuer,
     verifier: Verifier,
@@ -65,12 +66,12 @@ impl Candidates {
         Self { issuer, verifier, token, bare, peer: (key, rules) }
     }
 
-    /// The signature only, its octets and the key ready: the floor.
+    /// The signature only, with its bytes and the key prepared: the lower bound.
     fn bare(&self, message: &[u8], signature: &[u8]) {
         self.bare.verify_sig(message, signature).unwrap();
     }
 
-    /// Everything, for a token that was not seen before.
+    /// The whole verification of a token that was not seen before.
     fn first_seen(verifier: &Verifier, token: &str) {
         black_box(verifier.access_token(token).now_or_never().unwrap().unwrap());
     }
@@ -117,7 +118,7 @@ fn split(token: &str) -> (&[u8], Vec<u8>) {
     (message.as_bytes(), URL_SAFE_NO_PAD.decode(signature).unwrap())
 }
 
-/// A token that was seen before, by a verifier whose keys were fetched and can change.
+/// A token that was seen before, and a verifier whose keys were fetched and can change.
 fn remembered() -> (Verifier, String) {
     let candidates = Candidates::new(Algorithm::RS256);
     let keys = RemoteKeys::new(candidates.issuer.provider());
@@ -166,8 +167,8 @@ fn each(c: &mut Criterion) {
     group.finish();
 }
 
-/// Nanoseconds a call: the lower quartile of many short rounds in which each candidate has its turn,
-/// so that what else the machine does counts for nobody.
+/// Nanoseconds per call: the lower quartile of many short rounds in which the candidates take
+/// turns, so that other load on the machine does not affect the ratios.
 fn paired<const N: usize>(rounds: usize, calls: usize, run: [&dyn Fn(usize); N]) -> [f64; N] {
     let mut taken = [const { Vec::new() }; N];
     for round in 0..rounds {
@@ -194,7 +195,7 @@ fn ratios() {
     );
     for algorithm in ALGORITHMS {
         let candidates = Candidates::new(algorithm);
-        // Each token is seen once by the verifier that remembers.
+        // The verifier with a memory sees each token once.
         let tokens: Vec<String> = (0..ROUNDS * CALLS)
             .map(|n| candidates.issuer.sign(&claims(&candidates.issuer, n)))
             .collect();

@@ -1,4 +1,4 @@
-//! The signature algorithms that exist here (RFC 7518 §3.1, RFC 8037 §3.1).
+//! The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
 //!
 //! `none` and the HMAC family are not values of this type, so no configuration can allow them.
 
@@ -43,13 +43,13 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// Not an asymmetric signature algorithm that is known here.
+/// The text names no supported asymmetric signature algorithm.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{name} is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 )]
 pub struct UnknownAlgorithm {
-    /// What was given.
+    /// The name given.
     pub name: String,
 }
 
@@ -68,7 +68,7 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The name as it stands in `alg`.
+    /// The name as written in `alg`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RS256 => "RS256",

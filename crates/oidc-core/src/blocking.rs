@@ -1,10 +1,12 @@
-//! For code that is not async: scripts, batch jobs, other languages (feature `blocking`).
+//! Blocking access for code that is not async: scripts, batch jobs, other languages (feature
+//! `blocking`).
 //!
-//! One background thread per process drives everything that is waited for here: it starts at first
-//! use, runs a current-thread Tokio runtime, and does not keep the process alive. A child made by
-//! `fork` has no threads of its parent; it gets a new one at its first use, and keys are fetched there
-//! anew when they are due. Connections that were open at the time of the fork belong to the parent:
-//! make the [`ReqwestHttp`](crate::http::reqwest::ReqwestHttp) of a child after the fork.
+//! One background thread per process drives all futures that callers wait for here. It starts at
+//! first use, runs a current-thread Tokio runtime, and does not keep the process alive. A child
+//! made by `fork` has no threads of its parent: it starts a new thread at its first use, which
+//! fetches keys again when they are due. Connections that were open at the time of the fork belong
+//! to the parent: make the [`ReqwestHttp`](crate::http::reqwest::ReqwestHttp) of a child after the
+//! fork.
 
 use std::future::Future;
 use std::sync::{Arc, mpsc};
@@ -20,7 +22,7 @@ use crate::presented::{PresentationRefusal, Presented};
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, Verified};
 
-/// Why something could not be waited for.
+/// Reason a future could not be waited for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockingError {
@@ -29,42 +31,42 @@ pub enum BlockingError {
         "called from inside a Tokio runtime, which must not be held up; await the async form there (on a thread of `spawn_blocking`: by `Handle::block_on`)"
     )]
     InsideRuntime,
-    /// The operating system gives no thread or no event queue.
+    /// The operating system cannot create a thread or an event queue.
     #[error("the background thread could not be started: {reason}")]
     NoThread {
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
-    /// What was waited for ended without an answer: it panicked.
+    /// The future ended without an answer because it panicked.
     #[error("the background task ended without an answer")]
     NoAnswer,
 }
 
-/// Why [`Verifier::access_token`] has no verified token.
+/// Reason [`Verifier::access_token`] returned no verified token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum VerifyError {
     /// The token is not accepted, or there are no keys to check it with.
     #[error(transparent)]
     Refused(#[from] TokenRefusal),
-    /// It could not be looked at.
+    /// The token could not be checked.
     #[error(transparent)]
     NotRun(#[from] BlockingError),
 }
 
-/// Why [`Verifier::presented`] has no verified token.
+/// Reason [`Verifier::presented`] returned no verified token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PresentedError {
     /// The token is not accepted from this sender, or there are no keys to check it with.
     #[error(transparent)]
     Refused(#[from] PresentationRefusal),
-    /// It could not be looked at.
+    /// The token could not be checked.
     #[error(transparent)]
     NotRun(#[from] BlockingError),
 }
 
 /// Runs `future` on the background thread and waits for it.
 ///
-/// Never call it from inside a Tokio runtime: that is refused, not tried.
+/// Calling it from inside a Tokio runtime is an error.
 ///
 /// ```
 /// let answer = oidc_core::blocking::run(async { 6 * 7 })?;
@@ -75,8 +77,8 @@ pub enum PresentedError {
 /// # Errors
 ///
 /// [`BlockingError::InsideRuntime`] from within a Tokio runtime: await the future there;
-/// [`BlockingError::NoThread`] when the system gives no thread; [`BlockingError::NoAnswer`] when
-/// `future` panicked.
+/// [`BlockingError::NoThread`] when the system cannot create a thread; [`BlockingError::NoAnswer`]
+/// when `future` panicked.
 pub fn run<F>(future: F) -> Result<F::Output, BlockingError>
 where
     F: Future + Send + 'static,
@@ -88,7 +90,7 @@ where
     let runtime = ENGINE.of(std::process::id())?;
     let (answer, waiting) = mpsc::sync_channel(1);
     runtime.spawn(async move {
-        // An error means that the caller is gone.
+        // An error means that the caller stopped waiting.
         let _ = answer.send(future.await);
     });
     waiting.recv().map_err(|_| BlockingError::NoAnswer)
@@ -118,18 +120,18 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Verifies by `verifier`.
+    /// Wraps `verifier`.
     pub fn new(verifier: crate::Verifier) -> Self {
         Self { verifier }
     }
 
-    /// The verifier itself.
+    /// The wrapped verifier.
     pub fn verifier(&self) -> &crate::Verifier {
         &self.verifier
     }
 
-    /// Verifies an access token. One that is remembered needs no thread and no waiting, and so may
-    /// be asked for anywhere; any other not from inside a Tokio runtime.
+    /// Verifies an access token. A remembered token needs no thread and no waiting, so this also
+    /// works inside a Tokio runtime; any other token does not.
     ///
     /// # Errors
     ///
@@ -144,9 +146,9 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). One that is
-    /// remembered needs no thread and no waiting; its proof is checked here, unless used proofs are
-    /// remembered elsewhere ([`crate::Verifier::with_dpop_memory`]).
+    /// Verifies a token and that its sender may use it ([`crate::Verifier::presented`]). A
+    /// remembered token needs no thread and no waiting; its proof is checked on the caller's
+    /// thread, unless used proofs are remembered elsewhere ([`crate::Verifier::with_dpop_memory`]).
     ///
     /// # Errors
     ///
@@ -166,7 +168,7 @@ impl Verifier {
         };
         if let Some(uncounted) = self.verifier.check_possession(presented, &token)? {
             let mut counting = Box::pin(uncounted.count());
-            // The memory of this process answers at once; only another one needs the thread.
+            // The memory of this process answers at once; only an external one needs the thread.
             let counted = match (&mut counting).now_or_never() {
                 Some(counted) => counted,
                 None => run(counting)?,
@@ -185,8 +187,8 @@ impl fmt::Debug for Verifier {
 
 static ENGINE: Engines = Engines(ArcSwapOption::const_empty());
 
-/// The engine of this process. Not behind a lock: a child forked while another thread held it would
-/// wait for ever.
+/// The engine of this process. Not behind a lock: a child forked while another thread held the lock
+/// would wait forever.
 struct Engines(ArcSwapOption<Engine>);
 
 /// A thread that drives a runtime until this value is dropped.
@@ -205,10 +207,11 @@ impl Engines {
         let started = Arc::new(Engine::start(process)?);
         let found = self.0.compare_and_swap(&before, Some(Arc::clone(&started)));
         match &*found {
-            // Another thread was first; the engine started here ends.
+            // Another thread was first; the engine started here is dropped.
             Some(engine) if engine.process == process => Ok(engine.runtime.clone()),
             _ => {
-                // The parent's engine: to end it would wake a thread that this process does not have.
+                // The parent's engine: dropping it would wake a thread that this process does not
+                // have.
                 std::mem::forget(before);
                 Ok(started.runtime.clone())
             }

@@ -1,6 +1,6 @@
-//! Figures of the memories for tokens.
+//! Statistics of the token memories.
 
-/// Figures about remembered tokens.
+/// Statistics of remembered tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
     /// Requests answered from memory.
@@ -9,6 +9,6 @@ pub struct CacheStats {
     pub misses: u64,
     /// Tokens remembered.
     pub entries: u64,
-    /// Memory they are counted with, in bytes.
+    /// Estimated memory of these tokens, in bytes.
     pub bytes: u64,
 }

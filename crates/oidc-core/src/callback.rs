@@ -1,8 +1,8 @@
 //! Reads the answer to an authorization request ([OpenID Connect Core 1.0 §3.1.2.5]; RFC 9207).
 //!
 //! `state` is compared first and in constant time, then `iss`; only then is the answer's error or
-//! code looked at. A parameter that stands there twice refuses the answer. An answer that the provider
-//! was asked to sign (JARM) is accepted signed and no other way. This module opens no connection.
+//! code read. An answer with a repeated parameter is refused. When the provider was asked to sign
+//! its answer (JARM), an unsigned one is refused. This module opens no connection.
 //!
 //! [OpenID Connect Core 1.0 §3.1.2.5]: https://openid.net/specs/openid-connect-core-1_0.html#AuthResponse
 
@@ -22,10 +22,10 @@ mod signed;
 
 pub(crate) use signed::parse_signed;
 
-/// Longest query that is read, in bytes.
+/// Size limit of a query, in bytes.
 const MAX_QUERY: usize = 16 * 1024;
 
-/// Most parameters that are read.
+/// Limit on the number of parameters.
 const MAX_PARAMETERS: usize = 32;
 
 /// An authorization code whose answer passed every check; exchanged once.
@@ -46,14 +46,14 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Why an answer to an authorization request is not accepted.
+/// Reason an answer to an authorization request is not accepted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackRefusal {
-    /// Longer than any honest answer.
+    /// Larger than a valid answer can be.
     #[error("the answer is too large; begin the login again")]
     TooLarge,
-    /// A parameter stands there twice.
+    /// A parameter is repeated.
     #[error("the answer holds {parameter} twice; begin the login again")]
     Duplicate {
         /// The parameter's name, cut and escaped.
@@ -87,13 +87,13 @@ pub enum CallbackRefusal {
     /// Neither code nor error.
     #[error("the answer holds no code; begin the login again")]
     MissingCode,
-    /// The provider was asked to sign its answer, and this one is not signed.
+    /// The provider was asked to sign its answer, but this one is not signed.
     #[error("the answer is not signed, although that was asked for; begin the login again")]
     NotSigned,
     /// The signed answer is refused (JARM §2.4).
     #[error("the signed answer is refused: {0}")]
     Response(#[source] TokenRefusal),
-    /// Metadata is not known, so the answer cannot be checked.
+    /// The provider's metadata is missing, so the answer cannot be checked.
     #[error(transparent)]
     Unavailable(#[from] ProviderUnavailable),
 }
@@ -117,7 +117,7 @@ impl CallbackRefusal {
     }
 }
 
-/// `state` of an answer, signed or not, unchecked: to find the login it may belong to.
+/// `state` of an answer, signed or not, without any check; use it only to find the login.
 ///
 /// ```
 /// assert_eq!(oidc_core::callback::state("code=a&state=b").as_deref(), Some("b"));
@@ -130,8 +130,8 @@ pub fn state(query: &str) -> Option<String> {
     }
 }
 
-/// Checks the query of a callback against the login it must belong to. Needs no keys, and so refuses
-/// every answer to a login that asked for a signed one: [`Client::parse_callback`] reads those.
+/// Checks the query of a callback against the login it must belong to. Has no keys, so it refuses
+/// every answer to a login that asked for a signed one; use [`Client::parse_callback`] for those.
 ///
 /// # Errors
 /// [`CallbackRefusal`] with the first check that failed.
@@ -163,7 +163,7 @@ pub fn parse(
     outcome(|name| query.value(name))
 }
 
-/// Whether an answer with this `state` is one to this login.
+/// Checks that `state` belongs to this login.
 fn belongs(state: Option<&str>, pending: &PendingLogin) -> Result<(), CallbackRefusal> {
     match state {
         None => Err(CallbackRefusal::MissingState),
@@ -172,7 +172,7 @@ fn belongs(state: Option<&str>, pending: &PendingLogin) -> Result<(), CallbackRe
     }
 }
 
-/// The code, or the provider's error, of an answer that is genuine.
+/// The code or the provider's error from an answer whose checks passed.
 fn outcome<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<Code, CallbackRefusal> {
     if let Some(error) = value("error") {
         let description = value("error_description").map(bounded);

@@ -1,7 +1,7 @@
 //! The claims of a token, typed (RFC 7519 §4.1, OpenID Connect Core 1.0 §5.1).
 //!
-//! A registered claim of the wrong type refuses the whole set; it is never skipped. This module says
-//! nothing about whether a claim is true: [`Verifier`](crate::Verifier) does.
+//! A registered claim of the wrong type makes the whole set invalid; it is never skipped. This
+//! module does not verify claims: [`Verifier`](crate::Verifier) does.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,7 +49,7 @@ pub struct Claims {
     pub not_before: Option<SystemTime>,
     /// `iat`
     pub issued_at: Option<SystemTime>,
-    /// `auth_time`: when the person last proved who they are.
+    /// `auth_time`: time the person last authenticated.
     pub auth_time: Option<SystemTime>,
     /// `jti`
     pub jwt_id: Option<String>,
@@ -61,7 +61,7 @@ pub struct Claims {
     pub session_id: Option<String>,
     /// `nonce`
     pub nonce: Option<String>,
-    /// `acr`: how strongly the person proved who they are.
+    /// `acr`: how strongly the person authenticated.
     pub acr: Option<String>,
     /// `typ` in the body, as Keycloak writes it: `Bearer`, `ID`, `Refresh`, `Logout`, ….
     pub token_type: Option<String>,
@@ -70,13 +70,13 @@ pub struct Claims {
     members: Map<String, Value>,
 }
 
-/// Why a text is no usable Claims Set.
+/// Reason a text is not a usable Claims Set.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidClaims {
     /// Not strict JSON, or not an object.
     #[error("the claims cannot be read: {reason}")]
     Malformed {
-        /// What the parser says.
+        /// The parser's error.
         reason: String,
     },
     /// A registered claim has the wrong type or an impossible value.
@@ -84,7 +84,7 @@ pub enum InvalidClaims {
     Claim {
         /// The claim's name.
         claim: &'static str,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: &'static str,
     },
 }
@@ -140,7 +140,7 @@ impl Claims {
         Ok(())
     }
 
-    /// `email`. Says nothing about whose it is: see [`Claims::verified_email`].
+    /// `email`, verified or not: see [`Claims::verified_email`].
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
@@ -158,7 +158,7 @@ impl Claims {
         (plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(email)
     }
 
-    /// `preferred_username`: what the person calls themselves. Not unique over time; use `subject`.
+    /// `preferred_username`: a name the person chose. Not unique over time; use `subject`.
     pub fn preferred_username(&self) -> Option<&str> {
         self.text("preferred_username")
     }
@@ -176,7 +176,7 @@ impl Claims {
     /// A member by path: the exact name (`https://example/roles`), names joined by dots
     /// (`realm_access.roles`), or a JSON Pointer (`/resource_access/my.client/roles`).
     ///
-    /// At each level the longest name that exists wins, so dots within names do no harm.
+    /// At each level the longest name that exists wins, so names may contain dots.
     pub fn get(&self, path: &str) -> Option<&Value> {
         if let Some(pointer) = path.strip_prefix('/') {
             let mut names =
@@ -187,7 +187,7 @@ impl Claims {
         member(&self.members, path)
     }
 
-    /// All members as they came, registered ones too.
+    /// All members as received, registered ones included.
     pub fn members(&self) -> &Map<String, Value> {
         &self.members
     }

@@ -1,5 +1,5 @@
-//! A relying party at one provider: what it is called there, how it proves itself, and the login
-//! flow from the first redirect to logout (OpenID Connect Core 1.0 §3.1).
+//! A relying party at one provider: its client id, its authentication, and the login flow from the
+//! first redirect to logout (OpenID Connect Core 1.0 §3.1).
 //!
 //! It keeps no state between the steps; the caller keeps [`PendingLogin`] and [`TokenSet`].
 
@@ -61,7 +61,7 @@ pub struct Client {
 pub struct Login {
     /// The tokens.
     pub tokens: TokenSet,
-    /// Who logged in.
+    /// The verified ID token of the person who logged in.
     pub id_token: Verified<IdToken>,
 }
 
@@ -69,7 +69,7 @@ pub struct Login {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Refreshed {
-    /// The tokens. Without a `refresh_token` among them the one that was sent stays good.
+    /// The tokens. Without a `refresh_token` among them, the one that was sent stays valid.
     pub tokens: TokenSet,
     /// The ID token, if one came; it is about the same subject.
     pub id_token: Option<Verified<IdToken>>,
@@ -98,16 +98,16 @@ impl Client {
         self
     }
 
-    /// Gets tokens that are bound to `key` (RFC 9449): the authorization request names it (`dpop_jkt`,
-    /// §10), token and UserInfo requests prove it. Whoever shows the access token elsewhere proves it
-    /// there with [`DpopKey::proof`].
+    /// Gets tokens that are bound to `key` (RFC 9449): the authorization request names it
+    /// (`dpop_jkt`, §10), and token and UserInfo requests carry a proof. To send the access token
+    /// to another server, make its proof with [`DpopKey::proof`].
     #[must_use]
     pub fn with_dpop(mut self, key: Arc<DpopKey>) -> Self {
         self.endpoint = self.endpoint.with_dpop(key);
         self
     }
 
-    /// How far clocks may differ, for ID and logout tokens; 30 s unless set.
+    /// Sets the allowed clock difference for ID and logout tokens; 30 s unless set.
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
         self.with_validation(|validation| validation.with_leeway(leeway))
@@ -129,7 +129,7 @@ impl Client {
         }
     }
 
-    /// What this relying party is called at the provider.
+    /// The client id at the provider.
     pub fn client_id(&self) -> &str {
         self.endpoint.client_id()
     }
@@ -149,7 +149,7 @@ impl Client {
         &self.endpoint
     }
 
-    /// Begins a login: where to send the browser, and what to keep until it comes back.
+    /// Begins a login: returns the URL for the browser, and the state to keep until it comes back.
     ///
     /// # Errors
     ///
@@ -164,8 +164,9 @@ impl Client {
         request.begin(&metadata, &self.endpoint).await
     }
 
-    /// Checks what the browser came back with: [`callback::parse`] with the provider's metadata, or,
-    /// where the login asked for a signed answer, its signature and claims too (JARM §2.4).
+    /// Checks the query that the browser came back with: [`callback::parse`] with the provider's
+    /// metadata. If the login asked for a signed answer, its signature and claims are checked too
+    /// (JARM §2.4).
     ///
     /// # Errors
     /// [`CallbackRefusal`] with the first check that failed.
@@ -185,9 +186,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`LoginError::Token`] when the code is not exchanged: a code is good for one attempt (RFC 6749
-    /// §4.1.2), so begin anew. [`LoginError::NoIdToken`] or [`LoginError::IdToken`] when the answer does
-    /// not say who it is in a way that holds.
+    /// [`LoginError::Token`] when the code is not exchanged; a code is valid for one attempt
+    /// (RFC 6749 §4.1.2), so begin the login again. [`LoginError::NoIdToken`] or
+    /// [`LoginError::IdToken`] when the ID token is missing or refused.
     pub async fn finish_login(
         &self,
         code: Code,
@@ -222,8 +223,8 @@ impl Client {
     /// # Errors
     ///
     /// [`TokenEndpointError::InvalidGrant`] when the login is over (RFC 6749 §5.2);
-    /// [`TokenEndpointError::IdToken`] when the new ID token does not hold or is about somebody else; the
-    /// others as [`TokenEndpoint::request`].
+    /// [`TokenEndpointError::IdToken`] when the new ID token is invalid or is about another
+    /// subject; the others as [`TokenEndpoint::request`].
     pub async fn refresh(
         &self,
         refresh_token: &Secret,
@@ -249,10 +250,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`UserInfoError::Unauthorized`] when the access token is not accepted there;
-    /// [`UserInfoError::WrongSubject`] when the claims are another person's, to be treated as an attack
-    /// (OpenID Connect Core 1.0 §5.3.2); [`UserInfoError::Provider`] and [`UserInfoError::Fetch`] may pass
-    /// by themselves.
+    /// [`UserInfoError::Unauthorized`] when the endpoint does not accept the access token;
+    /// [`UserInfoError::WrongSubject`] when the claims are about another subject, which must be
+    /// treated as an attack (OpenID Connect Core 1.0 §5.3.2); [`UserInfoError::Provider`] and
+    /// [`UserInfoError::Fetch`] may be temporary.
     pub async fn user_info(
         &self,
         access_token: &Secret,
@@ -270,8 +271,8 @@ impl Client {
         self.endpoint.revoke(token, hint).await
     }
 
-    /// Where to send the browser to end the session at the provider; `None` when the provider
-    /// offers that not, or its metadata is not known yet.
+    /// URL that ends the session at the provider; `None` when the provider has no such endpoint, or
+    /// its metadata is not known yet.
     pub fn logout_url(&self, request: &LogoutRequest) -> Option<Url> {
         request.url(self.provider().current()?.as_ref(), self.client_id())
     }

@@ -1,8 +1,8 @@
-//! How a client proves itself at the token endpoint and its neighbours (RFC 6749 §2.3, RFC 7523,
-//! RFC 8705, OpenID Connect Core 1.0 §9).
+//! Client authentication at the token endpoint and the other endpoints for clients (RFC 6749 §2.3,
+//! RFC 7523, RFC 8705, OpenID Connect Core 1.0 §9).
 //!
-//! A proof is made for each request: files are read then, assertions signed then. `aud` of an
-//! assertion is the issuer identifier and nothing else. Nothing secret is ever part of an error.
+//! Each request reads its credential files and signs its assertion. `aud` of an assertion is the
+//! issuer identifier and nothing else. Errors never contain secrets.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// OAuth SPIFFE Client Authentication §4.1 (draft-ietf-oauth-spiffe-client-auth)
 const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 
-/// How a client proves itself.
+/// Client authentication method.
 ///
 /// ```
 /// use oidc_core::{ClientAuth, ClientSecret};
@@ -60,10 +60,10 @@ pub enum ClientAuth {
     /// `private_key_jwt`: a fresh signed assertion for each request (OpenID Connect Core 1.0 §9).
     /// Nothing secret is sent.
     PrivateKeyJwt(PrivateKeyJwt),
-    /// An assertion that somebody else made (RFC 7523 §2.2).
+    /// An assertion that another party made (RFC 7523 §2.2).
     Assertion(Secret),
-    /// The same in a file, read at each request, such as a projected Kubernetes service account
-    /// token: whoever writes the file keeps it fresh.
+    /// An assertion in a file, read at each request, such as a projected Kubernetes service account
+    /// token. The program that writes the file must replace it before it expires.
     AssertionFile(PathBuf),
     /// A SPIFFE JWT-SVID in a file, read at each request. Like [`AssertionFile`](Self::AssertionFile),
     /// with the assertion type `jwt-spiffe`, which Keycloak asks for.
@@ -72,11 +72,11 @@ pub enum ClientAuth {
     /// adapter has a client certificate; only the id is sent, to the provider's
     /// `mtls_endpoint_aliases` where it has some (RFC 8705 §5).
     MutualTls,
-    /// Whatever of the client's credentials the provider takes.
+    /// Tries the client's credentials that the provider accepts.
     Auto(AutoAuth),
 }
 
-/// What a proof is made for.
+/// The request that a proof is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Occasion<'a> {
     pub(crate) client_id: &'a str,
@@ -85,7 +85,8 @@ pub(crate) struct Occasion<'a> {
 }
 
 impl ClientAuth {
-    /// The method's name in metadata (`token_endpoint_auth_methods_supported`), or a word for it.
+    /// The method's name in metadata (`token_endpoint_auth_methods_supported`); a descriptive word
+    /// for methods without one.
     pub(crate) fn method(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -101,7 +102,7 @@ impl ClientAuth {
         }
     }
 
-    /// Puts the proof on a form request; returns the `Authorization` header if there is one.
+    /// Adds the proof to a form request; returns the `Authorization` header if there is one.
     pub(crate) async fn prove(
         &self,
         occasion: Occasion<'_>,
@@ -110,7 +111,7 @@ impl ClientAuth {
         if let Self::SecretBasic(secret) = self {
             return Ok(basic(occasion.client_id, &secret.read().await?));
         }
-        // A pushed authorization request holds it already (RFC 9126 §2.1).
+        // A pushed authorization request already has it (RFC 9126 §2.1).
         if !form.iter().any(|(name, _)| name == "client_id") {
             form.push(("client_id".into(), Secret::from(occasion.client_id)));
         }
@@ -127,7 +128,7 @@ impl ClientAuth {
             Self::Assertion(assertion) => (JWT_BEARER, assertion.clone()),
             Self::AssertionFile(path) => (JWT_BEARER, file::read(path).await?),
             Self::JwtSvidFile(path) => (JWT_SPIFFE, file::read(path).await?),
-            // Whoever asks goes through its candidates, and none of those is another of its kind.
+            // The caller tries the candidates of `Auto` instead, and no candidate is an `Auto`.
             Self::Auto(_) => return Err(ClientAuthError::NoCredential),
         };
         form.push(("client_assertion_type".into(), Secret::from(kind)));

@@ -1,12 +1,12 @@
-//! What time it is: the only place that asks the system.
+//! The current time. Only this module asks the system for it.
 //!
-//! Token rules take the time as an argument; whoever needs "now" holds a [`Clock`], so that tests
-//! move it instead of sleeping.
+//! Token rules take the time as an argument. Code that needs "now" holds a [`Clock`], so that tests
+//! move the time instead of sleeping.
 
 use std::fmt;
 use std::time::SystemTime;
 
-/// Port: tells the time.
+/// Port: returns the time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Now, by this clock.
     fn now(&self) -> SystemTime;

@@ -1,8 +1,8 @@
 //! Tokens that are bound to a key: the claim `cnf` (RFC 7800 §3.1).
 //!
 //! Two bindings are known: to the key of DPoP proofs (`jkt`, RFC 9449 §6.1) and to a client
-//! certificate (`x5t#S256`, RFC 8705 §3.1). Any other is refused, never ignored: whoever bound the
-//! token meant that it is worth nothing without the proof.
+//! certificate (`x5t#S256`, RFC 8705 §3.1). A token with any other binding is refused, because the
+//! issuer meant the token to be invalid without that proof.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 
 use crate::claims::{Claims, InvalidClaims};
 
-/// What the presenter of a token must prove to possess: all that is named.
+/// The keys or certificates that the presenter of a token must prove to possess; all named are
+/// required.
 ///
 /// ```
 /// let claims = oidc_core::Claims::parse(
@@ -47,18 +48,19 @@ impl Confirmation {
 }
 
 impl Claims {
-    /// `cnf`: what the token is bound to; `None` if it is a plain bearer token.
+    /// `cnf`: the binding of the token; `None` if it is a plain bearer token.
     ///
     /// # Errors
-    /// [`InvalidClaims::Claim`] if the claim is malformed, names no binding, or names one that is
-    /// not known here.
+    /// [`InvalidClaims::Claim`] if the claim is malformed, names no binding, or names an
+    /// unsupported one.
     pub fn confirmation(&self) -> Result<Option<Confirmation>, InvalidClaims> {
         let wrong = |reason| InvalidClaims::Claim { claim: "cnf", reason };
         let Some(value) = self.members().get("cnf") else { return Ok(None) };
         let members = value.as_object().ok_or_else(|| wrong("it is not an object"))?;
         let known = |(name, value): (&String, &Value)| match name.as_str() {
             "jkt" | "x5t#S256" => true,
-            // Keycloak says what kind of key `jkt` names; keys of client attestation are another.
+            // Keycloak's name for the kind of key in `jkt`; keys of client attestation are another
+            // kind.
             "kc-jkt-type" => value == "DPoP",
             _ => false,
         };
@@ -127,7 +129,8 @@ mod tests {
             json!({"jkt": "AAAA"}),
             json!({"jkt": format!("{JKT}=")}),
             json!({"jkt": format!("{JKT}A")}),
-            // The last bits of the example in RFC 8705 §3.1 are not zero, as strict base64url wants.
+            // The last bits of the example in RFC 8705 §3.1 are not zero, but strict base64url
+            // requires zero.
             json!({"x5t#S256": X5T}),
         ] {
             assert!(matches!(of(&cnf), Err(InvalidClaims::Claim { claim: "cnf", .. })), "{cnf}");

@@ -1,9 +1,9 @@
-//! Authorization of a device without a browser of its own (RFC 8628): a code to type somewhere else,
-//! and a patient wait for the answer.
+//! Authorization of a device without a browser of its own (RFC 8628): the person enters a code on
+//! another device while this one polls for the answer.
 //!
-//! It polls no faster than the provider allows (§3.5), slows down when told to or when nobody
-//! answers, and stops when the code ends. Where the provider speaks PKCE S256 it is used here too, so
-//! that a device code that leaks is worth nothing.
+//! It polls no faster than the provider allows (§3.5), slows down on `slow_down` or when the
+//! provider does not answer, and stops when the code expires. If the provider supports PKCE S256,
+//! it is used here too, so that a leaked device code is useless.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -22,22 +22,22 @@ use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
 use crate::token::{ClientEndpoint, Grant, TokenEndpoint, TokenEndpointError, TokenSet};
 
-/// How long to wait between two polls when the provider does not say (§3.2).
+/// Wait between two polls when the provider does not name one (§3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// By how much `slow_down` lengthens the wait (§3.5).
+/// Increase of the wait by `slow_down` (§3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
-/// The longest wait between two polls that nobody answers.
+/// Longest wait between two polls while the provider does not answer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// Longest life of a device code that is believed.
+/// Limit on the lifetime of a device code.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest code that a person can be asked to type, in characters.
 const MAX_USER_CODE: usize = 64;
 
-/// A device that waits for its person.
+/// A device that waits for its person to approve it.
 ///
 /// ```no_run
 /// # async fn run(endpoint: oidc_core::TokenEndpoint) -> Result<(), Box<dyn std::error::Error>> {
@@ -60,23 +60,23 @@ pub struct DeviceAuthorization {
     deadline: Instant,
 }
 
-/// Why a device got no tokens.
+/// Reason a device got no tokens.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// `access_denied`: the person said no.
+    /// `access_denied`: the person refused.
     #[error("the person did not allow this device")]
     Denied,
-    /// `expired_token`, or the code's time is over.
+    /// `expired_token`, or the code expired.
     #[error("nobody answered before the code ended; begin again")]
     Expired,
-    /// The provider refused, or its answer cannot be used.
+    /// The provider refused, or its answer is invalid.
     #[error(transparent)]
     Endpoint(#[from] TokenEndpointError),
 }
 
 impl DeviceAuthorization {
-    /// Asks for a code (§3.1) with this `scope`.
+    /// Requests a code (§3.1) with this `scope`.
     ///
     /// # Errors
     /// [`DeviceError::Endpoint`]; [`TokenEndpointError::NotSupported`] among them when the provider
@@ -115,34 +115,34 @@ impl DeviceAuthorization {
         })
     }
 
-    /// What the person types. Show it as it is; it holds no control characters.
+    /// The code the person types. Show it unchanged; it has no control characters.
     pub fn user_code(&self) -> &str {
         self.user_code.expose()
     }
 
-    /// Where the person types it.
+    /// The page where the person types it.
     pub fn verification_uri(&self) -> &Url {
         &self.verification_uri
     }
 
-    /// The same with the code in it, for a QR code or a link (§3.3.1). Show the code beside it, so
-    /// that the person can compare.
+    /// The page with the code in its URL, for a QR code or a link (§3.3.1). Show the code beside
+    /// it, so that the person can compare.
     pub fn verification_uri_complete(&self) -> Option<&Url> {
         self.verification_uri_complete.as_ref()
     }
 
-    /// When the code ends.
+    /// Time the code expires.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// How long is waited between two polls.
+    /// Wait between two polls.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Waits until the person has answered, and gets the tokens. No answer and answers that say
-    /// "later" are waited out (§3.5).
+    /// Waits until the person has answered, and returns the tokens. Keeps polling while the
+    /// provider is unavailable or answers that the person has not decided (§3.5).
     ///
     /// # Errors
     /// [`DeviceError`]
@@ -199,7 +199,7 @@ struct Answer {
     device_code: Secret,
     user_code: Secret,
     verification_uri: Option<Url>,
-    // As the first drafts called it; some providers still do, or send both.
+    // The name in the first drafts; some providers still send it, or both.
     verification_url: Option<Url>,
     verification_uri_complete: Option<Url>,
     expires_in: u64,
@@ -207,12 +207,12 @@ struct Answer {
 }
 
 impl Answer {
-    /// The answer and its page. What it holds is shown to a person: it must be fit for a terminal, and
-    /// lead to a web page.
+    /// The answer and its page. The answer is shown to a person, so it must be safe for a terminal
+    /// and name a web page.
     fn parse(body: &[u8], endpoint: &TokenEndpoint) -> Result<(Self, Url), TokenEndpointError> {
         let invalid = |reason: String| TokenEndpointError::InvalidResponse { reason };
         let answer: Self = serde_json::from_slice(body).map_err(|error| {
-            // The parser quotes values, and those may be codes: only say where.
+            // The parser quotes values, which may be codes; report the position only.
             let (line, column) = (error.line(), error.column());
             invalid(format!(
                 "it is not a device authorization response (line {line}, column {column})"

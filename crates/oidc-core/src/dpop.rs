@@ -1,4 +1,5 @@
-//! Demonstrating Proof of Possession (RFC 9449): what a client and a resource server agree on.
+//! Demonstrating Proof of Possession (RFC 9449): definitions shared by clients and resource
+//! servers.
 //!
 //! A client makes proofs with a [`DpopKey`]; the server's nonces are kept in [`DpopNonces`].
 //! A resource server checks proofs by a [`DpopPolicy`](crate::DpopPolicy).

@@ -1,6 +1,6 @@
 //! Text of another party in our errors: cut, and escaped so that it fits logs and pages.
 
-/// Longest piece that is kept, in characters.
+/// Length limit of the text kept, in characters.
 const QUOTED_LIMIT: usize = 80;
 
 /// The text in quotation marks.

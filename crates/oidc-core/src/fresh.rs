@@ -1,9 +1,9 @@
 //! A value that is fetched from elsewhere and kept fresh.
 //!
-//! One task fetches and publishes; readers take a snapshot and never wait. Fetches are single
-//! flight, repeated before the value is old, and backed off with jitter while they fail. The task
-//! starts when the value is first asked for and ends with the last handle. Ages are measured by the
-//! monotonic timer, so a jump of the wall clock neither ages nor rejuvenates anything.
+//! One task fetches and publishes; readers take a snapshot and never wait. Concurrent requests
+//! share one fetch. Fetches are repeated before the value is old, and backed off with jitter while
+//! they fail. The task starts at the first request for the value and ends with the last handle.
+//! Ages use the monotonic timer, so a jump of the wall clock does not change them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,11 +27,11 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// When a value is old: it is fetched again before.
+    /// Age at which a value is old; it is fetched again before.
     pub(crate) max_age: Duration,
-    /// When a value is too old to be served although it cannot be renewed.
+    /// Age at which a value that cannot be renewed is no longer served.
     pub(crate) max_stale: Option<Duration>,
-    /// How long a caller waits for a fetch.
+    /// Longest time a caller waits for a fetch.
     pub(crate) wait: Duration,
     pub(crate) retry: Retry,
 }
@@ -53,7 +53,7 @@ impl Failure {
 /// A value that was fetched.
 pub(crate) struct Fetched<T> {
     value: Arc<T>,
-    /// When it is fetched again, where that is sooner than the policy says.
+    /// Time to the next fetch, if sooner than the policy says.
     again_after: Option<Duration>,
 }
 
@@ -62,26 +62,26 @@ impl<T> Fetched<T> {
         Self { value, again_after: None }
     }
 
-    /// Fetched again after `pause` at the latest. The value serves as long as any other.
+    /// Fetches again after `pause` at the latest. The value is served as long as any other.
     #[must_use]
     pub(crate) fn again_after(self, pause: Duration) -> Self {
         Self { again_after: Some(pause), ..self }
     }
 }
 
-/// Fetches a value; is given the one before, to return it again when nothing changed.
+/// Fetches a value; gets the previous one, to return it again when nothing changed.
 pub(crate) type Fetch<T> =
     Box<dyn Fn(Option<Arc<T>>) -> BoxFuture<'static, Result<Fetched<T>, Failure>> + Send + Sync>;
 
-/// How one attempt ended.
+/// Outcome of one attempt.
 pub(crate) struct Attempt {
     pub(crate) outcome: Result<(), &'static str>,
-    /// Whether there is another value now than before.
+    /// Whether the value changed.
     pub(crate) changed: bool,
     pub(crate) took: Duration,
 }
 
-/// Is told of every attempt.
+/// Called after every attempt.
 pub(crate) type Ended = Box<dyn Fn(Attempt) + Send + Sync>;
 
 /// The handle. Dropping the last one ends the task.
@@ -143,25 +143,25 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         }
     }
 
-    /// What `read` makes of the snapshot.
+    /// Applies `read` to the snapshot.
     pub(crate) fn look<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
         let state = self.shared.state.borrow();
         let (value, fetched_at) = state.value.as_ref()?;
         state.serves(&self.shared.policy, fetched_at.elapsed()).then(|| read(value))
     }
 
-    /// Whether a fetch was begun and ended since `fetches` of them were begun: asking again would bring
-    /// the same.
+    /// Whether a fetch began and ended since `fetches` of them had begun, so that another would
+    /// return the same.
     pub(crate) fn asked_since(&self, fetches: u64) -> bool {
         self.shared.state.borrow().finished > fetches
     }
 
-    /// How many fetches were begun.
+    /// Number of fetches begun.
     pub(crate) fn fetches(&self) -> u64 {
         self.shared.state.borrow().started
     }
 
-    /// The fetch that is under way, or about to begin because somebody asked.
+    /// The fetch in progress, or the requested one about to begin.
     pub(crate) fn pending(&self) -> Option<Ticket> {
         let state = self.shared.state.borrow();
         if state.wanted > state.started {
@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         ticket
     }
 
-    /// Starts the task, unless it runs. Needs a Tokio runtime.
+    /// Starts the task, unless it runs. Requires a Tokio runtime.
     pub(crate) fn start(&self) -> Result<(), Failure> {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_some_and(|task| task.is_of_this_process() && !task.handle.is_finished())
@@ -204,7 +204,8 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         Ok(())
     }
 
-    /// The value; waits for the first fetch, but neither while failing nor longer than the policy says.
+    /// The value. Waits for the first fetch, up to the policy's limit; does not wait while attempts
+    /// fail.
     pub(crate) async fn value(&self) -> Result<Arc<T>, Failure> {
         self.start()?;
         match self.standing() {
@@ -217,7 +218,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         self.current()
     }
 
-    /// Fetches now, whatever the back-off says, and waits for it.
+    /// Fetches now, ignoring the back-off, and waits for the result.
     pub(crate) async fn refresh(&self) -> Result<Arc<T>, Failure> {
         self.start()?;
         let ticket = self.request();
@@ -228,8 +229,8 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         }
     }
 
-    /// The outcome of the next attempt: of one that begins now or, while attempts fail, of the one that
-    /// is due soon. So whoever depends on this value adds no attempts to those that are made anyway.
+    /// The outcome of the next attempt: one that begins now or, while attempts fail, the one that
+    /// is scheduled. Callers therefore add no attempts while the back-off is running.
     pub(crate) async fn next(&self) -> Result<Arc<T>, Failure> {
         self.start()?;
         let finished = self.shared.state.borrow().finished;
@@ -249,7 +250,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         }
     }
 
-    /// Forgets the value at once, then fetches.
+    /// Drops the value at once, then fetches.
     pub(crate) async fn purge(&self) -> Result<Arc<T>, Failure> {
         self.shared.state.send_modify(|state| {
             state.value = None;
@@ -260,7 +261,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         self.refresh().await
     }
 
-    /// Whether the last attempt failed: then nobody waits for the next.
+    /// Whether the last attempt failed; callers then do not wait for the next.
     pub(crate) fn failing(&self) -> bool {
         self.shared.state.borrow().failure.is_some()
     }

@@ -1,4 +1,4 @@
-//! How the crate reaches a provider: one request, one bounded answer.
+//! HTTP to a provider: one request, one bounded answer.
 //!
 //! No redirects are followed and nothing is retried here. The adapter over `reqwest` is
 //! `reqwest::ReqwestHttp` (feature `reqwest`); tests bring their own.
@@ -43,7 +43,7 @@ pub enum HttpError {
         host: String,
         /// The innermost cause.
         reason: String,
-        /// What the adapter says.
+        /// The adapter's error.
         #[source]
         source: Option<Arc<dyn Error + Send + Sync>>,
     },
@@ -55,7 +55,7 @@ pub enum HttpError {
         /// The limit.
         after: Duration,
     },
-    /// The body is larger than any honest answer.
+    /// The body is larger than the limit.
     #[error("the answer of {host} is larger than {limit} bytes")]
     BodyTooLarge {
         /// Host and port.
@@ -70,7 +70,7 @@ pub enum HttpError {
         host: String,
         /// The innermost cause.
         reason: String,
-        /// What the adapter says.
+        /// The adapter's error.
         #[source]
         source: Option<Arc<dyn Error + Send + Sync>>,
     },
@@ -88,19 +88,19 @@ impl HttpError {
     }
 }
 
-/// A document could not be had: no answer, or not the one wanted.
+/// A document could not be fetched: no answer, or not the expected one.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// No answer.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// A redirect. It is not followed: the address would no longer be the one that is trusted.
+    /// A redirect. It is not followed, because its target is not a trusted address.
     #[error(
         "{url} answered with a redirect ({status}), which is not followed; configure the final address"
     )]
     Redirected {
-        /// What was asked.
+        /// The URL requested.
         url: String,
         /// The status.
         status: u16,
@@ -108,19 +108,19 @@ pub enum FetchError {
     /// Another status than 200.
     #[error("{url} answered with status {status}")]
     Status {
-        /// What was asked.
+        /// The URL requested.
         url: String,
         /// The status.
         status: u16,
         /// `Retry-After`, in seconds form.
         retry_after: Option<Duration>,
     },
-    /// The address cannot be asked at all.
+    /// The URL is invalid.
     #[error("{url} is not an address that can be asked: {reason}")]
     Address {
-        /// What was to be asked.
+        /// The URL to request.
         url: String,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
 }
@@ -136,7 +136,7 @@ impl FetchError {
         }
     }
 
-    /// How long the other side asks to wait.
+    /// Wait that the server asks for (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -145,12 +145,12 @@ impl FetchError {
     }
 }
 
-/// Gets a document; anything but 200 is an error.
+/// Gets a document; any status but 200 is an error.
 pub(crate) async fn get(http: &dyn Http, url: &str) -> Result<Response<Bytes>, FetchError> {
     document(url, ask(http, url, HeaderMap::new()).await?)
 }
 
-/// Asks for a document with these headers; an answer of any status is `Ok`.
+/// Requests a document with these headers; an answer of any status is `Ok`.
 pub(crate) async fn ask(
     http: &dyn Http,
     url: &str,
@@ -169,7 +169,7 @@ pub(crate) async fn ask(
     Ok(http.send(request).await?)
 }
 
-/// An answer that is the document; anything but 200 is none.
+/// The answer, if its status is 200.
 pub(crate) fn document(
     url: &str,
     response: Response<Bytes>,

@@ -1,11 +1,12 @@
-//! Access tokens judged by asking their issuer (RFC 7662): opaque ones, and JWTs where a revocation
-//! must count at once.
+//! Access tokens checked by asking their issuer (RFC 7662): opaque tokens, and JWTs whose
+//! revocation must take effect at once.
 //!
-//! "Active" alone is not enough: issuer, audience, kind and times are checked as for a token that is
-//! verified here (§4). An answer is remembered by the digest of the token for a minute at most, one
-//! that says "no" for seconds, and no longer than that while the issuer is away. Whoever asks about a
-//! token that is being asked about waits for the same answer. Nothing is asked about what cannot be a
-//! token of this issuer, and only so much at once: what is above that is refused for now.
+//! "Active" alone is not enough: issuer, audience, kind and times are checked as for a token that
+//! is verified here (§4). A positive answer is remembered by the digest of the token for a minute
+//! at most, a negative one for seconds; an outage of the issuer does not extend these times.
+//! Concurrent requests with the same token share one question. A token that cannot be from this
+//! issuer is refused without a question. The number of concurrent questions is limited; a token
+//! above the limit is refused for now.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,22 +38,22 @@ use memory::{Memory, Place, Verdict};
 /// Memory for answers unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
 
-/// How long an answer that says "yes" is believed unless set otherwise.
+/// Age limit of a positive answer unless set otherwise.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// How long an answer that says "no" is believed unless set otherwise.
+/// Age limit of a negative answer unless set otherwise.
 const DEFAULT_NEGATIVE_AGE: Duration = Duration::from_secs(10);
 
-/// How long an issuer that could not answer is not asked about the same token again.
+/// Pause before the issuer is asked about the same token again after it could not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many questions are under way at once unless set otherwise.
+/// Number of concurrent questions unless set otherwise.
 const DEFAULT_IN_FLIGHT: usize = 32;
 
-/// Judges access tokens by asking their issuer.
+/// Checks access tokens by asking their issuer.
 ///
-/// The resource server proves itself as a client of its own; a public client is answered by nobody
-/// (RFC 7662 §2.1).
+/// The resource server must authenticate as a confidential client; issuers do not answer a public
+/// one (RFC 7662 §2.1).
 ///
 /// ```no_run
 /// # async fn run(provider: oidc_core::Provider, bearer: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -81,7 +82,7 @@ pub struct Introspection {
 }
 
 impl Introspection {
-    /// Asks the provider of `endpoint`, as its client, and holds its answers against the issuer,
+    /// Asks the provider of `endpoint`, as its client, and checks its answers against the issuer,
     /// audiences and leeway of `validation`.
     pub fn new(endpoint: TokenEndpoint, validation: Validation) -> Self {
         Self {
@@ -97,7 +98,7 @@ impl Introspection {
         }
     }
 
-    /// How many questions are under way at once, clones included; 32 unless set. A token above that
+    /// Sets the number of concurrent questions, clones included; 32 unless set. A token above that
     /// is [`TokenRefusal::IntrospectionUnavailable`], and asked about when it comes again.
     #[must_use]
     pub fn with_max_in_flight(mut self, questions: usize) -> Self {
@@ -105,31 +106,31 @@ impl Introspection {
         self
     }
 
-    /// Bounds the memory for answers about tokens that count, in bytes; 8 MiB unless set, and a
-    /// quarter of it more for those that do not. With 0 nothing is remembered, and
-    /// requests about the same token do not wait for each other.
+    /// Bounds the memory for answers about valid tokens, in bytes; 8 MiB unless set, plus a quarter
+    /// of it for invalid tokens. With 0 nothing is remembered, and concurrent requests with the
+    /// same token each ask.
     #[must_use]
     pub fn with_cache(mut self, max_bytes: u64) -> Self {
         self.memory = (max_bytes > 0).then(|| Memory::new(max_bytes));
         self
     }
 
-    /// How long an answer that says "yes" is believed, and so how long a revoked token lives on here;
-    /// 60 s unless set, and never past `exp`.
+    /// Sets the age limit of a positive answer, and so how long a revoked token is still accepted
+    /// here; 60 s unless set, and never past `exp`.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// How long an answer that says "no" is believed; 10 s unless set.
+    /// Sets the age limit of a negative answer; 10 s unless set.
     #[must_use]
     pub fn with_negative_age(mut self, negative_age: Duration) -> Self {
         self.negative_age = negative_age;
         self
     }
 
-    /// Tells `observer` of tokens verified, refused and remembered.
+    /// Reports tokens verified, refused and remembered to `observer`.
     #[must_use]
     pub fn with_observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
@@ -148,7 +149,8 @@ impl Introspection {
     }
 
     /// Accepts answers without `aud`, which is optional in RFC 7662 §2.2: then a token that the
-    /// issuer made for anybody opens this door too. An `aud` that is there must still fit.
+    /// issuer made for another service is accepted here too. If `aud` is present, it must still
+    /// match.
     #[must_use]
     pub fn dangerous_without_audience(mut self) -> Self {
         self.audience_required = false;
@@ -160,18 +162,18 @@ impl Introspection {
         &self.validation
     }
 
-    /// The endpoint asked.
+    /// The endpoint used to ask the issuer.
     pub fn token_endpoint(&self) -> &TokenEndpoint {
         &self.endpoint
     }
 
-    /// Asks whether an access token counts, unless that was asked a moment ago. One that is bound to
-    /// a key or certificate (`cnf`) is refused: no possession is proved here.
+    /// Checks an access token, with the issuer's answer or a remembered one. A token that is bound
+    /// to a key or certificate (`cnf`) is refused, because possession is not proved here.
     ///
     /// # Errors
-    /// [`TokenRefusal::Inactive`] when the issuer says no; the rule of [`Validation`] that an active
-    /// token does not meet; [`TokenRefusal::IntrospectionUnavailable`] when the issuer cannot be
-    /// asked.
+    /// [`TokenRefusal::Inactive`] when the issuer says the token is not active; the rule of
+    /// [`Validation`] that an active token does not meet;
+    /// [`TokenRefusal::IntrospectionUnavailable`] when the issuer cannot be asked.
     pub async fn access_token(
         &self,
         token: &str,
@@ -195,7 +197,7 @@ impl Introspection {
         }
     }
 
-    /// Judges a token up to the question who may present it.
+    /// Checks a token except whether its sender may use it.
     pub(crate) async fn without_possession(
         &self,
         token: &str,
@@ -217,12 +219,13 @@ impl Introspection {
             }
         };
         let verified = verdict.outcome?;
-        // What was good when it was asked about may have ended since.
+        // A remembered token may have expired since.
         self.validation.check_times(&verified, self.endpoint.now())?;
         Ok(verified)
     }
 
-    /// What is no token, or says itself that it is another issuer's, is sent to nobody.
+    /// Refuses text that is not a token, and JWTs that claim another issuer; they are not sent to
+    /// the endpoint.
     fn check_form(&self, token: &str) -> Result<(), TokenRefusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenRefusal::TooLarge { limit: MAX_TOKEN_BYTES });
@@ -242,10 +245,10 @@ impl Introspection {
         }
     }
 
-    /// One question, one verdict, and how long it is believed.
+    /// One question, its verdict, and the verdict's lifetime.
     async fn ask(&self, token: &str) -> Verdict {
         let Ok(_permit) = self.questions.try_acquire() else {
-            // Not remembered: those who wait for this answer get it, the next may ask.
+            // Not remembered: callers that wait for this answer get it, the next caller may ask.
             return Verdict::new(Err(self.too_many()), Duration::ZERO, token.len());
         };
         let issuer = self.validation.issuer();
@@ -270,7 +273,7 @@ impl Introspection {
         Verdict::new(outcome.map(Arc::new), age, token.len()).signed(generation)
     }
 
-    /// What is thought of the token, and the generation of the keys that the answer is signed with.
+    /// The verdict on the token, and the generation of the keys that signed the answer.
     async fn asked(
         &self,
         token: &str,

@@ -1,6 +1,6 @@
 //! Issuer identifiers ([OpenID Connect Discovery 1.0 §2, §4]; RFC 8414 §2).
 //!
-//! Parsed once, compared byte for byte ever after: no case folding, no trailing-slash repair.
+//! Parsed once, then compared byte for byte: no case folding, no trailing-slash repair.
 //!
 //! [OpenID Connect Discovery 1.0 §2, §4]: https://openid.net/specs/openid-connect-discovery-1_0.html
 
@@ -32,7 +32,7 @@ pub struct Issuer {
     loopback: bool,
 }
 
-/// Why a text is no issuer identifier.
+/// Reason a text is not an issuer identifier.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidIssuer {
     /// Not an absolute URL with a host.
@@ -40,9 +40,9 @@ pub enum InvalidIssuer {
         "issuer {value} is not a URL ({reason}); write it as the provider does, like https://id.example/realms/name"
     )]
     NotAUrl {
-        /// What was given.
+        /// The value given.
         value: String,
-        /// What the URL parser says.
+        /// The URL parser's error.
         reason: String,
     },
     /// Neither `https` nor on a loopback host.
@@ -50,42 +50,42 @@ pub enum InvalidIssuer {
         "issuer {value} must use https; http is accepted on localhost, 127.0.0.0/8 and [::1] only"
     )]
     NotHttps {
-        /// What was given.
+        /// The value given.
         value: String,
     },
     /// OpenID Connect Discovery 1.0 §2 allows neither query nor fragment.
     #[error("issuer {value} must have neither query nor fragment")]
     QueryOrFragment {
-        /// What was given.
+        /// The value given.
         value: String,
     },
     /// A user name or password in the URL.
     #[error("issuer {value} must not hold a user name or password")]
     Credentials {
-        /// What was given, without the credentials.
+        /// The value given, without the credentials.
         value: String,
     },
 }
 
 impl Issuer {
-    /// The identifier, exactly as it was given.
+    /// The identifier, exactly as given.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the host is the machine itself: the only place where plain `http` is accepted.
+    /// Whether the host is this machine, the only case in which plain `http` is accepted.
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
 
-    /// Where the provider's metadata is (OpenID Connect Discovery 1.0 §4): the well-known path
+    /// URL of the provider's metadata (OpenID Connect Discovery 1.0 §4): the well-known path
     /// appended to the issuer's own path.
     pub fn discovery_url(&self) -> String {
         format!("{}/.well-known/openid-configuration", self.text.trim_end_matches('/'))
     }
 }
 
-/// Whether `url` points at the machine itself by name or address.
+/// Whether `url` names this machine by host name or address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -1,6 +1,6 @@
 //! JSON Web Signature in compact form (RFC 7515), read strictly (RFC 8725).
 //!
-//! It checks what a signature is about: form, size, header, algorithm, key. It accepts by no claim,
+//! Checks form, size, header, algorithm, key and signature. It accepts no token by its claims,
 //! fetches nothing, and no header can change which key is trusted. Each part is decoded once.
 
 use aws_lc_rs::digest::{self, Digest};
@@ -21,14 +21,14 @@ pub use signing::InvalidPrivateKey;
 #[cfg(feature = "token")]
 pub(crate) use signing::{SigningKey, signing_input};
 
-/// Largest token that is looked at, in bytes, before any decoding.
+/// Size limit of a token before decoding, in bytes.
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Header members that are refused whatever they hold: they name keys to trust (`jwk`, `jku`,
 /// `x5u`, `x5c`), extensions that must be understood (`crit`), or another way to read the rest.
 const REFUSED_MEMBERS: [&str; 8] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
 
-/// The header members that mean something here.
+/// The header members that are used.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
@@ -42,15 +42,15 @@ pub(crate) struct Header {
 pub(crate) struct UnverifiedJws<'t> {
     pub(crate) header: Header,
     signing_input: &'t str,
-    /// A digest of that, where somebody has it already.
+    /// A digest of `signing_input`, if the caller has computed it.
     digest: Option<Digest>,
     payload: &'t str,
-    /// The payload, where it was read before the signature was checked.
+    /// The payload, if it was read before the signature was checked.
     claimed: Option<Result<Map<String, Value>, TokenRefusal>>,
     signature: Vec<u8>,
 }
 
-/// What a valid signature covers; made by [`UnverifiedJws::verify`] only.
+/// The header and payload of a valid signature; made by [`UnverifiedJws::verify`] only.
 #[derive(Debug)]
 pub(crate) struct VerifiedJws {
     pub(crate) header: Header,
@@ -63,8 +63,9 @@ impl<'t> UnverifiedJws<'t> {
         Self::read(token, Header::parse)
     }
 
-    /// The same for a signed answer to an authorization request. Keycloak names its issuer there twice:
-    /// as the claim of any JWT (JARM §2.1), and as the parameter of any answer (RFC 9207).
+    /// Like [`Self::parse`], for a signed answer to an authorization request. Keycloak names its
+    /// issuer there twice: as the claim of any JWT (JARM §2.1), and as the parameter of any answer
+    /// (RFC 9207).
     #[cfg(feature = "login")]
     pub(crate) fn parse_with_repeats(token: &'t str) -> Result<Self, TokenRefusal> {
         let mut jws = Self::parse(token)?;
@@ -73,8 +74,8 @@ impl<'t> UnverifiedJws<'t> {
         Ok(jws)
     }
 
-    /// The same for a proof that brings its own public key as `jwk` (RFC 9449 §4.2): hands that out,
-    /// and trusts it in nothing.
+    /// Like [`Self::parse`], for a proof that contains its own public key as `jwk` (RFC 9449 §4.2).
+    /// Returns that key without trusting it.
     pub(crate) fn parse_with_key(
         token: &'t str,
     ) -> Result<(Self, Map<String, Value>), TokenRefusal> {
@@ -115,7 +116,8 @@ impl<'t> UnverifiedJws<'t> {
         Ok(Self { header, signing_input, digest: None, payload, claimed: None, signature })
     }
 
-    /// `digest` is of the token up to its last dot, where somebody has it; it is not computed again.
+    /// `digest` is of the token up to its last dot, if the caller has computed it; it is not
+    /// computed again.
     #[must_use]
     pub(crate) fn with_digest(self, digest: Option<Digest>) -> Self {
         Self { digest, ..self }
@@ -127,7 +129,8 @@ impl<'t> UnverifiedJws<'t> {
         keys.select(self.header.algorithm, self.header.key_id.as_deref())
     }
 
-    /// `iss` as the payload has it, its signature not checked: good for a refusal, never to accept.
+    /// `iss` of the payload before the signature is checked. Use it to refuse a token, never to
+    /// accept one.
     pub(crate) fn claimed_issuer(&mut self) -> Result<Option<&str>, &TokenRefusal> {
         let payload = self.payload;
         let members = self.claimed.get_or_insert_with(|| read(payload)).as_ref()?;
@@ -167,7 +170,7 @@ fn unreadable(reason: String) -> TokenRefusal {
     TokenRefusal::Malformed { part: "payload", reason }
 }
 
-/// What a header says, each member that means something in its place.
+/// The members of a header that are used.
 #[derive(Default)]
 struct Members {
     alg: Option<Value>,
@@ -175,12 +178,12 @@ struct Members {
     typ: Option<Value>,
     cty: Option<Value>,
     jwk: Option<Value>,
-    /// Which of the refused members it has; the first, if several.
+    /// Position of the first refused member that it has.
     refused: Option<usize>,
 }
 
 impl Members {
-    /// Reads a header; its `jwk` is refused unless it is asked for.
+    /// Reads a header; a `jwk` is refused unless the caller expects one.
     fn read(bytes: &[u8], with_key: bool) -> Result<Self, TokenRefusal> {
         let mut members = Self::default();
         let take = |name: &str, value| match name {
@@ -254,9 +257,9 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
     })
 }
 
-/// The issuer that a JWT claims (`iss`, RFC 7519 §4.1.1), with nothing verified: reason enough to leave a token alone that is
-/// meant for another service, never to accept one. `None` for what is no JWT, and for one that two parsers could read
-/// differently.
+/// The issuer that a JWT claims (`iss`, RFC 7519 §4.1.1), unverified. Use it to ignore a token that
+/// is meant for another service, never to accept one. `None` if the text is not a JWT, or is one
+/// that two parsers could read differently.
 ///
 /// ```
 /// // {"alg":"HS256"}.{"iss":"https://app.example"}
@@ -277,7 +280,7 @@ pub(crate) fn half_hash(algorithm: Algorithm, text: &str) -> String {
     URL_SAFE_NO_PAD.encode(half)
 }
 
-/// The hash in a signature; EdDSA on Ed25519 hashes more than the message.
+/// The hash of a signature algorithm. EdDSA on Ed25519 hashes more than the message.
 fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
     match algorithm {
         Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => &digest::SHA256,
@@ -288,8 +291,8 @@ fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
     }
 }
 
-/// `exp` of a JWT without any check: to guess how long an access token of ours will be accepted,
-/// never to accept one.
+/// `exp` of a JWT without any check: an estimate of how long our access token will be accepted.
+/// Never use it to accept one.
 #[cfg(feature = "token")]
 pub(crate) fn unverified_expiry(token: &str) -> Option<std::time::SystemTime> {
     let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;

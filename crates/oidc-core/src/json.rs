@@ -1,4 +1,5 @@
-//! JSON that can be read in one way only (RFC 8259; RFC 7519 §4: duplicate names are refused).
+//! Strict JSON that parsers cannot read differently (RFC 8259; RFC 7519 §4: duplicate names are
+//! refused).
 //!
 //! An object at the top, UTF-8, no member twice at any depth, nothing after the end, bounded depth.
 
@@ -9,26 +10,26 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting of arrays and objects that is read.
+/// Nesting limit of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
 /// Reads one JSON object.
 ///
-/// The error is the parser's sentence; it names position and cause and quotes no values.
+/// The error is the parser's message; it names position and cause and quotes no values.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     read(bytes, Strict { depth: 0, repeats: false })
 }
 
-/// The same, but a member of the object itself may stand there again with the same value: that too
-/// can be read in one way only.
+/// Like [`parse_object`], but a member of the top object may be repeated with the same value, which
+/// is not ambiguous either.
 #[cfg(feature = "login")]
 pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     read(bytes, Strict { depth: 0, repeats: true })
 }
 
-/// The same, member by member: for a reader that looks for a few and keeps no others.
+/// Like [`parse_object`], member by member, for a reader that keeps only a few of them.
 ///
-/// What `take` was given counts only when this returns `Ok`.
+/// Values passed to `take` are valid only when this returns `Ok`.
 pub(crate) fn read_members(bytes: &[u8], take: impl FnMut(&str, Value)) -> Result<(), String> {
     let text = utf8(bytes)?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
@@ -149,7 +150,7 @@ impl<'de> Visitor<'de> for Strict {
 
 const TWICE: &str = "a member stands there twice";
 
-/// The object at the top, its members handed out as they come.
+/// The object at the top; passes each member on as it is read.
 struct Members<F> {
     take: F,
 }

@@ -1,8 +1,8 @@
-//! The issuer's public keys (RFC 7517), and the port they come through.
+//! The issuer's public keys (RFC 7517), and their port.
 //!
-//! A [`JwkSet`] holds only keys that may verify: what is for encryption, symmetric, weak, malformed
-//! or of an unknown kind is left out when the set is parsed, and says why. Nothing here opens a
-//! connection; [`RemoteKeys`] does.
+//! A [`JwkSet`] contains only keys that may verify. Keys that are for encryption, symmetric, weak,
+//! malformed or of an unknown kind are skipped when the set is parsed, and their reasons kept.
+//! Nothing here opens a connection; [`RemoteKeys`] does.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +29,7 @@ pub(crate) use announced::Announced;
 pub(crate) use jwk::Jwk;
 pub use remote::{KeyPolicy, KeyStatus, RemoteKeys};
 
-/// Most keys that one set may hold; a provider has a handful.
+/// Limit on the keys of one set; a provider has a handful.
 const MAX_KEYS: usize = 100;
 
 /// A set of keys that may verify signatures.
@@ -43,39 +43,39 @@ const MAX_KEYS: usize = 100;
 pub struct JwkSet {
     keys: Vec<Jwk>,
     skipped: Vec<SkippedKey>,
-    /// What the issuer says that it signs tokens with, where the keys come with that.
+    /// The algorithms that the issuer announces for its tokens, if known with the keys.
     announced: Announced,
     digest: [u8; 32],
     generation: u64,
 }
 
-/// A key of the document that is not used, and why.
+/// A key of the document that is not used, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     /// Its `kid`, cut and escaped.
     pub kid: Option<String>,
-    /// Why it is not used.
+    /// Reason it is not used.
     pub reason: &'static str,
 }
 
-/// The document is no JWK Set at all.
+/// The document is not a valid JWK Set.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidJwkSet {
     /// Not strict JSON, or not an object.
     #[error("the key set cannot be read: {reason}")]
     Malformed {
-        /// What the parser says.
+        /// The parser's error.
         reason: String,
     },
     /// RFC 7517 §5 requires an array `keys`.
     #[error("the key set has no array `keys`")]
     NoKeys,
-    /// More keys than any provider has.
+    /// More keys than the limit.
     #[error("the key set holds {found} keys, more than {limit}")]
     TooMany {
-        /// How many it holds.
+        /// Number of keys in the document.
         found: usize,
-        /// How many are read at most.
+        /// The limit.
         limit: usize,
     },
 }
@@ -83,12 +83,12 @@ pub enum InvalidJwkSet {
 impl JwkSet {
     /// Reads a JWK Set document; keys that cannot be used are skipped.
     ///
-    /// Two different keys under one `kid` are both skipped: the `kid` would not say which is meant.
+    /// Two different keys under one `kid` are both skipped, because the `kid` is ambiguous.
     ///
     /// # Errors
     ///
-    /// [`InvalidJwkSet`] if the document is no JWK Set (RFC 7517 §5), or one of unlikely size. A key that
-    /// cannot be used is no error: [`JwkSet::skipped`] says why it is left out.
+    /// [`InvalidJwkSet`] if the document is no JWK Set (RFC 7517 §5), or has too many keys. A key
+    /// that cannot be used is no error: [`JwkSet::skipped`] names the reason.
     pub fn parse(document: &[u8]) -> Result<Self, InvalidJwkSet> {
         let members =
             json::parse_object(document).map_err(|reason| InvalidJwkSet::Malformed { reason })?;
@@ -143,7 +143,7 @@ impl JwkSet {
         Self { keys, skipped, announced: Announced::default(), digest, generation }
     }
 
-    /// How many keys can be used.
+    /// Number of usable keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
@@ -153,8 +153,8 @@ impl JwkSet {
         self.keys.is_empty()
     }
 
-    /// A number that no other set of this process has: what was verified with one generation says
-    /// nothing under another.
+    /// A number unique to this set in this process. A result verified with one generation is not
+    /// valid under another.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -164,7 +164,7 @@ impl JwkSet {
         self.keys.iter().filter_map(Jwk::id)
     }
 
-    /// The keys that are not used, and why.
+    /// The keys that are not used, with reasons.
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
     }
@@ -174,34 +174,34 @@ impl JwkSet {
         self.named(kid).is_some()
     }
 
-    /// A set has a handful of keys: looking at each is quicker than a hash.
+    /// A set has a handful of keys: a linear search is faster than a hash.
     fn named(&self, kid: &str) -> Option<&Jwk> {
         self.keys.iter().find(|key| key.id() == Some(kid))
     }
 
-    /// Whether these are the same keys, whatever is announced with them.
+    /// Whether the keys are the same; announced algorithms are ignored.
     fn same_keys(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 
-    /// Whether what was judged by one of the sets would be judged alike by the other.
+    /// Whether both sets give the same results for every token.
     fn judges_alike(&self, other: &Self) -> bool {
         self.same_keys(other) && self.announced == other.announced
     }
 
-    /// The same keys, of an issuer that says this.
+    /// The same keys with these announced algorithms.
     fn announcing(self, announced: Announced) -> Self {
         Self { announced, ..self }
     }
 
-    /// Whether a key is of no use by what is announced.
+    /// Whether the set has a key that fits none of the announced algorithms.
     fn exceeds(&self, announced: &Announced) -> bool {
         let fits =
             |key: &Jwk| Algorithm::ALL.iter().any(|one| key.fits(*one) && announced.allows(*one));
         !self.keys.iter().all(fits)
     }
 
-    /// Whether the issuer announces `algorithm` for its tokens, if it announces any.
+    /// Checks that the issuer announces `algorithm` for its tokens, if it announces any.
     pub(crate) fn check_announced(&self, algorithm: Algorithm) -> Result<(), TokenRefusal> {
         self.announced.check(algorithm)
     }
@@ -233,9 +233,9 @@ impl fmt::Debug for JwkSet {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the issuer's keys are not available: {reason}")]
 pub struct KeysUnavailable {
-    /// Why there are none.
+    /// Reason there are none.
     pub reason: String,
-    /// When the next attempt is due.
+    /// Wait until the next attempt.
     pub retry_after: Option<Duration>,
 }
 
@@ -245,38 +245,38 @@ impl From<KeysUnavailable> for TokenRefusal {
     }
 }
 
-/// Port: where the issuer's keys come from.
+/// Port: source of the issuer's keys.
 #[async_trait]
 pub trait KeySource: Send + Sync + fmt::Debug {
-    /// The keys as they are known now. Never waits.
+    /// The keys known now. Never waits.
     ///
     /// # Errors
     ///
-    /// [`KeysUnavailable`] when none are known yet, or those known are too old to be trusted.
+    /// [`KeysUnavailable`] when none are known yet, or the known ones are too old.
     fn current(&self) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
-    /// The keys after asking the issuer, when asking is due and allowed: because there are none, or
-    /// because a token named a `kid` that the current set does not have.
+    /// The keys after asking the issuer, if a fetch is due and allowed: there are no keys, or the
+    /// current set has no key with the token's `kid`.
     ///
     /// # Errors
     ///
-    /// [`KeysUnavailable`] when there are none to be had.
+    /// [`KeysUnavailable`] when there are none after that.
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
-    /// [`JwkSet::generation`] of the keys as they are known now; `None` when there are none. Asked
-    /// each time a remembered token is used.
+    /// [`JwkSet::generation`] of the keys known now; `None` when there are none. Called at each use
+    /// of a remembered token.
     fn generation(&self) -> Option<u64> {
         self.current().ok().map(|keys| keys.generation())
     }
 
-    /// Whether tokens can be judged now. An issuer that withdrew all its keys is ready: each of its
-    /// tokens is refused.
+    /// Whether tokens can be verified now. An issuer that withdrew all its keys is ready: each of
+    /// its tokens is refused.
     fn ready(&self) -> bool {
         self.current().is_ok()
     }
 }
 
-/// Keys that are given once and never change.
+/// Fixed keys that never change.
 ///
 /// ```
 /// use oidc_core::{JwkSet, KeySource, StaticKeys};
@@ -290,7 +290,7 @@ pub struct StaticKeys {
 }
 
 impl StaticKeys {
-    /// Serves `keys` for ever.
+    /// Serves `keys` permanently.
     pub fn new(keys: JwkSet) -> Self {
         Self { keys: Arc::new(keys) }
     }

@@ -27,10 +27,10 @@
 )]
 //! | read claims | [`Claims`] |
 //!
-//! The world enters by three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is values
-//! and rules. Nothing is fetched because a token said so.
+//! Side effects go through three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is
+//! values and rules. No token can cause a fetch from an address that it names.
 //!
-//! Every refusal says what is wrong and what to do, and has a stable name:
+//! Every refusal names the problem and the remedy, and has a stable code:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -71,7 +71,7 @@ mod claims;
 mod json;
 mod foreign_text;
 
-// The provider, and the way to it.
+// The provider, and HTTP to it.
 pub mod http;
 mod observer;
 mod fresh;
@@ -183,7 +183,7 @@ pub use native::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRe
 #[cfg(feature = "login")]
 pub use user_info::UserInfoError;
 
-/// The examples of the front page.
+/// The examples of the README.
 #[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct FrontPage;

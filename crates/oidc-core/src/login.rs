@@ -1,5 +1,5 @@
-//! Begins a login ([OpenID Connect Core 1.0 §3.1.2.1]): a URL for the browser, and what must be
-//! remembered until it comes back.
+//! Begins a login ([OpenID Connect Core 1.0 §3.1.2.1]): a URL for the browser, and the state to
+//! keep until it comes back.
 //!
 //! Authorization code only, always with PKCE S256 (RFC 7636), `state` and `nonce`; pushed (RFC 9126)
 //! where the provider offers it, signed (RFC 9101) where the client has a key for it.
@@ -27,7 +27,7 @@ mod request_object;
 
 pub use error::LoginError;
 
-/// Parameters that [`LoginRequest::with_parameter`] leaves alone, because the flow depends on them.
+/// Parameters that [`LoginRequest::with_parameter`] ignores, because the flow sets them.
 const OWN_PARAMETERS: [&str; 12] = [
     "client_id",
     "redirect_uri",
@@ -43,10 +43,10 @@ const OWN_PARAMETERS: [&str; 12] = [
     "request_uri",
 ];
 
-/// An authorization request, name by name.
+/// The parameters of an authorization request: names and values.
 type Parameters = Vec<(String, String)>;
 
-/// How somebody is to log in.
+/// Settings of one login.
 ///
 /// ```
 /// use oidc_core::LoginRequest;
@@ -66,10 +66,10 @@ pub struct LoginRequest {
     signed_response: bool,
 }
 
-/// Whether a request is pushed (RFC 9126); a provider that requires it is obeyed in any case.
+/// Whether a request is pushed (RFC 9126). It always is if the provider requires that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Push {
-    /// Where the provider offers it.
+    /// If the provider offers it.
     Offered,
     Required,
     Never,
@@ -89,7 +89,7 @@ impl LoginRequest {
         }
     }
 
-    /// Comes back to this address instead.
+    /// Sets another redirect URI.
     #[cfg(feature = "native")]
     #[must_use]
     pub(crate) fn with_redirect_uri(mut self, redirect_uri: Url) -> Self {
@@ -97,7 +97,7 @@ impl LoginRequest {
         self
     }
 
-    /// Asks for these scopes; `openid` is always among them.
+    /// Sets the scopes to request; `openid` is always among them.
     #[must_use]
     pub fn with_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scope = std::iter::once("openid".to_owned())
@@ -112,27 +112,29 @@ impl LoginRequest {
         self.with_parameter("prompt", prompt)
     }
 
-    /// `max_age`: the person must have signed in within this time, and the ID token must prove it.
+    /// `max_age`: the person must have authenticated within this time, and the ID token must prove
+    /// it.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 
-    /// `acr_values`: how strongly the person is to prove who they are, best first.
+    /// `acr_values`: acceptable authentication levels, best first.
     #[must_use]
     pub fn with_acr_values<S: Into<String>>(self, values: impl IntoIterator<Item = S>) -> Self {
         let values: Scope = values.into_iter().collect();
         self.with_parameter("acr_values", &values.to_string())
     }
 
-    /// `login_hint`: who is expected.
+    /// `login_hint`: the expected user.
     #[must_use]
     pub fn with_login_hint(self, hint: &str) -> Self {
         self.with_parameter("login_hint", hint)
     }
 
-    /// Another parameter, such as `kc_idp_hint`. Parameters that the flow itself sets are ignored.
+    /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself sets are
+    /// ignored.
     #[must_use]
     pub fn with_parameter(mut self, name: &str, value: &str) -> Self {
         if !OWN_PARAMETERS.contains(&name) {
@@ -149,31 +151,32 @@ impl LoginRequest {
         self
     }
 
-    /// Pushes the request or does not begin at all, where the default falls back to a plain request to a provider that takes
-    /// no pushed ones.
+    /// Requires a pushed request: the login fails if the provider does not accept it. The default
+    /// falls back to a plain request.
     #[must_use]
     pub fn with_required_pushed_request(mut self) -> Self {
         self.push = Push::Required;
         self
     }
 
-    /// Signs the request with this key of the client (RFC 9101), whether it is pushed or not: what was
-    /// asked cannot be changed on its way through the browser.
+    /// Signs the request with this key of the client (RFC 9101), whether it is pushed or not, so
+    /// that it cannot be changed on its way through the browser.
     #[must_use]
     pub fn with_signed_request(mut self, key: PrivateKeyJwt) -> Self {
         self.request_key = Some(key);
         self
     }
 
-    /// Asks for a signed answer (JARM, `response_mode=query.jwt`). It is accepted signed and no other
-    /// way: `iss`, `aud` and `exp` are checked, and code and state are read from it alone.
+    /// Asks for a signed answer (JARM, `response_mode=query.jwt`). An unsigned answer is then
+    /// refused: `iss`, `aud` and `exp` are checked, and code and state are read from the signed
+    /// answer only.
     #[must_use]
     pub fn with_response_mode_jwt(mut self) -> Self {
         self.signed_response = true;
         self
     }
 
-    /// Builds the request, and pushes it where that is offered.
+    /// Builds the request, and pushes it if the provider offers that.
     pub(crate) async fn begin(
         self,
         metadata: &ProviderMetadata,
@@ -200,7 +203,7 @@ impl LoginRequest {
         let key = self.request_key.clone();
         let mut parameters =
             self.into_parameters(authorization_endpoint, client_id, &pending, challenge);
-        // RFC 9449 §10: the code is good with this key only.
+        // RFC 9449 §10: the code is valid with this key only.
         let dpop_jkt = endpoint.dpop_key().map(|key| key.thumbprint().to_owned());
         parameters.extend(dpop_jkt.map(|thumbprint| ("dpop_jkt".to_owned(), thumbprint)));
         parameters.extend(response_mode.map(|mode| ("response_mode".to_owned(), mode.to_owned())));
@@ -211,7 +214,8 @@ impl LoginRequest {
                 .map_err(LoginError::RequestObject)?;
             parameters = request_object::beside(&object, parameters);
             if push {
-                // RFC 9126 §3: nothing of the request stands beside the object.
+                // RFC 9126 §3: a pushed request with a request object has no other parameters of
+                // the request.
                 parameters.retain(|(name, _)| name == "client_id" || name == "request");
             }
         }
@@ -267,24 +271,24 @@ impl LoginRequest {
     }
 }
 
-/// The name under which the provider knows a signed answer in a query. A provider that lists its
-/// modes without either would answer in the plain, which is not accepted: then nobody is sent there.
+/// The provider's name for a signed answer in a query. A provider that lists its modes without
+/// either would send an unsigned answer, which would be refused, so the login does not begin.
 fn signed_response_mode(metadata: &ProviderMetadata) -> Result<&'static str, LoginError> {
     let listed = &metadata.response_modes_supported;
     let is_listed = |mode: &str| listed.iter().any(|other| other == mode);
     if listed.is_empty() || is_listed("query.jwt") {
         Ok("query.jwt")
     } else if is_listed("jwt") {
-        // For the response type `code` it means the same (JARM §2.3.4).
+        // Equivalent for the response type `code` (JARM §2.3.4).
         Ok("jwt")
     } else {
         Err(LoginError::NotSupported { endpoint: "query.jwt among response_modes_supported" })
     }
 }
 
-/// What must be remembered, sealed, in the browser or beside it, until the login comes back.
+/// State to keep, encrypted, in the browser or on the server until the login comes back.
 ///
-/// It can be serialized, secrets included: seal what comes out. Its `Debug` shows none of them.
+/// It can be serialized with its secrets, so encrypt the result. `Debug` omits the secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PendingLogin {
@@ -303,7 +307,7 @@ pub struct PendingLogin {
 }
 
 impl PendingLogin {
-    /// `state`: to find this login again among several.
+    /// `state`: finds this login among several.
     pub fn state(&self) -> &str {
         self.state.expose()
     }
@@ -313,7 +317,7 @@ impl PendingLogin {
         self.state.matches(state)
     }
 
-    /// Where the login comes back to.
+    /// The redirect URI of this login.
     pub fn redirect_uri(&self) -> &Url {
         &self.redirect_uri
     }

@@ -1,4 +1,4 @@
-//! Where a browser is sent to end the session at the provider too ([OpenID Connect RP-Initiated
+//! Builds the URL that ends the session at the provider ([OpenID Connect RP-Initiated
 //! Logout 1.0 §2]).
 //!
 //! [OpenID Connect RP-Initiated Logout 1.0 §2]: https://openid.net/specs/openid-connect-rpinitiated-1_0.html
@@ -8,7 +8,7 @@ use url::Url;
 use crate::metadata::ProviderMetadata;
 use crate::secret::Secret;
 
-/// How a session at the provider is to end. Everything is optional.
+/// Parameters of a logout at the provider. All are optional.
 ///
 /// ```
 /// use oidc_core::{LogoutRequest, Secret};
@@ -20,37 +20,37 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LogoutRequest {
-    /// `id_token_hint`: whose session; without it the provider asks the person.
+    /// `id_token_hint`: identifies the session; without it the provider asks the user.
     pub id_token_hint: Option<Secret>,
-    /// `post_logout_redirect_uri`: registered at the provider.
+    /// `post_logout_redirect_uri`: must be registered at the provider.
     pub post_logout_redirect_uri: Option<Url>,
-    /// `state`: comes back with the redirect.
+    /// `state`: returned with the redirect.
     pub state: Option<String>,
 }
 
 impl LogoutRequest {
-    /// Says whose session ends.
+    /// Identifies the session to end.
     #[must_use]
     pub fn with_id_token_hint(mut self, id_token: Secret) -> Self {
         self.id_token_hint = Some(id_token);
         self
     }
 
-    /// Says where the browser goes afterwards.
+    /// Sets the address the browser returns to.
     #[must_use]
     pub fn with_post_logout_redirect_uri(mut self, uri: Url) -> Self {
         self.post_logout_redirect_uri = Some(uri);
         self
     }
 
-    /// Says what comes back with the redirect.
+    /// Sets the value returned with the redirect.
     #[must_use]
     pub fn with_state(mut self, state: impl Into<String>) -> Self {
         self.state = Some(state.into());
         self
     }
 
-    /// The address; `None` when the provider offers no logout.
+    /// The URL; `None` when the provider offers no logout.
     pub(crate) fn url(&self, metadata: &ProviderMetadata, client_id: &str) -> Option<Url> {
         let mut url = metadata.end_session_endpoint.clone()?;
         let mut query = url.query_pairs_mut();

@@ -1,7 +1,7 @@
-//! What a provider says about itself (OpenID Connect Discovery 1.0 §3; RFC 8414 §2).
+//! Provider metadata (OpenID Connect Discovery 1.0 §3; RFC 8414 §2).
 //!
-//! `issuer` must be the one asked for, byte for byte, and every endpoint must use `https` unless the
-//! issuer is on a loopback host. Members of the wrong type refuse the document.
+//! `issuer` must equal the requested issuer, byte for byte, and every endpoint must use `https`
+//! unless the issuer is on a loopback host. A document with a member of the wrong type is refused.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::http::{self, FetchError, Http};
 use crate::issuer::Issuer;
 use crate::json;
 
-/// The parts of the discovery document that are used.
+/// The members of the discovery document that are used.
 ///
 /// ```
 /// use oidc_core::{Issuer, ProviderMetadata};
@@ -29,15 +29,15 @@ use crate::json;
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct ProviderMetadata {
-    /// Who this is.
+    /// The provider's issuer identifier.
     pub issuer: Issuer,
-    /// Where its keys are.
+    /// URL of its key set.
     pub jwks_uri: Url,
-    /// Where a browser is sent to log in.
+    /// URL for the browser to log in.
     pub authorization_endpoint: Option<Url>,
-    /// Where codes and refresh tokens are exchanged.
+    /// URL that exchanges codes and refresh tokens.
     pub token_endpoint: Option<Url>,
-    /// Where claims about the person are.
+    /// URL of claims about the person.
     pub userinfo_endpoint: Option<Url>,
     /// RFC 7662
     pub introspection_endpoint: Option<Url>,
@@ -67,19 +67,19 @@ pub struct ProviderMetadata {
     /// Scopes that may be asked for.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
-    /// How an authorization response may come back (OAuth 2.0 Multiple Response Types §2.1, JARM §2.3).
+    /// Modes of an authorization response (OAuth 2.0 Multiple Response Types §2.1, JARM §2.3).
     #[serde(default)]
     pub response_modes_supported: Vec<String>,
     /// Response types that may be asked for.
     #[serde(default)]
     pub response_types_supported: Vec<String>,
-    /// Grants the token endpoint knows.
+    /// Grants the token endpoint supports.
     #[serde(default)]
     pub grant_types_supported: Vec<String>,
     /// PKCE methods (RFC 8414 §2).
     #[serde(default)]
     pub code_challenge_methods_supported: Vec<String>,
-    /// How a client may prove itself.
+    /// Client authentication methods.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Algorithms for `private_key_jwt` and `client_secret_jwt`.
@@ -94,17 +94,17 @@ pub struct ProviderMetadata {
     /// RFC 8705 §3.3: tokens for clients with a certificate are bound to it.
     #[serde(default)]
     pub tls_client_certificate_bound_access_tokens: bool,
-    /// RFC 8705 §5: where a client with a certificate asks instead.
+    /// RFC 8705 §5: the endpoints for a client with a certificate.
     #[serde(default)]
     pub mtls_endpoint_aliases: MtlsEndpointAliases,
 }
 
-/// Endpoints for clients that authenticate with a certificate (RFC 8705 §5). One that is absent is
-/// where it is for all.
+/// Endpoints for clients that authenticate with a certificate (RFC 8705 §5). For an absent one the
+/// ordinary endpoint is used.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[non_exhaustive]
 pub struct MtlsEndpointAliases {
-    /// Where tokens are.
+    /// URL that issues tokens.
     pub token_endpoint: Option<Url>,
     /// RFC 7662
     pub introspection_endpoint: Option<Url>,
@@ -114,24 +114,24 @@ pub struct MtlsEndpointAliases {
     pub pushed_authorization_request_endpoint: Option<Url>,
     /// RFC 8628
     pub device_authorization_endpoint: Option<Url>,
-    /// Claims about the person.
+    /// URL of claims about the person.
     pub userinfo_endpoint: Option<Url>,
 }
 
-/// Why there is no metadata.
+/// Reason there is no metadata.
 #[derive(Clone, Debug, Error)]
 pub enum DiscoveryError {
-    /// The document could not be had.
+    /// The document could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The document is somebody else's.
+    /// The document names another issuer.
     #[error(
         "the provider calls itself {found}, but {expected} was asked; configure the issuer exactly as the provider writes it"
     )]
     IssuerMismatch {
-        /// The issuer asked.
+        /// The issuer requested.
         expected: String,
-        /// What the document says.
+        /// The issuer in the document.
         found: String,
     },
     /// An endpoint without TLS.
@@ -145,7 +145,7 @@ pub enum DiscoveryError {
     /// Not a discovery document.
     #[error("the discovery document cannot be used: {reason}")]
     Invalid {
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
 }
@@ -163,11 +163,11 @@ impl DiscoveryError {
 }
 
 impl ProviderMetadata {
-    /// Asks `issuer` for its metadata.
+    /// Fetches the metadata of `issuer`.
     ///
     /// # Errors
     ///
-    /// [`DiscoveryError::Fetch`] when there is no document to read; the others as
+    /// [`DiscoveryError::Fetch`] when no document could be fetched; the others as
     /// [`ProviderMetadata::parse`].
     pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {
         let answer = http::get(http, &issuer.discovery_url()).await?;
@@ -179,9 +179,9 @@ impl ProviderMetadata {
     ///
     /// # Errors
     ///
-    /// [`DiscoveryError::IssuerMismatch`] if it is somebody else's (OpenID Connect Discovery 1.0 §4.3);
-    /// [`DiscoveryError::InsecureEndpoint`] if an endpoint has no TLS; [`DiscoveryError::Invalid`] if it is
-    /// no discovery document.
+    /// [`DiscoveryError::IssuerMismatch`] if it names another issuer (OpenID Connect
+    /// Discovery 1.0 §4.3); [`DiscoveryError::InsecureEndpoint`] if an endpoint has no TLS;
+    /// [`DiscoveryError::Invalid`] if it is not a discovery document.
     pub fn parse(issuer: &Issuer, document: &[u8]) -> Result<Self, DiscoveryError> {
         let members =
             json::parse_object(document).map_err(|reason| DiscoveryError::Invalid { reason })?;

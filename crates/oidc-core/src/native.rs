@@ -1,9 +1,9 @@
-//! Logs in a person who uses a program on their own machine, by their own browser (RFC 8252).
+//! Login with the browser of this machine, for programs that run on the user's machine (RFC 8252).
 //!
-//! The browser comes back to an address of this machine that only this login listens on (§7.3), with
-//! PKCE (§6), `state`, `nonce` and `iss` as any other login. Whoever else knocks learns nothing and
-//! ends nothing: the login waits on for the answer that carries its `state`. Opening the browser is
-//! the program's business; nothing here starts one.
+//! The browser comes back to an address of this machine that only this login listens on (§7.3),
+//! with PKCE (§6), `state`, `nonce` and `iss` as in any other login. Other requests get no
+//! information and do not end the login: it waits for the answer that has its `state`. The program
+//! opens the browser; nothing here does.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use browser::Callback;
 use page::Page;
 pub use redirect::{LoopbackRedirect, LoopbackRedirectError};
 
-/// What stands for "no end": a wait that is longer than a clock can count ends after this.
+/// Upper bound of a wait, so that a huge duration does not overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A login that waits for the browser on an address of this machine.
@@ -54,26 +54,27 @@ pub struct LoopbackLogin {
     pending: PendingLogin,
 }
 
-/// Why nobody was logged in.
+/// Reason the login failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoopbackLoginError {
-    /// The browser brought this login's answer, and it is not accepted; nor did the person, perhaps.
+    /// The answer has this login's `state`, but it is refused, or the provider or the person
+    /// refused.
     #[error(transparent)]
     Refused(#[from] CallbackRefusal),
-    /// The answer was good, and the code or the ID token was not.
+    /// The answer was valid, but the code was not exchanged or the ID token was refused.
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The browser did not come back in time.
     #[error("nobody signed in within {} s; begin the login again", after.as_secs())]
     TimedOut {
-        /// How long was waited.
+        /// Time waited.
         after: Duration,
     },
 }
 
 impl LoopbackRedirect {
-    /// Begins a login that comes back here, whatever redirect URI `request` names.
+    /// Begins a login that comes back to this address; the redirect URI of `request` is ignored.
     ///
     /// # Errors
     /// As [`Client::begin_login`].
@@ -89,18 +90,20 @@ impl LoopbackRedirect {
 }
 
 impl LoopbackLogin {
-    /// Where the browser must go. To be shown, too: a program cannot know that a browser opened.
+    /// The URL for the browser. Show it to the user too: a program cannot know whether a browser
+    /// opened.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Where it comes back to.
+    /// The redirect URI.
     pub fn redirect_uri(&self) -> &Url {
         self.redirect.uri()
     }
 
-    /// Waits for the browser, exchanges the code and verifies the ID token. The browser is shown how
-    /// it ended; a request without this login's `state` is refused and ends nothing.
+    /// Waits for the browser, exchanges the code and verifies the ID token. The browser gets a page
+    /// with the outcome. A request without this login's `state` is refused and does not end the
+    /// login.
     ///
     /// # Errors
     /// [`LoopbackLoginError::TimedOut`] when the browser is not back `within` that time;
@@ -137,7 +140,8 @@ impl LoopbackLogin {
     }
 }
 
-/// Whether an answer does not show that it knows this login: then it cannot end it either.
+/// Whether an answer fails to show that it belongs to this login. Such an answer does not end the
+/// login.
 fn is_somebody_elses(refusal: &CallbackRefusal) -> bool {
     matches!(
         refusal,

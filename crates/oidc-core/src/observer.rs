@@ -1,10 +1,9 @@
-//! What goes on inside, told to whoever counts it: tokens verified and refused, keys and metadata
-//! fetched, tokens asked for.
+//! Events for metrics: tokens verified and refused, keys and metadata fetched, tokens requested.
 //!
-//! An [`Observer`] is called by the task that does the work, between two of its steps: it counts and
-//! returns, and does not panic. It is told names, codes and durations, never a token, a claim, a code or a secret.
-//! Durations are of the monotonic clock. The same steps are `tracing` spans of level `DEBUG` in this
-//! crate's target: `verify`, `keys.fetch`, `discovery` and `token.request`.
+//! The task that does the work calls its [`Observer`] between two steps, so the observer must
+//! return quickly and must not panic. It gets names, codes and durations, never a token, a claim, a
+//! code or a secret. Durations are of the monotonic clock. The same steps are `tracing` spans of
+//! level `DEBUG` in this crate's target: `verify`, `keys.fetch`, `discovery` and `token.request`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,8 @@ use std::time::Duration;
 use crate::algorithm::Algorithm;
 use crate::issuer::Issuer;
 
-/// Is told each [`Event`] as it happens, by [`Verifier`](crate::Verifier::with_observer),
-/// `Introspection` or
-/// [`Provider`](crate::Provider::with_observer).
+/// Called with each [`Event`] as it happens, by [`Verifier`](crate::Verifier::with_observer),
+/// `Introspection` or [`Provider`](crate::Provider::with_observer).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,71 +39,71 @@ use crate::issuer::Issuer;
 /// ```
 pub type Observer = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
-/// Something that happened. More may be added, and more may be told of each.
+/// An event. More variants and fields may be added.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'e> {
     /// A token passed every check.
     #[non_exhaustive]
     TokenVerified {
-        /// Whose it is.
+        /// Its issuer.
         issuer: &'e Issuer,
         /// `kid` of its header (RFC 7515 §4.1.4).
         kid: Option<&'e str>,
-        /// What it is signed with; `None` when the issuer was asked (RFC 7662).
+        /// Algorithm of the signature; `None` when the issuer was asked (RFC 7662).
         algorithm: Option<Algorithm>,
-        /// How long that took, with any wait for keys.
+        /// Duration, including any wait for keys.
         took: Duration,
     },
-    /// A token did not pass.
+    /// A token was refused.
     #[non_exhaustive]
     TokenRefused {
-        /// Whose rules it did not meet; `None` when it did not get as far as that.
+        /// The issuer whose rules it did not meet; `None` when no issuer was chosen yet.
         issuer: Option<&'e Issuer>,
         /// [`TokenRefusal::code`](crate::TokenRefusal::code)
         code: &'static str,
-        /// How long that took, with any wait for keys.
+        /// Duration, including any wait for keys.
         took: Duration,
     },
-    /// A token passed that was verified before: no signature was computed.
+    /// A token that was verified before was accepted: no signature was computed.
     #[non_exhaustive]
     TokenRemembered {
-        /// Whose it is.
+        /// Its issuer.
         issuer: &'e Issuer,
     },
     /// The issuer was asked for its keys (RFC 7517 §5).
     #[non_exhaustive]
     KeysFetched {
-        /// Whose.
+        /// The issuer.
         issuer: &'e Issuer,
-        /// A stable name of what went wrong, like those of [`FetchError::code`](crate::FetchError::code).
+        /// Stable name of the failure, like those of [`FetchError::code`](crate::FetchError::code).
         outcome: Result<(), &'static str>,
-        /// Whether there are other keys now than before.
+        /// Whether the keys changed.
         changed: bool,
-        /// How long that took.
+        /// Duration.
         took: Duration,
     },
     /// The issuer was asked for its metadata (OpenID Connect Discovery 1.0 §4).
     #[non_exhaustive]
     Discovered {
-        /// Whose.
+        /// The issuer.
         issuer: &'e Issuer,
-        /// [`DiscoveryError::code`](crate::DiscoveryError::code) of what went wrong.
+        /// [`DiscoveryError::code`](crate::DiscoveryError::code) of the failure.
         outcome: Result<(), &'static str>,
-        /// How long that took.
+        /// Duration.
         took: Duration,
     },
-    /// The token endpoint was asked for tokens (RFC 6749 §3.2). Not told when the one who asked went
-    /// away before the answer.
+    /// The token endpoint was asked for tokens (RFC 6749 §3.2). Not reported when the caller
+    /// stopped waiting before the answer.
     #[non_exhaustive]
     TokensRequested {
-        /// Whose.
+        /// The issuer.
         issuer: &'e Issuer,
         /// `grant_type`
         grant_type: &'e str,
-        /// `TokenEndpointError::code` of what went wrong.
+        /// `TokenEndpointError::code` of the failure.
         outcome: Result<(), &'static str>,
-        /// How long that took.
+        /// Duration.
         took: Duration,
     },
 }

@@ -1,9 +1,9 @@
-//! A token as a request presents it, and the check that whoever sent the request may use it: a plain
-//! bearer token (RFC 6750 §2.1), one bound to the client's certificate (RFC 8705 §3), or one bound to
-//! the key of a DPoP proof (RFC 9449 §7.1).
+//! A token as a request presents it, and the check that its sender may use it: a plain bearer token
+//! (RFC 6750 §2.1), one bound to the client's certificate (RFC 8705 §3), or one bound to the key of
+//! a DPoP proof (RFC 9449 §7.1).
 //!
-//! A bound token is accepted with its proof only, at each request, remembered or not. The token comes
-//! from `Authorization` and from nowhere else.
+//! A bound token is accepted with its proof only, at each request, remembered or not. The token is
+//! read from `Authorization` only.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use url::Url;
 use crate::dpop::ProofRefusal;
 use crate::refusal::TokenRefusal;
 
-/// A token with what its sender proves about it.
+/// A token with the proofs of its sender.
 ///
 /// ```
 /// use oidc_core::Presented;
@@ -41,22 +41,23 @@ pub(crate) enum Scheme<'r> {
     Dpop { proof: Result<&'r str, ProofRefusal>, method: &'r Method, uri: &'r Url },
 }
 
-/// The request is not one that could be judged (RFC 6750 §3.1, `invalid_request`): answer 400.
+/// The request is malformed (RFC 6750 §3.1, `invalid_request`): answer 400.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum InvalidRequest {
     /// More than one `Authorization`.
     #[error("the request has more than one Authorization header; send one")]
     SeveralAuthorizations,
-    /// The scheme is known, but what follows is not one token (RFC 6750 §2.1, RFC 9449 §7.1).
+    /// The scheme is supported, but is not followed by exactly one token (RFC 6750 §2.1,
+    /// RFC 9449 §7.1).
     #[error("the Authorization header does not hold one token after its scheme")]
     MalformedAuthorization,
 }
 
-/// Why a token is not accepted from this sender.
+/// Reason a token is not accepted from this sender.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresentationRefusal {
-    /// It would be accepted from nobody, or cannot be checked now.
+    /// The token is refused for every sender, or cannot be checked now.
     #[error(transparent)]
     Token(#[from] TokenRefusal),
     /// A token bound to a DPoP key came as a bearer token (RFC 9449 §7.2).
@@ -95,7 +96,7 @@ impl PresentationRefusal {
         }
     }
 
-    /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
+    /// Whether the token could not be checked now: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Token(refusal) => refusal.is_unavailable(),
@@ -104,7 +105,7 @@ impl PresentationRefusal {
         }
     }
 
-    /// How long to wait before trying again, where nothing is wrong with the token and it is known.
+    /// Wait before trying again, if the token could not be checked and the wait is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Token(refusal) => refusal.retry_after(),
@@ -120,23 +121,23 @@ impl<'r> Presented<'r> {
         Self { token, scheme: Scheme::Bearer, certificate: None }
     }
 
-    /// A token sent with the scheme `DPoP` and the header `DPoP: <proof>`, by `method` to `uri`: the
-    /// address as the client sees it. Query and fragment mean nothing here.
+    /// A token sent with the scheme `DPoP` and the header `DPoP: <proof>`, by `method` to `uri`:
+    /// the address as the client sees it. Query and fragment are ignored.
     pub fn dpop(token: &'r str, proof: &'r str, method: &'r Method, uri: &'r Url) -> Self {
         Self { token, scheme: Scheme::Dpop { proof: Ok(proof), method, uri }, certificate: None }
     }
 
-    /// The client proved to hold the key of this certificate, in DER: in the TLS handshake of this
-    /// very connection, or as a trusted proxy says that terminates TLS.
+    /// Adds a certificate, in DER, whose key the client proved to hold: in the TLS handshake of
+    /// this connection, or according to a trusted proxy that terminates TLS.
     #[must_use]
     pub fn with_certificate(mut self, der: &'r [u8]) -> Self {
         self.certificate = Some(der);
         self
     }
 
-    /// What `headers` present; `None` without `Authorization`, or with a scheme that is not known
-    /// here. `uri` is the address of the request as the client sees it, which its proof must name;
-    /// without it only `Bearer` is known.
+    /// Reads the token and proof in `headers`; `None` without `Authorization`, or with an
+    /// unsupported scheme. `uri` is the address of the request as the client sees it, which the
+    /// proof must name; without it only `Bearer` is supported.
     ///
     /// # Errors
     /// [`InvalidRequest`]: answer 400.
@@ -183,7 +184,7 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Scheme, and what follows after spaces.
+/// Splits a value into the scheme and the rest after spaces.
 fn split(value: &[u8]) -> (&[u8], &[u8]) {
     let end = value.iter().position(|octet| *octet == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(end);
@@ -205,6 +206,6 @@ fn proof(headers: &HeaderMap) -> Result<&str, ProofRefusal> {
     if values.next().is_some() {
         return Err(ProofRefusal::Several);
     }
-    // Not text: no proof, and said to be malformed when it is parsed.
+    // Not text: an empty proof, which is refused as malformed when parsed.
     Ok(value.to_str().unwrap_or_default())
 }

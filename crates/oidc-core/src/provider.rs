@@ -1,4 +1,4 @@
-//! A provider: its issuer, the way to it, and its metadata, learned when first needed and kept fresh.
+//! A provider: its issuer, HTTP to it, and its metadata, fetched at first use and kept fresh.
 //!
 //! Constructing one does no I/O, so a gateway starts while its provider is down, and notices within
 //! seconds when it appears ([`Retry::cap_unready`]).
@@ -16,15 +16,15 @@ use crate::issuer::Issuer;
 use crate::metadata::{DiscoveryError, ProviderMetadata};
 use crate::observer::{Event, Observer};
 
-/// How metadata is kept.
+/// Limits for fetching and keeping metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProviderPolicy {
-    /// After how long it is fetched again. 1 h.
+    /// Age at which it is fetched again. 1 h.
     pub max_age: Duration,
-    /// How long a caller waits for the first discovery. 3 s.
+    /// Longest time a caller waits for the first discovery. 3 s.
     pub wait: Duration,
-    /// How failed fetches are repeated.
+    /// Pauses between failed fetches.
     pub retry: Retry,
 }
 
@@ -39,14 +39,14 @@ impl Default for ProviderPolicy {
 }
 
 impl ProviderPolicy {
-    /// How long a caller waits for the first discovery.
+    /// Sets the longest time a caller waits for the first discovery.
     #[must_use]
     pub fn with_wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// After how long metadata is fetched again.
+    /// Sets the age at which metadata is fetched again.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
@@ -58,11 +58,11 @@ impl ProviderPolicy {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the provider {issuer} is not available: {reason}; try again later")]
 pub struct ProviderUnavailable {
-    /// Which.
+    /// The provider's issuer.
     pub issuer: Issuer,
-    /// Why.
+    /// Reason.
     pub reason: String,
-    /// When to try again.
+    /// Wait before trying again.
     pub retry_after: Duration,
 }
 
@@ -95,7 +95,7 @@ enum Source {
 }
 
 impl Provider {
-    /// The provider called `issuer`; its metadata is discovered when first needed.
+    /// The provider with this `issuer`; its metadata is discovered at first use.
     pub fn new(issuer: Issuer, http: Arc<dyn Http>) -> Self {
         Self::discovered(issuer, http, ProviderPolicy::default(), None)
     }
@@ -107,7 +107,7 @@ impl Provider {
         Self { issuer, http, metadata, policy: ProviderPolicy::default(), observer: None }
     }
 
-    /// Replaces the policy; what was discovered before is forgotten.
+    /// Replaces the policy; metadata discovered before is dropped.
     #[must_use]
     pub fn with_policy(self, policy: ProviderPolicy) -> Self {
         match self.metadata {
@@ -118,8 +118,9 @@ impl Provider {
         }
     }
 
-    /// Tells `observer` of discovery, and of what is done with this provider: its keys fetched
-    /// ([`RemoteKeys`](crate::RemoteKeys)), tokens asked for. What was discovered before is forgotten.
+    /// Reports discovery to `observer`, and the uses of this provider: keys fetched
+    /// ([`RemoteKeys`](crate::RemoteKeys)), tokens requested. Metadata discovered before is
+    /// dropped.
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
         match self.metadata {
@@ -178,7 +179,7 @@ impl Provider {
         &self.issuer
     }
 
-    /// The way to it.
+    /// The HTTP adapter.
     pub fn http(&self) -> &Arc<dyn Http> {
         &self.http
     }
@@ -195,7 +196,8 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ProviderUnavailable`] when there is none yet and attempts fail; it says when the next one is due.
+    /// [`ProviderUnavailable`] when there is none yet and attempts fail; it says when the next one
+    /// is due.
     pub async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),
@@ -207,7 +209,7 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ProviderUnavailable`] when this attempt fails; the metadata known before stays in use.
+    /// [`ProviderUnavailable`] when this attempt fails; the known metadata stays in use.
     pub async fn refresh_now(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),

@@ -1,7 +1,7 @@
-//! Why a token is not accepted: one variant per cause.
+//! Reasons a token is refused: one variant per cause.
 //!
-//! Each says what is wrong and what to do. Text that came with the token is cut and escaped before
-//! it is kept, so that a refusal can be logged and shown as it is.
+//! Each message names the problem and the remedy. Text from the token is cut and escaped before it
+//! is stored, so that a refusal can be logged and shown unchanged.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,11 +10,11 @@ use thiserror::Error;
 use crate::algorithm::Algorithm;
 use crate::claims::InvalidClaims;
 
-/// Why a token was refused.
+/// Reason a token was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenRefusal {
-    /// Larger than any honest token; not even decoded.
+    /// Larger than the limit; not decoded.
     #[error(
         "the token is larger than {limit} bytes; ask the issuer for a smaller one (fewer roles or mappers)"
     )]
@@ -27,7 +27,7 @@ pub enum TokenRefusal {
     Malformed {
         /// `token`, `header`, `payload` or `signature`.
         part: &'static str,
-        /// What is wrong there.
+        /// The problem there.
         reason: String,
     },
     /// `alg` is unknown, unsigned, symmetric or not among those accepted here (RFC 8725 §3.1).
@@ -36,9 +36,9 @@ pub enum TokenRefusal {
         one_of(allowed)
     )]
     AlgorithmNotAllowed {
-        /// What `alg` says.
+        /// Value of `alg`.
         alg: String,
-        /// What is accepted of this issuer.
+        /// Algorithms accepted of this issuer.
         allowed: Vec<Algorithm>,
     },
     /// The header holds a member that would change how the token is read or which key is trusted.
@@ -47,12 +47,12 @@ pub enum TokenRefusal {
         /// The member's name.
         member: &'static str,
     },
-    /// Another kind of JWT than the one wanted (RFC 8725 §3.11).
+    /// The JWT is of another kind than required (RFC 8725 §3.11).
     #[error("this is not the right kind of token: expected {expected}, found {found}")]
     WrongType {
-        /// What is wanted here.
+        /// The kind required here.
         expected: &'static str,
-        /// What the token says it is.
+        /// The kind that the token claims.
         found: String,
     },
     /// The token is bound to a key or certificate whose possession is not proved here (RFC 7800 §3.1).
@@ -74,7 +74,7 @@ pub enum TokenRefusal {
     InvalidClaim {
         /// The claim's name.
         claim: &'static str,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: &'static str,
     },
     /// A claim that this kind of token must have is absent.
@@ -116,7 +116,7 @@ pub enum TokenRefusal {
     Expired {
         /// `exp`
         expires_at: SystemTime,
-        /// When it was looked at.
+        /// Time of the check.
         now: SystemTime,
     },
     /// Before `nbf` by more than the leeway.
@@ -128,7 +128,7 @@ pub enum TokenRefusal {
     NotYetValid {
         /// `nbf`
         not_before: SystemTime,
-        /// When it was looked at.
+        /// Time of the check.
         now: SystemTime,
     },
     /// `iat` lies in the future by more than the leeway.
@@ -140,7 +140,7 @@ pub enum TokenRefusal {
     IssuedInFuture {
         /// `iat`
         issued_at: SystemTime,
-        /// When it was looked at.
+        /// Time of the check.
         now: SystemTime,
     },
     /// `azp` of an ID token is not this client (OpenID Connect Core 1.0 §3.1.3.7).
@@ -152,16 +152,16 @@ pub enum TokenRefusal {
     /// `nonce` is not the one of this login.
     #[error("the ID token's nonce does not belong to this login; start the login again")]
     WrongNonce,
-    /// `at_hash` or `c_hash` does not fit the access token or code it came with.
+    /// `at_hash` or `c_hash` does not match the access token or code that came with the ID token.
     #[error("the ID token's `{claim}` does not fit what it came with")]
     WrongHash {
         /// `at_hash` or `c_hash`.
         claim: &'static str,
     },
-    /// `sub` is another person than expected.
+    /// `sub` is not the expected subject.
     #[error("the token is about another subject than expected")]
     WrongSubject,
-    /// The person signed in longer ago than `max_age` allows.
+    /// The person authenticated longer ago than `max_age` allows.
     #[error(
         "the person signed in at {}, longer ago than was asked for; sign in again",
         unix(auth_time)
@@ -170,25 +170,25 @@ pub enum TokenRefusal {
         /// `auth_time`
         auth_time: SystemTime,
     },
-    /// The issuer was asked, and says that the token does not count (RFC 7662 §2.2).
+    /// The issuer was asked, and says that the token is not active (RFC 7662 §2.2).
     #[error(
         "the issuer says that the token is not active: it ended, was revoked, or never was; get a fresh one"
     )]
     Inactive,
-    /// The issuer cannot be asked. Not the token's fault: try again later.
+    /// The issuer cannot be asked. The token may be valid: try again later.
     #[error("the issuer cannot be asked about the token: {reason}; try again later")]
     IntrospectionUnavailable {
-        /// Why not.
+        /// Reason.
         reason: String,
-        /// When the next attempt is due.
+        /// Wait until the next attempt.
         retry_after: Option<Duration>,
     },
-    /// There are no usable keys to check with. Not the token's fault: try again later.
+    /// There are no usable keys to check with. The token may be valid: try again later.
     #[error("the issuer's keys are not available: {reason}; try again later")]
     KeysUnavailable {
-        /// Why there are none.
+        /// Reason there are none.
         reason: String,
-        /// When the next attempt is due.
+        /// Wait until the next attempt.
         retry_after: Option<Duration>,
     },
 }
@@ -196,7 +196,7 @@ pub enum TokenRefusal {
 macro_rules! codes {
     ($($variant:pat => $code:literal,)+) => {
         impl TokenRefusal {
-            /// Every name that [`code`](Self::code) gives.
+            /// All names that [`code`](Self::code) returns.
             pub const CODES: &'static [&'static str] = &[$($code),+];
 
             /// A stable name of the cause, for logs, metrics and programs.
@@ -242,12 +242,12 @@ impl TokenRefusal {
         Self::AlgorithmNotAllowed { alg: algorithm.to_string(), allowed: allowed.to_vec() }
     }
 
-    /// Whether nothing is known to be wrong with the token: answer 503 and not 401.
+    /// Whether the token could not be checked now: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::KeysUnavailable { .. } | Self::IntrospectionUnavailable { .. })
     }
 
-    /// How long to wait before trying again, where nothing is wrong with the token and it is known.
+    /// Wait before trying again, if the token could not be checked and the wait is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::KeysUnavailable { retry_after, .. }

@@ -1,13 +1,13 @@
 //! A tower layer for services that take access tokens (feature `resource-server`): RFC 6750, with
 //! RFC 9449 and RFC 8705 for tokens that are bound.
 //!
-//! [`VerifyLayer`] takes the token from `Authorization` and from nowhere else, verifies it, and leaves
-//! an [`Identity`] among the request's extensions; whoever has none is answered with a challenge that
-//! says what to do, and the service behind is not called. With the feature `axum` the [`Identity`] is
-//! an extractor.
+//! [`VerifyLayer`] reads the token from `Authorization` only, verifies it, and adds an [`Identity`]
+//! to the request's extensions. A request without a valid token gets a challenge that says what to
+//! send, and the inner service is not called. With the feature `axum` the [`Identity`] is an
+//! extractor.
 //!
-//! Put it behind a CORS layer, because a preflight request has no token, and before `nest`, because a
-//! nested service sees a part of the path only, which no proof names.
+//! Put it behind a CORS layer, because a preflight request has no token, and before `nest`, because
+//! a nested service sees only a part of the path, and a proof names the whole.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,18 +33,18 @@ pub use identity::{Forbidden, Identity, Requirement};
 pub use rejected::Rejected;
 pub use service::{Verify, VerifyBody};
 
-/// The certificate that the client proved to hold in the TLS handshake, in DER. Whoever accepts the
-/// connection puts it among the extensions of its requests, for tokens bound to it (RFC 8705 §3).
+/// The certificate that the client proved to hold in the TLS handshake, in DER. The code that
+/// accepts the connection adds it to the extensions of its requests, for tokens bound to it
+/// (RFC 8705 §3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate(pub Bytes);
 
-/// Among the extensions of a request without credentials, where that is allowed
-/// ([`VerifyLayer::optional`]).
+/// Extension of a request without credentials, if that is allowed ([`VerifyLayer::optional`]).
 #[derive(Clone)]
 pub struct Anonymous(Arc<Challenges>);
 
 impl Anonymous {
-    /// The answer of a handler that wants an identity after all.
+    /// The answer of a handler that requires an identity.
     pub fn rejected(&self) -> Rejected {
         self.0.no_credentials()
     }
@@ -56,7 +56,7 @@ impl fmt::Debug for Anonymous {
     }
 }
 
-/// Lets requests pass that present a good token.
+/// Passes on requests that present a valid token.
 ///
 /// ```
 /// # #[cfg(feature = "test-util")]
@@ -98,14 +98,14 @@ impl fmt::Debug for Anonymous {
 pub struct VerifyLayer {
     verifier: Verifier,
     challenges: Arc<Challenges>,
-    /// Each group needs one of its members.
+    /// A token must meet at least one requirement of each group.
     required: Vec<Vec<Requirement>>,
     public_url: Option<Url>,
     optional: bool,
 }
 
 impl VerifyLayer {
-    /// Verifies by `verifier`.
+    /// Verifies tokens with `verifier`.
     pub fn new(verifier: Verifier) -> Self {
         Self {
             verifier,
@@ -116,30 +116,30 @@ impl VerifyLayer {
         }
     }
 
-    /// Names the protected space in challenges (RFC 9110 §11.5).
+    /// Sets the protected space in challenges (RFC 9110 §11.5).
     #[must_use]
     pub fn with_realm(mut self, realm: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.challenges).realm = Some(realm.into());
         self
     }
 
-    /// Points to the metadata of this protected resource in challenges (RFC 9728 §5.1).
+    /// Adds the URL of this protected resource's metadata to challenges (RFC 9728 §5.1).
     #[must_use]
     pub fn with_resource_metadata(mut self, url: Url) -> Self {
         Arc::make_mut(&mut self.challenges).resource_metadata = Some(url);
         self
     }
 
-    /// Accepts tokens bound to a DPoP key, with their proofs (RFC 9449). `public_url` is where
-    /// clients find this service: scheme, host, port and the path before the one that arrives here.
-    /// What the request says of its host is not asked, as the sender writes that.
+    /// Accepts tokens bound to a DPoP key, with their proofs (RFC 9449). `public_url` is the
+    /// address of this service for clients: scheme, host, port and the path before the one that
+    /// arrives here. The host in the request is ignored, because the sender chooses it.
     #[must_use]
     pub fn with_dpop(self, policy: DpopPolicy, public_url: Url) -> Self {
         let verifier = self.verifier.clone().with_dpop(policy);
         self.with_dpop_of(verifier, public_url)
     }
 
-    /// The same, with another memory of used proofs than this process's own
+    /// Like [`Self::with_dpop`], with another memory of used proofs than this process's own
     /// ([`Verifier::with_dpop_memory`]).
     #[must_use]
     pub fn with_dpop_memory(
@@ -159,7 +159,7 @@ impl VerifyLayer {
         self
     }
 
-    /// Lets tokens pass only that have all of these scopes.
+    /// Requires all of these scopes.
     #[must_use]
     pub fn require_scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         let scopes = scopes.into_iter().map(Into::into);
@@ -167,7 +167,7 @@ impl VerifyLayer {
         self
     }
 
-    /// Lets tokens pass only that have all of these roles of the realm.
+    /// Requires all of these roles of the realm.
     #[must_use]
     pub fn require_roles<S: Into<String>>(mut self, roles: impl IntoIterator<Item = S>) -> Self {
         let roles = roles.into_iter().map(|role| vec![Requirement::RealmRole(role.into())]);
@@ -175,23 +175,23 @@ impl VerifyLayer {
         self
     }
 
-    /// Lets tokens pass only that meet one of these. Of none, nobody passes.
+    /// Requires at least one of these. An empty list refuses every token.
     #[must_use]
     pub fn require_any(mut self, requirements: impl IntoIterator<Item = Requirement>) -> Self {
         self.required.push(requirements.into_iter().collect());
         self
     }
 
-    /// Lets requests without credentials pass, without an [`Identity`]. Credentials that are no good
-    /// are refused all the same.
+    /// Passes on requests without credentials, without an [`Identity`]. Invalid credentials are
+    /// still refused.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    /// Who sent this request; `None` if nobody is named and that is allowed ([`Self::optional`]). For
-    /// servers that tower does not fit; the layer does the same.
+    /// The verified sender of this request; `None` if it has no credentials and that is allowed
+    /// ([`Self::optional`]). For servers that tower does not fit; the layer does the same.
     ///
     /// # Errors
     /// [`Rejected`]: the answer to give.

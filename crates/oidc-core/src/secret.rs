@@ -1,6 +1,7 @@
-//! Text that must not be seen: passwords, tokens, verifiers.
+//! Text that must stay secret: passwords, tokens, verifiers.
 //!
-//! Prints nothing, compares in constant time, is wiped on drop, and cannot be serialized by accident.
+//! Its `Debug` shows nothing. It compares in constant time, is wiped on drop, and cannot be
+//! serialized by accident.
 
 use std::fmt;
 
@@ -36,7 +37,7 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// Serializes the text, for types that are sealed before they leave the process.
+    /// Serializes the text, for types that are encrypted before they leave the process.
     #[cfg(feature = "login")]
     pub(crate) fn serialize_exposed<S: serde::Serializer>(
         secret: &Secret,

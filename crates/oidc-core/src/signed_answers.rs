@@ -1,4 +1,4 @@
-//! Answers of an issuer that it signs beside its tokens, once verified.
+//! Signed answers of an issuer other than tokens, after verification.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub(crate) struct AuthorizationResponse {
 
 #[cfg(feature = "login")]
 impl AuthorizationResponse {
-    /// The error: a parameter that is not text.
+    /// Returns an error when a parameter is not text.
     pub(crate) fn new(claims: Claims) -> Result<Self, TokenRefusal> {
         for claim in ["state", "code", "error", "error_description"] {
             if claims.members().get(claim).is_some_and(|value| !value.is_string()) {
@@ -31,7 +31,7 @@ impl AuthorizationResponse {
     }
 }
 
-/// What an answer says that the issuer signed (RFC 9701 §5).
+/// The claims of an answer that the issuer signed (RFC 9701 §5).
 #[derive(Debug)]
 pub(crate) struct IntrospectionResponse(Map<String, Value>);
 

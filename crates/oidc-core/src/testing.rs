@@ -1,9 +1,9 @@
 //! A provider in memory, for tests (feature `test-util`): it signs tokens, answers discovery, keys,
-//! tokens, pushed requests and UserInfo through the [`Http`] port, counts what it is asked, fails on
-//! demand, and moves its clock.
+//! tokens, pushed requests and UserInfo through the [`Http`] port, counts requests, fails on
+//! demand, and has a clock that tests move.
 //!
-//! It signs with the crypto library directly and shares no code with what it tests. Never part of a
-//! running system.
+//! It signs with the crypto library directly and shares no code with the code under test. Never use
+//! it in a running system.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,10 +40,10 @@ pub use clock::TestClock;
 pub use key::TestKey;
 pub use replay::replay_memory_conforms;
 
-/// The person all test tokens are about.
+/// The subject of all test tokens.
 pub const SUBJECT: &str = "248289761001";
 
-/// What goes wrong at the provider.
+/// A fault at the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -53,7 +53,7 @@ pub enum Fault {
     Down,
     /// Answers never come.
     Hang,
-    /// 200 with bytes that are no JSON.
+    /// 200 with bytes that are not JSON.
     Garbage,
     /// 200 with a page.
     Html,
@@ -154,12 +154,12 @@ impl TestIssuer {
         self.state().issuer.clone()
     }
 
-    /// The way to it.
+    /// The HTTP adapter to it.
     pub fn http(&self) -> Arc<dyn Http> {
         Arc::new(self.clone())
     }
 
-    /// A handle that discovers it.
+    /// A provider that discovers it.
     pub fn provider(&self) -> Provider {
         Provider::new(self.issuer(), self.http())
     }
@@ -194,7 +194,7 @@ impl TestIssuer {
         };
     }
 
-    /// Fails like this, until told otherwise.
+    /// Fails like this until the fault is changed.
     pub fn fail(&self, fault: Fault) {
         let mut state = self.state();
         state.fault = fault;
@@ -208,7 +208,7 @@ impl TestIssuer {
         state.fault_on = Some(path.to_owned());
     }
 
-    /// Answers like this on paths that end in `path`, whatever is asked.
+    /// Answers like this on paths that end in `path`, for any request.
     pub fn answer(&self, path: &str, status: u16, body: impl Into<String>) {
         self.state().answers.insert(path.to_owned(), (status, body.into()));
     }
@@ -238,7 +238,7 @@ impl TestIssuer {
         Arc::clone(&self.state().signing)
     }
 
-    /// How often a path that ends in `path` was asked.
+    /// Number of requests on paths that end in `path`.
     pub fn requests(&self, path: &str) -> usize {
         self.state().requests.iter().filter(|request| request.path.ends_with(path)).count()
     }
@@ -248,12 +248,12 @@ impl TestIssuer {
         self.state().requests.iter().rev().find(|request| request.path.ends_with(path)).cloned()
     }
 
-    /// Forgets what was asked.
+    /// Forgets recorded requests.
     pub fn reset_requests(&self) {
         self.state().requests.clear();
     }
 
-    /// Claims of a good access token for `audience`, as Keycloak writes them.
+    /// Claims of a valid access token for `audience`, as Keycloak writes them.
     pub fn claims(&self, audience: &str) -> Value {
         let now = self.now();
         json!({
@@ -267,7 +267,7 @@ impl TestIssuer {
         })
     }
 
-    /// Claims of a good ID token for `client_id`.
+    /// Claims of a valid ID token for `client_id`.
     pub fn id_claims(&self, client_id: &str, nonce: Option<&str>) -> Value {
         let now = self.now();
         let mut claims = json!({
@@ -281,7 +281,7 @@ impl TestIssuer {
         claims
     }
 
-    /// Claims of a good logout token for `client_id`.
+    /// Claims of a valid logout token for `client_id`.
     pub fn logout_claims(&self, client_id: &str) -> Value {
         let now = self.now();
         json!({
@@ -291,17 +291,17 @@ impl TestIssuer {
         })
     }
 
-    /// A good access token for `audience`.
+    /// A valid access token for `audience`.
     pub fn access_token(&self, audience: &str) -> String {
         self.sign(&self.claims(audience))
     }
 
-    /// A good ID token for `client_id`.
+    /// A valid ID token for `client_id`.
     pub fn id_token(&self, client_id: &str, nonce: Option<&str>) -> String {
         self.sign(&self.id_claims(client_id, nonce))
     }
 
-    /// A good logout token for `client_id`.
+    /// A valid logout token for `client_id`.
     pub fn logout_token(&self, client_id: &str) -> String {
         self.sign(&self.logout_claims(client_id))
     }
@@ -322,7 +322,7 @@ impl TestIssuer {
         self.sign_raw(header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
 
-    /// Signs any octets as header and payload.
+    /// Signs any bytes as header and payload.
     pub fn sign_raw(&self, header: &[u8], payload: &[u8]) -> String {
         let message =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));

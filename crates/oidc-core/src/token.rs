@@ -1,4 +1,4 @@
-//! What the token endpoint answers (RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3).
+//! Answers of the token endpoint (RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3).
 
 use std::time::{Duration, SystemTime};
 
@@ -23,10 +23,10 @@ pub(crate) use endpoint::ClientEndpoint;
 pub use endpoint::{TokenEndpoint, TokenHint};
 pub use grant::Grant;
 
-/// Longest life that is believed, so that sums of times never overflow.
+/// Limit on lifetimes, so that sums of times never overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Tokens as the token endpoint gave them.
+/// Tokens from the token endpoint.
 ///
 /// ```
 /// use oidc_core::{Secret, TokenSet};
@@ -38,24 +38,24 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 pub struct TokenSet {
     /// For resource servers. Opaque to this client.
     pub access_token: Secret,
-    /// To get the next token set. Absent in a refresh answer: the one that was sent stays good.
+    /// For the next token set. Absent in a refresh answer: the one that was sent stays valid.
     pub refresh_token: Option<Secret>,
-    /// Who logged in. Not verified yet.
+    /// Identifies the person who logged in. Not verified yet.
     pub id_token: Option<Secret>,
-    /// When the access token ends: by `expires_in`; without one, by the token's own `exp` if it is a
-    /// JWT; else not known.
+    /// Time the access token expires: by `expires_in`; without one, by the token's own `exp` if it
+    /// is a JWT; else unknown.
     pub expires_at: Option<SystemTime>,
-    /// When the refresh token ends, if the provider says so (Keycloak: `refresh_expires_in`).
+    /// Time the refresh token expires, if the provider says so (Keycloak: `refresh_expires_in`).
     pub refresh_expires_at: Option<SystemTime>,
-    /// What was granted. Absent: what was asked for.
+    /// The scope granted. Absent: the scope requested.
     pub scope: Option<Scope>,
-    /// How the access token is shown to a resource server.
+    /// Scheme for sending the access token to a resource server.
     pub token_type: TokenType,
-    /// What kind of token a token exchange gave (RFC 8693 §2.2.1), as a URN of RFC 8693 §3.
+    /// Kind of token that a token exchange returned (RFC 8693 §2.2.1), as a URN of RFC 8693 §3.
     pub issued_token_type: Option<String>,
 }
 
-/// How an access token is shown to a resource server (RFC 6749 §7.1).
+/// Scheme for sending an access token to a resource server (RFC 6749 §7.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenType {
@@ -64,8 +64,8 @@ pub enum TokenType {
     Bearer,
     /// With a proof for each request, under the key it is bound to (RFC 9449 §7.1).
     DPoP,
-    /// Not at all: it is another kind of token, by [`TokenSet::issued_token_type`] (`N_A`, RFC 8693
-    /// §2.2.1).
+    /// Not used as an access token: it is another kind of token, by [`TokenSet::issued_token_type`]
+    /// (`N_A`, RFC 8693 §2.2.1).
     NotApplicable,
 }
 
@@ -117,7 +117,7 @@ impl TokenSet {
             access_token,
             refresh_token: answer.refresh_token().and_then(|token| text(token.secret())),
             id_token: extra.id_token.as_deref().and_then(text),
-            // Keycloak writes 0 for a refresh token that does not end (offline_access).
+            // Keycloak writes 0 for a refresh token that does not expire (offline_access).
             refresh_expires_at: extra
                 .refresh_expires_in
                 .filter(|seconds| *seconds > 0)
@@ -131,7 +131,7 @@ impl TokenSet {
 
 type Answer = StandardTokenResponse<Extra, BasicTokenType>;
 
-/// `token_type` (RFC 6749 §5.1), which must be of the kind that was asked for (RFC 9449 §5).
+/// `token_type` (RFC 6749 §5.1), which must be of the kind that was requested (RFC 9449 §5).
 fn token_type(answer: &Answer, bound: bool) -> Result<TokenType, TokenEndpointError> {
     let invalid =
         |reason: &str| Err(TokenEndpointError::InvalidResponse { reason: reason.to_owned() });
@@ -153,7 +153,7 @@ fn token_type(answer: &Answer, bound: bool) -> Result<TokenType, TokenEndpointEr
     }
 }
 
-/// What OpenID Connect, RFC 8693 and Keycloak add to RFC 6749.
+/// Members that OpenID Connect, RFC 8693 and Keycloak add to RFC 6749.
 #[derive(Deserialize, Serialize)]
 struct Extra {
     id_token: Option<String>,
@@ -169,7 +169,7 @@ impl std::fmt::Debug for Extra {
     }
 }
 
-/// Why there are no tokens.
+/// Reason there are no tokens.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TokenEndpointError {
@@ -201,18 +201,18 @@ pub enum TokenEndpointError {
         /// The status of the answer.
         status: u16,
     },
-    /// No answer, or one that says "later". The tokens held are as good as before.
+    /// No answer, or one that means "later". The tokens held stay valid.
     #[error("the provider cannot answer now: {reason}; try again later")]
     Unavailable {
-        /// Why.
+        /// Reason.
         reason: String,
-        /// When to try again, if it is known.
+        /// Wait before trying again, if known.
         retry_after: Option<Duration>,
     },
-    /// The answer makes no sense: a redirect, a page, a cut or foreign body.
+    /// The answer is invalid: a redirect, a page, a truncated or foreign body.
     #[error("the provider's answer cannot be used: {reason}")]
     InvalidResponse {
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
     /// The provider has no such endpoint.
@@ -221,10 +221,10 @@ pub enum TokenEndpointError {
         /// The metadata member that is absent.
         endpoint: &'static str,
     },
-    /// The request cannot be made, or no credential works: the client cannot prove itself.
+    /// Client authentication failed: the request cannot be made, or no credential works.
     #[error("the client cannot prove itself: {0}")]
     ClientAuth(#[source] ClientAuthError),
-    /// A bearer token came, though a proof of possession was sent (RFC 9449 §5).
+    /// A bearer token was returned, although a proof of possession was sent (RFC 9449 §5).
     #[error(
         "the provider answered with a bearer token, though a DPoP proof was sent; switch DPoP on for this client at the provider, or do without it here"
     )]
@@ -235,8 +235,8 @@ pub enum TokenEndpointError {
 }
 
 impl TokenEndpointError {
-    /// Whether the same request may succeed later, and what is held now stays good: no reason to
-    /// end a session.
+    /// Whether the same request may succeed later while the tokens held stay valid. Such an error
+    /// is no reason to end a session.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::InvalidResponse { .. } => true,
@@ -246,16 +246,17 @@ impl TokenEndpointError {
         }
     }
 
-    /// Whether the provider wants its nonce in the proof of possession (RFC 9449 §8).
+    /// Whether the provider requires its nonce in the proof of possession (RFC 9449 §8).
     fn wants_nonce(&self) -> bool {
         matches!(self, Self::OAuth { error, .. } if error == "use_dpop_nonce")
     }
 
-    /// Whether the provider does not take the client for who it says it is.
+    /// Whether the provider refuses the client's authentication.
     fn refuses_client(&self, status: StatusCode) -> bool {
         match self {
             Self::InvalidClient { .. } => true,
-            // Keycloak says `unauthorized_client` with 401 for some methods, a front of it nothing.
+            // Keycloak sends `unauthorized_client` with 401 for some methods; a proxy before it may
+            // send 401 without an error code.
             Self::OAuth { error, .. } => {
                 let about_proof = matches!(error.as_str(), "use_dpop_nonce" | "invalid_dpop_proof");
                 status == StatusCode::UNAUTHORIZED && !about_proof
@@ -285,7 +286,7 @@ impl TokenEndpointError {
         match self {
             Self::InvalidGrant { .. } => "invalid_grant",
             Self::InvalidClient { .. } => "invalid_client",
-            // Foreign text is no name: it could be anything, and without end.
+            // Foreign text is not a stable name: its content and length are arbitrary.
             Self::OAuth { error, .. } => {
                 KNOWN.into_iter().find(|known| known == error).unwrap_or("refused")
             }
@@ -298,7 +299,7 @@ impl TokenEndpointError {
         }
     }
 
-    /// Reads an answer that is no success.
+    /// Reads an unsuccessful answer.
     pub(crate) fn parse(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let unavailable = |reason: String| Self::Unavailable { reason, retry_after };
         if status == 408 || status == 429 || status >= 500 {
@@ -316,7 +317,8 @@ impl TokenEndpointError {
         match answer.error().as_ref() {
             "invalid_grant" => Self::InvalidGrant { description },
             "invalid_client" => Self::InvalidClient { description },
-            // 401 is for failed authentication only (RFC 6749 §5.2): Keycloak says this of a wrong secret.
+            // 401 is for failed authentication only (RFC 6749 §5.2). Keycloak sends this for a
+            // wrong secret.
             "unauthorized_client" if status == 401 => Self::InvalidClient { description },
             error @ ("temporarily_unavailable" | "server_error") => unavailable(error.to_owned()),
             error => Self::OAuth { error: bounded(error), description, status },
@@ -332,7 +334,7 @@ impl From<ProviderUnavailable> for TokenEndpointError {
 }
 
 fn invalid(error: &serde_json::Error) -> TokenEndpointError {
-    // The parser quotes values of wrong type, and those may be tokens: only say where.
+    // The parser quotes values of the wrong type, which may be tokens; report the position only.
     let reason =
         format!("it is not a token response (line {}, column {})", error.line(), error.column());
     TokenEndpointError::InvalidResponse { reason }

@@ -1,5 +1,5 @@
-//! The kinds of token, as types with no way from one to another (RFC 8725 §3.11, §3.12), and the
-//! proof that one was verified.
+//! The kinds of token, as types that do not convert into each other (RFC 8725 §3.11, §3.12), and
+//! the proof that a token was verified.
 //!
 //! A [`Verified`] cannot be made outside this crate:
 //!
@@ -47,14 +47,15 @@ impl<T> Verified<T> {
         Self { token, key_id, algorithm: Some(algorithm), derived: OnceLock::new() }
     }
 
-    /// The issuer itself said so, asked over TLS (RFC 7662).
+    /// The issuer itself confirmed the token, over TLS (RFC 7662).
     #[cfg(feature = "token")]
     pub(crate) fn introspected(token: T) -> Self {
         Self { token, key_id: None, algorithm: None, derived: OnceLock::new() }
     }
 
-    /// What an application makes of the claims, made once and kept as long as the token is remembered: an identity with roles, a
-    /// tenant. The first caller decides the type; another type is made anew each time.
+    /// A value that an application derives from the claims, computed once and kept as long as the
+    /// token is remembered: an identity with roles, a tenant. The first caller decides the type; a
+    /// value of another type is computed at each call.
     pub fn derive<D: Send + Sync + 'static>(&self, make: impl Fn(&T) -> Arc<D>) -> Arc<D> {
         let kept = self.derived.get_or_init(|| make(&self.token));
         Arc::clone(kept).downcast().unwrap_or_else(|_| make(&self.token))
@@ -65,8 +66,8 @@ impl<T> Verified<T> {
         self.key_id.as_deref()
     }
 
-    /// The algorithm it is signed with; `None` if no signature was looked at, because the issuer was
-    /// asked ([`Introspection`](crate::Introspection)).
+    /// The algorithm it is signed with; `None` if the issuer was asked instead
+    /// ([`Introspection`](crate::Introspection)).
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
     }
@@ -80,21 +81,22 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// Claims of an access token: what a program may do here (RFC 9068, or Keycloak's own form).
+/// Claims of an access token: the permissions of a program here (RFC 9068, or Keycloak's own form).
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     claims: Arc<Claims>,
     subject: String,
 }
 
-/// Claims of an ID token: who logged in, told to this client only (OpenID Connect Core 1.0 §2).
+/// Claims of an ID token: the identity of the person who logged in, for this client only (OpenID
+/// Connect Core 1.0 §2).
 #[derive(Clone, Debug)]
 pub struct IdToken {
     claims: Arc<Claims>,
     subject: String,
 }
 
-/// Claims of a logout token: whose sessions end (OpenID Connect Back-Channel Logout 1.0 §2.4).
+/// Claims of a logout token: the sessions to end (OpenID Connect Back-Channel Logout 1.0 §2.4).
 #[derive(Clone, Debug)]
 pub struct LogoutToken {
     claims: Claims,
@@ -106,12 +108,12 @@ impl AccessToken {
         Self { claims: Arc::new(claims), subject }
     }
 
-    /// What it says, to be kept without the token.
+    /// The claims, which can be kept without the token.
     pub fn claims(&self) -> &Arc<Claims> {
         &self.claims
     }
 
-    /// `sub`: who, unique and stable at this issuer.
+    /// `sub`: the subject, unique and stable at this issuer.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -122,12 +124,12 @@ impl IdToken {
         Self { claims: Arc::new(claims), subject }
     }
 
-    /// What it says, to be kept without the token.
+    /// The claims, which can be kept without the token.
     pub fn claims(&self) -> &Arc<Claims> {
         &self.claims
     }
 
-    /// `sub`: who, unique and stable at this issuer.
+    /// `sub`: the subject, unique and stable at this issuer.
     pub fn subject(&self) -> &str {
         &self.subject
     }

@@ -1,4 +1,5 @@
-//! An issuer among those trusted: its rules, its keys, and when a token is worth asking it for others.
+//! A trusted issuer: its rules, its keys, and the decision whether a token justifies fetching its
+//! keys.
 
 use std::sync::Arc;
 #[cfg(feature = "token")]
@@ -16,17 +17,17 @@ use crate::signed_answers::IntrospectionResponse;
 use crate::tokens::Verified;
 use crate::validation::Validation;
 
-/// What a signature is on.
+/// Kind of signed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signed {
-    /// A token: its algorithm is among those named for the issuer's tokens.
+    /// A token: its algorithm must be among those named for the issuer's tokens.
     Token,
-    /// Another message of the issuer's, for which it announces other algorithms.
+    /// Another message from the issuer, for which it announces other algorithms.
     #[cfg(feature = "token")]
     Message,
 }
 
-/// An issuer that is trusted: by which rules, and with which keys.
+/// A trusted issuer, with its rules and keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Trusted {
     pub(crate) validation: Validation,
@@ -34,13 +35,13 @@ pub(crate) struct Trusted {
 }
 
 impl Trusted {
-    /// Checks algorithm and signature. Asks the key source only when the token is well formed, says it
-    /// is of this issuer, and no key can be its own: its `kid` is not known, or there are no keys. A
-    /// token with a known `kid` never waits for that.
+    /// Checks algorithm and signature. Asks the key source only when the token is well formed,
+    /// names this issuer, and no known key can be its own: its `kid` is unknown, or there are no
+    /// keys. A token with a known `kid` never waits for a fetch.
     ///
-    /// An algorithm that the rules do not name is refused before anything else. One that the issuer does
-    /// not announce is refused before the key source is asked, unless the token names a key that is not
-    /// known: with a new key an issuer may announce a new algorithm.
+    /// An algorithm that the rules do not name is refused before anything else. One that the issuer
+    /// does not announce is refused before the key source is asked, unless the token names an
+    /// unknown key: with a new key an issuer may announce a new algorithm.
     pub(crate) async fn open(
         &self,
         mut jws: UnverifiedJws<'_>,
@@ -56,7 +57,7 @@ impl Trusted {
             known => {
                 let claimed = self.is_claimed(&mut jws)?;
                 match (known, jws.header.key_id.as_deref()) {
-                    // Without `kid` the known keys are all there is to try, if there are any.
+                    // Without `kid`, only the known keys are tried, if there are any.
                     (Ok(keys), None) if !keys.is_empty() => keys,
                     (Ok(_), _) if !claimed => return Err(jws.unknown_key()),
                     (Err(_), _) if !claimed => {
@@ -74,8 +75,8 @@ impl Trusted {
         Ok((jws.verify(key)?, keys.generation()))
     }
 
-    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id. Returns
-    /// the generation of the keys that it was verified with, too.
+    /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.
+    /// Also returns the generation of the keys that verified it.
     #[cfg(feature = "token")]
     pub(crate) async fn introspection_response(
         &self,
@@ -94,8 +95,8 @@ impl Trusted {
         verdict
     }
 
-    /// Whether a token says that it is of this issuer: then its key is worth a fetch. It is refused
-    /// when it says that it is another's.
+    /// Whether a token names this issuer, which justifies fetching its key. A token that names
+    /// another issuer is refused.
     fn is_claimed(&self, jws: &mut UnverifiedJws<'_>) -> Result<bool, TokenRefusal> {
         match jws.claimed_issuer() {
             Ok(Some(issuer)) => self.validation.check_claimed_issuer(issuer).map(|()| true),

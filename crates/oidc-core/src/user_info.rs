@@ -1,7 +1,8 @@
 //! Claims about the person from the UserInfo endpoint (OpenID Connect Core 1.0 §5.3).
 //!
-//! A token that is bound to a key is shown with a proof (RFC 9449 §7.1), and once more if the provider
-//! wants its nonce in it (§9). The answer's `sub` must be the one of the ID token (§5.3.2), or nothing of it is used.
+//! A token that is bound to a key is sent with a proof (RFC 9449 §7.1), and once more if the
+//! provider requires its nonce in it (§9). If the answer's `sub` is not the one of the ID token
+//! (§5.3.2), the whole answer is refused.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -15,7 +16,7 @@ use crate::provider::ProviderUnavailable;
 use crate::secret::Secret;
 use crate::token::TokenEndpoint;
 
-/// Why there is no UserInfo.
+/// Reason there are no UserInfo claims.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum UserInfoError {
@@ -25,10 +26,10 @@ pub enum UserInfoError {
     /// The provider has no such endpoint.
     #[error("the provider's metadata has no userinfo_endpoint")]
     NotSupported,
-    /// The document could not be had.
+    /// The document could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The access token is not accepted there.
+    /// The endpoint does not accept the access token.
     #[error(
         "the provider does not accept the access token for UserInfo; get a fresh one with scope openid"
     )]
@@ -36,10 +37,10 @@ pub enum UserInfoError {
     /// The token is bound to a key that cannot sign the proof.
     #[error("the proof for the access token cannot be made: {0}")]
     Proof(#[from] InvalidPrivateKey),
-    /// Claims of somebody else (OpenID Connect Core 1.0 §5.3.2).
+    /// The claims are about another subject (OpenID Connect Core 1.0 §5.3.2).
     #[error("the UserInfo answer is about another subject than the ID token")]
     WrongSubject,
-    /// A signed or encrypted answer; plain JSON was asked for.
+    /// A signed or encrypted answer; plain JSON was requested.
     #[error("the UserInfo answer is not JSON; have the provider answer with plain JSON")]
     NotJson,
     /// Not a Claims Set.

@@ -1,5 +1,5 @@
-//! The rules a token must meet once its signature is known to be good. Pure: the time is an
-//! argument, nothing is fetched.
+//! The rules for a token whose signature is valid. Pure: the time is an argument, nothing is
+//! fetched.
 //!
 //! Access tokens: RFC 9068 §4, or Keycloak's form ([`Profile`]). ID tokens: OpenID Connect Core 1.0
 //! §3.1.3.7. Logout tokens: OpenID Connect Back-Channel Logout 1.0 §2.6.
@@ -22,10 +22,10 @@ mod introspection_response;
 
 pub use expectations::IdTokenExpectations;
 
-/// Clocks may differ by this much unless told otherwise.
+/// Allowed clock difference unless set otherwise.
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
-/// The largest leeway that can be asked for.
+/// Limit on the leeway.
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// A logout token without `exp` is accepted for this long after `iat`.
@@ -33,12 +33,13 @@ const LOGOUT_TOKEN_AGE: Duration = Duration::from_secs(300);
 
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How an access token shows that it is one.
+/// Form that identifies an access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// As Keycloak writes them: header `typ` is `JWT` and the body's `typ` is `Bearer`, or `DPoP` with
-    /// the binding (`cnf`), or header `typ` is `at+jwt`. ID tokens (`typ: ID`), refresh, offline and logout tokens, signed by the
-    /// same key, are refused. `sub`, `aud` and `exp` are required.
+    /// As Keycloak writes them: header `typ` is `JWT` and the body's `typ` is `Bearer`, or `DPoP`
+    /// with the binding (`cnf`), or header `typ` is `at+jwt`. ID tokens (`typ: ID`), refresh,
+    /// offline and logout tokens, signed by the same key, are refused. `sub`, `aud` and `exp` are
+    /// required.
     #[default]
     Keycloak,
     /// RFC 9068: header `typ` is `at+jwt`; `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and `client_id`
@@ -46,7 +47,7 @@ pub enum Profile {
     Rfc9068,
 }
 
-/// What is accepted here. Issuer and audience are required; the rest has safe defaults.
+/// Rules for tokens. Issuer and audience are required; the rest has safe defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,7 +64,7 @@ pub enum Profile {
 pub struct Validation {
     issuer: Issuer,
     audiences: Vec<String>,
-    /// `None`: what the issuer announces.
+    /// `None`: the algorithms that the issuer announces.
     algorithms: Option<Vec<Algorithm>>,
     leeway: Duration,
     profile: Profile,
@@ -85,30 +86,31 @@ impl Validation {
         }
     }
 
-    /// Accepts access tokens that were issued to `client` (`azp`) whatever their audience. Only for tokens this client got from
-    /// the token endpoint itself, to read what they say of its own session: Keycloak names no audience there unless told to.
-    /// Never for tokens that a caller presents.
+    /// Accepts access tokens that were issued to `client` (`azp`) whatever their audience. Only for
+    /// tokens this client got from the token endpoint itself, to read the claims about its own
+    /// session: Keycloak names no audience there unless configured to. Never for tokens that a
+    /// caller presents.
     #[must_use]
     pub fn with_authorized_party(mut self, client: impl Into<String>) -> Self {
         self.authorized_party = Some(client.into());
         self
     }
 
-    /// Accepts tokens for `audience` too.
+    /// Also accepts tokens for `audience`.
     #[must_use]
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// How far clocks may differ; 30 s unless set, 5 min at most.
+    /// Sets the allowed clock difference; 30 s unless set, 5 min at most.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
-    /// The form that access tokens must have.
+    /// Sets the form of access tokens.
     #[must_use]
     pub fn with_profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
@@ -132,17 +134,17 @@ impl Validation {
         &self.audiences
     }
 
-    /// How far clocks may differ.
+    /// The allowed clock difference.
     pub fn leeway(&self) -> Duration {
         self.leeway
     }
 
-    /// The algorithms accepted; `None` if those are what the issuer announces.
+    /// The algorithms accepted; `None` if they are those that the issuer announces.
     pub fn algorithms(&self) -> Option<&[Algorithm]> {
         self.algorithms.as_deref()
     }
 
-    /// Says nothing about possession: a token with `cnf` is worth nothing before that is proved.
+    /// Does not check possession: a token with `cnf` must not be accepted before that is proved.
     pub(crate) fn access_token(
         &self,
         jws: VerifiedJws,
@@ -221,7 +223,7 @@ impl Validation {
         Ok(Verified::new(token, header.key_id, header.algorithm))
     }
 
-    /// `exp`, `nbf` and `iat` against the clock. Cheap; done again each time a remembered token is used.
+    /// `exp`, `nbf` and `iat` against the clock. Cheap; repeated at each use of a remembered token.
     pub(crate) fn check_times(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenRefusal> {
         if let Some(expires_at) = claims.expires_at
             && expires_at + self.leeway <= now
@@ -273,7 +275,7 @@ impl Validation {
         }
         match body_type {
             None | Some("Bearer") => Ok(()),
-            // As Keycloak writes a token that is bound to a key; without the binding it is none.
+            // As Keycloak writes a token that is bound to a key; without the binding it is refused.
             Some("DPoP") if claims.members().contains_key("cnf") => Ok(()),
             Some(found) => {
                 Err(wrong("an access token (typ Bearer)", format!("typ {}", quoted(found))))
@@ -285,7 +287,7 @@ impl Validation {
         self.check_claimed_issuer(require(claims.issuer.as_deref(), "iss")?)
     }
 
-    /// `iss` as a token claims it: reason enough to refuse, never to accept.
+    /// Checks the unverified `iss` of a token. Success does not make the token valid.
     pub(crate) fn check_claimed_issuer(&self, claimed: &str) -> Result<(), TokenRefusal> {
         if claimed == self.issuer.as_str() {
             return Ok(());

@@ -1,11 +1,11 @@
 //! Verification of tokens: rules ([`Validation`]), keys ([`KeySource`]) and time ([`Clock`]) together.
 //!
-//! With several issuers, `iss` chooses among those trusted before any key is looked at (RFC 8725
-//! §3.8): a token cannot make anything be fetched from anybody else, and a `kid` is looked up among
-//! the chosen issuer's keys only.
+//! With several issuers, `iss` chooses among those trusted before any key is used (RFC 8725 §3.8).
+//! A token therefore causes no request to an untrusted issuer, and a `kid` is looked up only among
+//! the chosen issuer's keys.
 //!
-//! An access token once verified is remembered by the digest of its bytes; the next request with it
-//! skips the mathematics and the parsing, never the rules of time, and not after a change of keys.
+//! A verified access token is remembered by the digest of its bytes. The next request with it skips
+//! signature check and parsing, but not the time rules. A change of keys ends this.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub use recall::Unverified;
 
 use memory::Memory;
 
-/// Memory for remembered tokens unless set otherwise, in bytes.
+/// Memory limit for remembered tokens unless set otherwise, in bytes.
 const DEFAULT_CACHE: u64 = 8 * 1024 * 1024;
 
 /// Verifies tokens of one issuer, or of several, for one purpose.
@@ -85,7 +85,7 @@ pub struct Verifier {
     introspection: Option<Arc<crate::introspection::Introspection>>,
 }
 
-/// A token found good, and what that rests on.
+/// A valid token, with its issuer and key generation.
 struct Judged<T> {
     verified: Verified<T>,
     issuer: usize,
@@ -93,7 +93,7 @@ struct Judged<T> {
 }
 
 impl Verifier {
-    /// Verifies by `validation` with `keys`.
+    /// Verifies with the rules of `validation` and with `keys`.
     pub fn new(validation: Validation, keys: Arc<dyn KeySource>) -> Self {
         Self {
             first: Trusted { validation, keys },
@@ -108,8 +108,8 @@ impl Verifier {
         }
     }
 
-    /// Trusts another issuer too, with rules and keys of its own. `iss` chooses, byte for byte; an
-    /// issuer that is named again is judged by what is said of it last.
+    /// Also trusts another issuer, with rules and keys of its own. `iss` chooses, byte for byte.
+    /// Naming an issuer again replaces its rules and keys.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Verifier {
             Some(known) => *known = trusted,
             None => self.others.push(trusted),
         }
-        // A clone of this verifier may go on without, or with another: what is remembered is not shared with it.
+        // Clones of this verifier may have other issuers, so they do not share the memory.
         self.memory = self.memory.as_ref().map(Memory::emptied);
         self.assertions = self.assertions.as_ref().map(Memory::emptied);
         self
@@ -150,16 +150,16 @@ impl Verifier {
         self
     }
 
-    /// Tells `observer` of each token that is verified, refused or served from memory. What is fetched
-    /// for it is told by [`Provider::with_observer`](crate::Provider::with_observer).
+    /// Reports each token that is verified, refused or served from memory to `observer`. The
+    /// fetches for it are reported by [`Provider::with_observer`](crate::Provider::with_observer).
     #[must_use]
     pub fn with_observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set. As much
-    /// again is for assertions.
+    /// Bounds the memory for remembered tokens, in bytes; 0 remembers none. 8 MiB unless set.
+    /// Assertions have a memory of the same size.
     #[must_use]
     pub fn with_cache(mut self, max_bytes: u64) -> Self {
         self.memory = (max_bytes > 0).then(|| Memory::new(max_bytes));
@@ -167,17 +167,17 @@ impl Verifier {
         self
     }
 
-    /// The rules for the issuer named first.
+    /// The rules for the first issuer.
     pub fn validation(&self) -> &Validation {
         &self.first.validation
     }
 
-    /// The keys of the issuer named first.
+    /// The keys of the first issuer.
     pub fn keys(&self) -> &Arc<dyn KeySource> {
         &self.first.keys
     }
 
-    /// The issuers trusted, in the order they were named.
+    /// The trusted issuers, in the order they were added.
     pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
         self.all().map(|trusted| trusted.validation.issuer())
     }
@@ -200,9 +200,9 @@ impl Verifier {
         }
     }
 
-    /// Verifies an access token that proves itself (RFC 6750, RFC 9068 §4), from memory when it was
-    /// verified before. One that is bound to a key or certificate is refused: [`Verifier::presented`]
-    /// takes it.
+    /// Verifies a bearer access token (RFC 6750, RFC 9068 §4), from memory when it was verified
+    /// before. A token that is bound to a key or certificate is refused; use
+    /// [`Verifier::presented`] for it.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ impl Verifier {
         Ok(self.judge(token, Validation::logout_token).await?.verified)
     }
 
-    /// Figures about remembered access tokens.
+    /// Statistics of remembered access tokens.
     pub fn cache_stats(&self) -> CacheStats {
         self.memory.as_ref().map(Memory::stats).unwrap_or_default()
     }
@@ -260,7 +260,7 @@ impl Verifier {
         }
     }
 
-    /// Verifies within a span, and tells the observer how that ended.
+    /// Verifies within a span, and reports the outcome to the observer.
     async fn judge<T>(
         &self,
         token: &str,
@@ -269,7 +269,8 @@ impl Verifier {
         self.judge_as(Signed::Token, UnverifiedJws::parse, token, rules).await
     }
 
-    /// The same for what is signed otherwise, or whose form is read by `parse`.
+    /// Like [`Self::judge`], for messages that are signed differently, or whose form is read by
+    /// `parse`.
     async fn judge_as<'t, T>(
         &self,
         signed: Signed,
@@ -311,8 +312,8 @@ impl Verifier {
         verdict
     }
 
-    /// Chooses the issuer whose rules and keys judge the rest. With several, that takes the payload,
-    /// unverified: a wrong choice fails at the signature.
+    /// Chooses the issuer whose rules and keys apply. With several issuers, this reads the
+    /// unverified payload; a wrong choice fails at the signature.
     fn choose<'t>(
         &self,
         mut jws: UnverifiedJws<'t>,
@@ -349,7 +350,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Whether the token is worth nothing without a proof of possession, of whatever kind (RFC 7800).
+/// Whether the token needs a proof of possession of any kind (RFC 7800).
 fn is_bound(token: &Verified<AccessToken>) -> bool {
     token.members().contains_key("cnf")
 }

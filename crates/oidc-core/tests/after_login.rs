@@ -1,4 +1,4 @@
-//! What follows a login: refresh, UserInfo, logout.
+//! Steps after a login: refresh, UserInfo, logout.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Tokens are signed with what their issuer announces, or with what the rules name.
+//! Accepted algorithms: those that the issuer announces, or those that the rules name.
 //!
-//! Tokio's time is paused: it moves on only when every task waits.
+//! Tokio's time is paused: it advances only when every task waits.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,7 +31,8 @@ struct World {
 }
 
 impl World {
-    /// An RSA key without `alg`, so that it fits six algorithms, of an issuer that announces this.
+    /// An RSA key without `alg`, so that it fits six algorithms, of an issuer that announces these
+    /// names.
     fn announcing(names: Value) -> Self {
         Self::with(names, |rules| rules)
     }
@@ -160,7 +161,8 @@ async fn an_unannounced_algorithm_causes_no_fetch() {
         assert_eq!(world.code(&nameless).await, "algorithm_not_allowed");
     }
     assert_eq!(world.issuer.requests(""), 0);
-    // A key that is not known may come with an algorithm that is not: bounded like every unknown key.
+    // An unknown key may come with an unannounced algorithm; its fetches are limited like those of
+    // every unknown key.
     for n in 0..50 {
         let claims = world.issuer.claims(AUDIENCE);
         let junk = world.signed(Algorithm::PS256, Some(&format!("junk-{n}")), &claims);
@@ -205,7 +207,7 @@ async fn remembered_tokens_are_judged_again_when_the_list_changes() {
 async fn a_new_key_with_a_new_algorithm_is_accepted_at_once() {
     let world = World::announcing(json!(["RS256"]));
     assert_eq!(world.code(&world.access(Algorithm::RS256)).await, "accepted");
-    // The issuer signs with ES256 from now on, and says so.
+    // The issuer signs with ES256 from now on, and announces it.
     let next = TestIssuer::named(world.issuer.issuer().as_str(), Algorithm::ES256);
     world.issuer.answer("jwks", 200, next.jwks());
     world.issuer.set_metadata(MEMBER, json!(["ES256"]));
@@ -215,7 +217,8 @@ async fn a_new_key_with_a_new_algorithm_is_accepted_at_once() {
     let token = next.sign_with(&next.header(), &claims);
     assert_eq!(world.code(&token).await, "accepted");
     assert_eq!(world.issuer.requests("openid-configuration"), 1);
-    // Unannounced, it stays refused however often the keys are fetched, and discovery is left alone.
+    // An unannounced algorithm stays refused however often the keys are fetched, and causes no
+    // discovery.
     let world = World::announcing(json!(["RS256"]));
     assert_eq!(world.code(&world.access(Algorithm::RS256)).await, "accepted");
     world.issuer.answer("jwks", 200, next.jwks());

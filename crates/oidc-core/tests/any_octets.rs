@@ -1,5 +1,5 @@
-//! Whatever octets arrive as a token or as headers, there is an answer and no panic: noise, noise in
-//! the form of a token, and noise under a good signature, which gets as far as the claims.
+//! Any bytes as a token or as headers get an answer and cause no panic: random bytes, random bytes
+//! in the form of a token, and random claims under a valid signature.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -25,7 +25,7 @@ struct World {
     uri: Url,
 }
 
-/// The keys are given: nothing is waited for.
+/// The keys are static, so nothing waits.
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let issuer = TestIssuer::with_algorithm(Algorithm::EdDSA);
     let keys = Arc::new(StaticKeys::new(JwkSet::parse(issuer.jwks().as_bytes()).unwrap()));
@@ -39,12 +39,12 @@ fn verdict(token: &str) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
     WORLD.verifier.access_token(token).now_or_never().unwrap()
 }
 
-/// The refusal too is made of what arrived.
+/// The refusal's texts are built too, because they quote the token.
 fn refused(token: &str) -> bool {
     verdict(token).is_err_and(|refusal| !refusal.to_string().is_empty())
 }
 
-/// Each accessor of a token that was accepted.
+/// Calls each accessor of a token that was accepted.
 fn read(token: &AccessToken) {
     let _ = (token.client(), token.verified_email(), token.name(), token.preferred_username());
     let _ = (token.realm_roles().is_empty(), token.client_roles("hub").is_empty());
@@ -54,7 +54,7 @@ fn read(token: &AccessToken) {
     }
 }
 
-/// Any JSON value, with more of what is near the limits of a time.
+/// Any JSON value, with more values near the limits of a time.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -74,7 +74,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Names that mean something in a header or among the claims, and any other.
+/// Names with a meaning in a header or among the claims, and any other.
 fn name() -> impl Strategy<Value = String> {
     let known = "(alg|kid|typ|cty|crit|jwk|iss|sub|aud|exp|nbf|iat|auth_time|jti|azp|client_id|sid|nonce|acr|scope|cnf|act|may_act|realm_access|resource_access|groups|email|email_verified)";
     prop_oneof![4 => known, 1 => ".{0,12}"]
@@ -89,7 +89,7 @@ fn changed(mut good: Value, changes: Map<String, Value>) -> Vec<u8> {
     good.to_string().into_bytes()
 }
 
-/// A header's line: any octets that a line may have, after a scheme or not.
+/// A header value: any bytes that a header may have, with or without a scheme.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let octets = || vec(prop_oneof![Just(b'\t'), 0x20_u8..0x7f, 0x80_u8..=0xff], 0..60);
     let scheme = "(Bearer|bEARER|DPoP|dpop|Basic) {0,3}";
@@ -101,7 +101,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A good token whose sender must prove that it holds a key.
+/// A valid token whose sender must prove that it holds a key.
 fn bound_token() -> String {
     let binding = [("cnf".to_owned(), json!({"jkt": B64.encode([7; 32])}))];
     let header = changed(WORLD.issuer.header(), Map::new());

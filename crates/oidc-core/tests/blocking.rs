@@ -1,4 +1,4 @@
-//! The face for code that is not async.
+//! The API for code that is not async.
 
 use std::sync::{Arc, Barrier};
 use std::thread;

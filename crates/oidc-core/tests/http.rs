@@ -1,5 +1,5 @@
 //! The reqwest adapter against a server that misbehaves: no redirect is followed, no answer is
-//! larger or later than allowed, nothing is unpacked.
+//! larger or later than allowed, nothing is decompressed.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -19,15 +19,15 @@ use tokio::time::Instant;
 
 const MIB: usize = 1024 * 1024;
 
-/// How a server answers one request on a connection.
+/// Answer of a server to one request on a connection.
 #[derive(Clone)]
 enum Answer {
     Bytes(Vec<u8>),
-    /// A head, then this many octets of body as fast as they go.
+    /// A head, then this many bytes of body at full speed.
     Flood(&'static str, usize),
-    /// A head, then one octet of body each 50 ms.
+    /// A head, then one byte of body each 50 ms.
     Drip(&'static str),
-    /// Nothing, ever.
+    /// No answer at all.
     Silence,
 }
 
@@ -147,7 +147,7 @@ async fn a_drip_or_silence_ends_at_the_time_limit() {
 
 #[tokio::test]
 async fn nothing_is_unpacked() {
-    // 20 octets of gzip that would unpack to one.
+    // 20 bytes of gzip that would unpack to one.
     let packed: &[u8] =
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02\x00\x00\x00";
     let head = format!(

@@ -77,7 +77,7 @@ async fn whoever_is_not_trusted_is_refused_before_any_key_is_looked_at() {
     let mut claims = stranger.claims("hub");
     claims.as_object_mut().unwrap().remove("iss");
     assert_eq!(world.code(&stranger.sign(&claims)).await, "missing_claim");
-    // Two parsers could read two issuers here.
+    // Two parsers could read different issuers here.
     let twice = r#"{"iss":"https://people.test/realms/lab","iss":"https://jobs.test/realms/lab"}"#;
     let header = world.people.header().to_string();
     let twice = world.people.sign_raw(header.as_bytes(), twice.as_bytes());

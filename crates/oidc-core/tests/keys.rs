@@ -1,7 +1,7 @@
-//! How keys are kept: nobody floods the provider, nobody waits for somebody else's token, and a bad
-//! day at the provider is not one here.
+//! Fetching and keeping keys: invalid tokens do not flood the provider, one token's fetch does not
+//! delay other tokens, and an outage of the provider does not stop verification with known keys.
 //!
-//! Tokio's time is paused: it moves on only when every task waits. The same over a socket is in
+//! Tokio's time is paused: it advances only when every task waits. The same over a socket is in
 //! `provider.rs`.
 
 use std::sync::Arc;
@@ -187,7 +187,7 @@ async fn a_known_kid_does_not_wait_for_a_refetch_of_three_seconds() {
         Verifier::new(Validation::new(issuer.issuer(), AUDIENCE), Arc::new(keys.clone()))
             .with_clock(issuer.clock());
     verifier.access_token(&issuer.access_token(AUDIENCE)).await.unwrap();
-    // Once because the keys grow old, once because somebody asks for it.
+    // Once because the keys grow old, once because of `refresh_now`.
     for by_age in [true, false] {
         issuer.reset_requests();
         if by_age {
@@ -219,7 +219,7 @@ async fn a_token_of_another_issuer_is_refused_by_that_name_and_causes_no_fetch()
         assert_eq!(world.code(&foreign).await, "wrong_issuer", "{kid}");
         assert_eq!(world.issuer.requests("jwks"), 0, "{kid}");
     }
-    // Once the key is known, a `kid` of ours does not make a foreign signature ours.
+    // Once the key is known, its `kid` does not make a foreign signature valid.
     assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
     let borrowed = json!({"alg": "ES256", "typ": "JWT", "kid": world.issuer.signing_key().id()});
     assert_eq!(world.code(&elsewhere.sign_with(&borrowed, &claims)).await, "bad_signature");
@@ -349,7 +349,7 @@ async fn a_removed_key_is_distrusted_within_max_age_and_at_once_after_a_purge() 
     }
 }
 
-/// Holds each answer back until it is let through.
+/// Holds each answer back until the test releases it.
 #[derive(Debug)]
 struct Gated(TestIssuer, Arc<Semaphore>);
 

@@ -1,5 +1,4 @@
-//! The login flow from the first redirect to the verified ID token, and everything that can be wrong
-//! on the way.
+//! The login flow from the first redirect to the verified ID token, and the errors on the way.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -211,7 +210,7 @@ async fn an_answer_must_belong_to_the_login() {
         ),
         (format!("{query}&x={}", "x".repeat(20_000)), "too_large"),
         (String::new(), "missing_state"),
-        // An error that is not for this login says nothing about it.
+        // An error without this login's state is not accepted as an answer to it.
         ("error=access_denied".to_owned(), "missing_state"),
         ("error=access_denied&state=x".to_owned(), "wrong_state"),
     ] {
@@ -250,7 +249,7 @@ async fn a_code_is_good_once_and_with_its_own_verifier_only() {
     let error = client.finish_login(code, &pending).await.unwrap_err();
     assert!(matches!(error, LoginError::Token(TokenEndpointError::InvalidGrant { .. })));
 
-    // An attacker's code in the victim's login: state was replaced, the verifier cannot be.
+    // An attacker's code in the victim's login: the state was replaced, but the verifier cannot be.
     let (attackers, _) = at_callback(&issuer, &client).await;
     let attackers = with(&attackers, "state", Some(pending.state()));
     let code = client.parse_callback(&attackers, &pending).await.unwrap();

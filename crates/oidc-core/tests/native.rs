@@ -1,4 +1,5 @@
-//! A login by a browser on the same machine: what it is shown, and what does not end the wait for it.
+//! A login by a browser on the same machine: the pages shown, and requests that do not end the
+//! wait.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -21,7 +22,7 @@ fn client(issuer: &TestIssuer) -> Client {
         .with_clock(issuer.clock())
 }
 
-/// A login in progress and the browser that is to end it.
+/// A login in progress and the browser that will finish it.
 struct Scene {
     issuer: TestIssuer,
     redirect_uri: Url,
@@ -100,7 +101,7 @@ async fn whoever_does_not_know_the_login_does_not_end_it() {
     let scene = begun().await;
     let host = scene.redirect_uri.authority().to_owned();
     let query = scene.query.clone();
-    // Connections on which nothing is ever asked, as browsers open them.
+    // Connections without a request, as browsers open them.
     let address = scene.redirect_uri.socket_addrs(|| None).unwrap();
     let _idle = [TcpStream::connect(&*address).await.unwrap(), {
         let mut slow = TcpStream::connect(&*address).await.unwrap();

@@ -1,4 +1,4 @@
-//! What an observer is told, and what it is never told.
+//! Events that an observer gets, and secrets that it never gets.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -10,7 +10,7 @@ use oidc_core::{
     Algorithm, ClientAuth, Event, Grant, Observer, RemoteKeys, TokenEndpoint, Validation, Verifier,
 };
 
-/// Writes down what it is told, without the durations.
+/// Records the events, without the durations.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<String>>>);
 

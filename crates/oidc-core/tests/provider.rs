@@ -1,5 +1,5 @@
-//! Keys against a provider on a socket, over the adapter that is used in earnest: how often it is
-//! asked, whatever the tokens say and however it answers.
+//! Keys from a provider on a socket, over the production adapter: the number of requests to it, for
+//! any tokens and any of its answers.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -57,7 +57,7 @@ async fn three_hundred_unknown_kids_cause_one_fetch_and_a_rotation_is_seen() {
         let junk = world.token().header("kid", format!("junk-{n}"));
         assert_eq!(world.code(junk).await, "unknown_key");
     }
-    // The bucket gives one more each ten seconds, however slow this machine is.
+    // The bucket allows one more each ten seconds, however slow this machine is.
     assert!(world.fetches() <= 2 + begun.elapsed().as_secs() / 10, "{}", world.fetches());
     assert_eq!(world.code(world.token()).await, "accepted");
 }
@@ -119,7 +119,7 @@ async fn a_known_kid_waits_for_nothing_while_a_refetch_of_three_seconds_is_under
         waits.push(begun.elapsed());
     }
     assert!(!refetch.is_finished(), "still under way");
-    // The median, so that a busy machine does not decide; a wait would be all of three seconds.
+    // The median, so that a busy machine does not decide; a wait would take all of three seconds.
     waits.sort();
     assert!(waits.get(10).unwrap() < &Duration::from_millis(50), "{waits:?}");
     refetch.await.unwrap().unwrap();

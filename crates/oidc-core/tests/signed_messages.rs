@@ -31,7 +31,7 @@ fn parameters(url: &Url) -> BTreeMap<String, String> {
     url.query_pairs().into_owned().collect()
 }
 
-/// A login that asked for a signed answer, and the claims of a good one.
+/// A login that asked for a signed answer, and the claims of a valid one.
 struct Scene {
     issuer: TestIssuer,
     client: Client,
@@ -64,7 +64,7 @@ impl Scene {
         parsed.map_or_else(|refusal| refusal.code(), |_| "ok")
     }
 
-    /// The verdict on the good answer with a change.
+    /// The verdict on the valid answer with a change.
     async fn changed(&self, change: impl FnOnce(&mut Value)) -> &'static str {
         let mut claims = self.claims.clone();
         change(&mut claims);
@@ -81,7 +81,7 @@ async fn a_signed_answer_leads_to_a_login() {
     let scene = scene().await;
     let query = format!("response={}", scene.issuer.sign(&scene.claims));
     assert_eq!(callback::state(&query).as_deref(), Some(scene.pending.state()));
-    // As it comes back from where it was kept meanwhile.
+    // As restored from its storage.
     let kept = serde_json::to_string(&scene.pending).unwrap();
     let pending: PendingLogin = serde_json::from_str(&kept).unwrap();
     let code = scene.client.parse_callback(&query, &pending).await.unwrap();
@@ -208,7 +208,7 @@ async fn an_answer_is_signed_if_that_was_asked_for_and_only_then() {
     let metadata = scene.client.provider().metadata().await.unwrap();
     let refusal = callback::parse(&plain, &scene.pending, &metadata).unwrap_err();
     assert_eq!(refusal, CallbackRefusal::NotSigned);
-    // What stands beside the signed answer counts for nothing.
+    // Parameters beside the signed answer are ignored.
     let mut broken = scene.claims.clone();
     broken["state"] = json!("another");
     let both = format!("{plain}&response={}", scene.issuer.sign(&broken));
@@ -280,7 +280,7 @@ fn key() -> PrivateKeyJwt {
     PrivateKeyJwt::from_jwk(&Secret::from(KEY)).unwrap()
 }
 
-/// Header and claims of a request object, once its signature is found good without this crate.
+/// Header and claims of a request object, after its signature is verified without this crate.
 fn opened(object: &str) -> (Value, Value) {
     let public = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
     let (message, signature) = object.rsplit_once('.').unwrap();

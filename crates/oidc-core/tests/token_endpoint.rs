@@ -1,4 +1,4 @@
-//! What is sent to the token endpoint, and what its answers mean.
+//! Requests to the token endpoint, and its answers.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

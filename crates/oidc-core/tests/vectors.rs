@@ -1,8 +1,8 @@
-//! Published vectors: the Wycheproof project's JSON Web Signature and JSON Web Key files, which hold
-//! the examples of RFC 7520 §4 too. Those of RFC 7515 and RFC 8037 stand beside the code, in `jose`.
+//! Published vectors: the Wycheproof project's JSON Web Signature and JSON Web Key files, which
+//! include the examples of RFC 7520 §4. Those of RFC 7515 and RFC 8037 are in the module `jose`.
 //!
-//! Their payloads are no Claims Sets, so what is looked at is whether the refusal comes from before
-//! or after the signature: a vector with a good signature gets as far as the payload.
+//! Their payloads are not Claims Sets, so the test checks whether the refusal comes before or after
+//! the signature check: a vector with a valid signature gets as far as the payload.
 
 #![expect(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ fn keys(group: &Value) -> JwkSet {
     JwkSet::parse(set.to_string().as_bytes()).unwrap()
 }
 
-/// Whether the signature was found good.
+/// Whether the signature was accepted.
 async fn verifies(keys: JwkSet, token: &str) -> bool {
     let validation = Validation::new("https://issuer.test".parse().unwrap(), "nobody");
     let verifier = Verifier::new(validation, Arc::new(StaticKeys::new(keys)));
@@ -93,7 +93,8 @@ async fn json_web_key_vectors() {
     assert_eq!(good + bad, 26);
 }
 
-/// Their keys say `alg: PS256` and the like; the signatures are good, which shows without that.
+/// Their keys name `alg: PS256` and the like. The signatures are valid, which the test shows by
+/// removing `alg`.
 #[tokio::test]
 async fn the_examples_of_rfc_7520_verify_with_their_keys_once_these_name_no_other_algorithm() {
     let mut found = 0;

@@ -1,6 +1,6 @@
 //! An issuer that withdraws all its keys, and one that never had any.
 //!
-//! Tokio's time is paused: it moves on only when every task waits.
+//! Tokio's time is paused: it advances only when every task waits.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -33,7 +33,7 @@ impl World {
         Self { issuer, keys, verifier }
     }
 
-    /// One whose key was good and remembered, before the issuer withdrew it.
+    /// A world whose key was valid and its token remembered, before the issuer withdrew the key.
     async fn withdrawn() -> (Self, String) {
         let world = Self::new();
         let token = world.issuer.access_token(AUDIENCE);

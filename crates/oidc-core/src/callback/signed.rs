@@ -1,8 +1,8 @@
-//! Answers to an authorization request that the provider signs ([JARM §2.4]): read only where such a
-//! one was asked for.
+//! Answers to an authorization request that the provider signs ([JARM §2.4]): read only when a
+//! signed answer was requested.
 //!
-//! The signature, `iss`, `aud` and `exp` come first; then `state`, error and code as in any answer. What
-//! stands beside `response` in the query is not looked at.
+//! The signature, `iss`, `aud` and `exp` come first; then `state`, error and code as in any answer.
+//! Other parameters beside `response` in the query are ignored.
 //!
 //! [JARM §2.4]: https://openid.net/specs/oauth-v2-jarm-final.html#section-2.4
 
@@ -32,7 +32,7 @@ pub(crate) async fn parse_signed(
     outcome(|name| answer.value(name))
 }
 
-/// `state` of a signed answer, nothing checked.
+/// `state` of a signed answer, without any check.
 pub(super) fn claimed_state(response: &str) -> Option<String> {
     let payload = response.split('.').nth(1).filter(|_| response.len() <= MAX_TOKEN_BYTES)?;
     let members = json::parse_object_with_repeats(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;

@@ -1,23 +1,23 @@
-//! Who acts for the subject: `act` and `may_act` (RFC 8693 §4.1, §4.4).
+//! Parties that act for the subject: `act` and `may_act` (RFC 8693 §4.1, §4.4).
 
 use serde_json::{Map, Value};
 
 use super::{Claims, InvalidClaims};
 
-/// Longest chain of actors that is read: the current one and those before.
+/// Limit on the chain of actors: the current one and those before.
 const MAX_ACTORS: usize = 16;
 
-/// Somebody who acts, or may act, for the subject of the token.
+/// A party that acts, or may act, for the subject of the token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Actor<'c>(&'c Map<String, Value>);
 
 impl<'c> Actor<'c> {
-    /// `sub`: who; never empty. Unique together with [`Actor::issuer`] only.
+    /// `sub`: the actor; never empty. Unique together with [`Actor::issuer`] only.
     pub fn subject(&self) -> Option<&'c str> {
         self.text("sub")
     }
 
-    /// `iss`: who says so, when it is not the issuer of the token.
+    /// `iss`: the issuer of `sub`, when it is not the issuer of the token.
     pub fn issuer(&self) -> Option<&'c str> {
         self.text("iss")
     }
@@ -42,10 +42,10 @@ impl<'c> Actor<'c> {
 }
 
 impl Claims {
-    /// Those who act for the subject: the current actor first, then the one before, and so on.
+    /// The actors for the subject: the current actor first, then the one before, and so on.
     ///
-    /// Only the first may weigh in a decision; the others tell how it came to this, and are for the
-    /// log (RFC 8693 §4.1). Nobody acts when there is none: the subject itself is there.
+    /// Only the first may be used in a decision; the others are the history, for logs
+    /// (RFC 8693 §4.1). Empty when the subject acts for itself.
     ///
     /// ```
     /// let claims = oidc_core::Claims::parse(
@@ -60,14 +60,14 @@ impl Claims {
         std::iter::successors(current, Actor::before).take(MAX_ACTORS)
     }
 
-    /// `may_act`: who may become an actor for the subject (RFC 8693 §4.4). For whoever issues
-    /// tokens; it permits nothing at a resource.
+    /// `may_act`: the party that may become an actor for the subject (RFC 8693 §4.4). Meant for
+    /// token issuers; it grants no permission at a resource.
     pub fn may_act(&self) -> Option<Actor<'_>> {
         self.members().get("may_act").and_then(Value::as_object).map(Actor)
     }
 }
 
-/// Refuses chains that are malformed or without an end in sight.
+/// Refuses chains that are malformed or longer than the limit.
 pub(super) fn check(members: &Map<String, Value>) -> Result<(), InvalidClaims> {
     chain(members, "act")?;
     if let Some(value) = members.get("may_act") {

@@ -1,5 +1,5 @@
-//! Where Keycloak writes roles and groups. Three types, so that a client's role never passes for a
-//! realm's and neither for a group.
+//! Roles and groups in Keycloak's claims. Three types, so that a client role cannot be taken for a
+//! realm role, and neither for a group.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ macro_rules! names {
 
         impl<'c> $name<'c> {
             fn of(value: Option<&'c Value>) -> Self {
-                // Anything but an array names nobody.
+                // Anything but an array counts as empty.
                 Self(value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default())
             }
 
@@ -36,12 +36,12 @@ macro_rules! names {
 }
 
 names! {
-    /// Roles that hold in the whole realm: `realm_access.roles`.
+    /// Roles valid in the whole realm: `realm_access.roles`.
     RealmRoles
 }
 
 names! {
-    /// Roles that hold at one client only: `resource_access.<client>.roles`.
+    /// Roles valid at one client only: `resource_access.<client>.roles`.
     ClientRoles
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// `aud`: whom the token is for (RFC 7519 §4.1.3).
+/// `aud`: the audiences of the token (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience(Vec<String>);
 
@@ -23,18 +23,18 @@ impl Audience {
         self.0.iter().map(String::as_str)
     }
 
-    /// How many there are.
+    /// Number of audiences.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the token is for nobody in particular.
+    /// Whether the token names no audience.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// `scope`: what the token may be used for, separated by spaces (RFC 6749 §3.3).
+/// `scope`: the permissions of the token, separated by spaces (RFC 6749 §3.3).
 ///
 /// ```
 /// let scope = oidc_core::Scope::from("openid  profile openid");

@@ -1,4 +1,4 @@
-//! A login by device authorization: the tokens come with an ID token, and it is verified.
+//! A login by device authorization: the tokens come with an ID token, which is verified.
 
 use std::time::SystemTime;
 
@@ -46,28 +46,28 @@ impl Client {
 }
 
 impl DeviceLogin {
-    /// What the person types.
+    /// The code the person types.
     pub fn user_code(&self) -> &str {
         self.device.user_code()
     }
 
-    /// Where the person types it.
+    /// The page where the person types it.
     pub fn verification_uri(&self) -> &Url {
         self.device.verification_uri()
     }
 
-    /// The same with the code in it, for a QR code or a link (RFC 8628 §3.3.1).
+    /// The page with the code in its URL, for a QR code or a link (RFC 8628 §3.3.1).
     pub fn verification_uri_complete(&self) -> Option<&Url> {
         self.device.verification_uri_complete()
     }
 
-    /// When the code ends.
+    /// Time the code expires.
     pub fn expires_at(&self) -> SystemTime {
         self.device.expires_at()
     }
 
-    /// Waits until the person has answered, and verifies the ID token. There is no `nonce`: what
-    /// binds the answer to this device is its code.
+    /// Waits until the person has answered, and verifies the ID token. There is no `nonce`: the
+    /// device code binds the answer to this device.
     ///
     /// # Errors
     /// [`LoginError::Device`], [`LoginError::NoIdToken`], [`LoginError::IdToken`]

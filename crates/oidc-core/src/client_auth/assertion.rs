@@ -1,5 +1,5 @@
 //! Assertions that a client makes itself (RFC 7523 §3, OpenID Connect Core 1.0 §9): one for each
-//! request, for the issuer only, for a minute.
+//! request, with the issuer as audience, valid for a minute.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::jose::signing_input;
 use crate::random;
 use crate::secret::Secret;
 
-/// How long an assertion is good for.
+/// Lifetime of an assertion.
 const LIFETIME: Duration = Duration::from_secs(60);
 
 pub(super) fn claims(occasion: Occasion<'_>) -> Value {

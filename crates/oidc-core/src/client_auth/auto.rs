@@ -1,9 +1,9 @@
-//! Client authentication by whatever the client has and the provider takes.
+//! Client authentication with any credential that the client has and the provider accepts.
 //!
-//! Strongest first: what ends by itself and is held by nobody before what signs, that before what is
-//! bound to the connection, and last what is one word that both sides know. A method counts as refused
-//! only by the provider's word on the client (`invalid_client`, RFC 6749 §5.2), or if it cannot even be
-//! tried; any other answer stands.
+//! Strongest first: assertions from files, which expire and need no stored secret; then private
+//! keys; then certificates, which are bound to the connection; last, shared secrets. A method
+//! counts as refused only when the provider refuses the client (`invalid_client`, RFC 6749 §5.2),
+//! or when its credential cannot be used. Any other answer is final.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{ClientAuth, ClientSecret, PrivateKeyJwt};
 
-/// The credentials of a client, tried in this order until one works; that one is used from then on,
-/// and the others again only once it is refused:
+/// The credentials of a client, tried in this order until one works. That one is used until it is
+/// refused; then the others are tried again:
 ///
 /// 1. an assertion in a file, then a JWT-SVID in a file (RFC 7523 §2.2)
 /// 2. `private_key_jwt`
@@ -21,8 +21,9 @@ use super::{ClientAuth, ClientSecret, PrivateKeyJwt};
 /// 5. `client_secret_basic`
 /// 6. `client_secret_post`
 ///
-/// What the provider's `token_endpoint_auth_methods_supported` leaves out is not tried; assertions of
-/// others have no name there, and are. Clones share what worked.
+/// A method missing from the provider's `token_endpoint_auth_methods_supported` is not tried.
+/// Assertions made by others have no name there and are always tried. Clones share which credential
+/// worked.
 ///
 /// ```
 /// use oidc_core::{AutoAuth, ClientAuth, ClientSecret};
@@ -41,7 +42,7 @@ pub struct AutoAuth {
     remembered: Arc<Remembered>,
 }
 
-/// The place, in the order above, of what worked last; counted from 1, 0 is nothing yet.
+/// The position, in the order above, of the last that worked; counted from 1, 0 is none yet.
 #[derive(Debug, Default)]
 struct Remembered(AtomicUsize);
 
@@ -53,40 +54,40 @@ pub(crate) struct Candidate {
 }
 
 impl AutoAuth {
-    /// No credential yet.
+    /// Starts without credentials.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Has an assertion in a file ([`ClientAuth::AssertionFile`]).
+    /// Adds an assertion in a file ([`ClientAuth::AssertionFile`]).
     #[must_use]
     pub fn with_assertion_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.assertion_file = Some(path.into());
         self
     }
 
-    /// Has a SPIFFE JWT-SVID in a file ([`ClientAuth::JwtSvidFile`]).
+    /// Adds a SPIFFE JWT-SVID in a file ([`ClientAuth::JwtSvidFile`]).
     #[must_use]
     pub fn with_jwt_svid_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.jwt_svid_file = Some(path.into());
         self
     }
 
-    /// Has a private key ([`ClientAuth::PrivateKeyJwt`]).
+    /// Adds a private key ([`ClientAuth::PrivateKeyJwt`]).
     #[must_use]
     pub fn with_private_key(mut self, key: PrivateKeyJwt) -> Self {
         self.private_key = Some(key);
         self
     }
 
-    /// Has a certificate, which the HTTP adapter shows ([`ClientAuth::MutualTls`]).
+    /// Adds a certificate, which the HTTP adapter sends ([`ClientAuth::MutualTls`]).
     #[must_use]
     pub fn with_certificate(mut self) -> Self {
         self.certificate = true;
         self
     }
 
-    /// Has a secret ([`ClientAuth::SecretJwt`], [`ClientAuth::SecretBasic`],
+    /// Adds a secret ([`ClientAuth::SecretJwt`], [`ClientAuth::SecretBasic`],
     /// [`ClientAuth::SecretPost`]).
     #[must_use]
     pub fn with_secret(mut self, secret: impl Into<ClientSecret>) -> Self {
@@ -94,7 +95,7 @@ impl AutoAuth {
         self
     }
 
-    /// What there is to try: what worked last, then the rest in order.
+    /// The candidates: the last that worked, then the rest in order.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let secret = |method: fn(ClientSecret) -> ClientAuth| self.secret.clone().map(method);
         let all = [
@@ -115,14 +116,14 @@ impl AutoAuth {
         candidates
     }
 
-    /// Notes that this one worked.
+    /// Records that this one worked.
     pub(crate) fn remember(&self, candidate: &Candidate) {
         self.remembered.0.store(candidate.place, Ordering::Relaxed);
     }
 }
 
 impl Candidate {
-    /// Whether the provider's list of methods has this one; an empty list says nothing.
+    /// Whether the provider's list of methods allows this one; an empty list allows all.
     pub(crate) fn is_offered(&self, offered: &[String]) -> bool {
         let method = self.auth.method();
         let has = |name: &str| offered.iter().any(|other| other == name);

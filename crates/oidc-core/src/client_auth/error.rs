@@ -1,4 +1,5 @@
-//! Why a client cannot prove itself. No variant holds anything of a secret, a key or an assertion.
+//! Reasons client authentication fails. No variant contains any part of a secret, a key or an
+//! assertion.
 
 use std::fmt;
 use std::io;
@@ -9,7 +10,7 @@ use thiserror::Error;
 
 use crate::jose::InvalidPrivateKey;
 
-/// Why a client cannot prove itself.
+/// Reason client authentication failed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ClientAuthError {
@@ -21,23 +22,23 @@ pub enum ClientAuthError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// The file is no credential by its form.
+    /// The file's content is not a valid credential.
     #[error("the credential file {} {problem}", path.display())]
     FileContent {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         problem: &'static str,
     },
-    /// The file holds no key that can sign.
+    /// The file has no key that can sign.
     #[error("the key file {} cannot be used: {source}", path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the key.
+        /// The problem with the key.
         source: InvalidPrivateKey,
     },
     /// The key does not sign.
@@ -50,12 +51,12 @@ pub enum ClientAuthError {
     SecretTooShort {
         /// The algorithm chosen by the provider's metadata.
         algorithm: &'static str,
-        /// How long the secret is.
+        /// Length of the secret.
         bytes: usize,
-        /// How long it must be.
+        /// Length required.
         needed: usize,
     },
-    /// `client_secret_jwt` at a provider that takes no HMAC.
+    /// `client_secret_jwt` at a provider that supports no HMAC algorithm.
     #[error(
         "the provider takes none of HS256, HS384 and HS512 (token_endpoint_auth_signing_alg_values_supported); use another method than client_secret_jwt"
     )]
@@ -68,7 +69,7 @@ pub enum ClientAuthError {
     /// [`AutoAuth`](crate::AutoAuth): no credential works.
     #[error("none of the client's credentials works: {}", Attempts(attempts))]
     NoneWorks {
-        /// Each one, in the order of the attempts, and why it does not work.
+        /// The credentials in the order of the attempts, each with the reason it failed.
         attempts: Vec<ClientAuthAttempt>,
     },
 }
@@ -79,7 +80,7 @@ pub enum ClientAuthError {
 pub struct ClientAuthAttempt {
     /// The method's name, such as `private_key_jwt`.
     pub method: &'static str,
-    /// Why it does not work.
+    /// Reason it does not work.
     pub reason: String,
     /// Whether it may work later without a change at the provider.
     pub is_temporary: bool,

@@ -1,4 +1,4 @@
-//! Credentials in files: small, text, read whole, never kept longer than the request.
+//! Credentials in files: small, text, read whole, not kept after the request.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// Reads the file beside the runtime's own threads: it may be on a slow mount.
+/// Reads the file on a blocking thread, because it may be on a slow mount.
 pub(super) async fn read(path: &Path) -> Result<Secret, ClientAuthError> {
     let owned = path.to_owned();
     match tokio::task::spawn_blocking(move || read_now(&owned)).await {
@@ -22,7 +22,7 @@ pub(super) async fn read(path: &Path) -> Result<Secret, ClientAuthError> {
     }
 }
 
-/// Reads the file in this thread; one newline at the end is not part of the credential.
+/// Reads the file on this thread; one newline at the end is not part of the credential.
 pub(super) fn read_now(path: &Path) -> Result<Secret, ClientAuthError> {
     let failed = |error| unreadable(path, error);
     let mut octets = Zeroizing::new(Vec::new());

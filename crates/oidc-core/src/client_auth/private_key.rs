@@ -1,5 +1,5 @@
-//! The key of `private_key_jwt` (OpenID Connect Core 1.0 §9, RFC 7523 §2.2): from PEM, from a private
-//! JWK, or from a file with either that is read anew when it changes.
+//! The key of `private_key_jwt` (OpenID Connect Core 1.0 §9, RFC 7523 §2.2): from PEM, from a
+//! private JWK, or from a file with either that is read again when it changes.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ struct NamedKey {
     key_id: Option<String>,
 }
 
-/// A file with a key, what it held last, and the key read from that.
+/// A file with a key, its last content, and the key read from that.
 struct KeyFile {
     path: PathBuf,
     algorithm: Option<Algorithm>,
@@ -55,7 +55,7 @@ impl PrivateKeyJwt {
     /// it has one.
     ///
     /// # Errors
-    /// If there is none, or `algorithm` needs one of another kind.
+    /// If the PEM has no private key, or `algorithm` needs a key of another kind.
     pub fn from_pem(
         pem: &Secret,
         algorithm: Algorithm,
@@ -69,19 +69,20 @@ impl PrivateKeyJwt {
     /// `alg` its kind decides: RS256, ES256, ES384, ES512 or EdDSA.
     ///
     /// # Errors
-    /// If it is none, or a public one only.
+    /// If it is not a JWK, or only a public one.
     pub fn from_jwk(jwk: &Secret) -> Result<Self, InvalidPrivateKey> {
         let (key, key_id) = SigningKey::from_jwk(jwk)?;
         Ok(Self(Place::Value(NamedKey { key, key_id })))
     }
 
-    /// A file with a private key in PEM or a private JWK: read now, and anew whenever it has changed.
+    /// A file with a private key in PEM or a private JWK: read now, and again whenever it has
+    /// changed.
     ///
     /// `algorithm` and `key_id` are for PEM; a JWK brings its own. Without `algorithm` the key's kind
     /// decides, as in [`PrivateKeyJwt::from_jwk`].
     ///
     /// # Errors
-    /// If the file cannot be read, or holds no key that can sign.
+    /// If the file cannot be read, or has no key that can sign.
     pub fn from_file(
         path: impl Into<PathBuf>,
         algorithm: Option<Algorithm>,
@@ -102,7 +103,7 @@ impl PrivateKeyJwt {
         self.sign("JWT", &assertion::claims(occasion)).await
     }
 
-    /// A JWT of this `typ`, with the key as it is now.
+    /// Signs a JWT with this `typ`, with the current key.
     pub(crate) async fn sign(&self, typ: &str, claims: &Value) -> Result<Secret, ClientAuthError> {
         let NamedKey { key, key_id } = match &self.0 {
             Place::Value(key) => key.clone(),
@@ -132,10 +133,10 @@ impl NamedKey {
 }
 
 impl KeyFile {
-    /// The key that the file holds now.
+    /// The key currently in the file.
     async fn key(&self) -> Result<NamedKey, ClientAuthError> {
-        // Compared by content: a time of change has too coarse a grain, and a mounted secret is
-        // replaced by a link to another directory.
+        // Compared by content: modification times are too coarse, and a mounted secret is replaced
+        // by a link to another directory.
         let text = file::read(&self.path).await?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if !last.0.matches(text.expose()) {

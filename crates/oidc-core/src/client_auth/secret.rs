@@ -1,4 +1,4 @@
-//! A client's secret: a value, or a file that is read anew at each use (RFC 6749 §2.3.1).
+//! A client's secret: a value, or a file that is read again at each use (RFC 6749 §2.3.1).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ enum Place {
 }
 
 impl ClientSecret {
-    /// A secret in a file: UTF-8, 64 KiB at most, one newline at the end is not part of it. It is read
-    /// at each use; [`ClientAuthError::File`] says then if that fails.
+    /// A secret in a file: UTF-8, 64 KiB at most, one newline at the end is not part of it. It is
+    /// read at each use; [`ClientAuthError::File`] is returned then if that fails.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Place::File(path.into()))
     }

@@ -1,7 +1,7 @@
 //! The resource server's side of a proof of possession: the checks of RFC 9449 §4.3 and §7.1.
 //!
-//! A proof counts for one request: its method, its address, its token, its time; a second use of it is
-//! refused as long as it would count. Nothing is kept of proofs that do not hold.
+//! A proof is valid for one request: its method, address, token and time. A second use is refused
+//! until the proof expires. Invalid proofs are not remembered.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ use crate::refusal::TokenRefusal;
 /// Members of a JWK that only its owner has (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Why a DPoP proof does not hold.
+/// Reason a DPoP proof is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProofRefusal {
@@ -34,12 +34,12 @@ pub enum ProofRefusal {
     /// More than one header.
     #[error("the request has more than one DPoP header; send one")]
     Several,
-    /// Not a signed JWT with a header and claims as RFC 9449 §4.2 wants them.
+    /// Not a signed JWT with the header and claims that RFC 9449 §4.2 requires.
     #[error("the proof's {part} cannot be used: {reason}")]
     Malformed {
         /// `header`, `payload`, `signature`, or a member.
         part: &'static str,
-        /// What is wrong there.
+        /// The problem there.
         reason: String,
     },
     /// `typ` is not `dpop+jwt`.
@@ -48,16 +48,16 @@ pub enum ProofRefusal {
     /// `alg` is unsigned, symmetric, unknown or not accepted here.
     #[error("the proof is signed with {alg}, which is not accepted here")]
     AlgorithmNotAllowed {
-        /// What `alg` says.
+        /// Value of `alg`.
         alg: String,
     },
-    /// `jwk` is no key that may verify.
+    /// `jwk` cannot be used to verify.
     #[error("the proof's key cannot be used: {reason}")]
     UnusableKey {
-        /// Why not.
+        /// Reason.
         reason: &'static str,
     },
-    /// `jwk` holds a private key. It is not private any more.
+    /// `jwk` contains a private key, which is therefore compromised.
     #[error("the proof holds the private key; replace that key, and send the public one only")]
     PrivateKey,
     /// Signed by another key than the one the token is bound to.
@@ -80,7 +80,7 @@ pub enum ProofRefusal {
         /// `htu`, cut and escaped.
         found: String,
     },
-    /// `ath` does not fit the access token, or is missing.
+    /// `ath` does not match the access token, or is missing.
     #[error("the proof is not for this access token")]
     WrongToken,
     /// `iat` lies too far back.
@@ -95,19 +95,19 @@ pub enum ProofRefusal {
         /// `iat`
         issued_at: SystemTime,
     },
-    /// There is no nonce of this server in it, or an old one: the answer brings a new one.
+    /// The nonce of this server is missing or old; the answer contains a new one.
     #[error("the proof needs the nonce of this server; repeat the request with it")]
     NonceNeeded,
-    /// It was used before.
+    /// The proof was used before.
     #[error("the proof was used before; make a new one for each request")]
     Replayed,
-    /// It holds, but whether it was used before cannot be told or remembered now. Not the proof's
-    /// fault: try again later, with a new one.
+    /// The proof is valid, but the server cannot check or record now whether it was used before.
+    /// Try again later, with a new one.
     #[error("the proof cannot be checked now: {reason}; try again later with a new one")]
     MemoryUnavailable {
-        /// Why not.
+        /// Reason.
         reason: String,
-        /// When it is worth another attempt.
+        /// Wait before another attempt.
         retry_after: Option<Duration>,
     },
 }
@@ -137,7 +137,7 @@ impl ProofRefusal {
     }
 }
 
-/// What a proof must be about.
+/// The request that a proof must match.
 pub(crate) struct ProvenRequest<'r> {
     pub(crate) method: &'r Method,
     pub(crate) uri: &'r Url,
@@ -145,14 +145,14 @@ pub(crate) struct ProvenRequest<'r> {
     pub(crate) jkt: &'r str,
 }
 
-/// Checks proofs, and remembers those that counted.
+/// Checks proofs, and remembers the accepted ones.
 #[derive(Debug)]
 pub(crate) struct DpopChecker {
     policy: DpopPolicy,
     memory: Arc<dyn ReplayMemory>,
 }
 
-/// A proof that holds, if it was not used before: [`UncountedProof::count`] says that.
+/// A valid proof that may have been used before: [`UncountedProof::count`] checks that.
 #[must_use = "a proof counts once"]
 pub(crate) struct UncountedProof {
     proof: UsedProof,
@@ -189,7 +189,7 @@ impl DpopChecker {
         names.join(" ")
     }
 
-    /// Everything but whether it was used before.
+    /// All checks except whether the proof was used before.
     pub(crate) fn check(
         &self,
         proof: &str,
@@ -216,12 +216,13 @@ impl DpopChecker {
         let jti = claims.jwt_id.as_deref().filter(|jti| !jti.is_empty());
         let jti = jti.ok_or_else(|| missing("jti"))?;
         self.check_time(issued_at, claims.nonce.as_deref(), now)?;
-        // Last, so that only what counts takes room. Keys do not share a memory of `jti`s.
+        // Last, so that only valid proofs take memory. The key is part of it, so that two keys may
+        // use the same `jti`.
         let proof = UsedProof::new(request.jkt, jti, self.policy.lifetime());
         Ok(UncountedProof { proof, memory: Arc::clone(&self.memory) })
     }
 
-    /// Form, key and signature.
+    /// Checks form, key and signature.
     fn open(&self, proof: &str, request: &ProvenRequest<'_>) -> Result<Claims, ProofRefusal> {
         let (jws, jwk) = UnverifiedJws::parse_with_key(proof).map_err(form)?;
         if jws.header.media_type.as_deref() != Some(PROOF_TYPE) {
@@ -235,7 +236,7 @@ impl DpopChecker {
             return Err(ProofRefusal::PrivateKey);
         }
         let key = Jwk::parse(&jwk).map_err(|reason| ProofRefusal::UnusableKey { reason })?;
-        // Before the mathematics: a proof by any other key is not worth them.
+        // Before the signature: a proof by any other key is refused without computing it.
         let own = thumbprint(&jwk).unwrap_or_default();
         if !bool::from(own.as_bytes().ct_eq(request.jkt.as_bytes())) {
             return Err(ProofRefusal::WrongKey);
@@ -254,7 +255,7 @@ impl DpopChecker {
         })
     }
 
-    /// By the nonce where there are nonces, else by `iat` (RFC 9449 §4.3, item 11).
+    /// Checks the nonce if the policy asks for nonces, else `iat` (RFC 9449 §4.3, item 11).
     fn check_time(
         &self,
         issued_at: SystemTime,
@@ -275,7 +276,7 @@ impl DpopChecker {
     }
 }
 
-/// What the reader of tokens says about a proof.
+/// Maps the JWT parser's refusal of a proof.
 fn form(refusal: TokenRefusal) -> ProofRefusal {
     match refusal {
         TokenRefusal::BadSignature | TokenRefusal::UnknownKey { .. } => ProofRefusal::BadSignature,

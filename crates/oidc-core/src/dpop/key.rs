@@ -1,4 +1,5 @@
-//! The client's side of a proof of possession (RFC 9449 §4): the key, and the proofs it makes.
+//! The client's side of a proof of possession (RFC 9449 §4): the key, and the proofs signed with
+//! it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,7 +38,7 @@ impl DpopKey {
     /// A new ES256 key that stays in this process.
     ///
     /// # Errors
-    /// [`InvalidPrivateKey::Library`] if there is no randomness.
+    /// [`InvalidPrivateKey::Library`] if the random number generator fails.
     pub fn generate() -> Result<Self, InvalidPrivateKey> {
         Self::new(SigningKey::generate()?)
     }
@@ -45,7 +46,7 @@ impl DpopKey {
     /// Reads a private key in PEM (PKCS#8, PKCS#1, SEC 1).
     ///
     /// # Errors
-    /// If there is none, or `algorithm` needs one of another kind.
+    /// If the PEM has no private key, or `algorithm` needs a key of another kind.
     pub fn from_pem(pem: &Secret, algorithm: Algorithm) -> Result<Self, InvalidPrivateKey> {
         Self::new(SigningKey::from_pem(pem, Some(algorithm))?)
     }
@@ -54,7 +55,7 @@ impl DpopKey {
     /// EdDSA.
     ///
     /// # Errors
-    /// If it is none, or a public one only.
+    /// If it is not a JWK, or only a public one.
     pub fn from_jwk(jwk: &Secret) -> Result<Self, InvalidPrivateKey> {
         Self::new(SigningKey::from_jwk(jwk)?.0)
     }
@@ -77,11 +78,12 @@ impl DpopKey {
         self.key.algorithm()
     }
 
-    /// A proof for one request (RFC 9449 §4.2): what goes into its `DPoP` header. `access_token` is
-    /// the token sent with it, `nonce` the server's latest. Each proof has an own `jti`.
+    /// Makes a proof for one request (RFC 9449 §4.2), the value of its `DPoP` header.
+    /// `access_token` is the token sent with it, `nonce` the server's latest. Each proof has its
+    /// own `jti`.
     ///
     /// # Errors
-    /// [`InvalidPrivateKey::Library`] if it cannot be signed.
+    /// [`InvalidPrivateKey::Library`] if signing fails.
     pub fn proof(
         &self,
         method: &Method,

@@ -1,4 +1,4 @@
-//! Nonces that servers hand out for proofs (RFC 9449 §8, §9): the latest of each origin counts.
+//! Nonces that servers issue for proofs (RFC 9449 §8, §9): only the latest of each origin is kept.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use http::HeaderMap;
 use url::{Origin, Url};
 
-/// Longest nonce that is kept, in bytes.
+/// Length limit of a nonce, in bytes.
 const LONGEST: usize = 1024;
 
-/// Origins whose nonces are kept; at more, all are forgotten, which costs one request each.
+/// Limit on origins. Above it all nonces are dropped, which costs one more request per origin.
 const MOST: usize = 256;
 
-/// The latest `DPoP-Nonce` of each origin. A nonce is sent to the origin that gave it and to no other.
+/// The latest `DPoP-Nonce` of each origin. A nonce is sent only to the origin that issued it.
 ///
 /// ```
 /// use oidc_core::DpopNonces;
@@ -30,12 +30,13 @@ const MOST: usize = 256;
 pub struct DpopNonces(Mutex<HashMap<Origin, String>>);
 
 impl DpopNonces {
-    /// What a proof for `url` must hold now, if its origin has said so.
+    /// The nonce for a proof for `url`, if its origin issued one.
     pub fn latest(&self, url: &Url) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&url.origin()).cloned()
     }
 
-    /// Notes the `DPoP-Nonce` of an answer of `url` (RFC 9449 §8.2); says whether there was one.
+    /// Stores the `DPoP-Nonce` of an answer from `url` (RFC 9449 §8.2); returns whether there was
+    /// one.
     pub fn note(&self, url: &Url, headers: &HeaderMap) -> bool {
         let nonce = headers.get("dpop-nonce").and_then(|value| value.to_str().ok());
         let Some(nonce) = nonce.filter(|text| !text.is_empty() && text.len() <= LONGEST) else {

@@ -1,4 +1,4 @@
-//! The numbers by which proofs are checked.
+//! Limits for checking proofs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::replay::LocalReplayMemory;
 use super::server_nonce::NonceIssuer;
 use crate::algorithm::Algorithm;
 
-/// How DPoP proofs are checked. Every rule of RFC 9449 §4.3 always holds; these are the numbers.
+/// Limits for checking DPoP proofs. Every rule of RFC 9449 §4.3 always applies.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,40 +50,40 @@ impl DpopPolicy {
         self
     }
 
-    /// How old a proof may be by its `iat`; 60 s unless set, 5 min at most.
+    /// Sets the maximum age of a proof by its `iat`; 60 s unless set, 5 min at most.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age.min(Duration::from_secs(300));
         self
     }
 
-    /// How far clocks may differ; 10 s unless set, 1 min at most.
+    /// Sets the allowed clock difference; 10 s unless set, 1 min at most.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway.min(Duration::from_secs(60));
         self
     }
 
-    /// How many proofs this process remembers, to refuse a second use: 100 000 unless set, about 25 MB.
-    /// None is forgotten while it counts: above that a new one is refused for now, so let it be more than
-    /// arrive within the age that is accepted.
+    /// Number of proofs this process remembers, to refuse a second use: 100 000 unless set, about
+    /// 25 MB. A proof is kept until it expires. When the memory is full, new proofs are refused for
+    /// now, so set it above the number that arrive within the accepted age.
     #[must_use]
     pub fn with_memory(mut self, proofs: usize) -> Self {
         self.memory = proofs.max(1);
         self
     }
 
-    /// How many of them may be of one key, so that a client can use up its own allowance only; a tenth
-    /// unless set.
+    /// Number of remembered proofs per key, so that a client can use up its own share only; a tenth
+    /// of the memory unless set.
     #[must_use]
     pub fn with_memory_per_key(mut self, proofs: usize) -> Self {
         self.memory_per_key = Some(proofs.max(1));
         self
     }
 
-    /// Asks for a nonce of this server in each proof (RFC 9449 §9), new after `lifetime` (1 s to 5
-    /// min); the one before still counts. The nonce then takes the place of `iat`, so that a client's
-    /// clock does not matter. The key that makes them is this process's own.
+    /// Requires a nonce of this server in each proof (RFC 9449 §9), new after `lifetime` (1 s to 5
+    /// min); the previous one is still accepted. The nonce then replaces `iat`, so that a client's
+    /// clock does not matter. The key that makes the nonces belongs to this process.
     #[must_use]
     pub fn with_nonces(mut self, lifetime: Duration) -> Self {
         self.nonces = Some(NonceIssuer::new(lifetime, &rand::random()));
@@ -103,7 +103,7 @@ impl DpopPolicy {
         self.nonces.is_some()
     }
 
-    /// The memory of this process, as large as the policy says.
+    /// The memory of this process, sized by the policy.
     pub(crate) fn local_memory(&self) -> LocalReplayMemory {
         let memory = LocalReplayMemory::new(self.memory);
         match self.memory_per_key {
@@ -112,7 +112,7 @@ impl DpopPolicy {
         }
     }
 
-    /// How long a proof can count at most.
+    /// Longest time a proof can be valid.
     pub(super) fn lifetime(&self) -> Duration {
         let by_time = self.max_age + 2 * self.leeway;
         self.nonces.as_ref().map_or(by_time, |nonces| by_time.max(2 * nonces.lifetime()))

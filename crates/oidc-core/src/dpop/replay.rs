@@ -1,8 +1,8 @@
-//! Proofs that counted, so that none counts twice (RFC 9449 §11.1): the port, and the memory of this
+//! Used proofs, so that none is accepted twice (RFC 9449 §11.1): the port, and the memory of this
 //! process.
 //!
-//! Only a proof whose signature, token and binding hold is remembered. One key can only use up its own
-//! allowance, and nothing that still counts is forgotten to make room: where there is none, the new
+//! Only a proof with valid signature, token and binding is remembered. One key can only use up its
+//! own share, and no unexpired proof is dropped to make room: when the memory is full, the new
 //! proof is refused for now.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -15,10 +15,10 @@ use aws_lc_rs::digest::{Context, SHA256};
 use thiserror::Error;
 use tokio::time::Instant;
 
-/// Longest time that is counted, so that a sum of times never overflows.
+/// Limit on lifetimes, so that a sum of times never overflows.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A proof that holds, as it is remembered.
+/// A valid proof in the form in which it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedProof {
     jkt: String,
@@ -27,11 +27,11 @@ pub struct UsedProof {
 }
 
 impl UsedProof {
-    /// The proof `jti` by the key with the thumbprint `jkt`, which could count for `lifetime` from now.
+    /// The proof `jti` by the key with the thumbprint `jkt`, valid for at most `lifetime` from now.
     pub fn new(jkt: impl Into<String>, jti: &str, lifetime: Duration) -> Self {
         let jkt = jkt.into();
         let mut context = Context::new(&SHA256);
-        // The length, so that no two pairs read alike.
+        // The length, so that no two different pairs give the same input.
         context.update(&(jkt.len() as u64).to_be_bytes());
         context.update(jkt.as_bytes());
         context.update(jti.as_bytes());
@@ -40,17 +40,17 @@ impl UsedProof {
         Self { jkt, digest, lifetime }
     }
 
-    /// The thumbprint of the key (RFC 7638), base64url: an allowance is for one of these.
+    /// The thumbprint of the key (RFC 7638), base64url. The limit per key uses it.
     pub fn jkt(&self) -> &str {
         &self.jkt
     }
 
-    /// SHA-256 of key and `jti`: no two proofs have the same.
+    /// SHA-256 of key and `jti`, different for every proof.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// How long it is remembered at least. After this it does not count any more, remembered or not.
+    /// Shortest time to remember it. After this the proof has expired.
     pub fn lifetime(&self) -> Duration {
         self.lifetime
     }
@@ -59,38 +59,38 @@ impl UsedProof {
 /// Whether a proof was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofUse {
-    /// It was not; it is remembered now.
+    /// It was not used before; it is remembered now.
     First,
-    /// It was.
+    /// It was used before.
     Repeated,
 }
 
-/// The proof is neither new nor used: it cannot be remembered now.
+/// The proof cannot be checked for a second use or remembered now.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the proof cannot be remembered: {reason}")]
 pub struct ReplayMemoryUnavailable {
-    /// Why not.
+    /// Reason.
     pub reason: String,
-    /// When it is worth another attempt.
+    /// Wait before another attempt.
     pub retry_after: Option<Duration>,
 }
 
-/// Port: where used proofs are remembered. Behind it stands the memory of this process
-/// ([`LocalReplayMemory`]), or one that several processes share.
+/// Port: the memory for used proofs. Either the memory of this process ([`LocalReplayMemory`]), or
+/// one that several processes share.
 ///
 /// [`testing::replay_memory_conforms`](crate::testing::replay_memory_conforms) checks an adapter.
 #[async_trait]
 pub trait ReplayMemory: Send + Sync + fmt::Debug {
-    /// Remembers a proof for [`UsedProof::lifetime`], by a clock that is never set. Of callers with the same proof, however many
-    /// and at once, exactly one is told [`ProofUse::First`].
+    /// Remembers a proof for [`UsedProof::lifetime`], by a monotonic clock. If several callers
+    /// remember the same proof, even concurrently, exactly one gets [`ProofUse::First`].
     ///
     /// # Errors
-    /// [`ReplayMemoryUnavailable`] where the proof can be neither found nor remembered. The proof is
-    /// refused then, and nothing that still counts is forgotten for it.
+    /// [`ReplayMemoryUnavailable`] when the memory cannot look up or store the proof. The proof is
+    /// then refused, and no unexpired proof is dropped for it.
     async fn remember(&self, proof: &UsedProof) -> Result<ProofUse, ReplayMemoryUnavailable>;
 }
 
-/// Remembers used proofs in this process. Clones share what is remembered.
+/// Remembers used proofs in this process. Clones share the memory.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -115,9 +115,9 @@ pub struct LocalReplayMemory {
 #[derive(Default)]
 struct Used {
     proofs: HashSet<[u8; 32]>,
-    /// How many of them are of which key.
+    /// Number of proofs per key.
     of_key: HashMap<Arc<str>, usize>,
-    /// In the order in which they cease to count.
+    /// In order of expiry.
     ends: BTreeSet<(Instant, [u8; 32], Arc<str>)>,
 }
 
@@ -128,13 +128,13 @@ impl LocalReplayMemory {
         Self { proofs, per_key: (proofs / 10).max(1), used: Arc::default() }
     }
 
-    /// How many proofs of one key are remembered at most.
+    /// Sets the limit of remembered proofs per key.
     #[must_use]
     pub fn with_proofs_per_key(self, proofs: usize) -> Self {
         Self { per_key: proofs.clamp(1, self.proofs), ..self }
     }
 
-    /// How many proofs are remembered.
+    /// Number of remembered proofs.
     pub fn len(&self) -> usize {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).proofs.len()
     }
@@ -194,7 +194,7 @@ impl Used {
         }
     }
 
-    /// When the next proof ceases to count.
+    /// Time until the next proof expires.
     fn room_in(&self, now: Instant) -> Duration {
         let next = self.ends.first().map(|(ends_at, ..)| ends_at.saturating_duration_since(now));
         next.unwrap_or_default() + Duration::from_secs(1)

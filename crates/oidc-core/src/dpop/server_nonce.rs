@@ -1,5 +1,5 @@
-//! Nonces that this server hands out for proofs (RFC 9449 §8, §9), without a memory: each is a MAC
-//! over the slot of time it was made in.
+//! Nonces that this server issues for proofs (RFC 9449 §8, §9). None is stored: each is a MAC over
+//! the time slot it was made in.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
-/// Keeps the key from being of use elsewhere.
+/// Separates this use of the key from others.
 const PURPOSE: &[u8] = b"doorward dpop nonce 1";
 
-/// Makes nonces and knows its own again.
+/// Makes nonces and recognizes its own.
 #[derive(Clone)]
 pub(super) struct NonceIssuer {
     key: hmac::Key,
@@ -34,7 +34,7 @@ impl NonceIssuer {
         self.of(self.slot(now))
     }
 
-    /// Whether it is the current nonce or the one before.
+    /// Whether it is the current nonce or the previous one.
     pub(super) fn accepts(&self, nonce: &str, now: SystemTime) -> bool {
         let slot = self.slot(now);
         let is = |slot| bool::from(self.of(slot).as_bytes().ct_eq(nonce.as_bytes()));

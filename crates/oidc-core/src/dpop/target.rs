@@ -13,14 +13,14 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Of the request.
+    /// The address of the request.
     pub(super) fn of(url: &Url) -> Self {
         // Scheme and host in lower case, the default port, an empty path and dot segments: `Url`.
         Self { origin: url.origin().ascii_serialization(), path: unreserved(url.path()) }
     }
 
-    /// As a proof names it: an absolute `http` or `https` URI without user information, in the
-    /// characters of RFC 3986. [`Url`] would forgive more than that.
+    /// The address in a proof: an absolute `http` or `https` URI without user information, in the
+    /// characters of RFC 3986. [`Url`] alone would accept more.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if !text.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\') {
             return None;
@@ -33,13 +33,14 @@ impl Target {
     }
 }
 
-/// Percent-encoding in capitals, and none of characters that need none (RFC 3986 §6.2.2.1, §6.2.2.2).
+/// Uppercases percent-encoding, and decodes characters that need none
+/// (RFC 3986 §6.2.2.1, §6.2.2.2).
 fn unreserved(path: &str) -> String {
     let mut pieces = path.split('%');
     let mut normal = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let digits = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        // `from_str_radix` takes a sign.
+        // `from_str_radix` would accept a sign.
         match digits.filter(|_| !piece.starts_with('+')) {
             Some(octet) if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) => {
                 normal.push(char::from(octet));

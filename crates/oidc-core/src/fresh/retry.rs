@@ -1,9 +1,9 @@
-//! How long to wait before a failed fetch is repeated: doubled each time up to a cap, with jitter, so
-//! that the many who lost a provider at once do not come back at once.
+//! The pause before a failed fetch is repeated: doubled each time up to a cap, with jitter, so that
+//! clients that lost a provider at the same time do not return at the same time.
 
 use std::time::Duration;
 
-/// How failed fetches are repeated: after `first`, then doubled up to `cap`, each with jitter.
+/// Pauses between failed fetches: `first`, then doubled up to `cap`, each with jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retry {

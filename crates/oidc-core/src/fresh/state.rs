@@ -1,4 +1,4 @@
-//! What is known of a fetched value at one moment, and whether it can be served.
+//! State of a fetched value at one moment, and whether it can be served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use tokio::time::Instant;
 
 use super::{ATTEMPT_LIMIT, Failure, Policy};
 
-/// What is known of the value, and of the attempts to fetch it.
+/// The value, and the attempts to fetch it.
 pub(super) struct State<T> {
     pub(super) value: Option<(Arc<T>, Instant)>,
-    /// Of the last attempt, if it failed.
+    /// Reason the last attempt failed.
     pub(super) failure: Option<Failure>,
     pub(super) failures: u32,
     pub(super) started: u64,
     pub(super) finished: u64,
-    /// The fetch that somebody waits for: it begins without regard to `due`.
+    /// Number of the fetch that a caller waits for: it begins without regard to `due`.
     pub(super) wanted: u64,
     pub(super) started_at: Option<Instant>,
     pub(super) due: Instant,
-    /// Counts purges: an answer to a question asked before one is not published.
+    /// Counts purges: the answer to a fetch that began before a purge is not published.
     pub(super) epoch: u64,
 }
 
-/// What there is to serve.
+/// The value to serve, or the failure.
 pub(crate) enum Standing<T> {
     Fresh {
         value: Arc<T>,
         age: Duration,
     },
-    /// The last attempt failed, but the value before it still serves.
+    /// The last attempt failed, but the previous value is still served.
     Stale {
         value: Arc<T>,
         age: Duration,
@@ -48,7 +48,8 @@ impl<T> State<T> {
     pub(super) fn serves(&self, policy: &Policy, age: Duration) -> bool {
         match &self.failure {
             Some(_) => policy.max_stale.is_none_or(|limit| age <= limit),
-            // Nobody renewed it in time: the task is gone with its runtime, or the machine slept.
+            // The value was not renewed in time: the task ended with its runtime, or the machine
+            // slept.
             None => age <= policy.max_age || self.in_flight(),
         }
     }

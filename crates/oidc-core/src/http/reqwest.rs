@@ -1,8 +1,8 @@
 //! The [`Http`] port over `reqwest` with rustls.
 //!
-//! Trusts what the platform trusts, or the certificates of one file; shows a certificate of its own if
-//! it was given one (RFC 8705 §2); follows no redirect, decodes no compression (so there are no bombs),
-//! and stops reading at the limits.
+//! Trusts the platform's certificates, or those of one file; sends a client certificate if it has
+//! one (RFC 8705 §2); follows no redirect, decodes no compression (which excludes decompression
+//! bombs), and stops reading at the limits.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -32,9 +32,9 @@ mod tls;
 pub struct HttpOptions {
     /// PEM file with the only certificates to trust, instead of the platform's.
     pub ca_file: Option<PathBuf>,
-    /// What is shown to a server that asks for a certificate. Nothing unless set.
+    /// Client certificate for servers that ask for one. None unless set.
     pub client_certificate: Option<ClientCertificate>,
-    /// From the first octet sent to the last received. 10 s.
+    /// From the first byte sent to the last received. 10 s.
     pub timeout: Duration,
     /// For the connection with its TLS handshake. 3 s.
     pub connect_timeout: Duration,
@@ -75,9 +75,9 @@ impl HttpOptions {
         self
     }
 
-    /// Shows this certificate to servers that ask for one (RFC 8705 §2): PEM files with the certificate
-    /// and its intermediate ones, and with the private key (PKCS#8, PKCS#1 or SEC 1; it may be the same
-    /// file). They are read when the client is built.
+    /// Sends this certificate to servers that ask for one (RFC 8705 §2): PEM files with the
+    /// certificate and its intermediate ones, and with the private key (PKCS#8, PKCS#1 or SEC 1; it
+    /// may be the same file). They are read when the client is built.
     #[must_use]
     pub fn with_client_certificate(
         mut self,
@@ -111,7 +111,7 @@ impl HttpOptions {
     }
 }
 
-/// Why there is no HTTP client.
+/// Reason the HTTP client could not be built.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HttpSetupError {
@@ -120,7 +120,7 @@ pub enum HttpSetupError {
     CaFile {
         /// The file.
         path: PathBuf,
-        /// What the reader says.
+        /// The reader's error.
         #[source]
         source: rustls_pki_types::pem::Error,
     },
@@ -135,7 +135,7 @@ pub enum HttpSetupError {
     CaCertificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the certificate.
+        /// The problem with the certificate.
         #[source]
         source: rustls::Error,
     },
@@ -144,7 +144,7 @@ pub enum HttpSetupError {
     ClientCertificateFile {
         /// The file.
         path: PathBuf,
-        /// What the reader says.
+        /// The reader's error.
         #[source]
         source: rustls_pki_types::pem::Error,
     },
@@ -162,7 +162,7 @@ pub enum HttpSetupError {
     ClientKeyFile {
         /// The file.
         path: PathBuf,
-        /// What the reader says.
+        /// The reader's error.
         #[source]
         source: rustls_pki_types::pem::Error,
     },
@@ -176,11 +176,11 @@ pub enum HttpSetupError {
         certificate: PathBuf,
         /// The file with the key.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The problem with them.
         #[source]
         source: rustls::Error,
     },
-    /// TLS cannot be set up; often the platform has no trusted certificates at all.
+    /// TLS cannot be set up; often because the platform has no trusted certificates.
     #[error("TLS cannot be set up; in an image without certificates, name a CA file")]
     Tls(#[source] rustls::Error),
     /// The client cannot be built.
@@ -207,7 +207,7 @@ pub struct ReqwestHttp {
 pub fn install_crypto_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error means that the program chose before us: then its choice stands.
+        // An error means that the program chose before; its choice is kept.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
 }
@@ -217,7 +217,8 @@ impl ReqwestHttp {
     ///
     /// # Errors
     ///
-    /// [`HttpSetupError`] names the file that cannot be read or used, or says why there is no client.
+    /// [`HttpSetupError`] names the file that cannot be read or used, or the reason the client
+    /// cannot be built.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
         install_crypto_provider();
         let client = ::reqwest::Client::builder()

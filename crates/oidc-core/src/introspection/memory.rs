@@ -1,8 +1,8 @@
-//! Answers remembered by the digest of the token they are about: bounded by bytes, each for its own
-//! time, and asked for once however many wait.
+//! Answers remembered by the digest of their token: bounded by bytes, each with its own lifetime,
+//! and fetched once for all concurrent callers.
 //!
-//! Tokens that count and tokens that do not have memories of their own, so that a flood of the second
-//! kind, which costs nothing to make, pushes out none of the first.
+//! Valid and invalid tokens have separate memories. A flood of invalid tokens, which cost nothing
+//! to make, therefore evicts no valid ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use crate::cache_stats::CacheStats;
 use crate::refusal::TokenRefusal;
 use crate::tokens::{AccessToken, Verified};
 
-/// Longest time that is counted, so that a sum of times never overflows.
+/// Limit on lifetimes, so that a sum of times never overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// SHA-256 of a token: who reads the memory of this process finds no token here.
+/// SHA-256 of a token, so that the memory of this process contains no token.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place([u8; 32]);
 
@@ -31,12 +31,12 @@ impl Place {
     }
 }
 
-/// What is thought of a token, and until when.
+/// The verdict on a token, and its lifetime.
 #[derive(Clone)]
 pub(super) struct Verdict {
     pub(super) outcome: Result<Arc<Verified<AccessToken>>, TokenRefusal>,
     until: Instant,
-    /// Of the keys that the answer was signed with, where answers are signed.
+    /// Generation of the keys that signed the answer; `None` if answers are unsigned.
     generation: Option<u64>,
     weight: u32,
 }
@@ -47,7 +47,7 @@ impl Verdict {
         age: Duration,
         token_bytes: usize,
     ) -> Self {
-        // Parsed JSON takes about four times its text, which an opaque token does not have.
+        // Parsed JSON takes about four times its text. An opaque token's text is not JSON.
         let text = match &outcome {
             Ok(verified) => token_bytes.max(256 + 32 * verified.members().len()),
             Err(_) => 0,
@@ -56,7 +56,7 @@ impl Verdict {
         Self { outcome, until: Instant::now() + age.min(LONGEST), generation: None, weight }
     }
 
-    /// Rests on keys of this generation, and ends with them.
+    /// Depends on keys of this generation, and expires with them.
     #[must_use]
     pub(super) fn signed(self, generation: Option<u64>) -> Self {
         Self { generation, ..self }
@@ -67,14 +67,14 @@ impl Verdict {
     }
 }
 
-/// How much of the memory is for tokens that do not count: this part of what is for the others.
+/// The memory for invalid tokens is this fraction of that for valid ones.
 const REFUSED_PART: u64 = 4;
 
-/// Clones share what is remembered.
+/// Clones share the memory.
 #[derive(Clone)]
 pub(super) struct Memory {
     accepted: moka::sync::Cache<Place, Verdict>,
-    /// Those that are being asked about, and those that do not count.
+    /// Tokens that are being asked about, and invalid ones.
     asked: moka::future::Cache<Place, Verdict>,
     counts: Arc<Counts>,
 }
@@ -100,8 +100,9 @@ impl Memory {
         Self { accepted, asked, counts: Arc::default() }
     }
 
-    /// The verdict at `place`, from memory or by `ask`, which runs once for all who wait; and whether
-    /// this caller was spared asking. `generation` is of the keys for signed answers, as they are now.
+    /// The verdict at `place`, from memory or from `ask`, which runs once for all concurrent
+    /// callers; and whether it came without asking. `generation` is that of the current keys for
+    /// signed answers.
     pub(super) async fn verdict(
         &self,
         place: Place,

@@ -1,4 +1,4 @@
-//! What an answer must say before a token counts (RFC 7662 §2.2, §4). Pure.
+//! Rules for an answer before a token is accepted (RFC 7662 §2.2, §4). Pure.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// The error says what is wrong with the answer, not with the token.
+    /// The error describes the answer's problem, not the token's.
     pub(super) fn read(members: Map<String, Value>) -> Result<Self, String> {
         match members.get("active") {
             Some(Value::Bool(true)) => Ok(Self::Active(members)),
@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// The token behind an answer, if it counts here.
+/// The token of an answer, if it is valid here.
 pub(super) fn judge(
     answer: Answer,
     validation: &Validation,
@@ -49,8 +49,8 @@ pub(super) fn judge(
     Ok(Verified::introspected(AccessToken::new(claims, subject)))
 }
 
-/// Refresh and ID tokens are active too: `token_type` (RFC 6749 §5.1) and Keycloak's `typ` must not
-/// say that it is one.
+/// Refresh and ID tokens are active too: refuses them by `token_type` (RFC 6749 §5.1) and
+/// Keycloak's `typ`.
 fn check_kind(members: &Map<String, Value>) -> Result<(), TokenRefusal> {
     for (member, kinds) in [("token_type", ["bearer", "dpop"]), ("typ", ["bearer", "dpop"])] {
         let found = match members.get(member) {
@@ -83,7 +83,7 @@ mod tests {
     use super::{Answer, judge};
     use crate::validation::Validation;
 
-    /// Values that a member has, should not have, or that only look like what it should have.
+    /// Values that a member may have, must not have, or that resemble the expected ones.
     fn value() -> impl Strategy<Value = Value> {
         let values = [
             json!(null),

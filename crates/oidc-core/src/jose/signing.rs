@@ -22,11 +22,11 @@ use crate::secret::Secret;
 mod jwk;
 mod pem;
 
-/// Why a private key cannot sign. Holds nothing of the key.
+/// Reason a private key cannot sign. Contains nothing of the key.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidPrivateKey {
-    /// No private key in PEM.
+    /// The PEM has no private key.
     #[error(
         "no private key in PEM form is there; give PKCS#8, PKCS#1 or SEC 1 without a passphrase (`openssl pkcs8 -topk8 -nocrypt`)"
     )]
@@ -34,23 +34,23 @@ pub enum InvalidPrivateKey {
     /// Not a private JSON Web Key (RFC 7517).
     #[error("the private key is no usable JSON Web Key: {reason}")]
     NotJwk {
-        /// What is wrong with it.
+        /// The problem with it.
         reason: &'static str,
     },
     /// A key of another kind than the algorithm needs, or a damaged one.
     #[error("the private key cannot sign with {algorithm}, which needs {needed}")]
     Unfit {
-        /// What it was to sign with.
+        /// The algorithm requested.
         algorithm: Algorithm,
-        /// The kind of key that does.
+        /// The kind of key it needs.
         needed: &'static str,
     },
-    /// A kind of key that is not known here, or a damaged one.
+    /// An unsupported kind of key, or a damaged one.
     #[error(
         "the private key is of no known kind; make it RSA with 2048 bits or more, P-256, P-384, P-521 or Ed25519"
     )]
     UnknownKind,
-    /// The cryptographic library did not do it.
+    /// The cryptographic library failed.
     #[error("the cryptographic library could not make a key or sign with it")]
     Library,
 }
@@ -115,7 +115,7 @@ impl SigningKey {
                 json!({"kty": "RSA", "n": b64(&public.n), "e": b64(&public.e)})
             }
             Pair::Ec(pair) => {
-                // One octet says that the point is uncompressed; then come x and y, equally long.
+                // The first byte marks an uncompressed point; then x and y follow, of equal length.
                 let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
                 let (x, y) = point.split_at(point.len() / 2);
                 let curve = match self.algorithm {
@@ -154,7 +154,7 @@ impl SigningKey {
     }
 }
 
-/// Header and payload, encoded and joined: what a signature covers (RFC 7515 §5.1).
+/// The signing input: encoded header and payload, joined (RFC 7515 §5.1).
 pub(crate) fn signing_input(header: &Value, claims: &Value) -> String {
     let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     format!("{}.{}", encoded(header), encoded(claims))

@@ -8,7 +8,7 @@ use crate::keys::JwkSet;
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19y\
          b290Ijp0cnVlfQ";
 
-/// What is found of a token's form and signature with one key.
+/// The refusal code of a token's form and signature with one key.
 fn code(key: &str, token: &str) -> &'static str {
     let key = key.split_whitespace().collect::<String>();
     let set = JwkSet::parse(format!("{{\"keys\":[{key}]}}").as_bytes()).unwrap();

@@ -1,32 +1,31 @@
-//! The algorithms that an issuer announces for its tokens (`id_token_signing_alg_values_supported`,
-//! OpenID Connect Discovery 1.0 §3), as far as they exist here.
+//! The supported algorithms that an issuer announces for its tokens
+//! (`id_token_signing_alg_values_supported`, OpenID Connect Discovery 1.0 §3).
 //!
-//! They travel with the keys: a reader takes both in one snapshot, and a change of either is another
-//! generation.
+//! They are stored with the keys: a reader takes both in one snapshot, and a change of either makes
+//! a new generation.
 
 use super::KeysUnavailable;
 use crate::algorithm::Algorithm;
 use crate::foreign_text::quoted;
 use crate::refusal::TokenRefusal;
 
-/// How many names a reason repeats.
+/// Limit on the names in a reason.
 const NAMED: usize = 8;
 
-/// What an issuer says it signs with.
+/// The algorithms an issuer announces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Announced {
-    /// It does not say.
+    /// It announces none.
     #[default]
     Nothing,
-    /// These.
+    /// Supported algorithms.
     Algorithms(Vec<Algorithm>),
-    /// Only names that are no algorithm here, cut and escaped.
+    /// Only unsupported names, cut and escaped.
     Unsupported(Vec<String>),
 }
 
 impl Announced {
-    /// From the names in the metadata. Names that are no algorithm here count for nothing beside one
-    /// that is.
+    /// From the names in the metadata. Unsupported names are ignored if at least one is supported.
     pub(super) fn of(names: &[String]) -> Self {
         if names.is_empty() {
             return Self::Nothing;
@@ -58,7 +57,7 @@ impl Announced {
         }
     }
 
-    /// Why no token of the issuer can be judged by what it announces.
+    /// The error for an issuer that announces only unsupported algorithms.
     pub(super) fn unsupported(&self) -> KeysUnavailable {
         let names = match self {
             Self::Unsupported(names) => names.join(", "),

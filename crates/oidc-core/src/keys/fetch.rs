@@ -1,8 +1,8 @@
 //! Fetches one set of keys from the provider's `jwks_uri`.
 //!
-//! A JWK Set that can be read replaces the set before it, also when it holds no usable key: the
-//! provider withdrew its keys. Only where there is no set yet is that a failure, because then it is a
-//! mistake in the configuration of one side. An answer that cannot be read changes nothing.
+//! A JWK Set that can be read replaces the previous set, even without usable keys: then the
+//! provider withdrew its keys. Without a previous set, such a set is a failure, because it means a
+//! configuration mistake on one side. An answer that cannot be read changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::http;
 use crate::metadata::ProviderMetadata;
 use crate::provider::Provider;
 
-/// A set without a usable key is fetched again after this: the next key is noticed soon, also when no
-/// token asks for it.
+/// A set without a usable key is fetched again after this time, so that a new key is noticed soon
+/// even when no token asks for it.
 const EMPTY_MAX_AGE: Duration = Duration::from_secs(30);
 
-/// How many skipped keys a reason names.
+/// Limit on the skipped keys in a reason.
 const NAMED: usize = 5;
 
-/// The keys as the provider publishes them now; `previous` again if they are the same.
+/// The keys that the provider publishes now; `previous` again if they are the same.
 pub(super) async fn fetch(
     provider: &Provider,
     previous: Option<Arc<JwkSet>>,
@@ -45,7 +45,7 @@ pub(super) async fn fetch(
             "the issuer publishes no usable key any more: its tokens are refused until it does"
         );
     }
-    // The same keys keep their generation, so that what was verified with them stays remembered.
+    // The same keys keep their generation, so that tokens verified with them stay remembered.
     let keys = match previous {
         Some(previous) if previous.judges_alike(&keys) => previous,
         _ => {
@@ -64,9 +64,9 @@ pub(super) async fn fetch(
 }
 
 async fn fetch_once(provider: &Provider, previous: Option<&JwkSet>) -> Result<JwkSet, Failure> {
-    // Not `metadata()`: that fails at once while discovery backs off, and two back-offs in a row
-    // would double the time until a return is noticed. Not `refresh_now()`: the provider would be
-    // asked twice in each step.
+    // Not `metadata()`: it fails at once while discovery backs off, and two back-offs in a row
+    // would double the time until a recovery is noticed. Not `refresh_now()`: it would send two
+    // requests to the provider in each step.
     let metadata = match provider.current() {
         Some(metadata) => metadata,
         None => provider.next_metadata().await.map_err(|error| Failure {
@@ -78,7 +78,7 @@ async fn fetch_once(provider: &Provider, previous: Option<&JwkSet>) -> Result<Jw
     let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str()).await {
         Ok(answer) => answer,
         Err(error) => {
-            // The address may have moved: look at the metadata again before the next attempt.
+            // `jwks_uri` may have changed: fetch the metadata again before the next attempt.
             if matches!(error, http::FetchError::Status { status: 404 | 410, .. }) {
                 let _ = provider.refresh_now().await;
             }
@@ -97,8 +97,8 @@ async fn fetch_once(provider: &Provider, previous: Option<&JwkSet>) -> Result<Jw
     Ok(keys.announcing(announced))
 }
 
-/// What the issuer says that it signs tokens with. A new key that this does not fit shows that the
-/// metadata known here is older than the key: it is fetched again then.
+/// The algorithms that the issuer announces for its tokens. If a new key does not fit them, the
+/// metadata is older than the key and is fetched again.
 async fn announced(
     provider: &Provider,
     metadata: &ProviderMetadata,
@@ -116,7 +116,7 @@ async fn announced(
     }
 }
 
-/// Why the keys of a set are not used, for a log line or a reason.
+/// Reasons the keys of a set are not used, for a log line or an error.
 fn reasons(skipped: &[SkippedKey]) -> String {
     if skipped.is_empty() {
         return "it holds none at all".to_owned();

@@ -1,4 +1,4 @@
-//! One key of the set: admitted, or refused with the reason.
+//! One key of the set: accepted, or refused with the reason.
 
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::signature::{
@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use super::roca;
 use crate::algorithm::Algorithm;
 
-/// A public key that may verify, parsed once for each algorithm it may verify with.
+/// A public key that may verify, parsed once for each of its algorithms.
 pub(crate) struct Jwk {
     id: Option<String>,
     /// `alg`, when the key is for one algorithm only.
     algorithm: Option<Algorithm>,
     kind: Kind,
-    /// What identifies the material: modulus and exponent, or the point.
+    /// The public key material: modulus and exponent, or the point.
     material: Vec<u8>,
     parsed: Vec<(Algorithm, ParsedPublicKey)>,
 }
@@ -31,7 +31,7 @@ enum Kind {
     Ed25519,
 }
 
-/// What an RSA key may verify with (RFC 7518 §3.3, §3.5).
+/// Algorithms an RSA key may verify with (RFC 7518 §3.3, §3.5).
 static RSA: [(Algorithm, &RsaParameters); 6] = [
     (Algorithm::RS256, &signature::RSA_PKCS1_2048_8192_SHA256),
     (Algorithm::RS384, &signature::RSA_PKCS1_2048_8192_SHA384),
@@ -84,12 +84,12 @@ impl Jwk {
         self.verifying(algorithm).is_some()
     }
 
-    /// The key for `algorithm`, if it may verify with that.
+    /// The parsed key for `algorithm`, if it may verify with that.
     pub(crate) fn verifying(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
         self.parsed.iter().find(|(fitting, _)| *fitting == algorithm).map(|(_, key)| key)
     }
 
-    /// Bytes that two keys share only if they are the same key for the same purpose.
+    /// Bytes that are equal only for the same key with the same purpose.
     pub(super) fn print(&self) -> Vec<u8> {
         let head =
             format!("{:?}|{:?}|{:?}|{}|", self.kind, self.algorithm, self.id, self.material.len());
@@ -193,7 +193,7 @@ fn octets(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, &'static 
     URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member of the key is not base64url")
 }
 
-/// Big-endian without leading zero octets, which some providers send against RFC 7518 §6.3.1.1.
+/// Big-endian without leading zero bytes, which some providers send against RFC 7518 §6.3.1.1.
 fn number(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, &'static str> {
     let octets = octets(members, name)?;
     Ok(octets.into_iter().skip_while(|octet| *octet == 0).collect())

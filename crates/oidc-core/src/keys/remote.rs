@@ -1,12 +1,12 @@
 //! Keys from the provider's `jwks_uri`.
 //!
 //! Readers take a snapshot and never wait. The set is fetched again in the background before it is
-//! old, and when a token names an unknown `kid`. That is limited by a token bucket, so that a flood of
-//! junk costs the provider one fetch, and a rotation that falls into one is seen when the bucket gives
-//! the next. While the provider is down the last good set serves, up to a bound. A key that the
-//! provider removed is distrusted at the next fetch, so within [`KeyPolicy::max_age`], also when it
-//! removed all of them: an answer without a usable key replaces the set too, and is looked at again
-//! soon.
+//! old, and when a token names an unknown `kid`. A token bucket limits the latter: a flood of
+//! invalid tokens costs the provider one fetch, and a rotation during a flood is noticed when the
+//! bucket allows the next fetch. While the provider is down, the last good set is served, up to a
+//! limit. A key that the provider removed is distrusted at the next fetch, so within
+//! [`KeyPolicy::max_age`]. The same holds when it removed all keys: an answer without a usable key
+//! replaces the set too, and is fetched again soon.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,22 +21,23 @@ use crate::fresh::{Attempt, Failure, Fresh, Policy, Retry, Standing, Ticket};
 use crate::observer::Event;
 use crate::provider::Provider;
 
-/// How keys are kept.
+/// Limits for fetching and keeping keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyPolicy {
-    /// How long a removed key may still be trusted while the provider answers. 5 min; 60 s at least.
+    /// Time a removed key may still be trusted while the provider answers. 5 min; 60 s at least.
     pub max_age: Duration,
-    /// How long the last good set serves while the provider does not answer. 1 h.
+    /// Time the last good set is served while the provider does not answer. 1 h.
     pub max_stale: Duration,
-    /// How long a caller waits for a fetch. 3 s.
+    /// Longest time a caller waits for a fetch. 3 s.
     pub wait: Duration,
-    /// How many fetches unknown `kid`s may cause in a row that bring nothing new. 1: a rotation is seen
-    /// at once, whatever else is unknown with it costs nothing more.
+    /// Number of fetches in a row that unknown `kid`s may cause without finding a new key. 1: a
+    /// rotation is noticed at once, and other unknown `kid`s cause no further fetch.
     pub unknown_kid_burst: u32,
-    /// After how long they may cause one more: so long may junk hide a rotation. 10 s.
+    /// Time until unknown `kid`s may cause one more fetch; invalid tokens can hide a rotation for
+    /// as long. 10 s.
     pub unknown_kid_refill: Duration,
-    /// How failed fetches are repeated.
+    /// Pauses between failed fetches.
     pub retry: Retry,
 }
 
@@ -54,28 +55,29 @@ impl Default for KeyPolicy {
 }
 
 impl KeyPolicy {
-    /// How long a removed key may still be trusted; 60 s at least.
+    /// Sets the time a removed key may still be trusted; 60 s at least.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age.max(Duration::from_secs(60));
         self
     }
 
-    /// How long the last good set serves while the provider does not answer.
+    /// Sets the time the last good set is served while the provider does not answer.
     #[must_use]
     pub fn with_max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale = max_stale;
         self
     }
 
-    /// How long a caller waits for a fetch.
+    /// Sets the longest time a caller waits for a fetch.
     #[must_use]
     pub fn with_wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// How many fetches unknown `kid`s may cause: `burst` in a row, one more each `refill`.
+    /// Sets the number of fetches unknown `kid`s may cause: `burst` in a row, one more each
+    /// `refill`.
     #[must_use]
     pub fn with_unknown_kid_limit(mut self, burst: u32, refill: Duration) -> Self {
         self.unknown_kid_burst = burst;
@@ -84,28 +86,28 @@ impl KeyPolicy {
     }
 }
 
-/// What can be said about the keys, for readiness and metrics.
+/// State of the keys, for readiness and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyStatus {
     /// Fetched within the policy.
     Ready {
-        /// How many keys can be used; 0 when the provider withdrew all of them.
+        /// Number of usable keys; 0 when the provider withdrew all of them.
         keys: usize,
-        /// How old the set is.
+        /// Age of the set.
         age: Duration,
     },
-    /// The last fetch failed; the set before it still serves.
+    /// The last fetch failed; the previous set is still served.
     Stale {
-        /// How old the set is.
+        /// Age of the set.
         age: Duration,
-        /// Why the fetch failed.
+        /// Reason the fetch failed.
         reason: String,
     },
-    /// Nothing can be verified.
+    /// No token can be verified.
     Unavailable {
-        /// Why not.
+        /// Reason.
         reason: String,
-        /// When the next attempt is due.
+        /// Wait until the next attempt.
         retry_after: Option<Duration>,
     },
 }
@@ -138,7 +140,7 @@ struct Inner {
     bucket: Mutex<Bucket>,
 }
 
-/// How many fetches unknown `kid`s may still cause.
+/// Number of fetches unknown `kid`s may still cause.
 #[derive(Debug)]
 struct Bucket {
     tokens: u32,
@@ -151,7 +153,7 @@ impl RemoteKeys {
         Self::build(provider, KeyPolicy::default())
     }
 
-    /// Replaces the policy; what was fetched before is forgotten.
+    /// Replaces the policy; keys fetched before are dropped.
     #[must_use]
     pub fn with_policy(self, policy: KeyPolicy) -> Self {
         Self::build(self.inner.provider.clone(), policy)
@@ -181,7 +183,7 @@ impl RemoteKeys {
         Self { inner: Arc::new(Inner { provider, policy, keys, bucket: Mutex::new(bucket) }) }
     }
 
-    /// Begins to fetch now instead of at first use. Outside a Tokio runtime this does nothing.
+    /// Begins to fetch now instead of at first use. Does nothing outside a Tokio runtime.
     pub fn start(&self) {
         if let Err(failure) = self.inner.keys.start() {
             tracing::debug!(reason = failure.reason, "keys are not fetched yet");
@@ -192,7 +194,7 @@ impl RemoteKeys {
     ///
     /// # Errors
     ///
-    /// [`KeysUnavailable`] when this attempt fails; the keys known before stay in use.
+    /// [`KeysUnavailable`] when this attempt fails; the known keys stay in use.
     pub async fn refresh_now(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         Ok(self.inner.keys.refresh().await?)
     }
@@ -206,7 +208,7 @@ impl RemoteKeys {
         Ok(self.inner.keys.purge().await?)
     }
 
-    /// How the keys stand.
+    /// Current state of the keys.
     pub fn status(&self) -> KeyStatus {
         match self.inner.keys.standing() {
             Standing::Fresh { value, age } => KeyStatus::Ready { keys: value.len(), age },
@@ -219,16 +221,16 @@ impl RemoteKeys {
         }
     }
 
-    /// How many fetches were begun, for metrics.
+    /// Number of fetches begun, for metrics.
     pub fn fetches(&self) -> u64 {
         self.inner.keys.fetches()
     }
 
-    /// A fetch to wait for because a key is missing: the one that is coming anyway, or a new one if the
-    /// bucket allows it.
+    /// A fetch to wait for because a key is missing: a fetch already scheduled or, if the bucket
+    /// allows it, a new one.
     fn ask(&self) -> Option<Ticket> {
         let policy = &self.inner.policy;
-        // Held from the question to the request, so that callers at once spend one token together.
+        // Held from the check to the request, so that concurrent callers spend one permit together.
         let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pending) = self.inner.keys.pending() {
             return Some(pending);
@@ -246,8 +248,8 @@ impl RemoteKeys {
         Some(self.inner.keys.request())
     }
 
-    /// A fetch that brought the key that was missing was no junk's: it costs nothing, so that the next rotation is seen at
-    /// once too.
+    /// Returns the permit of a fetch that found the missing key, so that the next rotation is
+    /// noticed at once too.
     fn give_back(&self) {
         let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.tokens = (bucket.tokens + 1).min(self.inner.policy.unknown_kid_burst);
@@ -268,9 +270,9 @@ impl KeySource for RemoteKeys {
         let keys = &self.inner.keys;
         let fetches = keys.fetches();
         let mut current = keys.value().await?;
-        // A token without `kid` can only miss a key where there is none at all.
+        // Without `kid`, a key is missing only if the set is empty.
         let found = |keys: &JwkSet| unknown_kid.map_or(!keys.is_empty(), |kid| keys.contains(kid));
-        // Twice, because a fetch that was under way may have been answered too early.
+        // Twice, because a fetch in progress may have been answered before the key was published.
         for _ in 0..2 {
             if found(&current) || keys.failing() || keys.asked_since(fetches) {
                 break;

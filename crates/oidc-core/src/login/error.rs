@@ -8,7 +8,7 @@ use crate::provider::ProviderUnavailable;
 use crate::refusal::TokenRefusal;
 use crate::token::TokenEndpointError;
 
-/// Why a login could not begin or finish.
+/// Reason a login could not begin or finish.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum LoginError {
@@ -27,7 +27,7 @@ pub enum LoginError {
     /// The pushed request was refused (RFC 9126 §2.3).
     #[error("the login could not be announced to the provider: {0}")]
     PushedAuthorization(#[source] TokenEndpointError),
-    /// The device was not allowed in (RFC 8628 §3.5).
+    /// The device authorization failed (RFC 8628 §3.5).
     #[error(transparent)]
     Device(DeviceError),
     /// The code was not exchanged.

@@ -1,8 +1,9 @@
-//! Authorization requests that their client signs (RFC 9101): nobody between it and the provider, the
-//! browser's owner included, can change what was asked.
+//! Authorization requests that their client signs (RFC 9101), so that neither an intermediary nor
+//! the browser's user can change them.
 //!
-//! All parameters are in the object; beside it stands what OpenID Connect Core 1.0 §6.1 wants to see
-//! of an OAuth 2.0 request. It is made for the issuer only, at once, and good for a minute.
+//! All parameters are in the object; beside it are those that OpenID Connect Core 1.0 §6.1 requires
+//! of an OAuth 2.0 request. It is made for the issuer only, just before use, and valid for a
+//! minute.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,16 +15,16 @@ use crate::issuer::Issuer;
 use crate::random;
 use crate::secret::Secret;
 
-/// How long a request object is good for.
+/// Lifetime of a request object.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// `nbf` lies this far back, for providers whose clock is late and that know no leeway.
+/// `nbf` is this far in the past, for providers whose clock is late and that allow no leeway.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 /// `typ` (RFC 9101 §10.8)
 const MEDIA_TYPE: &str = "oauth-authz-req+jwt";
 
-/// The request object of these parameters, by the key's current value.
+/// Signs these parameters as a request object with the current key.
 pub(super) async fn signed(
     parameters: &Parameters,
     key: &PrivateKeyJwt,
@@ -46,7 +47,7 @@ pub(super) async fn signed(
     key.sign(MEDIA_TYPE, &Value::Object(claims)).await
 }
 
-/// What stands beside the object in a URL.
+/// The parameters beside the object in a URL.
 pub(super) fn beside(object: &Secret, parameters: Parameters) -> Parameters {
     let shown = |name: &str| matches!(name, "client_id" | "response_type" | "scope");
     let mut beside: Parameters = parameters.into_iter().filter(|(name, _)| shown(name)).collect();
@@ -54,7 +55,7 @@ pub(super) fn beside(object: &Secret, parameters: Parameters) -> Parameters {
     beside
 }
 
-/// Numbers as numbers and objects as objects (RFC 9101 §4); in a query they are text.
+/// Numbers as JSON numbers and objects as JSON objects (RFC 9101 §4); in a query they are text.
 fn typed(name: &str, value: &str) -> Value {
     let parsed = match name {
         "max_age" => value.parse::<u64>().ok().map(Value::from),

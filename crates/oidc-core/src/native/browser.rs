@@ -1,8 +1,8 @@
-//! The little HTTP that a browser on this machine is answered with: one request for each connection,
-//! `GET` only, bounded in size and time.
+//! A minimal HTTP server for a browser on this machine: one request per connection, `GET` only,
+//! bounded in size and time.
 //!
-//! A browser opens connections that it never uses and asks for icons, so connections are read side by
-//! side, and everything but the redirect URI itself gets 404, whatever host it was asked of.
+//! A browser opens connections that it never uses and asks for icons. Connections are therefore
+//! read concurrently, and everything but the redirect URI gets 404, for any host name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use url::Url;
 
 use super::page::Page;
 
-/// Largest request head that is read, in bytes: a code may be long, and so are other programs'
-/// cookies on this host.
+/// Size limit of a request head, in bytes: a code may be long, and so may other programs' cookies
+/// on this host.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Most header fields that are read.
+/// Limit on the number of header fields.
 const MAX_FIELDS: usize = 100;
 
-/// How long a head may take to arrive, and an answer to be taken.
+/// Time limit to receive a head, and to send an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connections that are read at the same time; more wait.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long to wait when no connection can be had, until files are free again.
+/// Pause when accepting a connection fails, until file descriptors are free again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Browsers that come back to the redirect URI, one after another. Nobody listens once it is dropped.
+/// Browsers that come back to the redirect URI, one after another. Dropping it stops listening.
 pub(super) struct Visitors {
     callbacks: mpsc::Receiver<Callback>,
     _listening: JoinSet<()>,
@@ -47,7 +47,7 @@ pub(super) struct Callback {
 
 pub(super) struct Browser(TcpStream);
 
-/// What a request must name to be for us.
+/// The hosts and path of the redirect URI.
 struct Place {
     hosts: Vec<String>,
     path: String,
@@ -92,7 +92,7 @@ async fn accept(
         let (place, found) = (Arc::clone(&place), found.clone());
         visits.spawn(async move {
             if let Some(callback) = place.receive(stream).await {
-                // An error means that the login has ended meanwhile: then nobody is owed a page.
+                // An error means that the login has ended meanwhile; then no page is sent.
                 let _ = found.send(callback).await;
             }
             drop(permit);
@@ -110,7 +110,7 @@ impl Place {
         Self { hosts, path: uri.path().to_owned() }
     }
 
-    /// Reads one request; answers it here and now unless it is for the redirect URI.
+    /// Reads one request. Answers it directly unless it is for the redirect URI.
     async fn receive(&self, mut stream: TcpStream) -> Option<Callback> {
         let head = timeout(PATIENCE, read_head(&mut stream)).await.ok()?;
         let asked = match head {
@@ -127,7 +127,7 @@ impl Place {
         }
     }
 
-    /// The query of a request for the redirect URI, or the status it is answered with.
+    /// The query of a request for the redirect URI, or the error status to answer.
     fn asked(&self, head: &[u8]) -> Result<String, StatusCode> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
@@ -144,7 +144,7 @@ impl Place {
         };
         let target = request.path.unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        // Another host with this address is somebody who rebinds names (DNS rebinding).
+        // Another host name for this address is a DNS rebinding attempt.
         let ours = self.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(host.value));
         if !ours || path != self.path {
             return Err(StatusCode::NOT_FOUND);
@@ -156,8 +156,8 @@ impl Place {
     }
 }
 
-/// A request head with the empty line at its end; `None` when it is too large. What breaks off
-/// before its end is no request, which the reader of it will see.
+/// A request head with the empty line at its end; `None` when it is too large. An incomplete head
+/// is returned too; its reader refuses it.
 async fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut head = Vec::with_capacity(2048);
     loop {
@@ -174,7 +174,8 @@ async fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 impl Browser {
-    /// Sends the page and closes the connection. A browser that went away misses it.
+    /// Sends the page and closes the connection. Errors are ignored, because the browser may be
+    /// gone.
     pub(super) async fn show(mut self, page: &Page) {
         let answer = page.to_response();
         let sent = timeout(PATIENCE, async {

@@ -1,4 +1,4 @@
-//! What the browser is shown: one page that needs nothing else, is kept nowhere, and runs nothing.
+//! The page for the browser: self-contained, not cached, without scripts.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ main{max-width:32rem;padding:2rem}\
 h1{font-size:1.5rem;line-height:1.3;margin:0 0 .5rem}\
 p{margin:0;overflow-wrap:anywhere}";
 
-/// A page and the status it comes with.
+/// A page and its status.
 pub(super) struct Page {
     status: StatusCode,
     title: &'static str,
@@ -79,7 +79,7 @@ impl Page {
     }
 }
 
-/// A message as a sentence of its own.
+/// A message as a complete sentence.
 fn sentence(message: &dyn fmt::Display) -> String {
     let text = message.to_string();
     let mut letters = text.chars();

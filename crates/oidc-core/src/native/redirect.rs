@@ -1,5 +1,5 @@
 //! The address a browser comes back to (RFC 8252 §7.3): bound before the login begins, so that no
-//! other program can have it.
+//! other program can take it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,10 +12,10 @@ use super::browser::Visitors;
 use crate::foreign_text::quoted;
 use crate::login::LoginRequest;
 
-/// How often another free port is tried when the one found is taken on the other address family.
+/// Number of free ports tried when one is taken on the other address family.
 const ATTEMPTS: usize = 8;
 
-/// A redirect URI on this machine, listened on already.
+/// A redirect URI on this machine, already listened on.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ pub struct LoopbackRedirect {
     listeners: Vec<TcpListener>,
 }
 
-/// Why a redirect URI cannot be listened on.
+/// Reason a redirect URI cannot be listened on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoopbackRedirectError {
@@ -41,24 +41,24 @@ pub enum LoopbackRedirectError {
         "{uri} cannot be a loopback redirect URI: {reason}; use one like http://127.0.0.1:8765/callback"
     )]
     NotLoopback {
-        /// What was given, cut and escaped.
+        /// The URI given, cut and escaped.
         uri: String,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: &'static str,
     },
-    /// The port is taken, or there is no such address.
+    /// The port is taken, or the address does not exist.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl LoopbackRedirect {
-    /// `http://127.0.0.1:{port}/callback` with a free port. The provider must let the port vary, as
-    /// §7.3 asks of it; where it does not, [`LoopbackRedirect::bind_to`].
+    /// `http://127.0.0.1:{port}/callback` with a free port. The provider must allow any port,
+    /// as §7.3 requires; if it does not, use [`LoopbackRedirect::bind_to`].
     ///
     /// # Errors
     /// [`LoopbackRedirectError::Listen`]
@@ -69,8 +69,9 @@ impl LoopbackRedirect {
         Ok(Self { uri, listeners })
     }
 
-    /// The redirect URI as it is registered: `http` on `127.0.0.1`, `[::1]` or, against the advice of
-    /// §8.3, `localhost`, which is listened on at both. Without a port, or with 80, on any free one.
+    /// The redirect URI as registered: `http` on `127.0.0.1`, `[::1]` or, against the advice
+    /// of §8.3, `localhost`, which is listened on at both. Without a port, or with 80, any free
+    /// port is used.
     ///
     /// # Errors
     /// [`LoopbackRedirectError`]
@@ -145,7 +146,7 @@ async fn listen_once(
                 port = listener.local_addr().map_err(failed)?.port();
                 listeners.push(listener);
             }
-            // A machine without IPv6 has nobody there who could take the answer either.
+            // On a machine without IPv6 no answer can arrive over IPv6 either.
             Err(error) if !listeners.is_empty() && error.kind() != io::ErrorKind::AddrInUse => {
                 tracing::debug!(%address, %error, "not listened on");
             }

@@ -1,8 +1,8 @@
 //! The identity as an extractor of axum (feature `axum`).
 //!
-//! `Identity` wants somebody to be there, `Option<Identity>` takes what comes. Without a
-//! [`VerifyLayer`](super::VerifyLayer) before the handler both answer 500: nobody must pass for
-//! anonymous because a layer was forgotten.
+//! `Identity` requires a verified token, `Option<Identity>` also accepts a request without one.
+//! Without a [`VerifyLayer`](super::VerifyLayer) before the handler both answer 500, so that a
+//! forgotten layer does not make requests anonymous.
 
 use ::http::StatusCode;
 use ::http::request::Parts;

@@ -1,7 +1,7 @@
-//! `WWW-Authenticate`: what a client must send instead (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
+//! `WWW-Authenticate`: tells a client what to send (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
 //!
-//! Texts that came with the request are cut and limited to the characters of RFC 6750 §3. What goes on
-//! between this service and the issuer is not told.
+//! Texts that came with the request are cut and limited to the characters of RFC 6750 §3. Problems
+//! between this service and the issuer are not disclosed.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use super::rejected::Rejected;
 use crate::dpop::ProofRefusal;
 use crate::presented::{InvalidRequest, PresentationRefusal};
 
-/// Longest description, in characters.
+/// Length limit of a description, in characters.
 const DESCRIPTION_LIMIT: usize = 240;
 
-/// The scheme of a challenge: the one that the request used, where it used one.
+/// The scheme of a challenge: that of the request, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     Bearer,
     Dpop,
 }
 
-/// What all challenges of a layer say.
+/// Values shared by all challenges of a layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Challenges {
     pub(super) realm: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) resource_metadata: Option<Url>,
-    /// The algorithms of proofs, where proofs are accepted.
+    /// The algorithms of proofs, if proofs are accepted.
     pub(super) dpop: Option<String>,
 }
 
 impl Challenges {
-    /// 401 without an error: the request says nothing about who sent it (RFC 6750 §3.1).
+    /// 401 without an error: the request has no credentials (RFC 6750 §3.1).
     pub(super) fn no_credentials(&self) -> Rejected {
         let detail = "send an access token in the Authorization header";
         let mut rejected = Rejected::new(StatusCode::UNAUTHORIZED, "no_credentials", detail)
@@ -52,7 +52,7 @@ impl Challenges {
         Rejected::new(StatusCode::BAD_REQUEST, "invalid_request", detail).with_challenge(challenge)
     }
 
-    /// 401, or 503 when it is not the sender's fault.
+    /// 401, or 503 when the token could not be checked.
     pub(super) fn refused(
         &self,
         scheme: Scheme,
@@ -74,7 +74,7 @@ impl Challenges {
         }
         let error = match refusal {
             PresentationRefusal::Proof(ProofRefusal::NonceNeeded) => "use_dpop_nonce",
-            // RFC 9449 §7.1: it is the token that does not fit.
+            // RFC 9449 §7.1: the token does not match, so the error is about the token.
             PresentationRefusal::Proof(ProofRefusal::WrongKey) => "invalid_token",
             PresentationRefusal::Proof(_) => "invalid_dpop_proof",
             _ => "invalid_token",
@@ -90,7 +90,7 @@ impl Challenges {
             .with_nonce(nonce.filter(|_| scheme == Scheme::Dpop))
     }
 
-    /// 403: the token is good, and not good enough (RFC 6750 §3.1). `scopes`: what it lacks.
+    /// 403: the token is valid but lacks a requirement (RFC 6750 §3.1). `scopes`: the missing ones.
     pub(super) fn insufficient(&self, scheme: Scheme, detail: &str, scopes: &[String]) -> Rejected {
         let detail = description(detail);
         let challenge = self.challenge(scheme, Some(("insufficient_scope", &detail)), scopes);
@@ -128,7 +128,7 @@ impl Challenges {
             Scheme::Dpop => "DPoP",
         };
         let text = format!("{name} {}", attributes.join(", "));
-        // Only characters that a header may hold are left.
+        // Only characters that are valid in a header are left.
         HeaderValue::try_from(text.trim_end()).unwrap_or(HeaderValue::from_static("Bearer"))
     }
 }

@@ -1,4 +1,4 @@
-//! Who sent a request, and what they may do.
+//! The verified sender of a request, and its permissions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::claims::{Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
 use crate::secret::Secret;
 use crate::tokens::{AccessToken, Verified};
 
-/// Who sent this request: a token that was verified, with the proof it needs. Nothing but a
+/// The verified sender of this request: a verified token, with the proof it needs. Only a
 /// [`VerifyLayer`](super::VerifyLayer) makes one. Cheap to clone.
 ///
-/// What is required of it is asked with `require_*`, and the error is the answer to give:
+/// Check requirements with `require_*`; the error is the answer to send:
 ///
 /// ```
 /// use oidc_core::resource_server::{Forbidden, Identity, Requirement};
@@ -32,7 +32,7 @@ pub struct Identity {
     challenges: Arc<Challenges>,
 }
 
-/// Something that a token must say.
+/// A requirement on a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Requirement {
@@ -42,18 +42,18 @@ pub enum Requirement {
     RealmRole(String),
     /// This role at this client.
     ClientRole {
-        /// Whose role it is.
+        /// The client of the role.
         client: String,
-        /// Its name.
+        /// The role's name.
         role: String,
     },
     /// This group.
     Group(String),
-    /// That it was issued to this client (`client_id`, else `azp`).
+    /// Issued to this client (`client_id`, else `azp`).
     Client(String),
 }
 
-/// The token is good, and not good enough: 403 with `insufficient_scope` (RFC 6750 §3.1).
+/// The token is valid but lacks a requirement: 403 with `insufficient_scope` (RFC 6750 §3.1).
 #[derive(Clone, Debug)]
 pub struct Forbidden(Rejected);
 
@@ -106,14 +106,14 @@ impl Identity {
         Self { token, secret: Arc::new(secret), scheme, challenges }
     }
 
-    /// `sub`: who, unique and stable at [`Identity::issuer`].
+    /// `sub`: the subject, unique and stable at [`Identity::issuer`].
     pub fn subject(&self) -> &str {
         self.token.subject()
     }
 
-    /// `iss`: who says so.
+    /// `iss`: the issuer of the token.
     pub fn issuer(&self) -> &str {
-        // A token without `iss` is not verified.
+        // A token without `iss` is never verified.
         self.token.issuer.as_deref().unwrap_or_default()
     }
 
@@ -137,13 +137,13 @@ impl Identity {
         self.token.groups()
     }
 
-    /// What the token may be used for.
+    /// Scopes of the token.
     pub fn scopes(&self) -> &Scope {
         &self.token.scope
     }
 
-    /// Who acts for the subject, the current actor first; only that one may weigh in a decision
-    /// ([`Claims::actors`]).
+    /// Parties that act for the subject, the current actor first; only that one may be used in a
+    /// decision ([`Claims::actors`]).
     pub fn actors(&self) -> impl Iterator<Item = Actor<'_>> {
         self.token.actors()
     }
@@ -158,8 +158,8 @@ impl Identity {
         &self.token
     }
 
-    /// The token itself, to exchange it for one that another service accepts (RFC 8693). Never send
-    /// it there as it is: it is for this service.
+    /// The token as received, to exchange it for one that another service accepts (RFC 8693). Never
+    /// send it to another service unchanged: it is for this service.
     pub fn subject_token(&self) -> &Secret {
         &self.secret
     }
@@ -168,7 +168,7 @@ impl Identity {
         self.scheme == Scheme::Dpop
     }
 
-    /// Whether the token says this.
+    /// Whether the token meets this requirement.
     pub fn meets(&self, requirement: &Requirement) -> bool {
         match requirement {
             Requirement::Scope(name) => self.scopes().contains(name),
@@ -211,7 +211,7 @@ impl Identity {
         self.require(Requirement::group(name))
     }
 
-    /// The token must meet this.
+    /// The token must meet this requirement.
     ///
     /// # Errors
     /// [`Forbidden`]
@@ -219,7 +219,7 @@ impl Identity {
         self.require_any([requirement])
     }
 
-    /// The token must meet one of these; of none it meets none.
+    /// The token must meet at least one of these; an empty list refuses every token.
     ///
     /// # Errors
     /// [`Forbidden`]
@@ -239,7 +239,8 @@ impl Identity {
             [] => "nobody may do this".to_owned(),
             names => format!("the token lacks {}", names.join(" or ")),
         };
-        // The attribute `scope` tells what would be enough: true of a single scope only.
+        // The attribute `scope` names the scopes that suffice, which is only correct for a single
+        // scope.
         let scopes = match requirements {
             [Requirement::Scope(name)] => vec![name.clone()],
             _ => Vec::new(),
@@ -247,7 +248,8 @@ impl Identity {
         Err(Forbidden(self.challenges.insufficient(self.scheme, &detail, &scopes)))
     }
 
-    /// All scopes that the layer wants; who lacks one is told all of them, to ask once.
+    /// Requires all scopes of the layer. The error names all of them, so that the client can
+    /// request them at once.
     pub(super) fn require_scopes_of_layer(&self) -> Result<(), Forbidden> {
         let wanted = &self.challenges.scopes;
         let lacks: Vec<_> = wanted
@@ -274,7 +276,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Forbidden {
-    /// The answer to give.
+    /// The answer to send.
     pub fn rejected(&self) -> &Rejected {
         &self.0
     }

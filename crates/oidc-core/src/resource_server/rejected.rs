@@ -1,4 +1,4 @@
-//! The answer to a request that does not pass: a challenge (RFC 6750 §3) and a problem (RFC 9457).
+//! The answer to a rejected request: a challenge (RFC 6750 §3) and a problem (RFC 9457).
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::service::DPOP_NONCE;
 
-/// Why a request does not pass, with the answer to give.
+/// Reason a request is rejected, with the answer to send.
 ///
 /// With the feature `axum` it is a response itself.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Rejected {
         self
     }
 
-    /// 400, 401, 403 or 503; 500 if there is no layer that verifies.
+    /// 400, 401, 403 or 503; 500 if no layer verified the request.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }

@@ -14,10 +14,10 @@ use super::{Anonymous, VerifyLayer};
 /// RFC 9449 §8.1
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
-/// The body of an answer: the refusal's, or that of the service behind.
+/// The body of an answer: the refusal's, or the inner service's.
 pub type VerifyBody<B> = Either<Full<Bytes>, B>;
 
-/// Calls the service behind for requests that present a good token. Made by [`VerifyLayer`].
+/// Calls the inner service for requests that present a valid token. Made by [`VerifyLayer`].
 #[derive(Clone, Debug)]
 pub struct Verify<S> {
     inner: S,
@@ -47,7 +47,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was polled ready is the one to call.
+        // Call the instance that was polled ready, not its clone.
         let unready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, unready);
         let rules = Arc::clone(&self.rules);

@@ -1,19 +1,19 @@
-//! A clock that stands still until it is moved.
+//! A clock that only moves when a test moves it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
 
-/// When the test clock starts: 2027-01-15 08:00:00 UTC.
+/// Start of the test clock: 2027-01-15 08:00:00 UTC.
 const START: Duration = Duration::from_secs(1_800_000_000);
 
-/// A clock that moves when told to.
+/// A clock that tests set.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<Mutex<SystemTime>>);
 
 impl TestClock {
-    /// Moves on.
+    /// Moves forward.
     pub fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }

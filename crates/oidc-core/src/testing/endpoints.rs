@@ -1,4 +1,4 @@
-//! What the test issuer answers.
+//! Answers of the test issuer.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{SUBJECT, TestIssuer, TestKey, answer};
 
-/// What a code was given for.
+/// The request that a code was issued for.
 #[derive(Clone, Debug)]
 pub(super) struct Granted {
     client_id: String,
@@ -49,7 +49,7 @@ fn value<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
 }
 
 impl TestIssuer {
-    /// Somebody logs in: follows the authorization URL and returns the query of the redirect back.
+    /// Logs a user in: follows the authorization URL and returns the query of the redirect back.
     pub fn authorize(&self, url: &Url) -> String {
         let mut request: Pairs = url.query_pairs().into_owned().collect();
         if let Some(uri) = value(&request, "request_uri") {

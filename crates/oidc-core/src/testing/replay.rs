@@ -1,4 +1,4 @@
-//! What every [`ReplayMemory`] does. An adapter's test calls [`replay_memory_conforms`].
+//! Conformance of every [`ReplayMemory`]. An adapter's test calls [`replay_memory_conforms`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ fn proof(jkt: &str, jti: &str) -> UsedProof {
     UsedProof::new(jkt, jti, Duration::from_secs(80))
 }
 
-/// Checks an adapter of [`ReplayMemory`]: each use of `fresh` gives an empty one, with room for a
-/// thousand proofs of one key. Nothing waits here; that a proof is forgotten in the end is the
-/// adapter's own test.
+/// Checks an adapter of [`ReplayMemory`]. Each call of `fresh` returns an empty one, with room for
+/// a thousand proofs of one key. Nothing waits here; the adapter itself must test that proofs are
+/// dropped in the end.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ async fn a_proof_is_first_once(memory: &impl ReplayMemory) {
     for _ in 0..3 {
         assert_eq!(use_of(memory, &proof("key", "jti")).await, ProofUse::Repeated);
     }
-    // However long the second one says that it counts.
+    // Regardless of the second proof's lifetime.
     for lifetime in [Duration::ZERO, Duration::from_secs(600)] {
         let again = UsedProof::new("key", "jti", lifetime);
         assert_eq!(use_of(memory, &again).await, ProofUse::Repeated);

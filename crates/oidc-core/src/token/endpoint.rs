@@ -1,9 +1,10 @@
-//! Requests to the token endpoint and its neighbours, which share client authentication: revocation
+//! Requests to the token endpoint and the endpoints with the same client authentication: revocation
 //! (RFC 7009), introspection (RFC 7662), device authorization (RFC 8628) and pushed authorization
 //! requests (RFC 9126).
 //!
-//! A request is repeated in two cases only, each with a fresh proof: the provider wants its nonce in
-//! the DPoP proof (RFC 9449 §8), once; and [`AutoAuth`](crate::AutoAuth) has another credential.
+//! A request is repeated in two cases only, each with a fresh proof: once, when the provider
+//! requires its nonce in the DPoP proof (RFC 9449 §8); and when [`AutoAuth`](crate::AutoAuth) has
+//! another credential.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,7 +28,7 @@ use crate::observer::Event;
 use crate::provider::Provider;
 use crate::secret::Secret;
 
-/// What kind of token is revoked (RFC 7009 §2.1).
+/// Kind of token to revoke (RFC 7009 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenHint {
     /// `access_token`
@@ -36,7 +37,7 @@ pub enum TokenHint {
     RefreshToken,
 }
 
-/// The provider's endpoints where a client proves itself.
+/// The provider's endpoints that require client authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientEndpoint {
     Token,
@@ -69,17 +70,17 @@ pub struct TokenEndpoint {
     dpop: Option<Dpop>,
 }
 
-/// The key that tokens are bound to, and what the provider wants in its proofs.
+/// The key that tokens are bound to, and the provider's nonces for its proofs.
 #[derive(Clone, Debug)]
 pub(crate) struct Dpop {
     pub(crate) key: Arc<DpopKey>,
-    /// The token endpoint's, which no resource shares (RFC 9449 §8, §9).
+    /// The token endpoint's nonces, not shared with resources (RFC 9449 §8, §9).
     nonces: Arc<DpopNonces>,
     #[cfg(feature = "login")]
     pub(crate) nonces_of_resources: Arc<DpopNonces>,
 }
 
-/// A request that did not succeed, and whether that was about who asks.
+/// A request that failed, and whether its client authentication was refused.
 struct Failed {
     error: TokenEndpointError,
     client_refused: bool,
@@ -99,7 +100,7 @@ impl TokenEndpoint {
         self
     }
 
-    /// Asks for tokens that are bound to `key` (RFC 9449 §5). An answer that is not bound is
+    /// Requests tokens that are bound to `key` (RFC 9449 §5). An answer with an unbound token is
     /// [`TokenEndpointError::NotBound`].
     #[must_use]
     pub fn with_dpop(mut self, key: Arc<DpopKey>) -> Self {
@@ -126,7 +127,8 @@ impl TokenEndpoint {
         self.clock.now()
     }
 
-    /// How the client proves itself, by the name in metadata (`token_endpoint_auth_methods_supported`).
+    /// The authentication method, by the name in metadata
+    /// (`token_endpoint_auth_methods_supported`).
     pub fn auth_method(&self) -> &'static str {
         self.auth.method()
     }
@@ -141,10 +143,11 @@ impl TokenEndpoint {
         self.dpop.as_ref()
     }
 
-    /// Asks once for tokens; nothing is repeated here but what the module says.
+    /// Requests tokens once; repeated only in the cases that the module names.
     ///
     /// # Errors
-    /// [`TokenEndpointError`] says whether the grant, the client or the day is bad.
+    /// [`TokenEndpointError`] says whether the grant or the client is invalid, or the failure is
+    /// temporary.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
         let begun = Instant::now();
         let (issuer, grant_type) = (self.provider.issuer(), grant.grant_type());
@@ -190,7 +193,7 @@ impl TokenEndpoint {
         self.post_as(&self.auth, &metadata, to, &form, success).await.map_err(|failed| failed.error)
     }
 
-    /// With each credential in turn, until the client is known or something else is wrong.
+    /// Tries each credential in turn, until the client is accepted or another error occurs.
     async fn post_as_any(
         &self,
         auto: &AutoAuth,
@@ -291,7 +294,8 @@ impl TokenEndpoint {
             }
         }
         self.provider.http().send(request).await.map_err(|error| Failed {
-            // A server that wants no such certificate ends the handshake, and others may still do.
+            // A server that refuses the certificate ends the handshake; other credentials may still
+            // work.
             client_refused: matches!(auth, ClientAuth::MutualTls),
             error: TokenEndpointError::Unavailable { reason: error.to_string(), retry_after: None },
         })
@@ -299,7 +303,7 @@ impl TokenEndpoint {
 }
 
 impl ClientEndpoint {
-    /// The form of answer that is asked for (RFC 9701 §4).
+    /// The media type requested (RFC 9701 §4).
     fn accepts(self) -> &'static str {
         match self {
             Self::SignedIntrospection => "application/token-introspection+jwt",
@@ -307,7 +311,8 @@ impl ClientEndpoint {
         }
     }
 
-    /// Where it is; for a client with a certificate by the provider's aliases (RFC 8705 §5).
+    /// The endpoint's URL; for a client with a certificate from the provider's aliases
+    /// (RFC 8705 §5).
     fn url(
         self,
         metadata: &ProviderMetadata,
@@ -346,7 +351,7 @@ impl From<TokenEndpointError> for Failed {
     }
 }
 
-/// A credential that cannot be shown is as good as refused.
+/// A credential that fails to load counts as rejected.
 impl From<ClientAuthError> for Failed {
     fn from(error: ClientAuthError) -> Self {
         Self { error: TokenEndpointError::ClientAuth(error), client_refused: true }

@@ -1,4 +1,4 @@
-//! What tokens are asked for: the grants of RFC 6749, RFC 7523, RFC 8628 and RFC 8693 as values.
+//! Grants of RFC 6749, RFC 7523, RFC 8628 and RFC 8693 as values.
 
 use url::Url;
 
@@ -6,10 +6,10 @@ use crate::claims::Scope;
 use crate::client_auth::Form;
 use crate::secret::Secret;
 
-/// `subject_token_type` and `actor_token_type`, unless said otherwise (RFC 8693 §3).
+/// `subject_token_type` and `actor_token_type` unless set (RFC 8693 §3).
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// What tokens are asked for.
+/// Grant of a token request.
 ///
 /// ```
 /// use oidc_core::{Grant, Secret};
@@ -36,22 +36,23 @@ pub enum Grant {
         /// `scope`, to ask for less than before.
         scope: Option<Scope>,
     },
-    /// The client's own right (RFC 6749 §4.4).
+    /// The client's own authority (RFC 6749 §4.4).
     ClientCredentials {
         /// `scope`
         scope: Option<Scope>,
-        /// `audience`, where the provider knows it.
+        /// `audience`, for providers that support it.
         audience: Option<String>,
         /// `resource`: absolute URIs without fragment, several may be named (RFC 8707 §2).
         resource: Vec<String>,
     },
     /// Another token (RFC 8693 §2.1).
     TokenExchange {
-        /// `subject_token`: on whose behalf.
+        /// `subject_token`: identifies the party on whose behalf the token is requested.
         subject_token: Secret,
         /// `subject_token_type`; an access token unless set.
         subject_token_type: Option<String>,
-        /// `actor_token`: who acts, where that is not the client. The token says it in `act`.
+        /// `actor_token`: the party that acts, if that is not the client. The new token names it in
+        /// `act`.
         actor_token: Option<Secret>,
         /// `actor_token_type`; an access token unless set. Not sent without an `actor_token`.
         actor_token_type: Option<String>,
@@ -64,7 +65,7 @@ pub enum Grant {
         /// `scope`
         scope: Option<Scope>,
     },
-    /// A JWT of somebody whom the provider trusts (RFC 7523 §2.1).
+    /// A JWT from a party that the provider trusts (RFC 7523 §2.1).
     JwtBearer {
         /// `assertion`
         assertion: Secret,
@@ -75,7 +76,7 @@ pub enum Grant {
     DeviceCode {
         /// `device_code`
         device_code: Secret,
-        /// `code_verifier`, where a challenge was sent (RFC 7636 §4.5).
+        /// `code_verifier`, if a challenge was sent (RFC 7636 §4.5).
         code_verifier: Option<Secret>,
     },
 }

@@ -12,8 +12,9 @@ use crate::signed_answers::AuthorizationResponse;
 use crate::tokens::Verified;
 
 impl Validation {
-    /// Signed by the issuer for this client alone, and not over. It has no `typ` of its own, so nothing
-    /// that says it is another kind of JWT is taken for one (RFC 8725 §3.11).
+    /// Requires an answer that the issuer signed, for this client alone, and that has not expired.
+    /// It has no `typ` of its own, so an answer whose `typ` names another kind of JWT is refused
+    /// (RFC 8725 §3.11).
     pub(crate) fn authorization_response(
         &self,
         jws: VerifiedJws,

@@ -1,5 +1,5 @@
-//! What a login or a refresh knows about the ID token it waits for (OpenID Connect Core 1.0
-//! §3.1.3.6, §3.1.3.7, §12.2).
+//! Expectations of a login or a refresh on its ID token (OpenID Connect
+//! Core 1.0 §3.1.3.6, §3.1.3.7, §12.2).
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use crate::jose::{Header, half_hash};
 use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 
-/// What this login knows about the ID token it waits for. Empty: nothing beyond the general rules.
+/// Expectations of one login on its ID token. Empty: only the general rules apply.
 ///
 /// ```
 /// use oidc_core::{IdTokenExpectations, Secret};
@@ -19,48 +19,48 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct IdTokenExpectations {
-    /// `nonce` sent with the request; then the token must carry it.
+    /// `nonce` sent with the request; if set, the token must have it.
     pub nonce: Option<Secret>,
-    /// The access token it came with; then `at_hash`, if present, must fit.
+    /// The access token that came with it; if set, `at_hash`, if present, must match.
     pub access_token: Option<Secret>,
-    /// The code it was exchanged for; then `c_hash`, if present, must fit.
+    /// The code that was exchanged; if set, `c_hash`, if present, must match.
     pub code: Option<Secret>,
-    /// Whom it must be about, at a refresh.
+    /// The expected subject, at a refresh.
     pub subject: Option<String>,
-    /// `max_age` sent with the request; then `auth_time` must be there and not older.
+    /// `max_age` sent with the request; if set, `auth_time` is required and must not be older.
     pub max_age: Option<Duration>,
 }
 
 impl IdTokenExpectations {
-    /// The token must carry this `nonce`.
+    /// Requires this `nonce`.
     #[must_use]
     pub fn with_nonce(mut self, nonce: Secret) -> Self {
         self.nonce = Some(nonce);
         self
     }
 
-    /// `at_hash` must fit this access token.
+    /// Requires that `at_hash` matches this access token.
     #[must_use]
     pub fn with_access_token(mut self, access_token: Secret) -> Self {
         self.access_token = Some(access_token);
         self
     }
 
-    /// `c_hash` must fit this code.
+    /// Requires that `c_hash` matches this code.
     #[must_use]
     pub fn with_code(mut self, code: Secret) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// The token must be about `subject`.
+    /// Requires this subject.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// The person must have signed in within `max_age`.
+    /// Requires that the person authenticated within `max_age`.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);

@@ -12,11 +12,12 @@ use crate::tokens::Verified;
 /// `typ` (RFC 9701 §5)
 const MEDIA_TYPE: &str = "token-introspection+jwt";
 
-/// How old an answer may be: it was made for a question that was just asked.
+/// Age limit of an answer. It was made for a question that was just asked.
 const FRESH: Duration = Duration::from_secs(60);
 
 impl Validation {
-    /// Signed by the issuer, for this client, just now; and by its `typ` nothing else (RFC 9701 §8.1).
+    /// Requires an answer signed by the issuer, for this client, just now. Its `typ` must be that
+    /// of an introspection answer (RFC 9701 §8.1).
     pub(crate) fn introspection_response(
         &self,
         jws: VerifiedJws,

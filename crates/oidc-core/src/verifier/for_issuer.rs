@@ -1,4 +1,4 @@
-//! The first call: a verifier from two texts.
+//! A verifier from an issuer and an audience as text.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::keys::RemoteKeys;
 use crate::provider::Provider;
 use crate::validation::Validation;
 
-/// Why there is no verifier.
+/// Reason the verifier could not be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VerifierSetupError {
-    /// The issuer is not one.
+    /// The issuer identifier is invalid.
     #[error(transparent)]
     Issuer(#[from] InvalidIssuer),
     /// TLS cannot be set up.
@@ -42,7 +42,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// When `issuer` is no issuer identifier, or TLS cannot be set up: the platform has no trusted certificates.
+    /// If `issuer` is not an issuer identifier, or TLS cannot be set up because the platform has no
+    /// trusted certificates.
     pub fn for_issuer(
         issuer: &str,
         audience: impl Into<String>,

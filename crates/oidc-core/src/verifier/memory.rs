@@ -1,7 +1,7 @@
-//! Tokens of one kind that were verified before, by the digests of their octets.
+//! Tokens of one kind that were verified before, by the digests of their bytes.
 //!
-//! Bounded by bytes, the least recently used go first. An entry says under which issuer, with which
-//! generation of its keys and for how long it is good; whoever takes it out checks that again.
+//! Bounded by bytes; the least recently used are evicted first. An entry holds its issuer and the
+//! generation of its keys; the code that reads it must check these and the times again.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use moka::policy::EvictionPolicy;
 use crate::cache_stats::CacheStats;
 use crate::tokens::Verified;
 
-/// Where a token is kept: SHA-256 of what is signed, and SHA-256 of the signature.
+/// Key of an entry: SHA-256 of the signing input, and SHA-256 of the signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place([[u8; 32]; 2]);
 
-/// A part of a digest spreads as well as the whole, and only verified tokens are kept.
+/// Hashes a part of the digest only: it is as evenly distributed as the whole, and only verified
+/// tokens are kept.
 impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         if let Some(part) = self.0.as_flattened().first_chunk() {
@@ -28,7 +29,7 @@ impl Hash for Place {
 
 impl Place {
     pub(super) fn of(token: &str) -> Self {
-        // What has no dot is no token, and never remembered.
+        // Text without a dot is not a token, and never remembered.
         let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
         let mut place = Self([[0; 32]; 2]);
         for (octets, part) in place.0.iter_mut().zip([signed, signature]) {
@@ -37,7 +38,7 @@ impl Place {
         place
     }
 
-    /// SHA-256 of what is signed. Most signatures are checked against it: those octets are hashed once.
+    /// SHA-256 of the signing input. Most signature checks use it, so those bytes are hashed once.
     pub(super) fn signed(&self) -> Option<Digest> {
         let [signed, _] = &self.0;
         Digest::import_less_safe(signed, &digest::SHA256).ok()
@@ -46,9 +47,9 @@ impl Place {
 
 pub(super) struct Entry<T> {
     pub(super) token: Arc<Verified<T>>,
-    /// Which of the verifier's issuers it is of.
+    /// Index of the token's issuer in the verifier.
     pub(super) issuer: usize,
-    /// Of the keys it was verified with.
+    /// Generation of the keys it was verified with.
     pub(super) generation: u64,
     weight: u32,
 }
@@ -72,7 +73,7 @@ impl<T> Clone for Entry<T> {
     }
 }
 
-/// Clones share what is remembered.
+/// Clones share the memory.
 pub(super) struct Memory<T> {
     tokens: moka::sync::Cache<Place, Entry<T>>,
     max_bytes: u64,
@@ -102,7 +103,7 @@ impl<T: Send + Sync + 'static> Memory<T> {
         Self { tokens, max_bytes, counts: Arc::default() }
     }
 
-    /// Another one with the same bound.
+    /// An empty memory with the same limit.
     pub(super) fn emptied(&self) -> Self {
         Self::new(self.max_bytes)
     }

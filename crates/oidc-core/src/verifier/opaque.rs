@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662) of access tokens that are no JWT.
+//! Introspection (RFC 7662) of access tokens that are not JWTs.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::introspection::Introspection;
 use crate::jose::MAX_TOKEN_BYTES;
 
 impl Verifier {
-    /// Asks about access tokens that are no signed JWT (RFC 7662). Such a token does not say whose it
-    /// is: the issuer of `introspection` must be the only one that makes them. JWTs are verified here
-    /// as ever.
+    /// Checks access tokens that are not signed JWTs by introspection (RFC 7662). Such a token does
+    /// not name its issuer: the issuer of `introspection` must be the only one that makes them.
+    /// JWTs are still verified here.
     ///
     /// ```no_run
     /// # fn run(verifier: oidc_core::Verifier, introspection: oidc_core::Introspection) {
@@ -22,9 +22,9 @@ impl Verifier {
         self
     }
 
-    /// The introspection that judges this token, where only its issuer can read it; `None` for a JWT.
+    /// The introspection that checks this token, if only its issuer can read it; `None` for a JWT.
     pub fn asked_about(&self, token: &str) -> Option<&Introspection> {
-        // What is too large is not even looked at.
+        // A token above the size limit is not introspected.
         let introspection = self.introspection.as_deref();
         introspection.filter(|_| token.len() <= MAX_TOKEN_BYTES && token.split('.').count() != 3)
     }

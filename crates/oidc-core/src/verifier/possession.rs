@@ -1,5 +1,5 @@
-//! Who may use a token that is good as such: possession is proved, by a certificate (RFC 8705 §3) or by
-//! DPoP (RFC 9449 §7.1), at each request.
+//! Checks that the sender may use a valid token: possession is proved, by a certificate
+//! (RFC 8705 §3) or by DPoP (RFC 9449 §7.1), at each request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ impl Verifier {
         self.with_dpop_memory(policy, memory)
     }
 
-    /// The same, with another memory of used proofs than this process's own: one that all processes
-    /// behind an address share, so that a proof counts once among them.
+    /// Like [`Self::with_dpop`], with another memory of used proofs than this process's own: one
+    /// that all processes behind an address share, so that a proof is valid once among them.
     ///
     /// ```
     /// # fn run(verifier: oidc_core::Verifier) {
@@ -43,7 +43,7 @@ impl Verifier {
     }
 
     /// The nonce that the next DPoP proof must have, for the header `DPoP-Nonce` (RFC 9449 §9);
-    /// `None` if none is asked for. New at intervals: ask for each answer.
+    /// `None` if none is required. It changes at intervals: call this for each answer.
     pub fn dpop_nonce(&self) -> Option<String> {
         self.dpop.as_ref()?.nonce(self.clock.now())
     }
@@ -54,8 +54,8 @@ impl Verifier {
         Some(self.dpop.as_ref()?.algorithms())
     }
 
-    /// Verifies a token and that its sender may use it. What can be remembered of the token is; the
-    /// proof of possession is checked at each call.
+    /// Verifies a token and that its sender may use it. The verified token is remembered; its proof
+    /// of possession is checked at each call.
     ///
     /// ```no_run
     /// # async fn run(verifier: oidc_core::Verifier, request: http::request::Parts, client_certificate: Option<Vec<u8>>)
@@ -76,8 +76,8 @@ impl Verifier {
     /// ```
     ///
     /// # Errors
-    /// Why the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`] says
-    /// whether that is nobody's fault.
+    /// Reason the token is not accepted from this sender; [`PresentationRefusal::is_unavailable`]
+    /// says whether it could not be checked now.
     pub async fn presented(
         &self,
         presented: &Presented<'_>,
@@ -89,7 +89,7 @@ impl Verifier {
         Ok(token)
     }
 
-    /// Whether the sender may use a token that is good as such: so far, where a proof is left to count.
+    /// Checks that the sender may use a valid token. A returned proof must still be counted.
     pub(crate) fn check_possession(
         &self,
         presented: &Presented<'_>,
@@ -100,7 +100,7 @@ impl Verifier {
         })
     }
 
-    /// The outcome of [`UncountedProof::count`], told to the observer.
+    /// The outcome of [`UncountedProof::count`]; a refusal is reported to the observer.
     pub(crate) fn check_counted(
         &self,
         counted: Result<(), ProofRefusal>,
@@ -152,7 +152,7 @@ impl Verifier {
         Ok(None)
     }
 
-    /// Tells the observer that a good token came from somebody who may not use it.
+    /// Reports to the observer that the sender of a valid token may not use it.
     pub(super) fn observe_unproved(&self, token: &Verified<AccessToken>, code: &'static str) {
         if let Some(observer) = &self.observer {
             let issuer = token.issuer.as_deref().and_then(|issuer| self.validation_for(issuer));

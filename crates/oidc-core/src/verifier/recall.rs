@@ -1,4 +1,4 @@
-//! Tokens that come again: looked for first, verified when that is in vain, and remembered.
+//! Repeated tokens: looked up in memory first, verified and remembered if they are not there.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::tokens::{AccessToken, IdToken, Verified};
 use crate::trusted::Signed;
 use crate::validation::{IdTokenExpectations, Validation};
 
-/// A token that was looked for among those remembered, and is not verified yet: see [`Verifier::recall`].
+/// A token that is not in memory and not verified yet: see [`Verifier::recall`].
 pub struct Unverified<'t> {
     token: Cow<'t, str>,
-    /// Where it will be remembered, if it is.
+    /// Key for remembering it; `None` if it is not to be remembered.
     place: Option<Place>,
 }
 
@@ -27,7 +27,7 @@ impl<'t> Unverified<'t> {
         Self { token: Cow::Borrowed(token), place }
     }
 
-    /// The same with a copy of the token, for another task or thread.
+    /// Copies the token, for use in another task or thread.
     pub fn into_owned(self) -> Unverified<'static> {
         Unverified { token: Cow::Owned(self.token.into_owned()), place: self.place }
     }
@@ -40,7 +40,7 @@ impl Kind for AccessToken {}
 impl Kind for IdToken {}
 
 impl Verifier {
-    /// An access token that was verified before and still is good; else what is left to do, for
+    /// An access token that was verified before and is still valid; else a value for
     /// [`Verifier::verify`]. Never waits.
     ///
     /// ```
@@ -67,7 +67,7 @@ impl Verifier {
     /// ```
     ///
     /// # Errors
-    /// An [`Unverified`] says nothing against the token.
+    /// An [`Unverified`] does not mean that the token is invalid.
     pub fn recall<'t>(&self, token: &'t str) -> Result<Arc<Verified<AccessToken>>, Unverified<'t>> {
         match self.look_up(token) {
             Ok(verified) if is_bound(&verified) => Err(Unverified::new(token, None)),
@@ -75,7 +75,7 @@ impl Verifier {
         }
     }
 
-    /// The same, up to the question who may present it.
+    /// Like [`Verifier::recall`], without the check of possession.
     pub(crate) fn look_up<'t>(
         &self,
         token: &'t str,
@@ -94,7 +94,7 @@ impl Verifier {
         self.remembered(memory, &place).ok_or(Unverified::new(token, Some(place)))
     }
 
-    /// A token that was verified before and still is good, bound or not.
+    /// A token that was verified before and is still valid, bound or not.
     fn remembered<T: Kind>(&self, memory: &Memory<T>, place: &Place) -> Option<Arc<Verified<T>>> {
         let entry = memory.get(place)?;
         let trusted = self.nth(entry.issuer)?;
@@ -111,11 +111,11 @@ impl Verifier {
         Some(entry.token)
     }
 
-    /// [`Verifier::access_token`] for a token that [`Verifier::recall`] does not know.
+    /// [`Verifier::access_token`] for a token that [`Verifier::recall`] did not find.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Verifier::access_token`].
     pub async fn verify(
         &self,
         unverified: Unverified<'_>,
@@ -128,7 +128,7 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Verifies an access token up to the question who may present it.
+    /// Verifies an access token, without the check of possession.
     pub(crate) async fn without_possession(
         &self,
         token: &str,
@@ -139,7 +139,7 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token that is not remembered, up to the question who may present it, and remembers it.
+    /// Verifies a token that is not remembered, without the check of possession, and remembers it.
     pub(crate) async fn learn(
         &self,
         Unverified { token, place }: Unverified<'_>,
@@ -154,9 +154,9 @@ impl Verifier {
         Ok(judged.kept(self.memory.as_ref(), place, token.len()))
     }
 
-    /// Verifies what a gateway asserts about whoever sent a request: an ID token (OpenID Connect Core 1.0
-    /// §2) for this service, shown with each of that person's requests while it is good. From memory
-    /// when it was verified before.
+    /// Verifies a gateway's assertion about the sender of a request: an ID token (OpenID Connect
+    /// Core 1.0 §2) for this service, sent with each of that person's requests while it is valid.
+    /// From memory when it was verified before.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Verifier {
     /// [`Verifier::recall`] for [`Verifier::assertion`].
     ///
     /// # Errors
-    /// An [`Unverified`] says nothing against it.
+    /// An [`Unverified`] does not mean that the assertion is invalid.
     pub fn recall_assertion<'t>(
         &self,
         token: &'t str,
@@ -180,11 +180,11 @@ impl Verifier {
         self.look_up_in(self.assertions.as_ref(), token)
     }
 
-    /// [`Verifier::assertion`] for one that [`Verifier::recall_assertion`] does not know.
+    /// [`Verifier::assertion`] for one that [`Verifier::recall_assertion`] did not find.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Verifier::assertion`].
     pub async fn verify_assertion(
         &self,
         Unverified { token, place }: Unverified<'_>,
@@ -199,7 +199,7 @@ impl Verifier {
 }
 
 impl<T: Kind> Judged<T> {
-    /// The token, remembered if there is a place for it.
+    /// The token, remembered if it has a key for that.
     fn kept(
         self,
         memory: Option<&Memory<T>>,

@@ -1,4 +1,5 @@
-//! `AutoAuth`: strongest first, on to the next when the client is refused, and what worked is kept.
+//! `AutoAuth`: strongest first, on to the next when the client is refused; the one that worked is
+//! kept.
 
 use dev_issuer::{DevClient, Endpoint, Fault};
 use oidc_core::testing::TestIssuer;

@@ -62,7 +62,7 @@ async fn tokens_are_bound_to_the_key_whatever_its_kind() {
 
 #[tokio::test]
 async fn the_providers_nonce_is_learned_once_and_kept() {
-    // Assertions and proofs count once: a repeated request has fresh ones of both.
+    // Assertions and proofs are valid once: a repeated request has fresh ones of both.
     let pair = Pair::p256();
     let client = DevClient::private_key_jwt("job", pair.jwks("k"));
     let world = World::start(DevIssuer::builder().client(client).require_dpop_nonce()).await;
@@ -141,7 +141,7 @@ async fn a_login_is_bound_from_its_first_request_to_user_info() {
     assert!(error.to_string().contains("invalid_dpop_proof"), "{error}");
 }
 
-/// Wants another nonce, whatever comes.
+/// Requires another nonce for every request.
 #[derive(Debug)]
 struct Insatiable {
     issuer: TestIssuer,

@@ -1,4 +1,4 @@
-//! Credentials in files are those that the files hold now.
+//! Credential files: changes take effect without a restart.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::key_pairs::Pair;
 use crate::{World, own_right, part};
 
 fn write(path: &Path, text: &str) {
-    // As a mounted secret changes: another file takes the name.
+    // Mounted secrets change like this: another file takes the name.
     let aside = path.with_extension("new");
     std::fs::write(&aside, text).unwrap();
     std::fs::rename(aside, path).unwrap();

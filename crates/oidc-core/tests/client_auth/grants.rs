@@ -1,4 +1,4 @@
-//! What is asked for, and what comes of it.
+//! Token requests of each grant, and their results.
 
 use dev_issuer::{DevClient, DevIssuer};
 use oidc_core::testing::TestIssuer;

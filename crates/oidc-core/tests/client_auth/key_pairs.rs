@@ -1,4 +1,4 @@
-//! Key pairs made for one run, in every form that a private key is handed around in.
+//! Key pairs made for one run, in every common form of a private key.
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, EcPrivateKeyRfc5915Der};
 use aws_lc_rs::rsa::KeySize;
@@ -69,7 +69,7 @@ impl Pair {
     pub(crate) fn rsa() -> Self {
         let pair = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8 = AsDer::as_der(&pair).unwrap();
-        // PKCS#8 wraps PKCS#1 in 26 octets at this size.
+        // PKCS#8 wraps PKCS#1 in 26 bytes at this size.
         let pkcs1 = &pkcs8.as_ref()[26..];
         let key = RsaPrivateKey::from_der(pkcs1).unwrap();
         let jwk = json!({
@@ -90,7 +90,7 @@ impl Pair {
         }
     }
 
-    /// The private JWK with these members changed; `null` takes one away.
+    /// The private JWK with these members changed; `null` removes one.
     pub(crate) fn private_jwk(&self, change: &Value) -> Secret {
         let mut jwk = self.jwk.clone();
         let members = jwk.as_object_mut().unwrap();

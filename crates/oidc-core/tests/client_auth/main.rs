@@ -1,5 +1,5 @@
-//! A client proves itself to dev-issuer over real sockets, in each of the ways, and gets what it asks
-//! for; what proves nothing is refused, and says why.
+//! Client authentication against dev-issuer over real sockets with each method; a client that
+//! proves nothing is refused with the reason.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ mod key_pairs;
 mod mutual_tls;
 mod secrets;
 
-/// A running provider, and what was sent to it.
+/// A running provider, and the requests sent to it.
 struct World {
     issuer: DevIssuer,
     http: Arc<Observed>,
@@ -59,7 +59,7 @@ impl World {
         Client::new(provider.clone(), Arc::new(RemoteKeys::new(provider)), id, auth)
     }
 
-    /// What was sent by POST since the last time.
+    /// The POST requests since the last call.
     fn sent(&self) -> Vec<Sent> {
         std::mem::take(&mut self.http.sent.lock().unwrap())
     }
@@ -69,7 +69,7 @@ fn own_right() -> Grant {
     Grant::ClientCredentials { scope: None, audience: None, resource: vec![] }
 }
 
-/// A request as it left.
+/// A request as sent.
 #[derive(Clone, Debug)]
 struct Sent {
     headers: HeaderMap,
@@ -86,7 +86,7 @@ impl Sent {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// How the client proved itself.
+    /// The client's authentication method.
     fn method(&self) -> &'static str {
         let assertion = self.value("client_assertion").map(|assertion| part(assertion, 0));
         match assertion.map(|header| header["alg"].as_str().unwrap_or_default().to_owned()) {

@@ -1,4 +1,4 @@
-//! A client that is known by its certificate (RFC 8705), against a server that wants one.
+//! A client that authenticates with a certificate (RFC 8705), against a server that requires one.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ fn certificate(name: &str) -> CertifiedKey<KeyPair> {
     rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
-/// A server that speaks with holders of one certificate only, and answers each with a token.
+/// A server that accepts holders of one certificate only, and answers each with a token.
 struct Guarded {
     url: String,
     trusted: NamedTempFile,
@@ -103,7 +103,7 @@ async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (String, Stri
     }
 }
 
-/// The issuer in memory, except for what is on `localhost`, which is really asked.
+/// The issuer in memory, but requests to `localhost` go over the network.
 #[derive(Debug)]
 struct Mixed {
     issuer: TestIssuer,
@@ -199,7 +199,7 @@ async fn without_the_right_certificate_there_is_no_answer() {
     }
     assert!(world.asked().is_empty());
 
-    // A certificate that nobody wants is no reason to give up the secret.
+    // If the server refuses the certificate, the secret is still tried.
     let auto = AutoAuth::new().with_certificate().with_secret("short");
     let endpoint = world.endpoint(stranger, ClientAuth::Auto(auto));
     endpoint.request(own_right()).await.unwrap();

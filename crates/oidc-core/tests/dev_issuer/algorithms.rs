@@ -1,4 +1,4 @@
-//! A provider that has keys for several algorithms, and announces what it signs with.
+//! A provider with keys for several algorithms that announces the ones it signs with.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ fn secret() -> ClientAuth {
     ClientAuth::SecretBasic("s3cret".into())
 }
 
-/// It signs with PS256 and announces that only; a key for RS256 is published beside it.
+/// It signs with PS256 and announces only that; a key for RS256 is published beside it.
 async fn ps256() -> Elsewhere {
     let gateway = DevClient::confidential("gateway", "s3cret")
         .audience("gateway")

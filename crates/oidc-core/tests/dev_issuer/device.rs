@@ -80,11 +80,11 @@ async fn a_device_code_that_leaked_is_worth_nothing_without_its_verifier() {
         .await
         .unwrap();
     assert!(provider.issuer.allow_device(device.user_code(), "alice"));
-    // dev-issuer's own tests hold that it asks for the verifier; here it is sent.
+    // dev-issuer's own tests check that it requires the verifier; this one checks that it is sent.
     assert!(device.wait().await.is_ok());
 }
 
-/// A device at a provider whose answers are written down here.
+/// A device at a provider with scripted answers.
 async fn scripted(
     issuer: &TestIssuer,
     answer: serde_json::Value,

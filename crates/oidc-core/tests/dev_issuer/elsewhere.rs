@@ -1,4 +1,4 @@
-//! A provider that runs on a runtime of its own, so that the time of the test can be paused and moved
+//! A provider that runs on a runtime of its own, so that the test's time can be paused and moved
 //! without breaking its connections; its clock follows the test's.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use oidc_core::{
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// A provider elsewhere.
+/// A provider on another runtime.
 pub(crate) struct Elsewhere {
     pub(crate) issuer: Arc<DevIssuer>,
     pub(crate) clock: TestClock,
@@ -24,7 +24,7 @@ pub(crate) struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// Starts it. The test's time must be paused.
+    /// Starts the provider. The test's time must be paused.
     pub(crate) async fn start(builder: DevIssuerBuilder) -> Self {
         install_crypto_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,7 +66,7 @@ impl Elsewhere {
     }
 }
 
-/// Sends from the other runtime; paused time does not run on meanwhile.
+/// Sends from the other runtime; paused time does not advance meanwhile.
 #[derive(Debug)]
 struct Far {
     runtime: Option<Runtime>,
@@ -82,7 +82,7 @@ impl Http for Far {
         self.clock.set(self.start + self.began.elapsed());
         let runtime = self.runtime.as_ref().unwrap().handle().clone();
         let http = self.http.clone();
-        // A blocking task keeps the paused clock from moving by itself.
+        // A blocking task keeps the paused clock from advancing by itself.
         tokio::task::spawn_blocking(move || runtime.block_on(http.send(request))).await.unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! The first call of a program: a verifier from an issuer and an audience.
+//! A verifier from an issuer and an audience as text.
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Mint};
 use oidc_core::{InvalidIssuer, Verifier, VerifierSetupError};

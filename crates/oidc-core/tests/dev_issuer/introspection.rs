@@ -1,4 +1,4 @@
-//! Tokens judged by asking their issuer (RFC 7662).
+//! Tokens checked by asking their issuer (RFC 7662).
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -29,7 +29,7 @@ fn introspection(provider: &Elsewhere) -> Introspection {
     Introspection::new(provider.endpoint("hub", secret()), validation)
 }
 
-/// How often the issuer was asked.
+/// Number of questions to the issuer.
 fn asked(provider: &Elsewhere) -> u64 {
     provider.issuer.requests(Endpoint::Introspection)
 }
@@ -162,7 +162,7 @@ async fn answers_are_signed_where_that_is_wanted() {
     assert!(refusal.is_unavailable() && refusal.to_string().contains("impostor"), "{refusal}");
 }
 
-/// RFC 9701 §5: what is not signed for here and now is no answer.
+/// RFC 9701 §5: an answer is refused unless it is signed, for this client, and fresh.
 #[tokio::test(start_paused = true)]
 async fn a_signed_answer_is_the_issuers_for_this_client_and_fresh() {
     let issuer = TestIssuer::new();
@@ -212,7 +212,7 @@ async fn a_signed_answer_is_the_issuers_for_this_client_and_fresh() {
     assert_eq!(verdict(&header, &for_others).await, "wrong_audience");
 }
 
-/// An issuer whose answers are written down here.
+/// An issuer with scripted answers.
 fn scripted(issuer: &TestIssuer) -> Introspection {
     let url = "https://issuer.test/realms/lab/introspect";
     issuer.set_metadata("introspection_endpoint", json!(url));

@@ -1,4 +1,4 @@
-//! What is remembered of introspection, and what that rests on.
+//! Remembered introspection answers, and the conditions for using them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,11 +88,11 @@ async fn questions_above_the_bound_are_refused_and_not_queued() {
         }
     }
     assert_eq!((inactive, refused), (4, 96));
-    // What was refused for now is not remembered as refused.
+    // A token refused for now is not remembered as refused.
     introspection.access_token(&token).await.unwrap();
     assert_eq!(introspection.access_token("junk-99").await.unwrap_err(), TokenRefusal::Inactive);
     assert_eq!(asked(), 6);
-    // A token that is remembered needs no question, and many with one token need one.
+    // A remembered token needs no question, and concurrent requests with one token share one.
     let mut calls: Vec<_> = junk.iter().map(|junk| introspection.access_token(junk)).collect();
     calls.push(introspection.access_token(&token));
     assert!(join_all(calls).await.pop().unwrap().is_ok());

@@ -34,7 +34,7 @@ async fn oidcc_client_test_rp_backchannel() {
         ("rpinitlogout-wrong-aud", logout().audience(["another"]), "wrong_audience"),
         ("rpinitlogout-wrong-event", logout().claim("events", other_event), "invalid_claim"),
         ("rpinitlogout-wrong-iss", logout().issuer("https://evil.test"), "wrong_issuer"),
-        // Beyond the plan: confusion of algorithms, a stranger's key, another kind of token.
+        // Beyond the plan: confusion of algorithms, a foreign key, another kind of token.
         ("hmac with the public key", logout().hmac_with_public_key(), "algorithm_not_allowed"),
         ("a key that is not published", logout().wrong_key(), "bad_signature"),
         ("an expired one", logout().expired(), "expired"),

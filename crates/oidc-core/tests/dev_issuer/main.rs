@@ -1,4 +1,4 @@
-//! The client's side of what dev-issuer speaks, over real sockets, while time stands still here.
+//! The client's side against dev-issuer, over real sockets, while the test's time is paused.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,4 @@
-//! A login at one's own machine, from end to end.
+//! A login on the user's own machine, end to end.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn begun(provider: &Elsewhere, signed: bool) -> LoopbackLogin {
     redirect.begin(&provider.client("cli", ClientAuth::None), request).await.unwrap()
 }
 
-/// What a browser is shown that goes where it is sent.
+/// The page shown to a browser that follows the redirects.
 async fn open(url: &str) -> String {
     let url: Url = url.parse().unwrap();
     let mut stream = TcpStream::connect(&*url.socket_addrs(|| None).unwrap()).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_forged_answer_does_not_end_a_login_that_wants_a_signed_one() {
     assert!(open(&back).await.contains("You are signed in"));
     assert!(finished.await.unwrap().is_ok());
 
-    // Plain, with the right state: somebody took the signature away.
+    // Unsigned, with the right state: an attacker removed the signature.
     let login = begun(&provider, true).await;
     let back = provider.issuer.sign_in(login.url().as_str(), "alice").unwrap();
     let state = oidc_core::callback::state(Url::parse(&back).unwrap().query().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Tokens that are given back (RFC 7009).
+//! Revocation of tokens (RFC 7009).
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
 use oidc_core::{ClientAuth, Grant, Secret, TokenEndpointError, TokenHint};
@@ -25,7 +25,7 @@ async fn what_is_revoked_is_worth_nothing_whatever_the_hint() {
         let error = endpoint.request(grant).await.unwrap_err();
         assert!(matches!(error, TokenEndpointError::InvalidGrant { .. }), "{error}");
     }
-    // §2.2: a token that never was is as dead as was wanted.
+    // §2.2: revoking an unknown token succeeds.
     endpoint.revoke(&Secret::from("never was"), TokenHint::AccessToken).await.unwrap();
 
     let tokens = provider.issuer.log_in("alice", "gateway", "openid").unwrap();

@@ -1,7 +1,7 @@
-//! Ten thousand tokens, judged here and by `jsonwebtoken` used as strictly as it can be used: the same
-//! verdict, or a difference that has a name and a reason (`docs/concepts/differences.md`).
+//! Ten thousand tokens, verified here and by `jsonwebtoken` in its strictest configuration: the
+//! same verdict, or a difference that has a name and a reason (`docs/concepts/differences.md`).
 //!
-//! A difference without a name fails the test, and so does a name under which nothing falls.
+//! A difference without a name fails the test, and so does a name without a difference.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,10 +27,10 @@ use tokens::{AUDIENCE, Dice, ISSUER};
 
 const TOKENS: usize = 10_000;
 
-/// Of the generator: one for each thread, which judges its share of the tokens.
+/// Seeds of the generator: one for each thread, which verifies its share of the tokens.
 const SEEDS: [u64; 4] = [0x00d0_0a2d, 0x00d0_0a2e, 0x00d0_0a2f, 0x00d0_0a30];
 
-/// Refused here, accepted by the peer. Each stands in `docs/concepts/differences.md`.
+/// Refused here, accepted by the peer. Each is listed in `docs/concepts/differences.md`.
 const STRICTER: [&str; 12] = [
     "header-member",
     "header-type",
@@ -46,10 +46,10 @@ const STRICTER: [&str; 12] = [
     "empty-subject",
 ];
 
-/// Accepted here, refused by the peer. Each stands in `docs/concepts/differences.md`.
+/// Accepted here, refused by the peer. Each is listed in `docs/concepts/differences.md`.
 const LENIENT: [&str; 1] = ["no-kid"];
 
-/// What jsonwebtoken takes, set up by somebody careful: the key by `kid`, its own algorithm only, and
+/// Verification with jsonwebtoken in a careful setup: the key by `kid`, its own algorithm only, and
 /// every check that can be switched on.
 struct Peer(HashMap<String, (jsonwebtoken::DecodingKey, jsonwebtoken::Validation)>);
 
@@ -122,7 +122,7 @@ fn lenient(refused: &Refused) -> Option<&'static str> {
     }
 }
 
-/// What came of some of the tokens.
+/// Results for a part of the tokens.
 #[derive(Default)]
 struct Tally {
     seen: BTreeMap<&'static str, usize>,
@@ -136,7 +136,7 @@ impl Tally {
         for _ in 0..tokens {
             let now = SystemClock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
             let token = tokens::token(&mut dice, keys, now);
-            // The keys are given: nothing is waited for.
+            // The keys are static, so nothing waits.
             let ours = verifier.access_token(&token).now_or_never().unwrap().map(|_| ());
             let theirs = peer.judge(&token);
             let name = match (&ours, &theirs) {
@@ -172,7 +172,7 @@ fn ten_thousand_tokens_get_the_verdict_of_jsonwebtoken_or_one_with_a_reason() {
     let set = JwkSet::parse(set.to_string().as_bytes()).unwrap();
     assert_eq!(set.len(), keys.len());
     let validation = Validation::new(ISSUER.parse().unwrap(), AUDIENCE);
-    // No token comes twice: nothing is gained by remembering.
+    // No token repeats, so the memory is off.
     let verifier = Verifier::new(validation, Arc::new(StaticKeys::new(set))).with_cache(0);
     let peer = Peer::new(&keys);
 
@@ -195,7 +195,7 @@ fn ten_thousand_tokens_get_the_verdict_of_jsonwebtoken_or_one_with_a_reason() {
     }
 }
 
-/// In the packaged crate there is no page, and nothing to compare.
+/// The packaged crate does not contain the page, so there is nothing to compare.
 #[test]
 fn each_difference_stands_in_the_documentation() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/concepts/differences.md");

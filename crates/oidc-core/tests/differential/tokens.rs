@@ -1,4 +1,4 @@
-//! Tokens from a seeded generator: good ones, and ones that are wrong in up to three ways.
+//! Tokens from a seeded generator: valid ones, and ones that are wrong in up to three ways.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD as B64};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(crate) const ISSUER: &str = "https://issuer.test/realms/lab";
 pub(crate) const AUDIENCE: &str = "hub";
 
-/// SplitMix64: the same tokens on every machine, for ever.
+/// SplitMix64: the same tokens on every machine and in every run.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -30,16 +30,16 @@ impl Dice {
     }
 }
 
-/// A token before it is signed: members as raw JSON, so that they can be there twice or be none.
+/// A token before it is signed: members as raw JSON, so that they can be repeated or malformed.
 struct Draft<'k> {
     key: &'k TestKey,
-    /// What the signature is computed with, whatever the header says.
+    /// The algorithm of the signature, whatever the header says.
     signed_with: Algorithm,
     header: Vec<(String, String)>,
     claims: Vec<(String, String)>,
     /// Replaces the claims as a whole.
     payload: Option<Vec<u8>>,
-    /// What happens to the finished token.
+    /// Changes to the finished token.
     after: Vec<fn(&mut Dice, &mut String)>,
     spaced: bool,
 }
@@ -60,7 +60,7 @@ fn remove(members: &mut Vec<(String, String)>, name: &str) {
 fn render(members: &[(String, String)], spaced: bool) -> String {
     let (open, colon, comma, close) =
         if spaced { ("\r\n { ", " :\t", "\n , ", " } \n") } else { ("{", ":", ",", "}") };
-    // A name that begins with a quotation mark is written as it is: it has escapes of its own.
+    // A name that begins with a quotation mark is written unchanged: it has its own escapes.
     let name = |name: &str| {
         if name.starts_with('"') { name.to_owned() } else { json!(name).to_string() }
     };
@@ -148,7 +148,7 @@ fn algorithm(dice: &mut Dice, draft: &mut Draft<'_>) {
         n => {
             let name = dice.one(&names);
             set(&mut draft.header, "alg", json!(name));
-            // As good a signature as the key can make with it.
+            // Signed with the named algorithm, as far as the key can.
             if n == 2
                 && let Ok(algorithm) = name.parse()
             {
@@ -158,7 +158,8 @@ fn algorithm(dice: &mut Dice, draft: &mut Draft<'_>) {
     }
 }
 
-/// Nearer to the leeway of 30 s than 15 s is nothing: the two look at the clock one after the other.
+/// No time is nearer than 15 s to the limit of the 30 s leeway, because the two verifiers read the
+/// clock one after the other.
 fn time(dice: &mut Dice, draft: &mut Draft<'_>, now: u64) {
     let claim = dice.one(&["exp", "exp", "nbf", "nbf", "iat", "auth_time"]);
     let now = i64::try_from(now).unwrap();
@@ -298,7 +299,7 @@ fn payload(dice: &mut Dice, draft: &mut Draft<'_>) {
 
 fn form(dice: &mut Dice, draft: &mut Draft<'_>) {
     let changes: [fn(&mut Dice, &mut String); 12] = [
-        // A bit of any part.
+        // Flips a bit of any part.
         |dice, token| {
             let at = dice.below(token.len());
             let other = dice.one(&["A", "B", "_", "-", "7", "z"]);
@@ -316,11 +317,11 @@ fn form(dice: &mut Dice, draft: &mut Draft<'_>) {
             let at = dice.below(token.len());
             token.insert_str(at, dice.one(&[" ", "\n", "=", ".", "+", "/", "%", "é"]));
         },
-        // The same octets in another alphabet, or padded.
+        // The same bytes in another alphabet, or padded.
         |_, token| *token = token.replace('-', "+").replace('_', "/"),
         |_, token| recode(token, &URL_SAFE),
         |_, token| recode(token, &STANDARD),
-        // A signature of noughts; one as long as a good one that says nothing.
+        // A signature of zero bytes, as long as a valid one.
         |_, token| {
             let at = token.rfind('.').unwrap() + 1;
             let noughts = "A".repeat(token.len() - at);

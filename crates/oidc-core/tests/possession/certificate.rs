@@ -15,7 +15,7 @@ async fn a_bound_token_needs_the_certificate_of_the_connection() {
     assert_eq!(world.code(&bearer).await, "certificate_missing");
     assert_eq!(world.code(&bearer.clone().with_certificate(b"other")).await, "wrong_certificate");
     assert_eq!(world.code(&bearer.clone().with_certificate(CERTIFICATE)).await, "accepted");
-    // Remembered now, and still nothing without the proof.
+    // Remembered now, and still refused without the proof.
     assert_eq!(world.code(&bearer).await, "certificate_missing");
     assert_eq!(world.code(&bearer.with_certificate(b"other")).await, "wrong_certificate");
 }
@@ -31,7 +31,7 @@ async fn neither_way_for_bearer_tokens_lets_a_bound_token_pass() {
         json!(null),
     ] {
         let token = world.bound(cnf.clone());
-        // Once verified, so that it is remembered if it can be.
+        // Verified once, so that it is remembered if possible.
         let _ = world.code(&Presented::bearer(&token).with_certificate(CERTIFICATE)).await;
         let refusal = world.verifier.access_token(&token).await.unwrap_err();
         assert_eq!(refusal.code(), "sender_constrained", "{cnf}");

@@ -1,4 +1,4 @@
-//! What a request's headers present (RFC 6750 §2.1, §3.1; RFC 9449 §4.3, §7.1).
+//! Reading a request's headers (RFC 6750 §2.1, §3.1; RFC 9449 §4.3, §7.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use oidc_core::{DpopPolicy, InvalidRequest, Presented};

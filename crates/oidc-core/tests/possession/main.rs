@@ -1,4 +1,4 @@
-//! Tokens bound to a key or a certificate: accepted with the proof, at each request, and never without.
+//! Tokens bound to a key or a certificate: accepted only with the proof, at each request.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ mod headers;
 mod proof;
 mod replay;
 
-/// An issuer, a verifier, and a client with a key of its own.
+/// An issuer, a verifier, and a client with its own key.
 struct World {
     issuer: TestIssuer,
     verifier: Verifier,
@@ -95,7 +95,7 @@ fn sha256(octets: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest)
 }
 
-/// RFC 7638, written out for a key on a curve.
+/// RFC 7638, spelled out for an elliptic-curve key.
 fn thumbprint(key: &TestKey) -> String {
     let jwk = key.jwk();
     let (x, y) = (jwk["x"].as_str().unwrap(), jwk["y"].as_str().unwrap());

@@ -149,12 +149,12 @@ async fn a_proof_that_was_altered_or_is_none_does_not_hold() {
         (String::new(), "proof_malformed"),
         ("a.b.c".to_owned(), "proof_malformed"),
         ("x".repeat(20_000), "proof_malformed"),
-        // An access token is no proof.
+        // An access token is not a proof.
         (world.issuer.access_token("api"), "proof_malformed"),
     ] {
         assert_eq!(world.dpop(&token, &proof).await, code, "{proof:.60}");
     }
-    // What did not hold is not remembered: the honest proof still counts.
+    // An invalid proof is not remembered: the valid one is still accepted.
     assert_eq!(world.dpop(&token, &proof).await, "accepted");
 }
 

@@ -1,4 +1,4 @@
-//! Used proofs (RFC 9449 §11.1): what is remembered of them, for whom, and when there is no room.
+//! Used proofs (RFC 9449 §11.1): the memory, its limit per key, and a full memory.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ async fn clones_and_verifiers_with_one_memory_share_used_proofs() {
     }
 }
 
-/// A memory that is shared with other processes, and away.
+/// A memory shared with other processes, and unavailable.
 #[derive(Debug)]
 struct Away;
 

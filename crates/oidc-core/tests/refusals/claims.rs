@@ -1,4 +1,4 @@
-//! Registered claims: type, time, audience, issuer, subject; and whose an email is.
+//! Registered claims: type, time, audience, issuer, subject; and verified email addresses.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn the_audience_must_be_ours() {
     ] {
         assert_eq!(world.code(&world.claims(json!({"aud": aud}))).await, expected, "{aud}");
     }
-    // The client that asked for a token is not whom it is for.
+    // The client that requested a token is not its audience.
     let azp = world.claims(json!({"aud": "account", "azp": "hub", "client_id": "hub"}));
     assert_eq!(world.code(&azp).await, "wrong_audience");
 }

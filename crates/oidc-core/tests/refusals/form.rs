@@ -41,7 +41,7 @@ async fn bombs_are_refused_before_they_cost_anything() {
         (world.claims(json!({"pad": "x".repeat(16 * 1024)})), "too_large"),
     ];
     for (token, expected) in &bombs {
-        // The quickest of five, so that what else the machine does counts for nobody.
+        // The fastest of five, so that other load on the machine does not matter.
         let mut quickest = Duration::MAX;
         for _ in 0..5 {
             let begun = elapsed(None);
@@ -130,7 +130,7 @@ async fn base64url_has_one_spelling() {
             assert!(["malformed", "bad_signature"].contains(&refusal.code()), "{refusal}");
         }
     }
-    // The last character of a 256-octet signature holds two bits that mean nothing: they must be 0.
+    // The last character of a 256-byte signature has two unused bits, which must be 0.
     let stray =
         format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'z' });
     assert!(world.check(&stray).await.is_err());
@@ -141,7 +141,7 @@ async fn base64url_has_one_spelling() {
     }
 }
 
-/// A verifier without a provider: only the form is looked at.
+/// A verifier without a provider: only the form is checked.
 fn offline() -> oidc_core::Verifier {
     let keys = oidc_core::JwkSet::parse(br#"{"keys":[]}"#).unwrap();
     let validation = oidc_core::Validation::new("https://issuer.test".parse().unwrap(), AUDIENCE);

@@ -1,4 +1,4 @@
-//! Headers that name keys to trust, extensions, or something to look up.
+//! Headers that name keys to trust, extensions, or something to fetch.
 
 use oidc_core::Algorithm;
 use oidc_core::testing::TestIssuer;
@@ -31,7 +31,7 @@ async fn a_kid_is_only_ever_a_name() {
     for kid in [json!(1), json!(["a"]), json!({}), json!(true)] {
         assert_eq!(world.code(&world.header(json!({"kid": kid}))).await, "malformed");
     }
-    // Whatever was asked of the provider was its discovery document and its keys.
+    // The provider was asked only for its discovery document and its keys.
     assert_eq!(
         world.issuer.requests(""),
         world.issuer.requests("configuration") + world.issuer.requests("jwks")
@@ -70,7 +70,7 @@ async fn no_header_names_a_key_to_trust_and_nothing_is_fetched_for_it() {
     let ssrf = world.claims(json!({"iss": "http://127.0.0.1:18999/"}));
     assert_eq!(world.code(&ssrf).await, "wrong_issuer");
     assert_eq!(world.issuer.requests(""), before);
-    // A thumbprint says nothing about trust and is common.
+    // A thumbprint adds no trusted key, and is common.
     assert_eq!(
         world.code(&world.header(json!({"x5t": "abc", "x5t#S256": "abc"}))).await,
         "accepted"

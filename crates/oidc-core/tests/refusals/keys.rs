@@ -1,4 +1,4 @@
-//! Which keys of a key set are admitted.
+//! Keys of a key set that are accepted, and keys that are skipped.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ async fn keys_that_must_not_verify_are_not_admitted() {
         assert!(set.is_empty(), "{changes}");
         assert_eq!(set.skipped()[0].reason, reason, "{changes}");
     }
-    // A private member beside the public ones is ignored, as is a leading zero octet.
+    // A private member beside the public ones is ignored, as is a leading zero byte.
     let padded = json!({"d": "AAAA", "n": B64.encode([&[0][..], &modulus].concat())});
     let document = json!({"keys": [changed(good, padded)]});
     let set = JwkSet::parse(document.to_string().as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! One kind of token taken for another, and the rules of each kind.
+//! One kind of token in place of another, and the rules of each kind.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Every way a token can be wrong, each beside a neighbour that is right.
+//! Every way a token can be invalid, each beside a valid one.
 //!
-//! The tokens carry good signatures wherever the flaw is not in the signature, so that a verifier
+//! The tokens have valid signatures wherever the flaw is not in the signature, so that a verifier
 //! which skips one check fails here.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -45,12 +45,12 @@ impl World {
         self.check(token).await.err().map_or("accepted", |refusal| refusal.code())
     }
 
-    /// A good access token with members changed; `null` removes one.
+    /// A valid access token with members changed; `null` removes one.
     fn claims(&self, changes: Value) -> String {
         self.issuer.sign(&changed(self.issuer.claims(AUDIENCE), changes))
     }
 
-    /// A good access token under a header with members changed.
+    /// A valid access token under a header with members changed.
     fn header(&self, changes: Value) -> String {
         self.issuer
             .sign_with(&changed(self.issuer.header(), changes), &self.issuer.claims(AUDIENCE))
@@ -72,7 +72,7 @@ fn changed(mut members: Value, changes: Value) -> Value {
     members
 }
 
-/// `header.payload.` with a signature of one's own.
+/// `header.payload.` with any signature.
 fn forged(header: &Value, payload: &str, signature: &[u8]) -> String {
     let (header, payload) = (B64.encode(header.to_string()), B64.encode(payload));
     format!("{header}.{payload}.{}", B64.encode(signature))

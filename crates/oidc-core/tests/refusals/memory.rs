@@ -1,4 +1,4 @@
-//! What is remembered of a verified token.
+//! The memory of verified tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn a_remembered_token_is_still_held_to_time_and_keys() {
     world.verifier.forget_all();
     assert!(world.verifier.recall(&token).is_err());
 
-    // One octet more is another token.
+    // A token with one more byte is another token.
     world.verifier.access_token(&token).await.unwrap();
     assert!(world.verifier.recall(&format!("{token}A")).is_err());
 }
@@ -67,7 +67,7 @@ async fn what_is_remembered_as_one_kind_of_token_is_none_of_the_other() {
     let unverified = world.verifier.recall_assertion(&token).unwrap_err();
     let refusal = world.verifier.verify_assertion(unverified).await.unwrap_err();
     assert_eq!(refusal.code(), "wrong_type");
-    // Nor does it matter where it was looked for.
+    // Nor does it matter in which memory it was looked up.
     let unverified = world.verifier.recall(&assertion).unwrap_err();
     assert!(world.verifier.verify_assertion(unverified).await.is_ok());
 }

@@ -168,7 +168,7 @@ async fn a_handler_refuses_in_the_same_words() {
     let layer = world.layer();
     let admin = world.token(roles(&["admin"]));
     assert_eq!(seen(&layer, delete(&admin)).await.status, 200);
-    // A client's role is none of the realm.
+    // A client role is not a role of the realm.
     let other = world.token(json!({"realm_access": {"roles": []},
         "resource_access": {"api": {"roles": ["admin"]}}}));
     let found = seen(&layer, delete(&other)).await;

@@ -81,7 +81,7 @@ async fn a_proof_that_does_not_hold_is_told_so() {
     );
     let found = seen(&layer, request(&[&format!("DPoP {token}")])).await;
     assert_eq!((found.status, found.code().as_str()), (401, "proof_missing"));
-    // What the request says of its host changes nothing.
+    // The host in the request is ignored.
     let mut elsewhere = proven(&world, &key, &token, None, "https://evil.test/v1/models");
     elsewhere.headers_mut().insert("host", HeaderValue::from_static("evil.test"));
     elsewhere.headers_mut().insert("x-forwarded-host", HeaderValue::from_static("evil.test"));
@@ -124,7 +124,7 @@ async fn a_client_learns_the_nonce_and_is_told_the_next_in_time() {
     let third = answer(&layer, dpop(&world, &key, &token, Some(nonce))).await;
     assert_eq!(third.status(), 200);
     assert_ne!(third.headers()["dpop-nonce"], nonce);
-    // A bearer token has no use for one.
+    // A bearer token needs no nonce.
     let plain = answer(&layer, bearer(&world.token(json!({})))).await;
     assert!(plain.headers().get("dpop-nonce").is_none());
 }
@@ -165,7 +165,7 @@ async fn where_no_proofs_are_accepted_none_is_asked_for() {
             r#"Bearer realm="api", error="invalid_token", error_description="the token is bound to a DPoP key, and proofs are not accepted here""#
         ]
     );
-    // The scheme is not known there: nobody has said who they are.
+    // The scheme is unsupported there, so the request counts as without credentials.
     let found = seen(&world.layer(), dpop(&world, &key, &token, None)).await;
     assert_eq!(found.challenges, [r#"Bearer realm="api""#]);
 }

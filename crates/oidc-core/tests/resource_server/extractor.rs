@@ -13,7 +13,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::{Body, World, bearer, request};
 
-/// What a handler behind the layer gets to see.
+/// The parts of a request that reach a handler behind the layer.
 async fn behind(layer: &VerifyLayer, request: Request<Body>) -> Option<Parts> {
     let seen = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&seen);

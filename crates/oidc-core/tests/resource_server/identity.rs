@@ -1,4 +1,4 @@
-//! What the layer leaves behind.
+//! The identity that the layer adds to a request.
 
 use http::Method;
 use oidc_core::resource_server::{Identity, Requirement};

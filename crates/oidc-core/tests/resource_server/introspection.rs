@@ -36,7 +36,7 @@ async fn an_opaque_token_passes_if_the_issuer_says_so() {
     let layer = layer(&world).require_scopes(["score"]);
     active(&world, json!({"scope": "score"}));
     assert_eq!(seen(&layer, bearer(OPAQUE)).await.body, oidc_core::testing::SUBJECT);
-    // One that can be read here is nothing to ask about.
+    // A token that can be read here is not introspected.
     let token = world.token(json!({"scope": "score"}));
     assert_eq!(seen(&layer, bearer(&token)).await.status, 200);
     assert_eq!(world.issuer.requests("/introspect"), 1);

@@ -1,4 +1,5 @@
-//! The tower layer: who passes, what is left behind, and the answer to everybody else, byte for byte.
+//! The tower layer: accepted requests, the identity added to them, and all other answers byte for
+//! byte.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,7 +44,7 @@ impl World {
         VerifyLayer::new(self.verifier()).with_realm("api")
     }
 
-    /// A token with these claims besides the usual ones.
+    /// A token with these claims in addition to the usual ones.
     fn token(&self, more: Value) -> String {
         let mut claims = self.issuer.claims("api");
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -65,7 +66,7 @@ fn bearer(token: &str) -> Request<Body> {
     request(&[&format!("Bearer {token}")])
 }
 
-/// What a client sees of an answer.
+/// The parts of an answer that a client sees.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     status: u16,
@@ -80,7 +81,7 @@ impl Seen {
     }
 }
 
-/// Answers with the subject; a caller that wants to delete must have the role `admin`.
+/// Answers with the subject; a caller that wants to delete needs the role `admin`.
 async fn service(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     async fn handle(request: &Request<Body>) -> Result<String, Forbidden> {
         let Some(caller) = request.extensions().get::<Identity>() else {

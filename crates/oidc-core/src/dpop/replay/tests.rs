@@ -44,7 +44,7 @@ async fn a_flood_of_keys_evicts_nothing() {
     let refused = refused.unwrap_err();
     assert_eq!(refused.retry_after, Some(seconds(71)), "{refused}");
     assert!(refused.reason.contains("1000 proofs of all keys"), "{refused}");
-    // What does not count any more makes room; what does stays.
+    // Expired proofs make room; the others stay.
     advance(seconds(71)).await;
     let next = UsedProof::new("victim", "twice", LIFETIME);
     assert_eq!(memory.remember(&next).await, Ok(ProofUse::First));

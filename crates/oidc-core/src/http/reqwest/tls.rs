@@ -1,4 +1,4 @@
-//! TLS of the adapter: whom it trusts, and who it is itself.
+//! TLS of the adapter: the trusted certificates, and the client certificate.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ fn showing(trusting: Trusting, own: ClientCertificate) -> Result<ClientConfig, H
     }
     let private = PrivateKeyDer::from_pem_file(&key)
         .map_err(|source| HttpSetupError::ClientKeyFile { path: key.clone(), source })?;
-    // Refuses a key that is not the certificate's.
+    // Refuses a key that does not belong to the certificate.
     trusting
         .with_client_auth_cert(chain, private)
         .map_err(|source| HttpSetupError::ClientCertificate { certificate, key, source })

@@ -54,7 +54,7 @@ const RSA: [Algorithm; 6] = [
     Algorithm::PS512,
 ];
 
-/// RFC 7518 §6.3. All of the numbers are needed: to compute the missing ones is not done here.
+/// RFC 7518 §6.3. All numbers are required; missing ones are not computed.
 fn rsa(members: &Members) -> Result<Pair, InvalidPrivateKey> {
     let complete = ["p", "q", "dp", "dq", "qi"].iter().all(|name| members.contains_key(*name));
     if !complete || members.contains_key("oth") {
