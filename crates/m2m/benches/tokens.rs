@@ -1,4 +1,4 @@
-//! What a token costs that is in memory: the price of every call to every service.
+//! Cost of a token that is in memory, which every call to a service pays.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
 
@@ -23,7 +23,7 @@ impl TokenSource for Issuer {
     }
 }
 
-/// The answer that needs no waiting.
+/// The output of a future that is ready at the first poll.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,5 +1,5 @@
-//! Calls an API as a batch job: a token that is fetched once, shared with the jobs beside it, and sent to
-//! that API only.
+//! Calls an API as a batch job. The token is fetched once, shared with other jobs of this user, and
+//! sent to that API only.
 //!
 //! ```text
 //! cargo run -p m2m --features reqwest --example call_api -- \
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let secret = ClientSecret::file(arguments.next().context(usage)?);
     let url: Url = arguments.next().context(usage)?.parse()?;
 
-    // The user's runtime directory where there is one: in memory, and nobody else's.
+    // The user's runtime directory, if there is one: it is in memory and belongs to this user only.
     let user = rustix::process::getuid().as_raw();
     let files = FileCache::in_directory(format!("/run/user/{user}/call_api"));
     let auth = ClientAuth::SecretBasic(secret);

@@ -1,4 +1,4 @@
-//! An access token as it is kept and sent: shared, never shown.
+//! An access token as it is kept and sent. Clones share it; `Debug` never prints it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use http::HeaderValue;
 use oidc_core::{Secret, TokenSet, TokenType};
 
-/// An access token and when it ends. Cheap to clone: clones share one allocation.
+/// An access token and its expiry. Cheap to clone: clones share one allocation.
 ///
 /// ```
 /// use m2m::AccessToken;
@@ -28,11 +28,11 @@ struct Inner {
     authorization: HeaderValue,
 }
 
-/// Something that cannot be sent as an access token.
+/// Reason a text or token cannot be sent as an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAccessToken {
-    /// It would not stand in a header.
+    /// It is empty, or has a character other than visible ASCII.
     #[error("an access token is visible ASCII without spaces (RFC 6750 §2.1)")]
     Characters,
     /// It is a token of another kind, which authorizes nothing by itself (RFC 8693 §2.2.1).
@@ -41,11 +41,11 @@ pub enum InvalidAccessToken {
 }
 
 impl AccessToken {
-    /// A bearer token (RFC 6750) that ends at `expires_at`, or nobody knows when.
+    /// A bearer token (RFC 6750) that expires at `expires_at`; `None` if the expiry is unknown.
     ///
     /// # Errors
     ///
-    /// [`InvalidAccessToken::Characters`] when the text is empty or cannot stand in a header.
+    /// [`InvalidAccessToken::Characters`] when the text is empty or not visible ASCII.
     pub fn bearer(
         secret: Secret,
         expires_at: Option<SystemTime>,
@@ -81,18 +81,18 @@ impl AccessToken {
         &self.0.secret
     }
 
-    /// How it is presented: alone, or with a proof for each request.
+    /// The token's type: presented alone, or with a proof for each request.
     pub fn token_type(&self) -> TokenType {
         self.0.token_type
     }
 
-    /// When it ends, by the local clock; `None` when the issuer did not say.
+    /// Expiry by the local clock; `None` when the issuer did not state it.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
     }
 
     /// The value of `Authorization` that presents it (RFC 6750 §2.1, RFC 9449 §7.1), marked as
-    /// sensitive. Made once; the copy shares its octets.
+    /// sensitive. Built once; the copy shares its bytes.
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
     }
@@ -106,7 +106,7 @@ impl TryFrom<TokenSet> for AccessToken {
     }
 }
 
-/// Two are equal when they are the same token, whatever is known of its end.
+/// Compares the token text only, not the expiry.
 impl PartialEq for AccessToken {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0.secret.matches(other.0.secret.expose())

@@ -1,7 +1,7 @@
 //! Tokens for code that is not async (feature `blocking`): scripts, batch jobs, other languages.
 //!
-//! A token in memory is returned by the calling thread itself. Whatever must be waited for is driven by
-//! the one background thread of [`oidc_core::blocking`].
+//! The calling thread itself returns a token that is in memory. Everything that waits runs on the one
+//! background thread of [`oidc_core::blocking`].
 
 use oidc_core::blocking::{BlockingError, run};
 use tokio::runtime::Handle;
@@ -10,14 +10,14 @@ use crate::access_token::AccessToken;
 use crate::cache::CachedTokens;
 use crate::source::{TokenError, TokenSource as _};
 
-/// Why there is no token.
+/// Reason there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockingTokenError {
     /// The source has none.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// It could not be waited for.
+    /// The calling thread cannot wait, or the background thread failed.
     #[error(transparent)]
     NotRun(#[from] BlockingError),
 }
@@ -60,19 +60,19 @@ impl Tokens {
         &self.tokens
     }
 
-    /// A token that is good now; see [`TokenSource::token`](crate::TokenSource::token). One that is in
-    /// memory may be asked for anywhere, any other not from inside a Tokio runtime.
+    /// A token that is valid now; see [`TokenSource::token`](crate::TokenSource::token). Inside a Tokio
+    /// runtime this returns only a token that is in memory, and fails otherwise.
     ///
     /// # Errors
     ///
-    /// [`BlockingTokenError::Token`] as the source says, [`BlockingTokenError::NotRun`] when it cannot be
-    /// waited for here.
+    /// [`BlockingTokenError::Token`] when the source fails, [`BlockingTokenError::NotRun`] when this
+    /// thread cannot wait.
     pub fn token(&self) -> Result<AccessToken, BlockingTokenError> {
         let tokens = self.tokens.clone();
         let Some(token) = tokens.current() else {
             return Ok(run(async move { tokens.token().await })??);
         };
-        // A refresh needs a runtime to run in; without one here, the background thread begins it.
+        // A refresh needs a runtime. This thread has none, so the background thread begins it.
         if tokens.is_refresh_due() && Handle::try_current().is_err() {
             run(async move { tokens.current() })?;
         }

@@ -1,13 +1,13 @@
-//! Tokens kept in memory: one request however many ask, refreshed ahead, and the last good token
+//! Tokens kept in memory: one request for all callers, refresh before expiry, and the last valid token
 //! while the issuer is down.
 //!
 //! A token is refreshed in the background when less than `min(30 s, life / 2)`, shortened by jitter,
-//! is left: one of 300 s is served from memory for at least 270 s. Callers meanwhile get the present
-//! one and wait for nobody. It is served until it ends, and a wall clock that is set back does not
-//! lengthen its life by more than a second.
+//! is left: one of 300 s is served from memory for at least 270 s. During a refresh callers get the
+//! present token without waiting. It is served until it expires; a wall clock that is set back
+//! lengthens its life by no more than a second.
 //!
-//! Failures are backed off from 1 s to 30 s with jitter, or as long as the issuer's `Retry-After` asks;
-//! in between, callers get the last failure at once.
+//! After a failure the next attempt waits 1 s to 30 s with jitter, or as long as the issuer's
+//! `Retry-After` asks. Until then, callers that need a new token get the last failure at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) use held::{Held, Now};
 
 use flight::{Flights, Why};
 
-/// A [`TokenSource`] that remembers. Cheap to clone; clones share the token.
+/// A [`TokenSource`] that caches the token of another. Cheap to clone; clones share the token.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -66,22 +66,22 @@ pub struct CachedTokens {
 pub(crate) struct Shared {
     source: Arc<dyn TokenSource>,
     clock: Arc<dyn Clock>,
-    /// Where other processes see the token too.
+    /// File through which other processes share the token.
     entry: Option<file::Entry>,
-    /// What readers see. Written under the lock of `flights` only.
+    /// The token that readers see. Written under the lock of `flights` only.
     held: ArcSwapOption<Held>,
-    /// The second, by the wall clock, in which the monotonic one was last asked too.
+    /// The second of the wall clock in which the monotonic clock was last read too.
     second: AtomicU64,
     flights: Flights,
 }
 
 impl CachedTokens {
-    /// Remembers the tokens of a source.
+    /// Caches the tokens of a source.
     pub fn new(source: impl TokenSource + 'static) -> Self {
         Self::built(Arc::new(source), Arc::new(SystemClock), None)
     }
 
-    /// What most jobs want: one client's own tokens, over HTTP as the platform has it set up.
+    /// The usual case: one client's own tokens, over HTTP with the default options.
     ///
     /// ```no_run
     /// # async fn job() -> Result<(), Box<dyn std::error::Error>> {
@@ -98,7 +98,7 @@ impl CachedTokens {
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up: the platform has no trusted certificates.
+    /// Fails when TLS cannot be set up: the platform has no trusted certificates.
     #[cfg(feature = "reqwest")]
     pub fn for_client(
         issuer: oidc_core::Issuer,
@@ -114,15 +114,15 @@ impl CachedTokens {
         Ok(Self::new(crate::IssuerTokens::new(endpoint, grant)))
     }
 
-    /// Takes the time from `clock`. What was remembered before is forgotten.
+    /// Takes the time from `clock`. Drops the tokens cached so far.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let Shared { source, entry, .. } = &*self.shared;
         Self::built(Arc::clone(source), clock, entry.clone())
     }
 
-    /// Shares the tokens with other processes of this user: however many there are, one asks the
-    /// issuer. What was remembered before is forgotten. A source without a
+    /// Shares the tokens with other processes of this user: one process asks the issuer for all of
+    /// them. Drops the tokens cached so far. A source without a
     /// [`cache_key`](TokenSource::cache_key) is not shared.
     #[must_use]
     pub fn with_file_cache(self, files: &FileCache) -> Self {
@@ -141,16 +141,16 @@ impl CachedTokens {
         Self { shared: Arc::new(Shared { source, clock, entry, held, second, flights }) }
     }
 
-    /// The token in memory, if it is good; begins its refresh in the background when that is due.
+    /// The token in memory, if it is valid; begins its refresh in the background when that is due.
     ///
-    /// Takes no lock, waits for nothing and allocates nothing. Needs no runtime either: without one
-    /// the token is served all the same, and whoever calls next inside of one begins the refresh.
+    /// Never blocks or waits. Allocates nothing unless it begins a refresh. Needs no runtime: without
+    /// one it still serves the token, and the next call inside a runtime begins the refresh.
     pub fn current(&self) -> Option<AccessToken> {
         let held = self.shared.held.load();
         let held = held.as_ref()?;
         let wall = self.shared.clock.now();
-        // Reading a clock is most of what this costs: within one second of the wall clock, it alone
-        // will do.
+        // Reading clocks is most of the cost of this call. Within one second of the wall clock, the
+        // monotonic clock is read once.
         let second = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.shared.second.load(Ordering::Relaxed) == second && held.is_fresh(wall) {
             return Some(held.token.clone());
@@ -169,7 +169,7 @@ impl CachedTokens {
 }
 
 impl CachedTokens {
-    /// Whether somebody with a runtime should come by.
+    /// True if a call inside a runtime would begin a refresh.
     #[cfg(feature = "blocking")]
     pub(crate) fn is_refresh_due(&self) -> bool {
         self.shared.held.load().as_ref().is_some_and(|held| held.is_due(self.shared.now()))
@@ -187,8 +187,9 @@ impl TokenSource for CachedTokens {
         }
     }
 
-    /// Renews once however many were rejected together; and at most once in `min(30 s, life / 2)`, so
-    /// that a service which refuses every token does not become a request to the issuer per call.
+    /// Renews once for all callers whose token was rejected together, and at most once in
+    /// `min(30 s, life / 2)`. So a service that refuses every token does not cause a request to the
+    /// issuer per call.
     async fn token_after(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
         match self.current() {
             Some(newer) if newer != *rejected => Ok(newer),
@@ -210,7 +211,7 @@ impl Shared {
         Now { wall: self.clock.now(), monotonic: Instant::now() }
     }
 
-    /// What is in memory and good.
+    /// The token in memory, if it is valid.
     fn good(&self, now: Now) -> Option<Arc<Held>> {
         self.held.load_full().filter(|held| held.is_good(now))
     }

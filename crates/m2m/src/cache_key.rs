@@ -1,11 +1,11 @@
-//! What an entry of a shared cache is called.
+//! Name of an entry in a shared cache.
 
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// Names the tokens of one source: a SHA-256 over whom is asked, as whom and for what. Never over
-/// a secret, so that it may be seen.
+/// Names the tokens of one source: a SHA-256 over the issuer, the client and the request. No secret
+/// goes into it, so it may be shown.
 ///
 /// ```
 /// use m2m::CacheKey;
@@ -20,7 +20,7 @@ impl CacheKey {
     pub fn of<'a>(parts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut digest = Context::new(&SHA256);
         for text in parts.into_iter().flat_map(|(name, value)| [name, value]) {
-            // With its length, so that no two lists run together to the same octets.
+            // The length comes first, so that no two lists give the same bytes.
             digest.update(&(text.len() as u64).to_be_bytes());
             digest.update(text.as_bytes());
         }

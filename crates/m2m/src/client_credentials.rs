@@ -4,7 +4,7 @@
 
 use oidc_core::{Grant, Scope};
 
-/// What is asked of the token endpoint.
+/// Parameters of a client credentials request.
 ///
 /// ```
 /// let grant = m2m::ClientCredentials::new().with_scope("score").with_audience("churn");
@@ -49,7 +49,7 @@ impl ClientCredentials {
         self.audience.as_deref()
     }
 
-    /// What is asked for, by the names of the token request.
+    /// The parameters, by their names in the token request.
     pub(crate) fn parts(&self) -> Vec<(&'static str, String)> {
         let mut parts = Vec::new();
         parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));

@@ -1,7 +1,7 @@
 //! Token exchange as a value ([RFC 8693 §2.1]): one token for another, for another audience or with
-//! less right.
+//! fewer rights.
 //!
-//! Who acts for whom stays visible: an issuer that delegates writes it into `act` (RFC 8693 §4.1).
+//! An issuer that supports delegation writes the actor into the `act` claim (RFC 8693 §4.1).
 //!
 //! [RFC 8693 §2.1]: https://www.rfc-editor.org/rfc/rfc8693#section-2.1
 
@@ -14,7 +14,7 @@ mod cache;
 
 pub use cache::ExchangedTokens;
 
-/// What is wanted for a token; whose token it is is said where it is used.
+/// Parameters of a token exchange, without the subject's token, which is passed with each use.
 ///
 /// ```
 /// let wanted = m2m::Exchange::new().with_audience("churn").with_scope("score");
@@ -32,7 +32,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Wants what the issuer gives by itself.
+    /// Wants the issuer's defaults.
     pub fn new() -> Self {
         Self::default()
     }
@@ -58,21 +58,21 @@ impl Exchange {
         self
     }
 
-    /// Says what the subject token is, as a URN of RFC 8693 §3; an access token otherwise.
+    /// Sets the type of the subject token, a URN of RFC 8693 §3; an access token by default.
     #[must_use]
     pub fn with_subject_token_type(mut self, urn: impl Into<String>) -> Self {
         self.subject_token_type = Some(urn.into());
         self
     }
 
-    /// Names who acts on the subject's behalf, where that is not the client itself (RFC 8693 §1.1).
+    /// Names the actor on the subject's behalf, where that is not the client itself (RFC 8693 §1.1).
     #[must_use]
     pub fn with_actor(mut self, actor: impl Into<PresentedToken>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
-    /// Says what the actor's token is, as a URN of RFC 8693 §3; an access token otherwise.
+    /// Sets the type of the actor's token, a URN of RFC 8693 §3; an access token by default.
     #[must_use]
     pub fn with_actor_token_type(mut self, urn: impl Into<String>) -> Self {
         self.actor_token_type = Some(urn.into());
@@ -103,8 +103,7 @@ impl Exchange {
         })
     }
 
-    /// What is wanted, by the names of the token request; `None` if that cannot be said without a
-    /// secret.
+    /// The parameters, by their names in the token request; `None` if a secret is among them.
     pub(crate) fn parts(&self) -> Option<Vec<(&'static str, String)>> {
         let mut parts = Vec::new();
         parts.extend(self.audience.iter().cloned().map(|audience| ("audience", audience)));

@@ -1,4 +1,4 @@
-//! Tokens straight from an issuer's token endpoint: one request for each that is asked for.
+//! Tokens straight from an issuer's token endpoint, without a cache: one request per token.
 
 use async_trait::async_trait;
 use oidc_core::TokenEndpoint;
@@ -43,7 +43,7 @@ impl IssuerTokens {
         Self { endpoint, asked: Asked::ClientCredentials(grant) }
     }
 
-    /// What the issuer gives for another token (RFC 8693).
+    /// Tokens that the issuer gives for another token (RFC 8693).
     pub fn exchange(
         endpoint: TokenEndpoint,
         subject: impl Into<PresentedToken>,
@@ -52,15 +52,14 @@ impl IssuerTokens {
         Self { endpoint, asked: Asked::TokenExchange { subject: subject.into(), exchange } }
     }
 
-    /// What the issuer gives for an assertion of somebody whom it trusts (RFC 7523 §2.1).
+    /// Tokens that the issuer gives for an assertion of a party it trusts (RFC 7523 §2.1).
     pub fn jwt_bearer(endpoint: TokenEndpoint, grant: JwtBearer) -> Self {
         Self { endpoint, asked: Asked::JwtBearer(grant) }
     }
 }
 
 impl Asked {
-    /// What is asked for, by the names of the token request; `None` if that cannot be said without a
-    /// secret.
+    /// The parameters, by their names in the token request; `None` if a secret is among them.
     fn parts(&self) -> Option<Vec<(&'static str, String)>> {
         match self {
             Self::ClientCredentials(grant) => Some(grant.parts()),

@@ -1,5 +1,5 @@
-//! The JWT bearer grant as a value ([RFC 7523 §2.1]): a JWT of somebody whom the issuer trusts, for an
-//! access token of the issuer's own.
+//! The JWT bearer grant as a value ([RFC 7523 §2.1]): a JWT of a party that the issuer trusts, for an
+//! access token of the issuer.
 //!
 //! [RFC 7523 §2.1]: https://www.rfc-editor.org/rfc/rfc7523#section-2.1
 
@@ -8,7 +8,7 @@ use oidc_core::{Grant, Scope};
 use crate::presented::PresentedToken;
 use crate::source::TokenError;
 
-/// What is asked of the token endpoint.
+/// Parameters of a JWT bearer request.
 ///
 /// ```
 /// use m2m::{JwtBearer, PresentedToken};
@@ -40,8 +40,7 @@ impl JwtBearer {
         Ok(Grant::JwtBearer { assertion, scope: self.scope.clone() })
     }
 
-    /// What is asked for, by the names of the token request; `None` if that cannot be said without a
-    /// secret.
+    /// The parameters, by their names in the token request; `None` if a secret is among them.
     pub(crate) fn parts(&self) -> Option<Vec<(&'static str, String)>> {
         let mut parts = vec![("assertion", self.assertion.cache_key()?)];
         parts.extend(self.scope.as_ref().map(|scope| ("scope", scope.to_string())));

@@ -1,10 +1,12 @@
-//! A person's login that outlives the program: tokens in a file of their owner alone, refreshed silently.
+//! A person's login that outlives the program: its tokens are in a file that only its owner can read, and are refreshed
+//! without user interaction.
 //!
-//! Any number of processes may use one login at once. A refresh token is presented by one of them, which holds a lock meanwhile
-//! and writes the answer before it lets go; the others read what it wrote. So an issuer that takes each refresh token once
-//! (RFC 9700 §4.14.2) never sees one twice, and nobody is signed out by running two programs.
+//! Any number of processes may use one login at once. Only the process that holds the lock presents the refresh token. It
+//! writes the answer before it releases the lock, and the others read what it wrote. So an issuer that accepts each refresh
+//! token once (RFC 9700 §4.14.2) never sees one twice, and running two programs does not sign the person out.
 //!
-//! While the issuer is down the present access token is served until it ends. The login is over only when the issuer says so.
+//! While the issuer is down the present access token is served until it expires. A login with a refresh token ends only when
+//! the issuer refuses that token.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,10 +27,10 @@ mod record;
 pub use login::{EndedLogin, KeptLogin};
 use record::Record;
 
-/// What the names of their files end with.
+/// Extension of the logins' files.
 const FILE_ENDS: &str = "json";
 
-/// The folder where logins are kept, one file each, told apart by issuer and client id.
+/// The folder where logins are kept, one file for each issuer and client id.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,44 +45,44 @@ pub struct KeptLogins {
     clock: Arc<dyn Clock>,
 }
 
-/// Who signed in, and what the program wants to remember of that. Nothing secret.
+/// The person who signed in, and settings that the program keeps with the login. Holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Person {
     /// `sub` of the ID token.
     pub subject: String,
-    /// How the person is called, for display.
+    /// Display name of the person.
     pub name: Option<String>,
     /// Settings of the program that belong to this login, such as the CA file it was made with.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
-/// What can be said of a kept login without its tokens.
+/// Facts about a kept login, without its tokens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LoginFacts {
-    /// Where.
+    /// Issuer of the login.
     pub issuer: Issuer,
-    /// As which client.
+    /// Client that the person signed in with.
     pub client_id: String,
-    /// Who.
+    /// Person who signed in.
     pub person: Person,
-    /// What was granted; `None`: what was asked for.
+    /// Granted scope; `None` if it is the requested one.
     pub scope: Option<Scope>,
-    /// When.
+    /// Time of the login.
     pub signed_in_at: SystemTime,
-    /// When the present access token ends, if that is known.
+    /// Expiry of the present access token, if it is known.
     pub access_expires_at: Option<SystemTime>,
-    /// When the refresh token ends unless it is used before, if the issuer says so.
+    /// Expiry of the refresh token unless it is used before, if the issuer states it.
     pub refresh_expires_at: Option<SystemTime>,
-    /// Whether there is a refresh token: without one the login ends with its access token.
+    /// True if there is a refresh token. Without one the login ends with its access token.
     pub renews: bool,
-    /// Whether the issuer ended it: a new login is needed.
+    /// True if the issuer ended the login, so that a new one is needed.
     pub ended: bool,
 }
 
-/// Why a kept login gives no token.
+/// Reason a kept login gives no token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeptLoginError {
@@ -102,49 +104,49 @@ pub enum KeptLoginError {
         issuer: Issuer,
         /// The client.
         client_id: String,
-        /// What the issuer says, cut and escaped.
+        /// Description by the issuer, cut and escaped.
         description: Option<String>,
     },
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] PrivateFileError),
-    /// The file is none of this version's.
+    /// The file is not one that this version can read, or belongs to another login.
     #[error("{} is no login that this version can read ({reason}); remove it and sign in again", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason it cannot be read.
         reason: String,
     },
-    /// The issuer gave no token. The login goes on.
+    /// The issuer gave no token. The login is kept.
     #[error("the token could not be refreshed: {0}")]
     Endpoint(#[source] TokenEndpointError),
-    /// What the issuer gave cannot be sent.
+    /// The issuer gave a token that cannot be sent.
     #[error(transparent)]
     Invalid(#[from] InvalidAccessToken),
 }
 
 impl KeptLoginError {
-    /// Whether the person has to sign in.
+    /// True if the person has to sign in.
     pub fn is_login_needed(&self) -> bool {
         matches!(self, Self::NotSignedIn { .. } | Self::Ended { .. })
     }
 }
 
 impl Person {
-    /// The person whom the issuer calls `subject`.
+    /// The person with this `sub` at the issuer.
     pub fn new(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), ..Self::default() }
     }
 
-    /// How the person is called.
+    /// Sets the display name.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Remembers a setting beside the login. Never a secret: a path to it.
+    /// Keeps a setting with the login. For a secret, keep its path, not the secret.
     #[must_use]
     pub fn with_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.insert(name.into(), value.into());
@@ -153,7 +155,7 @@ impl Person {
 }
 
 impl KeptLogins {
-    /// Logins in this folder, which is made when the first one is kept.
+    /// Logins in this folder, which is created when the first one is kept.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), clock: Arc::new(SystemClock) }
     }
@@ -165,12 +167,12 @@ impl KeptLogins {
         self
     }
 
-    /// Where they are.
+    /// The folder of the logins.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All logins, the last one first.
+    /// All logins, the latest first.
     ///
     /// # Errors
     ///
@@ -195,7 +197,7 @@ impl KeptLogins {
         Ok(all)
     }
 
-    /// The login that was made last: the one that is meant when none is named.
+    /// The latest login: the one to use when none is named.
     ///
     /// # Errors
     ///
@@ -204,7 +206,7 @@ impl KeptLogins {
         Ok(self.all()?.into_iter().next())
     }
 
-    /// The login at this issuer with this client, whatever else is kept.
+    /// The login at this issuer with this client. Other files in the folder are not read.
     ///
     /// # Errors
     ///
@@ -218,7 +220,7 @@ impl KeptLogins {
         Ok(Record::read(&file)?.map(Record::facts))
     }
 
-    /// The login at this endpoint's issuer with this endpoint's client, whether somebody is signed in or not.
+    /// The login at this endpoint's issuer with this endpoint's client, even if no person is signed in yet.
     pub fn login(&self, endpoint: TokenEndpoint) -> KeptLogin {
         KeptLogin::new(self, endpoint)
     }

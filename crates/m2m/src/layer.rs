@@ -1,12 +1,12 @@
 //! A tower layer that adds a token to requests (feature `tower`).
 //!
-//! The token goes to the named origins and to no other: not with a request that names another, and not
-//! on a redirect, since whatever follows redirects outside of this layer comes back through it with the
-//! new address. The target of a request must be in absolute form, as clients take it: one that says a path
-//! only belongs to no origin, and goes without. A request that has an `Authorization` of its own keeps it.
+//! The layer sends the token to the named origins only. This holds on a redirect too: a client that follows
+//! redirects outside of this layer sends the next request through it with the new address. A request whose
+//! target is not in absolute form (a path only) has no known origin, and gets no token. A request that has
+//! an `Authorization` of its own keeps it.
 //!
-//! An answer of 401 makes the request go out once more, with a newer token, if there is one and the body
-//! can be sent again: what was sent of it is not longer than the limit, and the rest was not asked for.
+//! After an answer of 401 the layer sends the request once more with a newer token, if there is one and the
+//! body can be sent again: the part already sent is not longer than the limit, and the unread rest came back.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -29,7 +29,7 @@ mod replay;
 
 pub use replay::ReplayBody;
 
-/// How much of a body is kept to be sent again, in bytes.
+/// Longest part of a body that is kept to be sent again, in bytes.
 const REPLAY_LIMIT: usize = 64 * 1024;
 
 /// Adds a token to the requests for some origins.
@@ -81,14 +81,14 @@ impl BearerLayer {
         self
     }
 
-    /// Proves possession of `key` (RFC 9449 §7.1) where the tokens are bound to it; keeps the nonce of
-    /// each origin (§8.2), and sends a request again that lacked it (§9).
+    /// Proves possession of `key` (RFC 9449 §7.1) where the tokens are bound to it. Keeps the nonce of
+    /// each origin (§8.2), and sends a request again if the service asks for a nonce (§9).
     #[must_use]
     pub fn with_dpop(self, key: Arc<DpopKey>) -> Self {
         Self { outgoing: self.outgoing.with_dpop(key), ..self }
     }
 
-    /// Keeps so many bytes of a body to send it again; 64 KiB. A longer one goes out once.
+    /// Keeps this many bytes of a body to send it again; 64 KiB by default. A longer body is sent once.
     #[must_use]
     pub fn with_replay_limit(self, bytes: usize) -> Self {
         Self { replay_limit: bytes, ..self }
@@ -119,7 +119,7 @@ pub struct Bearer<S> {
     replay_limit: usize,
 }
 
-/// Why there is no answer.
+/// Reason there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum BearerError<E> {
     /// The request was not sent.

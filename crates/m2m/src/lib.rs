@@ -1,14 +1,14 @@
-//! Machine to machine: OAuth 2.0 client credentials, fetched once and kept fresh.
+//! Machine to machine: OAuth 2.0 access tokens for programs, fetched once and kept fresh.
 //!
-//! | module | is |
+//! | module | content |
 //! |---|---|
 //! | [`access_token`] | [`AccessToken`]: a token as it is kept and sent |
-//! | [`source`] | [`TokenSource`]: where access tokens come from, and why there is none |
+//! | [`source`] | [`TokenSource`]: the port that gives access tokens, and its errors |
 //! | [`issuer_tokens`] | [`IssuerTokens`]: asks the issuer every time |
-//! | [`client_credentials`], [`exchange`], [`jwt_bearer`] | what is asked for (RFC 6749 §4.4, RFC 8693, RFC 7523 §2.1) |
+//! | [`client_credentials`], [`exchange`], [`jwt_bearer`] | the grants as values (RFC 6749 §4.4, RFC 8693, RFC 7523 §2.1) |
 //! | [`presented`] | [`PresentedToken`]: a token that is presented to get another one |
-//! | [`cache`] | [`CachedTokens`]: one request however many ask, refreshed ahead, the last good token while the issuer is down |
-//! | [`origin`] | [`Origin`]: where a token may be sent |
+//! | [`cache`] | [`CachedTokens`]: one request for all callers, refresh ahead, the last valid token while the issuer is down |
+//! | [`origin`] | [`Origin`]: an origin that a token may be sent to |
 #![cfg_attr(
     feature = "tower",
     doc = "| [`layer`] | [`BearerLayer`](layer::BearerLayer): adds the token to requests of a tower service |"

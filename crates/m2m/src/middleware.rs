@@ -1,15 +1,15 @@
 //! A middleware of reqwest that adds a token to requests (feature `reqwest`), for
 //! [`reqwest_middleware::ClientWithMiddleware`].
 //!
-//! The token goes to the named origins and to no other. Redirects are reqwest's business, inside of
-//! this middleware: it takes `Authorization` off when host or port change, and a request that came to
-//! another origin stays without. A request that has an `Authorization` of its own keeps it.
+//! The middleware sends the token to the named origins only. Reqwest follows redirects inside of this
+//! middleware: it removes `Authorization` when the host or port changes, and it is not added again. A
+//! request that has an `Authorization` of its own keeps it.
 //!
-//! An answer of 401 makes the request go out once more, with a newer token, if there is one and the body
-//! is no stream.
+//! After an answer of 401 the middleware sends the request once more with a newer token, if there is
+//! one and the body is not a stream.
 //!
 //! With [`with_dpop`](BearerMiddleware::with_dpop), switch reqwest's redirects off
-//! (`redirect::Policy::none()`): a proof is good for one address only.
+//! (`redirect::Policy::none()`): a proof is valid for one address only.
 
 use std::sync::Arc;
 
@@ -55,8 +55,8 @@ impl BearerMiddleware {
         self
     }
 
-    /// Proves possession of `key` (RFC 9449 §7.1) where the tokens are bound to it; keeps the nonce of
-    /// each origin (§8.2), and sends a request again that lacked it (§9).
+    /// Proves possession of `key` (RFC 9449 §7.1) where the tokens are bound to it. Keeps the nonce of
+    /// each origin (§8.2), and sends a request again if the service asks for a nonce (§9).
     #[must_use]
     pub fn with_dpop(self, key: Arc<DpopKey>) -> Self {
         Self { outgoing: self.outgoing.with_dpop(key) }
@@ -95,7 +95,8 @@ impl Middleware for BearerMiddleware {
                 .authorize(&method, || Some(url), request.headers_mut())
                 .map_err(Error::middleware)?;
             let answer = next.clone().run(request, extensions).await?;
-            // After a redirect to elsewhere the answer says nothing of the token, which was not sent.
+            // After a redirect to another origin the answer says nothing about the token, which was not
+            // sent there.
             if !self.covers(answer.url()) {
                 return Ok(answer);
             }

@@ -1,4 +1,4 @@
-//! Where a token may be sent: an origin ([RFC 6454 §4]), compared as a whole.
+//! Origins that a token may be sent to ([RFC 6454 §4]): scheme, host and port must all be equal.
 //!
 //! [RFC 6454 §4]: https://www.rfc-editor.org/rfc/rfc6454#section-4
 
@@ -36,20 +36,20 @@ enum Scheme {
     Https,
 }
 
-/// Why a text is no origin to send tokens to.
+/// Reason a text is not an origin to send tokens to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidOrigin {
-    /// No `http` or `https` URL.
+    /// Not an `http` or `https` URL.
     #[error("{text:?} is no http or https URL; write it like https://churn.example")]
     NotAUrl {
-        /// What was given.
+        /// The given text or origin.
         text: String,
     },
-    /// There is more than scheme, host and port.
+    /// The URL has more than scheme, host and port.
     #[error("an origin is scheme, host and port only: write {origin}")]
     MoreThanAnOrigin {
-        /// What would do.
+        /// The origin alone.
         origin: String,
     },
     /// Plain `http` to another machine.
@@ -57,13 +57,13 @@ pub enum InvalidOrigin {
         "{origin} is plain http: anybody on the way could take the token (RFC 6750 §5.3); use https, or Origin::dangerous_plain_http where the way is trusted"
     )]
     PlainHttp {
-        /// What was given.
+        /// The given text or origin.
         origin: String,
     },
 }
 
 impl Origin {
-    /// The origin of a URL; its path and query do not matter.
+    /// The origin of a URL; its path and query are ignored.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Origin {
         }
     }
 
-    /// An origin that may be plain `http` on another machine, where something else protects the way.
+    /// An origin that may be plain `http` on another machine, where something else protects the connection.
     ///
     /// # Errors
     ///
@@ -106,13 +106,13 @@ impl Origin {
         Ok(Self { scheme, host, port })
     }
 
-    /// Whether this URL is of this origin.
+    /// True if this URL has this origin.
     pub fn covers(&self, url: &Url) -> bool {
         Self::read(url).is_ok_and(|origin| origin == *self)
     }
 
-    /// The same for the target of a request, which must be in absolute form: read as the client reads
-    /// it that will connect, without any repair.
+    /// The same for the target of a request, which must be in absolute form. Compares the [`Uri`] as it
+    /// is, as the client that connects reads it, without the normalization of [`Url`].
     pub fn covers_uri(&self, uri: &Uri) -> bool {
         let scheme = self.scheme.as_str();
         let Some(authority) = uri.authority() else { return false };

@@ -1,5 +1,5 @@
-//! What is put on a request so that a service lets it in, and what its answer asks for (RFC 6750 §2.1,
-//! §3; RFC 9449 §7.1, §9). The same for every client library.
+//! Adds the token and the proof to a request, and reads from the answer whether to send it again
+//! (RFC 6750 §2.1, §3; RFC 9449 §7.1, §9). Shared by the layer and the middleware.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::source::{TokenError, TokenSource};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// Why a request went nowhere: there was nothing to authorize it with.
+/// Reason a request was not sent: it could not be authorized.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorizeError {
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The token is bound to a key (RFC 9449) that was not given here.
+    /// The token is bound to a key (RFC 9449), and no key was given.
     #[error("the token is bound to a DPoP key, and none was given; use with_dpop")]
     NoDpopKey,
     /// No proof of possession can be made.
     #[error("no DPoP proof can be made: {reason}")]
     Proof {
-        /// What is wrong with the key or the address.
+        /// Problem with the key or the address.
         reason: String,
     },
 }
@@ -39,14 +39,14 @@ impl From<InvalidPrivateKey> for AuthorizeError {
     }
 }
 
-/// Whose tokens go where.
+/// Token source, the origins its tokens may go to, and the proof key.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
     pub(crate) source: Arc<dyn TokenSource>,
     pub(crate) origins: Vec<Origin>,
     pub(crate) clock: Arc<dyn Clock>,
     dpop: Option<Arc<DpopKey>>,
-    /// Of the services; those of the issuer are the token endpoint's business.
+    /// Nonces of the services. The token endpoint keeps those of the issuer.
     nonces: Arc<DpopNonces>,
 }
 
@@ -105,7 +105,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Whether the request is to be sent again, after this answer: once with the service's nonce, once
+    /// True if the request is to be sent again after this answer: once with the service's nonce, once
     /// with a newer token.
     pub(crate) async fn goes_on(
         &mut self,

@@ -1,4 +1,4 @@
-//! A token that is presented to the issuer to get another one for it.
+//! A token that is presented to the issuer to get another one.
 
 use std::fmt;
 use std::fs::File;
@@ -13,8 +13,8 @@ use crate::source::{TokenError, TokenSource};
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// Where the token comes from that is presented: the subject or actor of a token exchange (RFC 8693
-/// §2.1), the assertion of a JWT bearer grant (RFC 7523 §2.1).
+/// Origin of the token to present: the subject or actor of a token exchange (RFC 8693 §2.1), or the
+/// assertion of a JWT bearer grant (RFC 7523 §2.1).
 ///
 /// ```
 /// use m2m::PresentedToken;
@@ -37,7 +37,7 @@ enum Origin {
 }
 
 impl PresentedToken {
-    /// The text of a file, read anew for each request, without the newline at its end; 64 KiB at most.
+    /// The text of a file, read again for each request, without the newlines at its end; 64 KiB at most.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Origin::File(path.into()))
     }
@@ -61,7 +61,7 @@ impl PresentedToken {
         }
     }
 
-    /// What tells it from others without saying it; `None` for a token that is given as it is.
+    /// Identifies the token without revealing it; `None` for a token that is given as a value.
     pub(crate) fn cache_key(&self) -> Option<String> {
         match &self.0 {
             Origin::Given(_) => None,

@@ -1,7 +1,7 @@
-//! Files that hold tokens: readable by their owner only, replaced whole, and refused when somebody else may have read or
-//! written them.
+//! Files that hold tokens: readable by their owner only, replaced as a whole, and refused when another user may have read
+//! or written them.
 //!
-//! [`FileLock`] is how processes take turns: one refreshes a token, the others wait and read what it wrote.
+//! [`FileLock`] lets processes take turns: one refreshes a token, the others wait and read what it wrote.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -15,43 +15,43 @@ mod lock;
 
 pub use lock::FileLock;
 
-/// Larger than any set of tokens, in bytes.
+/// Largest file that is read, in bytes; larger than any set of tokens.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Why a private file cannot be used.
+/// Reason a private file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateFileError {
     /// It cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
     Read {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
     /// It cannot be written; what was there before is unchanged.
     #[error("{} cannot be written: {source}", path.display())]
     Write {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
-    /// It is no file of this user alone, so its content is neither believed nor used.
+    /// It is not a regular file, or other users may have access to it, so its content is not used.
     #[error("{} is not used, as {found}; {remedy}", path.display())]
     NotPrivate {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         found: String,
-        /// What to do.
+        /// The fix.
         remedy: &'static str,
     },
     /// It is larger than any set of tokens.
     #[error("{} is larger than {LARGEST} bytes: remove it", path.display())]
     TooLarge {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
     /// Another process holds the lock.
@@ -59,7 +59,7 @@ pub enum PrivateFileError {
     Locked {
         /// The file that is locked.
         path: PathBuf,
-        /// How long was waited.
+        /// Time that was waited.
         after: std::time::Duration,
     },
 }
@@ -85,12 +85,12 @@ pub struct PrivateFile {
     path: PathBuf,
 }
 
-/// Makes a folder for private files, with those above it: mode 0700 unless it is there already.
+/// Creates a folder for private files, and the folders above it: mode 0700 unless it exists already.
 ///
 /// # Errors
 ///
-/// [`PrivateFileError::Write`] when it cannot be made, [`PrivateFileError::NotPrivate`] when it is another user's or others may
-/// write to it.
+/// [`PrivateFileError::Write`] when it cannot be created, [`PrivateFileError::NotPrivate`] when it is another user's or others
+/// may write to it.
 pub fn make_folder(path: &Path) -> Result<(), PrivateFileError> {
     let failed = |source| PrivateFileError::Write { path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -112,7 +112,7 @@ impl PrivateFile {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -155,8 +155,8 @@ impl PrivateFile {
         Ok(Some(text))
     }
 
-    /// Replaces it whole, with mode 0600: readers see the old text or the new, never a part. A link in its place is replaced,
-    /// not followed.
+    /// Replaces the file as a whole, with mode 0600: readers see the old text or the new, never a part. A link in its place is
+    /// replaced, not followed.
     ///
     /// # Errors
     ///
@@ -171,18 +171,18 @@ impl PrivateFile {
         let next = self.path.with_file_name(next);
         let written = write_new(&next, text).and_then(|()| std::fs::rename(&next, &self.path));
         if let Err(error) = written {
-            // It may not be there at all.
+            // Ignored: the file may not exist.
             let _ = std::fs::remove_file(&next);
             return Err(failed(error));
         }
-        // So that the new name survives a loss of power; a file system that cannot has done what it can.
+        // So that the new name survives a loss of power. Ignored: some file systems cannot sync a folder.
         if let Some(Ok(folder)) = self.path.parent().map(File::open) {
             let _ = folder.sync_all();
         }
         Ok(())
     }
 
-    /// Removes it; whether there was one.
+    /// Removes the file; returns false if there was none.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Where access tokens come from: the port, and why there is none.
+//! The port that gives access tokens, and its errors.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,24 +11,24 @@ use oidc_core::TokenEndpointError;
 use crate::access_token::{AccessToken, InvalidAccessToken};
 use crate::cache_key::CacheKey;
 
-/// Why there is no token.
+/// Reason there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The issuer cannot be reached or is overloaded; asking again later may do.
+    /// The issuer cannot be reached or is overloaded; asking again later may succeed.
     #[error("no token now: {source}")]
     Unavailable {
-        /// How long to wait before asking again: what the issuer asked for (RFC 9110 §10.2.3), or
-        /// what is left of a cache's back-off.
+        /// Wait before asking again: as the issuer asked for (RFC 9110 §10.2.3), or the rest of a
+        /// cache's back-off.
         retry_after: Option<Duration>,
-        /// What the issuer said.
+        /// Error of the token endpoint.
         #[source]
         source: TokenEndpointError,
     },
     /// The issuer refused; asking again will not help until the client is set up differently.
     #[error("the issuer refused a token: {source}")]
     Refused {
-        /// What the issuer said.
+        /// Error of the token endpoint.
         #[source]
         source: TokenEndpointError,
     },
@@ -37,14 +37,14 @@ pub enum TokenError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Reason it cannot be read.
         #[source]
         source: Arc<io::Error>,
     },
 }
 
 impl TokenError {
-    /// How long to wait before asking again, where it is known.
+    /// Wait before asking again, where it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
@@ -52,7 +52,7 @@ impl TokenError {
         }
     }
 
-    /// The same failure, told `left` before the next attempt.
+    /// The same failure, with `left` as the wait before the next attempt.
     pub(crate) fn with_time_left(mut self, left: Duration) -> Self {
         if let Self::Unavailable { retry_after, .. } = &mut self {
             *retry_after = Some(left);
@@ -60,7 +60,7 @@ impl TokenError {
         self
     }
 
-    /// Nothing was asked, or nothing came back, for a reason on this side.
+    /// Failure on this side: the issuer was not asked, or its answer did not arrive.
     pub(crate) fn not_asked(reason: &str) -> Self {
         TokenEndpointError::Unavailable { reason: reason.to_owned(), retry_after: None }.into()
     }
@@ -87,8 +87,8 @@ impl From<InvalidAccessToken> for TokenError {
 
 /// Port: gives access tokens.
 ///
-/// A source of one's own needs [`token`](Self::token) only; put a
-/// [`CachedTokens`](crate::CachedTokens) before it and the rest follows.
+/// Your own source needs [`token`](Self::token) only; wrap it in a
+/// [`CachedTokens`](crate::CachedTokens), which provides the other methods.
 ///
 /// ```
 /// use m2m::{AccessToken, TokenError, TokenSource};
@@ -105,7 +105,7 @@ impl From<InvalidAccessToken> for TokenError {
 /// ```
 #[async_trait]
 pub trait TokenSource: Send + Sync + std::fmt::Debug {
-    /// A token that is good now.
+    /// A token that is valid now.
     ///
     /// # Errors
     ///
@@ -115,9 +115,9 @@ pub trait TokenSource: Send + Sync + std::fmt::Debug {
 
     /// A token other than `rejected`, which a service answered with 401 (RFC 6750 §3.1).
     ///
-    /// A source that remembers asks anew only while `rejected` is the token it would give, and not
-    /// for every call: when it may not ask now, `rejected` itself comes back. Whoever gets the same
-    /// token again has no reason to repeat the request.
+    /// A source that caches asks the issuer again only while `rejected` is its present token, and not
+    /// for every call. When it may not ask now, it returns `rejected` itself; a caller that gets the
+    /// same token again has no reason to repeat the request.
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ pub trait TokenSource: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// What tells the tokens of this source from those of any other, for caches that outlive the
-    /// process; `None`: its tokens are not kept there.
+    /// Key that identifies the tokens of this source in caches that outlive the process; `None`: its
+    /// tokens are not kept there.
     fn cache_key(&self) -> Option<CacheKey> {
         None
     }

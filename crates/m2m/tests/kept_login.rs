@@ -1,4 +1,4 @@
-//! A login kept in a file: refreshed once however many processes use it, and over only when the issuer says so.
+//! A login kept in a file: refreshed once for all processes that use it, and ended only by the issuer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -53,7 +53,7 @@ impl Home {
         KeptLogins::new(self.folder.path().join("logins")).with_clock(Arc::new(self.clock.clone()))
     }
 
-    /// The login as one more process opens it.
+    /// The login, as another process opens it.
     fn process(&self, client: &str) -> KeptLogin {
         let http = Arc::new(ReqwestHttp::new(HttpOptions::default()).unwrap());
         let provider = Provider::new(self.issuer.url().parse().unwrap(), http);

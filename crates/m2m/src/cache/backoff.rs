@@ -1,4 +1,4 @@
-//! How long a cache waits after a failure: 1 s, doubled up to 30 s, with jitter, and never shorter
+//! Back-off of a cache after a failure: 1 s, doubled up to 30 s, with jitter, and never shorter
 //! than the issuer asked for (`Retry-After`, RFC 9110 §10.2.3).
 
 use std::time::Duration;
@@ -7,13 +7,13 @@ use oidc_core::Retry;
 
 use crate::source::TokenError;
 
-/// A failed attempt, and when the next may be made.
+/// A failed attempt, and the wait before the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) error: TokenError,
-    /// How many there were in a row, this one included.
+    /// Number of failures in a row, this one included.
     pub(crate) failures: u32,
-    /// From the failure to the next attempt.
+    /// Time from the failure to the next attempt.
     pub(crate) wait: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Failure {
         Self { error, failures, wait }
     }
 
-    /// The same failure when so much time has passed; `None` once the next attempt may be made.
+    /// The same failure after `passed`; `None` once the next attempt may be made.
     pub(crate) fn left_after(&self, passed: Duration) -> Option<Self> {
         let wait = self.wait.checked_sub(passed).filter(|left| !left.is_zero())?;
         let error = self.error.clone().with_time_left(wait);

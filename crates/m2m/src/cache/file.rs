@@ -1,14 +1,15 @@
-//! Tokens kept in files, so that the processes of one user share them: 1,000 short jobs make one
-//! token request.
+//! Tokens kept in files that the processes of one user share: 1,000 short jobs make one token
+//! request.
 //!
-//! An entry is replaced as a whole (a new file of mode 0600, synced and renamed), and is believed only
-//! if it is a plain file of this user that nobody else can open, of this format and for this source,
-//! and says nothing impossible. Anything else is reported, taken as absent, and replaced. Whoever asks
-//! the issuer holds a lock of the operating system meanwhile, which ends with its process; the others
-//! wait for it, and then read what it wrote: the token, or for how long the issuer is not to be
-//! asked. Secrets are never in a name.
+//! An entry is replaced as a whole (a new file of mode 0600, synced and renamed). It is trusted only
+//! if it is a plain file of this user that no other user can open, has this format, is for this source,
+//! and has possible values. Any other entry is logged, treated as absent, and replaced.
 //!
-//! A disk that cannot be written to is reported once, and costs the sharing only.
+//! The process that asks the issuer holds an operating system lock, which ends with the process. The
+//! others wait until it has written the token, or for how long the issuer is not to be asked. File
+//! names hold no secrets.
+//!
+//! If the disk cannot be written to, this is logged once and the tokens are not shared.
 
 use std::fmt;
 use std::io;
@@ -29,15 +30,15 @@ mod sharing;
 use record::Record;
 use seal::Seal;
 
-/// How long to wait for another process that asks the issuer: 15 s. After that it is taken for
-/// stopped, and one of those who waited asks in its place.
+/// Longest wait for another process that asks the issuer: 15 s. After that the process counts as
+/// stopped, and one of those that waited asks in its place.
 const LOCK_WAIT: Duration = Duration::from_secs(15);
 
 /// A directory of kept tokens, for [`CachedTokens::with_file_cache`](crate::CachedTokens::with_file_cache).
 /// Cheap to clone.
 ///
-/// Nothing is opened before a token is wanted. The directory is created with mode 0700 if it is
-/// absent; one that others may write to is not used.
+/// No file is opened before the first token is requested. The directory is created with mode 0700 if
+/// it is absent; one that other users may write to is not used.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -55,41 +56,41 @@ pub struct FileCache {
     directory: PathBuf,
     seal: Option<Arc<Seal>>,
     lock_wait: Duration,
-    /// Whether it was said that the directory cannot be used.
+    /// True once it was logged that the directory cannot be used.
     reported: Arc<AtomicBool>,
 }
 
-/// A key is too short to seal with.
+/// The sealing key is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a sealing key must have at least 32 octets, and has {octets}; `openssl rand -base64 32` makes one"
 )]
 pub struct ShortSealingKey {
-    /// How many it has.
+    /// Length of the key in bytes.
     pub octets: usize,
 }
 
 impl FileCache {
-    /// Keeps tokens as they are in this directory, which should be the user's runtime directory:
-    /// it is in memory, and ends with the user's last session.
+    /// Keeps tokens unencrypted in this directory. It should be the user's runtime directory, which
+    /// is in memory and is removed with the user's last session.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
         Self { directory, seal: None, lock_wait: LOCK_WAIT, reported: Arc::default() }
     }
 
-    /// Keeps tokens sealed in this directory, for places that outlive the machine's memory or end in a
-    /// backup: AES-256-GCM under a key that is derived from `key` by HKDF-SHA-256 (RFC 5869), bound to
-    /// the entry's name.
+    /// Keeps tokens encrypted in this directory, for directories on disk or in a backup: AES-256-GCM
+    /// under a key that is derived from `key` by HKDF-SHA-256 (RFC 5869), bound to the entry's name.
     ///
     /// # Errors
     ///
-    /// [`ShortSealingKey`] when `key` has fewer than 32 octets.
+    /// [`ShortSealingKey`] when `key` has fewer than 32 bytes.
     pub fn sealed(directory: impl Into<PathBuf>, key: &Secret) -> Result<Self, ShortSealingKey> {
         let seal = Some(Arc::new(Seal::new(key)?));
         Ok(Self { seal, ..Self::in_directory(directory) })
     }
 
-    /// Waits this long for another process that asks the issuer, before it is taken for stopped. 15 s.
+    /// Waits this long for another process that asks the issuer, before it counts as stopped; 15 s
+    /// by default.
     #[must_use]
     pub fn with_lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
@@ -101,7 +102,7 @@ impl FileCache {
         Entry { files: self.clone(), key }
     }
 
-    /// Once: what follows is the same every time, and costs the sharing only.
+    /// Logs the first error only: later ones repeat it, and only the sharing is lost.
     fn report(&self, error: &FileCacheError) {
         if !self.reported.swap(true, Ordering::Relaxed) {
             let directory = self.directory.display();
@@ -119,14 +120,14 @@ impl fmt::Debug for FileCache {
     }
 }
 
-/// Whose turn it is to ask the issuer.
+/// Turn of this or another process to ask the issuer.
 enum Turn {
     Ours {
-        /// Until this is dropped.
+        /// Dropping it ends the turn.
         _lock: FileLock,
     },
     Others,
-    /// There is no lock to be had here: everybody asks.
+    /// The lock cannot be used here: every process asks for itself.
     Nobodys,
 }
 
@@ -146,7 +147,7 @@ impl Entry {
         self.name(if self.files.seal.is_some() { "sealed" } else { "json" })
     }
 
-    /// What is written there; an empty record if that is nothing, or cannot be believed.
+    /// The record in the file; an empty one if there is no file, or it is not trusted.
     async fn read(&self, now: SystemTime) -> Record {
         let entry = self.clone();
         let record = on_a_thread(move || {
@@ -205,20 +206,20 @@ impl Entry {
         Ok(PrivateFile::new(self.files.directory.join(self.file_name())))
     }
 
-    /// Removes what writers left that were killed while they wrote. Only who holds the lock writes.
+    /// Removes the temporary files of writers that were killed. Only the lock's holder writes.
     fn sweep(&self) {
         let Ok(listing) = std::fs::read_dir(&self.files.directory) else { return };
         let begun = format!(".{}.", self.file_name());
         for file in listing.flatten() {
             if file.file_name().to_str().is_some_and(|name| name.starts_with(&begun)) {
-                // If it stays, it is in nobody's way.
+                // A file that stays does no harm.
                 let _ = std::fs::remove_file(file.path());
             }
         }
     }
 }
 
-/// Why an entry is not read or not written. Reported, never returned: the cache goes on in memory.
+/// Reason an entry is not read or not written. Logged, never returned: the cache goes on in memory.
 #[derive(Debug, thiserror::Error)]
 enum FileCacheError {
     #[error("the folder: {0}")]
@@ -238,7 +239,7 @@ enum FileCacheError {
 }
 
 impl FileCacheError {
-    /// Whether the file itself is at fault, so that it helps to replace it.
+    /// True if the file's own state is the cause, so that replacing it helps.
     fn is_of_the_entry(&self) -> bool {
         match self {
             Self::File(PrivateFileError::Read { source, .. }) => {
@@ -253,7 +254,7 @@ impl FileCacheError {
     }
 }
 
-/// Files may be slow, and must not hold up the other tasks of a runtime.
+/// Runs file access on a blocking thread, so that a slow disk does not delay the runtime's tasks.
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FileCacheError> + Send + 'static,
 ) -> Result<T, FileCacheError> {

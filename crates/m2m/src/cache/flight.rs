@@ -1,6 +1,6 @@
-//! Asking the source: one task asks, all who need the answer wait for it.
+//! Asking the source: one task asks, and all callers that need the answer wait for it.
 //!
-//! The task is nobody's in particular, so a caller that goes away does not end the others' request.
+//! The request runs in its own task; cancelling one caller does not cancel it for the others.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,34 +16,34 @@ use super::held::{Held, Now};
 use crate::access_token::AccessToken;
 use crate::source::{TokenError, TokenSource as _};
 
-/// No request may take longer, whatever the source does.
+/// Time limit of a request to the source.
 const LIMIT: Duration = Duration::from_secs(45);
-/// A task that says nothing for so long is given up: its runtime was left standing.
+/// Time after which callers stop waiting for a task, because its runtime no longer runs.
 const GIVEN_UP: Duration = Duration::from_secs(50);
-/// How often somebody asks again whose answer was lost, or was the token that was rejected.
+/// Attempts of a caller whose answer was lost, or was the rejected token itself.
 const ATTEMPTS: usize = 3;
 
-/// Why the source is asked.
+/// Reason for asking the source.
 #[derive(Clone, Debug)]
 pub(crate) enum Why {
-    /// There is no good token.
+    /// There is no valid token.
     Absent,
-    /// This one is refreshed ahead of its end.
+    /// This token is due for refresh before it expires.
     Due(AccessToken),
-    /// A service answered 401 to this one.
+    /// A service answered 401 to this token.
     Rejected(AccessToken),
 }
 
-/// What came of asking.
+/// Result of asking the source.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Token {
         token: AccessToken,
-        /// When, by the wall clock: another process may have it for a while.
+        /// Time it was obtained, by the wall clock; earlier than now if another process obtained it.
         obtained: SystemTime,
-        /// When its refresh is tried again, where that is later than usual.
+        /// Wait before the next refresh; `None` for the usual time.
         refresh_in: Option<Duration>,
-        /// Asking failed, but this one is still good.
+        /// Asking failed, but this token is still valid.
         failure: Option<Failure>,
     },
     Failed(Box<Failure>),
@@ -57,7 +57,7 @@ impl Outcome {
 
 type Answer = Result<AccessToken, TokenError>;
 
-/// The request under way, and what the last ones came to.
+/// The request under way, and the result of earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Mutex<State>);
 
@@ -66,14 +66,14 @@ struct State {
     flight: Option<Flight>,
     failure: Option<(Failure, Instant)>,
     flown: u64,
-    /// When the last renewal for a rejected token began.
+    /// Start of the last renewal for a rejected token.
     renewed_at: Option<Instant>,
 }
 
-/// Where one stands who needs an answer.
+/// Answer that is known, or the request to wait for.
 enum Joined {
     Known(Answer),
-    /// Until when to wait for it.
+    /// The answer to come, and the end of the wait for it.
     Waiting(watch::Receiver<Option<Answer>>, Instant),
 }
 
@@ -82,7 +82,7 @@ struct Flight {
     number: u64,
     answer: watch::Receiver<Option<Answer>>,
     until: Instant,
-    /// A child made by `fork` has the record of its parent's task, not the task.
+    /// Process that runs the task. A child made by `fork` inherits this record, but not the task.
     process: u32,
 }
 
@@ -118,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// The answer to one who waits: what is known by now, or else what the source says.
+    /// The answer that is known already, or else the answer of the source.
     pub(super) async fn answer(self: &Arc<Self>, why: Why) -> Answer {
         for _ in 0..ATTEMPTS {
             let (mut answer, until) = match self.join(&why) {
@@ -126,7 +126,7 @@ impl Shared {
                 Joined::Waiting(answer, until) => (answer, until),
             };
             let landed = timeout_at(until, answer.wait_for(Option::is_some)).await;
-            // Neither in time nor at all: the task is gone, or stands still. Another one is begun.
+            // No answer in time, or the task is gone: begin another one.
             let Ok(Ok(landed)) = landed else { continue };
             match (&*landed, &why) {
                 (Some(Ok(token)), Why::Rejected(rejected)) if token == rejected => {}
@@ -216,7 +216,7 @@ impl Shared {
         }
     }
 
-    /// Publishes what came of asking.
+    /// Publishes the result of asking.
     fn land(&self, number: u64, outcome: Outcome) -> Answer {
         let now = self.now();
         let mut state = self.flights.lock();
@@ -242,7 +242,8 @@ impl Shared {
         }
         self.held.store(next.map(Arc::new));
         self.second.store(u64::MAX, Ordering::Relaxed);
-        // One that was given up lands late: it brings a token, but says nothing of the next attempt.
+        // A late result of a task that was given up: its token is used, but it does not change the
+        // back-off.
         if state.flight.as_ref().is_none_or(|flight| flight.number == number) {
             state.failure = failure.map(|failure| (failure, now.monotonic));
             state.flight = None;

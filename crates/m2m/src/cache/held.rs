@@ -1,4 +1,4 @@
-//! One token in memory: until when it is served, and from when on the next is asked for.
+//! One token in memory: the end of its use, and the time of its refresh.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,21 +6,21 @@ use tokio::time::Instant;
 
 use crate::access_token::AccessToken;
 
-/// The most that is left of a token's life when its refresh begins.
+/// Longest time before expiry at which a refresh begins.
 const MARGIN: Duration = Duration::from_secs(30);
-/// How long a token is believed to live when the issuer does not say.
+/// Assumed life of a token when the issuer does not state it.
 const UNSTATED_LIFE: Duration = Duration::from_secs(60);
-/// A token that is over when it arrives is used this long, so that an issuer whose clock disagrees
+/// Time for which a token is used that has expired on arrival, so that an issuer whose clock differs
 /// is asked once a second and not once a call.
 const SHORTEST_USE: Duration = Duration::from_secs(1);
 
-/// Longest life that is believed, so that sums of times never overflow.
+/// Longest accepted life, so that sums of times never overflow.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Now, by both clocks.
+/// The present moment, by both clocks.
 ///
-/// The wall clock says when a token ends, and notices that the machine slept. The monotonic one
-/// holds when the wall clock is set back.
+/// The wall clock is what expiry times refer to, and it counts the time that the machine slept. The
+/// monotonic clock still advances when the wall clock is set back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) wall: SystemTime,
@@ -36,7 +36,7 @@ impl std::ops::Add<Duration> for Now {
 }
 
 impl Now {
-    /// Whether this moment has come, by either clock.
+    /// True if this moment has come, by either clock.
     fn has_come(self, now: Self) -> bool {
         now.wall >= self.wall || now.monotonic >= self.monotonic
     }
@@ -45,14 +45,14 @@ impl Now {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) token: AccessToken,
-    /// When it may no longer be served; `None`: nobody knows.
+    /// End of its use; `None` if the expiry is unknown.
     ends: Option<Now>,
     refresh: Now,
     life: Duration,
 }
 
 impl Held {
-    /// A token that was obtained at `obtained` by the wall clock: now, or before by another process.
+    /// A token that was obtained at `obtained` by the wall clock: now, or earlier by another process.
     pub(crate) fn new(token: AccessToken, obtained: SystemTime, now: Now) -> Self {
         let left = life(&token, obtained).saturating_sub(since(obtained, now.wall));
         let left = left.max(SHORTEST_USE);
@@ -62,7 +62,7 @@ impl Held {
         Self { token, ends, refresh, life }
     }
 
-    /// A token that was obtained now, and is not kept after `end` whatever it says itself.
+    /// A token that was obtained now, and is not kept after `end` even if it expires later.
     pub(crate) fn until(token: AccessToken, end: SystemTime, now: Now) -> Self {
         let held = Self::new(token, now.wall, now);
         let left = since(now.wall, end).min(LONGEST_LIFE);
@@ -80,12 +80,12 @@ impl Held {
         !self.ends.is_some_and(|ends| ends.has_come(now))
     }
 
-    /// Whether it is good, and its refresh not due, by the wall clock alone.
+    /// True if it is valid and its refresh is not due, by the wall clock alone.
     pub(crate) fn is_fresh(&self, wall: SystemTime) -> bool {
         wall < self.refresh.wall && self.ends.is_none_or(|ends| wall < ends.wall)
     }
 
-    /// How long it can be served; `None`: nobody knows.
+    /// Time left to serve it; `None` if the expiry is unknown.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         self.ends.map(|ends| ends.monotonic.saturating_duration_since(now))
     }
@@ -99,18 +99,18 @@ impl Held {
         Self { refresh: now + wait, ..self.clone() }
     }
 
-    /// How long after one renewal for a rejected token the next may be made.
+    /// Shortest time between two renewals for rejected tokens.
     pub(crate) fn between_renewals(&self) -> Duration {
         renewal_pause(self.life)
     }
 }
 
-/// How long a token lives that was obtained then.
+/// Life of a token that was obtained at `obtained`.
 pub(crate) fn life(token: &AccessToken, obtained: SystemTime) -> Duration {
     token.expires_at().map_or(UNSTATED_LIFE, |at| since(obtained, at)).min(LONGEST_LIFE)
 }
 
-/// Whether it is time to ask for the next one.
+/// True if it is time to ask for the next token.
 pub(crate) fn is_due(token: &AccessToken, obtained: SystemTime, now: SystemTime) -> bool {
     let life = life(token, obtained);
     life.saturating_sub(since(obtained, now)) <= margin(life)
@@ -121,8 +121,8 @@ pub(crate) fn renewal_pause(life: Duration) -> Duration {
     MARGIN.min(life / 2)
 }
 
-/// How much of its life is left when a token is refreshed; another each time, so that many who hold
-/// it do not all come at once.
+/// Time before expiry at which a token is refreshed. Random, so that the processes that hold it do
+/// not all ask at once.
 fn margin(life: Duration) -> Duration {
     MARGIN.min(life / 2).mul_f64(rand::random_range(0.8..=1.0))
 }

@@ -1,8 +1,8 @@
-//! Exchanged tokens of many people, remembered while both tokens are good.
+//! Exchanged tokens of many users, cached while both tokens are valid.
 //!
-//! Bounded by number; keyed by a digest of the subject's token and of what was wanted, so that no one
-//! ever gets what another's token was exchanged for. A token of its own is not kept longer than the
-//! token that it was given for.
+//! Limited in number. The key is a digest of the subject's token and of the request, so that no user
+//! gets a token that another user's token was exchanged for. An exchanged token is not kept longer than
+//! the subject's token lives.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,13 +23,13 @@ use crate::cache::{Failure, Held, Now};
 use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
-/// How many exchanged tokens are kept.
+/// Largest number of exchanged tokens that are kept.
 const CAPACITY: u64 = 10_000;
-/// How long a token is kept whose subject does not say when it ends.
+/// Time a token is kept when the subject's token does not state its expiry.
 const UNSTATED_LIFE: Duration = Duration::from_secs(60);
 
-/// Exchanges the tokens of those who call a service, for the services that it calls on their behalf
-/// (RFC 8693).
+/// Exchanges the tokens of a service's callers for tokens for the services that it calls on their
+/// behalf (RFC 8693).
 ///
 /// ```no_run
 /// # async fn handle(endpoint: oidc_core::TokenEndpoint, user_token: oidc_core::Secret) -> Result<(), m2m::TokenError> {
@@ -45,18 +45,18 @@ pub struct ExchangedTokens {
     endpoint: TokenEndpoint,
     clock: Arc<dyn Clock>,
     kept: Cache<CacheKey, Arc<Kept>>,
-    /// The issuer could not answer: when, and how long it is left alone.
+    /// The last failure of the issuer to answer, and its time. No request is sent during the back-off.
     failure: Arc<Mutex<Option<(Failure, Instant)>>>,
 }
 
-/// A token, and when it last was asked for because a service rejected the one before it.
+/// A token, and the time of the last renewal because a service rejected the one before it.
 struct Kept {
     held: Held,
     renewed: Option<Instant>,
 }
 
 impl Kept {
-    /// Whether it was rejected, and another may be asked for.
+    /// True if it was rejected and another may be asked for.
     fn is_spent(&self, rejected: Option<&AccessToken>, now: Now) -> bool {
         let pause = self.held.between_renewals();
         rejected.is_some_and(|rejected| *rejected == self.held.token)
@@ -71,7 +71,7 @@ impl ExchangedTokens {
         Self { endpoint, clock, kept: kept(CAPACITY), failure: Arc::default() }
     }
 
-    /// Keeps at most so many tokens.
+    /// Keeps at most this number of tokens.
     #[must_use]
     pub fn with_capacity(self, tokens: u64) -> Self {
         Self { kept: kept(tokens), ..self }
@@ -83,15 +83,15 @@ impl ExchangedTokens {
         Self { clock, ..self }
     }
 
-    /// The token that `wanted` describes, on behalf of whom `subject_token` speaks for. It is
-    /// remembered until one of the two ends soon; many who ask at once for the same make one request.
+    /// The token that `wanted` describes, on behalf of the subject of `subject_token`. It is cached
+    /// until one of the two is about to expire; callers that ask for the same at once share a request.
     ///
-    /// The subject's token is not verified here: exchange what was verified.
+    /// The subject's token is not verified here: verify it before the exchange.
     ///
     /// # Errors
     ///
     /// [`TokenError::Refused`] when the issuer does not exchange it, [`TokenError::Unavailable`] when it
-    /// cannot answer; it is then left alone for 1 to 30 s, or as long as it asks.
+    /// cannot answer; then no request is sent to it for 1 to 30 s, or as long as it asks.
     pub async fn exchange(
         &self,
         subject_token: &Secret,
@@ -100,10 +100,10 @@ impl ExchangedTokens {
         self.answer(subject_token, wanted, None).await
     }
 
-    /// The same after a service answered 401 to `rejected`: another token; that one again while the
-    /// issuer cannot answer or was just asked. Renews once however many were rejected together; and
-    /// at most once in `min(30 s, life / 2)`, so that a service which refuses every token does not
-    /// become a request to the issuer per call.
+    /// The same after a service answered 401 to `rejected`: another token, or `rejected` again while
+    /// the issuer cannot answer or was just asked. Renews once for all callers whose token was
+    /// rejected together, and at most once in `min(30 s, life / 2)`. So a service that refuses every
+    /// token does not cause a request to the issuer per call.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl ExchangedTokens {
         wanted: &Exchange,
         rejected: Option<&AccessToken>,
     ) -> Result<AccessToken, TokenError> {
-        // An actor that is given as it is has no name to remember it by.
+        // An actor token given as a value has no cache key, so the answer is not cached.
         let Some(parts) = wanted.parts() else { return self.ask(subject_token, wanted).await };
         let subject = [("subject_token", subject_token.expose())];
         let wanted_parts = parts.iter().map(|(name, value)| (*name, value.as_str()));
@@ -158,7 +158,7 @@ impl ExchangedTokens {
         asked.await.map(|kept| kept.held.token.clone()).map_err(|error| (*error).clone())
     }
 
-    /// Makes room for the next one, unless somebody put it there already.
+    /// Removes the old token, unless another task has replaced it already.
     async fn forget(&self, key: CacheKey, seen: Option<&Arc<Kept>>) {
         let now = self.now();
         let forgotten = self.kept.entry(key).and_compute_with(|entry| {
@@ -186,7 +186,7 @@ impl ExchangedTokens {
                 let before = failure.as_ref().map_or(0, |(failure, _)| failure.failures);
                 Some((Failure::after(before, error.clone()), Instant::now()))
             }
-            // A refusal is about one person's token, and says nothing of the others'.
+            // A refusal concerns one user's token only, so it starts no back-off.
             Err(_) | Ok(_) => None,
         };
         answer
@@ -207,8 +207,8 @@ fn kept(tokens: u64) -> Cache<CacheKey, Arc<Kept>> {
     Cache::builder().max_capacity(tokens).expire_after(UntilTheEnd).build()
 }
 
-/// No token stays in memory much longer than it lives. That it is not served any longer is not left
-/// to this.
+/// Drops tokens from memory after they expire. Whether a token may still be served is checked
+/// separately.
 struct UntilTheEnd;
 
 impl Expiry<CacheKey, Arc<Kept>> for UntilTheEnd {
@@ -222,7 +222,7 @@ impl Expiry<CacheKey, Arc<Kept>> for UntilTheEnd {
     }
 }
 
-/// When the subject's token ends: as it says itself, or soon.
+/// Expiry of the subject's token: its `exp`, or [`UNSTATED_LIFE`] from now.
 fn subject_end(token: &Secret, now: SystemTime) -> SystemTime {
     #[derive(Deserialize)]
     struct Claims {

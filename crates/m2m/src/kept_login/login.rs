@@ -14,7 +14,7 @@ use crate::cache_key::CacheKey;
 use crate::private_file::{FileLock, PrivateFile, make_folder};
 use crate::source::{TokenError, TokenSource};
 
-/// How long to wait for another process that refreshes: longer than its request may take.
+/// Longest wait for another process that refreshes: longer than its request may take.
 const TURN: Duration = Duration::from_secs(30);
 
 /// One login: a [`TokenSource`] for the person who signed in. Cheap to clone.
@@ -39,13 +39,13 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
-/// What became of a login that was to end.
+/// Result of ending a login.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct EndedLogin {
-    /// Whose it was; `None`: there was none.
+    /// The ended login; `None` if there was none.
     pub facts: Option<LoginFacts>,
-    /// Whether the issuer took the tokens back (RFC 7009).
+    /// Result of the revocation at the issuer (RFC 7009).
     pub revoked: Result<(), TokenEndpointError>,
 }
 
@@ -88,7 +88,7 @@ impl KeptLogin {
         Ok(record.facts())
     }
 
-    /// Who is signed in; `None`: nobody.
+    /// The kept login; `None` if no person is signed in.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl KeptLogin {
         Ok(self.0.read()?.map(Record::facts))
     }
 
-    /// An access token that is good now, refreshed if that is due.
+    /// An access token that is valid now, refreshed if that is due.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl KeptLogin {
         self.fresh(Some(rejected)).await
     }
 
-    /// Has the issuer revoke the tokens (RFC 7009), and forgets them whatever it answers.
+    /// Asks the issuer to revoke the tokens (RFC 7009), and removes the file even if that fails.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl KeptLogin {
             return Ok(nothing);
         }
         let _turn = FileLock::acquire(&inner.lock, TURN).await?;
-        // What cannot be read cannot be revoked, but can be forgotten.
+        // Tokens that cannot be read cannot be revoked, but the file can be removed.
         let record = match inner.read() {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(nothing),
@@ -160,7 +160,7 @@ impl KeptLogin {
             Standing::Over => None,
         };
         let turn = match good {
-            // Somebody refreshes already: the present token is as good as before.
+            // Another process is refreshing: the present token is still valid.
             Some(token) => match FileLock::try_acquire(&self.0.lock)? {
                 Some(turn) => turn,
                 None => return Ok(token),
@@ -168,7 +168,7 @@ impl KeptLogin {
             None => FileLock::acquire(&self.0.lock, TURN).await?,
         };
         let (inner, rejected) = (Arc::clone(&self.0), rejected.cloned());
-        // A task of its own: once a refresh token is sent its answer must be written, whoever still waits for it.
+        // A task of its own: once the refresh token is sent, the answer must be written even if the caller is cancelled.
         let refreshed = tokio::spawn(async move { inner.in_turn(turn, rejected.as_ref()).await });
         refreshed.await.unwrap_or_else(|error| {
             let reason = format!("the refresh was interrupted: {error}");
@@ -180,10 +180,10 @@ impl KeptLogin {
     }
 }
 
-/// What a record is good for now.
+/// Present use of a record's access token.
 enum Standing {
     Good(AccessToken),
-    /// Good still; a refresh is due.
+    /// Still valid; a refresh is due.
     Due(AccessToken),
     Over,
 }
@@ -217,7 +217,7 @@ impl Inner {
         Ok(Standing::Due(token))
     }
 
-    /// Refreshes, unless whoever had the turn before did.
+    /// Refreshes, unless the previous holder of the lock did.
     async fn in_turn(
         &self,
         _turn: FileLock,
@@ -240,7 +240,7 @@ impl Inner {
             let why = "the access token ended, and the issuer gave no refresh token";
             return Err(self.ended(Some(why.to_owned())));
         };
-        // A folder that cannot be written must be found out before the refresh token is used up.
+        // Fails here if the folder is not writable, before the refresh token is used up.
         record.write(&self.file)?;
         match self.endpoint.request(Grant::RefreshToken { refresh_token, scope: None }).await {
             Ok(answer) => {
@@ -303,7 +303,7 @@ impl TokenSource for KeptLogin {
         Ok(self.access_token_after(rejected).await?)
     }
 
-    /// This login and no other: one that is made later, or by somebody else, has another key.
+    /// The key of this login only: a later login, or one of another person, has another key.
     fn cache_key(&self) -> Option<CacheKey> {
         let facts = self.facts().ok().flatten()?;
         let since = facts.signed_in_at.duration_since(UNIX_EPOCH).unwrap_or_default();

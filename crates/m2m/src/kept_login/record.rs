@@ -1,4 +1,4 @@
-//! What is kept of a login: one JSON object, in a file of its owner alone.
+//! File format of a login: one JSON object, in a file that only its owner can read.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,14 +9,14 @@ use super::{KeptLoginError, LoginFacts, Person};
 use crate::access_token::AccessToken;
 use crate::private_file::PrivateFile;
 
-/// Written into each file; another number is another form.
+/// Version of the format, written into each file.
 const VERSION: u32 = 1;
 
-/// The most that is left of a token's life when it is refreshed.
+/// Longest time before expiry at which a token is refreshed.
 const MARGIN: Duration = Duration::from_secs(30);
-/// How long a token is believed to live when the issuer does not say.
+/// Assumed life of a token when the issuer does not state it.
 const UNSTATED_LIFE: Duration = Duration::from_secs(60);
-/// After a failure the issuer is left alone for this long, or as long as it asks, within bounds.
+/// Shortest and longest pause after a failure. Within these bounds the issuer's `Retry-After` counts.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,9 +29,9 @@ pub(super) struct Record {
     #[serde(with = "milliseconds")]
     signed_in_at: SystemTime,
     scope: Option<String>,
-    /// Absent: the issuer ended the login.
+    /// `None` once the issuer ended the login.
     pub(super) tokens: Option<Tokens>,
-    /// The last refresh failed, and the next is not tried before.
+    /// Failure of the last refresh, and the time before which the next is not tried.
     failure: Option<Failure>,
 }
 
@@ -85,7 +85,7 @@ impl Record {
         let unreadable =
             |reason: String| KeptLoginError::Unreadable { path: file.path().to_owned(), reason };
         let record: Self = serde_json::from_str(text.expose()).map_err(|error| {
-            // The parser quotes values, and those may be tokens: only say where.
+            // The parser's message quotes values, which may be tokens: report only the position.
             unreadable(format!("line {}, column {}", error.line(), error.column()))
         })?;
         if record.version != VERSION {
@@ -102,8 +102,7 @@ impl Record {
         Ok(file.replace(&Secret::from(text))?)
     }
 
-    /// The tokens of a refresh take the place of those before. A refresh token or scope that is not among them stays as it was
-    /// (RFC 6749 §6).
+    /// Replaces the tokens by those of a refresh. Keeps the refresh token or scope if the answer has none (RFC 6749 §6).
     pub(super) fn renew(&mut self, answer: TokenSet, now: SystemTime) {
         let before = self.tokens.take();
         if let Some(scope) = &answer.scope {
@@ -115,14 +114,14 @@ impl Record {
                 next.refresh_token = before.refresh_token;
                 next.refresh_expires_at = before.refresh_expires_at;
             }
-            // The one of the login was verified; who signed in does not change by a refresh.
+            // Keep the ID token of the login, which was verified. A refresh does not change the person.
             next.id_token = before.id_token;
         }
         self.tokens = Some(next);
         self.failure = None;
     }
 
-    /// The issuer ended it: nothing is left to present.
+    /// Removes the tokens, after the issuer ended the login.
     pub(super) fn end(&mut self) {
         self.tokens = None;
         self.failure = None;
@@ -134,11 +133,11 @@ impl Record {
         self.failure = Some(Failure { reason, until: now + wait });
     }
 
-    /// Why the issuer is left alone for now, and how long.
+    /// Reason for the present pause, and the time left of it.
     pub(super) fn pause(&self, now: SystemTime) -> Option<(&str, Duration)> {
         let failure = self.failure.as_ref()?;
         let (_, longest) = PAUSE;
-        // A clock that was set back makes no pause longer than any is.
+        // A longer pause means that the clock was set back; it is ignored.
         let left = failure.until.duration_since(now).ok().filter(|left| *left <= longest)?;
         Some((&failure.reason, left))
     }
@@ -175,14 +174,14 @@ impl Tokens {
         }
     }
 
-    /// The access token, unless it is over.
+    /// The access token, unless it has expired.
     pub(super) fn good(&self, now: SystemTime) -> Option<Result<AccessToken, KeptLoginError>> {
         let over = self.expires_at.is_some_and(|at| at <= now);
         let token = || AccessToken::bearer(self.access_token.clone(), self.expires_at);
         (!over).then(|| token().map_err(KeptLoginError::from))
     }
 
-    /// Whether a refresh is due: less than `min(30 s, life / 2)` is left, or the clock was set back.
+    /// True if a refresh is due: less than `min(30 s, life / 2)` is left, or the clock was set back.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         let Ok(used) = now.duration_since(self.obtained_at) else { return true };
         let life = match self.expires_at {

@@ -1,5 +1,5 @@
-//! A body that can be sent twice if it is short: what passes is kept, up to a limit, and what was not
-//! asked for is kept as it is.
+//! A body that can be sent twice if it is short: the frames that were sent are kept, up to a limit, and the
+//! unread rest is taken back.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,14 +11,14 @@ use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// A request's body on its way through a [`Bearer`](super::Bearer). It is not buffered: what has been
-/// sent is kept besides, which costs no copy where the data is [`Bytes`].
+/// A request's body on its way through a [`Bearer`](super::Bearer). Frames pass through at once, and
+/// are kept to be sent again; this needs no copy where the data is [`Bytes`].
 pub struct ReplayBody<B>(State<B>);
 
 enum State<B> {
     Once(B),
     Recorded {
-        /// What was sent before, to be sent again.
+        /// Data that was sent before, to be sent again.
         again: VecDeque<Bytes>,
         /// The rest; `None` when it was sent before to its end.
         rest: Option<B>,
@@ -27,16 +27,16 @@ enum State<B> {
     },
 }
 
-/// What has been sent of a body.
+/// The part of a body that has been sent.
 pub(super) struct Record<B>(Arc<Mutex<Sent<B>>>);
 
 struct Sent<B> {
     data: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    /// How much more may be kept; `None`: it was too long, and nothing is kept.
+    /// Bytes that may still be kept; `None` if the body was too long or failed, so it cannot be sent again.
     room: Option<usize>,
     is_whole: bool,
-    /// What nobody asked for: a service may refuse a request before it has seen the body.
+    /// The unread rest: a service may refuse a request before it has read the body.
     rest: Option<B>,
 }
 
@@ -50,7 +50,7 @@ impl<B: Body> ReplayBody<B> {
             data: VecDeque::new(),
             trailers: None,
             room: Some(limit),
-            // A client may never look into a body that is empty.
+            // A client may never poll a body that is empty.
             is_whole: body.is_end_stream(),
             rest: None,
         };
@@ -63,7 +63,7 @@ impl<B: Body> ReplayBody<B> {
 }
 
 impl<B> Record<B> {
-    /// The same body again, if all of it is at hand: what was sent was kept, and the rest has come back.
+    /// The same body again, if all of it is available: the sent part was kept, and the rest was returned.
     pub(super) fn replay(&self) -> Option<ReplayBody<B>> {
         let mut sent = self.sent();
         sent.room?;
@@ -128,7 +128,7 @@ impl<B: Body + Unpin> Body for ReplayBody<B> {
         match &frame {
             Some(Ok(frame)) => {
                 sent.keep(frame);
-                // A client that knows the length does not ask for the end.
+                // A client that knows the length does not poll for the end.
                 sent.is_whole = body.is_end_stream();
             }
             Some(Err(_)) => sent.room = None,
@@ -165,7 +165,7 @@ impl<B: Body + Unpin> Body for ReplayBody<B> {
     }
 }
 
-/// What was not sent comes back.
+/// Returns the unread rest to the record.
 impl<B> Drop for ReplayBody<B> {
     fn drop(&mut self) {
         if let State::Recorded { rest, record, .. } = &mut self.0 {

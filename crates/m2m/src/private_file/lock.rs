@@ -1,4 +1,5 @@
-//! A lock among processes: an advisory lock on a file that stays (`flock`), which ends with its holder however that ends.
+//! A lock among processes: an advisory lock (`flock`) on a file that is never removed. It ends with its
+//! holder, even one that is killed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,8 +15,8 @@ use super::PrivateFileError;
 /// The first and the longest pause between two attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
-/// Held until it is dropped, or the process ends. The file itself is never removed: whoever waits for it would hold a lock on a
-/// file that nobody else sees.
+/// A lock that is held until it is dropped, or the process ends. The file itself is never removed: a process that waits for it
+/// would then lock a removed file, which no other process opens.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -23,13 +24,13 @@ pub struct FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // In words: a child made by `fork` meanwhile has the file open too, and closing it here alone would not do.
+        // Explicit: a child made by `fork` meanwhile has the file open too, so closing it here does not release the lock.
         let _ = self.file.unlock();
     }
 }
 
 impl FileLock {
-    /// The lock, if nobody holds it.
+    /// The lock, if it is free.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ impl FileLock {
         }
     }
 
-    /// The lock, waited for. Dropping the future ends the wait.
+    /// Waits for the lock. Dropping the future ends the wait.
     ///
     /// # Errors
     ///

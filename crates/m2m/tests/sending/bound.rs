@@ -1,5 +1,5 @@
-//! Tokens that are bound to a key (RFC 9449), from a provider that wants nonces to a service that wants
-//! nonces, through files and on to the next process.
+//! Tokens that are bound to a key (RFC 9449). The provider and the service both demand nonces, and the
+//! next process reads the token from a file.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -63,14 +63,14 @@ async fn a_bound_token_opens_what_its_key_proves_and_nothing_else() {
     assert_eq!(call(tokens.clone(), &key).await, StatusCode::OK);
     assert_eq!(issuer.requests(Endpoint::Token), 2, "once without and once with the nonce");
 
-    // The next process finds the token, still bound.
+    // The next process finds the token, which is still bound.
     let next = process(&key);
     assert_eq!(next.token().await.unwrap(), tokens.token().await.unwrap());
     assert_eq!(next.token().await.unwrap().token_type(), TokenType::DPoP);
     assert_eq!(call(next, &key).await, StatusCode::OK);
     assert_eq!(issuer.requests(Endpoint::Token), 2);
 
-    // Another key opens nothing with it, and has tokens of its own.
+    // A client with another key cannot use this token, and gets its own.
     let other = Arc::new(DpopKey::generate().unwrap());
     let stolen = Stolen(tokens.token().await.unwrap());
     let layer = BearerLayer::new(stolen, "https://churn.example".parse().unwrap());
@@ -81,7 +81,7 @@ async fn a_bound_token_opens_what_its_key_proves_and_nothing_else() {
     assert_eq!(call(process(&other), &other).await, StatusCode::OK);
 }
 
-/// One token, which is somebody else's.
+/// One fixed token, bound to another key.
 #[derive(Debug)]
 struct Stolen(m2m::AccessToken);
 

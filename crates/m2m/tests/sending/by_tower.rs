@@ -147,7 +147,7 @@ async fn a_service_that_rejects_every_token_gets_two_requests_and_the_issuer_few
     assert_eq!(service.seen().len(), 51, "the second time there is no newer token to try");
 }
 
-/// Wants a nonce in each proof, and another one for `/later`.
+/// Requires a nonce in each proof, and another one for `/later`.
 fn with_nonce(seen: &Seen) -> Answer {
     let nonce = match seen.path.as_str() {
         "/later" => "nonce-2",
@@ -219,7 +219,7 @@ async fn a_bound_token_without_its_key_is_not_sent() {
     assert!(service.seen().is_empty());
 }
 
-/// Has none.
+/// A source without a token.
 #[derive(Debug)]
 struct Empty;
 

@@ -1,4 +1,4 @@
-//! A service on loopback that remembers what it was sent.
+//! A service on loopback that records the requests it receives.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ impl Seen {
         self.header("authorization")
     }
 
-    /// What its proof of possession says.
+    /// Claims of its proof of possession.
     pub(crate) fn proof(&self) -> Value {
         let payload = self.header("dpop").unwrap().split('.').nth(1).unwrap();
         let octets = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -56,7 +56,7 @@ pub(crate) fn redirect(to: &str) -> Answer {
     answer
 }
 
-/// 401 to every token but this one.
+/// Answers 401 to every token but this one.
 pub(crate) fn only(token: &'static str) -> impl Fn(&Seen) -> Answer {
     move |seen| match seen.authorization() == Some(token) {
         true => status(StatusCode::OK),
@@ -105,7 +105,7 @@ impl Service {
         self.url("").parse().unwrap()
     }
 
-    /// What arrived so far.
+    /// The requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! Tokens with a number: each renewal gives the next.
+//! Numbered tokens: each renewal gives the next number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! One token for another: a person's for a service's audience, a workload's own for another's.
+//! Token exchange: a user's token for one with a service's audience, a workload's own token for another.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use oidc_core::{Secret, TokenEndpoint};
 
 use crate::job::{Hand, endpoint, http};
 
-/// A service that calls others on behalf of those who call it.
+/// A service that calls other services on behalf of its callers.
 struct Caller {
     issuer: DevIssuer,
     clock: Hand,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::job::Job;
 
-/// A job, a folder for its tokens, and as many caches as one likes, each as in a process of its own.
+/// A job, a folder for its tokens, and any number of caches, each as in a process of its own.
 struct Shared {
     job: Job,
     folder: tempfile::TempDir,
@@ -31,7 +31,7 @@ impl Shared {
         self.job.cached_as("job", "job-secret").with_file_cache(&self.files())
     }
 
-    /// The entry, written by now.
+    /// The entry's file, which is written already.
     fn entry(&self) -> PathBuf {
         let folder = self.folder.path().join("doorward");
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -48,7 +48,7 @@ impl Shared {
         (shared, entry)
     }
 
-    /// The file is not believed, and is a good one again afterwards.
+    /// Checks that the file is not used, and is replaced by a valid one.
     async fn refuses_and_replaces(&self, entry: &Path) {
         let before = self.job.asked();
         let token = self.process().token().await.unwrap();
@@ -244,7 +244,7 @@ async fn a_link_is_replaced_and_what_it_points_at_is_left_alone() {
 #[tokio::test]
 async fn a_file_of_another_user_is_replaced() {
     let (shared, entry) = Shared::with_entry().await;
-    // Only root can give a file away; others cannot come by such a file here either.
+    // Only root can change a file's owner; other users cannot test this case.
     if std::os::unix::fs::chown(&entry, Some(12345), None).is_ok() {
         shared.refuses_and_replaces(&entry).await;
     }

@@ -72,7 +72,7 @@ impl Job {
         cached(endpoint(self.issuer.url(), self.http.clone(), client, secret), &self.clock)
     }
 
-    /// How many token requests there were.
+    /// Number of token requests so far.
     pub(crate) fn asked(&self) -> u64 {
         self.issuer.token_requests_by_grant(Grant::ClientCredentials)
     }

@@ -120,7 +120,7 @@ async fn a_wrong_secret_is_told_apart_from_an_issuer_that_is_away() {
     assert!(!format!("{error:?}").contains("guess"));
 }
 
-/// Says 503 and when to come back.
+/// Fails with 503 and `Retry-After`.
 #[derive(Debug, Default)]
 struct Overloaded(std::sync::atomic::AtomicU64);
 
@@ -172,7 +172,7 @@ async fn a_clock_that_jumps_ahead_causes_one_request() {
 #[tokio::test]
 async fn a_clock_that_is_an_hour_ahead_of_the_issuers_does_not_ask_for_every_call() {
     let job = Job::start().await;
-    // The issuer's own clock stays: its tokens are over by ours when they arrive.
+    // The issuer's own clock stays, so its tokens have expired by the job's clock when they arrive.
     let ahead = job.clock.elsewhere(60 * MINUTE);
     let tokens = CachedTokens::new(Lent(job.tokens.clone())).with_clock(Arc::new(ahead));
     for _ in 0..100 {
@@ -254,7 +254,7 @@ fn a_token_in_memory_needs_no_runtime() {
     let token = first.block_on(job.tokens.token()).unwrap();
     assert_eq!(job.tokens.token().now_or_never().unwrap().unwrap(), token);
     assert_eq!(job.tokens.current(), Some(token.clone()));
-    // Also when its refresh is due: whoever comes by with a runtime begins it.
+    // Also when its refresh is due: the next call inside a runtime begins it.
     job.clock.advance(Duration::from_secs(285));
     assert_eq!(job.tokens.current(), Some(token));
     assert_eq!(job.asked(), 1);

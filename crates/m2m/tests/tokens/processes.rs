@@ -1,4 +1,4 @@
-//! Processes that share tokens: real ones, which are killed and stopped.
+//! Real processes that share tokens, and are killed and stopped.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::job::{endpoint, http};
 
-/// What a process is told, on its standard input.
+/// Settings that a process reads from its standard input.
 #[derive(Deserialize, Serialize)]
 struct Order {
     issuer: String,
@@ -34,7 +34,7 @@ impl Order {
     }
 }
 
-/// Not a test: what the processes of the others do.
+/// Not a test: the program that the processes of the other tests run.
 #[test]
 #[ignore = "the other tests start it"]
 fn process() {
@@ -44,7 +44,7 @@ fn process() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tokens = order.tokens(http(), Duration::from_secs(15));
     let token = runtime.block_on(tokens.token()).unwrap();
-    // Past the test harness, which would keep it.
+    // Written directly, as the test harness captures `println!`.
     writeln!(std::io::stdout(), "\ntoken={}", token.secret().expose()).unwrap();
 }
 
@@ -169,7 +169,7 @@ async fn whoever_is_stopped_while_it_asks_is_no_longer_waited_for() {
         timeout(Duration::from_secs(10), task).await.unwrap().unwrap().unwrap();
     }
     assert_eq!(lab.asked(), 2, "one of them asks in its place");
-    // What was obtained without the lock is everybody's all the same.
+    // A token that was obtained without the lock is shared too.
     let other = lab.tokens(Duration::from_secs(15));
     timeout(Duration::from_secs(2), other.token()).await.unwrap().unwrap();
     assert_eq!(lab.asked(), 2);
@@ -179,7 +179,7 @@ async fn whoever_is_stopped_while_it_asks_is_no_longer_waited_for() {
 async fn a_full_disk_costs_the_sharing_only() {
     let lab = Lab::start().await;
     for asked in 1..=2 {
-        // No file may grow, and the signal that says so is ignored, as on a disk without room.
+        // `ulimit` lets no file grow, and the signal for it is ignored: writes fail as on a full disk.
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#]).arg(this_program());
         let output = lab.spawn(shell).await.wait_with_output().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_full_disk_costs_the_sharing_only() {
     }
     let left = names(&lab.order().folder);
     assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
-    // With room again it works again.
+    // Once there is space, sharing works again.
     let shared = lab.tokens(Duration::from_secs(15)).token().await.unwrap();
     assert_eq!(lab.tokens(Duration::from_secs(15)).token().await.unwrap(), shared);
     assert_eq!(lab.asked(), 3);

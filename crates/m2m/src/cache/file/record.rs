@@ -1,4 +1,4 @@
-//! What is written of a token: the token, its times, and how the last attempt failed.
+//! Content of an entry: the token, its times, and the last failed attempt.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,19 +12,19 @@ use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
 const VERSION: u32 = 1;
-/// How far ahead another process may have seen the clock of this machine.
+/// Tolerated difference by which a written time may be ahead of this process's clock.
 const TOLERANCE: Duration = Duration::from_secs(5);
-/// No token lives longer.
+/// Longest accepted life of a token.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// No back-off is longer: an issuer is not believed that asks for more.
+/// Longest back-off that is written or accepted, even if the issuer asks for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// What the processes know.
+/// State that the processes share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) token: Option<Kept>,
     pub(super) failure: Option<Failed>,
-    /// When a token was last renewed because a service rejected it.
+    /// Time of the last renewal of a token that a service had rejected.
     pub(super) renewed_at: Option<SystemTime>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Kept {
     pub(super) obtained: SystemTime,
 }
 
-/// The last attempt, and when the next may be made.
+/// The last failed attempt and its time.
 #[derive(Clone, Debug)]
 pub(super) struct Failed {
     pub(super) failure: Failure,
@@ -42,7 +42,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// What is left of the back-off.
+    /// The failure with the back-off that is left; `None` once it has passed.
     pub(super) fn now(&self, now: SystemTime) -> Option<Failure> {
         let left =
             self.failure.wait.checked_sub(now.duration_since(self.at).unwrap_or_default())?;
@@ -51,7 +51,7 @@ impl Failed {
     }
 }
 
-/// The file. Times are milliseconds since 1970.
+/// Format of the file. Times are milliseconds since 1970.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -91,8 +91,8 @@ struct FileFailure {
     wait: u64,
 }
 
-/// The failures that are everybody's. One that is this process's own, such as an unreadable key, is
-/// not told to others.
+/// Failures that concern every process. A failure of one process, such as an unreadable file, is not
+/// written.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum FileError {
@@ -103,7 +103,7 @@ enum FileError {
 }
 
 impl Record {
-    /// Reads a file, and believes it only if it can be true.
+    /// Parses a file; refuses another version, another key and impossible times.
     pub(super) fn parse(
         text: &Secret,
         key: &CacheKey,
@@ -221,7 +221,7 @@ impl FileFailure {
     }
 }
 
-/// The reason alone: reading it back adds the words around it again.
+/// The reason alone: the error that is built from it on reading adds the surrounding words.
 fn told(error: &TokenEndpointError) -> String {
     match error {
         TokenEndpointError::Unavailable { reason, .. } => reason.clone(),

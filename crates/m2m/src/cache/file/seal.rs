@@ -1,5 +1,5 @@
-//! Entries that are of no use to whoever copies them: AES-256-GCM, under a key of HKDF-SHA-256
-//! (RFC 5869), bound to the entry's name.
+//! Encryption of entries, so that a copied file reveals no token: AES-256-GCM under a key of
+//! HKDF-SHA-256 (RFC 5869), bound to the entry's name.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
@@ -10,12 +10,12 @@ use oidc_core::Secret;
 use super::{FileCacheError, ShortSealingKey};
 use crate::cache_key::CacheKey;
 
-/// Begins every sealed entry: what it is, and its version.
+/// Prefix of every sealed entry: its format and version.
 const MAGIC: &str = "doorward-m2m-1.";
 const PURPOSE: &[u8] = b"doorward m2m file cache 1";
 const SHORTEST: usize = 32;
 
-/// Random nonces: good for 2^32 entries under one key, a hundred years of one a second.
+/// AES-256-GCM with random nonces: safe for 2^32 entries under one key, a hundred years of one a second.
 pub(super) struct Seal(RandomizedNonceKey);
 
 struct KeyLength;
@@ -40,7 +40,7 @@ impl Seal {
             .and_then(|okm| okm.fill(&mut derived))
             .and_then(|()| RandomizedNonceKey::new(&AES_256_GCM, &derived))
             .map(Self)
-            // Lengths that are constant here: there is nothing else to be wrong.
+            // Not reached: these calls fail only for wrong lengths, and the lengths are constant.
             .map_err(|_| too_short)
     }
 

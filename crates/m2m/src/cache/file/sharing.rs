@@ -13,26 +13,26 @@ use crate::cache::flight::{Outcome, Why};
 use crate::cache::held::{is_due, renewal_pause};
 use crate::source::TokenSource;
 
-/// How long one waits for another process's answer who has a token that is still good.
+/// Longest wait for another process's answer while a still valid token is at hand.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
-/// What is held by whoever asks, and by whoever asks when that one is stopped.
+/// Locks held by the process that asks, and by the one that asks in its place once it has stopped.
 const LOCK: &str = "lock";
 const STAND_IN: &str = "stand-in.lock";
 
-/// How often one looks whether another process has an answer, in milliseconds: apart, so that many
-/// who wait do not look together.
+/// Pause between two reads of the file, in milliseconds. Random, so that waiting processes do not
+/// all read at once.
 const LOOK_AGAIN: std::ops::RangeInclusive<u64> = 10..=50;
 
-/// What the file says to one who asks.
+/// Conclusion from the file's content.
 enum Finding {
-    /// This: nothing is to be asked.
+    /// The file has the answer; the issuer is not asked.
     Answer(Outcome),
-    /// The issuer is to be asked, and here is the token that is good until it answers.
+    /// The issuer is to be asked. Carries the token that is valid meanwhile, if there is one.
     Ask(Option<Kept>),
 }
 
 impl Entry {
-    /// As the source itself, but once for all processes. `failures`: how many this process has seen.
+    /// Asks the source once for all processes. `failures` is the number this process has seen.
     pub(crate) async fn ask(
         &self,
         source: &dyn TokenSource,
@@ -49,7 +49,7 @@ impl Entry {
         let mut until = Instant::now() + wait;
         let mut stand_in = Some(STAND_IN);
         let mut lock = LOCK;
-        // Those who wait look into the file rather than queue for the lock: one answer is for all.
+        // Waiting processes read the file and do not queue for the lock: one answer serves all.
         let (turn, record, present) = loop {
             let turn = self.lock(lock);
             let over = Instant::now() >= until;
@@ -60,7 +60,7 @@ impl Entry {
                 Finding::Ask(Some(kept)) if matches!((&turn, why), (Turn::Others, Why::Absent)) => {
                     return kept.until_later(SHORT_WAIT);
                 }
-                // The holder is stopped: one of those who waited asks in its place.
+                // The holder has stopped: one of the waiting processes asks in its place.
                 Finding::Ask(_) if matches!(turn, Turn::Others) && stand_in.is_some() => {
                     lock = stand_in.take().unwrap_or(lock);
                     until = Instant::now() + wait;
@@ -105,7 +105,7 @@ impl Entry {
                 let others = before.failure.as_ref().map_or(0, |failed| failed.failure.failures);
                 let failure = Failure::after(failures.max(others), error);
                 let failed = Some(Failed { failure: failure.clone(), at: now });
-                // A token that one service rejects may do for another.
+                // Another service may accept a token that one service rejected.
                 let token = before.token.filter(|kept| kept.is_good(now));
                 self.write(Record { token, failure: failed, renewed_at }).await;
                 match present {
@@ -160,7 +160,7 @@ impl Kept {
         Outcome::Token { token, obtained, refresh_in: failure.as_ref().map(|f| f.wait), failure }
     }
 
-    /// The token as it is; somebody else is renewing it.
+    /// The present token, while another process renews it.
     fn until_later(self, wait: Duration) -> Outcome {
         let (token, obtained): (AccessToken, _) = (self.token, self.obtained);
         Outcome::Token { token, obtained, refresh_in: Some(wait), failure: None }
