@@ -1,17 +1,17 @@
-//! What the provider can sign with ([RFC 7518 §3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1)).
+//! Signature algorithms of the provider ([RFC 7518 §3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1)).
 
 use std::fmt;
 
 use aws_lc_rs::digest;
 
-/// A signature algorithm. Each needs a key of its kind: the provider has one of the kind that
-/// [`DevIssuerBuilder::signing_algorithm`] asks for.
+/// A signature algorithm. Each needs a key of its own kind. The provider creates the key for
+/// [`DevIssuerBuilder::signing_algorithm`].
 ///
 /// [`DevIssuerBuilder::signing_algorithm`]: crate::DevIssuerBuilder::signing_algorithm
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256: what the provider itself uses unless told otherwise.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, the provider's default.
     #[default]
     RS256,
     /// RSASSA-PKCS1-v1_5 with SHA-384.
@@ -33,7 +33,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The hash of `at_hash` in an ID token that is signed so (OpenID Connect Core 1.0 §3.1.3.6).
+    /// The hash of `at_hash` in an ID token with this algorithm (OpenID Connect Core 1.0 §3.1.3.6).
     pub(crate) fn hash(self) -> &'static digest::Algorithm {
         match self {
             Self::RS256 | Self::PS256 | Self::ES256 => &digest::SHA256,

@@ -1,5 +1,5 @@
-//! Delivers logout tokens ([OpenID Connect Back-Channel Logout 1.0 §2.5]): one POST each, side by side,
-//! three seconds at most, no second try.
+//! Delivers logout tokens ([OpenID Connect Back-Channel Logout 1.0 §2.5]): one POST each, in parallel,
+//! with a timeout of three seconds and no retry.
 //!
 //! [OpenID Connect Back-Channel Logout 1.0 §2.5]: https://openid.net/specs/openid-connect-backchannel-1_0.html#BCRequest
 
@@ -25,7 +25,7 @@ impl Backchannel {
         Self(Client::builder(TokioExecutor::new()).build(HttpConnector::new()))
     }
 
-    /// Sends each token to its URI; how many were answered with 2xx.
+    /// Sends each token to its URI. Returns the number of deliveries that were answered with 2xx.
     pub(crate) async fn deliver(&self, messages: Vec<(String, String)>) -> usize {
         let deliveries = messages.into_iter().map(|(uri, token)| self.post(uri, token));
         join_all(deliveries).await.into_iter().filter(|delivered| *delivered).count()

@@ -1,4 +1,4 @@
-//! What a provider is made of, before it starts.
+//! Configuration of a provider before it starts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -68,62 +68,62 @@ impl DevIssuerBuilder {
         }
     }
 
-    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` otherwise.
+    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
         self
     }
 
-    /// Adds a person; one of the same name before is replaced.
+    /// Adds a person, or replaces the one of the same name.
     pub fn user(mut self, user: User) -> Self {
         self.users.push(user);
         self
     }
 
-    /// Adds a client; one of the same id before is replaced.
+    /// Adds a client, or replaces the one with the same id.
     pub fn client(mut self, client: DevClient) -> Self {
         self.clients.push(client);
         self
     }
 
-    /// How long access and ID tokens live; 300 s otherwise.
+    /// Lifetime of access and ID tokens; 300 s by default.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetimes.access_token = lifetime;
         self
     }
 
-    /// How long a refresh token lives; 1800 s otherwise.
+    /// Lifetime of a refresh token; 1800 s by default.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetimes.refresh_token = lifetime;
         self
     }
 
-    /// How long somebody stays signed in; ten hours otherwise.
+    /// Lifetime of a single sign-on session; ten hours by default.
     pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetimes.session = lifetime;
         self
     }
 
-    /// Whether a refresh token is good once only, and its reuse ends the client's part of the session;
-    /// true otherwise.
+    /// Accepts each refresh token once only, and ends the client's part of the session on reuse; true
+    /// by default.
     pub fn refresh_token_rotation(mut self, rotate: bool) -> Self {
         self.rotate_refresh_tokens = rotate;
         self
     }
 
-    /// What time it is, for everything but faults.
+    /// The clock of the provider, for everything but faults.
     pub fn clock(mut self, now: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
         self.clock = Clock::new(now);
         self
     }
 
-    /// What tokens are signed with; RS256 otherwise.
+    /// Signature algorithm of tokens; RS256 by default.
     pub fn signing_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.signing_algorithm = algorithm;
         self
     }
 
-    /// Has a key for each of these algorithms too, published and announced: [`Mint::algorithm`] signs
+    /// Adds a key for each of these algorithms, published and announced: [`Mint::algorithm`] signs
     /// with it.
     ///
     /// [`Mint::algorithm`]: crate::Mint::algorithm
@@ -132,34 +132,34 @@ impl DevIssuerBuilder {
         self
     }
 
-    /// What access tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    /// Signature algorithm of access tokens; [`DevIssuerBuilder::signing_algorithm`] by default.
     pub fn access_token_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.token_algorithms.access = Some(algorithm);
         self
     }
 
-    /// What ID tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    /// Signature algorithm of ID tokens; [`DevIssuerBuilder::signing_algorithm`] by default.
     pub fn id_token_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.token_algorithms.id = Some(algorithm);
         self
     }
 
-    /// What logout tokens are signed with; [`DevIssuerBuilder::signing_algorithm`] otherwise.
+    /// Signature algorithm of logout tokens; [`DevIssuerBuilder::signing_algorithm`] by default.
     pub fn logout_token_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.token_algorithms.logout = Some(algorithm);
         self
     }
 
-    /// What discovery says of ID tokens (`id_token_signing_alg_values_supported`): these, and nothing
-    /// at all if there are none. All that there are keys for otherwise.
+    /// The `id_token_signing_alg_values_supported` of discovery; an empty list if none are given. By
+    /// default, all algorithms that there are keys for.
     pub fn announced_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.announced = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// Believes tokens of another issuer: as proof of a client ([`DevClient::federated`]), and about a
-    /// person of the same name here (JWT bearer grant, [RFC 7523 §2.1]). `keys` are its public keys, as
-    /// a JWKS or in PEM.
+    /// Trusts tokens of another issuer: as authentication of a client ([`DevClient::federated`]), and as
+    /// an assertion about the person of the same name here (JWT bearer grant, [RFC 7523 §2.1]). `keys`
+    /// are its public keys, as a JWKS or in PEM.
     ///
     /// [RFC 7523 §2.1]: https://www.rfc-editor.org/rfc/rfc7523#section-2.1
     pub fn trust(mut self, issuer: impl Into<String>, keys: impl Into<String>) -> Self {
@@ -167,7 +167,7 @@ impl DevIssuerBuilder {
         self
     }
 
-    /// Wants a nonce of its own in each proof of possession ([RFC 9449 §8]), and each only once.
+    /// Requires a nonce of this provider in each proof of possession ([RFC 9449 §8]), each usable once.
     ///
     /// [RFC 9449 §8]: https://www.rfc-editor.org/rfc/rfc9449#section-8
     pub fn require_dpop_nonce(mut self) -> Self {
@@ -178,8 +178,8 @@ impl DevIssuerBuilder {
     /// Binds and serves. The address must be on loopback; port 0 takes a free one.
     ///
     /// # Errors
-    /// If the address is not on loopback or taken, the realm's name does not fit a URL, a client's
-    /// logout URI cannot be reached by this provider, or no key can be made.
+    /// If the address is not on loopback or is taken, the realm's name does not fit into a URL, a
+    /// client's logout URI is not an `http` URL on loopback, or no key can be generated.
     pub async fn start(self, addr: &str) -> Result<DevIssuer, StartError> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if self.realm.is_empty() || !self.realm.bytes().all(fits) {
@@ -224,7 +224,7 @@ impl DevIssuerBuilder {
     }
 }
 
-/// Logout tokens go out by plain http, and, as everything here, not beyond this machine.
+/// Logout tokens are sent by plain http, and like everything here only on this machine.
 fn check_logout_uri(client: &DevClient) -> Result<(), StartError> {
     let Some(uri) = &client.backchannel_logout_uri else { return Ok(()) };
     let on_loopback = Url::parse(uri).is_ok_and(|url| {

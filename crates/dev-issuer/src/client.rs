@@ -1,4 +1,4 @@
-//! A registered client (relying party or machine) and what it may do.
+//! A registered client (relying party or machine) and its permissions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 use crate::user::User;
 
-/// Words every client may ask for, as in a fresh Keycloak realm.
+/// Scopes that every client may ask for, as in a fresh Keycloak realm.
 const STANDARD_SCOPES: [&str; 10] = [
     "openid",
     "profile",
@@ -49,7 +49,7 @@ pub struct DevClient {
     pub(crate) require_signed_request: bool,
 }
 
-/// How a client proves itself at the token endpoint.
+/// Client authentication at the token endpoint.
 #[derive(Clone)]
 pub(crate) enum Credential {
     Public,
@@ -76,17 +76,17 @@ impl DevClient {
         Self::new(id.into(), Credential::PublicKeys(PublicKeys::new(public_key)))
     }
 
-    /// A client that proves with an HMAC that it knows the secret (`client_secret_jwt`); one shorter
-    /// than the hash proves nothing ([RFC 7518 §3.2]).
+    /// A client that proves with an HMAC that it knows the secret (`client_secret_jwt`). A secret
+    /// shorter than the hash is refused ([RFC 7518 §3.2]).
     ///
     /// [RFC 7518 §3.2]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
     pub fn client_secret_jwt(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self::new(id.into(), Credential::SecretJwt(secret.into()))
     }
 
-    /// A client whom a trusted issuer ([`DevIssuerBuilder::trust`]) calls `subject`: a workload with a
-    /// Kubernetes service account token, or, if `subject` begins with `spiffe://`, a JWT-SVID. Such a
-    /// token may be shown again and again until it ends.
+    /// A client that authenticates with a token of a trusted issuer ([`DevIssuerBuilder::trust`]) about
+    /// `subject`: a Kubernetes service account token, or, if `subject` begins with `spiffe://`, a
+    /// JWT-SVID. Such a token may be used repeatedly until it expires.
     ///
     /// [`DevIssuerBuilder::trust`]: crate::DevIssuerBuilder::trust
     pub fn federated(
@@ -118,21 +118,21 @@ impl DevClient {
         }
     }
 
-    /// Where a login may end. Compared exactly; a `*` stands for one port or one whole host label.
+    /// Adds a redirect URI. It must match exactly; a `*` stands for one port or one whole host label.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(RedirectUri::new(uri));
         self
     }
 
-    /// Where a logout may end. Compared as [`DevClient::redirect_uri`].
+    /// Adds a URI that a logout may redirect to. Compared as [`DevClient::redirect_uri`].
     #[must_use]
     pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.post_logout_redirect_uris.push(RedirectUri::new(uri));
         self
     }
 
-    /// One more audience of the access tokens this client gets: Keycloak's audience mapper.
+    /// Adds an audience to the access tokens of this client, as Keycloak's audience mapper does.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience.push(audience.into());
@@ -175,14 +175,14 @@ impl DevClient {
         self
     }
 
-    /// Where logout tokens for this client go: an `http` URL on loopback.
+    /// URI that logout tokens for this client are sent to: an `http` URL on loopback.
     #[must_use]
     pub fn backchannel_logout_uri(mut self, uri: impl Into<String>) -> Self {
         self.backchannel_logout_uri = Some(uri.into());
         self
     }
 
-    /// How long this client's access tokens live, where it differs from the others'.
+    /// Lifetime of this client's access tokens, instead of the provider's.
     #[must_use]
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.access_token_lifetime = Some(lifetime);
@@ -197,7 +197,7 @@ impl DevClient {
         self
     }
 
-    /// Gives tokens for a proof of possession only
+    /// Refuses token requests without a proof of possession
     /// ([RFC 9449 §5.2](https://www.rfc-editor.org/rfc/rfc9449#section-5.2)).
     #[must_use]
     pub fn require_dpop(mut self) -> Self {
@@ -205,7 +205,7 @@ impl DevClient {
         self
     }
 
-    /// Takes authorization requests that are signed with the private half of this key
+    /// Accepts authorization requests that are signed with the private half of this key
     /// ([RFC 9101](https://www.rfc-editor.org/rfc/rfc9101)): a public key in PEM, or a JWKS.
     #[must_use]
     pub fn request_object_key(mut self, public_key: impl Into<String>) -> Self {
@@ -220,7 +220,7 @@ impl DevClient {
         self
     }
 
-    /// Gives this client access tokens that are no JWT: references, which resource servers ask about
+    /// Gives this client opaque access tokens, which resource servers introspect
     /// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
     #[must_use]
     pub fn opaque_access_tokens(mut self) -> Self {
@@ -249,8 +249,8 @@ impl DevClient {
         origins
     }
 
-    /// What asking for `requested` grants: that, and `profile email` as in Keycloak; or the first
-    /// word this client may not ask for.
+    /// Grants the requested scope, and `profile email` as in Keycloak. Fails with the first word that
+    /// this client may not ask for.
     pub(crate) fn grant_scope(&self, requested: &str) -> Result<Scope, String> {
         let requested = Scope::parse(requested);
         let allowed = |word: &str| {
@@ -265,7 +265,7 @@ impl DevClient {
         Ok(granted)
     }
 
-    /// Who this client is when it acts for itself.
+    /// The service account that this client acts as for itself.
     pub(crate) fn service_account(&self) -> User {
         let mut account = User::without_password(format!("service-account-{}", self.id))
             .roles(self.service_account_roles.iter());

@@ -2,8 +2,8 @@
 //! `private_key_jwt`, assertions of a trusted issuer, and none for public clients ([RFC 6749 §2.3],
 //! [RFC 7523 §3]).
 //!
-//! One method per request, and the one that the client is registered for; what a client signs itself
-//! counts once.
+//! A request must use exactly one method, the one that the client is registered for. An assertion that
+//! the client signs itself is accepted once.
 //!
 //! [RFC 6749 §2.3]: https://www.rfc-editor.org/rfc/rfc6749#section-2.3
 //! [RFC 7523 §3]: https://www.rfc-editor.org/rfc/rfc7523#section-3
@@ -28,7 +28,7 @@ const SPIFFE_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type
 const FAILED: OAuthError =
     OAuthError::InvalidClient("Invalid client or Invalid client credentials");
 
-/// The body as a form: it must be one, and must not repeat a parameter.
+/// Parses the body, which must be a form without a repeated parameter.
 pub(crate) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, OAuthError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_form = content_type.is_some_and(|value| {
@@ -48,7 +48,7 @@ pub(crate) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, OAuthErro
     }
 }
 
-/// The client that sent this, proven.
+/// Authenticates the client that sent the request.
 pub(crate) fn authenticate(
     provider: &Provider,
     headers: &HeaderMap,
@@ -135,7 +135,7 @@ fn by_assertion(
     named_as(params, client)
 }
 
-/// The form may name the client; then it is this one.
+/// Checks that the form's `client_id`, if there is one, is this client's.
 fn named_as(params: &Params, client: DevClient) -> Result<DevClient, OAuthError> {
     match params.value("client_id").is_none_or(|named| named == client.id) {
         true => Ok(client),
@@ -143,7 +143,8 @@ fn named_as(params: &Params, client: DevClient) -> Result<DevClient, OAuthError>
     }
 }
 
-/// What a trusted issuer says about a workload. A JWT-SVID is told by its type, and may leave out `iss`.
+/// Verifies a trusted issuer's assertion about a workload. A JWT-SVID has its own
+/// `client_assertion_type`, and may leave out `iss`.
 fn by_foreign_assertion(
     provider: &Provider,
     client: &DevClient,
@@ -172,7 +173,7 @@ fn by_foreign_assertion(
     }
 }
 
-/// Takes the assertion's `jti`, which no other may have until it has expired.
+/// Records the assertion's `jti`, which no other assertion may have until this one has expired.
 fn spend(provider: &Provider, claims: &Claims) -> Result<(), OAuthError> {
     let now = provider.clock.seconds();
     let expires = claims.get("exp").and_then(Value::as_u64).unwrap_or(0);
@@ -189,13 +190,13 @@ fn spend(provider: &Provider, claims: &Claims) -> Result<(), OAuthError> {
     }
 }
 
-/// Whose key to look for. Nothing is believed yet.
+/// The `sub` of the unverified assertion, used only to find the key.
 fn unverified_subject(assertion: &str) -> Option<String> {
     let claims: Claims = jsonwebtoken::dangerous::insecure_decode_claims(assertion).ok()?;
     jws::text(&claims, "sub").map(str::to_owned)
 }
 
-/// The claims, if they are under an HMAC with this secret, and the secret is as long as its hash.
+/// The claims, if the HMAC is made with this secret, and the secret is at least as long as the hash.
 fn verified_under(secret: &str, assertion: &str) -> Option<Claims> {
     let algorithm = jsonwebtoken::decode_header(assertion).ok()?.alg;
     let needed = match algorithm {

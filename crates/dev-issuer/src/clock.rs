@@ -1,4 +1,4 @@
-//! What time the provider believes it is. Tests move it; everybody else gets the system's clock.
+//! The provider's clock. Tests replace it; the default is the system's clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ impl Clock {
         (self.0)()
     }
 
-    /// Now as tokens write it: whole seconds since 1970.
+    /// The present time in the format of tokens: whole seconds since 1970.
     pub(crate) fn seconds(&self) -> u64 {
         seconds(self.now())
     }
 }
 
-/// A time as tokens write it. Times before 1970 become 0.
+/// A time in the format of tokens. Times before 1970 become 0.
 pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

@@ -1,5 +1,5 @@
-//! Authorization codes: good once, for one minute. A code that comes back takes with it what it had
-//! bought ([RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
+//! Authorization codes: valid once, for one minute. A code that is used again invalidates the tokens it
+//! was exchanged for ([RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::tokens::random_handle;
 
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// What a code stands for.
+/// The grant that a code stands for.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeGrant {
     pub(crate) client: String,
@@ -20,15 +20,15 @@ pub(crate) struct CodeGrant {
     pub(crate) nonce: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) session: String,
-    /// The thumbprint of the key that must be shown with the code (RFC 9449 §10).
+    /// Thumbprint of the key that the proof sent with the code must be signed with (RFC 9449 §10).
     pub(crate) key: Option<String>,
 }
 
 #[derive(Debug)]
 pub(crate) enum CodeRefusal {
-    /// Never issued, or too old.
+    /// Never issued, or expired.
     Unknown,
-    /// Used before: by whom it was issued to is told, so that the session can be cleaned up.
+    /// Used before. Carries the grant, so that the caller can end the client's part of the session.
     Reused(Box<CodeGrant>),
 }
 
@@ -51,7 +51,7 @@ impl Codes {
         code
     }
 
-    /// Uses the code up, whatever becomes of the request that brought it.
+    /// Uses the code up, even if the request fails afterwards.
     pub(crate) fn redeem(&self, code: &str, now: SystemTime) -> Result<CodeGrant, CodeRefusal> {
         let mut codes = self.0.lock();
         let entry = codes

@@ -1,4 +1,4 @@
-//! The provider's two cookies: one names the browser (for forms), one its session.
+//! The provider's two cookies: one identifies the browser (for forms), one its session.
 //!
 //! Their names carry the port, because browsers keep one cookie jar for all ports of a host, and
 //! several providers may run beside each other.
@@ -44,7 +44,7 @@ impl Cookies {
         HeaderValue::from_str(&text).ok()
     }
 
-    /// No `Secure`: this provider speaks plain http on loopback.
+    /// A cookie without `Secure`: this provider serves plain http on loopback.
     fn set(&self, name: &str, value: &str) -> Option<HeaderValue> {
         let text = format!("{name}={value}; Path={}; HttpOnly; SameSite=Lax", self.path);
         HeaderValue::from_str(&text).ok()

@@ -1,5 +1,5 @@
-//! Device authorizations ([RFC 8628]): a program without a browser waits here until a person has typed
-//! its code somewhere else. A challenge it begins with binds the code to it (PKCE).
+//! Device authorizations ([RFC 8628]): a program without a browser polls until a person has typed its
+//! code in a browser. A PKCE challenge in the first request binds the code to the program.
 //!
 //! [RFC 8628]: https://www.rfc-editor.org/rfc/rfc8628
 
@@ -38,7 +38,7 @@ enum Answer {
     Denied,
 }
 
-/// What a polling device is told.
+/// Answer to a poll of the device.
 #[derive(Debug)]
 pub(crate) enum Poll {
     Pending,
@@ -76,14 +76,15 @@ impl Devices {
         (code, user_code)
     }
 
-    /// The device that waits under this code, however the person typed it.
+    /// The device that waits under this code. Only letters and digits of the typed code count,
+    /// in either case.
     pub(crate) fn waiting(&self, user_code: &str, now: SystemTime) -> Option<Device> {
         let typed = normalised(user_code);
         let devices = self.0.lock();
         devices.values().find(|device| device.is_waiting_for(&typed, now)).cloned()
     }
 
-    /// Answers for the person; false when nothing waits under this code.
+    /// Records the person's answer; false when no device waits under this code.
     pub(crate) fn answer(&self, user_code: &str, session: Option<String>, now: SystemTime) -> bool {
         let typed = normalised(user_code);
         let mut devices = self.0.lock();

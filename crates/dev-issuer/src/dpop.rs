@@ -1,7 +1,7 @@
-//! Proofs of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): the key that a request
-//! shows, checked by the list of §4.3, and the nonces that proofs must hold where the provider wants that.
+//! Proofs of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)): checks a request's proof
+//! by the list of §4.3, and the nonces that proofs must contain if the provider requires them.
 //!
-//! A proof counts once, and so does a nonce: every answer to a proof brings the next one.
+//! A proof is accepted once, and so is a nonce. Every answer to a proof carries the next nonce.
 
 use std::collections::BTreeMap;
 
@@ -23,23 +23,23 @@ use crate::tokens::random_handle;
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
-/// How far a proof's `iat` may be from now, in seconds.
+/// Largest accepted difference between a proof's `iat` and now, in seconds.
 const WINDOW: u64 = 60;
 
-/// How long a nonce may wait for its proof, in seconds.
+/// Lifetime of a nonce, in seconds.
 const NONCE_LIFETIME: u64 = 60;
 
-/// What a request shows beside its token or its grant.
+/// The parts of a request that its proof is checked against.
 pub(crate) struct Shown<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) method: &'a Method,
-    /// Where the request went.
+    /// URL of the request.
     pub(crate) url: &'a str,
-    /// The access token that came with it.
+    /// Access token of the request.
     pub(crate) access_token: Option<&'a str>,
 }
 
-/// Proofs that came, and nonces that were handed out.
+/// Used proofs, and issued nonces.
 #[derive(Debug, Default)]
 pub(crate) struct Proofs {
     nonce_required: bool,
@@ -52,7 +52,7 @@ impl Proofs {
         Self { nonce_required, ..Self::default() }
     }
 
-    /// Puts the next nonce on an answer, where the provider wants them.
+    /// Adds the next nonce to an answer, if the provider requires nonces.
     pub(crate) fn hand_out(&self, now: u64, headers: &mut HeaderMap) {
         if !self.nonce_required {
             return;
@@ -68,7 +68,7 @@ impl Proofs {
         self.nonces.lock().remove(nonce).is_some_and(|expires| expires > now)
     }
 
-    /// Takes a proof's `jti`, which no other may have while the proof could be sent again.
+    /// Records a proof's `jti`, which no other proof may have while this one would still be accepted.
     fn spend(&self, jti: &str, now: u64) -> bool {
         let mut spent = self.spent.lock();
         spent.retain(|_, until| *until > now);
@@ -77,7 +77,7 @@ impl Proofs {
 }
 
 /// The thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)) of the key that the request's
-/// proof is signed with; none without a proof.
+/// proof is signed with; `None` without a proof.
 pub(crate) fn key_shown(
     provider: &Provider,
     shown: &Shown<'_>,
@@ -105,7 +105,7 @@ pub(crate) fn key_shown(
     }
 }
 
-/// §4.3, 2 to 7: a JWT of the right type under the key in its header, which is public.
+/// §4.3, 2 to 7: the proof is a JWT of the right type, signed with the public key in its header.
 fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> {
     let raw = proof.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let raw: Map<String, Value> = raw
@@ -130,7 +130,7 @@ fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> 
     Ok((claims, thumbprint.map_err(|_| "DPoP proof has no usable jwk")?))
 }
 
-/// §4.3, 8 to 11: it is about this request, and of now.
+/// §4.3, 8 to 11: the proof is for this request, and recent.
 fn check(shown: &Shown<'_>, claims: &Claims, now: u64) -> Result<(), &'static str> {
     if jws::text(claims, "htm") != Some(shown.method.as_str()) {
         return Err("DPoP proof is for another method");
@@ -150,7 +150,7 @@ fn check(shown: &Shown<'_>, claims: &Claims, now: u64) -> Result<(), &'static st
     Ok(())
 }
 
-/// A URL as two of them are compared: normalized, without query and fragment.
+/// A URL in the form for comparison: normalized, without query and fragment.
 fn target(url: &str) -> Option<String> {
     let mut url = Url::parse(url).ok()?;
     url.set_query(None);

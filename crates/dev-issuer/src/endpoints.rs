@@ -1,4 +1,4 @@
-//! The provider's URLs, where Keycloak has them; one module each.
+//! The provider's endpoints, one module each. Their URLs are Keycloak's.
 
 pub(crate) mod authorization;
 pub(crate) mod device;
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, StatusCode};
 
-/// A redirect that turns a POST into a GET, and that nobody keeps.
+/// A redirect (303) that turns a POST into a GET, and that caches must not store.
 pub(crate) fn see_other(location: &str) -> Response {
     match HeaderValue::from_str(location) {
         Ok(location) => (

@@ -1,7 +1,8 @@
-//! Counts requests, and lets those fail that shall: outside all endpoints, so that none of them knows.
+//! Counts requests, and makes them fail on demand. This layer is around all endpoints, so that their
+//! code need not handle faults.
 //!
-//! Faults about content ([`Fault::WrongIssuer`], [`Fault::WrongNonce`], [`Fault::NoKeys`]) are made
-//! where the content is.
+//! The exceptions are [`Fault::WrongIssuer`], [`Fault::WrongNonce`] and [`Fault::NoKeys`], which change
+//! content and are applied where it is made.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +24,7 @@ use crate::server::{endpoint_of, path};
 
 const HUGE: usize = 64 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
-/// An error that comes at once takes the half with it that was not sent yet.
+/// Wait before the connection breaks: an immediate error would discard the half that is not sent yet.
 const LONG_ENOUGH_TO_BE_SENT: Duration = Duration::from_millis(50);
 const DROP_EVERY: Duration = Duration::from_secs(1);
 
@@ -72,7 +73,7 @@ fn ok(content_type: &'static str, body: Body) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
 }
 
-/// One JSON string that does not end for 64 MiB.
+/// One JSON string of 64 MiB.
 fn huge() -> Body {
     let begin = Bytes::from_static(b"{\"padding\": \"");
     let block = Bytes::from(vec![b'x'; BLOCK]);
@@ -112,6 +113,6 @@ async fn drip(response: Response) -> Response {
 async fn taken_apart(response: Response) -> (http::response::Parts, Bytes) {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
-    // Our own answers are in memory already: this cannot fail but for a broken handler.
+    // The provider's answers are in memory already, so this fails only if a handler is broken.
     (parts, to_bytes(body, HUGE).await.unwrap_or_default())
 }

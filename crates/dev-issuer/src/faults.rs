@@ -1,34 +1,34 @@
-//! Misbehaviour on demand: which endpoint shall fail, how; and how often each was asked.
+//! Misbehaviour on demand: the fault of each endpoint, and the number of requests to it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::shared::Shared;
 
-/// One thing that can be wrong with a provider.
+/// A way in which a provider can fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing: ends a fault.
+    /// No fault: ends the present one.
     #[default]
     None,
-    /// Answers with this status, and does nothing else.
+    /// Answers with this status, without handling the request.
     Down(u16),
-    /// Does its work, then answers this much later.
+    /// Handles the request, then delays the answer by this time.
     Slow(Duration),
-    /// 200 and `application/json`, but no JSON.
+    /// 200 and `application/json`, but invalid JSON.
     Garbage,
     /// 200 and an HTML page, as from a captive portal.
     Html,
-    /// Does its work, then breaks the connection in the middle of the answer.
+    /// Handles the request, then breaks the connection in the middle of the answer.
     CutOff,
     /// 200 and a JSON document of 64 MiB.
     Huge,
-    /// Does its work, then sends the answer byte by byte, one per second.
+    /// Handles the request, then sends the answer byte by byte, one per second.
     Drip,
-    /// 302 to [`Endpoint::RedirectTarget`], which counts who followed.
+    /// 302 to [`Endpoint::RedirectTarget`], which counts the requests that follow it.
     Redirect,
-    /// Says to be another issuer: in discovery, in `iss` of the authorization answer and of a signed
+    /// States another issuer: in discovery, in `iss` of the authorization answer and of a signed
     /// introspection answer, in new tokens.
     WrongIssuer,
     /// Puts another `nonce` in new ID tokens.
@@ -41,7 +41,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// Every one of them.
+    /// All endpoints.
     All,
     /// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`
     Discovery,
@@ -49,7 +49,7 @@ pub enum Endpoint {
     Jwks,
     /// `auth`
     Authorization,
-    /// Where the login page sends its form.
+    /// Target of the login page's form.
     Login,
     /// `ext/par/request`
     Par,
@@ -67,11 +67,11 @@ pub enum Endpoint {
     DeviceAuthorization,
     /// `/device`, where a person types the code.
     DeviceVerification,
-    /// Where [`Fault::Redirect`] points; nobody should ever come here.
+    /// Target of [`Fault::Redirect`]. A correct client never requests it.
     RedirectTarget,
 }
 
-/// The faults in force and the counters. Changes count from the next request on.
+/// The active faults and the counters. Changes apply from the next request on.
 #[derive(Debug, Default)]
 pub struct Faults {
     active: Shared<HashMap<Endpoint, Fault>>,
@@ -79,7 +79,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// From now on `endpoint` fails like this. A fault of an endpoint's own goes before one of
+    /// Sets the fault of `endpoint` from now on. An endpoint's own fault takes precedence over one of
     /// [`Endpoint::All`].
     pub fn set(&self, fault: Fault, endpoint: Endpoint) {
         let mut active = self.active.lock();

@@ -1,8 +1,8 @@
-//! Pages that were shown and wait for their form: what each was about, and the proof that the answer
-//! comes from the browser it was shown to.
+//! Pages that were shown and wait for their form: the purpose of each, and the check that the answer
+//! comes from the same browser.
 //!
-//! A form carries an unguessable `csrf` value, and counts only together with the cookie of the browser
-//! that got the page. A page may wait half an hour.
+//! A form carries an unguessable `csrf` value, and is accepted only with the cookie of the browser that
+//! got the page. A page expires after half an hour.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::tokens::random_handle;
 
 const LIFETIME: Duration = Duration::from_secs(1800);
 
-/// What a shown page is about.
+/// Purpose of a shown page.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     Login(Box<AuthorizationRequest>),
@@ -44,8 +44,8 @@ impl Forms {
         csrf
     }
 
-    /// What the page was about, if this browser was shown it. It may be asked again: a wrong password
-    /// is no reason to begin anew.
+    /// Purpose of the page, if it was shown to this browser. May be called again, so that a person can
+    /// retry after a wrong password.
     pub(crate) fn check(&self, csrf: &str, browser: &str, now: SystemTime) -> Option<Purpose> {
         let forms = self.0.lock();
         let shown = forms.get(csrf)?;
@@ -54,7 +54,7 @@ impl Forms {
         (age < LIFETIME).then(|| shown.purpose.clone())
     }
 
-    /// The form was answered for good.
+    /// Removes the form after it was answered.
     pub(crate) fn close(&self, csrf: &str) {
         self.0.lock().remove(csrf);
     }

@@ -1,4 +1,4 @@
-//! A running provider, and what tests do to it from outside its endpoints.
+//! A running provider, and the operations that tests perform on it outside its endpoints.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::shared::Shared;
 use crate::tokens::Entitlement;
 use crate::user::User;
 
-/// A provider that listens until it is dropped.
+/// A provider that listens until it is stopped or dropped.
 #[derive(Debug)]
 pub struct DevIssuer {
     pub(crate) provider: Arc<Provider>,
@@ -29,27 +29,28 @@ pub struct DevIssuer {
     running: Shared<Option<Running>>,
 }
 
-/// Why a provider did not start.
+/// Reason a provider did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It signs in anybody who reads its login page, so it stays on this machine.
+    /// The address is not on loopback. The login page shows every password, so the provider must not be
+    /// reachable from other machines.
     #[error(
         "{0} is not on loopback: this provider is for development and listens on 127.0.0.1 or [::1] only"
     )]
     NotLoopback(SocketAddr),
-    /// The address is taken, or is none.
+    /// The address is taken or invalid.
     #[error("cannot listen on {addr}")]
     Bind {
-        /// What was asked for.
+        /// Requested address.
         addr: String,
-        /// Why not.
+        /// Cause.
         source: io::Error,
     },
-    /// The realm's name would not fit into the issuer's URL.
+    /// The realm's name does not fit into the issuer's URL.
     #[error("realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
     Realm(String),
-    /// Logout tokens could not be sent there.
+    /// Logout tokens cannot be sent to this URI.
     #[error("client {client:?}: backchannel_logout_uri {uri:?} must be an http URL on loopback")]
     BackchannelLogoutUri {
         /// The client's id.
@@ -63,13 +64,13 @@ pub enum StartError {
 }
 
 impl DevIssuer {
-    /// An empty provider: nobody can sign in, no client is registered.
+    /// An empty provider, without people and clients.
     pub fn builder() -> DevIssuerBuilder {
         DevIssuerBuilder::new()
     }
 
-    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`,
-    /// who has no role.
+    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`
+    /// without a role.
     pub fn demo_builder() -> DevIssuerBuilder {
         let alice = User::new("alice", "alice")
             .name("Alice Example")
@@ -88,31 +89,31 @@ impl DevIssuer {
         &self.provider.issuer
     }
 
-    /// Where it listens.
+    /// Address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where the discovery document is.
+    /// URL of the discovery document.
     pub fn discovery_url(&self) -> String {
         self.provider.at(path::DISCOVERY)
     }
 
-    /// Adds a client, or changes it from now on.
+    /// Adds a client, or replaces it from now on.
     pub fn set_client(&self, client: DevClient) {
         self.provider.registry.set_client(client);
     }
 
-    /// Adds a person, or changes them: tokens say so from the next refresh on.
+    /// Adds a person, or replaces them: tokens have the new data from the next refresh on.
     pub fn set_user(&self, user: User) {
         self.provider.registry.set_user(user);
     }
 
-    /// What a browser would end with, in which this person signs in: the client's callback URL with
-    /// `code`, `state` and `iss`. Nothing goes over the network.
+    /// Signs this person in without a browser. Returns the URL a browser would be redirected to: the
+    /// client's callback with `code`, `state` and `iss`. Nothing is sent over the network.
     ///
     /// # Errors
-    /// If the person is unknown, or the request would not lead back to the client with a code.
+    /// If the person is unknown, or the request would not return to the client with a code.
     pub fn sign_in(&self, authorization_url: &str, username: &str) -> Result<String, SignInError> {
         let provider = &self.provider;
         if provider.registry.user(username).is_none() {
@@ -128,7 +129,7 @@ impl DevIssuer {
         })
     }
 
-    /// This person types the code that a device shows, and allows it; false when no device waits under
+    /// Allows a device as this person, who typed the code it shows; false when no device waits under
     /// this code, or the person is unknown.
     pub fn allow_device(&self, user_code: &str, username: &str) -> bool {
         let provider = &self.provider;
@@ -141,16 +142,16 @@ impl DevIssuer {
         provider.devices.answer(user_code, Some(session.id), now)
     }
 
-    /// Somebody types the code that a device shows, and refuses; false when none waits under it.
+    /// Refuses the device that shows this code; false when none waits under it.
     pub fn deny_device(&self, user_code: &str) -> bool {
         self.provider.devices.answer(user_code, None, self.provider.clock.now())
     }
 
-    /// A whole token set for this person at this client, in a session of its own. Nothing goes over the
+    /// A whole token set for this person at this client, in a new session. Nothing is sent over the
     /// network.
     ///
     /// # Errors
-    /// If person, client or scope are unknown.
+    /// If the person or client is unknown, the client may not ask for the scope, or signing fails.
     pub fn log_in(
         &self,
         username: &str,
@@ -170,10 +171,11 @@ impl DevIssuer {
         provider.issue(&entitled, link.as_ref()).map_err(SignInError::Signing)
     }
 
-    /// Signs with a new key from now on, and returns its `kid`. The former stays published.
+    /// Signs with a new key from now on, and returns its `kid`. The former key stays published, unless
+    /// it was withdrawn.
     ///
     /// # Errors
-    /// If no key can be made.
+    /// If no key can be generated.
     pub async fn rotate_keys(&self) -> Result<String, KeyError> {
         self.provider.keys.rotate().await
     }
@@ -183,8 +185,8 @@ impl DevIssuer {
         self.provider.keys.remove_old();
     }
 
-    /// Publishes none of its signing keys any more. It goes on signing with the current ones until
-    /// [`DevIssuer::rotate_keys`] makes and publishes others.
+    /// Stops publishing its signing keys. It still signs with the current ones until
+    /// [`DevIssuer::rotate_keys`] generates and publishes others.
     pub fn withdraw_keys(&self) {
         self.provider.keys.withdraw();
     }
@@ -194,28 +196,28 @@ impl DevIssuer {
         self.provider.keys.current().id.clone()
     }
 
-    /// What goes wrong on purpose.
+    /// The faults, to set and clear.
     pub fn faults(&self) -> &Faults {
         &self.provider.faults
     }
 
-    /// How many requests this endpoint has had, those that failed on purpose included.
+    /// Number of requests to this endpoint, including those that failed on purpose.
     pub fn requests(&self, endpoint: Endpoint) -> u64 {
         self.provider.faults.requests(endpoint)
     }
 
-    /// How many token requests of this grant arrived, granted or refused. A fault that answers instead
-    /// of the endpoint hides the grant; [`DevIssuer::requests`] counts these too.
+    /// Number of token requests of this grant, granted or refused. Requests that a fault answers before
+    /// the endpoint are not counted here; [`DevIssuer::requests`] counts them too.
     pub fn token_requests_by_grant(&self, grant: Grant) -> u64 {
         self.provider.grants.of(grant)
     }
 
-    /// How often a refresh token came that had been used before.
+    /// Number of refresh requests with a token that had been used before.
     pub fn refresh_reuse_detected(&self) -> u64 {
         self.provider.sessions.reuse_detected()
     }
 
-    /// How many single sign-on sessions are alive.
+    /// Number of active single sign-on sessions.
     pub fn sessions(&self) -> usize {
         self.provider.sessions.count(self.provider.clock.now())
     }
@@ -226,8 +228,8 @@ impl DevIssuer {
         sessions.into_iter().map(|session| session.id).collect()
     }
 
-    /// Ends all sessions of this person and tells their clients by back-channel logout; how many of
-    /// these messages were answered with 2xx.
+    /// Ends all sessions of this person and notifies their clients by back-channel logout. Returns the
+    /// number of messages that were answered with 2xx.
     pub async fn end_session_for(&self, username: &str) -> usize {
         let mut delivered = 0;
         for session in self.provider.sessions.of_user(username) {
@@ -245,10 +247,10 @@ impl DevIssuer {
         }
     }
 
-    /// Listens again where it did before it was stopped.
+    /// Listens again on the same address, after [`DevIssuer::stop`].
     ///
     /// # Errors
-    /// If somebody else has taken the port meanwhile.
+    /// If another process has taken the port meanwhile.
     pub async fn resume(&self) -> Result<(), StartError> {
         if self.running.lock().is_some() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Signed tokens in compact form ([RFC 7515 §7.1]): made from any header, so that a test can have a
-//! wrong one, and read back only under this provider's own rules.
+//! Signed tokens in compact form ([RFC 7515 §7.1]). Signing takes any header, so that a test can use a
+//! wrong one. Reading accepts only the algorithm that the caller names.
 //!
 //! [RFC 7515 §7.1]: https://www.rfc-editor.org/rfc/rfc7515#section-7.1
 
@@ -12,7 +12,7 @@ use crate::keys::{Keys, SigningKey};
 
 pub(crate) type Claims = Map<String, Value>;
 
-/// Why a token of ours was not recognised. Callers only tell that it was not.
+/// Error for a token that is not this provider's. Callers do not report the reason.
 #[derive(Debug)]
 pub(crate) struct NotOurs;
 
@@ -36,7 +36,7 @@ pub(crate) fn sign(
     Ok(format!("{input}.{signature}"))
 }
 
-/// Header and payload, encoded and joined; what a signature covers.
+/// Header and payload, encoded and joined: the input of a signature.
 pub(crate) fn signing_input(
     header: &Claims,
     claims: &Claims,
@@ -46,20 +46,21 @@ pub(crate) fn signing_input(
     Ok(format!("{header}.{claims}"))
 }
 
-/// The claims of an access, ID or logout token that one of the published keys signed. Its times are
-/// not looked at.
+/// The claims of an access, ID or logout token that one of the published keys signed. Does not check
+/// its times.
 pub(crate) fn open(token: &str, keys: &Keys) -> Result<Claims, NotOurs> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| NotOurs)?;
     let key = keys.find(header.kid.as_deref().ok_or(NotOurs)?).ok_or(NotOurs)?;
     verify(token, key.verifies(), key.algorithm().into())
 }
 
-/// The claims of a refresh token of ours. Its times are not looked at.
+/// The claims of a refresh token of this provider. Does not check its times.
 pub(crate) fn open_refresh(token: &str, keys: &Keys) -> Result<Claims, NotOurs> {
     verify(token, &DecodingKey::from_secret(keys.refresh_secret()), Algorithm::HS512)
 }
 
-/// The claims under a good signature; times and audience are the caller's to check, by its own clock.
+/// The claims, if the signature is valid. The caller checks times, by the provider's clock, and
+/// audience.
 pub(crate) fn verify(
     token: &str,
     key: &DecodingKey,
@@ -74,7 +75,7 @@ pub(crate) fn verify(
         .map_err(|_| NotOurs)
 }
 
-/// Whether `exp` is still to come.
+/// True if `exp` is in the future.
 pub(crate) fn is_current(claims: &Claims, now: u64) -> bool {
     claims.get("exp").and_then(Value::as_u64).is_some_and(|exp| now < exp)
 }
@@ -83,7 +84,7 @@ pub(crate) fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
 
-/// Whether `aud`, one string or several, holds `audience`.
+/// True if `aud`, a string or a list, contains `audience`.
 pub(crate) fn has_audience(claims: &Claims, audience: &str) -> bool {
     match claims.get("aud") {
         Some(Value::String(own)) => own == audience,

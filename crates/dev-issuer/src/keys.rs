@@ -1,7 +1,7 @@
-//! The provider's keys: the one that signs, those that signed before, and what stands beside them in a
-//! real JWKS (an encryption key, a key of a kind few readers know).
+//! The provider's keys: the current signing keys, the former ones, and the other keys of a real JWKS (an
+//! encryption key, and a key of a kind that few readers support).
 //!
-//! Keys are made when the provider starts and stay in this process; none is written anywhere.
+//! Keys are generated when the provider starts and stay in this process; none is stored.
 
 mod elliptic;
 mod rsa;
@@ -19,22 +19,22 @@ use crate::keys::elliptic::EllipticKey;
 use crate::keys::rsa::RsaKey;
 use crate::shared::Shared;
 
-/// A key could not be made.
+/// Reason a key could not be generated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The generator gave up.
+    /// The generator failed.
     #[error("cannot generate a key")]
     Generation(#[source] aws_lc_rs::error::Unspecified),
-    /// The new key could not be read back.
+    /// The new key could not be parsed.
     #[error("cannot read the key that was just generated")]
     Encoding(#[source] jsonwebtoken::errors::Error),
-    /// The thread that made it died.
+    /// The task that generates it ended early.
     #[error("the task that generates keys ended early")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
-/// A key that signs or has signed, under its name.
+/// A present or former signing key, with its `kid`.
 pub(crate) struct SigningKey {
     pub(crate) id: String,
     algorithm: Algorithm,
@@ -56,17 +56,17 @@ pub(crate) struct Keys {
 }
 
 struct Ring {
-    /// Signs unless another algorithm is asked for.
+    /// Signs unless another algorithm is requested.
     first: Arc<SigningKey>,
     /// One for each other algorithm.
     others: Vec<Arc<SigningKey>>,
-    /// Still published.
+    /// Former keys that are still published.
     old: Vec<Arc<SigningKey>>,
-    /// The current keys still sign, but are not published.
+    /// True if the current keys still sign, but are not published.
     withdrawn: bool,
 }
 
-/// Nothing is ever encrypted for it, so one serves all providers of a process.
+/// Encryption key in the JWKS. Nothing is encrypted for it, so all providers of a process share it.
 static ENCRYPTION: OnceLock<SigningKey> = OnceLock::new();
 
 impl Keys {
@@ -92,7 +92,7 @@ impl Keys {
         })
     }
 
-    /// What tokens are signed with unless another algorithm is asked for.
+    /// Default signature algorithm of tokens.
     pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithms.0
     }
@@ -142,7 +142,7 @@ impl Keys {
         ring.withdrawn = true;
     }
 
-    /// A key that is never published: it signs what no verifier may accept.
+    /// A key that is never published: it signs tokens that no verifier may accept.
     pub(crate) fn stranger(&self) -> Result<Arc<SigningKey>, KeyError> {
         let mut stranger = self.stranger.lock();
         if let Some(key) = stranger.as_ref() {
@@ -153,7 +153,7 @@ impl Keys {
         Ok(key)
     }
 
-    /// What refresh tokens are signed with (HS512, as Keycloak's): nobody else reads them.
+    /// Secret that refresh tokens are signed with (HS512, as Keycloak's): only this provider reads them.
     pub(crate) fn refresh_secret(&self) -> &[u8] {
         &self.refresh_secret
     }
@@ -175,7 +175,8 @@ impl Ring {
     }
 }
 
-/// Only keys this provider never took out of use itself: what it removed must not come back in it.
+/// Keeps the RSA keys for the next provider of this process, but not those that were removed or
+/// withdrawn, so that these do not return.
 impl Drop for Keys {
     fn drop(&mut self) {
         let ring = self.ring.lock();
@@ -189,7 +190,7 @@ impl Drop for Keys {
 }
 
 impl SigningKey {
-    /// A key for `algorithm`, and one for each of `others`, made on a thread of its own.
+    /// A key for `algorithm`, and one for each of `others`, generated on a blocking thread.
     async fn obtain_all(
         algorithm: Algorithm,
         others: Vec<Algorithm>,
@@ -257,7 +258,7 @@ fn encryption_key() -> Result<&'static SigningKey, KeyError> {
     Ok(ENCRYPTION.get_or_init(|| key))
 }
 
-/// A key of a kind that most readers do not know yet, and must skip.
+/// A key of a kind that most readers do not support yet, and must skip.
 fn post_quantum_jwk() -> Value {
     json!({
         "kid": "dev-ml-dsa", "kty": "AKP", "alg": "ML-DSA-44", "use": "sig",

@@ -1,14 +1,13 @@
-//! A small, real OpenID provider in a library: the demo signs people in with it, tests run against
-//! it in process.
+//! A small OpenID provider as a library, for the demo's sign-in and for tests in the same process.
 //!
-//! It speaks authorization code with PKCE, PAR, signed requests and answers (RFC 9101, JARM), refresh
+//! It supports authorization code with PKCE, PAR, signed requests and answers (RFC 9101, JARM), refresh
 //! with rotation, client credentials, device code, token exchange with actors, JWT bearer, DPoP,
 //! introspection (signed too, RFC 9701), revocation, userinfo and logout (RP-initiated and
-//! back-channel), and its tokens have the shape of Keycloak's. It can be told to misbehave
-//! ([`Faults`]) and to sign any token that is wrong in a chosen way ([`Mint`]).
+//! back-channel). Its tokens have the shape of Keycloak's. On demand it misbehaves ([`Faults`]) and
+//! signs tokens that are wrong in a chosen way ([`Mint`]).
 //!
-//! **For development only.** It listens on loopback and nowhere else, keeps everything in memory,
-//! keeps passwords as plain text and shows them on its login page.
+//! **For development only.** It listens on loopback only, keeps everything in memory, keeps passwords
+//! as plain text and shows them on its login page.
 //!
 //! ```
 //! use dev_issuer::{DevClient, DevIssuer, Mint, User};

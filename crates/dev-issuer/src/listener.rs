@@ -1,5 +1,5 @@
-//! Accepts connections on loopback. Dropping it closes the socket and every connection, also those
-//! that are in use: that is what a provider that dies looks like.
+//! Accepts connections on loopback. Dropping it closes the socket and every connection, including those
+//! in use, as when a provider crashes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +28,7 @@ impl Running {
     pub(crate) async fn stop(mut self) {
         self.abort.abort();
         if let Some(task) = self.task.take() {
-            // It ends with "cancelled", which is what was asked for.
+            // The result is the expected "cancelled" error.
             drop(task.await);
         }
     }
@@ -40,7 +40,7 @@ impl Drop for Running {
     }
 }
 
-/// Every address that `addr` stands for, all on loopback; or the first that is not.
+/// Every address that `addr` resolves to, if all are on loopback; otherwise the first that is not.
 pub(crate) async fn resolve_loopback(addr: &str) -> Result<Vec<SocketAddr>, NotBindable> {
     let addrs: Vec<SocketAddr> =
         tokio::net::lookup_host(addr).await.map_err(NotBindable::Unresolved)?.collect();

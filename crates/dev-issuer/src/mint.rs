@@ -1,4 +1,4 @@
-//! Tokens on order: good ones, and ones that are wrong in exactly the way a test needs.
+//! Tokens for tests: valid ones, and ones that are wrong in exactly one chosen way.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::tokens::{
     set_audience,
 };
 
-/// A token that was never issued in a flow. It belongs to no session: introspection and userinfo do
-/// not know it. For tokens that are live there, use [`DevIssuer::log_in`].
+/// Order for a token outside any flow. The token of a person belongs to no session, so introspection and
+/// userinfo do not accept it. For tokens that are active there, use [`DevIssuer::log_in`].
 ///
 /// ```
 /// use dev_issuer::Mint;
@@ -61,7 +61,7 @@ enum Signature {
     HmacWithPublicKey,
 }
 
-/// Why a token could not be minted.
+/// Reason a token could not be minted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MintError {
@@ -71,13 +71,13 @@ pub enum MintError {
     /// No such client at this provider.
     #[error("there is no client {0:?} here; add it first")]
     UnknownClient(String),
-    /// No client at all, so none to be the default.
+    /// The provider has no client that could be the default.
     #[error("the provider has no client that the token could be for")]
     NoClient,
-    /// The unpublished key could not be made.
+    /// The unpublished key could not be generated.
     #[error("no key to sign with")]
     Key(#[source] KeyError),
-    /// It could not be signed.
+    /// The token could not be signed.
     #[error("the token could not be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }
@@ -93,7 +93,7 @@ impl Mint {
         Self::new(Kind::Id, username.into())
     }
 
-    /// A refresh token of this person. The token endpoint does not take it: it has no session.
+    /// A refresh token of this person. The token endpoint refuses it, as it has no session.
     pub fn refresh(username: impl Into<String>) -> Self {
         Self::new(Kind::Refresh, username.into())
     }
@@ -128,61 +128,61 @@ impl Mint {
         }
     }
 
-    /// The client it was issued to (`azp`; `aud` of an ID token); the first registered one otherwise.
+    /// The client it was issued to (`azp`; `aud` of an ID token); the first registered one by default.
     pub fn client(mut self, id: impl Into<String>) -> Self {
         self.client = Some(id.into());
         self
     }
 
-    /// Exactly this `aud`.
+    /// Sets `aud`, replacing the default.
     pub fn audience(mut self, audience: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.audience = Some(audience.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Exactly this `scope`.
+    /// Sets `scope`, replacing the default.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = scope.into();
         self
     }
 
-    /// This `nonce` (ID tokens).
+    /// Sets `nonce` (ID tokens).
     pub fn nonce(mut self, nonce: impl Into<String>) -> Self {
         self.nonce = Some(nonce.into());
         self
     }
 
-    /// This `sid`; a fresh one otherwise.
+    /// Sets `sid`; a new one by default.
     pub fn sid(mut self, sid: impl Into<String>) -> Self {
         self.sid = Some(sid.into());
         self
     }
 
-    /// Another issuer in `iss`.
+    /// Sets another issuer in `iss`.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Ends this much from now.
+    /// Sets the lifetime, from now.
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Was good until an hour ago.
+    /// Makes the token expire an hour ago.
     pub fn expired(mut self) -> Self {
         self.expired = true;
         self
     }
 
-    /// Begins (`nbf`) this much from now.
+    /// Sets `nbf` to this time from now.
     pub fn not_before_in(mut self, delay: Duration) -> Self {
         self.not_before_in = Some(delay);
         self
     }
 
-    /// Sets a claim, whatever it was.
+    /// Sets a claim, replacing its value.
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.push((name.into(), Some(value.into())));
         self
@@ -194,7 +194,7 @@ impl Mint {
         self
     }
 
-    /// Sets a member of the header, whatever it was. The signature stays what it is.
+    /// Sets a member of the header, replacing its value. Does not change how the token is signed.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.push((name.into(), Some(value.into())));
         self
@@ -206,8 +206,8 @@ impl Mint {
         self
     }
 
-    /// Signs by this algorithm: with the provider's own key for it, where it has one, or with the
-    /// current one, which it must fit.
+    /// Signs with this algorithm: with the provider's key for it if there is one, or else with the
+    /// current key, which must fit the algorithm.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.signature = Signature::By(algorithm);
         self
@@ -219,13 +219,14 @@ impl Mint {
         self
     }
 
-    /// `alg: none` and no signature.
+    /// Sets `alg: none` and leaves out the signature.
     pub fn unsigned(mut self) -> Self {
         self.signature = Signature::Unsigned;
         self
     }
 
-    /// `alg: HS256`, with the public key's PEM as the shared secret: the classic confusion.
+    /// Signs with `alg: HS256` and the public key's PEM as the shared secret: the classic algorithm
+    /// confusion.
     pub fn hmac_with_public_key(mut self) -> Self {
         self.signature = Signature::HmacWithPublicKey;
         self
@@ -233,10 +234,10 @@ impl Mint {
 }
 
 impl DevIssuer {
-    /// Mints a token on order.
+    /// Signs the ordered token.
     ///
     /// # Errors
-    /// If the person or client is unknown here, or a key is missing.
+    /// If the person or client is unknown here, no client is registered, or signing fails.
     pub fn mint(&self, order: Mint) -> Result<String, MintError> {
         let mut claims = self.minted_claims(&order)?;
         for (name, value) in order.claims {
@@ -349,7 +350,7 @@ impl DevIssuer {
 }
 
 impl Signature {
-    /// `alg`, where a good signature is by `algorithm`.
+    /// The `alg` of the header, where `algorithm` is that of a valid signature.
     fn name(self, algorithm: Algorithm) -> String {
         match self {
             Self::Good | Self::By(_) | Self::WrongKey => algorithm.to_string(),

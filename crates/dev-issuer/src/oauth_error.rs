@@ -1,6 +1,6 @@
-//! Error answers of the token endpoint and its neighbours
-//! ([RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)), and the one table of their
-//! statuses.
+//! Error answers of the token endpoint and related endpoints
+//! ([RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)), and the table of their status
+//! codes.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -57,7 +57,7 @@ impl OAuthError {
         Self::InvalidRequest(format!("Missing parameter: {parameter}"))
     }
 
-    /// The word in `error`.
+    /// The code in `error`.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",

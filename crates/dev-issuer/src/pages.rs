@@ -1,4 +1,4 @@
-//! The provider's pages: rendered here, styled by one sheet of its own, without scripts.
+//! The provider's pages: rendered here, with one style sheet and without scripts.
 
 use std::sync::LazyLock;
 
@@ -12,12 +12,12 @@ use http::{HeaderName, StatusCode};
 
 use crate::user::User;
 
-/// Stands in every page; the policy below lets nothing but exactly this text be a style.
+/// Style sheet in every page. The policy below allows exactly this text as a style.
 const STYLE: &str = include_str!("../pages/style.css");
 
-/// Nothing but the page, its sheet and its form. `form-action` names schemes instead of hosts: browsers
-/// apply it to the redirects after a login too, and those lead through the client to wherever its
-/// person wanted to go.
+/// Content Security Policy that allows the page, its style sheet, its form and `data:` images only.
+/// `form-action` names schemes instead of hosts: browsers apply it to the redirects after a login too,
+/// and those lead through the client to any host.
 static CSP: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
     format!(
@@ -37,7 +37,7 @@ pub(crate) struct Login {
     pub(crate) accounts: Vec<Account>,
 }
 
-/// A demo account, shown with its password for who has just arrived.
+/// A demo account, shown with its password on the login page.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) username: String,
@@ -106,13 +106,13 @@ impl ConfirmLogout {
     }
 }
 
-/// A request that cannot be served, and must not be sent back to where it came from.
+/// Answer to a request that cannot be served, and must not be redirected to the client.
 pub(crate) fn refused(title: &str, why: &str) -> Response {
     let hint = "Compare the request with how the client is registered at this provider.";
     respond(StatusCode::BAD_REQUEST, &Message { title, text: why, hint, is_problem: true })
 }
 
-/// A form that came too late, twice, or from another browser.
+/// Answer to a form that came too late, twice, or from another browser.
 pub(crate) fn expired() -> Response {
     respond(
         StatusCode::BAD_REQUEST,

@@ -1,4 +1,4 @@
-//! Parameters of a query or a form, in order, with repetition noticed: OAuth forbids it
+//! Parameters of a query or a form, in order. Detects repeated parameters, which OAuth forbids
 //! ([RFC 6749 §3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1)).
 
 use std::fmt;
@@ -17,7 +17,7 @@ impl Params {
         Self(pairs.into_iter().collect())
     }
 
-    /// The value; one that is empty counts as left out (RFC 6749 §3.1).
+    /// The value; an empty one counts as left out (RFC 6749 §3.1).
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -31,8 +31,8 @@ impl Params {
         self.0.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// These parameters as the authenticated client's own: its `client_id` is put in where it was left
-    /// out, and another's is refused.
+    /// The parameters, bound to the authenticated client: adds its `client_id` where it was left out,
+    /// and refuses that of another client.
     pub(crate) fn for_client(mut self, id: &str) -> Result<Self, OAuthError> {
         match self.value("client_id") {
             Some(named) if named != id => {
@@ -46,7 +46,7 @@ impl Params {
         }
     }
 
-    /// A name that came twice and must not.
+    /// A name that came more than once and must not.
     pub(crate) fn repeated(&self) -> Option<&str> {
         let mut rest = self.0.as_slice();
         while let [(name, _), after @ ..] = rest {
@@ -60,7 +60,7 @@ impl Params {
     }
 }
 
-/// Names only: values may be codes, secrets and passwords.
+/// Shows names only: values may be codes, secrets and passwords.
 impl fmt::Debug for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()

@@ -9,12 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::params::Params;
 
-/// A challenge that a request came with; what redeems the code must know its verifier.
+/// Challenge of a request. The request that redeems the code must send its verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Challenge(String);
 
 impl Challenge {
-    /// The challenge of a request, if it has one; or what is wrong with it.
+    /// The challenge of a request, if it has one; `Err` describes an invalid one.
     pub(crate) fn read(params: &Params) -> Result<Option<Self>, &'static str> {
         let method = params.value("code_challenge_method");
         match params.value("code_challenge") {
@@ -28,7 +28,7 @@ impl Challenge {
         }
     }
 
-    /// Whether `verifier` is the one it was made of (§4.6).
+    /// True if the challenge was made of `verifier` (§4.6).
     pub(crate) fn is_answered_by(&self, verifier: &str) -> bool {
         let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         (43..=128).contains(&verifier.len())
@@ -36,7 +36,7 @@ impl Challenge {
     }
 }
 
-/// 32 bytes in base64url, as every S256 challenge (§4.2).
+/// True for the base64url form of 32 bytes, as in every S256 challenge (§4.2).
 fn is_s256(challenge: &str) -> bool {
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     challenge.len() == 43 && challenge.bytes().all(is_base64url)

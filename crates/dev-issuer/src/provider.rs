@@ -1,7 +1,7 @@
-//! The provider's state: what every endpoint works on.
+//! The provider's state, which all endpoints share.
 //!
-//! Here are the realm's people and clients, its lifetimes, and the issue of tokens. Whoever changes
-//! something does so through the type that owns it.
+//! Holds the realm's people and clients and its lifetimes, and issues tokens. Each part of the state is
+//! changed through the type that owns it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -36,7 +36,7 @@ pub(crate) struct Lifetimes {
     pub(crate) session: Duration,
 }
 
-/// What tokens are signed with, where that is not the first key's algorithm.
+/// Signature algorithms of tokens, where they differ from the first key's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TokenAlgorithms {
     pub(crate) access: Option<Algorithm>,
@@ -76,7 +76,7 @@ pub(crate) struct Provider {
     pub(crate) backchannel: Backchannel,
 }
 
-/// Issuers whose word counts here, and their keys.
+/// Trusted issuers and their keys.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedIssuers(pub(crate) BTreeMap<String, PublicKeys>);
 
@@ -110,13 +110,13 @@ impl Registry {
         self.clients.lock().iter().find(|client| client.id == id).cloned()
     }
 
-    /// The client whom a trusted issuer calls `subject`.
+    /// The client that a trusted issuer's assertion names as `subject`.
     pub(crate) fn federated_client(&self, subject: &str) -> Option<DevClient> {
         let is_it = |client: &&DevClient| matches!(&client.credential, Credential::Federated { subject: own, .. } if own == subject);
         self.clients.lock().iter().find(is_it).cloned()
     }
 
-    /// Whether a token may be made for this audience: a client, or what some client's tokens are for.
+    /// True if a token may be issued for this audience: a client's id, or an audience of some client.
     pub(crate) fn is_audience(&self, name: &str) -> bool {
         let clients = self.clients.lock();
         clients
@@ -155,7 +155,7 @@ impl Provider {
         format!("{}{path}", self.issuer)
     }
 
-    /// Who this endpoint says to be: the issuer, unless a fault wants it otherwise.
+    /// The issuer that this endpoint states; another one under [`Fault::WrongIssuer`].
     pub(crate) fn issuer_told_by(&self, endpoint: Endpoint) -> String {
         match self.faults.active(endpoint) {
             Fault::WrongIssuer => format!("{}-impostor", self.issuer),
@@ -168,7 +168,7 @@ impl Provider {
         self.sessions.begin(username, now, now + self.lifetimes.session)
     }
 
-    /// When an access token for this client that is made now ends.
+    /// Lifetime of an access token for this client.
     pub(crate) fn access_token_lifetime(&self, client: &DevClient) -> Duration {
         client.access_token_lifetime.unwrap_or(self.lifetimes.access_token)
     }
@@ -264,7 +264,7 @@ impl Provider {
         claims
     }
 
-    /// A refresh token never outlives its session.
+    /// Lifetime of a refresh token, which never exceeds that of its session.
     fn refresh_token_lifetime(&self, entitled: &Entitlement) -> Duration {
         let session = entitled.session.as_ref();
         let live = session.and_then(|mark| self.sessions.live(&mark.id, self.clock.now()));
@@ -292,15 +292,15 @@ impl Provider {
         jws::sign(&header, &claims, &key, jsonwebtoken::Algorithm::HS512)
     }
 
-    /// The claims of an access token of ours that is good now: signed, unexpired, not revoked, its
-    /// session alive.
+    /// The claims of an access token of this provider that is active now: signed, unexpired, not
+    /// revoked, its session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
         let claims = jws::open(&self.references.follow(token), &self.keys).ok()?;
         let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
         (is_access && self.is_live(&claims)).then_some(claims)
     }
 
-    /// Whether what these claims stand on is still there.
+    /// True if these claims are unexpired and not revoked, and their session has the client.
     pub(crate) fn is_live(&self, claims: &Claims) -> bool {
         let now = self.clock.now();
         let revoked = jws::text(claims, "jti").is_none_or(|jti| self.sessions.is_revoked(jti));
@@ -312,7 +312,7 @@ impl Provider {
         !revoked && session_lives && jws::is_current(claims, seconds(now))
     }
 
-    /// Ends a session and tells its clients; how many answered well.
+    /// Ends a session and notifies its clients. Returns the number of clients that answered with 2xx.
     pub(crate) async fn end_session(&self, session: &Session) -> usize {
         if self.sessions.end(&session.id).is_none() {
             return 0;

@@ -1,5 +1,5 @@
-//! Public keys of others, who sign what they send here: one in PEM (`BEGIN PUBLIC KEY`), or several as a
-//! JWKS ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
+//! Public keys of clients and trusted issuers: one in PEM (`BEGIN PUBLIC KEY`), or several as a JWKS
+//! ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use crate::jws::{self, Claims};
 
-/// What was registered, as text; read when it is used.
+/// The registered text, which is parsed at each use.
 #[derive(Clone)]
 pub(crate) struct PublicKeys(String);
 

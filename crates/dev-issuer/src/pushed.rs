@@ -1,4 +1,5 @@
-//! Pushed authorization requests ([RFC 9126]): kept for a minute, used once, by the client that pushed.
+//! Pushed authorization requests ([RFC 9126]): kept for a minute, and usable once by the client that
+//! pushed them.
 //!
 //! [RFC 9126]: https://www.rfc-editor.org/rfc/rfc9126
 
@@ -23,7 +24,7 @@ struct Pushed {
 }
 
 impl PushedRequests {
-    /// The `request_uri` to come back with.
+    /// Keeps a request. Returns its `request_uri`.
     pub(crate) fn push(&self, client: &str, params: Params, now: SystemTime) -> String {
         let uri = format!("{URN}{}", random_handle());
         let mut pushed = self.0.lock();
@@ -32,7 +33,7 @@ impl PushedRequests {
         uri
     }
 
-    /// What this client pushed under `uri`; it cannot be taken twice.
+    /// Takes the parameters that this client pushed under `uri`, which works once.
     pub(crate) fn take(&self, uri: &str, client: &str, now: SystemTime) -> Option<Params> {
         let mut pushed = self.0.lock();
         if pushed.get(uri)?.client != client {
@@ -42,7 +43,8 @@ impl PushedRequests {
     }
 }
 
-/// Requests that run at once read the clock before they take the lock, so `at` may be a little later than `now`.
+/// True within the lifetime. Concurrent requests read the clock before they take the lock, so `at` may be a little later
+/// than `now`.
 fn is_young(at: SystemTime, now: SystemTime) -> bool {
     now.duration_since(at).unwrap_or_default() < LIFETIME
 }

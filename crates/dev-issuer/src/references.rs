@@ -1,4 +1,4 @@
-//! Access tokens that say nothing: references that only this issuer can follow, by introspection.
+//! Opaque access tokens: references that only this issuer can resolve, by introspection.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::shared::Shared;
 use crate::tokens::random_handle;
 
-/// What each reference stands for.
+/// The token of each reference.
 #[derive(Debug, Default)]
 pub(crate) struct References(Shared<BTreeMap<String, String>>);
 
@@ -18,7 +18,7 @@ impl References {
         reference
     }
 
-    /// The token that was meant: what a reference stands for, or the token itself.
+    /// The token that a reference stands for; any other text is returned as it is.
     pub(crate) fn follow<'t>(&self, token: &'t str) -> Cow<'t, str> {
         self.0.lock().get(token).map_or(Cow::Borrowed(token), |meant| Cow::Owned(meant.clone()))
     }

@@ -1,7 +1,7 @@
 //! Authorization requests that the client signs ([RFC 9101]), by value or within a pushed request
 //! ([RFC 9126 §3]).
 //!
-//! What the object says is the whole request; what stands beside it is not believed (RFC 9101 §6.3).
+//! The object is the whole request: parameters beside it are ignored (RFC 9101 §6.3).
 //!
 //! [RFC 9101]: https://www.rfc-editor.org/rfc/rfc9101
 //! [RFC 9126 §3]: https://www.rfc-editor.org/rfc/rfc9126#section-3
@@ -17,16 +17,16 @@ use crate::public_keys::PublicKeys;
 /// `typ` of the header (RFC 9101 §10.8)
 const MEDIA_TYPE: &str = "oauth-authz-req+jwt";
 
-/// Seconds that an object may be good for.
+/// Longest accepted life of an object, in seconds.
 const LONGEST_LIFE: u64 = 3600;
 
-/// Claims about the object itself, which are no parameters of the request.
+/// Claims about the object itself, which are not parameters of the request.
 const ABOUT_IT: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 
-/// Claims that must not be there: another request, or what would make it a client assertion.
+/// Forbidden claims: another request, or `sub`, which would make the object a client assertion.
 const FORBIDDEN: [&str; 3] = ["request", "request_uri", "sub"];
 
-/// The request as its client signed it, or as it came where that is allowed; or what is wrong.
+/// The parameters of the signed request, or the plain ones where these are allowed.
 pub(crate) fn unfold(provider: &Provider, params: Params) -> Result<Params, &'static str> {
     let client = params.value("client_id").and_then(|id| provider.registry.client(id));
     let Some(object) = params.value("request") else {
@@ -36,7 +36,7 @@ pub(crate) fn unfold(provider: &Provider, params: Params) -> Result<Params, &'st
         };
     };
     let client = client.ok_or("No client is named beside the request object.")?;
-    // A client without a key is told, where it asked from, that this is not supported.
+    // A client without a key gets `request_not_supported` later, at its redirect URI.
     let Some(keys) = &client.request_object_key else { return Ok(params) };
     let claims = verified(provider, &client, keys, object)?;
     let parameters = claims.into_iter().filter(|(name, _)| !ABOUT_IT.contains(&name.as_str()));
@@ -84,7 +84,7 @@ fn check_times(claims: &Claims, now: u64) -> Result<(), &'static str> {
     }
 }
 
-/// An object with a `jti` counts once.
+/// Records the `jti`: an object that has one is accepted once.
 fn spend(provider: &Provider, client: &DevClient, claims: &Claims) -> Result<(), &'static str> {
     let Some(jti) = jws::text(claims, "jti") else { return Ok(()) };
     let now = provider.clock.seconds();
@@ -97,7 +97,7 @@ fn spend(provider: &Provider, client: &DevClient, claims: &Claims) -> Result<(),
     }
 }
 
-/// As it would stand in a query.
+/// The value as in a query.
 fn as_parameter(value: Value) -> String {
     match value {
         Value::String(text) => text,

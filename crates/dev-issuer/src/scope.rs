@@ -30,7 +30,7 @@ impl Scope {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether every word of `self` is in `other` too.
+    /// True if every word of `self` is in `other` too.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         self.words().all(|word| other.contains(word))
     }

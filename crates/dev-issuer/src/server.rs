@@ -1,4 +1,4 @@
-//! Which URL leads where. The paths under the issuer are Keycloak's.
+//! Routes of the provider. The paths under the issuer are Keycloak's.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) mod path {
     pub(crate) const REDIRECT_TARGET: &str = "/redirected";
 }
 
-/// RFC 8414 §3.1 puts its well-known part before the issuer's path.
+/// Path before the issuer's path, as RFC 8414 §3.1 says.
 const AUTHORIZATION_SERVER_METADATA: &str = "/.well-known/oauth-authorization-server";
 
 pub(crate) fn router(provider: Arc<Provider>) -> Router {
@@ -58,7 +58,7 @@ pub(crate) fn router(provider: Arc<Provider>) -> Router {
         .with_state(provider)
 }
 
-/// Which endpoint a path belongs to; an unknown path to none.
+/// The endpoint of a path; `None` for an unknown path.
 pub(crate) fn endpoint_of(realm: &str, requested: &str) -> Option<Endpoint> {
     if requested.starts_with(AUTHORIZATION_SERVER_METADATA) {
         return Some(Endpoint::Discovery);

@@ -1,9 +1,9 @@
-//! Single sign-on sessions: who is signed in, at which clients, and which refresh tokens are alive.
+//! Single sign-on sessions: the signed-in people, their clients, and the valid refresh tokens.
 //!
-//! Refresh tokens rotate as with Keycloak's `revokeRefreshToken`: each is good once, and one that comes
-//! back ends the client's part of the session, whichever of its tokens are asked for
-//! ([RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). The person stays signed in
-//! at the provider, as there.
+//! Refresh tokens rotate as with Keycloak's `revokeRefreshToken`: each is valid once, and reusing one
+//! ends the client's part of the session with all its tokens
+//! ([RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). The person stays signed
+//! in at the provider, as in Keycloak.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::SystemTime;
@@ -16,12 +16,12 @@ use crate::tokens::{SessionMark, random_handle, random_session_id, random_uuid};
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) id: String,
-    /// What the browser holds.
+    /// Value of the browser's session cookie.
     pub(crate) cookie: String,
     pub(crate) username: String,
     pub(crate) auth_time: SystemTime,
     pub(crate) ends_at: SystemTime,
-    /// Per client, its chains of refresh tokens: chain → the `jti` that is good.
+    /// Per client, its chains of refresh tokens: chain → the valid `jti`.
     clients: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -35,7 +35,7 @@ impl Session {
     }
 }
 
-/// A refresh token's place: its chain, and which link it is.
+/// Position of a refresh token: its chain, and its `jti` in the chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) chain: String,
@@ -94,7 +94,7 @@ impl Sessions {
         self.state.lock().live.get(id).filter(|session| now < session.ends_at).cloned()
     }
 
-    /// Notes that this client takes part, and begins a chain of refresh tokens for it.
+    /// Adds this client to the session, and begins a chain of refresh tokens for it.
     pub(crate) fn attach(&self, id: &str, client: &str) -> Option<Link> {
         let mut state = self.state.lock();
         let chains = state.live.get_mut(id)?.clients.entry(client.to_owned()).or_default();
@@ -103,7 +103,7 @@ impl Sessions {
         Some(link)
     }
 
-    /// Forgets this client's part: its refresh tokens are dead, its access tokens inactive.
+    /// Removes this client from the session: its refresh tokens are invalid, its access tokens inactive.
     pub(crate) fn detach(&self, id: &str, client: &str) {
         if let Some(session) = self.state.lock().live.get_mut(id) {
             session.clients.remove(client);
@@ -114,7 +114,7 @@ impl Sessions {
         self.live(id, now).is_some_and(|session| session.clients.contains_key(client))
     }
 
-    /// Whether this link could still be used.
+    /// True if this link is still usable.
     pub(crate) fn is_current(&self, id: &str, client: &str, link: &Link, rotate: bool) -> bool {
         let state = self.state.lock();
         let chains = state.live.get(id).and_then(|session| session.clients.get(client));
@@ -122,7 +122,7 @@ impl Sessions {
         current.is_some_and(|current| !rotate || *current == link.jti)
     }
 
-    /// Uses a refresh token: the next link of its chain.
+    /// Uses a refresh token. Returns the next link of its chain.
     pub(crate) fn advance(
         &self,
         id: &str,

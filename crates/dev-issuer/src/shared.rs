@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A value behind a lock. A panic elsewhere does not make it unusable: a request that died half-way
-/// leaves nothing worse than a login that has to begin again.
+/// A value behind a lock. Poisoning is ignored: after a panic in another request, at worst a login has
+/// to begin again.
 #[derive(Debug, Default)]
 pub(crate) struct Shared<T>(Mutex<T>);
 

@@ -1,4 +1,4 @@
-//! What stands in the tokens: Keycloak's claims, in Keycloak's shape.
+//! Claims of the tokens, in Keycloak's shape.
 //!
 //! An access token is a JWT with `typ: Bearer` in its body; realm roles, client roles and groups are
 //! three different claims; `aud` has `account`, the clients the person has roles on and the client's
@@ -19,10 +19,10 @@ use crate::jws::Claims;
 use crate::scope::Scope;
 use crate::user::User;
 
-/// Scopes that every client has and only the refresh token tells.
+/// Scopes that every client has, and that only the refresh token lists.
 const UNSEEN_SCOPES: &str = "acr basic roles web-origins";
 
-/// What a refresh token's `scope` grants: all of it but the unseen part.
+/// The scope that a refresh token grants: its `scope` without [`UNSEEN_SCOPES`].
 pub(crate) fn granted_scope(claims: &Claims) -> Scope {
     let unseen = Scope::parse(UNSEEN_SCOPES);
     let mut granted = Scope::default();
@@ -31,13 +31,13 @@ pub(crate) fn granted_scope(claims: &Claims) -> Scope {
     granted
 }
 
-/// Whom tokens are about, for whom, and how that came about.
+/// Subject, client and grant of the tokens to issue.
 #[derive(Clone, Debug)]
 pub(crate) struct Entitlement {
     pub(crate) user: User,
     pub(crate) client: DevClient,
     pub(crate) scope: Scope,
-    /// None for a machine that acts for itself.
+    /// `None` for a machine that acts for itself.
     pub(crate) session: Option<SessionMark>,
     pub(crate) nonce: Option<String>,
     pub(crate) grant: Grant,
@@ -45,18 +45,18 @@ pub(crate) struct Entitlement {
     pub(crate) audience: Option<Vec<String>>,
     /// The thumbprint of the key that the tokens are bound to (RFC 9449 §6).
     pub(crate) key: Option<String>,
-    /// Who acts for the person (RFC 8693 §4.1).
+    /// Actor on behalf of the person (RFC 8693 §4.1).
     pub(crate) actor: Option<Value>,
 }
 
-/// What tokens say about the single sign-on session.
+/// Data about the single sign-on session in tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionMark {
     pub(crate) id: String,
     pub(crate) auth_time: SystemTime,
 }
 
-/// Who issues, and when.
+/// Issuer and times of a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Stamp {
     pub(crate) issuer: String,
@@ -66,7 +66,7 @@ pub(crate) struct Stamp {
 }
 
 impl Entitlement {
-    /// What this person gets at this client.
+    /// Entitlement of this person at this client.
     pub(crate) fn of_person(
         user: User,
         client: DevClient,
@@ -77,7 +77,7 @@ impl Entitlement {
         Self { user, session: Some(session), grant, ..Self::of_machine(client, scope) }
     }
 
-    /// What a client gets that acts for itself.
+    /// Entitlement of a client that acts for itself.
     pub(crate) fn of_machine(client: DevClient, scope: Scope) -> Self {
         Self {
             user: client.service_account(),
@@ -92,7 +92,7 @@ impl Entitlement {
         }
     }
 
-    /// How a resource server must be shown the access token.
+    /// Authentication scheme in which the access token must be presented.
     pub(crate) fn token_type(&self) -> &'static str {
         if self.key.is_some() { "DPoP" } else { "Bearer" }
     }
@@ -123,7 +123,8 @@ impl Entitlement {
         claims
     }
 
-    /// `access_token` is the one that comes with it, and what the ID token is signed with: for `at_hash`.
+    /// Claims of the ID token. `access_token`: the one issued with it, and the ID token's algorithm,
+    /// for `at_hash`.
     pub(crate) fn id_claims(
         &self,
         stamp: &Stamp,
@@ -153,14 +154,15 @@ impl Entitlement {
         set(&mut claims, "prov", json!("default"));
         set(&mut claims, "scope", json!(format!("{} {UNSEEN_SCOPES}", self.scope)));
         set(&mut claims, "reuse_id", json!(chain));
-        // RFC 9449 §5: nothing else would hold a public client's refresh token to its client.
+        // RFC 9449 §5: a public client's refresh token is bound to the key, as the client does not
+        // authenticate.
         if let Some(key) = self.key.as_ref().filter(|_| self.client.is_public()) {
             set(&mut claims, "cnf", json!({ "jkt": key }));
         }
         claims
     }
 
-    /// What the userinfo endpoint answers, and the part that access and ID token share.
+    /// Claims of the userinfo answer, which access and ID tokens have too.
     pub(crate) fn profile_claims(&self) -> Claims {
         let mut claims = Map::new();
         let user = &self.user;
@@ -227,7 +229,7 @@ impl Entitlement {
         audience
     }
 
-    /// Keycloak marks in `jti` which grant a token comes from.
+    /// Prefix of `jti` in which Keycloak marks the grant of a token.
     fn jti_prefix(&self) -> &'static str {
         match self.grant {
             Grant::AuthorizationCode => "onrtac",
@@ -283,7 +285,7 @@ pub(crate) fn random_uuid() -> String {
     uuid(rand::random(), 4)
 }
 
-/// `sid`, as long and in the alphabet of Keycloak's.
+/// A `sid` of the same length and alphabet as Keycloak's.
 pub(crate) fn random_session_id() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>())
 }

@@ -27,7 +27,7 @@ pub struct User {
 }
 
 impl User {
-    /// A person with this name and password. `sub` follows from the name, so it is the same after a
+    /// A person with this name and password. `sub` is derived from the name, so it is the same after a
     /// restart.
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
         let mut user = Self::without_password(username.into());
@@ -35,7 +35,7 @@ impl User {
         user
     }
 
-    /// Somebody who cannot sign in: the service account of a client.
+    /// A user who cannot sign in: the service account of a client.
     pub(crate) fn without_password(username: String) -> Self {
         Self {
             subject: subject_of(&username),
@@ -51,42 +51,42 @@ impl User {
         }
     }
 
-    /// `sub`, where the one made from the name does not do.
+    /// Sets `sub`, instead of the one derived from the name.
     #[must_use]
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = subject.into();
         self
     }
 
-    /// `email`; `<username>@example.test` otherwise.
+    /// Sets `email`; `<username>@example.test` by default.
     #[must_use]
     pub fn email(mut self, email: impl Into<String>) -> Self {
         self.email = email.into();
         self
     }
 
-    /// `email_verified`; true otherwise.
+    /// Sets `email_verified`; true by default.
     #[must_use]
     pub fn email_verified(mut self, verified: bool) -> Self {
         self.email_verified = verified;
         self
     }
 
-    /// `name`; its first word is `given_name`, the rest `family_name`.
+    /// Sets `name`; its first word is `given_name`, the rest `family_name`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Realm roles, besides those that everybody has.
+    /// Adds realm roles, besides those that every user has.
     #[must_use]
     pub fn roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.roles.extend(roles.into_iter().map(Into::into));
         self
     }
 
-    /// Roles on one client. As in Keycloak, they put that client into `aud`.
+    /// Adds roles on one client. As in Keycloak, they put that client into `aud`.
     #[must_use]
     pub fn client_roles(
         mut self,
@@ -98,14 +98,14 @@ impl User {
         self
     }
 
-    /// Groups, as paths: `/lab/imaging`.
+    /// Adds groups, as paths: `/lab/imaging`.
     #[must_use]
     pub fn groups(mut self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.groups.extend(groups.into_iter().map(Into::into));
         self
     }
 
-    /// One more claim, in access token, ID token and userinfo.
+    /// Adds a claim to access token, ID token and userinfo.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());

@@ -1,5 +1,5 @@
-//! The way back to a client that asked somebody to sign in: the query of its redirect URI, with the
-//! parameters in the plain ([RFC 6749 §4.1.2], [RFC 9207]) or in one signed token ([JARM §2.1, §2.3.1]).
+//! Authorization answers in the query of the client's redirect URI: as plain parameters
+//! ([RFC 6749 §4.1.2], [RFC 9207]) or in one signed token ([JARM §2.1, §2.3.1]).
 //!
 //! [RFC 6749 §4.1.2]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2
 //! [RFC 9207]: https://www.rfc-editor.org/rfc/rfc9207
@@ -12,10 +12,10 @@ use crate::faults::Endpoint;
 use crate::jws::Claims;
 use crate::provider::Provider;
 
-/// Seconds that a signed answer is good for.
+/// Lifetime of a signed answer, in seconds.
 const LIFETIME: u64 = 60;
 
-/// Where an answer goes, and in which form.
+/// Target and format of an authorization answer.
 #[derive(Clone, Debug)]
 pub(crate) struct WayBack {
     pub(crate) redirect_uri: Url,
@@ -33,7 +33,7 @@ pub(crate) enum ResponseMode {
 impl ResponseMode {
     pub(crate) const ALL: [&str; 3] = ["query", "query.jwt", "jwt"];
 
-    /// What `response_mode` names; `query` where it is left out.
+    /// The mode that `response_mode` names; `query` where it is left out.
     pub(crate) fn named(name: Option<&str>) -> Option<Self> {
         match name {
             None | Some("query") => Some(Self::Query),
@@ -44,7 +44,7 @@ impl ResponseMode {
 }
 
 impl WayBack {
-    /// The redirect URI with this answer in its query; `state` and `iss` come by themselves.
+    /// The redirect URI with this answer in its query. Adds `state` and `iss`.
     pub(crate) fn with(
         &self,
         provider: &Provider,

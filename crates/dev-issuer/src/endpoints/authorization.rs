@@ -1,7 +1,7 @@
 //! The authorization endpoint ([OpenID Connect Core 1.0 §3.1.2], [RFC 6749 §4.1], PKCE by [RFC 7636]).
 //!
-//! Only `response_type=code`, only with PKCE S256. Until client and redirect URI are known to belong
-//! together, an error is a page here; after that it goes back to the client, with `state` and `iss`.
+//! Only `response_type=code`, only with PKCE S256. Before the redirect URI is known to be the client's,
+//! an error is shown on a page here; after that it is sent to the client, with `state` and `iss`.
 //!
 //! [OpenID Connect Core 1.0 §3.1.2]: https://openid.net/specs/openid-connect-core-1_0.html#AuthorizationEndpoint
 //! [RFC 6749 §4.1]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1
@@ -29,12 +29,12 @@ use crate::scope::Scope;
 use crate::sessions::Session;
 use crate::way_back::{ResponseMode, WayBack};
 
-/// A request that may be answered: the client is known, the redirect URI is its own.
+/// A valid request: the client is known, and the redirect URI is registered for it.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizationRequest {
     pub(crate) client: DevClient,
     way_back: WayBack,
-    /// As it was sent: the token request must repeat it to the letter.
+    /// As it was sent: the token request must repeat it exactly.
     redirect_uri_sent: String,
     nonce: Option<String>,
     code_challenge: Challenge,
@@ -46,7 +46,7 @@ pub(crate) struct AuthorizationRequest {
     dpop_key: Option<String>,
 }
 
-/// Why nobody was signed in.
+/// Reason a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
@@ -56,7 +56,7 @@ pub enum SignInError {
     /// No such client at this provider.
     #[error("there is no client {0:?} here; add it first")]
     UnknownClient(String),
-    /// The text is no URL.
+    /// The text is not a URL.
     #[error("the authorization URL cannot be parsed")]
     Url(#[source] url::ParseError),
     /// The provider would show an error page.
@@ -73,12 +73,12 @@ pub enum SignInError {
     Signing(#[source] jsonwebtoken::errors::Error),
 }
 
-/// Why a request is not a good one.
+/// Reason a request is refused.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The client is unknown, or the redirect URI is not its own: nothing is sent there.
+    /// Shown on a page and not sent to the redirect URI, such as for an unknown client.
     Page(String),
-    /// Goes back to the client.
+    /// Sent back to the client.
     Back { way: Box<WayBack>, error: &'static str, description: String },
 }
 
@@ -126,7 +126,7 @@ impl AuthorizationRequest {
         Self::read_pushed(provider, unfold(provider, params)?)
     }
 
-    /// Reads parameters that are the whole request: a pushed one, or one that need not be pushed.
+    /// Reads the parameters of a complete request: a pushed one, or one that need not be pushed.
     pub(crate) fn read_pushed(provider: &Provider, params: Params) -> Result<Self, Refusal> {
         let (client, redirect_uri, redirect_uri_sent) = returning(provider, &params)?;
         let mode = ResponseMode::named(params.value("response_mode"));
@@ -194,7 +194,7 @@ impl AuthorizationRequest {
         self.force_login || gone || self.max_age.is_some_and(|limit| age > limit)
     }
 
-    /// The way back with a code for this session.
+    /// The URL of the client with a code for this session.
     pub(crate) fn grant(&self, provider: &Provider, session: &Session) -> Result<Url, Refusal> {
         let grant = CodeGrant {
             client: self.client.id.clone(),
@@ -220,7 +220,7 @@ impl AuthorizationRequest {
 }
 
 impl Refusal {
-    /// Where the client is sent back to, if it is.
+    /// URL that sends the error back to the client; `Err` has the text for a page.
     pub(crate) fn location(self, provider: &Provider) -> Result<Url, String> {
         match self {
             Self::Page(why) => Err(why),
@@ -262,7 +262,7 @@ fn unsigned(error: jsonwebtoken::errors::Error) -> Refusal {
     Refusal::Page(format!("The answer could not be signed: {error}."))
 }
 
-/// Client and redirect URI, which must belong together before anything is sent anywhere.
+/// The client and its redirect URI. Nothing is sent to a URI that is not registered for the client.
 fn returning(provider: &Provider, params: &Params) -> Result<(DevClient, Url, String), Refusal> {
     let id = params.value("client_id");
     let id = id.ok_or_else(|| Refusal::Page("The parameter client_id is missing.".to_owned()))?;

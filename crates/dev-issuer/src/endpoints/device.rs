@@ -1,7 +1,7 @@
-//! Device authorization ([RFC 8628 §3.1 to §3.3]): the device gets a code, a person types it here.
+//! Device authorization ([RFC 8628 §3.1 to §3.3]): the device gets a code, and a person types it here.
 //!
-//! A link with the code in it fills the field in and does nothing more: the person always sees the
-//! client's name, and allows or refuses.
+//! A link that contains the code only fills in the field: the person always sees the client's name, and
+//! allows or refuses.
 //!
 //! [RFC 8628 §3.1 to §3.3]: https://www.rfc-editor.org/rfc/rfc8628#section-3.1
 
@@ -27,7 +27,7 @@ use crate::provider::Provider;
 use crate::server::path;
 use crate::sessions::Session;
 
-/// The device begins.
+/// Begins an authorization for the device.
 pub(crate) async fn authorize(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,
@@ -54,7 +54,7 @@ pub(crate) async fn authorize(
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// The person comes.
+/// Shows the page to the person.
 pub(crate) async fn show(
     State(provider): State<Arc<Provider>>,
     RawQuery(query): RawQuery,
@@ -65,7 +65,7 @@ pub(crate) async fn show(
     page(&provider, &headers, code, session_of(&provider, &headers).as_ref(), None)
 }
 
-/// The person answers.
+/// Handles the person's answer.
 pub(crate) async fn answer(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,

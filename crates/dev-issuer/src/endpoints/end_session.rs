@@ -1,7 +1,8 @@
-//! Logout that a client asks for ([OpenID Connect RP-Initiated Logout 1.0]).
+//! Logout that a client requests ([OpenID Connect RP-Initiated Logout 1.0]).
 //!
-//! With an `id_token_hint` of the session at hand nobody is asked; otherwise the person confirms. The
-//! browser is sent on only to a URI that is registered with the client the hint was issued to.
+//! With an `id_token_hint` of the browser's session the logout needs no confirmation; otherwise the
+//! person confirms. The browser is redirected only to a URI that is registered for the client that the
+//! hint or `client_id` names.
 //!
 //! [OpenID Connect RP-Initiated Logout 1.0]: https://openid.net/specs/openid-connect-rpinitiated-1_0.html
 
@@ -25,10 +26,10 @@ use crate::provider::Provider;
 use crate::server::path;
 use crate::sessions::Session;
 
-/// Where to go once nobody is signed in any more.
+/// A checked logout request.
 #[derive(Clone, Debug)]
 pub(crate) struct LogoutRequest {
-    /// The session the hint names.
+    /// Session that the hint names.
     hinted: Option<String>,
     onward: Option<Url>,
 }
@@ -89,7 +90,7 @@ fn confirm(
     with_cookies(page.into_response(), [fresh])
 }
 
-/// The person confirmed.
+/// Handles the person's confirmation.
 pub(crate) async fn confirmed(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,
@@ -115,7 +116,7 @@ async fn leave(provider: &Provider, session: Option<&Session>, request: LogoutRe
     with_cookies(response, [provider.cookies.forget_session()])
 }
 
-/// Keycloak's older way: the client itself ends the session its refresh token belongs to.
+/// Keycloak's older logout: the client itself ends the session that its refresh token belongs to.
 async fn by_refresh_token(
     provider: &Provider,
     headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! Introspection ([RFC 7662]): whether a token counts now, and what it says; signed for who asks, if
-//! that is asked for ([RFC 9701]). Only clients with a credential may ask.
+//! Introspection ([RFC 7662]): reports if a token is active, with its claims; as a signed JWT if the
+//! client accepts one ([RFC 9701]). Only clients with a credential may ask.
 //!
 //! [RFC 7662]: https://www.rfc-editor.org/rfc/rfc7662
 //! [RFC 9701]: https://www.rfc-editor.org/rfc/rfc9701
@@ -70,7 +70,7 @@ fn described(mut claims: Claims) -> Value {
 }
 
 impl Provider {
-    /// The claims of a refresh token that could be used now.
+    /// The claims of a refresh token that is usable now.
     pub(crate) fn live_refresh_token(&self, token: &str) -> Option<Claims> {
         let claims = jws::open_refresh(token, &self.keys).ok()?;
         let link = Link {

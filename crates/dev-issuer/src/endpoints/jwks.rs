@@ -1,4 +1,4 @@
-//! The keys that are published now ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
+//! The published keys ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
 
 use std::sync::Arc;
 

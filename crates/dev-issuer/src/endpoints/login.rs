@@ -1,7 +1,7 @@
 //! The login page and its form.
 //!
-//! Whoever is signed in gets a new session and a new cookie: a session that somebody planted before is
-//! never taken over.
+//! Every login begins a new session with a new cookie, so that a session cookie planted by an attacker
+//! is never used (session fixation).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::sessions::Session;
 use crate::tokens::random_handle;
 use crate::user::User;
 
-/// Shows the page; `failed` is the name that was typed with a wrong password.
+/// Shows the page; `failed` is the name that was typed in a failed attempt.
 pub(crate) fn show(
     provider: &Provider,
     headers: &HeaderMap,
@@ -69,13 +69,13 @@ pub(crate) async fn submit(
     with_cookies(response, [provider.cookies.set_session(&session.cookie)])
 }
 
-/// What the page with this `csrf` was about, if this browser was shown it.
+/// Purpose of the page with this `csrf`, if it was shown to this browser.
 pub(crate) fn shown(provider: &Provider, headers: &HeaderMap, csrf: &str) -> Option<Purpose> {
     let browser = provider.cookies.browser(headers)?;
     provider.forms.check(csrf, &browser, provider.clock.now())
 }
 
-/// The person whose password was typed, or whose demo account was chosen with one click.
+/// The person who typed their password, or chose their demo account with one click.
 pub(crate) fn who_signs_in(provider: &Provider, form: &Params) -> Option<User> {
     if let Some(chosen) = form.value("account") {
         return provider.registry.user(chosen).filter(|user| user.password.is_some());
@@ -84,13 +84,13 @@ pub(crate) fn who_signs_in(provider: &Provider, form: &Params) -> Option<User> {
     user.has_password(form.value("password")?).then_some(user)
 }
 
-/// Who is signed in in this browser.
+/// The session of this browser.
 pub(crate) fn session_of(provider: &Provider, headers: &HeaderMap) -> Option<Session> {
     let cookie = provider.cookies.session(headers)?;
     provider.sessions.with_cookie(&cookie, provider.clock.now())
 }
 
-/// The browser's name, and the cookie to set if it had none.
+/// The browser's identifier, and the cookie to set if it had none.
 pub(crate) fn browser_of(
     provider: &Provider,
     headers: &HeaderMap,

@@ -1,6 +1,7 @@
 //! Pushed authorization requests ([RFC 9126 §2](https://www.rfc-editor.org/rfc/rfc9126#section-2)).
 //!
-//! What is pushed is checked now, so that the client learns of a mistake before the browser does.
+//! A pushed request is checked at once, so that the client gets its errors before the browser is
+//! involved.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Revocation ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)): a refresh token takes the client's
-//! part of the session with it, an access token only itself.
+//! Revocation ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)): revoking a refresh token ends the
+//! client's part of the session, revoking an access token affects that token only.
 //!
-//! An unknown token is answered with 200, as the RFC says: it is as dead as was wanted.
+//! An unknown token is answered with 200, as RFC 7009 §2.2 says: it is invalid already.
 
 use std::sync::Arc;
 

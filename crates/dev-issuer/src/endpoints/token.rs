@@ -1,5 +1,5 @@
-//! The token endpoint ([RFC 6749 §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2)): who asks,
-//! by which grant, and the answer's form. Each grant is a module.
+//! The token endpoint ([RFC 6749 §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2)):
+//! authenticates the client, selects the grant, and formats the answer. Each grant is a module.
 
 mod authorization_code;
 mod client_credentials;
@@ -29,7 +29,7 @@ use crate::provider::Provider;
 use crate::server::path;
 use crate::shared::Shared;
 
-/// What a token request offers in exchange for tokens.
+/// Grant type of a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Grant {
@@ -45,7 +45,7 @@ pub enum Grant {
     DeviceCode,
     /// `urn:ietf:params:oauth:grant-type:jwt-bearer`
     JwtBearer,
-    /// One that is not supported.
+    /// An unsupported grant type.
     Other,
 }
 
@@ -75,7 +75,7 @@ impl Grant {
     }
 }
 
-/// How many token requests there were of each grant, also those that were refused.
+/// Number of token requests of each grant, including refused ones.
 #[derive(Debug, Default)]
 pub(crate) struct GrantCounts(Shared<HashMap<Grant, u64>>);
 
@@ -92,9 +92,9 @@ impl GrantCounts {
 /// A successful answer ([RFC 6749 §5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
 #[derive(Clone)]
 pub struct TokenResponse {
-    /// The access token, a JWT.
+    /// The access token: a JWT, or a reference for clients with opaque access tokens.
     pub access_token: String,
-    /// The ID token, if `openid` was asked for on behalf of a person.
+    /// The ID token, if `openid` was requested on behalf of a person.
     pub id_token: Option<String>,
     /// The refresh token; machines get none.
     pub refresh_token: Option<String>,
@@ -104,7 +104,7 @@ pub struct TokenResponse {
     pub expires_in: u64,
     /// Seconds until the refresh token expires; 0 without one.
     pub refresh_expires_in: u64,
-    /// What was granted.
+    /// The granted scope.
     pub scope: String,
     /// The single sign-on session, also in `sid`.
     pub session_state: Option<String>,
@@ -136,7 +136,7 @@ impl TokenResponse {
     }
 }
 
-/// Tokens are secrets.
+/// Leaves out the tokens, which are secrets.
 impl fmt::Debug for TokenResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenResponse")
@@ -168,7 +168,7 @@ pub(crate) async fn issue(
     Ok(answer)
 }
 
-/// Who asks: the client, proven, and the key it has shown.
+/// The authenticated client, and the thumbprint of its proof's key.
 pub(super) struct Requester {
     pub(super) client: DevClient,
     pub(super) key: Option<String>,

@@ -56,7 +56,7 @@ fn described(
                 return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the token's key"));
             }
         }
-        // RFC 9449 §7.2: a bound token is not to be taken as a bearer token.
+        // RFC 9449 §7.2: a bound token must not be accepted as a bearer token.
         _ => return Err(REFUSED),
     }
     let scope = Scope::parse(jws::text(&claims, "scope").unwrap_or_default());

@@ -1,5 +1,5 @@
-//! Keys on elliptic curves: P-256 and P-384 for ECDSA, Ed25519 for EdDSA. Quick to make, so each
-//! provider makes its own.
+//! Keys on elliptic curves: P-256 and P-384 for ECDSA, Ed25519 for EdDSA. Fast to generate, so each
+//! provider generates its own.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{
@@ -23,7 +23,7 @@ pub(super) struct EllipticKey {
 }
 
 impl EllipticKey {
-    /// A key for this algorithm; none if that is one of RSA's.
+    /// A key for this algorithm; `None` for RSA algorithms.
     pub(super) fn generate(algorithm: Algorithm) -> Option<Result<Self, KeyError>> {
         match algorithm {
             Algorithm::ES256 => Some(Self::on_curve("P-256")),
@@ -42,7 +42,7 @@ impl EllipticKey {
         let private = pair.to_pkcs8v1().map_err(KeyError::Generation)?;
         let public: PublicKeyX509Der<'_> =
             pair.public_key().as_der().map_err(KeyError::Generation)?;
-        // An octet that says "uncompressed", then x and y.
+        // A byte that means "uncompressed", then x and y.
         let point = pair.public_key().as_ref();
         let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
         Ok(Self {

@@ -1,7 +1,7 @@
-//! RSA keys of 2048 bits, and those that a provider left behind: making one takes a tenth of a second
-//! and more, so the next provider of this process takes it over, under another `kid`.
+//! RSA keys of 2048 bits. Generating one takes a tenth of a second or more, so the next provider of this
+//! process reuses the key of a dropped provider, under another `kid`.
 //!
-//! Two providers never hold one key at the same time.
+//! Two providers never use the same key at the same time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -30,13 +30,13 @@ pub(super) struct RsaKey {
 static LEFT_BEHIND: LazyLock<Shared<Vec<Arc<RsaKey>>>> = LazyLock::new(Shared::default);
 
 impl RsaKey {
-    /// One that nobody uses; takes long if it must be made.
+    /// An unused key. Slow if it must be generated.
     pub(super) fn obtain() -> Result<Arc<Self>, KeyError> {
         let left_behind = LEFT_BEHIND.lock().pop();
         left_behind.map_or_else(|| Self::generate().map(Arc::new), Ok)
     }
 
-    /// Leaves it to the next who wants one.
+    /// Makes the key available to the next provider.
     pub(super) fn leave_behind(self: Arc<Self>) {
         let mut left_behind = LEFT_BEHIND.lock();
         if left_behind.len() < MOST_LEFT_BEHIND {

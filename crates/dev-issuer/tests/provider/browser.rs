@@ -1,4 +1,4 @@
-//! A browser as far as logins need one: cookies, forms, no automatic redirects.
+//! A browser with the parts that logins need: cookies and forms, no automatic redirects.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, Once};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
-/// A client for programs: follows nothing, keeps no cookies.
+/// An HTTP client for programs: follows no redirects, keeps no cookies.
 pub(crate) fn http() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -45,7 +45,7 @@ impl Browser {
         self.send(self.http.post(page.action()).form(&form)).await
     }
 
-    /// Opens the URL, signs in on the page that comes, and tells where that leads.
+    /// Opens the URL and signs in on the login page. Returns the URL of the redirect.
     pub(crate) async fn sign_in(&self, url: &str, name: &str, password: &str) -> String {
         let page = self.open(url).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);

@@ -7,7 +7,7 @@ use crate::browser::http;
 use crate::party::{claims, introspect, provider};
 use crate::signer::Signer;
 
-/// POSTs a form with these proofs; status, nonce and body.
+/// POSTs a form with these proofs. Returns status, nonce and body.
 async fn ask(
     issuer: &DevIssuer,
     fields: &[(&str, &str)],

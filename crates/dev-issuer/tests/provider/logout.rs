@@ -13,7 +13,7 @@ use crate::party::{
     refresh,
 };
 
-/// A client that keeps the logout tokens it is sent.
+/// A client that records the logout tokens it receives.
 async fn listening_client() -> (String, Arc<Mutex<Vec<String>>>) {
     let received = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&received);

@@ -1,4 +1,4 @@
-//! A relying party by hand: no OpenID Connect library stands between the tests and the provider.
+//! A hand-written relying party: the tests use no OpenID Connect library.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,7 @@ pub(crate) fn query(url: &str, name: &str) -> Option<String> {
     url.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
 }
 
-/// POSTs a form as `gateway`; status and body.
+/// POSTs a form as `gateway`. Returns status and body.
 pub(crate) async fn post(
     issuer: &DevIssuer,
     path: &str,
@@ -96,7 +96,7 @@ pub(crate) async fn refresh(issuer: &DevIssuer, token: &Value) -> (StatusCode, V
     post(issuer, "token", &fields).await
 }
 
-/// Signs alice in through the pages; the answer of the token endpoint.
+/// Signs alice in through the pages. Returns the answer of the token endpoint.
 pub(crate) async fn log_in(issuer: &DevIssuer) -> Value {
     log_in_with(issuer, &Browser::new()).await
 }
@@ -127,7 +127,7 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until it is moved.
 #[derive(Clone)]
 pub(crate) struct TestClock(Arc<AtomicU64>);
 

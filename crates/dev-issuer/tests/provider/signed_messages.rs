@@ -27,7 +27,7 @@ async fn started() -> (DevIssuer, TestClock) {
 }
 
 fn signed(header: &Value, claims: &Value) -> String {
-    // PKCS#8 of an Ed25519 key is its seed behind a constant (RFC 8410 §7).
+    // PKCS#8 of an Ed25519 key is a constant prefix and its seed (RFC 8410 §7).
     let mut der = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     der.extend(URL_SAFE_NO_PAD.decode(SEED).unwrap());
     let header: jsonwebtoken::Header = serde_json::from_value(header.clone()).unwrap();

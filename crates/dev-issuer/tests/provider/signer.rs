@@ -1,4 +1,4 @@
-//! Keys of clients and of other issuers, and what they sign.
+//! Keys of clients and of other issuers, and tokens signed with them.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,

@@ -1,5 +1,5 @@
-//! Tokens against fixtures written after those that Keycloak 26.7.3 issues for such a person and client
-//! (`department` stands for a custom mapper): the same members, no more and no fewer.
+//! Compares tokens with fixtures written after those that Keycloak 26.7.3 issues for such a person and
+//! client (`department` stands for a custom mapper): both must have the same members.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;

@@ -1,5 +1,5 @@
 //! `client_credentials` ([RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)): the
-//! client acts for itself, as its service account; no session, no refresh token.
+//! client acts for itself, as its service account. There is no session and no refresh token.
 
 use url::Url;
 
@@ -29,7 +29,7 @@ pub(super) fn redeem(
 }
 
 impl Provider {
-    /// The resources that a token is asked for: absolute URIs without fragment that are an audience here
+    /// The requested resources: absolute URIs without fragment that are an audience here
     /// ([RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)).
     pub(super) fn resources(&self, params: &Params) -> Result<Vec<String>, OAuthError> {
         let resources = params.values("resource");

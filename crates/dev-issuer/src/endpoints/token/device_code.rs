@@ -1,5 +1,5 @@
-//! `device_code` ([RFC 8628 §3.4](https://www.rfc-editor.org/rfc/rfc8628#section-3.4)): a device asks
-//! whether its person has answered.
+//! `device_code` ([RFC 8628 §3.4](https://www.rfc-editor.org/rfc/rfc8628#section-3.4)): a device polls
+//! for the person's answer.
 
 use crate::devices::Poll;
 use crate::endpoints::token::{Grant, Requester, TokenResponse};

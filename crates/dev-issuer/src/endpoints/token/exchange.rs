@@ -1,8 +1,8 @@
 //! Token exchange ([RFC 8693](https://www.rfc-editor.org/rfc/rfc8693)), by Keycloak's rules: a client
-//! trades an access token that was meant for it for one meant for another service.
+//! exchanges an access token for it for one for another service.
 //!
-//! The new token speaks for the same person and ends no later than the session. A client that asks for a refresh token gets one in
-//! that session too, as where Keycloak allows it ("same session").
+//! The new token is about the same person, and is active no longer than the session. A client that asks for a refresh
+//! token gets one in that session too, as where Keycloak allows it ("same session").
 
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub(super) fn redeem(
     Ok(provider.issue(&entitled, link.as_ref())?)
 }
 
-/// The claims of a live access token that was issued to this client, or is meant for it.
+/// The claims of an active access token that was issued to this client, or is meant for it.
 fn held_by(provider: &Provider, client: &DevClient, token: &str) -> Result<Claims, OAuthError> {
     let claims = provider
         .live_access_token(token)
@@ -70,8 +70,8 @@ fn held_by(provider: &Provider, client: &DevClient, token: &str) -> Result<Claim
     }
 }
 
-/// `act` (§4.1): who acts now, with those who acted before inside; without an actor's token the chain
-/// stays as it was. `may_act` (§4.4) of the subject's token names the only one who may.
+/// `act` (§4.1): the present actor, with the earlier actors nested inside. Without an actor's token the
+/// chain stays as it was. `may_act` (§4.4) of the subject's token names the only allowed actor.
 fn actor(
     provider: &Provider,
     client: &DevClient,
@@ -110,7 +110,7 @@ fn check_types(params: &Params) -> Result<(), OAuthError> {
     Ok(())
 }
 
-/// What is asked for, or else what the subject token has. `openid` falls away: no ID token comes of it.
+/// The requested scope, or else the subject token's without `openid`, as an exchange gives no ID token.
 fn wanted_scope(client: &DevClient, params: &Params, had: &str) -> Result<Scope, OAuthError> {
     match params.value("scope") {
         Some(wanted) => client.grant_scope(wanted).map_err(OAuthError::InvalidScope),
@@ -135,7 +135,8 @@ fn for_person(
     let session = session.ok_or(OAuthError::InvalidGrant("Session not active"))?;
     let user = provider.registry.user(&session.username);
     let user = user.ok_or(OAuthError::InvalidGrant("User not found"))?;
-    // Takes part from now on: its tokens are active while the session lives, and it learns of logout.
+    // The client joins the session: its tokens are active while the session lives, and it gets logout
+    // tokens.
     let link = provider.sessions.attach(sid, &client.id);
     let mark = session.mark();
     Ok((Entitlement::of_person(user, client, scope, mark, Grant::TokenExchange), link))

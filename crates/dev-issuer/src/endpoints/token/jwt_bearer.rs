@@ -1,7 +1,7 @@
-//! JWT bearer ([RFC 7523 §2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1)): a trusted issuer's
-//! word on a person becomes a token of this provider for the person of that name.
+//! JWT bearer ([RFC 7523 §2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1)): exchanges a trusted
+//! issuer's assertion about a person for a token of this provider for the person of that name.
 //!
-//! The assertion counts until it ends, and no refresh token comes of it.
+//! The assertion may be used repeatedly until it expires. There is no refresh token.
 
 use crate::endpoints::token::{Grant, Requester, TokenResponse};
 use crate::jws::{self, Claims};

@@ -1,5 +1,5 @@
 //! `refresh_token` ([RFC 6749 §6](https://www.rfc-editor.org/rfc/rfc6749#section-6)), with rotation:
-//! a token that was used before ends the client's part of the session.
+//! reusing a token ends the client's part of the session.
 
 use crate::endpoints::token::{Grant, Requester, TokenResponse};
 use crate::jws;
@@ -29,7 +29,7 @@ pub(super) fn redeem(
         let why = "Invalid refresh token. Token client and authorized client don't match";
         return Err(OAuthError::InvalidGrant(why));
     }
-    // RFC 9449 §5: a bound refresh token is good with its own key only.
+    // RFC 9449 §5: a bound refresh token is valid with its own key only.
     let bound_to = claims.get("cnf").and_then(|cnf| cnf.get("jkt")).and_then(|jkt| jkt.as_str());
     if bound_to.is_some() && bound_to != key.as_deref() {
         return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the refresh token's key"));
