@@ -59,7 +59,7 @@ pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlEr
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the gateway accepts connections: `address:port` or `unix:/path`; one, or a list.
+    /// Addresses on which the gateway accepts connections: `address:port` or `unix:/path`; one, or a list.
     /// Example: `0.0.0.0:8443`.
     #[serde(default = "default_listen", with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<ListenAddr>")]
@@ -68,8 +68,8 @@ pub struct Config {
     /// Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// What a browser sees: scheme, host and, if unusual, port; no path. Redirect URIs and cookies
-    /// follow from it. Example: `https://platform.example`.
+    /// Origin that browsers see: scheme, host and, if not the default, port; no path. Redirect URIs and cookies follow from it.
+    /// Example: `https://platform.example`.
     #[serde(deserialize_with = "text::url")]
     pub public_url: Url,
     /// Listener for `/healthz`, `/readyz`, `/metrics` and the sessions; never public. An address, or
@@ -77,8 +77,8 @@ pub struct Config {
     #[serde(default, with = "admin")]
     #[schemars(with = "admin::AddressOrKeys")]
     pub admin: AdminConfig,
-    /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody's.
-    /// Example: `[10.0.0.0/8]`.
+    /// Networks of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted. Empty: no proxy is trusted. Example:
+    /// `[10.0.0.0/8]`.
     #[serde(default, deserialize_with = "text::networks")]
     #[schemars(with = "text::OneOrMany<String>")]
     pub trusted_proxies: Vec<IpNet>,
@@ -91,8 +91,8 @@ pub struct Config {
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,
-    /// What is served, by a name of your choice; the name is the audience of the identity
-    /// assertion. Example: `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
+    /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
+    /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]
     pub routes: BTreeMap<String, RouteConfig>,
     /// Tokens for programs that must not hold credentials. Not yet supported.

@@ -1,18 +1,18 @@
 //! The gateway's own URLs, all under one prefix (`/oauth2`), on every host it serves.
 //!
-//! | URL | method | is |
+//! | URL | method | purpose |
 //! |---|---|---|
 //! | `start?rd=&issuer=` | GET | begins a login |
-//! | `callback` | GET | ends it |
+//! | `callback` | GET | finishes it |
 //! | `sign_in?rd=` | GET | a page to choose where to sign in |
-//! | `sign_out` | GET, POST | asks; ends the session here and at the provider |
-//! | `signed_out` | GET | where the provider sends people back to |
+//! | `sign_out` | GET, POST | GET asks; POST ends the session here and at the provider |
+//! | `signed_out` | GET | the page to which the provider sends the browser back |
 //! | `auth` | any | forward-auth for nginx, Traefik, Caddy |
-//! | `userinfo` | GET | who I am, as JSON |
-//! | `session` | GET | when the session ends, as JSON |
-//! | `session/refresh` | POST | fresh tokens now |
+//! | `userinfo` | GET | the caller's identity, as JSON |
+//! | `session` | GET | the end of the session, as JSON |
+//! | `session/refresh` | POST | refreshes the session's tokens now |
 //! | `backchannel_logout` | POST | the provider ends sessions |
-//! | `portal` | GET | the services this person may open |
+//! | `portal` | GET | the services this user may open |
 //! | `jwks` | GET | keys of the identity assertion |
 
 pub mod auth;
@@ -48,10 +48,10 @@ use crate::{
     throttle::Throttle,
 };
 
-/// The longest form a browser or provider posts to the gateway, in octets.
+/// The longest form a browser or provider posts to the gateway, in bytes.
 const FORM_LIMIT: usize = 64 * 1024;
 
-/// What the gateway's own URLs work with.
+/// State and services behind the gateway's own URLs.
 #[derive(Debug)]
 pub struct Endpoints {
     pub(crate) prefix: String,
@@ -96,8 +96,8 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Misdirected`] on a host that is none of ours, [`Refusal::NoRoute`] for a name that is none of ours, and what the
-    /// endpoint itself refuses.
+    /// [`Refusal::Misdirected`] for a host that the gateway does not serve, [`Refusal::NoRoute`] for an unknown name, and what
+    /// the endpoint itself refuses.
     pub async fn serve(&self, name: &str, call: Call<'_>) -> Result<Response<Body>, Refusal> {
         if !self.routes.knows_host(call.request.host()) {
             return Err(Refusal::Misdirected);
@@ -132,8 +132,8 @@ impl Endpoints {
         }
     }
 
-    /// The origin of the gateway's pages on a host it serves. Host names come from the configuration's patterns, scheme and port
-    /// from `public_url`; nothing a client says beyond that goes into a redirect.
+    /// The origin of the gateway's pages on a host it serves. Host names come from the configuration's patterns, scheme and
+    /// port from `public_url`; no other text of a client goes into a redirect.
     pub(crate) fn origin(&self, host: &CanonicalHost) -> String {
         let scheme = self.public_url.scheme();
         match self.public_url.port() {
@@ -160,7 +160,7 @@ impl Endpoints {
         }
     }
 
-    /// The caller, or a challenge where there is nobody.
+    /// The caller, or a challenge if there is no identity.
     pub(crate) async fn known_caller(&self, call: &mut Call<'_>) -> Result<Caller, Refusal> {
         let caller = self.identify.caller_here(&call.request, call.cookies).await?;
         match caller.identity {
@@ -173,7 +173,7 @@ impl Endpoints {
         }
     }
 
-    /// Whether a form came from one of the gateway's own pages, as the browser tells.
+    /// Refuses a form that, by the browser's `Origin` or `Sec-Fetch-Site`, did not come from one of the gateway's own pages.
     pub(crate) fn same_origin(&self, request: &CanonicalRequest) -> Result<(), Refusal> {
         let own = self.origin(request.host());
         match request.headers().get(header::ORIGIN) {
@@ -204,7 +204,7 @@ pub(crate) async fn read_form(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// The value of a parameter that may be there once; a second one is refused rather than chosen from.
+/// The value of an optional parameter; a repeated parameter is refused.
 pub(crate) fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Refusal> {
     let mut values = url::form_urlencoded::parse(encoded)
         .filter_map(|(key, value)| (key == name).then(|| value.into_owned()));

@@ -1,9 +1,9 @@
 //! Stage 5, forward: sends a permitted request to its upstream, and brings the answer back.
 //!
-//! The upstream's request is built from the canonical form, never by editing the client's octets: framing, `Host` and every
-//! identity and forwarding field are written here. Bodies stream in both directions and are never kept. The time limit ends at
-//! the response head; afterwards a stream is bounded by idle time and by the end of its session. Nothing that was sent is sent
-//! again, except once for a safe method without a body whose kept-alive connection turned out to be closed.
+//! The upstream's request is built from the canonical form, never by editing the client's bytes: the gateway itself writes
+//! framing, `Host` and every identity and forwarding field. Bodies stream in both directions and are never stored. The time
+//! limit ends at the response head; afterwards a stream is bounded by idle time and by the end of its session. Nothing is sent
+//! twice, except once for a safe method without a body whose kept-alive connection turned out to be closed.
 
 mod assertion;
 mod balance;
@@ -79,8 +79,8 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions; tells open WebSockets when `drain` begins, and closes streams that `review` no
-    /// longer permits.
+    /// Vouches for callers by these assertions. Ends open WebSockets when `drain` begins, and streams that `review` no longer
+    /// permits.
     pub fn new(
         assertions: Arc<Assertions>,
         clock: Arc<dyn Clock>,
@@ -90,7 +90,7 @@ impl Upstreams {
         Self { assertions, clock, drain, review, sessions: None }
     }
 
-    /// Counts what a person sends on an open WebSocket as activity of the session.
+    /// Counts what a user sends on an open WebSocket as activity of the session.
     #[must_use]
     pub fn with_sessions(mut self, sessions: Arc<Sessions>) -> Self {
         self.sessions = Some(sessions);
@@ -103,7 +103,8 @@ impl Upstreams {
     ///
     /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`] and [`Refusal::BodyTooLarge`] as their names say;
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
-    /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks HTTP/2 only for a WebSocket.
+    /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
+    /// WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
         let (request, route, caller) = permitted.into_parts();
         let Caller { identity, credential, .. } = caller;
@@ -127,7 +128,7 @@ impl Upstreams {
             ..
         } = *request;
         let body = body.into_inner();
-        // Only an upload outlives a session before its answer begins.
+        // Only during an upload can the session end before the answer begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
         headers::set_origin(
@@ -235,16 +236,16 @@ impl Upstreams {
         Ok(())
     }
 
-    /// When a stream that a token opened has to end.
+    /// Time at which a stream opened by a token must end.
     fn expires(&self, credential: &Credential) -> Option<Instant> {
         let Credential::Bearer { good_until, .. } = credential else { return None };
         let left = good_until.duration_since(self.clock.now());
-        // Further away than the clock counts: never.
+        // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left.unwrap_or_default())
     }
 }
 
-/// Brings an answer back, if it can be understood in exactly one way.
+/// Passes an answer on, unless two parsers could read it differently.
 fn answer(begun: Begun, tether: Tether, origin: Origin) -> Result<Response<Body>, Refusal> {
     let Begun { answer, lease, in_flight, progress } = begun;
     let (parts, incoming) = answer.into_parts();
@@ -289,7 +290,7 @@ fn path_and_query(
     internal(PathAndQuery::try_from(whole), "path")
 }
 
-/// What was made here always fits; if not, the fault is the gateway's.
+/// Values made here are always valid; an error is the gateway's own fault.
 fn internal<T, E: fmt::Display>(made: Result<T, E>, what: &str) -> Result<T, Refusal> {
     made.map_err(|error| Refusal::Internal {
         reason: format!("cannot send the {what} on: {error}"),

@@ -1,4 +1,4 @@
-//! What can be seen from outside: every metric and the audit line of a request, listed in one place.
+//! The gateway's outputs for operators: every metric and the audit line of a request, listed in one place.
 
 pub mod log;
 mod metric;
@@ -25,7 +25,7 @@ use crate::{
 };
 use http::StatusCode;
 
-/// What one request left behind on its way down the line, for its audit line and its metrics.
+/// Record of one request on its way through the stages, for its audit line and its metrics.
 #[derive(Debug)]
 pub struct Trail {
     request_id: Option<RequestId>,
@@ -43,7 +43,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Begins at the head of the line.
+    /// Starts the record of a request.
     pub fn new(request: &CanonicalRequest) -> Self {
         Self {
             method: request.method().clone().into_http(),
@@ -53,7 +53,7 @@ impl Trail {
         }
     }
 
-    /// For a request that could not be understood.
+    /// Starts the record of a request that could not be read.
     pub fn unread(request_id: Option<RequestId>) -> Self {
         let now = now();
         Self {
@@ -72,17 +72,17 @@ impl Trail {
         }
     }
 
-    /// The request is for one of the gateway's own URLs.
+    /// Notes that the request is for one of the gateway's own URLs.
     pub fn own_url(&mut self) {
         self.own_url = true;
     }
 
-    /// A route was chosen.
+    /// Notes the chosen route.
     pub fn routed(&mut self, routed: &Routed) {
         self.route = Some(Arc::clone(&routed.route));
     }
 
-    /// The caller was looked up.
+    /// Notes the caller.
     pub fn identified(&mut self, identified: &Identified) {
         self.stage(Stage::Identify);
         self.called_by(&identified.caller);
@@ -90,7 +90,7 @@ impl Trail {
         shadows(route, request.method(), request.path(), &identified.caller.identity);
     }
 
-    /// A server in front asks about a request that it holds: that one is what is decided about.
+    /// Notes the request about which a proxy in front asks: the decision is about that one.
     pub fn asked_about(&mut self, question: &ForwardAuth) {
         if let Some(method) = &question.method {
             self.method = method.clone().into_http();
@@ -98,12 +98,12 @@ impl Trail {
         self.target = question.path.as_str().to_owned();
     }
 
-    /// The route which the request that is asked about would take.
+    /// Notes the route that the request asked about would take.
     pub fn would_take(&mut self, route: &Arc<Route>) {
         self.route = Some(Arc::clone(route));
     }
 
-    /// Who sent the request that is asked about.
+    /// Notes the caller of the request asked about.
     pub fn asked_by(&mut self, caller: &Caller, method: &CanonicalMethod, path: &CanonicalPath) {
         self.called_by(caller);
         if let Some(route) = &self.route {
@@ -111,12 +111,12 @@ impl Trail {
         }
     }
 
-    /// The rule that would let the request that is asked about through.
+    /// Notes the rule that would let the request asked about through.
     pub fn let_through(&mut self, rule: usize) {
         self.rule = Some(rule);
     }
 
-    /// The policy said yes.
+    /// Notes that the policy permitted the request.
     pub fn permitted(&mut self, permitted: &Permitted) {
         self.stage(Stage::Authorize);
         self.rule = Some(permitted.rule());
@@ -137,7 +137,7 @@ impl Trail {
         self.target == "/" && self.route.is_none() && !self.own_url
     }
 
-    /// The request was answered, by the upstream or by the gateway itself.
+    /// Finishes a request that was answered, by the upstream or by the gateway itself.
     pub fn answered(mut self, status: StatusCode) {
         let outcome = if self.own_url { "answered" } else { "forwarded" };
         if !self.own_url {
@@ -150,7 +150,7 @@ impl Trail {
         self.finish(outcome, status, None);
     }
 
-    /// The request was refused.
+    /// Finishes a request that was refused.
     pub fn refused(self, refusal: &Refusal) {
         metric::request(self.route_name(), refusal.code());
         if let Refusal::Forbidden { rule, .. } = refusal {
@@ -184,7 +184,7 @@ impl Trail {
         };
     }
 
-    /// The audit line: one for each request, with the decision and its reason.
+    /// Writes the audit line: one for each request, with the decision and its reason.
     fn finish(&self, outcome: &'static str, status: StatusCode, refusal: Option<&Refusal>) {
         let took = now() - self.begun;
         metric::stage(Stage::Total, took);
@@ -229,7 +229,7 @@ impl Trail {
     }
 }
 
-/// Counts and logs what rules that are only tried out would have decided.
+/// Counts and logs what shadow rules would have decided.
 fn shadows(route: &Route, method: &CanonicalMethod, path: &CanonicalPath, identity: &Identity) {
     for (rule, allowed) in route.policy.shadows(method, path, identity) {
         let outcome = if allowed { "allow" } else { "refuse" };

@@ -1,7 +1,7 @@
-//! The gateway's own pages: plain HTML that needs no script, under a policy that would let none run.
+//! The gateway's own pages: plain HTML that needs no script, under a policy that allows none.
 //!
-//! Everything that comes from outside is bounded and escaped, and stands in a `<bdi>`, so that no name can rearrange the
-//! sentence around it. A page carries no secret but the token of the form on it.
+//! All text from outside is bounded, escaped and set in a `<bdi>`, so that no name can rearrange the sentence around it. A page
+//! carries no secret but the token of the form on it.
 
 mod assets;
 mod text;
@@ -19,18 +19,18 @@ use self::text::leads_somewhere;
 pub(crate) use self::text::{sentence, shown};
 use crate::respond::{Asked, own};
 
-/// How long a name may be on a page, in characters.
+/// Longest name on a page, in characters.
 const NAME: usize = 80;
-/// How long a sentence may be on a page, in characters.
+/// Longest sentence on a page, in characters.
 const SENTENCE: usize = 500;
-/// How many entries of a list a page shows.
+/// Most entries of a list on a page.
 const ENTRIES: usize = 100;
 
-/// What stands around every page.
+/// Parts common to every page.
 struct Frame {
     endpoints: String,
     style: String,
-    /// The stylesheet itself, where a reference to it would lead nowhere.
+    /// The stylesheet itself, for a page on which a reference to it would not work.
     inline: Option<&'static str>,
     reference: String,
 }
@@ -52,14 +52,14 @@ struct Choice {
     text: String,
 }
 
-/// Asks a person to sign in, at one of the gateway's providers.
+/// Asks a user to sign in, at one of the gateway's providers.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// The service they are on their way to.
+    /// The service the user is on the way to.
     pub heading_to: Option<String>,
     /// Path and query to come back to.
     pub return_to: String,
-    /// What to know first.
+    /// Notice to read first.
     pub notice: Option<String>,
 }
 
@@ -98,10 +98,10 @@ impl SignIn {
     }
 }
 
-/// Says that a person is signed out.
+/// Says that the user is signed out.
 #[derive(Debug, Clone)]
 pub struct SignedOut {
-    /// Where signing in again leads.
+    /// Target of signing in again.
     pub return_to: Option<String>,
     /// Whether the session at the provider ended too.
     pub at_provider: bool,
@@ -124,14 +124,14 @@ impl SignedOut {
     }
 }
 
-/// Asks whether to sign out: a link from another site's page signs nobody out by itself.
+/// Asks whether to sign out, so that a link from another site's page cannot sign a user out.
 #[derive(Debug, Clone)]
 pub struct SignOutConfirm {
-    /// Who is signed in.
+    /// The signed-in user.
     pub who: String,
     /// The token that proves the form came from this page.
     pub csrf: String,
-    /// Where signing in again leads.
+    /// Target of signing in again.
     pub return_to: Option<String>,
 }
 
@@ -157,18 +157,18 @@ impl SignOutConfirm {
     }
 }
 
-/// Tells a person that they may not use a service, and why.
+/// Tells a user that they may not use a service, and why.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// Who is signed in.
+    /// The signed-in user.
     pub who: String,
-    /// What people call the service.
+    /// Display name of the service.
     pub title: String,
-    /// The route's name, for whoever runs it.
+    /// The route's name, for the operator.
     pub route: String,
-    /// What the account lacks; any one entry is enough.
+    /// Requirements that the account lacks; any one entry is enough.
     pub needs: Vec<String>,
-    /// Where somebody else would be let in, perhaps.
+    /// Path and query that another account may be able to open.
     pub return_to: String,
 }
 
@@ -183,7 +183,7 @@ struct RefusedPage {
     switch: Switch,
 }
 
-/// How one becomes somebody else: sign out here and at the provider, then sign in to the same place.
+/// Way to switch accounts: sign out here and at the provider, then sign in to the same place.
 enum Switch {
     /// A form that does it.
     Form { csrf: String, return_to: String },
@@ -215,14 +215,14 @@ fn requirement(need: &str) -> String {
     shown(&need.replace(" and needs ", " and "), SENTENCE)
 }
 
-/// Tells a person that something went wrong, whosever fault it is.
+/// Tells a user that something went wrong, at the gateway or elsewhere.
 #[derive(Debug, Clone)]
 pub struct ErrorPage {
-    /// What happened, in a few words.
+    /// Summary, in a few words.
     pub title: String,
-    /// What happened, in a sentence.
+    /// Description, in a sentence.
     pub sentence: String,
-    /// What to do about it.
+    /// Advice to the user.
     pub advice: Option<String>,
     /// Whether asking again may help.
     pub retry: bool,
@@ -245,7 +245,7 @@ struct ErrorTemplate {
 impl ErrorPage {
     /// The answer that shows this page.
     pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
-        // Under a host that is not ours, none of our URLs lead anywhere.
+        // On a host that the gateway does not serve, none of its URLs work.
         let at_home = status != StatusCode::MISDIRECTED_REQUEST;
         let page = ErrorTemplate {
             frame: Frame { inline: (!at_home).then(assets::style), ..Frame::of(asked) },
@@ -262,12 +262,12 @@ impl ErrorPage {
     }
 }
 
-/// Tells a person why their sign-in did not finish. Never begins another by itself, or a provider's fault would spin.
+/// Tells a user why the sign-in did not finish. Never starts another one by itself: a fault at the provider would make a loop.
 #[derive(Debug, Clone)]
 pub struct SignInFailed {
-    /// Why.
+    /// Reason of the failure.
     pub reason: String,
-    /// Where the sign-in was to lead.
+    /// Target of the sign-in.
     pub return_to: String,
 }
 
@@ -291,12 +291,12 @@ impl SignInFailed {
     }
 }
 
-/// The services a person may open.
+/// The services a user may open.
 #[derive(Debug, Clone)]
 pub struct Portal {
-    /// Who is signed in.
+    /// The signed-in user.
     pub who: String,
-    /// What they may open.
+    /// The services the user may open.
     pub services: Vec<Service>,
     /// The token for the sign-out button; without one the button leads to [`SignOutConfirm`].
     pub csrf: Option<String>,
@@ -305,11 +305,11 @@ pub struct Portal {
 /// A service on the portal.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// What people call it.
+    /// Display name of the service.
     pub title: String,
-    /// Where it is, as shown: host and path.
+    /// Address as shown: host and path.
     pub address: String,
-    /// Where its link leads: an `http`, `https` or rooted path reference; nothing else becomes a link.
+    /// Target of its link: an `http`, `https` or rooted path reference; nothing else becomes a link.
     pub url: String,
 }
 
@@ -355,9 +355,9 @@ impl Card {
     }
 }
 
-/// Renders a page and puts it under the strictest policy it works with.
+/// Renders a page under the strictest policy it works with.
 ///
-/// A form's redirects are checked against `form-action` all the way, so a page whose form ends at the provider names it.
+/// Browsers check every redirect of a form against `form-action`, so a page whose form ends at the provider names it.
 fn html(
     page: &impl Template,
     status: StatusCode,
@@ -388,7 +388,7 @@ fn html(
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    // Under `no-referrer` a browser posts forms with `Origin: null`, and our own would look like another site's.
+    // Under `no-referrer` a browser posts forms with `Origin: null`; the gateway's own would look like another site's.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     own(answer, asked)
 }

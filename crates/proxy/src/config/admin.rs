@@ -12,39 +12,39 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::secret::{SecretError, SecretRef};
 use super::text;
 
-/// The shortest token that cannot be guessed over the network.
+/// Shortest accepted token, in characters: a shorter one can be guessed over the network.
 const SHORTEST_TOKEN: usize = 16;
 
-/// The admin listener and who may use it.
+/// The admin listener, and the access to it.
 ///
-/// `/healthz`, `/readyz` and `/metrics` are open to every caller that reaches it. Everything else needs the token, or, where none
-/// is configured, a listener on a loopback address.
+/// `/healthz`, `/readyz` and `/metrics` are open to every caller that reaches it. Everything else needs the token, or, where
+/// none is configured, a listener on a loopback address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Where it accepts connections, `address:port`. Example: `127.0.0.1:9090`.
+    /// Address on which it accepts connections, `address:port`. Example: `127.0.0.1:9090`.
     #[serde(deserialize_with = "text::address")]
     pub listen: SocketAddr,
-    /// What callers send as `Authorization: Bearer`: at least 16 visible ASCII characters, such as `openssl rand -hex 32` prints.
-    /// Read at each use. It travels unencrypted. Example: `{ file: /run/secrets/admin-token }`.
+    /// Token that callers send as `Authorization: Bearer`: at least 16 visible ASCII characters, such as `openssl rand -hex 32`
+    /// prints. Read at each use. It travels unencrypted. Example: `{ file: /run/secrets/admin-token }`.
     pub token: Option<SecretRef>,
 }
 
-/// Why the admin token cannot be used.
+/// Reason the admin token cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminTokenError {
     /// It cannot be read.
     #[error(transparent)]
     Unreadable(#[from] SecretError),
-    /// It can be guessed.
+    /// It is so short that it can be guessed.
     #[error(
         "{token} has {length} characters, an admin token needs {SHORTEST_TOKEN} or more: \
          `openssl rand -hex 32` makes one"
     )]
     Short {
-        /// Where it is kept.
+        /// Source of the token.
         token: SecretRef,
-        /// How long it is.
+        /// Its length, in characters.
         length: usize,
     },
     /// It cannot be sent in a header field.
@@ -53,7 +53,7 @@ pub enum AdminTokenError {
          `Authorization` header carries: `openssl rand -hex 32` makes a token that fits"
     )]
     Unsendable {
-        /// Where it is kept.
+        /// Source of the token.
         token: SecretRef,
     },
 }
@@ -63,7 +63,7 @@ impl AdminConfig {
     ///
     /// # Errors
     ///
-    /// A token that is configured and cannot be used.
+    /// The token is configured but cannot be used.
     pub fn read_token(&self) -> Result<Option<Secret>, AdminTokenError> {
         let Some(token) = &self.token else { return Ok(None) };
         let secret = token.read()?;

@@ -1,27 +1,27 @@
-//! What is written in a file and could not be read, so that nobody judges by its absence.
+//! Parts of a file that could not be read; later checks skip them.
 
 use std::collections::BTreeSet;
 
 use super::problem::{KeyPath, Step};
 
-/// What of the tree is not in the value that was read from it.
+/// Parts of the tree that are not in the value read from it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gaps {
-    /// Left out: the value is as if they had not been written.
+    /// Parts left out, as if they had not been written.
     pub(super) left_out: BTreeSet<KeyPath>,
-    /// Missing, and stood in for.
+    /// Missing parts that were replaced.
     pub(super) stood_in: BTreeSet<KeyPath>,
     /// Keys that an unknown key was probably meant to be.
     pub(super) meant: BTreeSet<KeyPath>,
 }
 
 impl Gaps {
-    /// Gaps where the tree itself could not take something over.
+    /// Gaps for the keys that the tree dropped.
     pub(super) fn of(dropped: Vec<KeyPath>) -> Self {
         Self { meant: dropped.into_iter().collect(), ..Self::default() }
     }
 
-    /// Whether a judgement about `at` would be one about a gap.
+    /// Whether a finding about `at` would be about a gap.
     pub(super) fn touch(&self, at: &KeyPath) -> bool {
         [&self.left_out, &self.stood_in, &self.meant]
             .into_iter()
@@ -29,12 +29,12 @@ impl Gaps {
             .any(|gap| gap.is_within(at) || at.is_within(gap))
     }
 
-    /// Whether something within `at` was left out, so that what is said of `at` may only follow from it.
+    /// Whether something within `at` was left out; a problem of `at` may only follow from that.
     pub(super) fn within(&self, at: &KeyPath) -> bool {
         self.left_out.iter().any(|gap| gap.is_within(at))
     }
 
-    /// Leaves out `at`, or what it is in if it is out already; `false` when there is no more to go.
+    /// Leaves out `at`, or its parent if `at` is left out already; `false` when only the root is left.
     pub(super) fn leave_out(&mut self, mut at: Option<KeyPath>) -> bool {
         while let Some(path) = at {
             at = path.parent();
@@ -45,7 +45,7 @@ impl Gaps {
         false
     }
 
-    /// Where in the tree the value that is now at `at` was written: lists have lost what was left out.
+    /// Path in the file of the value that is now at `at`; left-out items shift the numbers in lists.
     pub(super) fn written_at(&self, at: &KeyPath) -> KeyPath {
         let mut written = KeyPath::root();
         for step in at.steps() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::SecretRef;
 use super::text::{OneOrMany, at_least_one, one_or_many};
 
-/// One OpenID provider and who the gateway is there.
+/// One OpenID provider, and the gateway's client there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -19,7 +19,7 @@ pub struct IssuerConfig {
     pub url: String,
     /// The gateway's client there. Example: `gateway`.
     pub client_id: String,
-    /// How the gateway proves that it is this client. Default: `none`, a public client.
+    /// Client authentication of the gateway. Default: `none`, a public client.
     /// Example: `{ secret: { file: /run/secrets/gateway } }`.
     #[serde(default)]
     pub client_auth: ClientAuth,
@@ -31,24 +31,24 @@ pub struct IssuerConfig {
     /// Scopes asked for at login. Example: `[openid, profile, email]`.
     #[serde(default = "default_scopes")]
     pub scopes: Vec<String>,
-    /// Which rules its access tokens follow. Example: `keycloak`.
+    /// Rules that its access tokens follow. Example: `keycloak`.
     #[serde(default)]
     pub profile: Profile,
-    /// The signature algorithms of its ID, access and logout tokens; one, or a list. Without it, those that its
-    /// discovery announces for ID tokens (`id_token_signing_alg_values_supported`). Example: `[RS256]`.
+    /// The signature algorithms of its ID, access and logout tokens; one, or a list. Without this key, those that its discovery
+    /// document announces for ID tokens (`id_token_signing_alg_values_supported`). Example: `[RS256]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub algorithms: Vec<Algorithm>,
-    /// Where names, roles and groups stand in its tokens; the defaults fit Keycloak.
+    /// Paths of names, roles and groups in its tokens; the defaults fit Keycloak.
     /// Example: `{ groups: teams }`.
     #[serde(default)]
     pub claims: ClaimPaths,
-    /// How far its clock may differ from ours. Example: `30s`.
+    /// Largest accepted difference between its clock and the gateway's. Example: `30s`.
     #[serde(default = "default_leeway", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub leeway: Duration,
-    /// Ask the provider about bearer tokens that are not JWTs (RFC 7662), as the gateway's client. One issuer
-    /// only may have it: such a token does not say whose it is. Example: `{ cache: 30s }`.
+    /// Asks the provider about bearer tokens that are not JWTs (RFC 7662), as the gateway's client. Only one issuer may have
+    /// this key, because such a token does not name its issuer. Example: `{ cache: 30s }`.
     #[serde(default)]
     pub introspection: Option<Introspection>,
     /// CA certificates (PEM) for connections to it, instead of the system's.
@@ -68,14 +68,14 @@ fn default_leeway() -> Duration {
     Duration::from_secs(30)
 }
 
-/// How the gateway authenticates at the token endpoint.
+/// Client authentication at the token endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
-    /// Not at all: a public client, protected by PKCE alone.
+    /// No authentication: a public client, protected by PKCE alone.
     #[default]
     None,
-    /// A client secret, sent the way the provider offers (basic before post).
+    /// A client secret, sent by a method that the provider supports (basic before post).
     Secret(SecretRef),
     /// A JWT signed with a private key (RFC 7523 §2.2).
     PrivateKeyJwt(PrivateKeyJwt),
@@ -144,7 +144,7 @@ pub struct Mtls {
     pub key: PathBuf,
 }
 
-/// What an access token must look like.
+/// Rules that an access token must follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
@@ -155,25 +155,25 @@ pub enum Profile {
     Rfc9068,
 }
 
-/// Where the facts about a person stand in a token. A path goes down by dots
-/// (`realm_access.roles`); a claim whose own name is the whole path is preferred.
+/// Paths of the user's attributes in a token. Dots separate the steps of a path (`realm_access.roles`); a claim whose own name
+/// is the whole path is preferred.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimPaths {
-    /// The name rules and logs use (`users`). Example: `preferred_username`.
+    /// The user name in rules (`users`) and logs. Example: `preferred_username`.
     pub user_name: String,
     /// The e-mail address. Example: `email`.
     pub email: String,
-    /// The name to show. Example: `name`.
+    /// The display name. Example: `name`.
     pub name: String,
     /// Realm roles; a rule names them without a colon (`data-scientist`). One path, or a list.
     /// Example: `[realm_access.roles]`.
     #[serde(with = "one_or_many")]
     #[schemars(with = "OneOrMany<String>")]
     pub roles: Vec<String>,
-    /// Client roles: an object `{ CLIENT: { roles: […] } }`. A rule names them `CLIENT:ROLE`
-    /// (`churn:score`), so that no client's role passes for a realm role; a realm role with a colon
-    /// in its name is left out while this is set. `null`: no client roles.
+    /// Client roles: an object `{ CLIENT: { roles: […] } }`. A rule names them `CLIENT:ROLE` (`churn:score`), so that a client
+    /// role is never taken for a realm role; a realm role with a colon in its name is left out while this is set. `null`: no
+    /// client roles.
     /// Example: `resource_access`.
     pub client_roles: Option<String>,
     /// Groups. Example: `groups`.
@@ -197,7 +197,7 @@ impl Default for ClaimPaths {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Introspection {
-    /// How long an answer is believed, and so how long a revoked token lives on here. Example: `30s`.
+    /// Time for which an answer is cached; a revoked token may stay accepted that long. Example: `30s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub cache: Duration,
@@ -209,11 +209,11 @@ impl Default for Introspection {
     }
 }
 
-/// Whether the login request goes to the provider directly (RFC 9126) instead of in the URL.
+/// Pushed authorization: sends the login request to the provider directly (RFC 9126), not in the URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PushedAuthorization {
-    /// When the provider offers it.
+    /// If the provider offers it.
     #[default]
     Auto,
     /// Always; a provider without it is a problem.

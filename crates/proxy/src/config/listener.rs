@@ -1,4 +1,4 @@
-//! Where the gateway listens.
+//! Addresses on which the gateway listens.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,19 +19,19 @@ pub enum ListenAddr {
     Unix(PathBuf),
 }
 
-/// Why a text is no address to listen on.
+/// Reason a text is not an address to listen on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenAddrError {
     /// Neither `address:port` nor `unix:/path`.
     #[error("`{text}` is not an address to listen on: write `0.0.0.0:8443` or `unix:/run/x.sock`")]
     Unreadable {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
     /// `unix:` needs an absolute path.
     #[error("`{text}` needs an absolute path: write `unix:/run/doorward.sock`")]
     RelativeSocket {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
 }

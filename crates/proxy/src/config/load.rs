@@ -1,7 +1,7 @@
-//! From a file to a checked configuration.
+//! Loads a file into a checked configuration.
 //!
-//! Read as a tree, presets filled in, read as types, checked. Everything that is wrong comes out in
-//! one run, in the order of the lines; a problem that only follows from another is not told.
+//! The file is read as a tree, completed by presets, read as types, and checked. One run reports every problem, in the order of
+//! the lines. A problem that only follows from another is not reported.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -16,26 +16,26 @@ use super::tree::{Node, Tree, Value};
 use super::validate::{Findings, validate};
 use super::{Config, preset, world};
 
-/// Larger than any real file.
+/// Bytes that are read at most; larger than any real file.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// A configuration in which nothing is wrong.
+/// A configuration without problems.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration, presets filled in.
     pub config: Config,
-    /// What works, and deserves a second look.
+    /// Warnings: valid settings that deserve a second look.
     pub warnings: Vec<Problem>,
-    /// SHA-256 of the file, in hex: tells whether two gateways run the same one.
+    /// SHA-256 of the file, in hex; equal if two gateways run the same file.
     pub hash: String,
 }
 
 impl Config {
-    /// Reads a file, and looks at the files, variables and directories it names.
+    /// Reads a file, and checks the files, variables and directories that it names.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// All problems of the file.
     pub fn load(path: &Path) -> Result<Loaded, Problems> {
         let file = path.display().to_string();
         let mut text = String::new();
@@ -51,7 +51,7 @@ impl Config {
         checked(file, &text, world::look)
     }
 
-    /// Reads a text as [`Config::load`] does, but looks at nothing outside it.
+    /// Reads a text as [`Config::load`] does, but checks nothing outside it.
     ///
     /// ```
     /// let problems = doorward::config::Config::parse("doorward.yaml", "listen: 8443").unwrap_err();
@@ -60,7 +60,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// All problems of the text.
     pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
         checked(name.to_owned(), text, |_, _| {})
     }
@@ -100,7 +100,7 @@ fn issuer_names(root: &Node) -> BTreeSet<String> {
     root.child("issuers").into_iter().flat_map(Node::keys).map(str::to_owned).collect()
 }
 
-/// Without findings about what could not be read, and with the paths as they are written.
+/// Drops findings about parts that could not be read, and sets the paths as written in the file.
 fn told(findings: Vec<Finding>, gaps: &Gaps) -> Vec<Finding> {
     findings
         .into_iter()
@@ -109,7 +109,7 @@ fn told(findings: Vec<Finding>, gaps: &Gaps) -> Vec<Finding> {
         .collect()
 }
 
-/// With their places, in the order of the file.
+/// Adds the places, and sorts in the order of the file.
 fn placed(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
     let mut problems: Vec<Problem> = findings
         .into_iter()
@@ -123,13 +123,13 @@ fn placed(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
     problems
 }
 
-/// Where a path is written; where the nearest thing around it is, if it is not.
+/// Place of a path, or of the nearest value around it if the path is not written.
 fn place_of(root: &Node, at: &KeyPath) -> Place {
     let mut node = root;
     for step in at.steps() {
         let next = match (step, &node.value) {
             (Step::Key(name), Value::List(items)) => match items.as_slice() {
-                // One thing, written as a list of one.
+                // A single value, written as a list of one.
                 [only] => only.child(name),
                 _ => None,
             },

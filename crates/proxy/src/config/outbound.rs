@@ -14,16 +14,16 @@ use super::listener::ListenAddr;
 pub struct OutboundConfig {
     /// Loopback or a Unix socket. Example: `127.0.0.1:8081`.
     pub listen: ListenAddr,
-    /// Where requests go, by the first segment of their path. Example: `churn: { url: … }`.
+    /// Targets of requests, by the first segment of their path. Example: `churn: { url: … }`.
     #[serde(default)]
     pub targets: BTreeMap<String, OutboundTarget>,
 }
 
-/// A service that wants a token.
+/// A service whose requests need a token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutboundTarget {
-    /// Where it is. Example: `https://churn.internal`.
+    /// URL of the service. Example: `https://churn.internal`.
     pub url: Url,
     /// The issuer, by its name in `issuers`. Example: `main`.
     pub issuer: String,

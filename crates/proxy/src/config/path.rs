@@ -1,38 +1,38 @@
-//! Paths as they may be written: in the one form requests are compared in.
+//! Paths in the file: they must have the canonical form, in which requests are compared.
 //!
-//! Which request a pattern matches is [`PathPattern`]'s to say; here is only how it looks in the file.
+//! [`PathPattern`] decides which requests a pattern matches; this module only reads its written form.
 
 use super::text::written_as_text;
 use crate::canonical::{CanonicalPath, PathPattern, PathRefusal};
 
 written_as_text!(PathPattern, "a path pattern", "/models/churn/docs/**");
 
-/// Why no request has a path.
+/// Reason no request can have a path.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
-    /// It does not begin at the root.
+    /// The path does not begin with `/`.
     #[error("`{path}` must begin with `/`")]
     Relative {
-        /// What was written.
+        /// The path as written.
         path: String,
     },
-    /// Such a path is refused when a request has it.
+    /// A request with this path is refused.
     #[error("no request has the path `{path}`: {refusal}")]
     Refused {
-        /// What was written.
+        /// The path as written.
         path: String,
-        /// Why it is refused.
+        /// Reason for the refusal.
         refusal: PathRefusal,
     },
-    /// The same path is compared in another spelling.
+    /// Requests with this path are compared in another spelling.
     #[error("requests are compared in the form `{canonical}`: write that")]
     Spelling {
-        /// The spelling.
+        /// The canonical spelling.
         canonical: String,
     },
 }
 
-/// Whether a path is spelled as requests are compared.
+/// Checks that a path is written in the form in which requests are compared.
 pub(super) fn check(path: &str) -> Result<(), PathError> {
     if !path.starts_with('/') {
         return Err(PathError::Relative { path: path.to_owned() });

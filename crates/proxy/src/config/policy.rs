@@ -1,4 +1,4 @@
-//! Who may do what: the access rules of a route, as written.
+//! The access rules of a route, as written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,36 +14,35 @@ use serde_json::Value;
 use super::text::{AsList, OneOrMany, at_least_one};
 use crate::canonical::PathPattern;
 
-/// One rule. The first whose path and methods match decides; when none does, the request is refused.
+/// One rule. The first whose path and methods match decides; without a match the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRule {
-    /// Which paths, whole, as the client sends them; without it, all of the route. `*` is one
-    /// segment, `**` at the end is any rest, also none; otherwise exact: `/admin/**` closes a section,
-    /// `/admin` that page alone. A slash at the end makes no difference. Example:
-    /// `/models/churn/docs/**`.
+    /// Paths of the rule, whole, as the client sends them; without it, all paths of the route. `*` is one segment, `**` at the
+    /// end is any rest, also none. Everything else matches exactly: `/admin/**` covers a section, `/admin` that page alone. A
+    /// slash at the end makes no difference. Example: `/models/churn/docs/**`.
     #[serde(default)]
     pub path: Option<PathPattern>,
-    /// Which methods, in upper case; without it, all. `GET` is for HEAD too. Example: `[GET, POST]`.
+    /// Methods of the rule, in upper case; without it, all. `GET` includes HEAD. Example: `[GET, POST]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub methods: Vec<String>,
-    /// Who: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
+    /// Callers it lets through: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
     /// Example: `{ roles: [data-scientist, admin] }`.
     pub allow: Allow,
-    /// Evaluate, count and log this rule, but do not let it decide. Example: `true`.
+    /// Evaluates, counts and logs this rule, but does not let it decide. Example: `true`.
     #[serde(default)]
     pub shadow: bool,
 }
 
-/// Whom a rule lets through.
+/// Callers that a rule lets through.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Allow {
-    /// Everybody, also without an identity.
+    /// Every caller, also without an identity.
     Anyone,
-    /// Everybody with an identity.
+    /// Every caller with an identity.
     SignedIn,
-    /// Whoever meets one of these.
+    /// Every caller that meets one of these.
     AnyOf(Vec<Requirement>),
 }
 
@@ -89,7 +88,7 @@ impl<'de> Visitor<'de> for AllowVisitor {
     }
 }
 
-/// Whom a rule lets through.
+/// Callers that a rule lets through.
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -120,7 +119,7 @@ impl JsonSchema for Allow {
     }
 }
 
-/// What an identity must have. Every key that is written must hold; within a key, any value does.
+/// Conditions on an identity. Every key that is written must hold; within a key, any value suffices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requirement {
@@ -128,11 +127,11 @@ pub struct Requirement {
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub users: Vec<String>,
-    /// E-mail addresses that the issuer says it verified. Example: `[boss@corp.example]`.
+    /// E-mail addresses that the issuer marks as verified. Example: `[boss@corp.example]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub emails: Vec<String>,
-    /// Domains of such addresses, without those below them. Example: `[corp.example]`.
+    /// Domains of such addresses, without their subdomains. Example: `[corp.example]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub email_domains: Vec<String>,
@@ -170,11 +169,11 @@ pub struct Requirement {
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub acr: Vec<String>,
-    /// How long ago the login may have been. Not yet supported. Example: `1h`.
+    /// Greatest age of the login. Not yet supported. Example: `1h`.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub max_age: Option<Duration>,
-    /// When. Not yet supported.
+    /// Hours of the week. Not yet supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
     /// A condition in CEL. Not yet supported. Example: `claims.department == "risk"`.

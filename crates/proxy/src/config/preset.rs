@@ -1,7 +1,7 @@
-//! What known applications need, so that nobody has to find it out again.
+//! Settings that known applications need.
 //!
-//! A preset is a piece of the file itself: its keys are taken where the route leaves them unwritten.
-//! No preset opens a path to anybody; who may enter is always written in the route.
+//! A preset is a piece of the file itself: its keys apply where the route does not set them. No preset grants access; only the
+//! rules of the route do.
 
 use schemars::JsonSchema;
 use serde::de::IntoDeserializer;
@@ -41,7 +41,7 @@ impl Preset {
     }
 }
 
-/// Fills in each route of a file what its preset says and the route does not.
+/// Adds to each route of a file the keys that its preset sets and the route does not.
 pub(super) fn apply(file: &mut Node) {
     let Value::Map(sections) = &mut file.value else { return };
     let Some((_, routes)) = sections.iter_mut().find(|(name, _)| name == "routes") else { return };

@@ -1,10 +1,10 @@
-//! What is wrong with a file, in words for the person who has to mend it.
+//! Problems of a file, in words for the operator.
 
 use std::fmt;
 
 use saphyr_parser::Span;
 
-/// One thing to mend.
+/// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key it is about, such as `routes.jupyter.upstream`; empty for the file itself.
@@ -13,7 +13,7 @@ pub struct Problem {
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
-    /// What is wrong, and what to write instead.
+    /// Description of the problem, and what to write instead.
     pub message: String,
 }
 
@@ -32,9 +32,9 @@ impl fmt::Display for Problem {
 pub struct Problems {
     /// The file.
     pub file: String,
-    /// What to mend before it can be used.
+    /// Problems to fix before the file can be used.
     pub problems: Vec<Problem>,
-    /// What would only have been a warning.
+    /// Warnings, which alone would not prevent its use.
     pub warnings: Vec<Problem>,
 }
 
@@ -59,19 +59,19 @@ impl Place {
     /// The beginning of the file.
     pub(super) const START: Self = Self { line: 1, column: 1 };
 
-    /// Where a span of the parser begins.
+    /// Start of a span of the parser.
     pub(super) fn of(span: Span) -> Self {
         Self { line: span.start.line().max(1), column: span.start.col() + 1 }
     }
 }
 
-/// The way from the root of the file to a value.
+/// Path from the root of the file to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(Vec<Step>);
 
 const SECRETS: [&str; 4] = ["client_auth", "key", "password", "secret"];
 
-/// One step of the way.
+/// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// To the value of a key.
@@ -113,7 +113,7 @@ impl KeyPath {
         Some(Self(rest.to_vec()))
     }
 
-    /// Whether a secret could be written here by somebody who does not know better.
+    /// Whether a secret may be written here by mistake.
     pub(super) fn holds_secret(&self) -> bool {
         let secret =
             |step: &Step| matches!(step, Step::Key(name) if SECRETS.contains(&name.as_str()));
@@ -143,26 +143,26 @@ impl fmt::Display for KeyPath {
 /// A problem before its place is looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
-    /// What it is about.
+    /// Path of the value it is about.
     pub(super) at: KeyPath,
-    /// Where, when that is not simply where `at` stands.
+    /// Place in the file, if it is not that of `at`.
     pub(super) place: Option<Place>,
-    /// What is wrong, and what to write instead.
+    /// Description of the problem, and what to write instead.
     pub(super) message: String,
 }
 
 impl Finding {
-    /// About a key, wherever it stands.
+    /// A finding about a key, at the place of that key.
     pub(super) fn new(at: KeyPath, message: impl Into<String>) -> Self {
         Self { at, place: None, message: message.into() }
     }
 
-    /// About a key, at a place of its own.
+    /// A finding about a key, at another place.
     pub(super) fn placed(at: KeyPath, place: Place, message: impl Into<String>) -> Self {
         Self { at, place: Some(place), message: message.into() }
     }
 
-    /// The problem, for people.
+    /// The problem, ready to print.
     pub(super) fn at_place(self, found: Place) -> Problem {
         let place = self.place.unwrap_or(found);
         Problem {
@@ -190,7 +190,7 @@ pub(super) fn nearest<'k>(
         .map(|(_, name)| name)
 }
 
-/// Names as a sentence wants them: `` `a`, `b` or `c` ``.
+/// Names joined for a sentence: `` `a`, `b` or `c` ``.
 pub(super) fn one_of<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {

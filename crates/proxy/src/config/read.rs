@@ -1,8 +1,8 @@
-//! From the tree to the typed configuration, all problems in one run.
+//! Reads the tree into the typed configuration, and reports all problems in one run.
 //!
-//! Serde stops at the first value it cannot take. Here that value is noted, left out (or, where its
-//! map cannot do without, stood in for), and reading begins again, until a configuration comes out
-//! that lacks nothing but what was noted. It is never used: it only lets the later checks speak too.
+//! Serde stops at the first value it cannot read. Here that value is noted and left out, or replaced if its map requires it.
+//! Reading then starts again, until it yields a configuration that lacks only the noted values. That configuration is never
+//! used: it only allows the later checks to run.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
@@ -13,16 +13,16 @@ use super::problem::{Finding, KeyPath, Step};
 use super::read_error::{Cause, ReadError};
 use super::tree::{Node, Value};
 
-/// More problems than anybody mends in one go.
+/// Number of problems after which reading stops.
 const ENOUGH: usize = 200;
 
-/// What reading a tree gave.
+/// Result of reading a tree.
 pub(super) struct Reading<T> {
-    /// The value, if there is enough for one.
+    /// The value, unless too much of it could not be read.
     pub(super) value: Option<T>,
-    /// What is wrong with the tree.
+    /// Problems of the tree.
     pub(super) findings: Vec<Finding>,
-    /// What is missing in `value`, or stood in for.
+    /// Parts that are missing in `value`, or replaced.
     pub(super) gaps: Gaps,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut gaps: Gaps) ->
                 continue;
             }
         } else if gaps.stood_in.contains(&at) {
-            // What stands in does not fit either: its whole map goes, without another word.
+            // The replacement does not fit either: its whole map is left out, without a second problem.
             if !gaps.leave_out(at.parent()) {
                 break;
             }
@@ -66,7 +66,7 @@ pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut gaps: Gaps) ->
     Reading { value: None, findings, gaps }
 }
 
-/// A node, as serde wants to see it.
+/// A node as a serde deserializer.
 #[derive(Clone)]
 struct Reader<'de, 'g> {
     node: &'de Node,
@@ -238,7 +238,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
     }
 }
 
-/// Stands in for a value that is missing: a text that is also a URL and a path, or an empty map.
+/// Replaces a missing value: a text that is also a URL and a path, or an empty map.
 struct StandIn;
 
 impl<'de> Deserializer<'de> for StandIn {

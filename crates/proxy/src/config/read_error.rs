@@ -1,4 +1,4 @@
-//! What serde has against a value, said as one would say it to a colleague.
+//! Serde's errors about a value, as sentences for the operator.
 
 use std::fmt;
 
@@ -6,66 +6,66 @@ use serde::de::{Error, Expected, Unexpected};
 
 use super::problem::{KeyPath, Place, nearest, one_of};
 
-/// A value that could not be taken.
+/// A value that could not be read.
 #[derive(Debug)]
 pub(super) struct ReadError {
-    /// Which; the innermost.
+    /// Path of the value; the innermost that failed.
     pub(super) at: Option<KeyPath>,
-    /// Where, when that is not simply where `at` stands.
+    /// Place in the file, if it is not that of `at`.
     pub(super) place: Option<Place>,
-    /// Why.
+    /// Cause.
     pub(super) cause: Cause,
 }
 
-/// Why a value could not be taken.
+/// Reason a value could not be read.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// A sentence of the type itself.
+    /// A message of the value's own type.
     Told(String),
-    /// Something else was expected.
+    /// A value other than the expected one.
     Unexpected {
-        /// What is written.
+        /// The value as written, in words.
         found: String,
-        /// What should be.
+        /// The expected value, in words.
         expected: String,
     },
-    /// A key nobody reads.
+    /// A key that is not read.
     UnknownKey {
         /// The keys that are read there.
         known: &'static [&'static str],
-        /// The one that was probably meant, or that leads there.
+        /// The key that was probably meant, or that leads to the right place.
         nearest: Option<&'static str>,
-        /// What to write instead, when it is a key of another place or another program.
+        /// Text to write instead, when the key belongs to another place or another program.
         elsewhere: Option<&'static str>,
     },
-    /// A word that is none of the choices.
+    /// A word that is not one of the choices.
     UnknownChoice {
-        /// What is written.
+        /// The word as written.
         word: String,
         /// The choices.
         known: &'static [&'static str],
     },
-    /// A key without which its map says nothing.
+    /// A required key that is missing.
     Missing {
         /// The key.
         key: &'static str,
     },
-    /// Something that is not a choice at all.
+    /// A value that is neither a word nor a map.
     NoChoice {
         /// The choices.
         variants: &'static [&'static str],
     },
-    /// Several choices at once, or none.
+    /// A map with several choices, or with none.
     NotOneChoice {
         /// The choices.
         variants: &'static [&'static str],
     },
-    /// A choice that cannot stand alone.
+    /// A choice that needs settings, written without them.
     NeedsSettings {
         /// The choice.
         word: String,
     },
-    /// A choice that has no settings.
+    /// A choice that has no settings, written with some.
     SettingsOfAWord {
         /// The choice.
         word: String,
@@ -73,12 +73,12 @@ pub(super) enum Cause {
 }
 
 impl ReadError {
-    /// Not yet placed.
+    /// An error without a path yet.
     pub(super) fn new(cause: Cause) -> Self {
         Self { at: None, place: None, cause }
     }
 
-    /// Placed at `at`, unless something within was to blame.
+    /// Sets the path `at`, unless an inner value has set one.
     pub(super) fn within(mut self, at: &KeyPath) -> Self {
         if self.at.is_none() {
             self.at = Some(at.clone());
@@ -88,7 +88,7 @@ impl ReadError {
 }
 
 impl ReadError {
-    /// The same, without a word that may be a secret somebody wrote where its place should stand.
+    /// The message, without the written word where that word may be a misplaced secret.
     pub(super) fn without_secrets(&self) -> String {
         let secret = self.at.as_ref().is_some_and(KeyPath::holds_secret);
         match &self.cause {
@@ -142,7 +142,7 @@ impl fmt::Display for ReadError {
     }
 }
 
-/// What to write for a key of another place here, or of another gateway, and the key that leads there.
+/// Text to write for a key of another place here, or of another gateway, and the key that leads there.
 fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
     Some(match key {
         "client_secret" | "client_secret_file" => {

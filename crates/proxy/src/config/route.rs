@@ -1,4 +1,4 @@
-//! What is served: one entry for each application.
+//! Routes: one entry for each application.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,12 +19,12 @@ pub struct RouteConfig {
     /// The name on the portal page; without it, the route's own. Example: `JupyterHub`.
     #[serde(default)]
     pub title: Option<String>,
-    /// Which requests are this route's; the most specific route wins.
+    /// Requests of this route; the most specific route wins.
     /// Example: `{ host: platform.example, path: /jupyter }`.
     #[serde(rename = "match")]
     pub matches: RouteMatch,
-    /// Where requests go; a list balances. Without it the route serves forward-auth only, and
-    /// `trusted_proxies` must name who asks. Example: `http://jupyterhub:8000`.
+    /// Targets of the requests; a list is balanced. Without it the route serves forward-auth only, and `trusted_proxies` must
+    /// name the proxies that ask. Example: `http://jupyterhub:8000`.
     #[serde(default, with = "one_or_many")]
     #[schemars(with = "OneOrMany<UpstreamUrl>")]
     pub upstream: Vec<UpstreamUrl>,
@@ -32,24 +32,24 @@ pub struct RouteConfig {
     /// Example: `jupyterhub`.
     #[serde(default)]
     pub preset: Option<Preset>,
-    /// Change the path on its way. Example: `{ strip_prefix: /jupyter }`.
+    /// Changes the path on its way to the upstream. Example: `{ strip_prefix: /jupyter }`.
     #[serde(default)]
     pub rewrite: Rewrite,
     /// Path forms that are refused with 400 unless an application needs them.
     /// Example: `{ encoded_slash: keep, double_slash: keep }`.
     #[serde(default)]
     pub paths: PathHandling,
-    /// What happens to a request without an identity. Example: `auto`.
+    /// Treatment of a request without an identity. Example: `auto`.
     #[serde(default)]
     pub sign_in: SignIn,
-    /// Who may do what; the first rule whose path and methods match decides, no match refuses.
-    /// Example: `[ { allow: { roles: [data-scientist] } } ]`.
+    /// Access rules; the first rule whose path and methods match decides. Without a match the request is refused. Example:
+    /// `[ { allow: { roles: [data-scientist] } } ]`.
     #[serde(default)]
     pub access: Vec<AccessRule>,
-    /// What the upstream is told about the person. Example: `{ headers: true, assertion: true }`.
+    /// Identity that the upstream receives. Example: `{ headers: true, assertion: true }`.
     #[serde(default)]
     pub identity: IdentityForwarding,
-    /// Waiting for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
+    /// Time limits for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
     #[serde(default)]
     pub timeouts: Timeouts,
     /// Bounds on requests. Example: `{ body: 10GiB }`.
@@ -57,7 +57,7 @@ pub struct RouteConfig {
     pub limits: Limits,
 }
 
-/// Which requests are a route's.
+/// Requests that belong to a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteMatch {
@@ -79,12 +79,12 @@ impl Default for RouteMatch {
 pub enum HostPattern {
     /// This host.
     Exact(String),
-    /// Every host that ends with a dot and this, however many labels before.
+    /// Every host below this one, at any depth.
     Below(String),
 }
 
 impl HostPattern {
-    /// Whether a host (lower case, without port) is meant.
+    /// Whether a host (lower case, without port) matches.
     ///
     /// ```
     /// let pattern: doorward::config::HostPattern = "*.example".parse().unwrap();
@@ -103,13 +103,13 @@ impl HostPattern {
     }
 }
 
-/// Why a text is no host pattern.
+/// Reason a text is not a host pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum HostPatternError {
     /// A port, or a whole URL.
     #[error("`{text}` is more than a host: leave out scheme, port and path")]
     NotOnlyAHost {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
     /// Upper case.
@@ -130,7 +130,7 @@ pub enum HostPatternError {
     /// Not a host name.
     #[error("`{text}` is not a host name")]
     NotAHost {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
 }
@@ -178,13 +178,13 @@ impl fmt::Display for HostPattern {
 
 written_as_text!(HostPattern, "a host", "platform.example");
 
-/// How the path changes on its way to the upstream; policy sees the path before it.
+/// Change of the path on its way to the upstream; the policy sees the original path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
-    /// Taken off the front, by whole segments. Example: `/jupyter`.
+    /// Prefix to remove, by whole segments. Example: `/jupyter`.
     pub strip_prefix: Option<String>,
-    /// Put in front, after `strip_prefix`. Example: `/app`.
+    /// Prefix to add, after `strip_prefix` was removed. Example: `/app`.
     pub add_prefix: Option<String>,
 }
 
@@ -198,7 +198,7 @@ pub struct PathHandling {
     pub double_slash: Keep,
 }
 
-/// What happens to an ambiguous path form.
+/// Treatment of an ambiguous path form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
@@ -209,20 +209,20 @@ pub enum Keep {
     Keep,
 }
 
-/// What happens to a request that needs an identity and has none.
+/// Treatment of a request that needs an identity and has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignIn {
-    /// Browser navigation is sent to log in, anything else gets 401.
+    /// Browser navigation is redirected to the login, anything else gets 401.
     #[default]
     Auto,
-    /// Always sent to log in.
+    /// Always redirected to the login.
     Redirect,
     /// Always 401 with `WWW-Authenticate`.
     Challenge,
 }
 
-/// What the upstream is told about the person.
+/// Identity that the upstream receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IdentityForwarding {
@@ -230,8 +230,8 @@ pub struct IdentityForwarding {
     pub headers: bool,
     /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
     pub assertion: bool,
-    /// `Authorization: Bearer` with the person's own access token, always fresh; no bearer token that the gateway did not verify
-    /// reaches this upstream then. Example: `false`.
+    /// `Authorization: Bearer` with the user's own access token, always fresh. This upstream then receives no bearer token that
+    /// the gateway did not verify. Example: `false`.
     pub access_token: bool,
 }
 
@@ -241,15 +241,15 @@ impl Default for IdentityForwarding {
     }
 }
 
-/// Waiting for the upstream. There is no limit on the whole: a stream may run for days.
+/// Time limits for the upstream. The whole exchange has no limit: a stream may run for days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// Until a connection stands, TLS included. Example: `5s`.
+    /// Until a connection is open, TLS included. Example: `5s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub connect: Duration,
-    /// Until the head of the response has come. Example: `60s`.
+    /// Until the response head arrives. Example: `60s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub response_head: Duration,
@@ -273,14 +273,14 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The largest request body; without it, no bound: bodies are streamed, not kept.
+    /// The largest request body; without it, no bound: bodies are streamed, not stored.
     /// Example: `10GiB`.
     pub body: Option<ByteSize>,
-    /// Bounds for each person. Not yet supported.
+    /// Bounds for each user. Not yet supported.
     pub per_user: Option<PerUserLimits>,
 }
 
-/// Bounds for each person.
+/// Bounds for each user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerUserLimits {
@@ -294,7 +294,7 @@ pub struct PerUserLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-/// Why a text is no size.
+/// Reason a text is not a size.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a size: write a whole number and a unit, such as `512KiB` or `10GiB`")]
 pub struct ByteSizeError {

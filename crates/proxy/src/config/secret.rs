@@ -1,4 +1,4 @@
-//! Where a secret is kept. Never the secret itself: a literal in the file is refused.
+//! Sources of secrets. The file never holds a secret itself: a literal is refused.
 
 use std::fmt;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub enum SecretRef {
     Env(String),
 }
 
-/// Why a secret could not be had.
+/// Reason a secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
@@ -32,10 +32,10 @@ pub enum SecretError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is no secret: it is larger than any.
+    /// The file is larger than any secret.
     #[error("`{}` is larger than {MAX_SECRET} bytes: is this the right file?", path.display())]
     TooLarge {
         /// The file.
@@ -47,7 +47,7 @@ pub enum SecretError {
         /// The variable.
         name: String,
     },
-    /// Nothing in it.
+    /// The file or variable is empty.
     #[error("{source_of} is empty")]
     Empty {
         /// The file or variable.
@@ -55,7 +55,7 @@ pub enum SecretError {
     },
 }
 
-/// Larger than any key or password.
+/// Largest file that is read as a secret, in bytes; larger than any key or password.
 const MAX_SECRET: u64 = 64 * 1024;
 
 impl SecretRef {
@@ -63,7 +63,7 @@ impl SecretRef {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is empty.
+    /// The secret cannot be read, is too large, or is empty.
     pub fn read(&self) -> Result<Secret, SecretError> {
         let mut text = match self {
             Self::File(path) => read_file(path.clone())?,
@@ -123,7 +123,7 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// What to write where a literal was found.
+/// Message for a literal secret.
 const NOT_LITERAL: &str =
     "a secret is never written in this file: write `{ file: PATH }` or `{ env: NAME }`";
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::SecretRef;
 use super::text::{OneOrMany, one_or_many};
 
-/// How long a browser stays logged in, and where that is kept.
+/// Lifetime and storage of browser sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionConfig {
@@ -21,11 +21,11 @@ pub struct SessionConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub lifetime: Duration,
-    /// Where sessions are kept: `embedded` (a file), `cookie` (in the browser, sealed), or
-    /// `{ redis: { url: … } }`. Example: `{ embedded: { path: /data/sessions.redb } }`.
+    /// Storage of sessions: `embedded` (a file), `cookie` (in the browser, sealed), or `{ redis: { url: … } }`. Example:
+    /// `{ embedded: { path: /data/sessions.redb } }`.
     pub store: SessionStoreConfig,
-    /// Seals cookies and tokens at rest: 32 random bytes or more (`openssl rand -base64 32`). A list
-    /// rotates it: the first seals, all open. Example: `{ file: /run/secrets/session-key }`.
+    /// Key that seals cookies and tokens at rest: 32 random bytes or more (`openssl rand -base64 32`). A list rotates it: the
+    /// first seals, all open. Example: `{ file: /run/secrets/session-key }`.
     #[serde(with = "one_or_many")]
     #[schemars(with = "OneOrMany<SecretRef>")]
     pub key: Vec<SecretRef>,
@@ -42,7 +42,7 @@ impl Default for SessionConfig {
     }
 }
 
-/// Where sessions are kept.
+/// Storage of sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(transform = embedded_alone)]
@@ -96,7 +96,7 @@ pub struct RedisStore {
     /// The password. Example: `{ file: /run/secrets/redis }`.
     #[serde(default)]
     pub password: Option<SecretRef>,
-    /// Begins every key. Example: `doorward:`.
+    /// Prefix of every key. Example: `doorward:`.
     #[serde(default = "default_prefix")]
     pub prefix: String,
     /// Further nodes of a cluster. Example: `[rediss://redis-1:6379]`.

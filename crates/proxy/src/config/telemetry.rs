@@ -1,4 +1,4 @@
-//! What the gateway tells about itself.
+//! The gateway's log and traces.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use url::Url;
 pub struct LogConfig {
     /// `json` for machines, `text` for people. Example: `json`.
     pub format: LogFormat,
-    /// How much. Example: `info`.
+    /// The least important level that is written. Example: `info`.
     pub level: LogLevel,
 }
 
@@ -21,7 +21,7 @@ pub enum LogFormat {
     /// One JSON object on each line.
     #[default]
     Json,
-    /// For a person at a terminal.
+    /// For an operator at a terminal.
     Text,
 }
 

@@ -1,5 +1,5 @@
-//! How values look in the file: a text with a grammar of its own, or one value where a list could
-//! stand.
+//! Forms of values in the file: a text with a grammar of its own, or one value where a list is
+//! allowed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -93,13 +93,13 @@ pub(super) mod one_or_many {
     }
 }
 
-/// As [`one_or_many`], where an empty list would say the opposite of what it looks like.
+/// As [`one_or_many`], but refuses an empty list.
 pub(super) mod at_least_one {
     pub(in crate::config) use super::one_or_many::serialize;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer};
 
-    /// Refuses an empty list: as a condition it would hold for nobody, and reads like no condition.
+    /// Refuses an empty list: as a condition it matches nothing, but it reads like no condition.
     pub(in crate::config) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<T>, D::Error> {
@@ -114,7 +114,7 @@ pub(super) mod at_least_one {
 /// A value of a foreign type that is written as text, with an error that says what to write.
 struct Parsed<T>(T);
 
-/// What a text should have been.
+/// A type written as text, with a description of that text.
 trait Written: FromStr {
     const WHAT: &'static str;
 }

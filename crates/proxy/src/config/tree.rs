@@ -1,7 +1,7 @@
-//! The file as written: YAML as a tree in which everything has its line and column.
+//! The YAML file as a tree in which every node has its line and column.
 //!
-//! Aliases, merge keys and tags are refused, so a tree is never larger than its file. Duplicate keys
-//! are problems, not overwritten values.
+//! Aliases, merge keys and tags are refused, so a tree is never larger than its file. Duplicate keys are reported; no value
+//! overwrites another.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,21 @@ use saphyr_parser::{Event, Parser, Span};
 
 use super::problem::{Finding, KeyPath, Place};
 
-/// Deeper than any real file.
+/// Deepest nesting that is read; deeper than any real file.
 const DEPTH: usize = 32;
 
-/// Something written, and where.
+/// A written value, with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Where it begins.
+    /// Start of the value.
     pub(super) place: Place,
-    /// Where its key stands, if it has one.
+    /// Place of its key, if it has one.
     pub(super) key: Option<Place>,
-    /// What is written.
+    /// The value.
     pub(super) value: Value,
 }
 
-/// What is written.
+/// A value as written.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// Nothing, or `null`.
@@ -63,7 +63,7 @@ impl Node {
         entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Where to point when speaking of this value: at a short one itself, at the key of a long one.
+    /// Place for messages about this value: the key of a list, a map or an empty value, else the value.
     pub(super) fn pointed_at(&self) -> Place {
         match self.value {
             Value::List(_) | Value::Map(_) | Value::Null => self.key.unwrap_or(self.place),
@@ -71,7 +71,7 @@ impl Node {
         }
     }
 
-    /// Takes over what `defaults` has and this map has not, as if it were written at `place`.
+    /// Adds what `defaults` has and this map has not, as if it were written at `place`.
     pub(super) fn fill_in(&mut self, defaults: &Node, place: Place) {
         let (Value::Map(own), Value::Map(others)) = (&mut self.value, &defaults.value) else {
             return;
@@ -107,16 +107,16 @@ impl Node {
 /// A file as far as it could be read.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// All of it.
+    /// The root.
     pub(super) root: Node,
-    /// What was refused although the rest is readable.
+    /// Problems of parts that were refused; the rest is readable.
     pub(super) findings: Vec<Finding>,
-    /// The paths of what was left out.
+    /// Paths of the parts that were left out.
     pub(super) dropped: Vec<KeyPath>,
 }
 
 impl Tree {
-    /// Reads a text; `Err` is one that is no YAML from there on.
+    /// Reads a text; the error names the place from which it cannot be read as YAML.
     pub(super) fn read(text: &str) -> Result<Self, Finding> {
         let parser = Parser::new_from_str(text);
         let mut reader = TreeReader { parser, findings: Vec::new(), dropped: Vec::new() };
@@ -172,7 +172,7 @@ impl<'a> TreeReader<'a> {
         }
     }
 
-    /// What an event begins; `None` for what was refused.
+    /// Node that an event begins; `None` if it was refused.
     fn node(
         &mut self,
         event: Event<'a>,

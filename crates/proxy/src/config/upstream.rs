@@ -1,4 +1,4 @@
-//! Where requests are sent.
+//! Addresses of upstreams.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct UpstreamUrl {
     address: UpstreamAddress,
 }
 
-/// What is spoken with an upstream.
+/// Protocol spoken with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamProtocol {
     /// `http:` and `unix:`: HTTP/1.1 in clear text.
@@ -29,7 +29,7 @@ pub enum UpstreamProtocol {
     H2,
 }
 
-/// Where an upstream is reached.
+/// Address of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamAddress {
     /// A host (a name, or an address without brackets) and a port.
@@ -44,13 +44,13 @@ pub enum UpstreamAddress {
 }
 
 impl UpstreamUrl {
-    /// What is spoken there.
+    /// The protocol.
     #[must_use]
     pub fn protocol(&self) -> UpstreamProtocol {
         self.protocol
     }
 
-    /// Where it is.
+    /// The address.
     #[must_use]
     pub fn address(&self) -> &UpstreamAddress {
         &self.address
@@ -63,18 +63,18 @@ impl UpstreamUrl {
     }
 }
 
-/// Why a text is no upstream.
+/// Reason a text is not an upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamUrlError {
     /// Not a URL at all.
     #[error("`{text}` is not a URL ({source}): write `http://host:port`")]
     Unreadable {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// What the URL parser says.
+        /// The URL parser's error.
         source: url::ParseError,
     },
-    /// A scheme that is not spoken.
+    /// An unsupported scheme.
     #[error("`{scheme}:` is not spoken to upstreams: use `http`, `https`, `h2c`, `h2` or `unix:`")]
     Scheme {
         /// The scheme.
@@ -83,7 +83,7 @@ pub enum UpstreamUrlError {
     /// No host.
     #[error("`{text}` names no host: write `http://host:port`")]
     NoHost {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
     /// User name or password in the URL.
@@ -101,7 +101,7 @@ pub enum UpstreamUrlError {
     /// `unix:` needs an absolute path.
     #[error("`{text}` needs an absolute path: write `unix:/run/app.sock`")]
     RelativeSocket {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
 }

@@ -1,7 +1,7 @@
-//! What types cannot say: whether the parts of a configuration fit each other.
+//! Checks that types cannot express: whether the parts of a configuration fit each other.
 //!
-//! Pure: nothing is opened or looked up here (that is `world`). Every check runs, whatever the others
-//! found, and each finding says what to write instead.
+//! Pure: nothing is opened or looked up here; `world` does that. Every check runs, whatever the others found, and each finding
+//! says what to write instead.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,27 +22,27 @@ mod issuers;
 mod names;
 mod routes;
 
-/// What the checks found.
+/// Findings of the checks.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// What must be mended.
+    /// Problems: the file is not used until they are fixed.
     pub(super) problems: Vec<Finding>,
-    /// What works, and deserves a second look.
+    /// Warnings: valid settings that deserve a second look.
     pub(super) warnings: Vec<Finding>,
 }
 
 impl Findings {
-    /// Something that must be mended.
+    /// Adds a problem.
     pub(super) fn problem(&mut self, at: KeyPath, message: impl Into<String>) {
         self.problems.push(Finding::new(at, message));
     }
 
-    /// Something that deserves a second look.
+    /// Adds a warning.
     pub(super) fn warning(&mut self, at: KeyPath, message: impl Into<String>) {
         self.warnings.push(Finding::new(at, message));
     }
 
-    /// A key this version knows and does not serve.
+    /// Adds a problem for a key that this version knows but does not support.
     fn not_yet(&mut self, at: KeyPath, key: &str, instead: &str) {
         self.problem(at, format!("`{key}` is not yet supported: {instead}"));
     }
@@ -144,7 +144,7 @@ fn public_url(url: &Url, found: &mut Findings) {
     }
 }
 
-/// Whether a URL points at the machine itself.
+/// Whether a URL names the local machine.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -191,7 +191,7 @@ fn needs_login(route: &RouteConfig) -> bool {
     route.sign_in != SignIn::Challenge && needs_identity(route)
 }
 
-/// Whether some rule of a route wants to know who asks.
+/// Whether some rule of a route requires an identity.
 fn needs_identity(route: &RouteConfig) -> bool {
     route.access.iter().any(|rule| rule.allow != Allow::Anyone)
 }

@@ -1,7 +1,7 @@
-//! What a configuration names outside itself: files, variables and directories must be there before
-//! the gateway starts, not when the first person logs in.
+//! Checks the files, variables and directories that a configuration names: they must exist before
+//! the gateway starts, not only at the first login.
 //!
-//! Looks only; nothing is created, and no connection is opened.
+//! Only reads: nothing is created, and no connection is opened.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use super::session::SessionStoreConfig;
 use super::validate::Findings;
 use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, SecretRef};
 
-/// The shortest key worth the name.
+/// Shortest accepted session key, in bytes.
 const SHORTEST_KEY: usize = 32;
 
-/// Looks at everything a configuration names.
+/// Checks everything that a configuration names.
 pub(super) fn look(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
     if let Some(tls) = &config.tls {
@@ -70,7 +70,7 @@ fn private_key_file(here: KeyPath, path: &Path, found: &mut Findings) {
 
 fn private_key(here: KeyPath, jwt: &PrivateKeyJwt, pem: &oidc_core::Secret, found: &mut Findings) {
     let algorithm = jwt.algorithm.as_str();
-    // The algorithms of the configuration are some of those that oidc-core has.
+    // oidc-core has every algorithm of the configuration.
     let Ok(parsed) = algorithm.parse() else { return };
     if let Err(error) = oidc_core::PrivateKeyJwt::from_pem(pem, parsed, None) {
         found.problem(here, format!("{} is no key for {algorithm}: {error}", jwt.key));

@@ -1,12 +1,12 @@
 //! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy.
 //!
-//! The proxy in front asks about a request it holds: 202 lets it through, 401 asks for a sign-in, 403 refuses. nginx makes a
-//! fault of its own of any other status, so there is none; the status that a request in line would get is in
-//! `X-Doorward-Status`. The request is described by fields that are read only from `trusted_proxies`, because a client could
+//! The proxy in front asks about a request it holds: 202 lets it through, 401 asks for a sign-in, 403 refuses. nginx turns any
+//! other status into an error of its own, so no other is sent; the status that a request in line would get is in
+//! `X-Doorward-Status`. The fields that describe the request are read only from `trusted_proxies`, because a client could
 //! choose the path that the rules see. A question about no request, or about one of the gateway's own URLs, is refused: a page
-//! that reaches this URL through the proxy could otherwise read the person's token from the answer. For the same reason
-//! the token is told for routes without an upstream only: where the gateway forwards the requests itself, a proxy before it may
-//! well pass a page's own `X-Forwarded-Uri` on to this URL.
+//! that reaches this URL through the proxy could otherwise read the user's token from the answer. For the same reason the token
+//! is sent only for routes without an upstream: where the gateway forwards the requests itself, a proxy before it may pass a
+//! page's own `X-Forwarded-Uri` on to this URL.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -73,7 +73,7 @@ impl Endpoints {
             .any(|path| is_below(path, &self.prefix_path))
     }
 
-    /// The origin of the route's pages as the browser sees it. A proxy may tell the host without the port.
+    /// The origin of the route's pages as the browser sees it. A proxy may send the host without the port.
     fn page_origin(&self, route: &Route, host: &CanonicalHost) -> String {
         match host.port() {
             Some(_) => route.origin(host),
@@ -121,8 +121,8 @@ impl Endpoints {
     }
 }
 
-/// The method of the request that is asked about. Proxies ask by GET whatever they hold, so where the proxy does not tell the
-/// method, and a rule depends on it, there is no answer.
+/// The method of the request that is asked about. Proxies always ask with GET, so the question is refused if the proxy does not
+/// send the method and a rule depends on it.
 fn method(question: &ForwardAuth, route: &Route) -> Result<CanonicalMethod, Refusal> {
     match &question.method {
         Some(method) => Ok(method.clone()),

@@ -15,19 +15,19 @@ use crate::{
     session::{Ended, Which},
 };
 
-/// The `jti` of logout tokens already obeyed, so that none is obeyed twice (§2.6).
+/// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).
 #[derive(Debug, Clone)]
 pub struct SeenLogoutTokens(Cache<String, ()>);
 
 impl Default for SeenLogoutTokens {
     fn default() -> Self {
-        // Logout tokens live minutes; an hour and a hundred thousand are ample and bounded.
+        // Logout tokens live minutes; an hour and a hundred thousand entries are enough, and bounded.
         Self(Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(3600)).build())
     }
 }
 
 impl SeenLogoutTokens {
-    /// Whether this is the first time; remembers it.
+    /// Whether this token is new; remembers it.
     fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
         self.0.entry(format!("{issuer} {jwt_id}")).or_insert(()).is_fresh()
     }
@@ -58,7 +58,7 @@ impl Endpoints {
                 Err(_) => {}
             }
         }
-        // Not known to be bad: told again, it may be obeyed.
+        // The token could not be checked; the provider may send it again and have it accepted.
         if let Some(refusal) = unchecked {
             return Err(refusal);
         }
@@ -82,7 +82,7 @@ impl Endpoints {
             ));
         }
         let ended = self.end_named(issuer, token).await.inspect_err(|_| {
-            // The provider may tell it again, and must then be heard.
+            // The provider may send it again, and it must then be processed.
             self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
         })?;
         if ended.ids.is_empty() && !ended.spared.is_empty() {

@@ -1,7 +1,7 @@
 //! `callback`: the provider sends the browser back with a code (OpenID Connect Core 1.0 §3.1.2.5).
 //!
-//! Everything is checked before the code is used: the login must have begun in this browser, `state` and `iss` must fit. Whatever
-//! fails shows a page that says why; nothing here redirects to sign in again by itself, so there are no loops.
+//! Everything is checked before the code is used: the login must have begun in this browser, and `state` and `iss` must match.
+//! Every failure shows a page with the reason. Nothing here redirects to sign in again by itself, so there are no loops.
 
 use std::sync::Arc;
 
@@ -101,15 +101,15 @@ impl Endpoints {
             Ok(login)
         }
         .await;
-        // The issuer said nothing about the code, so the browser may come back with it.
+        // The issuer did not answer about the code, so the browser may come back with it.
         if matches!(outcome, Err(Refusal::TooMany { .. } | Refusal::ProviderUnavailable { .. })) {
             finished.forget(pending.state());
         }
         outcome
     }
 
-    /// A login takes the place of the session this browser had, whoever's it was: one that was planted, left by somebody else or
-    /// copied must not live on beside the new one (OWASP ASVS 5.0 §7.2.4).
+    /// Ends the session that this browser had, whichever user it belonged to: a session that was planted, left by another user
+    /// or copied must not live on beside the new one (OWASP ASVS 5.0 §7.2.4).
     async fn end_replaced_session(&self, call: &Call<'_>) {
         let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
         if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
@@ -119,7 +119,7 @@ impl Endpoints {
         }
     }
 
-    /// The browser came back from a login it did not begin, or one whose cookie is gone: two tabs, an old bookmark, or an attack.
+    /// The browser came back from a login it did not begin, or whose cookie is gone: two tabs, an old bookmark, or an attack.
     async fn callback_without_login(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
         if self.session_of(&call.request).await?.is_some() {
             return Ok(see_other(HOME, StatusCode::FOUND, call.asked));

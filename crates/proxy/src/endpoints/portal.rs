@@ -1,4 +1,4 @@
-//! `portal`: the services this person may open.
+//! `portal`: the services this user may open.
 
 use axum::body::Body;
 use http::{Response, StatusCode};
@@ -14,7 +14,7 @@ use crate::{
     route::Route,
 };
 
-/// Whether somebody may open the page that a route's card leads to.
+/// Whether a user may open the page that a route's card leads to.
 fn opens(route: &Route, identity: &Identity) -> bool {
     let decision = route.policy.decide(&CanonicalMethod::GET, &route.prefix, identity);
     matches!(decision, Decision::Allow { .. })
@@ -42,7 +42,7 @@ impl Endpoints {
         Ok(page.into_response(call.asked, StatusCode::OK))
     }
 
-    /// A route as a card; wildcard hosts have no address of their own.
+    /// Card of a route; `None` for a wildcard host, which has no address of its own.
     fn service(&self, route: &Route) -> Option<pages::Service> {
         let HostPattern::Exact(host) = &route.host else { return None };
         let scheme = self.public_url.scheme();

@@ -1,15 +1,15 @@
-//! Where a browser goes after signing in or out: always a page of the same origin.
+//! Target of a browser after signing in or out: always a page of the same origin.
 //!
-//! A target is read as every known browser might read it (octets stripped, backslashes as slashes, decoded once or twice more, dot
-//! segments removed). If any reading leaves the origin, the target is not followed.
+//! A target is read as every known browser might read it (bytes stripped, backslashes as slashes, decoded once or twice more,
+//! dot segments removed). If any reading leaves the origin, the target is not followed.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Where everything that is not followed leads.
+/// Replaces every target that is not followed.
 pub const HOME: &str = "/";
 
-/// The longest target that is kept, in octets.
+/// The longest target that is kept, in bytes.
 const LIMIT: usize = 2000;
 
 /// The path and query of a target on the own origin, or [`HOME`].
@@ -34,7 +34,7 @@ fn is_local(target: &str, origin: &str) -> bool {
     if target.len() > LIMIT || !target.starts_with('/') {
         return false;
     }
-    // What a browser would strip or re-read has no place in a URL that somebody was really at.
+    // The URL of a real page contains no bytes that a browser strips or reads differently.
     if target.bytes().any(|octet| !octet.is_ascii_graphic() || octet == b'\\') {
         return false;
     }
@@ -44,7 +44,7 @@ fn is_local(target: &str, origin: &str) -> bool {
     [target, path, &once, &twice].into_iter().all(|reading| stays(reading, origin))
 }
 
-/// Whether one reading of a target stays on the origin, however it is tidied.
+/// Whether one reading of a target stays on the origin, as it is and as a browser may clean it.
 fn stays(reading: &str, origin: &str) -> bool {
     let tidy: String = reading
         .chars()

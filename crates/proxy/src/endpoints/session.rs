@@ -1,4 +1,4 @@
-//! `session`: when it ends, as JSON; `session/refresh`: fresh tokens now.
+//! `session`: the end of the session, as JSON; `session/refresh`: fresh tokens now.
 //!
 //! Asking does not count as activity, so that a page may ask every minute without keeping an idle session alive.
 

@@ -1,6 +1,6 @@
 //! `sign_out`: ends the session here and at the provider (OpenID Connect RP-Initiated Logout 1.0 §2).
 //!
-//! A GET only asks; ending takes a POST from the gateway's own page, so that no other site can sign people out.
+//! A GET only asks; ending takes a POST from the gateway's own page, so that no other site can sign users out.
 
 use axum::body::Body;
 use http::{Response, StatusCode};
@@ -15,20 +15,20 @@ use crate::{
     session::{LiveSession, Purpose, Record, Which},
 };
 
-/// What a form token is sealed for.
+/// Context in which a form token is sealed.
 const FORM: &str = "sign_out";
 
-/// What follows once the session has ended; travels to the provider and back as `state` (RP-Initiated Logout 1.0 §2).
+/// Next step after the session has ended; travels to the provider and back as `state` (RP-Initiated Logout 1.0 §2).
 #[derive(Debug, PartialEq, Eq)]
 enum After {
-    /// The signed-out page, with a way back to here.
+    /// The signed-out page, with a link back to this path.
     Rest(String),
-    /// Signing in again, to go back to here: somebody switches account.
+    /// Signing in again, then back to this path: the user switches accounts.
     SignInAgain(String),
 }
 
 impl After {
-    /// What a `state` says; it came through the browser, so it is believed as little as `rd` is.
+    /// Reads a `state`. It came through the browser, so it is checked like `rd`.
     fn read(state: &str, origin: &str) -> Self {
         match state.strip_prefix("switch:") {
             Some(return_to) => Self::SignInAgain(sanitize(return_to, origin)),
@@ -112,10 +112,10 @@ impl Endpoints {
         Ok(After::read(&state, &self.origin(call.request.host())).answer(call.asked, true))
     }
 
-    /// Where the provider ends its own session, if it offers that.
+    /// URL at which the provider ends its own session, if it offers one.
     fn logout_url(&self, record: &Record, host: &CanonicalHost, after: &After) -> Option<Url> {
         let issuer = self.issuers.named(&record.known.issuer)?;
-        // The ID token is not for another issuer that has the name now.
+        // The name may now belong to another issuer, which must not get the ID token.
         let issuer = Some(issuer).filter(|issuer| record.is_of(issuer.url()))?;
         let mut request = LogoutRequest::default().with_state(after.to_string());
         if let Some(id_token) = record.id_token.clone() {
@@ -127,7 +127,7 @@ impl Endpoints {
         issuer.client().logout_url(&request)
     }
 
-    /// Ends this session and those the same provider session began on other hosts.
+    /// Ends this session and those that the same provider session began on other hosts.
     async fn end_everywhere(&self, session: &LiveSession) -> Result<(), Refusal> {
         self.sessions.end(session.id()).await?;
         let record = session.record();

@@ -15,10 +15,10 @@ use crate::{
     respond::{Refusal, see_other},
 };
 
-/// How long a person waits for one step of a login at the provider.
+/// Time limit for one step of a login at the provider.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// What is remembered between the redirect to the provider and the way back, sealed in a cookie of its own.
+/// State kept between the redirect to the provider and the way back, sealed in a cookie of its own.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Transaction {
     /// The issuer's name in the configuration.
@@ -73,7 +73,7 @@ impl Endpoints {
         }
     }
 
-    /// `rd`, on the own origin.
+    /// The `rd` parameter, limited to the own origin.
     pub(super) fn return_to(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let target = parameter(query(call), "rd")?.unwrap_or_default();
         Ok(sanitize(&target, &self.origin(call.request.host())))
@@ -89,7 +89,7 @@ pub(super) fn query<'c>(call: &'c Call<'_>) -> &'c [u8] {
     call.request.query().unwrap_or_default().as_bytes()
 }
 
-/// Waits for a step of a login at the provider, but not so long that the person gives up: a slow provider ends in a page that says so.
+/// Limits a step of a login at the provider to `PATIENCE`: a slow provider ends in a page that says so.
 pub(super) async fn in_time<T>(
     issuer: &IssuerClient,
     step: impl Future<Output = Result<T, LoginError>>,
@@ -104,7 +104,7 @@ pub(super) async fn in_time<T>(
     answer.map_err(|error| login_refusal(issuer, &error))
 }
 
-/// A login that could not begin or end: a provider that is away is not the person's fault.
+/// Refusal for a login that could not begin or end: an unavailable provider is not the user's fault.
 fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
     if error.is_temporary() {
         observe::login(issuer.name(), "provider_unavailable");

@@ -1,4 +1,4 @@
-//! `userinfo`: who I am, as JSON. Tokens are never shown.
+//! `userinfo`: the caller's identity, as JSON. Tokens are never shown.
 
 use axum::body::Body;
 use http::Response;

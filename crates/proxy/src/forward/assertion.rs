@@ -1,7 +1,7 @@
-//! The identity assertion: a short-lived JWT ([RFC 7519]) by which an upstream knows that the gateway vouches for somebody.
+//! The identity assertion: a short-lived JWT ([RFC 7519]) in which the gateway vouches for a caller to an upstream.
 //!
-//! Signed with ES256, for one route (`aud`), good for a minute. Made once for each identity and route and used again while it
-//! has time left, so that a request costs no signature.
+//! It is signed with ES256, for one route (`aud`), and valid for a minute. It is made once for each identity and route and
+//! reused while it has time left, so that a request costs no signature.
 //!
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 
@@ -27,11 +27,11 @@ use crate::{identify::Known, session::P256Key};
 /// `x-doorward-assertion`
 pub const X_DOORWARD_ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");
 
-/// How long an assertion is good.
+/// Lifetime of an assertion.
 const LIFE: Duration = Duration::from_secs(60);
-/// What must be left of it when it is sent.
+/// Remaining lifetime that an assertion must have when it is sent.
 const LEFT: Duration = Duration::from_secs(20);
-/// Identities that are kept written down.
+/// Most identities whose header values are kept.
 const IDENTITIES: u64 = 20_000;
 const IDENTITY_IDLE: Duration = Duration::from_secs(300);
 
@@ -40,20 +40,20 @@ pub struct Assertions {
     issuer: String,
     keys: ArcSwap<SigningKeys>,
     clock: Arc<dyn Clock>,
-    /// By the address of the identity, which its entry keeps alive.
+    /// Keyed by the address of the identity, which its entry keeps alive.
     written: moka::sync::Cache<usize, Arc<Written>>,
 }
 
-/// Why an assertion was not made.
+/// Reason an assertion was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum AssertionError {
-    /// Not one key to sign with.
+    /// There is no key to sign with.
     #[error("no key to sign assertions with")]
     NoKey,
     /// The signature failed.
     #[error("cannot sign the assertion: {0}")]
     Sign(#[source] jsonwebtoken::errors::Error),
-    /// The result is no header value; never with a key that signs.
+    /// The result is not a valid header value; never with a key that signs.
     #[error("the assertion is no header value: {0}")]
     Header(#[source] http::header::InvalidHeaderValue),
 }
@@ -64,7 +64,7 @@ struct SigningKeys {
     published: Value,
 }
 
-/// One identity: its header values, and the assertions made of it.
+/// One identity: its header values, and the assertions made for it.
 struct Written {
     known: Arc<Known>,
     headers: Arc<IdentityHeaders>,
@@ -235,7 +235,7 @@ impl SigningKeys {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(first.thumbprint().to_owned());
         let key = EncodingKey::from_ec_der(first.pkcs8_der());
-        // A key that cannot sign is found at the start, not at the first request.
+        // Finds a key that cannot sign at the start, not at the first request.
         jsonwebtoken::encode(&header, &json!({}), &key).map_err(AssertionError::Sign)?;
         let published = keys
             .iter()

@@ -1,7 +1,7 @@
-//! Which of several targets gets a request, and which are left alone for a while.
+//! Chooses the target of a request, and ejects failing targets for a while.
 //!
-//! A target whose connections fail several times in a row is ejected, for a time that doubles. Ejection is advice: when all
-//! are ejected, all are tried.
+//! A target whose connections fail several times in a row is ejected, for a time that doubles. If all targets are ejected, all
+//! are tried.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How requests are spread over the targets of an upstream.
+/// Distribution of requests over the targets of an upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Balance {
     /// Of two targets chosen at random, the one with fewer exchanges under way.
@@ -28,7 +28,7 @@ const FAILURES: u32 = 3;
 const FIRST_EJECTION: Duration = Duration::from_secs(5);
 const LONGEST_EJECTION: Duration = Duration::from_secs(60);
 
-/// What is known of a target's health, from its connections only.
+/// Health of a target, judged by its connections only.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     record: Mutex<Record>,
@@ -47,12 +47,12 @@ impl Health {
         self.with(|record| record.ejected_until.is_none_or(|until| until <= now))
     }
 
-    /// A connection came about. Tells whether the target had been ejected before.
+    /// Notes a connection that was made. Returns whether the target had been ejected before.
     pub(super) fn succeeded(&self) -> bool {
         self.with(|record| std::mem::take(record).ejected_for.is_some())
     }
 
-    /// A connection failed. Tells for how long the target is now ejected, if it is by this failure.
+    /// Notes a failed connection. Returns the time for which this failure ejects the target, if it does.
     pub(super) fn failed(&self, now: Instant) -> Option<Duration> {
         self.with(|record| {
             record.failures = record.failures.saturating_add(1);
@@ -75,7 +75,7 @@ impl Health {
     }
 }
 
-/// What the balancer needs to know of a target.
+/// Facts about a target that the balancer needs.
 pub(super) trait Candidate {
     /// Whether it may be chosen.
     fn is_good(&self, now: Instant) -> bool;

@@ -1,8 +1,9 @@
-//! Bodies on their way: an upload that is counted, an answer that ends with its session.
+//! Bodies in transit: an upload that is counted, an answer that ends with its session.
 //!
-//! Nothing is kept: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
-//! breaks off, breaks off the exchange; an answer that the upstream breaks off breaks off the client's. Neither ever looks
-//! complete. An upload that goes on beside its answer is ended by itself: an answer that the client does not read is not polled.
+//! Nothing is stored: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
+//! breaks off, ends the exchange. An answer that the upstream breaks off is broken off for the client too. Neither ever looks
+//! complete. An upload that goes on beside its answer is ended separately, because an answer that the client does not read is
+//! not polled.
 
 use std::{
     pin::Pin,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{canonical::RequestId, listen::Body};
 
-/// A request's body, on its way to the upstream. Trailers are dropped.
+/// A request's body in transit to the upstream. Trailers are dropped.
 pub(super) struct Upload {
     body: Option<Counted>,
 }
@@ -37,7 +38,7 @@ struct Counted {
     tether: Tether,
 }
 
-/// Why an upload was broken off; the upstream never sees its end.
+/// Reason an upload was broken off; the upstream never sees its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
     #[error("body larger than {limit} octets")]
@@ -53,7 +54,7 @@ impl Upload {
         Self { body: None }
     }
 
-    /// A body, and how far it has come; none for an empty one. The tether counts once the answer has begun; before that,
+    /// A body and its progress; no progress for an empty one. The tether counts once the answer has begun; before that,
     /// [`Exchange`](super::exchange::Exchange) ends the upload.
     pub(super) fn new(
         inner: Body,
@@ -119,15 +120,15 @@ impl http_body::Body for Upload {
     }
 }
 
-/// What is said about an answer that breaks off.
+/// Route and request, for the log line about an answer that breaks off.
 pub(super) struct Origin {
     pub(super) route: Arc<crate::route::Route>,
     pub(super) request_id: RequestId,
 }
 
-/// An answer's body, on its way to the client.
+/// An answer's body in transit to the client.
 ///
-/// It has the connection, and gives it back when dropped.
+/// Holds the connection, and gives it back when dropped.
 pub(super) struct Answer {
     inner: Option<Incoming>,
     tether: Tether,
@@ -136,7 +137,7 @@ pub(super) struct Answer {
     origin: Origin,
 }
 
-/// Why an answer was broken off; the client never sees a complete one.
+/// Reason an answer was broken off; the client never sees a complete one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
     #[error("the upstream broke off its answer")]
@@ -220,7 +221,7 @@ impl http_body::Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // First: the connection sees whether the answer was read to its end.
+        // Dropped first, so that the connection knows whether the answer was read to its end.
         self.inner = None;
         if let Some(lease) = self.lease.take() {
             lease.give_back();

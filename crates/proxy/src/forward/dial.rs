@@ -27,19 +27,19 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Why a connection to an upstream did not come about.
+/// Reason a connection to an upstream was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The name cannot be resolved, and never could since the start.
+    /// The name cannot be resolved, and was never resolved since the start.
     #[error("{host} cannot be resolved: {source}")]
     Resolve {
         /// the name
         host: String,
-        /// what the resolver said
+        /// the resolver's error
         #[source]
         source: io::Error,
     },
-    /// Nobody listens there.
+    /// The connection was refused: no process listens there.
     #[error("connection refused")]
     Refused,
     /// There is no such socket file.
@@ -54,55 +54,55 @@ pub enum ConnectError {
         /// the route's limit
         after: Duration,
     },
-    /// The network said no in another way.
+    /// Another error of the network.
     #[error("cannot connect: {source}")]
     Network {
-        /// what it said
+        /// the error
         #[source]
         source: io::Error,
     },
-    /// The upstream's certificate is not to be trusted.
+    /// The upstream's certificate is not trusted.
     #[error("TLS: the certificate is not trusted: {source}")]
     Certificate {
-        /// what rustls says
+        /// the error from rustls
         #[source]
         source: rustls::Error,
     },
     /// TLS failed in another way; often the port speaks plain HTTP.
     #[error("TLS handshake failed: {source}")]
     Tls {
-        /// what rustls, or the network, says
+        /// the error from rustls or the network
         #[source]
         source: io::Error,
     },
     /// An `h2:` upstream that does not agree to HTTP/2.
     #[error("the upstream does not speak HTTP/2 (ALPN); use `https:`")]
     NotHttp2,
-    /// The connection stands, but HTTP cannot begin.
+    /// The connection is open, but HTTP cannot start.
     #[error("HTTP cannot begin: {source}")]
     Http {
-        /// what hyper says
+        /// the error from hyper
         #[source]
         source: hyper::Error,
     },
 }
 
-/// Why an upstream cannot be used as configured.
+/// Reason an upstream cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUpstream {
-    /// None at all.
+    /// There is no target.
     #[error("an upstream needs at least one target")]
     NoTarget,
-    /// It speaks TLS, and there is nobody to believe.
+    /// The target uses TLS, and the certificate authorities cannot be used.
     #[error("{target}: {source}")]
     Tls {
         /// the target
         target: String,
-        /// why
+        /// the cause
         #[source]
         source: TlsError,
     },
-    /// A name no certificate can be for.
+    /// A host that no certificate can name.
     #[error("{target}: no certificate can be for `{host}`")]
     ServerName {
         /// the target

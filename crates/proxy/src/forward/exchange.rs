@@ -1,7 +1,7 @@
 //! One exchange with an upstream, up to the head of its answer.
 //!
-//! A second attempt is made at most once, and only when it cannot do anything twice: to another target when no connection came
-//! about and the method is idempotent without a body; on a new connection when not an octet was written; or when a kept-alive
+//! A second attempt is made at most once, and only when no effect can happen twice: on another target when no connection was
+//! made and the method is idempotent without a body; on a new connection when no byte was written; or when a kept-alive
 //! connection closed without an answer to a safe method without a body.
 
 use std::{borrow::Cow, future::Future, pin::pin, sync::Arc};
@@ -32,7 +32,7 @@ use crate::{
     session::LiveSession,
 };
 
-/// What is sent, but for the body.
+/// A request to send, without its body.
 #[derive(Clone)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
@@ -43,20 +43,20 @@ pub(super) struct Outgoing {
     pub(super) upgrade: bool,
 }
 
-/// Who asks whom.
+/// The parties of an exchange: route, upstream, and the caller's session and permit.
 pub(super) struct Exchange<'a> {
     pub(super) route: &'a Route,
     pub(super) upstream: &'a Upstream,
     pub(super) session: Option<&'a Arc<LiveSession>>,
-    /// What an upload that goes on for long is judged by again.
+    /// Checks a long upload again while it runs.
     pub(super) review: (&'a Review, &'a Permit),
     pub(super) return_to: &'a str,
 }
 
-/// What a connection makes of a request.
+/// Result of sending a request on a connection.
 type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
-/// Why there is no answer.
+/// Reason there is no answer.
 enum Failed {
     Send(Box<TrySendError<Request<Upload>>>),
     TimedOut,
@@ -99,7 +99,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// A connection, on another target if the first has none and the request may go there as well.
+    /// Connects to a target, or to another one if that fails and the request allows it.
     async fn connect(
         &self,
         repeatable: bool,
@@ -138,7 +138,7 @@ impl Exchange<'_> {
         lease.map_err(|error| unavailable(self.route, target.name(), &error.to_string()))
     }
 
-    /// The limit counts from the last octet of an upload, however long that takes.
+    /// Sends a request. The time limit counts from the last byte of an upload, however long the upload takes.
     async fn send(
         &self,
         lease: &mut Lease,
@@ -155,7 +155,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Waits for an answer while an upload goes on, and for its caller to be no longer permitted.
+    /// Waits for an answer during an upload, unless the session or the caller's permission ends first.
     async fn upload(
         &self,
         sending: impl Future<Output = Sent>,
@@ -241,8 +241,8 @@ impl Outgoing {
                 headers.insert(header::TE, HeaderValue::from_static("trailers"));
                 headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
             }
-            // hyper writes neither the length of a body that is empty, which some servers ask for (RFC 9110 §8.6), nor
-            // a GET's body whose length it does not know.
+            // hyper writes neither the length of an empty body, which some servers require (RFC 9110 §8.6), nor a GET's body of
+            // unknown length.
             if upload.is_empty() {
                 if [Method::POST, Method::PUT, Method::PATCH].contains(&method) {
                     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));

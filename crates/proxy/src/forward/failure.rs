@@ -1,4 +1,4 @@
-//! Puts into words why an exchange with an upstream failed: one line that names the target and the cause.
+//! Describes in one line why an exchange with an upstream failed: the target and the cause.
 
 use std::{error::Error, io};
 
@@ -27,7 +27,7 @@ pub(super) fn explain(error: &hyper::Error) -> String {
     chain(error)
 }
 
-/// Whether the other end went away without a word of an answer.
+/// Whether the other end closed the connection without an answer.
 pub(super) fn is_hang_up(error: &hyper::Error) -> bool {
     if error.is_parse() || error.is_user() {
         return false;

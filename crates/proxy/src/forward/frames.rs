@@ -1,11 +1,11 @@
-//! Where the frames of a WebSocket begin and end ([RFC 6455 §5.2]).
+//! Boundaries of WebSocket frames ([RFC 6455 §5.2]).
 //!
-//! Looks at headers only, so that a close frame of the gateway's never lands inside another frame. Payloads, extensions and
-//! fragments are none of its business: a control frame may stand between the fragments of a message.
+//! Reads headers only, so that a close frame of the gateway's never lands inside another frame. Payloads, extensions and
+//! fragments are ignored: a control frame may come between the fragments of a message.
 //!
 //! [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 
-/// The longest frame header: two octets, eight of length, four of mask.
+/// The longest frame header: two bytes, eight of length, four of mask.
 const LONGEST: usize = 14;
 const CLOSE: u8 = 0x8;
 
@@ -29,12 +29,12 @@ impl Frames {
         self.closed
     }
 
-    /// Follows these octets.
+    /// Follows these bytes.
     pub(super) fn follow(&mut self, octets: &[u8]) {
         self.walk(octets, false);
     }
 
-    /// Follows these octets up to the next boundary, and tells how many that are.
+    /// Follows these bytes up to the next boundary, and returns their number.
     pub(super) fn follow_to_boundary(&mut self, octets: &[u8]) -> usize {
         self.walk(octets, true)
     }
@@ -62,7 +62,7 @@ impl Frames {
         octets.len() - rest.len()
     }
 
-    /// Once the header is whole, its payload comes.
+    /// Reads the header once it is complete; its payload follows.
     fn read_header(&mut self) {
         let [first, second, ..] = self.header;
         if self.have < 2 {

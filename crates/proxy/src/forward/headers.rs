@@ -1,9 +1,9 @@
-//! Which header fields cross the gateway: delete, then set.
+//! Header fields that cross the gateway: some are deleted, then others are set.
 //!
-//! On the way in, hop-by-hop fields, those `Connection` names and the reserved namespace are gone already, in every spelling
-//! ([`CanonicalRequest`](crate::canonical::CanonicalRequest)); here go the gateway's own credentials, and then the gateway
-//! writes what is its to say. On the way back an upstream speaks for itself, but not about the connection and not as the gateway
-//! ([RFC 9110 §7.6.1]).
+//! On the way in, [`CanonicalRequest`](crate::canonical::CanonicalRequest) has already removed hop-by-hop fields, those that
+//! `Connection` names and the reserved namespace, in every spelling. This module removes the gateway's own credentials, and
+//! then writes the fields that only the gateway may write. On the way back an upstream's fields pass, except those about the
+//! connection and those reserved for the gateway ([RFC 9110 §7.6.1]).
 //!
 //! [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 
@@ -23,27 +23,27 @@ use crate::{
     session::Cookies,
 };
 
-/// `x-forwarded-prefix`: what was taken off the path.
+/// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// The beginning of header names by which only the gateway speaks.
+/// The beginning of header names that only the gateway may send.
 const OURS: &str = "x-doorward-";
 
-/// Where a request comes from, in the gateway's words.
+/// Origin of a request, as the gateway reports it.
 pub(super) struct From<'a> {
     /// The host the client asked for.
     pub(super) host: &'a HeaderValue,
     /// The scheme the browser used.
     pub(super) scheme: Scheme,
-    /// The addresses that are believed, the client first.
+    /// The trusted addresses, the client first.
     pub(super) chain: &'a [IpAddr],
-    /// What was taken off the path.
+    /// The prefix removed from the path.
     pub(super) prefix: Option<&'a str>,
     pub(super) request_id: &'a RequestId,
     pub(super) traceparent: Option<&'a TraceParent>,
 }
 
-/// Takes away what the client sent for the gateway, and for the connection to it.
+/// Removes the credentials for the gateway, and the fields about the connection to it.
 pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential) {
     if matches!(credential, Credential::Bearer { .. }) {
         headers.remove(header::AUTHORIZATION);
@@ -68,7 +68,7 @@ pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential)
     }
 }
 
-/// Says where the request comes from.
+/// Writes the fields about the origin of the request.
 pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
     let scheme = from.scheme.as_str();
     headers.insert(X_FORWARDED_HOST, from.host.clone());
@@ -89,7 +89,7 @@ pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
         }
         set(headers, X_FORWARDED_FOR, list);
     }
-    // RFC 7239 §4: `:` and brackets are no token.
+    // RFC 7239 §4: a token contains no `:` and no brackets.
     let host = from.host.to_str().unwrap_or_default();
     let _ = if host.contains([':', '[']) {
         write!(forwarded, ";host=\"{host}\";proto={scheme}")
@@ -109,7 +109,7 @@ pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
 
 /// A trace that begins here, not sampled.
 fn new_trace() -> String {
-    // All-zero ids are invalid; one bit makes sure.
+    // All-zero ids are invalid; the set bit prevents them.
     let trace = rand::random::<u128>() | 1;
     let parent = rand::random::<u64>() | 1;
     format!("00-{trace:032x}-{parent:016x}-00")
@@ -118,12 +118,12 @@ fn new_trace() -> String {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     match HeaderValue::try_from(value) {
         Ok(value) => drop(headers.insert(name, value)),
-        // Never with text made here; and then rather nothing than the client's.
+        // Text made here is always valid; otherwise the client's value must not stay.
         Err(_) => drop(headers.remove(name)),
     }
 }
 
-/// What makes the head of an answer unusable; never repaired.
+/// Reason the head of an answer is unusable; it is never repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAnswer {
     #[error("two `Content-Length`")]
@@ -136,7 +136,7 @@ pub(super) enum BadAnswer {
     Unasked,
 }
 
-/// Whether the head of an answer can be understood in exactly one way.
+/// Refuses the head of an answer that two parsers could read differently.
 pub(super) fn check_answer(status: StatusCode, headers: &HeaderMap) -> Result<(), BadAnswer> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(BadAnswer::Unasked);
@@ -157,8 +157,8 @@ pub(super) fn check_answer(status: StatusCode, headers: &HeaderMap) -> Result<()
     Ok(())
 }
 
-/// Takes out of an answer what is of the upstream's connection, and what only the gateway says. Tells whether a cookie of the
-/// gateway's was among it.
+/// Removes from an answer the fields about the upstream's connection and those reserved for the gateway. Returns whether a
+/// cookie of the gateway's was among them.
 pub(super) fn clean_answer(headers: &mut HeaderMap) -> bool {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {
@@ -198,7 +198,7 @@ fn names_our_cookie(value: &HeaderValue) -> bool {
         .is_ok_and(|pair| !pair.is_empty() && Cookies::strip(&pair).is_none())
 }
 
-/// Whether a trailer field may be passed on: none that frames, routes, authenticates, or speaks for the gateway
+/// Whether a trailer field may be passed on: none for framing, routing or authentication, and none reserved for the gateway
 /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
 pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
     const NEVER: [&str; 15] = [

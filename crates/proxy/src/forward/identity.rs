@@ -1,8 +1,8 @@
 //! Identity as header values, made once for each identity.
 //!
-//! Text of a token never becomes header syntax: control characters, what is not ASCII, `%`, and the `,` that separates members
-//! are percent-encoded, so that a list has as many members upstream as in the token. In roles, `:` is encoded too, except
-//! the one between a client and its role: a role of the realm never looks like a role of a client.
+//! Text of a token never becomes header syntax: control characters, non-ASCII characters, `%`, and the `,` that separates
+//! members are percent-encoded, so that a list has as many members upstream as in the token. In roles, `:` is encoded too,
+//! except the one between a client and its role: a realm role never looks like a client role.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::identify::Known;
 
 /// `x-forwarded-user`: the subject.
 pub const X_FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
-/// `x-forwarded-issuer`: the identifier of the issuer, without which a subject is no identity.
+/// `x-forwarded-issuer`: the identifier of the issuer; a subject is unique only within its issuer.
 pub const X_FORWARDED_ISSUER: HeaderName = HeaderName::from_static("x-forwarded-issuer");
 /// `x-forwarded-preferred-username`
 pub const X_FORWARDED_PREFERRED_USERNAME: HeaderName =
@@ -25,11 +25,11 @@ pub const X_FORWARDED_GROUPS: HeaderName = HeaderName::from_static("x-forwarded-
 /// `x-forwarded-roles`
 pub const X_FORWARDED_ROLES: HeaderName = HeaderName::from_static("x-forwarded-roles");
 
-/// What would be syntax in a value. Everything that is not ASCII is encoded anyway.
+/// Characters that would be syntax in a value. Non-ASCII characters are always encoded.
 const SYNTAX: &AsciiSet = &CONTROLS.add(b',').add(b'%');
 const ROLE_SYNTAX: &AsciiSet = &SYNTAX.add(b':');
 
-/// Who somebody is, as header values.
+/// Identity of a caller, as header values.
 #[derive(Debug, Clone)]
 pub struct IdentityHeaders {
     user: HeaderValue,
@@ -41,7 +41,7 @@ pub struct IdentityHeaders {
 }
 
 impl IdentityHeaders {
-    /// Writes down who somebody is.
+    /// Encodes an identity.
     pub fn new(known: &Known) -> Self {
         let text = |text: &String| one(&encoded(text, SYNTAX));
         let roles = known.roles.iter().map(|role| encoded(role, ROLE_SYNTAX)).chain(
@@ -57,14 +57,15 @@ impl IdentityHeaders {
             user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
             issuer: text(&known.iss),
             preferred_username: known.preferred_username.as_ref().and_then(text),
-            // Services match people by it: an address anybody can claim would let them in as somebody else.
+            // Services match users by e-mail address: an unverified one, which anyone can claim, would let a user in as
+            // another.
             email: known.email.as_ref().filter(|_| known.email_verified).and_then(text),
             groups: list(known.groups.iter().map(|group| encoded(group, SYNTAX))),
             roles: list(roles),
         }
     }
 
-    /// Each value with its name after `x-forwarded-`; what is not known is absent. Groups have `,` between them, and so have roles:
+    /// Each value with its name after `x-forwarded-`; unknown values are absent. Groups are separated by `,`, and so are roles:
     /// those of the realm, then each client's as `client:role`.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
         let all = [
@@ -78,7 +79,7 @@ impl IdentityHeaders {
         all.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// Sets the headers; what is not known is absent. Copies no text.
+    /// Sets the headers; unknown values are absent. Copies no text.
     pub(super) fn set(self: &Arc<Self>, headers: &mut HeaderMap) {
         headers.insert(X_FORWARDED_USER, self.user.clone());
         for (name, value) in [
@@ -95,7 +96,7 @@ impl IdentityHeaders {
     }
 }
 
-/// White space at the ends would be lost on the way.
+/// Spaces at the ends are encoded too: they would be lost on the way.
 fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
     let body = text.trim_matches(' ');
     let start = text.len() - text.trim_start_matches(' ').len();
@@ -107,7 +108,7 @@ fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
 }
 
 fn one(text: &str) -> Option<HeaderValue> {
-    // Nothing but printable ASCII is left, so this never fails.
+    // Only printable ASCII is left, so this never fails.
     (!text.is_empty()).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 

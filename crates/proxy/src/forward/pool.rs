@@ -1,7 +1,7 @@
-//! The connections to one target that wait for the next exchange.
+//! Pools the connections to one target that wait for the next exchange.
 //!
-//! HTTP/1.1: the connection used last is taken first, so that a quiet time lets the others go. HTTP/2: one connection for all.
-//! A connection comes back when its answer was read to the end, and only then.
+//! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. HTTP/2: one
+//! connection for all exchanges. A connection comes back only when its answer was read to the end.
 
 use std::{
     collections::VecDeque,
@@ -26,20 +26,20 @@ use super::{
     dial::{ConnectError, Dialer, Stream},
 };
 
-/// How long a connection waits unused.
+/// Longest time a connection waits unused.
 const IDLE: Duration = Duration::from_secs(90);
-/// How many wait at most, for each target. More than any load this process carries on one core.
+/// Most connections that wait, for each target; more than any load of this process on one core.
 const WAITING: usize = 4096;
-/// The largest head of an answer, and the most of a body that is read ahead.
+/// The largest head of an answer, and the most of a body that is read ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// A connection that an exchange uses now.
 pub(super) enum Lease {
-    /// HTTP/1.1: this exchange has it alone.
+    /// HTTP/1.1: used by this exchange alone.
     Http1 {
         sender: http1::SendRequest<Upload>,
         home: Arc<Http1Pool>,
-        /// whether it served another exchange before, and so may have been closed at the other end meanwhile
+        /// whether it served another exchange before: the other end may have closed it since
         reused: bool,
     },
     /// HTTP/2: shared.
@@ -47,14 +47,14 @@ pub(super) enum Lease {
 }
 
 impl Lease {
-    /// Whether the connection was open already.
+    /// Whether the connection was already open.
     pub(super) fn is_reused(&self) -> bool {
         match self {
             Self::Http1 { reused, .. } | Self::Http2 { reused, .. } => *reused,
         }
     }
 
-    /// Sends a request. Its failure holds the request again when not an octet of it was written.
+    /// Sends a request. The error returns the request if no byte of it was written.
     pub(super) async fn send(
         &mut self,
         request: Request<Upload>,
@@ -65,7 +65,7 @@ impl Lease {
         }
     }
 
-    /// The exchange is over, or given up. hyper closes the connection if the answer was not read to the end.
+    /// Ends the exchange, finished or not. hyper closes the connection if the answer was not read to the end.
     pub(super) fn give_back(self) {
         let Self::Http1 { mut sender, home, .. } = self else { return };
         if sender.is_ready() {
@@ -82,7 +82,7 @@ impl Lease {
     }
 }
 
-/// HTTP/1.1 connections that wait.
+/// Waiting HTTP/1.1 connections.
 #[derive(Default)]
 pub(super) struct Http1Pool {
     waiting: Mutex<VecDeque<Waiting>>,
@@ -90,7 +90,7 @@ pub(super) struct Http1Pool {
     open: Open,
 }
 
-/// Counts the connections of one target; a clone counts the same.
+/// Counts the connections of one target; clones share the count.
 #[derive(Clone, Default)]
 pub(super) struct Open(Arc<AtomicUsize>);
 
@@ -98,7 +98,7 @@ pub(super) struct Open(Arc<AtomicUsize>);
 struct Counted(Open);
 
 impl Open {
-    /// How many are open.
+    /// Number of open connections.
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -121,7 +121,7 @@ struct Waiting {
 }
 
 impl Http1Pool {
-    /// The connection used last that is still good.
+    /// The most recently used connection that is still good.
     pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +137,7 @@ impl Http1Pool {
         &self.open
     }
 
-    /// Begins HTTP on a connection.
+    /// Starts HTTP on a connection.
     pub(super) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_AHEAD)
@@ -147,7 +147,7 @@ impl Http1Pool {
         let counted = self.open.one();
         tokio::spawn(async move {
             let _counted = counted;
-            // Whoever uses the connection is told of its end by the exchange.
+            // The exchange that uses the connection reports its end.
             if let Err(error) = connection.with_upgrades().await {
                 tracing::trace!(%error, "upstream connection ended");
             }
@@ -173,7 +173,7 @@ impl Http1Pool {
         }
     }
 
-    /// Lets go of what waits too long or was closed. Tells whether any is left.
+    /// Drops connections that wait too long or were closed. Returns whether any is left.
     fn discard_old(&self) -> bool {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +186,7 @@ impl Http1Pool {
     }
 }
 
-/// Runs while connections wait, and ends with them or with their pool.
+/// Runs while connections wait; ends when none is left or the pool is dropped.
 async fn sweep(pool: Weak<Http1Pool>) {
     loop {
         tokio::time::sleep(IDLE / 6).await;
@@ -200,7 +200,7 @@ async fn sweep(pool: Weak<Http1Pool>) {
 /// The one HTTP/2 connection.
 pub(super) struct Http2Pool {
     current: ArcSwapOption<http2::SendRequest<Upload>>,
-    /// Held by whoever opens the next connection; the others wait for it.
+    /// Held by the caller that opens the next connection; the others wait for it.
     opening: Semaphore,
     open: Open,
 }

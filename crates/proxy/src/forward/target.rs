@@ -1,4 +1,4 @@
-//! One target of an upstream: its connections, its health, and what is under way there.
+//! One target of an upstream: its connections, its health and its exchanges.
 
 use std::{
     sync::{
@@ -32,16 +32,16 @@ enum Connections {
     Http2(Http2Pool),
 }
 
-/// How a target is doing, for metrics and the admin listener.
+/// Status of a target, for metrics and the admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetStatus {
     /// The target as configured.
     pub target: String,
-    /// Whether requests go there; one that is ejected gets some again after a while.
+    /// Whether requests go there; an ejected target gets requests again after a while.
     pub good: bool,
     /// Exchanges under way, open WebSockets among them.
     pub in_flight: usize,
-    /// HTTP connections that are open, those that wait among them; a WebSocket's is none any more.
+    /// Open HTTP connections, including those that wait; a connection that became a WebSocket no longer counts.
     pub connections: usize,
 }
 
@@ -78,15 +78,15 @@ impl Target {
         self.dialer.is_tls()
     }
 
-    /// A connection for one exchange: one that waits or, with `fresh` or when none does, a new one. HTTP/2 needs no other
-    /// one for a second attempt, unless it takes no more requests.
+    /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one. HTTP/2 needs no other
+    /// connection for a second attempt, unless the current one takes no more requests.
     pub(super) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
                 if !fresh && let Some(lease) = pool.take() {
                     return Ok(lease);
                 }
-                // Connecting is rare, and boxed: every request's future would be as large.
+                // Connecting is rare, so its future is boxed: otherwise every request's future would be as large.
                 Box::pin(async { pool.open(self.dialer.dial(within).await?).await }).await
             }
             Connections::Http2(pool) => match pool.take() {

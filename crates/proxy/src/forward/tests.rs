@@ -1,4 +1,5 @@
-//! The stage against real sockets: what the upstream sees, octet by octet, and what comes back.
+//! Tests the stage against real sockets: the bytes the upstream receives, and the answer that comes
+//! back.
 
 mod answers;
 mod attempts;

@@ -1,6 +1,6 @@
-//! What a stream hangs on: the session or token that opened it, and octets that move.
+//! Closes a stream when its session, token or idle time ends.
 //!
-//! There is no limit on the whole. A stream ends when its session ends, when its token has expired, or when nothing moved for
+//! The total time is not limited. A stream ends when its session ends, when its token has expired, or when nothing moved for
 //! the route's idle time. One timer serves all of it, and is made only for streams that ever wait.
 
 use std::{
@@ -22,19 +22,19 @@ use crate::{
     session::{LiveSession, StreamGuard},
 };
 
-/// Why a stream was ended by the gateway.
+/// Reason the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Cut {
-    /// Logout, limits, or the provider took it back.
+    /// The session ended by logout, by its limits, or at the provider.
     #[error("the session has ended")]
     SessionEnded,
     /// Past `exp` and the leeway.
     #[error("the bearer token has expired")]
     TokenExpired,
-    /// The caller lacks by now what a rule asks for, or the rules have changed.
+    /// The caller no longer meets a rule, or the rules have changed.
     #[error("the caller is no longer permitted")]
     NoLongerPermitted,
-    /// Nothing moved.
+    /// No byte moved.
     #[error("no octet moved for {}", humantime::format_duration(*.after))]
     Idle {
         /// the route's limit
@@ -42,7 +42,7 @@ pub(super) enum Cut {
     },
 }
 
-/// Ends a stream in time.
+/// Decides when a stream must end.
 pub(super) struct Tether {
     session: Option<Arc<LiveSession>>,
     expires: Option<Instant>,
@@ -54,16 +54,16 @@ pub(super) struct Tether {
     armed: Option<Box<Armed>>,
 }
 
-/// Exists once the stream has waited.
+/// State of a stream that has waited.
 struct Armed {
     timer: Pin<Box<Sleep>>,
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// Keeps the session's tokens fresh meanwhile.
+    /// Keeps the session's tokens fresh while the stream is open.
     _hold: Option<StreamGuard>,
 }
 
 impl Tether {
-    /// For a stream that a session, a token with this end of life, or nothing opened.
+    /// For a stream opened by a session, by a token that ends at `expires`, or by neither.
     pub(super) fn new(
         session: Option<Arc<LiveSession>>,
         expires: Option<Instant>,
@@ -88,13 +88,13 @@ impl Tether {
         self
     }
 
-    /// Counts what moves in the other direction too.
+    /// Counts bytes in the other direction too.
     pub(super) fn with_upload(mut self, upload: Option<Arc<Progress>>) -> Self {
         self.upload = upload;
         self
     }
 
-    /// Octets moved. Tells whether the stream must end nevertheless: a busy stream never waits.
+    /// Notes that bytes moved. Returns the reason if the stream must end nevertheless: a busy stream never waits.
     pub(super) fn moved(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
         let now = Instant::now();
         self.moved = now;
@@ -133,7 +133,7 @@ impl Tether {
             {
                 return Poll::Ready(Cut::SessionEnded);
             }
-            // The timer rang: look again, for octets may have moved since it was set.
+            // The timer fired: check again, because bytes may have moved since it was set.
             ready!(armed.timer.as_mut().poll(cx));
             armed.timer.as_mut().reset(wake_at);
         }
@@ -153,10 +153,10 @@ impl Tether {
     }
 }
 
-/// How a stream is judged again. Most are over before that begins, and cost nothing.
+/// Repeated review of a stream. Most streams end before it begins, and cost nothing.
 enum Reviewing {
     Never,
-    /// Not yet.
+    /// Not begun yet.
     Later(Arc<Review>, Arc<Permit>),
     /// Resolves when the stream is no longer permitted.
     Under(Pin<Box<dyn Future<Output = ()> + Send>>),
@@ -180,7 +180,7 @@ impl Reviewing {
     }
 }
 
-/// How far an upload has come; shared by the upload and whoever waits for the answer.
+/// Progress of an upload; shared by the upload and the task that waits for the answer.
 #[derive(Debug)]
 pub(super) struct Progress {
     begun: Instant,
@@ -189,13 +189,13 @@ pub(super) struct Progress {
     answered: AtomicBool,
 }
 
-/// How an upload went, as far as it went.
+/// Outcome of an upload so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Outcome {
-    /// Going on, or done.
+    /// Going on, or complete.
     Good = 0,
-    /// Larger than the route takes.
+    /// Larger than the route allows.
     TooLarge = 1,
     /// The client broke it off.
     BrokenOff = 2,
@@ -211,7 +211,7 @@ impl Progress {
         }
     }
 
-    /// The answer has begun.
+    /// Notes that the answer has begun.
     pub(super) fn answer(&self) {
         self.answered.store(true, Ordering::Release);
     }
@@ -221,13 +221,13 @@ impl Progress {
         self.answered.load(Ordering::Acquire)
     }
 
-    /// An octet moved just now.
+    /// Notes that a byte moved just now.
     pub(super) fn touch(&self) {
         let elapsed = self.begun.elapsed().as_millis();
         self.moved_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// When an octet moved last.
+    /// Time when a byte last moved.
     pub(super) fn moved(&self) -> Instant {
         self.begun + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
     }

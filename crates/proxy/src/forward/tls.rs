@@ -1,6 +1,6 @@
-//! Whom the gateway believes when an upstream shows a certificate.
+//! Trust in the certificates of upstreams.
 //!
-//! The authorities of the system, or those of one file and no others. There is no way to switch the check off.
+//! The trusted authorities are those of the system, or those of one file and no others. The check cannot be switched off.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,20 +11,20 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-/// The certificate authorities upstreams are judged by.
+/// Certificate authorities for the certificates of upstreams.
 #[derive(Debug, Clone)]
 pub struct UpstreamTls {
     /// `None`: the system's, which are read when the first upstream needs them.
     own: Option<Arc<ClientConfig>>,
 }
 
-/// Why certificate authorities cannot be used.
+/// Reason certificate authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The system's own cannot be used.
+    /// The system's authorities cannot be used.
     #[error("the certificate authorities of the system cannot be used: {source}; name a `ca_file`")]
     Platform {
-        /// what rustls says
+        /// the error from rustls
         #[source]
         source: rustls::Error,
     },
@@ -33,16 +33,16 @@ pub enum TlsError {
     Unreadable {
         /// the file
         path: PathBuf,
-        /// what went wrong
+        /// the error
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    /// A certificate in the file is none.
+    /// A certificate in the file cannot be used as an authority.
     #[error("{}: not a certificate authority: {source}", path.display())]
     NotAnAuthority {
         /// the file
         path: PathBuf,
-        /// what rustls says
+        /// the error from rustls
         #[source]
         source: rustls::Error,
     },

@@ -1,8 +1,8 @@
-//! The two connections of an open WebSocket, joined.
+//! Joins the two connections of an open WebSocket.
 //!
-//! Octets are passed on as they come; what one side does not take yet is kept, at most [`STEP`] for each direction, and an idle
-//! tunnel keeps nothing. A tunnel ends with its session, its token, its idle time or the gateway's; the client is then told why by
-//! a close frame between two frames of the upstream ([RFC 6455 §7.4.1]).
+//! Bytes are passed on as they arrive. Bytes that one side does not accept yet are kept, at most [`STEP`] for each direction;
+//! an idle tunnel keeps nothing. A tunnel ends with its session, its token, its idle time or the gateway's shutdown. The client
+//! then gets the reason in a close frame between two frames of the upstream ([RFC 6455 §7.4.1]).
 //!
 //! [RFC 6455 §7.4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 
@@ -28,13 +28,13 @@ use super::{
 };
 use crate::session::{LiveSession, Sessions};
 
-/// The most that is read at once, and so the most that is kept.
+/// Most bytes that are read at once, and so the most that are kept.
 const STEP: usize = 8 * 1024;
-/// How long a half-closed tunnel stays.
+/// Longest life of a half-closed tunnel.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long saying goodbye may take.
+/// Time limit for the close frame.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// How often activity is noted.
+/// Interval at which activity is noted.
 const ACTIVE: Duration = Duration::from_secs(60);
 
 /// A client and an upstream, joined.
@@ -43,7 +43,7 @@ pub(super) struct Tunnel<C, U> {
     upstream: U,
     up: Pipe,
     down: Pipe,
-    /// Of the upstream's frames.
+    /// Follows the upstream's frames.
     frames: Frames,
     tether: Tether,
     linger: Option<Pin<Box<Sleep>>>,
@@ -51,7 +51,7 @@ pub(super) struct Tunnel<C, U> {
     noted: Option<Instant>,
 }
 
-/// How a tunnel ended.
+/// Reason a tunnel ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// Both sides closed, or one did and the other took too long.
@@ -65,7 +65,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Whether the gateway ended it before its time.
+    /// Whether the gateway cut it.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self, Self::Cut(_))
     }
@@ -113,7 +113,7 @@ where
         self
     }
 
-    /// Passes octets on until the tunnel ends, by itself or because `drained` resolves.
+    /// Passes bytes on until the tunnel ends, by itself or because `drained` resolves.
     pub(super) async fn run(mut self, drained: impl Future<Output = ()>) -> End {
         let end = {
             let mut drained = pin!(drained);
@@ -124,7 +124,7 @@ where
             .await
         };
         if let Some((code, reason)) = end.goodbye() {
-            // Whether the client hears it is up to its connection.
+            // An error or a timeout is ignored: the client's connection may be broken.
             let _ = tokio::time::timeout(GOODBYE, self.say_goodbye(code, reason)).await;
         }
         end
@@ -172,7 +172,7 @@ where
         }
     }
 
-    /// Finishes the upstream's frame, if it is in the middle of one, and closes.
+    /// Finishes the upstream's current frame, then sends a close frame and closes.
     async fn say_goodbye(&mut self, code: u16, reason: &str) -> io::Result<()> {
         let Self { client, upstream, down, frames, .. } = self;
         client.write_all(down.rest()).await?;
@@ -191,13 +191,14 @@ where
         }
         client.flush().await?;
         client.shutdown().await?;
-        // Octets of the client's that nobody reads would make its kernel throw the close frame away.
+        // Reads the client's last bytes: closing with unread data resets the connection, and the client's kernel drops the
+        // close frame.
         while client.read(&mut space).await? > 0 {}
         Ok(())
     }
 }
 
-/// One direction.
+/// One direction of a tunnel.
 #[derive(Default)]
 struct Pipe {
     kept: Vec<u8>,
@@ -208,12 +209,12 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// What was read and not written yet.
+    /// Bytes that were read and not written yet.
     fn rest(&self) -> &[u8] {
         self.kept.get(self.written..).unwrap_or_default()
     }
 
-    /// Passes on what there is. Ready when the end was passed on too.
+    /// Passes on the available bytes. Ready when the end was passed on too.
     fn poll_move<F, T>(
         &mut self,
         cx: &mut Context<'_>,

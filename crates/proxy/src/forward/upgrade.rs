@@ -1,7 +1,8 @@
 //! Opens a WebSocket through the gateway ([RFC 6455 §4]).
 //!
-//! Whose page may open one was decided before. The upstream is asked with the gateway's own `Connection` and `Upgrade`; a tunnel
-//! exists only after its 101 with the `Sec-WebSocket-Accept` that belongs to the key. Any other answer goes back as it is.
+//! An earlier stage decides which pages may open one. The gateway asks the upstream with its own `Connection` and `Upgrade`; a
+//! tunnel exists only after a 101 with the `Sec-WebSocket-Accept` that belongs to the key. Any other answer is passed on
+//! like every answer.
 //!
 //! [RFC 6455 §4]: https://www.rfc-editor.org/rfc/rfc6455#section-4
 
@@ -24,10 +25,10 @@ use crate::{
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 
-/// How long the client may take to receive the 101.
+/// Time limit for the client to receive the 101.
 const SWITCH: Duration = Duration::from_secs(30);
 
-/// Asks the upstream for a WebSocket. `None` without a key, which the listener does not let happen.
+/// Asks the upstream for a WebSocket. `None` without a key, which the listener refuses.
 pub(super) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?.clone();
     headers.insert(header::CONNECTION, UPGRADE);
@@ -43,7 +44,7 @@ pub(super) struct Opening {
     pub(super) key: HeaderValue,
     pub(super) tether: Tether,
     pub(super) drain: Drain,
-    /// Whose activity it is.
+    /// The session whose activity it is.
     pub(super) activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
     pub(super) origin: Origin,
 }
@@ -106,7 +107,7 @@ impl Opening {
     }
 }
 
-/// [RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2), point 5.4
+/// Value of `Sec-WebSocket-Accept` ([RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2), point 5.4).
 fn accept(key: &HeaderValue) -> String {
     let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(key.as_bytes());

@@ -1,4 +1,4 @@
-//! Where the requests of a route go: targets, how they are chosen, and what becomes of the path on the way.
+//! The upstream of a route: its targets, the choice among them, and the rewrite of the path.
 
 use std::{
     borrow::Cow,
@@ -32,12 +32,12 @@ pub struct Upstream {
     cookie_dropped: AtomicBool,
 }
 
-/// What becomes of the path on its way. The policy judged the path before it.
+/// Change of the path on its way. The policy sees the original path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
-    /// Taken off the front, in whole segments.
+    /// Prefix to remove, in whole segments.
     pub strip_prefix: Option<CanonicalPath>,
-    /// Put in front, after `strip_prefix` was taken off.
+    /// Prefix to add, after `strip_prefix` was removed.
     pub add_prefix: Option<CanonicalPath>,
 }
 
@@ -63,7 +63,7 @@ impl Upstream {
         })
     }
 
-    /// Spreads requests this way; [`Balance::LeastInFlight`] otherwise.
+    /// Sets the distribution of requests; the default is [`Balance::LeastInFlight`].
     #[must_use]
     pub fn with_balance(mut self, balance: Balance) -> Self {
         self.balancer.balance = balance;
@@ -82,12 +82,12 @@ impl Upstream {
         self.targets.iter().map(|target| target.name())
     }
 
-    /// How the targets are doing.
+    /// Status of the targets.
     pub fn status(&self) -> Vec<TargetStatus> {
         self.targets.iter().map(|target| target.status()).collect()
     }
 
-    /// The path the upstream sees, to be shown. One that cannot be rewritten is shown as it is; it is not sent.
+    /// The path the upstream sees, for display. A path that cannot be rewritten is shown unchanged; it is not sent.
     pub fn rewritten<'a>(&self, path: &'a CanonicalPath) -> Cow<'a, str> {
         self.rewrite(path).unwrap_or(Cow::Borrowed(path.as_str()))
     }
@@ -116,19 +116,19 @@ impl Upstream {
         })
     }
 
-    /// The prefix that is taken off, for `X-Forwarded-Prefix`.
+    /// The removed prefix, for `X-Forwarded-Prefix`.
     pub(super) fn stripped_prefix(&self) -> Option<&str> {
         let prefix = self.rewrite.strip_prefix.as_ref()?.as_str().trim_end_matches('/');
         (!prefix.is_empty()).then_some(prefix)
     }
 
-    /// The target for the next exchange and its place; another than `except` if there is one.
+    /// The target for the next exchange and its index; another than `except` if there is one.
     pub(super) fn choose(&self, except: Option<usize>) -> Option<(usize, &Arc<Target>)> {
         let place = self.balancer.choose(&self.targets, except, Instant::now())?;
         self.targets.get(place).map(|target| (place, target))
     }
 
-    /// Whether this is the first time that it set a cookie of the gateway's.
+    /// Whether this is the first time that the upstream set a cookie of the gateway's.
     pub(super) fn first_stolen_cookie(&self) -> bool {
         !self.cookie_dropped.swap(true, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What an upstream is told, field by field: the reference page is made of this table.
+//! Header fields that an upstream receives: the reference page is made of this table.
 
 use http::{HeaderName, header};
 
@@ -16,9 +16,9 @@ use super::{
 pub struct Written {
     /// Its name.
     pub name: HeaderName,
-    /// When it is there.
+    /// Condition under which it is sent.
     pub when: &'static str,
-    /// What it says.
+    /// Its content.
     pub what: &'static str,
 }
 

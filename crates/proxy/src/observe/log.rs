@@ -21,14 +21,14 @@ use tracing_subscriber::{
 use self::writer::Writing;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Keeps the writing thread; dropping it writes what is left.
+/// Keeps the writing thread; dropping it writes the remaining lines.
 #[derive(Debug)]
 pub struct Log {
     writing: Writing,
 }
 
 impl Log {
-    /// Lines that were dropped so far.
+    /// Number of lines dropped so far.
     pub fn dropped(&self) -> u64 {
         self.writing.dropped()
     }
@@ -37,13 +37,13 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     pub fn start(config: &LogConfig) -> io::Result<Self> {
         let (writing, lines) = Writing::to(io::stderr())?;
         let builder = tracing_subscriber::fmt()
             .with_writer(move || lines.clone())
             .with_env_filter(filter(config.level));
-        // A second subscriber in one process (tests) is no reason to stop: the first keeps writing.
+        // A second subscriber in one process (tests) is not an error: the first keeps writing.
         let started = match config.format {
             LogFormat::Json => {
                 tracing::subscriber::set_global_default(builder.event_format(JsonLines).finish())
@@ -59,8 +59,8 @@ impl Log {
     }
 }
 
-/// Our own events at the level asked for; libraries speak only when something is wrong, so that no HTTP or TLS crate ever puts
-/// headers into the log.
+/// The gateway's own events at the configured level; libraries only when something is wrong, so that no HTTP or TLS crate ever
+/// puts headers into the log.
 fn filter(level: LogLevel) -> EnvFilter {
     let level = match level {
         LogLevel::Error => "error",
@@ -74,7 +74,7 @@ fn filter(level: LogLevel) -> EnvFilter {
     ))
 }
 
-/// One JSON object a line: `ts`, `level`, `msg` and the event's fields. Written as it is read, without a tree in between.
+/// One JSON object a line: `ts`, `level`, `msg` and the event's fields. Written directly, without an intermediate tree.
 #[derive(Debug)]
 struct JsonLines;
 
@@ -116,7 +116,7 @@ fn timestamp() -> String {
     OffsetDateTime::from(std::time::SystemTime::now()).format(&Rfc3339).unwrap_or_default()
 }
 
-/// Writes each field as it comes; the first failure stays.
+/// Writes each field as it comes; keeps the first failure.
 struct Fields<'a, 'w> {
     writer: &'a mut Writer<'w>,
     outcome: fmt::Result,

@@ -1,7 +1,7 @@
-//! Every metric: what it is called, what it tells, and the one place where it is counted.
+//! Every metric: its name, its meaning, and the one place where it is counted.
 //!
 //! The table is also docs/reference/metrics.md. Labels hold names of the configuration and words of the code, never what a
-//! client sent, so that nobody outside can make series.
+//! client sent, so that no client can create series.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -12,16 +12,16 @@ use metrics::{
 
 use crate::{forward::TargetStatus, route::Routes};
 
-/// One metric: its name, kind, labels, and what it tells.
+/// One metric: its name, kind, labels and meaning.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// As Prometheus sees it.
+    /// Its name in Prometheus.
     pub name: &'static str,
     /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// What it tells.
+    /// Its meaning.
     pub help: &'static str,
 }
 
@@ -82,7 +82,7 @@ metrics_table! {
         "Log lines dropped because the log's reader was too slow.";
 }
 
-/// Tells the recorder what each metric means.
+/// Registers the meaning of each metric with the recorder.
 pub fn describe() {
     for metric in METRICS {
         match metric.kind {
@@ -93,7 +93,7 @@ pub fn describe() {
     }
 }
 
-/// Counts a login's step.
+/// Counts a step of a login.
 pub fn login(issuer: &str, outcome: &'static str) {
     counter!(LOGINS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
 }
@@ -123,7 +123,7 @@ pub fn reloaded(outcome: &'static str) {
     counter!(RELOADS, "outcome" => outcome).increment(1);
 }
 
-/// Says which configuration is in force.
+/// Records which configuration is in force.
 pub fn configured(hash: &str, previous: Option<&str>) {
     if let Some(previous) = previous {
         gauge!(CONFIG, "hash" => previous.to_owned()).set(0.0);
@@ -136,7 +136,7 @@ pub(super) fn request(route: &str, outcome: &'static str) {
     counter!(REQUESTS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
 
-/// What is timed for every request.
+/// Stages of a request that are timed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stage {
     Identify,
@@ -145,7 +145,7 @@ pub(super) enum Stage {
     Total,
 }
 
-/// Records how long a stage took. The handles are made once: looking them up costs more than recording.
+/// Records the duration of a stage. The handles are made once: looking them up costs more than recording.
 pub(super) fn stage(stage: Stage, took: Duration) {
     static HANDLES: LazyLock<[Histogram; 4]> = LazyLock::new(|| {
         ["identify", "authorize", "forward", "total"]
@@ -204,7 +204,7 @@ pub(crate) fn panicked() {
     counter!(PANICS).increment(1);
 }
 
-/// Counts a TLS handshake that came to nothing.
+/// Counts a TLS handshake that failed.
 pub(crate) fn handshake_failed(outcome: &'static str) {
     counter!(HANDSHAKES, "outcome" => outcome).increment(1);
 }
@@ -214,7 +214,7 @@ pub(crate) fn certificate_reloaded(outcome: &'static str) {
     counter!(CERTIFICATES, "outcome" => outcome).increment(1);
 }
 
-/// Reads what is only counted elsewhere; called when metrics are asked for.
+/// Reads values that are counted elsewhere; called when metrics are requested.
 pub fn sample(
     sessions: usize,
     key_fetches: impl Iterator<Item = (String, u64)>,

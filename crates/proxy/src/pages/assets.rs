@@ -1,6 +1,6 @@
 //! The files the pages refer to, compiled in.
 //!
-//! A reference that names the right version may be kept for ever; any other is asked about again each time.
+//! A reference with the right version may be cached forever; any other is revalidated each time.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ struct Asset {
     text: &'static str,
     /// The beginning of the text's SHA-256.
     version: String,
-    /// The whole of it, as a policy names it (CSP Level 3 §2.3.1).
+    /// The whole hash, in the form of a policy source (CSP Level 3 §2.3.1).
     source: String,
 }
 
@@ -34,17 +34,17 @@ static STYLE: LazyLock<Asset> =
 static MARK: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("image/svg+xml", include_str!("../../pages/mark.svg")));
 
-/// What the stylesheet's reference says after `?v=`.
+/// Version in the stylesheet's reference, after `?v=`.
 pub(super) fn style_version() -> &'static str {
     &STYLE.version
 }
 
-/// The stylesheet, to stand inside a page.
+/// The stylesheet, to be included in a page.
 pub(super) fn style() -> &'static str {
     STYLE.text
 }
 
-/// What lets exactly that stylesheet stand inside a page.
+/// Policy source that allows exactly that stylesheet inside a page.
 pub(super) fn style_source() -> &'static str {
     &STYLE.source
 }
@@ -74,7 +74,7 @@ pub fn asset(name: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Res
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // A drawing opened by itself runs nothing either.
+    // A drawing opened by itself must not run anything either.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox"),

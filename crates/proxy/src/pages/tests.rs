@@ -1,4 +1,4 @@
-//! Every page, with what an attacker would write into it.
+//! Every page, with text that an attacker would write into it.
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ async fn no_text_floods_the_page() {
     let long = "x".repeat(10_000);
     for (name, answer) in pages(&long) {
         let page = text(answer).await;
-        // The stylesheet may stand inside a page; it is ours.
+        // A stylesheet inside a page is no text from outside.
         let page = page.rsplit("</style>").next().unwrap();
         let shown = page.split('<').map(|part| part.rsplit('>').next().unwrap_or_default());
         let longest = shown.map(str::len).max().unwrap();

@@ -1,6 +1,6 @@
-//! Text from outside, made fit to stand on a page. Escaping is the template's part.
+//! Text from outside, made safe to show on a page. The templates escape it.
 
-/// Text without controls and without marks that turn the direction of writing, at most `chars` characters.
+/// Text without control characters and without marks that change the writing direction, at most `chars` characters.
 pub(crate) fn shown(text: &str, chars: usize) -> String {
     let visible = |letter: &char| {
         !matches!(letter,

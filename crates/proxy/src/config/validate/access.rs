@@ -1,4 +1,4 @@
-//! Checks of a route's rules: each must be able to match, and be about somebody.
+//! Checks of a route's rules: each must be reachable and able to match a caller.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ fn reachable(
     }
 }
 
-/// Whether a rule for these methods speaks about `method` too: GET is for HEAD as well.
+/// Whether a rule for these methods applies to `method`: GET includes HEAD.
 fn covers_method(methods: &[String], method: &str) -> bool {
     methods.iter().any(|own| own == method || (own == "GET" && method == "HEAD"))
 }
@@ -115,7 +115,8 @@ fn allow(here: &KeyPath, allow: &Allow, issuers: &BTreeSet<String>, found: &mut 
     }
 }
 
-/// With several issuers, a role, a group or a user name means what the least trusted of them says.
+/// With several issuers, each of them can assert a role, a group or a user name, also the least
+/// trusted.
 fn of_which_issuer(here: &KeyPath, allow: &Allow, found: &mut Findings) {
     let open = match allow {
         Allow::Anyone => false,

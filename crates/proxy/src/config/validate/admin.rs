@@ -1,4 +1,4 @@
-//! The admin listener: apart from the public ones, and closed to other machines unless it has a token.
+//! Checks of `admin`: it shares no port with a public listener; without a token other machines get only probes and metrics.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             found.problem(at(&["admin"]), message);
         }
     }
-    // An open listener that serves only probes is a working configuration: it goes on starting.
+    // An open listener that serves only probes and metrics is a valid configuration: only a warning.
     if !listen.ip().to_canonical().is_loopback() && config.admin.token.is_none() {
         let message = format!(
             "missing `admin.token`: other machines reach `{listen}`, so only `/healthz`, `/readyz` and \

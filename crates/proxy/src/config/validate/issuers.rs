@@ -9,7 +9,7 @@ use crate::config::policy::{Allow, Requirement};
 use crate::config::problem::KeyPath;
 use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
 
-/// Checks every issuer, and whether there are any where they are needed.
+/// Checks every issuer, and that there is one if a route needs it.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let here = at(&["issuers"]);
     if config.issuers.is_empty() && config.routes.values().any(needs_identity) {
@@ -101,7 +101,7 @@ fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     }
 }
 
-/// The provider answers clients that prove themselves only, and about tokens that are meant for them (RFC 7662 §2.1, §4).
+/// The provider answers only clients that authenticate, and only about tokens meant for them (RFC 7662 §2.1, §4).
 fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     let here = here.key("introspection");
     if issuer.client_auth == ClientAuth::None {
@@ -117,7 +117,7 @@ fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     }
 }
 
-/// Bearer tokens need an audience, or any token of the issuer would do.
+/// Bearer tokens need an audience; otherwise any token of the issuer would be accepted.
 fn bearer(config: &Config, found: &mut Findings) {
     let Some((route, reason)) = config
         .routes

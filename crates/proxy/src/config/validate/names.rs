@@ -34,7 +34,7 @@ pub(super) fn check(here: &KeyPath, requirement: &Requirement, found: &mut Findi
     }
 }
 
-/// `users` compares user names only. Values that look like something else may have been written when it compared more.
+/// `users` compares user names only. A value of another form may have been written when it compared more.
 fn users(here: &KeyPath, users: &[String], found: &mut Findings) {
     for user in users {
         let looks_like = if is_address(user) {

@@ -1,4 +1,4 @@
-//! Checks of `routes`, but for their rules.
+//! Checks of `routes`, except their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::{Findings, access, at};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
 
-/// Checks every route, and whether they leave each other room.
+/// Checks every route, and that no two routes match the same requests.
 pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Findings) {
     let here = at(&["routes"]);
     if config.routes.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
     }
 }
 
-/// The host a route is found under; that of `public_url` unless it says another.
+/// Host of a route; that of `public_url` unless the route names another.
 fn host_of(config: &Config, route: &RouteConfig) -> String {
     match &route.matches.host {
         Some(host) => host.to_string(),

@@ -1,4 +1,4 @@
-//! What comes back of an answer, and what is never repaired.
+//! Answers as the client receives them; a bad one is never repaired.
 
 use super::{super::*, fixtures::*};
 

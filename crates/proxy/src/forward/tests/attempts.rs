@@ -9,7 +9,7 @@ use super::{super::*, fixtures::*};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// An address at which nobody listens.
+/// An address on which no process listens.
 async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -54,7 +54,7 @@ async fn a_get_survives_a_connection_that_was_closed_meanwhile() {
     let world = World::new();
     let (raw, route, mut connection) = warm(&world).await;
     let upstream = async {
-        // The request arrives, and the upstream hangs up without a word.
+        // The request arrives, and the upstream closes without an answer.
         connection.head().await;
         drop(connection);
         raw.serve_one(OK).await

@@ -32,7 +32,7 @@ pub(super) async fn soon<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, event).await.unwrap()
 }
 
-/// A clock that moves when told.
+/// A clock that the tests move.
 #[derive(Debug)]
 pub(super) struct MovableClock(Mutex<SystemTime>);
 
@@ -90,7 +90,7 @@ impl World {
         self.sessions.create(record).await.unwrap().1
     }
 
-    /// A request of somebody nobody knows.
+    /// A request of an unknown caller.
     pub(super) async fn ask(
         &self,
         route: &Arc<Route>,
@@ -146,7 +146,7 @@ pub(super) fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path).body(body.into()).unwrap()
 }
 
-/// A route that lets everybody through to these targets.
+/// A route to these targets that lets every caller through.
 pub(super) fn route(targets: &[String]) -> Route {
     let urls: Vec<_> = targets.iter().map(|target| target.parse().unwrap()).collect();
     Route {
@@ -198,7 +198,7 @@ impl Raw {
         Peeled::new(stream)
     }
 
-    /// Whether somebody has connected and was not accepted.
+    /// Whether no connection is waiting to be accepted.
     pub(super) async fn is_untouched(&self) -> bool {
         tokio::time::timeout(Duration::from_millis(50), self.listener.accept()).await.is_err()
     }
@@ -234,7 +234,7 @@ impl Peeled {
         }
     }
 
-    /// So many octets of what follows the head.
+    /// The first `count` bytes after the head.
     pub(super) async fn octets(&mut self, count: usize) -> Vec<u8> {
         while self.read.len() < count {
             assert!(self.more().await, "closed after {:?}", self.read);

@@ -1,4 +1,4 @@
-//! What the upstream is told about the caller.
+//! The caller's identity, as the upstream receives it.
 
 use std::time::{Duration, SystemTime};
 

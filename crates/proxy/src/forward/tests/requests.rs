@@ -1,4 +1,4 @@
-//! What the upstream sees of a request.
+//! Requests as the upstream receives them.
 
 use std::convert::Infallible;
 

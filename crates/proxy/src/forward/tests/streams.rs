@@ -1,4 +1,4 @@
-//! Streams: passed on as they come, ended with what opened them.
+//! Streams: passed on as they come, ended with the session or token that opened them.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Upstreams over TLS: whom the gateway believes, and what it says when it does not.
+//! Upstreams over TLS: trusted certificates, and the errors for the others.
 
 use std::path::Path;
 

@@ -69,7 +69,7 @@ async fn a_side_that_never_closes_does_not_keep_the_tunnel() {
 #[tokio::test(start_paused = true)]
 async fn when_the_token_expires_the_client_is_told_between_two_frames() {
     let mut open = open(Some(Instant::now() + Duration::from_secs(30)));
-    // A text frame of 10 octets, of which 4 have come when the token expires.
+    // A text frame of 10 bytes, of which 4 have arrived when the token expires.
     open.upstream.write_all(b"\x81\x0a0123").await.unwrap();
     assert_eq!(octets(&mut open.client, 6).await, b"\x81\x0a0123");
     tokio::time::sleep(Duration::from_secs(31)).await;

@@ -1,7 +1,8 @@
-//! Lines from all threads to one reader, by a thread of its own, many at a time.
+//! Passes lines from all threads to one reader, many at a time, from a thread of its own.
 //!
-//! A request only appends to memory. The writing thread wakes once for all lines of a moment, not once for each, so that an audit
-//! line for every request costs little. A reader that is too slow costs lines, which are counted, and never a request.
+//! A request only appends to memory. The writing thread wakes once for all lines of a moment, not once for each, so that an
+//! audit line for every request costs little. A reader that is too slow loses lines, which are counted; it never delays a
+//! request.
 
 use std::{
     io::{self, Write},
@@ -13,17 +14,17 @@ use std::{
     time::Duration,
 };
 
-/// What waits for the reader at most, in octets.
+/// Most bytes that wait for the reader.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// How long the writing thread lets lines gather.
+/// Time for which the writing thread gathers lines.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// Takes lines; every clone feeds the same reader.
 #[derive(Debug, Clone)]
 pub(super) struct Lines(Arc<Shared>);
 
-/// The writing thread. Dropping it writes what is left.
+/// The writing thread. Dropping it writes the remaining lines.
 #[derive(Debug)]
 pub(super) struct Writing {
     shared: Arc<Shared>,
@@ -44,14 +45,14 @@ struct Waiting {
 }
 
 impl Writing {
-    /// Begins to write to a reader.
+    /// Starts to write to a reader.
     pub(super) fn to(mut reader: impl Write + Send + 'static) -> io::Result<(Self, Lines)> {
         let shared = Arc::new(Shared::default());
         let source = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             let mut lines = Vec::new();
             while source.gather(&mut lines) {
-                // A reader that went away is nobody to tell.
+                // Ignored: without a reader there is no place to report the error.
                 let _ = reader.write_all(&lines).and_then(|()| reader.flush());
                 lines.clear();
             }
@@ -60,7 +61,7 @@ impl Writing {
         Ok((Self { shared, thread: Some(thread) }, lines))
     }
 
-    /// Lines that were dropped so far.
+    /// Number of lines dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
