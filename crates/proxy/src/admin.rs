@@ -1,4 +1,4 @@
-//! The admin listener: health, readiness, metrics, sessions. Never on the public listener.
+//! The admin listener: health, readiness, metrics, sessions. It is never part of the public listener.
 //!
 //! Probes and metrics are open; everything else needs the admin token, or a listener on a loopback address.
 
@@ -27,10 +27,10 @@ use crate::{
     session::Sessions,
 };
 
-/// What the admin listener speaks about.
+/// State that the admin listener reports and changes.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// The application of now.
+    /// The current application.
     pub serving: Serving,
     /// The sessions.
     pub sessions: Arc<Sessions>,
@@ -38,7 +38,7 @@ pub struct Admin {
     pub drain: Drain,
     /// The metrics.
     pub metrics: PrometheusHandle,
-    /// The log, for what it dropped.
+    /// The log, for the number of lines that it dropped.
     pub log: Arc<Log>,
 }
 
@@ -109,7 +109,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     (content_type, admin.metrics.render()).into_response()
 }
 
-/// Serves what the guard admits. No cache may keep an answer of this listener.
+/// Serves requests that the guard admits. Caches must not keep an answer of this listener.
 async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut answer = match guard.admit(&parts).await {

@@ -1,4 +1,4 @@
-//! Configuration to running application: here, and below, is the only place that names a concrete adapter.
+//! Builds the running application from a configuration. Only this module and those below it name a concrete adapter.
 
 mod issuers;
 mod routes;
@@ -30,13 +30,13 @@ use crate::{
     throttle::Throttle,
 };
 
-/// Why a valid configuration could not be put to work.
+/// The reason a valid configuration could not be applied.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct AssembleError {
-    /// The key of the configuration it is about.
+    /// The configuration key with the problem.
     pub place: String,
-    /// What went wrong.
+    /// The cause.
     pub reason: String,
 }
 
@@ -45,24 +45,24 @@ fn at<E: std::fmt::Display>(place: impl Into<String>) -> impl FnOnce(E) -> Assem
     move |error| AssembleError { place, reason: error.to_string() }
 }
 
-/// What outlives a reload: sessions, keys, counters.
+/// State that outlives a reload: sessions, keys, counters.
 #[derive(Debug, Clone)]
 pub struct Lasting {
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
-    /// What seals cookies and records.
+    /// Keys that seal cookies and records.
     pub keys: Arc<Keys>,
-    /// Signs what upstreams are told.
+    /// Signs the identity assertions for upstreams.
     pub assertions: Arc<Assertions>,
     /// Ends streams when the process ends.
     pub drain: Drain,
-    /// Judges open streams again, by the rules of now.
+    /// Judges open streams again, by the current rules.
     pub review: Arc<Review>,
-    /// The proxies in front that are believed; the listener shares it.
+    /// The trusted proxies in front; shared with the listener.
     trust: Trust,
-    /// The issuers of now: sessions are refreshed with these.
+    /// The current issuers, which refresh the sessions.
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
@@ -79,7 +79,7 @@ impl Lasting {
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
         let store: Arc<dyn SessionStore> = match &config.session.store {
-            // Nobody signs in by browser: nothing is kept, and the key made up for this process seals nothing.
+            // No browser login is configured: no session is kept, and the random key of this process seals nothing.
             _ if config.session.key.is_empty() => Arc::new(CookieStore::new(
                 Arc::clone(&keys),
                 config.session.lifetime,
@@ -123,7 +123,7 @@ impl Lasting {
     }
 }
 
-/// Takes up session keys whose files changed: the first seals from now on, all of them open.
+/// Reloads session keys whose files changed: the first seals from now on, all of them open.
 ///
 /// # Errors
 ///
@@ -151,17 +151,17 @@ fn octets(secrets: &[Secret]) -> Vec<&[u8]> {
     secrets.iter().map(|secret| secret.expose().as_bytes()).collect()
 }
 
-/// Makes the application of a configuration. Issuers that did not change keep their keys and what they verified.
+/// Builds the application from a configuration. Unchanged issuers keep their keys and their verified tokens.
 ///
 /// # Errors
 ///
-/// The key of the configuration that cannot be put to work, and why.
+/// The configuration key that cannot be applied, and the reason.
 pub fn app(
     config: &Config,
     lasting: &Lasting,
     previous: Option<(&Config, &App)>,
 ) -> Result<App, AssembleError> {
-    // All that can fail comes first: what lasts keeps to the old configuration when the new one is refused.
+    // Everything that can fail comes first, so that `lasting` keeps the old configuration when the new one is refused.
     let issuers = issuers::issuers(config, &lasting.clock, previous)?;
     let routes = Arc::new(routes(config)?);
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();

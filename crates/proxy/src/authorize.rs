@@ -1,7 +1,7 @@
-//! Stage 4, authorize: may this identity pass this route?
+//! Stage 4, authorize: decides whether an identity may use a route.
 //!
-//! The first rule whose path and method match decides. No match, and whatever cannot be understood, is a refusal. [`Permitted`]
-//! is made here and nowhere else; without one nothing can be forwarded.
+//! The first rule whose path and method match decides. No match and an ambiguous request are refusals. Only this module makes
+//! [`Permitted`], and without one nothing is forwarded.
 
 mod policy;
 mod requirement;
@@ -30,7 +30,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// while one that was made can be handed on:
+/// while an existing one can be passed on:
 ///
 /// ```
 /// # use doorward::{authorize::Permitted, identify::Identified};
@@ -45,7 +45,7 @@ pub struct Permitted {
 }
 
 impl Permitted {
-    /// The request as it was judged, which is also how it is sent.
+    /// The request as it was judged; the same form is sent.
     pub fn request(&self) -> &CanonicalRequest {
         &self.identified.routed.request
     }
@@ -55,12 +55,12 @@ impl Permitted {
         &self.identified.routed.route
     }
 
-    /// Who calls.
+    /// Identity of the caller.
     pub fn identity(&self) -> &Identity {
         &self.identified.caller.identity
     }
 
-    /// What proved it.
+    /// Proof of the identity.
     pub fn credential(&self) -> &Credential {
         &self.identified.caller.credential
     }
@@ -81,10 +81,10 @@ impl Permitted {
 ///
 /// # Errors
 ///
-/// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::Forbidden`] when the caller lacks what the
-/// rule asks for, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not for anyone
-/// or to a route whose upstream is told access tokens,
-/// [`Refusal::ForeignOrigin`] for a WebSocket that another site's page opened with a session.
+/// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::Forbidden`] when the caller lacks a
+/// requirement of the rule, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not
+/// for anyone or to a route whose upstream receives access tokens, [`Refusal::ForeignOrigin`] for a WebSocket that another
+/// site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
     let Identified { routed, caller } = identified;
     let Routed { request, route } = &routed;
@@ -110,7 +110,7 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
     Ok(Permitted { identified: Identified { routed, caller }, rule: granted.rule })
 }
 
-/// What the rules judge: a request that passes through, one that a proxy holds, or a stream that is open.
+/// Input of the rules: a request that passes through, one that a proxy holds, or a stream that is open.
 pub(crate) struct Case<'a> {
     pub(crate) route: &'a Route,
     pub(crate) method: &'a CanonicalMethod,
@@ -120,7 +120,7 @@ pub(crate) struct Case<'a> {
     pub(crate) page: Option<Page<'a>>,
 }
 
-/// The page that opens a WebSocket, as far as the browser tells.
+/// The page that opens a WebSocket, as the browser states it.
 pub(crate) struct Page<'a> {
     /// `Origin`
     pub(crate) origin: Option<&'a HeaderValue>,
@@ -128,16 +128,16 @@ pub(crate) struct Page<'a> {
     pub(crate) own: String,
 }
 
-/// What [`judge`] grants.
+/// Permission by [`judge`].
 #[derive(Debug)]
 pub(crate) struct Granted {
     /// The rule that decided, from 1.
     pub(crate) rule: usize,
-    /// Anyone may pass, and this caller passes as anyone: the session must not count.
+    /// The rule is for anyone, and this caller passes without an identity: the session must not be used.
     pub(crate) without_identity: bool,
 }
 
-/// What [`judge`] refuses with.
+/// Refusal by [`judge`].
 #[derive(Debug)]
 pub(crate) enum Denied {
     /// The caller is unknown and must be known.
@@ -146,12 +146,12 @@ pub(crate) enum Denied {
     Refused(Refusal),
 }
 
-/// The decision itself, for requests that pass through, for forward-auth questions and for open streams alike.
+/// Decides for requests that pass through, for forward-auth questions and for open streams.
 pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let Case { route, method, path, caller, page } = case;
     let decision = route.policy.decide(method, path, &caller.identity);
     let public = matches!(decision, Decision::Allow { public: true, .. });
-    // Where the upstream is told access tokens, `Authorization` is the gateway's: what it has not verified must not stand there.
+    // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not stand there.
     let passes_unread = public && !route.identity.access_token;
     if let Some(unread) = caller.unread.as_ref().filter(|_| !passes_unread) {
         return Err(Denied::Refused(unread.clone().into()));
@@ -182,9 +182,9 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
 }
 
 impl Page<'_> {
-    /// The origin of a page that is not the route's own, shortened (RFC 6455 §10.2). Browsers tell the origin of every page that
-    /// opens a WebSocket and send their cookies along; a request with a session and without an origin is a program's that must
-    /// not come with a browser's cookie. Without a session there is nothing that a foreign page could use.
+    /// The origin of a page that is not the route's own, shortened (RFC 6455 §10.2). Browsers send the origin of every page
+    /// that opens a WebSocket, and their cookies with it. A request with a session and without an origin comes from a program,
+    /// which must not use a browser's cookie. Without a session, a foreign page gains nothing.
     fn foreign(&self) -> Option<String> {
         match self.origin {
             Some(origin) if origin.as_bytes() == self.own.as_bytes() => None,

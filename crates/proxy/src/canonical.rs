@@ -1,8 +1,8 @@
-//! The canonical request: what the rules see, and what is sent on.
+//! The canonical request: the rules judge it, and the upstream request is built from it.
 //!
 //! Every request, of HTTP/1.1 or HTTP/2, passes [`CanonicalRequest::from_http`] once. Afterwards there is one host, one path,
-//! one client address, and no header that a client may not write. What can be understood in two ways is refused, never
-//! repaired. The upstream request is built from this value; nothing here opens a connection or asks for the time.
+//! one client address, and no header that a client may not write. A request that two parsers could read differently is refused,
+//! never repaired. Nothing here opens a connection or reads the clock.
 
 pub mod forwarded;
 pub mod host;
@@ -39,11 +39,11 @@ use crate::listen::{Body, ConnInfo, Peer, Scheme, UpgradeAsked};
 pub struct CanonicalRequest {
     /// The method.
     pub(crate) method: CanonicalMethod,
-    /// The host the browser named.
+    /// The host that the client requested.
     pub(crate) host: CanonicalHost,
-    /// The scheme the browser used.
+    /// The scheme that the client used.
     pub(crate) scheme: Scheme,
-    /// The path, with every ambiguous form still in it that some route may keep: the route's [`CanonicalPath::check`] judges those.
+    /// The path, including ambiguous forms that some route may keep: [`CanonicalPath::check`] judges them for the route.
     pub(crate) path: CanonicalPath,
     /// The query as it was sent, without `?`.
     pub(crate) query: Option<String>,
@@ -51,31 +51,31 @@ pub struct CanonicalRequest {
     pub(crate) peer: Peer,
     /// The client's address; `None` behind a unix socket.
     pub(crate) client_ip: Option<IpAddr>,
-    /// The addresses that are believed, the client first, the peer last: what `X-Forwarded-For` says upstream.
+    /// The trusted part of the address chain, the client first, the peer last; sent upstream in `X-Forwarded-For`.
     pub(crate) forwarded_for: Vec<IpAddr>,
     /// The end-to-end fields that a client may write: no `Host`, no framing, nothing hop-by-hop, nothing reserved.
     pub(crate) headers: HeaderMap,
     /// Present when this opens a WebSocket.
     pub(crate) websocket: Option<WebSocket>,
-    /// Whether the client takes trailers (`TE: trailers`), as gRPC does.
+    /// Whether the client accepts trailers (`TE: trailers`), as gRPC does.
     pub(crate) accepts_trailers: bool,
     /// The length of the body, when it was declared.
     pub(crate) content_length: Option<u64>,
     /// The reference number.
     pub(crate) request_id: RequestId,
-    /// The trace that the client is in.
+    /// The client's trace.
     pub(crate) traceparent: Option<TraceParent>,
-    /// The request that a trusted proxy asks about, or why there is none.
+    /// The request that a trusted proxy asks about, or the reason there is none.
     pub(crate) forward_auth: Result<ForwardAuth, NoQuestion>,
     /// The body; its trailers are dropped. Wrapped so that a request may be shared between threads by reference.
     pub(crate) body: SyncWrapper<Body>,
-    /// Keeps the constructor here.
+    /// Makes this module the only one that can construct the type.
     parsed: Parsed,
 }
 
 struct Parsed;
 
-/// Why a request cannot be understood in exactly one way.
+/// Reasons a request cannot be read in exactly one way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestRefusal {
     /// The method.
@@ -87,31 +87,31 @@ pub enum RequestRefusal {
     /// The path.
     #[error(transparent)]
     Path(#[from] PathRefusal),
-    /// The query holds a control character, `#` or an octet beyond ASCII.
+    /// The query holds a control character, `#` or a byte beyond ASCII.
     #[error("the query holds a control character, `#` or a raw non-ASCII octet")]
     Query,
     /// No host.
     #[error("the request names no host")]
     NoHost,
-    /// A host that is none.
+    /// An invalid host.
     #[error("{0}")]
     Host(HostRefusal),
     /// `:authority` and `Host` differ.
     #[error("`:authority` and `Host` name different hosts")]
     TwoHosts,
-    /// `X-Forwarded-Host` of a trusted proxy is no host.
+    /// `X-Forwarded-Host` of a trusted proxy is not a valid host.
     #[error("`X-Forwarded-Host`: {0}")]
     ForwardedHost(HostRefusal),
     /// `Forwarded` of a trusted proxy cannot be read in exactly one way.
     #[error("`Forwarded` is no list of parameters, or names one of them twice")]
     Forwarded,
-    /// `X-Forwarded-Host` and `Forwarded` name different hosts: one of them is not the proxy's.
+    /// `X-Forwarded-Host` and `Forwarded` name different hosts, so that one of them was not written by the proxy.
     #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
     TwoForwardedHosts,
     /// A name with other characters than letters, digits and `-`.
     #[error("a header name has a character other than letters, digits and `-`")]
     HeaderName,
-    /// A header that may come once came twice.
+    /// A header that may occur once occurs more than once.
     #[error("the header `{0}` came more than once")]
     Duplicate(HeaderName),
     /// A connection-specific header in HTTP/2 (RFC 9113 §8.2.2).
@@ -120,16 +120,16 @@ pub enum RequestRefusal {
     /// `Content-Length` is not a number.
     #[error("`Content-Length` is not one number")]
     ContentLength,
-    /// `Expect` is something else than `100-continue`.
+    /// `Expect` is not `100-continue`.
     #[error("`Expect` is something else than `100-continue`")]
     Expect,
-    /// The WebSocket handshake is not RFC 6455's.
+    /// The WebSocket handshake violates RFC 6455.
     #[error("the WebSocket handshake lacks a good `Sec-WebSocket-Key`")]
     WebSocketKey,
     /// Another version of WebSocket.
     #[error("only version 13 of WebSocket is served")]
     WebSocketVersion,
-    /// The request did not come from the listener: a fault of the gateway's own assembly.
+    /// The request did not come from the listener: a bug in the gateway.
     #[error("the request carries no connection")]
     NotListened,
 }
@@ -270,7 +270,7 @@ impl CanonicalRequest {
     ///
     /// # Errors
     ///
-    /// Why no question can be answered: see [`NoQuestion`].
+    /// The reason there is no valid question: see [`NoQuestion`].
     pub fn question(&self) -> Result<&ForwardAuth, &NoQuestion> {
         self.forward_auth.as_ref()
     }
@@ -281,7 +281,7 @@ impl CanonicalRequest {
     }
 }
 
-/// A query goes on as it came, if it can stand in a request line at all.
+/// Accepts a query that can stand in a request line; it is sent on unchanged.
 fn check_query(query: &str) -> Result<(), RequestRefusal> {
     let plain = |byte: u8| (0x21..=0x7E).contains(&byte) && byte != b'#';
     if query.bytes().all(plain) { Ok(()) } else { Err(RequestRefusal::Query) }

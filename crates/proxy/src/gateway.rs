@@ -4,7 +4,7 @@
 //! listen → route → identify → authorize → forward → respond
 //! ```
 //!
-//! Each stage takes the proof the last one made, so the order cannot be wrong. This compiles:
+//! Each stage takes the proof that the last one made, so the compiler checks the order. This compiles:
 //!
 //! ```
 //! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
@@ -56,7 +56,7 @@ use crate::{
     session::SetCookies,
 };
 
-/// The line: everything between a request that was read and one that is sent on.
+/// The line: all stages between a request that was read and one that is sent on.
 #[derive(Debug)]
 pub struct Gateway {
     routes: Arc<Routes>,
@@ -70,11 +70,11 @@ impl Gateway {
         Self { routes, identify, upstreams }
     }
 
-    /// Takes a request down the line. Cookies that the answer must carry, a refusal's too, are added to `cookies`.
+    /// Takes a request through the stages. Cookies that the answer must carry, also on a refusal, are added to `cookies`.
     ///
     /// # Errors
     ///
-    /// The first stage that refuses says why.
+    /// The refusal of the first stage that refuses.
     pub async fn serve(
         &self,
         request: impl Into<Box<CanonicalRequest>>,
@@ -125,7 +125,7 @@ impl App {
                 trail.own_url();
                 let call =
                     Call { request, asked: &asked, trail: &mut trail, cookies: &mut cookies };
-                // Boxed, as every rare way is: a request's future is copied as a whole, at the size of its longest way.
+                // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
                 Box::pin(self.endpoints.serve(&name, call)).await
             }
             None => self.gateway.serve(request, &mut trail, &mut cookies).await,
@@ -152,7 +152,7 @@ impl App {
         answer
     }
 
-    /// Lets a refused person switch account in one step, from the page that refuses.
+    /// Token with which a refused person can switch account in one step from the refusal page.
     fn sign_out_token(&self, refusal: &Refusal, trail: &Trail) -> Option<String> {
         let session = trail.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
         self.endpoints.form_token(session).ok()
@@ -176,17 +176,17 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves this application until another takes its place.
+    /// Serves this application until it is replaced.
     pub fn new(app: App) -> Self {
         Self { app: Arc::new(ArcSwap::from_pointee(app)) }
     }
 
-    /// Puts another application in place. Requests under way end with the one they began with.
+    /// Replaces the application. Requests under way end with the one they began with.
     pub fn replace(&self, app: App) {
         self.app.store(Arc::new(app));
     }
 
-    /// The application of now.
+    /// The current application.
     pub fn app(&self) -> Arc<App> {
         self.app.load_full()
     }
@@ -232,8 +232,8 @@ routes:
     access: [ { allow: signed_in } ]
 ";
 
-    /// What is rare is boxed where it begins. A future is copied as a whole each time a layer takes it, so that a rare way of
-    /// ten kilobytes would cost every request thousands of instructions.
+    /// Rare branches are boxed. A future is copied as a whole each time a layer takes it, so that a rare branch of ten
+    /// kilobytes would cost every request thousands of instructions.
     #[tokio::test]
     async fn the_future_of_a_request_is_small() {
         let config = Config::parse("doorward.yaml", SMALL).unwrap().config;

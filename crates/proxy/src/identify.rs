@@ -1,7 +1,7 @@
-//! Stage 3, identify: who calls, from a bearer token or a session cookie.
+//! Stage 3, identify: finds the caller of a request from a bearer token or a session cookie.
 //!
-//! Missing credentials are not refused here, only bad ones: whether somebody must be known is for `authorize` to say. A
-//! public route thus still learns who is there.
+//! Missing credentials are not refused here, only invalid ones: `authorize` decides whether the caller must be known. A public
+//! route therefore still learns the caller's identity.
 
 pub mod bearer;
 pub mod claims;
@@ -22,30 +22,30 @@ use crate::{
     throttle::Throttle,
 };
 
-/// Who calls.
+/// Identity of the caller.
 #[derive(Debug, Clone)]
 pub enum Identity {
-    /// Nobody said who they are.
+    /// The caller presented no credential that counts.
     Anonymous,
-    /// Somebody an issuer vouches for.
+    /// A caller whose identity an issuer has confirmed.
     Known(Arc<Known>),
 }
 
-/// Somebody an issuer vouches for: claims that were verified, read by the issuer's configured paths.
+/// A caller whose identity an issuer has confirmed: verified claims, read by the issuer's configured paths.
 ///
-/// Realm roles and client roles are kept apart: a role of one client never passes for a role of the realm.
+/// Realm roles and client roles are separate: a role of one client never counts as a role of the realm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// The issuer's name in the configuration, as rules write it.
     pub issuer: String,
-    /// `iss`: the issuer's identifier. Empty in a session of a version that did not keep it, until it is used.
+    /// `iss`: the issuer's identifier. Empty in a session of a version that did not store it, until the session is used.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub iss: String,
-    /// `sub`, unique within the issuer: only together with `iss` it says who somebody is.
+    /// `sub`, unique within the issuer: identifies a person or program only together with `iss`.
     pub subject: String,
     /// The name a person signs in with.
     pub preferred_username: Option<String>,
-    /// The e-mail address, if the issuer told one.
+    /// The e-mail address, if the issuer states one.
     pub email: Option<String>,
     /// Whether the issuer says that the address was verified; anything but JSON `true` is `false`.
     pub email_verified: bool,
@@ -66,7 +66,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// What a page or a log line calls this person or program.
+    /// Name of this person or program on pages and in log lines.
     pub fn display_name(&self) -> &str {
         self.name
             .as_deref()
@@ -75,12 +75,13 @@ impl Known {
             .unwrap_or(&self.subject)
     }
 
-    /// Whether this is the user name; never an address or a subject, which look alike and are chosen by others.
+    /// Whether this is the user name. E-mail address and subject are not compared: they look like user names, but others choose
+    /// them.
     pub fn is_user(&self, name: &str) -> bool {
         self.preferred_username.as_deref() == Some(name)
     }
 
-    /// The e-mail address, if the issuer says that it was verified and it has one reading: a mailbox, one `@`, a domain.
+    /// The verified e-mail address, if it is unambiguous: a mailbox, one `@`, a domain.
     fn verified_email(&self) -> Option<(&str, &str)> {
         let email = self.email.as_deref().filter(|_| self.email_verified)?;
         let (mailbox, domain) = email.split_once('@')?;
@@ -90,7 +91,7 @@ impl Known {
         (plain(mailbox) && plain(domain)).then_some((mailbox, domain))
     }
 
-    /// Whether this is the verified e-mail address; letter case counts before the `@` only (RFC 5321 §2.4).
+    /// Whether this is the verified e-mail address; letter case matters before the `@` only (RFC 5321 §2.4).
     pub fn has_email(&self, address: &str) -> bool {
         self.verified_email().zip(address.split_once('@')).is_some_and(
             |((mailbox, domain), (wanted, wanted_domain))| {
@@ -99,13 +100,13 @@ impl Known {
         )
     }
 
-    /// Whether the verified e-mail address is of this very domain.
+    /// Whether the verified e-mail address is of exactly this domain.
     pub fn has_email_domain(&self, wanted: &str) -> bool {
         self.verified_email().is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(wanted))
     }
 
-    /// Whether a role was granted: `name` asks for a realm role, `client:name` for a role of that client. The one never passes
-    /// for the other, whatever characters their names hold.
+    /// Whether a role was granted: `name` asks for a realm role, `client:name` for a role of that client. Neither matches the
+    /// other, whatever characters the names hold.
     pub fn has_role(&self, role: &str) -> bool {
         match role.split_once(':') {
             None => self.roles.iter().any(|has| has == role),
@@ -130,16 +131,16 @@ impl Known {
     }
 }
 
-/// What proved the identity; streams live no longer than this does.
+/// Proof of the identity; a stream ends at the latest with it.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// Nothing was presented.
+    /// No credential was presented.
     None,
     /// An access token in the `Authorization` header.
     Bearer {
         /// The token, as it came.
         token: Secret,
-        /// When it ceases to be good: `exp`, and the leeway its issuer is given.
+        /// End of its validity: `exp` plus the leeway of its issuer.
         good_until: SystemTime,
     },
     /// A session cookie.
@@ -153,15 +154,15 @@ pub struct Identified {
     pub(crate) caller: Caller,
 }
 
-/// Who sent a request, and what proved it.
+/// Identity of a request's sender, and its proof.
 #[derive(Debug)]
 pub struct Caller {
-    /// Who calls.
+    /// Identity of the caller.
     pub identity: Identity,
-    /// What proved it.
+    /// Proof of the identity.
     pub credential: Credential,
-    /// Why a bearer token beside it was not accepted, where it is of no configured issuer: an application's own, which passes
-    /// unread where anyone may call, and is refused everywhere else.
+    /// Reason a bearer token beside it was not accepted, when no configured issuer issued the token. Such a token belongs to
+    /// the application: it passes unread where anyone may call, and is refused everywhere else.
     pub(crate) unread: Option<TokenRefusal>,
 }
 
@@ -170,23 +171,23 @@ impl Caller {
     pub const ANONYMOUS: Self =
         Self { identity: Identity::Anonymous, credential: Credential::None, unread: None };
 
-    /// A caller that an issuer vouches for.
+    /// A caller whose identity an issuer has confirmed.
     pub fn known(known: Arc<Known>, credential: Credential) -> Self {
         Self { identity: Identity::Known(known), credential, unread: None }
     }
 
-    /// Whether a bearer token proved the identity.
+    /// Whether the identity comes from a bearer token.
     pub fn is_bearer(&self) -> bool {
         matches!(self.credential, Credential::Bearer { .. })
     }
 
-    /// Whether a session cookie proved the identity.
+    /// Whether the identity comes from a session cookie.
     pub fn has_session(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
     }
 }
 
-/// The third step of the line: who sent a request.
+/// The third step of the line: finds the caller of a request.
 #[derive(Debug)]
 pub struct Identify {
     issuers: Arc<Issuers>,
@@ -195,17 +196,17 @@ pub struct Identify {
 }
 
 impl Identify {
-    /// Reads bearer tokens of these issuers, and session cookies. The throttle bounds what tokens that only an issuer can read cost
-    /// that issuer.
+    /// Reads bearer tokens of these issuers, and session cookies. The throttle limits the calls to an issuer for tokens that
+    /// only the issuer can read.
     pub fn new(issuers: Arc<Issuers>, cookie: SessionCookie, throttle: Arc<Throttle>) -> Self {
         Self { issuers, cookie, throttle }
     }
 
-    /// Finds out who sent a routed request. Cookies that the answer must carry, whatever it is, are added to `cookies`.
+    /// Finds the caller of a routed request. Cookies that the answer must carry, also on a refusal, are added to `cookies`.
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for a bearer token that is not good, [`Refusal::TooMany`] for one too many that an issuer must be
+    /// [`Refusal::BadCredentials`] for an invalid bearer token, [`Refusal::TooMany`] for too many tokens that an issuer must be
     /// asked about, [`Refusal::StoreUnavailable`] and [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
         &self,
@@ -216,7 +217,8 @@ impl Identify {
         Ok(Identified { routed, caller })
     }
 
-    /// Finds out who sent a request. A bearer token of ours, where the gateway takes any, speaks before a cookie.
+    /// Finds the caller of a request. Where the gateway accepts bearer tokens, one for the gateway takes precedence over a
+    /// cookie.
     ///
     /// # Errors
     ///
@@ -246,7 +248,7 @@ impl Identify {
         Ok(Caller { unread, ..caller })
     }
 
-    /// The same for a URL that has no use for an application's own token.
+    /// The same for a URL that does not accept an application's own token.
     ///
     /// # Errors
     ///
@@ -263,16 +265,16 @@ impl Identify {
         }
     }
 
-    /// Who a credential stands for now, after the session's tokens were refreshed or another configuration came into force.
+    /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded.
     ///
     /// # Errors
     ///
-    /// Why it stands for no caller any more.
+    /// The reason the credential is no longer valid.
     pub(crate) async fn again(&self, credential: &Credential) -> Result<Identity, Refusal> {
         match credential {
             Credential::None => Ok(Identity::Anonymous),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
-            // No issuer takes bearer tokens any more: a request with this one is anonymous now.
+            // No issuer accepts bearer tokens any more: a request with this one is anonymous now.
             Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Identity::Anonymous),
             Credential::Bearer { token, .. } => {
                 Ok(self.bearer(token.expose(), None).await?.identity)

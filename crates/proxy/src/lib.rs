@@ -1,7 +1,7 @@
 //! The gateway: listen, route, identify, authorize, forward, respond.
 //!
-//! [`gateway`] shows the way of a request; each stage is the module of its name. [`assemble`] makes a running application of a
-//! [`config`], and [`commands`] are what the program can be asked to do.
+//! [`gateway`] shows the way of a request; each stage has a module of its name. [`assemble`] builds a running application from
+//! a [`config`], and [`commands`] holds the commands of the program.
 
 pub mod listen;
 pub mod canonical;

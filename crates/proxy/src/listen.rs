@@ -1,8 +1,8 @@
-//! Stage 1, listen: accept, TLS, strict framing, what every request gets, drain.
+//! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
-//! The way of a connection: `accept` takes it, within a bound; [`tls`] may secure it; `strict_io` lets only octets through
-//! that [`framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a
-//! panic and the judgement of framing, in that order, and hands it to the service. Nothing here knows routes or people.
+//! The way of a connection: `accept` takes it, up to a limit; [`tls`] may secure it; `strict_io` passes on only bytes that
+//! [`framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a panic and
+//! the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
 mod answers;
@@ -40,7 +40,7 @@ use tower::Service;
 
 use crate::canonical::Trust;
 
-/// How often the certificate's files are looked at.
+/// Interval at which the certificate's files are checked.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Bound sockets, ready to serve.
@@ -84,21 +84,21 @@ impl Listener {
         })
     }
 
-    /// With other bounds than [`Limits::default`].
+    /// With other limits than [`Limits::default`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Believes the request ids of these proxies.
+    /// Accepts the request ids of these proxies.
     #[must_use]
     pub fn with_trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
         self
     }
 
-    /// Answers broken rules and panics with other words than [`PlainAnswers`].
+    /// Answers violations and panics with other answers than [`PlainAnswers`].
     #[must_use]
     pub fn with_answers(mut self, answers: Arc<dyn Answers>) -> Self {
         self.answers = answers;
@@ -110,7 +110,7 @@ impl Listener {
         self.sockets.iter().map(|socket| socket.address.clone()).collect()
     }
 
-    /// Serves until the drain is over: sockets close when it begins, connections may finish until it ends.
+    /// Serves until the drain is over: sockets close when it begins, and connections may finish until it ends.
     ///
     /// Each request carries `Arc<ConnInfo>` and `RequestId` among its extensions, and [`UpgradeAsked`] when 101 is a possible
     /// answer.

@@ -66,7 +66,8 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            // Who reads no more, as `head` does, is owed no word; and a closed standard error leaves nobody to tell.
+            // A reader that closed standard output, such as `head`, needs no error; with standard error closed, the error
+            // cannot be reported.
             if !commands::is_unheard(&error) {
                 let _ =
                     writeln!(std::io::stderr(), "doorward: {}", commands::in_words(error.as_ref()));

@@ -1,7 +1,7 @@
-//! Stage 6, respond: every way a request can be refused, its status, and how it is told.
+//! Stage 6, respond: all refusals of a request, each with its status and its answer.
 //!
-//! The only table of statuses. A browser gets a page, a program gets `application/problem+json` (RFC 9457), and a bearer
-//! client gets `WWW-Authenticate` (RFC 6750 §3). No answer holds an octet of the upstream's.
+//! The only table of statuses. A browser gets a page, a program gets `application/problem+json` (RFC 9457), and a bearer client
+//! gets `WWW-Authenticate` (RFC 6750 §3). No answer contains bytes from the upstream.
 
 mod asked;
 mod answers;
@@ -26,48 +26,48 @@ pub use self::{
 };
 use crate::{authorize::Unmet, canonical::request_id::X_REQUEST_ID, pages};
 
-/// Why a request goes no further.
+/// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The request cannot be understood in exactly one way.
+    /// The request cannot be read in exactly one way.
     #[error("malformed request: {reason}")]
     Malformed {
         /// 400, or the more precise 413, 414, 417, 431, 501
         status: StatusCode,
-        /// what is wrong, for the caller and the log
+        /// the cause, for the caller and the log
         reason: Cow<'static, str>,
     },
-    /// The host is none of ours (RFC 9110 §15.5.20).
+    /// The gateway does not serve this host (RFC 9110 §15.5.20).
     #[error("no route serves this host")]
     Misdirected,
-    /// The host is ours, the path is nobody's.
+    /// The gateway serves the host, but no route owns the path.
     #[error("no route serves this path")]
     NoRoute,
-    /// A token was presented and it is not good.
+    /// An invalid token was presented.
     #[error("bad credentials: {0}")]
     BadCredentials(#[from] TokenRefusal),
-    /// Nobody is signed in, and somebody must be.
+    /// The caller is not signed in and must be.
     #[error("sign-in needed on route {route}")]
     LoginNeeded {
         /// the route's name
         route: String,
         /// whether a browser is sent to sign in; otherwise a challenge
         redirect: bool,
-        /// path and query to come back to
+        /// path and query to return to
         return_to: String,
     },
-    /// Somebody is signed in, and may not.
+    /// The caller is signed in but lacks a requirement.
     #[error("{who} may not use route {route}: {}", unmet.summary())]
     Forbidden {
         /// the route's name
         route: String,
         /// the route's title
         title: String,
-        /// who is signed in
+        /// name of the signed-in person
         who: String,
         /// the place of the rule that decided, from 1; `None` when no rule matched
         rule: Option<usize>,
-        /// what the rule asked for and did not find
+        /// the unmet requirements of the rule
         unmet: Box<Unmet>,
         /// whether a bearer token was presented: the challenge is then `insufficient_scope`
         bearer: bool,
@@ -75,21 +75,21 @@ pub enum Refusal {
     /// A WebSocket or form came from another site's page (RFC 6455 §10.2).
     #[error("cross-site request from origin {origin}")]
     ForeignOrigin {
-        /// what the browser said, shortened
+        /// the origin that the browser sent, shortened
         origin: String,
     },
-    /// The body is larger than the route takes.
+    /// The body is larger than the route accepts.
     #[error("body larger than {limit} octets")]
     BodyTooLarge {
-        /// the route's limit, in octets
+        /// the route's limit, in bytes
         limit: u64,
     },
-    /// The upstream cannot be reached, or broke off before its answer began.
+    /// The upstream cannot be reached, or closed the connection before its answer began.
     #[error("upstream of route {route} unavailable: {reason}")]
     UpstreamUnavailable {
         /// the route's name
         route: String,
-        /// what happened, for the log only
+        /// the cause, for the log only
         reason: String,
     },
     /// The upstream did not begin its answer in time.
@@ -100,12 +100,12 @@ pub enum Refusal {
         /// the route's limit
         after: Duration,
     },
-    /// More of what an issuer must be asked about than one address, or all of them together, may ask for.
+    /// More requests that need a call to an issuer than one address, or all of them together, may make.
     #[error("too many {what}: the issuer is not asked again before {retry_after:?} have passed")]
     TooMany {
-        /// what there is too much of, for the log
+        /// the kind of requests, for the log
         what: &'static str,
-        /// when to try again
+        /// time until the next attempt
         retry_after: Duration,
     },
     /// The issuer cannot be reached and the request cannot be decided without it.
@@ -113,19 +113,19 @@ pub enum Refusal {
     ProviderUnavailable {
         /// the issuer's name in the configuration
         issuer: String,
-        /// what happened, for the log only
+        /// the cause, for the log only
         reason: String,
     },
-    /// The session store cannot be reached: nobody is logged out by that.
+    /// The session store cannot be reached; sessions stay.
     #[error("session store unavailable: {reason}")]
     StoreUnavailable {
-        /// what happened, for the log only
+        /// the cause, for the log only
         reason: String,
     },
     /// A sign-in that could not be finished.
     #[error("sign-in failed: {reason}")]
     SignInFailed {
-        /// what to tell the person
+        /// the cause, for the person
         reason: Cow<'static, str>,
         /// a short code for the log
         code: &'static str,
@@ -133,7 +133,7 @@ pub enum Refusal {
     /// The gateway is shutting down.
     #[error("shutting down")]
     Draining,
-    /// A fault of the gateway's own.
+    /// A bug or failure of the gateway itself.
     #[error("internal error: {reason}")]
     Internal {
         /// for the log only
@@ -141,14 +141,14 @@ pub enum Refusal {
     },
 }
 
-/// Whose fault a refusal is; metrics and alerts tell these apart.
+/// Party at fault for a refusal; metrics and alerts distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The caller's.
     Client,
     /// The service's behind the gateway.
     Upstream,
-    /// The gateway's, or of what it depends on.
+    /// The gateway's, or that of a service it depends on.
     Gateway,
 }
 
@@ -178,7 +178,7 @@ impl Refusal {
         }
     }
 
-    /// The word for this refusal in logs, metrics and problem documents.
+    /// The code of this refusal in logs, metrics and problem documents.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed_request",
@@ -200,7 +200,7 @@ impl Refusal {
         }
     }
 
-    /// When to try again, for a refusal that passes (RFC 9110 §10.2.3).
+    /// Time until the next attempt, for a temporary refusal (RFC 9110 §10.2.3).
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
@@ -213,7 +213,7 @@ impl Refusal {
         }
     }
 
-    /// Whose fault it is.
+    /// The party at fault.
     pub fn fault(&self) -> Fault {
         match self {
             Self::UpstreamUnavailable { .. } | Self::UpstreamTimeout { .. } => Fault::Upstream,
@@ -224,12 +224,12 @@ impl Refusal {
     }
 }
 
-/// Answers a refused request in the form it asked for.
+/// Answers a refused request in the form that the client asked for.
 ///
-/// Logs nothing: the line logs the refusal, which also holds what callers are not told.
+/// Logs nothing: the gateway logs the refusal, including the causes that callers must not see.
 pub fn respond(refusal: &Refusal, asked: &Asked) -> Response<Body> {
     if let Refusal::LoginNeeded { redirect: true, return_to, .. } = refusal {
-        // A form is never replayed by a redirect: whoever sent it sees the sign-in page and still has the form behind it.
+        // A form is never replayed by a redirect: the user sees the sign-in page and still has the form behind it.
         if asked.safe && asked.wants != Wants::Grpc {
             return see_other(&asked.site.start(return_to), StatusCode::FOUND, asked);
         }
@@ -260,7 +260,7 @@ pub fn respond(refusal: &Refusal, asked: &Asked) -> Response<Body> {
     answer
 }
 
-/// The page a refusal is told by.
+/// The page for a refusal.
 fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) -> Response<Body> {
     match refusal {
         Refusal::LoginNeeded { return_to, .. } => pages::SignIn {
@@ -294,12 +294,12 @@ fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) 
     }
 }
 
-/// Answers what an endpoint refuses for reasons of its own, as `application/problem+json`.
+/// Answers an endpoint's own refusal, as `application/problem+json`.
 pub fn problem(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
     own(problem::plain(status, code, detail, asked), asked)
 }
 
-/// Sends a browser elsewhere. Nothing keeps such an answer, or a stale one would lead in circles.
+/// Redirects a browser. The answer must not be cached, because a stale redirect would loop.
 pub fn see_other(location: &str, status: StatusCode, asked: &Asked) -> Response<Body> {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
@@ -312,7 +312,7 @@ pub fn see_other(location: &str, status: StatusCode, asked: &Asked) -> Response<
     own(answer, asked)
 }
 
-/// Puts on an answer what every answer of the gateway's own carries; what it already has stays.
+/// Adds the headers that every answer of the gateway itself carries; existing ones stay.
 pub fn own(mut answer: Response<Body>, asked: &Asked) -> Response<Body> {
     const ALWAYS: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),

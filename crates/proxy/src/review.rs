@@ -1,9 +1,9 @@
 //! Judges open streams again.
 //!
-//! A WebSocket or an event stream is permitted once, at its beginning, and may stay open for hours. What permitted it can change
-//! meanwhile: a refresh brings other roles or groups, a reload brings stricter rules, another audience, or takes the route away.
-//! Each of these has the stream judged again, by the rules and the identity of then; one that would not be permitted now is
-//! closed. That the session ends is known without judging, and closes streams by itself.
+//! A WebSocket or an event stream is permitted once, at its beginning, and may stay open for hours. The basis of that decision
+//! can change meanwhile: a refresh brings other roles or groups, a reload brings stricter rules or another audience, or removes
+//! the route. Each of these has the stream judged again, by the rules and the identity at that time; a stream that would not be
+//! permitted now is closed. The end of the session needs no judgement, and closes streams by itself.
 
 use std::{fmt, future::pending, pin::pin, sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ use crate::{
     route::{Route, Routes},
 };
 
-/// Exchanges are not judged again before they have lasted this long: nearly all end sooner.
+/// Exchanges are not judged again before they have lasted this long, because nearly all end sooner.
 pub(crate) const UNDISTURBED: Duration = Duration::from_secs(1);
 
-/// When a stream is judged again that could not be judged because the issuer is out of reach.
+/// Time after which a stream is judged again that could not be judged because the issuer is unreachable.
 const LATER: Duration = Duration::from_secs(30);
 
-/// Knows the rules of now, and tells open streams when they change.
+/// Holds the current rules, and notifies open streams when they change.
 pub struct Review {
     line: ArcSwapOption<Line>,
     reloads: watch::Sender<()>,
@@ -37,7 +37,7 @@ struct Line {
     identify: Arc<Identify>,
 }
 
-/// What a stream was opened with: enough to ask the rules again.
+/// Data of a stream's opening request, to apply the rules again.
 #[derive(Debug)]
 pub struct Permit {
     /// The route that serves the stream.
@@ -48,11 +48,11 @@ pub struct Permit {
     pub(crate) host: CanonicalHost,
     /// The path it was opened at.
     pub(crate) path: CanonicalPath,
-    /// What proved the identity.
+    /// Proof of the identity.
     pub(crate) credential: Credential,
 }
 
-/// Why a stream that was permitted may not go on.
+/// Result of judging an open stream.
 enum Verdict {
     Stands,
     Unknown,
@@ -60,17 +60,17 @@ enum Verdict {
 }
 
 impl Review {
-    /// Judges by these stages from now on, and has every open stream judged by them.
+    /// Replaces the stages, and judges every open stream with them.
     pub fn replace(&self, routes: Arc<Routes>, identify: Arc<Identify>) {
         self.line.store(Some(Arc::new(Line { routes, identify })));
         self.reloads.send_replace(());
     }
 
-    /// Resolves when a stream is no longer permitted, with the reason. Pending as long as it is.
+    /// Resolves with the reason when a stream is no longer permitted; pending until then.
     pub(crate) async fn revoked(&self, permit: &Permit) -> Refusal {
         let mut reloads = self.reloads.subscribe();
         loop {
-            // Listens from here on: no change between judging and waiting is lost.
+            // Subscribes before judging, so that no change between judging and waiting is lost.
             let renewed = match &permit.credential {
                 Credential::Session(session) => Some(session.renewals().notified()),
                 Credential::None | Credential::Bearer { .. } => None,
@@ -107,7 +107,7 @@ impl Review {
     async fn judge(&self, permit: &Permit) -> Verdict {
         let Some(line) = self.line.load_full() else { return Verdict::Stands };
         let route = match line.routes.choose(&permit.host, &permit.path) {
-            // The rules of another route say nothing about the upstream that serves this stream.
+            // The rules of another route do not apply to the upstream that serves this stream.
             Ok(route) if route.name != permit.route.name => {
                 return Verdict::Revoked(Refusal::NoRoute);
             }
@@ -116,7 +116,7 @@ impl Review {
         };
         let identity = match line.identify.again(&permit.credential).await {
             Ok(identity) => identity,
-            // An issuer that is out of reach takes nothing back.
+            // An unreachable issuer revokes nothing.
             Err(refusal) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 return Verdict::Unknown;
             }
@@ -128,7 +128,7 @@ impl Review {
             method: &permit.method,
             path: &permit.path,
             caller: &caller,
-            // Which page opened it was judged then, and does not change.
+            // The page was judged when the stream was opened, and does not change.
             page: None,
         };
         match judge(&case) {

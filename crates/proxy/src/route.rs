@@ -1,7 +1,7 @@
-//! Stage 2, route: host and path choose the route, the most specific first.
+//! Stage 2, route: chooses the most specific route for a host and a path.
 //!
-//! An exact host comes before a wildcard, a wildcard before none; then the longer path prefix. Prefixes end at a segment
-//! boundary: `/models` serves `/models/churn` and not `/modelsx`.
+//! An exact host comes before a wildcard, and a wildcard before a route without host; then the longer path prefix wins.
+//! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use std::sync::Arc;
 
@@ -14,34 +14,34 @@ use crate::{
     respond::{Refusal, Wants},
 };
 
-/// One service behind the gateway: where it is found, who may use it, where it runs.
+/// One service behind the gateway: its host and path, its access rules, its upstream.
 #[derive(Debug)]
 pub struct Route {
     /// Its name in the configuration; also the audience of its assertions.
     pub name: String,
-    /// What people call it.
+    /// Its name for people.
     pub title: String,
     /// The hosts it answers to.
     pub host: HostPattern,
     /// The path prefix it owns, in whole segments; `/` owns everything.
     pub prefix: CanonicalPath,
-    /// The scheme of `public_url`: how browsers reach the route, wherever TLS ends.
+    /// The scheme of `public_url`: browsers use it for the route, wherever TLS ends.
     pub browser_scheme: Scheme,
-    /// What its paths may hold that is otherwise refused.
+    /// Forms that its paths may hold although they are refused otherwise.
     pub keep: Keep,
-    /// How somebody unknown is asked to sign in.
+    /// The way an unknown caller is asked to sign in.
     pub sign_in: SignIn,
-    /// Who may use it.
+    /// Its access rules.
     pub policy: Policy,
-    /// What the upstream is told about the caller.
+    /// Data about the caller that the upstream receives.
     pub identity: IdentityForwarding,
-    /// How long its upstream may take.
+    /// Timeouts of its upstream.
     pub timeouts: Timeouts,
-    /// The largest request body, in octets.
+    /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
     /// Counts the requests it forwarded.
     pub forwarded: metrics::Counter,
-    /// Where its requests go; `None` for a route that only answers forward-auth questions.
+    /// Upstream of its requests; `None` for a route that only answers forward-auth questions.
     pub upstream: Option<Upstream>,
 }
 
@@ -50,7 +50,7 @@ impl Route {
         self.host.matches(host.name()) && is_below(path, &self.prefix)
     }
 
-    /// The origin of this route's pages as a browser writes it, for the host it asked for (RFC 6454 §6.2).
+    /// The origin of this route's pages as a browser writes it, for the requested host (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
         let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
         match port {
@@ -59,7 +59,7 @@ impl Route {
         }
     }
 
-    /// Whether somebody unknown who sends this is redirected to sign in, rather than challenged.
+    /// Whether an unknown caller that sends this request is redirected to sign in, rather than challenged.
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
             SignIn::Auto => {
@@ -71,7 +71,7 @@ impl Route {
     }
 }
 
-/// All routes, and the hosts they make ours.
+/// All routes, and the hosts that the gateway serves.
 #[derive(Debug)]
 pub struct Routes {
     /// Most specific first.
@@ -79,16 +79,16 @@ pub struct Routes {
     public_host: String,
 }
 
-/// A request whose route is chosen and whose path the route takes.
+/// A request whose route is chosen, and whose path the route accepts.
 #[derive(Debug)]
 pub struct Routed {
-    /// Boxed: it is handed from stage to stage, and futures that hold it are copied.
+    /// Boxed because it is passed from stage to stage, and futures that hold it are copied.
     pub(crate) request: Box<CanonicalRequest>,
     pub(crate) route: Arc<Route>,
 }
 
 impl Routes {
-    /// Puts routes in order. `public_host` is ours even where no route owns `/`: the gateway's own pages live there.
+    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages live there.
     pub fn new(routes: Vec<Route>, public_host: impl Into<String>) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
@@ -113,27 +113,28 @@ impl Routes {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that is nobody's (404).
+    /// [`Refusal::Misdirected`] for a host that the gateway does not serve (421), [`Refusal::NoRoute`] for a path that no route
+    /// owns (404).
     fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
         self.routes.iter().find(|route| route.owns(host, path)).ok_or_else(|| {
             if self.knows_host(host) { Refusal::NoRoute } else { Refusal::Misdirected }
         })
     }
 
-    /// Chooses the route and lets it judge the path's form.
+    /// Chooses the route, which then checks the form of the path.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Misdirected`] for a host that is none of ours (421), [`Refusal::NoRoute`] for a path that no route owns (404), and
-    /// [`Refusal::Malformed`] for a path form the route does not take, or that another server
-    /// could read as a path of another route.
+    /// [`Refusal::Misdirected`] for a host that the gateway does not serve (421), [`Refusal::NoRoute`] for a path that no route
+    /// owns (404), and [`Refusal::Malformed`] for a path form that the route does not accept, or that another server could read
+    /// as a path of another route.
     pub fn route(&self, request: impl Into<Box<CanonicalRequest>>) -> Result<Routed, Refusal> {
         let request = request.into();
         let route = self.choose(request.host(), request.path())?;
         Ok(Routed { request, route })
     }
 
-    /// The route for a path in every way it can be read.
+    /// The route of a path in all its readings.
     ///
     /// # Errors
     ///

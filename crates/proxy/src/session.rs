@@ -1,11 +1,11 @@
-//! Sessions: the record behind a cookie, and the port to where records are kept.
+//! Sessions: the record behind a cookie, and the port for storing records.
 //!
 //! A cookie holds a [`Ticket`]. With the embedded store the ticket names a record kept here; with the cookie store the
 //! ticket is the sealed record itself. [`Sessions`] opens tickets once and remembers them, so that later requests with the
 //! same cookie cost no cryptography and no I/O.
 //!
-//! A session ends by logout, by its limits, or because the provider says so. It never ends because a request was refused
-//! or because a store did not answer.
+//! A session ends by logout, by its limits, or because the provider says so. It never ends because a request was refused or
+//! because a store did not answer.
 
 mod cookie;
 mod cookies;
@@ -46,20 +46,20 @@ pub use self::{
     sessions::{Ends, Sessions},
 };
 
-/// SHA-256 of a ticket: what caches and tables are keyed by, so that neither holds anything that opens a session.
+/// SHA-256 of a ticket. Caches and tables use it as their key, so that neither holds anything that opens a session.
 type Digest = [u8; 32];
 
-/// Names a session in logs, on the admin listener and in deny-lists; knowing it opens nothing.
+/// Names a session in logs, on the admin listener and in deny-lists; gives no access to the session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(String);
 
 impl SessionId {
-    /// A name nobody has had before (128 random bits).
+    /// A new, unique name (128 random bits).
     pub fn random() -> Self {
         Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()))
     }
 
-    /// A name somebody gave; whether a session has it, the store knows.
+    /// A name from outside, such as an administrator's request. Only the store knows whether a session has it.
     pub fn from_name(name: impl Into<String>) -> Self {
         Self(name.into())
     }
@@ -76,12 +76,13 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What the cookie holds: 256 random bits that name a record, or the sealed record. Whoever has it has the session.
+/// Content of the session cookie: 256 random bits that name a record, or the sealed record. Possession of it gives access to
+/// the session.
 #[derive(Debug, Clone)]
 pub struct Ticket(Secret);
 
 impl Ticket {
-    /// What a cookie said; whether a session stands behind it, the store knows.
+    /// Text of a cookie. Only the store knows whether it opens a session.
     pub fn new(text: Secret) -> Self {
         Self(text)
     }
@@ -96,7 +97,7 @@ impl Ticket {
         self.0.expose()
     }
 
-    /// SHA-256 of the ticket: names it where the ticket itself must not lie around.
+    /// SHA-256 of the ticket: stands for the ticket where the ticket itself must not be kept.
     pub fn digest(&self) -> [u8; 32] {
         sha256(self.expose().as_bytes())
     }
@@ -107,27 +108,27 @@ impl Ticket {
 pub struct Record {
     /// Its public name.
     pub id: SessionId,
-    /// Who signed in.
+    /// Identity of the person who signed in.
     pub known: Arc<Known>,
     /// `sid` at the provider, for logout across clients (Back-Channel Logout 1.0).
     pub provider_session: Option<String>,
-    /// When the person signed in.
+    /// Time of the sign-in.
     pub created_at: SystemTime,
-    /// When the last request came, as last written.
+    /// Time of the last request, as last written to the store.
     pub last_seen: SystemTime,
-    /// When the provider gave the present tokens.
+    /// Time at which the provider issued the present tokens.
     pub renewed_at: SystemTime,
     /// The provider's access token.
     pub access_token: Secret,
-    /// When the access token expires.
+    /// Time at which the access token expires.
     pub access_expires_at: SystemTime,
-    /// The provider's refresh token, if it gave one.
+    /// The provider's refresh token, if it issued one.
     pub refresh_token: Option<Secret>,
     /// The ID token, sent as a hint at logout.
     pub id_token: Option<Secret>,
-    /// What the ID token is signed with; `None` in records of versions that did not write it down.
+    /// Algorithm that the ID token is signed with; `None` in records of versions that did not store it.
     pub id_token_algorithm: Option<Algorithm>,
-    /// How often the tokens were refreshed; two records of one session are told apart by it.
+    /// Number of refreshes so far; tells two records of one session apart.
     pub generation: u64,
 }
 
@@ -155,8 +156,8 @@ impl Record {
         }
     }
 
-    /// Whether the issuer with this identifier vouches for the session. A record of a version that did not keep the identifier
-    /// goes by its ID token, which was verified when the session began.
+    /// Whether the session's identity comes from the issuer with this identifier. A record of a version that did not store the
+    /// identifier is judged by its ID token, which was verified when the session began.
     pub(crate) fn is_of(&self, iss: &str) -> bool {
         if !self.known.iss.is_empty() {
             return self.known.iss == iss;
@@ -189,9 +190,9 @@ impl Record {
         Self { provider_session, ..self }
     }
 
-    /// Whether a logout token that is signed with this ends the session: one that is signed as its ID token
-    /// (OpenID Connect Back-Channel Logout 1.0 §2.6), or any where that is not known. Without an algorithm it is
-    /// no logout token that ends it.
+    /// Whether a logout token with this signature algorithm ends the session: yes if the ID token is signed with the same one
+    /// (OpenID Connect Back-Channel Logout 1.0 §2.6), or if the ID token's algorithm is not known. `None`: the session is not
+    /// ended by a logout token, and always ends.
     fn ended_by(&self, signed_with: Option<Algorithm>) -> bool {
         match (signed_with, self.id_token_algorithm) {
             (Some(found), Some(own)) => found == own,
@@ -200,7 +201,7 @@ impl Record {
     }
 }
 
-/// How long sessions live.
+/// Limits on the life of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest time without a request.
@@ -215,30 +216,30 @@ impl Limits {
         Self { idle, lifetime }
     }
 
-    /// Whether a session is over. A clock that was set back ends none.
+    /// Whether a session is over. A clock that was set back ends no session.
     pub fn passed(&self, created_at: SystemTime, last_seen: SystemTime, now: SystemTime) -> bool {
         let since = |then| now.duration_since(then).unwrap_or(Duration::ZERO);
         since(last_seen) >= self.idle || since(created_at) >= self.lifetime
     }
 }
 
-/// Why a store did not answer.
+/// Failures of a session store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The store cannot be reached or failed; nothing is known about the session. Never treated as "logged out".
     #[error("session store unavailable: {reason}")]
     Unavailable {
-        /// what failed
+        /// cause of the failure
         reason: String,
     },
-    /// The record does not fit (cookie store: browsers keep at most 4096 octets in a cookie).
+    /// The record does not fit (cookie store: browsers keep at most 4096 bytes in a cookie).
     #[error(
         "session too large for the store: {size} octets, at most {limit}; map fewer claims into tokens at the provider, or use the embedded store"
     )]
     TooLarge {
-        /// its size, in octets
+        /// its size, in bytes
         size: usize,
-        /// the store's limit, in octets
+        /// the store's limit, in bytes
         limit: usize,
     },
 }
@@ -252,12 +253,12 @@ pub struct Summary {
     pub issuer: String,
     /// `sub`
     pub subject: String,
-    /// What to call the person.
+    /// Name to show for the person.
     pub name: String,
-    /// When the person signed in.
+    /// Time of the sign-in.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: SystemTime,
-    /// When the last request came.
+    /// Time of the last request.
     #[serde(serialize_with = "rfc3339")]
     pub last_seen: SystemTime,
 }
@@ -280,28 +281,28 @@ impl From<&Record> for Summary {
     }
 }
 
-/// Where session records are kept.
+/// Storage of session records.
 #[async_trait]
 pub trait SessionStore: Send + Sync + fmt::Debug {
-    /// Keeps a new record; the ticket goes into the browser's cookie.
+    /// Stores a new record; the ticket goes into the browser's cookie.
     async fn create(&self, record: &Record) -> Result<Ticket, StoreError>;
 
-    /// The record a ticket stands for; `None` when there is none (never was, ended, or not ours).
+    /// The record of a ticket; `None` when there is none (never existed, ended, or not ours).
     async fn load(&self, ticket: &Ticket) -> Result<Option<Record>, StoreError>;
 
-    /// Keeps a changed record of the same session; `None` when the session has ended meanwhile, which it then stays.
+    /// Stores a changed record of the same session; `None` when the session has ended meanwhile. It then stays ended.
     ///
-    /// The ticket may change (cookie store) and then must reach the browser; an old ticket of the same session keeps
+    /// The ticket may change (cookie store); the new one must reach the browser. An old ticket of the same session keeps
     /// working for a minute, for requests already under way.
     async fn replace(&self, ticket: &Ticket, record: &Record)
     -> Result<Option<Ticket>, StoreError>;
 
-    /// Writes down when sessions were last used, many at once.
+    /// Stores the times at which sessions were last used, many at once.
     async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
 
-    /// Whether records are kept here. Where they are not, the ticket is the record: a change of it, by a refresh or to write
-    /// down when the session was last used, counts once the browser has the new ticket, so that it is made while a request
-    /// waits whose answer carries it.
+    /// Whether the store keeps records. If not, the ticket is the record. A refresh or a new time of last use then changes the
+    /// ticket, and takes effect once the browser has the new one. Such a change is made while a request waits, so that its
+    /// answer carries the new ticket.
     fn keeps_records(&self) -> bool {
         true
     }
@@ -309,44 +310,44 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Ends a session: no ticket of it opens again.
     async fn end(&self, id: &SessionId) -> Result<(), StoreError>;
 
-    /// Ends the sessions of a provider session (`sid`) or of a subject, and names those it knows by name. With
-    /// `signed_with`, only those whose ID token is signed so, and those where that is not known.
+    /// Ends the sessions of a provider session (`sid`) or of a subject, and returns the names that are known. With
+    /// `signed_with`, ends only those whose ID token is signed with this algorithm, and those whose algorithm is not known.
     async fn end_matching(
         &self,
         which: &Which,
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError>;
 
-    /// The sessions it keeps, at most `limit`; none where records are kept elsewhere (cookie store).
+    /// The sessions in this store, at most `limit`; none where records are kept elsewhere (cookie store).
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError>;
 
-    /// Forgets records that are over, and tells how many.
+    /// Deletes records that are over, and returns their number.
     async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError>;
 
     /// Whether the store can be used now, for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
-/// What became of the sessions that were to end.
+/// Result of ending several sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// Those that ended, as far as they are known by name.
+    /// The sessions that ended, as far as their names are known.
     pub ids: Vec<SessionId>,
-    /// Those that go on, because their ID token is signed with another algorithm than the logout token.
+    /// The sessions that stay, because their ID token is signed with another algorithm than the logout token.
     pub spared: Vec<SessionId>,
 }
 
-/// Sessions chosen by what the provider calls them.
+/// Sessions chosen by the provider's identifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Which {
-    /// All that stem from one provider session.
+    /// All sessions that belong to one provider session.
     ProviderSession {
         /// issuer name in the configuration
         issuer: String,
         /// `sid`
         sid: String,
     },
-    /// All of one person.
+    /// All sessions of one person.
     Subject {
         /// issuer name in the configuration
         issuer: String,
@@ -368,7 +369,7 @@ impl Which {
         }
     }
 
-    /// The choices a record falls under.
+    /// The choices that include a record.
     fn of(record: &Record) -> impl Iterator<Item = Self> {
         let issuer = record.known.issuer.clone();
         let by_session = record
@@ -386,7 +387,7 @@ fn sha256(octets: &[u8]) -> Digest {
     out
 }
 
-/// Nanoseconds since 1970, as tables and atomics hold times; 0 for what lies before.
+/// Nanoseconds since 1970, as tables and atomics hold times; 0 for earlier times.
 fn nanos(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))

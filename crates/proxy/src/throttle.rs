@@ -1,11 +1,11 @@
-//! Bounds what unknown callers may cost an issuer.
+//! Limits the load that unknown callers can cause at an issuer.
 //!
 //! Two kinds of request reach an issuer before the caller is known: a login (`start` and `callback`), and a token that only the
-//! issuer can read (RFC 7662). Each kind has a token bucket for each client address, and a number of calls that one issuer sees
-//! at once. Beyond either the request is refused ([`Refusal::TooMany`]) before the issuer is asked. What succeeds costs nothing,
-//! and a token that was good before passes without being counted. Sessions and JWTs never come here.
+//! issuer can read (RFC 7662). Each kind has a token bucket for each client address, and a limit on concurrent calls to one
+//! issuer. A request beyond either is refused ([`Refusal::TooMany`]) before the issuer is asked. A successful request costs
+//! nothing, and a token that was valid before passes without being counted. Sessions and JWTs are never counted.
 //!
-//! The buckets are this process's: several replicas allow so many times as much.
+//! The buckets belong to this process: with several replicas the limits multiply by their number.
 
 mod bucket;
 mod finished;
@@ -27,24 +27,24 @@ use self::bucket::Bucket;
 pub(crate) use self::finished::FinishedLogins;
 use crate::{observe, respond::Refusal};
 
-/// How many calls of one kind an issuer sees at once.
+/// Number of concurrent calls of one kind at one issuer.
 const CALLS: usize = 32;
-/// How long a request waits for its turn among them.
+/// The longest time that a request waits for such a call.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// When to try again after waiting in vain.
+/// Time to wait before trying again after that.
 const BUSY: Duration = Duration::from_secs(2);
-/// How many addresses are remembered. The least recently used is forgotten, which is never the one that is asking.
+/// Number of addresses that are remembered. The least recently used one is forgotten, which is never the one that is asking.
 const ADDRESSES: u64 = 100_000;
-/// An address that was quiet for so long has a full bucket and can be forgotten.
+/// An address without requests for this long has a full bucket and can be forgotten.
 const QUIET: Duration = Duration::from_secs(60);
-/// How many tokens are remembered that were good, and that were refused.
+/// Number of valid tokens that are remembered, and of refused ones.
 const TOKENS: u64 = 50_000;
-/// How long a token that was good once passes without being counted.
+/// Time for which a token that was valid once passes without being counted.
 const GOOD: Duration = Duration::from_secs(60 * 60);
-/// How long `oidc-core` answers for a refused token itself; asking again in that time costs the issuer nothing.
+/// Time for which `oidc-core` answers for a refused token from its cache; asking again in that time costs the issuer nothing.
 const REFUSED: Duration = Duration::from_secs(10);
 
-/// The bounds of this process; they outlive a reload.
+/// The limits of this process; they outlive a reload.
 #[derive(Debug)]
 pub struct Throttle {
     clock: Arc<dyn Clock>,
@@ -97,7 +97,7 @@ impl Throttle {
         &self.finished
     }
 
-    /// Verifies a token that is not remembered. One that its issuer must be asked about is counted until it proves good.
+    /// Verifies a token that is not remembered. A token that an issuer must be asked about is counted until it proves valid.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Throttle {
 }
 
 impl Admitted {
-    /// The call turned out well: it costs the caller nothing.
+    /// The call succeeded and costs the caller nothing.
     pub(crate) fn give_back(self) {
         if let Some(bucket) = &self.bucket {
             bucket.give_back();
@@ -157,8 +157,8 @@ impl Lane {
     fn new(what: &'static str) -> Self {
         Self {
             what,
-            // Least recently used, not least frequently: a new address must never be turned away by the cache, or each of its
-            // requests would find a full bucket.
+            // Least recently used, not least frequently: the cache must never reject a new address, or each of its requests
+            // would find a full bucket.
             buckets: Cache::builder()
                 .max_capacity(ADDRESSES)
                 .eviction_policy(EvictionPolicy::lru())
@@ -169,9 +169,9 @@ impl Lane {
         }
     }
 
-    /// Waits for a turn at the issuer and takes from the bucket of the client's address; callers without an address are bound by
-    /// their turn alone. Looks into the bucket first, so that a flood from one address does not wait in line, and takes last, so
-    /// that what waits has paid nothing.
+    /// Waits for a call at the issuer and takes from the bucket of the client's address; callers without an address are only
+    /// limited by the number of calls. Checks the bucket first, so that a flood from one address does not wait in line. Takes
+    /// from it last, so that a waiting request has paid nothing.
     async fn admit(
         &self,
         issuer: &str,
@@ -215,7 +215,7 @@ impl Lane {
     }
 }
 
-/// The network whose bucket an address shares: one customer of an access provider has a whole IPv6 /64.
+/// The network whose bucket an address uses: one customer of an access provider has a whole IPv6 /64.
 fn account(address: IpAddr) -> IpNet {
     match address.to_canonical() {
         IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),

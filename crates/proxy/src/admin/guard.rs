@@ -1,8 +1,8 @@
 //! Decides which requests may use the admin listener.
 //!
-//! Probes and metrics are open, by any `Host`: kubelet and Prometheus ask by address. Every other path, one that serves nothing
-//! included, needs a `Host` that fits the listener, must not come from a browser's page, and needs the admin token; without a
-//! configured token it is served on a loopback listener only. A token that cannot be read opens nothing.
+//! Probes and metrics are open, by any `Host`, because kubelet and Prometheus ask by address. Every other path, including one
+//! that serves nothing, needs a `Host` that fits the listener, must not come from a browser's page, and needs the admin token;
+//! without a configured token it is served on a loopback listener only. A token that cannot be read admits no request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +18,7 @@ use oidc_core::Secret;
 
 use crate::{canonical::CanonicalHost, config::AdminConfig};
 
-/// What every caller may ask for.
+/// Paths that are open to every caller.
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The rules of one admin listener.
@@ -29,22 +29,22 @@ pub(super) struct Guard {
     loopback: bool,
 }
 
-/// Why a request to the admin listener is refused.
+/// Reasons a request to the admin listener is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Denied {
-    /// No host, several, or one that is not well formed.
+    /// No host, several, or an invalid one.
     #[error("invalid Host: send exactly one, well formed")]
     Host,
-    /// A name that a page could have made to point here (DNS rebinding).
+    /// A name that a page's owner may have pointed here (DNS rebinding).
     #[error(
         "foreign Host: this listener is on a loopback address; ask for localhost, 127.0.0.1 or [::1], \
          with its own port or none"
     )]
     ForeignHost,
-    /// A page of a browser sent it.
+    /// A browser's page sent it.
     #[error("cross-site request: this listener serves no pages and takes no requests from any")]
     Page,
-    /// Other machines reach this listener, and nothing else protects it.
+    /// Other machines can reach this listener, and no token is configured.
     #[error(
         "missing configuration `admin.token`: beyond a loopback address only /healthz, /readyz and \
          /metrics are served without it"
@@ -68,7 +68,7 @@ impl Guard {
         Self { config, port: bound.port(), loopback }
     }
 
-    /// Whether a request may go on.
+    /// Admits or refuses a request.
     pub(super) async fn admit(&self, request: &Parts) -> Result<(), Denied> {
         if OPEN.contains(&request.uri.path()) {
             return Ok(());
@@ -94,7 +94,7 @@ impl Guard {
         host.port().is_none_or(|port| port == self.port) && is_loopback(host.name())
     }
 
-    /// The token as it is now; a changed file counts at once.
+    /// The current token; a changed file takes effect at once.
     async fn token(&self) -> Result<Secret, Denied> {
         let config = self.config.clone();
         match tokio::task::spawn_blocking(move || config.read_token()).await {
@@ -136,7 +136,7 @@ impl IntoResponse for Denied {
     }
 }
 
-/// The one host a request is for. A target in absolute form and `Host` must agree; HTTP/2 says it in the target alone.
+/// The host of a request. A target in absolute form and `Host` must agree; HTTP/2 has it in the target alone.
 fn host(request: &Parts) -> Result<CanonicalHost, Denied> {
     let parse = |text: &str| text.parse::<CanonicalHost>().map_err(|_| Denied::Host);
     let target = request.uri.authority().map(|authority| parse(authority.as_str())).transpose()?;
@@ -163,14 +163,14 @@ fn is_loopback(name: &str) -> bool {
     }
 }
 
-/// Whether a page of a browser sent these headers. This listener serves no pages, so every page is a foreign one.
+/// Whether a browser's page sent these headers. This listener serves no pages, so every page is a foreign one.
 fn is_from_a_page(headers: &HeaderMap) -> bool {
     let own =
         |value: &axum::http::HeaderValue| matches!(value.as_bytes(), b"none" | b"same-origin");
     headers.contains_key(ORIGIN) || !headers.get_all("sec-fetch-site").iter().all(own)
 }
 
-/// The token of the one `Authorization` field.
+/// The token of the only `Authorization` field.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let (scheme, token) = fields.next()?.to_str().ok()?.split_once(' ')?;

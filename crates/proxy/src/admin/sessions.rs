@@ -1,6 +1,6 @@
-//! The sessions on the admin listener: listed, and ended one by one or by person.
+//! Lists sessions on the admin listener, and ends them one by one or by person.
 //!
-//! A person is an issuer and a subject. Every ending leaves an audit line.
+//! A person is an issuer and a subject. Ending sessions always leaves an audit line.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -40,7 +40,7 @@ pub(super) async fn end(
         return invalid.into_response();
     }
     let id = SessionId::from_name(id);
-    // For the audit line only; a store that does not answer does not keep the session from ending here.
+    // For the audit line only. The session ends here even if the store does not answer.
     let listed = admin.sessions.list(LISTED).await.unwrap_or_default();
     let person = listed.iter().find(|session| session.id == id);
     let result = admin.sessions.end(&id).await;
@@ -90,7 +90,7 @@ pub(super) async fn end_all_of(
 }
 
 impl Admin {
-    /// Issuer and subject that a query names. The issuer may be left out where only one is configured.
+    /// Issuer and subject in a query. The issuer may be left out if only one is configured.
     fn person(&self, query: Option<&str>) -> Result<(String, String), Invalid> {
         let mut given = parameters(query, ["user", "issuer"])?;
         let subject = given
@@ -113,7 +113,7 @@ impl Admin {
     }
 }
 
-/// Why a query cannot be acted on.
+/// The reason a query is invalid.
 #[derive(Debug, PartialEq, Eq)]
 struct Invalid(String);
 
@@ -123,7 +123,7 @@ impl IntoResponse for Invalid {
     }
 }
 
-/// The parameters of a query, each one known, given once, and UTF-8: a misspelt one must not widen what is ended.
+/// The parameters of a query, each one known, given once, and UTF-8: a misspelt one must not end more sessions than meant.
 fn parameters<const N: usize>(
     query: Option<&str>,
     known: [&'static str; N],

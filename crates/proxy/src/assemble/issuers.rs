@@ -1,4 +1,4 @@
-//! Issuers of the configuration to clients and verifiers. One that did not change keeps its keys and what it verified.
+//! Builds clients and verifiers from the configured issuers. An unchanged issuer keeps its keys and its verified tokens.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,7 +34,7 @@ pub(super) fn issuers(
         };
         by_name.insert(name.clone(), client);
     }
-    // With all of them as they were, what was verified is remembered too.
+    // If all of them are unchanged, verified tokens stay remembered too.
     let kept = previous.map(|(_, app)| &app.endpoints.issuers).filter(|kept| kept.same(&by_name));
     Ok(kept.cloned().unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock))))
 }

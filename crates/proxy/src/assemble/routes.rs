@@ -1,4 +1,4 @@
-//! Routes of the configuration to routes that decide and forward. Needs no network.
+//! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
     authorize::{self, Policy},
@@ -16,7 +16,7 @@ use super::{AssembleError, at};
 ///
 /// # Errors
 ///
-/// The key of the route that cannot be put to work, and why.
+/// The key of the route that cannot be applied, and the reason.
 pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, AssembleError> {
     let place = |key: &str| format!("routes.{name}.{key}");
     let own_host = config.public_url.host_str().unwrap_or_default();
@@ -106,7 +106,7 @@ fn requirement(config: &config::Requirement) -> authorize::Requirement {
     }
 }
 
-/// Makes all routes; needs no network, so that `doorward explain` asks the very rules that `serve` would.
+/// Makes all routes; needs no network, so that `doorward explain` uses the same rules as `serve`.
 ///
 /// # Errors
 ///

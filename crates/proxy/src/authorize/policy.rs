@@ -8,7 +8,7 @@ use crate::{
     identify::Identity,
 };
 
-/// Who may use a route: rules in order.
+/// Access rules of a route, in order.
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: Vec<Rule>,
@@ -17,43 +17,43 @@ pub struct Policy {
 /// One rule of a policy.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// The paths it speaks about; all when `None`.
+    /// The paths it applies to; all when `None`.
     pub path: Option<PathPattern>,
-    /// The methods it speaks about, GET for HEAD too; all when empty.
+    /// The methods it applies to, GET for HEAD too; all when empty.
     pub methods: Vec<CanonicalMethod>,
-    /// Whom it lets through.
+    /// The callers it lets through.
     pub allow: Allow,
     /// Whether the rule is only evaluated, counted and logged.
     pub shadow: bool,
 }
 
-/// Whom a rule lets through.
+/// Callers that a rule lets through.
 #[derive(Debug, Clone)]
 pub enum Allow {
-    /// Everybody, signed in or not.
+    /// Every caller, signed in or not.
     Anyone,
-    /// Everybody an issuer vouches for.
+    /// Every caller that an issuer has identified.
     SignedIn,
-    /// Whoever meets one of these requirements.
+    /// Callers that meet one of these requirements.
     AnyOf(Vec<Requirement>),
 }
 
-/// What a policy says of a request.
+/// Decision of a policy about a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// It may pass, by this rule (from 1).
     Allow {
         /// the rule's place, from 1
         rule: usize,
-        /// whether the rule lets anyone through: the decision does not rest on who calls
+        /// whether the rule lets anyone through, so that the decision does not depend on the caller
         public: bool,
     },
-    /// Nobody is known, and somebody must be.
+    /// The caller is unknown and must be known.
     SignIn {
         /// the rule's place, from 1
         rule: usize,
     },
-    /// The upstream could read the path so that another rule would decide.
+    /// The upstream could read the path in a way for which another rule would decide.
     Ambiguous {
         /// the rule's place, from 1
         rule: usize,
@@ -62,26 +62,26 @@ pub enum Decision {
     Deny {
         /// the rule's place, from 1; `None` when no rule matched
         rule: Option<usize>,
-        /// what was missing
+        /// the missing requirements
         unmet: Unmet,
     },
 }
 
-/// How one rule fared, for `doorward explain` and shadow rules.
+/// Evaluation of one rule, for `doorward explain` and shadow rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The rule's place, from 1.
     pub rule: usize,
-    /// Whether the rule speaks about this path and method.
+    /// Whether the rule applies to this path and method.
     pub applies: bool,
-    /// Why it does or does not apply, or what it found, in words.
+    /// The reason it does or does not apply, or its result, in words.
     pub because: String,
     /// Whether the rule is a shadow rule.
     pub shadow: bool,
 }
 
 impl Policy {
-    /// A policy of these rules, in this order. A policy without rules lets nobody through.
+    /// A policy of these rules, in this order. A policy without rules lets no caller through.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self { rules }
     }
@@ -96,7 +96,7 @@ impl Policy {
         self.rules.iter().any(|rule| !rule.methods.is_empty())
     }
 
-    /// Decides. Pure: the same request and identity always get the same answer.
+    /// Decides about a request. Pure: the same request and identity always give the same decision.
     pub fn decide(
         &self,
         method: &CanonicalMethod,
@@ -116,7 +116,7 @@ impl Policy {
         Decision::Deny { rule: None, unmet: Unmet::default() }
     }
 
-    /// What the shadow rules would have said: `(rule, allowed)`.
+    /// Decisions of the shadow rules: `(rule, allowed)`.
     pub fn shadows<'a>(
         &'a self,
         method: &'a CanonicalMethod,
@@ -135,7 +135,7 @@ impl Policy {
             })
     }
 
-    /// Every rule up to the one that decides, and why.
+    /// Evaluates every rule up to the one that decides, with reasons.
     pub fn explain(
         &self,
         method: &CanonicalMethod,

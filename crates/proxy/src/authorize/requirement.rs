@@ -1,4 +1,4 @@
-//! What somebody must have to pass a rule, and what they lack.
+//! Requirements of a rule, and the parts that a caller lacks.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use super::subject;
 
 use crate::identify::Known;
 
-/// What somebody must have. Every key must hold; within a key one value is enough.
+/// A requirement on the caller. Every key must match; within a key one value is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Requirement {
     /// User names.
@@ -29,11 +29,11 @@ pub struct Requirement {
     pub clients: Vec<String>,
     /// Issuers, by their names in the configuration.
     pub issuers: Vec<String>,
-    /// Claims, by dotted path, and the values that do.
+    /// Claims, by dotted path, each with the accepted values.
     pub claims: BTreeMap<String, Vec<Value>>,
 }
 
-/// What was asked for and not found, for the refusal page, the log and `doorward explain`.
+/// Unmet requirements, for the refusal page, the log and `doorward explain`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Unmet {
     /// One entry for each alternative, each a sentence: `needs one of the roles admin, data-scientist`.
@@ -43,7 +43,7 @@ pub struct Unmet {
 }
 
 impl Unmet {
-    /// What somebody lacks who meets none of these requirements.
+    /// The unmet keys of each requirement, for a caller who meets none of them.
     pub(super) fn of(requirements: &[Requirement], known: &Known) -> Self {
         let scopes = requirements.iter().filter(|requirement| requirement.lacks_only_scopes(known));
         Self {
@@ -66,7 +66,7 @@ impl Unmet {
 }
 
 impl Requirement {
-    /// Whether somebody has everything this asks for. An empty requirement is met by nobody.
+    /// Whether the caller meets every key. No caller meets an empty requirement.
     pub fn is_met_by(&self, known: &Known) -> bool {
         *self != Self::default() && self.keys(known).all(|key| key.met)
     }

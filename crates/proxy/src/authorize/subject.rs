@@ -1,10 +1,10 @@
 //! Patterns for subjects.
 //!
-//! Platforms build the subjects of their jobs of parts: `system:serviceaccount:run:trainer`,
-//! `project_path:data/churn:ref_type:branch:ref:main`. `*` stands for any text within one part, so that no pattern reaches
+//! Platforms build the subjects of their jobs from parts: `system:serviceaccount:run:trainer`,
+//! `project_path:data/churn:ref_type:branch:ref:main`. `*` stands for any text within one part, so that no pattern matches
 //! across a namespace, a project or a branch with `/` in its name.
 
-/// Whether a subject is one of a pattern's.
+/// Whether a subject matches a pattern.
 pub(super) fn matches(pattern: &str, subject: &str) -> bool {
     let parts = |text| str::split_inclusive(text, is_separator);
     let (mut own, mut given) = (parts(pattern), parts(subject));
@@ -21,7 +21,7 @@ fn is_separator(character: char) -> bool {
     matches!(character, ':' | '/')
 }
 
-/// One part, with the separator that ends it. The last `*` is widened first, as far as it may reach.
+/// Matches one part, with the separator that ends it. The last `*` is widened first, as far as possible.
 fn part_matches(pattern: &str, part: &str) -> bool {
     let (pattern, part) = (pattern.as_bytes(), part.as_bytes());
     let (mut own, mut given) = (0, 0);

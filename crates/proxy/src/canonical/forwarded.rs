@@ -1,7 +1,7 @@
-//! Who a request comes from, when proxies stand before the gateway ([RFC 7239], and the `X-Forwarded-*` it replaces).
+//! Origin of a request behind proxies ([RFC 7239], and the `X-Forwarded-*` it replaces).
 //!
-//! Nothing of it is believed unless the peer is a trusted proxy. Then the chain is read from its near end: every trusted
-//! address is a proxy, the first that is not trusted is the client, and what stands beyond it is the client's own word.
+//! The fields are ignored unless the peer is a trusted proxy. Then the chain is read from its near end: every trusted address
+//! is a proxy, and the first that is not trusted is the client. The rest of the chain was written by the client and is ignored.
 //!
 //! [RFC 7239]: https://www.rfc-editor.org/rfc/rfc7239
 
@@ -21,29 +21,29 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// `x-forwarded-host`
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The proxies that are believed. A clone is the same list: [`Trust::replace`] reaches all of them.
+/// The trusted proxies. A clone is the same list: [`Trust::replace`] reaches all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     proxies: Arc<ArcSwap<Vec<IpNet>>>,
 }
 
 impl Trust {
-    /// Believes nobody: the default.
+    /// Trusts no proxy: the default.
     pub fn nobody() -> Self {
         Self::default()
     }
 
-    /// Believes peers in these networks.
+    /// Trusts peers in these networks.
     pub fn new(proxies: Vec<IpNet>) -> Self {
         Self { proxies: Arc::new(ArcSwap::from_pointee(proxies)) }
     }
 
-    /// Takes another list, for a new configuration.
+    /// Replaces the list, for a new configuration.
     pub fn replace(&self, proxies: Vec<IpNet>) {
         self.proxies.store(Arc::new(proxies));
     }
 
-    /// Whether a peer is believed. A peer on a unix socket has no address, so it is not.
+    /// Whether a peer is trusted. A peer on a unix socket has no address, so it is not.
     pub fn trusts(&self, peer: Peer) -> bool {
         peer.ip().is_some_and(|address| self.trusts_address(address))
     }
@@ -53,7 +53,7 @@ impl Trust {
     }
 }
 
-/// Where a request comes from, as far as it is believed.
+/// Origin of a request, as far as trusted proxies state it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     /// The client first, the peer last; empty for a peer without an address.
@@ -69,7 +69,7 @@ impl Origin {
     /// # Errors
     ///
     /// [`RequestRefusal::TwoForwardedHosts`], [`RequestRefusal::ForwardedHost`] and [`RequestRefusal::Forwarded`]: the host
-    /// chooses the route, and what a client wrote must not decide whether the proxy's word counts.
+    /// chooses the route, and a client must not be able to have the proxy's statement ignored.
     pub(super) fn of(
         headers: &HeaderMap,
         peer: Peer,
@@ -87,7 +87,7 @@ impl Origin {
             (true, true) => legacy,
             (false, _) => standard,
             (true, false) if legacy == standard => legacy,
-            // One of them is not the proxy's; which one cannot be known.
+            // One of them was not written by the proxy; which one is unknown.
             (true, false) => own,
         };
         let nearest = elements.last();
@@ -108,7 +108,7 @@ impl Origin {
     }
 }
 
-/// What two fields say. Where they differ one of them is not the proxy's, and which cannot be known.
+/// The value that two fields agree on. Where they differ, one was not written by the proxy, and which one is unknown.
 fn agreed(legacy: Option<String>, standard: Option<String>) -> Option<String> {
     match (legacy, standard) {
         (Some(one), Some(other)) if !one.eq_ignore_ascii_case(&other) => None,
@@ -116,7 +116,7 @@ fn agreed(legacy: Option<String>, standard: Option<String>) -> Option<String> {
     }
 }
 
-/// The chain from its near end up to and with the first address that is not trusted.
+/// The chain from its near end up to and including the first address that is not trusted.
 fn believed<'a>(
     own: &[IpAddr],
     given: impl DoubleEndedIterator<Item = Option<&'a str>>,
@@ -154,7 +154,7 @@ fn addresses(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = Option<&str
     nodes.into_iter()
 }
 
-/// The nearest proxy's word: the last member of the last line; `None` too where that line is no text.
+/// The nearest proxy's value: the last member of the last line; `None` too if that line is not text.
 fn last(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     line.rsplit(',').next().map(|word| word.trim().to_owned())
@@ -177,14 +177,14 @@ pub(super) struct Element {
 }
 
 impl Element {
-    /// Every hop, the nearest last. Proxies add theirs to the line that a client began, so that one quote which is left open
-    /// would swallow the proxy's word: such a line is refused, and so is a parameter that comes twice (RFC 7239 §4).
+    /// Every hop, the nearest last. Proxies append to the line that a client began, so that a quote the client left open would
+    /// swallow the proxy's part. Such a line is refused, and so is a parameter that occurs twice (RFC 7239 §4).
     pub(super) fn all(headers: &HeaderMap) -> Result<Vec<Self>, RequestRefusal> {
         let mut elements = Vec::new();
         for line in headers.get_all(FORWARDED) {
             let line = line.to_str().map_err(|_| RequestRefusal::Forwarded)?;
             for element in unquoted(line, ',').ok_or(RequestRefusal::Forwarded)? {
-                // RFC 9110 §5.6.1.2: an empty member of a list is none.
+                // RFC 9110 §5.6.1.2: empty list members are ignored.
                 if !element.trim().is_empty() {
                     elements.push(Self::parse(element).ok_or(RequestRefusal::Forwarded)?);
                 }
@@ -211,7 +211,7 @@ impl Element {
     }
 }
 
-/// A token, or what a quoted string stands for (RFC 9110 §5.6.4).
+/// A token, or the content of a quoted string (RFC 9110 §5.6.4).
 fn plain(value: &str) -> Option<String> {
     let Some(quoted) = value.strip_prefix('"') else {
         return (!value.contains('"')).then(|| value.to_owned());
@@ -227,7 +227,7 @@ fn plain(value: &str) -> Option<String> {
     }
 }
 
-/// Splits at a separator that stands outside quotes; `None` where a quote is left open.
+/// Splits at a separator outside quotes; `None` if a quote is left open.
 fn unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text

@@ -14,7 +14,7 @@ use std::{
 
 use crate::listen::Scheme;
 
-/// A host and, unless it is the scheme's own, a port.
+/// A host with an optional port.
 ///
 /// ```
 /// use doorward::canonical::CanonicalHost;
@@ -30,10 +30,10 @@ pub struct CanonicalHost {
     port: Option<u16>,
 }
 
-/// Why a host is refused.
+/// Reasons a host is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostRefusal {
-    /// Nothing there.
+    /// The host is empty.
     #[error("the host is empty")]
     Empty,
     /// Not a name, an IPv4 address or a bracketed IPv6 address.
@@ -55,12 +55,12 @@ impl CanonicalHost {
         &self.name
     }
 
-    /// The port, when it was named.
+    /// The port, if the request states one.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The same host, without the port that the scheme means anyway.
+    /// The same host, without the scheme's default port.
     #[must_use]
     pub fn without_default_port(mut self, scheme: Scheme) -> Self {
         if self.port == Some(scheme.default_port()) {
@@ -103,7 +103,7 @@ fn port(digits: &str) -> Result<u16, HostRefusal> {
     }
 }
 
-/// Labels of letters, digits, `-` and `_`; what looks like an IPv4 address must be one.
+/// Labels of letters, digits, `-` and `_`; a name that looks like an IPv4 address must be a valid one.
 fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

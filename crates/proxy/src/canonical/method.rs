@@ -1,8 +1,8 @@
 //! The method of a request in the one form that is judged and sent ([RFC 9110 §9.1]).
 //!
 //! Methods are case-sensitive, but servers differ: Django, Rails and PHP take `post` for POST, others refuse it. A rule about
-//! POST would not see what those servers do. A method therefore has upper-case letters, digits, `-` and `_` only; any other
-//! has two readings and is refused. CONNECT and TRACE are not served (RFC 9110 §9.3.6, §9.3.8).
+//! POST would not match what those servers execute. A method therefore has upper-case letters, digits, `-` and `_` only; any
+//! other is ambiguous and refused. CONNECT and TRACE are not served (RFC 9110 §9.3.6, §9.3.8).
 //!
 //! [RFC 9110 §9.1]: https://www.rfc-editor.org/rfc/rfc9110#section-9.1
 
@@ -10,7 +10,7 @@ use std::{fmt, ops::Deref, str::FromStr};
 
 use http::Method;
 
-/// A method that every server reads alike.
+/// A method that every server reads in the same way.
 ///
 /// ```
 /// use doorward::canonical::CanonicalMethod;
@@ -23,7 +23,7 @@ use http::Method;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalMethod(Method);
 
-/// Why a method is refused.
+/// Reasons a method is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MethodRefusal {
     /// A lower-case letter, or a character that no registered method has.
@@ -49,8 +49,8 @@ impl CanonicalMethod {
         self.0
     }
 
-    /// Whether a rule for this method speaks about requests with `asked`. A server answers HEAD by what it does for GET
-    /// (RFC 9110 §9.3.2), so a rule for GET covers HEAD; not the other way round.
+    /// Whether a rule for this method applies to a request with method `asked`. Servers handle HEAD like GET (RFC 9110 §9.3.2),
+    /// so a rule for GET covers HEAD, but a rule for HEAD does not cover GET.
     pub fn covers(&self, asked: &Self) -> bool {
         self == asked || (*self == Self::GET && *asked == Self::HEAD)
     }

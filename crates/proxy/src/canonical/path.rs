@@ -1,7 +1,7 @@
 //! The path of a request in the one form that is matched and sent ([RFC 3986 §6.2.2]).
 //!
-//! Unreserved octets are decoded once, every other escape is written in upper case, and whatever two servers could read
-//! in two ways is refused: dot segments in any encoding, encoded slashes and backslashes, `//`, control characters, double
+//! Unreserved bytes are decoded once, every other escape is written in upper case, and a form that two servers could read
+//! differently is refused: dot segments in any encoding, encoded slashes and backslashes, `//`, control characters, double
 //! encoding, ill-formed UTF-8. Parsing a canonical path gives the same path again. Nothing here repairs a path.
 //!
 //! [RFC 3986 §6.2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2
@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::reading;
 
-/// Ambiguous forms that a route takes all the same, because its application needs them.
+/// Ambiguous forms that a route accepts because its application needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keep {
     /// `%2F` and `%5C` stay, encoded; they never separate segments.
@@ -22,7 +22,7 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// Both kept: the form a route is chosen by, before that route says what it takes.
+    /// Both kept: used to choose the route, before the route's own setting is known.
     pub const ALL: Self = Self { encoded_slash: true, double_slash: true };
 }
 
@@ -44,7 +44,7 @@ pub struct CanonicalPath {
     readings: Box<[String]>,
 }
 
-/// What another server might read differently, as bits.
+/// Forms that another server might read differently, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Oddities(u8);
 
@@ -61,7 +61,7 @@ impl Oddities {
     pub(super) const EMPTY: Self = Self(16);
     /// `%3F` or `%23`
     pub(super) const END: Self = Self(32);
-    /// Any of these.
+    /// All of these bits; a path has it if it has any of them.
     pub(super) const ANY: Self = Self(63);
 
     pub(super) fn has(self, other: Self) -> bool {
@@ -73,34 +73,34 @@ impl Oddities {
     }
 }
 
-/// Why a path is refused.
+/// Reasons a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathRefusal {
     /// Does not begin with `/`.
     #[error("the path does not begin with `/`")]
     NotAbsolute,
-    /// `#`, which no request target holds.
+    /// `#`, which is not allowed in a request target.
     #[error("the path holds a fragment (`#`)")]
     Fragment,
-    /// `?` where only a path may stand.
+    /// `?` where only a path is allowed.
     #[error("the path holds a query (`?`)")]
     Query,
     /// A control character or a space, raw or encoded.
     #[error("the path holds a control character or a raw space")]
     Control,
-    /// A raw octet above 0x7F.
+    /// A raw byte above 0x7F.
     #[error("the path holds a raw non-ASCII octet: percent-encode it")]
     NonAscii,
-    /// `%` that no two hexadecimal digits follow.
+    /// `%` without two hexadecimal digits after it.
     #[error("the path holds `%` without two hexadecimal digits")]
     BadEscape,
     /// A raw `\`.
     #[error("the path holds a backslash")]
     Backslash,
-    /// `%2F` or `%5C` on a route that does not take them.
+    /// `%2F` or `%5C` on a route that does not accept them.
     #[error("the path holds an encoded slash or backslash, which this route does not take")]
     EncodedSlash,
-    /// `//` on a route that does not take it.
+    /// `//` on a route that does not accept it.
     #[error("the path holds `//`, which this route does not take")]
     DoubleSlash,
     /// `.` or `..` as a segment, in any encoding, with or without `;` parameters.
@@ -109,16 +109,16 @@ pub enum PathRefusal {
     /// Decoding twice would give a separator, a dot, a percent sign, the path's end or a control character.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
-    /// Decoded, it is not UTF-8.
+    /// The decoded path is not UTF-8.
     #[error("the path is not UTF-8 once decoded")]
     NotUtf8,
-    /// Two servers could take it for two different places, or for too many to judge.
+    /// Two servers could read it as two different paths, or it has too many readings to judge.
     #[error("the path can be read as two different places")]
     Ambiguous,
 }
 
 impl PathRefusal {
-    /// The word for logs and metrics.
+    /// The code for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotAbsolute => "path_not_absolute",
@@ -138,22 +138,22 @@ impl PathRefusal {
     }
 }
 
-/// Why a prefix cannot be taken off a path.
+/// Reasons a prefix cannot be removed from a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StripError {
     /// The path is not below the prefix.
     #[error("the path is not below the prefix")]
     NotBelow,
-    /// What remains begins with `//`, which a server may take for an authority.
+    /// The rest begins with `//`, which a server may take for an authority.
     #[error("without the prefix, the path would begin with `//`")]
     DoubleSlash,
-    /// What remains is no path of its own; never met for part of a canonical path.
+    /// The rest is not a path; cannot happen for part of a canonical path.
     #[error(transparent)]
     Path(PathRefusal),
 }
 
 impl CanonicalPath {
-    /// Parses what stands before `?` in a request target.
+    /// Parses the part of a request target before `?`.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl CanonicalPath {
         Ok(path)
     }
 
-    /// Parses a path as people write it in a configuration: what no request may hold raw, letters beyond ASCII and spaces, is
+    /// Parses a path from a configuration: characters that a request must not hold raw (spaces, letters beyond ASCII) are
     /// escaped first.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl CanonicalPath {
         Ok(Self { text, oddities, readings })
     }
 
-    /// Whether a route that keeps `keep`, and refuses the other ambiguous forms, takes this path.
+    /// Accepts this path for a route that keeps `keep` and refuses the other ambiguous forms.
     ///
     /// # Errors
     ///
@@ -253,12 +253,12 @@ impl CanonicalPath {
         Ok(())
     }
 
-    /// The form that is matched, and sent.
+    /// The text that is matched and sent.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The segments: what stands between slashes. An encoded slash never separates.
+    /// The segments between slashes. An encoded slash never separates.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.text.split('/').skip(1)
     }
@@ -279,14 +279,14 @@ impl CanonicalPath {
             return Err(StripError::DoubleSlash);
         }
         let text = if rest.is_empty() { "/" } else { rest };
-        // Part of a canonical path is one, with readings of its own.
+        // Part of a canonical path is canonical too, but has its own readings.
         Self::parse_any(text).map_err(StripError::Path)
     }
 
-    /// The other ways this path can be read; none, without an allocation, for nearly every path.
+    /// The other ways this path can be read; empty, and without an allocation, for nearly every path.
     ///
-    /// Some servers decode `%2F`, `%5C` or a doubly encoded octet once more, take `%3F` or `%23` for the path's end, drop `;`
-    /// parameters, or fold `//`, in whatever order.
+    /// Some servers decode `%2F`, `%5C` or a doubly encoded byte once more, end the path at `%3F` or `%23`, drop `;`
+    /// parameters, or fold `//`, in any order.
     ///
     /// ```
     /// use doorward::canonical::{CanonicalPath, Keep};
@@ -312,7 +312,7 @@ fn rest_below<'p>(path: &'p str, prefix: &CanonicalPath) -> Option<&'p str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Dot segments, looked for in every piece that any server could take for a segment.
+/// Finds dot segments in every piece that some server could take for a segment.
 fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
     let ends = oddities.has(Oddities::END);
     let dots = |piece: &str| {
@@ -335,7 +335,7 @@ fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
     })
 }
 
-/// `%25` followed by what would be a meaningful escape once decoded.
+/// Checks each `%25` whose next characters would form a meaningful escape once decoded.
 fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("%25") {

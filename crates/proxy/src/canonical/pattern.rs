@@ -1,8 +1,8 @@
-//! The paths a rule speaks of: literal segments, `*` for one segment, `**` for all that follow.
+//! Path patterns of rules: literal segments, `*` for one segment, `**` for all that follow.
 //!
-//! A pattern is anchored at both ends and matches whole segments of a [`CanonicalPath`]; there are no partial wildcards. One
+//! A pattern is anchored at both ends and matches whole segments of a [`CanonicalPath`]; there are no partial wildcards. A
 //! slash at the end makes no difference, in the pattern or in the path: many servers take `/admin` and `/admin/` for the same
-//! page, so a rule that closes the one must close the other.
+//! page, so a rule that protects one must protect the other.
 
 use std::{fmt, str::FromStr};
 
@@ -31,7 +31,7 @@ enum Segment {
     Any,
 }
 
-/// Whether a path is one of a pattern's.
+/// Result of matching a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathMatch {
     /// In every reading.
@@ -42,15 +42,15 @@ pub enum PathMatch {
     Ambiguous,
 }
 
-/// Why a text is no pattern.
+/// Reasons a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// The literal part is no path.
+    /// The literal part is not a path.
     #[error("`{pattern}`: {refusal}")]
     Path {
         /// the pattern
         pattern: String,
-        /// what is wrong with it
+        /// the cause
         refusal: PathRefusal,
     },
     /// `*` beside other characters.
@@ -65,7 +65,7 @@ pub enum PatternError {
 }
 
 impl PathPattern {
-    /// Whether a path is one of these, however a server behind the gateway reads it.
+    /// Whether a path matches, in every way that a server behind the gateway could read it.
     pub fn matches(&self, path: &CanonicalPath) -> PathMatch {
         let literally = self.matches_literally(path.as_str());
         if path.readings().iter().any(|reading| self.matches_literally(reading) != literally) {
@@ -132,7 +132,7 @@ fn segments_of(path: &str) -> impl Iterator<Item = &str> {
 impl FromStr for PathPattern {
     type Err = PatternError;
 
-    /// Parses a pattern as people write it: letters beyond ASCII and spaces may stand unescaped.
+    /// Parses a pattern; letters beyond ASCII and spaces may stand unescaped.
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
         let path = CanonicalPath::from_written(pattern)
             .map_err(|refusal| PatternError::Path { pattern: pattern.to_owned(), refusal })?;

@@ -1,8 +1,8 @@
 //! The request that a trusted proxy asks about, on the gateway's forward-auth endpoint.
 //!
-//! nginx, Traefik, Caddy and Envoy describe the request they hold in `X-Forwarded-*` or `X-Original-*` fields, and pass on as
-//! they came the fields that they do not set themselves. Two fields that differ are therefore no question: one of them is the
-//! client's, and which one cannot be known. Nothing falls back to another field.
+//! nginx, Traefik, Caddy and Envoy describe the request they hold in `X-Forwarded-*` or `X-Original-*` fields, and pass on
+//! unchanged the fields that they do not set themselves. If two fields differ, one of them was written by the client, and which
+//! one is unknown; the question is then refused. No field is a fallback for another.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,7 +15,7 @@ use crate::listen::Scheme;
 /// A request that a trusted proxy holds and asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardAuth {
-    /// Its method; `None` where the proxy does not tell it.
+    /// Its method; `None` if the proxy does not state it.
     pub method: Option<CanonicalMethod>,
     /// Its path.
     pub path: CanonicalPath,
@@ -27,16 +27,16 @@ pub struct ForwardAuth {
     pub websocket: bool,
 }
 
-/// Why there is no question to answer.
+/// Reasons there is no valid question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoQuestion {
-    /// The peer is not in `trusted_proxies`: it could choose the path that the rules see.
+    /// The peer is not in `trusted_proxies`, so it could choose the path that the rules judge.
     #[error("the peer is not in `trusted_proxies`")]
     NotTrusted,
     /// No field names a request.
     #[error("no `X-Forwarded-Uri`, `X-Original-URI` or `X-Original-URL` names the request")]
     Missing,
-    /// Two fields differ: one of them is the client's.
+    /// Two fields differ, so that one of them was written by the client.
     #[error("two fields name different {0}: one of them is the client's")]
     Disagree(&'static str),
     /// A field cannot be read in exactly one way.
@@ -47,7 +47,7 @@ pub enum NoQuestion {
 const URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 const METHOD: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 
-/// What one field says of the target: `/path?query`, or a whole URL as nginx's snippets send it.
+/// The target in one field: `/path?query`, or a whole URL as nginx's snippets send it.
 struct Target<'h> {
     /// Scheme and authority of a whole URL.
     authority: Option<(&'h str, &'h str)>,
@@ -55,7 +55,7 @@ struct Target<'h> {
 }
 
 impl ForwardAuth {
-    /// Reads the question; the caller has checked that the peer is trusted. `named` is the host that the proxy asked itself.
+    /// Reads the question; the caller has checked that the peer is trusted. `named` is the host of the proxy's own request.
     pub(super) fn of(
         headers: &HeaderMap,
         named: &CanonicalHost,
@@ -76,7 +76,7 @@ impl ForwardAuth {
         if let Some(query) = query {
             check_query(query).map_err(NoQuestion::Malformed)?;
         }
-        // A whole URL may end with its authority; a target may not be empty.
+        // A whole URL may end with its authority; a request target must not be empty.
         let whole = targets.iter().all(|target| target.authority.is_some());
         let path = if path.is_empty() && whole { "/" } else { path };
         Ok(Self {
@@ -121,8 +121,8 @@ fn method(headers: &HeaderMap) -> Result<Option<CanonicalMethod>, NoQuestion> {
     text.parse().map(Some).map_err(malformed)
 }
 
-/// The host asked about: what `X-Forwarded-Host` and whole URLs say alike, else the host that the proxy asked itself. A client
-/// may have written `Forwarded`, which few proxies set: it never chooses the host, and must not name another.
+/// The host asked about: the one that `X-Forwarded-Host` and whole URLs agree on, else the host of the proxy's own request. A
+/// client may have written `Forwarded`, which few proxies set: it never chooses the host, and must not name another.
 fn host(
     headers: &HeaderMap,
     targets: &[Target<'_>],
@@ -159,8 +159,8 @@ fn host(
     }
 }
 
-/// Whether the fields that a proxy copies from its client are those of a WebSocket handshake: proxies drop `Upgrade`, which is
-/// of one connection, and keep these.
+/// Whether the fields that a proxy copies from its client are those of a WebSocket handshake. Proxies drop `Upgrade`, which
+/// belongs to one connection, and keep these.
 fn opens_websocket(headers: &HeaderMap) -> bool {
     let says = |name: &str, word: &[u8]| {
         headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(word))

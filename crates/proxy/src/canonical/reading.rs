@@ -1,16 +1,15 @@
-//! Other readings of a path that is canonical and yet not plain.
+//! Other readings of a canonical path.
 //!
-//! A route may keep `%2F` or `//`, and `;`, `%3F` or an escaped percent sign are part of many file names. Some servers decode such
-//! things once more, before they look for the query too, drop `;` parameters, or fold `//`, and each does so in an order of its
-//! own. The route and the rule chosen
-//! for a path must be those chosen for each of its readings too, or the request is refused: then no server can be led to
-//! another place than the one judged.
+//! A route may keep `%2F` or `//`, and `;`, `%3F` or an escaped percent sign are part of many file names. Some servers decode
+//! such forms once more, before they look for the query too, drop `;` parameters, or fold `//`, and each does so in its own
+//! order. Every reading of a path must give the same route and the same rule as the path, or the request is refused. No server
+//! can then serve another path than the one that was judged.
 
 use super::path::{Oddities, hex, is_unreserved, push_escape};
 
 type Rewrite = fn(&str) -> String;
 
-/// What a server may do to a path, and what must stand in the path for it to matter. `//` may come about by any of them.
+/// Rewrites that a server may apply to a path, each with the form that must occur in the path. Any of them may create `//`.
 const REWRITES: [(Oddities, Rewrite); 6] = [
     (Oddities::SLASH, |text| text.replace("%2F", "/")),
     (Oddities::BACKSLASH, |text| text.replace("%5C", "/")),
@@ -20,10 +19,10 @@ const REWRITES: [(Oddities, Rewrite); 6] = [
     (Oddities::ANY, fold_slashes),
 ];
 
-/// The most readings of one path; beyond, it is refused. Six rewrites that matter at most once each make fewer.
+/// The most readings of one path; with more, the path is refused. Six rewrites that matter at most once each give fewer.
 const LIMIT: usize = 64;
 
-/// Every text that some sequence of rewrites makes of `text`, in any order and as often as it changes anything. `None`: too many.
+/// Every text that some sequence of rewrites makes of `text`, in any order and until nothing changes. `None`: too many.
 pub(super) fn all(text: &str, oddities: Oddities) -> Option<Box<[String]>> {
     if oddities == Oddities::default() {
         return Some(Box::default());
@@ -49,7 +48,7 @@ pub(super) fn all(text: &str, oddities: Oddities) -> Option<Box<[String]>> {
     Some(found.into())
 }
 
-/// `%25XX` as a server sees it that decodes twice.
+/// `%25XX` as seen by a server that decodes twice.
 fn decode_twice(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -88,7 +87,7 @@ fn drop_parameters(text: &str) -> String {
     out
 }
 
-/// A server that decodes before it looks for the query, or for a fragment, ends the path there.
+/// Ends the path at `%3F` or `%23`, like a server that decodes before it looks for the query or a fragment.
 pub(super) fn cut_at_end(text: &str) -> &str {
     let end = ["%3F", "%23"].into_iter().filter_map(|mark| text.find(mark)).min();
     end.and_then(|end| text.get(..end)).unwrap_or(text)

@@ -1,4 +1,4 @@
-//! A request that cannot be understood, told the way every refusal is told.
+//! Converts refusals of the listener and of this module to the refusal that is answered.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! The names of one request in logs: `X-Request-Id` and `traceparent` ([W3C Trace Context §3.2]).
+//! Identifiers of a request in logs: `X-Request-Id` and `traceparent` ([W3C Trace Context §3.2]).
 //!
-//! A client's request id is believed only behind a trusted proxy; its trace is always continued when it is well formed.
+//! A request id is accepted only from a trusted proxy; a trace is always continued when it is well formed.
 //!
 //! [W3C Trace Context §3.2]: https://www.w3.org/TR/trace-context/#traceparent-header
 
@@ -48,7 +48,7 @@ impl RequestId {
 pub struct TraceParent(HeaderValue);
 
 impl TraceParent {
-    /// The trace the client is in, when the header is there once and well formed.
+    /// The client's trace, if the header occurs once and is well formed.
     pub fn given(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let value = values.next().filter(|value| is_traceparent(value.as_bytes()))?;

@@ -1,7 +1,7 @@
-//! Header names that no client writes: who somebody is, where a request came from, what it was before.
+//! Header names that clients must not write: they state the caller, the origin or the original form of a request.
 //!
-//! They are removed from every request on every route. Names with other characters than letters, digits and `-` do not get
-//! this far, so there is one spelling to compare, in lower case.
+//! They are removed from every request on every route. Names with other characters than letters, digits and `-` are refused
+//! before this point, so only one spelling in lower case has to be compared.
 
 /// Prefixes of the reserved namespace.
 pub const PREFIXES: [&str; 12] = [
@@ -58,7 +58,7 @@ pub const NAMES: [&str; 35] = [
     "x-webauth-user",
 ];
 
-/// Fields of one connection, never of the message that is sent on ([RFC 9110 §7.6.1]).
+/// Fields of one connection, which are never sent on ([RFC 9110 §7.6.1]).
 ///
 /// [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 pub const HOP_BY_HOP: [&str; 10] = [

@@ -1,4 +1,4 @@
-//! The header section: checked whole, then cleared of what is not the client's to say ([RFC 9110 §7.6.1], [RFC 9113 §8.2]).
+//! The header section: checked whole, then stripped of fields that clients must not send ([RFC 9110 §7.6.1], [RFC 9113 §8.2]).
 //!
 //! The client's `Connection` list is applied to the client's own fields here, before the gateway writes any of its own.
 //!
@@ -12,7 +12,7 @@ use super::{
     reserved::{is_hop_by_hop, is_reserved},
 };
 
-/// Fields of which a second one makes the request mean two things.
+/// Fields that must not occur twice, because the request would become ambiguous.
 const SINGLE: [&str; 14] = [
     "authorization",
     "content-length",
@@ -30,12 +30,12 @@ const SINGLE: [&str; 14] = [
     "upgrade",
 ];
 
-/// The place of a name, in lower case, among those of which a second field is refused.
+/// Index of a name, in lower case, among the fields that must not occur twice.
 pub(crate) fn single_field(name: &[u8]) -> Option<usize> {
     SINGLE.binary_search_by(|single| single.as_bytes().cmp(name)).ok()
 }
 
-/// Refuses what HTTP/1 framing could not see and HTTP/2 lets through.
+/// Refuses header sections that HTTP/1 framing cannot check or that HTTP/2 lets through.
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), RequestRefusal> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if headers.keys().any(|name| !name.as_str().bytes().all(plain)) {
@@ -72,7 +72,7 @@ pub(super) fn accepts_trailers(headers: &HeaderMap) -> bool {
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Removes everything that is not end-to-end or not the client's to say; joins cookie crumbs into one field.
+/// Removes every field that is not end-to-end or that a client must not send; joins cookie crumbs into one field.
 pub(super) fn scrub(headers: &mut HeaderMap) {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {

@@ -3,7 +3,7 @@ use http::HeaderValue;
 use super::*;
 use crate::listen::ListenAddr;
 
-/// A request as the listener hands it over.
+/// A request as the listener passes it on.
 fn request(version: Version, uri: &str, lines: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::builder().version(version).uri(uri).body(Body::empty()).unwrap();
     for (name, value) in lines {

@@ -1,6 +1,7 @@
 //! The opening handshake of a WebSocket ([RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)).
 //!
-//! Only what makes the request one is checked here; `Sec-WebSocket-*` stays among the headers and is sent on.
+//! Only the fields that make the request a handshake are checked here; `Sec-WebSocket-*` stays among the headers and is sent
+//! on.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use super::RequestRefusal;
 
 /// A request that opens a WebSocket: the client's half of the tunnel, once the answer is 101.
 pub struct WebSocket {
-    /// Becomes the client's octets after the 101 was sent.
+    /// Becomes the client's byte stream after the 101 was sent.
     pub client: OnUpgrade,
 }
 
@@ -30,7 +31,7 @@ impl WebSocket {
     }
 }
 
-/// Sixteen octets in base64: 22 characters and `==`.
+/// Sixteen bytes in base64: 22 characters and `==`.
 fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(digit))

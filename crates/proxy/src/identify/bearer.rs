@@ -1,7 +1,7 @@
-//! Bearer tokens: the `Authorization` header to an identity ([RFC 6750 §2.1]).
+//! Bearer tokens: reads the `Authorization` header and finds the identity ([RFC 6750 §2.1]).
 //!
-//! Tokens in the query or the body are never read (RFC 9700 §4.3.2). A token is verified once and remembered until it expires or
-//! the issuer's keys change; what was read from its claims is remembered with it.
+//! Tokens in the query or the body are never read (RFC 9700 §4.3.2). A verified token is remembered, together with the identity
+//! read from it, until it expires or the issuer's keys change.
 //!
 //! [RFC 6750 §2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 
@@ -25,19 +25,19 @@ use crate::{
     throttle::Throttle,
 };
 
-/// What the `Authorization` header holds of this scheme.
+/// Content of the `Authorization` header for the `Bearer` scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'h> {
-    /// Nothing of this scheme; other schemes are the application's.
+    /// No bearer token; other schemes belong to the application.
     Nothing,
     /// A token.
     Token(&'h str),
-    /// Something that a lenient server could take for a bearer token, and that is none by RFC 6750 §2.1.
+    /// A value that a lenient server could take for a bearer token, but that is malformed by RFC 6750 §2.1.
     Malformed,
 }
 
-/// Reads the `Authorization` header. Servers behind the gateway differ in what they trim and compare, so that whatever begins
-/// with `bearer`, in any case and before any separator, is of this scheme: a token, or malformed.
+/// Reads the `Authorization` header. Servers behind the gateway differ in how they trim and compare. Every value that begins
+/// with `bearer`, in any case and before any separator, is therefore a token or malformed.
 pub fn presented(headers: &HeaderMap) -> Presented<'_> {
     const SCHEME: &[u8] = b"bearer";
     let Some(value) = headers.get(AUTHORIZATION) else { return Presented::Nothing };
@@ -75,8 +75,8 @@ pub(super) fn malformed() -> TokenRefusal {
     TokenRefusal::Malformed { part: "token", reason }
 }
 
-/// Whether a token that was refused is of no configured issuer, and so an application's own: a JWT that names another issuer,
-/// or an opaque one while no issuer is asked about those.
+/// Whether a refused token is of no configured issuer, and so belongs to an application: a JWT that names another issuer, or an
+/// opaque token while no issuer is asked about those.
 pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
     if token.split('.').count() == 3 {
         oidc_core::unverified_issuer(token).is_some_and(|iss| !issuers.is_configured(&iss))
@@ -85,8 +85,8 @@ pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
     }
 }
 
-/// Whether claims stand where a JWT has them. Libraries that decode without verifying split at the dots and do not count the
-/// parts, so that to them a JWT with a part too many, or too few, is one.
+/// Whether the second part holds claims, as in a JWT. Libraries that decode without verifying split at the dots and do not
+/// count the parts, so that they accept a JWT with a part too many or too few.
 fn has_claims(token: &str) -> bool {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::URL_SAFE,
@@ -99,11 +99,11 @@ fn has_claims(token: &str) -> bool {
     LENIENT.decode(payload).is_ok_and(|claims| claims.trim_ascii_start().starts_with(b"{"))
 }
 
-/// Verifies a token with the issuer it names, or by asking the one issuer whose tokens name nobody.
+/// Verifies a token with the issuer it names, or an opaque token by asking the only issuer that is configured for those.
 ///
 /// # Errors
 ///
-/// [`Refusal::BadCredentials`] with the check that failed; [`Refusal::TooMany`] before an issuer is asked too much.
+/// [`Refusal::BadCredentials`] with the failed check; [`Refusal::TooMany`] before an issuer is asked too often.
 pub async fn identify(
     issuers: &Issuers,
     throttle: &Throttle,
@@ -130,7 +130,7 @@ pub async fn identify(
     Ok(Caller::known(known, Credential::Bearer { token: Secret::from(token), good_until }))
 }
 
-/// Judges the bearer tokens of all these issuers; `None` where none of them has an audience.
+/// Verifies the bearer tokens of all these issuers; `None` if none of them has an audience.
 pub(super) fn verifier(
     issuers: &BTreeMap<String, Arc<IssuerClient>>,
     clock: &Arc<dyn Clock>,
@@ -153,7 +153,7 @@ pub(super) fn verifier(
     })
 }
 
-/// Counts verdicts by the issuer's name in the configuration; `unknown` where a token did not get as far as that.
+/// Counts results by the issuer's name in the configuration; `unknown` if the issuer of a token was not determined.
 fn counting(issuers: &BTreeMap<String, Arc<IssuerClient>>) -> Observer {
     let names: Vec<(String, String, Counter)> = issuers
         .iter()

@@ -1,6 +1,7 @@
-//! Claims to identity, by configured paths.
+//! Converts claims to an identity, by configured paths.
 //!
-//! Issuers differ in where they put roles and groups; that is data here, never code. Pure: bytes in, [`Known`] out.
+//! Issuers differ in where they put roles and groups, so the paths are configuration and not code. A pure function: claims in,
+//! [`Known`] out.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,14 +24,14 @@ impl ClaimReader {
         Self { issuer: issuer.into(), iss: iss.into(), paths }
     }
 
-    /// The identity these claims speak of.
+    /// The identity in these claims.
     pub fn read(&self, claims: &Claims) -> Arc<Known> {
         let text = |path: &str| claims.get(path).and_then(Value::as_str).map(str::to_owned);
         let client_roles = self.client_roles(claims);
         let mut roles: Vec<String> =
             self.paths.roles.iter().flat_map(|path| texts(claims.get(path))).collect();
         if self.paths.client_roles.is_some() {
-            // `client:role` asks for a client's role; a realm role of such a name must not answer.
+            // `client:role` asks for a client's role; a realm role of that name must not match.
             roles.retain(|role| !role.contains(':'));
         }
         Arc::new(Known {
@@ -50,7 +51,8 @@ impl ClaimReader {
         })
     }
 
-    /// The identity of a session: the ID token says who signed in, the access token what they may (Keycloak puts roles only there).
+    /// The identity of a session: the person from the ID token, the roles also from the access token (Keycloak puts roles only
+    /// there).
     pub fn read_session(&self, id_token: &Claims, access_token: Option<&Claims>) -> Arc<Known> {
         let from_id = self.read(id_token);
         let Some(from_access) = access_token.map(|claims| self.read(claims)) else {
@@ -92,7 +94,7 @@ impl ClaimReader {
     }
 }
 
-/// The texts of a claim: a list's, or a lone text. Values of other types are no roles.
+/// The texts of a claim: a list or a single text. Values of other types are ignored.
 fn texts(value: Option<&Value>) -> impl Iterator<Item = String> {
     let list: &[Value] = match value {
         Some(Value::Array(values)) => values,

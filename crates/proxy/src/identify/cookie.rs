@@ -1,6 +1,7 @@
-//! Session cookies: the `Cookie` header to a session, its tokens refreshed when due.
+//! Session cookies: finds the session in the `Cookie` header, and refreshes its tokens when due.
 //!
-//! A cookie that opens nothing is nobody's, not an error. A store or provider that does not answer is an error, never "signed out".
+//! An unknown session cookie means anonymous, not an error. A store or provider that does not answer is an error, never "signed
+//! out".
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// Opens cookies of these names with these sessions, which last at most this long, of people whom these issuers vouch for.
+    /// Opens cookies of these names with these sessions, which last at most this long, for people of these issuers.
     pub fn new(
         cookies: Cookies,
         sessions: Arc<Sessions>,
@@ -33,12 +34,13 @@ impl SessionCookie {
         Self { cookies, sessions, issuers, lifetime }
     }
 
-    /// The caller that a request's session cookie stands for, with an access token that is good now. A cookie that a refresh
-    /// changed is added to `cookies`.
+    /// The caller of a request's session cookie, with an access token that is valid now. A cookie that a refresh changed is
+    /// added to `cookies`.
     ///
     /// # Errors
     ///
-    /// [`Refusal::StoreUnavailable`], or [`Refusal::ProviderUnavailable`] when the token has expired and cannot be refreshed now.
+    /// [`Refusal::StoreUnavailable`], or [`Refusal::ProviderUnavailable`] when the token has expired and cannot be refreshed
+    /// now.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -70,7 +72,7 @@ impl SessionCookie {
         }
     }
 
-    /// Who a session stands for while a stream of it is open: no caller, where only a request could tell (see
+    /// Identity of a session while a stream of it is open; anonymous when only a request could confirm it (see
     /// [`Sessions::is_unconfirmed`]).
     pub(super) fn identity_of_stream(&self, session: &LiveSession) -> Identity {
         match self.sessions.is_unconfirmed(session) {
@@ -79,13 +81,13 @@ impl SessionCookie {
         }
     }
 
-    /// Who a session stands for. A session of an issuer that is no longer configured under its name, or whose name another
-    /// issuer has now, stands for no caller: their subjects are not the same people.
+    /// Identity of a session. Anonymous if its issuer is no longer configured under its name, or if another issuer has that
+    /// name now: the same subject there is another person.
     pub(super) fn identity(&self, session: &LiveSession) -> Identity {
         let known = session.known();
         match self.issuers.named(&known.issuer) {
             Some(issuer) if issuer.url() == known.iss => Identity::Known(known),
-            // A session of a version that did not keep the identifier.
+            // A session of a version that did not store the identifier.
             Some(issuer) if known.iss.is_empty() && session.record().is_of(issuer.url()) => {
                 session.complete_issuer(issuer.url());
                 Identity::Known(session.known())

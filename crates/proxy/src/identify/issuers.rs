@@ -1,4 +1,4 @@
-//! The configured issuers: each with its keys, its rules for tokens, and the gateway's standing as its client.
+//! The configured issuers: each with its keys, its rules for tokens, and the gateway's registration as its client.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,21 +22,21 @@ pub struct IssuerClient {
     pub(crate) name: String,
     /// Its identifier, byte for byte.
     pub(crate) url: String,
-    /// Where its metadata comes from.
+    /// Source of its metadata.
     pub(crate) provider: Provider,
     /// Its signing keys.
     pub(crate) keys: RemoteKeys,
     /// The gateway's login client there.
     pub(crate) client: Client,
-    /// The rules for bearer tokens; `None` where no audience is configured, and then none are taken.
+    /// The rules for bearer tokens; `None` if no audience is configured, and then no token is accepted.
     pub(crate) bearer: Option<Validation>,
-    /// Asks about bearer tokens that are no JWT; `None`: they are refused.
+    /// Asks about bearer tokens that are not JWTs; `None`: they are refused.
     pub(crate) introspection: Option<Introspection>,
-    /// Judges the access tokens that were issued to the gateway itself.
+    /// Verifies access tokens that were issued to the gateway itself.
     pub(crate) own: Verifier,
     /// Reads identities from its claims.
     pub(crate) claims: ClaimReader,
-    /// How far its clock may differ.
+    /// Tolerated difference between its clock and the gateway's.
     pub(crate) leeway: Duration,
     /// Scopes asked for at login.
     pub(crate) scopes: Vec<String>,
@@ -65,7 +65,7 @@ impl IssuerClient {
         &self.client
     }
 
-    /// Whether its metadata and keys are there, or why not.
+    /// Whether its metadata and keys are available, or the reason they are not.
     pub fn ready(&self) -> Result<(), String> {
         self.keys.current().map(|_| ()).map_err(|error| error.to_string())?;
         match self.provider.current() {
@@ -87,8 +87,8 @@ impl IssuerClient {
             .with_provider_session(provider_session)
     }
 
-    /// Who a token set speaks of. Roles come from the access token where it is a JWT of this issuer that was issued to this
-    /// client about the same subject; any other adds nothing.
+    /// Identity in a token set. Roles come from the access token if it is a JWT of this issuer that was issued to this client
+    /// about the same subject; any other access token adds nothing.
     async fn session_identity(
         &self,
         tokens: &TokenSet,
@@ -162,12 +162,12 @@ impl IssuerClient {
                 observe::refreshed(&self.name, "invalid_grant");
                 RenewError::refused(error.to_string())
             }
-            // OpenID Connect Core 1.0 §12.2: whoever these tokens are about, it is not who signed in.
+            // OpenID Connect Core 1.0 §12.2: these tokens are not about the person who signed in.
             TokenEndpointError::IdToken(_) => {
                 observe::refreshed(&self.name, "bad_id_token");
                 RenewError::refused(error.to_string())
             }
-            // A client that is misconfigured at the provider is the operator's to mend; nobody is signed out for it.
+            // The operator has to correct a client that is misconfigured at the provider; the session stays.
             _ => {
                 observe::refreshed(&self.name, "error");
                 RenewError::unavailable(error.to_string())
@@ -200,13 +200,13 @@ impl Issuers {
         self.by_name.get(name)
     }
 
-    /// Judges bearer tokens of all that take any.
+    /// Verifies bearer tokens of all issuers that accept them.
     pub fn bearer(&self) -> Option<&Verifier> {
         self.bearer.as_ref()
     }
 
-    /// The issuer of a token that [`Issuers::bearer`] accepted. One that does not say whose it is was accepted by the issuer that
-    /// was asked about it.
+    /// The issuer of a token that [`Issuers::bearer`] accepted. A token without an issuer was accepted by the issuer that was
+    /// asked about it.
     pub(crate) fn of(&self, token: &AccessToken) -> Option<&IssuerClient> {
         let mut all = self.by_name.values().map(|issuer| &**issuer);
         match token.issuer.as_deref() {
@@ -215,17 +215,17 @@ impl Issuers {
         }
     }
 
-    /// Whether an issuer of this identifier is configured, for whatever it is used.
+    /// Whether an issuer of this identifier is configured, for any use.
     pub(crate) fn is_configured(&self, iss: &str) -> bool {
         self.by_name.values().any(|issuer| issuer.url == iss)
     }
 
-    /// Whether an issuer is asked about tokens that are no JWT.
+    /// Whether an issuer is asked about tokens that are not JWTs.
     pub(crate) fn introspects(&self) -> bool {
         self.by_name.values().any(|issuer| issuer.introspection.is_some())
     }
 
-    /// Whether these are the same issuers, each as it was.
+    /// Whether these are the same issuers, all unchanged.
     pub(crate) fn same(&self, other: &BTreeMap<String, Arc<IssuerClient>>) -> bool {
         self.by_name.len() == other.len()
             && self.by_name.values().zip(other.values()).all(|(own, other)| Arc::ptr_eq(own, other))

@@ -1,7 +1,7 @@
-//! Sockets: bound, and accepted from without ever spinning.
+//! Binds sockets and accepts connections, without a busy loop on errors.
 //!
-//! Connections are bounded: beyond the bound none is accepted, and the kernel's queue waits. When accepting fails for want of
-//! file descriptors or memory, the loop pauses and says so once in ten seconds.
+//! The number of connections is limited: at the limit none is accepted, and new ones wait in the kernel's queue. When accepting
+//! fails for lack of file descriptors or memory, the loop pauses and logs that once in ten seconds.
 
 use std::{
     io,
@@ -25,10 +25,10 @@ use crate::observe;
 const PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Why the gateway cannot listen.
+/// Reasons the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen at {address}: {source}")]
     Bind {
         /// the address
@@ -44,7 +44,7 @@ pub enum ListenError {
     Tls(#[from] super::CertificateError),
 }
 
-/// A bound socket; the file of a unix socket goes with it.
+/// A bound socket. Dropping it removes the file of a unix socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) address: ListenAddr,
@@ -64,7 +64,7 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// What a connection holds as long as it lives, as a tunnel too: its place, and the attention of the drain.
+/// Guard of a connection for its whole life, including a tunnel: its place under the limit, and its count in the drain.
 #[derive(Debug)]
 pub(super) struct Held {
     _place: OwnedSemaphorePermit,
@@ -138,7 +138,7 @@ impl Socket {
     }
 }
 
-/// The connection broke before it was accepted: nobody's trouble.
+/// Whether the connection failed before it was accepted; the error is then ignored.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
@@ -149,7 +149,7 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-/// One line in ten seconds, and how many were kept back.
+/// Logs one line in ten seconds, with the number of suppressed ones.
 #[derive(Debug, Default)]
 struct Complaints {
     last: Option<Instant>,
@@ -169,7 +169,8 @@ impl Complaints {
     }
 }
 
-/// Removes the socket file that a killed process left; one that somebody listens at stays, and binding tells.
+/// Removes the socket file that a killed process left. A file whose socket is still in use stays, and binding reports the
+/// error.
 async fn remove_dead_socket(path: &Path) {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if !is_socket {

@@ -1,4 +1,4 @@
-//! Answers for what never reaches the line: a broken rule of HTTP/1, a panic.
+//! Answers that are given before the line: for a violation of HTTP/1 and for a panic.
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -8,10 +8,10 @@ use crate::canonical::RequestId;
 
 /// Makes those answers. The listener adds `Connection: close` where HTTP needs it.
 pub trait Answers: Send + Sync + 'static {
-    /// To a request that breaks a rule of HTTP.
+    /// Answers a request that breaks a rule of HTTP.
     fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body>;
 
-    /// To a request in whose service there was a panic.
+    /// Answers a request whose service panicked.
     fn panicked(&self, request_id: &RequestId) -> Response<Body>;
 }
 

@@ -1,7 +1,7 @@
-//! What is known of a connection, and what its two halves tell each other.
+//! Facts about a connection, and the state that its reading half and the service share.
 //!
 //! The reading half counts heads and marks the one that breaks the rules; the service counts requests and answers the marked
-//! one. HTTP/1 answers in order, so the count names the request, whatever it says about itself.
+//! one. HTTP/1 answers in order, so the count identifies the request, whatever the request contains.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,9 +19,9 @@ use super::{ListenAddr, Violation};
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// By TCP.
+    /// A TCP peer.
     Tcp(SocketAddr),
-    /// By a unix socket, which has no address.
+    /// A unix socket, which has no address.
     Unix,
 }
 
@@ -45,7 +45,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// The scheme as in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -53,7 +53,7 @@ impl Scheme {
         }
     }
 
-    /// The port that need not be named.
+    /// The scheme's default port.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -62,7 +62,7 @@ impl Scheme {
     }
 }
 
-/// A connection, as its requests see it.
+/// A connection, as an extension of its requests.
 #[derive(Debug)]
 pub struct ConnInfo {
     /// The other end.
@@ -85,12 +85,12 @@ impl ConnInfo {
 #[derive(Debug, Clone, Copy)]
 pub struct UpgradeAsked(pub(super) ());
 
-/// What the reading half and the service share.
+/// State shared by the reading half and the service.
 #[derive(Debug, Default)]
 pub(super) struct ConnState {
     /// Requests handed to the service so far.
     served: AtomicU64,
-    /// The request at which reading stopped, and why.
+    /// The request at which reading stopped, and the violation.
     stopped: OnceLock<(u64, Violation)>,
     /// The request whose answer decides about an upgrade; 0 when none does.
     asks_upgrade: AtomicU64,
@@ -98,14 +98,14 @@ pub(super) struct ConnState {
     reader: AtomicWaker,
 }
 
-/// What became of a request to upgrade.
+/// Answer to a request to upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upgrade {
     /// Not answered yet.
     Undecided,
-    /// Answered by something else than 101: the next octets are a request.
+    /// Answered with another status than 101: the next bytes are a request.
     Declined,
-    /// Answered by 101: the next octets are the tunnel's.
+    /// Answered with 101: the next bytes belong to the tunnel.
     Accepted,
 }
 
@@ -115,17 +115,17 @@ impl ConnState {
         self.served.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// How many were counted.
+    /// Number of requests counted.
     pub(super) fn requests(&self) -> u64 {
         self.served.load(Ordering::Acquire)
     }
 
-    /// Says that reading stopped at a request. Only the first word counts.
+    /// Records that reading stopped at a request. Only the first call counts.
     pub(super) fn stop(&self, request: u64, violation: Violation) {
         let _ = self.stopped.set((request, violation));
     }
 
-    /// The violation that a request is, or that its body turned out to be.
+    /// The violation in a request's head or body.
     pub(super) fn violation(&self, request: u64) -> Option<Violation> {
         self.stopped
             .get()
@@ -133,7 +133,7 @@ impl ConnState {
             .map(|(_, violation)| *violation)
     }
 
-    /// Says that reading waits for the answer to a request.
+    /// Records that reading waits for the answer to a request.
     pub(super) fn ask_upgrade(&self, request: u64) {
         self.decision.store(Upgrade::Undecided as u8, Ordering::Release);
         self.asks_upgrade.store(request, Ordering::Release);
@@ -144,13 +144,13 @@ impl ConnState {
         self.asks_upgrade.load(Ordering::Acquire) == request
     }
 
-    /// The service's word; wakes the reader.
+    /// Sets the service's answer and wakes the reader.
     pub(super) fn decide(&self, upgrade: Upgrade) {
         self.decision.store(upgrade as u8, Ordering::Release);
         self.reader.wake();
     }
 
-    /// The reader's question; it is woken when the answer changes.
+    /// The current answer, for the reader. The reader is woken when it changes.
     pub(super) fn decision(&self, reader: &Waker) -> Upgrade {
         self.reader.register(reader);
         match self.decision.load(Ordering::Acquire) {

@@ -1,6 +1,6 @@
-//! A request's body and its answer under way at once, as in a bidirectional gRPC call.
+//! A request's body and its answer in progress at the same time, as in a bidirectional gRPC call.
 //!
-//! Tells the one whether the other is still open. HTTP/2 only: an HTTP/1 client sends first and listens afterwards.
+//! The body learns whether the answer is still open. HTTP/2 only: an HTTP/1 client sends first and reads afterwards.
 
 use std::{
     pin::Pin,
@@ -22,14 +22,14 @@ pub(super) struct Conversation {
     open: Arc<AtomicBool>,
 }
 
-/// An answer's body; dropped, the conversation is over.
+/// An answer's body. Dropping it ends the conversation.
 struct Answer {
     body: Body,
     conversation: Conversation,
 }
 
 impl Conversation {
-    /// The answer has begun; until its body ends, the conversation is open.
+    /// Marks the answer as begun; the conversation is open until its body ends.
     pub(super) fn begin(self, answer: Response<Body>) -> Response<Body> {
         if answer.body().is_end_stream() {
             return answer;

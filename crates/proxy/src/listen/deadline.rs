@@ -1,4 +1,4 @@
-//! Timers of a connection: one sleep each, set up when first needed and moved rather than made again.
+//! Timers of a connection: each has one sleep, which is created when first needed and then moved.
 
 use std::{
     pin::Pin,
@@ -10,14 +10,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
 
-/// A deadline that is waited for now and then.
+/// A deadline that a task waits for from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    /// Ready once `at` has passed; wakes the task then. A later `at` than last time moves the timer only when it fires.
+    /// Ready once `at` has passed; then wakes the task. A later `at` than last time moves the timer only when it fires.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, at: Instant) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if sleep.deadline() > at {
@@ -33,7 +33,7 @@ impl Deadline {
     }
 }
 
-/// Whether a body arrives fast enough. Only the time in which somebody waits for it counts.
+/// Checks that a body arrives fast enough. Only the time in which the gateway waits for it counts.
 #[derive(Debug)]
 pub(super) struct BodyClock {
     grace: Duration,
@@ -56,14 +56,14 @@ impl BodyClock {
         }
     }
 
-    /// A new body begins.
+    /// Starts with a new body.
     pub(super) fn restart(&mut self) {
         self.waited = Duration::ZERO;
         self.since = None;
         self.received = 0;
     }
 
-    /// Octets arrived: the wait is over.
+    /// Notes that bytes arrived, which ends the wait.
     pub(super) fn received(&mut self, octets: usize) {
         self.received += octets as u64;
         if let Some(since) = self.since.take() {
@@ -71,7 +71,7 @@ impl BodyClock {
         }
     }
 
-    /// Nothing is there; ready when that has lasted too long.
+    /// Called when no bytes are available; ready when the wait is too long.
     pub(super) fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let earned = Duration::from_secs(self.received / u64::from(self.rate));

@@ -1,10 +1,11 @@
-//! The end of a process: no new connections, the running ones finished, what remains cut when the grace is over.
+//! Shutdown of the process: no new connections; running ones may finish, and those that remain at the end of the grace are
+//! closed.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells everybody that the gateway is shutting down. A clone is the same drain.
+/// Signals that the gateway is shutting down. A clone is the same drain.
 #[derive(Debug, Clone)]
 pub struct Drain {
     stages: Arc<Stages>,
@@ -17,12 +18,12 @@ struct Stages {
     ended: CancellationToken,
 }
 
-/// How a drain ended.
+/// Result of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
     /// Every connection finished.
     Clean,
-    /// The grace was over before these had finished.
+    /// The grace was over before all connections finished.
     Cut {
         /// connections and tunnels that were cut
         connections: usize,
@@ -30,13 +31,13 @@ pub enum Drained {
 }
 
 impl Drain {
-    /// Once begun, connections have `grace` to finish.
+    /// A drain that leaves connections `grace` to finish once it has begun.
     pub fn new(grace: Duration) -> Self {
         let begun = CancellationToken::new();
         Self { stages: Arc::new(Stages { grace, begun, ended: CancellationToken::new() }) }
     }
 
-    /// Begins, once; must be called within the runtime.
+    /// Begins the drain, once; must be called within the runtime.
     pub fn begin(&self) {
         if self.is_begun() {
             return;
@@ -54,7 +55,7 @@ impl Drain {
         self.stages.begun.is_cancelled()
     }
 
-    /// Waits for the beginning. A tunnel says goodbye then.
+    /// Waits for the beginning. A tunnel then closes with a goodbye.
     pub async fn begun(&self) {
         self.stages.begun.cancelled().await;
     }

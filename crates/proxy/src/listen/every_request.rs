@@ -1,7 +1,7 @@
-//! What every request gets, outermost first: a request id, a span, an answer even after a panic, and the judgement of framing.
+//! Layers around every request, outermost first: a request id, a span, an answer even after a panic, and the result of framing.
 //!
-//! The request that framing marked is answered here, by its number on the connection; the service never sees it. An answer that
-//! is not begun when its request's body breaks the rules is replaced.
+//! The request that framing marked is answered here, by its number on the connection; the service never sees it. If a request's
+//! body breaks the rules before its answer has begun, the answer is replaced.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
@@ -22,14 +22,14 @@ use crate::{
     observe,
 };
 
-/// What all connections share.
+/// State shared by all connections.
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) trust: Trust,
     pub(super) answers: Arc<dyn Answers>,
 }
 
-/// Answers one request. Counting it is not part of the future: requests are counted in the order they arrive.
+/// Answers one request. It is counted before the future runs, because requests are counted in the order they arrive.
 pub(super) fn answer<S>(
     service: S,
     shared: Arc<Shared>,
@@ -45,7 +45,7 @@ where
         let id = request_id(&request, &shared.trust, &connection);
         let http2 = request.version() == Version::HTTP_2;
         let asked = connection.state.asks(number);
-        // Nothing to converse in: the request is already whole.
+        // No conversation if the request is already complete.
         let conversation = (http2 && !request.body().is_end_stream()).then(Conversation::default);
         let mut response = match connection.state.violation(number) {
             Some(violation) => refuse(&shared, &violation, &id, http2),

@@ -1,8 +1,8 @@
-//! Where one HTTP/1 message ends and the next begins ([RFC 9112]), decided strictly, before any other parser sees an octet.
+//! Strict framing of HTTP/1 messages ([RFC 9112]): finds the end of each message before another parser sees a byte.
 //!
-//! A state machine without I/O: octets in, and for each whether it may pass. It accepts a subset in which no two parsers can
-//! disagree: one framing per message, CRLF and nothing else at line ends, one host, no folding, no chunk extensions. The
-//! octets that pass are the client's own, so the parser behind it frames them the same way; trailers are checked and left out.
+//! A state machine without I/O: it decides for each byte whether it may pass. It accepts a subset in which no two parsers can
+//! disagree: one framing per message, CRLF and nothing else at line ends, one host, no folding, no chunk extensions. The bytes
+//! that pass are unchanged, so the parser behind it frames them the same way; trailers are checked and left out.
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
@@ -13,12 +13,12 @@ use super::{Reason, Violation};
 use chunked::Chunked;
 use head::Head;
 
-/// How much a request head may hold.
+/// Limits on a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Octets of the request line. Default: 8 KiB.
+    /// Bytes of the request line. Default: 8 KiB.
     pub line: usize,
-    /// Octets of the whole head. Default: 32 KiB.
+    /// Bytes of the whole head. Default: 32 KiB.
     pub head: usize,
     /// Header lines. Default: 100.
     pub fields: usize,
@@ -30,14 +30,14 @@ impl Default for HeadLimits {
     }
 }
 
-/// What to do with the octets at the front.
+/// Action for the bytes at the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// So many may pass.
+    /// This number of bytes may pass.
     Pass(usize),
-    /// So many are left out.
+    /// This number of bytes is left out.
     Skip(usize),
-    /// Nothing can be said before more arrive; call again with the same octets and more behind them.
+    /// More bytes are needed; call again with the same bytes and more behind them.
     NeedMore,
     /// A WebSocket was asked for: nothing passes before [`Framing::resume`] or the end of HTTP.
     Paused,
@@ -47,7 +47,7 @@ pub enum Action {
     BadBody(Violation),
 }
 
-/// The framing of one connection's inbound octets.
+/// The framing of one connection's inbound bytes.
 #[derive(Debug)]
 pub struct Framing {
     state: State,
@@ -64,32 +64,32 @@ enum State {
     Broken(Action),
 }
 
-/// How a message's body is framed.
+/// Framing of a message's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyFraming {
     Length(u64),
     Chunked,
-    /// No body, and the answer decides whether HTTP goes on.
+    /// No body; the answer decides whether HTTP continues.
     Upgrade,
 }
 
 impl Framing {
-    /// At the beginning of a connection.
+    /// Framing at the beginning of a connection.
     pub fn new(limits: HeadLimits) -> Self {
         Self { state: State::Head(Head::default()), limits, heads: 0 }
     }
 
-    /// Heads that began to pass, the broken one included: the number of the current request, from 1.
+    /// Number of heads that began to pass, including the broken one; the number of the current request, from 1.
     pub fn request(&self) -> u64 {
         self.heads
     }
 
-    /// Whether the next octet begins or continues a head.
+    /// Whether the next byte begins or continues a head.
     pub fn in_head(&self) -> bool {
         matches!(self.state, State::Head(_))
     }
 
-    /// Whether a body is under way.
+    /// Whether the next byte belongs to a body.
     pub fn in_body(&self) -> bool {
         matches!(self.state, State::Length(_) | State::Chunked(_))
     }
@@ -99,7 +99,7 @@ impl Framing {
         matches!(self.state, State::Paused)
     }
 
-    /// Judges the octets at the front. `bytes` begins where the last `Pass` or `Skip` ended.
+    /// Judges the bytes at the front. `bytes` begins where the last `Pass` or `Skip` ended.
     pub fn advance(&mut self, bytes: &[u8]) -> Action {
         match &mut self.state {
             State::Head(head) => match head.advance(bytes, &self.limits) {
@@ -144,14 +144,14 @@ impl Framing {
         }
     }
 
-    /// Goes on after a WebSocket was declined.
+    /// Continues after a WebSocket was declined.
     pub fn resume(&mut self) {
         if matches!(self.state, State::Paused) {
             self.state = State::Head(Head::default());
         }
     }
 
-    /// Breaks off at the current head, or at the head to come, for a reason that the octets do not show.
+    /// Stops at the current head, or at the next one, for a reason that the bytes do not show.
     pub fn give_up(&mut self, reason: Reason) -> Action {
         if self.in_body() {
             return self.broken(Action::BadBody(reason.into()));

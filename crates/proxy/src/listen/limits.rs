@@ -1,29 +1,30 @@
-//! How long and how much a client may take.
+//! Limits on the time and the resources that a client may use.
 
 use std::time::Duration;
 
 use super::framing::HeadLimits;
 
-/// The bounds of every connection. Deadlines are absolute: a client cannot move them by sending a little.
+/// The limits of every connection. Deadlines are absolute: a client cannot move them by sending a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// From the accepted connection to the end of the first head, TLS handshake included. Default: 15 s.
     pub first_head: Duration,
-    /// From a head's first octet to its last. Default: 15 s.
+    /// From a head's first byte to its last. Default: 15 s.
     pub head: Duration,
     /// Between an answer and the next request. Default: 75 s.
     pub idle: Duration,
-    /// Waiting for a request body that costs nothing. Over HTTP/2 it begins anew while the answer is under way. Default: 10 s.
+    /// Waiting time for a request body beyond what `body_rate` allows. Over HTTP/2 it restarts while the answer is in progress.
+    /// Default: 10 s.
     pub body_grace: Duration,
-    /// Octets per second of a request body, beyond the grace, while the gateway is reading. Default: 100.
+    /// Bytes per second of a request body, beyond the grace, while the gateway is reading. Default: 100.
     pub body_rate: u32,
-    /// How long a client may take no octet of an answer that is ready. Default: 5 min.
+    /// Time for which a client may accept no byte of an answer that is ready. Default: 5 min.
     pub write_stall: Duration,
     /// Connections at once, tunnels included; beyond them none is accepted. Default: 10,000.
     pub connections: usize,
     /// Streams at once of one HTTP/2 connection. Default: 200.
     pub streams: u32,
-    /// The head of an HTTP/1 request; the octets also bound the header list of HTTP/2.
+    /// The head of an HTTP/1 request; the byte limit also applies to the header list of HTTP/2.
     pub head_size: HeadLimits,
 }
 

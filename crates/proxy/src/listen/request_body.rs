@@ -1,8 +1,8 @@
-//! A request's body as the service reads it: no trailers, and never slower than the minimum while it is being waited for.
+//! A request's body as the service reads it: without trailers, and never slower than the minimum while it is awaited.
 //!
-//! While the answer is under way a pause is part of the conversation, and whoever answers says how long it may last.
+//! While the answer is in progress a pause is part of the conversation, and the service that answers limits it.
 //!
-//! HTTP/1 bodies were judged on the way in; HTTP/2 frames its own, so its bodies are judged here.
+//! HTTP/1 bodies were judged before hyper parsed them; HTTP/2 has its own framing, so its bodies are judged here.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    /// Over HTTP/2 there is a conversation; HTTP/1 bodies were judged on the way in.
+    /// Wraps a body. Over HTTP/2 there is a conversation; HTTP/1 bodies need no check here.
     pub(super) fn of(body: Incoming, limits: &Limits, conversation: Option<Conversation>) -> Body {
         if body.is_end_stream() {
             return Body::empty();
@@ -68,7 +68,7 @@ impl HttpBody for RequestBody {
                         this.clock.received(data.len());
                         Some(Ok(Frame::data(data)))
                     }
-                    // Trailers: never part of the header section, and never sent on.
+                    // Trailers are never merged into the header section and never sent on.
                     Err(_) => continue,
                 },
                 Some(Err(error)) => Some(Err(error.into())),

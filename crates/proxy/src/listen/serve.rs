@@ -1,4 +1,4 @@
-//! One connection, from the accepted socket to its end: handshake, protocol, HTTP, drain.
+//! Serves one connection, from the accepted socket to its end: handshake, protocol, HTTP, drain.
 
 use std::{
     pin::{Pin, pin},
@@ -29,10 +29,10 @@ use super::{
 };
 use crate::observe;
 
-/// What is buffered of one connection, in each direction.
+/// Buffer size of one connection, in each direction.
 const BUFFER: usize = 64 * 1024;
 
-/// Once the drain has begun, a connection that was just made may still say this long what it was made for.
+/// Time after the beginning of the drain in which a new connection may still complete its handshake and send its first bytes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves the connections of one socket.
@@ -76,7 +76,7 @@ where
             (Stream::Tcp(stream), None) => {
                 self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
             }
-            // A peer on the same machine: no TLS.
+            // No TLS: the peer is on the same machine.
             (Stream::Unix(stream), _) => {
                 self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
             }
@@ -101,7 +101,7 @@ where
             biased;
             heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
                 Ok(Ok(Some(protocol))) => protocol,
-                // Not a word, or not in time: nothing to answer.
+                // No bytes, or too late: nothing to answer.
                 Ok(Ok(None) | Err(_)) | Err(_) => return,
             },
             () = silence_ends(&self.drain) => return,
@@ -157,7 +157,7 @@ where
     }
 }
 
-/// Nobody waits longer than this for a connection that has asked for nothing.
+/// Resolves when the drain no longer waits for a connection that has sent nothing.
 async fn silence_ends(drain: &Drain) {
     drain.begun().await;
     sleep(LAST_WORDS).await;

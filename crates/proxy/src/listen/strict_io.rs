@@ -1,8 +1,8 @@
-//! The octets of a connection, on their way to the HTTP parser, through [`Framing`].
+//! Passes the bytes of a connection through [`Framing`] to the HTTP parser.
 //!
-//! Only octets that framing passed are handed on. For a broken head the parser gets a harmless one in its place, and the service
-//! answers that request by its number; for a broken body it gets an error. After a WebSocket's head nothing is handed on
-//! until the service has answered it. Deadlines are kept here because here is known what is being waited for.
+//! Only bytes that framing passed are handed on. In place of an invalid head the parser gets a harmless one, and the service
+//! answers that request by its number; for an invalid body the parser gets an error. After a WebSocket's head nothing is handed
+//! on until the service has answered it. Deadlines are kept here because this module knows what the connection waits for.
 
 use std::{
     io,
@@ -28,30 +28,30 @@ use super::{
     framing::{Action, Framing},
 };
 
-/// How an HTTP/2 connection begins ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+/// The first bytes of an HTTP/2 connection ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Handed to the parser in place of a head that breaks the rules.
+/// Handed to the parser in place of an invalid head.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: invalid\r\nConnection: close\r\n\r\n";
 
-/// Below this, reading goes through the buffer of this module.
+/// Reads into buffers below this size go through the buffer of this module.
 const DIRECT: usize = 1024;
 
-/// What may arrive before a WebSocket is answered.
+/// Most bytes that may arrive before a WebSocket is answered.
 const EARLY: usize = 16 * 1024;
 
-/// A connection whose inbound octets are judged before they are read.
+/// A connection whose inbound bytes are judged before they are read.
 #[derive(Debug)]
 pub(super) struct StrictIo<T> {
     io: T,
     info: Arc<ConnInfo>,
     framing: Framing,
     mode: Mode,
-    /// Octets that arrived; the first `ready` of them may be handed on.
+    /// Bytes that arrived; the first `ready` of them may be handed on.
     buffer: BytesMut,
     ready: usize,
     limits: Limits,
-    /// By when the head that is arriving must be complete.
+    /// Time by which the arriving head must be complete.
     head_by: Option<Instant>,
     head_deadline: Deadline,
     body: BodyClock,
@@ -68,13 +68,13 @@ enum Mode {
     Paused,
     /// HTTP/2, or a tunnel.
     Transparent,
-    /// The head was broken: the answer is on its way, nothing more is read.
+    /// The head was invalid: its answer is being sent, nothing more is read.
     Answering,
-    /// The body was broken.
+    /// The body was invalid.
     Failed(Reason),
 }
 
-/// What a connection speaks.
+/// Protocol of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
@@ -82,7 +82,7 @@ pub(super) enum Protocol {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
-    /// `accepted` is when the first head's time began.
+    /// Wraps a connection. The first head's time began at `accepted`.
     pub(super) fn new(
         io: T,
         info: Arc<ConnInfo>,
@@ -108,8 +108,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    /// Waits for the client's first octets and says which protocol they are: the one `agreed` on in the handshake, or else HTTP/2
-    /// if they are its preface. `None` when the client left without a word.
+    /// Waits for the client's first bytes and returns their protocol: the one `agreed` on in the handshake, or else HTTP/2 if
+    /// they are its preface. `None` when the client closed the connection without sending any.
     pub(super) async fn begin(&mut self, agreed: Option<Protocol>) -> io::Result<Option<Protocol>> {
         if agreed == Some(Protocol::Http2) {
             self.mode = Mode::Transparent;
@@ -132,7 +132,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    /// Judges what is buffered, from `ready` on.
+    /// Judges the buffer from `ready` on.
     fn judge(&mut self) {
         while let Some(rest) = self.buffer.get(self.ready..).filter(|rest| !rest.is_empty()) {
             let head = self.framing.in_head();
@@ -152,7 +152,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    /// Judges octets that were read straight into the parser's buffer; says how many may stay there.
+    /// Judges bytes that were read directly into the parser's buffer; returns the number that may stay there.
     fn judge_in_place(&mut self, read: &[u8]) -> usize {
         let mut passed = 0;
         while let Some(rest) = read.get(passed..).filter(|rest| !rest.is_empty()) {
@@ -180,7 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         passed
     }
 
-    /// After octets passed: with a head, its time is over and a body's begins.
+    /// Called after bytes passed: with a head, its time is over and a body's time begins.
     fn passed(&mut self, head: bool) {
         if head {
             self.head_by = None;
@@ -209,7 +209,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    /// Nothing arrived. `Ready` when that has lasted too long: the mode has changed, or the connection is at its end.
+    /// Called when nothing arrived. `Ready` when that has lasted too long: the mode has changed, or the connection is at its
+    /// end.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
         if self.framing.in_body() {
             ready!(self.body.poll_waiting(context));
@@ -270,7 +271,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }))
     }
 
-    /// Waits for the answer to a WebSocket's head; what arrives early waits too, up to a bound.
+    /// Waits for the answer to a WebSocket's head. Early bytes are buffered, up to a limit.
     fn poll_paused(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
         loop {
             match self.info.state.decision(context.waker()) {

@@ -1,7 +1,7 @@
-//! The certificate, and its replacement without a restart.
+//! Loads the certificate, and replaces it without a restart.
 //!
-//! New handshakes take the newest good pair. A pair that cannot be read, or whose key is not the certificate's, is refused
-//! whole and the old one stays.
+//! New handshakes use the newest valid pair. A pair that cannot be read, or whose key does not match the certificate, is
+//! refused as a whole and the old one stays.
 
 use std::{
     fs, io,
@@ -36,7 +36,7 @@ pub struct Certificates {
 #[derive(Debug)]
 struct Current(ArcSwap<CertifiedKey>);
 
-/// Why a pair of files cannot be used.
+/// Reasons a pair of files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The chain cannot be read.
@@ -59,7 +59,7 @@ pub enum CertificateError {
         /// the cause
         source: pem::Error,
     },
-    /// The two do not fit.
+    /// Certificate and key do not match.
     #[error("certificate {certificate} and key {key} cannot be used together: {source}")]
     Pair {
         /// the file of the chain
@@ -74,7 +74,7 @@ pub enum CertificateError {
     Setup(#[source] rustls::Error),
 }
 
-/// When and how large both files were: changes when either does.
+/// Modification time and size of both files, to notice a change.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
 impl Certificates {
@@ -105,7 +105,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Reads the files again whenever they have changed, looking `every` so often. Never returns.
+    /// Reads the files again whenever they have changed, checking at the interval `every`. Never returns.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         let mut seen = self.stamp().await;
         loop {
@@ -142,7 +142,7 @@ impl Certificates {
         [of(&self.certificate).await, of(&self.key).await]
     }
 
-    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, and whatever pair is the newest.
+    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pair.
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()

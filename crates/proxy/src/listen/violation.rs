@@ -1,4 +1,4 @@
-//! The ways an HTTP/1 connection can break the rules, each with its status ([RFC 9112]).
+//! Violations of the HTTP/1 rules on a connection, each with its status ([RFC 9112]).
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
@@ -6,14 +6,14 @@ use http::StatusCode;
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident $status:ident $word:literal $sentence:literal)+) => {
-        /// What is wrong.
+        /// The broken rule.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Reason {
-            /// Every reason there is.
+            /// All reasons.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The status of the answer.
@@ -81,7 +81,7 @@ reasons! {
     UnaskedUpgrade BAD_GATEWAY "unasked_upgrade" "The service switched protocols without being asked."
 }
 
-/// One broken rule, and the status that tells it.
+/// One broken rule, and its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
     reason: Reason,
@@ -93,7 +93,7 @@ impl Violation {
         self.reason.status()
     }
 
-    /// What is wrong.
+    /// The broken rule.
     pub fn reason(&self) -> Reason {
         self.reason
     }

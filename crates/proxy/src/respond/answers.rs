@@ -1,6 +1,6 @@
-//! Answers for what never reaches the line: octets that are no request, and a request whose handling panicked.
+//! Answers given before the line: to bytes that are not a request, and to a request whose handling panicked.
 //!
-//! They are told like every other refusal, so that no second table of statuses and words can drift from the first.
+//! They are written like every other refusal, so that there is only one table of statuses and texts.
 
 use std::sync::Arc;
 

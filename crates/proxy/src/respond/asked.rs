@@ -1,6 +1,6 @@
-//! What an answer must know of its question: who asks, in which form the answer is wanted, and where to come back to.
+//! Facts about a request that its answer needs: the caller, the form of the answer, and the return address.
 //!
-//! It is taken down before the request is consumed, so that a refusal at any later stage can still be told properly.
+//! They are recorded before the request is consumed, so that a refusal at any later stage can be answered properly.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::identify::Known;
 
-/// Every octet that could mean something in a query is encoded.
+/// Every byte with a meaning in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// The form in which an answer is understood.
+/// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wants {
     /// A person looks at it: HTML.
@@ -25,9 +25,8 @@ pub enum Wants {
 }
 
 impl Wants {
-    /// Judges by what only a browser sends (Fetch Metadata), then by what the caller says it accepts.
-    ///
-    /// A browser leaves the metadata out on plain HTTP; a script's request then says `*/*`, and a page's `text/html`.
+    /// Decides by the headers that only a browser sends (Fetch Metadata), then by `Accept`.
+    /// A browser omits the metadata on plain HTTP; then a script's request accepts `*/*`, and a page's `text/html`.
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if text("content-type").is_some_and(is_grpc) {
@@ -62,27 +61,27 @@ fn accepts_html(accept: &str) -> bool {
     })
 }
 
-/// A question, as far as its answer needs it.
+/// A request, as far as its answer needs it.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// What all answers of this gateway have in common.
+    /// Data that all answers of this gateway share.
     pub site: Arc<Site>,
-    /// In which form the answer is wanted.
+    /// Form of the answer.
     pub wants: Wants,
     /// The request's id: the reference number on a page, the key in the log.
     pub request_id: String,
-    /// Path and query as they were asked for.
+    /// Path and query as they were requested.
     pub return_to: String,
-    /// Whether the method asks for nothing but an answer (GET, HEAD): it can be asked again without harm.
+    /// Whether the method is safe (GET, HEAD), so that the request can be repeated without harm.
     pub safe: bool,
-    /// Who is signed in, where that is known.
+    /// Name of the signed-in person, if known.
     pub who: Option<String>,
-    /// The token of the sign-out form of their session: with it "Switch account" is one step, without it two.
+    /// Token of the sign-out form of that person's session: with it "Switch account" is one step, without it two.
     pub sign_out_token: Option<String>,
 }
 
 impl Asked {
-    /// Takes down what a request asks.
+    /// Records the facts of a request.
     pub fn new(
         site: &Arc<Site>,
         method: &Method,
@@ -101,7 +100,7 @@ impl Asked {
         }
     }
 
-    /// A question that could not be read: nothing is known but its id.
+    /// A request that could not be read: only its id is known.
     pub fn unread(site: &Arc<Site>, request_id: impl Into<String>) -> Self {
         Self {
             site: Arc::clone(site),
@@ -114,27 +113,27 @@ impl Asked {
         }
     }
 
-    /// Says who is signed in.
+    /// Sets the name of the signed-in person.
     #[must_use]
     pub fn with_who(mut self, who: Option<String>) -> Self {
         self.who = who;
         self
     }
 
-    /// Gives pages the token of this session's sign-out form.
+    /// Sets the token of this session's sign-out form.
     #[must_use]
     pub fn with_sign_out_token(mut self, token: Option<String>) -> Self {
         self.sign_out_token = token;
         self
     }
 
-    /// The path that was asked for, without its query: queries may hold what is nobody else's business.
+    /// The requested path, without its query: queries may hold private data.
     pub(super) fn path(&self) -> &str {
         self.return_to.split('?').next().unwrap_or_default()
     }
 }
 
-/// What all answers of one gateway have in common: its own URLs, its realm, and the providers one can sign in with.
+/// Data that all answers of one gateway share: its own URLs, its realm, and the providers for sign-in.
 #[derive(Debug, Clone)]
 pub struct Site {
     endpoints: String,
@@ -148,7 +147,7 @@ pub struct Site {
 pub struct SignInWith {
     /// Its name in the configuration.
     pub name: String,
-    /// What the button calls it.
+    /// Its name on the button.
     pub title: String,
 }
 
@@ -159,7 +158,7 @@ impl Site {
         Self { endpoints, realm: realm.into(), providers: Vec::new(), form_targets: Vec::new() }
     }
 
-    /// Adds a provider. The origin of its URL is where a sign-out form may lead.
+    /// Adds a provider. A sign-out form may lead to the origin of its URL.
     #[must_use]
     pub fn with_provider(
         mut self,
@@ -171,7 +170,7 @@ impl Site {
         self.with_form_target(url)
     }
 
-    /// Adds an origin a sign-out form may lead to: that of a provider's end-session URL, where it is another.
+    /// Adds an origin that a sign-out form may lead to: that of a provider's end-session URL, if it is another one.
     #[must_use]
     pub fn with_form_target(mut self, url: &str) -> Self {
         if let Ok(url) = url::Url::parse(url) {
@@ -189,12 +188,12 @@ impl Site {
         &self.endpoints
     }
 
-    /// The providers one can sign in with, in the configuration's order.
+    /// The providers for sign-in, in the configuration's order.
     pub fn providers(&self) -> &[SignInWith] {
         &self.providers
     }
 
-    /// What pages call a person: with several providers the provider's name too, since two of them may know the same name.
+    /// Name of a person on pages: with several providers the provider's name too, because two of them may have the same name.
     pub(crate) fn name_of(&self, known: &Known) -> String {
         let name = known.display_name();
         match self.providers.iter().find(|provider| provider.name == known.issuer) {
@@ -203,18 +202,18 @@ impl Site {
         }
     }
 
-    /// Where a sign-in begins that comes back to `return_to`.
+    /// URL that begins a sign-in which returns to `return_to`.
     pub fn start(&self, return_to: &str) -> String {
         format!("{}/start?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
     }
 
-    /// Where a sign-in with one provider begins.
+    /// URL that begins a sign-in with one provider.
     pub fn start_with(&self, provider: &str, return_to: &str) -> String {
         let provider = utf8_percent_encode(provider, QUERY_VALUE);
         format!("{}&issuer={provider}", self.start(return_to))
     }
 
-    /// Where one signs out, to come back to `return_to` as somebody else.
+    /// URL to sign out, and return to `return_to` as another user.
     pub fn sign_out(&self, return_to: &str) -> String {
         format!("{}/sign_out?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
     }
@@ -223,7 +222,8 @@ impl Site {
         &self.realm
     }
 
-    /// The origins a form of ours may be redirected to, for `form-action`: browsers check the whole chain of redirects.
+    /// The origins that a form of the gateway may be redirected to, for `form-action`: browsers check the whole chain of
+    /// redirects.
     pub(crate) fn form_targets(&self) -> &[String] {
         &self.form_targets
     }

@@ -1,7 +1,7 @@
-//! `WWW-Authenticate` as RFC 6750 §3 has it.
+//! `WWW-Authenticate` by RFC 6750 §3.
 //!
-//! A caller who presented nothing learns only the realm (§3.1); one whose token was refused learns why, in printable ASCII
-//! without quotes, whatever the token held.
+//! A caller that presented no token learns only the realm (§3.1). A caller whose token was refused learns the reason, in
+//! printable ASCII without quotes, whatever the token held.
 
 use http::HeaderValue;
 
@@ -9,7 +9,7 @@ use super::{Refusal, Site};
 
 const DESCRIPTION_CHARS: usize = 300;
 
-/// The challenge that belongs to a refusal, if it has one.
+/// The challenge for a refusal, if it has one.
 pub(super) fn challenge(refusal: &Refusal, site: &Site) -> Option<HeaderValue> {
     let mut challenge = format!("Bearer realm=\"{}\"", quotable(site.realm(), 100));
     match refusal {
@@ -35,7 +35,7 @@ pub(super) fn challenge(refusal: &Refusal, site: &Site) -> Option<HeaderValue> {
     HeaderValue::try_from(challenge).ok()
 }
 
-/// Text that may stand in a quoted string of RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.
+/// Text that is allowed in a quoted string of RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.
 fn quotable(text: &str, chars: usize) -> String {
     text.chars()
         .take(chars)
@@ -47,7 +47,7 @@ fn quotable(text: &str, chars: usize) -> String {
         .collect()
 }
 
-/// A scope without what RFC 6749 §3.3 does not let into one.
+/// A scope without the characters that RFC 6749 §3.3 forbids.
 fn scope_token(scope: &str) -> String {
     scope
         .chars()

@@ -1,6 +1,6 @@
 //! A refusal for a gRPC client: "Trailers-Only" of the gRPC protocol over HTTP/2.
 //!
-//! The HTTP status is 200 and the answer has no body; `grpc-status` and `grpc-message` stand in the header section.
+//! The HTTP status is 200 and the answer has no body; the header section holds `grpc-status` and `grpc-message`.
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};

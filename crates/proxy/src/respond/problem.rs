@@ -23,7 +23,7 @@ struct Problem<'a> {
     requirements: &'a [String],
 }
 
-/// The answer for a refusal, in the words it is told.
+/// The answer for a refusal, with its texts.
 pub(super) fn answer(
     refusal: &Refusal,
     status: StatusCode,
@@ -49,13 +49,13 @@ pub(super) fn answer(
     document(status, Kind { code, section }, title, detail, asked, route, requirements)
 }
 
-/// Any other refusal of an endpoint's.
+/// The answer for an endpoint's own refusal.
 pub(super) fn plain(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Refused");
     document(status, Kind { code, section: code }, title, detail, asked, None, &[])
 }
 
-/// Which refusal it is: the word for programs, and the section of the documentation about it.
+/// Kind of a refusal: the code for programs, and the section of the documentation about it.
 struct Kind<'a> {
     code: &'a str,
     section: &'a str,

@@ -1,4 +1,4 @@
-//! Every refusal once, for the reference page: its code, its status, and when it is met.
+//! Every refusal once, for the reference page: its code, its status, and its cause.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::{Fault, Refusal};
 /// One refusal, in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// The word for programs.
+    /// The code for programs.
     pub code: &'static str,
     /// The status that goes with it.
     pub status: StatusCode,
-    /// Whose fault it is.
+    /// The party at fault.
     pub fault: Fault,
-    /// Whether the answer says when to try again.
+    /// Whether the answer has a `Retry-After`.
     pub retry: bool,
-    /// When it is met.
+    /// The condition that causes it.
     pub met: &'static str,
 }
 
-/// Every refusal but those of tokens and of requests that break a rule of HTTP, in the order of the line.
+/// Every refusal in the order of the line, except those of tokens and of requests that break a rule of HTTP.
 pub fn entries() -> Vec<Entry> {
     let of = |refusal: &Refusal| Entry {
         code: refusal.code(),
@@ -33,7 +33,7 @@ pub fn entries() -> Vec<Entry> {
     one_of_each().iter().map(of).collect()
 }
 
-/// Says nothing of what an instance holds. A new refusal does not compile without its line.
+/// The condition for each refusal, independent of its fields. A new refusal does not compile without its line.
 fn met(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed { .. } => "The request cannot be understood in exactly one way.",

@@ -93,7 +93,7 @@ async fn no_answer_tells_what_is_for_the_log() {
             let head = format!("{:?}", answer.headers());
             let body = text(answer).await;
             assert!(!head.contains("10.9.8.7") && !body.contains("10.9.8.7"), "{refusal}: {body}");
-            // A page leads its reader back to where they were; nothing else repeats a query.
+            // Only a page leads its reader back to the requested URL; no other answer repeats a query.
             if asked.wants != Wants::Page {
                 assert!(!head.contains("hush") && !body.contains("hush"), "{refusal}: {body}");
             }
@@ -215,7 +215,7 @@ fn what_passes_says_when_and_what_is_malformed_ends_the_connection() {
     assert_eq!(value(&answer, header::WWW_AUTHENTICATE), None);
 }
 
-/// A problem's `type` leads to the place in the documentation that speaks about it.
+/// A problem's `type` leads to its section in the documentation.
 fn is_documented(section: &str) -> bool {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/refusals.md");
     let page = std::fs::read_to_string(page).unwrap();

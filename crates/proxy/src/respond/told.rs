@@ -1,18 +1,18 @@
-//! What a refusal tells the person or program it meets.
+//! Texts of a refusal for the person or program that receives it.
 //!
-//! A reason that is for the log alone never gets here: a caller learns that an upstream is down, not where it runs.
+//! A cause that is for the log alone is never included: a caller learns that an upstream is unavailable, not its address.
 
 use super::Refusal;
 use crate::pages::{sentence, shown};
 
-/// A refusal in words.
+/// Texts of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
-    /// What happened, in a few words.
+    /// The cause, in a few words.
     pub(super) title: String,
-    /// What happened, in a sentence.
+    /// The cause, in a sentence.
     pub(super) detail: String,
-    /// What to do about it, for a person.
+    /// Advice for a person.
     pub(super) advice: Option<&'static str>,
 }
 
@@ -25,7 +25,7 @@ impl Told {
 const WAIT: &str = "Try again in a moment. Nobody is signed out by this.";
 
 impl Refusal {
-    /// Tells the refusal without what is for the log only.
+    /// The texts of the refusal, without parts that are for the log only.
     pub(super) fn told(&self) -> Told {
         match self {
             Self::Malformed { status, reason } if status.is_server_error() => {

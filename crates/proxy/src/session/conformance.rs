@@ -1,4 +1,4 @@
-//! What every store does. An adapter's test calls [`conforms`] with a way to make a fresh store.
+//! Behaviour common to all stores. An adapter's test calls [`conforms`] with a way to make a fresh store.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn what_ended_stays_ended(store: &impl SessionStore, clock: &MovableClock)
     store.end(&record.id).await.unwrap();
     store.end(&record.id).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
-    // A refresh or a late note of use that was under way does not bring it back.
+    // A refresh or a late `touch` that was under way does not bring it back.
     assert!(store.replace(&second, &record).await.unwrap().is_none());
     store.touch(&[(record.id.clone(), clock.now())]).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
@@ -168,7 +168,7 @@ async fn a_logout_token_ends_only_sessions_signed_alike(
         assert_eq!(all_open(store, &tickets).await, [false; 3], "{which:?}");
         clock.advance(Duration::from_secs(1));
     }
-    // Who is no logout token ends all of them.
+    // Without a logout token all of them end.
     let which = Which::Subject { issuer: "main".to_owned(), subject: "alice".to_owned() };
     let ticket = store.create(&record(clock.now())).await.unwrap();
     assert!(opens(store, &ticket).await);

@@ -1,8 +1,8 @@
-//! The store that keeps nothing: a ticket is the sealed record itself.
+//! The store that keeps no records: a ticket is the sealed record itself.
 //!
-//! For gateways that share a session key and nothing else. What that costs: an ended session is remembered by the process
-//! that ended it only, in memory, until its lifetime is over; and two gateways that refresh one session at the same time both
-//! use its refresh token. Where that matters, use a store that keeps records.
+//! For gateways that share a session key and nothing else. It has two costs. Only the process that ended a session remembers
+//! that, in memory, until the session's lifetime is over. Two gateways that refresh one session at the same time both use its
+//! refresh token. Where that matters, use a store that keeps records.
 
 use std::{
     fmt,
@@ -19,15 +19,15 @@ use super::{
     Ticket, Which, cookies::MAX_TICKET, encoding,
 };
 
-/// Beside the purpose, what a ticket is sealed for.
+/// Name that tickets are sealed under, beside the purpose.
 const NAME: &str = "session";
-/// How long an old ticket leads to the record of its successor.
+/// Time for which an old ticket leads to the record of its successor.
 const SUCCESSION: Duration = Duration::from_secs(60);
-/// How many ended sessions are remembered.
+/// Number of ended sessions that are remembered.
 const ENDED: u64 = 200_000;
-/// How many successors are remembered.
+/// Number of successors that are remembered.
 const SUCCESSORS: u64 = 20_000;
-/// How often a ticket can be succeeded within [`SUCCESSION`].
+/// Most successors of one ticket that are followed within [`SUCCESSION`].
 const STEPS: usize = 16;
 
 /// Keeps sessions in the browser's cookies.
@@ -35,13 +35,13 @@ pub struct CookieStore {
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     ended: Cache<SessionId, ()>,
-    /// Sessions that began no later than this are over; with an algorithm, those whose ID token is signed so.
+    /// Sessions that began no later than this are over; with an algorithm, only those whose ID token is signed with it.
     ended_matching: Cache<(Which, Option<Algorithm>), SystemTime>,
     successors: Cache<Digest, Ticket>,
 }
 
 impl CookieStore {
-    /// Tickets sealed with `keys`; what ended is remembered for `lifetime`, the longest a session lasts.
+    /// Tickets sealed with `keys`. Ended sessions are remembered for `lifetime`, the longest that a session lasts.
     pub fn new(keys: Arc<Keys>, lifetime: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             keys,
@@ -167,7 +167,7 @@ impl fmt::Debug for CookieStore {
     }
 }
 
-/// A bounded memory; what was asked for longest ago goes first.
+/// A cache of bounded size; the least recently used entry is evicted first.
 fn remembered<K, V>(most: u64, lifetime: Duration) -> Cache<K, V>
 where
     K: Eq + std::hash::Hash + Send + Sync + 'static,

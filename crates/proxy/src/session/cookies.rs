@@ -1,8 +1,8 @@
 //! The gateway's cookies: their names, their attributes, how they are read and written ([RFC 6265bis]).
 //!
-//! A `Cookie` header is read as octets and strictly: a name is ours if it is ours octet for octet and stands there exactly
-//! once. Anything else (leading Unicode spaces, `$Version`, nameless cookies, a second copy) is as if nothing had been
-//! presented. What upstreams receive is the opposite: [`Cookies::strip`] removes whatever some parser might take for ours.
+//! A `Cookie` header is read strictly and byte by byte: a cookie is ours if its name is ours byte for byte and occurs exactly
+//! once. Anything else (leading Unicode spaces, `$Version`, nameless cookies, a second copy) counts as absent. Upstreams get
+//! the opposite treatment: [`Cookies::strip`] removes every cookie that some parser could take for ours.
 //!
 //! [RFC 6265bis]: https://datatracker.ietf.org/doc/draft-ietf-httpbis-rfc6265bis/
 
@@ -27,20 +27,20 @@ const NAME: &str = "doorward";
 const LOGIN: &str = "-login-";
 /// A session is spread over at most this many cookies.
 const CHUNKS: usize = 4;
-/// Octets per cookie value; browsers keep 4096 with the name.
+/// Bytes per cookie value; browsers keep 4096 with the name.
 const CHUNK_LEN: usize = 3800;
-/// The longest ticket that fits the cookies; one octet tells their number.
+/// The longest ticket that fits the cookies; one byte holds their number.
 pub(super) const MAX_TICKET: usize = CHUNKS * CHUNK_LEN - 1;
 
-/// Why a cookie cannot be made.
+/// Reasons a cookie cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CookieError {
     /// Browsers would drop it.
     #[error("cookie value of {size} octets, at most {limit} fit")]
     TooLarge {
-        /// its size, in octets
+        /// its size, in bytes
         size: usize,
-        /// the most that fits, in octets
+        /// the most that fits, in bytes
         limit: usize,
     },
     /// The value could not be sealed.
@@ -49,7 +49,7 @@ pub enum CookieError {
     /// The value cannot be written in a cookie.
     #[error("value cannot be written in a cookie: {reason}")]
     Encode {
-        /// what is wrong with it
+        /// the cause
         reason: String,
     },
 }
@@ -82,7 +82,7 @@ impl Cookies {
         Self { keys, names: Arc::new(names), secure }
     }
 
-    /// The ticket a request presents, if it presents one unambiguously. Whether it opens, [`Sessions`](super::Sessions) knows.
+    /// The ticket that a request presents, if it is unambiguous. Only [`Sessions`](super::Sessions) knows whether it opens.
     pub fn session_ticket(&self, headers: &HeaderMap) -> Option<Ticket> {
         let mut whole = Presented::default();
         let mut chunks = [Presented::default(); CHUNKS];
@@ -104,7 +104,7 @@ impl Cookies {
         Some(Ticket::new(Secret::from(text)))
     }
 
-    /// The cookies that give the browser a ticket for `max_age`, and take away what an earlier one left.
+    /// The cookies that set a ticket for `max_age`, and remove those of an earlier one.
     pub fn set_session(
         &self,
         headers: &HeaderMap,
@@ -134,8 +134,8 @@ impl Cookies {
         Ok(SetCookies::new(cookies))
     }
 
-    /// The cookies that give the browser the session's present ticket, if it presented an older one. Where a ticket is the
-    /// session itself, the answer to that very request must carry them.
+    /// The cookies that give the browser the session's present ticket, if it presented an older one. Where the ticket is the
+    /// session itself, the answer to the same request must carry them.
     pub fn newer_session(
         &self,
         headers: &HeaderMap,
@@ -150,15 +150,15 @@ impl Cookies {
         })
     }
 
-    /// The cookies that take the session's away, as far as the request presents any.
+    /// The cookies that remove the session cookies which the request presents.
     pub fn clear_session(&self, headers: &HeaderMap) -> SetCookies {
         SetCookies::new(
             self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect(),
         )
     }
 
-    /// A `Cookie` header without any cookie that is ours or that some parser could take for ours; `None` when nothing is
-    /// left. The other cookies' octets stay as they are.
+    /// A `Cookie` header without any cookie that is ours or that some parser could take for ours; `None` when nothing is left.
+    /// The bytes of the other cookies stay as they are.
     pub fn strip(header: &HeaderValue) -> Option<HeaderValue> {
         read::strip(header)
     }
@@ -195,8 +195,8 @@ impl Cookies {
     }
 }
 
-/// The ticket of its chunks: the first begins with their number, and each of them stands there once. Later ones are left
-/// from a longer ticket and do not matter.
+/// Joins a ticket from its chunks: the first begins with their number, and each must occur exactly once. Chunks beyond that
+/// number are left over from a longer ticket and are ignored.
 fn join(chunks: &[Presented<'_>; CHUNKS]) -> Option<String> {
     let (first, rest) = chunks.split_first()?;
     let (count, start) = first.once()?.split_at_checked(1)?;

@@ -1,8 +1,8 @@
-//! The store in a file: one gateway, sessions that survive a restart and a `kill -9`.
+//! Stores sessions in a file, for one gateway. They survive a restart and a `kill -9`.
 //!
-//! A record is sealed at rest and filed under the SHA-256 of its ticket, so that the file alone opens no session. Creating,
-//! replacing and ending are on disk before they return. Work on the file happens on blocking threads, never on the ones
-//! that serve requests.
+//! A record is sealed at rest and stored under the SHA-256 of its ticket, so that the file alone opens no session. Creating,
+//! replacing and ending are on disk before they return. Work on the file happens on blocking threads, never on the ones that
+//! serve requests.
 
 mod tables;
 
@@ -29,7 +29,7 @@ use super::{
 /// Memory for pages of the file.
 const PAGE_CACHE: usize = 16 * 1024 * 1024;
 
-/// Why the session file cannot be used.
+/// Reasons the session file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The directory cannot be made or read.
@@ -37,7 +37,7 @@ pub enum EmbeddedError {
     Directory {
         /// the session file
         path: PathBuf,
-        /// why
+        /// the cause
         source: io::Error,
     },
     /// The file cannot be made, read or written.
@@ -45,10 +45,10 @@ pub enum EmbeddedError {
     File {
         /// the session file
         path: PathBuf,
-        /// why
+        /// the cause
         source: io::Error,
     },
-    /// Another process has it.
+    /// Another process has opened it.
     #[error(
         "the session file {} is in use by another process: stop it, or give this gateway a file of its own (session.store.embedded.path)",
         path.display()
@@ -57,7 +57,7 @@ pub enum EmbeddedError {
         /// the session file
         path: PathBuf,
     },
-    /// It is not a session file, or damaged beyond repair.
+    /// It is not a session file, or is damaged beyond repair.
     #[error(
         "the session file {} is damaged or not one: {source}; move it away to begin with no sessions",
         path.display()
@@ -65,7 +65,7 @@ pub enum EmbeddedError {
     Damaged {
         /// the session file
         path: PathBuf,
-        /// what was found
+        /// the cause
         source: redb::Error,
     },
 }
@@ -79,19 +79,19 @@ pub struct EmbeddedStore {
 struct SessionFile {
     path: PathBuf,
     keys: Arc<Keys>,
-    /// Locked exclusively only to open it anew after an I/O error.
+    /// Locked exclusively only to reopen the file after an I/O error.
     database: RwLock<Opened>,
 }
 
 struct Opened {
-    /// How often the file was opened.
+    /// Number of times the file was opened.
     times: u64,
     /// `None` when it could not be opened again.
     database: Option<Database>,
 }
 
 impl EmbeddedStore {
-    /// Opens the file, or makes it (0600, its directory 0700). Blocks; for the start of the program.
+    /// Opens the file, or creates it (0600, its directory 0700). Blocks; for the start of the program.
     pub fn open(path: &Path, keys: Arc<Keys>) -> Result<Self, EmbeddedError> {
         let database = RwLock::new(Opened { times: 1, database: Some(open(path)?) });
         Ok(Self { file: Arc::new(SessionFile { path: path.to_owned(), keys, database }) })
@@ -216,7 +216,7 @@ impl SessionFile {
         Ok(Entry::new(record, sealed.map_err(unavailable)?))
     }
 
-    /// The record in a sealed value; `None`, and a line in the log, for what does not open.
+    /// Opens a sealed record. Logs and returns `None` if that fails.
     fn record(&self, digest: &Digest, sealed: &[u8], last_seen: SystemTime) -> Option<Record> {
         let record = self
             .keys
@@ -232,7 +232,7 @@ impl SessionFile {
         Some(Record { last_seen: last_seen.max(record.last_seen), ..record })
     }
 
-    /// Ends the sessions that are held by `holder`. A record that does not open counts as one that says nothing.
+    /// Ends the sessions that are held by `holder`. A record that does not open counts as one without an algorithm.
     fn end_held(
         &self,
         writer: &mut Writer<'_>,
@@ -266,7 +266,7 @@ impl SessionFile {
         self.with(|database| writing(database, &work))
     }
 
-    /// Works on the file. After an I/O error (a full disk) redb wants it opened anew, which is done once.
+    /// Works on the file. After an I/O error (a full disk) redb requires that the file is reopened, which is done once.
     fn with<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let (times, first) = {
             let opened = self.database.read().unwrap_or_else(PoisonError::into_inner);
@@ -277,9 +277,9 @@ impl SessionFile {
             Some(done) => return done.map_err(unavailable),
         }
         let mut opened = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have done it meanwhile.
+        // Another thread may have reopened it meanwhile.
         if opened.times == times {
-            // Closed first, or the file is locked.
+            // Closed first, because an open file is locked.
             opened.database = None;
             opened.database = Some(open(&self.path).map_err(unavailable)?);
             opened.times += 1;
@@ -307,7 +307,7 @@ fn open(path: &Path) -> Result<Database, EmbeddedError> {
     }
     let opened = Database::builder().set_cache_size(PAGE_CACHE).create_file(file);
     let database = opened.map_err(|error| refused(path, error))?;
-    // All tables exist from now on, and the file's name is on disk with the file.
+    // Creates all tables, and makes sure that the file's directory entry is on disk.
     writing(&database, |_| Ok(()))
         .map_err(|source| EmbeddedError::Damaged { path: path.to_owned(), source })?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(in_directory)?;
@@ -318,7 +318,7 @@ fn refused(path: &Path, error: DatabaseError) -> EmbeddedError {
     let path = path.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen => EmbeddedError::InUse { path },
-        // redb says "invalid data" of a file that is something else.
+        // redb reports "invalid data" for a file that is not its own.
         DatabaseError::Storage(StorageError::Io(source))
             if source.kind() != io::ErrorKind::InvalidData =>
         {

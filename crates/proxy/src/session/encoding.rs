@@ -1,7 +1,7 @@
-//! A record as octets, for sealing.
+//! A record as bytes, for sealing.
 //!
-//! [`Secret`] cannot be serialized on purpose. This module is the one place where a session's secrets become plain octets; the
-//! octets are wiped when dropped and go nowhere but into [`Keys`](super::Keys).
+//! [`Secret`] cannot be serialized on purpose. Only this module turns a session's secrets into plain bytes. The bytes are wiped
+//! when dropped and go nowhere but into [`Keys`](super::Keys).
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::{Record, SessionId, from_nanos, nanos};
 use crate::identify::Known;
 
-/// [`Record`] with its secrets bare and its times in nanoseconds; short names, since the cookie store pays for each octet.
+/// [`Record`] with its secrets in plain text and its times in nanoseconds. The names are short because each byte counts in the
+/// cookie store.
 #[derive(Serialize)]
 struct Bare<'r> {
     i: &'r SessionId,
@@ -30,7 +31,7 @@ struct Bare<'r> {
     j: Option<Algorithm>,
 }
 
-/// The same, owned. Members that it does not know are left out, so that a former version reads the records of a later one.
+/// The same, owned. Unknown members are ignored, so that an older version reads the records of a newer one.
 #[derive(Deserialize)]
 struct Read {
     i: SessionId,
@@ -44,11 +45,11 @@ struct Read {
     f: Option<String>,
     t: Option<String>,
     g: u64,
-    /// Not in the records of former versions; as text, because a later version may know more algorithms.
+    /// Missing in the records of older versions; text, because a newer version may know more algorithms.
     j: Option<String>,
 }
 
-/// The octets of a record.
+/// The bytes of a record.
 pub(super) fn encode(record: &Record) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
     let bare = Bare {
         i: &record.id,
@@ -64,13 +65,13 @@ pub(super) fn encode(record: &Record) -> Result<Zeroizing<Vec<u8>>, serde_json::
         g: record.generation,
         j: record.id_token_algorithm,
     };
-    // Room enough that the buffer does not move and leave secrets behind.
+    // Large enough that the buffer is not reallocated, which would leave secrets behind.
     let mut octets = Zeroizing::new(Vec::with_capacity(16 * 1024));
     serde_json::to_writer(&mut *octets, &bare)?;
     Ok(octets)
 }
 
-/// The record of octets that [`encode`] made.
+/// Reads the bytes that [`encode`] made.
 pub(super) fn decode(octets: &[u8]) -> Result<Record, serde_json::Error> {
     let read: Read = serde_json::from_slice(octets)?;
     Ok(Record {

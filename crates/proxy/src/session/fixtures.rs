@@ -1,4 +1,4 @@
-//! What the tests of sessions share: a clock that moves when told, people, records.
+//! Shared parts of the session tests: a clock that the test moves, people, records.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use super::*;
 
-/// A clock that moves when told.
+/// A clock that the test moves.
 #[derive(Debug)]
 pub(super) struct MovableClock(Mutex<SystemTime>);
 
@@ -87,7 +87,7 @@ pub(super) fn assert_same(found: &Record, expected: &Record) {
     assert_eq!(found.generation, expected.generation);
 }
 
-/// A store that can be told to fail, around one that works; counts what it is asked.
+/// A store around a working one that fails on demand, and counts its calls.
 #[derive(Debug)]
 pub(super) struct Faulty {
     inner: Arc<dyn SessionStore>,

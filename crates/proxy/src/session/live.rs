@@ -1,7 +1,7 @@
-//! An opened session: what requests, streams and the refresh share.
+//! An opened session, shared by requests, streams and the refresh.
 //!
 //! There is one [`LiveSession`] per session in the process, whichever ticket opened it. Readers take a snapshot of its record
-//! and never wait; [`Sessions`](super::Sessions) alone changes it.
+//! and never wait. Only [`Sessions`](super::Sessions) changes it.
 
 use std::{
     fmt,
@@ -38,13 +38,13 @@ pub struct LiveSession {
     refreshing: Mutex<Refreshing>,
 }
 
-/// What is true of a session until its tokens are refreshed.
+/// The part of a session that a refresh replaces.
 #[derive(Clone)]
 pub(super) struct Present {
     pub(super) record: Arc<Record>,
     pub(super) ticket: Ticket,
     pub(super) digest: Digest,
-    /// When the next refresh is due.
+    /// Time at which the next refresh is due.
     pub(super) due_at: SystemTime,
 }
 
@@ -73,7 +73,7 @@ impl LiveSession {
         Arc::clone(&self.present.load().record)
     }
 
-    /// Who signed in, as the issuer last told.
+    /// Identity of the person who signed in, as the issuer last stated it.
     pub fn known(&self) -> Arc<Known> {
         Arc::clone(&self.present.load().record.known)
     }
@@ -90,7 +90,7 @@ impl LiveSession {
         (present.ticket.expose() != presented.expose()).then(|| present.ticket.clone())
     }
 
-    /// When the last request came.
+    /// Time of the last request.
     pub fn last_seen(&self) -> SystemTime {
         from_nanos(self.last_seen.load(Relaxed))
     }
@@ -105,14 +105,14 @@ impl LiveSession {
         &self.renewals
     }
 
-    /// Tells that a stream of this session is open, until the guard is dropped: its tokens are then refreshed although no
-    /// request comes.
+    /// Registers an open stream of this session until the guard is dropped. While one is open, the tokens are refreshed
+    /// although no request comes.
     pub fn hold(self: &Arc<Self>) -> StreamGuard {
         self.streams.fetch_add(1, Relaxed);
         StreamGuard { session: Arc::clone(self) }
     }
 
-    /// Record and ticket that belong together.
+    /// The record and its ticket.
     pub(super) fn present(&self) -> arc_swap::Guard<Arc<Present>> {
         self.present.load()
     }
@@ -122,7 +122,7 @@ impl LiveSession {
         self.present.load_full()
     }
 
-    /// Says which issuer vouches for the session, where its record was written by a version that did not keep that.
+    /// Sets the issuer's identifier in a record of a version that did not store it.
     pub(crate) fn complete_issuer(&self, iss: &str) {
         self.present.rcu(|present| {
             if !present.record.known.iss.is_empty() {
@@ -143,7 +143,7 @@ impl LiveSession {
         limits.passed(self.present.load().record.created_at, self.last_seen(), now)
     }
 
-    /// Takes a newer record of the same session; an older one changes nothing.
+    /// Takes a newer record of the same session; ignores an older one.
     pub(super) fn advance(&self, record: Record, ticket: Ticket) {
         self.last_seen.fetch_max(nanos(record.last_seen), Relaxed);
         let newer = Arc::new(Present::new(record, ticket));
@@ -154,13 +154,13 @@ impl LiveSession {
         self.renewals.notify_waiters();
     }
 
-    /// Notes a request; `true` when the store has to hear of it and does not know yet.
+    /// Notes a request; `true` when the store must be updated and no update is pending.
     pub(super) fn saw(&self, now: SystemTime) -> bool {
         self.last_seen.fetch_max(nanos(now), Relaxed);
         !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed)
     }
 
-    /// What the store has to hear.
+    /// Name and time of last use, to be written to the store.
     pub(super) fn take_seen(&self) -> (SessionId, SystemTime) {
         self.unwritten.store(false, Relaxed);
         (self.id.clone(), self.last_seen())

@@ -1,9 +1,9 @@
-//! Keeps a session's tokens fresh (RFC 6749 §6): one refresh per session, however many requests ask.
+//! Keeps a session's tokens fresh (RFC 6749 §6), with one refresh per session, however many requests need it.
 //!
-//! A refresh begins ahead of expiry, in a task of its own, while requests go on with the present token. Requests wait when the
-//! token has expired, and then all for the same refresh; and where the ticket is the record, because its answer has to carry
-//! the new ticket. No client's disconnect cancels it, and what it brings is
-//! stored before it is used. `invalid_grant` ends the session; a provider that does not answer does not.
+//! A refresh begins ahead of expiry, in its own task, while requests go on with the present token. Requests wait for the same
+//! refresh in two cases: the token has expired, or the ticket is the record, so that the answer has to carry the new ticket. A
+//! client that disconnects does not cancel it. Its result is stored before it is used. `invalid_grant` ends the session; a
+//! provider that does not answer does not.
 
 use std::{
     sync::Arc,
@@ -18,38 +18,38 @@ use tokio::{
 
 use super::{LiveSession, Record, Sessions, StoreError};
 
-/// How long a request waits for a refresh.
+/// The longest time that a request waits for a refresh.
 const WAIT: Duration = Duration::from_secs(10);
-/// How long a refresh may take, whether or not a request waits for it.
+/// The longest time that a refresh may take, whether or not a request waits for it.
 const GRANT: Duration = Duration::from_secs(30);
 /// A refresh is due when less than this remains, or a fifth of the token's life if that is longer.
 const AHEAD: Duration = Duration::from_secs(10);
 /// The longest pause after failures.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Asked for explicitly, a token younger than this is not refreshed again.
+/// An explicit request does not refresh a token younger than this.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Performs the refresh grant for a record: the same session with new tokens and, if the issuer told, a new identity.
+/// Performs the refresh grant for a record: the same session with new tokens and, if the issuer states one, a new identity.
 ///
-/// [`Sessions`] keeps `id`, `created_at`, `last_seen`, `renewed_at` and `generation` right; the function need not.
+/// [`Sessions`] sets `id`, `created_at`, `last_seen`, `renewed_at` and `generation`; the function need not.
 pub type Renew =
     dyn Fn(Arc<Record>) -> BoxFuture<'static, Result<Record, RenewError>> + Send + Sync;
 
-/// How fresh a session's identity and access token are.
+/// Freshness of a session's identity and access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// The access token is good.
+    /// The access token is valid.
     Current,
     /// The access token was refreshed while this request waited.
     Renewed,
-    /// The access token has expired and the provider cannot be asked; the old identity still passes.
+    /// The access token has expired and the provider is unavailable; the old identity is still accepted.
     Grace {
-        /// when that ends
+        /// end of the grace
         until: SystemTime,
     },
 }
 
-/// Why a session has no good access token.
+/// Reasons a session has no valid access token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenewError {
     /// The session has ended, by logout or by its limits.
@@ -58,37 +58,37 @@ pub enum RenewError {
     /// The provider refused (`invalid_grant`); the session is over.
     #[error("provider refused to refresh: {reason}")]
     Refused {
-        /// what it said
+        /// the provider's reason
         reason: String,
     },
     /// The access token has expired and there is nothing to refresh it with; the session is over.
     #[error("access token expired and there is no refresh token")]
     NoRefreshToken,
-    /// The provider cannot be asked now.
+    /// The provider is unavailable now.
     #[error("provider unavailable: {reason}")]
     Unavailable {
-        /// what failed
+        /// cause of the failure
         reason: String,
-        /// when to try again
+        /// time until the next attempt
         retry_after: Duration,
     },
-    /// The provider gave new tokens, which could not be stored yet.
+    /// The provider issued new tokens that could not be stored yet.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl RenewError {
-    /// The provider refused for good.
+    /// A final refusal by the provider.
     pub fn refused(reason: impl Into<String>) -> Self {
         Self::Refused { reason: reason.into() }
     }
 
-    /// The provider did not answer, or not usefully.
+    /// The provider did not answer, or its answer was unusable.
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retry_after: Duration::ZERO }
     }
 
-    /// Whether nobody is signed in any more; otherwise it may pass, and the session stays.
+    /// Whether the session is over; otherwise the error may pass and the session stays.
     pub fn session_ended(&self) -> bool {
         match self {
             Self::Ended | Self::Refused { .. } | Self::NoRefreshToken => true,
@@ -97,12 +97,12 @@ impl RenewError {
     }
 }
 
-/// Where a session's refresh stands.
+/// State of a session's refresh.
 #[derive(Default)]
 pub(super) struct Refreshing {
     running: Option<Running>,
     failed: Option<Failed>,
-    /// Given by the provider, not yet stored; asking again would use the old refresh token a second time.
+    /// Issued by the provider, not yet stored. Asking again would use the old refresh token a second time.
     granted: Option<Record>,
 }
 
@@ -110,11 +110,11 @@ pub(super) struct Refreshing {
 #[derive(Clone)]
 struct Running {
     outcome: watch::Receiver<Option<Result<(), RenewError>>>,
-    /// Until when requests wait for it.
+    /// Time until which requests wait for it.
     deadline: Instant,
 }
 
-/// Refreshes that failed since the last that did not.
+/// Failed refreshes since the last success.
 struct Failed {
     times: u32,
     error: RenewError,
@@ -130,7 +130,7 @@ enum Begun {
     Pausing(RenewError),
 }
 
-/// When the tokens of a record should be refreshed. Jittered, so that sessions that began together do not refresh together.
+/// Time at which a record's tokens should be refreshed. Jittered, so that sessions that began together do not refresh together.
 pub(super) fn due_at(record: &Record) -> SystemTime {
     let expires_at = record.access_expires_at;
     let life = expires_at.duration_since(record.renewed_at).unwrap_or(Duration::ZERO);
@@ -143,9 +143,9 @@ fn jitter(from: f64, to: f64) -> f64 {
 }
 
 impl Sessions {
-    /// Makes sure that the session's access token is good, and refreshes it when due.
+    /// Makes sure that the session's access token is valid, and refreshes it when due.
     ///
-    /// Call it before the record's token or identity is relied on. It returns at once unless the token has expired.
+    /// Call it before using the record's token or identity. It returns at once unless the token has expired.
     pub async fn fresh(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
@@ -176,8 +176,8 @@ impl Sessions {
                 self.begin(session, false);
                 Ok(Freshness::Current)
             }
-            // The answer to this request carries the new ticket. Later, another process or this one after a restart could
-            // only use the refresh token of the old ticket again, and the provider would end the session.
+            // The answer to this request carries the new ticket. A later refresh, by another process or by this one after a
+            // restart, could only use the old ticket's refresh token again, and the provider would end the session.
             (true, false) => match Box::pin(self.renewed(session, false)).await {
                 Err(error) if error.session_ended() => Err(error),
                 Ok(_) | Err(_) => Ok(Freshness::Current),
@@ -205,15 +205,15 @@ impl Sessions {
         self.renewed(session, true).await
     }
 
-    /// Whether the provider's last word about the session has expired, and only a request can bring the next: the ticket is the
-    /// record, so that nothing is refreshed beside requests. A stream is not kept open on such a word.
+    /// Whether the provider's last confirmation of the session has expired, and only a request can renew it: the ticket is the
+    /// record, so that nothing is refreshed between requests. A stream must not stay open on an expired confirmation.
     pub(crate) fn is_unconfirmed(&self, session: &LiveSession) -> bool {
         let ends_at = session.present().record.access_expires_at + self.grace();
         !self.store().keeps_records() && self.clock().now() >= ends_at
     }
 
-    /// Refreshes the tokens of a session that has streams open but perhaps no requests; not where the ticket is the record,
-    /// because no answer could carry the new one.
+    /// Refreshes the tokens of a session that has open streams but perhaps no requests. Does nothing where the ticket is the
+    /// record, because no answer could carry the new one.
     pub(super) fn refresh_if_due(self: &Arc<Self>, session: &Arc<LiveSession>) {
         if !self.store().keeps_records() {
             return;
@@ -227,7 +227,7 @@ impl Sessions {
         }
     }
 
-    /// Waits for the one refresh.
+    /// Waits for the session's only refresh.
     async fn renewed(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
@@ -256,13 +256,13 @@ impl Sessions {
     /// Begins a refresh, unless one is under way, has just been done, or has just failed.
     fn begin(self: &Arc<Self>, session: &Arc<LiveSession>, forced: bool) -> Begun {
         let mut refreshing = session.refreshing();
-        // A receiver whose sender is gone belongs to a task that broke off.
+        // If the sender of this receiver is gone, its task ended without a result.
         if let Some(running) = &refreshing.running
             && running.outcome.has_changed().is_ok()
         {
             return Begun::Running(running.clone());
         }
-        // The request may have read the record before another's refresh replaced it.
+        // Another refresh may have replaced the record since this request read it.
         if !forced && self.clock().now() < session.present().due_at {
             return Begun::Done;
         }
@@ -287,7 +287,7 @@ impl Sessions {
         Begun::Running(running)
     }
 
-    /// The refresh itself: ask, store, use; in this order.
+    /// Performs the refresh: calls the provider, stores the result, then uses it.
     async fn refresh(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
@@ -335,7 +335,7 @@ impl Sessions {
             || (&renewed.known.issuer, &renewed.known.subject)
                 != (&old.known.issuer, &old.known.subject)
         {
-            // OpenID Connect Core 1.0 §12.2: a refresh never changes who somebody is.
+            // OpenID Connect Core 1.0 §12.2: a refresh never changes the subject.
             return Err(RenewError::refused("refreshed tokens are somebody else's"));
         }
         Ok(Record {
@@ -348,7 +348,7 @@ impl Sessions {
         })
     }
 
-    /// Where the store does not remember when a session was seen, a new ticket tells it now and then.
+    /// Makes a new ticket now and then where the store does not keep the time of last use, because only the ticket holds it.
     async fn keep_seen(&self, session: &Arc<LiveSession>, now: SystemTime) {
         let present = session.present_now();
         let told = now.duration_since(present.record.last_seen).unwrap_or(Duration::ZERO);
@@ -386,7 +386,7 @@ impl Refreshing {
 }
 
 impl RenewError {
-    /// The same, to be tried again after `left`.
+    /// The same error, with a retry after `left`.
     fn after(self, left: Duration) -> Self {
         match self {
             Self::Unavailable { reason, .. } => Self::Unavailable { reason, retry_after: left },
@@ -395,7 +395,7 @@ impl RenewError {
     }
 }
 
-/// Bounds a grant in time.
+/// Limits the time of a grant.
 pub(super) async fn within<F>(limit: Duration, grant: F) -> Result<Record, RenewError>
 where
     F: Future<Output = Result<Record, RenewError>>,

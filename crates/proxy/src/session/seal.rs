@@ -1,8 +1,8 @@
-//! Sealing: authenticated encryption of what leaves the process, with keys that rotate.
+//! Sealing: authenticated encryption of data that leaves the process, with keys that rotate.
 //!
-//! One secret yields one key per [`Purpose`] (HKDF-SHA256, RFC 5869); values are sealed with AES-256-GCM-SIV (RFC 8452) under
-//! a random nonce. Purpose and name are authenticated with the value, so that a value moved to another cookie or another
-//! table key does not open. What does not open is [`None`], never an error: it came from outside.
+//! One secret yields one key per [`Purpose`] (HKDF-SHA256, RFC 5869); values are sealed with AES-256-GCM-SIV (RFC 8452) under a
+//! random nonce. Purpose and name are authenticated with the value, so that a value moved to another cookie or another table
+//! key does not open. Opening an invalid value returns [`None`], never an error, because the value came from outside.
 
 use std::fmt;
 
@@ -22,10 +22,10 @@ const KEY_ID_LEN: usize = 4;
 const TAG_LEN: usize = 16;
 const HEAD_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// The fewest octets a session key may have.
+/// The fewest bytes a session key may have.
 const SECRET_LEN: usize = 32;
 
-/// What a value is sealed for. Values of one purpose do not open for another.
+/// Purposes of sealed values. A value sealed for one purpose does not open for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A session in a cookie.
@@ -51,10 +51,10 @@ impl Purpose {
     }
 }
 
-/// Why session keys cannot be used.
+/// Reasons session keys cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// No secret at all.
+    /// No secret was given.
     #[error("no session key: make one with `head -c 32 /dev/urandom | base64 > session-key`")]
     None,
     /// A secret is too short to resist guessing.
@@ -62,21 +62,21 @@ pub enum KeysError {
         "session key {position} has {len} octets, at least {SECRET_LEN} are needed: make one with `head -c 32 /dev/urandom | base64 > session-key`"
     )]
     TooShort {
-        /// which one, counted from 1
+        /// number of the key, from 1
         position: usize,
-        /// how many octets it has
+        /// its length in bytes
         len: usize,
     },
-    /// The same secret twice: a rotation that rotates nothing.
+    /// The same secret occurs twice, so that nothing is rotated.
     #[error("session key {position} is the same as an earlier one")]
     Repeated {
-        /// which one, counted from 1
+        /// number of the key, from 1
         position: usize,
     },
     /// The cryptographic library refused.
     #[error("session key {position} cannot be used")]
     Unusable {
-        /// which one, counted from 1
+        /// number of the key, from 1
         position: usize,
     },
 }
@@ -86,19 +86,19 @@ pub enum KeysError {
 #[error("sealing failed")]
 pub struct SealError;
 
-/// The session keys: the first seals, all open.
+/// The session keys: the first seals, all of them open.
 pub struct Keys {
     ring: ArcSwap<Vec<SessionKey>>,
 }
 
 impl Keys {
-    /// Keys from one or several secrets of at least 32 octets. To rotate, put a new one first and drop the last one when
-    /// the longest session has ended.
+    /// Keys from one or several secrets of at least 32 bytes. To rotate, put a new one first and drop the last one when the
+    /// longest session has ended.
     pub fn new<S: AsRef<[u8]>>(secrets: &[S]) -> Result<Self, KeysError> {
         Ok(Self { ring: ArcSwap::from_pointee(ring(secrets)?) })
     }
 
-    /// Takes other secrets from now on; on an error the old ones stay.
+    /// Replaces the secrets; on an error the old ones stay.
     pub fn replace<S: AsRef<[u8]>>(&self, secrets: &[S]) -> Result<(), KeysError> {
         self.ring.store(ring(secrets)?.into());
         Ok(())
@@ -119,7 +119,7 @@ impl Keys {
         self.open_octets(purpose, name.as_bytes(), &URL_SAFE_NO_PAD.decode(sealed).ok()?)
     }
 
-    /// Seals a value as octets.
+    /// Seals a value as bytes.
     pub fn seal_octets(
         &self,
         purpose: Purpose,
@@ -200,9 +200,9 @@ fn ring<S: AsRef<[u8]>>(secrets: &[S]) -> Result<Vec<SessionKey>, KeysError> {
     Ok(keys)
 }
 
-/// Everything one secret yields.
+/// The keys derived from one secret.
 struct SessionKey {
-    /// Tells which key sealed a value; says nothing about the key.
+    /// Identifies the key that sealed a value; reveals nothing about the key.
     id: [u8; KEY_ID_LEN],
     prk: hkdf::Prk,
     ticket: RandomizedNonceKey,
@@ -235,7 +235,8 @@ impl SessionKey {
     }
 }
 
-/// What is authenticated beside the value; lengths come first, so that no two (purpose, name) read alike.
+/// Data that is authenticated beside the value. Lengths come first, so that no two pairs of purpose and name give the same
+/// data.
 fn associated(id: &[u8; KEY_ID_LEN], purpose: Purpose, name: &[u8]) -> Vec<u8> {
     let label = purpose.label().as_bytes();
     let mut aad = Vec::with_capacity(1 + KEY_ID_LEN + 8 + label.len() + name.len());
@@ -258,7 +259,7 @@ fn expand(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) -> Option<()> {
     prk.expand(info, Octets(out.len())).ok()?.fill(out).ok()
 }
 
-/// A key that signs ES256, with what a JWK (RFC 7517) says of it.
+/// A key that signs ES256, with the members of its JWK (RFC 7517).
 pub struct P256Key {
     pkcs8_der: Zeroizing<Vec<u8>>,
     x: String,
@@ -268,7 +269,7 @@ pub struct P256Key {
 
 impl P256Key {
     fn derive(prk: &hkdf::Prk, label: &str) -> Option<Self> {
-        // One try in 2³² falls outside the group's order; the next counter then does.
+        // One try in 2³² gives a number outside the group's order; the next counter is then used.
         let secret = (0..=u8::MAX).find_map(|counter| {
             let mut seed = Zeroizing::new([0; 32]);
             expand(prk, &[b"p256 ", label.as_bytes(), &[0, counter]], &mut *seed)?;

@@ -1,5 +1,5 @@
-//! Opens tickets, once each, and holds the rules that every store shares: limits, one live session per session, ended is
-//! ended.
+//! Opens tickets, once each, and applies the rules that all stores share: the limits, one live session per session, and that an
+//! ended session stays ended.
 
 mod keep;
 
@@ -20,13 +20,13 @@ use super::{
     StoreError, Summary, Ticket, Which, refresh::within,
 };
 
-/// How many opened sessions are kept in memory unless told otherwise.
+/// Number of opened sessions kept in memory by default.
 const CAPACITY: u64 = 20_000;
-/// An opened session that nobody asked for is forgotten after this long; the store still has it.
+/// An opened session that no request used for this long is removed from memory; the store still has it.
 const UNUSED: Duration = Duration::from_secs(600);
-/// How many ended sessions are remembered.
+/// Number of ended sessions that are remembered.
 const ENDED: u64 = 200_000;
-/// How many refreshes a provider sees at once.
+/// Number of refreshes that run at once.
 const GRANTS: usize = 32;
 
 /// The sessions of this gateway.
@@ -37,30 +37,30 @@ pub struct Sessions {
     renew: ArcSwapOption<Arc<Renew>>,
     grace: Duration,
     grants: Semaphore,
-    /// By ticket, what requests look up.
+    /// Opened sessions by ticket, for requests.
     opened: moka::sync::Cache<Digest, Arc<LiveSession>>,
     /// Tickets being opened, so that each is loaded once.
     opening: moka::future::Cache<Digest, Arc<LiveSession>>,
-    /// By name, every session somebody holds; streams hold theirs longer than `opened` does.
+    /// Every session that is in use, by name. A stream may hold one longer than `opened` does.
     live: Mutex<HashMap<SessionId, Weak<LiveSession>>>,
-    /// Ended here, whatever the store says.
+    /// Sessions that ended here, even if the store still has them.
     ended: moka::sync::Cache<SessionId, ()>,
-    /// Seen since the last flush.
+    /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
 }
 
-/// When a session will end, and its access token.
+/// End times of a session and its access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
-    /// Unless a request comes.
+    /// End of the session unless a request comes.
     pub idle_at: SystemTime,
-    /// In any case.
+    /// End of the session in any case.
     pub lifetime_at: SystemTime,
-    /// When the access token expires.
+    /// Expiry of the access token.
     pub token_at: SystemTime,
 }
 
-/// Why opening a ticket gave no session.
+/// Reasons opening a ticket gave no session.
 #[derive(Clone)]
 enum Closed {
     Nothing,
@@ -99,12 +99,12 @@ impl Sessions {
         self
     }
 
-    /// Refreshes tokens in another way from now on, after the configuration has changed.
+    /// Replaces the way to refresh tokens, after the configuration has changed.
     pub fn set_renew(&self, renew: Arc<Renew>) {
         self.renew.store(Some(Arc::new(renew)));
     }
 
-    /// With another time for which an identity passes after its token has expired, while the provider is down.
+    /// With another grace: the time for which an identity stays valid after its token has expired, while the provider is down.
     #[must_use]
     pub fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
@@ -124,8 +124,7 @@ impl Sessions {
         Some(session)
     }
 
-    /// The session of a ticket; `None` when there is none. That the store does not answer is an error, not the end of a
-    /// session.
+    /// The session of a ticket; `None` when there is none. A store that does not answer is an error, not the end of a session.
     pub async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
         let session = self.peek(ticket).await?;
         if let Some(session) = &session {
@@ -154,7 +153,7 @@ impl Sessions {
         }
     }
 
-    /// Notes that a session is in use, where no request says so.
+    /// Notes that a session is in use although no request came.
     pub fn seen(&self, session: &Arc<LiveSession>) {
         self.saw(session, self.clock.now());
     }
@@ -177,20 +176,20 @@ impl Sessions {
         Ok((ticket, session))
     }
 
-    /// Ends a session. It is denied here at once; an error tells that the store did not take note, and that it would be
-    /// valid again after a restart.
+    /// Ends a session. It is refused here at once. An error means that the store still has it, so that it would be valid again
+    /// after a restart.
     pub async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
         self.deny(id);
         self.store.end(id).await
     }
 
-    /// Ends the sessions of a provider session or of a subject, and names those that were known by name.
+    /// Ends the sessions of a provider session or of a subject, and returns the names that are known.
     pub async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
         self.end_signed(which, None).await.map(|ended| ended.ids)
     }
 
-    /// The same for a logout token that is signed with `signed_with`: a session whose ID token is signed with another
-    /// algorithm goes on.
+    /// The same for a logout token that is signed with `signed_with`: a session whose ID token is signed with another algorithm
+    /// stays.
     pub async fn end_signed(
         &self,
         which: &Which,
@@ -216,7 +215,7 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// The sessions there are, at most `limit`, the latest used first.
+    /// All sessions, at most `limit`, the latest used first.
     pub async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
         let mut found: HashMap<SessionId, Summary> = HashMap::new();
         for summary in self.store.list(limit).await? {
@@ -238,7 +237,7 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// When a session will end.
+    /// End times of a session.
     pub fn ends(&self, session: &LiveSession) -> Ends {
         let record = session.record();
         Ends {
@@ -248,7 +247,7 @@ impl Sessions {
         }
     }
 
-    /// How many sessions are open in this process.
+    /// Number of sessions open in this process.
     pub fn count(&self) -> usize {
         self.live().values().filter(|session| session.strong_count() > 0).count()
     }
@@ -280,12 +279,13 @@ impl Sessions {
         session.usable(&self.limits, now).then_some(session)
     }
 
-    /// Makes a loaded record live, or joins it with the live session of the same name. `None`: ended here.
+    /// Makes a loaded record live, or joins it with the live session of the same name. `None` if the session has ended here.
     fn adopt(&self, record: Record, ticket: Ticket) -> Option<Arc<LiveSession>> {
         let digest = ticket.digest();
         let session = {
             let mut live = self.live();
-            // Under the lock: `deny` marks first and takes the lock then, so one of the two sees the other.
+            // Under the lock: `deny` first marks the session as ended and then takes the lock, so that one of the two sees the
+            // other.
             if self.ended.contains_key(&record.id) {
                 return None;
             }
@@ -305,14 +305,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// Puts a stored record to use.
+    /// Uses a record that has been stored.
     pub(super) fn advance(&self, session: &Arc<LiveSession>, record: Record, ticket: Ticket) {
         let digest = ticket.digest();
         session.advance(record, ticket);
         self.opened.insert(digest, Arc::clone(session));
     }
 
-    /// From now on this session does not exist here.
+    /// Refuses this session here from now on.
     pub(super) fn deny(&self, id: &SessionId) {
         self.ended.insert(id.clone(), ());
         let session = self.live().remove(id).and_then(|session| session.upgrade());
@@ -322,14 +322,15 @@ impl Sessions {
         }
     }
 
-    /// Ends a session that is over anyway; should the store fail, it finds out the same when asked again.
+    /// Ends a session that is over anyway. A failure of the store is only logged, because the session is found to be over again
+    /// at its next use.
     pub(super) async fn end_quietly(&self, id: &SessionId) {
         if let Err(error) = self.end(id).await {
             tracing::warn!(session = %id, %error, "ended session not removed from the store");
         }
     }
 
-    /// One refresh grant, among a bounded number.
+    /// Performs one refresh grant; the number of concurrent grants is bounded.
     pub(super) async fn renew(
         &self,
         record: Arc<Record>,

@@ -7,32 +7,32 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// How many requests may come at once.
+/// Number of requests that may come at once.
 const BURST: u64 = 100;
-/// How long one takes to come back: ten a second.
+/// Nanoseconds until one request comes back: ten a second.
 const EACH: u64 = 100_000_000;
-/// How long an empty bucket takes to fill.
+/// Nanoseconds until an empty bucket is full.
 const FULL: u64 = BURST * EACH;
-/// How long the log is silent about an address after a line.
+/// Nanoseconds without another log line about an address.
 const SILENT: u64 = 10_000_000_000;
 
 /// The requests that one address may still make. A new bucket is full.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    /// When the bucket will be full again, in nanoseconds since 1970.
+    /// Time at which the bucket is full again, in nanoseconds since 1970.
     full_at: AtomicU64,
-    /// When the log last had a line about it.
+    /// Time of its last log line, in nanoseconds since 1970.
     logged_at: AtomicU64,
 }
 
 impl Bucket {
-    /// Whether one could be taken; else how long to wait for it.
+    /// Whether one could be taken; else the time to wait for it.
     pub(super) fn check(&self, now: SystemTime) -> Result<(), Duration> {
         let now = nanos(now);
         after_one(self.full_at.load(Ordering::Relaxed), now).map(drop)
     }
 
-    /// Takes one; else how long to wait for it.
+    /// Takes one; else returns the time to wait for it.
     pub(super) fn take(&self, now: SystemTime) -> Result<(), Duration> {
         let now = nanos(now);
         let mut refused = Duration::ZERO;
@@ -45,7 +45,7 @@ impl Bucket {
     /// Puts one back.
     pub(super) fn give_back(&self) {
         let fuller = |full_at: u64| Some(full_at.saturating_sub(EACH));
-        // Never fails: every value has a fuller one.
+        // Never fails, because the closure always returns a value.
         let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fuller);
     }
 
@@ -58,10 +58,10 @@ impl Bucket {
     }
 }
 
-/// When the bucket will be full after one more is taken; else how long to wait.
+/// Time at which the bucket is full after one more is taken; else the time to wait.
 fn after_one(full_at: u64, now: u64) -> Result<u64, Duration> {
     let empty = now.saturating_add(FULL);
-    // Emptier than empty: the clock went back. Nothing is known of the bucket by this clock.
+    // Emptier than empty means that the clock went back. The bucket then counts as full.
     let full_at = if full_at > empty { now } else { full_at.max(now) }.saturating_add(EACH);
     match full_at.checked_sub(empty) {
         None | Some(0) => Ok(full_at),

@@ -1,14 +1,14 @@
-//! The logins that were finished by this process, so that none is finished twice.
+//! Remembers the logins that this process finished, so that none is finished twice.
 //!
-//! A login's cookie is the browser's to keep: presented again with other codes, it would make a token request for each.
+//! The browser keeps a login's cookie: presented again with other codes, it would cause a token request for each.
 
 use std::time::Duration;
 
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-/// How many are remembered; beyond, the bucket of the address still bounds a replay.
+/// Number of logins that are remembered; for older ones, the bucket of the address still limits a replay.
 const LOGINS: u64 = 100_000;
-/// As long as a login may take.
+/// The longest time that a login may take.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// The states of finished logins.
@@ -23,12 +23,12 @@ impl Default for FinishedLogins {
 }
 
 impl FinishedLogins {
-    /// Whether a state is finished for the first time; remembers it.
+    /// Remembers a state; `true` if it is finished for the first time.
     pub(crate) fn first_time(&self, state: &str) -> bool {
         self.0.entry_by_ref(state).or_insert(()).is_fresh()
     }
 
-    /// The issuer did not judge the code: the browser may present it again.
+    /// Forgets a state, because the issuer did not judge the code: the browser may present it again.
     pub(crate) fn forget(&self, state: &str) {
         self.0.invalidate(state);
     }

@@ -4,7 +4,7 @@ use oidc_core::SystemClock;
 
 use super::*;
 
-/// A clock that stands still.
+/// A clock that never advances.
 #[derive(Debug)]
 struct Still;
 
@@ -31,9 +31,9 @@ async fn each_address_has_a_bucket_of_its_own() {
     let throttle = Throttle::new(Arc::new(Still));
     assert_eq!(admitted(&throttle, address("192.0.2.1"), 150).await, 100);
     assert_eq!(admitted(&throttle, address("192.0.2.2"), 150).await, 100);
-    // Another spelling of the first.
+    // Another spelling of the first address.
     assert_eq!(admitted(&throttle, address("::ffff:192.0.2.1"), 10).await, 0);
-    // Another host of one IPv6 network, and of another.
+    // Another host of the same IPv6 network, and a host of another network.
     assert_eq!(admitted(&throttle, address("2001:db8::1"), 150).await, 100);
     assert_eq!(admitted(&throttle, address("2001:db8::ffff:0:0:2"), 10).await, 0);
     assert_eq!(admitted(&throttle, address("2001:db8:0:1::1"), 10).await, 10);
@@ -82,7 +82,7 @@ async fn an_issuer_sees_so_many_calls_at_once() {
     assert!(matches!(refusal, Refusal::TooMany { retry_after: BUSY, .. }), "{refusal}");
     assert_eq!(began.elapsed(), PATIENCE);
     assert!(throttle.login("other", None).await.is_ok());
-    // One that ends in time lets the next one in.
+    // A call that ends in time lets the next one in.
     let next = tokio::join!(throttle.login("main", address("192.0.2.1")), async {
         tokio::time::sleep(PATIENCE / 2).await;
         calls.pop();

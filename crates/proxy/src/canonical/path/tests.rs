@@ -155,7 +155,7 @@ fn readings_are_what_another_server_may_see() {
     assert_eq!(readings("/%2561dmin"), ["/admin"]);
     assert_eq!(readings("/my%2520file"), ["/my%20file"]);
     assert!(readings("/;/admin").contains(&"/admin".to_owned()));
-    // In whatever order a server decodes, drops and folds.
+    // In any order in which a server decodes, drops and folds.
     for (raw, reading) in [
         ("/;x%2Fadmin/secret", "/admin/secret"),
         ("/;x%5Cadmin/secret", "/admin/secret"),
@@ -170,7 +170,7 @@ fn readings_are_what_another_server_may_see() {
     assert!(readings("/x%2F%2Fadmin;a//b").contains(&"/x/admin/b".to_owned()));
 }
 
-/// Pieces that hostile paths are made of, and plain ones.
+/// Paths from pieces that hostile paths contain, and plain ones.
 fn raw_path() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "/", "a", "B", "9", ".", "..", ";", "%2f", "%5C", "%2e", "%25", "2", "e", "%41", "%c3%a9",

@@ -54,7 +54,7 @@ fn hosts_that_disagree_are_no_question() {
         &[("x-forwarded-host", "x.test, admin.example")],
         &[("x-forwarded-host", "admin.example"), ("x-original-url", "https://x.test/secret")],
         &[("x-original-url", "https://a.test/secret"), ("x-original-url", "https://b.test/secret")],
-        // The proxy says nothing of the host: a client's `Forwarded` chooses none.
+        // The proxy does not state the host: a client's `Forwarded` must not choose it.
         &[("forwarded", "host=admin.example")],
         &[("forwarded", "for=1.1.1.1;host=\"gateway.example:8443\"")],
     ] {

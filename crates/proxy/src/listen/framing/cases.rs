@@ -1,6 +1,6 @@
-//! Spellings of framing that parsers disagree about: the tables of the tests, of framing alone and over real connections.
+//! Spellings of framing that parsers disagree about: test tables for framing alone and for real connections.
 
-/// Spellings of `Transfer-Encoding: chunked` that some parser takes for it, or for something else.
+/// Spellings that some parser takes for `Transfer-Encoding: chunked`, or for another coding.
 pub(crate) const TRANSFER_ENCODINGS: [&str; 41] = [
     "Transfer-Encoding: gzip, chunked",
     "Transfer-Encoding: identity, chunked",
@@ -81,7 +81,7 @@ pub(crate) const CONTENT_LENGTHS: [&str; 32] = [
     "5\r\ncontent-length: 6",
 ];
 
-/// Chunked bodies that some parser takes differently.
+/// Chunked bodies that some parser reads differently.
 pub(crate) const CHUNKS: [&str; 36] = [
     "\r\n",
     " 5\r\nhello\r\n0\r\n\r\n",

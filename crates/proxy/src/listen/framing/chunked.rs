@@ -1,7 +1,7 @@
 //! The chunked coding ([RFC 9112 §7.1]), without extensions.
 //!
-//! Sizes are 1 to 16 hexadecimal digits, lines end in CRLF, the sum of all sizes is bounded. The trailer section is checked like
-//! a header section and left out: the reader behind sees an empty one.
+//! Sizes are 1 to 16 hexadecimal digits, lines end in CRLF, and the sum of all sizes is limited. The trailer section is checked
+//! like a header section and left out: the parser behind sees an empty one.
 //!
 //! [RFC 9112 §7.1]: https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 
@@ -10,14 +10,14 @@ use memchr::memchr;
 use super::{Action, head::split_field};
 use crate::listen::Reason;
 
-/// The largest trailer section that is read, to be left out.
+/// The largest trailer section that is read.
 const TRAILER_LIMIT: usize = 8 * 1024;
 
-/// Where in a chunked body the next octet stands.
+/// Position of the next byte in a chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     at: At,
-    /// Data octets announced so far.
+    /// Data bytes announced so far.
     total: u64,
 }
 
@@ -43,7 +43,7 @@ impl Chunked {
         self.at == At::Over
     }
 
-    /// Judges the octets at the front. A violation behind good octets is told once those have passed.
+    /// Judges the bytes at the front. A violation behind valid bytes is returned once those have passed.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Action, Reason> {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
@@ -63,7 +63,7 @@ impl Chunked {
         Ok(if passed == 0 { Action::NeedMore } else { Action::Pass(passed) })
     }
 
-    /// One octet of syntax, or as much data as there is; changes nothing when it refuses.
+    /// Judges one byte of syntax, or as much data as there is; changes nothing when it refuses.
     fn step(&mut self, bytes: &[u8]) -> Result<Action, Reason> {
         let first = bytes.first().copied().unwrap_or_default();
         self.at = match self.at {

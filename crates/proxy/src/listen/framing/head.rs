@@ -1,7 +1,7 @@
 //! A request head: request line and header lines ([RFC 9112 §3], §5, §6).
 //!
-//! Lines are judged as they complete, so that a broken one is refused without waiting for the rest, and the outcome does not
-//! depend on how the octets arrive.
+//! Each line is judged once it is complete, so that an invalid one is refused without waiting for the rest, and the result does
+//! not depend on how the bytes arrive.
 //!
 //! [RFC 9112 §3]: https://www.rfc-editor.org/rfc/rfc9112#section-3
 
@@ -16,16 +16,16 @@ use crate::{
 /// A head that is arriving.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// Where the line that is not complete yet begins.
+    /// Start of the incomplete line.
     line: usize,
-    /// How far that line was searched for its end.
+    /// Position up to which that line was searched for its end.
     searched: usize,
     /// Whether the request line was seen.
     begun: bool,
     facts: Facts,
 }
 
-/// What decides about framing.
+/// Facts that decide the framing.
 #[derive(Debug, Default)]
 struct Facts {
     fields: usize,
@@ -37,12 +37,12 @@ struct Facts {
     websocket: bool,
     connection_upgrade: bool,
     cookie: bool,
-    /// Fingerprints of the names that may come once; see [`single_bit`].
+    /// Bits of the single-occurrence names that were seen; see [`single_bit`].
     seen: u32,
 }
 
 impl Head {
-    /// `Some` with the head's length when it is complete. `bytes` begins at the head's first octet on every call.
+    /// Returns the head's length when it is complete. `bytes` begins at the head's first byte on every call.
     pub(super) fn advance(
         &mut self,
         bytes: &[u8],
@@ -73,7 +73,7 @@ impl Head {
         Ok(None)
     }
 
-    /// What is wrong with a line already, whatever follows: the first offence by position.
+    /// Checks an incomplete line for a violation that no further bytes can remove; returns the first one by position.
     fn check_partial(&self, line: &[u8], limits: &HeadLimits) -> Result<(), Reason> {
         let (limit, too_long) = if self.begun {
             (limits.head.saturating_sub(self.line), Reason::HeadTooLarge)
@@ -196,7 +196,7 @@ impl Facts {
     }
 }
 
-/// Splits and checks a header line, of a head or of a trailer section.
+/// Splits and checks a line of a header or trailer section.
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     let colon = memchr(b':', line).ok_or(Reason::HeaderName)?;
     let (name, value) = line.split_at(colon);
@@ -206,14 +206,14 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     }
     let value = value.get(1..).unwrap_or_default();
     let visible = |byte: &u8| (*byte >= 0x20 && *byte != 0x7F) || *byte == b'\t';
-    // Without an early exit, so that it runs on many octets at once.
+    // Without an early exit, so that the compiler can process many bytes at once.
     if !value.iter().fold(true, |all, byte| all & visible(byte)) {
         return Err(Reason::HeaderValue);
     }
     Ok((name, trim(value)))
 }
 
-/// Without optional white space: spaces and tabs, nothing else.
+/// Removes optional white space: spaces and tabs, nothing else.
 fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -221,7 +221,7 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// One bit for each name that may come once; names that may come again have none.
+/// One bit for each name that must not occur twice; 0 for any other name.
 fn single_bit(name: &[u8]) -> u32 {
     let mut lower = [0_u8; 24];
     let Some(room) = lower.get_mut(..name.len()) else { return 0 };
@@ -234,7 +234,7 @@ fn is(text: &[u8], lower: &[u8]) -> bool {
     text.eq_ignore_ascii_case(lower)
 }
 
-/// One to nineteen digits that fit 63 bits.
+/// Parses one to nineteen digits that fit 63 bits.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -265,7 +265,7 @@ fn is_token(byte: u8) -> bool {
         )
 }
 
-/// Origin form, in the octets that browsers send: no fragment, nothing beyond visible ASCII.
+/// Whether a target is in origin form, in the bytes that browsers send: no fragment, only visible ASCII.
 fn is_target(target: &[u8]) -> bool {
     let mut halves = target.splitn(2, |byte| *byte == b'?');
     let path = halves.next().unwrap_or_default();

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-/// What became of a whole input: the octets that passed, the heads begun, and the violation.
+/// Result of a whole input: the bytes that passed, the heads begun, and the violation.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     passed: Vec<u8>,
@@ -376,7 +376,7 @@ fn a_websocket_pauses_and_has_no_body() {
     }
 }
 
-/// Inputs of every kind: whole tables above, and pipelines of good and bad.
+/// Inputs of every kind: the tables above, and pipelines of valid and invalid requests.
 fn inputs() -> Vec<String> {
     let good = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
     let trailing = with("Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\nT: x\r\nU: y\r\n\r\n";

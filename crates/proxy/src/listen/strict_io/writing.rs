@@ -1,4 +1,5 @@
-//! The way out: a client that takes no octet is given up, and the last answer is seen before the connection is closed.
+//! The writing half: closes a connection whose client accepts no bytes, and lets the client read the last answer before
+//! closing.
 
 use std::{
     io,
@@ -15,12 +16,12 @@ use tokio_util::io::poll_read_buf;
 
 use super::{Mode, StrictIo};
 
-/// After the last octet of an answer, unread octets are read and dropped so long, so that the client sees the answer.
+/// Time after the last byte of an answer in which unread bytes are read and dropped, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_OCTETS: usize = 256 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
-    /// A client that takes nothing of its answer holds it for a bounded time.
+    /// Limits the time in which a client accepts no byte of its answer.
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         let by = since + self.limits.write_stall;
@@ -39,7 +40,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         written
     }
 
-    /// Whether something the client sent may still be unread.
+    /// Whether bytes from the client may still be unread.
     fn leaves_unread(&self) -> bool {
         match self.mode {
             Mode::Strict => self.framing.in_body() || !self.buffer.is_empty(),

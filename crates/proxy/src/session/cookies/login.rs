@@ -1,7 +1,7 @@
 //! Logins under way, each in a cookie of its own, so that several tabs do not overwrite each other.
 //!
-//! A cookie is named after its transaction's `state`, sealed, and forgotten after an hour. A browser holds at most five;
-//! a sixth login begins at the expense of the oldest, so that abandoned logins never fill the cookie jar.
+//! A cookie is named after its transaction's `state`, is sealed, and expires after an hour. A browser holds at most five; a
+//! sixth login replaces the oldest, so that abandoned logins never fill the cookie jar.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,27 +13,27 @@ use zeroize::Zeroizing;
 use super::{CookieError, Cookies, SetCookies, read};
 use crate::session::{Purpose, from_nanos, nanos, sha256};
 
-/// How long a login may take.
+/// The longest time that a login may take.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// How many logins one browser may have under way.
+/// Number of logins that one browser may have under way.
 const LIVE: usize = 5;
-/// Octets of one login's cookie.
+/// Most bytes of one login's cookie.
 const MAX_LEN: usize = 2500;
-/// Octets of all login cookies of a browser together.
+/// Most bytes of all login cookies of a browser together.
 const MAX_TOTAL: usize = 6 * 1024;
-/// How many characters of the hash of `state` name a cookie.
+/// Number of characters of the hash of `state` in a cookie's name.
 const HASH_LEN: usize = 8;
-/// More login cookies than this are taken away unread.
+/// Login cookies beyond this number are removed unread.
 const READ: usize = 32;
-/// More login cookies than this are left for the next login to take away.
+/// Login cookies beyond this number are left for the next login to remove.
 const SEEN: usize = 64;
 
-/// What a login's cookie holds, sealed.
+/// Sealed content of a login's cookie.
 #[derive(Serialize, Deserialize)]
 struct Underway<T> {
     /// nanoseconds since 1970
     began_at: u64,
-    /// the whole hash of `state`, of which the cookie's name has the beginning
+    /// the whole hash of `state`; the cookie's name has its first characters
     state: String,
     transaction: T,
 }
@@ -46,7 +46,7 @@ struct Other<'h> {
 }
 
 impl Cookies {
-    /// The cookies that keep a login under way until its callback comes, and take away old ones.
+    /// The cookies that keep a login until its callback comes, and that remove old ones.
     pub fn begin_login<T: Serialize>(
         &self,
         headers: &HeaderMap,
@@ -69,8 +69,8 @@ impl Cookies {
         Ok(SetCookies::new(cookies))
     }
 
-    /// The login that `state` belongs to, if this browser began it within the last hour, and the cookies that
-    /// forget it: a callback counts once.
+    /// The login that `state` belongs to, if this browser began it within the last hour, and the cookies that remove it: a
+    /// callback counts once.
     pub fn take_login<T: DeserializeOwned>(
         &self,
         headers: &HeaderMap,
@@ -87,7 +87,7 @@ impl Cookies {
         Some((underway.transaction, SetCookies::new(vec![self.expire(&name).ok()?])))
     }
 
-    /// Expires what is over, and of the rest the oldest, until a login of `size` octets fits.
+    /// Removes expired logins, then the oldest of the rest, until a login of `size` bytes fits.
     fn make_room(
         &self,
         headers: &HeaderMap,

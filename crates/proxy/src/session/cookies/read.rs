@@ -1,4 +1,4 @@
-//! Reads `Cookie` headers as octets, and takes our cookies out of them.
+//! Reads `Cookie` headers as bytes, and removes our cookies from them.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use percent_encoding::percent_decode;
 
 use super::{LOGIN, NAME};
 
-/// How often a request presents a cookie of one name.
+/// Number of times a request presents a cookie of one name.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) enum Presented<'h> {
-    /// Not at all.
+    /// The cookie is absent.
     #[default]
     Not,
     /// Once, with this value.
     Once(&'h [u8]),
-    /// Twice or more: somebody else may have set one of them.
+    /// Twice or more: another site may have set one of them.
     Often,
 }
 
@@ -38,13 +38,13 @@ impl<'h> Presented<'h> {
     }
 }
 
-/// Names and values of a request's cookies (RFC 6265bis §5.8.3 read backwards): split at `;`, stripped of SP and HTAB, split at
+/// Names and values of a request's cookies (the reverse of RFC 6265bis §5.8.3): split at `;`, stripped of SP and HTAB, split at
 /// the first `=`.
 pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|header| segments(header).filter_map(pair))
 }
 
-/// What a request presents under one name.
+/// Reads the cookies of one name from a request.
 pub(super) fn presented<'h>(headers: &'h HeaderMap, wanted: &str) -> Presented<'h> {
     let mut presented = Presented::default();
     for (_, value) in pairs(headers).filter(|(name, _)| *name == wanted.as_bytes()) {
@@ -86,7 +86,7 @@ fn trim(octets: &[u8]) -> &[u8] {
 /// name, percent-encoded, or nameless with the name in the value.
 fn could_be_ours(segment: &[u8]) -> bool {
     let mut parts = segment.split(|octet| *octet == b'=').map(trim);
-    // The first part that is not empty: of `=__Host-doorward=x` a browser's or server's name may be the second.
+    // The first part that is not empty: in `=__Host-doorward=x` a browser or server may take the second part for the name.
     let Some(name) = parts.find(|part| !part.is_empty()) else { return false };
     if !name.contains(&b'%') && !mentions_us(name) {
         return false;

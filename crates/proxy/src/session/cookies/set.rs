@@ -1,12 +1,12 @@
-//! Cookies on their way to an answer.
+//! Cookies to be set by an answer.
 //!
-//! A cookie of the gateway's stands for one person. An answer that carries one must not be kept by any shared cache (RFC 9111
-//! §7.3 warns of it), whatever the upstream said of its own answer. [`SetCookies`] can be put on an answer in one way only, and
-//! that way also makes the answer private.
+//! A cookie of the gateway belongs to one person. A shared cache must not keep an answer that carries one (RFC 9111 §7.3 warns
+//! of it), whatever the upstream's own answer allows. [`SetCookies`] can be put on an answer in one way only, which also makes
+//! the answer private.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
-/// `Set-Cookie` values that no answer has yet.
+/// `Set-Cookie` values that are not yet on an answer.
 #[derive(Debug, Default, Clone)]
 #[must_use = "a cookie that is on no answer is lost"]
 pub struct SetCookies(Vec<HeaderValue>);
@@ -27,8 +27,8 @@ impl SetCookies {
         self.0.is_empty()
     }
 
-    /// Puts them on an answer. With any of them it becomes `Cache-Control: private, no-store` and `Vary: Cookie`, and loses the
-    /// fields by which some caches are told otherwise (RFC 9213 and its forerunners).
+    /// Puts them on an answer. With at least one of them the answer becomes `Cache-Control: private, no-store` and gets
+    /// `Vary: Cookie`. It loses the fields that override this for some caches (RFC 9213 and its forerunners).
     pub fn put_on<B>(self, answer: &mut Response<B>) {
         if self.0.is_empty() {
             return;
@@ -46,14 +46,14 @@ impl SetCookies {
         }
     }
 
-    /// The values, for a test to look at.
+    /// The values, for tests.
     #[cfg(test)]
     pub(in crate::session) fn values(&self) -> &[HeaderValue] {
         &self.0
     }
 }
 
-/// Fields that rank before `Cache-Control` for some cache: `Expires` for HTTP/1.0, nginx's, Varnish's and Akamai's own, and the
+/// Fields that some caches prefer to `Cache-Control`: `Expires` for HTTP/1.0, those of nginx, Varnish and Akamai, and the
 /// targeted fields of RFC 9213 §2, such as `CDN-Cache-Control`.
 fn is_for_some_caches(name: &str) -> bool {
     matches!(name, "expires" | "pragma" | "x-accel-expires" | "surrogate-control" | "edge-control")

@@ -266,7 +266,7 @@ fn take(jar: &mut Jar, state: &str, now: SystemTime) -> Option<Transaction> {
 #[test]
 fn tabs_that_log_in_at_once_all_arrive() {
     let (mut jar, now) = (Jar::default(), MovableClock::new().now());
-    // Both tabs ask before either has the other's cookie.
+    // Both tabs begin a login before either has the other's cookie.
     let (one, two) = (cookies(), cookies());
     let empty = HeaderMap::new();
     jar.take(&one.begin_login(&empty, "state-one", &to("/one"), now).unwrap());

@@ -1,6 +1,7 @@
-//! The tables of the session file, and how a record comes into them and goes.
+//! The tables of the session file, and the ways to add and remove a record.
 //!
-//! Everything is keyed by the SHA-256 of a ticket. The index has what sweeping and ending need, so that neither unseals a record.
+//! Everything is keyed by the SHA-256 of a ticket. The index holds the fields that sweeping and ending need, so that neither
+//! unseals a record.
 
 use std::time::SystemTime;
 
@@ -21,7 +22,7 @@ const SEEN: TableDefinition<'_, Key, u64> = TableDefinition::new("seen");
 const NAMES: TableDefinition<'_, &'static str, Key> = TableDefinition::new("names");
 const HELD: MultimapTableDefinition<'_, Key, Key> = MultimapTableDefinition::new("held");
 
-/// A record ready to be filed.
+/// A record ready to be stored.
 pub(super) struct Entry {
     id: SessionId,
     sealed: Vec<u8>,
@@ -56,7 +57,7 @@ impl Entry {
     }
 }
 
-/// The key of a choice of sessions; lengths come first, so that no two read alike.
+/// The key of a choice of sessions. Lengths come first, so that no two choices give the same key.
 pub(super) fn holder(which: &Which) -> Digest {
     let (kind, issuer, name) = match which {
         Which::ProviderSession { issuer, sid } => ("sid", issuer, sid),
@@ -65,7 +66,7 @@ pub(super) fn holder(which: &Which) -> Digest {
     sha256(format!("{kind} {} {issuer}{name}", issuer.len()).as_bytes())
 }
 
-/// Runs `work` in one transaction that is on disk when this returns, and leaves no trace when it fails.
+/// Runs `work` in one transaction. It is on disk when this returns, and has no effect when it fails.
 pub(super) fn writing<T>(
     database: &Database,
     work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
@@ -109,7 +110,7 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// Removes a record, and tells its name if there was one.
+    /// Removes a record, and returns its name if there was one.
     pub(super) fn remove(&mut self, digest: &Digest) -> Result<Option<SessionId>, Error> {
         self.sealed.remove(digest)?;
         self.seen.remove(digest)?;
@@ -139,7 +140,7 @@ impl<'t> Writer<'t> {
         Ok(digests)
     }
 
-    /// A sealed record and when its session was last seen.
+    /// A sealed record, and the time its session was last used.
     pub(super) fn sealed(&self, digest: &Digest) -> Result<Option<(Vec<u8>, SystemTime)>, Error> {
         let Some(sealed) = self.sealed.get(digest)? else { return Ok(None) };
         let seen =
@@ -147,7 +148,7 @@ impl<'t> Writer<'t> {
         Ok(Some((sealed.value().to_vec(), seen)))
     }
 
-    /// Notes when a session was last seen; one that is not there stays away.
+    /// Stores the time a session was last used; ignores a session that does not exist.
     pub(super) fn touch(&mut self, id: &SessionId, at: SystemTime) -> Result<(), Error> {
         let digest = self.names.get(id.as_str())?.map(|digest| *digest.value());
         if let Some(digest) = digest {
@@ -174,7 +175,7 @@ impl Reader {
         })
     }
 
-    /// A sealed record and when its session was last seen.
+    /// A sealed record, and the time its session was last used.
     pub(super) fn sealed(&self, digest: &Digest) -> Result<Option<(Vec<u8>, SystemTime)>, Error> {
         let Some(sealed) = self.sealed.get(digest)? else { return Ok(None) };
         Ok(Some((sealed.value().to_vec(), self.last_seen(digest)?)))

@@ -19,7 +19,7 @@ fn store(path: &Path) -> EmbeddedStore {
     EmbeddedStore::open(path, keys()).unwrap()
 }
 
-/// Opens what a killed process would leave: the file as it is on disk now, while the store still holds it.
+/// Opens a copy as a killed process would leave it: the file as it is on disk now, while the store still holds it.
 fn after_a_kill(path: &Path) -> (TempDir, EmbeddedStore) {
     let (directory, copy) = place();
     std::fs::create_dir_all(copy.parent().unwrap()).unwrap();

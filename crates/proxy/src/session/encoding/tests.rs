@@ -3,10 +3,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::*;
 use crate::session::fixtures::{assert_same, record};
 
-/// A record as versions write it that keep neither the issuer's identifier nor the ID token's algorithm.
+/// A record of an older version, which stores neither the issuer's identifier nor the ID token's algorithm.
 const FORMER: &str = r#"{"i":"AAECAwQFBgcICQoLDA0ODw","k":{"issuer":"main","subject":"alice","preferred_username":"alice-name","email":"alice@example.com","email_verified":true,"name":null,"roles":["data-scientist"],"client_roles":{"gateway":["user"]},"groups":["/finance"],"scopes":["openid"],"client":"gateway","claims":{"department":"risk","n":[1,2.5,null],"sub":"alice"}},"s":"sid-1","c":1800000000000000000,"l":1800000000000000000,"r":1800000000000000000,"a":"access-token","e":1800000300000000000,"f":"refresh-token","t":"id-token","g":0}"#;
 
-/// What those versions read.
+/// The members that those versions read.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only whether it can be read matters")]
 struct FormerRead {
@@ -40,7 +40,7 @@ struct FormerKnown {
     claims: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The record of [`FORMER`], but for what it lacks.
+/// The record of [`FORMER`], with the members that it lacks.
 fn present() -> Record {
     let record = record(from_nanos(1_800_000_000_000_000_000)).with_id_token_algorithm(None);
     Record { id: SessionId::from_name("AAECAwQFBgcICQoLDA0ODw"), ..record }
@@ -80,7 +80,7 @@ fn a_record_is_read_by_the_former_version() {
         let text = text(&record);
         assert_same(&decode(text.as_bytes()).unwrap(), &record);
         assert!(serde_json::from_str::<FormerRead>(&text).is_ok(), "{text}");
-        // The same but for the issuer's identifier and one short member at the end.
+        // The new text differs only by the issuer's identifier and one short member at the end.
         let former = FORMER.strip_suffix('}').unwrap();
         let former = former.replacen(
             "\"issuer\":\"main\",",

@@ -11,7 +11,7 @@ use super::{
     *,
 };
 
-/// A provider that answers when let, and as told.
+/// A provider that answers when the test allows it, with the answer that the test sets.
 struct Provider {
     asked: AtomicUsize,
     asked_now: Notify,
@@ -101,7 +101,7 @@ impl World {
         self.sessions.create(record(now)).await.unwrap()
     }
 
-    /// Waits for what another task does; a store may wait for its disk meanwhile.
+    /// Waits for another task; a store may wait for its disk meanwhile.
     async fn idle_until(&self, done: impl Fn() -> bool) {
         let waiting = async {
             while !done() {
@@ -239,7 +239,7 @@ async fn a_provider_that_is_down_is_not_hammered() {
         world.idle_until(|| session.refreshing().running.is_none()).await;
         tokio::time::advance(Duration::from_millis(500)).await;
     }
-    // In five minutes: a few quick ones, then about every half minute.
+    // In five minutes: a few quick attempts, then about one every half minute.
     assert!((8..=25).contains(&world.provider.asked()), "{}", world.provider.asked());
 }
 
@@ -251,7 +251,7 @@ async fn a_provider_that_hangs_costs_a_request_ten_seconds_at_most() {
     let began = Instant::now();
     assert!(matches!(world.sessions.fresh(&session).await, Ok(Freshness::Grace { .. })));
     assert_eq!(began.elapsed().as_secs(), WAIT.as_secs());
-    // Those who come later do not wait again for the same answer.
+    // Later requests do not wait again for the same answer.
     let began = Instant::now();
     assert!(matches!(world.sessions.fresh(&session).await, Ok(Freshness::Grace { .. })));
     assert!(began.elapsed() < Duration::from_secs(1));
@@ -401,6 +401,6 @@ fn refreshes_of_sessions_that_began_together_are_spread() {
         - ahead.iter().fold(f64::MAX, |a, b| a.min(*b));
     assert!(spread > 6.0, "{spread}");
     assert!((9.0..=11.0).contains(&due(30)));
-    // A token that lives for seconds is not refreshed all the time.
+    // A token that lives for seconds is not refreshed continuously.
     assert!(due(8) <= 4.0);
 }

@@ -1,5 +1,5 @@
-//! Looks after the sessions while nobody asks: writes down when they were used, ends those that are over, refreshes those that
-//! only have streams, sweeps the store.
+//! Maintains the sessions between requests: stores the times of last use, ends expired sessions, refreshes those that only have
+//! streams, sweeps the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::Sessions;
 use crate::session::StoreError;
 
-/// How often `last_seen` is written.
+/// Interval at which `last_seen` is written.
 const FLUSH: Duration = Duration::from_secs(15);
-/// How often, in flushes, the store is swept.
+/// Number of flushes between two sweeps of the store.
 const SWEEP: u64 = 20;
 
 impl Sessions {
-    /// Writes down when sessions were last used.
+    /// Stores the times at which sessions were last used.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let sessions = std::mem::take(&mut *self.unwritten());
         if sessions.is_empty() {
@@ -29,8 +29,8 @@ impl Sessions {
         written
     }
 
-    /// Looks after the sessions until `shutdown`: writes down when they were used, ends those that are over, refreshes those
-    /// that only have streams, and sweeps the store. Spawn it once.
+    /// Maintains the sessions until `shutdown`: stores the times of last use, ends expired sessions, refreshes those that only
+    /// have streams, and sweeps the store. Spawn it once.
     pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
         let mut ticks = interval(FLUSH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,7 +52,7 @@ impl Sessions {
         }
     }
 
-    /// One round of [`keep`](Self::keep).
+    /// Performs one round of [`keep`](Self::keep).
     pub(in crate::session) async fn tend(self: &Arc<Self>) {
         if let Err(error) = self.flush().await {
             tracing::warn!(%error, "last use of sessions not written down");

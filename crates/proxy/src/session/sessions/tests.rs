@@ -110,14 +110,14 @@ async fn a_session_ends_when_nobody_uses_it() {
             world.pass(IDLE - Duration::from_secs(1));
             assert!(world.sessions.cached(&ticket).is_some());
         }
-        // Looking does not count as use.
+        // `peek` does not count as use.
         world.pass(IDLE - Duration::from_secs(1));
         assert!(world.sessions.peek(&ticket).await.unwrap().is_some());
         world.pass(Duration::from_secs(1));
         assert!(world.sessions.cached(&ticket).is_none());
         assert!(world.sessions.open(&ticket).await.unwrap().is_none());
         assert!(session.ended().is_cancelled());
-        // The clock does not bring it back.
+        // Setting the clock back does not restore it.
         world.clock.turn_back(IDLE);
         assert!(world.sessions.open(&ticket).await.unwrap().is_none());
         assert!(world.store.load(&ticket).await.unwrap().is_none());
@@ -200,7 +200,7 @@ async fn a_store_that_is_down_logs_nobody_out() {
     let cold = world.restarted();
     world.store.down(true);
     assert!(matches!(cold.open(&ticket).await, Err(StoreError::Unavailable { .. })));
-    // What is open already goes on.
+    // An open session stays open.
     assert!(world.sessions.open(&ticket).await.unwrap().is_some());
     assert!(cold.ready().await.is_err());
     world.store.down(false);
@@ -250,7 +250,7 @@ async fn a_logout_ends_the_session_for_streams_that_outlive_the_cache() {
     let stream = session.hold();
     drop(session);
     world.sessions.opened.invalidate_all();
-    // Opened anew for another request, it is the same session.
+    // Opened again for another request, it is the same session.
     let again = world.sessions.open(&ticket).await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&again, stream.session()));
     world.sessions.end(again.id()).await.unwrap();
