@@ -1,7 +1,7 @@
-//! `Claims`: what a verified token says. Read-only, and made once for each remembered token.
+//! `Claims`: the claims of a verified token. Read-only, and made once for each remembered token.
 //!
-//! Values with an inside (`claims["realm_access"]`) are made anew at each reading: the claims outlive the request that verified
-//! them, and nobody may write into them.
+//! Nested values (`claims["realm_access"]`) are copied at each reading: the claims outlive the request that verified them, so no
+//! caller may change them.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -17,9 +17,10 @@ use serde_json::Value;
 
 use crate::json;
 
-/// What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
+/// The claims of a verified access token, or of an assertion of the gateway: a read-only mapping, with the usual ones as typed attributes.
 ///
-/// Only a :class:`Verifier` makes one, so whoever holds it holds a proof. What is read from it (``claims["realm_access"]``) is a copy.
+/// Only a :class:`Verifier` makes one, so it proves that the token was verified. A value read from it
+/// (``claims["realm_access"]``) is a copy.
 #[pyclass(frozen, mapping, weakref, module = "doorward")]
 pub(crate) struct Claims {
     said: Arc<Said>,
@@ -33,7 +34,7 @@ pub(crate) struct Claims {
 /// interpreter may change threads.
 struct Remembered(PyOnceLock<Py<Claims>>);
 
-/// Where roles and the client are written.
+/// Layout of roles and client in the claims.
 #[derive(Clone, Copy)]
 enum Dialect {
     /// As Keycloak does: `realm_access`, `resource_access`, `azp`.
@@ -85,7 +86,7 @@ impl Claims {
     /// and this: two issuers may use the same ``sub``.
     #[getter]
     fn subject(&self) -> &str {
-        // Whoever made it required `sub`.
+        // The verifier required `sub`.
         self.said.subject.as_deref().unwrap_or_default()
     }
 
@@ -162,7 +163,7 @@ impl Claims {
         Ok(groups.clone_ref(py))
     }
 
-    /// What the token may be used for (``scope``).
+    /// Scopes of the token (``scope``).
     #[getter]
     fn scopes(&self, py: Python<'_>) -> PyResult<Py<PyFrozenSet>> {
         let scopes = self
@@ -174,7 +175,7 @@ impl Claims {
     /// ``exp``, in UTC.
     #[getter]
     fn expires_at(&self) -> SystemTime {
-        // Whoever made it required `exp`.
+        // The verifier required `exp`.
         self.said.expires_at.unwrap_or(UNIX_EPOCH)
     }
 
@@ -190,7 +191,7 @@ impl Claims {
         self.said.issued_at
     }
 
-    /// ``auth_time``, in UTC: when the person last proved who they are.
+    /// ``auth_time``, in UTC: the time at which the person last authenticated.
     #[getter]
     fn authenticated_at(&self) -> Option<SystemTime> {
         self.said.auth_time
@@ -270,7 +271,7 @@ impl Claims {
         Ok(PyList::new(py, self.said.members().keys())?.try_iter()?.into_any())
     }
 
-    /// As any mapping: by what it says.
+    /// Compares by content, as any mapping.
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         match other.cast::<Self>() {
             Ok(other) => Ok(self.said.members() == other.get().said.members()),
@@ -296,7 +297,7 @@ impl Claims {
         this
     }
 
-    /// It never changes, and stays what it is: only pickling would make another.
+    /// The object is immutable, so a copy is the object itself; only pickling would make another.
     #[pyo3(signature = (memo, /))]
     fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
         let _ = memo;

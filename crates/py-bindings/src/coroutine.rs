@@ -12,17 +12,17 @@ use pyo3::prelude::*;
 
 use crate::engine::{Engine, Outcome, Work};
 
-/// What the first step comes to.
+/// Result of the first step.
 pub(crate) enum Step {
     /// The answer.
     Done(PyResult<Py<PyAny>>),
-    /// It has to be waited for.
+    /// Work that the event loop has to wait for.
     Wait(Work<Outcome>),
 }
 
 type Begin = Box<dyn FnOnce(Python<'_>, &Engine) -> PyResult<Step> + Send + Sync>;
 
-/// What the ``…_async`` methods return: await it once.
+/// Return value of the ``…_async`` methods: await it once.
 #[pyclass(module = "doorward")]
 pub(crate) struct Coroutine {
     name: &'static str,
@@ -61,7 +61,7 @@ impl Coroutine {
     }
 }
 
-/// As any other coroutine: who forgets to await one would take it for the answer, and it is always true.
+/// Warns of a coroutine that was never awaited, as Python does: a caller could take it for the answer, and it is always true.
 impl Drop for Coroutine {
     fn drop(&mut self) {
         if !matches!(self.state, State::New(_)) {
@@ -69,7 +69,7 @@ impl Drop for Coroutine {
         }
         let message = CString::new(format!("coroutine '{}' was never awaited", self.name));
         let Ok(message) = message else { return };
-        // Where the interpreter is ending there is nobody to warn.
+        // Attaching fails when the interpreter is ending: the warning is then dropped.
         let _ = Python::try_attach(|py| {
             let pending = PyErr::take(py);
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 1) {

@@ -1,7 +1,7 @@
 //! `TokenSource`: a program's own access tokens, fetched once and kept fresh (`m2m`).
 //!
-//! A token in memory is given at once, with the interpreter held. Whoever finds none waits with it released; the request itself is
-//! made by the runtime, so that it neither ends with its caller nor is made twice.
+//! A token in memory is given at once, with the interpreter held. A caller that finds none waits with it released. The runtime
+//! makes the request itself, so that it neither ends with its caller nor is made twice.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -39,9 +39,9 @@ pub(crate) struct TokenSource {
 }
 
 enum Kind {
-    /// The program's own.
+    /// The program's own tokens.
     Own(Arc<Client>),
-    /// Those it gets for somebody's token.
+    /// Tokens it gets in exchange for a caller's token.
     Exchanged { client: Arc<Client>, subject: Secret, wanted: Exchange },
 }
 
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// What a caller sees of a token.
+/// Form in which a caller gets a token.
 #[derive(Clone, Copy)]
 enum Form {
     Bare,
@@ -101,7 +101,7 @@ impl TokenSource {
         Ok(Self { kind: Kind::Own(Arc::new(Client { trusted, recipe, tokens, exchanged })) })
     }
 
-    /// Whose credentials are used.
+    /// The client whose credentials are used.
     fn client(&self) -> &Arc<Client> {
         match &self.kind {
             Kind::Own(client) | Kind::Exchanged { client, .. } => client,
@@ -119,7 +119,7 @@ impl TokenSource {
         }
     }
 
-    /// Asks for one, other than `rejected`.
+    /// Asks for a token other than `rejected`.
     fn ask(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Work<Answer>> {
         use m2m::TokenSource as _;
         let rejected = rejected.map(|token| AccessToken::bearer(Secret::from(token), None));
@@ -198,14 +198,14 @@ impl TokenSource {
     ///
     /// Raises:
     ///     IssuerUnavailable: to be tried again later.
-    ///     TokenRequestRefused: when that does not help.
+    ///     TokenRequestRefused: when asking again does not help.
     ///     ConfigurationError: if the client's credentials cannot be read.
     #[pyo3(signature = (*, rejected = None))]
     fn token(&self, py: Python<'_>, rejected: Option<&str>) -> PyResult<Py<PyAny>> {
         self.give(py, rejected, Form::Bare)
     }
 
-    /// :meth:`token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop.
+    /// :meth:`token`, to be awaited. A token in memory is given at once; fetching one never blocks the event loop.
     #[pyo3(signature = (*, rejected = None))]
     fn token_async(this: Py<Self>, rejected: Option<String>) -> Coroutine {
         Self::give_later(this, "TokenSource.token_async", rejected, Form::Bare)
@@ -223,22 +223,22 @@ impl TokenSource {
         Self::give_later(this, "TokenSource.authorization_async", rejected, Form::Header)
     }
 
-    /// When the token in memory ends, in UTC; ``None`` if there is none, or the issuer did not say.
+    /// End of the token in memory, in UTC; ``None`` if there is none, or the issuer did not say.
     #[getter]
     fn expires_at(&self, py: Python<'_>) -> PyResult<Option<SystemTime>> {
         let token = self.current(py, &*Engine::of(py)?)?;
         Ok(token.and_then(|token| token.expires_at()))
     }
 
-    /// Tokens for acting on somebody's behalf (RFC 8693), kept and refreshed like any other.
+    /// Tokens for acting on a caller's behalf (RFC 8693), kept and refreshed like any other.
     ///
     /// Nothing is requested before a token is wanted. The same exchange asked for again is the same source, so a handler may call this
     /// for each of its requests.
     ///
     /// Args:
-    ///     audience: whom the new token is for.
-    ///     subject_token: the access token of whom to act for.
-    ///     scope: what to ask for, words or one text.
+    ///     audience: the service the new token is for.
+    ///     subject_token: the access token of the caller to act for.
+    ///     scope: scopes to ask for, as words or one text.
     ///     resource: absolute URIs the token is for (RFC 8707 §2).
     #[pyo3(signature = (*, audience = None, subject_token, scope = None, resource = None))]
     fn exchange(
@@ -274,7 +274,7 @@ impl TokenSource {
     ///         client in the same session (RFC 8693 §2.1), which the issuer has to allow: at Keycloak, "Standard token exchange"
     ///         with a refresh token in the "same session", and this client in the token's audience.
     ///     refresh_token: the one that was given last (RFC 6749 §6).
-    ///     scope: what to ask for, words or one text.
+    ///     scope: scopes to ask for, as words or one text.
     ///
     /// Returns:
     ///     ``access_token``; ``refresh_token`` or ``None``; ``expires_at`` and ``refresh_expires_at`` in seconds since 1970, or ``None``.
@@ -298,13 +298,13 @@ impl TokenSource {
         Ok(person::ask("TokenSource.person_async", endpoint, shown, scope))
     }
 
-    /// Where they come from: the issuer identifier.
+    /// Identifier of the issuer they come from.
     #[getter]
     fn issuer(&self) -> &str {
         self.client().trusted.issuer().as_str()
     }
 
-    /// Whose they are.
+    /// Id of the client they belong to.
     #[getter]
     fn client_id(&self) -> &str {
         &self.client().recipe.client_id
@@ -315,8 +315,8 @@ impl TokenSource {
         py.import("doorward.requests")?.getattr("sign")?.call1((this, request)).map(Bound::unbind)
     }
 
-    /// httpx asks whether its `auth` is an instance of its `Auth`; whatever else can be called would be called on the event loop.
-    /// Where httpx is loaded, this says yes.
+    /// httpx checks whether `auth` is an instance of its `Auth`, and calls any other callable on the event loop. Where httpx is
+    /// loaded, this class is such an `Auth`.
     #[getter]
     fn __class__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(py.import("doorward._httpx")?.call_method0("class_of_source")?.unbind())
@@ -348,7 +348,7 @@ impl TokenSource {
         this
     }
 
-    /// It never changes, and stays what it is: only pickling would make another.
+    /// The object is immutable, so a copy is the object itself; only pickling would make another.
     #[pyo3(signature = (memo, /))]
     fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
         let _ = memo;

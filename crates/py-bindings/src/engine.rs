@@ -1,12 +1,12 @@
 //! The one runtime of this process.
 //!
 //! It starts at first use. A child made by `fork` has none of its parent's threads: it gets a runtime of its own at its first use,
-//! and whatever lived on the old one ([`PerProcess`]) is made anew there. What the parent left is never dropped in the child, since
-//! its threads, connections and perhaps locks are the parent's.
+//! and every value that lived on the old one ([`PerProcess`]) is made again there. The parent's values are never dropped in the
+//! child, since their threads, connections and perhaps locks are the parent's.
 //!
-//! Two rules keep this free of deadlocks. Every lock in this crate is taken with the interpreter held and released before it is let
-//! go; a fork also happens with the interpreter held, so a child never inherits a lock that somebody holds. And the runtime's
-//! threads never wait for the interpreter: one thread of its own tells event loops about results.
+//! Two rules prevent deadlocks. Every lock in this crate is taken with the interpreter held, and released before the interpreter
+//! is; a fork also happens with the interpreter held, so a child never inherits a locked lock. And the runtime's threads never
+//! wait for the interpreter: a separate thread delivers results to event loops.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -24,16 +24,16 @@ use pyo3::types::IntoPyDict;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// How soon Ctrl-C ends a wait.
+/// Longest time until Ctrl-C ends a wait.
 const SIGNALS: Duration = Duration::from_millis(100);
 
-/// Enough: the work is waiting, and signatures are verified on the thread of the caller.
+/// Threads of the runtime. Two are enough: they only wait, and signatures are verified on the thread of the caller.
 const WORKERS: usize = 2;
 
-/// How many results are told in a row before the interpreter is let go, for event loops to go on.
+/// Number of results delivered in a row before the interpreter is released, so that event loops can run.
 const LETTERS: usize = 32;
 
-/// How often this process, or one before it, was forked off.
+/// Number of forks that led to this process.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 static ENGINE: Mutex<Option<Running>> = Mutex::new(None);
@@ -41,10 +41,10 @@ static ENGINE: Mutex<Option<Running>> = Mutex::new(None);
 /// A future of the runtime.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What became of some work, once the interpreter is there to make a Python value of it.
+/// Outcome of some work: makes a Python value once the interpreter is held.
 pub(crate) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
-/// Runs what has to be waited for.
+/// Runs the work that callers wait for.
 pub(crate) struct Engine {
     runtime: Runtime,
     letters: Sender<Letter>,
@@ -61,7 +61,7 @@ enum Letter {
     End,
 }
 
-/// What the number of forks was when a value was made.
+/// Number of forks so far; a value records it when it is made.
 pub(crate) fn generation() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
@@ -85,14 +85,14 @@ impl Engine {
     /// Waits with the interpreter released. The future is polled on this thread.
     ///
     /// # Errors
-    /// What a signal handler raises, `KeyboardInterrupt` above all.
+    /// The exception that a signal handler raises, mostly `KeyboardInterrupt`.
     pub(crate) fn wait<F>(&self, py: Python<'_>, future: F) -> PyResult<F::Output>
     where
         F: Future + Send,
         F::Output: Send,
     {
         let mut future = pin!(future);
-        // Most of what is asked needs no waiting after all: a signature is checked, and that is it.
+        // Most work needs no waiting: it checks a signature and is done.
         let first = py.detach(|| {
             let _entered = self.runtime.enter();
             future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
@@ -127,7 +127,7 @@ impl Engine {
         look()
     }
 
-    /// Polls once, here and now: what needs no waiting is done. The rest is [`Engine::tell`]'s.
+    /// Polls once, on this thread: work that needs no waiting is then done. [`Engine::tell`] does the rest.
     pub(crate) fn attempt<T>(&self, mut work: Work<T>) -> Result<T, Work<T>> {
         let _entered = self.runtime.enter();
         match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -136,13 +136,13 @@ impl Engine {
         }
     }
 
-    /// Goes on with `work` and settles `future` of `event_loop` with its outcome. The work is not ended when nobody waits any
-    /// more: others may wait for the same.
+    /// Goes on with `work` and settles `future` of `event_loop` with its outcome. The work goes on when its caller
+    /// stops waiting: other callers may wait for the same result.
     pub(crate) fn tell(&self, work: Work<Outcome>, event_loop: Py<PyAny>, future: Py<PyAny>) {
         let letters = self.letters.clone();
         self.runtime.spawn(async move {
             let outcome = work.await;
-            // An error means that the interpreter is ending: there is nobody to tell.
+            // An error means that the interpreter is ending: the outcome is dropped.
             let _ = letters.send(Letter::Result { event_loop, future, outcome });
         });
     }
@@ -170,7 +170,7 @@ fn deliver(inbox: &Receiver<Letter>) {
             let more = std::iter::from_fn(|| inbox.try_recv().ok());
             for letter in std::iter::once(first).chain(more).take(LETTERS) {
                 let Letter::Result { event_loop, future, outcome } = letter else { return false };
-                // A loop that is closed has nobody who waits.
+                // An error means that the loop is closed: no caller waits there.
                 let _ = settle(py, &event_loop, &future, outcome);
             }
             true
@@ -202,13 +202,13 @@ fn settle(
 
 // === forks and the end ===
 
-/// What is made once in each process.
+/// A value that is made once in each process.
 pub(crate) struct PerProcess<T> {
     made: Mutex<Option<(u64, T)>>,
 }
 
 impl<T: Clone> PerProcess<T> {
-    /// What was made already, in this very process.
+    /// Holds a value that was made in this process.
     pub(crate) fn new(value: T) -> Self {
         Self { made: Mutex::new(Some((generation(), value))) }
     }
@@ -243,7 +243,7 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-/// Notices forks, and the end of the interpreter: from then on no thread of ours may ask for it.
+/// Notices forks, and the end of the interpreter: from then on no thread of this crate may attach to it.
 pub(crate) fn follow_process(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let forked = wrap_pyfunction!(forked, module)?;

@@ -1,6 +1,6 @@
-//! What the environment says about trust, as Python sees it (`os.environ`), read once when an `Issuer` is made.
+//! Trust settings of the environment as Python sees it (`os.environ`), read once when an `Issuer` is made.
 //!
-//! Proxies (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) are the HTTP client's own business.
+//! The HTTP client reads the proxies (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) itself.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ const CA_FILES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 /// The file of certificates to trust, if the environment names one.
 ///
 /// # Errors
-/// `ConfigurationError` if it names something that is no file.
+/// `ConfigurationError` if it names something that is not a file.
 pub(crate) fn ca_file(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     let environ = py.import("os")?.getattr("environ")?;
     for name in CA_FILES {

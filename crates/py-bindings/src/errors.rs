@@ -1,7 +1,7 @@
 //! Rust error → Python exception: one match for each error of the libraries.
 //!
-//! The classes are Python (`doorward._errors`), so that they read, pickle and document like any other. What an error says of itself
-//! is its message; what to do about it is said here in terms of the Python package.
+//! The classes are Python (`doorward._errors`), so that they read, pickle and document like any other. The message is the
+//! error's own text; the remedy is written here in terms of the Python package.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use py_values::with_causes;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// An exception on its way: its class and facts.
+/// An exception to be raised: its class and facts.
 struct Raised<'py> {
     class: &'static str,
     facts: Bound<'py, PyDict>,
@@ -36,7 +36,7 @@ impl<'py> Raised<'py> {
     }
 }
 
-/// The exception, or the one that came up when it was made.
+/// The exception, or the one that was raised while it was made.
 fn either(error: PyResult<PyErr>) -> PyErr {
     error.unwrap_or_else(|error| error)
 }
@@ -120,7 +120,7 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
         | TokenRefusal::IntrospectionUnavailable { retry_after, .. } => {
             unavailable(py, *retry_after)
         }
-        // What a later version refuses is refused here too.
+        // Refusals that a later version of `oidc-core` adds.
         _ => raise("InvalidToken", "see the message"),
     }
 }
@@ -219,14 +219,14 @@ pub(crate) fn login_failed(py: Python<'_>, message: &str) -> PyErr {
     either(raised.and_then(|raised| raised.error(message)))
 }
 
-/// The issuer's URL cannot be one.
+/// The URL is not an issuer identifier.
 pub(crate) fn invalid_issuer(py: Python<'_>, error: &InvalidIssuer) -> PyErr {
     let remedy =
         "write the issuer as it stands in its own metadata, like https://id.example/realms/name";
     configuration(py, "issuer", error.to_string(), remedy.to_owned())
 }
 
-/// There is no HTTP client.
+/// The HTTP client cannot be made.
 pub(crate) fn http_setup(py: Python<'_>, error: &HttpSetupError) -> PyErr {
     let remedy = "pass ca_file= or set SSL_CERT_FILE to a PEM file of certificates".to_owned();
     configuration(py, "http", with_causes(error), remedy)

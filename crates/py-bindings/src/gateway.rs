@@ -1,4 +1,4 @@
-//! `Gateway`: the Doorward gateway as whoever stands behind it sees it. It vouches for people by a short-lived signed assertion.
+//! `Gateway`: the Doorward gateway as services behind it see it. It vouches for people by a short-lived signed assertion.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::verifier::{Kind, Verifier};
 
 /// The gateway, called by its public URL.
 ///
-/// To whoever stands behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
+/// To services behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
 /// Making one opens no connection: its keys are fetched when first needed and kept fresh.
 ///
 /// Args:
@@ -69,10 +69,10 @@ impl Gateway {
         self.trusted.issuer().as_str()
     }
 
-    /// What verifies assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
+    /// A verifier for assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
     ///
     /// Args:
-    ///     audience: the name, or names, of the routes that lead here; an assertion for another route is worthless.
+    ///     audience: the name, or names, of the routes that lead here; an assertion for another route is refused.
     ///     leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set.
     ///
     /// Raises:
@@ -92,7 +92,7 @@ impl Gateway {
         this
     }
 
-    /// It never changes, and stays what it is: only pickling would make another.
+    /// The object is immutable, so a copy is the object itself; only pickling would make another.
     #[pyo3(signature = (memo, /))]
     fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
         let _ = memo;

@@ -28,14 +28,14 @@ use crate::verifier::{Kind, Verifier};
 ///     timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
 ///
 /// Raises:
-///     ConfigurationError: if the URL is no issuer identifier, or the certificates cannot be used.
+///     ConfigurationError: if the URL is not an issuer identifier, or the certificates cannot be used.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Issuer {
     trusted: Arc<Trusted>,
 }
 
 impl Issuer {
-    /// Whoever this is, with the way there.
+    /// Issuer with its settings and connection.
     pub(crate) fn trusted(&self) -> &Arc<Trusted> {
         &self.trusted
     }
@@ -58,7 +58,7 @@ impl Issuer {
         self.trusted.issuer().as_str()
     }
 
-    /// What verifies this issuer's access tokens.
+    /// A verifier for this issuer's access tokens.
     ///
     /// Args:
     ///     audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
@@ -87,17 +87,17 @@ impl Issuer {
     ///
     /// Args:
     ///     client_id: the client's id at the issuer.
-    ///     secret_file: file with the client's secret; read anew at each request, so it may be rotated.
+    ///     secret_file: file with the client's secret; read again at each request, so it may be rotated.
     ///     secret: the secret itself, where there is no file.
     ///     private_key_file: private key in PEM, or a private JWK, that signs an assertion for each request (``private_key_jwt``, RFC
     ///         7523 §2.2). Nothing secret is sent.
     ///     key_id: its ``kid`` at the issuer, if it has one (PEM only).
     ///     key_algorithm: the algorithm, where the key's kind does not say it (PEM only).
-    ///     assertion_file: file with an assertion that somebody else keeps fresh, like a projected Kubernetes service-account token.
+    ///     assertion_file: file with an assertion that is kept fresh, like a projected Kubernetes service-account token.
     ///     certificate: a client certificate (RFC 8705 §2): a PEM file that also holds the key, or one for each.
     ///     method: how a secret is used; ``client_secret_basic`` unless set.
-    ///     scope: what to ask for, words or one text.
-    ///     audience: whom the token is for, where the issuer takes the parameter.
+    ///     scope: scopes to ask for, as words or one text.
+    ///     audience: the service the token is for, where the issuer takes the parameter.
     ///     resource: absolute URIs the token is for (RFC 8707 §2).
     ///     cache_dir: a directory of this user alone, in which processes share the token: 1,000 short jobs make one request. Made with
     ///         mode 0700 if absent; one that others may write to is not used, with a ``RuntimeWarning``. Best in memory, like
@@ -171,7 +171,7 @@ impl Issuer {
         this
     }
 
-    /// It never changes, and stays what it is: only pickling would make another.
+    /// The object is immutable, so a copy is the object itself; only pickling would make another.
     #[pyo3(signature = (memo, /))]
     fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
         let _ = memo;
@@ -186,7 +186,7 @@ impl Issuer {
     }
 }
 
-/// Tokens are fetched all the same, by each process for itself.
+/// Warns if the folder cannot be used. Each process then fetches its own tokens.
 fn warn_of_folder(py: Python<'_>, directory: &Path) -> PyResult<()> {
     let Err(error) = m2m::private_file::make_folder(directory) else { return Ok(()) };
     let message =

@@ -2,14 +2,14 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `issuer`, `gateway`, `trusted` | who is trusted, and the way there |
-//! | `verifier`, `claims` | what verifies; what a verified token says |
-//! | `credentials` | a program's own tokens, and those it gets for somebody's |
+//! | `issuer`, `gateway`, `trusted` | trusted issuers, and the connection to them |
+//! | `verifier`, `claims` | verification; the claims of a verified token |
+//! | `credentials` | a program's own tokens, and those it gets in exchange |
 //! | `login` | a person at this machine, and what `python -m doorward` does for them |
 //! | `errors` | Rust error → Python exception: one match |
-//! | `engine` | the one runtime of this process, and anew in a forked child; the interpreter is released while waiting |
-//! | `coroutine` | an awaitable that is done at once when it can be, and else never holds up the event loop |
-//! | `environment`, `arguments`, `json` | what `os.environ` says; what callers pass (with the crate `py-values`); JSON as Python values |
+//! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
+//! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
+//! | `environment`, `arguments`, `json` | settings of `os.environ`; arguments of callers (with the crate `py-values`); JSON as Python values |
 //!
 //! The adapters for HTTP clients and frameworks are Python, in `python/doorward`, and use nothing but these classes.
 
@@ -30,12 +30,12 @@ mod json;
 
 use pyo3::prelude::*;
 
-// What a token says is many small allocations: a sixth of the time of a verification, with glibc's.
+// Claims are many small allocations: with glibc's allocator, a sixth of the time of a verification.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What is native in `doorward`.
-// The forks of a process are survived because every lock is taken with the interpreter held: see `engine`.
+/// The native module of `doorward`.
+// Forks are safe because every lock is taken with the interpreter held: see `engine`.
 #[pymodule(gil_used = true)]
 mod _native {
     use pyo3::prelude::*;

@@ -1,5 +1,5 @@
 //! A person at this machine: signed in by a browser (RFC 8252) or a code typed elsewhere (RFC 8628), kept as `m2m::KeptLogins` keeps
-//! it, so that a login made by the program `doorward` is used here and the other way round. `python -m doorward` is made of this.
+//! it, so that a login made by the program `doorward` is used here and the other way round. `python -m doorward` is built on this.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ mod tokens;
 pub(crate) use tokens::AccountTokens;
 use tokens::Shared;
 
-/// A client at an issuer, as somebody at this machine uses it: what ``python -m doorward`` is made of.
+/// A client at an issuer, as a person at this machine uses it; ``python -m doorward`` is built on it.
 #[pyclass(frozen, module = "doorward._native")]
 pub(crate) struct Account {
     trusted: Arc<Trusted>,
@@ -180,7 +180,7 @@ impl Account {
         AccountTokens::of_machine(self.endpoint(py)?, asked, Shared { directory, seal })
     }
 
-    /// The tokens of who signed in; where anything is asked for, what the issuer gives in exchange (RFC 8693).
+    /// The tokens of the person who signed in; with any argument but ``directory``, those obtained in exchange (RFC 8693).
     #[pyo3(signature = (*, scope = None, audience = vec![], resource = vec![], directory = None))]
     fn person_tokens(
         &self,
@@ -200,7 +200,7 @@ impl Account {
         AccountTokens::of_person(self.kept(py)?, wanted, Shared { directory, seal: None })
     }
 
-    /// Have the issuer take the tokens back (RFC 7009), and forget them whatever it answers: why it did not, if so.
+    /// Have the issuer revoke the tokens (RFC 7009), and forget them whatever it answers. Returns the reason if it did not.
     fn end(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let kept = self.kept(py)?;
         let ended = Engine::of(py)?.wait_elsewhere(py, async move { kept.end().await })?;
@@ -215,13 +215,13 @@ impl Account {
 
 #[pymethods]
 impl PendingLogin {
-    /// Where the person goes.
+    /// URL that the person opens.
     #[getter]
     fn url(&self) -> &str {
         &self.url
     }
 
-    /// What the person types there; ``None`` where a browser of this machine comes back by itself.
+    /// Code that the person types there; ``None`` where a browser of this machine comes back by itself.
     #[getter]
     fn user_code(&self) -> Option<&str> {
         self.user_code.as_deref()
@@ -233,7 +233,7 @@ impl PendingLogin {
         self.complete_url.as_deref()
     }
 
-    /// When the code ends, in UTC.
+    /// End of the code, in UTC.
     #[getter]
     fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
@@ -242,7 +242,7 @@ impl PendingLogin {
     /// Wait for the person, verify the ID token and keep the login, with settings of the program that belong to it: who signed in.
     ///
     /// Raises:
-    ///     LoginFailed: if nobody signed in.
+    ///     LoginFailed: if no person signed in.
     fn finish<'py>(
         &self,
         py: Python<'py>,

@@ -1,7 +1,7 @@
-//! Whoever's statements are trusted, and the way there.
+//! A trusted issuer and the connection to it.
 //!
-//! What is configured is kept as plain values; the HTTP client, the metadata and the keys made of it live in one process and are
-//! made anew in a forked child.
+//! Its settings are kept as plain values; the HTTP client, the metadata and the keys made from them live in one process and are
+//! made again in a forked child.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub(crate) struct Trusted {
     parts: PerProcess<Parts>,
 }
 
-/// What makes the parts.
+/// Settings from which the parts are made.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) issuer: Issuer,
-    /// Known without asking.
+    /// Metadata, where it is known without a request.
     pub(crate) metadata: Option<ProviderMetadata>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) timeout: Duration,
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// What lives in one process.
+/// Parts that live in one process.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) provider: Provider,
@@ -47,7 +47,7 @@ impl Trusted {
             let message = "no exchange takes no time at all".to_owned();
             return Err(errors::configuration(py, "timeout", message, remedy));
         }
-        // Times are told as `datetime`, which can be imported now, but not by a destructor when the interpreter ends.
+        // Times become `datetime`, which is imported now: a destructor cannot import it when the interpreter ends.
         SystemTime::UNIX_EPOCH.into_pyobject(py)?;
         if settings.ca_file.is_none() {
             settings.ca_file = environment::ca_file(py)?;

@@ -19,13 +19,13 @@ use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;
 use crate::trusted::Trusted;
 
-/// More would accept tokens long after their end.
+/// Longest leeway: more would accept tokens long after their end.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 
 /// Verifies access tokens of one issuer for one audience (:meth:`Issuer.verifier`), or assertions (:meth:`Gateway.verifier`).
 ///
 /// Verified tokens are remembered (8 MiB at most) until they end or the issuer's keys change: the second call with the same token
-/// skips the mathematics, never the rules of time. Share one between threads, tasks and forked workers.
+/// skips the cryptography, never the checks of time. Share one between threads, tasks and forked workers.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
@@ -34,16 +34,16 @@ pub(crate) struct Verifier {
     verifier: PerProcess<Arc<oidc_core::Verifier>>,
 }
 
-/// What is verified.
+/// Kind of token that is verified.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// An access token of an OpenID provider.
     AccessToken(Profile),
-    /// The gateway's assertion: a statement about somebody for one audience, as an ID token is (OpenID Connect Core 1.0 §2).
+    /// The gateway's assertion: a statement about a person for one audience, as an ID token is (OpenID Connect Core 1.0 §2).
     Assertion,
 }
 
-/// What became of a token: whose claims are remembered, or new.
+/// A verified token, remembered or new.
 enum Known {
     Token(Arc<Verified<AccessToken>>),
     Assertion(Arc<Verified<IdToken>>),
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// What is remembered, or what is left to do.
+    /// The remembered token, or the verification that is left to do.
     fn recall<'t>(
         self,
         verifier: &oidc_core::Verifier,
@@ -146,7 +146,7 @@ impl Verifier {
         }
     }
 
-    /// :meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop.
+    /// :meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never blocks the event loop.
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
             let verifier = this.get().of_this_process(py)?;
@@ -168,7 +168,7 @@ impl Verifier {
         })
     }
 
-    /// Whose tokens: the issuer identifier, or the gateway's public URL.
+    /// Issuer of the tokens: its identifier, or the gateway's public URL.
     #[getter]
     fn issuer(&self) -> &str {
         self.trusted.issuer().as_str()
@@ -180,7 +180,7 @@ impl Verifier {
         self.validation.audiences().iter().map(String::as_str).collect()
     }
 
-    /// What is verified: ``"access_token"``, or ``"assertion"`` of a gateway.
+    /// Kind of token that is verified: ``"access_token"``, or ``"assertion"`` of a gateway.
     #[getter]
     fn kind(&self) -> &'static str {
         match self.kind {
@@ -198,7 +198,7 @@ impl Verifier {
         this
     }
 
-    /// It never changes, and stays what it is: only pickling would make another.
+    /// The object is immutable, so a copy is the object itself; only pickling would make another.
     #[pyo3(signature = (memo, /))]
     fn __deepcopy__(this: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
         let _ = memo;

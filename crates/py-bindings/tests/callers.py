@@ -1,4 +1,4 @@
-"""Who calls applications: over ASGI, over WSGI, and by WebSocket."""
+"""Callers of applications: over ASGI, over WSGI, and by WebSocket."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def over_wsgi(app: Any) -> Ask:
 
 
 def connect(app: Any, *headers: Header) -> list[Any]:
-    """What an application says to whoever opens ``/chat`` and then leaves."""
+    """Messages of an application to a client that opens ``/chat`` and then leaves."""
 
     async def main() -> list[Any]:
         said: list[Any] = []

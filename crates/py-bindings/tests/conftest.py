@@ -1,4 +1,4 @@
-"""What several suites need: an API that shows what it was asked, and asks for tokens."""
+"""Fixtures of several suites: an API that records requests and requires tokens."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .conftest import NAME, assertion
 
 
 class Hub:
-    """A hub with an authenticator that believes ``signer``."""
+    """A hub with an authenticator that trusts ``signer``."""
 
     def __init__(self, signer: Issuer, **options: Any) -> None:
         self.signer = signer
@@ -55,7 +55,7 @@ class Hub:
         return self.request((NAME, assertion(self.signer, **{"audience": "jupyterhub", **options})), *more, user=user)
 
     async def sign_in(self, *more: tuple[str, str], **options: Any) -> Any:
-        """What the hub does at its login: the answer of the authenticator, and the person as it is kept."""
+        """The hub's login: the answer of the authenticator, and the person as it is kept."""
         model = await self.authenticator.get_authenticated_user(self.vouched(*more, **options), None)
         if model is None:
             return None

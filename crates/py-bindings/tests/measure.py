@@ -1,4 +1,4 @@
-"""What is promised in figures: the import, a remembered token, an event loop that waits for a slow issuer.
+"""Measures the promised figures: the import, a remembered token, an event loop that waits for a slow issuer.
 
 Run it on a quiet machine, with a wheel of ``just wheel`` installed: ``python tests/measure.py``. It fails where a bound is not held.
 """

@@ -22,7 +22,7 @@ Doorward = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody whose home is empty."""
+    """The environment of a user whose home is empty."""
     (tmp_path / "run").mkdir(mode=0o700)
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
@@ -41,7 +41,7 @@ def doorward(home: dict[str, str]) -> Doorward:
 
 @pytest.fixture
 def desk(issuer: Issuer) -> list[str]:
-    """Where somebody signs in, as flags."""
+    """The issuer and the client, as flags."""
     issuer.add_client("desk", redirect_uri="http://127.0.0.1:*/callback", audience=["desk", "churn"])
     issuer.add_user("alice", name="Alice", roles=["data-scientist"])
     return ["--issuer", issuer.url, "--client-id", "desk"]

@@ -1,4 +1,4 @@
-"""What the environment says about trust and proxies, and what the package does to a program that imports it."""
+"""Trust settings and proxies of the environment, and the effects of importing the package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .conftest import Api
 
 @dataclass
 class Secure:
-    """An issuer over TLS whose certificate nobody knows."""
+    """An issuer over TLS whose certificate no system trusts."""
 
     url: str
     ca_file: Path
@@ -95,7 +95,7 @@ def test_certificates_are_trusted_where_others_trust_them(
     else:
         monkeypatch.setenv(name, str(secure.ca_file))
         made = doorward.Issuer(secure.url)
-        # What counts is what was said when it was made.
+        # The settings at the time it was made count.
         monkeypatch.delenv(name)
     assert made.verifier("churn").verify(issuer.mint(audience="churn", issuer=secure.url)).issuer == secure.url
 

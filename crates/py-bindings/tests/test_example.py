@@ -1,6 +1,6 @@
 """The example of a FastAPI service, behind a real server, asked by schemathesis everything its OpenAPI allows and much that it does not.
 
-Among its checks: no answer that OpenAPI does not announce, nothing served to whoever leaves the token out or makes one up.
+Among its checks: no answer that OpenAPI does not announce, nothing served to a caller that leaves the token out or makes one up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def provider() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def churn(provider: Issuer) -> Iterator[str]:
-    """Where it listens."""
+    """URL at which it listens."""
     spec = importlib.util.spec_from_file_location("churn_api", EXAMPLE)
     assert spec and spec.loader
     example: Any = importlib.util.module_from_spec(spec)

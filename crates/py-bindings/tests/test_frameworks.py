@@ -1,4 +1,4 @@
-"""The middlewares in real frameworks: what a view reads, and that none runs for whom it should not."""
+"""The middlewares in real frameworks: what a view reads, and that none runs for a refused caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who stands behind the gateway believes its assertion, and nothing else."""
+"""Services behind the gateway accept its assertion, and nothing else."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(
     down = doorward.Gateway(verifier.issuer, keys_url="http://127.0.0.1:9/jwks")
     monkeypatch.setattr(doorward, "verifier_of_the_test", down.verifier(["scoring", "demand"]))
     assert [shown.value for shown in app.run().markdown] == ["alice"]
-    # What was said to one page is not said to another that is called by another name, nor by another gateway.
+    # A remembered assertion counts neither for another audience nor for another gateway.
     for other in (down.verifier("payroll"), doorward.Gateway("https://down.invalid").verifier("scoring")):
         monkeypatch.setattr(doorward, "verifier_of_the_test", other)
         assert not app.run().markdown

@@ -64,7 +64,7 @@ def mounted(events: doorward.Verifier, auth_dependency: Any = None) -> Any:
     async def mount() -> Any:
         return gradio.mount_gradio_app(FastAPI(), blocks(events), path="/demand", auth_dependency=auth_dependency)
 
-    # In a loop, or Gradio makes one that nobody closes.
+    # In a loop, or Gradio makes one and never closes it.
     return asyncio.run(mount())
 
 

@@ -21,7 +21,7 @@ PAGE = Page("python.md")
 
 @pytest.fixture
 def names(issuer: Issuer) -> dict[str, Any]:
-    """What the lines know: the issuer here instead of the one in the guide."""
+    """Names that the lines use: the issuer here instead of the one in the guide."""
     issuer.add_client("airflow-run", "secret", scopes=["score"], audience="churn")
     return {"doorward": doorward, "issuer": doorward.Issuer(issuer.url)}
 

@@ -33,7 +33,7 @@ def what_the_lines_leave_open_is_of_this_test() -> Iterator[None]:
 
 @pytest.fixture
 def instead(issuer: Issuer, api: Api, tmp_path: Path) -> dict[str, str]:
-    """What is here, by what the guide calls it."""
+    """Stand-ins for the names in the guide."""
     (tmp_path / "airflow").write_text("secret")
     origins = dict.fromkeys(["https://churn.internal", "https://data.internal", "https://explain.internal"], api.url)
     return {"https://keycloak.example/realms/platform": issuer.url, "/run/secrets": str(tmp_path), **origins}
@@ -41,7 +41,7 @@ def instead(issuer: Issuer, api: Api, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def names(issuer: Issuer, instead: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """What the first lines make."""
+    """Names that the first lines define."""
     issuer.add_client("airflow-run", "secret", scopes=["score"], audience="churn")
     names: dict[str, Any] = {}
     PAGE.run(PAGE.block("import doorward\n"), names, instead)

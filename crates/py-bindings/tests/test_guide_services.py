@@ -28,13 +28,13 @@ SERVICES = [block for block in PAGE.blocks if "def score(" in block]
 
 @pytest.fixture
 def names(issuer: Issuer, gateway: doorward.Gateway) -> dict[str, Any]:
-    """What the lines know: the two verifiers of the first block."""
+    """Names that the lines use: the two verifiers of the first block."""
     return {"doorward": doorward, "direct": issuer.verifier("churn"), "behind": gateway.verifier("scoring")}
 
 
 @pytest.fixture
 def good(issuer: Issuer, signer: Issuer) -> dict[str, Header]:
-    """What callers send, by the verifier they send it to."""
+    """Credentials that callers send, by the verifier they send them to."""
     token = issuer.mint("alice", audience="churn", roles=["scorer"], scope="explain")
     return {"direct": ("Authorization", f"Bearer {token}"), "behind": (NAME, assertion(signer))}
 

@@ -1,4 +1,4 @@
-"""Tokens from somebody who means harm: whatever they are, the answer is a refusal, in time, and the interpreter lives.
+"""Tokens from an attacker: whatever they are, the answer is a refusal, in time, and the interpreter lives.
 
 Hypothesis makes them up, a bounded number in each run. ``python tests/test_hostile.py -max_total_time=60`` lets libFuzzer do it, by
 Atheris, which has a better memory for what was new.
@@ -47,7 +47,7 @@ def spliced(header: object, payload: object, signature: bytes) -> str:
 
 @st.composite
 def edited(draw: Any) -> str:
-    """The good token with octets changed, taken out or put in."""
+    """The good token with bytes changed, taken out or put in."""
     token = bytearray(GOOD.encode())
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(token) - 1))
@@ -77,7 +77,7 @@ tokens = st.one_of(
 
 
 def judged(token: str) -> None:
-    """All there is to do with a token."""
+    """Every operation on a token."""
     try:
         claims = verifier.verify(token)
     except doorward.InvalidToken as refusal:

@@ -38,7 +38,7 @@ def of_before(sub: str) -> dict[str, Any]:
 
 
 async def refused(hub: Hub, status: int | None = None, **options: Any) -> bool:
-    """Whether the sign-in is refused: without an answer, or with this status."""
+    """True if the sign-in is refused: without an answer, or with this status."""
     try:
         return await hub.sign_in(**options) is None and status is None
     except web.HTTPError as error:

@@ -1,4 +1,4 @@
-"""Whose tokens notebooks get from the hub, for how long, and what is left when the session is over."""
+"""Tokens that notebooks get from the hub: of which person, for how long, and after the session is over."""
 
 from __future__ import annotations
 

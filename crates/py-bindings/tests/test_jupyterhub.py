@@ -1,4 +1,4 @@
-"""Who may use the hub, and with how large a server: as the gateway says, and nobody else."""
+"""Access to the hub, and the size of servers: decided by the gateway's assertion alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def spawner_of(kind: Any, name: str = "alice", **config: Any) -> Any:
     return kind(user=user, orm_spawner=None, config=Config({kind.__name__: config}), _mock=True)
 
 
-# === Who ===
+# === Access ===
 
 
 def test_whom_the_gateway_vouches_for_is_signed_in(signer: Issuer) -> None:
@@ -123,7 +123,7 @@ def test_a_browser_is_looked_at_again_at_each_request(signer: Issuer) -> None:
         # Requests by a token come from servers and programs, not through the gateway.
         assert await hub.refresh("alice", hub.request(by_token=True)) is True
         assert await hub.authenticator.refresh_user(hub.people["alice"], None) is True
-        # Somebody else's request, about alice.
+        # Another person's request, about alice.
         other = hub.vouched(claims={"preferred_username": "bob"}, user=object())
         assert await hub.authenticator.refresh_user(hub.people["alice"], other) is True
 
@@ -210,7 +210,7 @@ def test_the_examples_say_what_there_is(name: str, kubespawner: Any) -> None:
         assert container["resources"]["limits"] == {"cpu": 4, "memory": 8 * 2**30}
 
 
-# === How large ===
+# === Sizes ===
 
 LIMITS: list[dict[str, Any]] = [
     {"roles": ["ml-engineer"], "groups": ["/gpu"], "spawner_override": {"cpu_limit": 16, "mem_limit": "64G", "image": "lab:gpu"}},

@@ -70,7 +70,7 @@ def test_a_token_is_fetched_anew_when_it_has_ended(api: Api, tmp_path: Path) -> 
         config = configure(tmp_path, issuer)
         for scores in ("first", "second"):
             assert "This progress looks :)" in run(tmp_path, api, scores, config=config).stderr
-        # One that is fetched ahead may find nobody left to use it.
+        # A token that is fetched ahead may come after the last task has ended.
         assert 2 <= len(set(api.tokens)) <= issuer.requests("token") <= len(api.seen) == 80
 
 

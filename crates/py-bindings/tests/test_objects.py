@@ -1,4 +1,4 @@
-"""How the objects behave in a program: copied, compared, forgotten, made of what cannot work."""
+"""Objects in a program: copied, compared, forgotten, made from invalid arguments."""
 
 from __future__ import annotations
 

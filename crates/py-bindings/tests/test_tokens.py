@@ -132,7 +132,7 @@ def test_a_rejected_token_is_renewed_once_however_many_had_it(issuer: Issuer) ->
         fresh = set(pool.map(lambda _: tokens.token(rejected=rejected), range(20)))
     assert len(fresh) == 1 and fresh != {rejected}
     assert issuer.requests("token") == 2
-    # A service that refuses every token is no reason to ask again and again.
+    # A service that refuses every token does not cause a request each time.
     (second,) = fresh
     assert tokens.token(rejected=second) == second
     assert issuer.requests("token") == 2
@@ -189,7 +189,7 @@ def test_an_exchange_that_is_refused_says_so(issuer: Issuer) -> None:
         source(issuer).exchange(audience="churn", subject_token="nonsense").token()
 
 
-# === herds: the token endpoint is slow, so that everybody comes while the first is waiting ===
+# === herds: the token endpoint is slow, so that all callers come while the first is waiting ===
 
 
 def test_twenty_threads_make_one_request(issuer: Issuer) -> None:

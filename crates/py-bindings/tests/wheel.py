@@ -75,7 +75,7 @@ with Issuer() as provider:
     works()
 """
 
-# A token as somebody pastes it at a terminal.
+# A token as a user pastes it at a terminal.
 AT_A_TERMINAL = """
 import subprocess, sys
 from doorward.testing import Issuer
@@ -334,7 +334,7 @@ def elf_sections(octets: bytes) -> set[str]:
     size, count, names = struct.unpack_from("<HHH", octets, 0x3A)
 
     def header(index: int) -> tuple[int, int]:
-        """Where its name lies among the names, and where it lies itself."""
+        """Offsets of its name among the names, and of the section itself."""
         at = headers + index * size
         return struct.unpack_from("<I", octets, at)[0], struct.unpack_from("<Q", octets, at + 0x18)[0]
 

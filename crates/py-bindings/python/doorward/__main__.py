@@ -1,7 +1,7 @@
 """``python -m doorward``: tokens at a terminal and in scripts, where the program ``doorward`` is not installed.
 
 The commands, flags, exit codes and files are those of the program's ``verify``, ``token``, ``login`` and ``logout``: a login made by one
-is used by the other. Exit codes: 0 fine, 1 not, 2 wrong usage, 4 somebody has to sign in.
+is used by the other. Exit codes: 0 fine, 1 not, 2 wrong usage, 4 sign-in needed.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(words)
     given.command = rest
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where a terminal lacks a letter of somebody's name, the verdict on their token is the same.
+        # A terminal that lacks a letter of a person's name does not change the verdict on their token.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = given.run(given)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Who reads no more, as `head` does, is owed no word; nor is the flush at the end of the interpreter.
+        # A reader such as `head` may close the pipe early. That is no error, neither here nor in the flush at the end of the interpreter.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What Airflow's web interface and command line know of connections of type ``doorward``, without importing Airflow or anything else."""
+"""Metadata of connections of type ``doorward``, for Airflow's web interface and command line. Imports nothing, Airflow included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the native part settles a future: run by the event loop the future belongs to."""
+"""Settles futures for the native part: called by the event loop the future belongs to."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def succeed(future: asyncio.Future[Any], value: object) -> None:
-    """Give the result, unless whoever waited has been cancelled."""
+    """Give the result, unless the waiting task was cancelled."""
     if not future.done():
         future.set_result(value)
 
 
 def fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    """Raise the error where it is awaited, unless whoever waited has been cancelled."""
+    """Raise the error where it is awaited, unless the waiting task was cancelled."""
     if not future.done():
         future.set_exception(error)

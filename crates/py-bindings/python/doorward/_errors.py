@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions: one class for each cause somebody can act on.
+"""Errors as exceptions: one class for each cause that a caller can act on.
 
 They mirror the errors of the Rust libraries: ``code`` is the same stable word everywhere (in the gateway's log too), ``str(error)``
 says what is wrong, ``remedy`` what to do. No exception ever holds a token or a secret, and all of them can be pickled.
@@ -10,13 +10,13 @@ from datetime import datetime
 
 
 class DoorwardError(Exception):
-    """Anything that ``doorward`` raises on its own account."""
+    """Base class of the errors that ``doorward`` raises."""
 
     code: str = "error"
     """A stable word for the cause, fit for logs and metrics."""
 
     remedy: str | None = None
-    """What to do about it, in a sentence."""
+    """The remedy, in a sentence."""
 
     def __init__(self, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -25,13 +25,13 @@ class DoorwardError(Exception):
 
 
 class ConfigurationError(DoorwardError, ValueError):
-    """What was passed, or what a file or the environment says, cannot be used."""
+    """An argument, a file or a variable of the environment cannot be used."""
 
     code = "configuration"
 
 
 class IssuerUnavailable(DoorwardError):
-    """The issuer does not answer now, or makes no sense. Nothing is known to be wrong with the token: answer 503, try later."""
+    """The issuer does not answer now, or its answer is invalid. Nothing is known to be wrong with the token: answer 503, try later."""
 
     code = "issuer_unavailable"
 
@@ -55,13 +55,13 @@ class TokenRequestRefused(DoorwardError):
 
 
 class LoginNeeded(DoorwardError):
-    """Nobody is signed in at this machine, or the login is over: ``python -m doorward login``."""
+    """No person is signed in at this machine, or the login is over: ``python -m doorward login``."""
 
     code = "login_needed"
 
 
 class LoginFailed(DoorwardError):
-    """Nobody was signed in: the person or the issuer refused, or nobody came in time."""
+    """The sign-in failed: the person or the issuer refused, or it was not finished in time."""
 
     code = "login_failed"
 
@@ -76,13 +76,13 @@ class InvalidToken(DoorwardError):
 
 
 class TokenTooLarge(InvalidToken):
-    """Larger than any honest token; it was not even decoded."""
+    """Larger than any token of an issuer; it was refused before it was decoded."""
 
     code = "too_large"
 
 
 class MalformedToken(InvalidToken):
-    """No signed JWT in compact form (RFC 7515 §7.1), or one that two parsers could read differently."""
+    """Not a signed JWT in compact form (RFC 7515 §7.1), or one that two parsers could read differently."""
 
     code = "malformed"
 
@@ -170,7 +170,7 @@ class TokenExpired(InvalidToken):
     claim = "exp"
 
     expires_at: datetime | None = None
-    """When it ended."""
+    """Time at which it ended."""
 
 
 class TokenNotYetValid(InvalidToken):
@@ -259,6 +259,6 @@ __all__ = [
     "AuthenticationTooOld",
 ]
 
-# Where they are imported from, and what tracebacks say.
+# The module they are imported from, which tracebacks show.
 for _name in __all__:
     globals()[_name].__module__ = "doorward"

@@ -1,4 +1,4 @@
-"""The flows of ``doorward.httpx`` and ``doorward.httpx2``: one for both, as neither is needed to write them."""
+"""The flows of ``doorward.httpx`` and ``doorward.httpx2``: one for both, because the flows import neither library."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ async def async_flow(tokens: TokenSource, request: Any) -> AsyncGenerator[Any, A
 
 
 def class_of_source() -> type:
-    """What a source of tokens says its class is: where one of the libraries is loaded, one of its ``Auth``."""
+    """The class that a source of tokens reports: where one of the libraries is loaded, a subclass of its ``Auth``."""
     return _class(tuple(sys.modules[name].Auth for name in _LIBRARIES if hasattr(sys.modules.get(name), "Auth")))
 
 
 @cache
 def _class(bases: tuple[type, ...]) -> type:
-    # Nothing is ever made of it.
+    # It never has instances.
     return type("TokenSource", bases, {"__module__": "doorward"}) if bases else TokenSource
 
 
 def _refused(request: Any, response: Any, authorization: str) -> bool:
-    """Whether it was our token that was refused, where we sent it, and the request can be sent again."""
+    """True if this token was refused, by the origin it was sent to, and the request can be sent again."""
     if response.status_code != 401 or response.request.headers.get(_HEADER) != authorization:
         return False
     if origin_of(str(response.request.url)) != origin_of(str(request.url)):

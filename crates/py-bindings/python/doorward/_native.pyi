@@ -44,7 +44,7 @@ class Issuer:
         timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
 
     Raises:
-        ConfigurationError: if the URL is no issuer identifier, or the certificates cannot be used.
+        ConfigurationError: if the URL is not an issuer identifier, or the certificates cannot be used.
     """
 
     def __new__(cls, url: str, *, ca_file: _Path | None = None, timeout: _Span = ...) -> Self: ...
@@ -60,7 +60,7 @@ class Issuer:
         leeway: _Span = ...,
         algorithms: _Texts | None = None,
     ) -> Verifier:
-        """What verifies this issuer's access tokens.
+        """A verifier for this issuer's access tokens.
 
         Args:
             audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
@@ -94,17 +94,17 @@ class Issuer:
 
         Args:
             client_id: the client's id at the issuer.
-            secret_file: file with the client's secret; read anew at each request, so it may be rotated.
+            secret_file: file with the client's secret; read again at each request, so it may be rotated.
             secret: the secret itself, where there is no file.
             private_key_file: private key in PEM, or a private JWK, that signs an assertion for each request (``private_key_jwt``, RFC
                 7523 §2.2). Nothing secret is sent.
             key_id: its ``kid`` at the issuer, if it has one (PEM only).
             key_algorithm: the algorithm, where the key's kind does not say it (PEM only).
-            assertion_file: file with an assertion that somebody else keeps fresh, like a projected Kubernetes service-account token.
+            assertion_file: file with an assertion that is kept fresh, like a projected Kubernetes service-account token.
             certificate: a client certificate (RFC 8705 §2): a PEM file that also holds the key, or one for each.
             method: how a secret is used; ``client_secret_basic`` unless set.
-            scope: what to ask for, words or one text.
-            audience: whom the token is for, where the issuer takes the parameter.
+            scope: scopes to ask for, as words or one text.
+            audience: the service the token is for, where the issuer takes the parameter.
             resource: absolute URIs the token is for (RFC 8707 §2).
             cache_dir: a directory of this user alone, in which processes share the token: 1,000 short jobs make one request. Made with
                 mode 0700 if absent; one that others may write to is not used, with a ``RuntimeWarning``. Best in memory, like
@@ -122,7 +122,7 @@ class Issuer:
 class Gateway:
     """The gateway, called by its public URL.
 
-    To whoever stands behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
+    To services behind it, it vouches for people by a short-lived signed assertion (``X-Doorward-Assertion``, good for a minute).
     Making one opens no connection: its keys are fetched when first needed and kept fresh.
 
     Args:
@@ -150,10 +150,10 @@ class Gateway:
         """The public URL."""
 
     def verifier(self, audience: _Texts, *, leeway: _Span = ...) -> Verifier:
-        """What verifies assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
+        """A verifier for assertions. The :class:`Claims` have roles, groups and client as the gateway understood them.
 
         Args:
-            audience: the name, or names, of the routes that lead here; an assertion for another route is worthless.
+            audience: the name, or names, of the routes that lead here; an assertion for another route is refused.
             leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set.
 
         Raises:
@@ -185,12 +185,12 @@ class TokenSource:
 
         Raises:
             IssuerUnavailable: to be tried again later.
-            TokenRequestRefused: when that does not help.
+            TokenRequestRefused: when asking again does not help.
             ConfigurationError: if the client's credentials cannot be read.
         """
 
     def token_async(self, *, rejected: str | None = None) -> _CoroutineType[Any, Any, str]:
-        """:meth:`token`, to be awaited. A token in memory is given at once; fetching one never holds up the event loop."""
+        """:meth:`token`, to be awaited. A token in memory is given at once; fetching one never blocks the event loop."""
 
     def authorization(self, *, rejected: str | None = None) -> str:
         """The value of ``Authorization``: :meth:`token` with ``Bearer`` before it. ``rejected`` is a token without."""
@@ -200,7 +200,7 @@ class TokenSource:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the token in memory ends, in UTC; ``None`` if there is none, or the issuer did not say."""
+        """End of the token in memory, in UTC; ``None`` if there is none, or the issuer did not say."""
 
     def exchange(
         self,
@@ -210,15 +210,15 @@ class TokenSource:
         scope: _Texts | None = None,
         resource: _Texts | None = None,
     ) -> TokenSource:
-        """Tokens for acting on somebody's behalf (RFC 8693), kept and refreshed like any other.
+        """Tokens for acting on a caller's behalf (RFC 8693), kept and refreshed like any other.
 
         Nothing is requested before a token is wanted. The same exchange asked for again is the same source, so a handler may call this
         for each of its requests.
 
         Args:
-            audience: whom the new token is for.
-            subject_token: the access token of whom to act for.
-            scope: what to ask for, words or one text.
+            audience: the service the new token is for.
+            subject_token: the access token of the caller to act for.
+            scope: scopes to ask for, as words or one text.
             resource: absolute URIs the token is for (RFC 8707 §2).
         """
 
@@ -235,7 +235,7 @@ class TokenSource:
                 client in the same session (RFC 8693 §2.1), which the issuer has to allow: at Keycloak, "Standard token exchange"
                 with a refresh token in the "same session", and this client in the token's audience.
             refresh_token: the one that was given last (RFC 6749 §6).
-            scope: what to ask for, words or one text.
+            scope: scopes to ask for, as words or one text.
 
         Returns:
             ``access_token``; ``refresh_token`` or ``None``; ``expires_at`` and ``refresh_expires_at`` in seconds since 1970, or ``None``.
@@ -248,11 +248,11 @@ class TokenSource:
 
     @property
     def issuer(self) -> str:
-        """Where they come from: the issuer identifier."""
+        """Identifier of the issuer they come from."""
 
     @property
     def client_id(self) -> str:
-        """Whose they are."""
+        """Id of the client they belong to."""
 
     def __call__(self, request: Any) -> Any:
         """``auth=`` of ``requests``."""
@@ -273,7 +273,7 @@ class Verifier:
     """Verifies access tokens of one issuer for one audience (:meth:`Issuer.verifier`), or assertions (:meth:`Gateway.verifier`).
 
     Verified tokens are remembered (8 MiB at most) until they end or the issuer's keys change: the second call with the same token
-    skips the mathematics, never the rules of time. Share one between threads, tasks and forked workers.
+    skips the cryptography, never the checks of time. Share one between threads, tasks and forked workers.
     """
 
     def verify(self, token: str) -> Claims:
@@ -290,11 +290,11 @@ class Verifier:
         """
 
     def verify_async(self, token: str) -> _CoroutineType[Any, Any, Claims]:
-        """:meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never holds up the event loop."""
+        """:meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never blocks the event loop."""
 
     @property
     def issuer(self) -> str:
-        """Whose tokens: the issuer identifier, or the gateway's public URL."""
+        """Issuer of the tokens: its identifier, or the gateway's public URL."""
 
     @property
     def audience(self) -> list[str]:
@@ -302,7 +302,7 @@ class Verifier:
 
     @property
     def kind(self) -> Literal["access_token", "assertion"]:
-        """What is verified: ``"access_token"``, or ``"assertion"`` of a gateway."""
+        """Kind of token that is verified: ``"access_token"``, or ``"assertion"`` of a gateway."""
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: object, /) -> Self: ...
@@ -310,9 +310,10 @@ class Verifier:
 
 @final
 class Claims(Mapping[str, Any]):
-    """What a verified access token, or an assertion of the gateway, says: a read-only mapping of its claims, with the usual ones as typed attributes.
+    """The claims of a verified access token, or of an assertion of the gateway: a read-only mapping, with the usual ones as typed attributes.
 
-    Only a :class:`Verifier` makes one, so whoever holds it holds a proof. What is read from it (``claims["realm_access"]``) is a copy.
+    Only a :class:`Verifier` makes one, so it proves that the token was verified. A value read from it
+    (``claims["realm_access"]``) is a copy.
     """
 
     @property
@@ -357,7 +358,7 @@ class Claims(Mapping[str, Any]):
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the token may be used for (``scope``)."""
+        """Scopes of the token (``scope``)."""
 
     @property
     def expires_at(self) -> datetime:
@@ -373,7 +374,7 @@ class Claims(Mapping[str, Any]):
 
     @property
     def authenticated_at(self) -> datetime | None:
-        """``auth_time``, in UTC: when the person last proved who they are."""
+        """``auth_time``, in UTC: the time at which the person last authenticated."""
 
     @property
     def token_id(self) -> str | None:
@@ -419,7 +420,7 @@ class Claims(Mapping[str, Any]):
 
 @final
 class Coroutine:
-    """What the ``…_async`` methods return: await it once."""
+    """Return value of the ``…_async`` methods: await it once."""
 
     def send(self, value: Any) -> Any: ...
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
@@ -434,7 +435,7 @@ class Coroutine:
 
 @final
 class Account:
-    """A client at an issuer, as somebody at this machine uses it: what ``python -m doorward`` is made of."""
+    """A client at an issuer, as a person at this machine uses it; ``python -m doorward`` is built on it."""
 
     def __new__(
         cls,
@@ -475,10 +476,10 @@ class Account:
         resource: Sequence[str] = ...,
         directory: _Path | None = None,
     ) -> AccountTokens:
-        """The tokens of who signed in; where anything is asked for, what the issuer gives in exchange (RFC 8693)."""
+        """The tokens of the person who signed in; with any argument but ``directory``, those obtained in exchange (RFC 8693)."""
 
     def end(self) -> str | None:
-        """Have the issuer take the tokens back (RFC 7009), and forget them whatever it answers: why it did not, if so."""
+        """Have the issuer revoke the tokens (RFC 7009), and forget them whatever it answers. Returns the reason if it did not."""
 
     def __reduce__(self) -> Never: ...
 
@@ -488,11 +489,11 @@ class PendingLogin:
 
     @property
     def url(self) -> str:
-        """Where the person goes."""
+        """URL that the person opens."""
 
     @property
     def user_code(self) -> str | None:
-        """What the person types there; ``None`` where a browser of this machine comes back by itself."""
+        """Code that the person types there; ``None`` where a browser of this machine comes back by itself."""
 
     @property
     def complete_url(self) -> str | None:
@@ -500,26 +501,26 @@ class PendingLogin:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the code ends, in UTC."""
+        """End of the code, in UTC."""
 
     def finish(self, within: _Span, settings: Mapping[str, str]) -> dict[str, Any]:
         """Wait for the person, verify the ID token and keep the login, with settings of the program that belong to it: who signed in.
 
         Raises:
-            LoginFailed: if nobody signed in.
+            LoginFailed: if no person signed in.
         """
 
     def __reduce__(self) -> Never: ...
 
 @final
 class AccountTokens:
-    """Access tokens, with what is told of them."""
+    """Access tokens, with their type and end."""
 
     def token(self) -> tuple[str, str, datetime | None]:
         """A token that is good now, its type as it stands in a header, and when it ends, in UTC, if that is known.
 
         Raises:
-            LoginNeeded: if somebody has to sign in.
+            LoginNeeded: if a person has to sign in.
         """
 
     def __reduce__(self) -> Never: ...

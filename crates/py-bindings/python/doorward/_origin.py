@@ -1,4 +1,4 @@
-"""What an origin is (RFC 6454 §4): the one place a token goes to."""
+"""Origins (RFC 6454 §4): a token goes to its origin only."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def origin_of(url: str) -> Origin:
 
 
 def origin_named(url: str) -> Origin:
-    """The origin that somebody names.
+    """The origin that a caller names.
 
     Raises:
-        ValueError: if it is none that a request can have: without scheme or host, nothing would ever go there.
+        ValueError: if no request can have it: without scheme or host, no token would ever be sent.
     """
     origin = origin_of(url)
     if origin[0] not in _PORTS or not origin[1]:

@@ -1,7 +1,7 @@
-"""What follows when a service answers 401: another token, if there is one.
+"""Another token for a request that a service answered with 401, if there is one.
 
-If there is none, because the issuer does not answer, says no or was just asked, the service's answer stands: it says more to whoever
-sent the request than an error about tokens would.
+If there is none, because the issuer does not answer, refuses or was just asked, the caller gets the service's answer: it says more than
+an error about tokens would.
 """
 
 from __future__ import annotations

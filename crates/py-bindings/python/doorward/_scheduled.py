@@ -24,7 +24,7 @@ _log = logging.getLogger("doorward")
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks which issuer, how, and for what; see :meth:`doorward.Issuer.client_credentials`.
+    """A client at an issuer, its credential and the tokens it asks for; see :meth:`doorward.Issuer.client_credentials`.
 
     ``scope`` and ``resource`` are words with spaces between. ``cache_dir`` is a folder, ``none``, or left out for the usual one: see
     :func:`_usual_folder`.
@@ -49,7 +49,7 @@ class Client:
         """From settings by their names; an empty one counts as left out.
 
         Args:
-            settings: what is written.
+            settings: the settings as written.
             where: names the place in errors, such as ``[doorward]``.
 
         Raises:
@@ -72,7 +72,7 @@ class Client:
         return cls(**given)
 
     def wanting(self, *, scope: str | None = None, audience: str | None = None) -> Client:
-        """The same client, asking for something else where that is said."""
+        """The same client, with another scope or audience where one is given."""
         return replace(self, scope=scope or self.scope, audience=audience or self.audience)
 
     def tokens(self) -> TokenSource:
@@ -110,7 +110,7 @@ _sources: dict[Client, TokenSource] = {}
 
 
 def _is_ours(folder: str) -> bool:
-    # `sudo`, `su` and containers pass on the variable of somebody else, or of a session that is over.
+    # `sudo`, `su` and containers pass on the variable of another user, or of a session that is over.
     try:
         found = os.stat(folder)
     except OSError:
@@ -119,9 +119,9 @@ def _is_ours(folder: str) -> bool:
 
 
 def _usual_folder() -> str | None:
-    """Where the processes of this user share tokens: ``$XDG_RUNTIME_DIR/doorward``, as the command ``doorward token`` does, if that is a
-    folder of theirs; else ``/dev/shm/doorward-UID``, which is in memory too; else the same under the folder for temporary files. ``None`` if that is not ours
-    alone.
+    """Folder in which processes of this user share tokens: ``$XDG_RUNTIME_DIR/doorward``, as the command ``doorward token`` does, if
+    that is a folder of theirs; else ``/dev/shm/doorward-UID``, which is in memory too; else the same under the folder for temporary
+    files. ``None`` if that is not a folder of this user alone.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime) and _is_ours(runtime):
@@ -130,7 +130,7 @@ def _usual_folder() -> str | None:
     if not os.access(memory, os.W_OK):
         memory = tempfile.gettempdir()
     folder = os.path.join(memory, f"doorward-{os.getuid()}")
-    # Anybody may have made something of that name before. What is a folder of ours stays ours: others cannot move it (sticky bit).
+    # Another user may have made that name before. A folder of this user stays in place: others cannot move it (sticky bit).
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         found = os.lstat(folder)

@@ -1,4 +1,4 @@
-"""Who may: a token from ``Authorization``, requirements on its claims, and the answer to whoever is refused (RFC 6750 §3).
+"""Access decisions: a token from ``Authorization``, requirements on its claims, and the answer to a refused request (RFC 6750 §3).
 
 The adapters for frameworks (``doorward.fastapi``, ``doorward.asgi``, ``doorward.wsgi``, ``doorward.flask``) are thin layers over this
 module; a framework that has none needs :class:`Guard` only::
@@ -59,7 +59,7 @@ def _holds(wanted: tuple[str, ...], has: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Require:
-    """What claims must say. Every key that is given must hold; within a key any value does, or every one of :func:`all_of`.
+    """Requirements on claims. Every key that is given must hold; within a key any value does, or every one of :func:`all_of`.
 
     Args:
         roles: roles of the realm.
@@ -82,7 +82,7 @@ class Require:
         object.__setattr__(self, "client_roles", None if at is None else {name: _names(roles) for name, roles in at.items()})
 
     def missing(self, claims: Claims) -> str | None:
-        """What the claims lack, in words; ``None`` if nothing."""
+        """The requirement that the claims do not meet, in words; ``None`` if they meet all."""
         asked: list[tuple[str, Any, Iterable[str]]] = [
             ("role", self.roles, claims.roles),
             ("group", self.groups, claims.groups),
@@ -135,7 +135,7 @@ class Guard:
         realm: the name of the protected space in challenges (RFC 9110 §11.5).
 
     Raises:
-        ConfigurationError: if the verifier is the gateway's: assertions are no access tokens.
+        ConfigurationError: if the verifier is the gateway's: assertions are not access tokens.
     """
 
     _judges: ClassVar[str] = "access_token"
@@ -164,7 +164,7 @@ class Guard:
         self.realm = realm
 
     def check(self, authorization: Sequence[str] | None) -> Claims:
-        """The claims of whoever sent these values of ``Authorization``, or this one.
+        """The claims of the caller that sent these values of ``Authorization``, or this one.
 
         Raises:
             Refused: if the request is not to be let through.
@@ -176,7 +176,7 @@ class Guard:
         return self.allow(await self.verified_async(authorization))
 
     def verified(self, authorization: Sequence[str] | None) -> Claims:
-        """:meth:`check` without the requirements: who it is, not what they may."""
+        """:meth:`check` without the requirements: it identifies the caller only."""
         token = self.token(authorization)
         try:
             return self.verifier.verify(token)
@@ -238,8 +238,8 @@ class Guard:
 
 
 class GatewayGuard(Guard):
-    """The same for whom the gateway vouches: the values are those of ``X-Doorward-Assertion``, and nobody is challenged to send one, since
-    whoever calls cannot make it.
+    """The same for requests that the gateway vouches for: the values are those of ``X-Doorward-Assertion``. Refusals have no challenge, since
+    a caller cannot make an assertion.
     """
 
     _judges = "assertion"
@@ -253,7 +253,7 @@ class GatewayGuard(Guard):
         return values[0]
 
     def would_say(self, claims: Claims) -> bool:
-        """Whether claims that another verifier may have made, of the same request, are those that this one would."""
+        """True if this verifier would make the same claims of their request, which another may have verified."""
         verifier = self.verifier
         return claims.issuer == verifier.issuer and not claims.audience.isdisjoint(verifier.audience)
 

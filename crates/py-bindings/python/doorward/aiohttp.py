@@ -32,7 +32,7 @@ class Bearer:
         origins: where they may go: URLs, of which scheme, host and port count.
 
     Raises:
-        ValueError: if no origin is named, or what is named is none.
+        ValueError: if no origin is named, or what is named is not an origin.
     """
 
     def __init__(self, tokens: TokenSource, *origins: str) -> None:

@@ -44,7 +44,7 @@ class DoorwardHook(BaseHook):
     Args:
         doorward_conn_id: the connection.
         scope: scopes to ask for, with spaces between; else those of the connection.
-        audience: whom the tokens are for; else whom the connection names.
+        audience: the service the tokens are for; else that of the connection.
     """
 
     conn_name_attr = "doorward_conn_id"
@@ -91,7 +91,7 @@ class DoorwardHook(BaseHook):
         return token
 
     async def token_async(self) -> str:
-        """:meth:`token`, to be awaited; it never holds up the event loop."""
+        """:meth:`token`, to be awaited; it never blocks the event loop."""
         token = await (await self.auth_async()).token_async()
         await amask_secret(token)
         return token
@@ -111,7 +111,7 @@ class DoorwardHook(BaseHook):
         return self.session()
 
     def test_connection(self) -> tuple[bool, str]:
-        """What the button *Test* does: asks for a token."""
+        """Action of the button *Test*: asks for a token."""
         try:
             source = self.auth()
             source.token()

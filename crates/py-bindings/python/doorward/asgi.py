@@ -1,6 +1,6 @@
-"""Who is calling, for any ASGI application: Starlette, Django, Litestar, Quart, ….
+"""Identifies the caller of any ASGI application: Starlette, Django, Litestar, Quart, ….
 
-Behind the gateway, its assertion says who somebody is (:class:`GatewayAuth`); a service that programs call directly takes access tokens
+Behind the gateway, its assertion says who the caller is (:class:`GatewayAuth`); a service that programs call directly takes access tokens
 (:class:`BearerAuth`). Both leave the :class:`doorward.Claims` in ``scope["doorward"]``, and in ``scope["state"]["claims"]``, which
 Starlette shows as ``request.state.claims``::
 
@@ -67,7 +67,7 @@ class BearerAuth(_Auth):
         roles: see :class:`doorward.access.Require`; likewise the others.
         any: requirements of which one is enough, besides those given here.
         realm: the name of the protected space in challenges.
-        public: paths that everybody may ask for, exactly as they stand in ``scope["path"]``.
+        public: paths open to every caller, exactly as they stand in ``scope["path"]``.
         optional: let requests without a token through; their claims are ``None``.
     """
 
@@ -99,7 +99,7 @@ class BearerAuth(_Auth):
 
 
 class GatewayAuth(_Auth):
-    """Lets requests through for which the gateway vouches (``X-Doorward-Assertion``). Nothing else is believed: no other header, no
+    """Lets requests through for which the gateway vouches (``X-Doorward-Assertion``). Nothing else is accepted: no other header, no
     cookie, no access token.
 
     Args:
@@ -107,7 +107,7 @@ class GatewayAuth(_Auth):
         verifier: verifies assertions; its audience is the route's name in the gateway (see :class:`doorward.Gateway`).
         roles: see :class:`doorward.access.Require`; likewise the others. The gateway's own rules have let the request through already.
         any: requirements of which one is enough, besides those given here.
-        public: paths that everybody may ask for, such as health checks that do not come through the gateway.
+        public: paths open to every caller, such as health checks that do not come through the gateway.
         optional: let requests without an assertion through; their claims are ``None``.
     """
 

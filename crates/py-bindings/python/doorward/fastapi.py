@@ -87,7 +87,7 @@ class Bearer(SecurityBase):
 
     @property
     def responses(self) -> dict[int | str, dict[str, Any]]:
-        """What this dependency may answer, for ``responses=`` of a route: so that its OpenAPI tells the whole truth."""
+        """Answers that this dependency may give, for ``responses=`` of a route, so that its OpenAPI is complete."""
         detail = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
         content = {"application/json": {"schema": detail}}
         challenge = {"WWW-Authenticate": {"description": "RFC 6750 §3", "schema": {"type": "string"}}}

@@ -26,14 +26,14 @@ __all__ = ["client"]
 
 
 def client(tokens: TokenSource, *origins: str) -> Callable[..., Awaitable[ClientSession]]:
-    """What ``get_client=`` wants.
+    """A value for ``get_client=``.
 
     Args:
         tokens: where tokens come from.
         origins: where they may go.
 
     Raises:
-        ValueError: if no origin is named, or what is named is none.
+        ValueError: if no origin is named, or what is named is not an origin.
     """
     authenticated = Bearer(tokens, *origins)
 

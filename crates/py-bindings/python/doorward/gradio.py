@@ -1,4 +1,4 @@
-"""Who is signed in, in a `Gradio`_ app behind the gateway.
+"""The person who is signed in, in a `Gradio`_ app behind the gateway.
 
 Each event is a request of its own, with a fresh assertion::
 
@@ -9,8 +9,8 @@ Each event is a request of its own, with a fresh assertion::
 
     app = gr.mount_gradio_app(app, blocks, path="/", auth_dependency=username(verifier))
 
-An event may wait in Gradio's queue for longer than an assertion is good. Who sent it is therefore settled when it arrives, by
-:func:`username` or by ``doorward.asgi.GatewayAuth`` around the application, and not asked again when it runs. Gradio asks
+An event may wait in Gradio's queue for longer than an assertion is good. Its sender is therefore identified when it arrives, by
+:func:`username` or by ``doorward.asgi.GatewayAuth`` around the application, and not again when it runs. Gradio asks
 ``auth_dependency`` for its pages and events, not for each of its URLs; ``GatewayAuth`` guards them all.
 
 This module does not import Gradio: anything with ``headers`` is a request.
@@ -57,7 +57,7 @@ def signed_in(
         any: requirements of which one is enough, besides those given here.
 
     Raises:
-        doorward.access.Refused: for nobody, or without the right claims.
+        doorward.access.Refused: without an assertion, or without the right claims.
     """
     guard = GatewayGuard(verifier, roles=roles, client_roles=client_roles, groups=groups, any=any)
     claims = _arrived(request, guard)
@@ -76,7 +76,7 @@ async def signed_in_async(request: HasHeaders, verifier: Verifier, **required: A
 
 
 def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None | Awaitable[str | None]]:
-    """What ``auth_dependency=`` of Gradio wants: the name of the person who sent a request, or ``None``.
+    """A function for Gradio's ``auth_dependency=``: it returns the name of the person who sent a request, or ``None``.
 
     It is for display: two issuers may use it for two people. Keep what belongs to a person by ``claims["idp"]`` and ``claims.subject``, which
     :func:`signed_in` returns.
@@ -86,7 +86,7 @@ def username(verifier: Verifier, **required: Any) -> Callable[[Any], str | None 
         required: what :func:`signed_in` requires.
     """
 
-    # What is wrong with these is told now, and not to the first who comes.
+    # Invalid arguments raise now, and not at the first request.
     GatewayGuard(verifier, **required)
 
     def name(request: Any) -> str | None | Awaitable[str | None]:
@@ -117,7 +117,7 @@ def _name(claims: Claims) -> str:
 
 
 def _arrived(request: Any, guard: GatewayGuard) -> Claims | None:
-    """Whom the gateway vouched for when the request arrived, to the same application."""
+    """The claims that were verified when the request arrived, for the same application."""
     known = _scope(request).get(_KNOWN)
     return known if isinstance(known, Claims) and guard.would_say(known) else None
 

@@ -10,7 +10,7 @@ They cannot repeat a call. An interceptor can, and needs no TLS, for services be
     channel = grpc.intercept_channel(grpc.insecure_channel("127.0.0.1:50051"), Interceptor(tokens))
 
 A call with one request and one answer that ends with ``UNAUTHENTICATED`` is then repeated once, with a fresh token if there is one;
-streams, and calls that nobody waits for yet (``.future()``), carry the token and are not repeated.
+streams, and calls that their caller does not wait for (``.future()``), carry the token and are not repeated.
 
 .. _gRPC: https://grpc.io/docs/languages/python/
 """
@@ -75,7 +75,7 @@ class Interceptor(
     def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         authorization = self._tokens.authorization()
         call = continuation(_with(details, authorization), request)
-        # To ask a call that goes on for its code is to wait for it, which whoever began it by `future` does not want.
+        # Asking a running call for its code would wait for it, which a caller of `future` does not want.
         if not call.done() or call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
         fresh = renewed(self._tokens, authorization)

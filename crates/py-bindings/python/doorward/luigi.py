@@ -20,8 +20,8 @@ and a task that calls services is a :class:`TokenTask` besides::
                 with self.output().open("w") as output:
                     output.write(answer.text)
 
-A task never holds a token: none is in its parameters, its id, what the scheduler shows, or what is written when it fails. Luigi tells
-of a failure and tries again (``retry_count``) as with any other task.
+A task never holds a token: none is in its parameters, its id, what the scheduler shows, or what is written when it fails. Luigi reports
+a failure and tries again (``retry_count``) as with any other task.
 
 .. _Luigi: https://luigi.readthedocs.io
 """
@@ -70,7 +70,7 @@ class ClientConfig(luigi.Config):
 class doorward(ClientConfig):
     """The client of section ``[doorward]``."""
 
-    # Whatever namespace the caller's tasks have, the section is called as it is.
+    # The section keeps its name, whatever namespace the caller's tasks have.
     task_namespace = ""
 
 
@@ -81,13 +81,13 @@ class TokenTask:
     """
 
     token_client: ClassVar[type[ClientConfig]] = doorward
-    """Whose tokens: the configuration of a client."""
+    """The client whose tokens are used, by its configuration."""
 
     token_scope: str | None = None
     """Scopes to ask for, with spaces between; else those of the configuration."""
 
     token_audience: str | None = None
-    """Whom the tokens are for; else whom the configuration names."""
+    """The service the tokens are for; else that of the configuration."""
 
     @property
     def tokens(self) -> TokenSource:

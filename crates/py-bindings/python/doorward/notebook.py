@@ -7,7 +7,7 @@
     requests.post(url, json=features, headers={"Authorization": f"Bearer {doorward.notebook.token()}"})
 
 Ask for the token at each request: one in memory is given at once, and replaced shortly before it ends. It is the token of the person
-whose server this is, from the hub (:mod:`doorward.jupyterhub`), which is the only one to hold what lasts longer. Anything that runs in
+whose server this is, from the hub (:mod:`doorward.jupyterhub`), which alone holds longer-lived tokens. Anything that runs in
 this server may ask for it.
 """
 
@@ -34,7 +34,7 @@ _EARLY = 15.0
 
 
 class SignInNeeded(DoorwardError):
-    """The hub has no token of yours that is still good: your session is over, or the hub was started anew."""
+    """The hub has no token of yours that is still good: your session is over, or the hub was restarted."""
 
     code = "sign_in_needed"
     remedy = "open the hub's home page, which signs you in again"
@@ -66,7 +66,7 @@ def token(audience: str | None = None, *, rejected: str | None = None) -> str:
     """An access token of yours that is good now.
 
     Args:
-        audience: whom the token is for, if not for the hub's client. The hub has it exchanged (RFC 8693), if its administrators allow
+        audience: the service the token is for, if not the hub's client. The hub has it exchanged (RFC 8693), if its administrators allow
             this audience (``c.GatewayAuthenticator.token_audiences``).
         rejected: a token that a service answered with 401. Another one is asked for.
 

@@ -79,7 +79,7 @@ def _repeat(response: Response, authorization: str, options: dict[str, Any]) -> 
 
 
 def _position(body: Any) -> Callable[[], bool]:
-    """What brings the body back to where it is now; false if it cannot be sent again."""
+    """A function that rewinds the body to where it is now, and returns false if the body cannot be sent again."""
     if body is None or isinstance(body, (bytes, str)):
         return lambda: True
     if not hasattr(body, "seek") or not hasattr(body, "tell"):

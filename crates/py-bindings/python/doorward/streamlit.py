@@ -1,4 +1,4 @@
-"""Who is signed in, in a `Streamlit`_ app behind the gateway.
+"""The person who is signed in, in a `Streamlit`_ app behind the gateway.
 
 ::
 
@@ -6,8 +6,8 @@
     st.write(f"Hello {who.name}")
 
 A page has one long connection, and its headers are those it began with. The assertion among them is verified when the page first asks,
-and believed as long as the connection lives: the gateway ends it when the person is signed out. Keep what belongs to a person by ``who["idp"]``
-and ``who.subject``: two issuers may use the same name, and the same subject.
+and accepted as long as the connection lives: the gateway ends it when the person is signed out. Keep what belongs to a person by
+``who["idp"]`` and ``who.subject``: two issuers may use the same name, and the same subject.
 
 .. _Streamlit: https://docs.streamlit.io
 """
@@ -34,7 +34,7 @@ def signed_in(
     groups: Names | None = None,
     any: Sequence[Require] = (),
 ) -> Claims:
-    """The claims of the person whose page this is. For nobody, or without the right claims, the page ends with a message.
+    """The claims of the person whose page this is. Without an assertion or the right claims, the page ends with a message.
 
     Args:
         verifier: verifies assertions; its audience is the route's name in the gateway (see :class:`doorward.Gateway`).

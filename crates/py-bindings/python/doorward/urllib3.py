@@ -59,7 +59,7 @@ class PoolManager(urllib3.PoolManager):
 
 
 def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
-    # In any spelling: a request with two would be read as anybody likes.
+    # In any spelling: servers differ in which of two they read.
     return {name: value for name, value in dict(headers).items() if name.lower() != _HEADER.lower()}
 
 

@@ -1,6 +1,6 @@
-"""Who is calling, for any WSGI application: Flask, Django, Bottle, ….
+"""Identifies the caller of any WSGI application: Flask, Django, Bottle, ….
 
-As in ``doorward.asgi``: :class:`GatewayAuth` believes the gateway's assertion, :class:`BearerAuth` access tokens. Both leave the
+As in ``doorward.asgi``: :class:`GatewayAuth` accepts the gateway's assertion, :class:`BearerAuth` access tokens. Both leave the
 :class:`doorward.Claims` in ``environ["doorward"]``::
 
     application = GatewayAuth(application, doorward.Gateway("https://platform.example").verifier(audience="scoring"))

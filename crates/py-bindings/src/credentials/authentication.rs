@@ -1,4 +1,4 @@
-//! How a client proves itself, from the keyword arguments of `Issuer.client_credentials`.
+//! Client authentication, from the keyword arguments of `Issuer.client_credentials`.
 
 use std::path::PathBuf;
 

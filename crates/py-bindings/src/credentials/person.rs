@@ -17,9 +17,9 @@ use crate::errors;
 /// RFC 8693 §3
 const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 
-/// What the tokens are asked for with.
+/// Token that is presented to get the person's tokens.
 pub(super) enum Shown {
-    /// An access token of the person, of whatever client.
+    /// An access token of the person, issued to any client.
     Access(Secret),
     /// The refresh token that was given last.
     Refresh(Secret),
@@ -59,7 +59,7 @@ impl Shown {
     }
 }
 
-/// Asks once.
+/// Sends one token request.
 pub(super) fn ask(
     name: &'static str,
     endpoint: TokenEndpoint,

@@ -1,4 +1,4 @@
-//! What a source of tokens is made of: plain values, so that each process makes its own.
+//! Settings of a source of tokens: plain values, so that each process makes its own source.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use oidc_core::{ClientAuth, TokenEndpoint};
 
 use crate::trusted::Parts;
 
-/// Who asks, how, and for what.
+/// Client, authentication and grant of a source of tokens.
 pub(crate) struct Recipe {
     pub(crate) client_id: String,
     pub(crate) authentication: ClientAuth,
     pub(crate) grant: ClientCredentials,
-    /// Where processes share their tokens.
+    /// Directory in which processes share their tokens.
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Recipe {
         }
     }
 
-    /// Tokens of others, for theirs. They are kept in memory only.
+    /// Tokens obtained in exchange for callers' tokens (RFC 8693). They are kept in memory only.
     pub(super) fn exchanged(&self, parts: &Parts) -> ExchangedTokens {
         ExchangedTokens::new(self.endpoint(parts))
     }

@@ -1,4 +1,4 @@
-//! The tokens of an account: the machine's own, the person's, or what is given in exchange for the person's.
+//! The tokens of an account: the machine's own, the person's, or those obtained in exchange for the person's.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use pyo3::prelude::*;
 use crate::engine::Engine;
 use crate::errors;
 
-/// Access tokens, with what is told of them.
+/// Access tokens, with their type and end.
 #[pyclass(frozen, module = "doorward._native")]
 pub(crate) struct AccountTokens {
-    /// The person's; `None` for a machine's.
+    /// Login of the person; `None` for a machine's tokens.
     login: Option<KeptLogin>,
-    /// What is given out; the login's own where there is nothing else.
+    /// Source of the tokens given out; `None` gives the login's own.
     source: Option<Arc<dyn TokenSource>>,
 }
 
-/// Where runs share tokens.
+/// Directory in which runs share tokens.
 pub(super) struct Shared {
     pub(super) directory: Option<PathBuf>,
-    /// Seals what is kept on a disk.
+    /// Seals the tokens that are kept on a disk.
     pub(super) seal: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Shared {
 }
 
 impl AccountTokens {
-    /// The machine's, by its own credential.
+    /// The machine's tokens, by its own credential.
     pub(super) fn of_machine(
         endpoint: TokenEndpoint,
         asked: ClientCredentials,
@@ -56,7 +56,7 @@ impl AccountTokens {
         Ok(Self { login: None, source: Some(source) })
     }
 
-    /// The person's as they are, or what is given in exchange for them.
+    /// The person's tokens as they are, or those obtained in exchange.
     pub(super) fn of_person(
         login: KeptLogin,
         wanted: Option<Exchange>,
@@ -74,12 +74,12 @@ impl AccountTokens {
     /// A token that is good now, its type as it stands in a header, and when it ends, in UTC, if that is known.
     ///
     /// Raises:
-    ///     LoginNeeded: if somebody has to sign in.
+    ///     LoginNeeded: if a person has to sign in.
     fn token(&self, py: Python<'_>) -> PyResult<(String, String, Option<SystemTime>)> {
         let engine = Engine::of(py)?;
         let mut given: Option<AccessToken> = None;
         if let Some(login) = self.login.clone() {
-            // Asked first, as it says in words of its own when somebody has to sign in.
+            // Asked first, because its own error says that a sign-in is needed.
             let token = engine.wait_elsewhere(py, async move { login.access_token().await })?;
             given = Some(token.map_err(|error| errors::kept_login(py, &error))?);
         }

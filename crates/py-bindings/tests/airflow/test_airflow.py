@@ -21,7 +21,7 @@ from .conftest import HOME, Deployment
 
 
 def connection(issuer: Issuer, folder: Path, **extra: str | None) -> dict[str, object]:
-    """As somebody writes it who wants no secret in Airflow."""
+    """A connection without a secret in Airflow."""
     secret = folder / "secret"
     secret.write_text("secret\n")
     settings = {"secret_file": str(secret), "cache_dir": str(folder / "tokens"), **extra}

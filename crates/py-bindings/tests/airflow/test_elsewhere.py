@@ -1,4 +1,4 @@
-"""The example's tasks with an issuer that somebody else runs, and counts the requests of."""
+"""The example's tasks with an issuer that another process runs, and whose requests it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which client at which issuer a command means: its flags, its credential, and the logins kept on this machine."""
+"""The client and the issuer of a command: its flags, its credential, and the logins kept on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import Issuer, LoginNeeded
 from .._native import Account, kept_logins
 
 PATIENCE = 15.0
-"""How long, in seconds, a command waits for one answer of the issuer."""
+"""Seconds that a command waits for one answer of the issuer."""
 
 _FILES = ["client_secret_file", "client_assertion_file", "private_key_file", "client_certificate"]
 _SETTINGS = [*_FILES, "client_key", "client_secret_method", "private_key_id", "private_key_algorithm"]
@@ -41,20 +41,20 @@ def duration(text: str) -> float:
 
 
 def add_issuer(flags: argparse.ArgumentParser) -> None:
-    """Where, and as which client."""
+    """Flags for the issuer and the client."""
     flags.add_argument("--issuer", metavar="URL", default=variable("DOORWARD_ISSUER"), help="the issuer, as its tokens have it in `iss`")
     client = variable("DOORWARD_CLIENT_ID")
     flags.add_argument("--client-id", metavar="ID", default=client, help="what this program is called at the issuer")
 
 
 def add_ca_file(flags: argparse.ArgumentParser) -> None:
-    """What to trust on the way there."""
+    """Flag for the certificates to trust."""
     only = "PEM file with the only certificates to trust, instead of the system's"
     flags.add_argument("--ca-file", metavar="FILE", default=variable("DOORWARD_CA_FILE"), help=only)
 
 
 def add_credential(flags: argparse.ArgumentParser) -> None:
-    """What the client proves itself with; nothing for a public one."""
+    """Flags for the client's credential; a public client has none."""
 
     def add(flag: str, metavar: str, meaning: str, named: str | None = None) -> None:
         flags.add_argument(flag, metavar=metavar, default=variable(named) if named else None, help=meaning)
@@ -70,7 +70,7 @@ def add_credential(flags: argparse.ArgumentParser) -> None:
 
 
 def check_credential(given: argparse.Namespace) -> None:
-    """Ends the program, as any wrong usage does, where flags make no sense together."""
+    """Ends the program, as any wrong usage does, where flags contradict each other."""
     if len([name for name in _FILES if getattr(given, name)]) > 1:
         given.parser.error("a client proves itself in one way: give one credential")
     if bool(given.client_certificate) != bool(given.client_key):
@@ -82,24 +82,24 @@ def check_credential(given: argparse.Namespace) -> None:
 
 
 def has_credential(given: argparse.Namespace) -> bool:
-    """Whether the client has anything to prove itself with."""
+    """True if the client has a credential."""
     return any(getattr(given, name) for name in _FILES)
 
 
 def secret_file(given: argparse.Namespace) -> str | None:
-    """The file that nobody has but the client."""
+    """The file that only the client has."""
     files = (given.client_secret_file, given.client_assertion_file, given.private_key_file, given.client_key)
     return next((file for file in files if file), None)
 
 
 def settings_of(given: argparse.Namespace) -> dict[str, str]:
-    """What belongs to a login: where its credential is, never the credential itself."""
+    """Settings of a login: the path of its credential, never the credential itself."""
     named = {name: getattr(given, name, None) for name in ["ca_file", *_SETTINGS]}
     return {name: os.path.abspath(value) if name in _PATHS else value for name, value in named.items() if value}
 
 
 def folder() -> Path:
-    """Where logins are kept: ``$XDG_STATE_HOME/doorward/logins``, or below ``~/.local/state``."""
+    """Folder in which logins are kept: ``$XDG_STATE_HOME/doorward/logins``, or below ``~/.local/state``."""
     state = directory("XDG_STATE_HOME", ".local/state")
     if state is None:
         raise OSError("there is no place to keep logins: set HOME, or XDG_STATE_HOME to an absolute path")
@@ -134,7 +134,7 @@ def choose(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def login_command(issuer: str | None, client_id: str | None) -> str:
-    """What to type to sign in."""
+    """The command that signs in."""
     return f"python -m doorward login --issuer {issuer or 'URL'} --client-id {client_id or 'ID'}"
 
 

@@ -71,7 +71,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _complete(given: argparse.Namespace) -> tuple[str, str, dict[str, str]]:
-    """Who signs in again means the same as the last time."""
+    """Settings of the last login, where a new one does not give its own."""
     named = bool(given.issuer and given.client_id)
     try:
         last = find(given)
@@ -95,7 +95,7 @@ def _complete(given: argparse.Namespace) -> tuple[str, str, dict[str, str]]:
 
 
 def _open(url: str) -> bool:
-    """Starts the browser and leaves it alone; whether that began well."""
+    """Starts the browser without waiting for it; true if it started."""
     there = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     program = "open" if sys.platform == "darwin" else "xdg-open"
     try:

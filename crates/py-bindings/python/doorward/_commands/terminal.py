@@ -1,4 +1,4 @@
-"""What a terminal shows: colours where there is one, times a person can read, foreign text without its tricks."""
+"""Terminal output: colours where there is a terminal, times a person can read, foreign text without control characters."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _UNITS = [("year", 31_557_600), ("month", 2_630_016), ("day", 86_400), ("h", 360
 
 
 def good(text: str) -> str:
-    """What went well."""
+    """Style of a success."""
     return _painted("1;32", text)
 
 
 def bad(text: str) -> str:
-    """What did not."""
+    """Style of a failure."""
     return _painted("1;31", text)
 
 
 def label(text: str) -> str:
-    """What a line is about."""
+    """Style of the subject of a line."""
     return _painted("2", text)
 
 
 def strong(text: str) -> str:
-    """What a person has to type or open."""
+    """Style of text that a person has to type or open."""
     return _painted("1", text)
 
 

@@ -80,7 +80,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Gives the token to whoever it is for."""
+    """Prints the token, or gives it to a file or a program."""
     check_credential(given)
     _check(given)
     tokens = _of_machine(given) if has_credential(given) else _of_person(given)
@@ -151,7 +151,7 @@ def _of_person(given: argparse.Namespace) -> AccountTokens:
 
 
 def _shared(credential: str | None) -> tuple[Path | None, str | None]:
-    """Where runs share tokens: in memory, or on disk under a key that only holders of the client's own credential can make."""
+    """Folder in which runs share tokens, and its key: in memory, or on disk under a key made from the client's own credential."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime) and os.path.isdir(runtime):
         return Path(runtime, "doorward"), None
@@ -178,7 +178,7 @@ def _fresh(tokens: AccountTokens, given: argparse.Namespace) -> Given:
 
 
 def _exec_credential(token: Given) -> dict[str, Any]:
-    """As client-go wants it (Kubernetes, client.authentication.k8s.io), in the version it says it speaks."""
+    """The answer to client-go (Kubernetes, client.authentication.k8s.io), in the version it asks for."""
     try:
         asked = json.loads(os.environ.get("KUBERNETES_EXEC_INFO", "{}")).get("apiVersion")
     except (ValueError, AttributeError):
@@ -189,7 +189,7 @@ def _exec_credential(token: Given) -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """The whole file or none of it, for this user's eyes only."""
+    """Writes the file whole or not at all, readable by this user only."""
     handle, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -204,7 +204,7 @@ def _replace(path: Path, text: str) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[list[int]]:
-    """Work that is better ended than broken off: an issuer may take a refresh token once only. A signal that comes meanwhile is heard
+    """Work that should not be interrupted: an issuer may take a refresh token once only. A signal that comes meanwhile takes effect
     when it has ended, or at the second signal, or after 10 s."""
     heard: list[int] = []
 
@@ -226,7 +226,7 @@ def _undisturbed() -> Iterator[list[int]]:
 
 
 def _keep_fresh(tokens: AccountTokens, path: Path) -> int:
-    """Runs until SIGTERM or SIGINT. While the issuer is down the file keeps its last token; only who never had one gives up."""
+    """Runs until SIGTERM or SIGINT. While the issuer is down the file keeps its last token; it gives up only if there never was one."""
     stops = [signal.SIGINT, signal.SIGTERM]
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     held = Given(*tokens.token())

@@ -102,7 +102,7 @@ def _token(given: argparse.Namespace) -> str:
 
 
 def _claimed(token: str, part: int) -> dict[str, Any]:
-    """What a token says of itself, read without belief: to show, never to decide."""
+    """A part of a token, read without verification: to show, never to decide."""
     try:
         encoded = token.split(".")[part]
         value = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))

@@ -11,10 +11,10 @@ In ``jupyterhub_config.py``::
         {"spawner_override": {"cpu_limit": 2, "mem_limit": "4G"}},
     ]
 
-The hub believes the gateway's assertion and nothing else: no header that says a name, no password, no form.
+The hub accepts the gateway's assertion and nothing else: no header that says a name, no password, no form.
 
-People's servers are behind a route of their own, without assertion and without access token, because what runs there is not the hub's:
-a server that somebody else visits would hold the visitor's. The guide *JupyterHub* has both routes.
+People's servers are behind a route of their own, without assertion and without access token, because their owners control what runs there:
+a server that another person visits would get the visitor's. The guide *JupyterHub* has both routes.
 
 .. _JupyterHub: https://jupyterhub.readthedocs.io
 """

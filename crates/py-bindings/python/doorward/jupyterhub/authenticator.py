@@ -25,8 +25,8 @@ _CREATION = 60.0
 class GatewayAuthenticator(Settings):
     """Signs people into JupyterHub by the gateway's assertion (``X-Doorward-Assertion``), and by nothing else.
 
-    Whoever the gateway lets through is allowed, unless something is set that allows (``allowed_roles``, ``allowed_groups``,
-    ``allowed_client_roles``, ``allowed_users``); then any of these is enough, and one that is set to nobody lets nobody in.
+    Everyone the gateway lets through is allowed, unless one of the settings that allow is set (``allowed_roles``, ``allowed_groups``,
+    ``allowed_client_roles``, ``allowed_users``); then any of these is enough, and an empty one lets no one in.
 
     A name at the hub belongs to the issuer and subject that had it first: the same name of another issuer, or of another subject, is refused.
     Without ``auth_state`` the hub knows to which person a name belongs until it restarts.
@@ -66,7 +66,7 @@ class GatewayAuthenticator(Settings):
     # === Signing in ===
 
     async def authenticate(self, handler: Any, data: Any = None) -> dict[str, Any] | None:
-        """The person who sent this request, as the gateway says. ``data`` is what a caller wrote, and not looked at."""
+        """The person who sent this request, as the gateway says. ``data`` comes from the caller and is ignored."""
         claims = await self._vouched_for(handler)
         name = None if claims is None else self._name(claims)
         if claims is None or name is None:
@@ -78,7 +78,7 @@ class GatewayAuthenticator(Settings):
         state = await user.get_auth_state() if user is not None and self.enable_auth_state else None
         model = self._model(name, claims)
         if not await self._may(name, model):
-            # It takes no name, and leaves neither roles nor tokens behind.
+            # A person who may not use the hub takes no name, and leaves neither roles nor tokens behind.
             return model
         if not self._belongs_to(name, state, claims):
             raise web.HTTPError(
@@ -89,9 +89,9 @@ class GatewayAuthenticator(Settings):
         return model
 
     async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
-        """Whether the person who signed in here is the one the gateway vouches for now, and still allowed."""
+        """Checks that the person who signed in here is the one the gateway vouches for now, and still allowed."""
         if handler is None or getattr(handler, "_token_authenticated", False) or getattr(handler, "_jupyterhub_user", user) is not user:
-            # No browser of this person's is asking: nothing can be told of them.
+            # The request is not of this person's browser, so it says nothing about them.
             return True
         claims = await self._vouched_for(handler)
         if claims is None:
@@ -182,10 +182,10 @@ class GatewayAuthenticator(Settings):
     def _state(self, name: str, about: dict[str, Any]) -> dict[str, Any]:
         return {**about, "tokens": self._tokens.kept(name, None).write()}
 
-    # === Who may what ===
+    # === Permissions ===
 
     def check_allowed(self, username: str, authentication: dict[str, Any] | None = None) -> bool:
-        """Whether a person may use the hub: by name, or by what the gateway says of them."""
+        """True if a person may use the hub: by name, or by what the gateway says of them."""
         if super().check_allowed(username, authentication):
             return True
         about = (authentication or {}).get("auth_state") or {}
@@ -194,7 +194,7 @@ class GatewayAuthenticator(Settings):
     def _admin(self, name: str, about: dict[str, Any]) -> bool | None:
         if not (self.admin_roles or self.admin_client_roles or self.admin_groups):
             return True if name in self.admin_users else None
-        # Said both ways, so that who loses the role is no administrator from the next request on.
+        # Set to true or false, so that a person who loses the role is no administrator from the next request on.
         return name in self.admin_users or self._one_of("admin", name, about)
 
     def _one_of(self, which: str, name: str, about: dict[str, Any]) -> bool:
@@ -228,7 +228,7 @@ class GatewayAuthenticator(Settings):
     # === Tokens ===
 
     async def _shown(self, name: str, state: dict[str, Any] | None, claims: Claims, handler: Any) -> bool:
-        """Keep what comes of the access token that the gateway shows. Signing in goes on without."""
+        """Keep the tokens obtained with the access token that the gateway shows. A failure does not end the sign-in."""
         self._tokens.kept(name, (state or {}).get("tokens"))
         values = handler.request.headers.get_list("Authorization")
         scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
@@ -236,7 +236,7 @@ class GatewayAuthenticator(Settings):
         if scheme.lower() != "bearer" or says.get("sub") != identity.subject or identity.issuer not in (None, says.get("iss")):
             return False
         if self.client and says.get("iss") != self.issuer:
-            # Another issuer would have to refuse the token, and has no business to see it.
+            # Another issuer would refuse the token, and must not see it.
             self.log.warning("Notebooks of %s get no tokens: theirs are of another issuer than the hub's client", name)
             return False
         try:
@@ -304,7 +304,7 @@ class GatewayAuthenticator(Settings):
     # === Pages ===
 
     def login_url(self, base_url: str) -> str:
-        """Where a browser that is not signed in goes."""
+        """URL for a browser that is not signed in."""
         return base_url.rstrip("/") + "/gateway-login"
 
     def get_handlers(self, app: Any) -> list[Any]:

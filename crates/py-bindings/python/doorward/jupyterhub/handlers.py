@@ -22,7 +22,7 @@ __all__ = ["LoginHandler", "LogoutHandler", "TokenHandler"]
 
 
 class LoginHandler(BaseHandler):
-    """Signs in whom the gateway vouches for."""
+    """Signs in the person that the gateway vouches for."""
 
     async def get(self) -> None:
         user = await self.login_user()
@@ -47,7 +47,7 @@ class LogoutHandler(_LogoutHandler):
 class TokenHandler(APIHandler):
     """``POST api/doorward/token``: an access token of the person whose server asks, by the token that server was started with.
 
-    No other token of the hub's counts, whatever its scopes: those that people make, or that their browsers have at somebody's server,
+    No other token of the hub's counts, whatever its scopes: those that people make, or that their browsers have at a server,
     give no access to what they may do elsewhere.
     """
 

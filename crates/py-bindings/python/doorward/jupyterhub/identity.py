@@ -41,7 +41,7 @@ class Identity(NamedTuple):
         return None if subject is None else cls(about.get("issuer"), subject)
 
     def agrees_with(self, other: Identity) -> bool:
-        """Whether both may be the same person. An unknown issuer agrees with any, so that the subject alone decides."""
+        """True if both may be the same person. An unknown issuer agrees with any, so that the subject alone decides."""
         return self.subject == other.subject and (self.issuer == other.issuer or None in (self.issuer, other.issuer))
 
     def merged_with(self, other: Identity | None) -> Identity:
@@ -106,5 +106,5 @@ class Names:
         return self._given.get(identity)
 
     def is_given(self, name: str) -> bool:
-        """Whether a name is the operator's to give: it then belongs to those it is given to, and to no one else."""
+        """True if the operator gives this name: it then belongs to the people it is given to, and to no other."""
         return name in self._taken

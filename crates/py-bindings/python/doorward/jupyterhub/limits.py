@@ -1,4 +1,4 @@
-"""Who gets a server of what size: a list of people and settings, in which the first entry that fits decides."""
+"""Sizes of people's servers: a list of people and settings, in which the first entry that fits decides."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KEYS: Mapping[str, Any] = {
 
 
 def holds(key: str, wanted: Any, name: str, about: Mapping[str, Any]) -> bool:
-    """Whether somebody is one of those who are wanted.
+    """True if a person is one of those wanted.
 
     Args:
         key: ``users``, ``roles``, ``groups`` or ``client_roles``.
@@ -65,12 +65,12 @@ def _wrong(entry: Mapping[str, Any]) -> str | None:
 
 
 class Limits:
-    """What people's servers are given.
+    """Settings of people's servers.
 
-    Each entry is a mapping: ``users``, ``roles``, ``groups`` and ``client_roles`` say whom it is for, and ``spawner_override`` what to
+    Each entry is a mapping: ``users``, ``roles``, ``groups`` and ``client_roles`` select people, and ``spawner_override`` says what to
     set on their spawner: any of its traits, like ``cpu_limit``, ``mem_limit``, ``image``, ``profile_list``. Of the keys that are given
-    every one must fit, within a key any value does, as in the gateway's rules. An entry without such a key is for everybody. The first
-    entry that fits decides; whom none fits gets no server.
+    every one must fit, within a key any value does, as in the gateway's rules. An entry without such a key is for everyone. The first
+    entry that fits decides; a person that none fits gets no server.
 
     Raises:
         ConfigurationError: if an entry says something else.
@@ -99,7 +99,7 @@ class Limits:
 
 
 def give(spawner: Any, settings: Mapping[str, Any]) -> None:
-    """Set a spawner's traits; those that were set for an earlier start are first what they had been.
+    """Set a spawner's traits; those that were set for an earlier start are reset first.
 
     A dictionary is merged into the one that is there.
 

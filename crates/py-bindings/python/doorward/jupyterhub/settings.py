@@ -1,4 +1,4 @@
-"""What an operator configures of the authenticator (``c.GatewayAuthenticator``): names, defaults, and what cannot be meant."""
+"""Settings of the authenticator (``c.GatewayAuthenticator``): names, defaults and checks."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ class Settings(Authenticator):
 
     @default("auth_refresh_age")
     def _default_auth_refresh_age(self) -> int:
-        # At each request: the hub's cookie may be of somebody who used this browser before, and to look costs microseconds. An age in
-        # seconds would be one for all browsers of a person, and each request of their server makes it new.
+        # At each request: the hub's cookie may be of another person who used this browser, and the check costs microseconds. An age in
+        # seconds would be one for all browsers of a person, and each request of their server would renew it.
         return -1
 
     @default("allow_all")
@@ -108,7 +108,7 @@ class Settings(Authenticator):
         return not (self.allow_existing_users or any(getattr(self, name) or self._is_configured(name) for name in _ALLOWED))
 
     def _is_configured(self, name: str) -> bool:
-        # What is set to nobody is set: a list that came from a variable which is empty lets nobody in.
+        # An empty setting is a setting: a list that came from an empty variable lets no one in.
         return any(name in self.config.get(kind.__name__, {}) for kind in type(self).__mro__)
 
     @validate("limits")

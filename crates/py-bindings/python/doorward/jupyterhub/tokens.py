@@ -1,8 +1,8 @@
 """Fresh access tokens of people, kept by the hub for their notebooks.
 
 The gateway shows the hub a person's access token, which ends in minutes. A client of the hub's own exchanges it for a refresh token in
-the same session at the issuer, and refreshes when a notebook wants a token: for hours, and no longer than the session. Notebooks are
-handed access tokens, and nothing that lasts.
+the same session at the issuer, and refreshes when a notebook wants a token: for hours, and no longer than the session. Notebooks get
+access tokens, and no refresh token.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEAST_LEFT = 30.0
 
 
 _PAUSE = 10.0
-"""Seconds for which the issuer is left alone by requests of browsers when it did not answer one."""
+"""Seconds for which requests of browsers do not ask the issuer again after it did not answer one."""
 
 
 class SessionEnded(SignInNeeded):
@@ -64,7 +64,7 @@ class PersonTokens:
         return float("inf") if self.expires_at is None else self.expires_at - time.time()
 
     def good(self) -> bool:
-        """Whether the access token has enough time left to be handed out."""
+        """True if the access token has enough time left to be handed out."""
         return self.left() > min(_LEAST_LEFT, self.life / 4)
 
     def take(self, answer: Mapping[str, Any]) -> None:
@@ -84,16 +84,16 @@ class _Kept:
     tokens: PersonTokens
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     used: str | None = None
-    """What the gateway showed last that was exchanged, or refused for good."""
+    """The last token of the gateway that was exchanged, or refused for good."""
 
     pause: float = 0.0
-    """Until when the issuer is left alone, by the monotonic clock."""
+    """Time until which the issuer is not asked, by the monotonic clock."""
 
 
 class TokenKeeper:
     """Keeps people's tokens, by their names at the hub.
 
-    What is in memory counts; ``auth_state`` is the copy that a restart of the hub begins with.
+    The tokens in memory count; ``auth_state`` is the copy that a restart of the hub begins with.
 
     Args:
         source: the hub's own client; ``None``: people's tokens are those that the gateway shows, as long as they last.
@@ -104,7 +104,7 @@ class TokenKeeper:
         self._people: dict[str, _Kept] = {}
 
     def kept(self, name: str, state: Mapping[str, Any] | None) -> PersonTokens:
-        """What is kept for a person, which begins as ``auth_state`` says."""
+        """The tokens kept for a person; at first those of ``auth_state``."""
         return self._of(name, state).tokens
 
     def _of(self, name: str, state: Mapping[str, Any] | None) -> _Kept:
@@ -182,15 +182,15 @@ class TokenKeeper:
         return token, left
 
     def forget(self, name: str) -> None:
-        """Keep nothing of a person: the hub was told to sign them out."""
+        """Keep nothing of a person, because the hub signs them out."""
         if (kept := self._people.get(name)) is not None:
-            # Not emptied but replaced: what the issuer is being asked for just now is not kept either.
+            # Replaced, not emptied: tokens that the issuer is being asked for just now are not kept either.
             kept.tokens = PersonTokens()
             kept.used = None
 
 
 def peek(token: str) -> dict[str, Any]:
-    """The claims of a token, unverified: to tell sessions apart and to know when to ask anew, never to decide anything."""
+    """The claims of a token, unverified: to tell sessions apart and to know when to ask again, never to decide anything."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
