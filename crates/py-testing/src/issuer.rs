@@ -191,7 +191,7 @@ impl TestIssuer {
         Ok(answer)
     }
 
-    /// What a browser does in which a person signs in at this page: the URL it is sent back to.
+    /// Sign in at this page as a browser does. Returns the URL that the browser is sent back to.
     ///
     /// Raises:
     ///     ValueError: if the request or the person is not accepted.
@@ -200,7 +200,7 @@ impl TestIssuer {
         back.map_err(|error| PyValueError::new_err(with_causes(&error)))
     }
 
-    /// What a person does who types the code of a device (RFC 8628) and agrees: whether there is such a code.
+    /// Type the code of a device (RFC 8628) and agree, as a person does. Returns whether there is such a code.
     fn allow_device(&self, user_code: &str, username: &str) -> PyResult<bool> {
         Ok(self.running()?.issuer.allow_device(user_code, username))
     }
@@ -241,7 +241,7 @@ impl TestIssuer {
     ///     endpoint: where.
     ///     status: answer with this HTTP status and do nothing else.
     ///     delay: answer this many seconds later.
-    ///     answer: break off in the middle, send octets one by one, no JSON, a page, 64 MiB, or a redirect.
+    ///     answer: break off in the middle, send bytes one by one, no JSON, a page, 64 MiB, or a redirect.
     #[pyo3(signature = (endpoint = "token", *, status = None, delay = None, answer = None))]
     fn fail(
         &self,
@@ -275,7 +275,7 @@ impl TestIssuer {
         Ok(())
     }
 
-    /// How many requests this endpoint has had, those that failed on purpose included.
+    /// Number of requests to this endpoint, those that failed on purpose included.
     #[pyo3(signature = (endpoint = "token"))]
     fn requests(&self, endpoint: &str) -> PyResult<u64> {
         Ok(self.running()?.issuer.requests(endpoint_of(endpoint)?))

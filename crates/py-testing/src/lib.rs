@@ -7,7 +7,7 @@ mod issuer;
 
 use pyo3::prelude::*;
 
-/// What is native in `doorward_testing`.
+/// The native module of `doorward_testing`.
 // A fork never inherits a held lock: every lock is taken with the interpreter held.
 #[pymodule(gil_used = true)]
 mod _native {

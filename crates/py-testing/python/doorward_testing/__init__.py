@@ -10,8 +10,8 @@ tests need: tokens that are wrong in one chosen way, keys that change, an issuer
 ['data-scientist']
 
 With pytest, the fixture ``issuer`` is one of these (see ``doorward_testing.pytest_plugin``). The package ``doorward``, which shows
-:class:`Issuer` as ``doorward.testing.Issuer``, is needed by :meth:`Issuer.verifier` alone: what is under test may verify with any library, by
-``issuer.url``.
+:class:`Issuer` as ``doorward.testing.Issuer``, is needed by :meth:`Issuer.verifier` alone: the service under test may verify
+with any library, by ``issuer.url``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Algorithm", "Issuer"]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
-"""What an issuer can sign with (RFC 7518 §3.1, RFC 8037 §3.1)."""
+"""Algorithms an issuer can sign with (RFC 7518 §3.1, RFC 8037 §3.1)."""
 
 
 class Issuer(_native.TestIssuer):
@@ -82,10 +82,10 @@ class Issuer(_native.TestIssuer):
         hmac_with_public_key: bool = False,
         algorithm: Algorithm | None = None,
     ) -> str:
-        """Sign a token for a person, right or wrong in the way asked for.
+        """Sign a token for a person, valid or wrong in the way asked for.
 
         Args:
-            username: whom it is about; made known if they are not.
+            username: the person it is about, added if the issuer does not know them.
             kind: what kind of token.
             client: which client it was issued to (``azp``; ``aud`` of an ID token).
             audience: exactly this ``aud``; the client's own otherwise.
@@ -116,7 +116,7 @@ class Issuer(_native.TestIssuer):
             "roles": roles,
             "client_roles": dict(client_roles) if client_roles is not None else None,
             "groups": groups,
-            # Last of the claims: what is set here counts, whatever the options before it say.
+            # Last of the claims: these values override those of the options before.
             "claims": dict(claims) if claims is not None else None,
             "without": without,
             "header": dict(header) if header is not None else None,
@@ -148,7 +148,7 @@ class Issuer(_native.TestIssuer):
     def add_user(self, username: str, **about: Any) -> None:
         """Make a person known, or change them; see the arguments of the native method."""
         super().add_user(username, **about)
-        # Afterwards: another thread may mint for whoever is known.
+        # Afterwards: another thread may mint for any person that is known.
         self._known().add(username)
 
     @contextmanager

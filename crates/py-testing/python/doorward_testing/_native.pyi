@@ -73,14 +73,14 @@ class TestIssuer:
         """
 
     def sign_in(self, authorization_url: str, username: str) -> str:
-        """What a browser does in which a person signs in at this page: the URL it is sent back to.
+        """Sign in at this page as a browser does. Returns the URL that the browser is sent back to.
 
         Raises:
             ValueError: if the request or the person is not accepted.
         """
 
     def allow_device(self, user_code: str, username: str) -> bool:
-        """What a person does who types the code of a device (RFC 8628) and agrees: whether there is such a code."""
+        """Type the code of a device (RFC 8628) and agree, as a person does. Returns whether there is such a code."""
 
     def rotate(self) -> str:
         """Sign with a new key from now on; the former stays published. Returns the new ``kid``."""
@@ -112,7 +112,7 @@ class TestIssuer:
             endpoint: where.
             status: answer with this HTTP status and do nothing else.
             delay: answer this many seconds later.
-            answer: break off in the middle, send octets one by one, no JSON, a page, 64 MiB, or a redirect.
+            answer: break off in the middle, send bytes one by one, no JSON, a page, 64 MiB, or a redirect.
         """
 
     def heal(self) -> None:
@@ -122,7 +122,7 @@ class TestIssuer:
         self,
         endpoint: Literal["all", "discovery", "keys", "token", "userinfo", "introspection", "revocation"] = "token",
     ) -> int:
-        """How many requests this endpoint has had, those that failed on purpose included."""
+        """Number of requests to this endpoint, those that failed on purpose included."""
 
     def close(self) -> None:
         """Stop for good. Done twice it does nothing the second time."""

@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 /// Deeper values are refused: they would exhaust the stack.
 const DEEPEST: usize = 64;
 
-/// What Python's `json` module would write for `value`.
+/// Converts `value` as Python's `json` module would write it.
 ///
 /// # Errors
 /// `TypeError` for what JSON does not have, `ValueError` for numbers it cannot write.
