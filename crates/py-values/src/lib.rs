@@ -1,4 +1,4 @@
-//! Reads arguments of Python as Rust values, and writes Rust errors as one line: what both native modules of the Python packages do.
+//! Reads arguments of Python as Rust values, and writes Rust errors as one line, for both native modules of the Python packages.
 //!
 //! This crate holds no state: each module links a copy of its own.
 
