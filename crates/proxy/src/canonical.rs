@@ -6,6 +6,7 @@
 
 pub mod forwarded;
 pub mod host;
+mod escape;
 mod method;
 mod path;
 mod pattern;

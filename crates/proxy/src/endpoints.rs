@@ -82,9 +82,9 @@ pub struct Call<'a> {
 }
 
 impl Endpoints {
-    /// The name of the gateway's own URL at a path, if it is one: `callback` for `/oauth2/callback`.
+    /// The name of the gateway's own URL at a path as it is compared, if it is one: `callback` for `/oauth2/callback`.
     pub fn name_of<'p>(&self, path: &'p str) -> Option<&'p str> {
-        path.strip_prefix(self.prefix.as_str())?.strip_prefix('/')
+        path.strip_prefix(self.prefix_path.compared())?.strip_prefix('/')
     }
 
     /// Whether a path is that of forward-auth questions.

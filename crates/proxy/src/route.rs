@@ -144,7 +144,7 @@ impl Routes {
         host: &CanonicalHost,
         path: &CanonicalPath,
     ) -> Result<Arc<Route>, Refusal> {
-        let route = self.find(host, path.as_str())?;
+        let route = self.find(host, path.compared())?;
         path.check(route.keep)?;
         for reading in path.readings() {
             if !self.find(host, reading).is_ok_and(|other| Arc::ptr_eq(other, route)) {

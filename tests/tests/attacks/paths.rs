@@ -343,3 +343,55 @@ async fn a_path_is_judged_in_every_order_of_its_readings() -> Result<()> {
     }
     stage.finish(&[])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delimiter_opens_nothing_in_another_spelling() -> Result<()> {
+    let routes = "\
+api:
+  match: { path: /api }
+  upstream: UPSTREAM
+  access:
+    - { path: /api/@admin/**, allow: { roles: [admin] } }
+    - { path: /api/x%40y/**, allow: { roles: [admin] } }
+    - { path: \"/api/models:delete\", allow: { roles: [admin] } }
+    - { allow: anyone }
+fs:
+  match: { path: /@fs }
+  upstream: UPSTREAM
+  access: [{ allow: { roles: [admin] } }]
+root:
+  match: { path: / }
+  upstream: UPSTREAM
+  access: [{ allow: anyone }]
+";
+    let stage = Setup::new("attack-paths-delimiters")
+        .with_routes(routes)
+        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
+        .start()
+        .await?;
+    for closed in [
+        "/api/@admin/x",
+        "/api/%40admin/x",
+        "/api/%2540admin/x",
+        "/api/x%40y/z",
+        "/api/x@y/z",
+        "/api/models:delete",
+        "/api/models%3Adelete",
+        "/api/models%3adelete",
+        "/@fs/etc",
+        "/%40fs/etc",
+    ] {
+        let status = ask(&stage, closed).await?;
+        assert!(matches!(status, 400 | 401), "{closed}: {status}");
+        let question = stage.get("/oauth2/auth").header("X-Forwarded-Uri", closed).send().await?;
+        assert!(matches!(question.status, 401 | 403), "{closed}: {}", question.status);
+    }
+    assert!(stage.reached().is_empty(), "{:?}", stage.reached());
+    // What is sent is spelled as it came.
+    neighbours_pass(
+        &stage,
+        &[("/api/user/a%40b", "/api/user/a%40b"), ("/api/user/a@b", "/api/user/a@b")],
+    )
+    .await?;
+    stage.finish(&[])
+}

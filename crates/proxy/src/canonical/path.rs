@@ -1,4 +1,4 @@
-//! The path of a request in the one form that is matched and sent ([RFC 3986 §6.2.2]).
+//! The path of a request in the one form that is sent, and the one that is compared ([RFC 3986 §6.2.2]).
 //!
 //! Unreserved bytes are decoded once, every other escape is written in upper case, and a form that two servers could read
 //! differently is refused: dot segments in any encoding, encoded slashes and backslashes, `//`, control characters, double
@@ -10,7 +10,10 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::reading;
+use super::{
+    escape::{hex, is_delimiter, is_unreserved, push_escape, with_plain_delimiters},
+    reading,
+};
 
 /// Ambiguous forms that a route accepts because its application needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +42,8 @@ impl Keep {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
     text: String,
+    /// The text that is compared, where it differs: see [`CanonicalPath::compared`].
+    compared: Option<Box<str>>,
     oddities: Oddities,
     /// The other ways it can be read: see [`CanonicalPath::readings`].
     readings: Box<[String]>,
@@ -181,7 +186,7 @@ impl CanonicalPath {
         }
         let mut text = String::with_capacity(raw.len());
         let mut oddities = Oddities::default();
-        let mut non_ascii = false;
+        let (mut non_ascii, mut delimiters) = (false, false);
         let mut bytes = raw.bytes();
         while let Some(byte) = bytes.next() {
             match byte {
@@ -199,6 +204,7 @@ impl CanonicalPath {
                         0x80.. => non_ascii = true,
                         _ => {}
                     }
+                    delimiters |= is_delimiter(value);
                     if is_unreserved(value) {
                         text.push(char::from(value));
                     } else {
@@ -233,8 +239,10 @@ impl CanonicalPath {
         if has_dot_segment(&text, oddities) {
             return Err(PathRefusal::DotSegment);
         }
-        let readings = reading::all(&text, oddities).ok_or(PathRefusal::Ambiguous)?;
-        Ok(Self { text, oddities, readings })
+        let compared = delimiters.then(|| with_plain_delimiters(&text).into_boxed_str());
+        let readings = reading::all(compared.as_deref().unwrap_or(&text), oddities);
+        let readings = readings.ok_or(PathRefusal::Ambiguous)?;
+        Ok(Self { text, compared, oddities, readings })
     }
 
     /// Accepts this path for a route that keeps `keep` and refuses the other ambiguous forms.
@@ -253,9 +261,26 @@ impl CanonicalPath {
         Ok(())
     }
 
-    /// The text that is matched and sent.
+    /// The text that is sent.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The text that routes and rules are compared with: the delimiters that may stand in a segment (`@`, `:`, `;`, `!` and so
+    /// on, [RFC 3986 §2.2]) are plain in it. Applications decode them before they route, so that `%40` and `@` are one path.
+    ///
+    /// ```
+    /// use doorward::canonical::CanonicalPath;
+    ///
+    /// let path: CanonicalPath = "/user/alice%40example.com".parse()?;
+    /// assert_eq!(path.as_str(), "/user/alice%40example.com");
+    /// assert_eq!(path.compared(), "/user/alice@example.com");
+    /// # Ok::<(), doorward::canonical::PathRefusal>(())
+    /// ```
+    ///
+    /// [RFC 3986 §2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-2.2
+    pub fn compared(&self) -> &str {
+        self.compared.as_deref().unwrap_or(&self.text)
     }
 
     /// The segments between slashes. An encoded slash never separates.
@@ -265,7 +290,7 @@ impl CanonicalPath {
 
     /// Whether this is `prefix` or below it, by whole segments. A slash at the prefix's end does not count.
     pub fn has_prefix(&self, prefix: &Self) -> bool {
-        is_below(&self.text, prefix)
+        is_below(self.compared(), prefix)
     }
 
     /// The path below `prefix`, absolute again.
@@ -274,7 +299,14 @@ impl CanonicalPath {
     ///
     /// See [`StripError`].
     pub fn strip_prefix(&self, prefix: &Self) -> Result<Self, StripError> {
-        let rest = rest_below(&self.text, prefix).ok_or(StripError::NotBelow)?;
+        if !self.has_prefix(prefix) {
+            return Err(StripError::NotBelow);
+        }
+        // The prefix may be spelled otherwise in what is sent, but has as many segments.
+        let segments = prefix.text.trim_end_matches('/').matches('/').count();
+        let start =
+            self.text.match_indices('/').nth(segments).map_or(self.text.len(), |(at, _)| at);
+        let rest = self.text.get(start..).unwrap_or_default();
         if rest.starts_with("//") {
             return Err(StripError::DoubleSlash);
         }
@@ -302,14 +334,12 @@ impl CanonicalPath {
     }
 }
 
-/// Whether a path, as text, is `prefix` or below it, by whole segments. A slash at the prefix's end does not count.
+/// Whether a path, as the text that is compared, is `prefix` or below it, by whole segments. A slash at the prefix's end does
+/// not count.
 pub(crate) fn is_below(path: &str, prefix: &CanonicalPath) -> bool {
-    rest_below(path, prefix).is_some()
-}
-
-fn rest_below<'p>(path: &'p str, prefix: &CanonicalPath) -> Option<&'p str> {
-    let prefix = prefix.text.strip_suffix('/').unwrap_or(&prefix.text);
-    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    let prefix = prefix.compared();
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Finds dot segments in every piece that some server could take for a segment.
@@ -351,26 +381,6 @@ fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), Path
         rest = after;
     }
     Ok(())
-}
-
-/// The value of a hexadecimal digit.
-pub(super) fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// [RFC 3986 §2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)
-pub(super) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Writes `%XX`, in upper case.
-pub(super) fn push_escape(text: &mut String, byte: u8) {
-    text.push_str(percent_encoding::percent_encode_byte(byte));
 }
 
 // === impl CanonicalPath ===

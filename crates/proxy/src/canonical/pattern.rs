@@ -6,7 +6,10 @@
 
 use std::{fmt, str::FromStr};
 
-use super::path::{CanonicalPath, PathRefusal};
+use super::{
+    escape::with_plain_delimiters,
+    path::{CanonicalPath, PathRefusal},
+};
 
 /// A pattern for paths.
 ///
@@ -67,7 +70,7 @@ pub enum PatternError {
 impl PathPattern {
     /// Whether a path matches, in every way that a server behind the gateway could read it.
     pub fn matches(&self, path: &CanonicalPath) -> PathMatch {
-        let literally = self.matches_literally(path.as_str());
+        let literally = self.matches_literally(path.compared());
         if path.readings().iter().any(|reading| self.matches_literally(reading) != literally) {
             PathMatch::Ambiguous
         } else if literally {
@@ -77,13 +80,14 @@ impl PathPattern {
         }
     }
 
-    /// The pattern in the form that paths are compared in.
+    /// The pattern as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Whether it matches `prefix` itself or some path below it.
     pub fn can_match_below(&self, prefix: &str) -> bool {
+        let prefix = &with_plain_delimiters(prefix);
         let mut own = self.segments.iter();
         for segment in segments_of(prefix) {
             match own.next() {
@@ -98,6 +102,7 @@ impl PathPattern {
 
     /// Whether it matches `prefix` itself and every path below it.
     pub fn covers_all_below(&self, prefix: &str) -> bool {
+        let prefix = &with_plain_delimiters(prefix);
         let mut given = segments_of(prefix);
         self.open
             && self.segments.iter().all(|own| match (own, given.next()) {
@@ -148,7 +153,7 @@ impl FromStr for PathPattern {
                 partial if partial.contains('*') => {
                     return Err(PatternError::PartialWildcard { segment: partial.to_owned() });
                 }
-                literal => segments.push(Segment::Literal(literal.to_owned())),
+                literal => segments.push(Segment::Literal(with_plain_delimiters(literal))),
             }
         }
         Ok(Self { text: path.as_str().to_owned(), segments, open })
@@ -231,6 +236,23 @@ mod tests {
         for (pattern, prefix) in [("/a", "/a"), ("/a/b/**", "/a"), ("/*/**", "/"), ("/*", "/a")] {
             assert!(!covers(pattern, prefix), "{pattern} {prefix}");
         }
+    }
+
+    #[test]
+    fn a_delimiter_is_compared_in_one_spelling() {
+        for (plain, escaped) in [("/@admin/x", "/%40admin/x"), ("/m:delete", "/m%3Adelete")] {
+            for (pattern, path) in
+                [(plain, plain), (plain, escaped), (escaped, plain), (escaped, escaped)]
+            {
+                assert!(matches(pattern, path), "{pattern} {path}");
+            }
+        }
+        // An escaped `*` is no wildcard.
+        assert!(matches("/a/%2A", "/a/*") && matches("/a/%2A", "/a/%2A"));
+        assert!(!matches("/a/%2A", "/a/b"));
+        let covers =
+            |pattern: &str| pattern.parse::<PathPattern>().unwrap().covers_all_below("/@x/a");
+        assert!(covers("/%40x/**") && covers("/@x/**"));
     }
 
     #[test]

@@ -5,7 +5,10 @@
 //! order. Every reading of a path must give the same route and the same rule as the path, or the request is refused. No server
 //! can then serve another path than the one that was judged.
 
-use super::path::{Oddities, hex, is_unreserved, push_escape};
+use super::{
+    escape::{hex, is_delimiter, is_unreserved, push_escape},
+    path::Oddities,
+};
 
 type Rewrite = fn(&str) -> String;
 
@@ -58,7 +61,7 @@ fn decode_twice(text: &str) -> String {
         match (digits.next().and_then(hex), digits.next().and_then(hex), after.get(2..)) {
             (Some(high), Some(low), Some(left)) => {
                 let byte = high << 4 | low;
-                if is_unreserved(byte) {
+                if is_unreserved(byte) || is_delimiter(byte) {
                     out.push(char::from(byte));
                 } else {
                     push_escape(&mut out, byte);

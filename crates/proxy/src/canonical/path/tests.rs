@@ -210,3 +210,34 @@ proptest! {
         let _ = CanonicalPath::parse(&raw, Keep::ALL);
     }
 }
+
+#[test]
+fn a_delimiter_is_compared_in_one_spelling_and_sent_as_it_came() {
+    for byte in 0x21..0x7F_u8 {
+        let (plain, escaped) = (format!("/a{}b", char::from(byte)), format!("/a%{byte:02X}b"));
+        let parse = |raw: &str| raw.parse::<CanonicalPath>();
+        if let (Ok(plain), Ok(escaped)) = (parse(&plain), parse(&escaped)) {
+            assert_eq!(plain.compared(), escaped.compared(), "{plain:?} {escaped:?}");
+            assert_eq!(plain.readings(), escaped.readings(), "{plain:?} {escaped:?}");
+        }
+    }
+    let path: CanonicalPath = "/user/a%40b".parse().unwrap();
+    assert_eq!((path.as_str(), path.compared()), ("/user/a%40b", "/user/a@b"));
+    let twice = CanonicalPath::parse("/user/a%2540b", Keep::ALL).unwrap();
+    assert_eq!(twice.readings(), ["/user/a@b"]);
+}
+
+#[test]
+fn a_prefix_is_removed_whatever_its_spelling() {
+    let parse = |raw: &str| raw.parse::<CanonicalPath>().unwrap();
+    for (path, prefix, rest) in [
+        ("/%40x/a%40b/", "/@x", "/a%40b/"),
+        ("/@x/a", "/%40x", "/a"),
+        ("/%40x", "/@x", "/"),
+        ("/%40x/", "/%40x/", "/"),
+        ("/a/b", "/", "/a/b"),
+    ] {
+        assert_eq!(parse(path).strip_prefix(&parse(prefix)).unwrap().as_str(), rest, "{path}");
+    }
+    assert_eq!(parse("/%40xy/a").strip_prefix(&parse("/@x")), Err(StripError::NotBelow));
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, access, at};
+use crate::canonical::CanonicalPath;
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
 
@@ -14,14 +15,14 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
                        / }, upstream: http://app:8000, access: [ { allow: signed_in } ] } }`";
         found.problem(here.clone(), message);
     }
-    let mut taken: BTreeMap<(String, &str), &str> = BTreeMap::new();
+    let mut taken: BTreeMap<(String, String), &str> = BTreeMap::new();
     for (name, route) in &config.routes {
         let here = here.key(name);
         found.name(here.clone(), name);
         matching(&here.key("match"), config, route, found);
         let host = host_of(config, route);
         let place = format!("{host}{}", route.matches.path);
-        if let Some(other) = taken.insert((host, route.matches.path.as_str()), name) {
+        if let Some(other) = taken.insert((host, compared(&route.matches.path)), name) {
             let message = format!(
                 "the same requests as `routes.{other}` ({place}): give one of them \
                                    another `path` or `host`"
@@ -54,8 +55,15 @@ fn matching(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Fi
     }
 }
 
+/// The text that a path is compared as; a path with another fault stays as it is.
+fn compared(path: &str) -> String {
+    let canonical = CanonicalPath::from_written(path);
+    canonical.map_or_else(|_| path.to_owned(), |path| path.compared().to_owned())
+}
+
 /// Whether a path is `prefix` or below it, by whole segments.
 pub(super) fn below(path: &str, prefix: &str) -> bool {
+    let (path, prefix) = (compared(path), compared(prefix));
     let prefix = prefix.trim_end_matches('/');
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
