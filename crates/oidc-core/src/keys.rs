@@ -263,6 +263,20 @@ pub trait KeySource: Send + Sync + fmt::Debug {
     /// [`KeysUnavailable`] when there are none after that.
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable>;
 
+    /// The same for a token that this program fetched from the issuer itself. Tokens that strangers
+    /// present must not use up the fetches that it needs.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when there are none after that, or the issuer could not be asked for this
+    /// one.
+    async fn refreshed_for_own(
+        &self,
+        unknown_kid: Option<&str>,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        self.refreshed(unknown_kid).await
+    }
+
     /// [`JwkSet::generation`] of the keys known now; `None` when there are none. Called at each use
     /// of a remembered token.
     fn generation(&self) -> Option<u64> {

@@ -20,11 +20,19 @@ use crate::validation::Validation;
 /// Kind of signed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signed {
-    /// A token: its algorithm must be among those named for the issuer's tokens.
+    /// A token that someone presents. Its algorithm is one of those allowed for the issuer's tokens.
     Token,
+    /// A token that this program fetched from the issuer itself.
+    OwnToken,
     /// Another message from the issuer, for which it announces other algorithms.
     #[cfg(feature = "token")]
     Message,
+}
+
+impl Signed {
+    fn is_token(self) -> bool {
+        matches!(self, Self::Token | Self::OwnToken)
+    }
 }
 
 /// A trusted issuer, with its rules and keys.
@@ -48,7 +56,7 @@ impl Trusted {
         signed: Signed,
     ) -> Result<(VerifiedJws, u64), TokenRefusal> {
         let algorithm = jws.header.algorithm;
-        let named = self.validation.algorithms().filter(|_| signed == Signed::Token);
+        let named = self.validation.algorithms().filter(|_| signed.is_token());
         if let Some(named) = named.filter(|named| !named.contains(&algorithm)) {
             return Err(TokenRefusal::not_among(algorithm, named));
         }
@@ -64,11 +72,14 @@ impl Trusted {
                         let unread = jws.claimed_issuer().err().cloned();
                         return Err(unread.unwrap_or(TokenRefusal::MissingClaim { claim: "iss" }));
                     }
+                    (_, kid) if signed == Signed::OwnToken => {
+                        self.keys.refreshed_for_own(kid).await?
+                    }
                     (_, kid) => self.keys.refreshed(kid).await?,
                 }
             }
         };
-        if signed == Signed::Token && named.is_none() {
+        if signed.is_token() && named.is_none() {
             keys.check_announced(algorithm)?;
         }
         let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;

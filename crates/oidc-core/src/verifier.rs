@@ -229,8 +229,8 @@ impl Verifier {
         token: &str,
         expected: &IdTokenExpectations,
     ) -> Result<Verified<IdToken>, TokenRefusal> {
-        let judged =
-            self.judge(token, |rules, jws, now| rules.id_token(jws, expected, now)).await?;
+        let rules = |rules: &Validation, jws, now| rules.id_token(jws, expected, now);
+        let judged = self.judge_as(Signed::OwnToken, UnverifiedJws::parse, token, rules).await?;
         Ok(judged.verified)
     }
 

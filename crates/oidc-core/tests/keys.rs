@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use oidc_core::testing::{Fault, TestIssuer};
 use oidc_core::{
-    Algorithm, Http, HttpError, KeyPolicy, KeySource, KeyStatus, Provider, ProviderPolicy,
-    RemoteKeys, Validation, Verifier,
+    Algorithm, Http, HttpError, IdTokenExpectations, KeyPolicy, KeySource, KeyStatus, Provider,
+    ProviderPolicy, RemoteKeys, Validation, Verifier,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -548,4 +548,29 @@ fn keys_outlive_the_runtime_that_fetched_them() {
             world.keys.refresh_now().await.unwrap();
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_spends_no_fetch_that_an_own_token_needs() {
+    let world = World::new();
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(world.code(&world.unknown_kid("junk")).await, "unknown_key");
+    world.issuer.rotate();
+    let expected = IdTokenExpectations::default();
+    let id_token = world.issuer.id_token(AUDIENCE, None);
+    world.verifier.id_token(&id_token, &expected).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_keys_cannot_be_fetched_an_own_token_is_not_refused() {
+    let world = World::new();
+    assert_eq!(world.code(&world.issuer.access_token(AUDIENCE)).await, "accepted");
+    advance(Duration::from_secs(60)).await;
+    world.issuer.rotate();
+    let id_token = world.issuer.id_token(AUDIENCE, None);
+    world.issuer.fail_on("jwks", Fault::Status(503));
+    let expected = IdTokenExpectations::default();
+    let refusal = world.verifier.id_token(&id_token, &expected).await.unwrap_err();
+    assert!(refusal.is_unavailable(), "{refusal}");
 }

@@ -137,7 +137,10 @@ struct Inner {
     provider: Provider,
     policy: KeyPolicy,
     keys: Fresh<JwkSet>,
+    /// For tokens that strangers present.
     bucket: Mutex<Bucket>,
+    /// For tokens that this program fetched itself.
+    own_bucket: Mutex<Bucket>,
 }
 
 /// Number of fetches unknown `kid`s may still cause.
@@ -179,8 +182,10 @@ impl RemoteKeys {
                 told.observe(&Event::KeysFetched { issuer, outcome, changed, took });
             }),
         );
-        let bucket = Bucket { tokens: policy.unknown_kid_burst, counted_at: Instant::now() };
-        Self { inner: Arc::new(Inner { provider, policy, keys, bucket: Mutex::new(bucket) }) }
+        let full =
+            || Mutex::new(Bucket { tokens: policy.unknown_kid_burst, counted_at: Instant::now() });
+        let (bucket, own_bucket) = (full(), full());
+        Self { inner: Arc::new(Inner { provider, policy, keys, bucket, own_bucket }) }
     }
 
     /// Begins to fetch now instead of at first use. Does nothing outside a Tokio runtime.
@@ -228,10 +233,10 @@ impl RemoteKeys {
 
     /// A fetch to wait for because a key is missing: a fetch already scheduled or, if the bucket
     /// allows it, a new one.
-    fn ask(&self) -> Option<Ticket> {
+    fn ask(&self, bucket: &Mutex<Bucket>) -> Option<Ticket> {
         let policy = &self.inner.policy;
         // Held from the check to the request, so that concurrent callers spend one permit together.
-        let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pending) = self.inner.keys.pending() {
             return Some(pending);
         }
@@ -250,9 +255,35 @@ impl RemoteKeys {
 
     /// Returns the permit of a fetch that found the missing key, so that the next rotation is
     /// noticed at once too.
-    fn give_back(&self) {
-        let mut bucket = self.inner.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+    fn give_back(&self, bucket: &Mutex<Bucket>) {
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.tokens = (bucket.tokens + 1).min(self.inner.policy.unknown_kid_burst);
+    }
+
+    /// The keys after a search for this one, as far as the bucket allows a fetch.
+    async fn search(
+        &self,
+        unknown_kid: Option<&str>,
+        bucket: &Mutex<Bucket>,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let keys = &self.inner.keys;
+        let fetches = keys.fetches();
+        let mut current = keys.value().await?;
+        // Twice, because a fetch in progress may have been answered before the key was published.
+        for _ in 0..2 {
+            if has(&current, unknown_kid) || keys.failing() || keys.asked_since(fetches) {
+                break;
+            }
+            let Some(ticket) = self.ask(bucket) else { break };
+            if keys.wait(ticket).await.is_err() {
+                break;
+            }
+            current = keys.current()?;
+            if has(&current, unknown_kid) {
+                self.give_back(bucket);
+            }
+        }
+        Ok(current)
     }
 }
 
@@ -267,27 +298,25 @@ impl KeySource for RemoteKeys {
     }
 
     async fn refreshed(&self, unknown_kid: Option<&str>) -> Result<Arc<JwkSet>, KeysUnavailable> {
-        let keys = &self.inner.keys;
-        let fetches = keys.fetches();
-        let mut current = keys.value().await?;
-        // Without `kid`, a key is missing only if the set is empty.
-        let found = |keys: &JwkSet| unknown_kid.map_or(!keys.is_empty(), |kid| keys.contains(kid));
-        // Twice, because a fetch in progress may have been answered before the key was published.
-        for _ in 0..2 {
-            if found(&current) || keys.failing() || keys.asked_since(fetches) {
-                break;
-            }
-            let Some(ticket) = self.ask() else { break };
-            if keys.wait(ticket).await.is_err() {
-                break;
-            }
-            current = self.current()?;
-            if found(&current) {
-                self.give_back();
-            }
-        }
-        Ok(current)
+        self.search(unknown_kid, &self.inner.bucket).await
     }
+
+    async fn refreshed_for_own(
+        &self,
+        unknown_kid: Option<&str>,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let keys = self.search(unknown_kid, &self.inner.own_bucket).await?;
+        if has(&keys, unknown_kid) || !self.inner.keys.failing() {
+            return Ok(keys);
+        }
+        let reason = "the issuer's keys cannot be fetched, and those known lack the token's";
+        Err(KeysUnavailable { reason: reason.to_owned(), retry_after: None })
+    }
+}
+
+/// Whether the key of a token may be among these. Without `kid`, a key is missing only if the set is empty.
+fn has(keys: &JwkSet, kid: Option<&str>) -> bool {
+    kid.map_or(!keys.is_empty(), |kid| keys.contains(kid))
 }
 
 impl From<Failure> for KeysUnavailable {

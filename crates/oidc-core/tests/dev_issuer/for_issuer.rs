@@ -13,7 +13,7 @@ async fn the_first_token_fetches_the_keys() {
 
     let token = issuer.mint(mint("hub")).unwrap();
     let verified = verifier.access_token(&token).await.unwrap();
-    assert_eq!(verified.preferred_username().as_deref(), Some("alice"));
+    assert_eq!(verified.preferred_username(), Some("alice"));
     verifier.access_token(&token).await.unwrap();
     assert_eq!((issuer.requests(Endpoint::Discovery), issuer.requests(Endpoint::Jwks)), (1, 1));
 
