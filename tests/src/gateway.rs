@@ -38,6 +38,7 @@ pub struct Plan {
     issuer: String,
     other_issuers: BTreeMap<String, String>,
     client_secret: String,
+    audience: String,
     routes: String,
     store: String,
     issuer_settings: String,
@@ -74,6 +75,7 @@ impl Plan {
             issuer: issuer.to_owned(),
             other_issuers: BTreeMap::new(),
             client_secret: secret.to_owned(),
+            audience: GATEWAY_CLIENT.to_owned(),
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
@@ -105,6 +107,13 @@ impl Plan {
     #[must_use]
     pub fn with_other_issuer(mut self, name: &str, url: &str) -> Self {
         self.other_issuers.insert(name.to_owned(), url.to_owned());
+        self
+    }
+
+    /// The gateway takes no bearer tokens.
+    #[must_use]
+    pub fn without_audience(mut self) -> Self {
+        self.audience.clear();
         self
     }
 
@@ -194,7 +203,7 @@ impl Plan {
             let secret = client_secret.display();
             writeln!(yaml, "  {name}:\n    url: {url}\n    client_id: {GATEWAY_CLIENT}")?;
             writeln!(yaml, "    client_auth: {{ secret: {{ file: {secret} }} }}")?;
-            writeln!(yaml, "    audience: [{GATEWAY_CLIENT}]\n{settings}")?;
+            writeln!(yaml, "    audience: [{}]\n{settings}", self.audience)?;
         }
         writeln!(yaml, "session:\n  store: {}", self.store)?;
         writeln!(yaml, "  key: {{ file: {} }}", key.display())?;

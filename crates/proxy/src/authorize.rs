@@ -26,7 +26,7 @@ use crate::{
 /// ```compile_fail
 /// # use doorward::{authorize::Permitted, identify::Identified};
 /// fn forge(identified: Identified) -> Permitted {
-///     Permitted { identified, rule: 1 }
+///     Permitted { identified, rule: 1, public: true }
 /// }
 /// ```
 ///
@@ -42,6 +42,8 @@ use crate::{
 pub struct Permitted {
     identified: Identified,
     rule: usize,
+    /// The rule is for anyone.
+    public: bool,
 }
 
 impl Permitted {
@@ -68,6 +70,11 @@ impl Permitted {
     /// The rule that let it through, from 1.
     pub fn rule(&self) -> usize {
         self.rule
+    }
+
+    /// Whether anyone may have the answer.
+    pub(crate) fn is_public(&self) -> bool {
+        self.public
     }
 
     /// Takes it apart, to be sent.
@@ -107,7 +114,8 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         Denied::Refused(refusal) => refusal,
     })?;
     let caller = if granted.without_identity { Caller::ANONYMOUS } else { caller };
-    Ok(Permitted { identified: Identified { routed, caller }, rule: granted.rule })
+    let Granted { rule, public, .. } = granted;
+    Ok(Permitted { identified: Identified { routed, caller }, rule, public })
 }
 
 /// Input of the rules: a request that passes through, one that a proxy holds, or a stream that is open.
@@ -133,6 +141,8 @@ pub(crate) struct Page<'a> {
 pub(crate) struct Granted {
     /// The rule that decided, from 1.
     pub(crate) rule: usize,
+    /// The rule is for anyone.
+    pub(crate) public: bool,
     /// The rule is for anyone, and this caller passes without an identity: the session must not be used.
     pub(crate) without_identity: bool,
 }
@@ -177,7 +187,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let foreign = page.as_ref().filter(|_| caller.has_session()).and_then(Page::foreign);
     match foreign {
         Some(origin) if !public => Err(Denied::Refused(Refusal::ForeignOrigin { origin })),
-        foreign => Ok(Granted { rule, without_identity: foreign.is_some() }),
+        foreign => Ok(Granted { rule, public, without_identity: foreign.is_some() }),
     }
 }
 

@@ -35,7 +35,7 @@ pub use tls::{TlsError, UpstreamTls};
 pub use upstream::{Rewrite, Upstream};
 pub use written::{Written, written};
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body as _;
@@ -52,6 +52,7 @@ use self::{
 };
 use crate::{
     authorize::Permitted,
+    caching,
     canonical::CanonicalRequest,
     identify::{Caller, Credential, Identity},
     listen::{Body, Drain, Scheme},
@@ -60,6 +61,9 @@ use crate::{
     route::Route,
     session::Sessions,
 };
+
+/// Time for which a token without an end permits an exchange: the client then has to present it again.
+const UNDATED: Duration = Duration::from_secs(60 * 60);
 
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
@@ -106,6 +110,7 @@ impl Upstreams {
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
+        let public = permitted.is_public();
         let (request, route, caller) = permitted.into_parts();
         let Caller { identity, credential, .. } = caller;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
@@ -131,6 +136,10 @@ impl Upstreams {
         // Only during an upload can the session end before the answer begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
+        if route.identity.access_token {
+            // The application takes what is in this field for verified.
+            headers.remove(header::AUTHORIZATION);
+        }
         headers::set_origin(
             &mut headers,
             &headers::From {
@@ -202,7 +211,7 @@ impl Upstreams {
                 };
                 opening.open(begun)
             }
-            _ => answer(begun, tether, origin),
+            _ => answer(begun, tether, origin, public),
         }
     }
 
@@ -239,14 +248,22 @@ impl Upstreams {
     /// Time at which a stream opened by a token must end.
     fn expires(&self, credential: &Credential) -> Option<Instant> {
         let Credential::Bearer { good_until, .. } = credential else { return None };
-        let left = good_until.duration_since(self.clock.now());
+        let left = match good_until {
+            Some(good_until) => good_until.duration_since(self.clock.now()).unwrap_or_default(),
+            None => UNDATED,
+        };
         // Beyond the range of `Instant`: no end.
-        Instant::now().checked_add(left.unwrap_or_default())
+        Instant::now().checked_add(left)
     }
 }
 
 /// Passes an answer on, unless two parsers could read it differently.
-fn answer(begun: Begun, tether: Tether, origin: Origin) -> Result<Response<Body>, Refusal> {
+fn answer(
+    begun: Begun,
+    tether: Tether,
+    origin: Origin,
+    public: bool,
+) -> Result<Response<Body>, Refusal> {
     let Begun { answer, lease, in_flight, progress } = begun;
     let (parts, incoming) = answer.into_parts();
     let mut headers = parts.headers;
@@ -262,6 +279,9 @@ fn answer(begun: Begun, tether: Tether, origin: Origin) -> Result<Response<Body>
             upstream = in_flight.target().name(),
             "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
         );
+    }
+    if !public {
+        caching::forbid_sharing(&mut headers);
     }
     if let Some(progress) = &progress {
         progress.answer();

@@ -140,8 +140,8 @@ pub enum Credential {
     Bearer {
         /// The token, as it came.
         token: Secret,
-        /// End of its validity: `exp` plus the leeway of its issuer.
-        good_until: SystemTime,
+        /// End of its validity: `exp` plus the leeway of its issuer. An answer to introspection may lack one (RFC 7662 §2.2).
+        good_until: Option<SystemTime>,
     },
     /// A session cookie.
     Session(Arc<LiveSession>),
@@ -229,12 +229,16 @@ impl Identify {
         cookies: &mut SetCookies,
     ) -> Result<Caller, Refusal> {
         let headers = request.headers();
-        if self.issuers.bearer().is_none() {
-            return self.cookie.identify(headers, cookies).await;
-        }
         let unread = match bearer::presented(headers) {
             Presented::Nothing => None,
             Presented::Malformed => return Err(bearer::malformed().into()),
+            // No issuer has an audience. An application's own token is none of the gateway's business then.
+            Presented::Token(token) if self.issuers.bearer().is_none() => {
+                match bearer::is_foreign(&self.issuers, token) {
+                    true => None,
+                    false => return Err(bearer::no_audience().into()),
+                }
+            }
             Presented::Token(token) => match self.bearer(token, request.client_ip()).await {
                 Err(Refusal::BadCredentials(refusal))
                     if bearer::is_foreign(&self.issuers, token) =>

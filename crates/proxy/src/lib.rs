@@ -11,6 +11,7 @@ pub mod identify;
 pub mod authorize;
 pub mod review;
 pub mod forward;
+mod caching;
 pub mod respond;
 
 pub mod endpoints;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dev_issuer::Mint;
+use e2e::gateway::Plan;
 
 use crate::stage::{Setup, Stage};
 
@@ -157,6 +158,58 @@ async fn questions_treat_an_application_s_token_alike() -> Result<()> {
         let ask = stage.get("/oauth2/auth").header("X-Forwarded-Uri", uri);
         let answer = ask.header("Authorization", &value).send().await?;
         assert_eq!(answer.status, status, "{uri} {value:?}");
+    }
+    stage.finish(&[])
+}
+
+const TOLD: &str = "\
+told:
+  match: { path: /told }
+  upstream: UPSTREAM
+  identity: { access_token: true }
+  access: [{ allow: anyone }]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
+    let stage = Setup::new("attack-bearer-no-audience")
+        .with_routes(TOLD)
+        .with_plan(Plan::without_audience)
+        .start()
+        .await?;
+    let forged = jwt(&format!(r#"{{"iss":"{}","sub":"alice"}}"#, stage.issuer.url()));
+    let good = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
+    let cookie = stage.sign_in("alice").await?;
+    for target in ["/public/a", "/echo", "/told/x"] {
+        for token in [&forged, &good] {
+            let answer = stage.get(target).bearer(token).header("Cookie", &cookie).send().await?;
+            assert_eq!(answer.status, 401, "{target}: {answer:?}");
+        }
+        let malformed = stage.get(target).header("Authorization", "Bearer\tx y").send().await?;
+        assert_eq!(malformed.status, 401, "{target}");
+    }
+    assert!(stage.reached().is_empty(), "{:?}", stage.reached());
+    // An application's own token beside a session is none of the gateway's business.
+    let own = "glsa_opaque-token-of-grafana";
+    assert_eq!(stage.get("/echo").bearer(own).header("Cookie", &cookie).send().await?.status, 200);
+    let seen = stage.upstream.last("/echo")?.value("authorization");
+    assert_eq!(seen, Some(format!("Bearer {own}")));
+    stage.finish(&[&cookie])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_scheme_stands_where_a_verified_token_would() -> Result<()> {
+    let stage = Setup::new("attack-bearer-schemes").with_routes(TOLD).start().await?;
+    let forged = jwt(&format!(r#"{{"iss":"{}","sub":"mallory"}}"#, stage.issuer.url()));
+    for prefix in ["DPoP ", "JWT ", "Token ", "OAuth ", "", "Basic x, Bearer ", "x Bearer "] {
+        let value = format!("{prefix}{forged}");
+        let answer = stage.get("/told/x").header("Authorization", &value).send().await?;
+        if answer.status == 200 {
+            let seen = stage.upstream.last("/told/x")?;
+            assert!(seen.values("authorization").is_empty(), "{prefix:?}");
+        } else {
+            assert_eq!(answer.status, 401, "{prefix:?}: {answer:?}");
+        }
     }
     stage.finish(&[])
 }

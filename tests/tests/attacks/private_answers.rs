@@ -42,10 +42,15 @@ fn assert_private(answer: &Answer) {
 async fn an_answer_with_a_session_cookie_is_private() -> Result<()> {
     let stage = stage("attack-private").await?;
     let mut cookies = vec![stage.sign_in("alice").await?];
-    // Without a cookie of the gateway's the upstream's word stands.
-    let plain = stage.get("/echo/cacheable").header("Cookie", &cookies[0]).send().await?;
-    assert_eq!(plain.header("cache-control"), "public, max-age=86400");
-    assert!(plain.headers("set-cookie").is_empty(), "{plain:?}");
+    // Without a cookie of the gateway's the upstream's word stands, but for shared caches where not anyone may call.
+    for (target, expected) in [
+        ("/echo/cacheable", "private, max-age=86400"),
+        ("/public/cacheable", "public, max-age=86400"),
+    ] {
+        let plain = stage.get(target).header("Cookie", &cookies[0]).send().await?;
+        assert_eq!(plain.header("cache-control"), expected, "{target}");
+        assert!(plain.headers("set-cookie").is_empty(), "{plain:?}");
+    }
     for target in ["/echo/cacheable", "/public/cacheable", "/oauth2/userinfo", "/oauth2/auth"] {
         sleep(DUE).await;
         let current = cookies.last().cloned().unwrap_or_default();
@@ -147,4 +152,53 @@ async fn refreshing_on_demand_gives_the_new_cookie() -> Result<()> {
     assert_eq!(stage.get("/echo").header("Cookie", &second).send().await?.status, 200);
     assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
     stage.finish(&[&first, &second])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_cache_keeps_no_protected_answer() -> Result<()> {
+    let stage = Stage::new("attack-shared-cache").await?;
+    let cookie = stage.sign_in("alice").await?;
+    let token = stage.issuer.mint(dev_issuer::Mint::access("alice").client("gateway"))?;
+    let bearer = format!("Bearer {token}");
+    for (name, value) in [("Cookie", cookie.as_str()), ("Authorization", bearer.as_str())] {
+        let answer = stage.get("/echo/cacheable").header(name, value).send().await?;
+        assert_eq!(answer.headers("cache-control"), ["private, max-age=86400"], "{name}");
+        for name in ["cdn-cache-control", "surrogate-control", "x-accel-expires"] {
+            assert!(answer.headers(name).is_empty(), "{name}: {answer:?}");
+        }
+        // An upstream that says nothing leaves the choice to the cache.
+        let answer = stage.get("/echo").header(name, value).send().await?;
+        assert_eq!(answer.headers("cache-control"), ["private"], "{name}");
+    }
+    stage.finish(&[&cookie])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_cookie_ends_no_session_at_another_replica() -> Result<()> {
+    let stage = stage("attack-old-cookie").await?;
+    let world = World::new("attack-old-cookie-2")?;
+    let upstream = stage.upstream.url();
+    let routes = format!(
+        "echo:\n  match: {{ path: /echo }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
+    );
+    let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, &routes)?;
+    let replica = plan.with_cookie_sessions().start().await?;
+    let other = format!("http://localhost:{}/echo", world.public_port());
+    let client = e2e::visitor::plain_client()?;
+    let there = async |cookie: &str| -> Result<u16> {
+        Ok(client.get(&other).header("cookie", cookie).send().await?.status().as_u16())
+    };
+
+    let old = stage.sign_in("alice").await?;
+    sleep(DUE).await;
+    let answer = stage.get("/echo").header("Cookie", &old).send().await?;
+    assert_eq!(answer.status, 200);
+    let new = renewed(&answer)?;
+    // Its refresh token is spent: the provider refuses it.
+    assert_eq!(there(&old).await?, 401);
+    assert_eq!(there(&new).await?, 200, "the session lives");
+    assert_eq!(there(&old).await?, 401);
+    assert_eq!(stage.get("/echo").header("Cookie", &new).send().await?.status, 200);
+    replica.finish(&[old.clone(), new.clone()])?;
+    stage.finish(&[&old, &new])
 }

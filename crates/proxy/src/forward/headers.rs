@@ -237,7 +237,7 @@ mod tests {
     fn bearer() -> Credential {
         Credential::Bearer {
             token: oidc_core::Secret::from("t"),
-            good_until: std::time::SystemTime::UNIX_EPOCH,
+            good_until: Some(std::time::SystemTime::UNIX_EPOCH),
         }
     }
 

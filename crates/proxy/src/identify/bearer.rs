@@ -75,6 +75,13 @@ pub(super) fn malformed() -> TokenRefusal {
     TokenRefusal::Malformed { part: "token", reason }
 }
 
+/// The refusal of a configured issuer's token where no issuer has an audience.
+pub(super) fn no_audience() -> TokenRefusal {
+    let reason =
+        "this gateway takes no bearer tokens; set `issuers.NAME.audience` to have them verified";
+    TokenRefusal::InvalidClaim { claim: "aud", reason }
+}
+
 /// Whether a refused token is of no configured issuer, and so belongs to an application: a JWT that names another issuer, or an
 /// opaque token while no issuer is asked about those.
 pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
@@ -124,9 +131,9 @@ pub async fn identify(
     let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {
         reason: "a token was accepted from an issuer that is not configured".to_owned(),
     })?;
-    let expires_at = verified.expires_at.unwrap_or(std::time::UNIX_EPOCH);
     let known = verified.derive(|token| issuer.claims().read(token));
-    let good_until = expires_at + issuer.leeway;
+    // RFC 7662 §2.2: `exp` is optional in an answer to introspection.
+    let good_until = verified.expires_at.map(|expires_at| expires_at + issuer.leeway);
     Ok(Caller::known(known, Credential::Bearer { token: Secret::from(token), good_until }))
 }
 

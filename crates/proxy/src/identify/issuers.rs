@@ -240,8 +240,9 @@ pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
         async move {
             match issuer {
                 Some(issuer) => issuer.renew(&record).await,
-                None => Err(RenewError::refused(format!(
-                    "issuer {} is no longer configured",
+                // The session opens nothing meanwhile, and goes on when the issuer is back.
+                None => Err(RenewError::unavailable(format!(
+                    "issuer {} is not configured",
                     record.known.issuer
                 ))),
             }

@@ -169,7 +169,7 @@ impl Sessions {
         match (can && self.renews(), expired) {
             (false, false) => Ok(Freshness::Current),
             (false, true) => {
-                Box::pin(self.end_quietly(session.id())).await;
+                Box::pin(self.end_over(session)).await;
                 Err(RenewError::NoRefreshToken)
             }
             (true, false) if self.store().keeps_records() => {
@@ -293,14 +293,20 @@ impl Sessions {
         session: &Arc<LiveSession>,
         granted: Option<Record>,
     ) -> Result<(), RenewError> {
+        let generation = session.record().generation;
         let record = match granted {
             Some(granted) => granted,
             None => match self.grant(session).await {
                 Err(error) => {
                     tracing::warn!(session = %session.id(), %error, "tokens not refreshed");
-                    if error.session_ended() {
-                        self.end_quietly(session.id()).await;
+                    if !error.session_ended() {
+                        return Err(error);
                     }
+                    // Another process refreshed the session, and a request brought its newer ticket meanwhile.
+                    if session.record().generation > generation {
+                        return Ok(());
+                    }
+                    self.end_over(session).await;
                     return Err(error);
                 }
                 Ok(record) => record,

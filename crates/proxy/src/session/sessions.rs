@@ -45,6 +45,8 @@ pub struct Sessions {
     live: Mutex<HashMap<SessionId, Weak<LiveSession>>>,
     /// Sessions that ended here, even if the store still has them.
     ended: moka::sync::Cache<SessionId, ()>,
+    /// Tickets that are over although their session may not be, where the ticket is the record.
+    spent: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
 }
@@ -83,11 +85,8 @@ impl Sessions {
                 .time_to_live(Duration::from_secs(10))
                 .build(),
             live: Mutex::default(),
-            ended: moka::sync::Cache::builder()
-                .max_capacity(ENDED)
-                .eviction_policy(EvictionPolicy::lru())
-                .time_to_live(limits.lifetime)
-                .build(),
+            ended: remembered(limits.lifetime),
+            spent: remembered(limits.lifetime),
             unwritten: Mutex::default(),
         }
     }
@@ -146,7 +145,7 @@ impl Sessions {
             Err(Closed::Failed(error)) => Err(error),
             Ok(session) if session.ended().is_cancelled() => Ok(None),
             Ok(session) if session.past(&self.limits, now) => {
-                self.end_quietly(session.id()).await;
+                self.end_over(&session).await;
                 Ok(None)
             }
             Ok(session) => Ok(Some(session)),
@@ -263,6 +262,9 @@ impl Sessions {
         if let Some(session) = self.opened.get(&digest) {
             return Ok(session);
         }
+        if self.spent.contains_key(&digest) {
+            return Err(Closed::Nothing);
+        }
         match self.store.load(ticket).await {
             Err(error) => Err(Closed::Failed(error)),
             Ok(None) => Err(Closed::Nothing),
@@ -324,10 +326,30 @@ impl Sessions {
 
     /// Ends a session that is over anyway. A failure of the store is only logged, because the session is found to be over again
     /// at its next use.
-    pub(super) async fn end_quietly(&self, id: &SessionId) {
+    ///
+    /// Where the ticket is the record, only this ticket is over: another process may have made a newer one, which still opens.
+    pub(super) async fn end_over(&self, session: &Arc<LiveSession>) {
+        if !self.store.keeps_records() {
+            return self.retire(session);
+        }
+        let id = session.id();
         if let Err(error) = self.end(id).await {
             tracing::warn!(session = %id, %error, "ended session not removed from the store");
         }
+    }
+
+    /// Refuses the ticket that a session has now, and no other.
+    fn retire(&self, session: &Arc<LiveSession>) {
+        let digest = session.present().digest;
+        self.spent.insert(digest, ());
+        let mut live = self.live();
+        let registered = live.get(session.id()).and_then(Weak::upgrade);
+        if registered.is_some_and(|registered| Arc::ptr_eq(&registered, session)) {
+            live.remove(session.id());
+        }
+        drop(live);
+        session.ended().cancel();
+        self.opened.invalidate(&digest);
     }
 
     /// Performs one refresh grant; the number of concurrent grants is bounded.
@@ -389,6 +411,18 @@ impl fmt::Debug for Sessions {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Remembers what has ended; the least recently used entry is evicted first.
+fn remembered<K>(lifetime: Duration) -> moka::sync::Cache<K, ()>
+where
+    K: Eq + std::hash::Hash + Send + Sync + 'static,
+{
+    moka::sync::Cache::builder()
+        .max_capacity(ENDED)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(lifetime)
+        .build()
 }
 
 fn opened(capacity: u64) -> moka::sync::Cache<Digest, Arc<LiveSession>> {

@@ -15,7 +15,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn bearer(world: &World) -> Credential {
     Credential::Bearer {
         token: Secret::from("clients-token"),
-        good_until: world.clock.now() + Duration::from_secs(60),
+        good_until: Some(world.clock.now() + Duration::from_secs(60)),
     }
 }
 

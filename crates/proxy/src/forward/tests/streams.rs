@@ -124,7 +124,7 @@ async fn a_stream_ends_with_its_token() {
     let (world, raw) = (World::new(), Raw::new().await);
     let credential = Credential::Bearer {
         token: Secret::from("t"),
-        good_until: world.clock.now() + Duration::from_millis(50),
+        good_until: Some(world.clock.now() + Duration::from_millis(50)),
     };
     let identity = Identity::Known(known().into());
     let (mut body, _connection) = stream(&world, &raw.route(), &raw, identity, credential).await;

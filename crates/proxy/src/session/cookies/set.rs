@@ -4,7 +4,9 @@
 //! of it), whatever the upstream's own answer allows. [`SetCookies`] can be put on an answer in one way only, which also makes
 //! the answer private.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderValue, Response, header};
+
+use crate::caching;
 
 /// `Set-Cookie` values that are not yet on an answer.
 #[derive(Debug, Default, Clone)]
@@ -34,13 +36,7 @@ impl SetCookies {
             return;
         }
         let headers = answer.headers_mut();
-        let told_otherwise: Vec<HeaderName> =
-            headers.keys().filter(|name| is_for_some_caches(name.as_str())).cloned().collect();
-        for name in told_otherwise {
-            headers.remove(name);
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-        vary_by_cookie(headers);
+        caching::forbid(headers);
         for cookie in self.0 {
             headers.append(header::SET_COOKIE, cookie);
         }
@@ -53,25 +49,10 @@ impl SetCookies {
     }
 }
 
-/// Fields that some caches prefer to `Cache-Control`: `Expires` for HTTP/1.0, those of nginx, Varnish and Akamai, and the
-/// targeted fields of RFC 9213 §2, such as `CDN-Cache-Control`.
-fn is_for_some_caches(name: &str) -> bool {
-    matches!(name, "expires" | "pragma" | "x-accel-expires" | "surrogate-control" | "edge-control")
-        || name.ends_with("-cache-control")
-}
-
-fn vary_by_cookie(headers: &mut HeaderMap) {
-    let varies = |value: &HeaderValue| {
-        let mut names = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
-    };
-    if !headers.get_all(header::VARY).iter().any(varies) {
-        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName};
+
     use super::*;
 
     fn answer(fields: &[(&'static str, &'static str)]) -> Response<()> {

@@ -62,7 +62,7 @@ impl Sessions {
             let record = session.record();
             let unrenewable = record.refresh_token.is_none() || !self.renews();
             if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
-                self.end_quietly(session.id()).await;
+                self.end_over(&session).await;
             } else if self.is_unconfirmed(&session) {
                 session.renewals().notify_waiters();
             } else if session.streaming() {

@@ -120,8 +120,29 @@ async fn a_session_ends_when_nobody_uses_it() {
         // Setting the clock back does not restore it.
         world.clock.turn_back(IDLE);
         assert!(world.sessions.open(&ticket).await.unwrap().is_none());
-        assert!(world.store.load(&ticket).await.unwrap().is_none());
+        let stored = world.store.load(&ticket).await.unwrap();
+        assert_eq!(stored.is_some(), !world.store.keeps_records(), "a ticket that is the record");
     }
+}
+
+#[tokio::test]
+async fn a_spent_ticket_takes_no_newer_one_with_it() {
+    let world = World::cookie();
+    let (old, session) = world.signed_in().await;
+    let record = session.record();
+    world.pass(IDLE - Duration::from_secs(1));
+    // Another process made a newer ticket meanwhile.
+    let newer = Record { last_seen: world.clock.now(), generation: 1, ..Record::clone(&record) };
+    let newer = CookieStore::new(keys(), LIFETIME, Arc::clone(&world.clock) as Arc<dyn Clock>)
+        .create(&newer)
+        .await
+        .unwrap();
+    world.pass(Duration::from_secs(2));
+    assert!(world.sessions.open(&old).await.unwrap().is_none());
+    assert!(world.sessions.open(&newer).await.unwrap().is_some());
+    assert!(world.sessions.open(&old).await.unwrap().is_none(), "still over");
+    world.sessions.end(session.id()).await.unwrap();
+    assert!(world.sessions.open(&newer).await.unwrap().is_none(), "signed out");
 }
 
 #[tokio::test]
