@@ -3,6 +3,7 @@
 //! Probes and metrics are open; everything else needs the admin token, or a listener on a loopback address.
 
 mod guard;
+mod serve;
 mod sessions;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -61,14 +62,8 @@ impl Admin {
             .route("/sessions", get(sessions::list).delete(sessions::end_all_of))
             .route("/sessions/{id}", delete(sessions::end))
             .with_state(Arc::new(self))
-            .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the admin listener ended");
-            }
-        });
-        Ok((addr, serving))
+            .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded));
+        Ok((addr, tokio::spawn(serve::serve(listener, router))))
     }
 
     /// Everything that is not ready, each with its reason.

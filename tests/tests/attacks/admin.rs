@@ -9,6 +9,11 @@ use e2e::{
     wire::{Answer, Wire},
 };
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::stage::{Setup, Stage};
 
@@ -287,5 +292,32 @@ async fn with_two_issuers_a_person_is_named_with_the_issuer() -> Result<()> {
         let target = format!("/sessions?user=alice&issuer={issuer}");
         assert_eq!(stage.admin_ask("DELETE", &target, &host).await?.status, 200, "{issuer}");
     }
+    stage.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_do_not_hold_the_admin_listener() -> Result<()> {
+    let stage = Stage::new("attack-admin-idle").await?;
+    let address = ("127.0.0.1", stage.gateway.admin_port());
+    let mut idle = Vec::new();
+    for n in 0..80 {
+        let mut connection = TcpStream::connect(address).await?;
+        // Some say nothing at all, others begin a request.
+        if n % 2 == 0 {
+            let _ = connection.write_all(b"GET /x HTTP/1.1\r\nX").await;
+        }
+        idle.push(connection);
+    }
+    assert_eq!(stage.get("/public/a").send().await?.status, 200);
+    let alive = async {
+        let mut probe = TcpStream::connect(address).await?;
+        probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        let mut answer = [0; 12];
+        probe.read_exact(&mut answer).await?;
+        anyhow::Ok(answer)
+    };
+    let answer = timeout(Duration::from_secs(60), alive).await??;
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(idle);
     stage.finish(&[])
 }
