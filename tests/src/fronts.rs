@@ -67,8 +67,8 @@ http {{
   proxy_buffers 8 16k;
   server {{
     listen 127.0.0.1:{public};
-    proxy_set_header Host $http_host;
-    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header Host $host:{public};
+    proxy_set_header X-Forwarded-Host $host:{public};
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-For $remote_addr;
 
@@ -80,8 +80,8 @@ http {{
       proxy_pass http://127.0.0.1:{gateway};
       proxy_pass_request_body off;
       proxy_set_header Content-Length \"\";
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header Host $host:{public};
+      proxy_set_header X-Forwarded-Host $host:{public};
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Uri $request_uri;

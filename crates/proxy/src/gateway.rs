@@ -51,7 +51,7 @@ use crate::{
     forward::Upstreams,
     identify::Identify,
     observe::Trail,
-    respond::{Asked, Refusal, Site, respond, see_other},
+    respond::{Asked, Refusal, Site, Wants, respond, see_other},
     route::Routes,
     session::SetCookies,
 };
@@ -115,11 +115,11 @@ impl App {
                 return if is_question { not_let_through(answer) } else { answer };
             }
         };
-        let is_question = self.endpoints.is_question(request.path().as_str());
+        let is_question = self.endpoints.is_question(request.path().compared());
         let asked = self.asked(&request);
         let mut trail = Trail::new(&request);
         let mut cookies = SetCookies::default();
-        let answer = match self.endpoints.name_of(request.path().as_str()) {
+        let answer = match self.endpoints.name_of(request.path().compared()) {
             Some(name) => {
                 let name = name.to_owned();
                 trail.own_url();
@@ -159,13 +159,19 @@ impl App {
     }
 
     fn asked(&self, request: &CanonicalRequest) -> Asked {
-        Asked::new(
+        let mut asked = Asked::new(
             &self.site,
             request.method(),
             request.headers(),
             request.request_id().as_str(),
             request.path_and_query(),
-        )
+        );
+        // None of the gateway's own URLs speaks gRPC: a proxy that asks one goes by the HTTP status.
+        if asked.wants == Wants::Grpc && self.endpoints.name_of(request.path().compared()).is_some()
+        {
+            asked.wants = Wants::Problem;
+        }
+        asked
     }
 }
 

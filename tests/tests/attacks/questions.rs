@@ -216,3 +216,48 @@ async fn a_foreign_page_opens_no_web_socket_by_a_question() -> Result<()> {
     assert_eq!(asked(&stage, &fields).await?.status(), 202);
     stage.finish(&[&alice])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_s_override_disagrees_with_the_question() -> Result<()> {
+    let stage = stage("attack-question-override").await?;
+    let open = "X-Forwarded-Host: open.localhost\r\nX-Forwarded-Uri: /a\r\n";
+    let told = format!("{open}X-Forwarded-Method: POST\r\n");
+    assert_eq!(asked(&stage, &told).await?.status(), 202);
+    for field in [
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: DELETE",
+        "X-Method-Override: PUT",
+        "X-Method-Override: post",
+        "X-Rewrite-URL: /secret",
+    ] {
+        assert_eq!(asked(&stage, &format!("{told}{field}\r\n")).await?.status(), 403, "{field}");
+    }
+    let unsaid = format!("{open}X-HTTP-Method-Override: DELETE\r\n");
+    assert_eq!(
+        asked(&stage, &unsaid).await?.status(),
+        403,
+        "a method that the proxy does not tell"
+    );
+    for field in ["X-HTTP-Method-Override: POST", "X-Rewrite-URL: /a"] {
+        assert_eq!(asked(&stage, &format!("{told}{field}\r\n")).await?.status(), 202, "{field}");
+    }
+    stage.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_content_type_makes_a_refusal_a_200() -> Result<()> {
+    let stage = stage("attack-question-grpc").await?;
+    for (target, status) in
+        [("/oauth2/userinfo", 401), ("/oauth2/session", 401), ("/oauth2/auth", 401)]
+    {
+        let ask = stage.get(target).header("Content-Type", "application/grpc");
+        let answer = ask
+            .header("X-Forwarded-Uri", "/secret")
+            .header("X-Forwarded-Host", "admin.localhost")
+            .send()
+            .await?;
+        assert!(answer.status == status || answer.status == 421, "{target}: {answer:?}");
+        assert_ne!(answer.header("content-type"), "application/grpc");
+    }
+    stage.finish(&[])
+}

@@ -191,3 +191,32 @@ async fn a_self_chosen_name_is_no_address_and_no_subject() -> Result<()> {
     }
     stage.finish(&[])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_goes_to_no_other_issuer_of_the_same_name() -> Result<()> {
+    let partner = partner().await?;
+    let stage = stage("attack-issuers-mix-up", &partner).await?;
+    let start = stage.get("/oauth2/start?rd=/echo&issuer=partner").send().await?;
+    let callback: Url = partner.sign_in(start.location()?.as_str(), "alice")?.parse()?;
+    let config = stage.gateway.config();
+    let text = std::fs::read_to_string(config)?;
+    let swapped = text
+        .replace(stage.issuer.url(), "OURS")
+        .replace(partner.url(), stage.issuer.url())
+        .replace("OURS", partner.url());
+    std::fs::write(config, swapped)?;
+    stage.gateway.hang_up();
+    e2e::wait::until("the reload", std::time::Duration::from_secs(10), async || {
+        let lines = stage.gateway.log_lines()?;
+        ensure!(lines.iter().any(|line| line["msg"] == "configuration reloaded"), "not yet");
+        Ok(Some(()))
+    })
+    .await?;
+    let asked = stage.issuer.requests(dev_issuer::Endpoint::Token);
+    let target = format!("{}?{}", callback.path(), callback.query().unwrap_or_default());
+    let cookies = start.cookies().join("; ");
+    let answer = stage.get(&target).header("Cookie", &cookies).send().await?;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(stage.issuer.requests(dev_issuer::Endpoint::Token), asked, "it saw the code");
+    stage.finish(&[&cookies])
+}

@@ -45,7 +45,11 @@ pub enum NoQuestion {
 }
 
 const URI: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
+/// Fields by which a client has some frameworks serve another target; the proxy passes them on.
+const OTHER_URI: [&str; 1] = ["x-rewrite-url"];
 const METHOD: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+/// The same for the method.
+const OTHER_METHOD: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// The target in one field: `/path?query`, or a whole URL as nginx's snippets send it.
 struct Target<'h> {
@@ -66,7 +70,8 @@ impl ForwardAuth {
             targets.push(Target::of(field)?);
         }
         let first = targets.first().ok_or(NoQuestion::Missing)?.path_and_query;
-        if targets.iter().any(|target| target.path_and_query != first) {
+        let another = fields(headers, &OTHER_URI).any(|field| field.as_bytes() != first.as_bytes());
+        if another || targets.iter().any(|target| target.path_and_query != first) {
             return Err(NoQuestion::Disagree("targets"));
         }
         let (path, query) = match first.split_once('?') {
@@ -113,8 +118,15 @@ impl<'h> Target<'h> {
 
 fn method(headers: &HeaderMap) -> Result<Option<CanonicalMethod>, NoQuestion> {
     let mut told = fields(headers, &METHOD);
-    let Some(first) = told.next() else { return Ok(None) };
-    if told.any(|other| other != first) {
+    let mut others = fields(headers, &OTHER_METHOD);
+    let Some(first) = told.next() else {
+        return if others.next().is_none() {
+            Ok(None)
+        } else {
+            Err(NoQuestion::Disagree("methods"))
+        };
+    };
+    if told.chain(others).any(|other| other != first) {
         return Err(NoQuestion::Disagree("methods"));
     }
     let text = first.to_str().map_err(|_| malformed(RequestRefusal::Target))?;

@@ -68,7 +68,7 @@ impl Endpoints {
     /// Whether the request is for one of the gateway's own URLs, in any reading of its path.
     fn is_own(&self, question: &ForwardAuth) -> bool {
         let readings = question.path.readings().iter().map(String::as_str);
-        std::iter::once(question.path.as_str())
+        std::iter::once(question.path.compared())
             .chain(readings)
             .any(|path| is_below(path, &self.prefix_path))
     }

@@ -63,6 +63,13 @@ impl Endpoints {
     ) -> Result<(SetCookies, String), Refusal> {
         let raw_query = call.request.query().unwrap_or_default();
         let pending = &transaction.pending;
+        // RFC 9700 §4.4: the code and the verifier go to the issuer that the browser was sent to, and to no other that has its
+        // name since.
+        if !transaction.iss.is_empty() && transaction.iss != issuer.url() {
+            observe::login(issuer.name(), "issuer_changed");
+            let reason = "The identity provider was replaced while you signed in.";
+            return Err(failed("issuer_changed", reason));
+        }
         let code = issuer
             .client()
             .parse_callback(raw_query, pending)

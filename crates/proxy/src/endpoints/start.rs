@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) struct Transaction {
     /// The issuer's name in the configuration.
     pub(crate) issuer: String,
+    /// Identifier (`iss`) of the issuer that has this name now. Empty in a state of a version that did not keep it.
+    #[serde(default)]
+    pub(crate) iss: String,
     /// State, nonce and PKCE verifier.
     pub(crate) pending: PendingLogin,
     /// Path and query to come back to.
@@ -47,7 +50,8 @@ impl Endpoints {
         let (url, pending) = in_time(issuer, issuer.client().begin_login(request)).await?;
         drop(admitted);
         let state = pending.state().to_owned();
-        let transaction = Transaction { issuer: issuer.name().to_owned(), pending, return_to };
+        let (name, iss) = (issuer.name().to_owned(), issuer.url().to_owned());
+        let transaction = Transaction { issuer: name, iss, pending, return_to };
         let cookies = self
             .cookies
             .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
