@@ -65,6 +65,9 @@ use crate::{
 /// Time for which a token without an end permits an exchange: the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
 
+/// Idle time of what only watches rights: what moves is counted elsewhere.
+const NEVER_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
     assertions: Arc<Assertions>,
@@ -195,6 +198,10 @@ impl Upstreams {
             return_to: &return_to,
         };
         let begun = exchange.begin(outgoing, upload, progress).await?;
+        let watch = || {
+            Tether::new(session.clone(), expires, NEVER_IDLE)
+                .with_review(Arc::clone(&self.review), Arc::clone(&permit))
+        };
         let tether = tether();
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (websocket, upgrade) {
@@ -211,7 +218,7 @@ impl Upstreams {
                 };
                 opening.open(begun)
             }
-            _ => answer(begun, tether, origin, public),
+            _ => answer(begun, tether, watch, origin, public),
         }
     }
 
@@ -261,6 +268,7 @@ impl Upstreams {
 fn answer(
     begun: Begun,
     tether: Tether,
+    watch: impl FnOnce() -> Tether,
     origin: Origin,
     public: bool,
 ) -> Result<Response<Body>, Refusal> {
@@ -288,7 +296,7 @@ fn answer(
     }
     let tether = tether.with_upload(progress);
     let mut response =
-        Response::new(Body::new(Answer::new(incoming, tether, lease, in_flight, origin)));
+        Response::new(Body::new(Answer::new(incoming, tether, watch, lease, in_flight, origin)));
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)

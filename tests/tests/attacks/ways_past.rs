@@ -105,6 +105,66 @@ async fn arrives(upload: &mut TcpStream, taken: &AtomicUsize) -> usize {
     taken.load(Ordering::SeqCst) - before
 }
 
+/// An upstream that answers without end; its port, and whether the answer is still asked for.
+async fn endless() -> Result<(u16, Arc<AtomicUsize>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut head = vec![0; 16 * 1024];
+                if !matches!(stream.read(&mut head).await, Ok(1..)) {
+                    return;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                let chunk = format!("10000\r\n{}\r\n", "x".repeat(64 * 1024));
+                let mut next = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                while stream.write_all(next.as_bytes()).await.is_ok() {
+                    next = &chunk;
+                }
+                count.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    Ok((port, open))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unread_answer_ends_with_its_right() -> Result<()> {
+    let (port, open) = endless().await?;
+    let routes = format!(
+        "endless:\n  match: {{ path: /endless }}\n  upstream: http://127.0.0.1:{port}\n  access: [{{ allow: {{ groups: [/lab] }} }}]\n"
+    );
+    let stage = Setup::new("ways-past-unread-stream").with_routes(&routes).start().await?;
+    let cookie = stage.sign_in("alice").await?;
+    let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
+    let mut clients = Vec::new();
+    for field in [format!("Cookie: {cookie}"), format!("Authorization: Bearer {token}")] {
+        let mut client = TcpStream::connect(("127.0.0.1", stage.gateway.port())).await?;
+        let head = format!("GET /endless/x HTTP/1.1\r\nHost: HOST\r\n{field}\r\n\r\n");
+        client.write_all(&stage.filled(head.as_bytes())).await?;
+        let mut begun = [0; 15];
+        client.read_exact(&mut begun).await?;
+        ensure!(begun == *b"HTTP/1.1 200 OK", "{:?}", String::from_utf8_lossy(&begun));
+        clients.push(client);
+    }
+    // The clients do not read: all buffers between are full by now.
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(open.load(Ordering::SeqCst), 2);
+    reload(&stage, "groups: [/lab]", "groups: [/other]").await?;
+    let ended = async {
+        while open.load(Ordering::SeqCst) > 0 {
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(SOON, ended).await.context("the upstream still sends")?;
+    drop(clients);
+    stage.finish(&[&cookie])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unread_answer_keeps_no_upload_alive() -> Result<()> {
     let (port, taken) = eager().await?;

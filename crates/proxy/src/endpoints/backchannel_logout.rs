@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use moka::sync::Cache;
-use oidc_core::{LogoutToken, Verified};
+use oidc_core::{LogoutToken, TokenRefusal, Verified};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
@@ -49,7 +49,7 @@ impl Endpoints {
         for issuer in self.issuers.iter() {
             match issuer.client().verifier().logout_token(&token).await {
                 Ok(verified) => return self.obey(issuer, &verified, asked).await,
-                Err(refusal) if refusal.is_unavailable() => {
+                Err(refusal) if may_hold_later(&refusal, &token, issuer) => {
                     unchecked = Some(Refusal::ProviderUnavailable {
                         issuer: issuer.name().to_owned(),
                         reason: refusal.to_string(),
@@ -119,6 +119,14 @@ impl Endpoints {
         };
         Ok(self.sessions.end_signed(&which, token.algorithm()).await?)
     }
+}
+
+/// Whether the same token may be accepted later: its keys could not be fetched, or not at this moment for an unknown `kid`, because
+/// tokens of others have just caused a fetch.
+fn may_hold_later(refusal: &TokenRefusal, token: &str, issuer: &IssuerClient) -> bool {
+    refusal.is_unavailable()
+        || matches!(refusal, TokenRefusal::UnknownKey { .. })
+            && oidc_core::unverified_issuer(token).is_some_and(|iss| iss == issuer.url())
 }
 
 fn bad_token(asked: &Asked) -> Response<Body> {

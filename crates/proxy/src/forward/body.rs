@@ -2,12 +2,13 @@
 //!
 //! Nothing is stored: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
 //! breaks off, ends the exchange. An answer that the upstream breaks off is broken off for the client too. Neither ever looks
-//! complete. An upload that goes on beside its answer is ended separately, because an answer that the client does not read is
-//! not polled.
+//! complete. An answer that the client does not read is not polled: it is ended by a task of its own, and so is an upload that
+//! goes on beside it.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::task::AbortHandle;
 
 use super::{
     failure::explain,
@@ -121,20 +123,37 @@ impl http_body::Body for Upload {
 }
 
 /// Route and request, for the log line about an answer that breaks off.
+#[derive(Clone)]
 pub(super) struct Origin {
     pub(super) route: Arc<crate::route::Route>,
     pub(super) request_id: RequestId,
 }
 
+/// An answer up to this size is with the client's connection soon, whether the client reads it or not.
+const SOON_DONE: u64 = 64 * 1024;
+
 /// An answer's body in transit to the client.
 ///
 /// Holds the connection, and gives it back when dropped.
 pub(super) struct Answer {
-    inner: Option<Incoming>,
+    flow: Held,
     tether: Tether,
-    lease: Option<Lease>,
     in_flight: InFlight,
     origin: Origin,
+}
+
+/// The upstream's half of an answer.
+struct Flow {
+    inner: Option<Incoming>,
+    lease: Option<Lease>,
+    /// Set when the watch has ended it.
+    cut: Option<Cut>,
+}
+
+/// Who may end the upstream's half: the answer alone, or a watch beside it too.
+enum Held {
+    Alone(Flow),
+    Watched(Arc<Mutex<Flow>>, AbortHandle),
 }
 
 /// Reason an answer was broken off; the client never sees a complete one.
@@ -146,33 +165,92 @@ pub(super) enum AnswerError {
     Cut(#[source] Cut),
 }
 
+impl Flow {
+    /// Ends the upstream's half. The body goes first, so that the connection knows whether it was read to its end.
+    fn stop(&mut self) {
+        self.inner = None;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Held {
+    fn with<R>(&mut self, act: impl FnOnce(&mut Flow) -> R) -> R {
+        match self {
+            Self::Alone(flow) => act(flow),
+            Self::Watched(flow, _) => act(&mut flow.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    fn look<R>(&self, read: impl FnOnce(&Flow) -> R) -> R {
+        match self {
+            Self::Alone(flow) => read(flow),
+            Self::Watched(flow, _) => read(&flow.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
 impl Answer {
+    /// An answer that ends by `tether` when it is read. One that may take long gets a second tether, which ends it although the
+    /// client does not read it.
     pub(super) fn new(
         inner: Incoming,
         tether: Tether,
+        watch: impl FnOnce() -> Tether,
         lease: Lease,
         in_flight: InFlight,
         origin: Origin,
     ) -> Self {
-        Self { inner: Some(inner), tether, lease: Some(lease), in_flight, origin }
+        let long = inner.size_hint().upper().is_none_or(|bytes| bytes > SOON_DONE);
+        let flow = Flow { inner: Some(inner), lease: Some(lease), cut: None };
+        let flow = if long {
+            let flow = Arc::new(Mutex::new(flow));
+            let unread = stop_unread(Arc::downgrade(&flow), watch(), origin.clone());
+            let task = tokio::spawn(unread);
+            Held::Watched(flow, task.abort_handle())
+        } else {
+            Held::Alone(flow)
+        };
+        Self { flow, tether, in_flight, origin }
     }
 
     fn broken_off(&mut self, error: AnswerError) -> AnswerError {
-        self.inner = None;
-        let (route, id) = (self.origin.route.name.as_str(), self.origin.request_id.as_str());
+        let known = self.flow.with(|flow| {
+            flow.inner = None;
+            flow.cut.is_some()
+        });
         match &error {
             AnswerError::Upstream(cause) => tracing::warn!(
-                route,
-                request_id = id,
+                route = self.origin.route.name,
+                request_id = self.origin.request_id.as_str(),
                 upstream = self.in_flight.target().name(),
                 reason = explain(cause),
                 "the upstream broke off its answer; so was the client's"
             ),
-            AnswerError::Cut(cut) => {
-                tracing::info!(route, request_id = id, reason = %cut, "ended an open answer");
-            }
+            AnswerError::Cut(cut) if !known => self.origin.ended(*cut),
+            AnswerError::Cut(_) => {}
         }
         error
+    }
+}
+
+impl Origin {
+    fn ended(&self, cut: Cut) {
+        let (route, id) = (self.route.name.as_str(), self.request_id.as_str());
+        tracing::info!(route, request_id = id, reason = %cut, "ended an open answer");
+    }
+}
+
+/// Ends the upstream's half when its time is over. An answer that the client does not read is not polled.
+async fn stop_unread(flow: Weak<Mutex<Flow>>, mut tether: Tether, origin: Origin) {
+    let cut = poll_fn(|cx| tether.poll_cut(cx)).await;
+    let Some(flow) = flow.upgrade() else { return };
+    let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
+    if flow.inner.is_some() {
+        flow.cut = Some(cut);
+        flow.stop();
+        origin.ended(cut);
     }
 }
 
@@ -185,8 +263,16 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        match Pin::new(inner).poll_frame(cx) {
+        let polled = this.flow.with(|flow| match (&mut flow.inner, flow.cut) {
+            (_, Some(cut)) => Err(cut),
+            (None, None) => Ok(Poll::Ready(None)),
+            (Some(inner), None) => Ok(Pin::new(inner).poll_frame(cx)),
+        });
+        let polled = match polled {
+            Ok(polled) => polled,
+            Err(cut) => return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut))))),
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(cut) = this.tether.moved(cx) {
                     return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))));
@@ -200,7 +286,7 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Err(this.broken_off(AnswerError::Upstream(error)))))
             }
             Poll::Ready(None) => {
-                this.inner = None;
+                this.flow.with(|flow| flow.inner = None);
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -211,21 +297,27 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+        // What was cut is not complete.
+        self.flow.look(|flow| {
+            flow.cut.is_none() && flow.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+        self.flow.look(|flow| match &flow.inner {
+            Some(inner) => inner.size_hint(),
+            None if flow.cut.is_some() => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+        })
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // Dropped first, so that the connection knows whether the answer was read to its end.
-        self.inner = None;
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        if let Held::Watched(_, watch) = &self.flow {
+            watch.abort();
         }
+        self.flow.with(Flow::stop);
     }
 }
 
