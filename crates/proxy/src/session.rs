@@ -47,7 +47,7 @@ pub use self::{
 };
 
 /// SHA-256 of a ticket. Caches and tables use it as their key, so that neither holds anything that opens a session.
-type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// Names a session in logs, on the admin listener and in deny-lists; gives no access to the session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -381,7 +381,7 @@ impl Which {
     }
 }
 
-fn sha256(octets: &[u8]) -> Digest {
+pub(crate) fn sha256(octets: &[u8]) -> Digest {
     let mut out = Digest::default();
     out.copy_from_slice(digest(&SHA256, octets).as_ref());
     out

@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::IpNet;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use oidc_core::{Clock, Introspection, TokenRefusal};
@@ -25,7 +24,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::Bucket;
 pub(crate) use self::finished::FinishedLogins;
-use crate::{observe, respond::Refusal};
+use crate::{
+    observe,
+    respond::Refusal,
+    session::{Digest, sha256},
+};
 
 /// Number of concurrent calls of one kind at one issuer.
 const CALLS: usize = 32;
@@ -54,9 +57,6 @@ pub struct Throttle {
     refused: Cache<Digest, ()>,
     finished: FinishedLogins,
 }
-
-/// SHA-256 of a token.
-type Digest = [u8; 32];
 
 /// Permission for one call to an issuer, for as long as it is held.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Throttle {
         let Some(issuer) = asked.map(|asked| asked.validation().issuer()) else {
             return Ok(verify.await?);
         };
-        let token = sha256(token);
+        let token = sha256(token.as_bytes());
         if self.good.contains_key(&token) || self.refused.contains_key(&token) {
             return Ok(verify.await?);
         }
@@ -228,12 +228,6 @@ fn account(address: IpAddr) -> IpNet {
 
 fn tokens() -> moka::sync::CacheBuilder<Digest, (), Cache<Digest, ()>> {
     Cache::builder().max_capacity(TOKENS).eviction_policy(EvictionPolicy::lru())
-}
-
-fn sha256(token: &str) -> Digest {
-    let mut out = Digest::default();
-    out.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    out
 }
 
 #[cfg(test)]

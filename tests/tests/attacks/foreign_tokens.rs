@@ -7,7 +7,7 @@ use e2e::gateway::Plan;
 
 use crate::stage::{Setup, Stage};
 
-/// A JWT of these claims, signed by nobody that is configured here.
+/// A JWT of these claims, signed by no configured issuer.
 fn jwt(claims: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims), part("signature"))

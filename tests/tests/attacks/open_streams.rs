@@ -62,10 +62,15 @@ pub(crate) async fn closes(socket: &mut WebSocket, within: Duration) -> Result<(
 
 /// Replaces a text of the configuration, and has it taken up.
 pub(crate) async fn reload(stage: &Stage, old: &str, new: &str) -> Result<()> {
-    let config: &Path = stage.gateway.config();
-    let text = std::fs::read_to_string(config)?;
+    let text = std::fs::read_to_string(stage.gateway.config())?;
     ensure!(text.contains(old), "{old} is not in the configuration");
-    std::fs::write(config, text.replace(old, new))?;
+    reconfigure(stage, &text.replace(old, new)).await
+}
+
+/// Writes a configuration, and has it taken up.
+pub(crate) async fn reconfigure(stage: &Stage, text: &str) -> Result<()> {
+    let config: &Path = stage.gateway.config();
+    std::fs::write(config, text)?;
     let before = reloads(stage)?;
     stage.gateway.hang_up();
     let deadline = Instant::now() + SOON;

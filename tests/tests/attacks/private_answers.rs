@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::{World, gateway::Plan, wire::Answer};
+use e2e::{
+    World,
+    gateway::{Gateway, Plan},
+    wire::Answer,
+};
 use tokio::time::sleep;
 
 use crate::stage::{CLIENT_SECRET, Setup, Stage};
@@ -20,6 +24,16 @@ async fn stage(name: &str) -> Result<Stage> {
         .with_plan(|plan| plan.with_cookie_sessions().with("trusted_proxies: [127.0.0.0/8]"))
         .start()
         .await
+}
+
+/// A second gateway with the same issuer, upstream and session key.
+async fn replica(stage: &Stage, world: &World) -> Result<Gateway> {
+    let upstream = stage.upstream.url();
+    let routes = format!(
+        "echo:\n  match: {{ path: /echo }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
+    );
+    let plan = Plan::with_client(world, stage.issuer.url(), CLIENT_SECRET, &routes)?;
+    plan.with_cookie_sessions().start().await
 }
 
 /// The cookie that an answer gives in the place of the one the request came with.
@@ -103,12 +117,7 @@ async fn a_refreshed_cookie_is_on_that_very_answer() -> Result<()> {
 async fn a_refreshed_cookie_is_good_at_another_replica() -> Result<()> {
     let stage = stage("attack-refresh-replica").await?;
     let world = World::new("attack-refresh-replica-2")?;
-    let upstream = stage.upstream.url();
-    let routes = format!(
-        "echo:\n  match: {{ path: /echo }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
-    );
-    let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, &routes)?;
-    let replica = plan.with_cookie_sessions().start().await?;
+    let replica = replica(&stage, &world).await?;
     let other = format!("http://localhost:{}/echo", world.public_port());
     let client = e2e::visitor::plain_client()?;
 
@@ -177,12 +186,7 @@ async fn a_shared_cache_keeps_no_protected_answer() -> Result<()> {
 async fn an_old_cookie_ends_no_session_at_another_replica() -> Result<()> {
     let stage = stage("attack-old-cookie").await?;
     let world = World::new("attack-old-cookie-2")?;
-    let upstream = stage.upstream.url();
-    let routes = format!(
-        "echo:\n  match: {{ path: /echo }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
-    );
-    let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, &routes)?;
-    let replica = plan.with_cookie_sessions().start().await?;
+    let replica = replica(&stage, &world).await?;
     let other = format!("http://localhost:{}/echo", world.public_port());
     let client = e2e::visitor::plain_client()?;
     let there = async |cookie: &str| -> Result<u16> {

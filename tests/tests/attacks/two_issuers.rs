@@ -6,7 +6,10 @@ use dev_issuer::{DevClient, DevIssuer, Mint, User};
 use serde_json::Value;
 use url::Url;
 
-use crate::stage::{CLIENT_SECRET, Setup, Stage};
+use crate::{
+    open_streams::reconfigure,
+    stage::{CLIENT_SECRET, Setup, Stage},
+};
 
 const ROUTES: &str = "\
 ours:
@@ -52,6 +55,16 @@ async fn stage(name: &str, partner: &DevIssuer) -> Result<Stage> {
             .redirect_uri(stage.world.url("/oauth2/callback")),
     );
     Ok(stage)
+}
+
+/// Gives each of the two issuers the other's name in the configuration.
+async fn trade_names(stage: &Stage, partner: &DevIssuer) -> Result<()> {
+    let text = std::fs::read_to_string(stage.gateway.config())?;
+    let swapped = text
+        .replace(stage.issuer.url(), "OURS")
+        .replace(partner.url(), stage.issuer.url())
+        .replace("OURS", partner.url());
+    reconfigure(stage, &swapped).await
 }
 
 async fn sign_in_at(stage: &Stage, name: &str, issuer: &DevIssuer) -> Result<String> {
@@ -145,14 +158,7 @@ async fn a_session_is_not_taken_over_by_a_renamed_issuer() -> Result<()> {
     let theirs = sign_in_at(&stage, "partner", &partner).await?;
     assert_eq!(stage.get("/echo").header("Cookie", &theirs).send().await?.status, 200);
     // The names change places: what `partner` vouched for must not become the word of `main`.
-    let config = stage.gateway.config();
-    let text = std::fs::read_to_string(config)?;
-    let swapped = text
-        .replace(stage.issuer.url(), "OURS")
-        .replace(partner.url(), stage.issuer.url())
-        .replace("OURS", partner.url());
-    std::fs::write(config, swapped)?;
-    stage.gateway.hang_up();
+    trade_names(&stage, &partner).await?;
     e2e::wait::until("the reload", std::time::Duration::from_secs(10), async || {
         let answer = stage.get("/echo").header("Cookie", &theirs).send().await?;
         ensure!(answer.status == 401, "still {}", answer.status);
@@ -198,20 +204,7 @@ async fn a_code_goes_to_no_other_issuer_of_the_same_name() -> Result<()> {
     let stage = stage("attack-issuers-mix-up", &partner).await?;
     let start = stage.get("/oauth2/start?rd=/echo&issuer=partner").send().await?;
     let callback: Url = partner.sign_in(start.location()?.as_str(), "alice")?.parse()?;
-    let config = stage.gateway.config();
-    let text = std::fs::read_to_string(config)?;
-    let swapped = text
-        .replace(stage.issuer.url(), "OURS")
-        .replace(partner.url(), stage.issuer.url())
-        .replace("OURS", partner.url());
-    std::fs::write(config, swapped)?;
-    stage.gateway.hang_up();
-    e2e::wait::until("the reload", std::time::Duration::from_secs(10), async || {
-        let lines = stage.gateway.log_lines()?;
-        ensure!(lines.iter().any(|line| line["msg"] == "configuration reloaded"), "not yet");
-        Ok(Some(()))
-    })
-    .await?;
+    trade_names(&stage, &partner).await?;
     let asked = stage.issuer.requests(dev_issuer::Endpoint::Token);
     let target = format!("{}?{}", callback.path(), callback.query().unwrap_or_default());
     let cookies = start.cookies().join("; ");

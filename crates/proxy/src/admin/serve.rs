@@ -1,6 +1,6 @@
 //! Connections of the admin listener: few, and none that waits for ever.
 //!
-//! Whoever reaches this listener without a token must not use up the descriptors of the public one.
+//! A client without a token must not use up the descriptors of the public one.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -28,19 +28,27 @@ pub(super) fn push_escape(text: &mut String, byte: u8) {
 
 /// The same text with plain delimiters.
 pub(super) fn with_plain_delimiters(text: &str) -> String {
+    rewritten(text, "%", |out, byte| {
+        let plain = is_delimiter(byte);
+        if plain {
+            out.push(char::from(byte));
+        }
+        plain
+    })
+}
+
+/// The same text, with `write` for each byte whose two hexadecimal digits follow `mark`; as it was where that returns `false`.
+pub(super) fn rewritten(text: &str, mark: &str, write: impl Fn(&mut String, u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
+    while let Some((before, after)) = rest.split_once(mark) {
         out.push_str(before);
         let mut digits = after.bytes();
         let value = digits.next().and_then(hex).zip(digits.next().and_then(hex));
         match (value.map(|(high, low)| high << 4 | low), after.get(2..)) {
-            (Some(byte), Some(left)) if is_delimiter(byte) => {
-                out.push(char::from(byte));
-                rest = left;
-            }
+            (Some(byte), Some(left)) if write(&mut out, byte) => rest = left,
             _ => {
-                out.push('%');
+                out.push_str(mark);
                 rest = after;
             }
         }

@@ -6,7 +6,7 @@
 //! can then serve another path than the one that was judged.
 
 use super::{
-    escape::{hex, is_delimiter, is_unreserved, push_escape},
+    escape::{is_delimiter, is_unreserved, push_escape, rewritten},
     path::Oddities,
 };
 
@@ -53,29 +53,14 @@ pub(super) fn all(text: &str, oddities: Oddities) -> Option<Box<[String]>> {
 
 /// `%25XX` as seen by a server that decodes twice.
 fn decode_twice(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("%25") {
-        out.push_str(before);
-        let mut digits = after.bytes();
-        match (digits.next().and_then(hex), digits.next().and_then(hex), after.get(2..)) {
-            (Some(high), Some(low), Some(left)) => {
-                let byte = high << 4 | low;
-                if is_unreserved(byte) || is_delimiter(byte) {
-                    out.push(char::from(byte));
-                } else {
-                    push_escape(&mut out, byte);
-                }
-                rest = left;
-            }
-            _ => {
-                out.push_str("%25");
-                rest = after;
-            }
+    rewritten(text, "%25", |out, byte| {
+        if is_unreserved(byte) || is_delimiter(byte) {
+            out.push(char::from(byte));
+        } else {
+            push_escape(out, byte);
         }
-    }
-    out.push_str(rest);
-    out
+        true
+    })
 }
 
 fn drop_parameters(text: &str) -> String {

@@ -168,7 +168,7 @@ impl fmt::Debug for CookieStore {
 }
 
 /// A cache of bounded size; the least recently used entry is evicted first.
-fn remembered<K, V>(most: u64, lifetime: Duration) -> Cache<K, V>
+pub(super) fn remembered<K, V>(most: u64, lifetime: Duration) -> Cache<K, V>
 where
     K: Eq + std::hash::Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,

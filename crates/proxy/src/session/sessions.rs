@@ -11,13 +11,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use moka::policy::EvictionPolicy;
 use oidc_core::{Algorithm, Clock};
 use tokio::sync::Semaphore;
 
 use super::{
     Digest, Ended, Limits, LiveSession, Record, Renew, RenewError, SessionId, SessionStore,
-    StoreError, Summary, Ticket, Which, refresh::within,
+    StoreError, Summary, Ticket, Which, cookie::remembered, refresh::within,
 };
 
 /// Number of opened sessions kept in memory by default.
@@ -85,8 +84,8 @@ impl Sessions {
                 .time_to_live(Duration::from_secs(10))
                 .build(),
             live: Mutex::default(),
-            ended: remembered(limits.lifetime),
-            spent: remembered(limits.lifetime),
+            ended: remembered(ENDED, limits.lifetime),
+            spent: remembered(ENDED, limits.lifetime),
             unwritten: Mutex::default(),
         }
     }
@@ -411,18 +410,6 @@ impl fmt::Debug for Sessions {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
-}
-
-/// Remembers what has ended; the least recently used entry is evicted first.
-fn remembered<K>(lifetime: Duration) -> moka::sync::Cache<K, ()>
-where
-    K: Eq + std::hash::Hash + Send + Sync + 'static,
-{
-    moka::sync::Cache::builder()
-        .max_capacity(ENDED)
-        .eviction_policy(EvictionPolicy::lru())
-        .time_to_live(lifetime)
-        .build()
 }
 
 fn opened(capacity: u64) -> moka::sync::Cache<Digest, Arc<LiveSession>> {
