@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 
 use crate::{
-    canonical::{CanonicalPath, Keep, Trust},
     config::{self, Config, SessionStoreConfig},
     endpoints::{Endpoints, backchannel_logout::SeenLogoutTokens},
     forward::{Assertions, Upstreams},
@@ -116,7 +116,7 @@ impl Lasting {
             assertions: Arc::new(assertions),
             drain,
             review: Arc::default(),
-            trust: Trust::nobody(),
+            trust: Trust::none(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
         })

@@ -13,11 +13,12 @@ pub use requirement::{Requirement, Unmet};
 use std::sync::Arc;
 
 use http::{HeaderValue, header};
+use http_canonical::{CanonicalMethod, CanonicalPath, PathRefusal};
 
 use crate::{
-    canonical::{CanonicalMethod, CanonicalPath, CanonicalRequest, PathRefusal},
     identify::{Caller, Credential, Identified, Identity},
-    respond::Refusal,
+    listen::CanonicalRequest,
+    refusal::Refusal,
     route::{Route, Routed},
 };
 
@@ -100,7 +101,7 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         method: request.method(),
         path: request.path(),
         caller: &caller,
-        page: request.upgrade().map(|_| Page {
+        page: request.opens_websocket().then(|| Page {
             origin: request.headers().get(header::ORIGIN),
             own: route.origin(request.host()),
         }),

@@ -42,7 +42,7 @@ pub use issuer::{
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
-pub use path::PathError;
+pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};

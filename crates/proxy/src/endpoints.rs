@@ -32,17 +32,18 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
 
 use crate::{
-    canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, CanonicalRequest},
     forward::Assertions,
     identify::{Caller, Identify, Identity, issuers::Issuers},
-    listen::Scheme,
+    listen::CanonicalRequest,
     observe::Trail,
     pages,
-    respond::{Asked, Refusal, problem},
+    refusal::Refusal,
+    respond::{Asked, problem},
     route::Routes,
     session::{Cookies, Keys, LiveSession, Sessions, SetCookies},
     throttle::Throttle,

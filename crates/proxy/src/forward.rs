@@ -53,14 +53,14 @@ use self::{
 use crate::{
     authorize::Permitted,
     caching,
-    canonical::CanonicalRequest,
     identify::{Caller, Credential, Identity},
-    listen::{Body, Drain, Scheme},
-    respond::Refusal,
+    listen::{Body, CanonicalRequest, Drain, Payload},
+    refusal::Refusal,
     review::{Permit, Review},
     route::Route,
     session::Sessions,
 };
+use http_canonical::{RequestParts, Scheme};
 
 /// Time for which a token without an end permits an exchange: the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
@@ -117,10 +117,10 @@ impl Upstreams {
         let (request, route, caller) = permitted.into_parts();
         let Caller { identity, credential, .. } = caller;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
-        let host = internal(HeaderValue::try_from(request.host.to_string()), "host")?;
+        let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
         let asked = request.path_and_query();
-        let CanonicalRequest {
+        let RequestParts {
             method,
             host: host_asked_for,
             path,
@@ -134,8 +134,8 @@ impl Upstreams {
             traceparent,
             body,
             ..
-        } = *request;
-        let body = body.into_inner();
+        } = request.into_parts();
+        let Payload { body, tunnel } = body.into_inner();
         // Only during an upload can the session end before the answer begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
@@ -161,7 +161,7 @@ impl Upstreams {
         {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        let upgrade = websocket.is_some().then(|| upgrade::ask(&mut headers)).flatten();
+        let upgrade = websocket.then(|| upgrade::ask(&mut headers)).flatten();
         let expires = self.expires(&credential);
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),
@@ -204,12 +204,12 @@ impl Upstreams {
         };
         let tether = tether();
         let origin = Origin { route: Arc::clone(&route), request_id };
-        match (websocket, upgrade) {
-            (Some(websocket), Some(key))
+        match (tunnel, upgrade) {
+            (Some(client), Some(key))
                 if begun.answer.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 let opening = upgrade::Opening {
-                    client: websocket.client,
+                    client,
                     key,
                     tether,
                     drain: self.drain.clone(),
@@ -307,11 +307,11 @@ fn path_and_query(
     upstream: &Upstream,
     request: &CanonicalRequest,
 ) -> Result<PathAndQuery, Refusal> {
-    let path = upstream.rewrite(&request.path).map_err(|refused| Refusal::Malformed {
+    let path = upstream.rewrite(request.path()).map_err(|refused| Refusal::Malformed {
         status: StatusCode::BAD_REQUEST,
         reason: Cow::Owned(refused.to_string()),
     })?;
-    let whole = match &request.query {
+    let whole = match request.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.into_owned(),
     };

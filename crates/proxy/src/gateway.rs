@@ -7,8 +7,8 @@
 //! Each stage takes the proof that the last one made, so the compiler checks the order. This compiles:
 //!
 //! ```
-//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
-//! # use doorward::{canonical::CanonicalRequest, listen::Body, session::SetCookies};
+//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, refusal::Refusal, route::Routes};
+//! # use doorward::{listen::{Body, CanonicalRequest}, session::SetCookies};
 //! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
 //! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
@@ -21,8 +21,8 @@
 //! and the same without `authorize` does not:
 //!
 //! ```compile_fail,E0308
-//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, respond::Refusal, route::Routes};
-//! # use doorward::{canonical::CanonicalRequest, listen::Body, session::SetCookies};
+//! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, refusal::Refusal, route::Routes};
+//! # use doorward::{listen::{Body, CanonicalRequest}, session::SetCookies};
 //! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
 //! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
@@ -43,15 +43,17 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
+use http_canonical::{RequestId, Trust, Wants};
 
 use crate::{
     authorize::authorize,
-    canonical::{CanonicalRequest, RequestId, Trust},
     endpoints::{Call, Endpoints, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
+    listen::{CanonicalRequest, canonical},
     observe::Trail,
-    respond::{Asked, Refusal, Site, Wants, respond, see_other},
+    refusal::Refusal,
+    respond::{Asked, Site, respond, see_other},
     route::Routes,
     session::SetCookies,
 };
@@ -104,12 +106,15 @@ impl App {
     async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let request_id = request.extensions().get::<RequestId>().cloned();
         let is_question = self.endpoints.is_question(request.uri().path());
-        let request = match CanonicalRequest::from_http(request, &self.trust) {
-            Ok(request) => Box::new(request),
-            Err(refusal) => {
+        let request = match canonical(request, &self.trust) {
+            Some(Ok(request)) => Box::new(request),
+            unread => {
                 let asked =
                     Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
-                let refusal = Refusal::from(refusal);
+                let refusal = match unread {
+                    Some(Err(refusal)) => refusal.into(),
+                    _ => Refusal::Internal { reason: "the request has no connection".to_owned() },
+                };
                 Trail::unread(request_id).refused(&refusal);
                 let answer = respond(&refusal, &asked);
                 return if is_question { not_let_through(answer) } else { answer };

@@ -14,9 +14,9 @@ use oidc_core::{Secret, TokenRefusal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    canonical::CanonicalRequest,
     identify::{bearer::Presented, cookie::SessionCookie, issuers::Issuers},
-    respond::Refusal,
+    listen::CanonicalRequest,
+    refusal::Refusal,
     route::Routed,
     session::{LiveSession, SetCookies},
     throttle::Throttle,

@@ -4,7 +4,7 @@
 //! a [`config`], and [`commands`] holds the commands of the program.
 
 pub mod listen;
-pub mod canonical;
+pub mod refusal;
 pub mod gateway;
 pub mod route;
 pub mod identify;

@@ -1,7 +1,7 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
 //! The way of a connection: `accept` takes it, up to a limit; [`tls`] may secure it; `strict_io` passes on only bytes that
-//! [`framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a panic and
+//! [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a panic and
 //! the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
@@ -11,22 +11,21 @@ mod conversation;
 mod deadline;
 mod drain;
 mod every_request;
-pub mod framing;
 mod limits;
+mod payload;
 mod request_body;
 mod serve;
 mod strict_io;
 pub mod tls;
-mod violation;
 
 pub use accept::ListenError;
 pub use answers::{Answers, PlainAnswers};
 pub use axum::body::Body;
-pub use conn::{ConnInfo, Peer, Scheme, UpgradeAsked};
+pub use conn::ConnInfo;
 pub use drain::{Drain, Drained};
 pub use limits::Limits;
+pub use payload::{CanonicalRequest, Payload, UpgradeAsked, canonical};
 pub use tls::{CertificateError, Certificates};
-pub use violation::{Reason, Violation};
 
 pub use crate::config::ListenAddr;
 
@@ -38,7 +37,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
 
-use crate::canonical::Trust;
+use http_canonical::Trust;
 
 /// Interval at which the certificate's files are checked.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -79,7 +78,7 @@ impl Listener {
             certificates,
             tls,
             limits: Limits::default(),
-            trust: Trust::nobody(),
+            trust: Trust::none(),
             answers: Arc::new(PlainAnswers),
         })
     }
@@ -112,8 +111,7 @@ impl Listener {
 
     /// Serves until the drain is over: sockets close when it begins, and connections may finish until it ends.
     ///
-    /// Each request carries `Arc<ConnInfo>` and `RequestId` among its extensions, and [`UpgradeAsked`] when 101 is a possible
-    /// answer.
+    /// The service reads a request with [`canonical`].
     pub async fn serve<S>(self, service: S, drain: Drain) -> Drained
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,

@@ -14,12 +14,13 @@ pub(crate) use metric::{
 use std::{sync::Arc, time::Instant};
 
 use self::metric::Stage;
+use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth, RequestId};
 
 use crate::{
     authorize::Permitted,
-    canonical::{CanonicalMethod, CanonicalPath, CanonicalRequest, ForwardAuth, RequestId},
     identify::{Caller, Credential, Identified, Identity, Known},
-    respond::{Fault, Refusal},
+    listen::CanonicalRequest,
+    refusal::{Fault, Refusal},
     route::{Route, Routed},
     session::LiveSession,
 };

@@ -9,13 +9,13 @@ use std::{fmt, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
+use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
 use tokio::sync::watch;
 
 use crate::{
     authorize::{Case, Denied, judge},
-    canonical::{CanonicalHost, CanonicalMethod, CanonicalPath},
     identify::{Caller, Credential, Identify},
-    respond::Refusal,
+    refusal::Refusal,
     route::{Route, Routes},
 };
 

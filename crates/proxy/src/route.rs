@@ -3,15 +3,16 @@
 //! An exact host comes before a wildcard, and a wildcard before a route without host; then the longer path prefix wins.
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
+use http_canonical::Wants;
+use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
 use std::sync::Arc;
 
 use crate::{
     authorize::Policy,
-    canonical::{CanonicalHost, CanonicalPath, CanonicalRequest, Keep, PathRefusal, is_below},
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
-    listen::Scheme,
-    respond::{Refusal, Wants},
+    listen::CanonicalRequest,
+    refusal::Refusal,
 };
 
 /// One service behind the gateway: its host and path, its access rules, its upstream.
@@ -63,9 +64,9 @@ impl Route {
     pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
         match self.sign_in {
             SignIn::Auto => {
-                request.upgrade().is_none() && Wants::of(request.headers()) == Wants::Page
+                !request.opens_websocket() && Wants::of(request.headers()) == Wants::Page
             }
-            SignIn::Redirect => request.upgrade().is_none(),
+            SignIn::Redirect => !request.opens_websocket(),
             SignIn::Challenge => false,
         }
     }

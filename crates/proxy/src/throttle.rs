@@ -26,7 +26,7 @@ use self::bucket::Bucket;
 pub(crate) use self::finished::FinishedLogins;
 use crate::{
     observe,
-    respond::Refusal,
+    refusal::Refusal,
     session::{Digest, sha256},
 };
 

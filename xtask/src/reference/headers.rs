@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use doorward::{canonical::reserved, forward};
+use doorward::forward;
+use http_canonical::reserved;
 
 const HEAD: &str = "\
 <!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/forward/written.rs and

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use doorward::{
-    listen::Reason,
-    respond::{Fault, entries},
-};
+use doorward::{refusal::Fault, respond::entries};
+use http_canonical::framing::Reason;
 use oidc_core::TokenRefusal;
 
 const HEAD: &str = "\

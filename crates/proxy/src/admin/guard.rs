@@ -14,9 +14,10 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use http_canonical::CanonicalHost;
 use oidc_core::Secret;
 
-use crate::{canonical::CanonicalHost, config::AdminConfig};
+use crate::config::AdminConfig;
 
 /// Paths that are open to every caller.
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/metrics"];

@@ -2,13 +2,13 @@
 
 use crate::{
     authorize::{self, Policy},
-    canonical::{self, CanonicalPath},
     config::{self, Config, HostPattern, RouteConfig},
     endpoints::browser_scheme,
     forward::{Rewrite, Upstream, UpstreamTls},
     observe,
     route::{Route, Routes},
 };
+use http_canonical::{CanonicalPath, Keep};
 
 use super::{AssembleError, at};
 
@@ -22,7 +22,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     let own_host = config.public_url.host_str().unwrap_or_default();
     let path = |text: &Option<String>, key: &str| {
         text.as_deref()
-            .map(|text| CanonicalPath::parse(text, canonical::Keep::ALL).map_err(at(place(key))))
+            .map(|text| CanonicalPath::parse(text, Keep::ALL).map_err(at(place(key))))
             .transpose()
     };
     let upstream = if route.upstream.is_empty() {
@@ -45,10 +45,10 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             .host
             .clone()
             .unwrap_or_else(|| HostPattern::Exact(own_host.to_ascii_lowercase())),
-        prefix: CanonicalPath::parse(&route.matches.path, canonical::Keep::default())
+        prefix: CanonicalPath::parse(&route.matches.path, Keep::default())
             .map_err(at(place("match.path")))?,
         browser_scheme: browser_scheme(&config.public_url),
-        keep: canonical::Keep {
+        keep: Keep {
             encoded_slash: route.paths.encoded_slash == config::Keep::Keep,
             double_slash: route.paths.double_slash == config::Keep::Keep,
         },
@@ -78,7 +78,7 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
             }
         };
         rules.push(authorize::Rule {
-            path: rule.path.clone(),
+            path: rule.path.as_ref().map(|path| path.0.clone()),
             methods,
             allow,
             shadow: rule.shadow,

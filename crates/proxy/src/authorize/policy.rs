@@ -3,10 +3,8 @@
 //! Pure functions of a request and an identity: nothing here reads a clock, a store or the network.
 
 use super::{Requirement, Unmet};
-use crate::{
-    canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern},
-    identify::Identity,
-};
+use crate::identify::Identity;
+use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
 
 /// Access rules of a route, in order.
 #[derive(Debug, Clone)]

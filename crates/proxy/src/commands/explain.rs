@@ -16,12 +16,12 @@ use super::Outcome;
 use crate::{
     assemble,
     authorize::{Decision, Step},
-    canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep},
     config::Config,
     identify::{Identity, claims::ClaimReader},
-    respond::Refusal,
+    refusal::Refusal,
     route::Route,
 };
+use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// The question.
 #[derive(Debug, Args)]

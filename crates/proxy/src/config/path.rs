@@ -2,10 +2,31 @@
 //!
 //! [`PathPattern`] decides which requests a pattern matches; this module only reads its written form.
 
-use super::text::written_as_text;
-use crate::canonical::{CanonicalPath, PathPattern, PathRefusal};
+use std::{fmt, str::FromStr};
 
-written_as_text!(PathPattern, "a path pattern", "/models/churn/docs/**");
+use http_canonical::{CanonicalPath, PathPattern, PathRefusal, PatternError};
+
+use super::text::written_as_text;
+
+/// The paths of a rule: a [`PathPattern`] in its written form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePath(pub PathPattern);
+
+impl FromStr for RulePath {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for RulePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+written_as_text!(RulePath, "a path pattern", "/models/churn/docs/**");
 
 /// Reason no request can have a path.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +72,7 @@ mod tests {
     use super::check;
 
     #[test]
-    fn another_spelling_is_told() {
+    fn the_canonical_spelling_is_named() {
         for (path, canonical) in
             [("/%61", "/a"), ("/café", "/caf%C3%A9"), ("/a b", "/a%20b"), ("/%c3%a9", "/%C3%A9")]
         {

@@ -11,8 +11,10 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::text::{AsList, OneOrMany, at_least_one};
-use crate::canonical::PathPattern;
+use super::{
+    path::RulePath,
+    text::{AsList, OneOrMany, at_least_one},
+};
 
 /// One rule. The first whose path and methods match decides; without a match the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +24,7 @@ pub struct AccessRule {
     /// end is any rest, also none. Everything else matches exactly: `/admin/**` covers a section, `/admin` that page alone. A
     /// slash at the end makes no difference. Example: `/models/churn/docs/**`.
     #[serde(default)]
-    pub path: Option<PathPattern>,
+    pub path: Option<RulePath>,
     /// Methods of the rule, in upper case; without it, all. `GET` includes HEAD. Example: `[GET, POST]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]

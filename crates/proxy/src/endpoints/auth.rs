@@ -10,13 +10,14 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below};
 
 use crate::{
     authorize::{Case, Denied, Page, judge},
-    canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below},
     endpoints::{Call, Endpoints},
     identify::{Caller, Credential, Identity},
-    respond::{Refusal, own},
+    refusal::Refusal,
+    respond::own,
     route::Route,
 };
 

@@ -11,7 +11,8 @@ use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
     identify::issuers::IssuerClient,
     observe,
-    respond::{Asked, Refusal, own, problem},
+    refusal::Refusal,
+    respond::{Asked, own, problem},
     session::{Ended, Which},
 };
 
@@ -43,7 +44,7 @@ impl Endpoints {
         call: Call<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let asked = call.asked;
-        let form = read_form(call.request.into_body()).await?;
+        let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
         let mut unchecked = None;
         for issuer in self.issuers.iter() {

@@ -17,7 +17,8 @@ use crate::{
     },
     identify::issuers::IssuerClient,
     observe, pages,
-    respond::{Refusal, see_other},
+    refusal::Refusal,
+    respond::see_other,
     session::SetCookies,
 };
 

@@ -2,15 +2,16 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
+use http_canonical::CanonicalMethod;
 
 use crate::{
     authorize::Decision,
-    canonical::CanonicalMethod,
     config::HostPattern,
     endpoints::{Call, Endpoints},
     identify::{Credential, Identity},
     pages,
-    respond::{Refusal, see_other},
+    refusal::Refusal,
+    respond::see_other,
     route::Route,
 };
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     endpoints::{Call, Endpoints, json},
-    respond::Refusal,
+    refusal::Refusal,
     session::{LiveSession, RenewError},
 };
 

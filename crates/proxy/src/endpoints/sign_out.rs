@@ -4,14 +4,15 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
+use http_canonical::CanonicalHost;
 use oidc_core::LogoutRequest;
 use url::Url;
 
 use crate::{
-    canonical::CanonicalHost,
     endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, start::query},
     observe, pages,
-    respond::{Asked, Refusal, see_other},
+    refusal::Refusal,
+    respond::{Asked, see_other},
     session::{LiveSession, Purpose, Record, Which},
 };
 
@@ -81,7 +82,7 @@ impl Endpoints {
         let clear = self.cookies.clear_session(call.request.headers());
         let host = call.request.host().clone();
         let asked = call.asked;
-        let form = read_form(call.request.into_body()).await?;
+        let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "csrf")?.unwrap_or_default();
         if !self.is_form_token(&token, &session) {
             return Err(Refusal::ForeignOrigin { origin: "(form without its token)".to_owned() });

@@ -12,7 +12,8 @@ use crate::{
     endpoints::{Call, Endpoints, parameter, return_to::sanitize},
     identify::issuers::IssuerClient,
     observe, pages,
-    respond::{Refusal, see_other},
+    refusal::Refusal,
+    respond::see_other,
 };
 
 /// Time limit for one step of a login at the provider.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     endpoints::{Call, Endpoints, json},
     identify::Identity,
-    respond::Refusal,
+    refusal::Refusal,
 };
 
 impl Endpoints {

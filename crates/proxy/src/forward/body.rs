@@ -25,7 +25,8 @@ use super::{
     target::InFlight,
     tether::{Cut, Outcome, Progress, Tether},
 };
-use crate::{canonical::RequestId, listen::Body};
+use crate::listen::Body;
+use http_canonical::RequestId;
 
 /// A request's body in transit to the upstream. Trailers are dropped.
 pub(super) struct Upload {

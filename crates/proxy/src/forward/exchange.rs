@@ -26,7 +26,7 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
-    respond::Refusal,
+    refusal::Refusal,
     review::{Permit, Review, UNDISTURBED},
     route::Route,
     session::LiveSession,

@@ -1,13 +1,13 @@
 //! Header fields that cross the gateway: some are deleted, then others are set.
 //!
-//! On the way in, [`CanonicalRequest`](crate::canonical::CanonicalRequest) has already removed hop-by-hop fields, those that
+//! On the way in, [`CanonicalRequest`](crate::listen::CanonicalRequest) has already removed hop-by-hop fields, those that
 //! `Connection` names and the reserved namespace, in every spelling. This module removes the gateway's own credentials, and
 //! then writes the fields that only the gateway may write. On the way back an upstream's fields pass, except those about the
 //! connection and those reserved for the gateway ([RFC 9110 §7.6.1]).
 //!
 //! [RFC 9110 §7.6.1]: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 
-pub use crate::canonical::{
+pub use http_canonical::{
     forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     request_id::{TRACEPARENT, X_REQUEST_ID},
 };
@@ -15,13 +15,9 @@ pub use crate::canonical::{
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_canonical::{RequestId, Scheme, TraceParent, reserved::is_hop_by_hop};
 
-use crate::{
-    canonical::{RequestId, TraceParent, reserved::is_hop_by_hop},
-    identify::Credential,
-    listen::Scheme,
-    session::Cookies,
-};
+use crate::{identify::Credential, session::Cookies};
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use super::{Begun, body::Origin, headers, tether::Tether, tunnel::Tunnel, unavailable};
 use crate::{
     listen::{Body, Drain},
-    respond::Refusal,
+    refusal::Refusal,
     session::{LiveSession, Sessions},
 };
 

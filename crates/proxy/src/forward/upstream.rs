@@ -17,10 +17,8 @@ use super::{
     target::{Target, TargetStatus},
     tls::UpstreamTls,
 };
-use crate::{
-    canonical::{CanonicalPath, StripError},
-    config::UpstreamUrl,
-};
+use crate::config::UpstreamUrl;
+use http_canonical::{CanonicalPath, StripError};
 
 /// The service behind a route, on one or several targets.
 ///
@@ -152,7 +150,7 @@ impl fmt::Debug for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canonical::Keep;
+    use http_canonical::Keep;
 
     fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
         let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();

@@ -21,7 +21,7 @@ use crate::{
         issuers::{IssuerClient, Issuers},
     },
     observe,
-    respond::Refusal,
+    refusal::Refusal,
     throttle::Throttle,
 };
 

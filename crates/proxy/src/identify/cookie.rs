@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::{
     identify::{Caller, Credential, Identity, issuers::Issuers},
     observe,
-    respond::Refusal,
+    refusal::Refusal,
     session::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket},
 };
 

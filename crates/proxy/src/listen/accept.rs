@@ -19,8 +19,9 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Drain, ListenAddr, Peer};
+use super::{Drain, ListenAddr};
 use crate::observe;
+use http_canonical::Peer;
 
 const PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);

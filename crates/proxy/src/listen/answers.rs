@@ -3,8 +3,8 @@
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::Violation;
-use crate::canonical::RequestId;
+use http_canonical::RequestId;
+use http_canonical::framing::Violation;
 
 /// Makes those answers. The listener adds `Connection: close` where HTTP needs it.
 pub trait Answers: Send + Sync + 'static {

@@ -4,7 +4,6 @@
 //! one. HTTP/1 answers in order, so the count identifies the request, whatever the request contains.
 
 use std::{
-    net::{IpAddr, SocketAddr},
     sync::{
         OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -14,53 +13,9 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use super::{ListenAddr, Violation};
+use http_canonical::{Peer, Scheme, framing::Violation};
 
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// A TCP peer.
-    Tcp(SocketAddr),
-    /// A unix socket, which has no address.
-    Unix,
-}
-
-impl Peer {
-    /// Its address; one that is IPv4 mapped into IPv6 is IPv4.
-    pub fn ip(self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(address) => Some(address.ip().to_canonical()),
-            Self::Unix => None,
-        }
-    }
-}
-
-/// `http` or `https`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Without TLS.
-    Http,
-    /// With TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme as in a URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// The scheme's default port.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
+use super::ListenAddr;
 
 /// A connection, as an extension of its requests.
 #[derive(Debug)]
@@ -80,10 +35,6 @@ impl ConnInfo {
         Self { peer, local, scheme, state: ConnState::default() }
     }
 }
-
-/// Marks a request whose head asked for a WebSocket, and whose answer may therefore be 101.
-#[derive(Debug, Clone, Copy)]
-pub struct UpgradeAsked(pub(super) ());
 
 /// State shared by the reading half and the service.
 #[derive(Debug, Default)]

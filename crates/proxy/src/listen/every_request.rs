@@ -14,13 +14,12 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    Answers, ConnInfo, Limits, Reason, UpgradeAsked, Violation, conn::Upgrade,
-    conversation::Conversation, request_body::RequestBody,
+    Answers, ConnInfo, Limits, conn::Upgrade, conversation::Conversation, payload::UpgradeAsked,
+    request_body::RequestBody,
 };
-use crate::{
-    canonical::{RequestId, Trust},
-    observe,
-};
+use crate::observe;
+use http_canonical::framing::{Reason, Violation};
+use http_canonical::{RequestId, Trust};
 
 /// State shared by all connections.
 pub(super) struct Shared {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::framing::HeadLimits;
+use http_canonical::framing::HeadLimits;
 
 /// The limits of every connection. Deadlines are absolute: a client cannot move them by sending a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Limits, Reason, Violation, conversation::Conversation, deadline::BodyClock};
+use super::{Limits, conversation::Conversation, deadline::BodyClock};
+use http_canonical::framing::{Reason, Violation};
 
 /// The body of an HTTP/2 request.
 pub(super) struct RequestBody {

@@ -22,12 +22,13 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::{
-    ConnInfo, Drain, ListenAddr, Peer, Scheme,
+    ConnInfo, Drain, ListenAddr,
     accept::{Held, Stream},
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
 };
 use crate::observe;
+use http_canonical::{Peer, Scheme};
 
 /// Buffer size of one connection, in each direction.
 const BUFFER: usize = 64 * 1024;

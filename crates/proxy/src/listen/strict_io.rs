@@ -21,12 +21,12 @@ use tokio_util::io::poll_read_buf;
 mod writing;
 
 use super::{
-    ConnInfo, Limits, Reason,
+    ConnInfo, Limits,
     accept::Held,
     conn::Upgrade,
     deadline::{BodyClock, Deadline},
-    framing::{Action, Framing},
 };
+use http_canonical::framing::{Action, Framing, Reason};
 
 /// The first bytes of an HTTP/2 connection ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -342,7 +342,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictIo<T> {
                         Reason::BodyTimeout => io::ErrorKind::TimedOut,
                         _ => io::ErrorKind::InvalidData,
                     };
-                    return Poll::Ready(Err(io::Error::new(kind, super::Violation::from(reason))));
+                    return Poll::Ready(Err(io::Error::new(
+                        kind,
+                        http_canonical::framing::Violation::from(reason),
+                    )));
                 }
             };
             if matches!(step, Step::Return) {

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::Response;
 
-use super::{Asked, Refusal, Site, respond};
-use crate::{
-    canonical::RequestId,
-    listen::{Answers, Violation},
-};
+use super::{Asked, Site, respond};
+use crate::listen::Answers;
+use crate::refusal::Refusal;
+use http_canonical::{RequestId, framing::Violation};
 
 /// The gateway's answers, for the listener.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@
 
 use http::HeaderValue;
 
-use super::{Refusal, Site};
+use super::Site;
+use crate::refusal::Refusal;
 
 const DESCRIPTION_CHARS: usize = 300;
 

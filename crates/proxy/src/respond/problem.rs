@@ -4,8 +4,9 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{Asked, Refusal};
+use super::Asked;
 use crate::pages::shown;
+use crate::refusal::Refusal;
 
 /// The members of RFC 9457 §3.1, then ours (§3.2).
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Fault, Refusal};
+use crate::refusal::{Fault, Refusal};
 
 /// One refusal, in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

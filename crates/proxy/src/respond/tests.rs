@@ -8,8 +8,10 @@ use http_body_util::BodyExt as _;
 use oidc_core::TokenRefusal;
 use serde_json::Value;
 
-use super::{Asked, Refusal, Site, Wants, respond};
+use super::{Asked, Site, respond};
 use crate::authorize::Unmet;
+use crate::refusal::Refusal;
+use http_canonical::Wants;
 
 fn asked(method: &Method, name: &'static str, value: &'static str) -> Asked {
     let site = Arc::new(Site::new("/oauth2", "platform.example"));

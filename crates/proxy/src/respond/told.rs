@@ -2,8 +2,8 @@
 //!
 //! A cause that is for the log alone is never included: a caller learns that an upstream is unavailable, not its address.
 
-use super::Refusal;
 use crate::pages::{sentence, shown};
+use crate::refusal::Refusal;
 
 /// Texts of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]

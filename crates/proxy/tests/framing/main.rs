@@ -1,7 +1,7 @@
 //! What real octets on a real socket become: the listener before a service that records what reaches it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-#[path = "../../src/listen/framing/cases.rs"]
+#[path = "../../../http-canonical/src/framing/cases.rs"]
 mod cases;
 mod deadlines;
 mod http2;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use doorward::{
-    canonical::{CanonicalRequest, Trust},
     config::ListenAddr,
-    listen::{Body, Certificates, Drain, Drained, Limits, Listener, UpgradeAsked},
+    listen::{Body, Certificates, Drain, Drained, Limits, Listener, UpgradeAsked, canonical},
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use http_canonical::Trust;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -182,7 +182,7 @@ async fn serve(
     let method = again.method().clone();
     let headers = std::mem::take(again.headers_mut());
     *again.headers_mut() = headers.clone();
-    if let Err(refusal) = CanonicalRequest::from_http(again, &Trust::nobody()) {
+    if let Err(refusal) = canonical(again, &Trust::none()).unwrap() {
         let mut response = Response::new(Body::from(refusal.to_string()));
         *response.status_mut() = refusal.status();
         return Ok(response);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Findings, names};
-use crate::canonical::CanonicalMethod;
 use crate::config::problem::{KeyPath, nearest, one_of};
 use crate::config::{AccessRule, Allow, Requirement, RouteConfig};
+use http_canonical::CanonicalMethod;
 
 /// Checks the rules of one route.
 pub(super) fn check(
@@ -43,7 +43,7 @@ fn reachable(
 ) {
     let prefix = &route.matches.path;
     if let Some(path) = &rule.path
-        && !path.can_match_below(prefix)
+        && !path.0.can_match_below(prefix)
     {
         let message = format!(
             "this rule can never match: the route's paths begin with `{prefix}`; paths in rules are \
@@ -55,7 +55,7 @@ fn reachable(
         let all_paths = match (&other.path, &rule.path) {
             (None, _) => true,
             (Some(other), Some(own)) if other == own => true,
-            (Some(other), _) => other.covers_all_below(prefix),
+            (Some(other), _) => other.0.covers_all_below(prefix),
         };
         let all_methods = other.methods.is_empty()
             || (!rule.methods.is_empty()

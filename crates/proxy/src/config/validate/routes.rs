@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, access, at};
-use crate::canonical::CanonicalPath;
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
+use http_canonical::CanonicalPath;
 
 /// Checks every route, and that no two routes match the same requests.
 pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Findings) {

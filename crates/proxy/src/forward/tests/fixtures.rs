@@ -17,13 +17,13 @@ use tokio::{
 use super::super::*;
 use crate::{
     authorize::{Allow, Policy, Rule, authorize},
-    canonical::{Keep, RequestId, Trust},
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     identify::{Caller, Identified, Known},
-    listen::{ConnInfo, ListenAddr, Peer},
+    listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
     session::{CookieStore, Keys, Limits, LiveSession, Record},
 };
+use http_canonical::{Keep, Peer, RequestId, Trust};
 
 /// No event of a test takes longer.
 pub(super) const SOON: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ impl World {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, "platform.example".parse().unwrap());
         }
-        let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
+        let request = canonical(request, &Trust::none()).unwrap().unwrap();
         let routed = Routed { request: request.into(), route: Arc::clone(route) };
         let identified =
             Identified { routed, caller: Caller { identity, credential, unread: None } };

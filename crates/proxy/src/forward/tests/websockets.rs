@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     authorize::authorize,
-    canonical::Trust,
     identify::{Caller, Identified},
-    listen::{ListenAddr, Listener},
+    listen::{ListenAddr, Listener, canonical},
     route::Routed,
     session::LiveSession,
 };
+use http_canonical::Trust;
 
 const ASK: &str = "GET /ws?room=1 HTTP/1.1\r\nHost: platform.example\r\nConnection: keep-alive, Upgrade, X-Forwarded-User\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -56,7 +56,7 @@ impl Gateway {
         let service = service_fn(move |request: Request<Body>| {
             let (world, live, route) = (Arc::clone(&to), Arc::clone(&who), Arc::clone(&route));
             async move {
-                let request = CanonicalRequest::from_http(request, &Trust::nobody()).unwrap();
+                let request = canonical(request, &Trust::none()).unwrap().unwrap();
                 let identified = Identified {
                     routed: Routed { request: request.into(), route },
                     caller: Caller::known(live.known(), Credential::Session(live)),

@@ -13,12 +13,12 @@ use http::Method;
 /// A method that every server reads in the same way.
 ///
 /// ```
-/// use doorward::canonical::CanonicalMethod;
+/// use http_canonical::CanonicalMethod;
 ///
 /// assert_eq!("POST".parse::<CanonicalMethod>()?, CanonicalMethod::POST);
 /// assert!("post".parse::<CanonicalMethod>().is_err());
 /// assert!("TRACE".parse::<CanonicalMethod>().is_err());
-/// # Ok::<(), doorward::canonical::MethodRefusal>(())
+/// # Ok::<(), http_canonical::MethodRefusal>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalMethod(Method);

@@ -7,8 +7,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
-use super::{
-    RequestRefusal,
+use crate::{
+    refusal::RequestRefusal,
     reserved::{is_hop_by_hop, is_reserved},
 };
 

@@ -10,8 +10,9 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{
+use crate::{
     escape::{hex, is_delimiter, is_unreserved, push_escape, with_plain_delimiters},
+    oddities::Oddities,
     reading,
 };
 
@@ -32,12 +33,12 @@ impl Keep {
 /// An absolute path in canonical form.
 ///
 /// ```
-/// use doorward::canonical::CanonicalPath;
+/// use http_canonical::CanonicalPath;
 ///
 /// let path: CanonicalPath = "/a%62c/%c3%a9".parse()?;
 /// assert_eq!(path.as_str(), "/abc/%C3%A9");
 /// assert!("/public/%2e%2e/admin".parse::<CanonicalPath>().is_err());
-/// # Ok::<(), doorward::canonical::PathRefusal>(())
+/// # Ok::<(), http_canonical::PathRefusal>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
@@ -47,35 +48,6 @@ pub struct CanonicalPath {
     oddities: Oddities,
     /// The other ways it can be read: see [`CanonicalPath::readings`].
     readings: Box<[String]>,
-}
-
-/// Forms that another server might read differently, as bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) struct Oddities(u8);
-
-impl Oddities {
-    /// `%2F`
-    pub(super) const SLASH: Self = Self(1);
-    /// `%5C`
-    pub(super) const BACKSLASH: Self = Self(2);
-    /// `;` or `%3B`
-    pub(super) const PARAMETERS: Self = Self(4);
-    /// `%25` and two more hexadecimal digits
-    pub(super) const TWICE: Self = Self(8);
-    /// `//`
-    pub(super) const EMPTY: Self = Self(16);
-    /// `%3F` or `%23`
-    pub(super) const END: Self = Self(32);
-    /// All of these bits; a path has it if it has any of them.
-    pub(super) const ANY: Self = Self(63);
-
-    pub(super) fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    fn add(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
 }
 
 /// Reasons a path is refused.
@@ -270,12 +242,12 @@ impl CanonicalPath {
     /// on, [RFC 3986 §2.2]) are plain in it. Applications decode them before they route, so that `%40` and `@` are one path.
     ///
     /// ```
-    /// use doorward::canonical::CanonicalPath;
+    /// use http_canonical::CanonicalPath;
     ///
     /// let path: CanonicalPath = "/user/alice%40example.com".parse()?;
     /// assert_eq!(path.as_str(), "/user/alice%40example.com");
     /// assert_eq!(path.compared(), "/user/alice@example.com");
-    /// # Ok::<(), doorward::canonical::PathRefusal>(())
+    /// # Ok::<(), http_canonical::PathRefusal>(())
     /// ```
     ///
     /// [RFC 3986 §2.2]: https://www.rfc-editor.org/rfc/rfc3986#section-2.2
@@ -321,13 +293,13 @@ impl CanonicalPath {
     /// parameters, or fold `//`, in any order.
     ///
     /// ```
-    /// use doorward::canonical::{CanonicalPath, Keep};
+    /// use http_canonical::{CanonicalPath, Keep};
     ///
     /// let path = CanonicalPath::parse("/files//a%2Fb", Keep::ALL)?;
     /// assert_eq!(path.readings(), ["/files//a/b", "/files/a%2Fb", "/files/a/b"]);
     /// let path = CanonicalPath::parse("/;x%2Fadmin", Keep::ALL)?;
     /// assert!(path.readings().iter().any(|reading| reading == "/admin"));
-    /// # Ok::<(), doorward::canonical::PathRefusal>(())
+    /// # Ok::<(), http_canonical::PathRefusal>(())
     /// ```
     pub fn readings(&self) -> &[String] {
         &self.readings
@@ -336,7 +308,7 @@ impl CanonicalPath {
 
 /// Whether a path, as the text that is compared, is `prefix` or below it, by whole segments. A slash at the prefix's end does
 /// not count.
-pub(crate) fn is_below(path: &str, prefix: &CanonicalPath) -> bool {
+pub fn is_below(path: &str, prefix: &CanonicalPath) -> bool {
     let prefix = prefix.compared();
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

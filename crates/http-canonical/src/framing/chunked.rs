@@ -7,8 +7,7 @@
 
 use memchr::memchr;
 
-use super::{Action, head::split_field};
-use crate::listen::Reason;
+use super::{Action, Reason, head::split_field};
 
 /// The largest trailer section that is read.
 const TRAILER_LIMIT: usize = 8 * 1024;

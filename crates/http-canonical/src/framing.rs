@@ -8,8 +8,10 @@
 
 mod chunked;
 mod head;
+mod violation;
 
-use super::{Reason, Violation};
+pub use violation::{Reason, Violation};
+
 use chunked::Chunked;
 use head::Head;
 

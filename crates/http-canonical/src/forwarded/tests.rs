@@ -25,7 +25,7 @@ fn an_untrusted_peer_is_the_client_whatever_it_says() {
         ],
     );
     assert_eq!(said, Origin { chain: chain(&["203.0.113.7"]), scheme: None, host: None });
-    let trust = Trust::nobody();
+    let trust = Trust::none();
     assert!(!trust.trusts(Peer::Tcp("127.0.0.1:1".parse().unwrap())));
     assert!(!Trust::new(vec!["0.0.0.0/0".parse().unwrap()]).trusts(Peer::Unix));
 }

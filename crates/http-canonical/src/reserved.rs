@@ -79,7 +79,7 @@ pub const HOP_BY_HOP: [&str; 10] = [
 /// Whether a name, in lower case, is one that only the gateway writes.
 ///
 /// ```
-/// use doorward::canonical::reserved::is_reserved;
+/// use http_canonical::reserved::is_reserved;
 ///
 /// assert!(is_reserved("x-forwarded-user"));
 /// assert!(!is_reserved("x-csrf-token"));

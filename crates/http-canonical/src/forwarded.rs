@@ -11,8 +11,11 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 
-use super::{HostRefusal, RequestRefusal};
-use crate::listen::{Peer, Scheme};
+use crate::{
+    connection::{Peer, Scheme},
+    host::HostRefusal,
+    refusal::RequestRefusal,
+};
 
 /// `x-forwarded-for`
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,7 +32,7 @@ pub struct Trust {
 
 impl Trust {
     /// Trusts no proxy: the default.
-    pub fn nobody() -> Self {
+    pub fn none() -> Self {
         Self::default()
     }
 

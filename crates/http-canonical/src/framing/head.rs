@@ -7,11 +7,8 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::{BodyFraming, HeadLimits};
-use crate::{
-    canonical::{CanonicalHost, single_field},
-    listen::Reason,
-};
+use super::{BodyFraming, HeadLimits, Reason};
+use crate::{host::CanonicalHost, scrub::single_field};
 
 /// A head that is arriving.
 #[derive(Debug, Default)]

@@ -12,17 +12,17 @@ use std::{
     str::FromStr,
 };
 
-use crate::listen::Scheme;
+use crate::connection::Scheme;
 
 /// A host with an optional port.
 ///
 /// ```
-/// use doorward::canonical::CanonicalHost;
+/// use http_canonical::CanonicalHost;
 ///
 /// let host: CanonicalHost = "Platform.Example:8443".parse()?;
 /// assert_eq!(host.name(), "platform.example");
 /// assert_eq!(host.port(), Some(8443));
-/// # Ok::<(), doorward::canonical::HostRefusal>(())
+/// # Ok::<(), http_canonical::HostRefusal>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalHost {

@@ -6,11 +6,15 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    CanonicalHost, CanonicalMethod, CanonicalPath, HostRefusal, Keep, RequestRefusal, check_query,
+use crate::{
+    connection::Scheme,
     forwarded::{Element, X_FORWARDED_HOST},
+    host::{CanonicalHost, HostRefusal},
+    method::CanonicalMethod,
+    path::{CanonicalPath, Keep},
+    query::check_query,
+    refusal::RequestRefusal,
 };
-use crate::listen::Scheme;
 
 /// A request that a trusted proxy holds and asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,16 +121,16 @@ impl<'h> Target<'h> {
 }
 
 fn method(headers: &HeaderMap) -> Result<Option<CanonicalMethod>, NoQuestion> {
-    let mut told = fields(headers, &METHOD);
+    let mut stated = fields(headers, &METHOD);
     let mut others = fields(headers, &OTHER_METHOD);
-    let Some(first) = told.next() else {
+    let Some(first) = stated.next() else {
         return if others.next().is_none() {
             Ok(None)
         } else {
             Err(NoQuestion::Disagree("methods"))
         };
     };
-    if told.chain(others).any(|other| other != first) {
+    if stated.chain(others).any(|other| other != first) {
         return Err(NoQuestion::Disagree("methods"));
     }
     let text = first.to_str().map_err(|_| malformed(RequestRefusal::Target))?;
@@ -145,19 +149,19 @@ fn host(
         let host = text.parse::<CanonicalHost>().map_err(RequestRefusal::ForwardedHost);
         host.map(|host| host.without_default_port(scheme)).map_err(NoQuestion::Malformed)
     };
-    let mut told = Vec::new();
+    let mut stated = Vec::new();
     for line in headers.get_all(X_FORWARDED_HOST) {
         let not_text = |_| malformed(RequestRefusal::ForwardedHost(HostRefusal::Name));
         for member in line.to_str().map_err(not_text)?.split(',') {
-            told.push(parse(member.trim(), scheme)?);
+            stated.push(parse(member.trim(), scheme)?);
         }
     }
     for (own_scheme, authority) in targets.iter().filter_map(|target| target.authority) {
         let https = own_scheme.eq_ignore_ascii_case("https");
-        told.push(parse(authority, if https { Scheme::Https } else { Scheme::Http })?);
+        stated.push(parse(authority, if https { Scheme::Https } else { Scheme::Http })?);
     }
-    let host = match told.first() {
-        Some(first) if told.iter().any(|other| other != first) => {
+    let host = match stated.first() {
+        Some(first) if stated.iter().any(|other| other != first) => {
             return Err(NoQuestion::Disagree("hosts"));
         }
         Some(first) => first.clone(),

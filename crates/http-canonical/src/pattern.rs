@@ -6,7 +6,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{
+use crate::{
     escape::with_plain_delimiters,
     path::{CanonicalPath, PathRefusal},
 };
@@ -14,7 +14,7 @@ use super::{
 /// A pattern for paths.
 ///
 /// ```
-/// use doorward::canonical::{CanonicalPath, PathMatch, PathPattern};
+/// use http_canonical::{CanonicalPath, PathMatch, PathPattern};
 ///
 /// let pattern: PathPattern = "/users/*/files/**".parse()?;
 /// assert_eq!(pattern.matches(&"/users/alice/files/a/b".parse::<CanonicalPath>()?), PathMatch::Yes);
@@ -169,7 +169,7 @@ impl fmt::Display for PathPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canonical::Keep;
+    use crate::path::Keep;
 
     fn matches(pattern: &str, path: &str) -> bool {
         match pattern.parse::<PathPattern>().unwrap().matches(&path.parse().unwrap()) {

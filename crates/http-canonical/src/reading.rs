@@ -5,9 +5,9 @@
 //! order. Every reading of a path must give the same route and the same rule as the path, or the request is refused. No server
 //! can then serve another path than the one that was judged.
 
-use super::{
+use crate::{
     escape::{is_delimiter, is_unreserved, push_escape, rewritten},
-    path::Oddities,
+    oddities::Oddities,
 };
 
 type Rewrite = fn(&str) -> String;

@@ -1,0 +1,73 @@
+//! Reasons a request is refused because two servers could read it differently.
+
+use http::{HeaderName, StatusCode};
+
+use crate::{host::HostRefusal, method::MethodRefusal, path::PathRefusal};
+
+/// Reasons a request cannot be read in exactly one way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestRefusal {
+    /// The method.
+    #[error(transparent)]
+    Method(#[from] MethodRefusal),
+    /// Not `/path?query`.
+    #[error("the request target is not a path with an optional query")]
+    Target,
+    /// The path.
+    #[error(transparent)]
+    Path(#[from] PathRefusal),
+    /// The query holds a control character, `#` or a byte beyond ASCII.
+    #[error("the query holds a control character, `#` or a raw non-ASCII byte")]
+    Query,
+    /// No host.
+    #[error("the request names no host")]
+    NoHost,
+    /// An invalid host.
+    #[error("{0}")]
+    Host(HostRefusal),
+    /// `:authority` and `Host` differ.
+    #[error("`:authority` and `Host` name different hosts")]
+    TwoHosts,
+    /// `X-Forwarded-Host` of a trusted proxy is not a valid host.
+    #[error("`X-Forwarded-Host`: {0}")]
+    ForwardedHost(HostRefusal),
+    /// `Forwarded` of a trusted proxy cannot be read in exactly one way.
+    #[error("`Forwarded` is no list of parameters, or names one of them twice")]
+    Forwarded,
+    /// `X-Forwarded-Host` and `Forwarded` name different hosts, so that one of them was not written by the proxy.
+    #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
+    TwoForwardedHosts,
+    /// A name with other characters than letters, digits and `-`.
+    #[error("a header name has a character other than letters, digits and `-`")]
+    HeaderName,
+    /// A header that may occur once occurs more than once.
+    #[error("the header `{0}` came more than once")]
+    Duplicate(HeaderName),
+    /// A connection-specific header in HTTP/2 (RFC 9113 §8.2.2).
+    #[error("the header `{0}` has no place in HTTP/2")]
+    ConnectionSpecific(HeaderName),
+    /// `Content-Length` is not a number.
+    #[error("`Content-Length` is not one number")]
+    ContentLength,
+    /// `Expect` is not `100-continue`.
+    #[error("`Expect` is something else than `100-continue`")]
+    Expect,
+    /// The WebSocket handshake violates RFC 6455.
+    #[error("the WebSocket handshake lacks a good `Sec-WebSocket-Key`")]
+    WebSocketKey,
+    /// Another version of WebSocket.
+    #[error("only version 13 of WebSocket is served")]
+    WebSocketVersion,
+}
+
+impl RequestRefusal {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Method(MethodRefusal::NotServed(_)) => StatusCode::NOT_IMPLEMENTED,
+            Self::Expect => StatusCode::EXPECTATION_FAILED,
+            Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The canonical request: the rules judge it, and the upstream request is built from it.
+//!
+//! Every request, of HTTP/1.1 or HTTP/2, passes [`CanonicalRequest::from_http`] once. Afterwards there is one host, one path,
+//! one client address, and no header that a client may not write. A request that two parsers could read differently is refused,
+//! never repaired. Nothing here opens a connection or reads the clock.
+
+use std::{fmt, net::IpAddr};
+
+use http::{HeaderMap, Request, Version, header, request::Parts};
+use sync_wrapper::SyncWrapper;
+
+use crate::{
+    connection::{Arrival, Peer, Scheme},
+    forward_auth::{ForwardAuth, NoQuestion},
+    forwarded::{self, Trust},
+    host::{CanonicalHost, HostRefusal},
+    method::CanonicalMethod,
+    path::{CanonicalPath, Keep},
+    query::check_query,
+    refusal::RequestRefusal,
+    request_id::{RequestId, TraceParent},
+    scrub, websocket,
+};
+
+/// A request in the one form that is judged and sent. Only [`CanonicalRequest::from_http`] makes one.
+pub struct CanonicalRequest<B> {
+    parts: RequestParts<B>,
+    /// Makes this module the only one that can construct the type.
+    parsed: Parsed,
+}
+
+/// The parts of a canonical request, for the stage that sends it on.
+pub struct RequestParts<B> {
+    /// The method.
+    pub method: CanonicalMethod,
+    /// The host that the client requested.
+    pub host: CanonicalHost,
+    /// The scheme that the client used.
+    pub scheme: Scheme,
+    /// The path, including ambiguous forms that some route may keep: [`CanonicalPath::check`] judges them for the route.
+    pub path: CanonicalPath,
+    /// The query as it was sent, without `?`.
+    pub query: Option<String>,
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The client's address; `None` behind a unix socket.
+    pub client_ip: Option<IpAddr>,
+    /// The trusted part of the address chain, the client first, the peer last; sent upstream in `X-Forwarded-For`.
+    pub forwarded_for: Vec<IpAddr>,
+    /// The end-to-end fields that a client may write: no `Host`, no framing, nothing hop-by-hop, nothing reserved.
+    pub headers: HeaderMap,
+    /// Whether this opens a WebSocket.
+    pub websocket: bool,
+    /// Whether the client accepts trailers (`TE: trailers`), as gRPC does.
+    pub accepts_trailers: bool,
+    /// The length of the body, when it was declared.
+    pub content_length: Option<u64>,
+    /// The reference number.
+    pub request_id: RequestId,
+    /// The client's trace.
+    pub traceparent: Option<TraceParent>,
+    /// The request that a trusted proxy asks about, or the reason there is none.
+    pub forward_auth: Result<ForwardAuth, NoQuestion>,
+    /// The body. Wrapped so that a request may be shared between threads by reference.
+    pub body: SyncWrapper<B>,
+}
+
+struct Parsed;
+
+impl<B> CanonicalRequest<B> {
+    /// Reads a request that arrived in this way.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestRefusal`].
+    pub fn from_http(
+        request: Request<B>,
+        arrival: Arrival,
+        trust: &Trust,
+    ) -> Result<Self, RequestRefusal> {
+        let (mut parts, body) = request.into_parts();
+        let Arrival { peer, scheme, request_id, asks_websocket } = arrival;
+        let method = CanonicalMethod::try_from(std::mem::take(&mut parts.method))?;
+        scrub::check(&parts.headers, parts.version)?;
+        let content_length = content_length(&parts.headers)?;
+        if asks_websocket {
+            websocket::check(&parts.headers)?;
+        }
+        let origin = forwarded::Origin::of(&parts.headers, peer, trust)?;
+        let scheme = origin.scheme.unwrap_or(scheme);
+        let named = named_host(&parts)?;
+        let forward_auth = match trust.trusts(peer) {
+            true => ForwardAuth::of(&parts.headers, &named, scheme),
+            false => Err(NoQuestion::NotTrusted),
+        };
+        let host = match &origin.host {
+            Some(host) => host.parse().map_err(RequestRefusal::ForwardedHost)?,
+            None => named,
+        }
+        .without_default_port(scheme);
+        let path = CanonicalPath::parse(parts.uri.path(), Keep::ALL)?;
+        let query = parts.uri.query().map(str::to_owned);
+        if let Some(query) = &query {
+            check_query(query)?;
+        }
+        let traceparent = TraceParent::given(&parts.headers);
+        let accepts_trailers = scrub::accepts_trailers(&parts.headers);
+        let mut headers = parts.headers;
+        scrub::scrub(&mut headers);
+        let parts = RequestParts {
+            method,
+            host,
+            scheme,
+            path,
+            query,
+            peer,
+            client_ip: origin.chain.first().copied(),
+            forwarded_for: origin.chain,
+            headers,
+            websocket: asks_websocket,
+            accepts_trailers,
+            content_length,
+            request_id,
+            traceparent,
+            forward_auth,
+            body: SyncWrapper::new(body),
+        };
+        Ok(Self { parts, parsed: Parsed })
+    }
+
+    /// The path and the query, as a link within the host.
+    pub fn path_and_query(&self) -> String {
+        match &self.parts.query {
+            Some(query) => format!("{}?{query}", self.parts.path),
+            None => self.parts.path.as_str().to_owned(),
+        }
+    }
+
+    /// Its [`RequestParts::method`].
+    pub fn method(&self) -> &CanonicalMethod {
+        &self.parts.method
+    }
+
+    /// Its [`RequestParts::host`].
+    pub fn host(&self) -> &CanonicalHost {
+        &self.parts.host
+    }
+
+    /// Its [`RequestParts::scheme`].
+    pub fn scheme(&self) -> Scheme {
+        self.parts.scheme
+    }
+
+    /// Its [`RequestParts::path`].
+    pub fn path(&self) -> &CanonicalPath {
+        &self.parts.path
+    }
+
+    /// Its [`RequestParts::query`].
+    pub fn query(&self) -> Option<&str> {
+        self.parts.query.as_deref()
+    }
+
+    /// Its [`RequestParts::peer`].
+    pub fn peer(&self) -> Peer {
+        self.parts.peer
+    }
+
+    /// Its [`RequestParts::client_ip`].
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.parts.client_ip
+    }
+
+    /// Its [`RequestParts::headers`].
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Whether this opens a WebSocket.
+    pub fn opens_websocket(&self) -> bool {
+        self.parts.websocket
+    }
+
+    /// Its [`RequestParts::request_id`].
+    pub fn request_id(&self) -> &RequestId {
+        &self.parts.request_id
+    }
+
+    /// The request that a trusted proxy asks about.
+    ///
+    /// # Errors
+    ///
+    /// The reason there is no valid question: see [`NoQuestion`].
+    pub fn question(&self) -> Result<&ForwardAuth, &NoQuestion> {
+        self.parts.forward_auth.as_ref()
+    }
+
+    /// The body alone.
+    pub fn into_body(self) -> B {
+        self.parts.body.into_inner()
+    }
+
+    /// The parts, to be sent on.
+    pub fn into_parts(self) -> RequestParts<B> {
+        self.parts
+    }
+}
+
+/// The host of the target and of the `Host` field, which must be the same.
+fn named_host(parts: &Parts) -> Result<CanonicalHost, RequestRefusal> {
+    let field = match parts.headers.get(header::HOST) {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| RequestRefusal::Host(HostRefusal::Name))?;
+            Some(text.parse::<CanonicalHost>().map_err(RequestRefusal::Host)?)
+        }
+        None => None,
+    };
+    let Some(authority) = parts.uri.authority() else { return field.ok_or(RequestRefusal::NoHost) };
+    if parts.version != Version::HTTP_2 {
+        return Err(RequestRefusal::Target);
+    }
+    let authority: CanonicalHost = authority.as_str().parse().map_err(RequestRefusal::Host)?;
+    match field {
+        Some(field) if field != authority => Err(RequestRefusal::TwoHosts),
+        _ => Ok(authority),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RequestRefusal> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| RequestRefusal::ContentLength)?;
+    if text.is_empty() || text.len() > 19 || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(RequestRefusal::ContentLength);
+    }
+    text.parse().map(Some).map_err(|_| RequestRefusal::ContentLength)
+}
+
+// === impl CanonicalRequest ===
+
+impl<B> fmt::Debug for CanonicalRequest<B> {
+    /// Shows no header and no query: those hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parsed = self.parsed;
+        f.debug_struct("CanonicalRequest")
+            .field("request_id", &self.parts.request_id)
+            .field("method", &self.parts.method)
+            .field("host", &self.parts.host)
+            .field("path", &self.parts.path)
+            .field("client_ip", &self.parts.client_ip)
+            .field("websocket", &self.parts.websocket)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

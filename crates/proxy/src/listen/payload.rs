@@ -1,0 +1,55 @@
+//! The canonical request of this listener, and what it carries beside the head.
+
+use std::{fmt, sync::Arc};
+
+use axum::body::Body;
+use http::Request;
+use http_canonical::{Arrival, RequestId, RequestRefusal, Trust};
+use hyper::upgrade::OnUpgrade;
+
+use super::ConnInfo;
+
+/// A request in the one form that is judged and sent. Only [`canonical`] makes one.
+pub type CanonicalRequest = http_canonical::CanonicalRequest<Payload>;
+
+/// The body of a request, and the client's end of the WebSocket that the request asks for.
+pub struct Payload {
+    /// The body; its trailers are dropped.
+    pub body: Body,
+    /// Becomes the client's byte stream after 101 was sent. Present when 101 is a possible answer.
+    pub(crate) tunnel: Option<OnUpgrade>,
+}
+
+/// Marks a request whose head asked for a WebSocket, and whose answer may therefore be 101.
+#[derive(Debug, Clone, Copy)]
+pub struct UpgradeAsked(pub(super) ());
+
+/// Reads a request that this listener accepted, or `None` for one from elsewhere.
+pub fn canonical(
+    mut request: Request<Body>,
+    trust: &Trust,
+) -> Option<Result<CanonicalRequest, RequestRefusal>> {
+    let extensions = request.extensions_mut();
+    let connection = extensions.remove::<Arc<ConnInfo>>()?;
+    let request_id = extensions.remove().unwrap_or_else(RequestId::random);
+    let tunnel = match extensions.remove::<UpgradeAsked>() {
+        Some(UpgradeAsked(())) => Some(extensions.remove::<OnUpgrade>()?),
+        None => None,
+    };
+    let arrival = Arrival {
+        peer: connection.peer,
+        scheme: connection.scheme,
+        request_id,
+        asks_websocket: tunnel.is_some(),
+    };
+    let request = request.map(|body| Payload { body, tunnel });
+    Some(CanonicalRequest::from_http(request, arrival, trust))
+}
+
+// === impl Payload ===
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Payload")
+    }
+}

@@ -1,0 +1,230 @@
+//! Reasons a request is refused, each with its status and its code.
+//!
+//! The only table of statuses. `respond` writes the answer.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::StatusCode;
+use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
+use oidc_core::TokenRefusal;
+
+use crate::authorize::Unmet;
+
+/// Reasons a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request cannot be read in exactly one way.
+    #[error("malformed request: {reason}")]
+    Malformed {
+        /// 400, or the more precise 413, 414, 417, 431, 501
+        status: StatusCode,
+        /// the cause, for the caller and the log
+        reason: Cow<'static, str>,
+    },
+    /// The gateway does not serve this host (RFC 9110 §15.5.20).
+    #[error("no route serves this host")]
+    Misdirected,
+    /// The gateway serves the host, but no route owns the path.
+    #[error("no route serves this path")]
+    NoRoute,
+    /// An invalid token was presented.
+    #[error("bad credentials: {0}")]
+    BadCredentials(#[from] TokenRefusal),
+    /// The caller is not signed in and must be.
+    #[error("sign-in needed on route {route}")]
+    LoginNeeded {
+        /// the route's name
+        route: String,
+        /// whether a browser is sent to sign in; otherwise a challenge
+        redirect: bool,
+        /// path and query to return to
+        return_to: String,
+    },
+    /// The caller is signed in but lacks a requirement.
+    #[error("{who} may not use route {route}: {}", unmet.summary())]
+    Forbidden {
+        /// the route's name
+        route: String,
+        /// the route's title
+        title: String,
+        /// name of the signed-in person
+        who: String,
+        /// the place of the rule that decided, from 1; `None` when no rule matched
+        rule: Option<usize>,
+        /// the unmet requirements of the rule
+        unmet: Box<Unmet>,
+        /// whether a bearer token was presented: the challenge is then `insufficient_scope`
+        bearer: bool,
+    },
+    /// A WebSocket or form came from another site's page (RFC 6455 §10.2).
+    #[error("cross-site request from origin {origin}")]
+    ForeignOrigin {
+        /// the origin that the browser sent, shortened
+        origin: String,
+    },
+    /// The body is larger than the route accepts.
+    #[error("body larger than {limit} bytes")]
+    BodyTooLarge {
+        /// the route's limit, in bytes
+        limit: u64,
+    },
+    /// The upstream cannot be reached, or closed the connection before its answer began.
+    #[error("upstream of route {route} unavailable: {reason}")]
+    UpstreamUnavailable {
+        /// the route's name
+        route: String,
+        /// the cause, for the log only
+        reason: String,
+    },
+    /// The upstream did not begin its answer in time.
+    #[error("upstream of route {route} did not answer within {}", humantime::format_duration(*after))]
+    UpstreamTimeout {
+        /// the route's name
+        route: String,
+        /// the route's limit
+        after: Duration,
+    },
+    /// More requests that need a call to an issuer than one address, or all of them together, may make.
+    #[error("too many {what}: the issuer is not asked again before {retry_after:?} have passed")]
+    TooMany {
+        /// the kind of requests, for the log
+        what: &'static str,
+        /// time until the next attempt
+        retry_after: Duration,
+    },
+    /// The issuer cannot be reached and the request cannot be decided without it.
+    #[error("issuer {issuer} unavailable: {reason}")]
+    ProviderUnavailable {
+        /// the issuer's name in the configuration
+        issuer: String,
+        /// the cause, for the log only
+        reason: String,
+    },
+    /// The session store cannot be reached; sessions stay.
+    #[error("session store unavailable: {reason}")]
+    StoreUnavailable {
+        /// the cause, for the log only
+        reason: String,
+    },
+    /// A sign-in that could not be finished.
+    #[error("sign-in failed: {reason}")]
+    SignInFailed {
+        /// the cause, for the person
+        reason: Cow<'static, str>,
+        /// a short code for the log
+        code: &'static str,
+    },
+    /// The gateway is shutting down.
+    #[error("shutting down")]
+    Draining,
+    /// A bug or failure of the gateway itself.
+    #[error("internal error: {reason}")]
+    Internal {
+        /// for the log only
+        reason: String,
+    },
+}
+
+/// Party at fault for a refusal; metrics and alerts distinguish them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's.
+    Client,
+    /// The service's behind the gateway.
+    Upstream,
+    /// The gateway's, or that of a service it depends on.
+    Gateway,
+}
+
+impl Refusal {
+    /// The status of the answer. A navigation that is sent to sign in gets 302 instead of 401.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { status, .. } => *status,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::BadCredentials(_) => StatusCode::UNAUTHORIZED,
+            Self::LoginNeeded { redirect: true, .. } => StatusCode::FOUND,
+            Self::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UpstreamUnavailable { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::SignInFailed { .. } => StatusCode::BAD_REQUEST,
+            Self::TooMany { .. }
+            | Self::ProviderUnavailable { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code of this refusal in logs, metrics and problem documents.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed_request",
+            Self::Misdirected => "unknown_host",
+            Self::NoRoute => "no_route",
+            Self::BadCredentials(refusal) => refusal.code(),
+            Self::LoginNeeded { .. } => "login_needed",
+            Self::Forbidden { .. } => "forbidden",
+            Self::ForeignOrigin { .. } => "foreign_origin",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::UpstreamUnavailable { .. } => "upstream_unavailable",
+            Self::UpstreamTimeout { .. } => "upstream_timeout",
+            Self::TooMany { .. } => "too_many_requests",
+            Self::ProviderUnavailable { .. } => "provider_unavailable",
+            Self::StoreUnavailable { .. } => "store_unavailable",
+            Self::SignInFailed { code, .. } => code,
+            Self::Draining => "draining",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// Time until the next attempt, for a temporary refusal (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => {
+                Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
+            }
+            Self::TooMany { retry_after, .. } => Some(*retry_after),
+            Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
+            Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+
+    /// The party at fault.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::UpstreamUnavailable { .. } | Self::UpstreamTimeout { .. } => Fault::Upstream,
+            Self::TooMany { .. } => Fault::Client,
+            other if other.status().is_server_error() => Fault::Gateway,
+            _ => Fault::Client,
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl From<RequestRefusal> for Refusal {
+    fn from(refusal: RequestRefusal) -> Self {
+        Self::Malformed { status: refusal.status(), reason: Cow::Owned(refusal.to_string()) }
+    }
+}
+
+impl From<PathRefusal> for Refusal {
+    fn from(refusal: PathRefusal) -> Self {
+        RequestRefusal::Path(refusal).into()
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        let reason = Cow::Borrowed(violation.reason().sentence());
+        Self::Malformed { status: violation.status(), reason }
+    }
+}
