@@ -3,20 +3,14 @@
 //! The first rule whose path and method match decides. No match and an ambiguous request are refusals. Only this module makes
 //! [`Permitted`], and without one nothing is forwarded.
 
-mod policy;
-mod requirement;
-mod subject;
-
-pub use policy::{Allow, Decision, Policy, Rule, Step};
-pub use requirement::{Requirement, Unmet};
-
 use std::sync::Arc;
 
+use access_policy::{Caller, Decision};
 use http::{HeaderValue, header};
 use http_canonical::{CanonicalMethod, CanonicalPath, PathRefusal};
 
 use crate::{
-    identify::{Caller, Credential, Identified, Identity},
+    identify::{Credential, Identified, Sender},
     listen::CanonicalRequest,
     refusal::Refusal,
     route::{Route, Routed},
@@ -58,14 +52,14 @@ impl Permitted {
         &self.identified.routed.route
     }
 
-    /// Identity of the caller.
-    pub fn identity(&self) -> &Identity {
-        &self.identified.caller.identity
+    /// The caller, as rules know it.
+    pub fn caller(&self) -> &Caller {
+        &self.identified.sender.caller
     }
 
     /// Proof of the identity.
     pub fn credential(&self) -> &Credential {
-        &self.identified.caller.credential
+        &self.identified.sender.credential
     }
 
     /// The rule that let it through, from 1.
@@ -79,9 +73,9 @@ impl Permitted {
     }
 
     /// Takes it apart, to be sent.
-    pub(crate) fn into_parts(self) -> (Box<CanonicalRequest>, Arc<Route>, Caller) {
-        let Identified { routed: Routed { request, route }, caller } = self.identified;
-        (request, route, caller)
+    pub(crate) fn into_parts(self) -> (Box<CanonicalRequest>, Arc<Route>, Sender) {
+        let Identified { routed: Routed { request, route }, sender } = self.identified;
+        (request, route, sender)
     }
 }
 
@@ -94,13 +88,13 @@ impl Permitted {
 /// for anyone or to a route whose upstream receives access tokens, [`Refusal::ForeignOrigin`] for a WebSocket that another
 /// site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
-    let Identified { routed, caller } = identified;
+    let Identified { routed, sender } = identified;
     let Routed { request, route } = &routed;
     let case = Case {
         route,
         method: request.method(),
         path: request.path(),
-        caller: &caller,
+        sender: &sender,
         page: request.opens_websocket().then(|| Page {
             origin: request.headers().get(header::ORIGIN),
             own: route.origin(request.host()),
@@ -114,9 +108,9 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         },
         Denied::Refused(refusal) => refusal,
     })?;
-    let caller = if granted.without_identity { Caller::ANONYMOUS } else { caller };
+    let sender = if granted.without_identity { Sender::ANONYMOUS } else { sender };
     let Granted { rule, public, .. } = granted;
-    Ok(Permitted { identified: Identified { routed, caller }, rule, public })
+    Ok(Permitted { identified: Identified { routed, sender }, rule, public })
 }
 
 /// Input of the rules: a request that passes through, one that a proxy holds, or a stream that is open.
@@ -124,7 +118,7 @@ pub(crate) struct Case<'a> {
     pub(crate) route: &'a Route,
     pub(crate) method: &'a CanonicalMethod,
     pub(crate) path: &'a CanonicalPath,
-    pub(crate) caller: &'a Caller,
+    pub(crate) sender: &'a Sender,
     /// Present when a WebSocket is to be opened.
     pub(crate) page: Option<Page<'a>>,
 }
@@ -159,12 +153,12 @@ pub(crate) enum Denied {
 
 /// Decides for requests that pass through, for forward-auth questions and for open streams.
 pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
-    let Case { route, method, path, caller, page } = case;
-    let decision = route.policy.decide(method, path, &caller.identity);
+    let Case { route, method, path, sender, page } = case;
+    let decision = route.policy.decide(method, path, &sender.caller);
     let public = matches!(decision, Decision::Allow { public: true, .. });
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not stand there.
     let passes_unread = public && !route.identity.access_token;
-    if let Some(unread) = caller.unread.as_ref().filter(|_| !passes_unread) {
+    if let Some(unread) = sender.unread.as_ref().filter(|_| !passes_unread) {
         return Err(Denied::Refused(unread.clone().into()));
     }
     let rule = match decision {
@@ -175,17 +169,17 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
             return Err(Denied::Refused(Refusal::Forbidden {
                 route: route.name.clone(),
                 title: route.title.clone(),
-                who: match &caller.identity {
-                    Identity::Known(known) => known.display_name().to_owned(),
-                    Identity::Anonymous => "anonymous".to_owned(),
+                who: match &sender.caller {
+                    Caller::Known(known) => known.display_name().to_owned(),
+                    Caller::Anonymous => "anonymous".to_owned(),
                 },
                 rule,
                 unmet: Box::new(unmet),
-                bearer: caller.is_bearer(),
+                bearer: sender.is_bearer(),
             }));
         }
     };
-    let foreign = page.as_ref().filter(|_| caller.has_session()).and_then(Page::foreign);
+    let foreign = page.as_ref().filter(|_| sender.has_session()).and_then(Page::foreign);
     match foreign {
         Some(origin) if !public => Err(Denied::Refused(Refusal::ForeignOrigin { origin })),
         foreign => Ok(Granted { rule, public, without_identity: foreign.is_some() }),
@@ -206,6 +200,3 @@ impl Page<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,6 +28,7 @@ pub mod userinfo;
 
 use std::sync::Arc;
 
+use access_policy::Caller;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -38,7 +39,7 @@ use url::Url;
 
 use crate::{
     forward::Assertions,
-    identify::{Caller, Identify, Identity, issuers::Issuers},
+    identify::{Identify, Sender, issuers::Issuers},
     listen::CanonicalRequest,
     observe::Trail,
     pages,
@@ -162,11 +163,11 @@ impl Endpoints {
     }
 
     /// The caller, or a challenge if there is no identity.
-    pub(crate) async fn known_caller(&self, call: &mut Call<'_>) -> Result<Caller, Refusal> {
-        let caller = self.identify.caller_here(&call.request, call.cookies).await?;
-        match caller.identity {
-            Identity::Known(_) => Ok(caller),
-            Identity::Anonymous => Err(Refusal::LoginNeeded {
+    pub(crate) async fn known_caller(&self, call: &mut Call<'_>) -> Result<Sender, Refusal> {
+        let sender = self.identify.sender_here(&call.request, call.cookies).await?;
+        match sender.caller {
+            Caller::Known(_) => Ok(sender),
+            Caller::Anonymous => Err(Refusal::LoginNeeded {
                 route: "doorward".to_owned(),
                 redirect: false,
                 return_to: call.asked.return_to.clone(),

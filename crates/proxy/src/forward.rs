@@ -53,13 +53,14 @@ use self::{
 use crate::{
     authorize::Permitted,
     caching,
-    identify::{Caller, Credential, Identity},
+    identify::{Credential, Sender},
     listen::{Body, CanonicalRequest, Drain, Payload},
     refusal::Refusal,
     review::{Permit, Review},
     route::Route,
     session::Sessions,
 };
+use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
 
 /// Time for which a token without an end permits an exchange: the client then has to present it again.
@@ -114,8 +115,8 @@ impl Upstreams {
     /// WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
         let public = permitted.is_public();
-        let (request, route, caller) = permitted.into_parts();
-        let Caller { identity, credential, .. } = caller;
+        let (request, route, sender) = permitted.into_parts();
+        let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
@@ -155,7 +156,7 @@ impl Upstreams {
                 traceparent: traceparent.as_ref(),
             },
         );
-        self.set_identity(&mut headers, &route, &identity, &credential)?;
+        self.set_identity(&mut headers, &route, &caller, &credential)?;
         if let Some(limit) = route.body_limit
             && content_length.is_some_and(|length| length > limit)
         {
@@ -226,10 +227,10 @@ impl Upstreams {
         &self,
         headers: &mut HeaderMap,
         route: &Route,
-        identity: &Identity,
+        caller: &Caller,
         credential: &Credential,
     ) -> Result<(), Refusal> {
-        let Identity::Known(known) = identity else { return Ok(()) };
+        let Caller::Known(known) = caller else { return Ok(()) };
         if route.identity.headers {
             self.assertions.identity(known).set(headers);
         }

@@ -8,10 +8,10 @@ pub mod claims;
 pub mod cookie;
 pub mod issuers;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
+use access_policy::{Caller, Known};
 use oidc_core::{Secret, TokenRefusal};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     identify::{bearer::Presented, cookie::SessionCookie, issuers::Issuers},
@@ -21,115 +21,6 @@ use crate::{
     session::{LiveSession, SetCookies},
     throttle::Throttle,
 };
-
-/// Identity of the caller.
-#[derive(Debug, Clone)]
-pub enum Identity {
-    /// The caller presented no credential that counts.
-    Anonymous,
-    /// A caller whose identity an issuer has confirmed.
-    Known(Arc<Known>),
-}
-
-/// A caller whose identity an issuer has confirmed: verified claims, read by the issuer's configured paths.
-///
-/// Realm roles and client roles are separate: a role of one client never counts as a role of the realm.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Known {
-    /// The issuer's name in the configuration, as rules write it.
-    pub issuer: String,
-    /// `iss`: the issuer's identifier. Empty in a session of a version that did not store it, until the session is used.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub iss: String,
-    /// `sub`, unique within the issuer: identifies a person or program only together with `iss`.
-    pub subject: String,
-    /// The name a person signs in with.
-    pub preferred_username: Option<String>,
-    /// The e-mail address, if the issuer states one.
-    pub email: Option<String>,
-    /// Whether the issuer says that the address was verified; anything but JSON `true` is `false`.
-    pub email_verified: bool,
-    /// The name to show.
-    pub name: Option<String>,
-    /// Roles that hold for the whole realm.
-    pub roles: Vec<String>,
-    /// Roles that hold for one client, by client.
-    pub client_roles: BTreeMap<String, Vec<String>>,
-    /// Groups, as the issuer writes them (Keycloak: full paths).
-    pub groups: Vec<String>,
-    /// Scopes the token was granted.
-    pub scopes: Vec<String>,
-    /// The client the token was issued to (`azp` or `client_id`).
-    pub client: Option<String>,
-    /// Every verified claim, for rules on claims.
-    pub claims: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Known {
-    /// Name of this person or program on pages and in log lines.
-    pub fn display_name(&self) -> &str {
-        self.name
-            .as_deref()
-            .or(self.preferred_username.as_deref())
-            .or(self.client.as_deref())
-            .unwrap_or(&self.subject)
-    }
-
-    /// Whether this is the user name. E-mail address and subject are not compared: they look like user names, but others choose
-    /// them.
-    pub fn is_user(&self, name: &str) -> bool {
-        self.preferred_username.as_deref() == Some(name)
-    }
-
-    /// The verified e-mail address, if it is unambiguous: a mailbox, one `@`, a domain.
-    fn verified_email(&self) -> Option<(&str, &str)> {
-        let email = self.email.as_deref().filter(|_| self.email_verified)?;
-        let (mailbox, domain) = email.split_once('@')?;
-        let plain = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@')
-        };
-        (plain(mailbox) && plain(domain)).then_some((mailbox, domain))
-    }
-
-    /// Whether this is the verified e-mail address; letter case matters before the `@` only (RFC 5321 §2.4).
-    pub fn has_email(&self, address: &str) -> bool {
-        self.verified_email().zip(address.split_once('@')).is_some_and(
-            |((mailbox, domain), (wanted, wanted_domain))| {
-                mailbox == wanted && domain.eq_ignore_ascii_case(wanted_domain)
-            },
-        )
-    }
-
-    /// Whether the verified e-mail address is of exactly this domain.
-    pub fn has_email_domain(&self, wanted: &str) -> bool {
-        self.verified_email().is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(wanted))
-    }
-
-    /// Whether a role was granted: `name` asks for a realm role, `client:name` for a role of that client. Neither matches the
-    /// other, whatever characters the names hold.
-    pub fn has_role(&self, role: &str) -> bool {
-        match role.split_once(':') {
-            None => self.roles.iter().any(|has| has == role),
-            Some((client, role)) => self
-                .client_roles
-                .get(client)
-                .is_some_and(|roles| roles.iter().any(|has| has == role)),
-        }
-    }
-
-    /// The claim at a dotted path.
-    pub fn claim(&self, path: &str) -> Option<&serde_json::Value> {
-        if let Some(value) = self.claims.get(path) {
-            return Some(value);
-        }
-        let mut parts = path.split('.');
-        let mut value = self.claims.get(parts.next()?)?;
-        for part in parts {
-            value = value.get(part)?;
-        }
-        Some(value)
-    }
-}
 
 /// Proof of the identity; a stream ends at the latest with it.
 #[derive(Debug, Clone)]
@@ -151,14 +42,14 @@ pub enum Credential {
 #[derive(Debug)]
 pub struct Identified {
     pub(crate) routed: Routed,
-    pub(crate) caller: Caller,
+    pub(crate) sender: Sender,
 }
 
-/// Identity of a request's sender, and its proof.
+/// The sender of a request: the caller that rules know, and the proof of that.
 #[derive(Debug)]
-pub struct Caller {
-    /// Identity of the caller.
-    pub identity: Identity,
+pub struct Sender {
+    /// The caller, as rules know it.
+    pub caller: Caller,
     /// Proof of the identity.
     pub credential: Credential,
     /// Reason a bearer token beside it was not accepted, when no configured issuer issued the token. Such a token belongs to
@@ -166,14 +57,14 @@ pub struct Caller {
     pub(crate) unread: Option<TokenRefusal>,
 }
 
-impl Caller {
+impl Sender {
     /// A caller that presents nothing.
     pub const ANONYMOUS: Self =
-        Self { identity: Identity::Anonymous, credential: Credential::None, unread: None };
+        Self { caller: Caller::Anonymous, credential: Credential::None, unread: None };
 
     /// A caller whose identity an issuer has confirmed.
     pub fn known(known: Arc<Known>, credential: Credential) -> Self {
-        Self { identity: Identity::Known(known), credential, unread: None }
+        Self { caller: Caller::Known(known), credential, unread: None }
     }
 
     /// Whether the identity comes from a bearer token.
@@ -213,8 +104,8 @@ impl Identify {
         routed: Routed,
         cookies: &mut SetCookies,
     ) -> Result<Identified, Refusal> {
-        let caller = self.caller(&routed.request, cookies).await?;
-        Ok(Identified { routed, caller })
+        let sender = self.sender(&routed.request, cookies).await?;
+        Ok(Identified { routed, sender })
     }
 
     /// Finds the caller of a request. Where the gateway accepts bearer tokens, one for the gateway takes precedence over a
@@ -223,11 +114,11 @@ impl Identify {
     /// # Errors
     ///
     /// Those of [`Identify::identify`].
-    pub async fn caller(
+    pub async fn sender(
         &self,
         request: &CanonicalRequest,
         cookies: &mut SetCookies,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Sender, Refusal> {
         let headers = request.headers();
         let unread = match bearer::presented(headers) {
             Presented::Nothing => None,
@@ -248,8 +139,8 @@ impl Identify {
                 identified => return identified,
             },
         };
-        let caller = self.cookie.identify(headers, cookies).await?;
-        Ok(Caller { unread, ..caller })
+        let sender = self.cookie.identify(headers, cookies).await?;
+        Ok(Sender { unread, ..sender })
     }
 
     /// The same for a URL that does not accept an application's own token.
@@ -257,15 +148,15 @@ impl Identify {
     /// # Errors
     ///
     /// Those of [`Identify::identify`].
-    pub(crate) async fn caller_here(
+    pub(crate) async fn sender_here(
         &self,
         request: &CanonicalRequest,
         cookies: &mut SetCookies,
-    ) -> Result<Caller, Refusal> {
-        let mut caller = self.caller(request, cookies).await?;
-        match caller.unread.take() {
+    ) -> Result<Sender, Refusal> {
+        let mut sender = self.sender(request, cookies).await?;
+        match sender.unread.take() {
             Some(refusal) => Err(refusal.into()),
-            None => Ok(caller),
+            None => Ok(sender),
         }
     }
 
@@ -274,19 +165,17 @@ impl Identify {
     /// # Errors
     ///
     /// The reason the credential is no longer valid.
-    pub(crate) async fn again(&self, credential: &Credential) -> Result<Identity, Refusal> {
+    pub(crate) async fn again(&self, credential: &Credential) -> Result<Caller, Refusal> {
         match credential {
-            Credential::None => Ok(Identity::Anonymous),
+            Credential::None => Ok(Caller::Anonymous),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // No issuer accepts bearer tokens any more: a request with this one is anonymous now.
-            Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Identity::Anonymous),
-            Credential::Bearer { token, .. } => {
-                Ok(self.bearer(token.expose(), None).await?.identity)
-            }
+            Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Caller::Anonymous),
+            Credential::Bearer { token, .. } => Ok(self.bearer(token.expose(), None).await?.caller),
         }
     }
 
-    async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<Caller, Refusal> {
+    async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<Sender, Refusal> {
         bearer::identify(&self.issuers, &self.throttle, client, token).await
     }
 }

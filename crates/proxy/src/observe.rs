@@ -14,11 +14,12 @@ pub(crate) use metric::{
 use std::{sync::Arc, time::Instant};
 
 use self::metric::Stage;
+use access_policy::{Caller, Known};
 use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth, RequestId};
 
 use crate::{
     authorize::Permitted,
-    identify::{Caller, Credential, Identified, Identity, Known},
+    identify::{Credential, Identified, Sender},
     listen::CanonicalRequest,
     refusal::{Fault, Refusal},
     route::{Route, Routed},
@@ -86,9 +87,9 @@ impl Trail {
     /// Notes the caller.
     pub fn identified(&mut self, identified: &Identified) {
         self.stage(Stage::Identify);
-        self.called_by(&identified.caller);
+        self.called_by(&identified.sender);
         let Routed { request, route } = &identified.routed;
-        shadows(route, request.method(), request.path(), &identified.caller.identity);
+        shadows(route, request.method(), request.path(), &identified.sender.caller);
     }
 
     /// Notes the request about which a proxy in front asks: the decision is about that one.
@@ -105,10 +106,10 @@ impl Trail {
     }
 
     /// Notes the caller of the request asked about.
-    pub fn asked_by(&mut self, caller: &Caller, method: &CanonicalMethod, path: &CanonicalPath) {
-        self.called_by(caller);
+    pub fn asked_by(&mut self, sender: &Sender, method: &CanonicalMethod, path: &CanonicalPath) {
+        self.called_by(sender);
         if let Some(route) = &self.route {
-            shadows(route, method, path, &caller.identity);
+            shadows(route, method, path, &sender.caller);
         }
     }
 
@@ -171,11 +172,11 @@ impl Trail {
         self.stage_begun = now;
     }
 
-    fn called_by(&mut self, caller: &Caller) {
-        if let Identity::Known(known) = &caller.identity {
+    fn called_by(&mut self, sender: &Sender) {
+        if let Caller::Known(known) = &sender.caller {
             self.known = Some(Arc::clone(known));
         }
-        self.credential = match &caller.credential {
+        self.credential = match &sender.credential {
             Credential::None => "none",
             Credential::Bearer { .. } => "bearer",
             Credential::Session(session) => {
@@ -231,7 +232,7 @@ impl Trail {
 }
 
 /// Counts and logs what shadow rules would have decided.
-fn shadows(route: &Route, method: &CanonicalMethod, path: &CanonicalPath, identity: &Identity) {
+fn shadows(route: &Route, method: &CanonicalMethod, path: &CanonicalPath, identity: &Caller) {
     for (rule, allowed) in route.policy.shadows(method, path, identity) {
         let outcome = if allowed { "allow" } else { "refuse" };
         metric::shadow(&route.name, rule, outcome);

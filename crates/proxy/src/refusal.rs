@@ -8,7 +8,7 @@ use http::StatusCode;
 use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
 use oidc_core::TokenRefusal;
 
-use crate::authorize::Unmet;
+use access_policy::Unmet;
 
 /// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     authorize::{Case, Denied, judge},
-    identify::{Caller, Credential, Identify},
+    identify::{Credential, Identify, Sender},
     refusal::Refusal,
     route::{Route, Routes},
 };
@@ -114,20 +114,20 @@ impl Review {
             Ok(route) => route,
             Err(refusal) => return Verdict::Revoked(refusal),
         };
-        let identity = match line.identify.again(&permit.credential).await {
-            Ok(identity) => identity,
+        let caller = match line.identify.again(&permit.credential).await {
+            Ok(caller) => caller,
             // An unreachable issuer revokes nothing.
             Err(refusal) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 return Verdict::Unknown;
             }
             Err(refusal) => return Verdict::Revoked(refusal),
         };
-        let caller = Caller { identity, credential: permit.credential.clone(), unread: None };
+        let sender = Sender { caller, credential: permit.credential.clone(), unread: None };
         let case = Case {
             route: &route,
             method: &permit.method,
             path: &permit.path,
-            caller: &caller,
+            sender: &sender,
             // The page was judged when the stream was opened, and does not change.
             page: None,
         };

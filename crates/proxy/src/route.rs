@@ -3,12 +3,12 @@
 //! An exact host comes before a wildcard, and a wildcard before a route without host; then the longer path prefix wins.
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
+use access_policy::Policy;
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
 use std::sync::Arc;
 
 use crate::{
-    authorize::Policy,
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
     forward::Upstream,
     listen::CanonicalRequest,

@@ -34,7 +34,7 @@ use oidc_core::{Algorithm, Secret, unverified_issuer};
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::identify::Known;
+use access_policy::Known;
 
 pub use self::{
     cookie::CookieStore,

@@ -1,13 +1,13 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    authorize::{self, Policy},
     config::{self, Config, HostPattern, RouteConfig},
     endpoints::browser_scheme,
     forward::{Rewrite, Upstream, UpstreamTls},
     observe,
     route::{Route, Routes},
 };
+use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 
 use super::{AssembleError, at};
@@ -71,13 +71,13 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
             .map(|method| method.parse().map_err(at(format!("{place}.methods"))))
             .collect::<Result<Vec<_>, _>>()?;
         let allow = match &rule.allow {
-            config::Allow::Anyone => authorize::Allow::Anyone,
-            config::Allow::SignedIn => authorize::Allow::SignedIn,
+            config::Allow::Anyone => access_policy::Allow::Anyone,
+            config::Allow::SignedIn => access_policy::Allow::SignedIn,
             config::Allow::AnyOf(all) => {
-                authorize::Allow::AnyOf(all.iter().map(requirement).collect())
+                access_policy::Allow::AnyOf(all.iter().map(requirement).collect())
             }
         };
-        rules.push(authorize::Rule {
+        rules.push(access_policy::Rule {
             path: rule.path.as_ref().map(|path| path.0.clone()),
             methods,
             allow,
@@ -87,8 +87,8 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
     Ok(Policy::new(rules))
 }
 
-fn requirement(config: &config::Requirement) -> authorize::Requirement {
-    authorize::Requirement {
+fn requirement(config: &config::Requirement) -> access_policy::Requirement {
+    access_policy::Requirement {
         users: config.users.clone(),
         emails: config.emails.clone(),
         email_domains: config.email_domains.clone(),

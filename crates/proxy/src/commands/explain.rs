@@ -14,13 +14,9 @@ use url::Url;
 
 use super::Outcome;
 use crate::{
-    assemble,
-    authorize::{Decision, Step},
-    config::Config,
-    identify::{Identity, claims::ClaimReader},
-    refusal::Refusal,
-    route::Route,
+    assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
+use access_policy::{Caller, Decision, Step};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// The question.
@@ -86,7 +82,7 @@ impl Explain {
         Ok(answer.outcome)
     }
 
-    fn decide(&self, config: &Config, identity: &Identity) -> anyhow::Result<Answer> {
+    fn decide(&self, config: &Config, identity: &Caller) -> anyhow::Result<Answer> {
         let routes = assemble::routes(config)?;
         let authority = match (self.url.host_str(), self.url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -131,7 +127,7 @@ impl Explain {
         Ok(Answer { outcome, verdict, route: Some(route), steps, upstream })
     }
 
-    fn identity(&self, config: &Config) -> anyhow::Result<Identity> {
+    fn identity(&self, config: &Config) -> anyhow::Result<Caller> {
         let claims = match (&self.caller.claims, &self.caller.token) {
             (Some(file), _) => {
                 let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
@@ -142,12 +138,10 @@ impl Explain {
                 let bytes = URL_SAFE_NO_PAD.decode(payload).context("--token is not a JWT")?;
                 Claims::parse(&bytes).context("--token")?
             }
-            (None, None) => return Ok(Identity::Anonymous),
+            (None, None) => return Ok(Caller::Anonymous),
         };
         let (name, issuer) = self.issuer(config, &claims)?;
-        Ok(Identity::Known(
-            ClaimReader::new(name, &issuer.url, issuer.claims.clone()).read(&claims),
-        ))
+        Ok(Caller::Known(ClaimReader::new(name, &issuer.url, issuer.claims.clone()).read(&claims)))
     }
 
     fn issuer<'c>(
@@ -174,12 +168,12 @@ impl Explain {
         &self,
         out: &mut dyn Write,
         answer: &Answer,
-        identity: &Identity,
+        identity: &Caller,
     ) -> std::io::Result<()> {
         writeln!(out, "request   {} {}", self.method, self.url)?;
         match identity {
-            Identity::Anonymous => writeln!(out, "caller    nobody is signed in")?,
-            Identity::Known(known) => {
+            Caller::Anonymous => writeln!(out, "caller    nobody is signed in")?,
+            Caller::Known(known) => {
                 writeln!(
                     out,
                     "caller    {} ({} at {})",
@@ -208,7 +202,7 @@ impl Explain {
         Ok(())
     }
 
-    fn as_json(&self, answer: &Answer, identity: &Identity) -> Value {
+    fn as_json(&self, answer: &Answer, identity: &Caller) -> Value {
         let decision = match answer.outcome {
             Outcome::Fine => "allow",
             Outcome::LoginNeeded => "sign_in",
@@ -217,7 +211,7 @@ impl Explain {
         json!({
             "method": self.method.as_str(),
             "url": self.url.as_str(),
-            "subject": match identity { Identity::Known(known) => Some(&known.subject), Identity::Anonymous => None },
+            "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
             "route": answer.route.as_ref().map(|route| &route.name),
             "rules": answer.steps.iter().map(|step| json!({
                 "rule": step.rule, "applies": step.applies, "because": step.because, "shadow": step.shadow,

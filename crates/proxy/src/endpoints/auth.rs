@@ -8,6 +8,7 @@
 //! is sent only for routes without an upstream: where the gateway forwards the requests itself, a proxy before it may pass a
 //! page's own `X-Forwarded-Uri` on to this URL.
 
+use access_policy::Caller;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below};
@@ -15,7 +16,7 @@ use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is
 use crate::{
     authorize::{Case, Denied, Page, judge},
     endpoints::{Call, Endpoints},
-    identify::{Caller, Credential, Identity},
+    identify::{Credential, Sender},
     refusal::Refusal,
     respond::own,
     route::Route,
@@ -37,13 +38,13 @@ impl Endpoints {
         let route = self.routes.choose(&question.host, &question.path)?;
         call.trail.would_take(&route);
         let method = method(question, &route)?;
-        let caller = self.identify.caller(&call.request, call.cookies).await?;
-        call.trail.asked_by(&caller, &method, &question.path);
+        let sender = self.identify.sender(&call.request, call.cookies).await?;
+        call.trail.asked_by(&sender, &method, &question.path);
         let case = Case {
             route: &route,
             method: &method,
             path: &question.path,
-            caller: &caller,
+            sender: &sender,
             page: question.websocket.then(|| Page {
                 origin: call.request.headers().get(header::ORIGIN),
                 own: self.page_origin(&route, &question.host),
@@ -61,7 +62,7 @@ impl Endpoints {
         let mut response = own(Response::new(Body::empty()), call.asked);
         *response.status_mut() = StatusCode::ACCEPTED;
         if !granted.without_identity {
-            self.tell(&caller, &route, &mut response)?;
+            self.tell(&sender, &route, &mut response)?;
         }
         Ok(response)
     }
@@ -85,11 +86,11 @@ impl Endpoints {
     /// The identity, by the names that snippets for nginx, Traefik and Caddy copy onto the request.
     fn tell(
         &self,
-        caller: &Caller,
+        sender: &Sender,
         route: &Route,
         response: &mut Response<Body>,
     ) -> Result<(), Refusal> {
-        let Identity::Known(known) = &caller.identity else { return Ok(()) };
+        let Caller::Known(known) = &sender.caller else { return Ok(()) };
         let headers = response.headers_mut();
         if route.identity.headers {
             for (name, value) in self.assertions.identity(known).named() {
@@ -108,7 +109,7 @@ impl Endpoints {
             headers.insert("x-doorward-assertion", assertion);
         }
         if route.identity.access_token && route.upstream.is_none() {
-            let token = match &caller.credential {
+            let token = match &sender.credential {
                 Credential::Session(session) => session.record().access_token.clone(),
                 Credential::Bearer { token, .. } => token.clone(),
                 Credential::None => return Ok(()),

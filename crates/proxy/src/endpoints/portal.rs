@@ -1,14 +1,14 @@
 //! `portal`: the services this user may open.
 
+use access_policy::{Caller, Decision};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use http_canonical::CanonicalMethod;
 
 use crate::{
-    authorize::Decision,
     config::HostPattern,
     endpoints::{Call, Endpoints},
-    identify::{Credential, Identity},
+    identify::Credential,
     pages,
     refusal::Refusal,
     respond::see_other,
@@ -16,26 +16,26 @@ use crate::{
 };
 
 /// Whether a user may open the page that a route's card leads to.
-fn opens(route: &Route, identity: &Identity) -> bool {
+fn opens(route: &Route, identity: &Caller) -> bool {
     let decision = route.policy.decide(&CanonicalMethod::GET, &route.prefix, identity);
     matches!(decision, Decision::Allow { .. })
 }
 
 impl Endpoints {
     pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let caller = self.identify.caller_here(&call.request, call.cookies).await?;
-        let Identity::Known(known) = &caller.identity else {
+        let sender = self.identify.sender_here(&call.request, call.cookies).await?;
+        let Caller::Known(known) = &sender.caller else {
             let location = call.asked.site.start(&format!("{}/portal", self.prefix));
             return Ok(see_other(&location, StatusCode::FOUND, call.asked));
         };
         let mut services: Vec<pages::Service> = self
             .routes
             .iter()
-            .filter(|route| route.upstream.is_some() && opens(route, &caller.identity))
+            .filter(|route| route.upstream.is_some() && opens(route, &sender.caller))
             .filter_map(|route| self.service(route))
             .collect();
         services.sort_by(|a, b| a.title.cmp(&b.title));
-        let csrf = match &caller.credential {
+        let csrf = match &sender.credential {
             Credential::Session(session) => Some(self.form_token(session)?),
             Credential::None | Credential::Bearer { .. } => None,
         };

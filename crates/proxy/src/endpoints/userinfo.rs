@@ -1,19 +1,19 @@
 //! `userinfo`: the caller's identity, as JSON. Tokens are never shown.
 
+use access_policy::Caller;
 use axum::body::Body;
 use http::Response;
 use serde_json::json;
 
 use crate::{
     endpoints::{Call, Endpoints, json},
-    identify::Identity,
     refusal::Refusal,
 };
 
 impl Endpoints {
     pub(super) async fn userinfo(&self, mut call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let caller = self.known_caller(&mut call).await?;
-        let Identity::Known(known) = &caller.identity else { return Err(Refusal::NoRoute) };
+        let sender = self.known_caller(&mut call).await?;
+        let Caller::Known(known) = &sender.caller else { return Err(Refusal::NoRoute) };
         let who = json!({
             "sub": known.subject,
             "iss": known.iss,

@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::identity::IdentityHeaders;
-use crate::{identify::Known, session::P256Key};
+use crate::session::P256Key;
+use access_policy::Known;
 
 /// `x-doorward-assertion`
 pub const X_DOORWARD_ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::identify::Known;
+use access_policy::Known;
 
 /// `x-forwarded-user`: the subject.
 pub const X_FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");

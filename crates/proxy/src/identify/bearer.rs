@@ -17,7 +17,7 @@ use oidc_core::{Clock, Event, Issuer, Observer, Secret, TokenRefusal, Verifier};
 
 use crate::{
     identify::{
-        Caller, Credential,
+        Credential, Sender,
         issuers::{IssuerClient, Issuers},
     },
     observe,
@@ -116,7 +116,7 @@ pub async fn identify(
     throttle: &Throttle,
     client: Option<IpAddr>,
     token: &str,
-) -> Result<Caller, Refusal> {
+) -> Result<Sender, Refusal> {
     let Some(verifier) = issuers.bearer() else {
         return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
     };
@@ -134,7 +134,7 @@ pub async fn identify(
     let known = verified.derive(|token| issuer.claims().read(token));
     // RFC 7662 §2.2: `exp` is optional in an answer to introspection.
     let good_until = verified.expires_at.map(|expires_at| expires_at + issuer.leeway);
-    Ok(Caller::known(known, Credential::Bearer { token: Secret::from(token), good_until }))
+    Ok(Sender::known(known, Credential::Bearer { token: Secret::from(token), good_until }))
 }
 
 /// Verifies the bearer tokens of all these issuers; `None` if none of them has an audience.

@@ -5,10 +5,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use access_policy::Known;
 use oidc_core::Claims;
 use serde_json::Value;
 
-use crate::{config::ClaimPaths, identify::Known};
+use crate::config::ClaimPaths;
 
 /// Reads identities from one issuer's claims.
 #[derive(Debug, Clone)]

@@ -5,10 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use access_policy::Caller;
 use http::HeaderMap;
 
 use crate::{
-    identify::{Caller, Credential, Identity, issuers::Issuers},
+    identify::{Credential, Sender, issuers::Issuers},
     observe,
     refusal::Refusal,
     session::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket},
@@ -45,11 +46,11 @@ impl SessionCookie {
         &self,
         headers: &HeaderMap,
         cookies: &mut SetCookies,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Sender, Refusal> {
         let Some(ticket) = self.cookies.session_ticket(headers) else {
-            return Ok(Caller::ANONYMOUS);
+            return Ok(Sender::ANONYMOUS);
         };
-        let Some(session) = self.open(&ticket).await? else { return Ok(Caller::ANONYMOUS) };
+        let Some(session) = self.open(&ticket).await? else { return Ok(Sender::ANONYMOUS) };
         match self.sessions.fresh(&session).await {
             Ok(_) => {
                 cookies.extend(self.cookies.newer_session(
@@ -59,11 +60,11 @@ impl SessionCookie {
                     self.lifetime,
                 ));
                 Ok(match self.identity(&session) {
-                    Identity::Known(known) => Caller::known(known, Credential::Session(session)),
-                    Identity::Anonymous => Caller::ANONYMOUS,
+                    Caller::Known(known) => Sender::known(known, Credential::Session(session)),
+                    Caller::Anonymous => Sender::ANONYMOUS,
                 })
             }
-            Err(error) if error.session_ended() => Ok(Caller::ANONYMOUS),
+            Err(error) if error.session_ended() => Ok(Sender::ANONYMOUS),
             Err(RenewError::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::ProviderUnavailable {
                 issuer: session.known().issuer.clone(),
@@ -74,23 +75,23 @@ impl SessionCookie {
 
     /// Identity of a session while a stream of it is open; anonymous when only a request could confirm it (see
     /// [`Sessions::is_unconfirmed`]).
-    pub(super) fn identity_of_stream(&self, session: &LiveSession) -> Identity {
+    pub(super) fn identity_of_stream(&self, session: &LiveSession) -> Caller {
         match self.sessions.is_unconfirmed(session) {
-            true => Identity::Anonymous,
+            true => Caller::Anonymous,
             false => self.identity(session),
         }
     }
 
     /// Identity of a session. Anonymous if its issuer is no longer configured under its name, or if another issuer has that
     /// name now: the same subject there is another person.
-    pub(super) fn identity(&self, session: &LiveSession) -> Identity {
+    pub(super) fn identity(&self, session: &LiveSession) -> Caller {
         let known = session.known();
         match self.issuers.named(&known.issuer) {
-            Some(issuer) if issuer.url() == known.iss => Identity::Known(known),
+            Some(issuer) if issuer.url() == known.iss => Caller::Known(known),
             // A session of a version that did not store the identifier.
             Some(issuer) if known.iss.is_empty() && session.record().is_of(issuer.url()) => {
                 session.complete_issuer(issuer.url());
-                Identity::Known(session.known())
+                Caller::Known(session.known())
             }
             _ => {
                 tracing::debug!(
@@ -98,7 +99,7 @@ impl SessionCookie {
                     issuer = known.issuer,
                     "the session's issuer is no longer configured under this name"
                 );
-                Identity::Anonymous
+                Caller::Anonymous
             }
         }
     }

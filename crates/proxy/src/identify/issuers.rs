@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use access_policy::Known;
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
 use oidc_core::{
@@ -10,7 +11,7 @@ use oidc_core::{
 };
 
 use crate::{
-    identify::{Known, bearer, claims::ClaimReader},
+    identify::{bearer, claims::ClaimReader},
     observe,
     session::{Record, Renew, RenewError},
 };

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::identify::Known;
+use access_policy::Known;
 
 /// Every byte with a meaning in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
@@ -185,7 +185,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::Site;
-    use crate::identify::Known;
+    use access_policy::Known;
 
     #[test]
     fn the_return_address_survives_as_one_query_value() {

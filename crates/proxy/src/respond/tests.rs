@@ -9,8 +9,8 @@ use oidc_core::TokenRefusal;
 use serde_json::Value;
 
 use super::{Asked, Site, respond};
-use crate::authorize::Unmet;
 use crate::refusal::Refusal;
+use access_policy::Unmet;
 use http_canonical::Wants;
 
 fn asked(method: &Method, name: &'static str, value: &'static str) -> Asked {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Record, SessionId, from_nanos, nanos};
-use crate::identify::Known;
+use access_policy::Known;
 
 /// [`Record`] with its secrets in plain text and its times in nanoseconds. The names are short because each byte counts in the
 /// cookie store.

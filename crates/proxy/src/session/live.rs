@@ -20,7 +20,7 @@ use super::{
     Digest, Limits, Record, SessionId, Ticket, from_nanos, nanos,
     refresh::{Refreshing, due_at},
 };
-use crate::identify::Known;
+use access_policy::Known;
 
 /// A session that is open in this process.
 pub struct LiveSession {

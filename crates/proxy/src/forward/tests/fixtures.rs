@@ -16,13 +16,14 @@ use tokio::{
 
 use super::super::*;
 use crate::{
-    authorize::{Allow, Policy, Rule, authorize},
+    authorize::authorize,
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
-    identify::{Caller, Identified, Known},
+    identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
     session::{CookieStore, Keys, Limits, LiveSession, Record},
 };
+use access_policy::{Allow, Known, Policy, Rule};
 use http_canonical::{Keep, Peer, RequestId, Trust};
 
 /// No event of a test takes longer.
@@ -96,14 +97,14 @@ impl World {
         route: &Arc<Route>,
         request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
-        self.ask_as(route, request, Identity::Anonymous, Credential::None).await
+        self.ask_as(route, request, Caller::Anonymous, Credential::None).await
     }
 
     pub(super) async fn ask_as(
         &self,
         route: &Arc<Route>,
         mut request: Request<Body>,
-        identity: Identity,
+        caller: Caller,
         credential: Credential,
     ) -> Result<Response<Body>, Refusal> {
         let peer = Peer::Tcp("198.51.100.9:4000".parse().unwrap());
@@ -116,8 +117,7 @@ impl World {
         }
         let request = canonical(request, &Trust::none()).unwrap().unwrap();
         let routed = Routed { request: request.into(), route: Arc::clone(route) };
-        let identified =
-            Identified { routed, caller: Caller { identity, credential, unread: None } };
+        let identified = Identified { routed, sender: Sender { caller, credential, unread: None } };
         soon(self.upstreams.forward(authorize(identified)?)).await
     }
 }

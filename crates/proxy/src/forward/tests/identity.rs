@@ -8,7 +8,8 @@ use oidc_core::Secret;
 use serde_json::Value;
 
 use super::{super::*, fixtures::*};
-use crate::{config::IdentityForwarding, identify::Known};
+use crate::config::IdentityForwarding;
+use access_policy::Known;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -47,7 +48,7 @@ async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
         .body(Body::empty())
         .unwrap();
     let known = Known { email: None, groups: vec![], ..known() };
-    let asking = world.ask_as(&route, request, Identity::Known(known.into()), bearer(&world));
+    let asking = world.ask_as(&route, request, Caller::Known(known.into()), bearer(&world));
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(fields(&head, "x-forwarded-user"), ["s-1"]);
@@ -75,7 +76,7 @@ async fn hostile_claims_stay_values() {
         ..known()
     };
     let asking =
-        world.ask_as(&route, get("/"), Identity::Known(known.clone().into()), bearer(&world));
+        world.ask_as(&route, get("/"), Caller::Known(known.clone().into()), bearer(&world));
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(
@@ -104,7 +105,7 @@ async fn a_route_says_what_is_told() {
         let asking = world.ask_as(
             &route,
             get("/"),
-            Identity::Known(session.known()),
+            Caller::Known(session.known()),
             Credential::Session(session.clone()),
         );
         let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
@@ -129,7 +130,7 @@ async fn an_upstream_is_told_what_the_reference_says_and_nothing_else() {
     let asking = world.ask_as(
         &route,
         get("/app/x"),
-        Identity::Known(session.known()),
+        Caller::Known(session.known()),
         Credential::Session(session.clone()),
     );
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));

@@ -22,7 +22,7 @@ async fn stream(
     world: &World,
     route: &Arc<Route>,
     raw: &Raw,
-    identity: Identity,
+    identity: Caller,
     credential: Credential,
 ) -> (Body, Peeled) {
     let upstream = async {
@@ -44,7 +44,7 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 async fn events_arrive_one_by_one() {
     let (world, raw) = (World::new(), Raw::new().await);
     let (mut body, mut connection) =
-        stream(&world, &raw.route(), &raw, Identity::Anonymous, Credential::None).await;
+        stream(&world, &raw.route(), &raw, Caller::Anonymous, Credential::None).await;
     for event in ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"] {
         connection.write(&format!("{:x}\r\n{event}\r\n", event.len())).await;
         assert_eq!(next(&mut body).await.unwrap().unwrap(), event);
@@ -106,7 +106,7 @@ async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
         &world,
         &raw.route(),
         &raw,
-        Identity::Known(live.known()),
+        Caller::Known(live.known()),
         Credential::Session(live.clone()),
     )
     .await;
@@ -126,7 +126,7 @@ async fn a_stream_ends_with_its_token() {
         token: Secret::from("t"),
         good_until: Some(world.clock.now() + Duration::from_millis(50)),
     };
-    let identity = Identity::Known(known().into());
+    let identity = Caller::Known(known().into());
     let (mut body, _connection) = stream(&world, &raw.route(), &raw, identity, credential).await;
     let error = next(&mut body).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the answer was ended: the bearer token has expired");
@@ -149,7 +149,7 @@ async fn an_upload_of_a_session_that_ends_is_stopped() {
     let asking = world.ask_as(
         &route,
         request,
-        Identity::Known(live.known()),
+        Caller::Known(live.known()),
         Credential::Session(live.clone()),
     );
     let (refused, rest) = tokio::join!(asking, upstream);
@@ -163,7 +163,7 @@ async fn an_idle_stream_ends() {
     let mut route = route(&[raw.url()]);
     route.timeouts.idle = Duration::from_millis(60);
     let (mut body, _connection) =
-        stream(&world, &Arc::new(route), &raw, Identity::Anonymous, Credential::None).await;
+        stream(&world, &Arc::new(route), &raw, Caller::Anonymous, Credential::None).await;
     assert!(next(&mut body).await.unwrap().is_err());
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     authorize::authorize,
-    identify::{Caller, Identified},
+    identify::{Identified, Sender},
     listen::{ListenAddr, Listener, canonical},
     route::Routed,
     session::LiveSession,
@@ -59,7 +59,7 @@ impl Gateway {
                 let request = canonical(request, &Trust::none()).unwrap().unwrap();
                 let identified = Identified {
                     routed: Routed { request: request.into(), route },
-                    caller: Caller::known(live.known(), Credential::Session(live)),
+                    sender: Sender::known(live.known(), Credential::Session(live)),
                 };
                 let answer = world.upstreams.forward(authorize(identified).unwrap()).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {

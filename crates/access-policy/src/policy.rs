@@ -1,10 +1,13 @@
 //! The rules of a route, in order: the first whose path and method match decides.
 //!
-//! Pure functions of a request and an identity: nothing here reads a clock, a store or the network.
+//! Pure functions of a request and a caller: nothing here reads a clock, a store or the network.
 
-use super::{Requirement, Unmet};
-use crate::identify::Identity;
 use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
+
+use crate::{
+    caller::Caller,
+    requirement::{Requirement, Unmet},
+};
 
 /// Access rules of a route, in order.
 #[derive(Debug, Clone)]
@@ -94,12 +97,12 @@ impl Policy {
         self.rules.iter().any(|rule| !rule.methods.is_empty())
     }
 
-    /// Decides about a request. Pure: the same request and identity always give the same decision.
+    /// Decides about a request. Pure: the same request and caller always give the same decision.
     pub fn decide(
         &self,
         method: &CanonicalMethod,
         path: &CanonicalPath,
-        identity: &Identity,
+        caller: &Caller,
     ) -> Decision {
         for (place, rule) in self.rules.iter().enumerate() {
             if rule.shadow {
@@ -107,7 +110,7 @@ impl Policy {
             }
             match rule.applies(method, path) {
                 PathMatch::No => {}
-                PathMatch::Yes => return rule.allow.decide(place + 1, identity),
+                PathMatch::Yes => return rule.allow.decide(place + 1, caller),
                 PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
             }
         }
@@ -119,7 +122,7 @@ impl Policy {
         &'a self,
         method: &'a CanonicalMethod,
         path: &'a CanonicalPath,
-        identity: &'a Identity,
+        caller: &'a Caller,
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
         self.rules
             .iter()
@@ -128,7 +131,7 @@ impl Policy {
                 rule.shadow && matches!(rule.applies(method, path), PathMatch::Yes)
             })
             .map(move |(place, rule)| {
-                let decision = rule.allow.decide(place + 1, identity);
+                let decision = rule.allow.decide(place + 1, caller);
                 (place + 1, matches!(decision, Decision::Allow { .. }))
             })
     }
@@ -138,17 +141,17 @@ impl Policy {
         &self,
         method: &CanonicalMethod,
         path: &CanonicalPath,
-        identity: &Identity,
+        caller: &Caller,
     ) -> Vec<Step> {
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let because = match rule.applies(method, path) {
-                PathMatch::Yes => match rule.allow.decide(place + 1, identity) {
-                    Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(identity)),
+                PathMatch::Yes => match rule.allow.decide(place + 1, caller) {
+                    Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(caller)),
                     Decision::Deny { unmet, .. } => {
                         format!("matches, but the caller {}", unmet.summary())
                     }
-                    _ => "matches, and nobody is signed in".to_owned(),
+                    _ => "matches, and the caller is not signed in".to_owned(),
                 },
                 PathMatch::Ambiguous => "the path can be read in two ways".to_owned(),
                 PathMatch::No => rule.why_not(method, path),
@@ -188,12 +191,12 @@ impl Rule {
 }
 
 impl Allow {
-    fn decide(&self, rule: usize, identity: &Identity) -> Decision {
-        match (self, identity) {
+    fn decide(&self, rule: usize, caller: &Caller) -> Decision {
+        match (self, caller) {
             (Self::Anyone, _) => Decision::Allow { rule, public: true },
-            (Self::SignedIn, Identity::Known(_)) => Decision::Allow { rule, public: false },
-            (_, Identity::Anonymous) => Decision::SignIn { rule },
-            (Self::AnyOf(requirements), Identity::Known(known)) => {
+            (Self::SignedIn, Caller::Known(_)) => Decision::Allow { rule, public: false },
+            (_, Caller::Anonymous) => Decision::SignIn { rule },
+            (Self::AnyOf(requirements), Caller::Known(known)) => {
                 if requirements.iter().any(|requirement| requirement.is_met_by(known)) {
                     Decision::Allow { rule, public: false }
                 } else {
@@ -203,15 +206,18 @@ impl Allow {
         }
     }
 
-    fn met(&self, identity: &Identity) -> String {
-        match (self, identity) {
+    fn met(&self, caller: &Caller) -> String {
+        match (self, caller) {
             (Self::Anyone, _) => "anyone may pass".to_owned(),
             (Self::SignedIn, _) => "the caller is signed in".to_owned(),
-            (Self::AnyOf(requirements), Identity::Known(known)) => requirements
+            (Self::AnyOf(requirements), Caller::Known(known)) => requirements
                 .iter()
                 .find(|requirement| requirement.is_met_by(known))
                 .map_or_else(String::new, |requirement| format!("the caller has {requirement}")),
-            (Self::AnyOf(_), Identity::Anonymous) => String::new(),
+            (Self::AnyOf(_), Caller::Anonymous) => String::new(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::identify::Known;
+use crate::caller::Known;
 
-fn alice() -> Identity {
-    Identity::Known(
+fn alice() -> Caller {
+    Caller::Known(
         Known {
             issuer: "main".into(),
             subject: "a1".into(),
@@ -37,9 +37,9 @@ fn roles(names: &[&str]) -> Requirement {
     }
 }
 
-fn decide(rules: Vec<Rule>, identity: &Identity) -> Decision {
+fn decide(rules: Vec<Rule>, caller: &Caller) -> Decision {
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
-    Policy::new(rules).decide(&CanonicalMethod::GET, &path, identity)
+    Policy::new(rules).decide(&CanonicalMethod::GET, &path, caller)
 }
 
 fn allowed(requirement: Requirement) -> bool {
@@ -65,7 +65,7 @@ fn the_first_rule_that_matches_decides() {
 #[test]
 fn nobody_is_asked_to_sign_in_where_somebody_must_be() {
     let rules = || vec![rule(None, &[], Allow::SignedIn)];
-    assert_eq!(decide(rules(), &Identity::Anonymous), Decision::SignIn { rule: 1 });
+    assert_eq!(decide(rules(), &Caller::Anonymous), Decision::SignIn { rule: 1 });
     assert_eq!(decide(rules(), &alice()), Decision::Allow { rule: 1, public: false });
 }
 
@@ -87,7 +87,7 @@ fn a_client_role_never_passes_for_a_realm_role() {
     assert!(allowed(roles(&["churn:scorer"])));
     assert!(!allowed(roles(&["scorer"])));
     assert!(!allowed(roles(&["other:scorer"])));
-    let Identity::Known(known) = alice() else { return };
+    let Caller::Known(known) = alice() else { return };
     let tricky = Known { roles: vec!["churn:admin".into()], ..Known::clone(&known) };
     assert!(!tricky.has_role("churn:admin"));
 }

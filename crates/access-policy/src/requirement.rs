@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::subject;
-
-use crate::identify::Known;
+use crate::{caller::Known, subject};
 
 /// A requirement on the caller. Every key must match; within a key one value is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -111,8 +109,8 @@ impl Requirement {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nobody = Known::default();
-        let words: Vec<String> = self.keys(&nobody).map(|key| key.words()).collect();
+        let unknown = Known::default();
+        let words: Vec<String> = self.keys(&unknown).map(|key| key.words()).collect();
         f.write_str(&words.join(" and "))
     }
 }
