@@ -25,8 +25,8 @@ use crate::{
     listen::Drain,
     observe::{self, log::Log},
     pages::shown,
-    session::Sessions,
 };
+use web_sessions::Sessions;
 
 /// State that the admin listener reports and changes.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
+use web_sessions::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions};
 
 use crate::{
     config::{self, Config, SessionStoreConfig},
@@ -26,7 +27,6 @@ use crate::{
     listen::Drain,
     respond::Site,
     review::Review,
-    session::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions},
     throttle::Throttle,
 };
 

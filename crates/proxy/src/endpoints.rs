@@ -36,6 +36,7 @@ use http_body_util::{BodyExt, Limited};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
+use web_sessions::{Cookies, Keys, LiveSession, Sessions, SetCookies};
 
 use crate::{
     forward::Assertions,
@@ -46,7 +47,6 @@ use crate::{
     refusal::Refusal,
     respond::{Asked, problem},
     route::Routes,
-    session::{Cookies, Keys, LiveSession, Sessions, SetCookies},
     throttle::Throttle,
 };
 

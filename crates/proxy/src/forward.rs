@@ -52,16 +52,15 @@ use self::{
 };
 use crate::{
     authorize::Permitted,
-    caching,
     identify::{Credential, Sender},
     listen::{Body, CanonicalRequest, Drain, Payload},
     refusal::Refusal,
     review::{Permit, Review},
     route::Route,
-    session::Sessions,
 };
 use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
+use web_sessions::{Sessions, caching};
 
 /// Time for which a token without an end permits an exchange: the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);

@@ -8,7 +8,8 @@
 //!
 //! ```
 //! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, refusal::Refusal, route::Routes};
-//! # use doorward::{listen::{Body, CanonicalRequest}, session::SetCookies};
+//! # use doorward::listen::{Body, CanonicalRequest};
+//! # use web_sessions::SetCookies;
 //! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
 //! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
@@ -22,7 +23,8 @@
 //!
 //! ```compile_fail,E0308
 //! # use doorward::{authorize::authorize, forward::Upstreams, identify::Identify, refusal::Refusal, route::Routes};
-//! # use doorward::{listen::{Body, CanonicalRequest}, session::SetCookies};
+//! # use doorward::listen::{Body, CanonicalRequest};
+//! # use web_sessions::SetCookies;
 //! # async fn line(routes: &Routes, identify: &Identify, upstreams: &Upstreams, request: CanonicalRequest,
 //! #     cookies: &mut SetCookies) -> Result<http::Response<Body>, Refusal> {
 //! let routed = routes.route(request)?;
@@ -44,6 +46,7 @@ use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
 use http_canonical::{RequestId, Trust, Wants};
+use web_sessions::SetCookies;
 
 use crate::{
     authorize::authorize,
@@ -55,7 +58,6 @@ use crate::{
     refusal::Refusal,
     respond::{Asked, Site, respond, see_other},
     route::Routes,
-    session::SetCookies,
 };
 
 /// The line: all stages between a request that was read and one that is sent on.

@@ -12,13 +12,13 @@ use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use access_policy::{Caller, Known};
 use oidc_core::{Secret, TokenRefusal};
+use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
     identify::{bearer::Presented, cookie::SessionCookie, issuers::Issuers},
     listen::CanonicalRequest,
     refusal::Refusal,
     route::Routed,
-    session::{LiveSession, SetCookies},
     throttle::Throttle,
 };
 

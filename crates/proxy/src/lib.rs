@@ -11,12 +11,10 @@ pub mod identify;
 pub mod authorize;
 pub mod review;
 pub mod forward;
-mod caching;
 pub mod respond;
 
 pub mod endpoints;
 pub mod pages;
-pub mod session;
 pub mod throttle;
 pub mod observe;
 

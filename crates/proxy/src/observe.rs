@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Instant};
 use self::metric::Stage;
 use access_policy::{Caller, Known};
 use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth, RequestId};
+use web_sessions::LiveSession;
 
 use crate::{
     authorize::Permitted,
@@ -23,7 +24,6 @@ use crate::{
     listen::CanonicalRequest,
     refusal::{Fault, Refusal},
     route::{Route, Routed},
-    session::LiveSession,
 };
 use http::StatusCode;
 

@@ -24,11 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::Bucket;
 pub(crate) use self::finished::FinishedLogins;
-use crate::{
-    observe,
-    refusal::Refusal,
-    session::{Digest, sha256},
-};
+use crate::{observe, refusal::Refusal};
+use web_sessions::{Digest, sha256};
 
 /// Number of concurrent calls of one kind at one issuer.
 const CALLS: usize = 32;

@@ -13,7 +13,7 @@ use axum::{
 use serde_json::json;
 
 use super::Admin;
-use crate::session::{SessionId, StoreError, Which};
+use web_sessions::{SessionId, StoreError, Which};
 
 /// The most sessions one answer lists.
 const LISTED: usize = 1000;

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use moka::sync::Cache;
 use oidc_core::{LogoutToken, TokenRefusal, Verified};
+use web_sessions::{Ended, Which};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
@@ -13,7 +14,6 @@ use crate::{
     observe,
     refusal::Refusal,
     respond::{Asked, own, problem},
-    session::{Ended, Which},
 };
 
 /// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use oidc_core::{CallbackRefusal, Login, PendingLogin, callback};
+use web_sessions::SetCookies;
 
 use crate::{
     endpoints::{
@@ -19,7 +20,6 @@ use crate::{
     observe, pages,
     refusal::Refusal,
     respond::see_other,
-    session::SetCookies,
 };
 
 impl Endpoints {

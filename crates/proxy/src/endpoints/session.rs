@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use http::Response;
 use serde_json::json;
+use web_sessions::{LiveSession, RenewError};
 
 use crate::{
     endpoints::{Call, Endpoints, json},
     refusal::Refusal,
-    session::{LiveSession, RenewError},
 };
 
 impl Endpoints {

@@ -7,13 +7,13 @@ use http::{Response, StatusCode};
 use http_canonical::CanonicalHost;
 use oidc_core::LogoutRequest;
 use url::Url;
+use web_sessions::{LiveSession, Purpose, Record, Which};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, start::query},
     observe, pages,
     refusal::Refusal,
     respond::{Asked, see_other},
-    session::{LiveSession, Purpose, Record, Which},
 };
 
 /// Context in which a form token is sealed.

@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::identity::IdentityHeaders;
-use crate::session::P256Key;
 use access_policy::Known;
+use web_sessions::P256Key;
 
 /// `x-doorward-assertion`
 pub const X_DOORWARD_ASSERTION: HeaderName = HeaderName::from_static("x-doorward-assertion");

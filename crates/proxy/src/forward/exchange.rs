@@ -29,8 +29,8 @@ use crate::{
     refusal::Refusal,
     review::{Permit, Review, UNDISTURBED},
     route::Route,
-    session::LiveSession,
 };
+use web_sessions::LiveSession;
 
 /// A request to send, without its body.
 #[derive(Clone)]

@@ -16,8 +16,9 @@ use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_canonical::{RequestId, Scheme, TraceParent, reserved::is_hop_by_hop};
+use web_sessions::Cookies;
 
-use crate::{identify::Credential, session::Cookies};
+use crate::identify::Credential;
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");

@@ -16,11 +16,9 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use web_sessions::{LiveSession, StreamGuard};
 
-use crate::{
-    review::{Permit, Review, UNDISTURBED},
-    session::{LiveSession, StreamGuard},
-};
+use crate::review::{Permit, Review, UNDISTURBED};
 
 /// Reason the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

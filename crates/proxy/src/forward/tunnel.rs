@@ -26,7 +26,7 @@ use super::{
     frames::{Frames, close_frame},
     tether::{Cut, Tether},
 };
-use crate::session::{LiveSession, Sessions};
+use web_sessions::{LiveSession, Sessions};
 
 /// Most bytes that are read at once, and so the most that are kept.
 const STEP: usize = 8 * 1024;

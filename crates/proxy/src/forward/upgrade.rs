@@ -19,8 +19,8 @@ use super::{Begun, body::Origin, headers, tether::Tether, tunnel::Tunnel, unavai
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,
-    session::{LiveSession, Sessions},
 };
+use web_sessions::{LiveSession, Sessions};
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");

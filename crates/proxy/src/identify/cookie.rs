@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use access_policy::Caller;
 use http::HeaderMap;
+use web_sessions::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket};
 
 use crate::{
     identify::{Credential, Sender, issuers::Issuers},
     observe,
     refusal::Refusal,
-    session::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket},
 };
 
 /// Opens session cookies.

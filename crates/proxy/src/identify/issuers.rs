@@ -9,11 +9,11 @@ use oidc_core::{
     AccessToken, Client, Clock, Introspection, KeySource, Login, Provider, RemoteKeys,
     TokenEndpointError, TokenSet, Validation, Verifier,
 };
+use web_sessions::{Record, Renew, RenewError};
 
 use crate::{
     identify::{bearer, claims::ClaimReader},
     observe,
-    session::{Record, Renew, RenewError},
 };
 
 /// One issuer, and the gateway as its client.

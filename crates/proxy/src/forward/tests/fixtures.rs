@@ -21,10 +21,10 @@ use crate::{
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
-    session::{CookieStore, Keys, Limits, LiveSession, Record},
 };
 use access_policy::{Allow, Known, Policy, Rule};
 use http_canonical::{Keep, Peer, RequestId, Trust};
+use web_sessions::{CookieStore, Keys, Limits, LiveSession, Record};
 
 /// No event of a test takes longer.
 pub(super) const SOON: Duration = Duration::from_secs(10);

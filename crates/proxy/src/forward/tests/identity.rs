@@ -169,7 +169,7 @@ async fn keys_can_be_rotated_and_the_old_ones_stay_published() {
     let world = World::new();
     let alice = Arc::new(known());
     let old = world.assertions.header(&alice, "app").unwrap();
-    let keys = crate::session::Keys::new(&[[9u8; 32], [7u8; 32]]).unwrap();
+    let keys = web_sessions::Keys::new(&[[9u8; 32], [7u8; 32]]).unwrap();
     world.assertions.replace(&keys.derive_p256("assertion").unwrap()).unwrap();
     let new = world.assertions.header(&alice, "app").unwrap();
     let kid = |value: &HeaderValue| {

@@ -16,9 +16,9 @@ use crate::{
     identify::{Identified, Sender},
     listen::{ListenAddr, Listener, canonical},
     route::Routed,
-    session::LiveSession,
 };
 use http_canonical::Trust;
+use web_sessions::LiveSession;
 
 const ASK: &str = "GET /ws?room=1 HTTP/1.1\r\nHost: platform.example\r\nConnection: keep-alive, Upgrade, X-Forwarded-User\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

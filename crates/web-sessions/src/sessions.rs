@@ -1,0 +1,430 @@
+//! Opens tickets, once each, and applies the rules that all stores share: the limits, one live session per session, and that an
+//! ended session stays ended.
+
+mod keep;
+mod live;
+mod refresh;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwapOption;
+use oidc_core::{Algorithm, Clock};
+use tokio::sync::Semaphore;
+
+use self::refresh::within;
+pub use self::{
+    live::{LiveSession, StreamGuard},
+    refresh::{Freshness, Renew, RenewError},
+};
+use crate::{
+    digest::Digest,
+    memory::remembered,
+    record::{Limits, Record, Summary, Which},
+    store::{Ended, SessionStore, StoreError},
+    ticket::{SessionId, Ticket},
+};
+
+/// Number of opened sessions kept in memory by default.
+const CAPACITY: u64 = 20_000;
+/// An opened session that no request used for this long is removed from memory; the store still has it.
+const UNUSED: Duration = Duration::from_secs(600);
+/// Number of ended sessions that are remembered.
+const ENDED: u64 = 200_000;
+/// Number of refreshes that run at once.
+const GRANTS: usize = 32;
+
+/// The sessions of this gateway.
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    renew: ArcSwapOption<Arc<Renew>>,
+    grace: Duration,
+    grants: Semaphore,
+    /// Opened sessions by ticket, for requests.
+    opened: moka::sync::Cache<Digest, Arc<LiveSession>>,
+    /// Tickets being opened, so that each is loaded once.
+    opening: moka::future::Cache<Digest, Arc<LiveSession>>,
+    /// Every session that is in use, by name. A stream may hold one longer than `opened` does.
+    live: Mutex<HashMap<SessionId, Weak<LiveSession>>>,
+    /// Sessions that ended here, even if the store still has them.
+    ended: moka::sync::Cache<SessionId, ()>,
+    /// Tickets that are over although their session may not be, where the ticket is the record.
+    spent: moka::sync::Cache<Digest, ()>,
+    /// Sessions used since the last flush.
+    unwritten: Mutex<Vec<Arc<LiveSession>>>,
+}
+
+/// End times of a session and its access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// End of the session unless a request comes.
+    pub idle_at: SystemTime,
+    /// End of the session in any case.
+    pub lifetime_at: SystemTime,
+    /// Expiry of the access token.
+    pub token_at: SystemTime,
+}
+
+/// Reasons opening a ticket gave no session.
+#[derive(Clone)]
+enum Closed {
+    Nothing,
+    Failed(StoreError),
+}
+
+impl Sessions {
+    /// Sessions kept in `store`.
+    pub fn new(store: Arc<dyn SessionStore>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            limits,
+            clock,
+            renew: ArcSwapOption::empty(),
+            grace: Duration::from_secs(60),
+            grants: Semaphore::new(GRANTS),
+            opened: opened(CAPACITY),
+            opening: moka::future::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(Duration::from_secs(10))
+                .build(),
+            live: Mutex::default(),
+            ended: remembered(ENDED, limits.lifetime),
+            spent: remembered(ENDED, limits.lifetime),
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// With a way to refresh tokens; without one, sessions end with their access token.
+    #[must_use]
+    pub fn with_renew(self, renew: Arc<Renew>) -> Self {
+        self.set_renew(renew);
+        self
+    }
+
+    /// Replaces the way to refresh tokens, after the configuration has changed.
+    pub fn set_renew(&self, renew: Arc<Renew>) {
+        self.renew.store(Some(Arc::new(renew)));
+    }
+
+    /// With another grace: the time for which an identity stays valid after its token has expired, while the provider is down.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// With room for another number of opened sessions in memory.
+    #[must_use]
+    pub fn with_capacity(self, sessions: u64) -> Self {
+        Self { opened: opened(sessions), ..self }
+    }
+
+    /// The session of a ticket, if it is open already; never waits.
+    pub fn cached(&self, ticket: &Ticket) -> Option<Arc<LiveSession>> {
+        let now = self.clock.now();
+        let session = self.look_up(&ticket.digest(), now)?;
+        self.saw(&session, now);
+        Some(session)
+    }
+
+    /// The session of a ticket; `None` when there is none. A store that does not answer is an error, not the end of a session.
+    pub async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        let session = self.peek(ticket).await?;
+        if let Some(session) = &session {
+            self.saw(session, self.clock.now());
+        }
+        Ok(session)
+    }
+
+    /// As [`open`](Self::open), but does not count as a use of the session.
+    pub async fn peek(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        let (digest, now) = (ticket.digest(), self.clock.now());
+        if let Some(session) = self.look_up(&digest, now) {
+            return Ok(Some(session));
+        }
+        let loaded = self.opening.try_get_with(digest, self.load(ticket, digest)).await;
+        self.opening.invalidate(&digest).await;
+        match loaded.map_err(|closed| (*closed).clone()) {
+            Err(Closed::Nothing) => Ok(None),
+            Err(Closed::Failed(error)) => Err(error),
+            Ok(session) if session.ended().is_cancelled() => Ok(None),
+            Ok(session) if session.past(&self.limits, now) => {
+                self.end_over(&session).await;
+                Ok(None)
+            }
+            Ok(session) => Ok(Some(session)),
+        }
+    }
+
+    /// Notes that a session is in use although no request came.
+    pub fn seen(&self, session: &Arc<LiveSession>) {
+        self.saw(session, self.clock.now());
+    }
+
+    /// Begins a session, always under a new name and a new ticket.
+    pub async fn create(&self, record: Record) -> Result<(Ticket, Arc<LiveSession>), StoreError> {
+        let now = self.clock.now();
+        let record = Record {
+            id: SessionId::random(),
+            created_at: now,
+            last_seen: now,
+            renewed_at: now,
+            generation: 0,
+            ..record
+        };
+        let ticket = self.store.create(&record).await?;
+        let session = self.adopt(record, ticket.clone()).ok_or_else(|| {
+            StoreError::Unavailable { reason: "a new session was ended at once".to_owned() }
+        })?;
+        Ok((ticket, session))
+    }
+
+    /// Ends a session. It is refused here at once. An error means that the store still has it, so that it would be valid again
+    /// after a restart.
+    pub async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.deny(id);
+        self.store.end(id).await
+    }
+
+    /// Ends the sessions of a provider session or of a subject, and returns the names that are known.
+    pub async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
+        self.end_signed(which, None).await.map(|ended| ended.ids)
+    }
+
+    /// The same for a logout token that is signed with `signed_with`: a session whose ID token is signed with another algorithm
+    /// stays.
+    pub async fn end_signed(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError> {
+        let mut ended = Ended::default();
+        for session in self.all() {
+            let record = session.record();
+            match which.includes(&record) {
+                true if record.ended_by(signed_with) => ended.ids.push(record.id.clone()),
+                true => ended.spared.push(record.id.clone()),
+                false => {}
+            }
+        }
+        ended.ids.iter().for_each(|id| self.deny(id));
+        let stored = self.store.end_matching(which, signed_with).await?;
+        stored.ids.iter().for_each(|id| self.deny(id));
+        for (all, more) in [(&mut ended.ids, stored.ids), (&mut ended.spared, stored.spared)] {
+            all.extend(more);
+            all.sort_unstable();
+            all.dedup();
+        }
+        Ok(ended)
+    }
+
+    /// All sessions, at most `limit`, the latest used first.
+    pub async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
+        let mut found: HashMap<SessionId, Summary> = HashMap::new();
+        for summary in self.store.list(limit).await? {
+            found.insert(summary.id.clone(), summary);
+        }
+        for session in self.all() {
+            let summary =
+                Summary { last_seen: session.last_seen(), ..Summary::from(&*session.record()) };
+            found.insert(summary.id.clone(), summary);
+        }
+        let now = self.clock.now();
+        let mut sessions: Vec<Summary> = found.into_values().collect();
+        sessions.retain(|summary| {
+            !self.ended.contains_key(&summary.id)
+                && !self.limits.passed(summary.created_at, summary.last_seen, now)
+        });
+        sessions.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.last_seen));
+        sessions.truncate(limit);
+        Ok(sessions)
+    }
+
+    /// End times of a session.
+    pub fn ends(&self, session: &LiveSession) -> Ends {
+        let record = session.record();
+        Ends {
+            idle_at: session.last_seen() + self.limits.idle,
+            lifetime_at: record.created_at + self.limits.lifetime,
+            token_at: record.access_expires_at,
+        }
+    }
+
+    /// Number of sessions open in this process.
+    pub fn count(&self) -> usize {
+        self.live().values().filter(|session| session.strong_count() > 0).count()
+    }
+
+    /// Whether the store can be used now.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+
+    /// Opens a ticket that is not open yet.
+    async fn load(&self, ticket: &Ticket, digest: Digest) -> Result<Arc<LiveSession>, Closed> {
+        // Another request may have opened it a moment ago.
+        if let Some(session) = self.opened.get(&digest) {
+            return Ok(session);
+        }
+        if self.spent.contains_key(&digest) {
+            return Err(Closed::Nothing);
+        }
+        match self.store.load(ticket).await {
+            Err(error) => Err(Closed::Failed(error)),
+            Ok(None) => Err(Closed::Nothing),
+            Ok(Some(record)) => self.adopt(record, ticket.clone()).ok_or(Closed::Nothing),
+        }
+    }
+
+    fn look_up(&self, digest: &Digest, now: SystemTime) -> Option<Arc<LiveSession>> {
+        let session = self.opened.get(digest)?;
+        if session.ended().is_cancelled() {
+            self.opened.invalidate(digest);
+            return None;
+        }
+        session.usable(&self.limits, now).then_some(session)
+    }
+
+    /// Makes a loaded record live, or joins it with the live session of the same name. `None` if the session has ended here.
+    fn adopt(&self, record: Record, ticket: Ticket) -> Option<Arc<LiveSession>> {
+        let digest = ticket.digest();
+        let session = {
+            let mut live = self.live();
+            // Under the lock: `deny` first marks the session as ended and then takes the lock, so that one of the two sees the
+            // other.
+            if self.ended.contains_key(&record.id) {
+                return None;
+            }
+            match live.get(&record.id).and_then(Weak::upgrade) {
+                Some(session) => {
+                    session.advance(record, ticket);
+                    session
+                }
+                None => {
+                    let session = Arc::new(LiveSession::new(record, ticket));
+                    live.insert(session.id().clone(), Arc::downgrade(&session));
+                    session
+                }
+            }
+        };
+        self.opened.insert(digest, Arc::clone(&session));
+        Some(session)
+    }
+
+    /// Uses a record that has been stored.
+    pub(super) fn advance(&self, session: &Arc<LiveSession>, record: Record, ticket: Ticket) {
+        let digest = ticket.digest();
+        session.advance(record, ticket);
+        self.opened.insert(digest, Arc::clone(session));
+    }
+
+    /// Refuses this session here from now on.
+    pub(super) fn deny(&self, id: &SessionId) {
+        self.ended.insert(id.clone(), ());
+        let session = self.live().remove(id).and_then(|session| session.upgrade());
+        if let Some(session) = session {
+            session.ended().cancel();
+            self.opened.invalidate(&session.present().digest);
+        }
+    }
+
+    /// Ends a session that is over anyway. A failure of the store is only logged, because the session is found to be over again
+    /// at its next use.
+    ///
+    /// Where the ticket is the record, only this ticket is over: another process may have made a newer one, which still opens.
+    pub(super) async fn end_over(&self, session: &Arc<LiveSession>) {
+        if !self.store.keeps_records() {
+            return self.retire(session);
+        }
+        let id = session.id();
+        if let Err(error) = self.end(id).await {
+            tracing::warn!(session = %id, %error, "ended session not removed from the store");
+        }
+    }
+
+    /// Refuses the ticket that a session has now, and no other.
+    fn retire(&self, session: &Arc<LiveSession>) {
+        let digest = session.present().digest;
+        self.spent.insert(digest, ());
+        let mut live = self.live();
+        let registered = live.get(session.id()).and_then(Weak::upgrade);
+        if registered.is_some_and(|registered| Arc::ptr_eq(&registered, session)) {
+            live.remove(session.id());
+        }
+        drop(live);
+        session.ended().cancel();
+        self.opened.invalidate(&digest);
+    }
+
+    /// Performs one refresh grant; the number of concurrent grants is bounded.
+    pub(super) async fn renew(
+        &self,
+        record: Arc<Record>,
+        limit: Duration,
+    ) -> Result<Record, RenewError> {
+        let renew = self.renew.load_full().ok_or(RenewError::NoRefreshToken)?;
+        let Ok(_permit) = self.grants.acquire().await else {
+            return Err(RenewError::unavailable("gateway is stopping"));
+        };
+        within(limit, renew(record)).await
+    }
+
+    pub(super) fn renews(&self) -> bool {
+        self.renew.load().is_some()
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn store(&self) -> &dyn SessionStore {
+        &*self.store
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn saw(&self, session: &Arc<LiveSession>, now: SystemTime) {
+        if session.saw(now) && self.store.keeps_records() {
+            self.unwritten().push(Arc::clone(session));
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<LiveSession>> {
+        self.live().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<SessionId, Weak<LiveSession>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Vec<Arc<LiveSession>>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("store", &self.store)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn opened(capacity: u64) -> moka::sync::Cache<Digest, Arc<LiveSession>> {
+    moka::sync::Cache::builder().max_capacity(capacity).time_to_idle(UNUSED).build()
+}
+
+#[cfg(test)]
+mod tests;

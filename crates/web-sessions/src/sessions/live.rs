@@ -1,0 +1,224 @@
+//! An opened session, shared by requests, streams and the refresh.
+//!
+//! There is one [`LiveSession`] per session in the process, whichever ticket opened it. Readers take a snapshot of its record
+//! and never wait. Only [`Sessions`](crate::sessions::Sessions) changes it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::refresh::{Refreshing, due_at};
+use crate::{
+    digest::Digest,
+    moment::{from_nanos, nanos},
+    record::{Limits, Record},
+    ticket::{SessionId, Ticket},
+};
+use access_policy::Known;
+
+/// A session that is open in this process.
+pub struct LiveSession {
+    id: SessionId,
+    present: ArcSwap<Present>,
+    /// nanoseconds since 1970
+    last_seen: AtomicU64,
+    /// `last_seen` waits to be written to the store.
+    unwritten: AtomicBool,
+    /// A ticket with the present `last_seen` is being made (cookie store).
+    resealing: AtomicBool,
+    ended: CancellationToken,
+    renewals: Notify,
+    streams: AtomicUsize,
+    refreshing: Mutex<Refreshing>,
+}
+
+/// The part of a session that a refresh replaces.
+#[derive(Clone)]
+pub(super) struct Present {
+    pub(super) record: Arc<Record>,
+    pub(super) ticket: Ticket,
+    pub(super) digest: Digest,
+    /// Time at which the next refresh is due.
+    pub(super) due_at: SystemTime,
+}
+
+impl LiveSession {
+    pub(super) fn new(record: Record, ticket: Ticket) -> Self {
+        Self {
+            id: record.id.clone(),
+            last_seen: AtomicU64::new(nanos(record.last_seen)),
+            present: ArcSwap::from_pointee(Present::new(record, ticket)),
+            unwritten: AtomicBool::new(false),
+            resealing: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+            renewals: Notify::new(),
+            streams: AtomicUsize::new(0),
+            refreshing: Mutex::default(),
+        }
+    }
+
+    /// Its public name.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// The record as it is now.
+    pub fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.present.load().record)
+    }
+
+    /// Identity of the person who signed in, as the issuer last stated it.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.present.load().record.known)
+    }
+
+    /// The present ticket.
+    pub fn ticket(&self) -> Ticket {
+        self.present.load().ticket.clone()
+    }
+
+    /// The present ticket, if the browser presented an older one. The answer must then carry it
+    /// ([`Cookies::set_session`](super::Cookies::set_session)).
+    pub fn newer_ticket(&self, presented: &Ticket) -> Option<Ticket> {
+        let present = self.present.load();
+        (present.ticket.expose() != presented.expose()).then(|| present.ticket.clone())
+    }
+
+    /// Time of the last request.
+    pub fn last_seen(&self) -> SystemTime {
+        from_nanos(self.last_seen.load(Relaxed))
+    }
+
+    /// Cancelled when the session ends: by logout, by its limits, by the provider. Streams close then.
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Notified when a refresh has brought another record: its identity may have other roles.
+    pub fn renewals(&self) -> &Notify {
+        &self.renewals
+    }
+
+    /// Registers an open stream of this session until the guard is dropped. While one is open, the tokens are refreshed
+    /// although no request comes.
+    pub fn hold(self: &Arc<Self>) -> StreamGuard {
+        self.streams.fetch_add(1, Relaxed);
+        StreamGuard { session: Arc::clone(self) }
+    }
+
+    /// The record and its ticket.
+    pub(super) fn present(&self) -> arc_swap::Guard<Arc<Present>> {
+        self.present.load()
+    }
+
+    /// The same, to be held across an `await`.
+    pub(super) fn present_now(&self) -> Arc<Present> {
+        self.present.load_full()
+    }
+
+    /// Sets the issuer's identifier in a record of a version that did not store it.
+    pub fn complete_issuer(&self, iss: &str) {
+        self.present.rcu(|present| {
+            if !present.record.known.iss.is_empty() {
+                return Arc::clone(present);
+            }
+            let known = Known { iss: iss.to_owned(), ..Known::clone(&present.record.known) };
+            let record = Record { known: Arc::new(known), ..Record::clone(&present.record) };
+            Arc::new(Present { record: Arc::new(record), ..Present::clone(present) })
+        });
+    }
+
+    /// Whether it may still be used.
+    pub(super) fn usable(&self, limits: &Limits, now: SystemTime) -> bool {
+        !self.ended.is_cancelled() && !self.past(limits, now)
+    }
+
+    pub(super) fn past(&self, limits: &Limits, now: SystemTime) -> bool {
+        limits.passed(self.present.load().record.created_at, self.last_seen(), now)
+    }
+
+    /// Takes a newer record of the same session; ignores an older one.
+    pub(super) fn advance(&self, record: Record, ticket: Ticket) {
+        self.last_seen.fetch_max(nanos(record.last_seen), Relaxed);
+        let newer = Arc::new(Present::new(record, ticket));
+        let age = |present: &Present| (present.record.generation, present.record.last_seen);
+        self.present.rcu(|present| {
+            if age(&newer) > age(present) { Arc::clone(&newer) } else { Arc::clone(present) }
+        });
+        self.renewals.notify_waiters();
+    }
+
+    /// Notes a request; `true` when the store must be updated and no update is pending.
+    pub(super) fn saw(&self, now: SystemTime) -> bool {
+        self.last_seen.fetch_max(nanos(now), Relaxed);
+        !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed)
+    }
+
+    /// Name and time of last use, to be written to the store.
+    pub(super) fn take_seen(&self) -> (SessionId, SystemTime) {
+        self.unwritten.store(false, Relaxed);
+        (self.id.clone(), self.last_seen())
+    }
+
+    pub(super) fn streaming(&self) -> bool {
+        self.streams.load(Relaxed) > 0
+    }
+
+    pub(super) fn refreshing(&self) -> MutexGuard<'_, Refreshing> {
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one caller make a new ticket; `None` for the others until it is done.
+    pub(super) fn reseal(&self) -> Option<Resealing<'_>> {
+        (!self.resealing.swap(true, Relaxed)).then(|| Resealing(&self.resealing))
+    }
+}
+
+impl fmt::Debug for LiveSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveSession").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Present {
+    fn new(record: Record, ticket: Ticket) -> Self {
+        Self { due_at: due_at(&record), digest: ticket.digest(), record: Arc::new(record), ticket }
+    }
+}
+
+/// A new ticket is being made until this is dropped.
+pub(super) struct Resealing<'s>(&'s AtomicBool);
+
+impl Drop for Resealing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+/// An open stream of a session; see [`LiveSession::hold`].
+#[derive(Debug)]
+pub struct StreamGuard {
+    session: Arc<LiveSession>,
+}
+
+impl StreamGuard {
+    /// The session whose stream it is.
+    pub fn session(&self) -> &Arc<LiveSession> {
+        &self.session
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.session.streams.fetch_sub(1, Relaxed);
+    }
+}

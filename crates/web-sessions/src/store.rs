@@ -1,0 +1,99 @@
+//! The port for storing records, and its adapters.
+
+mod cookie;
+mod embedded;
+mod encoding;
+
+#[cfg(test)]
+pub(super) mod conformance;
+
+use std::{fmt, time::SystemTime};
+
+use async_trait::async_trait;
+use oidc_core::Algorithm;
+
+pub use self::{
+    cookie::CookieStore,
+    embedded::{EmbeddedError, EmbeddedStore},
+};
+use crate::{
+    record::{Limits, Record, Summary, Which},
+    ticket::{SessionId, Ticket},
+};
+
+/// Failures of a session store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or failed; nothing is known about the session. Never treated as "logged out".
+    #[error("session store unavailable: {reason}")]
+    Unavailable {
+        /// cause of the failure
+        reason: String,
+    },
+    /// The record does not fit (cookie store: browsers keep at most 4096 bytes in a cookie).
+    #[error(
+        "session too large for the store: {size} bytes, at most {limit}; map fewer claims into tokens at the provider, or use the embedded store"
+    )]
+    TooLarge {
+        /// its size, in bytes
+        size: usize,
+        /// the store's limit, in bytes
+        limit: usize,
+    },
+}
+
+/// Storage of session records.
+#[async_trait]
+pub trait SessionStore: Send + Sync + fmt::Debug {
+    /// Stores a new record; the ticket goes into the browser's cookie.
+    async fn create(&self, record: &Record) -> Result<Ticket, StoreError>;
+
+    /// The record of a ticket; `None` when there is none (never existed, ended, or not ours).
+    async fn load(&self, ticket: &Ticket) -> Result<Option<Record>, StoreError>;
+
+    /// Stores a changed record of the same session; `None` when the session has ended meanwhile. It then stays ended.
+    ///
+    /// The ticket may change (cookie store); the new one must reach the browser. An old ticket of the same session keeps
+    /// working for a minute, for requests already under way.
+    async fn replace(&self, ticket: &Ticket, record: &Record)
+    -> Result<Option<Ticket>, StoreError>;
+
+    /// Stores the times at which sessions were last used, many at once.
+    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
+
+    /// Whether the store keeps records. If not, the ticket is the record. A refresh or a new time of last use then changes the
+    /// ticket, and takes effect once the browser has the new one. Such a change is made while a request waits, so that its
+    /// answer carries the new ticket.
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    /// Ends a session: no ticket of it opens again.
+    async fn end(&self, id: &SessionId) -> Result<(), StoreError>;
+
+    /// Ends the sessions of a provider session (`sid`) or of a subject, and returns the names that are known. With
+    /// `signed_with`, ends only those whose ID token is signed with this algorithm, and those whose algorithm is not known.
+    async fn end_matching(
+        &self,
+        which: &Which,
+        signed_with: Option<Algorithm>,
+    ) -> Result<Ended, StoreError>;
+
+    /// The sessions in this store, at most `limit`; none where records are kept elsewhere (cookie store).
+    async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError>;
+
+    /// Deletes records that are over, and returns their number.
+    async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError>;
+
+    /// Whether the store can be used now, for readiness.
+    async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// Result of ending several sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The sessions that ended, as far as their names are known.
+    pub ids: Vec<SessionId>,
+    /// The sessions that stay, because their ID token is signed with another algorithm than the logout token.
+    pub spared: Vec<SessionId>,
+}
