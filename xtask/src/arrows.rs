@@ -12,12 +12,47 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Meta, Token, UseTree};
 
 /// Crates whose modules still reach each other in a circle.
-const CIRCULAR: [&str; 2] = ["dev-issuer", "proxy"];
+const CIRCULAR: [&str; 1] = ["dev-issuer"];
+
+/// The modules of the gateway, the lowest first, each with those that it may use.
+const GATEWAY: &[(&str, &str)] = &[
+    ("config", ""),
+    ("refusal", ""),
+    ("metric", ""),
+    ("log", "config"),
+    ("listen", "config metric"),
+    ("upstream", "config"),
+    ("route", "config refusal listen upstream"),
+    ("throttle", "refusal metric"),
+    ("identify", "config refusal metric listen route throttle"),
+    ("authorize", "refusal listen route identify"),
+    ("review", "refusal route identify authorize"),
+    ("forward", "refusal listen upstream route identify authorize review"),
+    ("respond", "refusal listen"),
+    ("audit", "refusal metric listen route identify authorize"),
+    (
+        "endpoints",
+        "config refusal metric listen route throttle identify authorize forward respond audit",
+    ),
+    ("gateway", "refusal listen route identify authorize forward respond audit endpoints"),
+    (
+        "assemble",
+        "config metric listen upstream route throttle identify review forward respond endpoints gateway",
+    ),
+    ("admin", "config metric log listen upstream respond gateway"),
+    ("commands", "config refusal metric log listen route identify respond gateway assemble admin"),
+];
+
+/// Crates that touch no socket, no clock and no runtime, and what would bring one of these.
+const PURE: [&str; 2] = ["access-policy", "http-canonical"];
+const IMPURE: [&str; 8] =
+    ["tokio", "hyper", "hyper-util", "axum", "reqwest", "tower", "oidc-core", "m2m"];
 
 /// Modules, each with those that its code names.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Adds a complaint for each circle, and for a crate that is called circular and no longer is.
+/// Adds a complaint for each circle, for a crate that is called circular and no longer is, for an arrow of the gateway that its
+/// table does not have, and for a dependency that a pure crate must not have.
 pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result<()> {
     let folder = root.join("crates");
     for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
@@ -25,7 +60,17 @@ pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result
         let name = entry.file_name().to_string_lossy().into_owned();
         let lib = entry.path().join("src/lib.rs");
         if lib.is_file() {
-            complaints.extend(complaint(&name, circle(&arrows(&lib)?)));
+            let arrows = arrows(&lib)?;
+            complaints.extend(complaint(&name, circle(&arrows)));
+            if name == "proxy" {
+                complaints.extend(differences(&arrows, GATEWAY));
+            }
+            if PURE.contains(&name.as_str()) {
+                let manifest = entry.path().join("Cargo.toml");
+                let text = fs::read_to_string(&manifest)
+                    .with_context(|| format!("{}", manifest.display()))?;
+                complaints.extend(impure(&name, &text));
+            }
         }
     }
     Ok(())
@@ -42,6 +87,44 @@ fn complaint(name: &str, circle: Option<Vec<String>>) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// Differences between the arrows of the gateway and its table.
+fn differences(arrows: &Arrows, table: &[(&str, &str)]) -> Vec<String> {
+    let row = |module: &str| table.iter().find(|(name, _)| *name == module).map(|(_, may)| *may);
+    let mut found = Vec::new();
+    for (module, uses) in arrows {
+        let Some(may) = row(module) else {
+            found
+                .push(format!("crates/proxy: {module} is not in the table GATEWAY: give it a row"));
+            continue;
+        };
+        let may: BTreeSet<&str> = may.split_whitespace().collect();
+        found.extend(uses.iter().filter(|other| !may.contains(other.as_str())).map(|other| {
+            format!("crates/proxy: {module} uses {other}, which the table GATEWAY does not allow")
+        }));
+        found.extend(may.iter().filter(|other| !uses.contains(**other)).map(|other| {
+            format!("crates/proxy: {module} no longer uses {other}: take it out of GATEWAY")
+        }));
+    }
+    let mut seen = BTreeSet::new();
+    for (module, may) in table {
+        found.extend(may.split_whitespace().filter(|other| !seen.contains(other)).map(|other| {
+            format!("GATEWAY: {module} uses {other}, which comes later: the lowest comes first")
+        }));
+        seen.insert(*module);
+    }
+    found
+}
+
+/// Dependencies that a pure crate must not have.
+fn impure(name: &str, manifest: &str) -> Vec<String> {
+    let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or(manifest);
+    let names = dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names
+        .filter(|dependency| IMPURE.contains(dependency))
+        .map(|dependency| format!("crates/{name} is pure: it must not depend on {dependency}"))
+        .collect()
 }
 
 /// The arrows of the crate with this root file.
@@ -243,11 +326,35 @@ mod tests {
     }
 
     #[test]
+    fn an_arrow_outside_the_table_is_a_complaint() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let arrows: Arrows =
+            [("low".to_owned(), set(&[])), ("high".to_owned(), set(&["low"]))].into();
+        assert_eq!(differences(&arrows, &[("low", ""), ("high", "low")]), [""; 0]);
+        let missing = differences(&arrows, &[("low", ""), ("high", "")]);
+        assert!(missing[0].contains("high uses low"), "{missing:?}");
+        let stale = differences(&arrows, &[("other", ""), ("low", "other"), ("high", "low")]);
+        assert!(stale[0].contains("low no longer uses other"), "{stale:?}");
+        let order = differences(&arrows, &[("high", "low"), ("low", "")]);
+        assert!(order[0].contains("comes later"), "{order:?}");
+        assert!(differences(&arrows, &[("low", "")])[0].contains("give it a row"));
+    }
+
+    #[test]
+    fn a_pure_crate_has_no_runtime() {
+        let manifest = "[dependencies]\nhttp.workspace = true\ntokio = { version = \"1\" }\n";
+        assert!(impure("access-policy", manifest)[0].contains("tokio"));
+        let tests_only =
+            "[dependencies]\nhttp.workspace = true\n[dev-dependencies]\ntokio = \"1\"\n";
+        assert_eq!(impure("access-policy", tests_only), [""; 0]);
+    }
+
+    #[test]
     fn a_circle_is_a_complaint_and_so_is_a_stale_exception() {
         let circle = || Some(vec!["a".to_owned(), "b".to_owned(), "a".to_owned()]);
         assert!(complaint("m2m", circle()).unwrap().contains("a → b → a"));
         assert_eq!(complaint("m2m", None), None);
-        assert_eq!(complaint("proxy", circle()), None);
-        assert!(complaint("proxy", None).unwrap().contains("CIRCULAR"));
+        assert_eq!(complaint("dev-issuer", circle()), None);
+        assert!(complaint("dev-issuer", None).unwrap().contains("CIRCULAR"));
     }
 }

@@ -23,8 +23,10 @@ use crate::{
     config::AdminConfig,
     gateway::Serving,
     listen::Drain,
-    observe::{self, log::Log},
-    pages::shown,
+    log::Log,
+    metric::{self, UpstreamLoad},
+    respond::pages::shown,
+    upstream::TargetStatus,
 };
 use web_sessions::Sessions;
 
@@ -99,9 +101,23 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         .issuers
         .iter()
         .map(|issuer| (issuer.name().to_owned(), issuer.keys.fetches()));
-    observe::sample(admin.sessions.count(), fetches, &app.endpoints.routes, admin.log.dropped());
+    let upstreams =
+        app.endpoints.routes.iter().filter_map(|route| {
+            Some((route.name.as_str(), load(&route.upstream.as_ref()?.status())))
+        });
+    metric::sample(admin.sessions.count(), fetches, upstreams, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, admin.metrics.render()).into_response()
+}
+
+/// Sums over the targets of one upstream.
+fn load(targets: &[TargetStatus]) -> UpstreamLoad {
+    let sum = |of: fn(&TargetStatus) -> usize| targets.iter().map(of).sum();
+    UpstreamLoad {
+        connections: sum(|target| target.connections),
+        in_flight: sum(|target| target.in_flight),
+        ejected: sum(|target| usize::from(!target.good)),
+    }
 }
 
 /// Serves requests that the guard admits. Caches must not keep an answer of this listener.

@@ -39,13 +39,12 @@ use url::Url;
 use web_sessions::{Cookies, Keys, LiveSession, Sessions, SetCookies};
 
 use crate::{
+    audit::Trail,
     forward::Assertions,
     identify::{Identify, Sender, issuers::Issuers},
     listen::CanonicalRequest,
-    observe::Trail,
-    pages,
     refusal::Refusal,
-    respond::{Asked, problem},
+    respond::{Asked, pages, problem},
     route::Routes,
     throttle::Throttle,
 };

@@ -6,33 +6,22 @@
 //! twice, except once for a safe method without a body whose kept-alive connection turned out to be closed.
 
 mod assertion;
-mod balance;
-mod body;
-mod dial;
+mod answer;
 mod exchange;
-mod failure;
 mod frames;
 pub mod headers;
 mod identity;
-mod pool;
-mod target;
 mod tether;
-mod tls;
 mod tunnel;
 mod upgrade;
-mod upstream;
+mod upload;
 mod written;
 
 pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
-pub use balance::Balance;
-pub use dial::{ConnectError, InvalidUpstream};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
-pub use target::TargetStatus;
-pub use tls::{TlsError, UpstreamTls};
-pub use upstream::{Rewrite, Upstream};
 pub use written::{Written, written};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -44,11 +33,10 @@ use oidc_core::Clock;
 use tokio::time::Instant;
 
 use self::{
-    body::{Answer, Origin, Upload},
+    answer::{Answer, Origin},
     exchange::{Exchange, Outgoing},
-    pool::Lease,
-    target::InFlight,
     tether::{Progress, Tether},
+    upload::upload,
 };
 use crate::{
     authorize::Permitted,
@@ -57,6 +45,7 @@ use crate::{
     refusal::Refusal,
     review::{Permit, Review},
     route::Route,
+    upstream::{InFlight, Lease, Upload, Upstream},
 };
 use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
@@ -178,9 +167,9 @@ impl Upstreams {
             Tether::new(session.clone(), expires, route.timeouts.idle)
                 .with_review(Arc::clone(&self.review), Arc::clone(&permit))
         };
-        let (upload, progress) = match &upgrade {
-            Some(_) => (Upload::empty(), None),
-            None => Upload::new(body, route.body_limit, tether),
+        let (sent, progress) = match &upgrade {
+            Some(_) => (Upload::Empty, None),
+            None => upload(body, route.body_limit, tether),
         };
         let outgoing = Outgoing {
             method: method.into_http(),
@@ -197,7 +186,7 @@ impl Upstreams {
             review: (&self.review, &permit),
             return_to: &return_to,
         };
-        let begun = exchange.begin(outgoing, upload, progress).await?;
+        let begun = exchange.begin(outgoing, sent, progress).await?;
         let watch = || {
             Tether::new(session.clone(), expires, NEVER_IDLE)
                 .with_review(Arc::clone(&self.review), Arc::clone(&permit))

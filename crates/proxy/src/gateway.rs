@@ -49,12 +49,12 @@ use http_canonical::{RequestId, Trust, Wants};
 use web_sessions::SetCookies;
 
 use crate::{
+    audit::Trail,
     authorize::authorize,
     endpoints::{Call, Endpoints, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
     listen::{CanonicalRequest, canonical},
-    observe::Trail,
     refusal::Refusal,
     respond::{Asked, Site, respond, see_other},
     route::Routes,

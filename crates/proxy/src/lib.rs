@@ -6,6 +6,7 @@
 pub mod listen;
 pub mod refusal;
 pub mod gateway;
+pub mod upstream;
 pub mod route;
 pub mod identify;
 pub mod authorize;
@@ -14,9 +15,10 @@ pub mod forward;
 pub mod respond;
 
 pub mod endpoints;
-pub mod pages;
 pub mod throttle;
-pub mod observe;
+pub mod audit;
+pub mod log;
+pub mod metric;
 
 pub mod config;
 pub mod assemble;

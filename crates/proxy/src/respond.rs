@@ -9,6 +9,7 @@ mod told;
 mod challenge;
 mod problem;
 mod grpc;
+pub mod pages;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ pub use self::{
     asked::{Asked, SignInWith, Site},
     table::{Entry, entries},
 };
-use crate::{pages, refusal::Refusal};
+use crate::refusal::Refusal;
 
 /// Answers a refused request in the form that the client asked for.
 ///

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use crate::{
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
-    forward::Upstream,
     listen::CanonicalRequest,
     refusal::Refusal,
+    upstream::Upstream,
 };
 
 /// One service behind the gateway: its host and path, its access rules, its upstream.

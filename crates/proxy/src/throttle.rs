@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::Bucket;
 pub(crate) use self::finished::FinishedLogins;
-use crate::{observe, refusal::Refusal};
+use crate::{metric, refusal::Refusal};
 use web_sessions::{Digest, sha256};
 
 /// Number of concurrent calls of one kind at one issuer.
@@ -86,7 +86,7 @@ impl Throttle {
         client: Option<IpAddr>,
     ) -> Result<Admitted, Refusal> {
         let admitted = self.logins.admit(issuer, client, &*self.clock).await;
-        admitted.inspect_err(|_| observe::login(issuer, "too_many_requests"))
+        admitted.inspect_err(|_| metric::login(issuer, "too_many_requests"))
     }
 
     /// The logins that were finished here.
@@ -115,7 +115,7 @@ impl Throttle {
         }
         let admitted = self.tokens.admit(issuer.as_str(), client, &*self.clock).await;
         let admitted =
-            admitted.inspect_err(|_| observe::token_verified("unknown", "too_many_requests"))?;
+            admitted.inspect_err(|_| metric::token_verified("unknown", "too_many_requests"))?;
         let outcome = verify.await;
         match &outcome {
             Ok(_) => {

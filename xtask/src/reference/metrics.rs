@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use doorward::observe::METRICS;
+use doorward::metric::METRICS;
 
 const HEAD: &str = "\
 <!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/observe/metric.rs instead. -->

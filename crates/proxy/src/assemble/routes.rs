@@ -3,9 +3,9 @@
 use crate::{
     config::{self, Config, HostPattern, RouteConfig},
     endpoints::browser_scheme,
-    forward::{Rewrite, Upstream, UpstreamTls},
-    observe,
+    metric,
     route::{Route, Routes},
+    upstream::{Rewrite, Upstream, UpstreamTls},
 };
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
@@ -38,7 +38,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     };
     Ok(Route {
         name: name.to_owned(),
-        forwarded: observe::forwarded(name),
+        forwarded: metric::forwarded(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches

@@ -13,7 +13,7 @@ use super::{
     Outcome, browser,
     serve::{Running, recorder},
 };
-use crate::{config::Config, listen::Drain, observe::log::Log};
+use crate::{config::Config, listen::Drain, log::Log};
 
 /// How the demo is run.
 #[derive(Debug, Args)]

@@ -20,7 +20,8 @@ use crate::{
     config::{Config, Loaded},
     gateway::Serving,
     listen::{Certificates, Drain, Drained, Listener},
-    observe::{self, log::Log},
+    log::Log,
+    metric,
     respond::OwnAnswers,
 };
 
@@ -68,7 +69,7 @@ pub fn recorder() -> anyhow::Result<PrometheusHandle> {
         .context("metrics")?
         .install_recorder()
         .context("metrics")?;
-    observe::describe();
+    metric::describe();
     let upkeep = handle.clone();
     tokio::spawn(async move {
         let mut every = tokio::time::interval(Duration::from_secs(5));
@@ -137,7 +138,7 @@ impl Running {
             .with_context(|| format!("admin: {} cannot be bound", config.admin.listen))?;
         let housekeeping = CancellationToken::new();
         let sweeper = tokio::spawn(Arc::clone(&lasting.sessions).keep(housekeeping.clone()));
-        observe::configured(&loaded.hash, None);
+        metric::configured(&loaded.hash, None);
         tracing::info!(
             listen = addresses(&listener),
             %admin,

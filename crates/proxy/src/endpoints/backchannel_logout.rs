@@ -11,7 +11,7 @@ use web_sessions::{Ended, Which};
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
     identify::issuers::IssuerClient,
-    observe,
+    metric,
     refusal::Refusal,
     respond::{Asked, own, problem},
 };
@@ -63,7 +63,7 @@ impl Endpoints {
         if let Some(refusal) = unchecked {
             return Err(refusal);
         }
-        observe::logout("unknown", "bad_token");
+        metric::logout("unknown", "bad_token");
         Ok(bad_token(asked))
     }
 
@@ -74,7 +74,7 @@ impl Endpoints {
         asked: &Asked,
     ) -> Result<Response<Body>, Refusal> {
         if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()) {
-            observe::logout(issuer.name(), "replayed");
+            metric::logout(issuer.name(), "replayed");
             return Ok(problem(
                 StatusCode::BAD_REQUEST,
                 "replayed_logout_token",
@@ -94,7 +94,7 @@ impl Endpoints {
                 sessions = ended.spared.len(),
                 "refused a logout token that is not signed as the ID tokens of the sessions it names"
             );
-            observe::logout(issuer.name(), "bad_token");
+            metric::logout(issuer.name(), "bad_token");
             return Ok(bad_token(asked));
         }
         tracing::info!(
@@ -102,7 +102,7 @@ impl Endpoints {
             sessions = ended.ids.len(),
             "signed out by the provider"
         );
-        observe::logout(issuer.name(), "by_provider");
+        metric::logout(issuer.name(), "by_provider");
         Ok(own(Response::new(Body::empty()), asked))
     }
 

@@ -17,9 +17,9 @@ use crate::{
         start::{Transaction, in_time},
     },
     identify::issuers::IssuerClient,
-    observe, pages,
+    metric,
     refusal::Refusal,
-    respond::see_other,
+    respond::{pages, see_other},
 };
 
 impl Endpoints {
@@ -38,7 +38,7 @@ impl Endpoints {
         let answer = self.finish(&call, issuer, &transaction).await;
         match answer {
             Ok((ticket_cookies, return_to)) => {
-                observe::login(issuer.name(), "ok");
+                metric::login(issuer.name(), "ok");
                 call.cookies.extend(forget);
                 call.cookies.extend(ticket_cookies);
                 Ok(see_other(&return_to, StatusCode::FOUND, call.asked))
@@ -67,7 +67,7 @@ impl Endpoints {
         // RFC 9700 §4.4: the code and the verifier go to the issuer that the browser was sent to, and to no other that has its
         // name since.
         if !transaction.iss.is_empty() && transaction.iss != issuer.url() {
-            observe::login(issuer.name(), "issuer_changed");
+            metric::login(issuer.name(), "issuer_changed");
             let reason = "The identity provider was replaced while you signed in.";
             return Err(failed("issuer_changed", reason));
         }
@@ -99,7 +99,7 @@ impl Endpoints {
     ) -> Result<Login, Refusal> {
         let finished = self.throttle.finished();
         if !finished.first_time(pending.state()) {
-            observe::login(issuer.name(), "login_replayed");
+            metric::login(issuer.name(), "login_replayed");
             return Err(failed("login_replayed", "This sign-in was finished before."));
         }
         let outcome = async {
@@ -137,7 +137,7 @@ impl Endpoints {
                 .to_owned(),
             return_to: HOME.to_owned(),
         };
-        observe::login("unknown", "no_transaction");
+        metric::login("unknown", "no_transaction");
         Ok(page.into_response(call.asked, StatusCode::BAD_REQUEST))
     }
 }
@@ -157,7 +157,7 @@ fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal
                 CallbackRefusal::Provider { .. } => "refused_by_provider",
                 other => other.code(),
             };
-            observe::login(issuer.name(), outcome);
+            metric::login(issuer.name(), outcome);
             Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
         }
     }

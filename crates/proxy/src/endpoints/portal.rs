@@ -9,9 +9,8 @@ use crate::{
     config::HostPattern,
     endpoints::{Call, Endpoints},
     identify::Credential,
-    pages,
     refusal::Refusal,
-    respond::see_other,
+    respond::{pages, see_other},
     route::Route,
 };
 

@@ -11,9 +11,9 @@ use web_sessions::{LiveSession, Purpose, Record, Which};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, start::query},
-    observe, pages,
+    metric,
     refusal::Refusal,
-    respond::{Asked, see_other},
+    respond::{Asked, pages, see_other},
 };
 
 /// Context in which a form token is sealed.
@@ -100,7 +100,7 @@ impl Endpoints {
             session = %session.id(),
             "signed out"
         );
-        observe::logout(&record.known.issuer, "here");
+        metric::logout(&record.known.issuer, "here");
         call.cookies.extend(clear);
         Ok(match self.logout_url(&record, &host, &after) {
             Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, asked),

@@ -11,9 +11,9 @@ use crate::{
     config::PushedAuthorization,
     endpoints::{Call, Endpoints, parameter, return_to::sanitize},
     identify::issuers::IssuerClient,
-    observe, pages,
+    metric,
     refusal::Refusal,
-    respond::see_other,
+    respond::{pages, see_other},
 };
 
 /// Time limit for one step of a login at the provider.
@@ -57,7 +57,7 @@ impl Endpoints {
             .cookies
             .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
-        observe::login(issuer.name(), "started");
+        metric::login(issuer.name(), "started");
         call.cookies.extend(cookies);
         Ok(see_other(url.as_str(), StatusCode::FOUND, call.asked))
     }
@@ -100,7 +100,7 @@ pub(super) async fn in_time<T>(
     step: impl Future<Output = Result<T, LoginError>>,
 ) -> Result<T, Refusal> {
     let Ok(answer) = tokio::time::timeout(PATIENCE, step).await else {
-        observe::login(issuer.name(), "provider_unavailable");
+        metric::login(issuer.name(), "provider_unavailable");
         return Err(Refusal::ProviderUnavailable {
             issuer: issuer.name().to_owned(),
             reason: format!("no answer within {PATIENCE:?}"),
@@ -112,13 +112,13 @@ pub(super) async fn in_time<T>(
 /// Refusal for a login that could not begin or end: an unavailable provider is not the user's fault.
 fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
     if error.is_temporary() {
-        observe::login(issuer.name(), "provider_unavailable");
+        metric::login(issuer.name(), "provider_unavailable");
         return Refusal::ProviderUnavailable {
             issuer: issuer.name().to_owned(),
             reason: error.to_string(),
         };
     }
-    observe::login(issuer.name(), "failed");
+    metric::login(issuer.name(), "failed");
     tracing::warn!(issuer = issuer.name(), reason = %error, "sign-in failed");
     Refusal::SignInFailed {
         reason: "The identity provider's answer could not be accepted.".into(),

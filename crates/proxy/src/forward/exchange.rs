@@ -15,20 +15,15 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
 
 use super::{
-    Begun,
-    body::Upload,
-    failure::{explain, is_hang_up},
-    internal,
-    pool::Lease,
-    target::Target,
+    Begun, internal,
     tether::{Outcome, Progress},
     unavailable,
-    upstream::Upstream,
 };
 use crate::{
     refusal::Refusal,
     review::{Permit, Review, UNDISTURBED},
     route::Route,
+    upstream::{Lease, Target, Upload, Upstream, explain, is_hang_up},
 };
 use web_sessions::LiveSession;
 
@@ -84,7 +79,7 @@ impl Exchange<'_> {
             let again = match error.take_message() {
                 Some(unsent) => Some(unsent),
                 None if is_hang_up(error.error()) => {
-                    spare.map(|spare| spare.into_request(target, Upload::empty())).transpose()?
+                    spare.map(|spare| spare.into_request(target, Upload::Empty)).transpose()?
                 }
                 None => None,
             };

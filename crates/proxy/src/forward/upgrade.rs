@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::{Begun, body::Origin, headers, tether::Tether, tunnel::Tunnel, unavailable};
+use super::{Begun, answer::Origin, headers, tether::Tether, tunnel::Tunnel, unavailable};
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,

@@ -20,7 +20,7 @@ use crate::{
         Credential, Sender,
         issuers::{IssuerClient, Issuers},
     },
-    observe,
+    metric,
     refusal::Refusal,
     throttle::Throttle,
 };
@@ -164,7 +164,7 @@ pub(super) fn verifier(
 fn counting(issuers: &BTreeMap<String, Arc<IssuerClient>>) -> Observer {
     let names: Vec<(String, String, Counter)> = issuers
         .iter()
-        .map(|(name, issuer)| (issuer.url.clone(), name.clone(), observe::tokens_remembered(name)))
+        .map(|(name, issuer)| (issuer.url.clone(), name.clone(), metric::tokens_remembered(name)))
         .collect();
     Arc::new(move |event| {
         let of = |issuer: &Issuer| names.iter().find(|(url, ..)| url == issuer.as_str());
@@ -179,10 +179,10 @@ fn counting(issuers: &BTreeMap<String, Arc<IssuerClient>>) -> Observer {
             }
             Event::TokenVerified { issuer, algorithm, .. } => {
                 let outcome = if algorithm.is_some() { "verified" } else { "introspected" };
-                observe::token_verified(name(Some(issuer)), outcome);
+                metric::token_verified(name(Some(issuer)), outcome);
             }
             Event::TokenRefused { issuer, code, .. } => {
-                observe::token_verified(name(*issuer), code);
+                metric::token_verified(name(*issuer), code);
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use web_sessions::{Cookies, LiveSession, RenewError, Sessions, SetCookies, Store
 
 use crate::{
     identify::{Credential, Sender, issuers::Issuers},
-    observe,
+    metric,
     refusal::Refusal,
 };
 
@@ -106,11 +106,11 @@ impl SessionCookie {
 
     async fn open(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, Refusal> {
         if let Some(session) = self.sessions.cached(ticket) {
-            observe::session_remembered();
+            metric::session_remembered();
             return Ok(Some(session));
         }
         let opened = Box::pin(self.sessions.open(ticket)).await?;
-        observe::session_opened(if opened.is_some() { "opened" } else { "unknown" });
+        metric::session_opened(if opened.is_some() { "opened" } else { "unknown" });
         Ok(opened)
     }
 }

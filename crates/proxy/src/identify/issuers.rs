@@ -13,7 +13,7 @@ use web_sessions::{Record, Renew, RenewError};
 
 use crate::{
     identify::{bearer, claims::ClaimReader},
-    observe,
+    metric,
 };
 
 /// One issuer, and the gateway as its client.
@@ -149,28 +149,28 @@ impl IssuerClient {
         if tokens.id_token.is_some() {
             next.id_token = tokens.id_token;
         }
-        observe::refreshed(&self.name, "ok");
+        metric::refreshed(&self.name, "ok");
         Ok(next)
     }
 
     fn renew_error(&self, error: &TokenEndpointError) -> RenewError {
         if error.is_temporary() {
-            observe::refreshed(&self.name, "unavailable");
+            metric::refreshed(&self.name, "unavailable");
             return RenewError::unavailable(error.to_string());
         }
         match error {
             TokenEndpointError::InvalidGrant { .. } => {
-                observe::refreshed(&self.name, "invalid_grant");
+                metric::refreshed(&self.name, "invalid_grant");
                 RenewError::refused(error.to_string())
             }
             // OpenID Connect Core 1.0 §12.2: these tokens are not about the person who signed in.
             TokenEndpointError::IdToken(_) => {
-                observe::refreshed(&self.name, "bad_id_token");
+                metric::refreshed(&self.name, "bad_id_token");
                 RenewError::refused(error.to_string())
             }
             // The operator has to correct a client that is misconfigured at the provider; the session stays.
             _ => {
-                observe::refreshed(&self.name, "error");
+                metric::refreshed(&self.name, "error");
                 RenewError::unavailable(error.to_string())
             }
         }

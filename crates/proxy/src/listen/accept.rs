@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{Drain, ListenAddr};
-use crate::observe;
+use crate::metric;
 use http_canonical::Peer;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ pub(super) struct Held {
 
 impl Held {
     fn new(place: OwnedSemaphorePermit, tracker: &TaskTracker) -> Self {
-        observe::connections(1.0);
+        metric::connections(1.0);
         Self { _place: place, _tracked: tracker.token() }
     }
 }
@@ -159,7 +159,7 @@ struct Complaints {
 
 impl Complaints {
     fn raise(&mut self, address: &ListenAddr, error: &io::Error) {
-        observe::accept_failed();
+        metric::accept_failed();
         if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
             self.silent += 1;
             return;
@@ -200,6 +200,6 @@ impl Drop for SocketFile {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        observe::connections(-1.0);
+        metric::connections(-1.0);
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Answers, ConnInfo, Limits, conn::Upgrade, conversation::Conversation, payload::UpgradeAsked,
     request_body::RequestBody,
 };
-use crate::observe;
+use crate::metric;
 use http_canonical::framing::{Reason, Violation};
 use http_canonical::{RequestId, Trust};
 
@@ -62,7 +62,7 @@ where
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
                     Ok(Ok(response)) => response,
                     Err(_panic) => {
-                        observe::panicked();
+                        metric::panicked();
                         tracing::error!(request_id = %id, "panic while answering a request");
                         shared.answers.panicked(&id)
                     }
@@ -113,7 +113,7 @@ fn with_extensions(
 
 fn refuse(shared: &Shared, violation: &Violation, id: &RequestId, http2: bool) -> Response<Body> {
     let reason = violation.reason().as_str();
-    observe::malformed(reason);
+    metric::malformed(reason);
     tracing::info!(request_id = %id, reason, "request refused: it breaks a rule of HTTP");
     let mut response = shared.answers.violation(violation, id);
     if !http2 {

@@ -27,7 +27,7 @@ use super::{
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
 };
-use crate::observe;
+use crate::metric;
 use http_canonical::{Peer, Scheme};
 
 /// Buffer size of one connection, in each direction.
@@ -208,6 +208,6 @@ fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
 }
 
 fn failed_handshake(outcome: &'static str, error: &dyn std::fmt::Display) {
-    observe::handshake_failed(outcome);
+    metric::handshake_failed(outcome);
     tracing::debug!(%error, "TLS handshake {outcome}");
 }

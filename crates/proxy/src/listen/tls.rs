@@ -22,7 +22,7 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-use crate::observe;
+use crate::metric;
 
 /// A certificate chain and its key, from two PEM files that may change.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Certificates {
                     "failed"
                 }
             };
-            observe::certificate_reloaded(outcome);
+            metric::certificate_reloaded(outcome);
         }
     }
 

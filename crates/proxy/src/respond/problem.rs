@@ -5,8 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::Asked;
-use crate::pages::shown;
 use crate::refusal::Refusal;
+use crate::respond::pages::shown;
 
 /// The members of RFC 9457 §3.1, then ours (§3.2).
 #[derive(Serialize)]

@@ -2,8 +2,8 @@
 //!
 //! A cause that is for the log alone is never included: a caller learns that an upstream is unavailable, not its address.
 
-use crate::pages::{sentence, shown};
 use crate::refusal::Refusal;
+use crate::respond::pages::{sentence, shown};
 
 /// Texts of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]

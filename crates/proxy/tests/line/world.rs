@@ -13,7 +13,7 @@ use doorward::{
     commands::serve::{Running, recorder, reload::Reloader},
     config::Config,
     listen::Drain,
-    observe::log::Log,
+    log::Log,
 };
 use http::header;
 use metrics_exporter_prometheus::PrometheusHandle;

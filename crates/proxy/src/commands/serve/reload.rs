@@ -19,7 +19,7 @@ use crate::{
     assemble::{self, Lasting},
     config::{Config, Loaded},
     gateway::Serving,
-    observe,
+    metric,
 };
 
 /// How often the files are looked at.
@@ -94,8 +94,8 @@ impl Reloader {
         match assemble::app(&fresh.config, &self.lasting, kept) {
             Ok(app) => {
                 self.serving.replace(app);
-                observe::reloaded("ok");
-                observe::configured(&fresh.hash, Some(&loaded.hash));
+                metric::reloaded("ok");
+                metric::configured(&fresh.hash, Some(&loaded.hash));
                 tracing::info!(config = fresh.hash, "configuration reloaded");
                 *loaded = fresh;
             }
@@ -119,7 +119,7 @@ impl Reloader {
 }
 
 fn refused(problem: &dyn std::fmt::Display) {
-    observe::reloaded("refused");
+    metric::reloaded("refused");
     tracing::error!(reason = %problem, "the changed configuration is refused; the old one goes on");
 }
 

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::super::*;
+use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
     config::{HostPattern, IdentityForwarding, SignIn, Timeouts},

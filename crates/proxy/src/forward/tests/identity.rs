@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{super::*, fixtures::*};
 use crate::config::IdentityForwarding;
+use crate::upstream::Rewrite;
 use access_policy::Known;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -7,6 +7,7 @@ use futures_util::stream;
 use http::Request;
 
 use super::{super::*, fixtures::*};
+use crate::upstream::Rewrite;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -12,6 +12,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{super::*, fixtures::*};
+use crate::upstream::{TlsError, UpstreamTls};
 
 /// A server with a certificate for `localhost` that one authority signed, and that authority's file.
 async fn server(folder: &Path, alpn: &[u8]) -> (u16, UpstreamTls) {

@@ -19,7 +19,7 @@ use super::{
 use crate::config::UpstreamUrl;
 
 /// One address requests are sent to.
-pub(super) struct Target {
+pub(crate) struct Target {
     name: String,
     dialer: Dialer,
     connections: Connections,
@@ -46,10 +46,10 @@ pub struct TargetStatus {
 }
 
 /// Counts one exchange, until dropped.
-pub(super) struct InFlight(Arc<Target>);
+pub(crate) struct InFlight(Arc<Target>);
 
 impl Target {
-    pub(super) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+    pub(crate) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
         let dialer = Dialer::new(url, tls)?;
         let connections = if dialer.is_http2() {
             Connections::Http2(Http2Pool::new())
@@ -66,21 +66,21 @@ impl Target {
     }
 
     /// The target as configured.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         self.dialer.is_http2()
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.dialer.is_tls()
     }
 
     /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one. HTTP/2 needs no other
     /// connection for a second attempt, unless the current one takes no more requests.
-    pub(super) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
+    pub(crate) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
                 if !fresh && let Some(lease) = pool.take() {
@@ -111,7 +111,7 @@ impl Target {
         lease
     }
 
-    pub(super) fn status(&self) -> TargetStatus {
+    pub(crate) fn status(&self) -> TargetStatus {
         let connections = match &self.connections {
             Connections::Http1(pool) => pool.connections().count(),
             Connections::Http2(pool) => pool.connections().count(),
@@ -125,7 +125,7 @@ impl Target {
     }
 
     /// Counts an exchange.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
@@ -133,7 +133,7 @@ impl Target {
 
 impl InFlight {
     /// The target of the exchange.
-    pub(super) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.0
     }
 }

@@ -23,7 +23,7 @@ use super::tls::{TlsError, UpstreamTls};
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
 
 /// An open connection, whatever it runs over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -113,7 +113,7 @@ pub enum InvalidUpstream {
 }
 
 /// Opens connections to one target.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     address: UpstreamAddress,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     http2: bool,
@@ -121,7 +121,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+    pub(crate) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
         let http2 = matches!(url.protocol(), UpstreamProtocol::H2 | UpstreamProtocol::H2c);
         let tls = match url.address() {
             UpstreamAddress::Tcp { host, .. } if url.is_tls() => {
@@ -139,16 +139,16 @@ impl Dialer {
         Ok(Self { address: url.address().clone(), tls, http2, last_good: ArcSwapOption::empty() })
     }
 
-    pub(super) fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         self.http2
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
     /// Opens one connection, TLS included.
-    pub(super) async fn dial(&self, within: Duration) -> Result<Box<dyn Stream>, ConnectError> {
+    pub(crate) async fn dial(&self, within: Duration) -> Result<Box<dyn Stream>, ConnectError> {
         tokio::time::timeout(within, self.open())
             .await
             .unwrap_or(Err(ConnectError::TimedOut { after: within }))

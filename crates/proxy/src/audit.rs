@@ -1,19 +1,7 @@
-//! The gateway's outputs for operators: every metric and the audit line of a request, listed in one place.
-
-pub mod log;
-mod metric;
-
-pub use metric::{
-    METRICS, Metric, configured, describe, forwarded, login, logout, refreshed, reloaded, sample,
-    session_opened, session_remembered, token_verified, tokens_remembered,
-};
-pub(crate) use metric::{
-    accept_failed, certificate_reloaded, connections, handshake_failed, malformed, panicked,
-};
+//! The audit line of a request, and its metrics. Records the decisions of the stages, and makes none.
 
 use std::{sync::Arc, time::Instant};
 
-use self::metric::Stage;
 use access_policy::{Caller, Known};
 use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth, RequestId};
 use web_sessions::LiveSession;
@@ -22,6 +10,7 @@ use crate::{
     authorize::Permitted,
     identify::{Credential, Identified, Sender},
     listen::CanonicalRequest,
+    metric::{self, Stage},
     refusal::{Fault, Refusal},
     route::{Route, Routed},
 };

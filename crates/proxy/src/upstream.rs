@@ -1,5 +1,13 @@
 //! The upstream of a route: its targets, the choice among them, and the rewrite of the path.
 
+mod balance;
+mod dial;
+mod failure;
+mod pool;
+mod target;
+mod tls;
+mod upload;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -9,16 +17,23 @@ use std::{
     },
 };
 
+use http_canonical::{CanonicalPath, StripError};
 use tokio::time::Instant;
 
-use super::{
-    balance::{Balance, Balancer},
-    dial::InvalidUpstream,
-    target::{Target, TargetStatus},
-    tls::UpstreamTls,
+use self::balance::Balancer;
+pub use self::{
+    balance::Balance,
+    dial::{ConnectError, InvalidUpstream},
+    target::TargetStatus,
+    tls::{TlsError, UpstreamTls},
+};
+pub(crate) use self::{
+    failure::{explain, is_hang_up},
+    pool::Lease,
+    target::{InFlight, Target},
+    upload::Upload,
 };
 use crate::config::UpstreamUrl;
-use http_canonical::{CanonicalPath, StripError};
 
 /// The service behind a route, on one or several targets.
 ///

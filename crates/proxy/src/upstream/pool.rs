@@ -22,8 +22,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    body::Upload,
     dial::{ConnectError, Dialer, Stream},
+    upload::Upload,
 };
 
 /// Longest time a connection waits unused.
@@ -34,7 +34,7 @@ const WAITING: usize = 4096;
 const READ_AHEAD: usize = 64 * 1024;
 
 /// A connection that an exchange uses now.
-pub(super) enum Lease {
+pub(crate) enum Lease {
     /// HTTP/1.1: used by this exchange alone.
     Http1 {
         sender: http1::SendRequest<Upload>,
@@ -48,14 +48,14 @@ pub(super) enum Lease {
 
 impl Lease {
     /// Whether the connection was already open.
-    pub(super) fn is_reused(&self) -> bool {
+    pub(crate) fn is_reused(&self) -> bool {
         match self {
             Self::Http1 { reused, .. } | Self::Http2 { reused, .. } => *reused,
         }
     }
 
     /// Sends a request. The error returns the request if no byte of it was written.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
@@ -66,7 +66,7 @@ impl Lease {
     }
 
     /// Ends the exchange, finished or not. hyper closes the connection if the answer was not read to the end.
-    pub(super) fn give_back(self) {
+    pub(crate) fn give_back(self) {
         let Self::Http1 { mut sender, home, .. } = self else { return };
         if sender.is_ready() {
             home.put(sender);
@@ -84,7 +84,7 @@ impl Lease {
 
 /// Waiting HTTP/1.1 connections.
 #[derive(Default)]
-pub(super) struct Http1Pool {
+pub(crate) struct Http1Pool {
     waiting: Mutex<VecDeque<Waiting>>,
     swept: AtomicBool,
     open: Open,
@@ -92,14 +92,14 @@ pub(super) struct Http1Pool {
 
 /// Counts the connections of one target; clones share the count.
 #[derive(Clone, Default)]
-pub(super) struct Open(Arc<AtomicUsize>);
+pub(crate) struct Open(Arc<AtomicUsize>);
 
 /// One open connection, until dropped.
 struct Counted(Open);
 
 impl Open {
     /// Number of open connections.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -122,7 +122,7 @@ struct Waiting {
 
 impl Http1Pool {
     /// The most recently used connection that is still good.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Waiting { sender, since }) = waiting.pop_back() {
@@ -133,12 +133,12 @@ impl Http1Pool {
         None
     }
 
-    pub(super) fn connections(&self) -> &Open {
+    pub(crate) fn connections(&self) -> &Open {
         &self.open
     }
 
     /// Starts HTTP on a connection.
-    pub(super) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
+    pub(crate) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_AHEAD)
             .handshake::<_, Upload>(TokioIo::new(io))
@@ -198,7 +198,7 @@ async fn sweep(pool: Weak<Http1Pool>) {
 }
 
 /// The one HTTP/2 connection.
-pub(super) struct Http2Pool {
+pub(crate) struct Http2Pool {
     current: ArcSwapOption<http2::SendRequest<Upload>>,
     /// Held by the caller that opens the next connection; the others wait for it.
     opening: Semaphore,
@@ -206,22 +206,22 @@ pub(super) struct Http2Pool {
 }
 
 impl Http2Pool {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { current: ArcSwapOption::empty(), opening: Semaphore::new(1), open: Open::default() }
     }
 
-    pub(super) fn connections(&self) -> &Open {
+    pub(crate) fn connections(&self) -> &Open {
         &self.open
     }
 
     /// The connection, if there is one that takes requests.
-    pub(super) fn take(&self) -> Option<Lease> {
+    pub(crate) fn take(&self) -> Option<Lease> {
         let sender = self.current.load_full().filter(|sender| sender.is_ready())?;
         Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
     }
 
     /// The connection; a new one if there is none or it takes no more requests.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &self,
         dialer: &Dialer,
         within: Duration,

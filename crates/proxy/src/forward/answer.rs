@@ -1,9 +1,8 @@
-//! Bodies in transit: an upload that is counted, an answer that ends with its session.
+//! An answer's body in transit to the client.
 //!
-//! Nothing is stored: each frame is passed on when the other side asks for it. An upload that is too large, or that the client
-//! breaks off, ends the exchange. An answer that the upstream breaks off is broken off for the client too. Neither ever looks
-//! complete. An answer that the client does not read is not polled: it is ended by a task of its own, and so is an upload that
-//! goes on beside it.
+//! Nothing is stored: each frame is passed on when the client asks for it. An answer that the upstream breaks off is broken off
+//! for the client too, and never looks complete. An answer that the client does not read is not polled: a task of its own ends
+//! it, and so the upload that goes on beside it.
 
 use std::{
     future::poll_fn,
@@ -15,113 +14,15 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
+use http_canonical::RequestId;
 use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
 use super::{
-    failure::explain,
     headers,
-    pool::Lease,
-    target::InFlight,
-    tether::{Cut, Outcome, Progress, Tether},
+    tether::{Cut, Tether},
 };
-use crate::listen::Body;
-use http_canonical::RequestId;
-
-/// A request's body in transit to the upstream. Trailers are dropped.
-pub(super) struct Upload {
-    body: Option<Counted>,
-}
-
-struct Counted {
-    inner: Body,
-    limit: Option<u64>,
-    taken: u64,
-    progress: Arc<Progress>,
-    tether: Tether,
-}
-
-/// Reason an upload was broken off; the upstream never sees its end.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum UploadError {
-    #[error("body larger than {limit} octets")]
-    TooLarge { limit: u64 },
-    #[error("the client broke off its upload")]
-    BrokenOff(#[source] axum::Error),
-    #[error("the upload was ended: {0}")]
-    Cut(#[source] Cut),
-}
-
-impl Upload {
-    pub(super) fn empty() -> Self {
-        Self { body: None }
-    }
-
-    /// A body and its progress; no progress for an empty one. The tether counts once the answer has begun; before that,
-    /// [`Exchange`](super::exchange::Exchange) ends the upload.
-    pub(super) fn new(
-        inner: Body,
-        limit: Option<u64>,
-        tether: impl FnOnce() -> Tether,
-    ) -> (Self, Option<Arc<Progress>>) {
-        if inner.is_end_stream() {
-            return (Self::empty(), None);
-        }
-        let progress = Arc::new(Progress::begin());
-        let counted =
-            Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), tether: tether() };
-        (Self { body: Some(counted) }, Some(progress))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.body.is_none()
-    }
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        loop {
-            let frame = match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
-                None => return Poll::Ready(None),
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => {
-                    body.progress.end(Outcome::BrokenOff);
-                    return Poll::Ready(Some(Err(UploadError::BrokenOff(error))));
-                }
-            };
-            body.progress.touch();
-            if body.progress.is_answered()
-                && let Some(cut) = body.tether.moved(cx)
-            {
-                return Poll::Ready(Some(Err(UploadError::Cut(cut))));
-            }
-            let Ok(data) = frame.into_data() else { continue };
-            body.taken = body.taken.saturating_add(data.len() as u64);
-            if let Some(limit) = body.limit
-                && body.taken > limit
-            {
-                body.progress.end(Outcome::TooLarge);
-                return Poll::Ready(Some(Err(UploadError::TooLarge { limit })));
-            }
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.inner.size_hint())
-    }
-}
+use crate::upstream::{InFlight, Lease, explain};
 
 /// Route and request, for the log line about an answer that breaks off.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 /// The cause of a failed exchange, in words.
-pub(super) fn explain(error: &hyper::Error) -> String {
+pub(crate) fn explain(error: &hyper::Error) -> String {
     if let Some(cause) = cause::<io::Error>(error) {
         return match cause.kind() {
             io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn explain(error: &hyper::Error) -> String {
 }
 
 /// Whether the other end closed the connection without an answer.
-pub(super) fn is_hang_up(error: &hyper::Error) -> bool {
+pub(crate) fn is_hang_up(error: &hyper::Error) -> bool {
     if error.is_parse() || error.is_user() {
         return false;
     }

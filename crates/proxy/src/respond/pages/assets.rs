@@ -29,10 +29,11 @@ impl Asset {
     }
 }
 
-static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("text/css; charset=utf-8", include_str!("../../pages/style.css")));
+static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("text/css; charset=utf-8", include_str!("../../../pages/style.css"))
+});
 static MARK: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("image/svg+xml", include_str!("../../pages/mark.svg")));
+    LazyLock::new(|| Asset::new("image/svg+xml", include_str!("../../../pages/mark.svg")));
 
 /// Version in the stylesheet's reference, after `?v=`.
 pub(super) fn style_version() -> &'static str {

@@ -30,7 +30,7 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(60);
 
 /// Health of a target, judged by its connections only.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(crate) struct Health {
     record: Mutex<Record>,
 }
 
@@ -43,17 +43,17 @@ struct Record {
 
 impl Health {
     /// Whether requests may go there.
-    pub(super) fn is_good(&self, now: Instant) -> bool {
+    pub(crate) fn is_good(&self, now: Instant) -> bool {
         self.with(|record| record.ejected_until.is_none_or(|until| until <= now))
     }
 
     /// Notes a connection that was made. Returns whether the target had been ejected before.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.with(|record| std::mem::take(record).ejected_for.is_some())
     }
 
     /// Notes a failed connection. Returns the time for which this failure ejects the target, if it does.
-    pub(super) fn failed(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn failed(&self, now: Instant) -> Option<Duration> {
         self.with(|record| {
             record.failures = record.failures.saturating_add(1);
             let serving = record.ejected_until.is_some_and(|until| until > now);
@@ -76,7 +76,7 @@ impl Health {
 }
 
 /// Facts about a target that the balancer needs.
-pub(super) trait Candidate {
+pub(crate) trait Candidate {
     /// Whether it may be chosen.
     fn is_good(&self, now: Instant) -> bool;
     /// Exchanges under way.
@@ -85,14 +85,14 @@ pub(super) trait Candidate {
 
 /// Chooses among targets.
 #[derive(Debug, Default)]
-pub(super) struct Balancer {
-    pub(super) balance: Balance,
+pub(crate) struct Balancer {
+    pub(crate) balance: Balance,
     turn: AtomicUsize,
 }
 
 impl Balancer {
     /// The index of the target to use; never `except`, unless there is no other. `None` only for an empty list.
-    pub(super) fn choose<T: Candidate>(
+    pub(crate) fn choose<T: Candidate>(
         &self,
         targets: &[T],
         except: Option<usize>,

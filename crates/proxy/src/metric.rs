@@ -10,8 +10,6 @@ use metrics::{
     histogram,
 };
 
-use crate::{forward::TargetStatus, route::Routes};
-
 /// One metric: its name, kind, labels and meaning.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
@@ -132,13 +130,13 @@ pub fn configured(hash: &str, previous: Option<&str>) {
 }
 
 /// Counts a request by how it ended.
-pub(super) fn request(route: &str, outcome: &'static str) {
+pub(crate) fn request(route: &str, outcome: &'static str) {
     counter!(REQUESTS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// Stages of a request that are timed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     Identify,
     Authorize,
     Forward,
@@ -146,7 +144,7 @@ pub(super) enum Stage {
 }
 
 /// Records the duration of a stage. The handles are made once: looking them up costs more than recording.
-pub(super) fn stage(stage: Stage, took: Duration) {
+pub(crate) fn stage(stage: Stage, took: Duration) {
     static HANDLES: LazyLock<[Histogram; 4]> = LazyLock::new(|| {
         ["identify", "authorize", "forward", "total"]
             .map(|stage| histogram!(STAGES, "stage" => stage))
@@ -179,7 +177,7 @@ pub fn session_remembered() {
 }
 
 /// Counts what a shadow rule would have decided.
-pub(super) fn shadow(route: &str, rule: usize, outcome: &'static str) {
+pub(crate) fn shadow(route: &str, rule: usize, outcome: &'static str) {
     counter!(SHADOWS, "route" => route.to_owned(), "rule" => rule.to_string(), "outcome" => outcome)
         .increment(1);
 }
@@ -214,24 +212,32 @@ pub(crate) fn certificate_reloaded(outcome: &'static str) {
     counter!(CERTIFICATES, "outcome" => outcome).increment(1);
 }
 
-/// Reads values that are counted elsewhere; called when metrics are requested.
-pub fn sample(
+/// Load of a route's upstream now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpstreamLoad {
+    /// Open connections, those that wait among them.
+    pub connections: usize,
+    /// Exchanges under way.
+    pub in_flight: usize,
+    /// Targets that get no requests for now.
+    pub ejected: usize,
+}
+
+/// Sets values that are counted elsewhere; called when metrics are requested.
+pub fn sample<'r>(
     sessions: usize,
     key_fetches: impl Iterator<Item = (String, u64)>,
-    routes: &Routes,
+    upstreams: impl Iterator<Item = (&'r str, UpstreamLoad)>,
     dropped: u64,
 ) {
     gauge!(SESSIONS).set(float(sessions));
-    for route in routes.iter() {
-        let Some(upstream) = &route.upstream else { continue };
-        let targets = upstream.status();
-        let sum = |of: fn(&TargetStatus) -> usize| float(targets.iter().map(of).sum());
+    for (route, load) in upstreams {
         for (name, value) in [
-            (UPSTREAM_CONNECTIONS, sum(|target| target.connections)),
-            (UPSTREAM_EXCHANGES, sum(|target| target.in_flight)),
-            (UPSTREAM_EJECTED, sum(|target| usize::from(!target.good))),
+            (UPSTREAM_CONNECTIONS, load.connections),
+            (UPSTREAM_EXCHANGES, load.in_flight),
+            (UPSTREAM_EJECTED, load.ejected),
         ] {
-            gauge!(name, "route" => route.name.clone()).set(value);
+            gauge!(name, "route" => route.to_owned()).set(float(value));
         }
     }
     for (issuer, fetches) in key_fetches {
@@ -253,31 +259,11 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::{assemble, config::Config};
-
-    const FILE: &str = "\
-public_url: https://platform.example
-issuers:
-  main:
-    url: https://keycloak.example/realms/platform
-    client_id: gateway
-    audience: [gateway]
-session:
-  key: { file: /run/secrets/session-key }
-routes:
-  app:
-    match: { path: /app }
-    upstream: [\"http://app-1:8000\", \"http://app-2:8000\"]
-    access: [{ allow: signed_in }]
-";
-
     #[test]
     fn every_metric_of_the_table_is_counted_and_no_other() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        let config = Config::parse("doorward.yaml", FILE).unwrap().config;
         metrics::with_local_recorder(&recorder, || {
-            let routes = assemble::routes(&config).unwrap();
             login("main", "ok");
             logout("main", "here");
             refreshed("main", "ok");
@@ -295,7 +281,8 @@ routes:
             panicked();
             handshake_failed("timeout");
             certificate_reloaded("replaced");
-            sample(3, [("main".to_owned(), 2)].into_iter(), &routes, 1);
+            let load = UpstreamLoad { connections: 2, ..UpstreamLoad::default() };
+            sample(3, [("main".to_owned(), 2)].into_iter(), [("app", load)].into_iter(), 1);
         });
         let page = handle.render();
         let mut counted: Vec<&str> = page
@@ -306,7 +293,7 @@ routes:
         let mut documented: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
         documented.sort_unstable();
         assert_eq!(counted, documented);
-        assert!(page.contains("doorward_upstream_connections{route=\"app\"} 0"), "{page}");
+        assert!(page.contains("doorward_upstream_connections{route=\"app\"} 2"), "{page}");
         assert!(page.contains("doorward_config_info{hash=\"xyz\"} 0"), "{page}");
     }
 }

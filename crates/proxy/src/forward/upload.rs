@@ -1,0 +1,97 @@
+//! A request's body in transit to the upstream.
+//!
+//! Nothing is stored: each frame is passed on when the upstream asks for it. Trailers are dropped. A body that is too large, or
+//! that the client breaks off, ends the exchange and never looks complete.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::tether::{Cut, Outcome, Progress, Tether};
+use crate::{listen::Body, upstream::Upload};
+
+/// A body that is counted and may be ended.
+struct Counted {
+    inner: Body,
+    limit: Option<u64>,
+    taken: u64,
+    progress: Arc<Progress>,
+    tether: Tether,
+}
+
+/// Reason an upload was broken off; the upstream never sees its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("body larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("the client broke off its upload")]
+    BrokenOff(#[source] axum::Error),
+    #[error("the upload was ended: {0}")]
+    Cut(#[source] Cut),
+}
+
+/// A body and its progress; no progress for an empty one. The tether counts once the answer has begun; before that,
+/// [`Exchange`](super::exchange::Exchange) ends the upload.
+pub(super) fn upload(
+    inner: Body,
+    limit: Option<u64>,
+    tether: impl FnOnce() -> Tether,
+) -> (Upload, Option<Arc<Progress>>) {
+    if inner.is_end_stream() {
+        return (Upload::Empty, None);
+    }
+    let progress = Arc::new(Progress::begin());
+    let counted =
+        Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), tether: tether() };
+    (Upload::streamed(counted), Some(progress))
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let body = &mut *self;
+        loop {
+            let frame = match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    body.progress.end(Outcome::BrokenOff);
+                    return Poll::Ready(Some(Err(UploadError::BrokenOff(error))));
+                }
+            };
+            body.progress.touch();
+            if body.progress.is_answered()
+                && let Some(cut) = body.tether.moved(cx)
+            {
+                return Poll::Ready(Some(Err(UploadError::Cut(cut))));
+            }
+            let Ok(data) = frame.into_data() else { continue };
+            body.taken = body.taken.saturating_add(data.len() as u64);
+            if let Some(limit) = body.limit
+                && body.taken > limit
+            {
+                body.progress.end(Outcome::TooLarge);
+                return Poll::Ready(Some(Err(UploadError::TooLarge { limit })));
+            }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
