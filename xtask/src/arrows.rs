@@ -28,13 +28,14 @@ const GATEWAY: &[(&str, &str)] = &[
     ("authorize", "refusal listen route identify"),
     ("review", "refusal route identify authorize"),
     ("forward", "refusal listen upstream route identify authorize review"),
+    ("carried", "identify"),
     ("respond", "refusal listen"),
     ("audit", "refusal metric listen route identify authorize"),
     (
         "endpoints",
-        "config refusal metric listen route throttle identify authorize forward respond audit",
+        "config refusal metric listen route throttle identify authorize forward carried respond audit",
     ),
-    ("gateway", "refusal listen route identify authorize forward respond audit endpoints"),
+    ("gateway", "refusal listen route identify authorize forward carried respond audit endpoints"),
     (
         "assemble",
         "config metric listen upstream route throttle identify review forward respond endpoints gateway",

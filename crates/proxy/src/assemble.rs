@@ -16,7 +16,7 @@ use web_sessions::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionSto
 
 use crate::{
     config::{self, Config, SessionStoreConfig},
-    endpoints::{Endpoints, backchannel_logout::SeenLogoutTokens},
+    endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
     forward::{Assertions, Upstreams},
     gateway::{App, Gateway},
     identify::{
@@ -184,7 +184,7 @@ pub fn app(
         Arc::clone(&lasting.review),
     )
     .with_sessions(Arc::clone(&lasting.sessions));
-    let endpoints = Endpoints {
+    let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,
         public_url: config.public_url.clone(),
@@ -199,7 +199,7 @@ pub fn app(
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
         throttle: Arc::clone(&lasting.throttle),
-    };
+    });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     lasting.issuers.store(Arc::clone(&issuers));
     lasting.trust.replace(config.trusted_proxies.clone());
@@ -207,6 +207,7 @@ pub fn app(
     Ok(App {
         site: Arc::new(site(config, &public_host)),
         trust: lasting.trust.clone(),
+        own_urls: OwnUrls::new(Arc::clone(&endpoints)),
         endpoints,
         gateway: Gateway::new(routes, identify, upstreams),
     })

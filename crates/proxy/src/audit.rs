@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use access_policy::{Caller, Known};
-use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth, RequestId};
-use web_sessions::LiveSession;
+use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth};
 
 use crate::{
     authorize::Permitted,
@@ -16,10 +15,10 @@ use crate::{
 };
 use http::StatusCode;
 
-/// Record of one request on its way through the stages, for its audit line and its metrics.
+/// Record of one request on its way through the stages, for its audit line and its metrics. The span of the request gives the
+/// line its `request_id`.
 #[derive(Debug)]
 pub struct Trail {
-    request_id: Option<RequestId>,
     method: http::Method,
     target: String,
     client: Option<std::net::IpAddr>,
@@ -28,7 +27,6 @@ pub struct Trail {
     known: Option<Arc<Known>>,
     credential: &'static str,
     rule: Option<usize>,
-    session: Option<Arc<LiveSession>>,
     begun: Instant,
     stage_begun: Instant,
 }
@@ -40,15 +38,14 @@ impl Trail {
             method: request.method().clone().into_http(),
             target: request.path().as_str().to_owned(),
             client: request.client_ip(),
-            ..Self::unread(Some(request.request_id().clone()))
+            ..Self::unread()
         }
     }
 
     /// Starts the record of a request that could not be read.
-    pub fn unread(request_id: Option<RequestId>) -> Self {
+    pub fn unread() -> Self {
         let now = now();
         Self {
-            request_id,
             method: http::Method::default(),
             target: String::new(),
             client: None,
@@ -57,7 +54,6 @@ impl Trail {
             known: None,
             credential: "none",
             rule: None,
-            session: None,
             begun: now,
             stage_begun: now,
         }
@@ -113,21 +109,6 @@ impl Trail {
         self.rule = Some(permitted.rule());
     }
 
-    /// The caller, where it is known.
-    pub fn known(&self) -> Option<&Known> {
-        self.known.as_deref()
-    }
-
-    /// The session the request came with.
-    pub fn session(&self) -> Option<&LiveSession> {
-        self.session.as_deref()
-    }
-
-    /// Whether this was a plain request for `/` that no route owns.
-    pub fn is_home(&self) -> bool {
-        self.target == "/" && self.route.is_none() && !self.own_url
-    }
-
     /// Finishes a request that was answered, by the upstream or by the gateway itself.
     pub fn answered(mut self, status: StatusCode) {
         let outcome = if self.own_url { "answered" } else { "forwarded" };
@@ -168,10 +149,7 @@ impl Trail {
         self.credential = match &sender.credential {
             Credential::None => "none",
             Credential::Bearer { .. } => "bearer",
-            Credential::Session(session) => {
-                self.session = Some(Arc::clone(session));
-                "session"
-            }
+            Credential::Session(_) => "session",
         };
     }
 
@@ -183,7 +161,7 @@ impl Trail {
         let decision = match refusal {
             None => "allow",
             Some(Refusal::LoginNeeded { .. }) => "sign_in",
-            Some(_) => "refuse",
+            Some(_) => "deny",
         };
         let reason = refusal.map(ToString::to_string);
         let server_fault = refusal.is_some_and(|refusal| refusal.fault() != Fault::Client);
@@ -192,7 +170,6 @@ impl Trail {
             ($level:ident) => {
                 tracing::$level!(
                     target: "doorward::audit",
-                    request_id = self.request_id.as_ref().map(RequestId::as_str),
                     decision,
                     outcome,
                     status = status.as_u16(),

@@ -17,10 +17,12 @@
 
 pub mod auth;
 pub mod backchannel_logout;
+mod call;
 pub mod callback;
 pub mod jwks;
 pub mod portal;
 pub mod return_to;
+mod router;
 pub mod session;
 pub mod sign_out;
 pub mod start;
@@ -28,23 +30,23 @@ pub mod userinfo;
 
 use std::sync::Arc;
 
-use access_policy::Caller;
+use access_policy::{Caller, Known};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Scheme};
+use http_canonical::{CanonicalHost, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
 use web_sessions::{Cookies, Keys, LiveSession, Sessions, SetCookies};
 
+pub(crate) use self::call::Call;
+pub use self::router::OwnUrls;
 use crate::{
-    audit::Trail,
     forward::Assertions,
     identify::{Identify, Sender, issuers::Issuers},
     listen::CanonicalRequest,
     refusal::Refusal,
-    respond::{Asked, pages, problem},
     route::Routes,
     throttle::Throttle,
 };
@@ -72,16 +74,6 @@ pub struct Endpoints {
     pub(crate) throttle: Arc<Throttle>,
 }
 
-/// One request to one of these URLs.
-#[derive(Debug)]
-pub struct Call<'a> {
-    pub(crate) request: Box<CanonicalRequest>,
-    pub(crate) asked: &'a Asked,
-    pub(crate) trail: &'a mut Trail,
-    /// Cookies that the answer must carry, whatever it is.
-    pub(crate) cookies: &'a mut SetCookies,
-}
-
 impl Endpoints {
     /// The name of the gateway's own URL at a path as it is compared, if it is one: `callback` for `/oauth2/callback`.
     pub fn name_of<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -91,46 +83,6 @@ impl Endpoints {
     /// Whether a path is that of forward-auth questions.
     pub(crate) fn is_question(&self, path: &str) -> bool {
         self.name_of(path) == Some("auth")
-    }
-
-    /// Answers a request to one of the gateway's own URLs.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Misdirected`] for a host that the gateway does not serve, [`Refusal::NoRoute`] for an unknown name, and what
-    /// the endpoint itself refuses.
-    pub async fn serve(&self, name: &str, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        if !self.routes.knows_host(call.request.host()) {
-            return Err(Refusal::Misdirected);
-        }
-        let get = CanonicalMethod::GET.covers(call.request.method());
-        let post = *call.request.method() == CanonicalMethod::POST;
-        match name {
-            "auth" => self.auth(call).await,
-            "start" if get => self.start(call).await,
-            "callback" if get => self.callback(call).await,
-            "sign_in" if get => self.sign_in(&call),
-            "sign_out" if get => self.sign_out_page(call).await,
-            "sign_out" if post => self.sign_out(call).await,
-            "signed_out" if get => self.signed_out(&call),
-            "userinfo" if get => self.userinfo(call).await,
-            "session" if get => self.session(call).await,
-            "session/refresh" if post => self.session_refresh(call).await,
-            "backchannel_logout" if post => self.backchannel_logout(call).await,
-            "portal" if get => self.portal(call).await,
-            "jwks" if get => Ok(self.jwks(&call)),
-            "start" | "callback" | "sign_in" | "sign_out" | "signed_out" | "userinfo"
-            | "session" | "session/refresh" | "backchannel_logout" | "portal" | "jwks" => {
-                Ok(problem(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    "this URL takes another method",
-                    call.asked,
-                ))
-            }
-            asset => pages::asset(asset, call.request.query(), call.request.headers())
-                .ok_or(Refusal::NoRoute),
-        }
     }
 
     /// The origin of the gateway's pages on a host it serves. Host names come from the configuration's patterns, scheme and
@@ -161,16 +113,28 @@ impl Endpoints {
         }
     }
 
+    /// The sender of a request. Cookies that identification sets go with the answer.
+    pub(crate) async fn sender(&self, call: &Call) -> Result<Sender, Refusal> {
+        let mut cookies = SetCookies::default();
+        let sender = self.identify.sender(&call.request, &mut cookies).await;
+        call.notes.set_cookies(cookies);
+        sender.inspect(|sender| call.notes.sent_by(sender))
+    }
+
+    /// The same for a URL that does not accept an application's own token.
+    pub(crate) async fn sender_here(&self, call: &Call) -> Result<Sender, Refusal> {
+        let mut sender = self.sender(call).await?;
+        match sender.unread.take() {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(sender),
+        }
+    }
+
     /// The caller, or a challenge if there is no identity.
-    pub(crate) async fn known_caller(&self, call: &mut Call<'_>) -> Result<Sender, Refusal> {
-        let sender = self.identify.sender_here(&call.request, call.cookies).await?;
-        match sender.caller {
-            Caller::Known(_) => Ok(sender),
-            Caller::Anonymous => Err(Refusal::LoginNeeded {
-                route: "doorward".to_owned(),
-                redirect: false,
-                return_to: call.asked.return_to.clone(),
-            }),
+    pub(crate) async fn known_caller(&self, call: &Call) -> Result<Arc<Known>, Refusal> {
+        match self.sender_here(call).await?.caller {
+            Caller::Known(known) => Ok(known),
+            Caller::Anonymous => Err(sign_in_needed(call)),
         }
     }
 
@@ -189,6 +153,15 @@ impl Endpoints {
                 _ => Ok(()),
             },
         }
+    }
+}
+
+/// A challenge: none of these URLs redirects a program to sign in.
+pub(crate) fn sign_in_needed(call: &Call) -> Refusal {
+    Refusal::LoginNeeded {
+        route: "doorward".to_owned(),
+        redirect: false,
+        return_to: call.asked.return_to.clone(),
     }
 }
 
@@ -213,16 +186,16 @@ pub(crate) fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Re
     if values.next().is_some() {
         return Err(Refusal::Malformed {
             status: StatusCode::BAD_REQUEST,
-            reason: format!("parameter `{name}` is there twice").into(),
+            reason: format!("the parameter `{name}` occurs twice").into(),
         });
     }
     Ok(first)
 }
 
 /// An answer of JSON.
-pub(crate) fn json(value: &serde_json::Value, asked: &Asked) -> Response<Body> {
+pub(crate) fn json(value: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::from(value.to_string()));
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    crate::respond::own(response, asked)
+    response
 }

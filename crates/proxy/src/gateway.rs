@@ -44,14 +44,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_canonical::{RequestId, Trust, Wants};
-use web_sessions::SetCookies;
 
 use crate::{
     audit::Trail,
     authorize::authorize,
-    endpoints::{Call, Endpoints, auth::not_let_through},
+    carried::Carried,
+    endpoints::{Endpoints, OwnUrls, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
     listen::{CanonicalRequest, canonical},
@@ -74,7 +74,7 @@ impl Gateway {
         Self { routes, identify, upstreams }
     }
 
-    /// Takes a request through the stages. Cookies that the answer must carry, also on a refusal, are added to `cookies`.
+    /// Takes a request through the stages. Facts that the answer needs, also when it is a refusal, are added to `carried`.
     ///
     /// # Errors
     ///
@@ -83,12 +83,13 @@ impl Gateway {
         &self,
         request: impl Into<Box<CanonicalRequest>>,
         trail: &mut Trail,
-        cookies: &mut SetCookies,
+        carried: &mut Carried,
     ) -> Result<Response<Body>, Refusal> {
         let routed = self.routes.route(request)?;
         trail.routed(&routed);
-        let identified = self.identify.identify(routed, cookies).await?;
+        let identified = self.identify.identify(routed, &mut carried.cookies).await?;
         trail.identified(&identified);
+        carried.sender(&identified.sender);
         let permitted = authorize(identified)?;
         trail.permitted(&permitted);
         self.upstreams.forward(permitted).await
@@ -100,7 +101,8 @@ impl Gateway {
 pub struct App {
     pub(crate) site: Arc<Site>,
     pub(crate) trust: Trust,
-    pub(crate) endpoints: Endpoints,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) own_urls: OwnUrls,
     pub(crate) gateway: Gateway,
 }
 
@@ -117,7 +119,7 @@ impl App {
                     Some(Err(refusal)) => refusal.into(),
                     _ => Refusal::Internal { reason: "the request has no connection".to_owned() },
                 };
-                Trail::unread(request_id).refused(&refusal);
+                Trail::unread().refused(&refusal);
                 let answer = respond(&refusal, &asked);
                 return if is_question { not_let_through(answer) } else { answer };
             }
@@ -125,43 +127,47 @@ impl App {
         let is_question = self.endpoints.is_question(request.path().compared());
         let asked = self.asked(&request);
         let mut trail = Trail::new(&request);
-        let mut cookies = SetCookies::default();
-        let answer = match self.endpoints.name_of(request.path().compared()) {
+        let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
+        let is_home = own.is_none() && request.path().as_str() == "/";
+        let (answer, mut trail, carried) = match own {
             Some(name) => {
-                let name = name.to_owned();
                 trail.own_url();
-                let call =
-                    Call { request, asked: &asked, trail: &mut trail, cookies: &mut cookies };
                 // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
-                Box::pin(self.endpoints.serve(&name, call)).await
+                Box::pin(self.own_urls.serve(&name, request, asked.clone(), trail)).await
             }
-            None => self.gateway.serve(request, &mut trail, &mut cookies).await,
+            None => {
+                let mut carried = Carried::default();
+                let answer = self.gateway.serve(request, &mut trail, &mut carried).await;
+                (answer, trail, carried)
+            }
         };
         let mut answer = match answer {
             Ok(answer) => {
                 trail.answered(answer.status());
                 answer
             }
-            Err(Refusal::NoRoute) if trail.is_home() => {
+            Err(Refusal::NoRoute) if is_home => {
+                trail.own_url();
+                trail.answered(StatusCode::FOUND);
                 let portal = format!("{}/portal", self.site.endpoints());
-                see_other(&portal, http::StatusCode::FOUND, &asked)
+                see_other(&portal, StatusCode::FOUND, &asked)
             }
             Err(refusal) => {
                 let asked = asked
-                    .with_who(trail.known().map(|known| self.site.name_of(known)))
-                    .with_sign_out_token(self.sign_out_token(&refusal, &trail));
+                    .with_who(carried.known().map(|known| self.site.name_of(known)))
+                    .with_sign_out_token(self.sign_out_token(&refusal, &carried));
                 trail.refused(&refusal);
                 let answer = respond(&refusal, &asked);
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
-        cookies.put_on(&mut answer);
+        carried.cookies.put_on(&mut answer);
         answer
     }
 
     /// Token with which a refused person can switch account in one step from the refusal page.
-    fn sign_out_token(&self, refusal: &Refusal, trail: &Trail) -> Option<String> {
-        let session = trail.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
+    fn sign_out_token(&self, refusal: &Refusal, carried: &Carried) -> Option<String> {
+        let session = carried.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
         self.endpoints.form_token(session).ok()
     }
 

@@ -143,23 +143,6 @@ impl Identify {
         Ok(Sender { unread, ..sender })
     }
 
-    /// The same for a URL that does not accept an application's own token.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Identify::identify`].
-    pub(crate) async fn sender_here(
-        &self,
-        request: &CanonicalRequest,
-        cookies: &mut SetCookies,
-    ) -> Result<Sender, Refusal> {
-        let mut sender = self.sender(request, cookies).await?;
-        match sender.unread.take() {
-            Some(refusal) => Err(refusal.into()),
-            None => Ok(sender),
-        }
-    }
-
     /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded.
     ///
     /// # Errors

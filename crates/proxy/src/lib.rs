@@ -12,6 +12,7 @@ pub mod identify;
 pub mod authorize;
 pub mod review;
 pub mod forward;
+pub mod carried;
 pub mod respond;
 
 pub mod endpoints;

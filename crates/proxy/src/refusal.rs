@@ -113,6 +113,8 @@ pub enum Refusal {
         reason: Cow<'static, str>,
         /// a short code for the log
         code: &'static str,
+        /// path and query that the sign-in was for
+        return_to: String,
     },
     /// The gateway is shutting down.
     #[error("shutting down")]

@@ -81,9 +81,9 @@ fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) 
             return_to: asked.return_to.clone(),
         }
         .into_response(asked, status),
-        Refusal::SignInFailed { reason, .. } => {
-            pages::SignInFailed { reason: reason.clone().into_owned(), return_to: "/".to_owned() }
-                .into_response(asked, status)
+        Refusal::SignInFailed { reason, return_to, .. } => {
+            let (reason, return_to) = (reason.clone().into_owned(), return_to.clone());
+            pages::SignInFailed { reason, return_to }.into_response(asked, status)
         }
         _ => pages::ErrorPage {
             title: told.title,

@@ -18,7 +18,6 @@ use crate::{
     endpoints::{Call, Endpoints},
     identify::{Credential, Sender},
     refusal::Refusal,
-    respond::own,
     route::Route,
 };
 
@@ -26,20 +25,20 @@ use crate::{
 pub const X_DOORWARD_STATUS: HeaderName = HeaderName::from_static("x-doorward-status");
 
 impl Endpoints {
-    pub(super) async fn auth(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn auth(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let question = call.request.question().map_err(|none| {
             tracing::warn!(peer = ?call.request.peer(), reason = %none, "forward-auth question refused");
             no_question(none)
         })?;
-        call.trail.asked_about(question);
+        call.notes.audit(|trail| trail.asked_about(question));
         if self.is_own(question) {
             return Err(refused("a question about one of the gateway's own URLs is not answered"));
         }
         let route = self.routes.choose(&question.host, &question.path)?;
-        call.trail.would_take(&route);
+        call.notes.audit(|trail| trail.would_take(&route));
         let method = method(question, &route)?;
-        let sender = self.identify.sender(&call.request, call.cookies).await?;
-        call.trail.asked_by(&sender, &method, &question.path);
+        let sender = self.sender(&call).await?;
+        call.notes.audit(|trail| trail.asked_by(&sender, &method, &question.path));
         let case = Case {
             route: &route,
             method: &method,
@@ -58,8 +57,8 @@ impl Endpoints {
             },
             Denied::Refused(refusal) => refusal,
         })?;
-        call.trail.let_through(granted.rule);
-        let mut response = own(Response::new(Body::empty()), call.asked);
+        call.notes.audit(|trail| trail.let_through(granted.rule));
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         if !granted.without_identity {
             self.tell(&sender, &route, &mut response)?;
@@ -129,7 +128,7 @@ fn method(question: &ForwardAuth, route: &Route) -> Result<CanonicalMethod, Refu
     match &question.method {
         Some(method) => Ok(method.clone()),
         None if route.policy.depends_on_method() => Err(refused(
-            "a rule of this route depends on the method, which the proxy does not tell: send `X-Forwarded-Method`",
+            "a rule of this route depends on the method, which the proxy does not state: send `X-Forwarded-Method`",
         )),
         None => Ok(CanonicalMethod::GET),
     }

@@ -13,7 +13,7 @@ use crate::{
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
-    respond::{Asked, own, problem},
+    respond::{Asked, problem},
 };
 
 /// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).
@@ -39,17 +39,14 @@ impl SeenLogoutTokens {
 }
 
 impl Endpoints {
-    pub(super) async fn backchannel_logout(
-        &self,
-        call: Call<'_>,
-    ) -> Result<Response<Body>, Refusal> {
-        let asked = call.asked;
+    pub(super) async fn backchannel_logout(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let asked = Arc::clone(&call.asked);
         let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
         let mut unchecked = None;
         for issuer in self.issuers.iter() {
             match issuer.client().verifier().logout_token(&token).await {
-                Ok(verified) => return self.obey(issuer, &verified, asked).await,
+                Ok(verified) => return self.obey(issuer, &verified, &asked).await,
                 Err(refusal) if may_hold_later(&refusal, &token, issuer) => {
                     unchecked = Some(Refusal::ProviderUnavailable {
                         issuer: issuer.name().to_owned(),
@@ -64,7 +61,7 @@ impl Endpoints {
             return Err(refusal);
         }
         metric::logout("unknown", "bad_token");
-        Ok(bad_token(asked))
+        Ok(bad_token(&asked))
     }
 
     async fn obey(
@@ -103,7 +100,7 @@ impl Endpoints {
             "signed out by the provider"
         );
         metric::logout(issuer.name(), "by_provider");
-        Ok(own(Response::new(Body::empty()), asked))
+        Ok(Response::new(Body::empty()))
     }
 
     /// Ends the sessions that the token names and whose ID token is signed with the same algorithm (§2.6).

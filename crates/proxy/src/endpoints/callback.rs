@@ -19,11 +19,11 @@ use crate::{
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
-    respond::{pages, see_other},
+    respond::see_other,
 };
 
 impl Endpoints {
-    pub(super) async fn callback(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn callback(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let headers = call.request.headers();
         let raw_query = call.request.query().unwrap_or_default();
         let now = self.clock.now();
@@ -39,18 +39,13 @@ impl Endpoints {
         match answer {
             Ok((ticket_cookies, return_to)) => {
                 metric::login(issuer.name(), "ok");
-                call.cookies.extend(forget);
-                call.cookies.extend(ticket_cookies);
-                Ok(see_other(&return_to, StatusCode::FOUND, call.asked))
+                call.notes.set_cookies(forget);
+                call.notes.set_cookies(ticket_cookies);
+                Ok(see_other(&return_to, StatusCode::FOUND, &call.asked))
             }
-            Err(Refusal::SignInFailed { reason, code }) => {
-                tracing::warn!(issuer = issuer.name(), code, %reason, "sign-in failed");
-                let page = pages::SignInFailed {
-                    reason: reason.into_owned(),
-                    return_to: transaction.return_to,
-                };
-                call.cookies.extend(forget);
-                Ok(page.into_response(call.asked, StatusCode::BAD_REQUEST))
+            Err(Refusal::SignInFailed { reason, code, .. }) => {
+                call.notes.set_cookies(forget);
+                Err(Refusal::SignInFailed { reason, code, return_to: transaction.return_to })
             }
             Err(other) => Err(other),
         }
@@ -58,7 +53,7 @@ impl Endpoints {
 
     async fn finish(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         issuer: &Arc<IssuerClient>,
         transaction: &Transaction,
     ) -> Result<(SetCookies, String), Refusal> {
@@ -92,7 +87,7 @@ impl Endpoints {
     /// Exchanges the code, once for each login: a cookie that comes back with another code makes no further token request.
     async fn redeem(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         issuer: &IssuerClient,
         code: callback::Code,
         pending: &PendingLogin,
@@ -118,7 +113,7 @@ impl Endpoints {
 
     /// Ends the session that this browser had, whichever user it belonged to: a session that was planted, left by another user
     /// or copied must not live on beside the new one (OWASP ASVS 5.0 §7.2.4).
-    async fn end_replaced_session(&self, call: &Call<'_>) {
+    async fn end_replaced_session(&self, call: &Call) {
         let Some(ticket) = self.cookies.session_ticket(call.request.headers()) else { return };
         if let Ok(Some(previous)) = self.sessions.peek(&ticket).await
             && let Err(error) = self.sessions.end(previous.id()).await
@@ -128,22 +123,20 @@ impl Endpoints {
     }
 
     /// The browser came back from a login it did not begin, or whose cookie is gone: two tabs, an old bookmark, or an attack.
-    async fn callback_without_login(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+    async fn callback_without_login(&self, call: &Call) -> Result<Response<Body>, Refusal> {
         if self.session_of(&call.request).await?.is_some() {
-            return Ok(see_other(HOME, StatusCode::FOUND, call.asked));
+            return Ok(see_other(HOME, StatusCode::FOUND, &call.asked));
         }
-        let page = pages::SignInFailed {
-            reason: "This sign-in was not begun in this browser, or it took more than an hour."
-                .to_owned(),
-            return_to: HOME.to_owned(),
-        };
         metric::login("unknown", "no_transaction");
-        Ok(page.into_response(call.asked, StatusCode::BAD_REQUEST))
+        Err(failed(
+            "no_transaction",
+            "This sign-in was not begun in this browser, or it took more than an hour.",
+        ))
     }
 }
 
 fn failed(code: &'static str, reason: &'static str) -> Refusal {
-    Refusal::SignInFailed { reason: reason.into(), code }
+    Refusal::SignInFailed { reason: reason.into(), code, return_to: HOME.to_owned() }
 }
 
 fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal {
@@ -158,7 +151,11 @@ fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal
                 other => other.code(),
             };
             metric::login(issuer.name(), outcome);
-            Refusal::SignInFailed { reason: refusal.to_string().into(), code: refusal.code() }
+            Refusal::SignInFailed {
+                reason: refusal.to_string().into(),
+                code: refusal.code(),
+                return_to: HOME.to_owned(),
+            }
         }
     }
 }

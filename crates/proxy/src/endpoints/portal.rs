@@ -21,11 +21,11 @@ fn opens(route: &Route, identity: &Caller) -> bool {
 }
 
 impl Endpoints {
-    pub(super) async fn portal(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
-        let sender = self.identify.sender_here(&call.request, call.cookies).await?;
+    pub(super) async fn portal(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let sender = self.sender_here(&call).await?;
         let Caller::Known(known) = &sender.caller else {
             let location = call.asked.site.start(&format!("{}/portal", self.prefix));
-            return Ok(see_other(&location, StatusCode::FOUND, call.asked));
+            return Ok(see_other(&location, StatusCode::FOUND, &call.asked));
         };
         let mut services: Vec<pages::Service> = self
             .routes
@@ -39,7 +39,7 @@ impl Endpoints {
             Credential::None | Credential::Bearer { .. } => None,
         };
         let page = pages::Portal { who: call.asked.site.name_of(known), services, csrf };
-        Ok(page.into_response(call.asked, StatusCode::OK))
+        Ok(page.into_response(&call.asked, StatusCode::OK))
     }
 
     /// Card of a route; `None` for a wildcard host, which has no address of its own.

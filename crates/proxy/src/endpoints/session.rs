@@ -10,22 +10,22 @@ use serde_json::json;
 use web_sessions::{LiveSession, RenewError};
 
 use crate::{
-    endpoints::{Call, Endpoints, json},
+    endpoints::{Call, Endpoints, json, sign_in_needed},
     refusal::Refusal,
 };
 
 impl Endpoints {
-    pub(super) async fn session(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn session(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let Some(session) = self.session_of(&call.request).await? else {
-            return Err(nobody(&call));
+            return Err(sign_in_needed(&call));
         };
-        Ok(self.describe(&call, &session))
+        Ok(self.describe(&session))
     }
 
-    pub(super) async fn session_refresh(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn session_refresh(&self, call: Call) -> Result<Response<Body>, Refusal> {
         self.same_origin(&call.request)?;
         let Some(session) = self.session_of(&call.request).await? else {
-            return Err(nobody(&call));
+            return Err(sign_in_needed(&call));
         };
         match self.sessions.renew_now(&session).await {
             Ok(_) => {
@@ -33,11 +33,11 @@ impl Endpoints {
                 if let Some(presented) = self.cookies.session_ticket(headers) {
                     let newer =
                         self.cookies.newer_session(headers, &presented, &session, self.lifetime);
-                    call.cookies.extend(newer);
+                    call.notes.set_cookies(newer);
                 }
-                Ok(self.describe(&call, &session))
+                Ok(self.describe(&session))
             }
-            Err(error) if error.session_ended() => Err(nobody(&call)),
+            Err(error) if error.session_ended() => Err(sign_in_needed(&call)),
             Err(RenewError::Store(error)) => Err(error.into()),
             Err(error) => Err(Refusal::ProviderUnavailable {
                 issuer: session.known().issuer.clone(),
@@ -46,7 +46,7 @@ impl Endpoints {
         }
     }
 
-    fn describe(&self, call: &Call<'_>, session: &LiveSession) -> Response<Body> {
+    fn describe(&self, session: &LiveSession) -> Response<Body> {
         let ends = self.sessions.ends(session);
         let answer = json!({
             "session": session.id().as_str(),
@@ -54,15 +54,7 @@ impl Endpoints {
             "idle_ends_at": seconds(ends.idle_at),
             "token_expires_at": seconds(ends.token_at),
         });
-        json(&answer, call.asked)
-    }
-}
-
-fn nobody(call: &Call<'_>) -> Refusal {
-    Refusal::LoginNeeded {
-        route: "doorward".to_owned(),
-        redirect: false,
-        return_to: call.asked.return_to.clone(),
+        json(&answer)
     }
 }
 

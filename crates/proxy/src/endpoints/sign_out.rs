@@ -2,6 +2,8 @@
 //!
 //! A GET only asks; ending takes a POST from the gateway's own page, so that no other site can sign users out.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Response, StatusCode};
 use http_canonical::CanonicalHost;
@@ -10,7 +12,7 @@ use url::Url;
 use web_sessions::{LiveSession, Purpose, Record, Which};
 
 use crate::{
-    endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize, start::query},
+    endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize},
     metric,
     refusal::Refusal,
     respond::{Asked, pages, see_other},
@@ -58,30 +60,30 @@ impl std::fmt::Display for After {
 }
 
 impl Endpoints {
-    pub(super) async fn sign_out_page(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn sign_out_page(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let return_to = Some(self.return_to(&call)?);
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to, at_provider: false };
-            return Ok(page.into_response(call.asked, StatusCode::OK));
+            return Ok(page.into_response(&call.asked, StatusCode::OK));
         };
         let page = pages::SignOutConfirm {
             who: call.asked.site.name_of(&session.known()),
             csrf: self.form_token(&session)?,
             return_to,
         };
-        Ok(page.into_response(call.asked, StatusCode::OK))
+        Ok(page.into_response(&call.asked, StatusCode::OK))
     }
 
-    pub(super) async fn sign_out(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn sign_out(&self, call: Call) -> Result<Response<Body>, Refusal> {
         self.same_origin(&call.request)?;
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to: None, at_provider: false };
-            call.cookies.extend(self.cookies.clear_session(call.request.headers()));
-            return Ok(page.into_response(call.asked, StatusCode::OK));
+            call.notes.set_cookies(self.cookies.clear_session(call.request.headers()));
+            return Ok(page.into_response(&call.asked, StatusCode::OK));
         };
         let clear = self.cookies.clear_session(call.request.headers());
         let host = call.request.host().clone();
-        let asked = call.asked;
+        let asked = Arc::clone(&call.asked);
         let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "csrf")?.unwrap_or_default();
         if !self.is_form_token(&token, &session) {
@@ -101,16 +103,16 @@ impl Endpoints {
             "signed out"
         );
         metric::logout(&record.known.issuer, "here");
-        call.cookies.extend(clear);
+        call.notes.set_cookies(clear);
         Ok(match self.logout_url(&record, &host, &after) {
-            Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, asked),
-            None => after.answer(asked, false),
+            Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, &asked),
+            None => after.answer(&asked, false),
         })
     }
 
-    pub(super) fn signed_out(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
-        let state = parameter(query(call), "state")?.unwrap_or_default();
-        Ok(After::read(&state, &self.origin(call.request.host())).answer(call.asked, true))
+    pub(super) async fn signed_out(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let state = parameter(call.query(), "state")?.unwrap_or_default();
+        Ok(After::read(&state, &self.origin(call.request.host())).answer(&call.asked, true))
     }
 
     /// URL at which the provider ends its own session, if it offers one.

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::PushedAuthorization,
-    endpoints::{Call, Endpoints, parameter, return_to::sanitize},
+    endpoints::{
+        Call, Endpoints, parameter,
+        return_to::{HOME, sanitize},
+    },
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
@@ -34,9 +37,9 @@ pub(crate) struct Transaction {
 }
 
 impl Endpoints {
-    pub(super) async fn start(&self, call: Call<'_>) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn start(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let return_to = self.return_to(&call)?;
-        let named = parameter(query(&call), "issuer")?;
+        let named = parameter(call.query(), "issuer")?;
         let Some(issuer) = self.issuer(named.as_deref()) else {
             return Ok(sign_in_page(&call, return_to));
         };
@@ -58,12 +61,13 @@ impl Endpoints {
             .begin_login(call.request.headers(), &state, &transaction, self.clock.now())
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         metric::login(issuer.name(), "started");
-        call.cookies.extend(cookies);
-        Ok(see_other(url.as_str(), StatusCode::FOUND, call.asked))
+        call.notes.set_cookies(cookies);
+        Ok(see_other(url.as_str(), StatusCode::FOUND, &call.asked))
     }
 
-    pub(super) fn sign_in(&self, call: &Call<'_>) -> Result<Response<Body>, Refusal> {
-        Ok(sign_in_page(call, self.return_to(call)?))
+    pub(super) async fn sign_in(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let return_to = self.return_to(&call)?;
+        Ok(sign_in_page(&call, return_to))
     }
 
     /// The issuer a login goes to: the one named, or the only one.
@@ -79,19 +83,15 @@ impl Endpoints {
     }
 
     /// The `rd` parameter, limited to the own origin.
-    pub(super) fn return_to(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        let target = parameter(query(call), "rd")?.unwrap_or_default();
+    pub(super) fn return_to(&self, call: &Call) -> Result<String, Refusal> {
+        let target = parameter(call.query(), "rd")?.unwrap_or_default();
         Ok(sanitize(&target, &self.origin(call.request.host())))
     }
 }
 
-fn sign_in_page(call: &Call<'_>, return_to: String) -> Response<Body> {
+fn sign_in_page(call: &Call, return_to: String) -> Response<Body> {
     let page = pages::SignIn { heading_to: None, return_to, notice: None };
-    page.into_response(call.asked, StatusCode::OK)
-}
-
-pub(super) fn query<'c>(call: &'c Call<'_>) -> &'c [u8] {
-    call.request.query().unwrap_or_default().as_bytes()
+    page.into_response(&call.asked, StatusCode::OK)
 }
 
 /// Limits a step of a login at the provider to `PATIENCE`: a slow provider ends in a page that says so.
@@ -123,5 +123,6 @@ fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
     Refusal::SignInFailed {
         reason: "The identity provider's answer could not be accepted.".into(),
         code: "login_failed",
+        return_to: HOME.to_owned(),
     }
 }

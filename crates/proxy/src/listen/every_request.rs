@@ -57,7 +57,7 @@ where
                     asked,
                     conversation.clone(),
                 );
-                let span = tracing::info_span!("request", request_id = %id);
+                let span = tracing::error_span!("request", request_id = %id);
                 let answered = service.oneshot(request).instrument(span);
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
                     Ok(Ok(response)) => response,

@@ -26,6 +26,7 @@ fn logged(log: impl FnOnce()) -> Vec<Value> {
     let writer = kept.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
+        .fmt_fields(JsonLines)
         .event_format(JsonLines)
         .finish();
     tracing::subscriber::with_default(subscriber, log);
@@ -46,11 +47,27 @@ fn a_line_is_an_object_with_time_level_message_and_fields() {
 }
 
 #[test]
-fn what_a_client_wrote_cannot_forge_a_line_or_a_field() {
+fn a_clients_text_cannot_forge_a_line_or_a_field() {
     let nasty = "x\"}\n{\"level\":\"error\",\"msg\":\"forged\\ \u{7f} \u{85} é 😀";
     let lines = logged(|| tracing::info!(path = nasty, reason = %nasty, "request"));
     let [line] = lines.as_slice() else { panic!("not one line") };
     assert_eq!(line["path"], json!(nasty));
     assert_eq!(line["reason"], json!(nasty));
     assert_eq!(line["msg"], "request");
+}
+
+#[test]
+fn each_line_of_a_request_has_its_id() {
+    let lines = logged(|| {
+        let span = tracing::error_span!("request", request_id = %"r-1\"");
+        span.in_scope(|| {
+            tracing::warn!(route = "app", "upstream unavailable");
+            tracing::info!(request_id = "r-2", "its own");
+        });
+        tracing::info!("outside");
+    });
+    assert_eq!(lines[0]["request_id"], "r-1\"");
+    assert_eq!(lines[0]["route"], "app");
+    assert_eq!(lines[1]["request_id"], "r-2");
+    assert!(lines[2].get("request_id").is_none());
 }

@@ -83,7 +83,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::BodyTooLarge { limit: 0 },
         login(true),
         login(false),
-        Refusal::SignInFailed { reason: "".into(), code: "login_failed" },
+        Refusal::SignInFailed { reason: "".into(), code: "login_failed", return_to: String::new() },
         Refusal::Forbidden {
             route: String::new(),
             title: String::new(),

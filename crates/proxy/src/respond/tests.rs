@@ -68,7 +68,11 @@ fn all() -> Vec<Refusal> {
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },
-        Refusal::SignInFailed { reason: "it took too long".into(), code: "login_expired" },
+        Refusal::SignInFailed {
+            reason: "it took too long".into(),
+            code: "login_expired",
+            return_to: "/lab".into(),
+        },
         Refusal::Draining,
         Refusal::Internal { reason: SECRET.into() },
     ]

@@ -1,0 +1,116 @@
+//! One request to one of the gateway's own URLs, as its handler gets it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http_canonical::CanonicalHost;
+use web_sessions::SetCookies;
+
+use crate::{
+    audit::Trail, carried::Carried, identify::Sender, listen::CanonicalRequest, refusal::Refusal,
+    respond::Asked,
+};
+
+/// A request, and what its answer needs from the handler whatever the outcome.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request: Box<CanonicalRequest>,
+    pub(crate) asked: Arc<Asked>,
+    pub(super) notes: Notes,
+}
+
+/// Results of a handler beside its answer.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) trail: Trail,
+    pub(super) carried: Carried,
+}
+
+/// The request on its way through the router, as an extension of the router's own request.
+#[derive(Debug, Clone)]
+pub(super) struct Notes(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    request: Option<Box<CanonicalRequest>>,
+    host: CanonicalHost,
+    asked: Arc<Asked>,
+    noted: Option<Noted>,
+}
+
+impl Notes {
+    pub(super) fn new(request: Box<CanonicalRequest>, asked: Asked, trail: Trail) -> Self {
+        let host = request.host().clone();
+        let noted = Some(Noted { trail, carried: Carried::default() });
+        Self(Arc::new(Mutex::new(Inner {
+            request: Some(request),
+            host,
+            asked: Arc::new(asked),
+            noted,
+        })))
+    }
+
+    /// The host of the request.
+    pub(super) fn host(&self) -> CanonicalHost {
+        self.inner().host.clone()
+    }
+
+    /// Facts that an answer needs.
+    pub(super) fn asked(&self) -> Arc<Asked> {
+        Arc::clone(&self.inner().asked)
+    }
+
+    /// Takes the results, once the handler is done.
+    pub(super) fn take(&self) -> Option<Noted> {
+        self.inner().noted.take()
+    }
+
+    /// Adds cookies that the answer sets, also when it is a refusal.
+    pub(super) fn set_cookies(&self, cookies: SetCookies) {
+        self.note(|noted| noted.carried.cookies.extend(cookies));
+    }
+
+    /// Notes the sender for the answer.
+    pub(super) fn sent_by(&self, sender: &Sender) {
+        self.note(|noted| noted.carried.sender(sender));
+    }
+
+    /// Writes to the audit record.
+    pub(super) fn audit(&self, write: impl FnOnce(&mut Trail)) {
+        self.note(|noted| write(&mut noted.trail));
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Noted)) {
+        if let Some(noted) = &mut self.inner().noted {
+            note(noted);
+        }
+    }
+}
+
+impl Call {
+    /// The query, without `?`.
+    pub(super) fn query(&self) -> &[u8] {
+        self.request.query().unwrap_or_default().as_bytes()
+    }
+}
+
+// === impl FromRequestParts ===
+
+impl<S: Send + Sync> FromRequestParts<S> for Call {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let internal = || Refusal::Internal { reason: "a call without its request".to_owned() };
+        let notes = parts.extensions.get::<Notes>().cloned().ok_or_else(internal)?;
+        let (request, asked) = {
+            let mut inner = notes.inner();
+            (inner.request.take().ok_or_else(internal)?, Arc::clone(&inner.asked))
+        };
+        Ok(Self { request, asked, notes })
+    }
+}
