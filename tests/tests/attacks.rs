@@ -24,6 +24,8 @@ mod methods;
 mod side_doors;
 #[path = "attacks/questions.rs"]
 mod questions;
+#[path = "attacks/audit.rs"]
+mod audit;
 #[path = "attacks/admin.rs"]
 mod admin;
 #[path = "attacks/headers.rs"]

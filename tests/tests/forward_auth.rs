@@ -155,9 +155,9 @@ async fn the_answers_are_202_401_and_403() -> Result<()> {
     let passed = told("/lab/health", "allow")?;
     assert_eq!((&passed["route"], &passed["rule"]), (&json!("lab"), &json!(1)));
     told("/lab/page", "sign_in")?;
-    let refused = told("/lab/page", "refuse")?;
+    let refused = told("/lab/page", "deny")?;
     assert_eq!((&refused["client"], &refused["rule"]), (&json!("airflow-run"), &json!(3)));
     assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("data-scientist")));
-    told("/nowhere", "refuse")?;
+    told("/nowhere", "deny")?;
     gateway.finish(&[token])
 }
