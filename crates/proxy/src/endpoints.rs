@@ -161,7 +161,7 @@ pub(crate) fn sign_in_needed(call: &Call) -> Refusal {
     Refusal::LoginNeeded {
         route: "doorward".to_owned(),
         redirect: false,
-        return_to: call.asked.return_to.clone(),
+        return_to: call.context.return_to.clone(),
     }
 }
 

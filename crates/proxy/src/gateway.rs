@@ -56,7 +56,7 @@ use crate::{
     identify::Identify,
     listen::{CanonicalRequest, canonical},
     refusal::Refusal,
-    respond::{Asked, Site, respond, see_other},
+    respond::{AnswerContext, Site, respond, see_other},
     route::Routes,
 };
 
@@ -113,19 +113,21 @@ impl App {
         let request = match canonical(request, &self.trust) {
             Some(Ok(request)) => Box::new(request),
             unread => {
-                let asked =
-                    Asked::unread(&self.site, request_id.as_ref().map_or("-", RequestId::as_str));
+                let context = AnswerContext::unread(
+                    &self.site,
+                    request_id.as_ref().map_or("-", RequestId::as_str),
+                );
                 let refusal = match unread {
                     Some(Err(refusal)) => refusal.into(),
                     _ => Refusal::Internal { reason: "the request has no connection".to_owned() },
                 };
                 Trail::unread().refused(&refusal);
-                let answer = respond(&refusal, &asked);
+                let answer = respond(&refusal, &context);
                 return if is_question { not_let_through(answer) } else { answer };
             }
         };
         let is_question = self.endpoints.is_question(request.path().compared());
-        let asked = self.asked(&request);
+        let context = self.context(&request);
         let mut trail = Trail::new(&request);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
@@ -133,7 +135,7 @@ impl App {
             Some(name) => {
                 trail.own_url();
                 // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
-                Box::pin(self.own_urls.serve(&name, request, asked.clone(), trail)).await
+                Box::pin(self.own_urls.serve(&name, request, context.clone(), trail)).await
             }
             None => {
                 let mut carried = Carried::default();
@@ -150,14 +152,14 @@ impl App {
                 trail.own_url();
                 trail.answered(StatusCode::FOUND);
                 let portal = format!("{}/portal", self.site.endpoints());
-                see_other(&portal, StatusCode::FOUND, &asked)
+                see_other(&portal, StatusCode::FOUND, &context)
             }
             Err(refusal) => {
-                let asked = asked
+                let context = context
                     .with_who(carried.known().map(|known| self.site.name_of(known)))
                     .with_sign_out_token(self.sign_out_token(&refusal, &carried));
                 trail.refused(&refusal);
-                let answer = respond(&refusal, &asked);
+                let answer = respond(&refusal, &context);
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
@@ -171,8 +173,8 @@ impl App {
         self.endpoints.form_token(session).ok()
     }
 
-    fn asked(&self, request: &CanonicalRequest) -> Asked {
-        let mut asked = Asked::new(
+    fn context(&self, request: &CanonicalRequest) -> AnswerContext {
+        let mut context = AnswerContext::new(
             &self.site,
             request.method(),
             request.headers(),
@@ -180,11 +182,12 @@ impl App {
             request.path_and_query(),
         );
         // None of the gateway's own URLs speaks gRPC: a proxy that asks one goes by the HTTP status.
-        if asked.wants == Wants::Grpc && self.endpoints.name_of(request.path().compared()).is_some()
+        if context.wants == Wants::Grpc
+            && self.endpoints.name_of(request.path().compared()).is_some()
         {
-            asked.wants = Wants::Problem;
+            context.wants = Wants::Problem;
         }
-        asked
+        context
     }
 }
 

@@ -3,9 +3,9 @@
 //! A browser gets a page, a program gets `application/problem+json` (RFC 9457), and a bearer client
 //! gets `WWW-Authenticate` (RFC 6750 §3). No answer contains bytes from the upstream.
 
-mod asked;
+mod context;
 mod answers;
-mod told;
+mod words;
 mod challenge;
 mod problem;
 mod grpc;
@@ -20,7 +20,7 @@ use http_canonical::{Wants, request_id::X_REQUEST_ID};
 
 pub use self::{
     answers::OwnAnswers,
-    asked::{Asked, SignInWith, Site},
+    context::{AnswerContext, SignInWith, Site},
     table::{Entry, entries},
 };
 use crate::refusal::Refusal;
@@ -28,27 +28,27 @@ use crate::refusal::Refusal;
 /// Answers a refused request in the form that the client asked for.
 ///
 /// Logs nothing: the gateway logs the refusal, including the causes that callers must not see.
-pub fn respond(refusal: &Refusal, asked: &Asked) -> Response<Body> {
+pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
     if let Refusal::LoginNeeded { redirect: true, return_to, .. } = refusal {
         // A form is never replayed by a redirect: the user sees the sign-in page and still has the form behind it.
-        if asked.safe && asked.wants != Wants::Grpc {
-            return see_other(&asked.site.start(return_to), StatusCode::FOUND, asked);
+        if context.safe && context.wants != Wants::Grpc {
+            return see_other(&context.site.start(return_to), StatusCode::FOUND, context);
         }
     }
     let status = match refusal {
         Refusal::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
         other => other.status(),
     };
-    let told = refusal.told();
-    let mut answer = match asked.wants {
-        Wants::Page => page(refusal, status, told, asked),
+    let words = refusal.words();
+    let mut answer = match context.wants {
+        Wants::Page => page(refusal, status, words, context),
         Wants::Problem => {
-            own(problem::answer(refusal, status, &told.title, &told.detail, asked), asked)
+            own(problem::answer(refusal, status, &words.title, &words.detail, context), context)
         }
-        Wants::Grpc => own(grpc::trailers_only(status, &told.detail), asked),
+        Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };
     let headers = answer.headers_mut();
-    if let Some(challenge) = challenge::challenge(refusal, &asked.site) {
+    if let Some(challenge) = challenge::challenge(refusal, &context.site) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(after) = refusal.retry_after() {
@@ -62,46 +62,56 @@ pub fn respond(refusal: &Refusal, asked: &Asked) -> Response<Body> {
 }
 
 /// The page for a refusal.
-fn page(refusal: &Refusal, status: StatusCode, told: told::Told, asked: &Asked) -> Response<Body> {
+fn page(
+    refusal: &Refusal,
+    status: StatusCode,
+    words: words::Words,
+    context: &AnswerContext,
+) -> Response<Body> {
     match refusal {
         Refusal::LoginNeeded { return_to, .. } => pages::SignIn {
             heading_to: None,
-            return_to: if asked.safe { return_to.clone() } else { "/".to_owned() },
-            notice: (!asked.safe).then(|| {
-                "What you sent was not delivered, because nobody is signed in. Sign in, go back, and send it again."
+            return_to: if context.safe { return_to.clone() } else { "/".to_owned() },
+            notice: (!context.safe).then(|| {
+                "What you sent was not delivered, because you are not signed in. Sign in, go back, and send it again."
                     .to_owned()
             }),
         }
-        .into_response(asked, status),
+        .into_response(context, status),
         Refusal::Forbidden { route, title, who, unmet, .. } => pages::Refused {
-            who: asked.who.clone().unwrap_or_else(|| who.clone()),
+            who: context.who.clone().unwrap_or_else(|| who.clone()),
             title: title.clone(),
             route: route.clone(),
             needs: unmet.alternatives.clone(),
-            return_to: asked.return_to.clone(),
+            return_to: context.return_to.clone(),
         }
-        .into_response(asked, status),
+        .into_response(context, status),
         Refusal::SignInFailed { reason, return_to, .. } => {
             let (reason, return_to) = (reason.clone().into_owned(), return_to.clone());
-            pages::SignInFailed { reason, return_to }.into_response(asked, status)
+            pages::SignInFailed { reason, return_to }.into_response(context, status)
         }
         _ => pages::ErrorPage {
-            title: told.title,
-            sentence: told.detail,
-            advice: told.advice.map(str::to_owned),
-            retry: asked.safe && status.is_server_error(),
+            title: words.title,
+            sentence: words.detail,
+            advice: words.advice.map(str::to_owned),
+            retry: context.safe && status.is_server_error(),
         }
-        .into_response(asked, status),
+        .into_response(context, status),
     }
 }
 
 /// Answers an endpoint's own refusal, as `application/problem+json`.
-pub fn problem(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
-    own(problem::plain(status, code, detail, asked), asked)
+pub fn problem(
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    context: &AnswerContext,
+) -> Response<Body> {
+    own(problem::plain(status, code, detail, context), context)
 }
 
 /// Redirects a browser. The answer must not be cached, because a stale redirect would loop.
-pub fn see_other(location: &str, status: StatusCode, asked: &Asked) -> Response<Body> {
+pub fn see_other(location: &str, status: StatusCode, context: &AnswerContext) -> Response<Body> {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
     match HeaderValue::try_from(location) {
@@ -110,11 +120,11 @@ pub fn see_other(location: &str, status: StatusCode, asked: &Asked) -> Response<
         }
         Err(_) => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
-    own(answer, asked)
+    own(answer, context)
 }
 
 /// Adds the headers that every answer of the gateway itself carries; existing ones stay.
-pub fn own(mut answer: Response<Body>, asked: &Asked) -> Response<Body> {
+pub fn own(mut answer: Response<Body>, context: &AnswerContext) -> Response<Body> {
     const ALWAYS: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -125,7 +135,7 @@ pub fn own(mut answer: Response<Body>, asked: &Asked) -> Response<Body> {
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if let Ok(id) = HeaderValue::from_str(&asked.request_id) {
+    if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         headers.insert(X_REQUEST_ID, id);
     }
     answer

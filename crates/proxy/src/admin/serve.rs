@@ -45,7 +45,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, router: Router) {
-    // The builder reads the first bytes without a timer, to tell HTTP/2 from HTTP/1.
+    // The builder reads the first bytes without a timer, to distinguish HTTP/2 from HTTP/1.
     let begun = timeout(HEAD, stream.peek(&mut [0])).await;
     if !matches!(begun, Ok(Ok(bytes)) if bytes > 0) {
         return;

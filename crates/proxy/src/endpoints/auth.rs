@@ -53,7 +53,7 @@ impl Endpoints {
             Denied::SignIn => Refusal::LoginNeeded {
                 route: route.name.clone(),
                 redirect: false,
-                return_to: call.asked.return_to.clone(),
+                return_to: call.context.return_to.clone(),
             },
             Denied::Refused(refusal) => refusal,
         })?;
@@ -61,7 +61,7 @@ impl Endpoints {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         if !granted.without_identity {
-            self.tell(&sender, &route, &mut response)?;
+            self.add_identity(&sender, &route, &mut response)?;
         }
         Ok(response)
     }
@@ -83,7 +83,7 @@ impl Endpoints {
     }
 
     /// The identity, by the names that snippets for nginx, Traefik and Caddy copy onto the request.
-    fn tell(
+    fn add_identity(
         &self,
         sender: &Sender,
         route: &Route,

@@ -13,7 +13,7 @@ use crate::{
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
-    respond::{Asked, problem},
+    respond::{AnswerContext, problem},
 };
 
 /// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).
@@ -40,13 +40,13 @@ impl SeenLogoutTokens {
 
 impl Endpoints {
     pub(super) async fn backchannel_logout(&self, call: Call) -> Result<Response<Body>, Refusal> {
-        let asked = Arc::clone(&call.asked);
+        let context = Arc::clone(&call.context);
         let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
         let mut unchecked = None;
         for issuer in self.issuers.iter() {
             match issuer.client().verifier().logout_token(&token).await {
-                Ok(verified) => return self.obey(issuer, &verified, &asked).await,
+                Ok(verified) => return self.obey(issuer, &verified, &context).await,
                 Err(refusal) if may_hold_later(&refusal, &token, issuer) => {
                     unchecked = Some(Refusal::ProviderUnavailable {
                         issuer: issuer.name().to_owned(),
@@ -61,14 +61,14 @@ impl Endpoints {
             return Err(refusal);
         }
         metric::logout("unknown", "bad_token");
-        Ok(bad_token(&asked))
+        Ok(bad_token(&context))
     }
 
     async fn obey(
         &self,
         issuer: &Arc<IssuerClient>,
         token: &Verified<LogoutToken>,
-        asked: &Asked,
+        context: &AnswerContext,
     ) -> Result<Response<Body>, Refusal> {
         if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()) {
             metric::logout(issuer.name(), "replayed");
@@ -76,7 +76,7 @@ impl Endpoints {
                 StatusCode::BAD_REQUEST,
                 "replayed_logout_token",
                 "this logout token was already used",
-                asked,
+                context,
             ));
         }
         let ended = self.end_named(issuer, token).await.inspect_err(|_| {
@@ -92,7 +92,7 @@ impl Endpoints {
                 "refused a logout token that is not signed as the ID tokens of the sessions it names"
             );
             metric::logout(issuer.name(), "bad_token");
-            return Ok(bad_token(asked));
+            return Ok(bad_token(context));
         }
         tracing::info!(
             issuer = issuer.name(),
@@ -127,6 +127,6 @@ fn may_hold_later(refusal: &TokenRefusal, token: &str, issuer: &IssuerClient) ->
             && oidc_core::unverified_issuer(token).is_some_and(|iss| iss == issuer.url())
 }
 
-fn bad_token(asked: &Asked) -> Response<Body> {
-    problem(StatusCode::BAD_REQUEST, "bad_logout_token", "the logout token is not good", asked)
+fn bad_token(context: &AnswerContext) -> Response<Body> {
+    problem(StatusCode::BAD_REQUEST, "bad_logout_token", "the logout token is not good", context)
 }

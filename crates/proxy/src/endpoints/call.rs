@@ -9,14 +9,14 @@ use web_sessions::SetCookies;
 
 use crate::{
     audit::Trail, carried::Carried, identify::Sender, listen::CanonicalRequest, refusal::Refusal,
-    respond::Asked,
+    respond::AnswerContext,
 };
 
 /// A request, and what its answer needs from the handler whatever the outcome.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) request: Box<CanonicalRequest>,
-    pub(crate) asked: Arc<Asked>,
+    pub(crate) context: Arc<AnswerContext>,
     pub(super) notes: Notes,
 }
 
@@ -35,18 +35,22 @@ pub(super) struct Notes(Arc<Mutex<Inner>>);
 struct Inner {
     request: Option<Box<CanonicalRequest>>,
     host: CanonicalHost,
-    asked: Arc<Asked>,
+    context: Arc<AnswerContext>,
     noted: Option<Noted>,
 }
 
 impl Notes {
-    pub(super) fn new(request: Box<CanonicalRequest>, asked: Asked, trail: Trail) -> Self {
+    pub(super) fn new(
+        request: Box<CanonicalRequest>,
+        context: AnswerContext,
+        trail: Trail,
+    ) -> Self {
         let host = request.host().clone();
         let noted = Some(Noted { trail, carried: Carried::default() });
         Self(Arc::new(Mutex::new(Inner {
             request: Some(request),
             host,
-            asked: Arc::new(asked),
+            context: Arc::new(context),
             noted,
         })))
     }
@@ -57,8 +61,8 @@ impl Notes {
     }
 
     /// Facts that an answer needs.
-    pub(super) fn asked(&self) -> Arc<Asked> {
-        Arc::clone(&self.inner().asked)
+    pub(super) fn context(&self) -> Arc<AnswerContext> {
+        Arc::clone(&self.inner().context)
     }
 
     /// Takes the results, once the handler is done.
@@ -107,10 +111,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let internal = || Refusal::Internal { reason: "a call without its request".to_owned() };
         let notes = parts.extensions.get::<Notes>().cloned().ok_or_else(internal)?;
-        let (request, asked) = {
+        let (request, context) = {
             let mut inner = notes.inner();
-            (inner.request.take().ok_or_else(internal)?, Arc::clone(&inner.asked))
+            (inner.request.take().ok_or_else(internal)?, Arc::clone(&inner.context))
         };
-        Ok(Self { request, asked, notes })
+        Ok(Self { request, context, notes })
     }
 }

@@ -41,7 +41,7 @@ impl Endpoints {
                 metric::login(issuer.name(), "ok");
                 call.notes.set_cookies(forget);
                 call.notes.set_cookies(ticket_cookies);
-                Ok(see_other(&return_to, StatusCode::FOUND, &call.asked))
+                Ok(see_other(&return_to, StatusCode::FOUND, &call.context))
             }
             Err(Refusal::SignInFailed { reason, code, .. }) => {
                 call.notes.set_cookies(forget);
@@ -125,7 +125,7 @@ impl Endpoints {
     /// The browser came back from a login it did not begin, or whose cookie is gone: two tabs, an old bookmark, or an attack.
     async fn callback_without_login(&self, call: &Call) -> Result<Response<Body>, Refusal> {
         if self.session_of(&call.request).await?.is_some() {
-            return Ok(see_other(HOME, StatusCode::FOUND, &call.asked));
+            return Ok(see_other(HOME, StatusCode::FOUND, &call.context));
         }
         metric::login("unknown", "no_transaction");
         Err(failed(

@@ -24,8 +24,8 @@ impl Endpoints {
     pub(super) async fn portal(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let sender = self.sender_here(&call).await?;
         let Caller::Known(known) = &sender.caller else {
-            let location = call.asked.site.start(&format!("{}/portal", self.prefix));
-            return Ok(see_other(&location, StatusCode::FOUND, &call.asked));
+            let location = call.context.site.start(&format!("{}/portal", self.prefix));
+            return Ok(see_other(&location, StatusCode::FOUND, &call.context));
         };
         let mut services: Vec<pages::Service> = self
             .routes
@@ -38,8 +38,8 @@ impl Endpoints {
             Credential::Session(session) => Some(self.form_token(session)?),
             Credential::None | Credential::Bearer { .. } => None,
         };
-        let page = pages::Portal { who: call.asked.site.name_of(known), services, csrf };
-        Ok(page.into_response(&call.asked, StatusCode::OK))
+        let page = pages::Portal { who: call.context.site.name_of(known), services, csrf };
+        Ok(page.into_response(&call.context, StatusCode::OK))
     }
 
     /// Card of a route; `None` for a wildcard host, which has no address of its own.

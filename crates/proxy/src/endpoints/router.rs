@@ -25,7 +25,7 @@ use crate::{
     carried::Carried,
     listen::CanonicalRequest,
     refusal::Refusal,
-    respond::{Asked, own, pages, problem},
+    respond::{AnswerContext, own, pages, problem},
 };
 
 type Outcome = Result<Response<Body>, Refusal>;
@@ -79,11 +79,11 @@ impl OwnUrls {
         &self,
         name: &str,
         request: Box<CanonicalRequest>,
-        asked: Asked,
+        context: AnswerContext,
         trail: Trail,
     ) -> (Outcome, Trail, Carried) {
         let method = request.method().clone().into_http();
-        let notes = Notes::new(request, asked, trail);
+        let notes = Notes::new(request, context, trail);
         let outcome =
             match Request::builder().method(method).uri(format!("/{name}")).body(Body::empty()) {
                 Ok(mut routed) => {
@@ -128,12 +128,12 @@ async fn own_fields(
     request: axum::extract::Request,
     next: Next,
 ) -> Response<Body> {
-    own(next.run(request).await, &notes.asked())
+    own(next.run(request).await, &notes.context())
 }
 
 async fn other_method(call: Call) -> Response<Body> {
     let detail = "this URL takes another method";
-    problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, &call.asked)
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, &call.context)
 }
 
 /// The files that pages refer to.

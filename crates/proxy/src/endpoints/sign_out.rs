@@ -15,7 +15,7 @@ use crate::{
     endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize},
     metric,
     refusal::Refusal,
-    respond::{Asked, pages, see_other},
+    respond::{AnswerContext, pages, see_other},
 };
 
 /// Context in which a form token is sealed.
@@ -39,12 +39,12 @@ impl After {
         }
     }
 
-    fn answer(self, asked: &Asked, at_provider: bool) -> Response<Body> {
+    fn answer(self, context: &AnswerContext, at_provider: bool) -> Response<Body> {
         match self {
             Self::Rest(return_to) => pages::SignedOut { return_to: Some(return_to), at_provider }
-                .into_response(asked, StatusCode::OK),
+                .into_response(context, StatusCode::OK),
             Self::SignInAgain(return_to) => {
-                see_other(&asked.site.start(&return_to), StatusCode::SEE_OTHER, asked)
+                see_other(&context.site.start(&return_to), StatusCode::SEE_OTHER, context)
             }
         }
     }
@@ -64,14 +64,14 @@ impl Endpoints {
         let return_to = Some(self.return_to(&call)?);
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to, at_provider: false };
-            return Ok(page.into_response(&call.asked, StatusCode::OK));
+            return Ok(page.into_response(&call.context, StatusCode::OK));
         };
         let page = pages::SignOutConfirm {
-            who: call.asked.site.name_of(&session.known()),
+            who: call.context.site.name_of(&session.known()),
             csrf: self.form_token(&session)?,
             return_to,
         };
-        Ok(page.into_response(&call.asked, StatusCode::OK))
+        Ok(page.into_response(&call.context, StatusCode::OK))
     }
 
     pub(super) async fn sign_out(&self, call: Call) -> Result<Response<Body>, Refusal> {
@@ -79,11 +79,11 @@ impl Endpoints {
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to: None, at_provider: false };
             call.notes.set_cookies(self.cookies.clear_session(call.request.headers()));
-            return Ok(page.into_response(&call.asked, StatusCode::OK));
+            return Ok(page.into_response(&call.context, StatusCode::OK));
         };
         let clear = self.cookies.clear_session(call.request.headers());
         let host = call.request.host().clone();
-        let asked = Arc::clone(&call.asked);
+        let context = Arc::clone(&call.context);
         let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "csrf")?.unwrap_or_default();
         if !self.is_form_token(&token, &session) {
@@ -105,14 +105,14 @@ impl Endpoints {
         metric::logout(&record.known.issuer, "here");
         call.notes.set_cookies(clear);
         Ok(match self.logout_url(&record, &host, &after) {
-            Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, &asked),
-            None => after.answer(&asked, false),
+            Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, &context),
+            None => after.answer(&context, false),
         })
     }
 
     pub(super) async fn signed_out(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let state = parameter(call.query(), "state")?.unwrap_or_default();
-        Ok(After::read(&state, &self.origin(call.request.host())).answer(&call.asked, true))
+        Ok(After::read(&state, &self.origin(call.request.host())).answer(&call.context, true))
     }
 
     /// URL at which the provider ends its own session, if it offers one.

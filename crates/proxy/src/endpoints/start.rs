@@ -62,7 +62,7 @@ impl Endpoints {
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
         metric::login(issuer.name(), "started");
         call.notes.set_cookies(cookies);
-        Ok(see_other(url.as_str(), StatusCode::FOUND, &call.asked))
+        Ok(see_other(url.as_str(), StatusCode::FOUND, &call.context))
     }
 
     pub(super) async fn sign_in(&self, call: Call) -> Result<Response<Body>, Refusal> {
@@ -91,7 +91,7 @@ impl Endpoints {
 
 fn sign_in_page(call: &Call, return_to: String) -> Response<Body> {
     let page = pages::SignIn { heading_to: None, return_to, notice: None };
-    page.into_response(&call.asked, StatusCode::OK)
+    page.into_response(&call.context, StatusCode::OK)
 }
 
 /// Limits a step of a login at the provider to `PATIENCE`: a slow provider ends in a page that says so.

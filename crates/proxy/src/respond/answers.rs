@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::Response;
 
-use super::{Asked, Site, respond};
+use super::{AnswerContext, Site, respond};
 use crate::listen::Answers;
 use crate::refusal::Refusal;
 use http_canonical::{RequestId, framing::Violation};
@@ -28,11 +28,11 @@ impl OwnAnswers {
 impl Answers for OwnAnswers {
     fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body> {
         let refusal = Refusal::from(*violation);
-        respond(&refusal, &Asked::unread(&self.site, request_id.as_str()))
+        respond(&refusal, &AnswerContext::unread(&self.site, request_id.as_str()))
     }
 
     fn panicked(&self, request_id: &RequestId) -> Response<Body> {
         let refusal = Refusal::Internal { reason: "panicked".to_owned() };
-        respond(&refusal, &Asked::unread(&self.site, request_id.as_str()))
+        respond(&refusal, &AnswerContext::unread(&self.site, request_id.as_str()))
     }
 }

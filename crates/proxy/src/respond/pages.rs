@@ -17,7 +17,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 pub use self::assets::asset;
 use self::text::leads_somewhere;
 pub(crate) use self::text::{sentence, shown};
-use crate::respond::{Asked, own};
+use crate::respond::{AnswerContext, own};
 
 /// Longest name on a page, in characters.
 const NAME: usize = 80;
@@ -36,12 +36,12 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(asked: &Asked) -> Self {
+    fn of(context: &AnswerContext) -> Self {
         Self {
-            endpoints: asked.site.endpoints().to_owned(),
+            endpoints: context.site.endpoints().to_owned(),
             style: assets::style_version().to_owned(),
             inline: None,
-            reference: shown(&asked.request_id, 64),
+            reference: shown(&context.request_id, 64),
         }
     }
 }
@@ -74,8 +74,8 @@ struct SignInPage {
 
 impl SignIn {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
-        let site = &asked.site;
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
+        let site = &context.site;
         let choices = match site.providers() {
             [] | [_] => {
                 vec![Choice { url: site.start(&self.return_to), text: "Sign in".to_owned() }]
@@ -89,12 +89,12 @@ impl SignIn {
                 .collect(),
         };
         let page = SignInPage {
-            frame: Frame::of(asked),
+            frame: Frame::of(context),
             heading_to: self.heading_to.map(|title| shown(&title, NAME)),
             notice: self.notice.map(|notice| shown(&notice, SENTENCE)),
             choices,
         };
-        html(&page, status, &[], asked)
+        html(&page, status, &[], context)
     }
 }
 
@@ -117,10 +117,11 @@ struct SignedOutPage {
 
 impl SignedOut {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
-        let again = asked.site.start(self.return_to.as_deref().unwrap_or("/"));
-        let page = SignedOutPage { frame: Frame::of(asked), at_provider: self.at_provider, again };
-        html(&page, status, &[], asked)
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
+        let again = context.site.start(self.return_to.as_deref().unwrap_or("/"));
+        let page =
+            SignedOutPage { frame: Frame::of(context), at_provider: self.at_provider, again };
+        html(&page, status, &[], context)
     }
 }
 
@@ -146,14 +147,14 @@ struct SignOutConfirmPage {
 
 impl SignOutConfirm {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
         let page = SignOutConfirmPage {
-            frame: Frame::of(asked),
+            frame: Frame::of(context),
             who: shown(&self.who, NAME),
             csrf: self.csrf,
             return_to: self.return_to,
         };
-        html(&page, status, asked.site.form_targets(), asked)
+        html(&page, status, context.site.form_targets(), context)
     }
 }
 
@@ -193,19 +194,19 @@ enum Switch {
 
 impl Refused {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
         let page = RefusedPage {
-            frame: Frame::of(asked),
+            frame: Frame::of(context),
             who: shown(&self.who, NAME),
             title: shown(&self.title, NAME),
             route: shown(&self.route, NAME),
             needs: self.needs.iter().take(ENTRIES).map(|need| requirement(need)).collect(),
-            switch: match &asked.sign_out_token {
+            switch: match &context.sign_out_token {
                 Some(csrf) => Switch::Form { csrf: csrf.clone(), return_to: self.return_to },
-                None => Switch::Link(asked.site.sign_out(&self.return_to)),
+                None => Switch::Link(context.site.sign_out(&self.return_to)),
             },
         };
-        html(&page, status, asked.site.form_targets(), asked)
+        html(&page, status, context.site.form_targets(), context)
     }
 }
 
@@ -244,11 +245,11 @@ struct ErrorTemplate {
 
 impl ErrorPage {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
         // On a host that the gateway does not serve, none of its URLs work.
         let at_home = status != StatusCode::MISDIRECTED_REQUEST;
         let page = ErrorTemplate {
-            frame: Frame { inline: (!at_home).then(assets::style), ..Frame::of(asked) },
+            frame: Frame { inline: (!at_home).then(assets::style), ..Frame::of(context) },
             at_home,
             status: status.as_u16(),
             phrase: status.canonical_reason().unwrap_or("Error"),
@@ -256,9 +257,9 @@ impl ErrorPage {
             sentence: shown(&self.sentence, SENTENCE),
             advice: self.advice.map(|advice| shown(&advice, SENTENCE)),
             retry: self.retry,
-            who: asked.who.as_deref().map(|who| shown(who, NAME)),
+            who: context.who.as_deref().map(|who| shown(who, NAME)),
         };
-        html(&page, status, &[], asked)
+        html(&page, status, &[], context)
     }
 }
 
@@ -281,13 +282,13 @@ struct SignInFailedPage {
 
 impl SignInFailed {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
         let page = SignInFailedPage {
-            frame: Frame::of(asked),
+            frame: Frame::of(context),
             reason: shown(&sentence(&self.reason), SENTENCE),
-            again: asked.site.start(&self.return_to),
+            again: context.site.start(&self.return_to),
         };
-        html(&page, status, &[], asked)
+        html(&page, status, &[], context)
     }
 }
 
@@ -331,14 +332,14 @@ struct Card {
 
 impl Portal {
     /// The answer that shows this page.
-    pub fn into_response(self, asked: &Asked, status: StatusCode) -> Response<Body> {
+    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
         let page = PortalPage {
-            frame: Frame::of(asked),
+            frame: Frame::of(context),
             who: shown(&self.who, NAME),
             csrf: self.csrf,
             services: self.services.into_iter().map(Card::of).collect(),
         };
-        html(&page, status, asked.site.form_targets(), asked)
+        html(&page, status, context.site.form_targets(), context)
     }
 }
 
@@ -362,7 +363,7 @@ fn html(
     page: &impl Template,
     status: StatusCode,
     form_targets: &[String],
-    asked: &Asked,
+    context: &AnswerContext,
 ) -> Response<Body> {
     let mut policy = format!(
         "default-src 'none'; style-src 'self' {}; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -390,5 +391,5 @@ fn html(
     }
     // Under `no-referrer` a browser posts forms with `Origin: null`; the gateway's own would look like another site's.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    own(answer, asked)
+    own(answer, context)
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::Asked;
+use super::AnswerContext;
 use crate::refusal::Refusal;
 use crate::respond::pages::shown;
 
@@ -30,7 +30,7 @@ pub(super) fn answer(
     status: StatusCode,
     title: &str,
     detail: &str,
-    asked: &Asked,
+    context: &AnswerContext,
 ) -> Response<Body> {
     let (route, requirements) = match refusal {
         Refusal::Forbidden { route, unmet, .. } => {
@@ -47,13 +47,18 @@ pub(super) fn answer(
         other => other.code(),
     };
     let code = refusal.code();
-    document(status, Kind { code, section }, title, detail, asked, route, requirements)
+    document(status, Kind { code, section }, title, detail, context, route, requirements)
 }
 
 /// The answer for an endpoint's own refusal.
-pub(super) fn plain(status: StatusCode, code: &str, detail: &str, asked: &Asked) -> Response<Body> {
+pub(super) fn plain(
+    status: StatusCode,
+    code: &str,
+    detail: &str,
+    context: &AnswerContext,
+) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Refused");
-    document(status, Kind { code, section: code }, title, detail, asked, None, &[])
+    document(status, Kind { code, section: code }, title, detail, context, None, &[])
 }
 
 /// Kind of a refusal: the code for programs, and the section of the documentation about it.
@@ -67,11 +72,11 @@ fn document(
     kind: Kind<'_>,
     title: &str,
     detail: &str,
-    asked: &Asked,
+    context: &AnswerContext,
     route: Option<&str>,
     requirements: &[String],
 ) -> Response<Body> {
-    let instance = shown(asked.path(), 1000);
+    let instance = shown(context.path(), 1000);
     let problem = Problem {
         r#type: format!(
             "{}/blob/main/docs/refusals.md#{}",
@@ -83,7 +88,7 @@ fn document(
         detail,
         instance: &instance,
         code: kind.code,
-        request_id: &asked.request_id,
+        request_id: &context.request_id,
         route,
         requirements,
     };

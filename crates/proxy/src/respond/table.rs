@@ -36,7 +36,9 @@ pub fn entries() -> Vec<Entry> {
 /// The condition for each refusal, independent of its fields. A new refusal does not compile without its line.
 fn met(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Malformed { .. } => "The request cannot be understood in exactly one way.",
+        Refusal::Malformed { .. } => {
+            "The request is malformed, or two servers could read it differently."
+        }
         Refusal::Misdirected => "No route serves the host.",
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not good.",

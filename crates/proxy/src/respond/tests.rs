@@ -8,28 +8,28 @@ use http_body_util::BodyExt as _;
 use oidc_core::TokenRefusal;
 use serde_json::Value;
 
-use super::{Asked, Site, respond};
+use super::{AnswerContext, Site, respond};
 use crate::refusal::Refusal;
 use access_policy::Unmet;
 use http_canonical::Wants;
 
-fn asked(method: &Method, name: &'static str, value: &'static str) -> Asked {
+fn context(method: &Method, name: &'static str, value: &'static str) -> AnswerContext {
     let site = Arc::new(Site::new("/oauth2", "platform.example"));
     let mut headers = HeaderMap::new();
     headers.insert(name, HeaderValue::from_static(value));
-    Asked::new(&site, method, &headers, "req-1", "/lab?token=hush")
+    AnswerContext::new(&site, method, &headers, "req-1", "/lab?token=hush")
 }
 
-fn browser() -> Asked {
-    asked(&Method::GET, "sec-fetch-mode", "navigate")
+fn browser() -> AnswerContext {
+    context(&Method::GET, "sec-fetch-mode", "navigate")
 }
 
-fn program() -> Asked {
-    asked(&Method::GET, "accept", "*/*")
+fn program() -> AnswerContext {
+    context(&Method::GET, "accept", "*/*")
 }
 
-fn grpc() -> Asked {
-    asked(&Method::POST, "content-type", "application/grpc")
+fn grpc() -> AnswerContext {
+    context(&Method::POST, "content-type", "application/grpc")
 }
 
 fn login_needed(redirect: bool) -> Refusal {
@@ -90,8 +90,8 @@ async fn text(answer: Response<Body>) -> String {
 #[tokio::test]
 async fn no_answer_tells_what_is_for_the_log() {
     for refusal in all() {
-        for asked in [browser(), program(), grpc()] {
-            let answer = respond(&refusal, &asked);
+        for context in [browser(), program(), grpc()] {
+            let answer = respond(&refusal, &context);
             assert_eq!(value(&answer, header::CACHE_CONTROL), Some("no-store"), "{refusal}");
             assert_eq!(value(&answer, header::X_CONTENT_TYPE_OPTIONS), Some("nosniff"));
             assert_eq!(value(&answer, "x-request-id"), Some("req-1"), "{refusal}");
@@ -100,7 +100,7 @@ async fn no_answer_tells_what_is_for_the_log() {
             let body = text(answer).await;
             assert!(!head.contains("10.9.8.7") && !body.contains("10.9.8.7"), "{refusal}: {body}");
             // Only a page leads its reader back to the requested URL; no other answer repeats a query.
-            if asked.wants != Wants::Page {
+            if context.wants != Wants::Page {
                 assert!(!head.contains("hush") && !body.contains("hush"), "{refusal}: {body}");
             }
         }
@@ -148,8 +148,8 @@ fn challenges_follow_the_bearer_scheme() {
     );
     assert_eq!(challenge(&forbidden(false)), None);
     let refusal = Refusal::BadCredentials(TokenRefusal::BadSignature);
-    let told = challenge(&refusal).unwrap();
-    assert!(told.starts_with(&format!("{realm}, error=\"invalid_token\", error_description=\"")));
+    let text = challenge(&refusal).unwrap();
+    assert!(text.starts_with(&format!("{realm}, error=\"invalid_token\", error_description=\"")));
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn a_token_cannot_write_into_its_own_challenge() {
         alg: "x\", error=\"none\r\nSet-Cookie: a=b\u{202e}".to_owned(),
         allowed: Vec::new(),
     });
-    for asked in [browser(), program(), grpc()] {
-        let answer = respond(&refusal, &asked);
+    for context in [browser(), program(), grpc()] {
+        let answer = respond(&refusal, &context);
         let challenge = value(&answer, header::WWW_AUTHENTICATE).unwrap();
         assert_eq!(challenge.matches('"').count(), 6, "{challenge}");
         assert!(answer.headers().get(header::SET_COOKIE).is_none());
@@ -176,11 +176,12 @@ fn a_browser_is_sent_to_sign_in_and_nothing_remembers_it() {
 
 #[tokio::test]
 async fn a_form_is_not_replayed_but_asked_for_again() {
-    let answer = respond(&login_needed(true), &asked(&Method::POST, "sec-fetch-mode", "navigate"));
+    let answer =
+        respond(&login_needed(true), &context(&Method::POST, "sec-fetch-mode", "navigate"));
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert!(answer.headers().contains_key(header::WWW_AUTHENTICATE));
     assert!(text(answer).await.contains("was not delivered"));
-    let answer = respond(&login_needed(true), &asked(&Method::POST, "sec-fetch-mode", "cors"));
+    let answer = respond(&login_needed(true), &context(&Method::POST, "sec-fetch-mode", "cors"));
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
 }
 
@@ -203,7 +204,7 @@ fn grpc_gets_a_status_it_understands() {
 }
 
 #[test]
-fn what_passes_says_when_and_what_is_malformed_ends_the_connection() {
+fn temporary_refusals_say_when_and_malformed_ones_close() {
     for refusal in all() {
         let answer = respond(&refusal, &program());
         let passes = answer.status() == StatusCode::SERVICE_UNAVAILABLE;

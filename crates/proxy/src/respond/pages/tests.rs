@@ -9,23 +9,23 @@ use http_body_util::BodyExt as _;
 use super::{
     ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedOut, shown,
 };
-use crate::respond::{Asked, Site};
+use crate::respond::{AnswerContext, Site};
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 const QUOTES: &str = "\" onmouseover=\"alert(1)\" x='&amp;";
 const TURNED: &str = "admin\u{202e}nimda\u{2066}\r\nSet-Cookie: x\u{0}";
 
-fn asked() -> Asked {
+fn context() -> AnswerContext {
     let site = Site::new("/oauth2", "platform.example")
         .with_provider("main", "Keycloak", "https://id.example/realms/lab")
         .with_provider(QUOTES, SCRIPT, "https://other.example");
     let headers = HeaderMap::new();
-    Asked::new(&Arc::new(site), &Method::GET, &headers, "req-1", "/lab?a=1&b=2")
+    AnswerContext::new(&Arc::new(site), &Method::GET, &headers, "req-1", "/lab?a=1&b=2")
 }
 
 /// Every page, each text of which is `text`.
 fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
-    let asked = asked().with_who(Some(text.to_owned()));
+    let context = context().with_who(Some(text.to_owned()));
     let own = || text.to_owned();
     let refused = |needs: Vec<String>| Refused {
         who: own(),
@@ -37,41 +37,44 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
     let ok = StatusCode::OK;
     let error = |status| {
         ErrorPage { title: own(), sentence: own(), advice: Some(own()), retry: true }
-            .into_response(&asked, status)
+            .into_response(&context, status)
     };
     let service = |url: &str| Service { title: own(), address: own(), url: url.to_owned() };
     vec![
         (
             "sign_in",
             SignIn { heading_to: Some(own()), return_to: own(), notice: Some(own()) }
-                .into_response(&asked, ok),
+                .into_response(&context, ok),
         ),
         (
             "signed_out",
-            SignedOut { return_to: Some(own()), at_provider: false }.into_response(&asked, ok),
+            SignedOut { return_to: Some(own()), at_provider: false }.into_response(&context, ok),
         ),
         (
             "sign_out_confirm",
             SignOutConfirm { who: own(), csrf: own(), return_to: Some(own()) }
-                .into_response(&asked, ok),
+                .into_response(&context, ok),
         ),
-        ("refused, no rule", refused(Vec::new()).into_response(&asked, StatusCode::FORBIDDEN)),
-        ("refused, one", refused(vec![own()]).into_response(&asked, StatusCode::FORBIDDEN)),
-        ("refused, two", refused(vec![own(), own()]).into_response(&asked, StatusCode::FORBIDDEN)),
+        ("refused, no rule", refused(Vec::new()).into_response(&context, StatusCode::FORBIDDEN)),
+        ("refused, one", refused(vec![own()]).into_response(&context, StatusCode::FORBIDDEN)),
+        (
+            "refused, two",
+            refused(vec![own(), own()]).into_response(&context, StatusCode::FORBIDDEN),
+        ),
         ("error", error(StatusCode::BAD_GATEWAY)),
         ("error, foreign host", error(StatusCode::MISDIRECTED_REQUEST)),
         (
             "sign_in_failed",
-            SignInFailed { reason: own(), return_to: own() }.into_response(&asked, ok),
+            SignInFailed { reason: own(), return_to: own() }.into_response(&context, ok),
         ),
         (
             "portal",
             Portal { who: own(), services: vec![service(text)], csrf: Some(own()) }
-                .into_response(&asked, ok),
+                .into_response(&context, ok),
         ),
         (
             "portal, empty",
-            Portal { who: own(), services: Vec::new(), csrf: None }.into_response(&asked, ok),
+            Portal { who: own(), services: Vec::new(), csrf: None }.into_response(&context, ok),
         ),
     ]
 }
@@ -156,7 +159,7 @@ async fn the_refusal_page_says_who_what_and_why() {
         ],
         return_to: "/jupyter/hub?next=a&b".to_owned(),
     };
-    let page = text(page.into_response(&asked(), StatusCode::FORBIDDEN)).await;
+    let page = text(page.into_response(&context(), StatusCode::FORBIDDEN)).await;
     for part in ["Bob", "JupyterHub", "the role admin and the group /lab", "req-1", "jupyter"] {
         assert!(page.contains(part), "{part}: {page}");
     }
@@ -165,7 +168,7 @@ async fn the_refusal_page_says_who_what_and_why() {
 
 #[tokio::test]
 async fn with_the_form_token_switching_account_is_one_step() {
-    let asked = asked().with_sign_out_token(Some("sealed\"token".to_owned()));
+    let context = context().with_sign_out_token(Some("sealed\"token".to_owned()));
     let page = Refused {
         who: "Bob".to_owned(),
         title: "JupyterHub".to_owned(),
@@ -173,7 +176,7 @@ async fn with_the_form_token_switching_account_is_one_step() {
         needs: Vec::new(),
         return_to: "/jupyter/hub?a=\"&b".to_owned(),
     };
-    let page = text(page.into_response(&asked, StatusCode::FORBIDDEN)).await;
+    let page = text(page.into_response(&context, StatusCode::FORBIDDEN)).await;
     assert!(page.contains("<form class=\"actions\" method=\"post\" action=\"/oauth2/sign_out\">"));
     assert!(page.contains("name=\"csrf\" value=\"sealed&#34;token\""), "{page}");
     assert!(page.contains("name=\"rd\" value=\"/jupyter/hub?a=&#34;&#38;b\""), "{page}");
@@ -184,7 +187,7 @@ async fn a_service_links_only_to_a_page() {
     let links = |url: &'static str| async move {
         let service = Service { title: "t".into(), address: "a".into(), url: url.into() };
         let portal = Portal { who: "w".into(), services: vec![service], csrf: None };
-        text(portal.into_response(&asked(), StatusCode::OK)).await.contains("<h2><a href=")
+        text(portal.into_response(&context(), StatusCode::OK)).await.contains("<h2><a href=")
     };
     for good in ["/jupyter/", "https://console.example/", "http://127.0.0.1:8080/x"] {
         assert!(links(good).await, "{good}");
@@ -197,7 +200,7 @@ async fn a_service_links_only_to_a_page() {
 #[tokio::test]
 async fn the_page_under_a_foreign_host_brings_its_style() {
     let page = ErrorPage { title: "t".into(), sentence: "s".into(), advice: None, retry: false };
-    let answer = page.into_response(&asked(), StatusCode::MISDIRECTED_REQUEST);
+    let answer = page.into_response(&context(), StatusCode::MISDIRECTED_REQUEST);
     let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
     let page = text(answer).await;
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();

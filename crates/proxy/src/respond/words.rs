@@ -7,7 +7,7 @@ use crate::respond::pages::{sentence, shown};
 
 /// Texts of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Words {
     /// The cause, in a few words.
     pub(super) title: String,
     /// The cause, in a sentence.
@@ -16,72 +16,72 @@ pub(super) struct Told {
     pub(super) advice: Option<&'static str>,
 }
 
-impl Told {
+impl Words {
     fn new(title: &str, detail: impl AsRef<str>, advice: impl Into<Option<&'static str>>) -> Self {
         Self { title: title.to_owned(), detail: shown(detail.as_ref(), 500), advice: advice.into() }
     }
 }
 
-const WAIT: &str = "Try again in a moment. Nobody is signed out by this.";
+const WAIT: &str = "Try again in a moment. This signs no user out.";
 
 impl Refusal {
     /// The texts of the refusal, without parts that are for the log only.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn words(&self) -> Words {
         match self {
             Self::Malformed { status, reason } if status.is_server_error() => {
-                Told::new("This cannot be served", sentence(reason), None)
+                Words::new("This cannot be served", sentence(reason), None)
             }
-            Self::Malformed { reason, .. } => Told::new(
-                "This request cannot be understood",
+            Self::Malformed { reason, .. } => Words::new(
+                "This request is ambiguous or malformed",
                 sentence(reason),
-                "Check the address for stray characters. If a link on a page brought you here, tell whoever keeps that page.",
+                "Check the address for stray characters. If a link on a page brought you here, report it to the owner of that page.",
             ),
-            Self::Misdirected => Told::new(
+            Self::Misdirected => Words::new(
                 "Nothing is served under this name",
                 "This gateway does not serve the host that was asked for.",
                 "Check the address. If it used to work, the service may have moved.",
             ),
-            Self::NoRoute => Told::new(
+            Self::NoRoute => Words::new(
                 "Page not found",
                 "No service behind this gateway has this address.",
                 "Check the address, or begin at the list of your services.",
             ),
-            Self::BadCredentials(refusal) if refusal.is_unavailable() => Told::new(
+            Self::BadCredentials(refusal) if refusal.is_unavailable() => Words::new(
                 "Sign-in cannot be checked right now",
                 "The identity provider is out of reach, so the token cannot be verified.",
                 WAIT,
             ),
-            Self::BadCredentials(refusal) => Told::new(
+            Self::BadCredentials(refusal) => Words::new(
                 "The token is not accepted",
                 sentence(&refusal.to_string()),
                 "Ask the issuer for a new token and try again.",
             ),
-            Self::LoginNeeded { .. } => Told::new(
+            Self::LoginNeeded { .. } => Words::new(
                 "Sign-in needed",
-                "This needs somebody signed in: send a session cookie, or an access token in the Authorization header.",
+                "This needs a signed-in user: send a session cookie, or an access token in the Authorization header.",
                 None,
             ),
-            Self::Forbidden { title, unmet, .. } => Told::new(
+            Self::Forbidden { title, unmet, .. } => Words::new(
                 "Access refused",
                 format!("The caller may not use {}: {}.", shown(title, 80), unmet.summary()),
-                "Ask whoever runs this service for access, and quote the reference.",
+                "Ask the owner of this service for access, and quote the reference.",
             ),
-            Self::ForeignOrigin { origin } => Told::new(
+            Self::ForeignOrigin { origin } => Words::new(
                 "Stopped: this came from another site",
                 format!("A page of {} tried to do this in your name.", shown(origin, 100)),
                 "Open the service by its own address instead.",
             ),
-            Self::BodyTooLarge { limit } => Told::new(
+            Self::BodyTooLarge { limit } => Words::new(
                 "Too large",
-                format!("This service takes at most {limit} octets in one request."),
-                "Send less at once, or ask whoever runs this service to raise the limit.",
+                format!("This service takes at most {limit} bytes in one request."),
+                "Send less at once, or ask the owner of this service to raise the limit.",
             ),
-            Self::UpstreamUnavailable { .. } => Told::new(
+            Self::UpstreamUnavailable { .. } => Words::new(
                 "The service cannot be reached",
                 "The service behind this address does not answer.",
                 WAIT,
             ),
-            Self::UpstreamTimeout { after, .. } => Told::new(
+            Self::UpstreamTimeout { after, .. } => Words::new(
                 "The service takes too long",
                 format!(
                     "The service did not begin to answer within {}.",
@@ -89,33 +89,33 @@ impl Refusal {
                 ),
                 WAIT,
             ),
-            Self::TooMany { .. } => Told::new(
+            Self::TooMany { .. } => Words::new(
                 "Too many requests at once",
                 "More sign-ins or unknown tokens came at once than the gateway passes on to the identity provider.",
                 WAIT,
             ),
-            Self::ProviderUnavailable { .. } => Told::new(
+            Self::ProviderUnavailable { .. } => Words::new(
                 "Sign-in is out of reach right now",
                 "The identity provider does not answer.",
                 WAIT,
             ),
-            Self::StoreUnavailable { .. } => Told::new(
+            Self::StoreUnavailable { .. } => Words::new(
                 "Sessions are out of reach right now",
                 "The gateway cannot read its sessions at the moment.",
                 WAIT,
             ),
             Self::SignInFailed { reason, .. } => {
-                Told::new("Sign-in did not finish", sentence(reason), "Begin again.")
+                Words::new("Sign-in did not finish", sentence(reason), "Begin again.")
             }
-            Self::Draining => Told::new(
+            Self::Draining => Words::new(
                 "Restarting",
                 "This gateway is about to restart and takes no new requests.",
                 WAIT,
             ),
-            Self::Internal { .. } => Told::new(
+            Self::Internal { .. } => Words::new(
                 "Something went wrong here",
-                "The gateway met a fault of its own.",
-                "Try again. If it happens again, tell whoever runs this platform, and quote the reference.",
+                "The gateway failed on this request.",
+                "Try again. If it happens again, report it to the operators of this platform, and quote the reference.",
             ),
         }
     }

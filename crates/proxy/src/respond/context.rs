@@ -16,7 +16,7 @@ const QUERY_VALUE: &AsciiSet =
 
 /// A request, as far as its answer needs it.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct AnswerContext {
     /// Data that all answers of this gateway share.
     pub site: Arc<Site>,
     /// Form of the answer.
@@ -33,7 +33,7 @@ pub struct Asked {
     pub sign_out_token: Option<String>,
 }
 
-impl Asked {
+impl AnswerContext {
     /// Records the facts of a request.
     pub fn new(
         site: &Arc<Site>,
