@@ -7,7 +7,7 @@ use http_canonical::reserved;
 
 const HEAD: &str = "\
 <!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/forward/written.rs and
-     crates/proxy/src/canonical/reserved.rs instead. -->
+     crates/http-canonical/src/reserved.rs instead. -->
 
 # Headers
 
