@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::identifiers::random_handle;
 use crate::pkce::Challenge;
 use crate::scope::Scope;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
 
 const LIFETIME: Duration = Duration::from_secs(60);
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::builder::DevIssuerBuilder;
+use crate::authorization;
 use crate::client::DevClient;
-use crate::endpoints::authorization::{AuthorizationRequest, SignInError};
-use crate::endpoints::token::{Grant, TokenResponse};
 use crate::faults::{Endpoint, Faults};
+use crate::grant::Grant;
 use crate::keys::KeyError;
 use crate::listener::Running;
 use crate::params::Params;
+use crate::path;
 use crate::provider::Provider;
-use crate::server::{path, router};
+use crate::server::router;
 use crate::shared::Shared;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 use crate::user::User;
 
@@ -63,22 +64,34 @@ pub enum StartError {
     Keys(#[source] KeyError),
 }
 
+/// Reason a sign-in failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// No such person at this provider.
+    #[error("there is no user {0:?} here; add it first")]
+    UnknownUser(String),
+    /// No such client at this provider.
+    #[error("there is no client {0:?} here; add it first")]
+    UnknownClient(String),
+    /// The text is not a URL.
+    #[error("the authorization URL cannot be parsed")]
+    Url(#[source] url::ParseError),
+    /// The provider would show an error page.
+    #[error("the authorization request is refused: {0}")]
+    Refused(String),
+    /// The client would be sent back with this error.
+    #[error("the client would be sent back with an error, to {0}")]
+    SentBack(String),
+    /// The client may not ask for this scope.
+    #[error("the client may not ask for scope {0:?}: allow it with `DevClient::scope`")]
+    Scope(String),
+    /// A token could not be signed.
+    #[error("a token could not be signed")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+}
+
 impl DevIssuer {
-    /// An empty provider, without people and clients.
-    pub fn builder() -> DevIssuerBuilder {
-        DevIssuerBuilder::new()
-    }
-
-    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`
-    /// without a role.
-    pub fn demo_builder() -> DevIssuerBuilder {
-        let alice = User::new("alice", "alice")
-            .name("Alice Example")
-            .roles(["data-scientist"])
-            .groups(["/lab"]);
-        DevIssuerBuilder::new().user(alice).user(User::new("bob", "bob").name("Bob Example"))
-    }
-
     pub(crate) fn serving(provider: Arc<Provider>, addr: SocketAddr, socket: TcpListener) -> Self {
         let running = Running::serve(socket, router(Arc::clone(&provider)));
         Self { provider, addr, running: Shared::new(Some(running)) }
@@ -121,12 +134,14 @@ impl DevIssuer {
         }
         let url = Url::parse(authorization_url).map_err(SignInError::Url)?;
         let params = Params::parse(url.query().unwrap_or_default().as_bytes());
-        let granted = AuthorizationRequest::read(provider, params)
-            .and_then(|request| request.grant(provider, &provider.begin_session(username)));
-        granted.map(Into::into).map_err(|refusal| match refusal.location(provider) {
-            Ok(back) => SignInError::SentBack(back.into()),
+        let granted = authorization::read(provider, params).and_then(|request| {
+            authorization::grant(provider, &request, &provider.begin_session(username))
+        });
+        let refused = |refusal| match authorization::refusal_url(provider, refusal) {
+            Ok(url) => SignInError::SentBack(url.into()),
             Err(why) => SignInError::Refused(why),
-        })
+        };
+        granted.map(Into::into).map_err(refused)
     }
 
     /// Allows a device as this person, who typed the code it shows; false when no device waits under

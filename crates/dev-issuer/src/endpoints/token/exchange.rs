@@ -7,13 +7,15 @@
 use serde_json::{Value, json};
 
 use crate::client::DevClient;
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
 use crate::scope::Scope;
 use crate::sessions::Link;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
