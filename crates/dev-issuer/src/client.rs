@@ -118,7 +118,7 @@ impl DevClient {
         }
     }
 
-    /// Adds a redirect URI. It must match exactly; a `*` stands for one port or one whole host label.
+    /// Adds a redirect URI. It must match exactly; a `*` matches one port or one whole host label.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(RedirectUri::new(uri));

@@ -11,7 +11,7 @@ use crate::shared::Shared;
 
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// The grant that a code stands for.
+/// The grant behind a code.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeGrant {
     pub(crate) client: String,

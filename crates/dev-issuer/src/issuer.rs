@@ -37,7 +37,7 @@ pub enum StartError {
     /// The address is not on loopback. The login page shows every password, so the provider must not be
     /// reachable from other machines.
     #[error(
-        "{0} is not on loopback: this provider is for development and listens on 127.0.0.1 or [::1] only"
+        "invalid address {0}: not on loopback; use 127.0.0.1 or [::1], as this provider is for development"
     )]
     NotLoopback(SocketAddr),
     /// The address is taken or invalid.
@@ -49,10 +49,12 @@ pub enum StartError {
         source: io::Error,
     },
     /// The realm's name does not fit into the issuer's URL.
-    #[error("realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
+    #[error("invalid realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
     Realm(String),
     /// Logout tokens cannot be sent to this URI.
-    #[error("client {client:?}: backchannel_logout_uri {uri:?} must be an http URL on loopback")]
+    #[error(
+        "client {client:?}: invalid backchannel_logout_uri {uri:?}; use an http URL on loopback"
+    )]
     BackchannelLogoutUri {
         /// The client's id.
         client: String,
@@ -60,7 +62,7 @@ pub enum StartError {
         uri: String,
     },
     /// No signing key.
-    #[error("no signing key")]
+    #[error("missing signing key")]
     Keys(#[source] KeyError),
 }
 
@@ -69,22 +71,22 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum SignInError {
     /// No such person at this provider.
-    #[error("there is no user {0:?} here; add it first")]
+    #[error("unknown user {0:?}: add it to the provider first")]
     UnknownUser(String),
     /// No such client at this provider.
-    #[error("there is no client {0:?} here; add it first")]
+    #[error("unknown client {0:?}: add it to the provider first")]
     UnknownClient(String),
     /// The text is not a URL.
-    #[error("the authorization URL cannot be parsed")]
+    #[error("invalid authorization URL")]
     Url(#[source] url::ParseError),
     /// The provider would show an error page.
     #[error("the authorization request is refused: {0}")]
     Refused(String),
-    /// The client would be sent back with this error.
-    #[error("the client would be sent back with an error, to {0}")]
+    /// The client would get an error at this URL.
+    #[error("the authorization request is refused, and the client gets the error: {0}")]
     SentBack(String),
     /// The client may not ask for this scope.
-    #[error("the client may not ask for scope {0:?}: allow it with `DevClient::scope`")]
+    #[error("invalid scope {0:?}: the client may not request it; allow it with `DevClient::scope`")]
     Scope(String),
     /// A token could not be signed.
     #[error("a token could not be signed")]

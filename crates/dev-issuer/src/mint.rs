@@ -65,16 +65,16 @@ enum Signature {
 #[non_exhaustive]
 pub enum MintError {
     /// No such person at this provider.
-    #[error("there is no user {0:?} here; add it first")]
+    #[error("unknown user {0:?}: add it to the provider first")]
     UnknownUser(String),
     /// No such client at this provider.
-    #[error("there is no client {0:?} here; add it first")]
+    #[error("unknown client {0:?}: add it to the provider first")]
     UnknownClient(String),
     /// The provider has no client that could be the default.
-    #[error("the provider has no client that the token could be for")]
+    #[error("missing client: add one to the provider first")]
     NoClient,
     /// The unpublished key could not be generated.
-    #[error("no key to sign with")]
+    #[error("missing signing key")]
     Key(#[source] KeyError),
     /// The token could not be signed.
     #[error("the token could not be signed")]
