@@ -90,7 +90,7 @@ impl Proofs {
             }
         }
         let jti = jws::text(&claims, "jti").ok_or(refused("DPoP proof has no jti"))?;
-        // Until then the proof would be accepted.
+        // The proof would be accepted until then.
         match self.used.record(jti.to_owned(), now + 2 * WINDOW, now) {
             true => Ok(Some(thumbprint)),
             false => Err(refused("DPoP proof has already been used")),
