@@ -131,7 +131,8 @@ release:
     set -euo pipefail
     cargo build --release --locked {{ released }}
     binary=target/released/doorward
-    install -D -m 755 "${CARGO_TARGET_DIR:-target}/release/doorward" $binary
+    mkdir -p target/released
+    cp "${CARGO_TARGET_DIR:-target}/release/doorward" $binary
     if grep -q 'Doorward demo provider' $binary; then
         echo "error: $binary contains a page of the demo's provider" >&2; exit 1
     fi
