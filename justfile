@@ -136,6 +136,10 @@ release:
     if grep -q 'Doorward demo provider' $binary; then
         echo "error: $binary contains a page of the demo's provider" >&2; exit 1
     fi
+    answer=$($binary demo 2>&1 || true)
+    if [[ $answer != *"built without the demo"* ]]; then
+        echo "error: $binary demo answers: $answer" >&2; exit 1
+    fi
     ls -l $binary
 
 # What a token costs in Python, next to the other libraries, in one run; with the wheels of `just wheel`.
