@@ -9,6 +9,8 @@ airflow := cache / "venv-airflow/bin/python"
 binary := env("DOORWARD_BIN", env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug/doorward")
 # What a wheel is built for unless told. Zig knows older C libraries than this machine's; its unwinder is not theirs, so that GCC's is linked.
 portable := if os() + "-" + arch() == "linux-x86_64" { "--zig --compatibility manylinux_2_28 -- -C link-arg=$(cc -print-file-name=libgcc_s.so.1)" } else { "" }
+# Cargo's arguments for the released binary: without the demo, as its provider mints tokens.
+released := "--package doorward --no-default-features"
 export CARGO_ZIGBUILD_PYTHON_PATH := python
 export CARGO_ZIGBUILD_CACHE_DIR := cache / "cargo-zigbuild"
 export ZIG_GLOBAL_CACHE_DIR := cache / "zig"
@@ -19,7 +21,7 @@ default:
     @just --list --unsorted
 
 # Everything a machine can judge without running the gateway.
-check: format lint deny spelling docs reference rules
+check: format lint without-demo deny spelling docs reference rules
 
 # Formatting, as rustfmt.toml has it.
 format:
@@ -28,6 +30,21 @@ format:
 # Clippy with the workspace's lints; a warning fails.
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+# The released binary builds without a warning, and the provider of the demo is not part of it.
+without-demo:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo clippy {{ released }} --bins --locked -- -D warnings
+    crates_of() { cargo tree --locked --target all --edges normal,build --prefix none --format '{p}' "$@"; }
+    with=$(crates_of --package doorward)
+    without=$(crates_of {{ released }})
+    if ! grep -q '^dev-issuer ' <<<"$with"; then
+        echo "error: cargo tree does not list dev-issuer for the binary with the demo either; this check looks for a wrong name" >&2; exit 1
+    fi
+    if grep '^dev-issuer ' <<<"$without"; then
+        echo "error: the released binary links the crate above, which mints tokens" >&2; exit 1
+    fi
 
 # Licences, sources, which crate may touch which edge; advisories where their database is in reach.
 deny:
@@ -107,6 +124,23 @@ wheel *arguments=portable:
 # Those wheels: the package `doorward` in an environment that has nothing else, then the one for tests beside it.
 wheel-check: wheel
     {{ python }} crates/py-bindings/tests/wheel.py "$(ls -t target/wheels/doorward-*.whl | head -n 1)" "$(ls -t target/wheels/doorward_testing-*.whl | head -n 1)"
+
+# The released binary, without the demo, as target/released/doorward.
+release:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --locked {{ released }}
+    binary=target/released/doorward
+    mkdir -p target/released
+    cp "${CARGO_TARGET_DIR:-target}/release/doorward" $binary
+    if grep -q 'Doorward demo provider' $binary; then
+        echo "error: $binary contains a page of the demo's provider" >&2; exit 1
+    fi
+    answer=$($binary demo 2>&1 || true)
+    if [[ $answer != *"built without the demo"* ]]; then
+        echo "error: $binary demo answers: $answer" >&2; exit 1
+    fi
+    ls -l $binary
 
 # What a token costs in Python, next to the other libraries, in one run; with the wheels of `just wheel`.
 bench-python *arguments:

@@ -11,9 +11,6 @@ use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Meta, Token, UseTree};
 
-/// Crates whose modules still reach each other in a circle.
-const CIRCULAR: [&str; 1] = ["dev-issuer"];
-
 /// The modules of the gateway, the lowest first, each with those that it may use.
 const GATEWAY: &[(&str, &str)] = &[
     ("config", ""),
@@ -52,8 +49,7 @@ const IMPURE: [&str; 8] =
 /// Modules, each with those that its code names.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Adds a complaint for each circle, for a crate that is called circular and no longer is, for an arrow of the gateway that its
-/// table does not have, and for a dependency that a pure crate must not have.
+/// Adds a complaint for each circle, for an arrow of the gateway that its table does not have, and for a dependency that a pure crate must not have.
 pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result<()> {
     let folder = root.join("crates");
     for entry in fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))? {
@@ -62,7 +58,7 @@ pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result
         let lib = entry.path().join("src/lib.rs");
         if lib.is_file() {
             let arrows = arrows(&lib)?;
-            complaints.extend(complaint(&name, circle(&arrows)));
+            complaints.extend(circle(&arrows).map(|circle| complaint(&name, &circle)));
             if name == "proxy" {
                 complaints.extend(differences(&arrows, GATEWAY));
             }
@@ -77,17 +73,11 @@ pub(crate) fn check(root: &Path, complaints: &mut Vec<String>) -> anyhow::Result
     Ok(())
 }
 
-fn complaint(name: &str, circle: Option<Vec<String>>) -> Option<String> {
-    match (circle, CIRCULAR.contains(&name)) {
-        (Some(circle), false) => Some(format!(
-            "crates/{name}: the modules {} use each other in a circle: move what both need below them",
-            circle.join(" → ")
-        )),
-        (None, true) => Some(format!(
-            "crates/{name}: has no circle any more: take it out of CIRCULAR in xtask/src/arrows.rs"
-        )),
-        _ => None,
-    }
+fn complaint(name: &str, circle: &[String]) -> String {
+    format!(
+        "crates/{name}: the modules {} use each other in a circle: move what both need below them",
+        circle.join(" → ")
+    )
 }
 
 /// Differences between the arrows of the gateway and its table.
@@ -321,7 +311,9 @@ mod tests {
             ("c.rs", "fn f() { crate::a::g() }"),
             ("tests.rs", "use crate::a::A;"),
         ]);
-        assert_eq!(circle(&arrows(&lib).unwrap()).unwrap(), ["a", "b", "c", "a"]);
+        let found = circle(&arrows(&lib).unwrap()).unwrap();
+        assert_eq!(found, ["a", "b", "c", "a"]);
+        assert!(complaint("m2m", &found).contains("a → b → c → a"));
         fs::write(lib.with_file_name("c.rs"), "").unwrap();
         assert_eq!(circle(&arrows(&lib).unwrap()), None);
     }
@@ -348,14 +340,5 @@ mod tests {
         let tests_only =
             "[dependencies]\nhttp.workspace = true\n[dev-dependencies]\ntokio = \"1\"\n";
         assert_eq!(impure("access-policy", tests_only), [""; 0]);
-    }
-
-    #[test]
-    fn a_circle_is_a_complaint_and_so_is_a_stale_exception() {
-        let circle = || Some(vec!["a".to_owned(), "b".to_owned(), "a".to_owned()]);
-        assert!(complaint("m2m", circle()).unwrap().contains("a → b → a"));
-        assert_eq!(complaint("m2m", None), None);
-        assert_eq!(complaint("dev-issuer", circle()), None);
-        assert!(complaint("dev-issuer", None).unwrap().contains("CIRCULAR"));
     }
 }

@@ -1,5 +1,5 @@
 //! Runs the demo provider until Ctrl-C: `cargo run -p dev-issuer --example run -- 127.0.0.1:9000`.
-#![expect(clippy::print_stdout, reason = "tells where it listens")]
+#![expect(clippy::print_stdout, reason = "prints the address to the user")]
 
 use std::error::Error;
 

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub(crate) struct Backchannel(Client<HttpConnector, Full<Bytes>>);
@@ -43,11 +43,11 @@ impl Backchannel {
         let request = match request {
             Ok(request) => request,
             Err(error) => {
-                tracing::warn!(uri, %error, "back-channel logout URI cannot be asked");
+                tracing::warn!(uri, %error, "invalid back-channel logout URI");
                 return false;
             }
         };
-        match tokio::time::timeout(PATIENCE, self.0.request(request)).await {
+        match tokio::time::timeout(TIMEOUT, self.0.request(request)).await {
             Ok(Ok(response)) if response.status().is_success() => true,
             Ok(Ok(response)) => {
                 tracing::warn!(uri, status = %response.status(), "back-channel logout refused");

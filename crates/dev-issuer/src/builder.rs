@@ -15,18 +15,20 @@ use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
 use crate::dpop::Proofs;
-use crate::endpoints::token::GrantCounts;
 use crate::faults::Faults;
 use crate::forms::Forms;
+use crate::grant::GrantCounts;
 use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
-use crate::provider::{Lifetimes, Provider, Registry, TokenAlgorithms, TrustedIssuers};
-use crate::public_keys::PublicKeys;
-use crate::pushed::PushedRequests;
-use crate::references::References;
+use crate::opaque_tokens::OpaqueTokens;
+use crate::path;
+use crate::provider::{Lifetimes, Provider, TokenAlgorithms};
+use crate::public_keys::{PublicKeys, TrustedIssuers};
+use crate::pushed_requests::PushedRequests;
+use crate::registry::Registry;
 use crate::sessions::Sessions;
-use crate::shared::Shared;
+use crate::used_identifiers::UsedIdentifiers;
 use crate::user::User;
 
 /// A provider that has not started yet. See [`DevIssuer::builder`].
@@ -46,8 +48,25 @@ pub struct DevIssuerBuilder {
     dpop_nonce_required: bool,
 }
 
+impl DevIssuer {
+    /// An empty provider, without people and clients.
+    pub fn builder() -> DevIssuerBuilder {
+        DevIssuerBuilder::new()
+    }
+
+    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`
+    /// without a role.
+    pub fn demo_builder() -> DevIssuerBuilder {
+        let alice = User::new("alice", "alice")
+            .name("Alice Example")
+            .roles(["data-scientist"])
+            .groups(["/lab"]);
+        DevIssuerBuilder::new().user(alice).user(User::new("bob", "bob").name("Bob Example"))
+    }
+}
+
 impl DevIssuerBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             realm: "dev".to_owned(),
             users: Vec::new(),
@@ -193,7 +212,7 @@ impl DevIssuerBuilder {
         let failed = |source| StartError::Bind { addr: addr.to_owned(), source };
         let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
-        let path = format!("/realms/{}", self.realm);
+        let path = path::of_realm(&self.realm);
         let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
         let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
@@ -210,13 +229,13 @@ impl DevIssuerBuilder {
             sessions: Sessions::default(),
             codes: Codes::default(),
             devices: Devices::default(),
-            pushed: PushedRequests::default(),
+            pushed_requests: PushedRequests::default(),
             forms: Forms::default(),
             faults: Faults::default(),
             grants: GrantCounts::default(),
-            assertions: Shared::default(),
+            used_assertions: UsedIdentifiers::default(),
             proofs: Proofs::new(self.dpop_nonce_required),
-            references: References::default(),
+            opaque_tokens: OpaqueTokens::default(),
             trusted: self.trusted,
             backchannel: Backchannel::new(),
         };
@@ -224,7 +243,7 @@ impl DevIssuerBuilder {
     }
 }
 
-/// Logout tokens are sent by plain http, and like everything here only on this machine.
+/// Checks that logout tokens stay on this machine, as they are sent by plain http.
 fn check_logout_uri(client: &DevClient) -> Result<(), StartError> {
     let Some(uri) = &client.backchannel_logout_uri else { return Ok(()) };
     let on_loopback = Url::parse(uri).is_ok_and(|url| {

@@ -76,7 +76,7 @@ impl DevClient {
         Self::new(id.into(), Credential::PublicKeys(PublicKeys::new(public_key)))
     }
 
-    /// A client that proves with an HMAC that it knows the secret (`client_secret_jwt`). A secret
+    /// A client that authenticates with an HMAC made with its secret (`client_secret_jwt`). A secret
     /// shorter than the hash is refused ([RFC 7518 §3.2]).
     ///
     /// [RFC 7518 §3.2]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
@@ -118,7 +118,7 @@ impl DevClient {
         }
     }
 
-    /// Adds a redirect URI. It must match exactly; a `*` stands for one port or one whole host label.
+    /// Adds a redirect URI. It must match exactly; a `*` matches one port or one whole host label.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(RedirectUri::new(uri));
@@ -232,11 +232,11 @@ impl DevClient {
         matches!(self.credential, Credential::Public)
     }
 
-    pub(crate) fn may_return_to(&self, uri: &str) -> bool {
+    pub(crate) fn has_redirect_uri(&self, uri: &str) -> bool {
         self.redirect_uris.iter().any(|registered| registered.matches(uri))
     }
 
-    pub(crate) fn may_leave_to(&self, uri: &str) -> bool {
+    pub(crate) fn has_post_logout_redirect_uri(&self, uri: &str) -> bool {
         self.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))
     }
 

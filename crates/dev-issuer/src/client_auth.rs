@@ -20,8 +20,8 @@ use crate::client::{Credential, DevClient};
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
+use crate::path;
 use crate::provider::Provider;
-use crate::server::path;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const SPIFFE_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
@@ -131,7 +131,7 @@ fn by_assertion(
     if !audiences.iter().any(|audience| jws::has_audience(&claims, audience)) {
         return Err(OAuthError::InvalidClient("Invalid token audience"));
     }
-    spend(provider, &claims)?;
+    use_once(provider, &claims)?;
     named_as(params, client)
 }
 
@@ -174,7 +174,7 @@ fn by_foreign_assertion(
 }
 
 /// Records the assertion's `jti`, which no other assertion may have until this one has expired.
-fn spend(provider: &Provider, claims: &Claims) -> Result<(), OAuthError> {
+fn use_once(provider: &Provider, claims: &Claims) -> Result<(), OAuthError> {
     let now = provider.clock.seconds();
     let expires = claims.get("exp").and_then(Value::as_u64).unwrap_or(0);
     if expires <= now {
@@ -182,11 +182,9 @@ fn spend(provider: &Provider, claims: &Claims) -> Result<(), OAuthError> {
     }
     let jti = jws::text(claims, "jti");
     let jti = jti.ok_or(OAuthError::InvalidClient("Missing jti in the client assertion"))?;
-    let mut spent = provider.assertions.lock();
-    spent.retain(|_, expires| *expires > now);
-    match spent.insert(jti.to_owned(), expires) {
-        Some(_) => Err(OAuthError::InvalidClient("Token reuse detected")),
-        None => Ok(()),
+    match provider.used_assertions.record(jti.to_owned(), expires, now) {
+        true => Ok(()),
+        false => Err(OAuthError::InvalidClient("Token reuse detected")),
     }
 }
 

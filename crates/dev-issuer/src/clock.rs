@@ -14,7 +14,7 @@ impl Clock {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place of this crate that asks the system"
+        reason = "the only place in this crate that reads the system's clock"
     )]
     pub(crate) fn system() -> Self {
         Self(Arc::new(SystemTime::now))

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::identifiers::random_handle;
 use crate::pkce::Challenge;
 use crate::scope::Scope;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
 
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// The grant that a code stands for.
+/// The grant behind a code.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeGrant {
     pub(crate) client: String,

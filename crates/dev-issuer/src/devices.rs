@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::identifiers::random_handle;
 use crate::pkce::Challenge;
 use crate::scope::Scope;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
 
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);

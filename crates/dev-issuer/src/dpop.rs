@@ -15,22 +15,25 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::identifiers::random_handle;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
-use crate::provider::Provider;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
+use crate::used_identifiers::UsedIdentifiers;
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Largest accepted difference between a proof's `iat` and now, in seconds.
 const WINDOW: u64 = 60;
 
+/// Description of a proof that cannot be decoded.
+const NOT_A_JWT: &str = "DPoP proof is not a JWT";
+
 /// Lifetime of a nonce, in seconds.
 const NONCE_LIFETIME: u64 = 60;
 
 /// The parts of a request that its proof is checked against.
-pub(crate) struct Shown<'a> {
+pub(crate) struct ProvenRequest<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) method: &'a Method,
     /// URL of the request.
@@ -43,7 +46,7 @@ pub(crate) struct Shown<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Proofs {
     nonce_required: bool,
-    spent: Shared<BTreeMap<String, u64>>,
+    used: UsedIdentifiers,
     nonces: Shared<BTreeMap<String, u64>>,
 }
 
@@ -53,7 +56,7 @@ impl Proofs {
     }
 
     /// Adds the next nonce to an answer, if the provider requires nonces.
-    pub(crate) fn hand_out(&self, now: u64, headers: &mut HeaderMap) {
+    pub(crate) fn add_nonce(&self, now: u64, headers: &mut HeaderMap) {
         if !self.nonce_required {
             return;
         }
@@ -64,54 +67,47 @@ impl Proofs {
         nonces.insert(nonce, now + NONCE_LIFETIME);
     }
 
-    fn take_nonce(&self, nonce: &str, now: u64) -> bool {
-        self.nonces.lock().remove(nonce).is_some_and(|expires| expires > now)
-    }
-
-    /// Records a proof's `jti`, which no other proof may have while this one would still be accepted.
-    fn spend(&self, jti: &str, now: u64) -> bool {
-        let mut spent = self.spent.lock();
-        spent.retain(|_, until| *until > now);
-        spent.insert(jti.to_owned(), now + 2 * WINDOW).is_none()
-    }
-}
-
-/// The thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)) of the key that the request's
-/// proof is signed with; `None` without a proof.
-pub(crate) fn key_shown(
-    provider: &Provider,
-    shown: &Shown<'_>,
-) -> Result<Option<String>, OAuthError> {
-    let mut proofs = shown.headers.get_all("dpop").iter();
-    let Some(proof) = proofs.next() else { return Ok(None) };
-    let refused = OAuthError::InvalidDpopProof;
-    if proofs.next().is_some() {
-        return Err(refused("More than one DPoP header"));
-    }
-    let proof = proof.to_str().map_err(|_| refused("DPoP proof is no JWT"))?;
-    let (claims, thumbprint) = signed_by_its_own_key(proof).map_err(refused)?;
-    let now = provider.clock.seconds();
-    check(shown, &claims, now).map_err(refused)?;
-    if provider.proofs.nonce_required {
-        let nonce = jws::text(&claims, "nonce").unwrap_or_default();
-        if !provider.proofs.take_nonce(nonce, now) {
-            return Err(OAuthError::UseDpopNonce);
+    /// The thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)) of the key that the request's
+    /// proof is signed with; `None` without a proof.
+    pub(crate) fn check(
+        &self,
+        request: &ProvenRequest<'_>,
+        now: u64,
+    ) -> Result<Option<String>, OAuthError> {
+        let mut proofs = request.headers.get_all("dpop").iter();
+        let Some(proof) = proofs.next() else { return Ok(None) };
+        let refused = OAuthError::InvalidDpopProof;
+        if proofs.next().is_some() {
+            return Err(refused("More than one DPoP header"));
+        }
+        let proof = proof.to_str().map_err(|_| refused(NOT_A_JWT))?;
+        let (claims, thumbprint) = signed_by_its_own_key(proof).map_err(refused)?;
+        check_claims(request, &claims, now).map_err(refused)?;
+        if self.nonce_required {
+            let nonce = jws::text(&claims, "nonce").unwrap_or_default();
+            if !self.take_nonce(nonce, now) {
+                return Err(OAuthError::UseDpopNonce);
+            }
+        }
+        let jti = jws::text(&claims, "jti").ok_or(refused("DPoP proof has no jti"))?;
+        // The proof would be accepted until then.
+        match self.used.record(jti.to_owned(), now + 2 * WINDOW, now) {
+            true => Ok(Some(thumbprint)),
+            false => Err(refused("DPoP proof has already been used")),
         }
     }
-    match jws::text(&claims, "jti") {
-        Some(jti) if provider.proofs.spend(jti, now) => Ok(Some(thumbprint)),
-        Some(_) => Err(refused("DPoP proof has already been used")),
-        None => Err(refused("DPoP proof has no jti")),
+
+    fn take_nonce(&self, nonce: &str, now: u64) -> bool {
+        self.nonces.lock().remove(nonce).is_some_and(|expires| expires > now)
     }
 }
 
 /// §4.3, 2 to 7: the proof is a JWT of the right type, signed with the public key in its header.
 fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> {
     let raw = proof.split('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-    let raw: Map<String, Value> = raw
-        .and_then(|octets| serde_json::from_slice(&octets).ok())
-        .ok_or("DPoP proof is no JWT")?;
-    let header = jsonwebtoken::decode_header(proof).map_err(|_| "DPoP proof is no JWT")?;
+    let raw: Map<String, Value> =
+        raw.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or(NOT_A_JWT)?;
+    let header = jsonwebtoken::decode_header(proof).map_err(|_| NOT_A_JWT)?;
     if header.typ.as_deref() != Some("dpop+jwt") {
         return Err("DPoP proof is not of typ dpop+jwt");
     }
@@ -120,9 +116,9 @@ fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> 
     }
     let jwk = header.jwk.ok_or("DPoP proof has no jwk")?;
     let private = ["d", "p", "q", "dp", "dq", "qi", "k"];
-    let shows = |name: &&str| raw.get("jwk").is_some_and(|jwk| jwk.get(*name).is_some());
-    if private.iter().any(shows) {
-        return Err("DPoP proof shows a private key");
+    let contains = |name: &&str| raw.get("jwk").is_some_and(|jwk| jwk.get(*name).is_some());
+    if private.iter().any(contains) {
+        return Err("DPoP proof contains a private key");
     }
     let key = DecodingKey::from_jwk(&jwk).map_err(|_| "DPoP proof has no usable jwk")?;
     let claims = jws::verify(proof, &key, header.alg).map_err(|_| "DPoP proof is not signed")?;
@@ -131,12 +127,16 @@ fn signed_by_its_own_key(proof: &str) -> Result<(Claims, String), &'static str> 
 }
 
 /// §4.3, 8 to 11: the proof is for this request, and recent.
-fn check(shown: &Shown<'_>, claims: &Claims, now: u64) -> Result<(), &'static str> {
-    if jws::text(claims, "htm") != Some(shown.method.as_str()) {
+fn check_claims(
+    request: &ProvenRequest<'_>,
+    claims: &Claims,
+    now: u64,
+) -> Result<(), &'static str> {
+    if jws::text(claims, "htm") != Some(request.method.as_str()) {
         return Err("DPoP proof is for another method");
     }
     let htu = jws::text(claims, "htu").unwrap_or_default();
-    if target(htu).is_none() || target(htu) != target(shown.url) {
+    if target(htu).is_none() || target(htu) != target(request.url) {
         return Err("DPoP proof is for another URL");
     }
     let issued = claims.get("iat").and_then(Value::as_u64).ok_or("DPoP proof has no iat")?;
@@ -144,7 +144,7 @@ fn check(shown: &Shown<'_>, claims: &Claims, now: u64) -> Result<(), &'static st
         return Err("DPoP proof is not active");
     }
     let hash = |token: &str| URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
-    if jws::text(claims, "ath").map(str::to_owned) != shown.access_token.map(hash) {
+    if jws::text(claims, "ath").map(str::to_owned) != request.access_token.map(hash) {
         return Err("DPoP proof is not for this access token");
     }
     Ok(())

@@ -1,6 +1,7 @@
-//! The provider's endpoints, one module each. Their URLs are Keycloak's.
+//! The provider's endpoints, one module each.
 
 pub(crate) mod authorization;
+pub(crate) mod browser;
 pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod end_session;

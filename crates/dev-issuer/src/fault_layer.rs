@@ -19,13 +19,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::faults::{Endpoint, Fault};
+use crate::path;
 use crate::provider::Provider;
-use crate::server::{endpoint_of, path};
 
 const HUGE: usize = 64 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
 /// Wait before the connection breaks: an immediate error would discard the half that is not sent yet.
-const LONG_ENOUGH_TO_BE_SENT: Duration = Duration::from_millis(50);
+const TIME_TO_SEND_HALF: Duration = Duration::from_millis(50);
 const DROP_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn apply(
@@ -33,7 +33,7 @@ pub(crate) async fn apply(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(endpoint) = endpoint_of(&provider.realm, request.uri().path()) else {
+    let Some(endpoint) = path::endpoint(&provider.realm, request.uri().path()) else {
         return next.run(request).await;
     };
     provider.faults.count(endpoint);
@@ -86,11 +86,11 @@ fn huge() -> Body {
 
 /// Announces the whole answer, sends half of it, and breaks the connection.
 async fn cut_off(response: Response) -> Response {
-    let (mut parts, bytes) = taken_apart(response).await;
+    let (mut parts, bytes) = into_bytes(response).await;
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len().max(2)));
     let half = bytes.slice(..bytes.len() / 2);
     let broken = async {
-        tokio::time::sleep(LONG_ENOUGH_TO_BE_SENT).await;
+        tokio::time::sleep(TIME_TO_SEND_HALF).await;
         Err(io::Error::from(io::ErrorKind::ConnectionReset))
     };
     let body = stream::iter([Ok(half)]).chain(stream::once(broken));
@@ -98,7 +98,7 @@ async fn cut_off(response: Response) -> Response {
 }
 
 async fn drip(response: Response) -> Response {
-    let (parts, bytes) = taken_apart(response).await;
+    let (parts, bytes) = into_bytes(response).await;
     let drops = stream::unfold(bytes, |mut rest| async move {
         if rest.is_empty() {
             return None;
@@ -110,7 +110,7 @@ async fn drip(response: Response) -> Response {
     Response::from_parts(parts, Body::from_stream(drops))
 }
 
-async fn taken_apart(response: Response) -> (http::response::Parts, Bytes) {
+async fn into_bytes(response: Response) -> (http::response::Parts, Bytes) {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     // The provider's answers are in memory already, so this fails only if a handler is broken.

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use crate::endpoints::authorization::AuthorizationRequest;
-use crate::endpoints::end_session::LogoutRequest;
+use crate::authorization_request::AuthorizationRequest;
+use crate::identifiers::random_handle;
+use crate::logout_request::LogoutRequest;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
 
 const LIFETIME: Duration = Duration::from_secs(1800);
 

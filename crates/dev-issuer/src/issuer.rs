@@ -7,17 +7,18 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::builder::DevIssuerBuilder;
+use crate::authorization;
 use crate::client::DevClient;
-use crate::endpoints::authorization::{AuthorizationRequest, SignInError};
-use crate::endpoints::token::{Grant, TokenResponse};
 use crate::faults::{Endpoint, Faults};
+use crate::grant::Grant;
 use crate::keys::KeyError;
 use crate::listener::Running;
 use crate::params::Params;
+use crate::path;
 use crate::provider::Provider;
-use crate::server::{path, router};
+use crate::server::router;
 use crate::shared::Shared;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 use crate::user::User;
 
@@ -36,7 +37,7 @@ pub enum StartError {
     /// The address is not on loopback. The login page shows every password, so the provider must not be
     /// reachable from other machines.
     #[error(
-        "{0} is not on loopback: this provider is for development and listens on 127.0.0.1 or [::1] only"
+        "invalid address {0}: not on loopback; use 127.0.0.1 or [::1], as this provider is for development"
     )]
     NotLoopback(SocketAddr),
     /// The address is taken or invalid.
@@ -48,10 +49,12 @@ pub enum StartError {
         source: io::Error,
     },
     /// The realm's name does not fit into the issuer's URL.
-    #[error("realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
+    #[error("invalid realm {0:?}: use letters, digits, `-`, `_` and `.` only")]
     Realm(String),
     /// Logout tokens cannot be sent to this URI.
-    #[error("client {client:?}: backchannel_logout_uri {uri:?} must be an http URL on loopback")]
+    #[error(
+        "client {client:?}: invalid backchannel_logout_uri {uri:?}; use an http URL on loopback"
+    )]
     BackchannelLogoutUri {
         /// The client's id.
         client: String,
@@ -59,26 +62,38 @@ pub enum StartError {
         uri: String,
     },
     /// No signing key.
-    #[error("no signing key")]
+    #[error("missing signing key")]
     Keys(#[source] KeyError),
 }
 
+/// Reason a sign-in failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// No such person at this provider.
+    #[error("unknown user {0:?}: add it to the provider first")]
+    UnknownUser(String),
+    /// No such client at this provider.
+    #[error("unknown client {0:?}: add it to the provider first")]
+    UnknownClient(String),
+    /// The text is not a URL.
+    #[error("invalid authorization URL")]
+    Url(#[source] url::ParseError),
+    /// The provider would show an error page.
+    #[error("the authorization request is refused: {0}")]
+    Refused(String),
+    /// The client would get an error at this URL.
+    #[error("the authorization request is refused, and the client gets the error: {0}")]
+    SentBack(String),
+    /// The client may not ask for this scope.
+    #[error("invalid scope {0:?}: the client may not request it; allow it with `DevClient::scope`")]
+    Scope(String),
+    /// A token could not be signed.
+    #[error("a token could not be signed")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+}
+
 impl DevIssuer {
-    /// An empty provider, without people and clients.
-    pub fn builder() -> DevIssuerBuilder {
-        DevIssuerBuilder::new()
-    }
-
-    /// A provider with the demo's people: `alice`/`alice`, a data scientist of `/lab`, and `bob`/`bob`
-    /// without a role.
-    pub fn demo_builder() -> DevIssuerBuilder {
-        let alice = User::new("alice", "alice")
-            .name("Alice Example")
-            .roles(["data-scientist"])
-            .groups(["/lab"]);
-        DevIssuerBuilder::new().user(alice).user(User::new("bob", "bob").name("Bob Example"))
-    }
-
     pub(crate) fn serving(provider: Arc<Provider>, addr: SocketAddr, socket: TcpListener) -> Self {
         let running = Running::serve(socket, router(Arc::clone(&provider)));
         Self { provider, addr, running: Shared::new(Some(running)) }
@@ -121,12 +136,14 @@ impl DevIssuer {
         }
         let url = Url::parse(authorization_url).map_err(SignInError::Url)?;
         let params = Params::parse(url.query().unwrap_or_default().as_bytes());
-        let granted = AuthorizationRequest::read(provider, params)
-            .and_then(|request| request.grant(provider, &provider.begin_session(username)));
-        granted.map(Into::into).map_err(|refusal| match refusal.location(provider) {
-            Ok(back) => SignInError::SentBack(back.into()),
+        let granted = authorization::read(provider, params).and_then(|request| {
+            authorization::grant(provider, &request, &provider.begin_session(username))
+        });
+        let refused = |refusal| match authorization::refusal_url(provider, refusal) {
+            Ok(url) => SignInError::SentBack(url.into()),
             Err(why) => SignInError::Refused(why),
-        })
+        };
+        granted.map(Into::into).map_err(refused)
     }
 
     /// Allows a device as this person, who typed the code it shows; false when no device waits under

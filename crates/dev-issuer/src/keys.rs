@@ -48,7 +48,7 @@ enum Material {
 
 pub(crate) struct Keys {
     ring: Shared<Ring>,
-    stranger: Shared<Option<Arc<SigningKey>>>,
+    unpublished: Shared<Option<Arc<SigningKey>>>,
     encryption: &'static SigningKey,
     /// The algorithm of the first of the ring's keys, and those of the others.
     algorithms: (Algorithm, Vec<Algorithm>),
@@ -85,7 +85,7 @@ impl Keys {
         let (first, others) = SigningKey::obtain_all(algorithm, more.clone()).await?;
         Ok(Self {
             ring: Shared::new(Ring { first, others, old: Vec::new(), withdrawn: false }),
-            stranger: Shared::new(None),
+            unpublished: Shared::new(None),
             encryption: encryption.await.map_err(KeyError::Interrupted)??,
             algorithms: (algorithm, more),
             refresh_secret: rand::random(),
@@ -143,13 +143,13 @@ impl Keys {
     }
 
     /// A key that is never published: it signs tokens that no verifier may accept.
-    pub(crate) fn stranger(&self) -> Result<Arc<SigningKey>, KeyError> {
-        let mut stranger = self.stranger.lock();
-        if let Some(key) = stranger.as_ref() {
+    pub(crate) fn unpublished(&self) -> Result<Arc<SigningKey>, KeyError> {
+        let mut unpublished = self.unpublished.lock();
+        if let Some(key) = unpublished.as_ref() {
             return Ok(Arc::clone(key));
         }
         let key = Arc::new(SigningKey::obtain(self.algorithm())?);
-        *stranger = Some(Arc::clone(&key));
+        *unpublished = Some(Arc::clone(&key));
         Ok(key)
     }
 
@@ -180,10 +180,10 @@ impl Ring {
 impl Drop for Keys {
     fn drop(&mut self) {
         let ring = self.ring.lock();
-        let stranger = self.stranger.lock();
-        for key in ring.published().chain(stranger.as_ref()) {
+        let unpublished = self.unpublished.lock();
+        for key in ring.published().chain(unpublished.as_ref()) {
             if let Material::Rsa(rsa) = &key.material {
-                Arc::clone(rsa).leave_behind();
+                Arc::clone(rsa).reuse_later();
             }
         }
     }

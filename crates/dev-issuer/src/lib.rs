@@ -27,55 +27,70 @@
 //! # }
 //! ```
 
-mod issuer;
-mod builder;
-mod listener;
-mod server;
+// From the bottom up: no module uses one of a later group.
 
-mod user;
-mod client;
+// Values of the standards, keys and signatures.
+mod algorithm;
+mod clock;
+mod cookies;
+mod faults;
+mod grant;
+mod identifiers;
+mod jws;
+mod keys;
+mod oauth_error;
+mod params;
+mod path;
+mod pkce;
+mod public_keys;
 mod redirect_uri;
 mod scope;
+mod shared;
+mod token_response;
+mod used_identifiers;
 
-mod provider;
+// The realm's state: users, clients, sessions, and everything issued to them.
+mod user;
+mod client;
+mod registry;
 mod sessions;
+mod tokens;
+mod opaque_tokens;
 mod codes;
 mod devices;
-mod pushed;
-mod references;
-mod pkce;
-mod way_back;
-mod request_object;
+mod pushed_requests;
+mod authorization_response;
+mod authorization_request;
+mod logout_request;
 mod forms;
-mod shared;
-mod clock;
-
-mod keys;
-mod algorithm;
-mod jws;
-mod public_keys;
-mod tokens;
-mod mint;
-
-mod endpoints;
-mod params;
-mod client_auth;
-mod dpop;
-mod oauth_error;
-mod backchannel;
-mod cookies;
 mod pages;
+mod dpop;
+mod backchannel;
 
-mod faults;
+// Decisions on the state.
+mod provider;
+mod client_auth;
+mod request_object;
+mod authorization;
+
+// Endpoints, and the server of all of them.
+mod endpoints;
 mod fault_layer;
+mod server;
+mod listener;
+
+// The running provider, as tests and the demo use it.
+mod issuer;
+mod builder;
+mod mint;
 
 pub use algorithm::Algorithm;
 pub use builder::DevIssuerBuilder;
 pub use client::DevClient;
-pub use endpoints::authorization::SignInError;
-pub use endpoints::token::{Grant, TokenResponse};
 pub use faults::{Endpoint, Fault, Faults};
-pub use issuer::{DevIssuer, StartError};
+pub use grant::Grant;
+pub use issuer::{DevIssuer, SignInError, StartError};
 pub use keys::KeyError;
 pub use mint::{Mint, MintError};
+pub use token_response::TokenResponse;
 pub use user::User;

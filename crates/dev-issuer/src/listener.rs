@@ -64,7 +64,7 @@ async fn accept(socket: TcpListener, router: Router) {
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(converse(stream, router.clone()))),
+                Ok((stream, _)) => drop(connections.spawn(serve_connection(stream, router.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -75,7 +75,7 @@ async fn accept(socket: TcpListener, router: Router) {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router) {
+async fn serve_connection(stream: TcpStream, router: Router) {
     let service = TowerToHyperService::new(router);
     let connection = auto::Builder::new(TokioExecutor::new());
     if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {

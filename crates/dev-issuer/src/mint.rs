@@ -5,15 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::algorithm::Algorithm;
-use crate::endpoints::token::Grant;
+use crate::grant::Grant;
+use crate::identifiers::{random_handle, random_session_id, random_uuid};
 use crate::issuer::DevIssuer;
 use crate::jws::{self, Claims};
 use crate::keys::KeyError;
 use crate::scope::Scope;
-use crate::tokens::{
-    Entitlement, SessionMark, Stamp, logout_claims, random_handle, random_session_id, random_uuid,
-    set_audience,
-};
+use crate::sessions::SessionMark;
+use crate::tokens::{Entitlement, Stamp, logout_claims, set_audience};
 
 /// Order for a token outside any flow. The token of a person belongs to no session, so introspection and
 /// userinfo do not accept it. For tokens that are active there, use [`DevIssuer::log_in`].
@@ -21,7 +20,7 @@ use crate::tokens::{
 /// ```
 /// use dev_issuer::Mint;
 ///
-/// let other_audience = Mint::access("alice").client("gateway").audience(["somebody-else"]);
+/// let other_audience = Mint::access("alice").client("gateway").audience(["other-service"]);
 /// let wrong_type = Mint::access("alice").header("typ", "at+jwt").without("aud");
 /// ```
 #[derive(Clone, Debug)]
@@ -66,16 +65,16 @@ enum Signature {
 #[non_exhaustive]
 pub enum MintError {
     /// No such person at this provider.
-    #[error("there is no user {0:?} here; add it first")]
+    #[error("unknown user {0:?}: add it to the provider first")]
     UnknownUser(String),
     /// No such client at this provider.
-    #[error("there is no client {0:?} here; add it first")]
+    #[error("unknown client {0:?}: add it to the provider first")]
     UnknownClient(String),
     /// The provider has no client that could be the default.
-    #[error("the provider has no client that the token could be for")]
+    #[error("missing client: add one to the provider first")]
     NoClient,
     /// The unpublished key could not be generated.
-    #[error("no key to sign with")]
+    #[error("missing signing key")]
     Key(#[source] KeyError),
     /// The token could not be signed.
     #[error("the token could not be signed")]
@@ -274,8 +273,8 @@ impl DevIssuer {
                 jws::sign(&header, &claims, current.signs(), algorithm.into())?
             }
             Signature::WrongKey => {
-                let stranger = keys.stranger().map_err(MintError::Key)?;
-                jws::sign(&header, &claims, stranger.signs(), algorithm.into())?
+                let unpublished = keys.unpublished().map_err(MintError::Key)?;
+                jws::sign(&header, &claims, unpublished.signs(), algorithm.into())?
             }
             Signature::Unsigned => format!("{}.", jws::signing_input(&header, &claims)?),
             Signature::HmacWithPublicKey => {

@@ -126,11 +126,11 @@ pub(crate) fn expired() -> Response {
 }
 
 pub(crate) fn signed_out() -> Response {
-    done("You are signed out", "Your session at this provider is over.")
+    done("You are signed out", "Your session at this provider has ended.")
 }
 
 pub(crate) fn device_allowed() -> Response {
-    done("Your device is connected", "It goes on by itself in a few seconds.")
+    done("Your device is connected", "It continues by itself in a few seconds.")
 }
 
 pub(crate) fn device_denied() -> Response {

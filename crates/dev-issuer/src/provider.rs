@@ -1,33 +1,33 @@
 //! The provider's state, which all endpoints share.
 //!
-//! Holds the realm's people and clients and its lifetimes, and issues tokens. Each part of the state is
+//! Holds the realm's registry, keys and lifetimes, and issues tokens. Each part of the state is
 //! changed through the type that owns it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::algorithm::Algorithm;
 use crate::backchannel::Backchannel;
-use crate::client::{Credential, DevClient};
+use crate::client::DevClient;
 use crate::clock::{Clock, seconds};
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
 use crate::dpop::Proofs;
-use crate::endpoints::token::{GrantCounts, TokenResponse};
 use crate::faults::{Endpoint, Fault, Faults};
 use crate::forms::Forms;
+use crate::grant::GrantCounts;
 use crate::jws::{self, Claims};
 use crate::keys::Keys;
-use crate::public_keys::PublicKeys;
-use crate::pushed::PushedRequests;
-use crate::references::References;
+use crate::opaque_tokens::OpaqueTokens;
+use crate::public_keys::TrustedIssuers;
+use crate::pushed_requests::PushedRequests;
+use crate::registry::Registry;
 use crate::sessions::{Link, Session, Sessions};
-use crate::shared::Shared;
-use crate::tokens::{Entitlement, Stamp};
-use crate::user::User;
+use crate::token_response::TokenResponse;
+use crate::tokens::{self, Entitlement, Stamp};
+use crate::used_identifiers::UsedIdentifiers;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Lifetimes {
@@ -64,89 +64,16 @@ pub(crate) struct Provider {
     pub(crate) sessions: Sessions,
     pub(crate) codes: Codes,
     pub(crate) devices: Devices,
-    pub(crate) pushed: PushedRequests,
+    pub(crate) pushed_requests: PushedRequests,
     pub(crate) forms: Forms,
     pub(crate) cookies: Cookies,
     pub(crate) faults: Faults,
     pub(crate) grants: GrantCounts,
-    pub(crate) assertions: Shared<BTreeMap<String, u64>>,
+    pub(crate) used_assertions: UsedIdentifiers,
     pub(crate) proofs: Proofs,
-    pub(crate) references: References,
+    pub(crate) opaque_tokens: OpaqueTokens,
     pub(crate) trusted: TrustedIssuers,
     pub(crate) backchannel: Backchannel,
-}
-
-/// Trusted issuers and their keys.
-#[derive(Debug, Default)]
-pub(crate) struct TrustedIssuers(pub(crate) BTreeMap<String, PublicKeys>);
-
-impl TrustedIssuers {
-    /// The claims of a token that this issuer signed.
-    pub(crate) fn verify(&self, issuer: &str, token: &str) -> Option<Claims> {
-        self.0.get(issuer)?.verify(token)
-    }
-}
-
-/// The realm's people and clients.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    users: Shared<Vec<User>>,
-    clients: Shared<Vec<DevClient>>,
-}
-
-impl Registry {
-    pub(crate) fn new(users: Vec<User>, clients: Vec<DevClient>) -> Self {
-        let registry = Self::default();
-        users.into_iter().for_each(|user| registry.set_user(user));
-        clients.into_iter().for_each(|client| registry.set_client(client));
-        registry
-    }
-
-    pub(crate) fn user(&self, username: &str) -> Option<User> {
-        self.users.lock().iter().find(|user| user.username == username).cloned()
-    }
-
-    pub(crate) fn client(&self, id: &str) -> Option<DevClient> {
-        self.clients.lock().iter().find(|client| client.id == id).cloned()
-    }
-
-    /// The client that a trusted issuer's assertion names as `subject`.
-    pub(crate) fn federated_client(&self, subject: &str) -> Option<DevClient> {
-        let is_it = |client: &&DevClient| matches!(&client.credential, Credential::Federated { subject: own, .. } if own == subject);
-        self.clients.lock().iter().find(is_it).cloned()
-    }
-
-    /// True if a token may be issued for this audience: a client's id, or an audience of some client.
-    pub(crate) fn is_audience(&self, name: &str) -> bool {
-        let clients = self.clients.lock();
-        clients
-            .iter()
-            .any(|client| client.id == name || client.audience.iter().any(|own| own == name))
-    }
-
-    pub(crate) fn first_client(&self) -> Option<DevClient> {
-        self.clients.lock().first().cloned()
-    }
-
-    pub(crate) fn users(&self) -> Vec<User> {
-        self.users.lock().clone()
-    }
-
-    pub(crate) fn set_user(&self, user: User) {
-        let mut users = self.users.lock();
-        match users.iter_mut().find(|own| own.username == user.username) {
-            Some(own) => *own = user,
-            None => users.push(user),
-        }
-    }
-
-    pub(crate) fn set_client(&self, client: DevClient) {
-        let mut clients = self.clients.lock();
-        match clients.iter_mut().find(|own| own.id == client.id) {
-            Some(own) => *own = client,
-            None => clients.push(client),
-        }
-    }
 }
 
 impl Provider {
@@ -156,7 +83,7 @@ impl Provider {
     }
 
     /// The issuer that this endpoint states; another one under [`Fault::WrongIssuer`].
-    pub(crate) fn issuer_told_by(&self, endpoint: Endpoint) -> String {
+    pub(crate) fn stated_issuer(&self, endpoint: Endpoint) -> String {
         match self.faults.active(endpoint) {
             Fault::WrongIssuer => format!("{}-impostor", self.issuer),
             _ => self.issuer.clone(),
@@ -176,7 +103,7 @@ impl Provider {
     pub(crate) fn stamp(&self, lifetime: Duration) -> Stamp {
         let now = self.clock.seconds();
         Stamp {
-            issuer: self.issuer_told_by(Endpoint::Token),
+            issuer: self.stated_issuer(Endpoint::Token),
             realm: self.realm.clone(),
             now,
             expires: now + lifetime.as_secs(),
@@ -225,7 +152,7 @@ impl Provider {
         let algorithms = &self.token_algorithms;
         let signed = self.sign_with(algorithms.access, &entitled.access_claims(&stamp), "JWT")?;
         let access_token = match entitled.client.opaque_access_tokens {
-            true => self.references.to(signed),
+            true => self.opaque_tokens.issue(signed),
             false => signed,
         };
         let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
@@ -295,7 +222,7 @@ impl Provider {
     /// The claims of an access token of this provider that is active now: signed, unexpired, not
     /// revoked, its session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
-        let claims = jws::open(&self.references.follow(token), &self.keys).ok()?;
+        let claims = jws::open(&self.opaque_tokens.resolve(token), &self.keys).ok()?;
         let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
         (is_access && self.is_live(&claims)).then_some(claims)
     }
@@ -323,8 +250,7 @@ impl Provider {
             session.clients().filter_map(|id| self.registry.client(id)).collect();
         let messages = clients.iter().filter_map(|client| {
             let uri = client.backchannel_logout_uri.clone()?;
-            let claims =
-                crate::tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
+            let claims = tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
             match self.sign_with(self.token_algorithms.logout, &claims, "logout+jwt") {
                 Ok(token) => Some((uri, token)),
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! Public keys of clients and trusted issuers: one in PEM (`BEGIN PUBLIC KEY`), or several as a JWKS
 //! ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -47,6 +48,17 @@ impl PublicKeys {
             AlgorithmFamily::Hmac => return None,
         }
         .ok()
+    }
+}
+
+/// Trusted issuers and their keys.
+#[derive(Debug, Default)]
+pub(crate) struct TrustedIssuers(pub(crate) BTreeMap<String, PublicKeys>);
+
+impl TrustedIssuers {
+    /// The claims of a token that this issuer signed.
+    pub(crate) fn verify(&self, issuer: &str, token: &str) -> Option<Claims> {
+        self.0.get(issuer)?.verify(token)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Registered redirect URIs ([RFC 9700 §2.1]): exact string comparison, except that a registered `*`
-//! stands for one port or one whole host label, so that a test can register before it has a port.
+//! matches one port or one whole host label, so that a test can register before it has a port.
 //!
 //! Never a prefix, never a wildcard in the path, never part of a label.
 //!

@@ -21,13 +21,13 @@ const MEDIA_TYPE: &str = "oauth-authz-req+jwt";
 const LONGEST_LIFE: u64 = 3600;
 
 /// Claims about the object itself, which are not parameters of the request.
-const ABOUT_IT: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+const ABOUT_THE_OBJECT: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 
 /// Forbidden claims: another request, or `sub`, which would make the object a client assertion.
 const FORBIDDEN: [&str; 3] = ["request", "request_uri", "sub"];
 
 /// The parameters of the signed request, or the plain ones where these are allowed.
-pub(crate) fn unfold(provider: &Provider, params: Params) -> Result<Params, &'static str> {
+pub(crate) fn resolve(provider: &Provider, params: Params) -> Result<Params, &'static str> {
     let client = params.value("client_id").and_then(|id| provider.registry.client(id));
     let Some(object) = params.value("request") else {
         return match client.is_some_and(|client| client.require_signed_request) {
@@ -39,7 +39,8 @@ pub(crate) fn unfold(provider: &Provider, params: Params) -> Result<Params, &'st
     // A client without a key gets `request_not_supported` later, at its redirect URI.
     let Some(keys) = &client.request_object_key else { return Ok(params) };
     let claims = verified(provider, &client, keys, object)?;
-    let parameters = claims.into_iter().filter(|(name, _)| !ABOUT_IT.contains(&name.as_str()));
+    let parameters =
+        claims.into_iter().filter(|(name, _)| !ABOUT_THE_OBJECT.contains(&name.as_str()));
     Ok(Params::from_pairs(parameters.map(|(name, value)| (name, as_parameter(value)))))
 }
 
@@ -49,7 +50,8 @@ fn verified(
     keys: &PublicKeys,
     object: &str,
 ) -> Result<Claims, &'static str> {
-    let header = jsonwebtoken::decode_header(object).map_err(|_| "The request is no JWT.")?;
+    let header =
+        jsonwebtoken::decode_header(object).map_err(|_| "The request object is not a JWT.")?;
     if header.typ.as_deref() != Some(MEDIA_TYPE) {
         return Err("The request object's typ is not oauth-authz-req+jwt.");
     }
@@ -67,7 +69,7 @@ fn verified(
         return Err("The request object holds request, request_uri or sub.");
     }
     check_times(&claims, provider.clock.seconds())?;
-    spend(provider, client, &claims)?;
+    use_once(provider, client, &claims)?;
     Ok(claims)
 }
 
@@ -80,20 +82,19 @@ fn check_times(claims: &Claims, now: u64) -> Result<(), &'static str> {
     }
     match ends - begins <= LONGEST_LIFE {
         true => Ok(()),
-        false => Err("The request object is good for more than an hour."),
+        false => Err("The request object is valid for more than an hour."),
     }
 }
 
 /// Records the `jti`: an object that has one is accepted once.
-fn spend(provider: &Provider, client: &DevClient, claims: &Claims) -> Result<(), &'static str> {
+fn use_once(provider: &Provider, client: &DevClient, claims: &Claims) -> Result<(), &'static str> {
     let Some(jti) = jws::text(claims, "jti") else { return Ok(()) };
     let now = provider.clock.seconds();
     let ends = claims.get("exp").and_then(Value::as_u64).unwrap_or(now);
-    let mut spent = provider.assertions.lock();
-    spent.retain(|_, ends| *ends > now);
-    match spent.insert(format!("request of {}: {jti}", client.id), ends) {
-        Some(_) => Err("The request object was used before."),
-        None => Ok(()),
+    let identifier = format!("request of {}: {jti}", client.id);
+    match provider.used_assertions.record(identifier, ends, now) {
+        true => Ok(()),
+        false => Err("The request object was used before."),
     }
 }
 

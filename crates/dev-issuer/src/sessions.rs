@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use crate::identifiers::{random_handle, random_session_id, random_uuid};
 use crate::shared::Shared;
-use crate::tokens::{SessionMark, random_handle, random_session_id, random_uuid};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -23,6 +23,13 @@ pub(crate) struct Session {
     pub(crate) ends_at: SystemTime,
     /// Per client, its chains of refresh tokens: chain → the valid `jti`.
     clients: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Data about a session that its tokens carry.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionMark {
+    pub(crate) id: String,
+    pub(crate) auth_time: SystemTime,
 }
 
 impl Session {

@@ -4,8 +4,6 @@
 //! three different claims; `aud` has `account`, the clients the person has roles on and the client's
 //! own list, but not the client itself.
 
-use std::time::SystemTime;
-
 use aws_lc_rs::digest::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,20 +12,22 @@ use serde_json::{Map, Value, json};
 use crate::algorithm::Algorithm;
 use crate::client::DevClient;
 use crate::clock::seconds;
-use crate::endpoints::token::Grant;
+use crate::grant::Grant;
+use crate::identifiers::random_uuid;
 use crate::jws::Claims;
 use crate::scope::Scope;
+use crate::sessions::SessionMark;
 use crate::user::User;
 
 /// Scopes that every client has, and that only the refresh token lists.
-const UNSEEN_SCOPES: &str = "acr basic roles web-origins";
+const REFRESH_TOKEN_SCOPES: &str = "acr basic roles web-origins";
 
-/// The scope that a refresh token grants: its `scope` without [`UNSEEN_SCOPES`].
+/// The scope that a refresh token grants: its `scope` without [`REFRESH_TOKEN_SCOPES`].
 pub(crate) fn granted_scope(claims: &Claims) -> Scope {
-    let unseen = Scope::parse(UNSEEN_SCOPES);
+    let hidden = Scope::parse(REFRESH_TOKEN_SCOPES);
     let mut granted = Scope::default();
     let own = Scope::parse(claims.get("scope").and_then(Value::as_str).unwrap_or_default());
-    own.words().filter(|word| !unseen.contains(word)).for_each(|word| granted.add(word));
+    own.words().filter(|word| !hidden.contains(word)).for_each(|word| granted.add(word));
     granted
 }
 
@@ -47,13 +47,6 @@ pub(crate) struct Entitlement {
     pub(crate) key: Option<String>,
     /// Actor on behalf of the person (RFC 8693 §4.1).
     pub(crate) actor: Option<Value>,
-}
-
-/// Data about the single sign-on session in tokens.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionMark {
-    pub(crate) id: String,
-    pub(crate) auth_time: SystemTime,
 }
 
 /// Issuer and times of a token.
@@ -145,14 +138,14 @@ impl Entitlement {
 
     pub(crate) fn refresh_claims(&self, stamp: &Stamp, jti: &str, chain: &str) -> Claims {
         let mut claims = self.common_claims(stamp, "Refresh");
-        for not_there in ["auth_time", "acr"] {
-            claims.remove(not_there);
+        for left_out in ["auth_time", "acr"] {
+            claims.remove(left_out);
         }
         set(&mut claims, "jti", json!(jti));
         set(&mut claims, "aud", json!(stamp.issuer));
         set(&mut claims, "aud_x", json!(self.access_audience()));
         set(&mut claims, "prov", json!("default"));
-        set(&mut claims, "scope", json!(format!("{} {UNSEEN_SCOPES}", self.scope)));
+        set(&mut claims, "scope", json!(format!("{} {REFRESH_TOKEN_SCOPES}", self.scope)));
         set(&mut claims, "reuse_id", json!(chain));
         // RFC 9449 §5: a public client's refresh token is bound to the key, as the client does not
         // authenticate.
@@ -279,31 +272,4 @@ fn left_half_of_hash(token: &str, algorithm: Algorithm) -> String {
 
 fn set(claims: &mut Claims, name: &str, value: Value) {
     claims.insert(name.to_owned(), value);
-}
-
-pub(crate) fn random_uuid() -> String {
-    uuid(rand::random(), 4)
-}
-
-/// A `sid` of the same length and alphabet as Keycloak's.
-pub(crate) fn random_session_id() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>())
-}
-
-/// Unguessable text for codes, cookies and handles: 256 bits.
-pub(crate) fn random_handle() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-/// These bytes as a UUID of this version ([RFC 9562 §4](https://www.rfc-editor.org/rfc/rfc9562#section-4)).
-pub(crate) fn uuid(bytes: [u8; 16], version: u8) -> String {
-    let mut bits = u128::from_be_bytes(bytes);
-    bits = (bits & !(0xf << 76)) | (u128::from(version) << 76);
-    bits = (bits & !(0x3 << 62)) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    let (a, rest) = hex.split_at(8);
-    let (b, rest) = rest.split_at(4);
-    let (c, rest) = rest.split_at(4);
-    let (d, e) = rest.split_at(4);
-    format!("{a}-{b}-{c}-{d}-{e}")
 }

@@ -7,6 +7,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
+use crate::identifiers;
+
 /// A person who can sign in. The password is kept as plain text: this provider is for development.
 ///
 /// ```
@@ -132,7 +134,7 @@ fn subject_of(username: &str) -> String {
     for (byte, from) in bytes.iter_mut().zip(hash.as_ref()) {
         *byte = *from;
     }
-    crate::tokens::uuid(bytes, 8)
+    identifiers::uuid(bytes, 8)
 }
 
 fn capitalised(word: &str) -> String {

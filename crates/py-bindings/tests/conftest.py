@@ -33,7 +33,7 @@ class Seen:
 
 @dataclass
 class Api:
-    """An HTTP server. ``accepts`` says which tokens are good; ``/to?…`` redirects to what stands behind the question mark."""
+    """An HTTP server. ``accepts`` says which tokens are good; ``/to?…`` redirects to the URL after the question mark."""
 
     url: str
     accepts: Callable[[str], bool] = lambda token: True

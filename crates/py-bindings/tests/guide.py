@@ -1,4 +1,4 @@
-"""A page of the guides, whose lines of Python are run as they stand there."""
+"""A page of the guides, whose lines of Python are run as printed."""
 
 from __future__ import annotations
 

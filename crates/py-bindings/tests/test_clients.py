@@ -149,7 +149,7 @@ def test_requests_carry_the_token(send: Send, api: Api, issuer: Issuer, tokens: 
     assert issuer.requests("token") == 1
 
 
-def test_a_request_answered_with_401_is_repeated_once_with_a_fresh_token(
+def test_after_401_a_request_is_repeated_once_with_a_fresh_token(
     send: Send, api: Api, issuer: Issuer, tokens: doorward.TokenSource
 ) -> None:
     rejected = tokens.token()
@@ -160,7 +160,7 @@ def test_a_request_answered_with_401_is_repeated_once_with_a_fresh_token(
     assert issuer.requests("token") == 2
 
 
-def test_a_service_that_refuses_every_token_is_not_asked_again_and_again(send: Send, api: Api, issuer: Issuer) -> None:
+def test_a_service_that_refuses_every_token_is_not_retried(send: Send, api: Api, issuer: Issuer) -> None:
     api.accepts = lambda token: False
     for _ in range(5):
         assert send("GET", api.url + "/score").status == 401
@@ -178,7 +178,7 @@ def test_the_token_goes_to_no_other_origin(send: Send, make_api: Callable[[], Ap
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
-def test_httpx_follows_with_it_where_a_host_says_https(library: Any, tokens: doorward.TokenSource) -> None:
+def test_httpx_sends_the_token_from_http_to_https_of_a_host(library: Any, tokens: doorward.TokenSource) -> None:
     seen: list[tuple[str, bool]] = []
 
     def answer(request: Any) -> Any:
@@ -196,14 +196,14 @@ def test_the_token_follows_redirects_of_its_own_origin(send: Send, api: Api, tok
     assert api.tokens == [tokens.token()] * 2
 
 
-def test_a_token_that_cannot_be_had_is_an_error_of_ours(send: Send, api: Api, issuer: Issuer) -> None:
+def test_a_failed_token_request_raises_an_error_of_doorward(send: Send, api: Api, issuer: Issuer) -> None:
     issuer.fail("token", status=503)
     with pytest.raises(doorward.IssuerUnavailable):
         send("GET", api.url)
     assert api.seen == []
 
 
-def test_the_answer_of_the_service_stands_when_there_is_no_other_token(
+def test_without_another_token_the_services_answer_is_returned(
     send: Send, api: Api, issuer: Issuer, tokens: doorward.TokenSource
 ) -> None:
     tokens.token()
@@ -214,7 +214,7 @@ def test_the_answer_of_the_service_stands_when_there_is_no_other_token(
     assert len(api.seen) == 2
 
 
-def test_a_body_that_is_gone_is_not_sent_again(api: Api, tokens: doorward.TokenSource) -> None:
+def test_a_consumed_body_is_not_sent_again(api: Api, tokens: doorward.TokenSource) -> None:
     rejected = tokens.token()
     api.accepts = lambda token: token != rejected
 
@@ -238,7 +238,7 @@ def test_a_file_is_sent_again_from_where_it_was(api: Api, tokens: doorward.Token
     assert [request.body for request in api.seen] == [b"sent", b"sent"]
 
 
-def test_the_loop_goes_on_while_an_async_client_waits_for_a_token(
+def test_waiting_for_a_token_does_not_block_the_loop(
     api: Api, issuer: Issuer, tokens: doorward.TokenSource
 ) -> None:
     issuer.fail("token", delay=0.3)
@@ -264,15 +264,15 @@ def test_the_loop_goes_on_while_an_async_client_waits_for_a_token(
     assert issuer.requests("token") == 1
 
 
-def test_a_source_is_an_auth_where_httpx_asks_and_itself_elsewhere(tokens: doorward.TokenSource) -> None:
+def test_a_source_is_an_auth_for_httpx_and_httpx2(tokens: doorward.TokenSource) -> None:
     assert isinstance(tokens, httpx.Auth) and isinstance(tokens, httpx2.Auth)
     assert isinstance(tokens, doorward.TokenSource)
     assert type(tokens) is doorward.TokenSource
+    assert isinstance(doorward.httpx.Auth(tokens), httpx.Auth)
+    assert isinstance(doorward.httpx2.Auth(tokens), httpx2.Auth)
 
 
-
-
-def test_aiohttp_wants_to_know_where_tokens_may_go(tokens: doorward.TokenSource) -> None:
+def test_aiohttp_requires_the_origins_of_tokens(tokens: doorward.TokenSource) -> None:
     with pytest.raises(ValueError, match="name the origins"):
         doorward.aiohttp.Bearer(tokens)
     for none in ("churn.internal", "churn.internal:8000", "//churn.internal", "https://", "ftp://churn.internal", ""):
@@ -280,7 +280,7 @@ def test_aiohttp_wants_to_know_where_tokens_may_go(tokens: doorward.TokenSource)
             doorward.aiohttp.Bearer(tokens, "https://churn.internal", none)
 
 
-def test_aiohttp_knows_an_international_name_by_either_spelling(tokens: doorward.TokenSource) -> None:
+def test_aiohttp_accepts_both_spellings_of_an_idn(tokens: doorward.TokenSource) -> None:
     class Request:
         url = URL("https://xn--prfung-4ya.example/")
         headers: dict[str, str] = {}
@@ -293,7 +293,7 @@ def test_aiohttp_knows_an_international_name_by_either_spelling(tokens: doorward
     assert Request.headers == {"Authorization": tokens.authorization()}
 
 
-def test_a_body_that_aiohttp_cannot_send_again_is_not(api: Api, tokens: doorward.TokenSource) -> None:
+def test_aiohttp_does_not_send_a_consumed_body_again(api: Api, tokens: doorward.TokenSource) -> None:
     api.accepts = lambda token: False
 
     async def body() -> AsyncIterator[bytes]:
@@ -316,7 +316,7 @@ def test_fsspec_reads_with_a_token(api: Api, tokens: doorward.TokenSource) -> No
     assert set(api.tokens) == {tokens.token()}
 
 
-def test_headers_are_fresh_whenever_they_are_read(api: Api, issuer: Issuer, tokens: doorward.TokenSource) -> None:
+def test_headers_are_fresh_at_each_read(api: Api, issuer: Issuer, tokens: doorward.TokenSource) -> None:
     headers = doorward.urllib3.headers(tokens, {"Accept": "text/plain"})
     assert issuer.requests("token") == 0
     with urllib3.PoolManager() as pool:
@@ -328,7 +328,7 @@ def test_headers_are_fresh_whenever_they_are_read(api: Api, issuer: Issuer, toke
     assert rejected not in repr(headers)
 
 
-def test_urllib3_sends_one_authorization_however_the_other_is_spelt(api: Api, tokens: doorward.TokenSource) -> None:
+def test_urllib3_sends_one_authorization_in_any_spelling(api: Api, tokens: doorward.TokenSource) -> None:
     others = {"authorization": "Basic eDp5", "Accept": "text/plain"}
     with doorward.urllib3.PoolManager(tokens, headers=others) as ours, urllib3.PoolManager() as pool:
         assert ours.request("GET", api.url).status == 200
@@ -400,7 +400,7 @@ def test_an_interceptor_repeats_a_call_once(calls: Any, issuer: Issuer, tokens: 
     assert issuer.requests("token") == 2
 
 
-def test_a_call_that_is_begun_is_not_waited_for(calls: Any, tokens: doorward.TokenSource) -> None:
+def test_starting_a_call_does_not_wait_for_its_result(calls: Any, tokens: doorward.TokenSource) -> None:
     target, seen, accepts = calls
     begun = threading.Event()
     accepts[0] = lambda token: begun.wait(5)

@@ -80,7 +80,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_certificate_nobody_knows_is_not_trusted(issuer: Issuer, secure: Secure) -> None:
+def test_an_unknown_certificate_is_not_trusted(issuer: Issuer, secure: Secure) -> None:
     verifier = doorward.Issuer(secure.url).verifier("churn")
     with pytest.raises(doorward.IssuerUnavailable, match="certificate"):
         verifier.verify(issuer.mint(audience="churn", issuer=secure.url))
@@ -100,7 +100,7 @@ def test_certificates_are_trusted_where_others_trust_them(
     assert made.verifier("churn").verify(issuer.mint(audience="churn", issuer=secure.url)).issuer == secure.url
 
 
-def test_a_file_of_certificates_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_invalid_certificate_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "absent.pem"))
     with pytest.raises(doorward.ConfigurationError, match="REQUESTS_CA_BUNDLE names .*absent.pem"):
         doorward.Issuer("https://id.example")
@@ -110,14 +110,14 @@ def test_a_file_of_certificates_that_is_none_is_named(monkeypatch: pytest.Monkey
         doorward.Issuer("https://id.example", ca_file=empty)
 
 
-def test_a_client_certificate_that_is_none_is_refused_at_once(issuer: Issuer, tmp_path: Path) -> None:
+def test_an_invalid_client_certificate_is_refused_when_given(issuer: Issuer, tmp_path: Path) -> None:
     made = doorward.Issuer(issuer.url)
     for certificate in (tmp_path / "absent.pem", (tmp_path / "a.pem", str(tmp_path / "b.pem"))):
         with pytest.raises(doorward.ConfigurationError):
             made.client_credentials("client", certificate=certificate)
 
 
-def test_a_proxy_is_asked_unless_the_host_is_excepted(
+def test_a_proxy_is_used_unless_the_host_is_excluded(
     issuer: Issuer, make_api: Callable[[], Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = make_api()
@@ -135,7 +135,7 @@ def test_adapters_are_imported_when_they_are_used() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_no_thread_runs_before_something_is_wanted() -> None:
+def test_no_thread_runs_before_the_first_request() -> None:
     program = """
 import os, doorward
 verifier = doorward.Issuer("https://id.example").verifier("churn")
@@ -165,7 +165,7 @@ def test_the_fixture_is_there_without_an_import(pytester: pytest.Pytester) -> No
     pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
 
-def test_an_issuer_for_tests_does_what_it_is_told(issuer: Issuer) -> None:
+def test_a_test_issuer_fails_and_recovers_on_demand(issuer: Issuer) -> None:
     verifier = issuer.verifier("churn")
     old = issuer.mint(audience="churn")
     first = issuer.key_id
@@ -182,7 +182,7 @@ def test_an_issuer_for_tests_does_what_it_is_told(issuer: Issuer) -> None:
     for wrong in ({"endpoint": "kitchen"}, {"status": 500, "delay": 1.0}, {}):
         with pytest.raises(ValueError, match=r"is not one of|pass one of"):
             issuer.fail(**wrong)
-    with pytest.raises(ValueError, match="no option of mint"):
+    with pytest.raises(ValueError, match="unknown option of mint"):
         issuer._mint("access", "alice", {"colour": "red"})
     issuer.close()
     issuer.close()
@@ -190,17 +190,17 @@ def test_an_issuer_for_tests_does_what_it_is_told(issuer: Issuer) -> None:
         issuer.mint()
 
 
-def test_one_name_is_not_the_list_of_its_characters(issuer: Issuer) -> None:
+def test_one_name_is_not_read_as_its_characters(issuer: Issuer) -> None:
     token = issuer.mint(audience="churn", roles="scorer", groups="/finance", client_roles={"churn": "admin"})
     claims = issuer.verifier("churn").verify(token)
     assert claims.roles == {"scorer"} and claims.groups == {"/finance"} and claims.client_roles("churn") == {"admin"}
 
 
-def test_threads_mint_for_the_same_person(issuer: Issuer) -> None:
+def test_threads_can_mint_for_the_same_user(issuer: Issuer) -> None:
     class Known(set[str]):
         def add(self, name: str) -> None:
             super().add(name)
-            # What another thread does that finds the name here.
+            # Another thread that finds the name here mints for it at once.
             assert issuer.mint(name)
 
     issuer.__dict__["_people"] = Known()
@@ -218,22 +218,22 @@ def test_awaiting_twice_is_an_error(tokens: doorward.TokenSource) -> None:
     asyncio.run(main())
 
 
-def test_help_says_what_the_stubs_say() -> None:
+def test_help_equals_the_stubs() -> None:
     compared = 0
     for module in (_native, doorward_testing._native):
         stubs = ast.parse(Path(str(module.__file__)).with_name("_native.pyi").read_text(encoding="utf-8"))
         for kind in (node for node in stubs.body if isinstance(node, ast.ClassDef)):
             native = getattr(module, kind.name)
-            told = {"": ast.get_docstring(kind)}
-            told |= {node.name: ast.get_docstring(node) for node in kind.body if isinstance(node, ast.FunctionDef)}
-            for name, text in told.items():
+            documented = {"": ast.get_docstring(kind)}
+            documented |= {node.name: ast.get_docstring(node) for node in kind.body if isinstance(node, ast.FunctionDef)}
+            for name, text in documented.items():
                 if text and not name.startswith("__"):
                     assert inspect.getdoc(getattr(native, name) if name else native) == text, f"{kind.name}.{name}"
                     compared += 1
     assert compared > 70
 
 
-def test_help_has_something_to_say() -> None:
+def test_every_public_name_has_help() -> None:
     for kind in (doorward.Issuer, doorward.Gateway, doorward.Verifier, doorward.Claims, doorward.TokenSource, Issuer):
         assert kind.__doc__
         silent = [name for name in dir(kind) if not name.startswith("_") and not getattr(kind, name).__doc__]

@@ -70,7 +70,7 @@ def test_a_bad_token_is_refused_by_every_operation(provider: Issuer, churn: str,
         assert (answer.status_code, "www-authenticate" in answer.headers) == (status, True)
 
 
-def test_the_example_does_what_it_says(provider: Issuer, churn: str) -> None:
+def test_the_example_works_as_described(provider: Issuer, churn: str) -> None:
     scorer = {"Authorization": f"Bearer {provider.mint('bob', audience='churn', roles=['scorer'])}"}
     answer = httpx.post(f"{churn}/score", headers=scorer, json={"months": 10, "bill": 99})
     assert answer.json() == {"probability": 0.495, "asked_by": "bob"}

@@ -145,12 +145,12 @@ def bearer(issuer: Issuer, **options: Any) -> Header:
     return ("Authorization", f"Bearer {issuer.mint('alice', **{'audience': 'churn', 'roles': ['scorer'], **options})}")
 
 
-def test_a_view_reads_whose_token_it_is(make: Make, issuer: Issuer) -> None:
+def test_a_view_reads_the_claims_of_a_token(make: Make, issuer: Issuer) -> None:
     answer = make("bearer", verifier=issuer.verifier("churn"), roles=["scorer"])(bearer(issuer))
     assert (answer.status_code, answer.json()) == (200, {"name": "alice", "roles": ["scorer"]})
 
 
-def test_a_view_reads_whom_the_gateway_vouches_for(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
+def test_a_view_reads_the_claims_of_an_assertion(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
     answer = make("gateway", verifier=gateway.verifier("scoring"))((NAME, assertion(signer)))
     assert (answer.status_code, answer.json()) == (200, {"name": "alice", "roles": ["scorer"]})
 
@@ -166,7 +166,7 @@ def test_no_view_runs_without_a_token(make: Make, issuer: Issuer) -> None:
     assert ran == []
 
 
-def test_no_view_runs_for_whom_the_gateway_does_not_vouch(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
+def test_no_view_runs_without_an_assertion_of_the_gateway(make: Make, gateway: doorward.Gateway, signer: Issuer) -> None:
     ask = make("gateway", verifier=gateway.verifier("scoring"))
     good = assertion(signer)
     for headers in (
@@ -195,7 +195,7 @@ def test_an_issuer_that_is_down_is_503_in_every_framework(make: Make, issuer: Is
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_an_async_view_of_django_reads_the_same(issuer: Issuer) -> None:
+def test_an_async_view_of_django_reads_the_same_claims(issuer: Issuer) -> None:
     ask = over_asgi(a_django(doorward.asgi.BearerAuth, verifier=issuer.verifier("churn")))
     assert ask(bearer(issuer), path="/async").json() == {"name": "alice", "roles": ["scorer"]}
     assert ask(path="/async").status_code == 401
@@ -206,7 +206,7 @@ def test_an_async_view_of_django_reads_the_same(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("build", [a_starlette, a_litestar, around_litestar], ids=lambda build: build.__name__)
-def test_a_websocket_knows_whose_it_is_or_is_not_accepted(build: Make, issuer: Issuer) -> None:
+def test_a_websocket_is_accepted_only_with_the_right_claims(build: Make, issuer: Issuer) -> None:
     app = build(doorward.asgi.BearerAuth, verifier=issuer.verifier("churn"), roles=["scorer"])
     accepted, message, *_ = connect(app, bearer(issuer))
     assert accepted["type"] == "websocket.accept"

@@ -26,7 +26,7 @@ def verifier(gateway: doorward.Gateway) -> doorward.Verifier:
     return gateway.verifier(audience="scoring")
 
 
-def test_an_assertion_says_who_it_is(signer: Issuer, verifier: doorward.Verifier) -> None:
+def test_an_assertion_gives_its_claims(signer: Issuer, verifier: doorward.Verifier) -> None:
     claims = verifier.verify(assertion(signer))
     assert claims.username == "alice"
     assert claims.roles == {"scorer"}
@@ -38,7 +38,7 @@ def test_an_assertion_says_who_it_is(signer: Issuer, verifier: doorward.Verifier
     assert verifier.issuer == signer.url
 
 
-def test_an_assertion_that_comes_again_is_the_same_until_the_gateway_s_key_changes(signer: Issuer, gateway: doorward.Gateway) -> None:
+def test_an_assertion_is_remembered_until_the_key_changes(signer: Issuer, gateway: doorward.Gateway) -> None:
     verifier = gateway.verifier(audience="scoring")
     first = assertion(signer)
     claims = verifier.verify(first)
@@ -53,7 +53,7 @@ def test_an_assertion_that_comes_again_is_the_same_until_the_gateway_s_key_chang
         verifier.verify(first)
 
 
-def test_what_is_no_assertion_for_us_is_refused(signer: Issuer, verifier: doorward.Verifier) -> None:
+def test_an_invalid_assertion_is_refused(signer: Issuer, verifier: doorward.Verifier) -> None:
     for expected, options in (
         (doorward.WrongAudience, {"audience": "another-route"}),
         (doorward.WrongIssuer, {"issuer": "https://evil.example"}),
@@ -68,7 +68,7 @@ def test_what_is_no_assertion_for_us_is_refused(signer: Issuer, verifier: doorwa
         verifier.verify(signer.mint("alice", audience="scoring"))
 
 
-def test_keys_are_where_the_gateway_has_them() -> None:
+def test_keys_are_fetched_from_the_gateway() -> None:
     gateway = doorward.Gateway("https://platform.example/")
     assert gateway.url == "https://platform.example"
     for wrong in ("http://platform.example", "platform.example"):
@@ -100,12 +100,12 @@ def make(request: pytest.FixtureRequest, verifier: doorward.Verifier) -> Callabl
     return lambda **options: request.param(verifier, **options)
 
 
-def test_whom_the_gateway_vouches_for_passes(make: Callable[..., Ask], signer: Issuer) -> None:
+def test_an_assertion_passes(make: Callable[..., Ask], signer: Issuer) -> None:
     answer = make()((NAME, assertion(signer)))
     assert (answer.status, answer.body) == (200, "alice")
 
 
-def test_nothing_else_is_believed(make: Callable[..., Ask], signer: Issuer) -> None:
+def test_only_the_assertion_identifies_the_user(make: Callable[..., Ask], signer: Issuer) -> None:
     ask = make()
     good = assertion(signer)
     assert ask().status == 401
@@ -117,7 +117,7 @@ def test_nothing_else_is_believed(make: Callable[..., Ask], signer: Issuer) -> N
     assert ask((NAME, good), (NAME, assertion(signer))).status == 401
 
 
-def test_a_refusal_has_no_challenge_that_nobody_could_meet(make: Callable[..., Ask], signer: Issuer) -> None:
+def test_a_refusal_has_no_challenge(make: Callable[..., Ask], signer: Issuer) -> None:
     answer = make(roles=["admin"])((NAME, assertion(signer)))
     assert answer.status == 403
     assert "www-authenticate" not in answer.headers
@@ -125,7 +125,7 @@ def test_a_refusal_has_no_challenge_that_nobody_could_meet(make: Callable[..., A
     assert make(roles=["scorer"])((NAME, assertion(signer))).status == 200
 
 
-def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(
+def test_streamlit_keeps_the_user_while_the_page_is_open(
     verifier: doorward.Verifier, signer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers: list[tuple[str, str]] = [(NAME, assertion(signer))]
@@ -153,7 +153,7 @@ def test_streamlit_is_told_who_it_is_as_long_as_the_page_lives(
         monkeypatch.setattr(doorward, "verifier_of_the_test", other)
         assert not app.run().markdown
     monkeypatch.setattr(doorward, "verifier_of_the_test", verifier)
-    # Another connection is another matter.
+    # Another connection is verified by itself.
     headers[:] = [(NAME, "nonsense")]
     assert not app.run().markdown
     assert [shown.value for shown in app.error]

@@ -22,7 +22,7 @@ from doorward.testing import Issuer
 
 from .conftest import NAME, assertion, served
 
-# What pandas says of how Gradio counts its events.
+# A warning of pandas about how Gradio counts its events.
 pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
 
 
@@ -37,7 +37,7 @@ def no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def blocks(verifier: doorward.Verifier) -> gradio.Blocks:
-    """An app whose events say who sent them."""
+    """An app whose events return the name of their sender."""
 
     def whoami(word: str, request: gradio.Request) -> str:
         return f"{word} {signed_in(request, verifier).username}, {request.username}"
@@ -88,20 +88,20 @@ def data(answer: httpx.Response) -> Any:
 
 
 @pytest.mark.parametrize("event", ["whoami", "whoami_async"])
-def test_an_event_knows_who_sent_it(app: str, signer: Issuer, event: str) -> None:
+def test_an_event_reads_its_sender(app: str, signer: Issuer, event: str) -> None:
     assert data(call(app, (NAME, assertion(signer)), event=event)) == ["Hello alice, alice"]
     bob = assertion(signer, claims={"preferred_username": "bob"})
     assert data(call(app, (NAME, bob), event=event)) == ["Hello bob, bob"]
 
 
-def test_the_client_of_gradio_is_let_in_by_the_gateway(app: str, signer: Issuer) -> None:
+def test_the_client_of_gradio_works_with_an_assertion(app: str, signer: Issuer) -> None:
     client = Client(app, headers={NAME: assertion(signer)}, verbose=False, analytics_enabled=False)
     assert client.predict("Hello", api_name="/whoami") == "Hello alice, alice"
     assert client.submit("Hello", api_name="/words").result(30) == "Hello alice"
     client.close()
 
 
-def test_an_event_of_nobody_is_refused(app: str, signer: Issuer) -> None:
+def test_an_event_without_an_assertion_is_refused(app: str, signer: Issuer) -> None:
     good = assertion(signer)
     for headers in (
         [],
@@ -117,14 +117,14 @@ def test_an_event_of_nobody_is_refused(app: str, signer: Issuer) -> None:
     assert httpx.get(app + "/", headers={NAME: good}).status_code == 200
 
 
-def test_an_event_asks_for_more_than_the_page_does(app: str, signer: Issuer) -> None:
+def test_an_event_can_require_more_than_its_page(app: str, signer: Issuer) -> None:
     refused = call(app, (NAME, assertion(signer)), event="admin")
     assert "event: error" in refused.text and "Hello" not in refused.text
     admin = assertion(signer, claims={"roles": ["admin"]})
     assert data(call(app, (NAME, admin), event="admin")) == ["Hello alice"]
 
 
-def test_a_page_for_some_is_not_for_others(verifier: doorward.Verifier, signer: Issuer) -> None:
+def test_a_page_can_require_a_role(verifier: doorward.Verifier, signer: Issuer) -> None:
     with served(mounted(verifier, username(verifier, roles=["admin"]))) as url:
         assert call(url + "/demand", (NAME, assertion(signer))).status_code == 401
         admin = assertion(signer, claims={"roles": ["admin"]})
@@ -138,20 +138,20 @@ def test_links_lead_back_through_the_gateway(app: str, signer: Issuer) -> None:
 
 
 @pytest.fixture
-def of_nobody(signer: Issuer) -> doorward.Verifier:
+def without_keys(signer: Issuer) -> doorward.Verifier:
     """Cannot verify anything, as if every assertion had ended."""
     return doorward.Gateway(signer.url, keys_url=signer.url + "/nowhere").verifier("scoring")
 
 
-def test_an_event_that_waited_is_still_its_senders(verifier: doorward.Verifier, of_nobody: doorward.Verifier, signer: Issuer) -> None:
-    with served(mounted(of_nobody, username(verifier))) as url:
+def test_an_event_that_waited_keeps_its_sender(verifier: doorward.Verifier, without_keys: doorward.Verifier, signer: Issuer) -> None:
+    with served(mounted(without_keys, username(verifier))) as url:
         assert data(call(url + "/demand", (NAME, assertion(signer)))) == ["Hello alice, alice"]
 
 
-def test_the_middleware_guards_what_gradio_leaves_open(
-    verifier: doorward.Verifier, of_nobody: doorward.Verifier, signer: Issuer
+def test_the_middleware_guards_gradios_public_paths(
+    verifier: doorward.Verifier, without_keys: doorward.Verifier, signer: Issuer
 ) -> None:
-    with served(GatewayAuth(mounted(of_nobody), verifier)) as url:
+    with served(GatewayAuth(mounted(without_keys), verifier)) as url:
         for path in ("/", "/gradio_api/app_id", "/gradio_api/startup-events", "/theme.css"):
             assert httpx.get(f"{url}/demand{path}").status_code == 401, path
             assert httpx.get(f"{url}/demand{path}", headers={NAME: assertion(signer)}).status_code == 200, path
@@ -159,7 +159,7 @@ def test_the_middleware_guards_what_gradio_leaves_open(
         assert data(call(url + "/demand", (NAME, assertion(signer)))) == ["Hello alice, None"]
 
 
-def test_who_arrived_at_another_application_is_asked_again(verifier: doorward.Verifier, gateway: doorward.Gateway, signer: Issuer) -> None:
+def test_claims_for_another_application_are_not_reused(verifier: doorward.Verifier, gateway: doorward.Gateway, signer: Issuer) -> None:
     scope: dict[str, Any] = {"doorward": gateway.verifier("another-route").verify(assertion(signer, audience="another-route"))}
     request = SimpleNamespace(headers={}, scope=scope)
     with pytest.raises(Refused, match="did not come through the gateway"):
@@ -168,7 +168,7 @@ def test_who_arrived_at_another_application_is_asked_again(verifier: doorward.Ve
     assert signed_in(request, verifier).username == "alice"
 
 
-def test_gradio_may_ask_in_a_thread_or_in_its_loop(verifier: doorward.Verifier, signer: Issuer) -> None:
+def test_gradio_can_call_in_a_thread_or_in_its_loop(verifier: doorward.Verifier, signer: Issuer) -> None:
     request = SimpleNamespace(headers={NAME.lower(): assertion(signer)})
     assert username(verifier)(request) == "alice"
     assert username(verifier, roles=["admin"])(request) is None

@@ -1,4 +1,4 @@
-"""The lines of docs/guides/python.md, run as they stand there, against an issuer of this process."""
+"""The lines of docs/guides/python.md, run as printed, against an issuer of this process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def secret(tmp_path: Path) -> dict[str, str]:
     return {"/run/secrets/airflow": str(tmp_path / "airflow")}
 
 
-def test_nothing_is_asked_when_an_issuer_is_made() -> None:
+def test_making_an_issuer_sends_no_request() -> None:
     names: dict[str, Any] = {}
     PAGE.run(PAGE.block('doorward.Issuer("https://keycloak.example'), names)
     assert names["issuer"].url == "https://keycloak.example/realms/platform"

@@ -1,4 +1,4 @@
-"""The lines of docs/guides/python-services.md: each service there knows who calls it, and refuses who should not."""
+"""The lines of docs/guides/python-services.md: each service there identifies its caller, and refuses callers without the right claims."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def title(block: str) -> str:
 
 @pytest.mark.parametrize("block", SERVICES, ids=title)
 @pytest.mark.usefixtures("django_settings")
-def test_a_service_knows_who_calls(block: str, names: dict[str, Any], good: dict[str, Header]) -> None:
+def test_a_service_reads_the_caller(block: str, names: dict[str, Any], good: dict[str, Header]) -> None:
     (kind,) = (kind for kind in ("direct", "behind") if kind in block)
     other = good["behind" if kind == "direct" else "direct"]
     PAGE.run(block, names)
     app = names.get("application") or names["app"]
     over = over_wsgi if "flask" in block or "wsgi" in block else over_asgi
     urls = SimpleNamespace(urlpatterns=[path("score", names["score"])] if "django" in block else [])
-    # Django keeps what it knows of addresses by the identity of what has them.
+    # Django caches resolvers of URLs by the object that holds the patterns, so each block gets a new one.
     with override_settings(ROOT_URLCONF=type("Urls", (), vars(urls))):
         ask = over(app)
         answer = ask(good[kind], path="/score")
@@ -83,7 +83,7 @@ def test_a_service_knows_who_calls(block: str, names: dict[str, Any], good: dict
         assert connect(app)[0]["status"] == 401
 
 
-def test_services_are_shown_in_every_way() -> None:
+def test_every_way_to_write_a_service_is_shown() -> None:
     assert len(SERVICES) == 8
 
 

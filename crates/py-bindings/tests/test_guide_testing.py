@@ -19,7 +19,7 @@ def test_the_suites_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPa
     pytester.runpytest_subprocess().assert_outcomes(passed=21)
 
 
-def test_a_suite_fails_for_a_service_that_believes_everything(pytester: pytest.Pytester) -> None:
+def test_the_suites_fail_for_a_service_that_accepts_all_tokens(pytester: pytest.Pytester) -> None:
     service = """
         from fastapi import FastAPI
 

@@ -1,7 +1,7 @@
-"""Tokens from an attacker: whatever they are, the answer is a refusal, in time, and the interpreter lives.
+"""Tokens from an attacker: each is refused in bounded time, and the interpreter survives.
 
-Hypothesis makes them up, a bounded number in each run. ``python tests/test_hostile.py -max_total_time=60`` lets libFuzzer do it, by
-Atheris, which has a better memory for what was new.
+Hypothesis generates them, a bounded number in each run. ``python tests/test_hostile.py -max_total_time=60`` generates them with libFuzzer
+through Atheris, which keeps inputs that reach new branches.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def judged(token: str) -> None:
 
 @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(token=tokens)
-def test_whatever_is_presented_is_judged(token: str) -> None:
+def test_every_input_is_accepted_or_refused_cleanly(token: str) -> None:
     judged(token)
 
 
@@ -105,13 +105,13 @@ def test_whatever_is_presented_is_judged(token: str) -> None:
     ["", ".", "..", "...", "\0", "\udcff", "a" * 10_000_000, "eyJ" * 1_000_000, f"{GOOD}.", f"Bearer {GOOD}", GOOD[:-1], "." * 1_000_000],
     ids=["empty", "one dot", "two", "three", "nul", "surrogate", "large", "long", "dot after", "scheme", "cut", "dots"],
 )
-def test_a_token_that_is_none(token: str) -> None:
+def test_a_text_that_is_not_a_token_is_refused(token: str) -> None:
     with pytest.raises(doorward.InvalidToken):
         verifier.verify(token)
 
 
 @pytest.mark.parametrize("token", [None, b"x", 1, [], object()])
-def test_what_is_no_text_is_a_mistake_of_the_caller(token: Any) -> None:
+def test_a_value_that_is_not_text_is_a_type_error(token: Any) -> None:
     with pytest.raises(TypeError):
         verifier.verify(token)
 
@@ -133,8 +133,8 @@ def test_atheris_finds_nothing_in_a_few_seconds() -> None:
 if __name__ == "__main__":
     import atheris
 
-    # What it has not seen yet it knows by the branches of these: of the native code there is no account.
+    # Atheris sees new branches in these functions only: the native code is not instrumented.
     for function in (judged, Guard.check_async, Guard.allow):
         atheris.instrument_func(function)
-    atheris.Setup(sys.argv, getattr(test_whatever_is_presented_is_judged, "hypothesis").fuzz_one_input)
+    atheris.Setup(sys.argv, getattr(test_every_input_is_accepted_or_refused_cleanly, "hypothesis").fuzz_one_input)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""A name at the hub is one person's: an issuer and a subject, whatever other issuers call their people."""
+"""A name at the hub belongs to one issuer and subject, whatever names other issuers use."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_issuer_that_is_not_allowed_is_refused(signer: Issuer, wrong: dict[st
 
 
 @pytest.mark.parametrize("idp", [None, "", 1, [IDP], {"url": IDP}])
-def test_an_idp_that_is_no_text_is_refused(signer: Issuer, idp: Any) -> None:
+def test_an_idp_that_is_not_a_string_is_refused(signer: Issuer, idp: Any) -> None:
     assert asyncio.run(refused(Hub(signer), claims={"idp": idp, "sub": "a1"}))
 
 
@@ -155,7 +155,7 @@ def test_a_refused_person_takes_no_name(signer: Issuer, sealed: None) -> None:
     asyncio.run(main())
 
 
-def test_two_sign_ins_at_once_do_not_share_an_account(signer: Issuer, sealed: None) -> None:
+def test_concurrent_sign_ins_do_not_share_an_account(signer: Issuer, sealed: None) -> None:
     hub = Hub(signer, allowed_issuers={IDP, OTHER}, enable_auth_state=True)
 
     async def main() -> None:
@@ -205,11 +205,11 @@ def test_several_issuers_need_auth_state(signer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("usernames", [{IDP: "alice"}, {IDP: {"a1": 1}}, {IDP: {"a1": ""}}, {IDP: ["a1"]}])
-def test_names_that_are_no_names_are_told_at_the_start(signer: Issuer, usernames: Any) -> None:
-    with pytest.raises(doorward.ConfigurationError, match="no names by subject"):
+def test_invalid_usernames_are_refused_at_start(signer: Issuer, usernames: Any) -> None:
+    with pytest.raises(doorward.ConfigurationError, match="not a mapping of subjects to names"):
         Hub(signer, usernames=usernames)
 
 
-def test_the_header_with_an_issuer_says_nothing(signer: Issuer) -> None:
+def test_the_issuer_header_is_ignored(signer: Issuer) -> None:
     hub = Hub(signer, allowed_issuers={IDP})
     assert asyncio.run(hub.authenticator.authenticate(hub.request(("X-Forwarded-Issuer", IDP), (NAME, "a.b.c")))) is None

@@ -1,4 +1,4 @@
-"""Tokens that notebooks get from the hub: of which person, for how long, and after the session is over."""
+"""Tokens that notebooks get from the hub: of which person, for how long, and after the session has ended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shown(issuer: Issuer, name: str = "alice") -> str:
     return str(issuer.log_in(name, "portal")["access_token"])
 
 
-def test_a_persons_tokens_outlive_the_one_that_was_shown(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_a_users_tokens_are_refreshed_and_survive_a_restart(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         token = shown(issuer)
         assert await keeper.shown("alice", None, token) is True
@@ -68,7 +68,7 @@ def test_a_new_session_brings_new_tokens(issuer: Issuer, keeper: TokenKeeper) ->
     asyncio.run(main())
 
 
-def test_a_session_that_is_over_is_told_once_and_forgotten(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_an_ended_session_is_reported_once_and_forgotten(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         await keeper.shown("alice", None, shown(issuer))
         tokens = keeper.kept("alice", None)
@@ -79,12 +79,12 @@ def test_a_session_that_is_over_is_told_once_and_forgotten(issuer: Issuer, keepe
         with pytest.raises(SignInNeeded) as raised:
             await keeper.fresh("alice", None)
         assert not isinstance(raised.value, SessionEnded)
-        assert await keeper.shown("alice", None, shown(issuer)), "the next sign-in mends it"
+        assert await keeper.shown("alice", None, shown(issuer)), "the next sign-in gives new tokens"
 
     asyncio.run(main())
 
 
-def test_an_issuer_that_is_away_ends_nothing(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_an_outage_of_the_issuer_ends_no_session(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         await keeper.shown("alice", None, shown(issuer))
         tokens = keeper.kept("alice", None)
@@ -96,7 +96,7 @@ def test_an_issuer_that_is_away_ends_nothing(issuer: Issuer, keeper: TokenKeeper
     asyncio.run(main())
 
 
-def test_a_token_that_cannot_be_exchanged_is_tried_once(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_a_token_that_cannot_be_exchanged_is_sent_once(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         for _ in range(3):
             try:
@@ -108,7 +108,7 @@ def test_a_token_that_cannot_be_exchanged_is_tried_once(issuer: Issuer, keeper: 
     asyncio.run(main())
 
 
-def test_an_issuer_that_is_away_holds_up_one_request(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_an_outage_of_the_issuer_delays_one_request(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         assert await keeper.shown("bob", None, shown(issuer, "bob"))
         token = shown(issuer)
@@ -122,7 +122,7 @@ def test_an_issuer_that_is_away_holds_up_one_request(issuer: Issuer, keeper: Tok
     asyncio.run(main())
 
 
-def test_who_signs_out_at_the_hub_and_in_again_has_tokens_again(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_signing_in_again_after_a_sign_out_gives_tokens(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         token = shown(issuer)
         assert await keeper.shown("alice", None, token)
@@ -132,7 +132,7 @@ def test_who_signs_out_at_the_hub_and_in_again_has_tokens_again(issuer: Issuer, 
     asyncio.run(main())
 
 
-def test_what_was_asked_for_before_a_sign_out_is_not_kept_after_it(issuer: Issuer, keeper: TokenKeeper) -> None:
+def test_a_token_that_arrives_after_a_sign_out_is_not_kept(issuer: Issuer, keeper: TokenKeeper) -> None:
     async def main() -> None:
         await keeper.shown("alice", None, shown(issuer))
         keeper.kept("alice", None).expires_at = time.time()
@@ -148,7 +148,7 @@ def test_what_was_asked_for_before_a_sign_out_is_not_kept_after_it(issuer: Issue
     asyncio.run(main())
 
 
-def test_without_a_client_of_its_own_the_hub_passes_on_what_it_is_shown(issuer: Issuer) -> None:
+def test_without_a_client_the_hub_passes_on_the_received_token(issuer: Issuer) -> None:
     async def main() -> None:
         keeper, token = TokenKeeper(None), shown_by_default(issuer)
         assert await keeper.shown("alice", None, token) is True
@@ -166,7 +166,7 @@ def shown_by_default(issuer: Issuer) -> str:
     return str(issuer.log_in("alice")["access_token"])
 
 
-def test_a_notebook_gets_an_access_token_and_nothing_that_lasts(signer: Issuer, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_gets_an_access_token_and_no_refresh_token(signer: Issuer, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CryptKeeper.instance(), "keys", [os.urandom(32)])
     issuer.add_client("portal", "-", audience="client")
     issuer.add_client("churn", "-")
@@ -200,16 +200,16 @@ def test_a_notebook_gets_an_access_token_and_nothing_that_lasts(signer: Issuer, 
 
 
 @pytest.mark.parametrize("body", [["audience"], "churn", 1, {"audience": 1}])
-def test_a_request_that_makes_no_sense_is_the_notebooks_fault(body: Any) -> None:
+def test_an_invalid_request_of_a_notebook_is_400(body: Any) -> None:
     handler: Any = SimpleNamespace(_owner_of_server=lambda: None, get_json_body=lambda: body)
     with pytest.raises(web.HTTPError) as raised:
         asyncio.run(TokenHandler.post(handler))
     assert raised.value.status_code == 400
 
 
-def test_somebody_elses_token_is_not_kept(signer: Issuer, issuer: Issuer) -> None:
+def test_a_token_of_another_user_is_not_kept(signer: Issuer, issuer: Issuer) -> None:
     hub = Hub(signer, issuer=issuer.url, client={"client_id": "client", "secret": "secret"})
-    model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {shown_by_default(issuer)}"), claims={"sub": "somebody-else", "idp": issuer.url}))
+    model = asyncio.run(hub.sign_in(("Authorization", f"Bearer {shown_by_default(issuer)}"), claims={"sub": "another-subject", "idp": issuer.url}))
     assert model["auth_state"]["tokens"]["access_token"] is None
 
 

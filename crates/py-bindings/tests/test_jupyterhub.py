@@ -39,28 +39,28 @@ def spawner_of(kind: Any, name: str = "alice", **config: Any) -> Any:
 # === Access ===
 
 
-def test_whom_the_gateway_vouches_for_is_signed_in(signer: Issuer) -> None:
+def test_an_assertion_of_the_gateway_signs_in(signer: Issuer) -> None:
     model = asyncio.run(Hub(signer).sign_in())
     assert (model["name"], model["admin"]) == ("alice", None)
     state = model["auth_state"]
     assert (state["roles"], state["groups"], state["client_roles"]) == (["scorer"], ["/finance"], {"churn": ["admin"]})
 
 
-def test_nothing_else_is_believed(signer: Issuer) -> None:
+def test_only_the_assertion_identifies_the_user(signer: Issuer) -> None:
     hub = Hub(signer)
     good = assertion(signer, audience="jupyterhub")
 
-    async def nobody(*headers: tuple[str, str]) -> bool:
+    async def anonymous(*headers: tuple[str, str]) -> bool:
         handler = hub.request(*headers)
         return await hub.authenticator.get_authenticated_user(handler, {"username": "alice", "password": good}) is None
 
     async def main() -> None:
-        assert await nobody()
-        assert await nobody(("X-Forwarded-User", "alice"), ("X-Forwarded-Preferred-Username", "alice"))
-        assert await nobody(("Authorization", f"Bearer {good}"))
-        assert await nobody(("Cookie", f"{NAME}={good}"))
-        assert await nobody((NAME, good), (NAME, good))
-        assert await nobody((NAME, f"{good},{good}"))
+        assert await anonymous()
+        assert await anonymous(("X-Forwarded-User", "alice"), ("X-Forwarded-Preferred-Username", "alice"))
+        assert await anonymous(("Authorization", f"Bearer {good}"))
+        assert await anonymous(("Cookie", f"{NAME}={good}"))
+        assert await anonymous((NAME, good), (NAME, good))
+        assert await anonymous((NAME, f"{good},{good}"))
         for wrong in (
             {"audience": "notebooks"},
             {"issuer": "https://evil.example"},
@@ -69,12 +69,12 @@ def test_nothing_else_is_believed(signer: Issuer) -> None:
             {"unsigned": True},
             {"without": ["preferred_username"]},
         ):
-            assert await nobody((NAME, assertion(signer, **{"audience": "jupyterhub", **wrong})))
+            assert await anonymous((NAME, assertion(signer, **{"audience": "jupyterhub", **wrong})))
 
     asyncio.run(main())
 
 
-def test_while_the_gateways_keys_are_away_nobody_is_told_to_be_nobody(signer: Issuer) -> None:
+def test_without_the_gateways_keys_the_answer_is_503(signer: Issuer) -> None:
     hub = Hub(signer)
     handler = hub.vouched()
     with signer.outage(), pytest.raises(web.HTTPError) as raised:
@@ -82,7 +82,7 @@ def test_while_the_gateways_keys_are_away_nobody_is_told_to_be_nobody(signer: Is
     assert raised.value.status_code == 503
 
 
-def test_roles_and_groups_let_in_and_make_administrators(signer: Issuer) -> None:
+def test_roles_and_groups_admit_users_and_administrators(signer: Issuer) -> None:
     def sign_in(*, roles: Any = (), groups: Any = (), client_roles: Any = None, **options: Any) -> Any:
         claims = {"roles": list(roles), "groups": list(groups), "client_roles": client_roles or {}}
         return asyncio.run(Hub(signer, **options).sign_in(claims=claims))
@@ -95,18 +95,18 @@ def test_roles_and_groups_let_in_and_make_administrators(signer: Issuer) -> None
     assert sign_in(allowed_roles={"scorer"}, allowed_groups={"/finance"}, groups=["/finance"]) is not None
     assert sign_in(allowed_users={"alice"}) is not None
     assert sign_in(allowed_users={"bob"}) is None
-    for nobody in ("allowed_users", "allowed_roles", "allowed_groups"):
-        assert sign_in(**{nobody: set()}, roles=["scorer"], groups=["/finance"]) is None, "what is set to nobody is set"
+    for setting in ("allowed_users", "allowed_roles", "allowed_groups"):
+        assert sign_in(**{setting: set()}, roles=["scorer"], groups=["/finance"]) is None, "an empty set admits no user"
     assert sign_in(allowed_roles=set(), allow_all=True) is not None
     assert sign_in(blocked_users={"alice"}) is None
     assert sign_in(admin_roles={"boss"}, roles=["boss"])["admin"] is True
-    assert sign_in(admin_roles={"boss"})["admin"] is False, "who lost the role is no administrator"
+    assert sign_in(admin_roles={"boss"})["admin"] is False, "without the role the user is not an administrator"
     assert sign_in(admin_groups={"/boss"}, groups=["/boss"])["admin"] is True
     assert sign_in(admin_roles={"boss"}, admin_users={"alice"})["admin"] is True
     assert sign_in(manage_groups=True, groups=["/finance", "/lab/a"])["groups"] == ["finance", "lab/a"]
 
 
-def test_a_browser_is_looked_at_again_at_each_request(signer: Issuer) -> None:
+def test_each_request_of_a_browser_is_authenticated_again(signer: Issuer) -> None:
     hub = Hub(signer, allowed_roles={"scorer"}, admin_roles={"boss"})
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_a_browser_is_looked_at_again_at_each_request(signer: Issuer) -> None:
     asyncio.run(main())
 
 
-def test_no_request_of_a_server_puts_off_the_next_look(signer: Issuer) -> None:
+def test_a_servers_request_does_not_skip_the_next_check(signer: Issuer) -> None:
     hub = Hub(signer)
 
     async def main() -> None:
@@ -145,26 +145,26 @@ def test_no_request_of_a_server_puts_off_the_next_look(signer: Issuer) -> None:
     asyncio.run(main())
 
 
-def test_a_name_that_has_changed_hands_opens_nothing(signer: Issuer) -> None:
+def test_a_name_of_another_subject_is_refused(signer: Issuer) -> None:
     hub = Hub(signer)
 
     async def main() -> None:
         await hub.sign_in()
-        stranger = {"preferred_username": "alice", "sub": "somebody-else"}
+        other = {"preferred_username": "alice", "sub": "another-subject"}
         with pytest.raises(web.HTTPError) as raised:
-            await hub.sign_in(claims=stranger)
+            await hub.sign_in(claims=other)
         assert raised.value.status_code == 403
-        assert await hub.refresh("alice", hub.vouched(claims=stranger)) is False
+        assert await hub.refresh("alice", hub.vouched(claims=other)) is False
         alice = hub.people.pop("alice")
         hub.authenticator.delete_user(alice)
         hub.db.delete(alice.orm_user)
         hub.db.commit()
-        assert await hub.sign_in(claims=stranger) is not None
+        assert await hub.sign_in(claims=other) is not None
 
     asyncio.run(main())
 
 
-def test_what_cannot_work_is_told_at_the_start() -> None:
+def test_invalid_settings_are_refused_at_start() -> None:
     for options in (
         {},
         {"gateway": "https://platform.example"},
@@ -173,12 +173,12 @@ def test_what_cannot_work_is_told_at_the_start() -> None:
     ):
         with pytest.raises(doorward.ConfigurationError):
             GatewayAuthenticator(**options)
-    with pytest.raises(doorward.ConfigurationError, match="does not know cpu_limit"):
+    with pytest.raises(doorward.ConfigurationError, match="unknown cpu_limit"):
         Limits([{"roles": ["a"], "cpu_limit": 2}])
-    with pytest.raises(doorward.ConfigurationError, match="has no spawner_override"):
+    with pytest.raises(doorward.ConfigurationError, match="missing spawner_override"):
         Limits([{"roles": ["a"]}])
     for entry in ({"roles": None}, {"groups": [1]}, {"users": {"alice": 1}}, {"client_roles": ["large"]}, {"client_roles": {"hub": None}}):
-        with pytest.raises(doorward.ConfigurationError, match="what are no names"):
+        with pytest.raises(doorward.ConfigurationError, match="not names"):
             Limits([{**entry, "spawner_override": {}}])
     Limits([{"users": "alice", "roles": {"a"}, "groups": ("/x",), "client_roles": {"hub": "large"}, "spawner_override": {}}])
 
@@ -187,7 +187,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples/jupyterhub"
 
 
 @pytest.mark.parametrize("name", ["jupyterhub_config.py", "jupyterhub_config_kubernetes.py"])
-def test_the_examples_say_what_there_is(name: str, kubespawner: Any) -> None:
+def test_the_examples_use_known_settings(name: str, kubespawner: Any) -> None:
     config = Config()
     exec(compile((EXAMPLES / name).read_text(), name, "exec"), {"get_config": lambda: config})
     authenticator = GatewayAuthenticator(config=config)
@@ -220,7 +220,7 @@ LIMITS: list[dict[str, Any]] = [
 ]
 
 
-def test_the_first_entry_that_fits_decides() -> None:
+def test_the_first_matching_entry_decides() -> None:
     limits = Limits(LIMITS)
 
     def cpu(name: str = "alice", **about: Any) -> Any:
@@ -235,7 +235,7 @@ def test_the_first_entry_that_fits_decides() -> None:
     assert cpu(roles=["guest"]) is None
 
 
-def test_each_persons_pod_has_what_their_role_allows(signer: Issuer, kubespawner: Any) -> None:
+def test_each_pod_has_the_limits_of_its_users_role(signer: Issuer, kubespawner: Any) -> None:
     hub = Hub(signer, limits=LIMITS)
 
     async def pod(spawner: Any, **claims: Any) -> Any:
@@ -291,7 +291,7 @@ def test_the_form_offers_the_profiles_of_the_role(signer: Issuer, kubespawner: A
     asyncio.run(main())
 
 
-def test_whose_roles_are_not_known_gets_no_server(signer: Issuer) -> None:
+def test_a_user_with_unknown_roles_gets_no_server(signer: Issuer) -> None:
     from jupyterhub.spawner import SimpleLocalProcessSpawner
 
     hub = Hub(signer, limits=LIMITS)

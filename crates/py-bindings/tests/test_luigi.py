@@ -34,7 +34,7 @@ def configure(folder: Path, issuer: Issuer, **settings: object) -> Path:
 
 
 def run(folder: Path, api: Api, scores: str, *, config: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The example, as people start it."""
+    """The example, as a user starts it."""
     return subprocess.run(
         [sys.executable, EXAMPLES / "luigi/scores.py", "Scores", "--local-scheduler", "--workers=8", "--api", api.url, "--folder", scores],
         cwd=folder,
@@ -45,7 +45,7 @@ def run(folder: Path, api: Api, scores: str, *, config: Path, **environment: str
     )
 
 
-def test_forty_tasks_in_forked_workers_and_a_second_run_make_one_request(issuer: Issuer, api: Api, tmp_path: Path) -> None:
+def test_forked_workers_and_a_second_run_make_one_request(issuer: Issuer, api: Api, tmp_path: Path) -> None:
     # Slow, so that all the first workers come while the first of them waits.
     issuer.fail("token", delay=0.3)
     config = configure(tmp_path, issuer)
@@ -65,7 +65,7 @@ def test_forty_tasks_in_forked_workers_and_a_second_run_make_one_request(issuer:
     assert "secret\n" not in ran.stdout + ran.stderr
 
 
-def test_a_token_is_fetched_anew_when_it_has_ended(api: Api, tmp_path: Path) -> None:
+def test_an_expired_token_is_fetched_again(api: Api, tmp_path: Path) -> None:
     with Issuer(token_lifetime=1.0) as issuer:
         config = configure(tmp_path, issuer)
         for scores in ("first", "second"):
@@ -84,7 +84,7 @@ def test_tokens_are_shared_in_the_usual_folder(issuer: Issuer, api: Api, tmp_pat
     assert stat.S_IMODE((runtime / "doorward").stat().st_mode) == 0o700
 
 
-def test_a_runtime_folder_that_is_not_ours_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -100,7 +100,7 @@ def test_a_runtime_folder_that_is_not_ours_is_passed_over(tmp_path: Path, monkey
     assert _scheduled._usual_folder() != str(runtime / "doorward")
 
 
-def test_a_failure_says_what_to_do_and_no_secret(issuer: Issuer, api: Api, tmp_path: Path) -> None:
+def test_a_failure_names_the_remedy_and_no_secret(issuer: Issuer, api: Api, tmp_path: Path) -> None:
     config = configure(tmp_path, issuer, scope="everything")
     ran = run(tmp_path, api, "scores", config=config)
     assert "TokenRequestRefused" in ran.stderr
@@ -138,7 +138,7 @@ class Load(tasks.TokenTask, luigi.Task):
 
 
 @pytest.mark.usefixtures("configured")
-def test_tasks_of_a_process_have_one_source_and_nothing_to_print(issuer: Issuer) -> None:
+def test_tasks_of_a_process_share_a_source_and_print_no_token(issuer: Issuer) -> None:
     first, second = Plain(), Plain()
     assert first.tokens is second.tokens
     token = first.token()
@@ -149,25 +149,25 @@ def test_tasks_of_a_process_have_one_source_and_nothing_to_print(issuer: Issuer)
 
 
 @pytest.mark.usefixtures("configured")
-def test_a_task_may_want_its_own_scope(issuer: Issuer) -> None:
+def test_a_task_can_request_its_own_scope(issuer: Issuer) -> None:
     issuer.add_client("client", "secret", audience="churn", scopes=["score", "train"])
     verifier = issuer.verifier("churn")
     assert "score" in verifier.verify(Scored().token()).scopes
     assert "train" in verifier.verify(Scored("train").token()).scopes
 
 
-def test_a_second_client_has_a_section_of_its_own(issuer: Issuer, configured: luigi.configuration.LuigiConfigParser) -> None:
+def test_a_second_client_has_its_own_section(issuer: Issuer, configured: luigi.configuration.LuigiConfigParser) -> None:
     issuer.add_client("loader", "secret", audience="warehouse")
     for name, value in dict(configured.items("doorward"), client_id="loader").items():
         configured.set("warehouse", name, value)
     assert issuer.verifier("warehouse").verify(Load().token()).client == "loader"
 
 
-def test_what_is_left_out_is_named(configured: luigi.configuration.LuigiConfigParser) -> None:
+def test_missing_settings_are_named(configured: luigi.configuration.LuigiConfigParser) -> None:
     configured.set("doorward", "secret_file", "")
     with pytest.raises(doorward.ConfigurationError, match="exactly one way"):
         _ = Plain().tokens
     luigi.task_register.Register.clear_instance_cache()
     configured.set("doorward", "issuer", "")
-    with pytest.raises(doorward.ConfigurationError, match=r"\[doorward\]: issuer is left out"):
+    with pytest.raises(doorward.ConfigurationError, match=r"\[doorward\]: missing issuer"):
         _ = Plain().tokens

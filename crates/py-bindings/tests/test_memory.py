@@ -1,4 +1,4 @@
-"""Memory stays where it is, however long a service runs."""
+"""Memory use stays constant, however long a service runs."""
 
 from __future__ import annotations
 

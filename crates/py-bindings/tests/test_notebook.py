@@ -63,7 +63,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenApi]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.setenv("JUPYTERHUB_API_URL", f"http://127.0.0.1:{server.server_port}/jupyter/hub/api")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", SECRET)
-    # A proxy for the world is none for the hub.
+    # The environment's proxy is not used for the hub.
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setattr(doorward.notebook, "_kept", {})
     yield api
@@ -90,7 +90,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
-def test_a_token_is_asked_for_once_and_replaced_before_it_ends(hub: TokenApi, later: Callable[[float], None]) -> None:
+def test_a_token_is_requested_once_and_replaced_before_expiry(hub: TokenApi, later: Callable[[float], None]) -> None:
     assert token() == token() == "token-1"
     assert hub.asked == [("/jupyter/hub/api/doorward/token", f"token {SECRET}", {"audience": None})]
     later(280)
@@ -115,12 +115,12 @@ def test_a_token_that_was_rejected_is_replaced(hub: TokenApi) -> None:
     assert token(rejected=first) == "token-2"
 
 
-def test_many_who_ask_make_one_request(hub: TokenApi) -> None:
+def test_concurrent_callers_make_one_request(hub: TokenApi) -> None:
     hub.wait = threading.Event()
 
     async def tasks() -> list[str]:
         asking = asyncio.gather(*(token_async() for _ in range(50)))
-        # The event loop goes on while the hub thinks.
+        # The event loop goes on while the hub delays its answer.
         for _ in range(5):
             await asyncio.sleep(0)
         assert hub.wait is not None
@@ -150,7 +150,7 @@ def test_a_forked_child_does_not_hang(hub: TokenApi) -> None:
         child.join(10)
 
 
-def test_every_failure_says_what_it_is(hub: TokenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_failure_has_its_error(hub: TokenApi, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(status: int, answer: Any) -> doorward.DoorwardError:
         hub.status, hub.answer = status, answer
         with pytest.raises(doorward.DoorwardError) as raised:
@@ -158,8 +158,8 @@ def test_every_failure_says_what_it_is(hub: TokenApi, monkeypatch: pytest.Monkey
         assert SECRET not in str(raised.value)
         return raised.value
 
-    needed = refused(403, {"status": 403, "code": "sign_in_needed", "message": "your session is over", "remedy": "open the hub"})
-    assert isinstance(needed, SignInNeeded) and (str(needed), needed.remedy) == ("your session is over", "open the hub")
+    needed = refused(403, {"status": 403, "code": "sign_in_needed", "message": "your session has ended", "remedy": "open the hub"})
+    assert isinstance(needed, SignInNeeded) and (str(needed), needed.remedy) == ("your session has ended", "open the hub")
     not_allowed = refused(403, {"status": 403, "code": "configuration", "message": "not for payroll", "remedy": None})
     assert isinstance(not_allowed, doorward.TokenRequestRefused) and not_allowed.status == 403
     assert isinstance(refused(404, {"status": 404, "message": "Not Found"}), doorward.ConfigurationError)
@@ -172,4 +172,4 @@ def test_every_failure_says_what_it_is(hub: TokenApi, monkeypatch: pytest.Monkey
     monkeypatch.setenv("JUPYTERHUB_API_URL", "hub:8081")
     assert isinstance(refused(200, None), doorward.ConfigurationError)
     monkeypatch.delenv("JUPYTERHUB_API_TOKEN")
-    assert "no server of a JupyterHub" in str(refused(200, None))
+    assert "not a server of a JupyterHub" in str(refused(200, None))

@@ -27,7 +27,7 @@ def claims(issuer: Issuer) -> doorward.Claims:
 # === awaiting ===
 
 
-def test_an_await_that_is_forgotten_is_warned_of(issuer: Issuer, tokens: doorward.TokenSource) -> None:
+def test_a_missing_await_gives_a_warning(issuer: Issuer, tokens: doorward.TokenSource) -> None:
     verifier = issuer.verifier("churn")
     with pytest.warns(RuntimeWarning, match=r"coroutine 'Verifier\.verify_async' was never awaited"):
         # It is true whatever the token is.
@@ -39,7 +39,7 @@ def test_an_await_that_is_forgotten_is_warned_of(issuer: Issuer, tokens: doorwar
         gc.collect()
 
 
-def test_what_was_closed_or_cancelled_is_not_forgotten(tokens: doorward.TokenSource) -> None:
+def test_a_closed_or_cancelled_await_gives_no_warning(tokens: doorward.TokenSource) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tokens.token_async().close()
@@ -53,7 +53,7 @@ def test_what_was_closed_or_cancelled_is_not_forgotten(tokens: doorward.TokenSou
 # === copies ===
 
 
-def test_a_copy_is_the_same_thing(issuer: Issuer, tokens: doorward.TokenSource, claims: doorward.Claims) -> None:
+def test_a_copy_is_the_same_object(issuer: Issuer, tokens: doorward.TokenSource, claims: doorward.Claims) -> None:
     trusted = doorward.Issuer(issuer.url)
     for thing in (trusted, doorward.Gateway("https://platform.example"), trusted.verifier("churn"), tokens, claims):
         assert copy.copy(thing) is thing
@@ -92,7 +92,7 @@ def without_effect(issuer: doorward.Issuer, **given: Any) -> Callable[[], object
     return lambda: issuer.client_credentials(**{"client_id": "job", **given})
 
 
-def test_what_cannot_work_is_refused_when_it_is_made() -> None:
+def test_invalid_arguments_are_refused_when_given() -> None:
     issuer = doorward.Issuer("https://id.example")
     for code, make in (
         ("audience", lambda: issuer.verifier(["churn", ""])),
@@ -109,7 +109,7 @@ def test_what_cannot_work_is_refused_when_it_is_made() -> None:
         assert caught.value.remedy
 
 
-def test_a_folder_that_cannot_be_shared_is_warned_of(tmp_path: Path, issuer: Issuer) -> None:
+def test_an_unusable_cache_folder_gives_a_warning(tmp_path: Path, issuer: Issuer) -> None:
     open_to_all, file = tmp_path / "open", tmp_path / "file"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
@@ -124,7 +124,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("reached")
 
 
-def test_a_verifier_of_the_other_kind_is_refused(issuer: Issuer, gateway: doorward.Gateway) -> None:
+def test_a_guard_refuses_a_verifier_of_the_other_kind(issuer: Issuer, gateway: doorward.Gateway) -> None:
     tokens, assertions = issuer.verifier("churn"), gateway.verifier("scoring")
     assert (tokens.kind, assertions.kind) == ("access_token", "assertion")
     for wrong in (
@@ -139,12 +139,12 @@ def test_a_verifier_of_the_other_kind_is_refused(issuer: Issuer, gateway: doorwa
         assert "verifier(…)" in (caught.value.remedy or "")
 
 
-def test_a_wrong_audience_is_told_as_it_is(issuer: Issuer) -> None:
+def test_wrong_audience_carries_both_audiences(issuer: Issuer) -> None:
     with pytest.raises(doorward.WrongAudience) as caught:
         issuer.verifier("churn").verify(issuer.mint(audience="elsewhere"))
     assert (caught.value.expected, caught.value.found) == (("churn",), ("elsewhere",))
 
 
-def test_a_text_that_is_no_token_is_called_one_once(issuer: Issuer) -> None:
+def test_a_malformed_token_is_described_once(issuer: Issuer) -> None:
     with pytest.raises(doorward.MalformedToken, match=r"^the token cannot be read: it has no dots"):
         issuer.verifier("churn").verify("nonsense")

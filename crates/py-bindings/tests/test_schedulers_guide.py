@@ -24,7 +24,7 @@ GUIDE = (REPOSITORY / "docs/guides/schedulers.md").read_text()
 ARGO = REPOSITORY / "examples/argo"
 
 
-def test_what_the_guide_shows_stands_in_the_examples() -> None:
+def test_the_guides_blocks_are_in_the_examples() -> None:
     shown = re.findall(r"^```(?:ini|python|yaml)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     files = [path.read_text() for folder in ("luigi", "airflow", "argo") for path in (REPOSITORY / "examples" / folder).iterdir() if path.is_file()]
     assert len(shown) == 5
@@ -48,7 +48,7 @@ def workflow() -> dict[str, Any]:
     return dict(workflow["spec"])
 
 
-def test_the_workflow_hands_the_program_what_it_takes() -> None:
+def test_the_workflow_passes_the_programs_arguments() -> None:
     spec = workflow()
     templates = {template["name"]: template for template in spec["templates"]}
     assert spec["entrypoint"] in templates

@@ -128,7 +128,7 @@ def test_a_good_token_passes(make: Make, issuer: Issuer) -> None:
         assert (answer.status, answer.body) == (200, {"sub": "alice-1"})
 
 
-def test_nobody_is_told_what_to_send(make: Make) -> None:
+def test_an_anonymous_request_gets_a_challenge(make: Make) -> None:
     answer = make(realm="churn", scopes=all_of("score", "explain"))()
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == 'Bearer realm="churn", scope="score explain"'
@@ -149,7 +149,7 @@ def test_an_empty_token_and_two_headers_are_a_bad_request(make: Make, issuer: Is
     assert make()(("Authorization", "Bearer ")).status in (400, 401)
     good = bearer(issuer.mint(audience="churn"))
     answer = make()(good, good)
-    # Where a server joins the two, they are no token.
+    # A server that joins the two makes one invalid token of them.
     assert answer.status in (400, 401)
     assert 'error="invalid_' in answer.headers["www-authenticate"]
 
@@ -182,7 +182,7 @@ def lacks(issuer: Issuer, requirement: Require, **claims: Any) -> str | None:
     return requirement.missing(issuer.verifier("churn").verify(issuer.mint(audience="churn", **claims)))
 
 
-def test_within_a_key_any_value_does_and_every_key_must_hold(issuer: Issuer) -> None:
+def test_any_value_of_a_key_and_every_key_must_match(issuer: Issuer) -> None:
     assert lacks(issuer, Require()) is None
     assert lacks(issuer, Require(roles=["a", "b"]), roles=["b"]) is None
     assert lacks(issuer, Require(roles="a"), roles=["ab"]) == "the role must be one of: a"
@@ -193,18 +193,18 @@ def test_within_a_key_any_value_does_and_every_key_must_hold(issuer: Issuer) -> 
     assert lacks(issuer, Require(clients=["other"])) == "the client must be one of: other"
 
 
-def test_roles_of_the_realm_and_of_a_client_are_not_the_same(issuer: Issuer) -> None:
+def test_realm_roles_and_client_roles_are_distinct(issuer: Issuer) -> None:
     at_churn = Require(client_roles={"churn": ["admin"]})
     assert lacks(issuer, at_churn, client_roles={"churn": ["admin"]}) is None
     assert lacks(issuer, at_churn, roles=["admin"]) == "the role at churn must be one of: admin"
     assert lacks(issuer, Require(roles=["admin"]), client_roles={"churn": ["admin"]}) is not None
 
 
-def test_a_list_that_names_nobody_lets_nobody_in(issuer: Issuer) -> None:
-    assert lacks(issuer, Require(roles=[]), roles=["a"]) == "the role must be one of: nobody"
+def test_an_empty_list_admits_no_caller(issuer: Issuer) -> None:
+    assert lacks(issuer, Require(roles=[]), roles=["a"]) == "the role must be one of: none (the list is empty)"
 
 
-def test_the_one_value_of_a_header_is_not_the_list_of_its_characters(issuer: Issuer) -> None:
+def test_one_header_value_is_not_read_as_its_characters(issuer: Issuer) -> None:
     guard = Guard(issuer.verifier("churn"))
     assert guard.check(f"Bearer {issuer.mint('alice', audience='churn')}").username == "alice"
     nothings: list[Any] = [None, "", []]
@@ -217,7 +217,7 @@ def test_the_one_value_of_a_header_is_not_the_list_of_its_characters(issuer: Iss
 @pytest.mark.parametrize(
     "wrong", [{"roles": [None]}, {"roles": b"scorer"}, {"any": [{"roles": "scorer"}]}, {"any": "scorer"}, {"client_roles": {"churn": [1]}}]
 )
-def test_what_is_no_requirement_is_said_when_it_is_written(issuer: Issuer, wrong: Any) -> None:
+def test_an_invalid_requirement_raises_when_written(issuer: Issuer, wrong: Any) -> None:
     with pytest.raises(TypeError):
         Guard(issuer.verifier("churn"), **wrong)
     with pytest.raises(TypeError, match="one after the other"):
@@ -274,7 +274,7 @@ def test_fastapi_asks_for_all_scopes_of_security(service: Ask, issuer: Issuer) -
     assert lacking.body == {"detail": "the scope must be all of: score, explain"}
 
 
-def test_fastapi_asks_who_opens_a_websocket(issuer: Issuer) -> None:
+def test_fastapi_authenticates_a_websocket(issuer: Issuer) -> None:
     app = FastAPI()
     caller = doorward.fastapi.Bearer(issuer.verifier("churn"), roles=["scorer"])
 
@@ -330,7 +330,7 @@ def test_public_paths_and_optional_callers(issuer: Issuer) -> None:
     assert relaxed(bearer("nonsense")).status == 401
 
 
-def test_one_public_path_is_not_the_paths_of_its_characters(issuer: Issuer, gateway: doorward.Gateway) -> None:
+def test_one_public_path_is_not_read_as_its_characters(issuer: Issuer, gateway: doorward.Gateway) -> None:
     def welcome(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
         return [b"null"]
@@ -362,7 +362,7 @@ def test_flask_guards_views_that_are_async(issuer: Issuer) -> None:
     assert ask().status == 401
 
 
-def test_flask_says_when_nobody_verified(issuer: Issuer) -> None:
+def test_flask_names_the_missing_guard(issuer: Issuer) -> None:
     app = flask.Flask("test")
     with app.test_request_context(), pytest.raises(LookupError, match="decorate the view"):
         doorward.flask.claims()

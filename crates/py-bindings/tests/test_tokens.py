@@ -1,4 +1,4 @@
-"""A program's own tokens: one request however many ask, in threads, tasks, processes and forks."""
+"""A program's own tokens: one request for all callers, in threads, tasks, processes and forks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_token_is_fetched_once_and_kept(issuer: Issuer) -> None:
     assert (tokens.client_id, tokens.issuer) == ("client", issuer.url)
 
 
-def test_what_is_asked_for_is_what_is_got(issuer: Issuer) -> None:
+def test_a_token_has_the_requested_scopes(issuer: Issuer) -> None:
     issuer.add_client("job", "hunter2", audience="churn", scopes=["score", "train"], roles=["batch"])
     made = doorward.Issuer(issuer.url)
     for scope in ("score train", ["score", "train"]):
@@ -69,7 +69,7 @@ def test_a_missing_secret_file_is_named(issuer: Issuer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_a_secret_can_be_sent_in_either_way(issuer: Issuer, method: str) -> None:
+def test_a_secret_can_be_sent_by_header_or_form(issuer: Issuer, method: str) -> None:
     assert source(issuer, method=method).token()
 
 
@@ -93,14 +93,14 @@ def test_a_key_signs_instead_of_a_secret(issuer: Issuer, tmp_path: Path) -> None
         {"assertion_file": "a", "method": "client_secret_post"},
     ],
 )
-def test_credentials_that_make_no_sense_are_refused_at_once(issuer: Issuer, options: dict[str, str]) -> None:
+def test_invalid_credentials_are_refused_when_given(issuer: Issuer, options: dict[str, str]) -> None:
     with pytest.raises(doorward.ConfigurationError) as caught:
         doorward.Issuer(issuer.url).client_credentials("client", **options)  # type: ignore[arg-type]
     assert caught.value.code == "client_authentication"
     assert caught.value.remedy
 
 
-def test_a_refusal_says_what_the_issuer_said(issuer: Issuer) -> None:
+def test_a_refusal_carries_the_issuers_answer(issuer: Issuer) -> None:
     with pytest.raises(doorward.TokenRequestRefused) as caught:
         source(issuer, scope="everything").token()
     assert caught.value.error == "invalid_scope"
@@ -108,7 +108,7 @@ def test_a_refusal_says_what_the_issuer_said(issuer: Issuer) -> None:
     assert not isinstance(caught.value, doorward.InvalidToken)
 
 
-def test_an_issuer_that_fails_is_left_alone_for_a_while(issuer: Issuer) -> None:
+def test_a_failing_issuer_is_not_asked_for_a_while(issuer: Issuer) -> None:
     issuer.fail("token", status=503)
     tokens = source(issuer)
     for _ in range(20):
@@ -125,7 +125,7 @@ def test_a_good_token_outlives_an_outage(issuer: Issuer) -> None:
         assert tokens.token() == token
 
 
-def test_a_rejected_token_is_renewed_once_however_many_had_it(issuer: Issuer) -> None:
+def test_a_rejected_token_is_renewed_once_for_all_callers(issuer: Issuer) -> None:
     tokens = source(issuer)
     rejected = tokens.token()
     with ThreadPoolExecutor(20) as pool:
@@ -138,7 +138,7 @@ def test_a_rejected_token_is_renewed_once_however_many_had_it(issuer: Issuer) ->
     assert issuer.requests("token") == 2
 
 
-def test_nothing_prints_a_token_or_a_secret_or_can_be_pickled(issuer: Issuer) -> None:
+def test_sources_neither_print_secrets_nor_can_be_pickled(issuer: Issuer) -> None:
     tokens = source(issuer, secret="secret")
     shown = repr(tokens) + str(tokens) + tokens.token()[:0]
     assert shown == 2 * f'<doorward.TokenSource client credentials by "client" at "{issuer.url}">'
@@ -149,7 +149,7 @@ def test_nothing_prints_a_token_or_a_secret_or_can_be_pickled(issuer: Issuer) ->
 # === token exchange ===
 
 
-def test_somebodys_token_is_exchanged_once_for_each(issuer: Issuer) -> None:
+def test_each_users_token_is_exchanged_once(issuer: Issuer) -> None:
     issuer.add_client("churn", "-")
     tokens = source(issuer)
     alice, bob = (login(issuer, name) for name in ("alice", "bob"))
@@ -168,7 +168,7 @@ def test_somebodys_token_is_exchanged_once_for_each(issuer: Issuer) -> None:
         tokens.exchange(audience="churn", subject_token="")
 
 
-def test_an_exchanged_token_that_was_rejected_is_exchanged_anew_once(issuer: Issuer) -> None:
+def test_a_rejected_exchanged_token_is_exchanged_again_once(issuer: Issuer) -> None:
     issuer.add_client("churn", "-")
     for_alice = source(issuer).exchange(audience="churn", subject_token=login(issuer, "alice"))
     first = for_alice.token()
@@ -184,12 +184,12 @@ def login(issuer: Issuer, username: str) -> str:
     return str(issuer.log_in(username)["access_token"])
 
 
-def test_an_exchange_that_is_refused_says_so(issuer: Issuer) -> None:
+def test_a_refused_exchange_raises_its_error(issuer: Issuer) -> None:
     with pytest.raises(doorward.TokenRequestRefused):
         source(issuer).exchange(audience="churn", subject_token="nonsense").token()
 
 
-# === herds: the token endpoint is slow, so that all callers come while the first is waiting ===
+# === many callers: the token endpoint is slow, so that all callers come while the first is waiting ===
 
 
 def test_twenty_threads_make_one_request(issuer: Issuer) -> None:
@@ -206,7 +206,7 @@ def test_twenty_threads_make_one_request(issuer: Issuer) -> None:
     assert issuer.requests("token") == 1
 
 
-def test_two_hundred_tasks_make_one_request_and_the_loop_goes_on(issuer: Issuer) -> None:
+def test_two_hundred_tasks_make_one_request_without_blocking(issuer: Issuer) -> None:
     issuer.fail("token", delay=0.3)
     tokens = source(issuer)
 
@@ -231,7 +231,7 @@ def test_two_hundred_tasks_make_one_request_and_the_loop_goes_on(issuer: Issuer)
     assert turns > 20
 
 
-def test_a_token_in_memory_needs_no_turn_of_the_loop(issuer: Issuer) -> None:
+def test_a_token_in_memory_returns_without_suspending(issuer: Issuer) -> None:
     tokens = source(issuer)
     token = tokens.token()
     with pytest.raises(StopIteration) as caught:
@@ -239,7 +239,7 @@ def test_a_token_in_memory_needs_no_turn_of_the_loop(issuer: Issuer) -> None:
     assert caught.value.value == token
 
 
-def test_a_cancelled_task_does_not_take_the_request_with_it(issuer: Issuer) -> None:
+def test_a_cancelled_task_does_not_cancel_the_request(issuer: Issuer) -> None:
     issuer.fail("token", delay=0.3)
     tokens = source(issuer)
 
@@ -256,7 +256,7 @@ def test_a_cancelled_task_does_not_take_the_request_with_it(issuer: Issuer) -> N
     assert issuer.requests("token") == 1
 
 
-def test_a_loop_that_is_gone_disturbs_nobody(issuer: Issuer) -> None:
+def test_a_closed_loop_does_not_disturb_other_loops(issuer: Issuer) -> None:
     issuer.fail("token", delay=0.2)
     tokens = source(issuer)
 
@@ -327,7 +327,7 @@ forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 @forks
-def test_a_forked_child_verifies_and_fetches_anew(issuer: Issuer) -> None:
+def test_a_forked_child_verifies_and_fetches_its_own_token(issuer: Issuer) -> None:
     issuer.add_client("client", "secret", audience="churn")
     tokens = source(issuer)
     verifier = issuer.verifier("churn")
@@ -372,13 +372,13 @@ def test_forked_workers_that_share_a_directory_make_one_request(issuer: Issuer, 
 
 
 @forks
-def test_the_test_issuer_of_the_parent_says_so_in_a_child(issuer: Issuer) -> None:
+def test_the_parents_test_issuer_is_refused_in_a_child(issuer: Issuer) -> None:
     with pytest.raises(AssertionError, match="belongs to the parent"):
         in_child(lambda: issuer.mint())
     assert issuer.mint()
 
 
-def test_a_program_ends_while_somebody_waits(issuer: Issuer) -> None:
+def test_a_program_exits_while_a_thread_waits(issuer: Issuer) -> None:
     issuer.fail("token", delay=5)
     program = f"""
 import asyncio, threading, doorward

@@ -1,4 +1,4 @@
-"""Tokens verified: what passes, what is refused and how it is said."""
+"""Verification of tokens: what passes, what is refused, and the errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def verifier(issuer: Issuer) -> doorward.Verifier:
     return issuer.verifier(audience="churn")
 
 
-def test_a_good_token_says_who_it_is(issuer: Issuer, verifier: doorward.Verifier) -> None:
+def test_a_valid_token_gives_its_claims(issuer: Issuer, verifier: doorward.Verifier) -> None:
     issuer.add_user("alice", name="Alice Example", subject="248289761001")
     token = issuer.mint(
         "alice",
@@ -65,7 +65,7 @@ def test_times_are_aware_and_in_seconds(issuer: Issuer, verifier: doorward.Verif
     assert claims.expires_at - claims.issued_at == timedelta(minutes=1)
 
 
-def test_claims_are_a_mapping_nobody_can_write_to(issuer: Issuer, verifier: doorward.Verifier) -> None:
+def test_claims_are_a_read_only_mapping(issuer: Issuer, verifier: doorward.Verifier) -> None:
     token = issuer.mint(audience="churn", roles=["reader"])
     claims = verifier.verify(token)
     assert isinstance(claims, Mapping)
@@ -86,7 +86,7 @@ def test_claims_are_a_mapping_nobody_can_write_to(issuer: Issuer, verifier: door
     assert verifier.verify(token).roles == {"reader"}
 
 
-def test_a_token_verified_before_is_the_same_object_until_the_keys_change(issuer: Issuer) -> None:
+def test_claims_are_remembered_until_the_keys_change(issuer: Issuer) -> None:
     verifier = issuer.verifier("churn")
     token = issuer.mint(audience="churn")
     assert verifier.verify(token) is verifier.verify(token)
@@ -141,7 +141,7 @@ def test_each_refusal_has_its_class_code_claim_and_remedy(
         ("x" * 1_000_000, doorward.TokenTooLarge),
     ],
 )
-def test_nonsense_is_refused(verifier: doorward.Verifier, text: str, expected: type[doorward.InvalidToken]) -> None:
+def test_malformed_tokens_are_refused(verifier: doorward.Verifier, text: str, expected: type[doorward.InvalidToken]) -> None:
     with pytest.raises(expected):
         verifier.verify(text)
 
@@ -178,7 +178,7 @@ def test_errors_can_be_pickled(issuer: Issuer, verifier: doorward.Verifier) -> N
     assert vars(again) == vars(caught.value)
 
 
-def test_an_issuer_that_is_down_is_not_the_tokens_fault(issuer: Issuer) -> None:
+def test_an_issuer_that_is_down_is_not_an_invalid_token(issuer: Issuer) -> None:
     token = issuer.mint(audience="churn")
     verifier = issuer.verifier("churn")
     with issuer.outage():
@@ -189,7 +189,7 @@ def test_an_issuer_that_is_down_is_not_the_tokens_fault(issuer: Issuer) -> None:
         assert caught.value.retry_after is None or caught.value.retry_after >= 0
 
 
-def test_a_verifier_goes_on_while_the_issuer_is_down(issuer: Issuer, verifier: doorward.Verifier) -> None:
+def test_a_verifier_works_while_the_issuer_is_down(issuer: Issuer, verifier: doorward.Verifier) -> None:
     verifier.verify(issuer.mint(audience="churn"))
     with issuer.outage():
         verifier.verify(issuer.mint("bob", audience="churn"))
@@ -225,7 +225,7 @@ def test_options_are_checked_when_they_are_given(issuer: Issuer) -> None:
             made.verifier("churn", leeway=leeway)
 
 
-def test_leeway_profile_and_algorithms_are_held_to(issuer: Issuer) -> None:
+def test_leeway_profile_and_algorithms_are_enforced(issuer: Issuer) -> None:
     made = doorward.Issuer(issuer.url)
     stale = issuer.mint(audience="churn", claims={"exp": int(datetime.now().timestamp()) - 60})
     assert made.verifier("churn", leeway=timedelta(seconds=120)).verify(stale)
@@ -239,13 +239,13 @@ def test_leeway_profile_and_algorithms_are_held_to(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://id.example", "id.example", "https://id.example/?a=b", "https://u:p@id.example"])
-def test_a_url_that_is_no_issuer_is_refused(url: str) -> None:
+def test_a_url_that_is_not_an_issuer_is_refused(url: str) -> None:
     with pytest.raises(doorward.ConfigurationError) as caught:
         doorward.Issuer(url)
     assert caught.value.code == "issuer"
 
 
-def test_nothing_prints_a_token_or_can_be_pickled(issuer: Issuer, verifier: doorward.Verifier) -> None:
+def test_verifiers_and_claims_print_no_token(issuer: Issuer, verifier: doorward.Verifier) -> None:
     token = issuer.mint(audience="churn")
     claims = verifier.verify(token)
     for value in (claims, verifier, doorward.Issuer(issuer.url), doorward.Gateway(issuer.url), issuer):
@@ -281,7 +281,7 @@ def test_a_thousand_tokens_in_many_threads(issuer: Issuer) -> None:
     assert issuer.requests("discovery") == 1
 
 
-def test_what_is_remembered_is_let_go(issuer: Issuer) -> None:
+def test_remembered_claims_are_freed(issuer: Issuer) -> None:
     token = issuer.mint(audience="churn")
     for _ in range(5):
         verifier = issuer.verifier("churn")
@@ -292,7 +292,7 @@ def test_what_is_remembered_is_let_go(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA", "PS256"])
-def test_issuers_sign_in_their_own_way(algorithm: Any) -> None:
+def test_each_issuers_algorithm_is_accepted(algorithm: Any) -> None:
     with Issuer(algorithm=algorithm) as issuer:
         made = doorward.Issuer(issuer.url)
         assert made.verifier("churn", algorithms=algorithm).verify(issuer.mint(audience="churn"))

@@ -25,13 +25,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CRATES = Path(__file__).resolve().parents[2]
-# What each may weigh: a doubled engine, or one with its symbols, is noticed.
+# Largest sizes in MiB: a second copy of the engine, or one with its symbols, exceeds them.
 WHEEL_MIB, NATIVE_MIB = 8, 18
 # The C library of the oldest Linux it serves: Debian 10, Ubuntu 20.04, RHEL 8.
 GLIBC = (2, 28)
 
-# What a program does on its first day. Any warning ends it.
-FIRST_DAY = """
+# A first program with the package. Any warning ends it.
+FIRST_PROGRAM = """
 import asyncio, os, traceback, warnings
 import doorward
 from doorward.testing import Issuer
@@ -87,9 +87,9 @@ with Issuer() as provider:
         assert (done.returncode, done.stderr) == (code, "") and word in done.stdout, done
 """
 
-# A program that ends while threads of its own wait for the issuer, whose answer comes when Python is half gone. Python then ends those
-# threads in the midst of native code, which takes the unwinder of the C library and no other.
-LAST_DAY = """
+# A program that exits while threads of its own wait for the issuer, whose answer arrives during Python's shutdown. Python then ends those
+# threads within native code, which works with the unwinder of the C library only.
+EXITING_PROGRAM = """
 import builtins, threading, time
 import doorward
 from doorward.testing import Issuer
@@ -108,7 +108,7 @@ while not provider.requests("token"):
 builtins.slow = Slow()
 """
 
-# The package for production by itself: it mints nothing and names what to install for tests.
+# The package for production alone: it mints nothing, and its errors name what to install for tests.
 ALONE = """
 import importlib.metadata
 import doorward
@@ -124,7 +124,7 @@ for name in ("testing", "pytest_plugin"):
 """
 REMEDY = "doorward.testing needs the package doorward-testing: pip install 'doorward[testing]'"
 
-# A suite that has the provider, or has not.
+# A suite that runs with the provider and without it.
 SUITE = """
 def test_a_token_is_minted(issuer, doorward_issuer):
     assert issuer is doorward_issuer
@@ -132,9 +132,9 @@ def test_a_token_is_minted(issuer, doorward_issuer):
 """
 
 # Words of a native module that mints: the name of its class, one of its errors, and the sources that a panic would name.
-MINTING = (b"TestIssuer", b"is no option of mint", b"crates/dev-issuer/")
+MINTING = (b"TestIssuer", b"unknown option of mint", b"crates/dev-issuer/")
 
-# Away from this checkout and from what the environment says; warnings are errors.
+# Independent of this checkout and of the environment; warnings are errors.
 FLAGS = ["-I", "-X", "dev", "-W", "error"]
 
 
@@ -284,7 +284,7 @@ def it_holds_nothing_that_mints(wheel: Wheel) -> None:
 
 
 def it_holds_what_mints(wheel: Wheel) -> None:
-    # Or the words that are looked for in the other say nothing.
+    # Otherwise their absence from the other wheel proves nothing.
     assert all(word in wheel.native for word in MINTING)
 
 
@@ -314,12 +314,12 @@ def pytest_has_the_fixture(wheel: Wheel) -> None:
 
 
 def a_program_verifies_fetches_and_forks(wheel: Wheel) -> None:
-    wheel.python(*FLAGS, "-c", FIRST_DAY)
+    wheel.python(*FLAGS, "-c", FIRST_PROGRAM)
 
 
 def a_program_ends_while_its_threads_wait(wheel: Wheel) -> None:
     for _ in range(5):
-        wheel.python(*FLAGS, "-c", LAST_DAY)
+        wheel.python(*FLAGS, "-c", EXITING_PROGRAM)
 
 
 def the_command_tells_good_tokens_from_bad(wheel: Wheel) -> None:

@@ -90,7 +90,7 @@ impl TestIssuer {
     ///     roles: realm roles in its own tokens (client credentials).
     ///     client_roles: roles at clients in its own tokens.
     ///     token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
-    ///     redirect_uri: where browsers are sent back to after a login; ``*`` stands for any port.
+    ///     redirect_uri: redirect URIs of a login; ``*`` matches any port.
     #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None, redirect_uri = Texts(vec![])))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_client(

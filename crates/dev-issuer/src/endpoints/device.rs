@@ -17,14 +17,15 @@ use serde_json::json;
 
 use crate::client_auth;
 use crate::devices;
-use crate::endpoints::login::{browser_of, session_of, shown, who_signs_in, with_cookies};
+use crate::endpoints::browser::{browser_of, purpose_of_form, session_of, with_cookies};
+use crate::endpoints::login::authenticated_user;
 use crate::forms::Purpose;
 use crate::oauth_error::OAuthError;
 use crate::pages;
 use crate::params::Params;
+use crate::path;
 use crate::pkce::Challenge;
 use crate::provider::Provider;
-use crate::server::path;
 use crate::sessions::Session;
 
 /// Begins an authorization for the device.
@@ -73,7 +74,7 @@ pub(crate) async fn answer(
 ) -> Response {
     let form = Params::parse(&body);
     let csrf = form.value("csrf").unwrap_or_default();
-    let Some(Purpose::Device) = shown(&provider, &headers, csrf) else {
+    let Some(Purpose::Device) = purpose_of_form(&provider, &headers, csrf) else {
         return pages::expired();
     };
     let code = form.value("user_code").unwrap_or_default();
@@ -87,7 +88,7 @@ pub(crate) async fn answer(
         provider.devices.answer(code, None, now);
         return pages::device_denied();
     }
-    let (session, fresh) = match (session, who_signs_in(&provider, &form)) {
+    let (session, fresh) = match (session, authenticated_user(&provider, &form)) {
         (_, Some(user)) => {
             let session = provider.begin_session(&user.username);
             let cookie = provider.cookies.set_session(&session.cookie);

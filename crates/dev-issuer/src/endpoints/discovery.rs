@@ -10,11 +10,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::endpoints::token::Grant;
+use crate::authorization_response::ResponseMode;
 use crate::faults::Endpoint;
+use crate::grant::Grant;
+use crate::path;
 use crate::provider::Provider;
-use crate::server::path;
-use crate::way_back::ResponseMode;
 
 const CLIENT_AUTHENTICATION: [&str; 5] =
     ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"];
@@ -26,16 +26,8 @@ const ASSERTION_ALGORITHMS: [&str; 12] = [
 ];
 
 pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
-    let grants = [
-        Grant::AuthorizationCode,
-        Grant::RefreshToken,
-        Grant::ClientCredentials,
-        Grant::TokenExchange,
-        Grant::DeviceCode,
-        Grant::JwtBearer,
-    ];
     Json(json!({
-        "issuer": provider.issuer_told_by(Endpoint::Discovery),
+        "issuer": provider.stated_issuer(Endpoint::Discovery),
         "authorization_endpoint": provider.at(path::AUTHORIZATION),
         "token_endpoint": provider.at(path::TOKEN),
         "introspection_endpoint": provider.at(path::INTROSPECTION),
@@ -49,7 +41,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "response_types_supported": ["code"],
         "response_modes_supported": ResponseMode::ALL,
         "authorization_signing_alg_values_supported": [provider.keys.algorithm().to_string()],
-        "grant_types_supported": grants.map(Grant::as_str),
+        "grant_types_supported": Grant::SUPPORTED.map(Grant::as_str),
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": ["none", "login"],
         "subject_types_supported": ["public"],

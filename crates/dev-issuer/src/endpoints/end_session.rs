@@ -1,8 +1,7 @@
 //! Logout that a client requests ([OpenID Connect RP-Initiated Logout 1.0]).
 //!
 //! With an `id_token_hint` of the browser's session the logout needs no confirmation; otherwise the
-//! person confirms. The browser is redirected only to a URI that is registered for the client that the
-//! hint or `client_id` names.
+//! person confirms.
 //!
 //! [OpenID Connect RP-Initiated Logout 1.0]: https://openid.net/specs/openid-connect-rpinitiated-1_0.html
 
@@ -12,27 +11,19 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use url::Url;
 
 use crate::client_auth;
-use crate::endpoints::login::{browser_of, session_of, shown, with_cookies};
+use crate::endpoints::browser::{browser_of, purpose_of_form, session_of, with_cookies};
 use crate::endpoints::see_other;
 use crate::forms::Purpose;
 use crate::jws;
+use crate::logout_request::LogoutRequest;
 use crate::oauth_error::OAuthError;
 use crate::pages;
 use crate::params::Params;
+use crate::path;
 use crate::provider::Provider;
-use crate::server::path;
 use crate::sessions::Session;
-
-/// A checked logout request.
-#[derive(Clone, Debug)]
-pub(crate) struct LogoutRequest {
-    /// Session that the hint names.
-    hinted: Option<String>,
-    onward: Option<Url>,
-}
 
 pub(crate) async fn get(
     State(provider): State<Arc<Provider>>,
@@ -58,7 +49,7 @@ pub(crate) async fn post(
 }
 
 async fn answer(provider: &Provider, params: &Params, headers: &HeaderMap) -> Response {
-    let request = match LogoutRequest::read(provider, params) {
+    let request = match LogoutRequest::read(&provider.keys, &provider.registry, params) {
         Ok(request) => request,
         Err(why) => return pages::refused("This sign-out request cannot be served", &why),
     };
@@ -98,7 +89,7 @@ pub(crate) async fn confirmed(
 ) -> Response {
     let form = Params::parse(&body);
     let csrf = form.value("csrf").unwrap_or_default();
-    let Some(Purpose::Logout(request)) = shown(&provider, &headers, csrf) else {
+    let Some(Purpose::Logout(request)) = purpose_of_form(&provider, &headers, csrf) else {
         return pages::expired();
     };
     provider.forms.close(csrf);
@@ -135,54 +126,4 @@ async fn by_refresh_token(
         provider.end_session(&session).await;
     }
     Ok(())
-}
-
-impl LogoutRequest {
-    fn read(provider: &Provider, params: &Params) -> Result<Self, String> {
-        let hint = match params.value("id_token_hint") {
-            Some(token) => {
-                let claims = jws::open(token, &provider.keys)
-                    .map_err(|_| "id_token_hint is not a token of this provider.".to_owned())?;
-                if jws::text(&claims, "typ") != Some("ID") {
-                    return Err("id_token_hint is not an ID token.".to_owned());
-                }
-                Some(claims)
-            }
-            None => None,
-        };
-        let by_hint = hint.as_ref().and_then(|claims| jws::text(claims, "azp"));
-        let named = params.value("client_id");
-        if let (Some(by_hint), Some(named)) = (by_hint, named)
-            && by_hint != named
-        {
-            return Err("client_id is not the client that id_token_hint was issued to.".to_owned());
-        }
-        let client = by_hint.or(named).and_then(|id| provider.registry.client(id));
-        let onward = match params.value("post_logout_redirect_uri") {
-            None => None,
-            Some(uri) => {
-                let client = client.ok_or(
-                    "post_logout_redirect_uri needs id_token_hint or client_id beside it.",
-                )?;
-                if !client.may_leave_to(uri) {
-                    return Err(format!(
-                        "{uri:?} is not a post-logout redirect URI of client {:?}.",
-                        client.id
-                    ));
-                }
-                Some(with_state(uri, params.value("state"))?)
-            }
-        };
-        let hinted = hint.as_ref().and_then(|claims| jws::text(claims, "sid")).map(str::to_owned);
-        Ok(Self { hinted, onward })
-    }
-}
-
-fn with_state(uri: &str, state: Option<&str>) -> Result<Url, String> {
-    let mut url = Url::parse(uri)
-        .map_err(|error| format!("post_logout_redirect_uri cannot be parsed: {error}."))?;
-    if let Some(state) = state {
-        url.query_pairs_mut().append_pair("state", state);
-    }
-    Ok(url)
 }

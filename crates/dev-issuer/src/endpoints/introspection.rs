@@ -38,13 +38,13 @@ pub(crate) async fn show(
     let token = params.value("token").ok_or_else(|| OAuthError::missing("token"))?;
     let body =
         match provider.live_access_token(token).or_else(|| provider.live_refresh_token(token)) {
-            Some(claims) => described(claims),
+            Some(claims) => active(claims),
             None => json!({ "active": false }),
         };
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains(SIGNED)) {
         let claims = Claims::from_iter([
-            ("iss".to_owned(), json!(provider.issuer_told_by(Endpoint::Introspection))),
+            ("iss".to_owned(), json!(provider.stated_issuer(Endpoint::Introspection))),
             ("aud".to_owned(), json!(client.id)),
             ("iat".to_owned(), json!(provider.clock.seconds())),
             ("token_introspection".to_owned(), body),
@@ -55,7 +55,7 @@ pub(crate) async fn show(
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-fn described(mut claims: Claims) -> Value {
+fn active(mut claims: Claims) -> Value {
     let username = claims.get("preferred_username").cloned();
     let client = claims.get("azp").cloned();
     claims.insert("active".to_owned(), json!(true));

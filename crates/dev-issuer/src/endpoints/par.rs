@@ -13,11 +13,11 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
+use crate::authorization_request::{AuthorizationRequest, Refusal};
 use crate::client_auth;
-use crate::endpoints::authorization::{AuthorizationRequest, Refusal};
 use crate::oauth_error::OAuthError;
 use crate::provider::Provider;
-use crate::pushed;
+use crate::pushed_requests;
 use crate::request_object;
 
 pub(crate) async fn push(
@@ -30,21 +30,19 @@ pub(crate) async fn push(
     if params.value("request_uri").is_some() {
         return Err(OAuthError::InvalidRequest("request_uri cannot be pushed".to_owned()));
     }
-    let params = request_object::unfold(&provider, params.for_client(&client.id)?)
+    let params = request_object::resolve(&provider, params.for_client(&client.id)?)
         .map_err(OAuthError::InvalidRequestObject)?;
-    AuthorizationRequest::read_pushed(&provider, params.clone()).map_err(
-        |refusal| match refusal {
-            Refusal::Page(why) => OAuthError::InvalidRequest(why),
-            Refusal::Back { error: "invalid_scope", description, .. } => {
-                OAuthError::InvalidScope(description)
-            }
-            Refusal::Back { description, .. } => OAuthError::InvalidRequest(description),
-        },
-    )?;
-    let request_uri = provider.pushed.push(&client.id, params, provider.clock.now());
+    AuthorizationRequest::read(&provider.registry, &params).map_err(|refusal| match refusal {
+        Refusal::Page(why) => OAuthError::InvalidRequest(why),
+        Refusal::Response { error: "invalid_scope", description, .. } => {
+            OAuthError::InvalidScope(description)
+        }
+        Refusal::Response { description, .. } => OAuthError::InvalidRequest(description),
+    })?;
+    let request_uri = provider.pushed_requests.push(&client.id, params, provider.clock.now());
     let body = json!({
         "request_uri": request_uri,
-        "expires_in": pushed::LIFETIME.as_secs(),
+        "expires_in": pushed_requests::LIFETIME.as_secs(),
     });
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

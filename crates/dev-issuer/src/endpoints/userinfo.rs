@@ -9,13 +9,13 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
-use crate::dpop::{self, Shown};
-use crate::endpoints::token::Grant;
+use crate::dpop::ProvenRequest;
+use crate::grant::Grant;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
+use crate::path;
 use crate::provider::Provider;
 use crate::scope::Scope;
-use crate::server::path;
 use crate::tokens::Entitlement;
 
 const REFUSED: OAuthError = OAuthError::InvalidToken("Token verification failed");
@@ -25,7 +25,7 @@ pub(crate) async fn show(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let mut answer = match described(&provider, &method, &headers) {
+    let mut answer = match user_claims(&provider, &method, &headers) {
         Ok(body) => ([(CACHE_CONTROL, "no-store")], Json(body)).into_response(),
         Err(error @ (OAuthError::InvalidDpopProof(_) | OAuthError::UseDpopNonce)) => {
             let challenge = format!("DPoP error=\"{}\"", error.code());
@@ -34,12 +34,12 @@ pub(crate) async fn show(
         Err(error) => error.into_response(),
     };
     if headers.contains_key("dpop") {
-        provider.proofs.hand_out(provider.clock.seconds(), answer.headers_mut());
+        provider.proofs.add_nonce(provider.clock.seconds(), answer.headers_mut());
     }
     answer
 }
 
-fn described(
+fn user_claims(
     provider: &Provider,
     method: &Method,
     headers: &HeaderMap,
@@ -51,8 +51,8 @@ fn described(
         None if scheme.eq_ignore_ascii_case("bearer") => {}
         Some(key) if scheme.eq_ignore_ascii_case("dpop") => {
             let url = provider.at(path::USERINFO);
-            let shown = Shown { headers, method, url: &url, access_token: Some(token) };
-            if dpop::key_shown(provider, &shown)?.as_deref() != Some(key) {
+            let request = ProvenRequest { headers, method, url: &url, access_token: Some(token) };
+            if provider.proofs.check(&request, provider.clock.seconds())?.as_deref() != Some(key) {
                 return Err(OAuthError::InvalidDpopProof("DPoP proof is not of the token's key"));
             }
         }

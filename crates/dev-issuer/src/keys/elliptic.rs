@@ -68,6 +68,6 @@ impl EllipticKey {
     }
 }
 
-fn encoded(octets: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(octets)
+fn encoded(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }

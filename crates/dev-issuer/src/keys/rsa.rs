@@ -15,7 +15,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use crate::keys::{KeyError, pem};
 use crate::shared::Shared;
 
-const MOST_LEFT_BEHIND: usize = 8;
+const MOST_UNUSED: usize = 8;
 
 pub(super) struct RsaKey {
     pub(super) signs: EncodingKey,
@@ -27,20 +27,20 @@ pub(super) struct RsaKey {
     pub(super) exponent: String,
 }
 
-static LEFT_BEHIND: LazyLock<Shared<Vec<Arc<RsaKey>>>> = LazyLock::new(Shared::default);
+static UNUSED: LazyLock<Shared<Vec<Arc<RsaKey>>>> = LazyLock::new(Shared::default);
 
 impl RsaKey {
     /// An unused key. Slow if it must be generated.
     pub(super) fn obtain() -> Result<Arc<Self>, KeyError> {
-        let left_behind = LEFT_BEHIND.lock().pop();
-        left_behind.map_or_else(|| Self::generate().map(Arc::new), Ok)
+        let unused = UNUSED.lock().pop();
+        unused.map_or_else(|| Self::generate().map(Arc::new), Ok)
     }
 
     /// Makes the key available to the next provider.
-    pub(super) fn leave_behind(self: Arc<Self>) {
-        let mut left_behind = LEFT_BEHIND.lock();
-        if left_behind.len() < MOST_LEFT_BEHIND {
-            left_behind.push(self);
+    pub(super) fn reuse_later(self: Arc<Self>) {
+        let mut unused = UNUSED.lock();
+        if unused.len() < MOST_UNUSED {
+            unused.push(self);
         }
     }
 

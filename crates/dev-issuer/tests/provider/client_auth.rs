@@ -40,7 +40,7 @@ async fn a_client_may_register_a_key_of_any_kind_as_a_jwks() {
 }
 
 #[tokio::test]
-async fn a_secret_proves_a_client_by_hmac_if_it_is_long_enough() {
+async fn client_secret_jwt_needs_a_secret_as_long_as_the_hash() {
     let secret = |length: usize| "s".repeat(length);
     let issuer = provider()
         .client(DevClient::client_secret_jwt("long", secret(48)))
@@ -71,11 +71,11 @@ async fn a_secret_proves_a_client_by_hmac_if_it_is_long_enough() {
     ];
     let url = format!("{}/protocol/openid-connect/token", issuer.url());
     let posted = http().post(url).form(&fields).send().await.unwrap();
-    assert_eq!(posted.status(), StatusCode::UNAUTHORIZED, "the secret itself is not to be sent");
+    assert_eq!(posted.status(), StatusCode::UNAUTHORIZED, "the secret itself must not be sent");
 }
 
 #[tokio::test]
-async fn a_workload_is_a_client_by_its_platforms_word() {
+async fn a_platforms_token_authenticates_a_workload() {
     let cluster = Signer::p256();
     let workload = "system:serviceaccount:batch:scoring";
     let svid = "spiffe://example.org/ns/batch/sa/scoring";
@@ -91,7 +91,7 @@ async fn a_workload_is_a_client_by_its_platforms_word() {
     let good = json!({"iss": CLUSTER, "sub": workload, "aud": [issuer.url()], "exp": exp});
     let token = cluster.sign(&good);
     assert_eq!(by(&issuer, JWT_BEARER, &token).await, StatusCode::OK);
-    assert_eq!(by(&issuer, JWT_BEARER, &token).await, StatusCode::OK, "until it ends");
+    assert_eq!(by(&issuer, JWT_BEARER, &token).await, StatusCode::OK, "until it expires");
     assert_eq!(by(&issuer, JWT_SPIFFE, &token).await, StatusCode::UNAUTHORIZED);
     for (member, value) in [
         ("iss", json!("https://elsewhere")),

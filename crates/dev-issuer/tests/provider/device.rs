@@ -28,7 +28,7 @@ async fn poll(issuer: &DevIssuer, begun: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_device_gets_its_tokens_once_the_person_has_allowed_it() {
+async fn a_device_gets_tokens_after_the_user_allows_it() {
     let (issuer, clock) = started().await;
     let begun = as_device(&issuer, "auth/device", &[("scope", "openid")]).await;
     assert_eq!(poll(&issuer, &begun).await["error"], "authorization_pending");
@@ -58,7 +58,7 @@ async fn a_device_gets_its_tokens_once_the_person_has_allowed_it() {
 }
 
 #[tokio::test]
-async fn a_refused_device_is_told() {
+async fn a_denied_device_gets_access_denied() {
     let (issuer, _) = started().await;
     let begun = as_device(&issuer, "auth/device", &[]).await;
     let browser = Browser::new();
@@ -69,7 +69,7 @@ async fn a_refused_device_is_told() {
 }
 
 #[tokio::test]
-async fn codes_expire_and_wrong_ones_are_told() {
+async fn device_codes_expire_and_unknown_ones_are_refused() {
     let (issuer, clock) = started().await;
     let begun = as_device(&issuer, "auth/device", &[]).await;
     let browser = Browser::new();
@@ -93,12 +93,12 @@ async fn a_device_is_not_allowed_with_a_wrong_password() {
         assert!(again.text.contains("Wrong username or password"));
     }
     let bare = browser.submit(&page, &[("user_code", code), ("answer", "allow")]).await;
-    assert!(bare.text.contains("role=\"alert\""), "nobody is signed in");
+    assert!(bare.text.contains("role=\"alert\""), "no user is signed in");
     assert_eq!(poll(&issuer, &begun).await["error"], "authorization_pending");
 }
 
 #[tokio::test]
-async fn a_code_that_was_begun_with_a_challenge_needs_its_verifier() {
+async fn a_device_code_with_a_challenge_needs_its_verifier() {
     let (issuer, clock) = started().await;
     let challenge = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
     let begun = as_device(&issuer, "auth/device", &challenge).await;

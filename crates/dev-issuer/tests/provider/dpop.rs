@@ -27,7 +27,7 @@ const OWN: [(&str, &str); 3] =
     [("grant_type", "client_credentials"), ("client_id", "gateway"), ("client_secret", "s3cret:&")];
 
 #[tokio::test]
-async fn a_token_is_bound_to_the_key_that_was_shown() {
+async fn a_token_is_bound_to_the_key_of_its_proof() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     for signer in [Signer::p256(), Signer::p384(), Signer::ed25519()] {
         let proof = signer.proof(&issuer, json!({}));
@@ -52,7 +52,7 @@ async fn a_token_is_bound_to_the_key_that_was_shown() {
 }
 
 #[tokio::test]
-async fn a_proof_that_is_wrong_in_anything_is_refused() {
+async fn a_proof_with_any_wrong_member_is_refused() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let signer = Signer::p256();
     let other = Signer::p256();
@@ -91,7 +91,7 @@ async fn a_proof_that_is_wrong_in_anything_is_refused() {
 }
 
 #[tokio::test]
-async fn a_provider_may_want_a_nonce_of_its_own_each_once() {
+async fn a_required_nonce_is_accepted_once() {
     let issuer = provider().require_dpop_nonce().start("127.0.0.1:0").await.unwrap();
     let signer = Signer::p256();
     let proof = |nonce: &str| signer.proof(&issuer, json!({"nonce": nonce}));
@@ -106,7 +106,7 @@ async fn a_provider_may_want_a_nonce_of_its_own_each_once() {
 }
 
 #[tokio::test]
-async fn a_client_may_be_held_to_proofs() {
+async fn a_client_can_be_required_to_send_proofs() {
     let client = DevClient::confidential("strict", "s").require_dpop();
     let issuer = provider().client(client).start("127.0.0.1:0").await.unwrap();
     let fields =
@@ -117,7 +117,7 @@ async fn a_client_may_be_held_to_proofs() {
 }
 
 #[tokio::test]
-async fn a_public_clients_refresh_token_is_good_with_its_own_key_only() {
+async fn a_public_clients_refresh_token_is_bound_to_its_key() {
     let issuer = provider().client(DevClient::public("cli")).start("127.0.0.1:0").await.unwrap();
     let signer = Signer::p256();
     let unbound = issuer.log_in("alice", "cli", "openid").unwrap().refresh_token.unwrap();

@@ -42,7 +42,7 @@ async fn a_token_meant_for_the_client_becomes_one_for_another_service() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_it_gets_a_refresh_token_of_its_own_in_the_same_session() {
+async fn exchange_gives_a_refresh_token_in_the_session_on_request() {
     let portal = DevClient::public("portal").audience("gateway");
     let issuer = provider().client(portal).start("127.0.0.1:0").await.unwrap();
     let subject = issuer.log_in("alice", "portal", "openid").unwrap();
@@ -73,7 +73,7 @@ async fn a_client_that_asks_for_it_gets_a_refresh_token_of_its_own_in_the_same_s
 }
 
 #[tokio::test]
-async fn a_token_for_somebody_else_is_not_exchanged() {
+async fn a_token_for_another_client_is_not_exchanged() {
     let portal = DevClient::public("portal");
     let issuer = provider().client(portal).start("127.0.0.1:0").await.unwrap();
     let subject = issuer.log_in("alice", "portal", "openid").unwrap();
@@ -95,7 +95,7 @@ async fn dead_tokens_and_unknown_audiences_are_refused() {
 }
 
 #[tokio::test]
-async fn an_actor_is_named_with_those_who_acted_before() {
+async fn an_actor_is_named_with_the_earlier_actors() {
     let portal = DevClient::public("portal").audience("gateway");
     let models = DevClient::confidential("models", "x").audience("gateway");
     let issuer = provider().client(portal).client(models).start("127.0.0.1:0").await.unwrap();

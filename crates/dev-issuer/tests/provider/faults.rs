@@ -26,7 +26,7 @@ async fn down_is_down_until_it_is_cleared() {
 }
 
 #[tokio::test]
-async fn garbage_and_html_are_no_json() {
+async fn garbage_and_html_are_not_json() {
     let issuer = started().await;
     for (fault, kind) in [(Fault::Garbage, "application/json"), (Fault::Html, "text/html")] {
         issuer.faults().set(fault, Endpoint::Jwks);
@@ -93,7 +93,7 @@ async fn a_slow_answer_is_lost_after_the_work_was_done() {
 }
 
 #[tokio::test]
-async fn redirect_counts_who_follows() {
+async fn redirect_counts_the_requests_that_follow_it() {
     let issuer = started().await;
     issuer.faults().set(Fault::Redirect, Endpoint::All);
     let response = http().get(issuer.discovery_url()).send().await.unwrap();
@@ -105,7 +105,7 @@ async fn redirect_counts_who_follows() {
 }
 
 #[tokio::test]
-async fn a_wrong_issuer_shows_everywhere_it_could() {
+async fn a_wrong_issuer_is_stated_everywhere() {
     let issuer = started().await;
     issuer.faults().set(Fault::WrongIssuer, Endpoint::All);
     let metadata: Value =

@@ -7,7 +7,7 @@ use crate::signer::Signer;
 const OTHER: &str = "https://id.partner.example";
 
 #[tokio::test]
-async fn a_trusted_issuers_word_on_a_person_becomes_a_token() {
+async fn an_assertion_of_a_trusted_issuer_becomes_a_token() {
     let partner = Signer::ed25519();
     let issuer = provider().trust(OTHER, partner.jwks()).start("127.0.0.1:0").await.unwrap();
     let exp = jsonwebtoken::get_current_timestamp() + 60;

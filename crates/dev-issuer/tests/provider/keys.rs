@@ -22,7 +22,7 @@ fn verifies(keys: &[Value], token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn keys_rotate_and_old_ones_go_when_told() {
+async fn old_keys_stay_published_until_they_are_removed() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let old = issuer.mint(Mint::access("alice")).unwrap();
     let old_id = issuer.signing_key_id();
@@ -39,7 +39,7 @@ async fn keys_rotate_and_old_ones_go_when_told() {
 }
 
 #[tokio::test]
-async fn the_key_set_holds_more_than_signing_keys_as_real_ones_do() {
+async fn the_key_set_contains_more_than_signing_keys() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let keys = jwks(&issuer).await;
     let of = |field: &str, value: &str| keys.iter().filter(|key| key[field] == value).count();
@@ -48,7 +48,7 @@ async fn the_key_set_holds_more_than_signing_keys_as_real_ones_do() {
 }
 
 #[tokio::test]
-async fn tokens_are_signed_by_the_algorithm_that_was_asked_for() {
+async fn tokens_are_signed_with_the_configured_algorithm() {
     for (algorithm, name) in [
         (Algorithm::ES256, "ES256"),
         (Algorithm::ES384, "ES384"),

@@ -36,7 +36,7 @@ async fn a_person_signs_in_and_the_client_gets_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_shows_the_form_again_and_the_right_one_still_works() {
+async fn after_a_wrong_password_the_form_can_be_sent_again() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let browser = Browser::new();
     let page = browser.open(&authorization_url(&issuer, &[])).await;
@@ -99,7 +99,7 @@ async fn the_page_forbids_scripts_and_framing() {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_reaches_a_second_client_without_a_page() {
+async fn a_signed_in_user_reaches_a_second_client_without_a_page() {
     let other = DevClient::public("other").redirect_uri("http://127.0.0.1:8888/cb");
     let issuer = provider().client(other).start("127.0.0.1:0").await.unwrap();
     let browser = Browser::new();
@@ -131,7 +131,7 @@ async fn prompt_none_never_asks_and_prompt_login_always_does() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_redirect_uri_that_is_not_registered() {
+async fn an_unregistered_redirect_uri_receives_nothing() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let bad = [
         "http://127.0.0.1:7777/other",
@@ -145,12 +145,12 @@ async fn nothing_is_sent_to_a_redirect_uri_that_is_not_registered() {
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{uri}");
         assert_eq!(page.location, None);
     }
-    let page = Browser::new().open(&authorization_url(&issuer, &[("client_id", "nobody")])).await;
+    let page = Browser::new().open(&authorization_url(&issuer, &[("client_id", "unknown")])).await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn a_request_without_pkce_s256_goes_back_as_an_error() {
+async fn a_request_without_pkce_s256_is_refused_at_the_client() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let cases = [
         ("code_challenge", "", "invalid_request"),
@@ -169,7 +169,7 @@ async fn a_request_without_pkce_s256_goes_back_as_an_error() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_once_and_its_reuse_revokes_what_it_bought() {
+async fn a_reused_code_revokes_the_tokens_it_was_exchanged_for() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let url = authorization_url(&issuer, &[]);
     let code = query(&issuer.sign_in(&url, "alice").unwrap(), "code").unwrap();
@@ -207,7 +207,7 @@ async fn a_code_is_refused_late_or_with_another_verifier_or_uri() {
 }
 
 #[tokio::test]
-async fn signing_in_without_a_browser_tells_why_it_cannot() {
+async fn sign_in_without_a_browser_returns_the_reason_of_failure() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let good = authorization_url(&issuer, &[]);
     assert!(matches!(issuer.sign_in(&good, "carol"), Err(SignInError::UnknownUser(_))));

@@ -35,7 +35,7 @@ fn logout_url(issuer: &DevIssuer, params: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn a_client_logs_its_person_out_and_every_client_learns_of_it() {
+async fn logout_by_one_client_notifies_every_client() {
     let (uri, received) = listening_client().await;
     let client = gateway().backchannel_logout_uri(uri);
     let issuer = provider().client(client).start("127.0.0.1:0").await.unwrap();
@@ -51,22 +51,24 @@ async fn a_client_logs_its_person_out_and_every_client_learns_of_it() {
 
     let logout_token = received.lock().unwrap().pop().unwrap();
     assert_eq!(header(&logout_token)["typ"], "logout+jwt");
-    let told = claims(&logout_token);
-    assert_eq!(told["iss"], issuer.url());
-    assert_eq!(told["aud"], "gateway");
-    assert_eq!(told["sid"], tokens["session_state"]);
-    assert!(told["events"]["http://schemas.openid.net/event/backchannel-logout"].is_object());
-    assert_eq!(told.get("nonce"), None);
+    let logout_claims = claims(&logout_token);
+    assert_eq!(logout_claims["iss"], issuer.url());
+    assert_eq!(logout_claims["aud"], "gateway");
+    assert_eq!(logout_claims["sid"], tokens["session_state"]);
+    assert!(
+        logout_claims["events"]["http://schemas.openid.net/event/backchannel-logout"].is_object()
+    );
+    assert_eq!(logout_claims.get("nonce"), None);
 
     assert_eq!(refresh(&issuer, &tokens["refresh_token"]).await.0, StatusCode::BAD_REQUEST);
     let access = tokens["access_token"].as_str().unwrap();
     assert_eq!(introspect(&issuer, access).await["active"], false);
     let asks = browser.open(&authorization_url(&issuer, &[])).await;
-    assert_eq!(asks.status, StatusCode::OK, "nobody is signed in any more");
+    assert_eq!(asks.status, StatusCode::OK, "the user is signed out");
 }
 
 #[tokio::test]
-async fn without_a_hint_the_person_is_asked() {
+async fn logout_without_a_hint_asks_for_confirmation() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let browser = Browser::new();
     log_in_with(&issuer, &browser).await;
@@ -83,7 +85,7 @@ async fn without_a_hint_the_person_is_asked() {
 }
 
 #[tokio::test]
-async fn somebody_elses_hint_ends_nothing_unasked() {
+async fn a_hint_of_another_session_asks_for_confirmation() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let browser = Browser::new();
     log_in_with(&issuer, &browser).await;
@@ -95,7 +97,7 @@ async fn somebody_elses_hint_ends_nothing_unasked() {
 }
 
 #[tokio::test]
-async fn a_logout_leads_nowhere_that_is_not_registered() {
+async fn logout_redirects_to_registered_uris_only() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let browser = Browser::new();
     let tokens = log_in_with(&issuer, &browser).await;
@@ -131,7 +133,7 @@ async fn an_administrator_ends_all_sessions_of_a_person() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_holds_nobody_up() {
+async fn a_client_that_does_not_answer_does_not_delay_logout() {
     let client = gateway().backchannel_logout_uri("http://127.0.0.1:1/gone");
     let issuer = provider().client(client).start("127.0.0.1:0").await.unwrap();
     issuer.log_in("alice", "gateway", "openid").unwrap();

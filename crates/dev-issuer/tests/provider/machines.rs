@@ -74,7 +74,7 @@ async fn a_secret_may_be_posted() {
 }
 
 #[tokio::test]
-async fn a_signed_assertion_proves_a_client_once() {
+async fn a_signed_assertion_authenticates_a_client_once() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let public = pem("PUBLIC KEY", pair.public_key().as_der().unwrap().as_ref());
     let private = pem("PRIVATE KEY", AsDer::as_der(&pair).unwrap().as_ref());
@@ -125,7 +125,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn introspection_knows_live_tokens_only_and_clients_only() {
+async fn introspection_serves_clients_and_reports_live_tokens() {
     let issuer = provider().client(DevClient::public("cli")).start("127.0.0.1:0").await.unwrap();
     let tokens = issuer.log_in("alice", "gateway", "openid").unwrap();
     let body = introspect(&issuer, &tokens.access_token).await;
@@ -145,7 +145,7 @@ async fn introspection_knows_live_tokens_only_and_clients_only() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_dead() {
+async fn a_revoked_token_is_inactive() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let tokens = issuer.log_in("alice", "gateway", "openid").unwrap();
     let other = issuer.log_in("alice", "gateway", "openid").unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::party::{claims, header, provider};
 
 #[tokio::test]
-async fn a_minted_token_is_wrong_in_the_one_way_that_was_ordered() {
+async fn a_minted_token_is_wrong_in_the_chosen_way_only() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let mint = |order: Mint| issuer.mint(order).unwrap();
     let now = jsonwebtoken::get_current_timestamp();
@@ -46,9 +46,9 @@ async fn every_kind_of_token_can_be_minted() {
 }
 
 #[tokio::test]
-async fn unknown_names_are_told() {
+async fn unknown_users_and_clients_are_named() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     assert!(matches!(issuer.mint(Mint::access("carol")), Err(MintError::UnknownUser(_))));
-    let order = Mint::access("alice").client("nobody");
+    let order = Mint::access("alice").client("unknown");
     assert!(matches!(issuer.mint(order), Err(MintError::UnknownClient(_))));
 }

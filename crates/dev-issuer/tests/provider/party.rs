@@ -127,7 +127,7 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that does not move until it is moved.
 #[derive(Clone)]
 pub(crate) struct TestClock(Arc<AtomicU64>);
 

@@ -48,7 +48,7 @@ async fn a_pushed_request_belongs_to_its_client_and_expires() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_when_pushing() {
+async fn a_wrong_request_is_refused_when_pushed() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let cases = [
         (("redirect_uri", "https://evil.example/"), "invalid_request"),
@@ -63,7 +63,7 @@ async fn mistakes_are_told_when_pushing() {
 }
 
 #[tokio::test]
-async fn a_client_that_must_push_cannot_do_without() {
+async fn a_client_that_must_push_cannot_send_plain_requests() {
     let issuer = provider().client(gateway().require_par()).start("127.0.0.1:0").await.unwrap();
     let page = Browser::new().open(&authorization_url(&issuer, &[])).await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use crate::party::{TestClock, claims, introspect, log_in, provider, refresh};
 
 #[tokio::test]
-async fn each_refresh_token_is_good_once() {
+async fn each_refresh_token_is_accepted_once() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let first = log_in(&issuer).await;
     let (status, second) = refresh(&issuer, &first["refresh_token"]).await;
@@ -20,7 +20,7 @@ async fn each_refresh_token_is_good_once() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_comes_back_ends_the_clients_part_of_the_session() {
+async fn a_reused_refresh_token_detaches_the_client() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let first = log_in(&issuer).await;
     let (_, second) = refresh(&issuer, &first["refresh_token"]).await;
@@ -37,7 +37,7 @@ async fn a_refresh_token_that_comes_back_ends_the_clients_part_of_the_session() 
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_wins() {
+async fn of_concurrent_refreshes_one_succeeds() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let tokens = log_in(&issuer).await;
     let token = &tokens["refresh_token"];

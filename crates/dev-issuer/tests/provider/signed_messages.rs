@@ -56,7 +56,7 @@ fn by_value(issuer: &DevIssuer, object: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_is_signed_where_that_is_asked_for() {
+async fn responses_are_signed_on_request() {
     let clock = TestClock::new();
     let issuer = provider().clock(clock.port()).start("127.0.0.1:0").await.unwrap();
     for mode in ["query.jwt", "jwt"] {
@@ -65,18 +65,24 @@ async fn an_answer_is_signed_where_that_is_asked_for() {
         assert_eq!(query(&back, "code"), None);
         let response = query(&back, "response").unwrap();
         assert_eq!(header(&response)["alg"], "RS256");
-        let told = claims(&response);
-        assert_eq!(told["iss"], issuer.url());
-        assert_eq!(told["aud"], "gateway");
-        assert_eq!(told["exp"], 1_800_000_060);
-        assert_eq!(told["state"], "st-1");
-        assert_eq!(redeem(&issuer, told["code"].as_str().unwrap()).await.0, StatusCode::OK);
+        let response_claims = claims(&response);
+        assert_eq!(response_claims["iss"], issuer.url());
+        assert_eq!(response_claims["aud"], "gateway");
+        assert_eq!(response_claims["exp"], 1_800_000_060);
+        assert_eq!(response_claims["state"], "st-1");
+        assert_eq!(
+            redeem(&issuer, response_claims["code"].as_str().unwrap()).await.0,
+            StatusCode::OK
+        );
     }
     let url = authorization_url(&issuer, &[("response_mode", "jwt"), ("scope", "planets")]);
     let Err(SignInError::SentBack(back)) = issuer.sign_in(&url, "alice") else { unreachable!() };
-    let told = claims(&query(&back, "response").unwrap());
-    assert_eq!((&told["error"], &told["state"]), (&json!("invalid_scope"), &json!("st-1")));
-    assert_eq!(told["aud"], "gateway");
+    let response_claims = claims(&query(&back, "response").unwrap());
+    assert_eq!(
+        (&response_claims["error"], &response_claims["state"]),
+        (&json!("invalid_scope"), &json!("st-1"))
+    );
+    assert_eq!(response_claims["aud"], "gateway");
 
     issuer.faults().set(Fault::WrongIssuer, Endpoint::Authorization);
     let url = authorization_url(&issuer, &[("response_mode", "jwt")]);
@@ -88,7 +94,7 @@ async fn an_answer_is_signed_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_signed_request_counts_once_and_nothing_beside_it_counts() {
+async fn a_signed_request_is_used_once_and_ignores_other_parameters() {
     let (issuer, _) = started().await;
     let mut request = good_claims(&issuer);
     request["jti"] = json!("1");
@@ -122,7 +128,7 @@ async fn a_signed_request_can_be_pushed() {
 }
 
 #[tokio::test]
-async fn a_request_that_its_client_did_not_sign_for_here_and_now_is_refused() {
+async fn an_invalid_request_object_is_refused() {
     let (issuer, clock) = started().await;
     let refused = |object: &str| {
         let outcome = issuer.sign_in(&by_value(&issuer, object), "alice");

@@ -29,7 +29,7 @@ async fn names_the_client_whose_logout_uri_is_elsewhere() {
 }
 
 #[tokio::test]
-async fn refuses_a_realm_that_is_no_path_segment() {
+async fn refuses_a_realm_that_is_not_a_path_segment() {
     let refused = provider().realm("a/b").start("127.0.0.1:0").await;
     assert!(matches!(refused, Err(StartError::Realm(_))));
 }
@@ -50,7 +50,7 @@ async fn discovery_names_the_issuer_under_both_well_known_paths() {
 }
 
 #[tokio::test]
-async fn stops_and_comes_back_where_it_was() {
+async fn resumes_at_the_same_address_after_a_stop() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let http = http();
     let kid = issuer.signing_key_id();
@@ -63,7 +63,7 @@ async fn stops_and_comes_back_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_dropped_provider_is_gone() {
+async fn a_dropped_provider_stops_listening() {
     let issuer = provider().start("127.0.0.1:0").await.unwrap();
     let (url, addr) = (issuer.discovery_url(), issuer.addr());
     let http = http();

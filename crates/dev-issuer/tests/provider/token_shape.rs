@@ -1,5 +1,5 @@
 //! Compares tokens with fixtures written after those that Keycloak 26.7.3 issues for such a person and
-//! client (`department` stands for a custom mapper): both must have the same members.
+//! client (`department` is the claim of a custom mapper): both must have the same members.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -47,7 +47,7 @@ async fn at_hash_covers_the_access_token() {
 }
 
 #[tokio::test]
-async fn a_single_audience_is_a_string_as_there() {
+async fn a_single_audience_is_a_string() {
     let client = dev_issuer::DevClient::public("plain");
     let issuer = provider().client(client).start("127.0.0.1:0").await.unwrap();
     let tokens = issuer.log_in("bob", "plain", "openid").unwrap();

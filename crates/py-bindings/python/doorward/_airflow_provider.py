@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 _FIELDS = {
-    "secret_file": ("Secret file", "File with the client's secret on the workers, read anew at each request. Better than a secret here."),
+    "secret_file": ("Secret file", "File with the client's secret on the workers, read at each request. Better than a secret here."),
     "private_key_file": ("Private key file", "Private key (PEM or JWK) that signs an assertion instead of a secret."),
     "key_id": ("Key ID", "The key's kid at the issuer, if it has one."),
     "assertion_file": ("Assertion file", "An assertion that is kept fresh: a projected Kubernetes service-account token."),
     "certificate_file": ("Certificate file", "Client certificate and its key, in one PEM file."),
     "scope": ("Scope", "Scopes to ask for, with spaces between."),
-    "audience": ("Audience", "Whom the tokens are for, where the issuer takes that."),
+    "audience": ("Audience", "The service that the tokens are for, if the issuer supports that."),
     "resource": ("Resource", "URIs the tokens are for (RFC 8707), with spaces between."),
     "ca_file": ("CA file", "PEM file with the only certificates to trust."),
-    "cache_dir": ("Cache folder", "Where the tasks of a machine share the token; none: each asks for its own."),
+    "cache_dir": ("Cache folder", "Folder in which the tasks of a machine share the token; none: each task requests its own."),
 }
 
 

@@ -1,4 +1,4 @@
-"""The flows of ``doorward.httpx`` and ``doorward.httpx2``: one for both, because the flows import neither library."""
+"""The one implementation behind ``doorward.httpx`` and ``doorward.httpx2``. It imports neither library."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ async def async_flow(tokens: TokenSource, request: Any) -> AsyncGenerator[Any, A
         await response.aread()
         request.headers[_HEADER] = fresh
         yield request
+
+
+class AuthFlows:
+    """The flows of an ``Auth``. Each module adds the base class of its library.
+
+    Args:
+        tokens: source of the tokens.
+    """
+
+    def __init__(self, tokens: TokenSource) -> None:
+        self._tokens = tokens
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        return sync_flow(self._tokens, request)
+
+    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        return async_flow(self._tokens, request)
 
 
 def class_of_source() -> type:

@@ -27,5 +27,5 @@ def origin_named(url: str) -> Origin:
     """
     origin = origin_of(url)
     if origin[0] not in _PORTS or not origin[1]:
-        raise ValueError(f"{url!r} is no origin: write it as https://churn.internal")
+        raise ValueError(f"invalid origin {url!r}: write it as https://churn.internal")
     return origin

@@ -53,22 +53,22 @@ class Client:
             where: names the place in errors, such as ``[doorward]``.
 
         Raises:
-            ConfigurationError: if a setting is not known or no text, or one that is needed is left out.
+            ConfigurationError: if a setting is unknown or not a text, or a required one is missing.
         """
         names = [known.name for known in fields(cls)]
         given: dict[str, str] = {}
         for name, value in settings.items():
             if name not in names:
                 remedy = f"known are {', '.join(names)}"
-                raise ConfigurationError(f"{where}: {name!r} is not known", code="settings", remedy=remedy)
+                raise ConfigurationError(f"{where}: unknown setting {name!r}", code="settings", remedy=remedy)
             if value is None or value == "":
                 continue
             if not isinstance(value, str):
-                raise ConfigurationError(f"{where}: {name} is no text", code="settings", remedy=f"write {name} as a text")
+                raise ConfigurationError(f"{where}: invalid {name}: not a text", code="settings", remedy=f"write {name} as a text")
             given[name] = value
         for name in ("issuer", "client_id"):
             if name not in given:
-                raise ConfigurationError(f"{where}: {name} is left out", code="settings", remedy=f"set {name}")
+                raise ConfigurationError(f"{where}: missing {name}", code="settings", remedy=f"set {name}")
         return cls(**given)
 
     def wanting(self, *, scope: str | None = None, audience: str | None = None) -> Client:
@@ -79,7 +79,7 @@ class Client:
         """Its tokens: in one process always the same source. Nothing is requested before a token is wanted.
 
         Raises:
-            ConfigurationError: if the issuer is no issuer identifier, or not exactly one credential is given.
+            ConfigurationError: if the issuer is not an issuer identifier, or not exactly one credential is given.
         """
         known = _sources.get(self)
         # Making one opens no connection, so that threads may make two of which one is kept; a lock might be held at a fork.
@@ -110,7 +110,7 @@ _sources: dict[Client, TokenSource] = {}
 
 
 def _is_ours(folder: str) -> bool:
-    # `sudo`, `su` and containers pass on the variable of another user, or of a session that is over.
+    # `sudo`, `su` and containers pass on the variable of another user, or of a session that has ended.
     try:
         found = os.stat(folder)
     except OSError:

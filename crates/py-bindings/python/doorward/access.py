@@ -31,7 +31,7 @@ class all_of(tuple[str, ...]):
 
     def __new__(cls, *names: str) -> all_of:
         if not all(isinstance(name, str) for name in names):
-            raise TypeError("all_of takes names, one after the other: all_of('score', 'explain')")
+            raise TypeError("invalid names: pass them one after the other, as in all_of('score', 'explain')")
         return super().__new__(cls, names)
 
 
@@ -43,7 +43,7 @@ def _names(given: Names | None) -> tuple[str, ...] | None:
         return given
     names = one_or_more(given)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"names are texts: {names!r}")
+        raise TypeError(f"invalid names {names!r}: each must be a string")
     return names
 
 
@@ -82,7 +82,7 @@ class Require:
         object.__setattr__(self, "client_roles", None if at is None else {name: _names(roles) for name, roles in at.items()})
 
     def missing(self, claims: Claims) -> str | None:
-        """The requirement that the claims do not meet, in words; ``None`` if they meet all."""
+        """Description of the requirement that the claims do not meet; ``None`` if they meet all."""
         asked: list[tuple[str, Any, Iterable[str]]] = [
             ("role", self.roles, claims.roles),
             ("group", self.groups, claims.groups),
@@ -94,7 +94,7 @@ class Require:
         for kind, wanted, has in asked:
             if wanted is not None and not _holds(wanted, has):
                 word = "all of" if isinstance(wanted, all_of) else "one of"
-                return f"the {kind} must be {word}: {', '.join(wanted) or 'nobody'}"
+                return f"the {kind} must be {word}: {', '.join(wanted) or 'none (the list is empty)'}"
         return None
 
 
@@ -154,13 +154,13 @@ class Guard:
     ) -> None:
         if verifier.kind != self._judges:
             (judged, _), (wanted, remedy) = _KINDS[verifier.kind], _KINDS[self._judges]
-            raise ConfigurationError(f"the verifier is for {judged}, and {wanted} are judged here", code="verifier", remedy=f"pass {remedy}")
+            raise ConfigurationError(f"invalid verifier: it verifies {judged}, not {wanted}", code="verifier", remedy=f"pass {remedy}")
         self.verifier = verifier
         self.require = Require(roles, client_roles, groups, scopes, clients)
         self.any = tuple(any)
         for requirement in self.any:
             if not isinstance(requirement, Require):
-                raise TypeError(f"any= takes requirements, such as Require(roles='scorer'): {requirement!r}")
+                raise TypeError(f"invalid requirement {requirement!r} in any=: write Require(roles='scorer')")
         self.realm = realm
 
     def check(self, authorization: Sequence[str] | None) -> Claims:

@@ -6,7 +6,7 @@
     async with aiohttp.ClientSession(middlewares=(bearer,)) as session: ...
 
 or for one request, ``session.get(url, middlewares=(bearer,))``. The token goes to the origins that are named and to no other, whatever
-redirects say: aiohttp asks its middlewares at each hop, and does not tell them that it is one. A request that is answered with 401 is
+redirects say: aiohttp calls its middlewares at each redirect, without marking it as one. A request that is answered with 401 is
 repeated once, with a fresh token, if there is one and the body can be sent again. Needs aiohttp 3.12 or newer.
 
 .. _aiohttp: https://docs.aiohttp.org
@@ -28,8 +28,8 @@ class Bearer:
     """Puts the tokens of a source on requests.
 
     Args:
-        tokens: where they come from.
-        origins: where they may go: URLs, of which scheme, host and port count.
+        tokens: source of the tokens.
+        origins: origins that may receive them: URLs, of which scheme, host and port count.
 
     Raises:
         ValueError: if no origin is named, or what is named is not an origin.
@@ -37,7 +37,7 @@ class Bearer:
 
     def __init__(self, tokens: TokenSource, *origins: str) -> None:
         if not origins:
-            raise ValueError("name the origins that tokens may go to, like https://churn.internal")
+            raise ValueError("missing origins: name the origins that may receive tokens, such as https://churn.internal")
         self._tokens = tokens
         self._origins = frozenset(map(_named, origins))
 

@@ -1,7 +1,7 @@
 """Tokens for the tasks of `Airflow`_: a connection type and its hook. The tasks of a machine share a token, in one folder of its memory.
 
 The connection ``doorward_default`` is of type ``doorward``: the issuer's URL is its host, the client its login, and the rest has fields
-of its own in the web interface, or stands in ``extra``::
+of its own in the web interface, or is in ``extra``::
 
     AIRFLOW_CONN_DOORWARD_DEFAULT='{"conn_type": "doorward", "host": "https://keycloak.example/realms/platform",
         "login": "airflow-run", "extra": {"secret_file": "/run/secrets/airflow", "scope": "score"}}'

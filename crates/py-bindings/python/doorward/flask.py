@@ -85,7 +85,7 @@ def claims() -> Claims:
     """
     known: Any = flask.request.environ.get(_CLAIMS)
     if known is None:
-        raise LookupError("nobody is known: decorate the view with Bearer, or wrap the application (doorward.wsgi)")
+        raise LookupError("missing claims: decorate the view with Bearer, or wrap the application (doorward.wsgi)")
     return known  # type: ignore[no-any-return]
 
 

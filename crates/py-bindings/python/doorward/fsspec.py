@@ -29,8 +29,8 @@ def client(tokens: TokenSource, *origins: str) -> Callable[..., Awaitable[Client
     """A value for ``get_client=``.
 
     Args:
-        tokens: where tokens come from.
-        origins: where they may go.
+        tokens: source of the tokens.
+        origins: origins that may receive them.
 
     Raises:
         ValueError: if no origin is named, or what is named is not an origin.

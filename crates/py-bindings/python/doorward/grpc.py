@@ -66,7 +66,7 @@ class Interceptor(
     """Puts the tokens of a source on calls.
 
     Args:
-        tokens: where they come from.
+        tokens: source of the tokens.
     """
 
     def __init__(self, tokens: TokenSource) -> None:

@@ -14,28 +14,16 @@ is answered with 401 is repeated once, with a fresh token, if there is one and t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-
 import httpx
 
-from . import TokenSource
-from ._httpx import async_flow, sync_flow
+from ._httpx import AuthFlows
 
 __all__ = ["Auth"]
 
 
-class Auth(httpx.Auth):
+class Auth(AuthFlows, httpx.Auth):
     """Puts the tokens of a source on requests.
 
     Args:
-        tokens: where they come from.
+        tokens: source of the tokens.
     """
-
-    def __init__(self, tokens: TokenSource) -> None:
-        self._tokens = tokens
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        return sync_flow(self._tokens, request)
-
-    def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        return async_flow(self._tokens, request)

@@ -1,6 +1,6 @@
 """Tokens for the tasks of `Luigi`_, fetched once for all the worker processes of a run, and of the runs after it.
 
-The client stands in Luigi's configuration::
+The client is in Luigi's configuration::
 
     [doorward]
     issuer = https://keycloak.example/realms/platform
@@ -53,15 +53,15 @@ class ClientConfig(luigi.Config):
     Exactly one of ``secret_file``, ``private_key_file``, ``assertion_file`` and ``certificate_file`` is set.
     """
 
-    issuer = luigi.Parameter(description="the issuer identifier, to the letter")
+    issuer = luigi.Parameter(description="the issuer identifier, exactly as in its tokens")
     client_id = luigi.Parameter(description="the client's id at the issuer")
-    secret_file = luigi.Parameter(default="", description="file with the client's secret, read anew at each request")
+    secret_file = luigi.Parameter(default="", description="file with the client's secret, read at each request")
     private_key_file = luigi.Parameter(default="", description="private key (PEM or JWK) that signs an assertion instead of a secret")
     key_id = luigi.Parameter(default="", description="the key's kid at the issuer, if it has one")
-    assertion_file = luigi.Parameter(default="", description="file with an assertion that somebody else keeps fresh (Kubernetes)")
+    assertion_file = luigi.Parameter(default="", description="file with an assertion that the platform keeps fresh (Kubernetes)")
     certificate_file = luigi.Parameter(default="", description="client certificate and its key, in one PEM file")
     scope = luigi.Parameter(default="", description="scopes to ask for, with spaces between")
-    audience = luigi.Parameter(default="", description="whom the tokens are for, where the issuer takes that")
+    audience = luigi.Parameter(default="", description="the service that the tokens are for, if the issuer supports that")
     resource = luigi.Parameter(default="", description="URIs the tokens are for (RFC 8707), with spaces between")
     ca_file = luigi.Parameter(default="", description="PEM file with the only certificates to trust")
     cache_dir = luigi.Parameter(default="", description="folder in which processes share tokens, or none")

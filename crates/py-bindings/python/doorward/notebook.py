@@ -34,7 +34,7 @@ _EARLY = 15.0
 
 
 class SignInNeeded(DoorwardError):
-    """The hub has no token of yours that is still good: your session is over, or the hub was restarted."""
+    """The hub has no valid token of yours: your session has ended, or the hub was restarted."""
 
     code = "sign_in_needed"
     remedy = "open the hub's home page, which signs you in again"
@@ -71,7 +71,7 @@ def token(audience: str | None = None, *, rejected: str | None = None) -> str:
         rejected: a token that a service answered with 401. Another one is asked for.
 
     Raises:
-        SignInNeeded: if your session is over.
+        SignInNeeded: if your session has ended.
         TokenRequestRefused: if there is no such token for you.
         IssuerUnavailable: to be tried again later.
         ConfigurationError: outside of a server that a hub with :mod:`doorward.jupyterhub` has started.
@@ -100,13 +100,13 @@ def _ask(audience: str | None) -> dict[str, Any]:
     hub, secret = os.environ.get("JUPYTERHUB_API_URL"), os.environ.get("JUPYTERHUB_API_TOKEN")
     if not hub or not secret:
         raise ConfigurationError(
-            "this is no server of a JupyterHub",
+            "missing JUPYTERHUB_API_URL and JUPYTERHUB_API_TOKEN: this is not a server of a JupyterHub",
             field="JUPYTERHUB_API_URL",
-            remedy="run it in a notebook; a job takes a token of its own: doorward.Issuer(…).client_credentials(…)",
+            remedy="run it in a notebook; a job gets its own token: doorward.Issuer(…).client_credentials(…)",
         )
     url = urlsplit(hub)
     if url.scheme not in ("http", "https") or url.hostname is None:
-        raise ConfigurationError(f"JUPYTERHUB_API_URL is no URL: {hub}", field="JUPYTERHUB_API_URL")
+        raise ConfigurationError(f"invalid JUPYTERHUB_API_URL {hub!r}: not a URL", field="JUPYTERHUB_API_URL")
     # Straight to the hub: no proxy of the environment, and no redirect that would carry the server's token elsewhere.
     connection: http.client.HTTPConnection
     if url.scheme == "https":
@@ -127,18 +127,18 @@ def _ask(audience: str | None) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise IssuerUnavailable(f"the hub answers {status} and no JSON")
+        raise IssuerUnavailable(f"the hub answered {status} without JSON")
     if status == 200 and "access_token" in answer and "expires_in" in answer:
         return answer
     raise _refusal(status, answer)
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> DoorwardError:
-    message = str(answer.get("message") or f"the hub answers {status}")
+    message = str(answer.get("message") or f"the hub answered {status}")
     facts: dict[str, Any] = {"remedy": answer["remedy"]} if answer.get("remedy") else {}
     if status == 404:
         return ConfigurationError(
-            "this hub gives no tokens",
+            "this hub issues no tokens",
             field="JUPYTERHUB_API_URL",
             remedy="an administrator can use doorward.jupyterhub.GatewayAuthenticator, and a client for it",
         )

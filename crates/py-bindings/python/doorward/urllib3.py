@@ -32,7 +32,7 @@ class PoolManager(urllib3.PoolManager):
     """A ``urllib3.PoolManager`` whose requests carry a token.
 
     Args:
-        tokens: where tokens come from.
+        tokens: source of the tokens.
         options: what ``urllib3.PoolManager`` takes.
     """
 
@@ -71,7 +71,7 @@ def headers(tokens: TokenSource, others: Mapping[str, str] | None = None) -> Map
     """A mapping whose ``Authorization`` is fresh whenever it is read.
 
     Args:
-        tokens: where tokens come from.
+        tokens: source of the tokens.
         others: other headers.
     """
     return _Headers(tokens, _without_authorization(others or {}))

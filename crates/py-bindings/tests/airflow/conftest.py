@@ -87,7 +87,7 @@ class Deployment:
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline and run.poll() is None and DONE not in output.read_text():
                 time.sleep(0.2)
-            # Once all is done the executor now and then waits for a worker that it never told to go.
+            # Once all is done the executor now and then waits for a worker that it never asked to stop.
             with suppress(subprocess.TimeoutExpired):
                 run.wait(timeout=15)
         finally:

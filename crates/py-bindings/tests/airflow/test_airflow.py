@@ -69,7 +69,7 @@ def test_hooks_of_a_process_share_a_source(issuer: Issuer, api: Api) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_hook_may_want_another_scope(issuer: Issuer) -> None:
+def test_a_hook_can_request_another_scope(issuer: Issuer) -> None:
     issuer.add_client("client", "secret", audience="churn", scopes=["train"])
     assert "train" in issuer.verifier("churn").verify(DoorwardHook(scope="train").token()).scopes
 
@@ -85,12 +85,12 @@ def test_a_copy_of_a_hook_holds_no_secret(issuer: Issuer, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("connected")
-def test_the_button_test_says_whether_there_are_tokens(issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_button_test_reports_whether_tokens_can_be_had(issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert DoorwardHook().test_connection() == (True, f"{issuer.url} gives tokens to client")
     for extra, message in (
         ({"scope": "everything"}, "invalid_scope"),
         ({"secret_file": None}, "exactly one way"),
-        ({"secrets_file": "x"}, "'secrets_file' is not known"),
+        ({"secrets_file": "x"}, "unknown setting 'secrets_file'"),
     ):
         monkeypatch.setenv("AIRFLOW_CONN_DOORWARD_DEFAULT", json.dumps(connection(issuer, tmp_path, **extra)))
         good, said = DoorwardHook().test_connection()
@@ -99,7 +99,7 @@ def test_the_button_test_says_whether_there_are_tokens(issuer: Issuer, tmp_path:
         DoorwardHook().auth()
 
 
-def test_the_web_interface_knows_the_connection() -> None:
+def test_the_web_interface_offers_the_connection() -> None:
     hook = ProvidersManagerTaskRuntime().hooks["doorward"]
     assert hook is not None
     assert (hook.hook_class_name, hook.hook_name) == ("doorward.airflow.DoorwardHook", "Doorward (OpenID Connect)")

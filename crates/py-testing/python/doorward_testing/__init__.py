@@ -39,7 +39,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 class Issuer(_native.TestIssuer):
     """A provider that listens until it is closed.
 
-    It knows the client ``client`` with the secret ``secret`` from the start. People become known when a token is minted for them, or
+    It knows the client ``client`` with the secret ``secret`` from the start. Users are added when a token is minted for them, or
     by :meth:`add_user`.
 
     Args:
@@ -49,7 +49,7 @@ class Issuer(_native.TestIssuer):
 
     Raises:
         OSError: if it cannot listen.
-        ValueError: if it does not know the algorithm.
+        ValueError: if the algorithm is unknown.
     """
 
     def __new__(
@@ -85,7 +85,7 @@ class Issuer(_native.TestIssuer):
         """Sign a token for a person, valid or wrong in the way asked for.
 
         Args:
-            username: the person it is about, added if the issuer does not know them.
+            username: the user it is about, added if unknown.
             kind: what kind of token.
             client: which client it was issued to (``azp``; ``aud`` of an ID token).
             audience: exactly this ``aud``; the client's own otherwise.
@@ -99,14 +99,14 @@ class Issuer(_native.TestIssuer):
             issuer: another ``iss``.
             expires_in: ends this many seconds from now.
             not_before_in: begins this many seconds from now (``nbf``).
-            expired: was good until an hour ago.
+            expired: expired an hour ago.
             wrong_key: signed with a key that is not published, under the ``kid`` of the one that is.
             unsigned: ``alg: none`` and no signature.
             hmac_with_public_key: ``alg: HS256`` with the public key as the shared secret: the classic confusion.
             algorithm: another algorithm of the same key.
 
         Raises:
-            ValueError: if the client is not known, or an option has no such value.
+            ValueError: if the client is unknown, or an option has no such value.
         """
         self._know(username)
         options = {
@@ -146,7 +146,7 @@ class Issuer(_native.TestIssuer):
         return doorward.Issuer(self.url).verifier(audience, **options)
 
     def add_user(self, username: str, **about: Any) -> None:
-        """Make a person known, or change them; see the arguments of the native method."""
+        """Add a user, or change one; see the arguments of the native method."""
         super().add_user(username, **about)
         # Afterwards: another thread may mint for any person that is known.
         self._known().add(username)

@@ -44,7 +44,7 @@ class TestIssuer:
             roles: realm roles in its own tokens (client credentials).
             client_roles: roles at clients in its own tokens.
             token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
-            redirect_uri: where browsers are sent back to after a login; ``*`` stands for any port.
+            redirect_uri: redirect URIs of a login; ``*`` matches any port.
         """
 
     def add_user(

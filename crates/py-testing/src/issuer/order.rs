@@ -38,7 +38,7 @@ pub(super) fn token(kind: &str, about: &str, options: &Bound<'_, PyDict>) -> PyR
         "refresh" => Mint::refresh(about),
         "logout" => Mint::logout(about),
         "service" => Mint::service(about),
-        other => return Err(PyValueError::new_err(format!("{other:?} is no kind of token"))),
+        other => return Err(PyValueError::new_err(format!("unknown kind of token {other:?}"))),
     };
     for (name, value) in options {
         let name: String = name.extract()?;
@@ -85,7 +85,7 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
             order
         }
         "without" => value.extract::<Texts>()?.0.into_iter().fold(order, Mint::without),
-        other => return Err(PyValueError::new_err(format!("{other:?} is no option of mint"))),
+        other => return Err(PyValueError::new_err(format!("unknown option of mint {other:?}"))),
     })
 }
 

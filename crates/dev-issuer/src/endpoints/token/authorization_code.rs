@@ -4,10 +4,12 @@
 //! [RFC 7636 §4.6]: https://www.rfc-editor.org/rfc/rfc7636#section-4.6
 
 use crate::codes::CodeRefusal;
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 pub(super) fn redeem(

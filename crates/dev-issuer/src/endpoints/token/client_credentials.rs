@@ -3,10 +3,11 @@
 
 use url::Url;
 
-use crate::endpoints::token::{Requester, TokenResponse};
+use crate::endpoints::token::Requester;
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 pub(super) fn redeem(

@@ -2,10 +2,12 @@
 //! for the person's answer.
 
 use crate::devices::Poll;
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 pub(super) fn redeem(

@@ -7,13 +7,15 @@
 use serde_json::{Value, json};
 
 use crate::client::DevClient;
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
 use crate::scope::Scope;
 use crate::sessions::Link;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -32,7 +34,7 @@ pub(super) fn redeem(
     check_types(params)?;
     let subject_token = params.value("subject_token");
     let subject_token = subject_token.ok_or_else(|| OAuthError::missing("subject_token"))?;
-    let claims = held_by(provider, &client, subject_token)?;
+    let claims = usable_by(provider, &client, subject_token)?;
     let actor = actor(provider, &client, &claims, params)?;
     let mut audience = params.values("audience");
     let known = |name: &String| provider.registry.is_audience(name);
@@ -47,7 +49,7 @@ pub(super) fn redeem(
         None => {
             let entitled = Entitlement {
                 grant: Grant::TokenExchange,
-                user: machine_behind(provider, &claims)?,
+                user: service_account(provider, &claims)?,
                 ..Entitlement::of_machine(client, scope)
             };
             (entitled, None)
@@ -59,7 +61,7 @@ pub(super) fn redeem(
 }
 
 /// The claims of an active access token that was issued to this client, or is meant for it.
-fn held_by(provider: &Provider, client: &DevClient, token: &str) -> Result<Claims, OAuthError> {
+fn usable_by(provider: &Provider, client: &DevClient, token: &str) -> Result<Claims, OAuthError> {
     let claims = provider
         .live_access_token(token)
         .ok_or_else(|| OAuthError::InvalidRequest("Invalid token".to_owned()))?;
@@ -80,11 +82,11 @@ fn actor(
 ) -> Result<Option<Value>, OAuthError> {
     let before = subject.get("act");
     let Some(token) = params.value("actor_token") else { return Ok(before.cloned()) };
-    let claims = held_by(provider, client, token)?;
+    let claims = usable_by(provider, client, token)?;
     let sub = jws::text(&claims, "sub").unwrap_or_default();
     let allowed = subject.get("may_act").and_then(|may| may.get("sub")).and_then(Value::as_str);
     if allowed.is_some_and(|allowed| allowed != sub) {
-        return Err(OAuthError::AccessDenied("Actor is not the one who may act"));
+        return Err(OAuthError::AccessDenied("Actor is not the one in may_act"));
     }
     let mut actor = json!({ "sub": sub, "client_id": jws::text(&claims, "azp") });
     if let (Some(members), Some(before)) = (actor.as_object_mut(), before) {
@@ -142,7 +144,7 @@ fn for_person(
     Ok((Entitlement::of_person(user, client, scope, mark, Grant::TokenExchange), link))
 }
 
-fn machine_behind(provider: &Provider, claims: &Claims) -> Result<crate::user::User, OAuthError> {
+fn service_account(provider: &Provider, claims: &Claims) -> Result<crate::user::User, OAuthError> {
     claims
         .get("client_id")
         .and_then(Value::as_str)

@@ -3,11 +3,13 @@
 //!
 //! The assertion may be used repeatedly until it expires. There is no refresh token.
 
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
+use crate::token_response::TokenResponse;
 use crate::tokens::Entitlement;
 
 const INVALID: OAuthError = OAuthError::InvalidGrant("Invalid assertion");

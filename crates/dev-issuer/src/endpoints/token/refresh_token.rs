@@ -1,13 +1,15 @@
 //! `refresh_token` ([RFC 6749 §6](https://www.rfc-editor.org/rfc/rfc6749#section-6)), with rotation:
 //! reusing a token ends the client's part of the session.
 
-use crate::endpoints::token::{Grant, Requester, TokenResponse};
+use crate::endpoints::token::Requester;
+use crate::grant::Grant;
 use crate::jws;
 use crate::oauth_error::OAuthError;
 use crate::params::Params;
 use crate::provider::Provider;
 use crate::scope::Scope;
 use crate::sessions::{Link, RefreshRefusal};
+use crate::token_response::TokenResponse;
 use crate::tokens::{Entitlement, granted_scope};
 
 const INVALID: OAuthError = OAuthError::InvalidGrant("Invalid refresh token");

@@ -1,5 +1,5 @@
 //! The demo's two services: a page with a live WebSocket, and a small model API with a streaming answer. Both know the caller only
-//! from what the gateway tells them.
+//! from the headers of the gateway.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -43,7 +43,7 @@ async fn serve(router: Router) -> std::io::Result<SocketAddr> {
     let addr = listener.local_addr()?;
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "a demo service ended");
+            tracing::error!(%error, "demo service failed");
         }
     });
     Ok(addr)
@@ -56,7 +56,7 @@ struct Dashboard {
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    let page = Dashboard { user: told(&headers, "x-forwarded-preferred-username") };
+    let page = Dashboard { user: caller(&headers) };
     match page.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => error.to_string().into_response(),
@@ -64,11 +64,11 @@ async fn page(headers: HeaderMap) -> Response {
 }
 
 async fn live(headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let user = told(&headers, "x-forwarded-preferred-username");
+    let user = caller(&headers);
     upgrade.on_upgrade(move |socket| tick(socket, user))
 }
 
-/// A wandering number, four times a second, until the page goes away.
+/// Sends a number four times a second until the page closes the socket.
 async fn tick(mut socket: WebSocket, user: String) {
     let mut every = tokio::time::interval(Duration::from_millis(250));
     for n in 0_u32.. {
@@ -84,12 +84,12 @@ async fn tick(mut socket: WebSocket, user: String) {
 async fn about(headers: HeaderMap) -> Json<Value> {
     Json(json!({
         "model": "churn",
-        "caller": told(&headers, "x-forwarded-preferred-username"),
+        "caller": caller(&headers),
         "try": ["score?months=3", "explanation"],
     }))
 }
 
-/// What the model is asked about.
+/// Query of a request to the model.
 #[derive(Deserialize)]
 struct Customer {
     months: Option<u32>,
@@ -102,15 +102,15 @@ async fn score(headers: HeaderMap, Query(customer): Query<Customer>) -> Json<Val
         "model": "churn",
         "months": months,
         "probability": (probability * 1000.0).round() / 1000.0,
-        "caller": told(&headers, "x-forwarded-preferred-username"),
+        "caller": caller(&headers),
     }))
 }
 
-/// An explanation, word by word, as a language model would send it.
+/// Streams an explanation word by word, as a language model does.
 async fn explanation(headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let text = format!(
         "Dear {}, customers of fewer than six months leave most often; a first invoice that is clear keeps them.",
-        told(&headers, "x-forwarded-preferred-username")
+        caller(&headers)
     );
     let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
     Sse::new(stream::iter(words).then(async |word| {
@@ -119,6 +119,8 @@ async fn explanation(headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event,
     }))
 }
 
-fn told(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("nobody").to_owned()
+/// The caller's name, as the gateway sent it.
+fn caller(headers: &HeaderMap) -> String {
+    let name = headers.get("x-forwarded-preferred-username").and_then(|value| value.to_str().ok());
+    name.unwrap_or("unknown caller").to_owned()
 }

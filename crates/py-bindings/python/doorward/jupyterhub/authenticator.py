@@ -40,12 +40,12 @@ class GatewayAuthenticator(Settings):
         super().__init__(**options)
         if not self.gateway or not self.audience:
             raise ConfigurationError(
-                "GatewayAuthenticator does not know the gateway",
+                "missing gateway or audience of GatewayAuthenticator",
                 field="gateway",
                 remedy="set c.GatewayAuthenticator.gateway to its public URL, and .audience to [the name of the hub's route]",
             )
         if self.client and not self.issuer:
-            raise ConfigurationError("a client needs an issuer", field="issuer", remedy="set c.GatewayAuthenticator.issuer")
+            raise ConfigurationError("missing issuer: client is set", field="issuer", remedy="set c.GatewayAuthenticator.issuer")
         url = self.gateway.rstrip("/")
         gateway = Gateway(url, keys_url=self.keys_url, endpoints=self.endpoints, ca_file=self.ca_file)
         self._verifier: Verifier = gateway.verifier(self.audience)
@@ -119,11 +119,11 @@ class GatewayAuthenticator(Settings):
             return given
         claimed = claims.get(self.username_claim)
         if not isinstance(claimed, str) or not claimed:
-            self.log.warning("The gateway's assertion has no %s: nobody to sign in", self.username_claim)
+            self.log.warning("The gateway's assertion has no %s: the sign-in is refused", self.username_claim)
             return None
         name = str(self.normalize_username(claimed))
         if self._names.is_given(name):
-            self.log.warning("%r is given in usernames, and not to %r of %r", name, identity.subject, identity.issuer)
+            self.log.warning("%r is reserved in usernames, and not for %r of %r", name, identity.subject, identity.issuer)
             return None
         return name
 
@@ -219,10 +219,10 @@ class GatewayAuthenticator(Settings):
         name = spawner.user.name
         about = self._known.get(name) or state
         if about is None:
-            raise web.HTTPError(403, f"What {name} may use is not known: {name} has to sign in first.")
+            raise web.HTTPError(403, f"The roles of {name} are unknown: {name} must sign in first.")
         settings = limits.of(name, about)
         if settings is None:
-            raise web.HTTPError(403, f"None of {name}'s roles and groups comes with a server.")
+            raise web.HTTPError(403, f"None of {name}'s roles and groups allows a server.")
         give(spawner, settings)
 
     # === Tokens ===
@@ -237,7 +237,7 @@ class GatewayAuthenticator(Settings):
             return False
         if self.client and says.get("iss") != self.issuer:
             # Another issuer would refuse the token, and must not see it.
-            self.log.warning("Notebooks of %s get no tokens: theirs are of another issuer than the hub's client", name)
+            self.log.warning("Notebooks of %s get no tokens: the user's tokens are of another issuer than the hub's client", name)
             return False
         try:
             return await self._tokens.shown(name, None, token)

@@ -27,7 +27,7 @@ class LoginHandler(BaseHandler):
     async def get(self) -> None:
         user = await self.login_user()
         if user is None:
-            raise web.HTTPError(403, "This hub is reached through the gateway, and your account there has to be allowed in.")
+            raise web.HTTPError(403, "Sign in through the gateway, with an account that may use this hub.")
         self.redirect(self.get_next_url(user))
 
 
@@ -58,10 +58,10 @@ class TokenHandler(APIHandler):
         user = self._owner_of_server()
         asked = self.get_json_body()
         if asked is not None and not isinstance(asked, dict):
-            raise web.HTTPError(400, "the body is an object")
+            raise web.HTTPError(400, "invalid body: send a JSON object")
         audience = (asked or {}).get("audience")
         if audience is not None and not isinstance(audience, str):
-            raise web.HTTPError(400, "audience is a text")
+            raise web.HTTPError(400, "invalid audience: send a string")
         try:
             answer = await self.authenticator.token_for(user, audience)
         except SignInNeeded as needed:
@@ -83,7 +83,7 @@ class TokenHandler(APIHandler):
                 # The server's secret as an OAuth client of the hub is the token it was started with.
                 if spawner.server and client and client.secret and compare_token(client.secret, token):
                     return user
-        raise web.HTTPError(403, "Only a running server gets its person's tokens, with its own API token.")
+        raise web.HTTPError(403, "Only a running server may request its user's tokens, with its own API token.")
 
     def _refuse(self, status: int, error: DoorwardError) -> None:
         self.set_status(status)

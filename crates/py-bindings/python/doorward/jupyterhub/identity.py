@@ -31,7 +31,7 @@ class Identity(NamedTuple):
             return cls(None, claims.subject)
         issuer = claims["idp"]
         if not isinstance(issuer, str) or not issuer:
-            raise ValueError("idp is not the URL of an issuer")
+            raise ValueError("invalid idp: not the URL of an issuer")
         return cls(issuer, claims.subject)
 
     @classmethod
@@ -66,11 +66,11 @@ class Issuers:
         issuer = identity.issuer
         if self._allowed:
             if issuer is None:
-                return "the assertion has no idp, and allowed_issuers is set; upgrade the gateway"
+                return "missing idp in the assertion, and allowed_issuers is set; upgrade the gateway"
             return None if issuer in self._allowed else f"the issuer {issuer!r} is not in allowed_issuers"
         if issuer is None or self._single in (None, issuer):
             return None
-        return f"the issuer {issuer!r} is not the one of this hub, {self._single!r}; set allowed_issuers to take people of both"
+        return f"the issuer {issuer!r} is not the one of this hub, {self._single!r}; set allowed_issuers to accept users of both"
 
     def accepted(self, identity: Identity) -> None:
         """Note that a person of this issuer has signed in."""
@@ -85,7 +85,7 @@ class Names:
         normalize: how the hub writes names.
 
     Raises:
-        ConfigurationError: if something else is given.
+        ConfigurationError: if the names are of another form.
     """
 
     def __init__(self, given: Mapping[str, Any], normalize: Callable[[str], str]) -> None:
@@ -93,7 +93,7 @@ class Names:
         for issuer, people in given.items():
             if not isinstance(people, Mapping) or not all(isinstance(text, str) and text for each in people.items() for text in each):
                 raise ConfigurationError(
-                    f"usernames: what is given for {issuer!r} are no names by subject",
+                    f"invalid usernames of {issuer!r}: not a mapping of subjects to names",
                     field="usernames",
                     remedy="write {'https://id.example/realms/name': {'SUBJECT': 'name at the hub'}}",
                 )

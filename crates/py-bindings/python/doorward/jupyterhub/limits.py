@@ -1,4 +1,4 @@
-"""Sizes of people's servers: a list of people and settings, in which the first entry that fits decides."""
+"""Sizes of people's servers: a list of people and settings, in which the first matching entry decides."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def holds(key: str, wanted: Any, name: str, about: Mapping[str, Any]) -> bool:
 
 def _wrong(entry: Mapping[str, Any]) -> str | None:
     if unknown := set(entry) - {_SETTINGS, *_KEYS}:
-        return f"does not know {', '.join(sorted(unknown))}"
+        return f"unknown {', '.join(sorted(unknown))}"
     if not isinstance(entry.get(_SETTINGS), Mapping):
-        return f"has no {_SETTINGS}"
+        return f"missing {_SETTINGS}"
     for key in _KEYS:
         if key in entry and not (_are_roles if key == "client_roles" else _are_names)(entry[key]):
-            return f"says of {key} what are no names: {entry[key]!r}"
+            return f"invalid {key} {entry[key]!r}: not names"
     return None
 
 
@@ -73,14 +73,14 @@ class Limits:
     entry that fits decides; a person that none fits gets no server.
 
     Raises:
-        ConfigurationError: if an entry says something else.
+        ConfigurationError: if an entry has another form.
     """
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         for entry in entries:
             if wrong := _wrong(entry):
                 raise ConfigurationError(
-                    f"an entry of limits {wrong}",
+                    f"invalid entry of limits: {wrong}",
                     field="limits",
                     remedy=f"write {{'roles': [...], '{_SETTINGS}': {{'cpu_limit': 2}}}}; people by {', '.join(_KEYS)}",
                 )

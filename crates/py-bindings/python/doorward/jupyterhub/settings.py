@@ -22,7 +22,7 @@ class Settings(Authenticator):
         None,
         allow_none=True,
         config=True,
-        help="Where the gateway's keys are fetched, if not below its public URL: an address inside the cluster. https, or loopback.",
+        help="URL of the gateway's keys, if not below its public URL, such as an address inside the cluster. https, or loopback.",
     )
     endpoints = Unicode("/oauth2", config=True, help="The prefix of the gateway's own URLs.")
     ca_file = Unicode(None, allow_none=True, config=True, help="PEM file with the only certificates to trust.")
@@ -73,9 +73,9 @@ class Settings(Authenticator):
     limits = List(
         Dict(),
         config=True,
-        help="""What people's servers are given: see `doorward.jupyterhub.Limits`. The first entry that fits decides.
+        help="""Settings of people's servers: see `doorward.jupyterhub.Limits`. The first matching entry decides.
 
-        If it is not empty, whom no entry fits gets no server.
+        If it is not empty, a user without a matching entry gets no server.
         """,
     )
 
@@ -94,7 +94,7 @@ class Settings(Authenticator):
         help="Audiences for which notebooks may have a person's token exchanged (RFC 8693). None unless set.",
     )
 
-    auto_login = Bool(True, config=True, help="There is no page with a button.")
+    auto_login = Bool(True, config=True, help="Sign in without a page with a button.")
 
     @default("auth_refresh_age")
     def _default_auth_refresh_age(self) -> int:

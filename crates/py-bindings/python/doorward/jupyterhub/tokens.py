@@ -30,7 +30,7 @@ _PAUSE = 10.0
 
 
 class SessionEnded(SignInNeeded):
-    """The issuer has just said that the session is over."""
+    """The issuer has just reported the end of the session."""
 
 
 @dataclass(repr=False)
@@ -160,21 +160,21 @@ class TokenKeeper:
             if tokens.good():
                 return tokens, False
             if self._source is None or tokens.refresh_token is None:
-                raise SignInNeeded("the hub has no token of yours that is still good")
+                raise SignInNeeded("the hub has no valid token of yours")
             try:
                 answer = await self._source.person_async(refresh_token=tokens.refresh_token)
             except TokenRequestRefused as refused:
                 if refused.error != "invalid_grant":
                     raise
                 tokens.forget()
-                raise SessionEnded("your session is over") from refused
+                raise SessionEnded("your session has ended") from refused
             tokens.take(answer)
             return tokens, True
 
     async def exchanged(self, tokens: PersonTokens, audience: str) -> tuple[str, float]:
         """A person's token for another audience (RFC 8693), and the seconds it is good for."""
         if self._source is None or tokens.access_token is None:
-            raise SignInNeeded("the hub has no client of its own that could exchange your token")
+            raise SignInNeeded("the hub has no client to exchange your token")
         other = self._source.exchange(audience=audience, subject_token=tokens.access_token)
         token = await other.token_async()
         ends = peek(token).get("exp")
@@ -190,7 +190,7 @@ class TokenKeeper:
 
 
 def peek(token: str) -> dict[str, Any]:
-    """The claims of a token, unverified: to tell sessions apart and to know when to ask again, never to decide anything."""
+    """The claims of a token, unverified: for distinguishing sessions and for the time of the next request, never for a decision."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}

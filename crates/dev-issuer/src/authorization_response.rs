@@ -1,4 +1,4 @@
-//! Authorization answers in the query of the client's redirect URI: as plain parameters
+//! Authorization responses in the query of the client's redirect URI: as plain parameters
 //! ([RFC 6749 §4.1.2], [RFC 9207]) or in one signed token ([JARM §2.1, §2.3.1]).
 //!
 //! [RFC 6749 §4.1.2]: https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2
@@ -8,16 +8,14 @@
 use serde_json::json;
 use url::Url;
 
-use crate::faults::Endpoint;
 use crate::jws::Claims;
-use crate::provider::Provider;
 
-/// Lifetime of a signed answer, in seconds.
+/// Lifetime of a signed response, in seconds.
 const LIFETIME: u64 = 60;
 
-/// Target and format of an authorization answer.
+/// Target and format of an authorization response.
 #[derive(Clone, Debug)]
-pub(crate) struct WayBack {
+pub(crate) struct ResponseTarget {
     pub(crate) redirect_uri: Url,
     pub(crate) client: String,
     pub(crate) state: Option<String>,
@@ -43,29 +41,30 @@ impl ResponseMode {
     }
 }
 
-impl WayBack {
-    /// The redirect URI with this answer in its query. Adds `state` and `iss`.
-    pub(crate) fn with(
+impl ResponseTarget {
+    /// The redirect URI with these parameters in its query. Adds `state` and `iss`. `sign` signs the
+    /// claims of a response in the mode [`ResponseMode::QueryJwt`].
+    pub(crate) fn url<E>(
         &self,
-        provider: &Provider,
-        answer: &[(&str, &str)],
-    ) -> Result<Url, jsonwebtoken::errors::Error> {
-        let issuer = provider.issuer_told_by(Endpoint::Authorization);
+        parameters: &[(&str, &str)],
+        issuer: &str,
+        now: u64,
+        sign: impl FnOnce(&Claims) -> Result<String, E>,
+    ) -> Result<Url, E> {
         let state = self.state.as_deref().map(|state| ("state", state));
-        let answer = state.into_iter().chain(answer.iter().copied());
+        let parameters = state.into_iter().chain(parameters.iter().copied());
         let mut url = self.redirect_uri.clone();
         match self.mode {
             ResponseMode::Query => {
-                url.query_pairs_mut().extend_pairs(answer).append_pair("iss", &issuer);
+                url.query_pairs_mut().extend_pairs(parameters).append_pair("iss", issuer);
             }
             ResponseMode::QueryJwt => {
                 let mut claims: Claims =
-                    answer.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                    parameters.map(|(name, value)| (name.to_owned(), json!(value))).collect();
                 claims.insert("iss".to_owned(), json!(issuer));
                 claims.insert("aud".to_owned(), json!(self.client));
-                claims.insert("exp".to_owned(), json!(provider.clock.seconds() + LIFETIME));
-                let response = provider.sign(&claims, "JWT")?;
-                url.query_pairs_mut().append_pair("response", &response);
+                claims.insert("exp".to_owned(), json!(now + LIFETIME));
+                url.query_pairs_mut().append_pair("response", &sign(&claims)?);
             }
         }
         Ok(url)

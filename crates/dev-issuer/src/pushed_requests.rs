@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use crate::identifiers::random_handle;
 use crate::params::Params;
 use crate::shared::Shared;
-use crate::tokens::random_handle;
 
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 const URN: &str = "urn:ietf:params:oauth:request_uri:";
