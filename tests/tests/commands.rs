@@ -36,7 +36,7 @@ async fn check_asks_the_issuer_and_the_upstreams() -> Result<()> {
     assert_eq!(code, 1, "{printed}");
     assert!(printed.contains("main"), "names the issuer: {printed}");
     assert_eq!(doorward(&["check", "--config", file])?.0, 0, "the file itself is good");
-    relay.mend();
+    relay.restore();
     let upstream = echo.address();
     drop(echo);
     let (code, printed) = doorward(&online)?;

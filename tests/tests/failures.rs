@@ -105,7 +105,7 @@ async fn while_keycloak_is_away_who_is_in_stays_in() -> Result<()> {
     assert_eq!(ask(&tokens[0]).await?, 200, "a token seen before is good");
     assert_eq!(ask(&tokens[1]).await?, 200, "so is a new one: the keys are known");
 
-    relay.mend();
+    relay.restore();
     let arrived = Visitor::new()?.log_in(&world.url("/back"), "carol").await?;
     assert_eq!((arrived.status.as_u16(), arrived.url.as_str()), (200, world.url("/back").as_str()));
     gateway.finish(&visitor.cookie_values())
@@ -128,7 +128,7 @@ async fn started_before_keycloak_the_gateway_waits_for_it() -> Result<()> {
     .await?;
     assert_eq!(client.get(gateway.admin_url("/readyz")).send().await?.status(), 503);
     assert_eq!(Visitor::new()?.arrive(&world.url("/")).await?.status, 503);
-    relay.mend();
+    relay.restore();
     gateway.wait_until_ready().await?;
     let arrived = Visitor::new()?.log_in(&world.url("/inbox"), "alice").await?;
     assert_eq!(arrived.status, 200, "{}", arrived.body);

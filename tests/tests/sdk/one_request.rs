@@ -184,7 +184,7 @@ async fn the_last_token_is_served_while_keycloak_is_away_and_the_next_when_it_is
     .await?;
     assert!(matches!(refused.0, TokenError::Unavailable { .. }), "{:?}", refused.0);
     assert!(refused.1 >= ends, "a good token was held back");
-    wire.mend();
+    wire.restore();
     let next = wait::until("the next token", Duration::from_secs(20), async || {
         Ok(Some(tokens.token().await?))
     })
