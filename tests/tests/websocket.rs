@@ -1,4 +1,4 @@
-//! Web sockets: with a session from a page of this origin, or not at all; gone when the session is.
+//! WebSockets: opened with a session from a page of this origin only, and closed with the session.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ async fn a_web_socket_needs_a_session_and_its_own_origin() -> Result<()> {
     let with_session = ("cookie", cookie.as_str());
     let before = echo.requests().len();
 
-    let nobody = connect(port, "/ws", &[("origin", &origin)]).await?;
-    assert_eq!(refused(nobody), Some(401));
+    let anonymous = connect(port, "/ws", &[("origin", &origin)]).await?;
+    assert_eq!(refused(anonymous), Some(401));
     for foreign in ["https://elsewhere.test", "http://localhost.elsewhere.test", "null"] {
         let answer = connect(port, "/ws", &[("origin", foreign), with_session]).await?;
         assert_eq!(refused(answer), Some(403), "{foreign}");

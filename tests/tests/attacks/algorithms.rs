@@ -1,4 +1,4 @@
-//! Tokens with a good signature of a published key, by an algorithm that the issuer does not sign this kind of token with.
+//! Tokens with a valid signature by a published key and an algorithm that the issuer does not use for this kind of token.
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{Algorithm, Mint};
@@ -97,7 +97,7 @@ async fn a_logout_token_of_another_algorithm_ends_no_session() -> Result<()> {
                 assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
             }
         }
-        // About nobody here it is obeyed, as any other.
+        // A logout token about no session here is accepted, as any other.
         assert_eq!(tell(order(Algorithm::ES256).claim("sid", "unknown")).await?.status, 200);
         assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
         assert_eq!(tell(order(Algorithm::RS256)).await?.status, 200);
@@ -115,7 +115,10 @@ async fn sessions_end_by_the_algorithm_of_their_own_id_token() -> Result<()> {
     let stage = setup.with_plan(Plan::with_cookie_sessions).start().await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     assert_eq!(alice.who().await?.as_deref(), Some("alice"));
-    ensure!(stage.issuer.end_session_for("alice").await > 0, "the gateway took no logout token");
+    ensure!(
+        stage.issuer.end_session_for("alice").await > 0,
+        "the gateway accepted no logout token"
+    );
     assert_eq!(alice.who().await?, None);
     Ok(())
 }

@@ -85,7 +85,7 @@ async fn an_application_s_token_passes_where_anyone_may_call() -> Result<()> {
             assert_eq!(stage.get(path).bearer(token).send().await?.status, 401, "{path} {token}");
         }
     }
-    // Beside a session: the session counts where anyone may call, and nowhere does the token open anything.
+    // Beside a session: the session counts where anyone may call, and the token opens nothing anywhere.
     let alice = stage.sign_in("alice").await?;
     let both = stage.get("/public/a").header("Cookie", &alice).bearer(&foreign[0]);
     assert_eq!(both.send().await?.status, 200);
@@ -163,8 +163,8 @@ async fn questions_treat_an_application_s_token_alike() -> Result<()> {
 }
 
 const TOLD: &str = "\
-told:
-  match: { path: /told }
+tokens:
+  match: { path: /tokens }
   upstream: UPSTREAM
   identity: { access_token: true }
   access: [{ allow: anyone }]
@@ -180,7 +180,7 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
     let forged = jwt(&format!(r#"{{"iss":"{}","sub":"alice"}}"#, stage.issuer.url()));
     let good = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     let cookie = stage.sign_in("alice").await?;
-    for target in ["/public/a", "/echo", "/told/x"] {
+    for target in ["/public/a", "/echo", "/tokens/x"] {
         for token in [&forged, &good] {
             let answer = stage.get(target).bearer(token).header("Cookie", &cookie).send().await?;
             assert_eq!(answer.status, 401, "{target}: {answer:?}");
@@ -189,7 +189,7 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
         assert_eq!(malformed.status, 401, "{target}");
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // An application's own token beside a session is none of the gateway's business.
+    // The gateway ignores an application's own token beside a session.
     let own = "glsa_opaque-token-of-grafana";
     assert_eq!(stage.get("/echo").bearer(own).header("Cookie", &cookie).send().await?.status, 200);
     let seen = stage.upstream.last("/echo")?.value("authorization");
@@ -198,14 +198,14 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_other_scheme_stands_where_a_verified_token_would() -> Result<()> {
+async fn no_other_scheme_takes_the_place_of_a_verified_token() -> Result<()> {
     let stage = Setup::new("attack-bearer-schemes").with_routes(TOLD).start().await?;
     let forged = jwt(&format!(r#"{{"iss":"{}","sub":"mallory"}}"#, stage.issuer.url()));
     for prefix in ["DPoP ", "JWT ", "Token ", "OAuth ", "", "Basic x, Bearer ", "x Bearer "] {
         let value = format!("{prefix}{forged}");
-        let answer = stage.get("/told/x").header("Authorization", &value).send().await?;
+        let answer = stage.get("/tokens/x").header("Authorization", &value).send().await?;
         if answer.status == 200 {
-            let seen = stage.upstream.last("/told/x")?;
+            let seen = stage.upstream.last("/tokens/x")?;
             assert!(seen.values("authorization").is_empty(), "{prefix:?}");
         } else {
             assert_eq!(answer.status, 401, "{prefix:?}: {answer:?}");

@@ -1,4 +1,4 @@
-//! Where a browser goes after signing in or out: never off the origin, whatever the target is dressed up as.
+//! Redirects after signing in or out: never off the origin, however the target is spelled.
 
 use anyhow::{Result, ensure};
 use e2e::wire::Answer;
@@ -89,7 +89,7 @@ const FOREIGN: &[&str] = &[
     "/\u{2028}/evil.test",
 ];
 
-/// Pages that somebody was really at.
+/// Addresses of real pages.
 const LEGITIMATE: &[&str] = &[
     "/",
     "/jupyter",
@@ -124,7 +124,7 @@ const LEGITIMATE: &[&str] = &[
     "/a/$metadata",
 ];
 
-/// Every way a browser, a proxy or a page might read a target, ends on the own origin.
+/// Asserts that every reading of a target by a browser, a proxy or a page ends on the own origin.
 fn stays(location: &str, origin: &str) -> Result<()> {
     let own = Url::parse(origin)?;
     let base = own.join("/oauth2/callback")?;
@@ -172,7 +172,7 @@ fn filled(target: &str, stage: &Stage) -> String {
     target.replace("ORIGIN", &stage.origin()).replace("HOST", &stage.host())
 }
 
-/// The whole way: `start`, the provider, `callback`, and where that leads.
+/// The callback's answer to a login that began with this target.
 async fn after_login(stage: &Stage, target: &str) -> Result<Answer> {
     let browser = Browser::new(stage);
     let at_provider = browser.begin(target).await?;
@@ -180,7 +180,7 @@ async fn after_login(stage: &Stage, target: &str) -> Result<Answer> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_login_nobody_is_led_off_the_origin() -> Result<()> {
+async fn a_login_leads_no_browser_off_the_origin() -> Result<()> {
     let stage = Stage::new("attack-redirect-login").await?;
     let mut wrong = Vec::new();
     for target in FOREIGN {
@@ -205,7 +205,7 @@ async fn after_a_login_nobody_is_led_off_the_origin() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_login_everybody_is_where_they_were() -> Result<()> {
+async fn a_login_leads_back_to_the_page_it_began_at() -> Result<()> {
     let stage = Stage::new("attack-redirect-legitimate").await?;
     for target in LEGITIMATE {
         let answer = after_login(&stage, target).await?;
@@ -218,12 +218,12 @@ async fn after_a_login_everybody_is_where_they_were() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_of_the_provider_s_or_the_host_s_choosing_is_not_followed() -> Result<()> {
+async fn no_other_field_or_parameter_chooses_the_target() -> Result<()> {
     let stage = Stage::new("attack-redirect-elsewhere").await?;
     // Two targets: neither is chosen.
     let answer = stage.get("/oauth2/start?rd=/a&rd=//evil.test").send().await?;
     assert_eq!(answer.status, 400, "{answer:?}");
-    // What a proxy might have been told about the host decides nothing.
+    // Fields about the host that a client sends decide nothing.
     for (name, value) in [
         ("X-Forwarded-Host", "evil.test"),
         ("Forwarded", "host=evil.test;proto=https"),
@@ -246,7 +246,7 @@ async fn a_target_of_the_provider_s_or_the_host_s_choosing_is_not_followed() -> 
             "{name}: {answer:?}"
         );
         ensure!(!answer.header("location").contains("evil.test"), "{name}: {answer:?}");
-        // Pushed or not, this is where the provider leads back to.
+        // Pushed or not, the provider leads back to this address.
         let at_provider = answer.location()?;
         let callback = stage.issuer.sign_in(at_provider.as_str(), "alice")?;
         ensure!(
@@ -258,7 +258,7 @@ async fn a_target_of_the_provider_s_or_the_host_s_choosing_is_not_followed() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_sign_out_nobody_is_led_off_the_origin() -> Result<()> {
+async fn a_sign_out_leads_no_browser_off_the_origin() -> Result<()> {
     let stage = Stage::new("attack-redirect-sign-out").await?;
     for target in FOREIGN {
         let target = filled(target, &stage);
@@ -294,7 +294,7 @@ fn links_stay(left: &Answer, stage: &Stage) -> Result<()> {
     for link in left.body.split("href=\"").skip(1) {
         let link = unescaped(link.split('"').next().unwrap_or_default());
         stays(&link, &stage.origin())?;
-        // And where a link to sign in leads back to.
+        // The same holds for the target of a link to sign in.
         for (name, value) in Url::parse(&stage.origin())?.join(&link)?.query_pairs() {
             if name == "rd" {
                 stays(&value, &stage.origin())?;
@@ -326,7 +326,7 @@ async fn the_sign_in_page_links_nowhere_else() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_back_from_the_provider_s_sign_out_is_believed_no_more() -> Result<()> {
+async fn parameters_of_a_finished_sign_out_choose_no_target() -> Result<()> {
     let stage = Stage::new("attack-redirect-signed-out").await?;
     for target in FOREIGN {
         let target = filled(target, &stage);

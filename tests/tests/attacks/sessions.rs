@@ -1,4 +1,4 @@
-//! Sessions that should be over, and sessions that must not be.
+//! Sessions that must end, and sessions that must not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     tokens::code_of,
 };
 
-/// Short enough to be waited for; the gateway refreshes at half of it.
+/// Lifetime of access tokens; the gateway refreshes after half of it.
 const TOKEN: Duration = Duration::from_secs(4);
 
 /// With sessions in the sealed cookie, or in the file.
@@ -23,7 +23,7 @@ pub(crate) fn store(setup: Setup, cookie_sessions: bool) -> Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_signed_out_by_another_site() -> Result<()> {
+async fn another_site_signs_no_user_out() -> Result<()> {
     let stage = Stage::new("attack-sign-out").await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     let bob = Browser::signed_in(&stage, "bob").await?;
@@ -82,7 +82,7 @@ async fn nobody_is_signed_out_by_another_site() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_provider_ends_sessions_from_behind() -> Result<()> {
+async fn only_the_provider_ends_sessions_by_logout_tokens() -> Result<()> {
     for cookie_sessions in [false, true] {
         let name = if cookie_sessions { "attack-backchannel-sealed" } else { "attack-backchannel" };
         backchannel(&store(Setup::new(name), cookie_sessions).start().await?).await?;
@@ -160,10 +160,13 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     let obeyed = tell(&good).await?;
     assert_eq!((obeyed.status, obeyed.header("cache-control")), (200, "no-store"), "{obeyed:?}");
     assert_eq!(who(stage, &cookie).await?, None);
-    // As the provider does it itself; and only alice's sessions end.
+    // As the provider itself does; only alice's sessions end.
     let (alice, bob) =
         (Browser::signed_in(stage, "alice").await?, Browser::signed_in(stage, "bob").await?);
-    ensure!(stage.issuer.end_session_for("alice").await > 0, "the gateway took no logout token");
+    ensure!(
+        stage.issuer.end_session_for("alice").await > 0,
+        "the gateway accepted no logout token"
+    );
     assert_eq!(alice.who().await?, None);
     assert_eq!(bob.who().await?.as_deref(), Some("bob"));
     Ok(())
@@ -234,16 +237,16 @@ async fn a_person_who_was_disabled_is_out_at_the_next_refresh() -> Result<()> {
     let (alice, bob) =
         (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
     let cookie = alice.cookie();
-    // The provider does not tell: the client has no logout address any more.
+    // The provider sends no logout token: the client has no logout address any more.
     stage.issuer.set_client(
         DevClient::confidential("gateway", CLIENT_SECRET)
             .audience("gateway")
             .redirect_uri(format!("{}/oauth2/callback", stage.origin())),
     );
     assert_eq!(stage.issuer.end_session_for("alice").await, 0);
-    assert_eq!(alice.open("/echo").await?.status, 200, "until then the token is good");
+    assert_eq!(alice.open("/echo").await?.status, 200, "until then the token is valid");
     sleep(TOKEN + Duration::from_millis(500)).await;
-    // The first request may still be the one that finds out.
+    // The first request may still be the one that starts the refresh.
     let answer = alice.fetch("/echo").await?;
     ensure!(answer.status == 401, "{answer:?}");
     assert_eq!(who(&stage, &cookie).await?, None);
