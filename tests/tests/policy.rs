@@ -1,4 +1,4 @@
-//! Access rules, and the page for users whom they refuse.
+//! Access rules, and the page for refused users.
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ async fn a_jwt_svid_is_enough() -> Result<()> {
     Ok(())
 }
 
-/// RFC 7523 §2.1: the assertion names the user for whom the client acts, not the client.
+/// RFC 7523 §2.1: the assertion names the user on whose behalf the client acts, not the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partners_assertion_about_a_user_works_once() -> Result<()> {
     let lab = Lab::common().await?;
