@@ -285,3 +285,8 @@ pub fn attribute(html: &str, anchor: &str, name: &str) -> Option<String> {
     let value = tag.split(&format!("{name}=\"")).nth(1)?;
     Some(value.get(..value.find('"')?)?.replace("&amp;", "&"))
 }
+
+/// The token of the form on a page of the gateway.
+pub fn form_token(page: &str) -> Result<String> {
+    attribute(page, "name=\"csrf\"", "value").context("the page has no form with a token")
+}

@@ -44,6 +44,8 @@ mod answers;
 mod websockets;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
+#[path = "attacks/unread.rs"]
+mod unread;
 #[path = "attacks/ways_past.rs"]
 mod ways_past;
 #[path = "attacks/private_answers.rs"]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use e2e::{
     World,
     gateway::{Gateway, Plan},
     keycloak::{GATEWAY_CLIENT, Realm},
     upstream::Echo,
-    visitor::{Manner, Visitor, attribute},
+    visitor::{Manner, Visitor, form_token},
     wait,
 };
 use reqwest::Method;
@@ -88,7 +88,7 @@ async fn signing_out_ends_the_session_in_the_cookie_too() -> Result<()> {
 
     let url = world.url("/oauth2/sign_out");
     let form = visitor.open(&url).await?;
-    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let csrf = form_token(&form.body)?;
     let body =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
     let origin = world.public_url();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use e2e::{
     World,
     gateway::Plan,
-    visitor::{Manner, Visitor, attribute},
+    visitor::{Manner, Visitor, form_token},
     websocket::{Handshake, connect},
 };
 use reqwest::Method;
@@ -78,7 +78,7 @@ async fn signing_out_closes_open_web_sockets() -> Result<()> {
     assert_eq!(socket.ask("before").await?, "before");
 
     let form = visitor.open(&world.url("/oauth2/sign_out")).await?;
-    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let csrf = form_token(&form.body)?;
     let body =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
     let fields =

@@ -226,7 +226,7 @@ async fn a_sealed_value_opens_under_its_own_name_only() -> Result<()> {
     // A session, and the token of a sign-out form, under a login's name.
     let alice = Browser::signed_in(&stage, "alice").await?;
     let page = alice.open("/oauth2/sign_out").await?;
-    let form = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let form = e2e::visitor::form_token(&page.body)?;
     let session = alice.cookie();
     let session = session.split_once('=').context("no session")?.1;
     for value in [session, form.as_str()] {

@@ -71,8 +71,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_starts_reaches_the_provider_at_a_bounded_rate() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = asking("flood-starts").with_plan(trusting).start().await?;
+    let stage = asking("flood-starts").trusting_proxies().start().await?;
     let alice = stage.sign_in("alice").await?;
     let before = stage.issuer.requests(Endpoint::Par);
     let begun = Instant::now();
@@ -252,8 +251,7 @@ async fn an_office_of_sixty_signs_in_at_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_provider_sees_so_many_logins_at_once() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("flood-slow").with_plan(trusting).start().await?;
+    let stage = Setup::new("flood-slow").trusting_proxies().start().await?;
     stage.begin_login("/echo").await?;
     let before = stage.issuer.requests(Endpoint::Par);
     stage.issuer.faults().set(Fault::Slow(Duration::from_secs(4)), Endpoint::Par);

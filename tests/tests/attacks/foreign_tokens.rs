@@ -8,7 +8,7 @@ use e2e::gateway::Plan;
 use crate::stage::{Setup, Stage};
 
 /// A JWT of these claims, signed by no configured issuer.
-fn jwt(claims: &str) -> String {
+pub(crate) fn jwt(claims: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims), part("signature"))
 }
@@ -147,8 +147,7 @@ async fn an_opaque_token_is_asked_about_where_an_issuer_introspects() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_treat_an_application_s_token_alike() -> Result<()> {
-    let trusting = |plan: e2e::gateway::Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-bearer-question").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-bearer-question").trusting_proxies().start().await?;
     let foreign = jwt(r#"{"iss":"https://app.example"}"#);
     for (uri, value, status) in [
         ("/public/a", format!("Bearer {foreign}"), 202),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{Endpoint, Fault, Mint};
-use e2e::visitor::attribute;
+use e2e::visitor::form_token;
 
 use crate::{
     browser::{Browser, callback},
@@ -46,7 +46,7 @@ async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
     Browser::new(stage).open(&target).await?;
     secrets.extend(values(&browser.cookie()));
     let page = browser.open("/oauth2/sign_out").await?;
-    let csrf = attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let csrf = form_token(&page.body)?;
     secrets.push(csrf.clone());
 
     let good = stage.issuer.mint(Mint::access("bob"))?;
@@ -90,7 +90,7 @@ async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
     secrets.extend(values(&browser.cookie()));
     browser.post("/oauth2/sign_out", "https://evil.test", &[("csrf", &csrf)]).await?;
     let page = browser.open("/oauth2/sign_out").await?;
-    let csrf = attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let csrf = form_token(&page.body)?;
     let left = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
     ensure!(left.status == 303, "{left:?}");
     secrets.push(csrf);

@@ -20,11 +20,7 @@ ordered:
 const SPELLINGS: [&str; 7] = ["post", "Post", "pOST", "POSt", "delete", "get", "PATCh"];
 
 async fn stage(name: &str) -> Result<Stage> {
-    Setup::new(name)
-        .with_routes(ROUTES)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
-        .start()
-        .await
+    Setup::new(name).with_routes(ROUTES).trusting_proxies().start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

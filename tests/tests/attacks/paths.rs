@@ -366,7 +366,7 @@ root:
 ";
     let stage = Setup::new("attack-paths-delimiters")
         .with_routes(routes)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
+        .trusting_proxies()
         .start()
         .await?;
     for closed in [

@@ -251,8 +251,7 @@ async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
         if number % 10 == 9 {
             left.push(browser.cookie());
             let page = browser.open("/oauth2/sign_out").await?;
-            let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value")
-                .context("no token")?;
+            let csrf = e2e::visitor::form_token(&page.body)?;
             let answer =
                 browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
             assert_eq!(answer.status, 303, "{answer:?}");

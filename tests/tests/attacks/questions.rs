@@ -19,11 +19,7 @@ named:
 ";
 
 async fn stage(name: &str) -> Result<Stage> {
-    Setup::new(name)
-        .with_routes(ROUTES)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
-        .start()
-        .await
+    Setup::new(name).with_routes(ROUTES).trusting_proxies().start().await
 }
 
 /// The status of a question with these fields beside `Host`, and the whole answer.

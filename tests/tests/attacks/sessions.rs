@@ -28,9 +28,9 @@ async fn another_site_signs_no_user_out() -> Result<()> {
     let alice = Browser::signed_in(&stage, "alice").await?;
     let bob = Browser::signed_in(&stage, "bob").await?;
     let page = bob.open("/oauth2/sign_out").await?;
-    let bobs = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let bobs = e2e::visitor::form_token(&page.body)?;
     let page = alice.open("/oauth2/sign_out").await?;
-    let own = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let own = e2e::visitor::form_token(&page.body)?;
     let origin = stage.origin();
     for target in [
         "/oauth2/sign_out".to_owned(),

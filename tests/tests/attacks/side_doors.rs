@@ -79,8 +79,7 @@ async fn no_field_chooses_another_path_or_method() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_field_chooses_another_path_or_method_by_a_trusted_proxy() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-fields-trusted").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-fields-trusted").trusting_proxies().start().await?;
     fields_choose_nothing(&stage).await?;
     stage.finish(&[])
 }
@@ -108,8 +107,7 @@ async fn questions_about_other_requests_are_for_trusted_proxies() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-auth-trusted").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-auth-trusted").trusting_proxies().start().await?;
     let (alice, bob) = (stage.sign_in("alice").await?, stage.sign_in("bob").await?);
     for (target, cookie, status) in [
         ("/public/a", "", 202),

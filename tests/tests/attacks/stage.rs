@@ -91,10 +91,15 @@ impl Setup {
         self
     }
 
-    /// Changes the configuration: `|plan| plan.with("trusted_proxies: [127.0.0.0/8]")`.
+    /// Changes the configuration: `|plan| plan.with("endpoints: /own")`.
     pub(crate) fn with_plan(mut self, change: impl FnOnce(Plan) -> Plan + Send + 'static) -> Self {
         self.plan.push(Box::new(change));
         self
+    }
+
+    /// Makes the gateway trust the fields of proxies on loopback, and so of every test.
+    pub(crate) fn trusting_proxies(self) -> Self {
+        self.with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
     }
 
     /// More routes, in YAML; `UPSTREAM` is replaced by the upstream's URL.

@@ -197,7 +197,7 @@ async fn a_web_socket_closes_when_its_user_signs_out() -> Result<()> {
         assert_eq!(socket.ask("before").await?, "before");
     }
     let page = stage.get("/oauth2/sign_out").header("Cookie", &alice).send().await?;
-    let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no csrf")?;
+    let csrf = e2e::visitor::form_token(&page.body)?;
     // A page elsewhere cannot do it.
     let forged = stage
         .post("/oauth2/sign_out")

@@ -36,14 +36,18 @@ pub fn entries() -> Vec<Entry> {
 /// The condition for each refusal, independent of its fields. A new refusal does not compile without its line.
 fn met(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Malformed { .. } => "Two parsers could read the request differently, or it breaks a rule of HTTP.",
+        Refusal::Malformed { .. } => {
+            "Two parsers could read the request differently, or it breaks a rule of HTTP."
+        }
         Refusal::Misdirected => "No route serves the host.",
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
         Refusal::LoginNeeded { redirect: true, .. } => {
             "The caller is not signed in: a browser's navigation is redirected to sign in."
         }
-        Refusal::LoginNeeded { .. } => "The caller is not signed in: other requests get a challenge.",
+        Refusal::LoginNeeded { .. } => {
+            "The caller is not signed in: other requests get a challenge."
+        }
         Refusal::Forbidden { .. } => {
             "The caller is known and lacks what the deciding rule requires."
         }

@@ -178,7 +178,7 @@ fn folded(path: &str) -> String {
     out
 }
 
-fn without_dots(path: &str) -> String {
+pub(crate) fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for part in path.split('/').skip(1) {
         match part {
