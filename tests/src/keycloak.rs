@@ -1,4 +1,4 @@
-//! One Keycloak for the test process, a realm of its own for each scenario.
+//! One Keycloak for the test process, with a separate realm for each scenario.
 //!
 //! Realms are made from `fixtures/realm.json` through the admin API, so scenarios that shorten token lives, end
 //! sessions or count refreshes do not meet each other. It answers over plain HTTP on 127.0.0.1, and over TLS on localhost

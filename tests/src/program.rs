@@ -1,6 +1,6 @@
 //! One program of the world: started in its own process group, its output in a log file, gone when dropped.
 //!
-//! Some parts start children in groups of their own (JupyterHub's servers and their kernels). They get the chance to
+//! Some parts start children in separate groups (JupyterHub's servers and their kernels). They get the chance to
 //! tidy up on SIGTERM; the reaper (`spawn_reaper`) ends what outlives the test process, by a mark in its environment.
 
 use std::{

@@ -77,7 +77,7 @@ impl World {
         format!("{}{path}", self.public_url())
     }
 
-    /// A realm of its own in the shared Keycloak, which knows this world's callback and post-logout addresses.
+    /// A new realm in the shared Keycloak, which knows this world's callback and post-logout addresses.
     pub async fn realm(&self) -> Result<Realm> {
         Keycloak::shared().await?.realm(&self.name, &self.public_url()).await
     }
@@ -92,7 +92,7 @@ impl World {
         Browser::start(&self.folder).await
     }
 
-    /// A realm in which JupyterHub has a client of its own.
+    /// A realm in which JupyterHub has its own client.
     pub async fn notebook_realm(&self) -> Result<Realm> {
         Keycloak::shared().await?.notebook_realm(&self.name, &self.public_url()).await
     }

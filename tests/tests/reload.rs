@@ -137,17 +137,17 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
         "{first}  extra:\n    match: {{ path: /extra }}\n    upstream: {}\n    access: [{{ allow: anyone }}]\n",
         echo.url()
     );
-    for (in_place, told) in [(true, false), (false, false), (true, true), (false, true)] {
+    for (in_place, hang_up) in [(true, false), (false, false), (true, true), (false, true)] {
         for (text, status) in [(&second, 200), (&first, 401)] {
             write(gateway.config(), text, in_place)?;
-            if told {
+            if hang_up {
                 gateway.hang_up();
             }
             until_extra_answers(&world, status).await?;
         }
     }
 
-    for (broken, told) in [
+    for (broken, hang_up) in [
         (second.replace("allow: anyone", "alow: anyone"), false),
         (second.replace("upstream: http://", "upstream: gopher://"), true),
         ("routes: [".to_owned(), true),
@@ -155,7 +155,7 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
     ] {
         let before = refused_reloads(&gateway).await?;
         write(gateway.config(), &broken, false)?;
-        if told {
+        if hang_up {
             gateway.hang_up();
         }
         wait::until("the broken file to be refused", PATIENCE, async || {

@@ -83,7 +83,7 @@ async fn a_logout_token_of_another_algorithm_ends_no_session() -> Result<()> {
         let order = |algorithm| {
             Mint::logout("alice").client("gateway").sid(sid.as_str()).algorithm(algorithm)
         };
-        let tell = async |order: Mint| {
+        let send = async |order: Mint| {
             let token = stage.issuer.mint(order)?;
             let form = [("logout_token", token.as_str())];
             stage.post("/oauth2/backchannel_logout").form(&form).send().await
@@ -91,16 +91,16 @@ async fn a_logout_token_of_another_algorithm_ends_no_session() -> Result<()> {
         for order in [order(Algorithm::ES256), order(Algorithm::ES256).without("sid")] {
             for attempt in 1..=2 {
                 let order = order.clone().claim("jti", "the-same");
-                let refused = tell(order).await?;
+                let refused = send(order).await?;
                 ensure!(refused.status == 400, "{name}, attempt {attempt}: {refused:?}");
                 assert_eq!(code_of(&refused), "bad_logout_token");
                 assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
             }
         }
         // A logout token about no session here is accepted, as any other.
-        assert_eq!(tell(order(Algorithm::ES256).claim("sid", "unknown")).await?.status, 200);
+        assert_eq!(send(order(Algorithm::ES256).claim("sid", "unknown")).await?.status, 200);
         assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
-        assert_eq!(tell(order(Algorithm::RS256)).await?.status, 200);
+        assert_eq!(send(order(Algorithm::RS256)).await?.status, 200);
         assert_eq!(alice.who().await?, None, "{name}");
     }
     Ok(())

@@ -161,7 +161,7 @@ async fn questions_treat_an_application_s_token_alike() -> Result<()> {
     stage.finish(&[])
 }
 
-const TOLD: &str = "\
+const WITH_TOKEN: &str = "\
 tokens:
   match: { path: /tokens }
   upstream: UPSTREAM
@@ -172,7 +172,7 @@ tokens:
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
     let stage = Setup::new("attack-bearer-no-audience")
-        .with_routes(TOLD)
+        .with_routes(WITH_TOKEN)
         .with_plan(Plan::without_audience)
         .start()
         .await?;
@@ -198,7 +198,7 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_scheme_takes_the_place_of_a_verified_token() -> Result<()> {
-    let stage = Setup::new("attack-bearer-schemes").with_routes(TOLD).start().await?;
+    let stage = Setup::new("attack-bearer-schemes").with_routes(WITH_TOKEN).start().await?;
     let forged = jwt(&format!(r#"{{"iss":"{}","sub":"mallory"}}"#, stage.issuer.url()));
     for prefix in ["DPoP ", "JWT ", "Token ", "OAuth ", "", "Basic x, Bearer ", "x Bearer "] {
         let value = format!("{prefix}{forged}");

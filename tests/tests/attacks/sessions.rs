@@ -94,7 +94,7 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     let alice = Browser::signed_in(stage, "alice").await?;
     let cookie = alice.cookie();
     let sid = stage.issuer.session_ids("alice").pop().context("no session at the provider")?;
-    let tell = async |token: &str| {
+    let send = async |token: &str| {
         stage.post("/oauth2/backchannel_logout").form(&[("logout_token", token)]).send().await
     };
     let order = || Mint::logout("alice").client("gateway").sid(sid.as_str());
@@ -129,11 +129,11 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     ];
     for (number, order) in bad.into_iter().enumerate() {
         let shown = format!("{number}: {order:?}");
-        let answer = tell(&stage.issuer.mint(order)?).await?;
+        let answer = send(&stage.issuer.mint(order)?).await?;
         ensure!(answer.status == 400, "{shown}: {answer:?}");
     }
     for text in ["", "x", "a.b.c", &"x".repeat(20_000)] {
-        assert_eq!(tell(text).await?.status, 400, "{text:.20}");
+        assert_eq!(send(text).await?.status, 400, "{text:.20}");
     }
     let good = stage.issuer.mint(order())?;
     let twice = stage
@@ -152,12 +152,12 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     assert_eq!(got.status, 405, "{got:?}");
     let of_another =
         stage.issuer.mint(Mint::logout("alice").client("gateway").sid("another-session"))?;
-    assert_eq!(tell(&of_another).await?.status, 200);
-    let replayed = tell(&of_another).await?;
+    assert_eq!(send(&of_another).await?.status, 200);
+    let replayed = send(&of_another).await?;
     assert_eq!((replayed.status, code_of(&replayed).as_str()), (400, "replayed_logout_token"));
     assert_eq!(alice.who().await?.as_deref(), Some("alice"));
 
-    let obeyed = tell(&good).await?;
+    let obeyed = send(&good).await?;
     assert_eq!((obeyed.status, obeyed.header("cache-control")), (200, "no-store"), "{obeyed:?}");
     assert_eq!(who(stage, &cookie).await?, None);
     // As the provider itself does; only alice's sessions end.

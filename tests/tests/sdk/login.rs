@@ -57,10 +57,10 @@ async fn a_login_is_pushed_where_the_client_must() -> Result<()> {
 async fn a_session_ended_elsewhere_sends_a_logout_token() -> Result<()> {
     let lab = Lab::common().await?;
     let application = Echo::start().await?;
-    let received_at = format!("{}/backchannel", application.url());
-    let attributes = json!({ "backchannel.logout.url": received_at });
-    lab.realm.set_client_attributes("received", &attributes).await?;
-    let client = lab.client("received", secret("received"))?;
+    let address = format!("{}/backchannel", application.url());
+    let attributes = json!({ "backchannel.logout.url": address });
+    lab.realm.set_client_attributes("notified", &attributes).await?;
+    let client = lab.client("notified", secret("notified"))?;
     let login = lab.log_in(&client, lab.login_request()?, "erin").await?;
 
     lab.realm.log_out("erin").await?;

@@ -61,13 +61,13 @@ async fn a_private_key_of_each_kind_signs() -> Result<()> {
             Ok(path)
         };
         // The kind of key decides the others.
-        let told = (algorithm == Algorithm::PS256).then_some("PS256");
+        let named = (algorithm == Algorithm::PS256).then_some("PS256");
         let given = json!({
             "url": lab.issuer(),
             "key": file("mine", &key)?,
             "other": file("other", &other)?,
             "key_id": KID,
-            "algorithm": told,
+            "algorithm": named,
         });
         let expected = json!({
             "mine": "token",
@@ -160,7 +160,7 @@ async fn a_persons_token_is_exchanged_once_for_another_audience() -> Result<()> 
     Ok(())
 }
 
-/// A realm of their own: other scenarios set up the same clients in the common one.
+/// A separate realm: other scenarios set up the same clients in the common one.
 async fn lab() -> Result<Lab> {
     static OWN: OnceCell<Lab> = OnceCell::const_new();
     OWN.get_or_try_init(|| Lab::new("sdk-python")).await?.again()

@@ -85,7 +85,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The values that a schema allows; types with keys of their own get a section.
+    /// The values that a schema allows; types with keys get a section.
     fn value(&mut self, place: &str, schema: &Value) -> String {
         if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
             return self.reference(place, name.trim_start_matches("#/$defs/"));
