@@ -1,4 +1,4 @@
-# Every command of the house; `just` alone lists them. The tools come from `bash tests/install.sh`.
+# Every command of the project; `just` alone lists them. `bash tests/install.sh` installs the tools.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
@@ -7,7 +7,7 @@ python := cache / "venv-python/bin/python"
 maturin := cache / "venv-python/bin/maturin"
 airflow := cache / "venv-airflow/bin/python"
 binary := env("DOORWARD_BIN", env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug/doorward")
-# What a wheel is built for unless told. Zig knows older C libraries than this machine's; its unwinder is not theirs, so that GCC's is linked.
+# Default target of a wheel. Zig links against older C libraries than this machine's; its own unwinder does not fit them, so GCC's is linked.
 portable := if os() + "-" + arch() == "linux-x86_64" { "--zig --compatibility manylinux_2_28 -- -C link-arg=$(cc -print-file-name=libgcc_s.so.1)" } else { "" }
 # Cargo's arguments for the released binary: without the demo, as its provider mints tokens.
 released := "--package doorward --no-default-features"
@@ -46,7 +46,7 @@ without-demo:
         echo "error: the released binary links the crate above, which mints tokens" >&2; exit 1
     fi
 
-# Licences, sources, which crate may touch which edge; advisories where their database is in reach.
+# Licences, sources, which crate may link which library; advisories where their database is reachable.
 deny:
     cargo deny --all-features check --hide-inclusion-graph bans licenses sources
     @if cargo deny --all-features fetch db >/dev/null 2>&1; then \
@@ -65,11 +65,11 @@ spelling:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked
 
-# The generated reference pages say what the code says.
+# The generated reference pages are up to date.
 reference:
     cargo run --quiet --locked -p xtask -- docs --check
 
-# What no compiler knows: files small enough to be read, modules named for what they do.
+# Rules that no compiler knows: length of files, names of modules and tests, words of texts, arrows between modules.
 rules:
     cargo run --quiet --locked -p xtask -- lint
 
@@ -110,7 +110,7 @@ python *arguments:
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-testing/pyproject.toml doorward_testing._native
     @[ -n "{{ arguments }}" ] || {{ just_executable() }} airflow
 
-# The Python package in Airflow: its tasks, and what its web interface knows. The wheels are those `just python` built.
+# The Python package in Airflow: its tasks and its web interface. Uses the wheels that `just python` built.
 airflow *arguments:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
     cd crates/py-bindings && {{ airflow }} -m pytest tests/airflow {{ arguments }}
@@ -142,7 +142,7 @@ release:
     fi
     ls -l $binary
 
-# What a token costs in Python, next to the other libraries, in one run; with the wheels of `just wheel`.
+# Time to verify a token in Python, next to the other libraries, in one run; with the wheels of `just wheel`.
 bench-python *arguments:
     #!/usr/bin/env bash
     set -euo pipefail

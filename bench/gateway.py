@@ -36,7 +36,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(core, *command, log):
-    """A program on one core, ended with the block."""
+    """Runs a program on one core until the block ends."""
     with open(log, "wb") as out:
         process = subprocess.Popen(["taskset", "-c", str(core), *map(str, command)], stdout=out, stderr=out)
     try:

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""What a token costs in Python: `doorward` next to PyJWT, joserfc, Authlib, python-jose and python-keycloak, in one run.
+"""Time to verify a token in Python: `doorward` next to PyJWT, joserfc, Authlib, python-jose and python-keycloak, in one run.
 
     just bench-python
 
-Every library is given the same tokens, one after the other in each round, so that whatever the machine does meanwhile is done to all.
-Each is asked for the same: the signature with the issuer's key, `iss`, `aud` and `exp`. The others are handed the key that fits, ready
-to use; `doorward` finds it by `kid`, and checks the token's type as well. A token is seen by each library once ("first seen"): no
-cache helps. Figures are microseconds per call, the median of the rounds; the ratio is the median of the ratios of each round.
+Every library verifies the same tokens, one library after the other in each round, so that other load of the machine affects all.
+Each checks the same: the signature with the issuer's key, `iss`, `aud` and `exp`. The others get the right key, parsed before;
+`doorward` finds it by `kid`, and checks the token's type as well. Each library sees a token once ("first seen"), so no cache helps. Figures are microseconds per call, the median of the rounds; the ratio is the median of the ratios of each round.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def pyjwt(module, jwk: dict, algorithm: str, issuer: str) -> Verify:
 
 
 def older_pyjwt(folder: str):
-    """PyJWT as it is in another folder, beside the one that is installed."""
+    """PyJWT from another folder, beside the installed one."""
     set_aside = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "jwt"}
     sys.path.insert(0, folder)
     try:
@@ -91,7 +90,7 @@ def python_jose(jwk: dict, algorithm: str, issuer: str) -> Verify:
 
 
 def python_keycloak(jwk: dict, algorithm: str, issuer: str) -> Verify:
-    """As `KeycloakOpenID.decode_token` does with a key that is kept; by default it fetches the key anew for each token."""
+    """As `KeycloakOpenID.decode_token` does with a cached key; by default it fetches the key again for each token."""
     from jwcrypto.jwk import JWK
     from keycloak import KeycloakOpenID
 
@@ -132,7 +131,7 @@ def contestants(issuer: Issuer, algorithm: str, older: str | None) -> dict[str, 
                 verify(bad)
             except Exception:
                 continue
-            sys.exit(f"{name} accepted a bad token: nothing is compared with that")
+            sys.exit(f"{name} accepted an invalid token: it cannot be compared")
     return found
 
 
@@ -166,7 +165,7 @@ def remembered() -> float:
 
 
 def import_ms() -> float:
-    """A fresh interpreter that imports the package less one that does not: the median of 30 pairs."""
+    """Start-up of an interpreter that imports the package, minus one that does not: the median of 30 pairs."""
 
     def run(program: str) -> float:
         began = time.perf_counter()
@@ -198,7 +197,7 @@ def main() -> int:
     cached, imported = remembered(), import_ms()
     held &= cached < 1.5 and imported < 60
     print(f"\nremembered token  {cached:6.2f} µs (bound 1.5)\nimport doorward   {imported:6.1f} ms (bound 60)")
-    print("every bound is held" if held else "NOT every bound is held: RS256 × 1.8, ES256 and EdDSA × 1, and those above")
+    print("every bound holds" if held else "NOT every bound holds: RS256 × 1.8, ES256 and EdDSA × 1, and those above")
     return 0 if held else 1
 
 

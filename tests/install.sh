@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs everything the end-to-end tests need on a Debian 12 machine that has Rust.
 #
-# Idempotent: each part leaves a stamp with its versions and is made anew only when the stamp or the part is missing.
+# Idempotent: each part leaves a stamp with its versions and is installed again only when the stamp or the part is missing.
 # Everything beside Debian's packages lives in ${DOORWARD_CACHE:-$HOME/.cache/doorward}; deleting that folder undoes it.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -23,7 +23,7 @@ fail() {
   exit 1
 }
 
-# Downloads fail now and then; three attempts, then the log's end says why.
+# Downloads fail at times: three attempts, then the end of the log with the reason.
 attempt() {
   local log=$1 tries=0
   shift
@@ -102,7 +102,7 @@ keycloak() {
   rm -rf "$cache/keycloak" "$cache/keycloak.new"
   mkdir "$cache/keycloak.new"
   tar -xzf "$archive" -C "$cache/keycloak.new" --strip-components=1 || return 1
-  # Done once here, so that each start is seconds and not a rebuild. Client certificates are asked for over TLS; SPIFFE is a
+  # Built once here, so that each start takes seconds. Client certificates are requested over TLS; SPIFFE is a
   # preview in this version, the other features in use are on by default.
   "$cache/keycloak.new/bin/kc.sh" build --db=dev-mem --health-enabled=true --https-client-auth=request \
     --features=spiffe >>"$log" 2>&1 || return 1
@@ -119,7 +119,7 @@ python_packages() {
   attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check $PYTHON_PACKAGES
 }
 
-# === What builds and tests the Python package ===
+# === Tools that build and test the Python package ===
 
 python_package_tools() {
   local log=$1
@@ -130,7 +130,7 @@ python_package_tools() {
     "maturin==$MATURIN_VERSION" "ziglang==$ZIGLANG_VERSION" $PYTHON_TEST_PACKAGES
 }
 
-# === Airflow, which wants its own versions of everything ===
+# === Airflow, which pins its own versions of everything ===
 
 airflow() {
   local log=$1

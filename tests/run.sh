@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one test command: installs what the tests need, then checks, tests, and drives the built gateway against the
-# real parts. Every stage runs even when a former one failed; the summary and the exit code tell.
+# real parts. Every stage runs even when a former one failed; see the summary and the exit code.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,4 +1,4 @@
-"""Scores some customers, and holds no secret: the cluster's own token of this pod proves who it is."""
+"""Scores some customers without a secret: the cluster's token in this pod authenticates the program."""
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The same on Kubernetes: each person's server in a pod of its own, with the resources their role allows."""
+"""The same on Kubernetes: each user's server in its own pod, with the resources that their role allows."""
 
 import os
 
@@ -52,7 +52,7 @@ c.KubeSpawner.pvc_name_template = "home-{username}"
 c.KubeSpawner.storage_capacity = "20Gi"
 c.KubeSpawner.volumes = [{"name": "home", "persistentVolumeClaim": {"claimName": "home-{username}"}}]
 c.KubeSpawner.volume_mounts = [{"name": "home", "mountPath": "/home/jovyan"}]
-# What runs in a notebook gets nothing of the cluster's.
+# Notebooks get no credential of the cluster.
 c.KubeSpawner.automount_service_account_token = False
 c.KubeSpawner.allow_privilege_escalation = False
 c.Spawner.default_url = "/lab"

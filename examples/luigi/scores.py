@@ -1,4 +1,4 @@
-"""Scores customers, each in a process of its own: forty calls of an API, one token."""
+"""Scores customers, each in its own process: forty calls of an API, one token."""
 
 import luigi
 

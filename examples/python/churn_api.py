@@ -1,4 +1,4 @@
-"""A model API for tokens: who may score, who may change the model.
+"""A model API with access tokens: roles decide which callers may score and which may change the model.
 
     DOORWARD_ISSUER=https://keycloak.example/realms/platform DOORWARD_AUDIENCE=churn uvicorn --factory churn_api:from_environment
 """
@@ -14,7 +14,7 @@ from doorward.fastapi import Bearer
 
 
 class Customer(BaseModel):
-    """What the model is asked about."""
+    """A customer to score."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -23,14 +23,14 @@ class Customer(BaseModel):
 
 
 class Score(BaseModel):
-    """What it answers."""
+    """The answer of the model."""
 
     probability: float = Field(ge=0, le=1)
     asked_by: str
 
 
 class Threshold(BaseModel):
-    """From which probability on somebody is called."""
+    """The probability from which on a customer is called."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -38,7 +38,7 @@ class Threshold(BaseModel):
 
 
 def churn_api(verifier: doorward.Verifier) -> FastAPI:
-    """The application, which believes what `verifier` verifies."""
+    """The application, for tokens that `verifier` accepts."""
     app = FastAPI(title="Churn")
     scorer = Bearer(verifier, roles=["scorer", "ml-admin"])
     admin = Bearer(verifier, roles=["ml-admin"])
@@ -46,18 +46,18 @@ def churn_api(verifier: doorward.Verifier) -> FastAPI:
 
     @app.post("/score", responses=scorer.responses)
     async def score(customer: Customer, claims: Annotated[doorward.Claims, Depends(scorer)]) -> Score:
-        """How likely a customer is to leave."""
+        """The probability that a customer leaves."""
         risk = customer.bill / (1 + customer.bill + 10 * customer.months)
         return Score(probability=risk, asked_by=claims.username or claims.subject)
 
     @app.get("/model", responses=scorer.responses)
     async def model(claims: Annotated[doorward.Claims, Depends(scorer)]) -> Threshold:
-        """How the model is set."""
+        """The settings of the model."""
         return kept
 
     @app.put("/model/threshold", responses=admin.responses)
     async def change(new: Threshold, claims: Annotated[doorward.Claims, Depends(admin)]) -> Threshold:
-        """Change it."""
+        """Change the threshold."""
         kept.probability = new.probability
         return kept
 
@@ -65,6 +65,6 @@ def churn_api(verifier: doorward.Verifier) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """What uvicorn starts."""
+    """The factory for uvicorn."""
     issuer = doorward.Issuer(os.environ["DOORWARD_ISSUER"])
     return churn_api(issuer.verifier(audience=os.environ["DOORWARD_AUDIENCE"]))

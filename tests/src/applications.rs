@@ -1,4 +1,4 @@
-//! What data platforms run behind a gateway: a Streamlit dashboard and a FastAPI model API.
+//! Applications that data platforms run behind a gateway: a Streamlit dashboard and a FastAPI model API.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -35,7 +35,7 @@ impl Streamlit {
         Ok(Self { port, _program: program })
     }
 
-    /// Where it listens, without a path.
+    /// Its URL without a path.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -76,7 +76,7 @@ impl ModelApi {
         Ok(Self { port, _program: program })
     }
 
-    /// Where it listens, without a path.
+    /// Its URL without a path.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -1,4 +1,4 @@
-//! A certificate authority of the test process, for parts that speak TLS and for clients that prove themselves by certificate.
+//! A certificate authority of the test process, for parts that serve TLS and for clients that authenticate by certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose,
 };
 
-/// Signs certificates; its own lies in a file for those who are to trust it.
+/// Signs certificates; its own is in a file, for the parts that trust it.
 pub struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -20,7 +20,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// Where a certificate and its key lie, both PEM.
+/// Paths of a certificate and its key, both PEM.
 #[derive(Debug, Clone)]
 pub struct Certified {
     /// The certificate.

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{program, tools};
 
-/// Longer than the driver's own limits, which say more.
+/// Longer than the driver's own limits, whose errors say more.
 const LIMIT: Duration = Duration::from_secs(130);
 
 /// A running Chromium; gone when the last page and person of it are.
@@ -73,7 +73,7 @@ impl Browser {
         })))
     }
 
-    /// A person: a cookie jar of its own.
+    /// A person with an empty cookie jar.
     pub async fn person(&self) -> Result<Person> {
         self.person_with(json!({})).await
     }
@@ -169,7 +169,7 @@ impl Page {
         Ok(u16::try_from(status)?)
     }
 
-    /// Where the tab is.
+    /// The URL of the tab.
     pub async fn url(&self) -> Result<String> {
         self.string("url", json!({})).await
     }
@@ -217,13 +217,13 @@ impl Page {
         self.run("wait_for_text", arguments).await.map(drop)
     }
 
-    /// Waits until the tab is at a URL that begins so, and returns the whole of it.
+    /// Waits until the tab is at a URL that begins with `prefix`, and returns the URL.
     pub async fn wait_for_url(&self, prefix: &str, limit: Duration) -> Result<String> {
         let ms = limit.as_millis();
         self.string("wait_for_url", json!({ "prefix": prefix, "ms": ms })).await
     }
 
-    /// How many elements match.
+    /// The number of elements that match.
     pub async fn count(&self, selector: &str) -> Result<u64> {
         let count = self.run("count", json!({ "selector": selector })).await?;
         count.as_u64().context("not a number")
@@ -234,7 +234,7 @@ impl Page {
         self.run("eval", json!({ "script": script })).await
     }
 
-    /// What the page wrote to its console, script errors and refused content included.
+    /// Lines that the page wrote to its console, script errors and refused content included.
     pub async fn console(&self) -> Result<Vec<String>> {
         self.strings("console").await
     }

@@ -1,6 +1,6 @@
-//! A wire that counts: passes HTTP/1.1 requests to one address and remembers which paths were asked for; slowly, when told to.
+//! Passes HTTP/1.1 requests to one address and counts the paths that they name; adds a delay on demand.
 //!
-//! What an issuer was asked is read off the wire, not off the library that is tested.
+//! Requests to an issuer are counted on the wire, not in the library under test.
 
 use std::{
     net::SocketAddr,
@@ -40,7 +40,7 @@ impl Counter {
         Ok(Self { address, asked, latency, task })
     }
 
-    /// From now on each request takes this much longer.
+    /// Delays each request from now on.
     pub fn delay(&self, latency: Duration) {
         self.latency.send_replace(latency);
     }
@@ -50,7 +50,7 @@ impl Counter {
         format!("http://{}", self.address)
     }
 
-    /// How many requests went to paths that end like this.
+    /// The number of requests to paths that end with `path`.
     pub fn count(&self, path: &str) -> usize {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.iter().filter(|line| line.ends_with(path)).count()

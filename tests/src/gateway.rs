@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The file of the admin token, in the scenario's folder.
 pub const ADMIN_TOKEN: &str = "admin-token";
 
-/// A configuration file in the making.
+/// Builds a configuration file.
 #[derive(Debug)]
 pub struct Plan {
     folder: PathBuf,
@@ -89,14 +89,14 @@ impl Plan {
         self
     }
 
-    /// Another server owns the public port; the gateway listens elsewhere and believes what that server forwards.
+    /// Another server owns the public port; the gateway listens elsewhere and trusts the fields of that server.
     pub fn behind_a_front(mut self) -> Result<Self> {
         self.port = free_port()?;
         self.settings.push_str("trusted_proxies: [127.0.0.0/8]\n");
         Ok(self)
     }
 
-    /// Another origin than the one the world opens: what stands before the gateway ends TLS.
+    /// Another public origin than the world's, because the server in front of the gateway ends TLS.
     #[must_use]
     pub fn with_public_url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.public_url);
@@ -224,7 +224,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Its own listener, which is the public one unless another server stands in front.
+    /// Its own listener, which is the public one unless another server is in front.
     pub fn port(&self) -> u16 {
         self.plan.port
     }
@@ -258,8 +258,8 @@ impl Gateway {
             .lines()
             .map(|line| {
                 let value: Value = serde_json::from_str(line)
-                    .with_context(|| format!("a log line that is no JSON: {line}"))?;
-                ensure!(value.is_object(), "a log line that is no object: {line}");
+                    .with_context(|| format!("a log line is not JSON: {line}"))?;
+                ensure!(value.is_object(), "a log line is not an object: {line}");
                 Ok(value)
             })
             .collect()
@@ -292,16 +292,16 @@ impl Gateway {
             }
         }
         for secret in self.secrets.iter().chain(people) {
-            ensure!(!log.contains(secret.as_str()), "a secret stands in the log: {secret}");
+            ensure!(!log.contains(secret.as_str()), "a secret is in the log: {secret}");
         }
         for sign in ["eyJ", "code=", "Bearer ", "state="] {
             let line = log.lines().find(|line| line.contains(sign));
-            ensure!(line.is_none(), "«{sign}» stands in the log: {}", line.unwrap_or_default());
+            ensure!(line.is_none(), "«{sign}» is in the log: {}", line.unwrap_or_default());
         }
         Ok(())
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` answers 200.
     pub async fn wait_until_ready(&mut self) -> Result<()> {
         let url = self.admin_url("/readyz");
         let client = visitor::plain_client()?;
@@ -329,7 +329,7 @@ fn launch(folder: &Path, config: &Path) -> Result<Program> {
     Program::start("gateway", folder, &mut command)
 }
 
-/// The same in every scenario, so that a restart opens what was sealed before.
+/// The same in every scenario, so that a restart can open data that was sealed before.
 fn session_key() -> String {
     STANDARD.encode(*b"only for tests: 32 bytes of key.")
 }

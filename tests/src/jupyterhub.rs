@@ -47,7 +47,7 @@ impl JupyterHub {
                 .env("HUB_GATEWAY", gateway)
                 .env("HUB_ISSUER", realm.issuer())
                 .env("HUB_CLIENT_SECRET", secret)
-                // Seals what the hub keeps of people.
+                // Seals the hub's data about users.
                 .env("JUPYTERHUB_CRYPT_KEY", "5e".repeat(32)),
         )?;
         let health = format!("http://127.0.0.1:{port}/jupyter/hub/health");
@@ -60,7 +60,7 @@ impl JupyterHub {
         Ok(Self { port, folder, program })
     }
 
-    /// Where its proxy listens, without a path.
+    /// The URL of its proxy, without a path.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -93,7 +93,7 @@ notebooks:
         self.folder.join("home").join(person)
     }
 
-    /// What the hub, its proxy and its servers have written so far.
+    /// Output of the hub, its proxy and its servers so far.
     pub fn output(&self) -> String {
         self.program.output()
     }
@@ -106,7 +106,7 @@ notebooks:
         page.click(card).await?;
         let cell = ".jp-Notebook .jp-CodeCell .cm-content";
         page.wait_for(cell, patience).await?;
-        // A cell that runs before the kernel is connected is dropped without a word.
+        // A cell that runs before the kernel is connected is dropped silently.
         page.wait_for_text("#jp-main-statusbar", "Idle", patience).await?;
         page.click(cell).await?;
         page.type_text(code).await?;

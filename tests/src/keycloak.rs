@@ -1,4 +1,4 @@
-//! One Keycloak for the test process, a realm of its own for each scenario.
+//! One Keycloak for the test process, with a separate realm for each scenario.
 //!
 //! Realms are made from `fixtures/realm.json` through the admin API, so scenarios that shorten token lives, end
 //! sessions or count refreshes do not meet each other. It answers over plain HTTP on 127.0.0.1, and over TLS on localhost
@@ -41,7 +41,7 @@ pub struct Keycloak {
 }
 
 impl Keycloak {
-    /// The Keycloak of this test process, started by whoever asks first.
+    /// The Keycloak of this test process; the first call starts it.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Keycloak> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start).await
@@ -63,14 +63,14 @@ impl Keycloak {
                 .arg(format!("--https-port={tls_port}"))
                 .arg(argument("--https-certificate-file=", server.certificate))
                 .arg(argument("--https-certificate-key-file=", server.key))
-                // Whose client certificates are believed.
+                // The authority whose client certificates it trusts.
                 .arg(argument("--truststore-paths=", authority.certificate()))
                 // Else it opens ports for other Keycloaks to find it.
                 .arg("--cache=local")
                 .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN)
                 .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN)
                 .env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx768m")
-                // Half the start-up time: the fast compiler only.
+                // Halves the start-up time: only the fast compiler runs.
                 .env("JAVA_OPTS_APPEND", "-XX:TieredStopAtLevel=1"),
         )?;
         let health = format!("http://127.0.0.1:{management}/health/ready");
@@ -89,7 +89,7 @@ impl Keycloak {
         })
     }
 
-    /// Whose certificate it shows over TLS, and whose client certificates it believes.
+    /// The authority of its TLS certificate and of the client certificates that it trusts.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -113,7 +113,7 @@ impl Keycloak {
         self.create(name, body).await
     }
 
-    /// A realm with the clients of `fixtures/sdk.json` too: one for each way to prove oneself and to get a token.
+    /// A realm with the clients of `fixtures/sdk.json` too: one for each client authentication and each grant.
     pub async fn sdk_realm(&'static self, name: &str) -> Result<Realm> {
         let mut body = fixture("realm.json")?;
         merge(&mut body, fixture("sdk.json")?);
@@ -138,8 +138,8 @@ impl Keycloak {
     }
 }
 
-/// Keycloak with a folder of its own for what it writes. Else the last to start says whose client certificates are believed, by
-/// those of other test runs as well.
+/// Keycloak with its own folder for data. In a shared one the last process to start would choose the trusted client
+/// certificates for all test runs.
 fn program_of_this_run() -> Result<PathBuf> {
     let (installed, home) = (tools::installed("keycloak")?, run_folder()?.join("keycloak"));
     std::fs::create_dir_all(home.join("bin"))?;

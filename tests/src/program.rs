@@ -1,8 +1,7 @@
 //! One program of the world: started in its own process group, its output in a log file, gone when dropped.
 //!
-//! Some parts start children in groups of their own (JupyterHub's servers and their kernels). They get the chance to
-//! tidy up on SIGTERM; whatever outlives the test process is ended by the reaper (`spawn_reaper`), which knows it by a mark in
-//! its environment.
+//! Some parts start children in separate groups (JupyterHub's servers and their kernels). They get the chance to
+//! tidy up on SIGTERM; the reaper (`spawn_reaper`) ends what outlives the test process, by a mark in its environment.
 
 use std::{
     fs::File,
@@ -43,12 +42,12 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Where its output goes.
+    /// The file that has its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// What it has written so far.
+    /// Its output so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -89,7 +88,7 @@ impl Program {
     /// Sends `signal` to the process group.
     pub fn signal(&self, signal: Signal) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // The group may be gone already, which is what was wanted.
+            // The group may have ended already, which is the goal.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -101,7 +100,7 @@ impl Drop for Program {
     }
 }
 
-/// What every program of the world gets: its own group, the mark, the parts' search path, no proxy of the machine.
+/// Settings of every program of the world: its own group, the mark, the parts' search path, no proxy of the machine.
 pub(crate) fn prepare(command: &mut Command) -> Result<&mut Command> {
     use std::os::unix::process::CommandExt as _;
     for proxy in

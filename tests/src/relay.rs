@@ -1,4 +1,4 @@
-//! A wire that can be cut: passes bytes to one address until it is told not to.
+//! Passes bytes to one address until a test cuts the connection.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ impl Relay {
         Ok(Self { address, whole, task })
     }
 
-    /// Where it listens.
+    /// Its address, `host:port`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -37,8 +37,8 @@ impl Relay {
         self.whole.send_replace(false);
     }
 
-    /// Works again.
-    pub fn mend(&self) {
+    /// Passes connections again.
+    pub fn restore(&self) {
         self.whole.send_replace(true);
     }
 }

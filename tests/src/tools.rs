@@ -1,4 +1,4 @@
-//! Where `tests/install.sh` put the parts. The only module that reads the environment.
+//! Paths of the parts that `tests/install.sh` installed. The only module that reads the environment.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! An upstream that records the bytes it receives, so that a scenario can say what reached it and what did not.
+//! An upstream that records the bytes it receives, so that a scenario can assert which requests reached it.
 //!
-//! Plain sockets on purpose: no HTTP library stands between the gateway and the record. It answers any request with
+//! Uses plain sockets: no HTTP library is between the gateway and the record. It answers any request with
 //! JSON of what it saw; a path that ends in `/sse` streams events, in `/ws` echoes a web socket, in `/slow` answers late, in
 //! `/cacheable` lets shared caches keep the answer.
 
@@ -24,7 +24,7 @@ use tokio_tungstenite::{
     tungstenite::{handshake::derive_accept_key, protocol::Role},
 };
 
-/// What an application says that takes its answer for everyone's.
+/// The `Cache-Control` of an application whose answer is the same for every user.
 const CACHEABLE: &str = "cache-control: public, max-age=86400\r\nexpires: Thu, 01 Jan 2099 00:00:00 GMT\r\n\
     cdn-cache-control: max-age=86400\r\nsurrogate-control: max-age=86400\r\nx-accel-expires: 86400\r\n\
     vary: accept-encoding\r\netag: \"1\"\r\n";
@@ -117,7 +117,7 @@ impl Echo {
         Ok(Self { address, record, task })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -127,7 +127,7 @@ impl Echo {
         format!("http://{}", self.address)
     }
 
-    /// What it has received so far.
+    /// Requests received so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.record.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -160,7 +160,7 @@ async fn accept(listener: TcpListener, record: Record) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let record = record.clone();
-        // A connection that breaks is the gateway's to report.
+        // The gateway reports a connection that breaks.
         connections.spawn(async move { serve(stream, record).await.ok() });
         while connections.try_join_next().is_some() {}
     }
@@ -192,7 +192,7 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
     Ok(())
 }
 
-/// `?n=60&ms=1000`: so many events, so far apart, each a chunk of its own.
+/// `?n=60&ms=1000`: 60 events at intervals of 1000 ms, each in its own chunk.
 async fn events(stream: &mut TcpStream, query: &str) -> Result<()> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
                 transfer-encoding: chunked\r\n\r\n";

@@ -21,7 +21,7 @@ use url::Url;
 pub fn plain_client() -> Result<Client> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // An error says that a provider is installed already.
+        // An error means that a provider is installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
     Ok(Client::builder()
@@ -31,7 +31,7 @@ pub fn plain_client() -> Result<Client> {
         .build()?)
 }
 
-/// How a request presents itself.
+/// Kind of the program that sends a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// A person opens a page.
@@ -45,7 +45,7 @@ pub enum Manner {
 /// One answer, read to its end.
 #[derive(Debug)]
 pub struct Answer {
-    /// What was asked.
+    /// The method and URL of the request.
     pub url: Url,
     /// The status.
     pub status: StatusCode,
@@ -67,7 +67,7 @@ impl Answer {
             .with_context(|| format!("{} {}: not JSON: {}", self.url, self.status, self.body))
     }
 
-    /// What the problem document says (RFC 9457 §3.1.4); an error when it is none.
+    /// `detail` of the problem document (RFC 9457 §3.1.4); an error when it is none.
     pub fn problem_detail(&self) -> Result<String> {
         let content_type = self.header("content-type");
         anyhow::ensure!(
@@ -80,7 +80,7 @@ impl Answer {
         Ok(self.json()?["detail"].as_str().context("no detail")?.to_owned())
     }
 
-    /// Where it redirects to.
+    /// The target of the redirect.
     pub fn location(&self) -> Result<Url> {
         let location = self.headers.get("location").with_context(|| {
             format!("{} answers {} without Location: {}", self.url, self.status, self.body)
@@ -96,7 +96,7 @@ pub struct Visitor {
     jar: Mutex<BTreeMap<CookieKey, String>>,
 }
 
-/// Cookies are told apart by host, path and name. (A browser ignores the port; so does this jar.)
+/// Host, path and name identify a cookie. (A browser ignores the port; so does this jar.)
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CookieKey {
     host: String,
@@ -199,7 +199,7 @@ impl Visitor {
         self.jar.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.host != host);
     }
 
-    /// Every cookie value held: what must never stand in a log.
+    /// Every cookie value in the jar, none of which may be in a log.
     pub fn cookie_values(&self) -> Vec<String> {
         let jar = self.jar.lock().unwrap_or_else(PoisonError::into_inner);
         jar.values().filter(|value| value.len() > 15).cloned().collect()
@@ -284,4 +284,9 @@ pub fn attribute(html: &str, anchor: &str, name: &str) -> Option<String> {
     let tag = tag.get(..tag.find('>')?)?;
     let value = tag.split(&format!("{name}=\"")).nth(1)?;
     Some(value.get(..value.find('"')?)?.replace("&amp;", "&"))
+}
+
+/// The token of the form on a page of the gateway.
+pub fn form_token(page: &str) -> Result<String> {
+    attribute(page, "name=\"csrf\"", "value").context("the page has no form with a token")
 }

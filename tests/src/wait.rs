@@ -1,4 +1,4 @@
-//! Waits for something to become true, with a deadline and a sentence for the day it does not.
+//! Waits for a condition, with a deadline and an error that names the condition.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks `probe` until it answers `Some`; past the deadline the error says `what` was awaited and the last failure.
+/// Calls `probe` until it returns `Some`; past the deadline the error has `what` and the last failure.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -21,7 +21,7 @@ pub async fn until<T>(
             Err(error) => format!("; last failure: {error:#}"),
         };
         if Instant::now() > deadline {
-            bail!("waited {limit:?} in vain for {what}{last}");
+            bail!("waited {limit:?} for {what}{last}");
         }
         sleep(PAUSE).await;
     }

@@ -1,4 +1,4 @@
-//! A web socket client that sends exactly the handshake it is told to.
+//! A WebSocket client that sends exactly the given handshake.
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     },
 };
 
-/// What became of a handshake.
+/// Result of a handshake.
 #[derive(Debug)]
 pub enum Handshake {
     /// 101.

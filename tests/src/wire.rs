@@ -1,4 +1,4 @@
-//! Octets to the gateway and what comes back, with no HTTP library between.
+//! Sends bytes to the gateway and reads its answers, without an HTTP library.
 //!
 //! For requests that no library would send. Answers are read strictly: one that is not HTTP/1 with one framing fails.
 
@@ -13,9 +13,9 @@ use tokio::{
 };
 use url::Url;
 
-/// How long the first answer may take.
+/// Limit for the first answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long another answer may take to follow, before there is none.
+/// Limit for a further answer; without one in this time there is none.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// A connection to the gateway.
@@ -23,18 +23,18 @@ const QUIET: Duration = Duration::from_millis(250);
 pub struct Wire {
     stream: TcpStream,
     received: Vec<u8>,
-    /// Whether answers have no body, because the requests are `HEAD`.
+    /// Set when answers have no body, because the requests are `HEAD`.
     heads_only: bool,
 }
 
-/// What came back over one connection.
+/// Everything received over one connection.
 #[derive(Debug)]
 pub struct RawAnswer {
     /// Every answer, interim ones (1xx) included.
     pub answers: Vec<Answer>,
-    /// Whether the gateway closed, or broke, the connection.
+    /// Set when the gateway closed or broke the connection.
     pub closed: bool,
-    /// What is no whole answer: octets behind a 101, or an answer that breaks off.
+    /// Bytes that are not a whole answer: after a 101, or of an answer that breaks off.
     pub rest: Vec<u8>,
 }
 
@@ -57,17 +57,17 @@ impl Wire {
         Ok(Self { stream, received: Vec::new(), heads_only: false })
     }
 
-    /// Sends octets. That the other side does not take them any more is no error: it may have answered already.
-    pub async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        let octets = octets.as_ref();
-        self.heads_only |= octets.starts_with(b"HEAD ");
-        // Refused early: what it said before can still be read.
-        let _ = self.stream.write_all(octets).await;
+    /// Sends bytes. A failed write is not an error: the gateway may have answered already.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.heads_only |= bytes.starts_with(b"HEAD ");
+        // After an early refusal, its answer can still be read.
+        let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Says that no more is coming, and goes on listening.
+    /// Ends the sending half and continues to read.
     pub async fn half_close(&mut self) {
-        // Closed already is as good.
+        // The connection may be closed already.
         let _ = self.stream.shutdown().await;
     }
 
@@ -196,9 +196,9 @@ impl Answer {
 }
 
 /// An answer at the front and its length; `None` while it is not whole.
-fn parse(octets: &[u8], heads_only: bool, ended: bool) -> Result<Option<(Answer, usize)>> {
-    let Some(end) = find(octets, b"\r\n\r\n") else { return Ok(None) };
-    let head = String::from_utf8_lossy(octets.get(..end).unwrap_or_default()).into_owned();
+fn parse(bytes: &[u8], heads_only: bool, ended: bool) -> Result<Option<(Answer, usize)>> {
+    let Some(end) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
     let status = line
@@ -217,7 +217,7 @@ fn parse(octets: &[u8], heads_only: bool, ended: bool) -> Result<Option<(Answer,
     if heads_only || status < 200 || status == 204 || status == 304 {
         return Ok(Some((answer, start)));
     }
-    let body = octets.get(start..).unwrap_or_default();
+    let body = bytes.get(start..).unwrap_or_default();
     let (lengths, codings) =
         (answer.headers("content-length").len(), answer.headers("transfer-encoding"));
     ensure!(lengths + codings.len() <= 1, "an answer with several framings: {head}");
@@ -243,15 +243,15 @@ fn parse(octets: &[u8], heads_only: bool, ended: bool) -> Result<Option<(Answer,
     Ok(Some((answer, start + length)))
 }
 
-fn chunked(mut octets: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
-    let whole = octets.len();
+fn chunked(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
+    let whole = bytes.len();
     let mut body = Vec::new();
     loop {
-        let Some(end) = find(octets, b"\r\n") else { return Ok(None) };
-        let line = String::from_utf8_lossy(octets.get(..end).unwrap_or_default()).into_owned();
+        let Some(end) = find(bytes, b"\r\n") else { return Ok(None) };
+        let line = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
         let size = usize::from_str_radix(&line, 16)
             .with_context(|| format!("not a chunk size: {line:?}"))?;
-        let Some(rest) = octets.get(end + 2..) else { return Ok(None) };
+        let Some(rest) = bytes.get(end + 2..) else { return Ok(None) };
         if size == 0 {
             // Trailers, up to the empty line.
             let trailers = if rest.starts_with(b"\r\n") {
@@ -265,7 +265,7 @@ fn chunked(mut octets: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
             return Ok(None);
         };
         body.extend_from_slice(chunk);
-        octets = next;
+        bytes = next;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What one scenario starts, and where its logs are.
+//! The parts and the log folder of one scenario.
 
 use std::{
     collections::BTreeSet,
@@ -41,7 +41,7 @@ impl World {
         Ok(Self { name: name.to_owned(), folder, public_port: free_port()?, tls: false })
     }
 
-    /// A world whose gateway people open over TLS, with a certificate of its own that nobody vouches for.
+    /// A world whose gateway people open over TLS, with a self-signed certificate.
     pub fn new_with_tls(name: &str) -> Result<Self> {
         let world = Self { tls: true, ..Self::new(name)? };
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
@@ -50,7 +50,7 @@ impl World {
         Ok(world)
     }
 
-    /// Whether people open it over TLS; `tls.crt` and `tls.key` then lie in the folder.
+    /// Set when people open it over TLS; `tls.crt` and `tls.key` then lie in the folder.
     pub fn tls(&self) -> bool {
         self.tls
     }
@@ -77,7 +77,7 @@ impl World {
         format!("{}{path}", self.public_url())
     }
 
-    /// A realm of its own in the shared Keycloak, which knows this world's callback and post-logout addresses.
+    /// A new realm in the shared Keycloak, which knows this world's callback and post-logout addresses.
     pub async fn realm(&self) -> Result<Realm> {
         Keycloak::shared().await?.realm(&self.name, &self.public_url()).await
     }
@@ -92,7 +92,7 @@ impl World {
         Browser::start(&self.folder).await
     }
 
-    /// A realm in which JupyterHub has a client of its own.
+    /// A realm in which JupyterHub has its own client.
     pub async fn notebook_realm(&self) -> Result<Realm> {
         Keycloak::shared().await?.notebook_realm(&self.name, &self.public_url()).await
     }
@@ -112,13 +112,13 @@ impl World {
         ModelApi::start(&self.folder).await
     }
 
-    /// The same API, which lets data scientists in whom this world's gateway vouches for on the route `scoring`.
+    /// The same API, for data scientists with an assertion of this world's gateway for the route `scoring`.
     pub async fn guarded_model_api(&self) -> Result<ModelApi> {
         ModelApi::start_guarded(&self.folder, &self.public_url()).await
     }
 }
 
-/// A port of loopback that was free a moment ago; never the same one twice in this process.
+/// A free port of loopback; never the same one twice in this process.
 pub fn free_port() -> Result<u16> {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ pub fn free_port() -> Result<u16> {
     bail!("no port is free between {} and {}", PORTS.start, PORTS.end)
 }
 
-/// Below those that outgoing connections are given: one of theirs may be taken before anybody listens there.
+/// Below the ports of outgoing connections, which could be taken before the part listens.
 const PORTS: Range<u16> = 12_000..32_000;
 
 /// Another number in each process and at each call: several runs share this machine.

@@ -1,7 +1,7 @@
-//! Attacks on the running gateway: real octets in, and what the upstream saw and the client got.
+//! Attacks on the running gateway: they send real bytes and check the upstream's record and the client's answer.
 //!
-//! Every attack stands beside its legitimate neighbour, which must pass: a gateway that refuses everything would be safe
-//! and useless. The provider is dev-issuer in this process, so that nothing but cargo is needed.
+//! Beside every attack a similar legitimate request must pass, since a gateway that refuses everything is useless. The
+//! provider is dev-issuer in this process, so the tests need cargo only.
 
 #![expect(
     clippy::indexing_slicing,
@@ -46,6 +46,8 @@ mod answers;
 mod websockets;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
+#[path = "attacks/unread.rs"]
+mod unread;
 #[path = "attacks/ways_past.rs"]
 mod ways_past;
 #[path = "attacks/private_answers.rs"]
@@ -80,5 +82,5 @@ mod refreshes;
 mod logs;
 #[path = "attacks/floods.rs"]
 mod floods;
-#[path = "attacks/bad_days.rs"]
-mod bad_days;
+#[path = "attacks/provider_faults.rs"]
+mod provider_faults;

@@ -1,4 +1,4 @@
-//! Programs come with tokens from Keycloak's client credentials; a refusal names its reason.
+//! Programs with tokens from Keycloak's client credentials; each refusal has its reason.
 
 use std::time::Duration;
 
@@ -88,14 +88,17 @@ async fn a_token_that_does_not_fit_is_refused_with_its_reason() -> Result<()> {
     for garbage in ["nonsense", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
         assert_eq!(score(&world, garbage).await?.status, 401, "{garbage}");
     }
-    let nobody = Visitor::new()?.open(&world.url("/models/churn/health")).await?;
-    assert_eq!(nobody.status, 401, "an API route challenges even a browser");
-    assert!(!nobody.header("www-authenticate").contains("error="), "RFC 6750 §3.1: no error code");
+    let anonymous = Visitor::new()?.open(&world.url("/models/churn/health")).await?;
+    assert_eq!(anonymous.status, 401, "an API route challenges even a browser");
+    assert!(
+        !anonymous.header("www-authenticate").contains("error="),
+        "RFC 6750 §3.1: no error code"
+    );
     gateway.finish(&[other_audience, other_issuer, unscoped])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_refused_also_when_it_was_good_before() -> Result<()> {
+async fn an_expired_token_is_refused_after_it_was_cached() -> Result<()> {
     let world = World::new("bearer-expired")?;
     let (realm, gateway, _api) = start(&world).await?;
     realm.access_tokens_live(3).await?;

@@ -1,4 +1,4 @@
-//! What an engineer asks before anybody else does: is this file good, does the issuer fit it, and who may do what.
+//! Commands for operators: `check` judges the file, the issuer and the upstreams; `explain` shows a decision.
 
 use anyhow::{Context as _, Result};
 use e2e::{
@@ -27,7 +27,7 @@ async fn check_asks_the_issuer_and_the_upstreams() -> Result<()> {
     );
     let plan = Plan::new(&world, &realm, &routes)?.with_issuer(&realm.issuer_through(&relay));
     let file = plan.write()?;
-    let file = file.to_str().context("a path that is no text")?;
+    let file = file.to_str().context("a path that is not UTF-8")?;
     let online = ["check", "--config", file, "--online"];
     let (code, printed) = doorward(&online)?;
     assert_eq!(code, 0, "{printed}");
@@ -35,8 +35,8 @@ async fn check_asks_the_issuer_and_the_upstreams() -> Result<()> {
     let (code, printed) = doorward(&online)?;
     assert_eq!(code, 1, "{printed}");
     assert!(printed.contains("main"), "names the issuer: {printed}");
-    assert_eq!(doorward(&["check", "--config", file])?.0, 0, "the file itself is good");
-    relay.mend();
+    assert_eq!(doorward(&["check", "--config", file])?.0, 0, "the file itself is valid");
+    relay.restore();
     let upstream = echo.address();
     drop(echo);
     let (code, printed) = doorward(&online)?;
@@ -47,7 +47,7 @@ async fn check_asks_the_issuer_and_the_upstreams() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn explain_says_what_the_gateway_then_does() -> Result<()> {
+async fn explain_predicts_the_gateways_decision() -> Result<()> {
     let world = World::new("commands-explain")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let routes = format!(
@@ -63,7 +63,7 @@ async fn explain_says_what_the_gateway_then_does() -> Result<()> {
         echo.url()
     );
     let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
-    let file = gateway.config().to_str().context("a path that is no text")?.to_owned();
+    let file = gateway.config().to_str().context("a path that is not UTF-8")?.to_owned();
     let scoped = realm.client_credentials("airflow-run", Some("score")).await?;
     let plain = realm.client_credentials("airflow-run", None).await?;
     for (token, method, path, code, status, rule) in [

@@ -58,8 +58,8 @@ async fn asks_before_each_request(name: &str) -> Result<()> {
     let bob = Visitor::new()?;
     assert_eq!(bob.log_in(&world.url("/lab/page"), "bob").await?.status, 403);
 
-    // A client's own claims about the request or the person are worth nothing: the front overwrites them, or, where it passes
-    // one on beside its own, there is no telling which request is meant.
+    // A client's own fields about the request or the user do not count: the front overwrites them, or, where it passes
+    // one on beside its own, the question is ambiguous and refused.
     for (header, value, status) in [
         ("x-forwarded-uri", "/lab/health", 302),
         ("x-original-url", "/lab/health", 403),
@@ -77,19 +77,22 @@ async fn asks_before_each_request(name: &str) -> Result<()> {
         "of these, only alice's page and /health arrived"
     );
 
-    // Where anyone may call, a client's own word for who it is does not arrive either.
+    // Where anyone may call, a client's own identity fields do not arrive either.
     for field in ["x-user", "x-name", "x-email", "x-groups"] {
         let forged = [(field, "mallory")];
         let url = world.url("/lab/health");
         let answer =
             Visitor::new()?.send(Method::GET, &url, Manner::Program, &forged, None).await?;
         assert_eq!(answer.status, 200, "{field}: {}", answer.body);
-        let told = echo.last("/lab/health")?.values(field).concat();
+        let forwarded = echo.last("/lab/health")?.values(field).concat();
         // An old Caddy writes the name of its placeholder where the answer has no such field.
-        assert!(told.is_empty() || told.starts_with("{http.reverse_proxy"), "{field}: {told}");
+        assert!(
+            forwarded.is_empty() || forwarded.starts_with("{http.reverse_proxy"),
+            "{field}: {forwarded}"
+        );
     }
 
-    // A page that has the person's cookie cannot ask by itself: the front keeps the URL to itself.
+    // A page with the user's cookie cannot ask by itself: the front does not publish the URL.
     for uri in ["/lab/page", "/lab/health", "/oauth2/auth"] {
         let fields = [("origin", origin.as_str()), ("x-forwarded-uri", uri)];
         let url = world.url("/oauth2/auth");
@@ -142,22 +145,22 @@ async fn the_answers_are_202_401_and_403() -> Result<()> {
     assert_eq!(ask(None, "GET", "/nowhere").await?, 403, "no route lets it through");
     assert_ne!(ask(None, "GET", "/lab/health/../page").await?, 202);
 
-    // The log tells of the request that was asked about, not of the asking.
+    // The log has the request that was asked about, not the question.
     let audit = wait::until("the log's last line", PATIENCE, async || {
         let audit = gateway.audit()?;
         Ok(audit.iter().any(|line| line["path"] == "/nowhere").then_some(audit))
     })
     .await?;
-    let told = |path: &str, decision: &str| {
+    let logged = |path: &str, decision: &str| {
         let fits = |line: &&Value| line["path"] == path && line["decision"] == decision;
         audit.iter().find(fits).with_context(|| format!("{decision} {path}: {audit:#?}"))
     };
-    let passed = told("/lab/health", "allow")?;
+    let passed = logged("/lab/health", "allow")?;
     assert_eq!((&passed["route"], &passed["rule"]), (&json!("lab"), &json!(1)));
-    told("/lab/page", "sign_in")?;
-    let refused = told("/lab/page", "deny")?;
+    logged("/lab/page", "sign_in")?;
+    let refused = logged("/lab/page", "deny")?;
     assert_eq!((&refused["client"], &refused["rule"]), (&json!("airflow-run"), &json!(3)));
     assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("data-scientist")));
-    told("/nowhere", "deny")?;
+    logged("/nowhere", "deny")?;
     gateway.finish(&[token])
 }

@@ -1,4 +1,4 @@
-//! The parts stand without the gateway: when one of these fails, look at the installation first.
+//! The parts without the gateway: when one of these tests fails, check the installation first.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use e2e::{World, wait, websocket};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keycloak_issues_tokens_and_signs_people_in() -> Result<()> {
+async fn keycloak_issues_tokens_and_signs_users_in() -> Result<()> {
     let world = World::new("harness-keycloak")?;
     let realm = world.realm().await?;
     let token = realm.client_credentials("airflow-run", Some("score")).await?;

@@ -1,4 +1,4 @@
-//! A notebook person's day: sign in once, start a server of the right size, ask models with fresh tokens, sign out.
+//! A notebook user: signs in once, starts a server of the right size, calls models with fresh tokens, signs out.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Seconds: shorter than the scenario.
+/// Lifetime of access tokens in seconds: shorter than the scenario.
 const TOKENS_LIVE: u32 = 12;
 
 /// One more connection to the running kernel, from the page that JupyterLab is in.
@@ -29,7 +29,7 @@ const OPEN_KERNEL_SOCKET: &str = "(async () => {
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notebook_has_fresh_tokens_until_its_person_signs_out() -> Result<()> {
+async fn a_notebook_has_fresh_tokens_until_its_user_signs_out() -> Result<()> {
     let world = World::new("jupyterhub")?;
     let realm = world.notebook_realm().await?;
     realm.access_tokens_live(TOKENS_LIVE).await?;
@@ -56,7 +56,7 @@ scoring:
     let refused = bob.log_in(&world.url("/jupyter/hub/spawn"), "bob").await?;
     assert_eq!(refused.status, 403, "bob lacks the role: {}", refused.body);
     assert_eq!(bob.fetch(&world.url("/jupyter/user/bob/api")).await?.status, 403);
-    assert!(!hub.output().contains("bob"), "and the hub has never heard of him");
+    assert!(!hub.output().contains("bob"), "and no request of his reached the hub");
 
     let page = world.browser().await?.person().await?.tab().await?;
     page.goto(&world.url("/jupyter/hub/spawn")).await?;
@@ -64,10 +64,10 @@ scoring:
     page.wait_for_url(&world.url("/jupyter/user/alice/lab"), PATIENCE).await?;
     let answers = page.answers().await?;
     let form = answers.iter().find(|line| line.starts_with("200") && line.contains("/hub/login"));
-    assert_eq!(form, None, "the hub has no login of its own");
+    assert_eq!(form, None, "the hub has no login form");
     let logins = realm.events("LOGIN").await?;
     let of_alice = logins.iter().filter(|event| event["details"]["username"] == "alice").count();
-    assert_eq!(of_alice, 1, "one login is all there was: {logins:?}");
+    assert_eq!(of_alice, 1, "there was one login only: {logins:?}");
 
     let cell = tools::fixture("notebook_cell.py");
     let code = format!("%run {} {}", cell.display(), world.url("/models/churn"));
@@ -106,7 +106,7 @@ scoring:
     page.wait_for_url(&world.url("/oauth2/sign_out"), PATIENCE).await?;
 
     for sign in ["eyJ", "Bearer "] {
-        assert!(!hub.output().contains(sign), "«{sign}» stands in the hub's log");
+        assert!(!hub.output().contains(sign), "«{sign}» is in the hub's log");
     }
     gateway.finish(&[])
 }

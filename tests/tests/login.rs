@@ -1,4 +1,4 @@
-//! People sign in at Keycloak and come back to where they were going.
+//! Users sign in at Keycloak and come back to the page that they opened.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use reqwest::Method;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One page that anybody signed in may open.
+/// One page that every signed-in user may open.
 fn page_route(upstream: &str) -> String {
     format!(
         "page:\n  match: {{ path: / }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
@@ -20,7 +20,7 @@ fn page_route(upstream: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_lands_on_the_page_asked_for() -> Result<()> {
+async fn a_login_ends_at_the_page_asked_for() -> Result<()> {
     let world = World::new("login")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;
@@ -59,7 +59,7 @@ async fn a_person_lands_on_the_page_asked_for() -> Result<()> {
         answers.iter().filter(|answer| answer.contains("openid-connect/auth?")).collect();
     assert!(
         asked_keycloak.len() == 1 && asked_keycloak[0].contains("request_uri="),
-        "what was asked for went to Keycloak directly (RFC 9126): {answers:#?}"
+        "the request went to Keycloak directly (RFC 9126): {answers:#?}"
     );
 
     let value = ours[0]["value"].as_str().unwrap_or_default().to_owned();
@@ -67,8 +67,7 @@ async fn a_person_lands_on_the_page_asked_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_tls_the_cookie_is_bound_to_the_host_and_pages_stream_over_h2_and_web_sockets()
--> Result<()> {
+async fn over_tls_the_cookie_is_bound_to_the_host_and_h2_streams() -> Result<()> {
     let world = World::new_with_tls("login-tls")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;
@@ -87,7 +86,7 @@ async fn over_tls_the_cookie_is_bound_to_the_host_and_pages_stream_over_h2_and_w
     assert_eq!(ours[0]["secure"], true);
     assert_eq!(echo.last("/inbox")?.value("x-forwarded-proto").as_deref(), Some("https"));
 
-    // What pages do besides: a stream in the same connection, a web socket in one of its own.
+    // Pages also open a stream in the same connection and a WebSocket in another.
     let stream = page.eval("fetch('/sse?n=3&ms=50').then((answer) => answer.text())").await?;
     assert_eq!(
         stream.as_str().map(|text| text.matches("data: event").count()),
@@ -105,7 +104,7 @@ async fn over_tls_the_cookie_is_bound_to_the_host_and_pages_stream_over_h2_and_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_tabs_logging_in_at_once_both_arrive() -> Result<()> {
+async fn two_concurrent_logins_in_two_tabs_both_arrive() -> Result<()> {
     let world = World::new("login-tabs")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;
@@ -171,7 +170,7 @@ async fn a_script_or_program_gets_401_and_no_redirect() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_fails_shows_why_and_how_to_begin_again() -> Result<()> {
+async fn a_failed_callback_shows_the_reason_and_a_way_to_retry() -> Result<()> {
     let world = World::new("login-fails")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;
@@ -186,7 +185,7 @@ async fn a_callback_that_fails_shows_why_and_how_to_begin_again() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_portal_lists_what_this_person_may_open() -> Result<()> {
+async fn the_portal_lists_what_this_user_may_open() -> Result<()> {
     let world = World::new("login-portal")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let routes = format!(
@@ -213,7 +212,7 @@ office:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_am_i_and_how_long_are_answered_to_scripts() -> Result<()> {
+async fn scripts_get_the_user_and_the_sessions_remaining_time() -> Result<()> {
     let world = World::new("login-userinfo")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &page_route(&echo.url()))?.start().await?;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use e2e::{
     World,
     gateway::{Gateway, Plan},
     keycloak::{GATEWAY_CLIENT, Realm},
     upstream::Echo,
-    visitor::{Manner, Visitor, attribute},
+    visitor::{Manner, Visitor, form_token},
     wait,
 };
 use reqwest::Method;
@@ -57,7 +57,7 @@ async fn signing_out_ends_the_session_at_keycloak_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_site_cannot_sign_people_out() -> Result<()> {
+async fn another_site_cannot_sign_users_out() -> Result<()> {
     let world = World::new("logout-foreign")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = gateway(&world, &realm, &echo).await?;
@@ -88,7 +88,7 @@ async fn signing_out_ends_the_session_in_the_cookie_too() -> Result<()> {
 
     let url = world.url("/oauth2/sign_out");
     let form = visitor.open(&url).await?;
-    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let csrf = form_token(&form.body)?;
     let body =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
     let origin = world.public_url();
@@ -124,12 +124,12 @@ async fn ended_by_an_administrator(name: &str, cookie_sessions: bool) -> Result<
     carol.log_in(&world.url("/inbox"), "carol").await?;
 
     realm.log_out("alice").await?;
-    wait::until("Keycloak's word to end the session", PATIENCE, async || {
+    wait::until("Keycloak's logout token", PATIENCE, async || {
         Ok((alice.fetch(&world.url("/inbox")).await?.status == 401).then_some(()))
     })
     .await?;
-    assert_eq!(carol.fetch(&world.url("/inbox")).await?.status, 200, "nobody else is signed out");
-    assert_eq!(realm.events("REFRESH_TOKEN").await?.len(), 0, "and no refresh had to fail first");
+    assert_eq!(carol.fetch(&world.url("/inbox")).await?.status, 200, "no other user is signed out");
+    assert_eq!(realm.events("REFRESH_TOKEN").await?.len(), 0, "and no refresh failed before");
     let back = alice.log_in(&world.url("/inbox"), "alice").await?;
     assert_eq!(back.status, 200, "and signing in again works: {}", back.body);
     let mut secrets = alice.cookie_values();
@@ -143,6 +143,6 @@ async fn an_administrator_at_keycloak_ends_the_session_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_at_keycloak_ends_the_session_in_the_cookie_at_once() -> Result<()> {
+async fn an_administrator_at_keycloak_ends_a_cookie_session() -> Result<()> {
     ended_by_an_administrator("logout-admin-cookie", true).await
 }

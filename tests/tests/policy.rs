@@ -1,4 +1,4 @@
-//! Who may pass, and what the others are told.
+//! Access rules, and the page for refused users.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn routes(upstream: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_role_a_person_sees_who_they_are_and_what_is_missing() -> Result<()> {
+async fn a_refused_user_sees_the_account_and_the_missing_role() -> Result<()> {
     let world = World::new("policy-page")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &routes(&echo.url()))?.start().await?;
@@ -32,9 +32,9 @@ async fn without_the_role_a_person_sees_who_they_are_and_what_is_missing() -> Re
     page.wait_for_url(&world.url("/lab/notebook"), PATIENCE).await?;
 
     let text = page.text("body").await?;
-    assert!(text.contains("Bob") || text.contains("bob"), "says who: {text}");
-    assert!(text.contains("The Laboratory"), "says what: {text}");
-    assert!(text.contains("data-scientist"), "says why: {text}");
+    assert!(text.contains("Bob") || text.contains("bob"), "names the user: {text}");
+    assert!(text.contains("The Laboratory"), "names the route: {text}");
+    assert!(text.contains("data-scientist"), "names the missing role: {text}");
     assert!(echo.requests().is_empty(), "nothing reached the upstream");
     let answers = page.answers().await?;
     assert!(answers.iter().any(|a| a.starts_with("403 GET") && a.contains("/lab/notebook")));
@@ -69,9 +69,9 @@ async fn the_first_rule_that_matches_path_and_method_decides() -> Result<()> {
     let world = World::new("policy-rules")?;
     let (realm, echo) = (world.realm().await?, world.echo().await?);
     let gateway = Plan::new(&world, &realm, &routes(&echo.url()))?.start().await?;
-    let nobody = Visitor::new()?;
-    assert_eq!(nobody.fetch(&world.url("/lab/health")).await?.status, 200);
-    assert_eq!(nobody.fetch(&world.url("/lab/healthy")).await?.status, 401);
+    let anonymous = Visitor::new()?;
+    assert_eq!(anonymous.fetch(&world.url("/lab/health")).await?.status, 200);
+    assert_eq!(anonymous.fetch(&world.url("/lab/healthy")).await?.status, 401);
 
     let (alice, carol) = (Visitor::new()?, Visitor::new()?);
     alice.log_in(&world.url("/lab/a"), "alice").await?;

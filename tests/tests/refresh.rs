@@ -1,4 +1,4 @@
-//! Access tokens are renewed once, however many requests wait for it, although each refresh token works only once.
+//! One refresh of an access token for any number of waiting requests, although each refresh token works only once.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -26,7 +26,7 @@ async fn one_refresh_for_fifty_requests(name: &str, cookie_sessions: bool) -> Re
     }
     let gateway = plan.start().await?;
 
-    // This login's token lives five seconds; whatever replaces it, five minutes.
+    // This login's token lives five seconds; the refreshed one, five minutes.
     realm.access_tokens_live(5).await?;
     let visitor = Visitor::new()?;
     let form = visitor.arrive(&world.url("/first")).await?;
@@ -52,7 +52,7 @@ async fn one_refresh_for_fifty_requests(name: &str, cookie_sessions: bool) -> Re
     assert_eq!(realm.events("REFRESH_TOKEN").await?.len(), 1, "one refresh at Keycloak");
     assert_eq!(realm.events("REFRESH_TOKEN_ERROR").await?.len(), 0, "no refresh token used twice");
 
-    // Nobody was logged out: not by the new cookie, not by the one that the burst was sent with.
+    // The session is valid with the new cookie and with the one that the burst was sent with.
     assert_eq!(visitor.fetch(&world.url("/after")).await?.status, 200);
     let old = e2e::visitor::plain_client()?
         .get(world.url("/after-with-old-cookie"))
@@ -73,7 +73,7 @@ async fn fifty_requests_on_an_expiring_token_make_one_refresh() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_requests_make_one_refresh_with_the_session_in_the_cookie_too() -> Result<()> {
+async fn fifty_requests_on_a_cookie_session_make_one_refresh() -> Result<()> {
     one_refresh_for_fifty_requests("refresh-cookie", true).await
 }
 

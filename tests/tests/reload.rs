@@ -1,4 +1,4 @@
-//! A changed file is taken up while people work, and a broken one changes nothing.
+//! Reloads a changed file while users work; a broken file changes nothing.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Twenty requests a second until told to stop; says how many went well and what the others met.
+/// Sends twenty requests a second until stopped; returns the number of successes and the errors.
 struct Load {
     stop: watch::Sender<bool>,
     task: JoinHandle<(usize, Vec<String>)>,
@@ -72,7 +72,7 @@ async fn ask(url: &str, person: Option<&Visitor>, token: &str) -> Result<()> {
     Ok(())
 }
 
-/// As an editor does it, or as Kubernetes does: written to, or put in its place.
+/// Writes a file as an editor does, in place, or as Kubernetes does, by a rename.
 fn write(path: &Path, text: &str, in_place: bool) -> Result<()> {
     if in_place {
         std::fs::write(path, text)?;
@@ -137,17 +137,17 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
         "{first}  extra:\n    match: {{ path: /extra }}\n    upstream: {}\n    access: [{{ allow: anyone }}]\n",
         echo.url()
     );
-    for (in_place, told) in [(true, false), (false, false), (true, true), (false, true)] {
+    for (in_place, hang_up) in [(true, false), (false, false), (true, true), (false, true)] {
         for (text, status) in [(&second, 200), (&first, 401)] {
             write(gateway.config(), text, in_place)?;
-            if told {
+            if hang_up {
                 gateway.hang_up();
             }
             until_extra_answers(&world, status).await?;
         }
     }
 
-    for (broken, told) in [
+    for (broken, hang_up) in [
         (second.replace("allow: anyone", "alow: anyone"), false),
         (second.replace("upstream: http://", "upstream: gopher://"), true),
         ("routes: [".to_owned(), true),
@@ -155,7 +155,7 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
     ] {
         let before = refused_reloads(&gateway).await?;
         write(gateway.config(), &broken, false)?;
-        if told {
+        if hang_up {
             gateway.hang_up();
         }
         wait::until("the broken file to be refused", PATIENCE, async || {
@@ -188,11 +188,11 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_fails_while_the_file_changes_and_a_broken_one_is_refused() -> Result<()> {
+async fn a_reload_fails_no_request_and_a_broken_file_is_refused() -> Result<()> {
     nothing_is_dropped_by_a_reload("reload", false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_fails_while_the_file_changes_with_cookie_sessions_either() -> Result<()> {
+async fn a_reload_fails_no_request_with_cookie_sessions() -> Result<()> {
     nothing_is_dropped_by_a_reload("reload-cookie", true).await
 }

@@ -1,6 +1,6 @@
-//! The libraries against Keycloak: every way to prove oneself, every way to get a token, every check of one.
+//! The libraries against Keycloak: every client authentication, every grant, every check of a token.
 //!
-//! What is counted is counted by Keycloak's events or on the wire before it, never by the library that is tested.
+//! Requests are counted by Keycloak's events or on the wire before it, never by the library under test.
 
 #![expect(
     clippy::indexing_slicing,

@@ -17,7 +17,7 @@ async fn a_minute_of_server_sent_events_arrives_event_by_event() -> Result<()> {
     const EVENTS: usize = 61;
     let world = World::new("streaming")?;
     let (realm, api) = (world.realm().await?, world.model_api().await?);
-    // Shorter than the stream: these time-outs end at the response's head, and at silence.
+    // Shorter than the stream: these time-outs apply to the response's head and to silence only.
     let routes = format!(
         "churn:
   match: {{ path: /models/churn }}
@@ -85,11 +85,11 @@ async fn a_large_upload_arrives_whole() -> Result<()> {
     let url = world.url("/upload");
     let answer = plain_client()?.put(&url).bearer_auth(&token).body(body).send().await?;
     ensure!(answer.status() == 200, "{}", answer.status());
-    // The rest of it is not of interest, and whoever neither reads nor leaves keeps the gateway from ending.
+    // Closes the connection: a client that neither reads nor closes delays the gateway's end.
     drop(answer);
     let seen = echo.last("/upload")?;
     assert_eq!(seen.method(), "PUT");
-    assert!(seen.body == piece.repeat(pieces), "{} octets arrived", seen.body.len());
+    assert!(seen.body == piece.repeat(pieces), "{} bytes arrived", seen.body.len());
 
     let too_large = "x".repeat(31 << 20);
     let authorization = format!("Bearer {token}");

@@ -1,4 +1,4 @@
-//! Web sockets: with a session from a page of this origin, or not at all; gone when the session is.
+//! WebSockets: opened with a session from a page of this origin only, and closed with the session.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use e2e::{
     World,
     gateway::Plan,
-    visitor::{Manner, Visitor, attribute},
+    visitor::{Manner, Visitor, form_token},
     websocket::{Handshake, connect},
 };
 use reqwest::Method;
@@ -39,8 +39,8 @@ async fn a_web_socket_needs_a_session_and_its_own_origin() -> Result<()> {
     let with_session = ("cookie", cookie.as_str());
     let before = echo.requests().len();
 
-    let nobody = connect(port, "/ws", &[("origin", &origin)]).await?;
-    assert_eq!(refused(nobody), Some(401));
+    let anonymous = connect(port, "/ws", &[("origin", &origin)]).await?;
+    assert_eq!(refused(anonymous), Some(401));
     for foreign in ["https://elsewhere.test", "http://localhost.elsewhere.test", "null"] {
         let answer = connect(port, "/ws", &[("origin", foreign), with_session]).await?;
         assert_eq!(refused(answer), Some(403), "{foreign}");
@@ -78,7 +78,7 @@ async fn signing_out_closes_open_web_sockets() -> Result<()> {
     assert_eq!(socket.ask("before").await?, "before");
 
     let form = visitor.open(&world.url("/oauth2/sign_out")).await?;
-    let csrf = attribute(&form.body, "name=\"csrf\"", "value").context("no form token")?;
+    let csrf = form_token(&form.body)?;
     let body =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf", &csrf).finish();
     let fields =

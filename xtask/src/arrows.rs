@@ -193,7 +193,7 @@ fn needs_test(condition: &Meta) -> bool {
     }
 }
 
-/// Names that stand directly after `crate::`.
+/// Names directly after `crate::`.
 #[derive(Default)]
 struct Named(BTreeSet<String>);
 

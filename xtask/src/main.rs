@@ -1,14 +1,17 @@
-//! What no other tool does: `cargo run -p xtask -- docs [--check]` writes the reference pages from the
-//! code that they describe, or says that they are out of date; `… -- lint` holds the rules of the house
-//! that no compiler knows.
+//! Tasks that no other tool does: `cargo run -p xtask -- docs [--check]` writes the reference pages from the code that
+//! they describe, or reports those that are out of date; `… -- lint` checks the rules of the house that no compiler knows.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod arrows;
+mod exempt;
+mod files;
 mod lint;
 mod reference;
+mod shape;
+mod texts;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,4 +1,4 @@
-//! The pages of docs/reference that are made from code: one line in [`pages`] each.
+//! Generates the pages of docs/reference from code: one line in [`pages`] each.
 
 use std::fs;
 use std::path::Path;

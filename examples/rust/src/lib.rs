@@ -1,14 +1,14 @@
-//! A provider to try the examples with, when there is no other at hand: `cargo run --bin provider`, and
+//! A provider for trying the examples without another one: `cargo run --bin provider`, and
 //! the test that keeps the examples running.
 //!
-//! The examples themselves are in `src/bin/`, one file each, and use nothing of this.
+//! The examples are in `src/bin/`, one file each, and use nothing of this.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use dev_issuer::{DevClient, DevIssuer, Mint, User};
 
-/// Who the Kubernetes service account of the example is.
+/// Subject of the example's Kubernetes service account.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:scoring:nightly";
 
 /// A realm with the examples' clients, and a cluster that it trusts. Both end when this is dropped.
@@ -66,7 +66,7 @@ impl Lab {
         self.issuer.url()
     }
 
-    /// The provider itself, to count what it is asked.
+    /// The provider itself, to count its requests.
     pub fn issuer(&self) -> &DevIssuer {
         &self.issuer
     }
@@ -79,7 +79,7 @@ impl Lab {
         Ok(self.issuer.log_in("alice", "portal-web", "openid profile")?.access_token)
     }
 
-    /// What the cluster would write into the pod: a service account token for the issuer.
+    /// A service account token for the issuer, as the cluster would write it into the pod.
     ///
     /// # Errors
     /// If it cannot be signed.

@@ -19,7 +19,7 @@ const PROVIDER: &str = env!("CARGO_BIN_EXE_provider");
 /// A service that ends with the test.
 struct Service {
     process: Child,
-    /// What it said first.
+    /// Its first line of output.
     greeting: String,
 }
 
@@ -51,7 +51,7 @@ async fn run(program: &'static str, arguments: &[&str]) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-/// What a job printed, line by line.
+/// The output of a job, line by line.
 fn printed(output: &Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -115,9 +115,9 @@ async fn a_job_scores_and_its_next_run_needs_no_token_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_proves_that_its_token_is_its_own() {
+async fn a_job_proves_possession_of_its_tokens_key() {
     let world = World::new().await;
-    // An address of its own on loopback, as the API must know what it is called before it listens.
+    // Another address of loopback, as the API must know its public address before it listens.
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let (listen, public) =
         (format!("127.77.{high}.{low}:8091"), format!("http://127.77.{high}.{low}:8091"));
@@ -141,7 +141,7 @@ async fn a_job_proves_that_its_token_is_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_without_a_secret_shows_what_its_platform_says_of_it() {
+async fn a_job_without_a_secret_sends_its_platforms_token() {
     let world = World::new().await;
     let token = world.file("service-account.token");
     let arguments = |file| {
@@ -150,7 +150,7 @@ async fn a_job_without_a_secret_shows_what_its_platform_says_of_it() {
     let scores = printed(&run(WORKLOAD_IDENTITY, &arguments(&token)).await);
     assert_eq!((&scores[0]["client"], &scores[0]["customer"]), (&json!("nightly"), &json!("c-19")));
 
-    // Somebody else's token, and none.
+    // Another account's token, and none.
     let stranger = world.file("stranger.token");
     std::fs::write(&stranger, world.lab.alices_token().unwrap()).unwrap();
     for file in [&stranger, &world.file("none")] {
@@ -160,7 +160,7 @@ async fn a_job_without_a_secret_shows_what_its_platform_says_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_calls_another_for_the_person_who_asks_it() {
+async fn a_service_calls_another_on_behalf_of_its_caller() {
     let world = World::new().await;
     let secret = world.file("portal.secret");
     let arguments = [
@@ -192,7 +192,7 @@ async fn a_service_calls_another_for_the_person_who_asks_it() {
     }
     assert_eq!(world.lab.issuer().token_requests_by_grant(Grant::TokenExchange), 1);
 
-    // Her own token is for the portal, and good nowhere else.
+    // Alice's own token is for the portal only.
     let answer = ask(format!("{}/models/churn/score", world.api.url())).await.unwrap();
     assert_eq!(answer.status(), 401);
     let problem: Value = answer.json().await.unwrap();
@@ -200,7 +200,7 @@ async fn a_service_calls_another_for_the_person_who_asks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_route_of_the_api_wants_its_own_right() {
+async fn each_route_of_the_api_requires_its_own_right() {
     let world = World::new().await;
     let issuer = world.lab.issuer();
     let token = |scope: &str| {

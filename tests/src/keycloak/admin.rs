@@ -1,4 +1,4 @@
-//! What scenarios change and count in a realm, through the admin API.
+//! Changes and counts in a realm through the admin API.
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Method, StatusCode};
@@ -9,7 +9,7 @@ use super::Realm;
 const SIGNING_KEYS: &str = "org.keycloak.keys.KeyProvider";
 
 impl Realm {
-    /// How long access tokens live from now on.
+    /// Sets the lifetime of new access tokens.
     pub async fn access_tokens_live(&self, seconds: u32) -> Result<()> {
         self.configure(&json!({ "accessTokenLifespan": seconds })).await
     }
@@ -55,7 +55,7 @@ impl Realm {
         .await
     }
 
-    /// Gives a client another secret; the former one is no longer taken.
+    /// Gives a client another secret; Keycloak rejects the former one.
     pub async fn set_secret(&self, client: &str, secret: &str) -> Result<()> {
         self.change_client(client, |client| client["secret"] = json!(secret)).await
     }
@@ -69,12 +69,12 @@ impl Realm {
         self.admin(Method::PUT, &format!("/clients/{id}"), Some(&client)).await.map(drop)
     }
 
-    /// Adds an issuer from elsewhere that this realm believes: for client assertions, or for the JWT bearer grant.
+    /// Adds another issuer that this realm trusts: for client assertions, or for the JWT bearer grant.
     pub async fn add_identity_provider(&self, provider: &Value) -> Result<()> {
         self.admin(Method::POST, "/identity-provider/instances", Some(provider)).await.map(drop)
     }
 
-    /// Says under which name another issuer knows a person.
+    /// Links a user to a subject of another issuer.
     pub async fn link_identity(&self, user: &str, provider: &str, subject: &str) -> Result<()> {
         let id = self.user_id(user).await?;
         let link = json!({ "identityProvider": provider, "userId": subject, "userName": user });

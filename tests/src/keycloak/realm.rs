@@ -30,7 +30,7 @@ impl Realm {
         format!("{}/realms/{}", self.keycloak.base, self.name)
     }
 
-    /// The same realm as it presents itself to whoever comes through `relay`: Keycloak names itself as it is addressed.
+    /// The issuer identifier for requests through `relay`: Keycloak names itself as it is addressed.
     pub fn issuer_through(&self, relay: &Relay) -> String {
         format!("http://{}/realms/{}", relay.address(), self.name)
     }
@@ -45,7 +45,7 @@ impl Realm {
         format!("{base}/realms/{}", self.name)
     }
 
-    /// A path that asks for a token with the role `view-users` of `realm-management`, at another address of this Keycloak.
+    /// A path that requires a token with the role `view-users` of `realm-management`, at another address of this Keycloak.
     pub fn users_at(&self, base: &str) -> String {
         format!("{base}/admin/realms/{}/users", self.name)
     }
@@ -55,7 +55,7 @@ impl Realm {
         self.keycloak.base.trim_start_matches("http://")
     }
 
-    /// Who vouches for Keycloak over TLS, and for clients at it.
+    /// The authority of Keycloak's TLS certificate and of client certificates.
     pub fn authority(&self) -> &Authority {
         self.keycloak.authority()
     }

@@ -21,7 +21,7 @@ use crate::stage::{Setup, Stage};
 const TOKEN: &str = "the-admin-token-of-attacks-0a1b2c3d";
 
 impl Stage {
-    /// What the admin listener answers to a head; `ADMIN` in it stands for the listener's port.
+    /// The admin listener's answer to a head; `ADMIN` in it is replaced by the listener's port.
     async fn admin(&self, head: &str) -> Result<Answer> {
         let port = self.gateway.admin_port();
         let mut wire = Wire::connect(port).await?;
@@ -36,7 +36,7 @@ impl Stage {
         self.admin(&head).await
     }
 
-    /// How many sessions the listener lists, to a caller with this field.
+    /// The number of sessions that the listener lists for a caller with this field.
     async fn listed(&self, field: &str) -> Result<usize> {
         let fields = ["Host: localhost:ADMIN", field];
         let fields = if field.is_empty() { &fields[..1] } else { &fields };
@@ -99,7 +99,7 @@ async fn a_rebound_name_reaches_no_session_on_loopback() -> Result<()> {
         assert_eq!(answer.status, 400, "{fields:?}: {answer:?}");
     }
     assert_eq!(stage.admin("GET /sessions HTTP/1.0\r\n\r\n").await?.status, 400);
-    // A target in absolute form says the same as Host, or nothing is served.
+    // A target in absolute form must agree with Host, or nothing is served.
     for (target, host, status) in [
         ("http://localhost:ADMIN/sessions", "localhost:ADMIN", 200),
         ("http://rebound.test/sessions", "localhost:ADMIN", 400),
@@ -184,7 +184,7 @@ async fn without_a_token_other_machines_get_probes_only() -> Result<()> {
     let warned = stage.gateway.log_lines()?.into_iter().any(|line| {
         line["level"] == "warn" && line["msg"].as_str().is_some_and(|m| m.contains("admin.token"))
     });
-    assert!(warned, "the start says nothing of it");
+    assert!(warned, "no warning at the start");
     stage.finish(&[&alice])
 }
 
@@ -258,7 +258,7 @@ async fn the_admin_token_opens_and_nothing_else_does() -> Result<()> {
         (&"main".into(), &subject.into(), &1.into(), &"127.0.0.1".into()),
         "{line}"
     );
-    // Another token counts at once; one that cannot be read opens nothing.
+    // A changed token counts at once; an unreadable one opens nothing.
     let file = stage.world.folder().join(ADMIN_TOKEN);
     std::fs::write(&file, "another-token-of-attacks\n")?;
     let old = stage.admin_ask("GET", "/sessions", &["Host: gateway.test", &good]).await?;
@@ -302,7 +302,7 @@ async fn idle_connections_do_not_hold_the_admin_listener() -> Result<()> {
     let mut idle = Vec::new();
     for n in 0..80 {
         let mut connection = TcpStream::connect(address).await?;
-        // Some say nothing at all, others begin a request.
+        // Some send nothing, others begin a request.
         if n % 2 == 0 {
             let _ = connection.write_all(b"GET /x HTTP/1.1\r\nX").await;
         }

@@ -1,4 +1,4 @@
-//! Tokens with a good signature of a published key, by an algorithm that the issuer does not sign this kind of token with.
+//! Tokens with a valid signature by a published key and an algorithm that the issuer does not use for this kind of token.
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{Algorithm, Mint};
@@ -83,7 +83,7 @@ async fn a_logout_token_of_another_algorithm_ends_no_session() -> Result<()> {
         let order = |algorithm| {
             Mint::logout("alice").client("gateway").sid(sid.as_str()).algorithm(algorithm)
         };
-        let tell = async |order: Mint| {
+        let send = async |order: Mint| {
             let token = stage.issuer.mint(order)?;
             let form = [("logout_token", token.as_str())];
             stage.post("/oauth2/backchannel_logout").form(&form).send().await
@@ -91,16 +91,16 @@ async fn a_logout_token_of_another_algorithm_ends_no_session() -> Result<()> {
         for order in [order(Algorithm::ES256), order(Algorithm::ES256).without("sid")] {
             for attempt in 1..=2 {
                 let order = order.clone().claim("jti", "the-same");
-                let refused = tell(order).await?;
+                let refused = send(order).await?;
                 ensure!(refused.status == 400, "{name}, attempt {attempt}: {refused:?}");
                 assert_eq!(code_of(&refused), "bad_logout_token");
                 assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
             }
         }
-        // About nobody here it is obeyed, as any other.
-        assert_eq!(tell(order(Algorithm::ES256).claim("sid", "unknown")).await?.status, 200);
+        // A logout token about no session here is accepted, as any other.
+        assert_eq!(send(order(Algorithm::ES256).claim("sid", "unknown")).await?.status, 200);
         assert_eq!(alice.who().await?.as_deref(), Some("alice"), "{name}");
-        assert_eq!(tell(order(Algorithm::RS256)).await?.status, 200);
+        assert_eq!(send(order(Algorithm::RS256)).await?.status, 200);
         assert_eq!(alice.who().await?, None, "{name}");
     }
     Ok(())
@@ -115,7 +115,10 @@ async fn sessions_end_by_the_algorithm_of_their_own_id_token() -> Result<()> {
     let stage = setup.with_plan(Plan::with_cookie_sessions).start().await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     assert_eq!(alice.who().await?.as_deref(), Some("alice"));
-    ensure!(stage.issuer.end_session_for("alice").await > 0, "the gateway took no logout token");
+    ensure!(
+        stage.issuer.end_session_for("alice").await > 0,
+        "the gateway accepted no logout token"
+    );
     assert_eq!(alice.who().await?, None);
     Ok(())
 }

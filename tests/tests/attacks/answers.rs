@@ -1,5 +1,4 @@
-//! Upstreams that answer as an attacker would have them: nothing of one answer gets into another, and no upstream speaks
-//! as the gateway.
+//! Hostile answers of upstreams: no answer gets into another, and no upstream can write in the gateway's name.
 
 use std::net::SocketAddr;
 
@@ -13,10 +12,10 @@ use tokio::{
 
 use crate::stage::{Setup, Stage};
 
-/// A whole answer that nobody asked for.
+/// A whole answer without a request.
 const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned";
 
-/// Answers that can be read in two ways: refused whole, before an octet of them is passed on.
+/// Answers that can be read in two ways: refused whole, before a byte of them is passed on.
 const TWO_WAYS: &[&str] = &[
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
@@ -41,7 +40,7 @@ const TWO_WAYS: &[&str] = &[
     "hello",
 ];
 
-/// Chunked answers that break the coding: the head may be out already, but the client must see that the rest is missing.
+/// Chunked answers that break the coding: the head may be sent already, but the client must see that the rest is missing.
 const BROKEN_CHUNKS: &[&str] = &[
     "5\r\nhelloX\r\n0\r\n\r\n",
     "+5\r\nhello\r\n0\r\n\r\n",
@@ -99,7 +98,7 @@ async fn stage(name: &str, canned: &Canned) -> Result<Stage> {
     Setup::new(name).with_routes(&route).start().await
 }
 
-/// Whoever comes next gets their own answer.
+/// The next client gets its own answer.
 async fn is_clean(stage: &Stage, after: &str) -> Result<()> {
     for _ in 0..2 {
         let answer = stage.get("/canned/clean").send().await?;
@@ -143,7 +142,7 @@ async fn a_broken_body_does_not_look_whole() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_behind_an_answer_is_nobodys_answer() -> Result<()> {
+async fn bytes_behind_an_answer_are_no_answer_to_another_request() -> Result<()> {
     const WHOLE: &[(&str, &str, u16, &str)] = &[
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
         (
@@ -177,7 +176,7 @@ async fn what_stands_behind_an_answer_is_nobodys_answer() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_does_not_speak_as_the_gateway() -> Result<()> {
+async fn an_upstream_cannot_set_the_gateways_fields() -> Result<()> {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: theme=dark; Path=/\r\n\
         Set-Cookie: doorward=planted; Path=/\r\nSet-Cookie: DOORWARD=planted\r\nSet-Cookie: doorward.0=planted\r\n\
         Set-Cookie: __Host-doorward=planted; Secure; Path=/\r\nSet-Cookie: doorward-login-aaaaaaaa=planted\r\n\

@@ -54,7 +54,7 @@ async fn a_failed_callback_is_denied_with_its_reason() -> Result<()> {
         let reason = line["reason"].as_str().unwrap_or_default();
         ensure!(reason.starts_with("sign-in failed: "), "{line:#?}");
     }
-    let finished = lines.iter().filter(|line| line["path"] == "/oauth2/callback").next_back();
+    let finished = lines.iter().rfind(|line| line["path"] == "/oauth2/callback");
     ensure!(finished.is_some_and(|line| line["decision"] == "allow"), "{finished:#?}");
     stage.finish(&[&good])
 }

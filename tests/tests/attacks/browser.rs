@@ -1,4 +1,4 @@
-//! A browser that nobody looks at: keeps the gateway's cookies, follows nothing by itself.
+//! A browser without a screen: keeps the gateway's cookies and follows no redirect by itself.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +72,7 @@ impl<'s> Browser<'s> {
         Ok(answer)
     }
 
-    /// Begins a login; the provider's URL it is sent to.
+    /// Begins a login; returns the provider's URL that it is redirected to.
     pub(crate) async fn begin(&self, return_to: &str) -> Result<Url> {
         self.begin_at("main", return_to).await
     }
@@ -96,7 +96,7 @@ impl<'s> Browser<'s> {
         self.open(&callback(self.stage, &at_provider, person)?).await
     }
 
-    /// Who this browser is to the gateway; `None` for nobody.
+    /// The user that the gateway sees in this browser; `None` when signed out.
     pub(crate) async fn who(&self) -> Result<Option<String>> {
         who(self.stage, &self.cookie()).await
     }
@@ -143,7 +143,7 @@ pub(crate) fn with_parameter(target: &str, name: &str, value: Option<&str>) -> S
     format!("{path}?{}", query.finish())
 }
 
-/// Who the holder of this `Cookie` header is to the gateway; `None` for nobody.
+/// The user that the gateway sees in this `Cookie` header; `None` when signed out.
 pub(crate) async fn who(stage: &Stage, cookie: impl AsRef<[u8]>) -> Result<Option<String>> {
     let mut asking = stage.get("/oauth2/userinfo");
     if !cookie.as_ref().is_empty() {

@@ -1,4 +1,4 @@
-//! Cookies that are not what they seem: other names, other copies, other octets.
+//! Forged cookies: other names, other copies, changed bytes.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ async fn a_bomb_of_cookies_costs_little_and_shows_nothing() -> Result<()> {
                 began.elapsed()
             );
             let back: usize = answer.headers("set-cookie").iter().map(|cookie| cookie.len()).sum();
-            ensure!(back < 16_000, "{target} answers with {back} octets of cookies");
+            ensure!(back < 16_000, "{target} answers with {back} bytes of cookies");
         }
     }
     Ok(())
@@ -146,7 +146,7 @@ async fn forty_abandoned_logins_leave_room_for_the_next() -> Result<()> {
         browser.begin(&format!("/echo/{number}?{}", "x".repeat(500))).await?;
         ensure!(
             browser.cookie().len() < 8_000,
-            "{} octets after {number} logins",
+            "{} bytes after {number} logins",
             browser.cookie().len()
         );
     }
@@ -157,7 +157,7 @@ async fn forty_abandoned_logins_leave_room_for_the_next() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_flipped_bit_of_a_cookie_is_nobody() -> Result<()> {
+async fn a_cookie_with_a_flipped_bit_signs_no_user_in() -> Result<()> {
     for cookie_sessions in [false, true] {
         let name = if cookie_sessions { "attack-flips-sealed" } else { "attack-flips" };
         let stage = store(Setup::new(name), cookie_sessions).start().await?;
@@ -171,7 +171,7 @@ async fn every_flipped_bit_of_a_cookie_is_nobody() -> Result<()> {
             for bit in 0..7 {
                 let mut flipped = cookie.clone().into_bytes();
                 flipped[at] ^= 1 << bit;
-                // Between two chunks the cookie's own syntax stands.
+                // The cookie's own syntax is between two chunks.
                 if !flipped[at].is_ascii_graphic()
                     || flipped[at] == b';'
                     || matches!(cookie.as_bytes()[at], b'=' | b';' | b' ')
@@ -184,9 +184,9 @@ async fn every_flipped_bit_of_a_cookie_is_nobody() -> Result<()> {
                 let renamed = flipped[..at]
                     .iter()
                     .rev()
-                    .take_while(|octet| **octet != b';')
-                    .all(|octet| *octet != b'=');
-                ensure!(answer.status == 401 || renamed, "bit {bit} of octet {at}: {answer:?}");
+                    .take_while(|byte| **byte != b';')
+                    .all(|byte| *byte != b'=');
+                ensure!(answer.status == 401 || renamed, "bit {bit} of byte {at}: {answer:?}");
                 asked += 1;
             }
         }
@@ -226,7 +226,7 @@ async fn a_sealed_value_opens_under_its_own_name_only() -> Result<()> {
     // A session, and the token of a sign-out form, under a login's name.
     let alice = Browser::signed_in(&stage, "alice").await?;
     let page = alice.open("/oauth2/sign_out").await?;
-    let form = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let form = e2e::visitor::form_token(&page.body)?;
     let session = alice.cookie();
     let session = session.split_once('=').context("no session")?.1;
     for value in [session, form.as_str()] {

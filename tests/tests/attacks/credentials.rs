@@ -1,4 +1,4 @@
-//! What the upstream is told about somebody, and what of their credentials never reaches it.
+//! Fields about the caller that the upstream gets, and credentials of the caller that never reach it.
 
 use anyhow::Result;
 use dev_issuer::{Mint, User};
@@ -42,7 +42,7 @@ async fn the_text_of_a_claim_never_becomes_header_syntax() -> Result<()> {
             assert_eq!(answer.status, 200, "{name:?}: {answer:?}");
             let seen = stage.upstream.last("/echo")?;
             assert!(
-                seen.head.iter().all(|octet| *octet < 0x7f),
+                seen.head.iter().all(|byte| *byte < 0x7f),
                 "{:?}",
                 String::from_utf8_lossy(&seen.head)
             );
@@ -56,7 +56,7 @@ async fn the_text_of_a_claim_never_becomes_header_syntax() -> Result<()> {
             let roles: Vec<&str> = roles.split(',').collect();
             assert!(!roles.contains(&"admin") && !roles.contains(&"other:admin"), "{roles:?}");
         }
-        // A role is what the token says, not a part of it.
+        // A role is the whole text in the token, not a part of it.
         assert_eq!(stage.get("/admin").header("Cookie", &cookie).send().await?.status, 403);
         let page = stage.get("/admin").navigating().header("Cookie", &cookie).send().await?;
         assert_eq!(page.status, 403, "{page:?}");
@@ -65,7 +65,7 @@ async fn the_text_of_a_claim_never_becomes_header_syntax() -> Result<()> {
 }
 
 fn decoded(text: &str) -> String {
-    // `+` stands for itself in a header.
+    // `+` is literal in a header.
     let query = format!("x={}", text.replace('+', "%2B"));
     url::form_urlencoded::parse(query.as_bytes())
         .next()
@@ -120,7 +120,7 @@ async fn an_upstream_never_sees_the_gateways_credentials() -> Result<()> {
             }
         }
     }
-    // A token that the gateway verified ends here; what is the application's own goes on.
+    // A token that the gateway verified ends here; the application's own credentials are forwarded.
     let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200);
     assert_eq!(stage.upstream.last("/echo")?.values("authorization"), Vec::<String>::new());

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use crate::stage::{Asking, Setup, Stage};
 
-/// What one address may ask for at once, and how much of it comes back in a second.
+/// Requests that one address may make at once, and those that it regains each second.
 const BURST: u64 = 100;
 const RATE: u64 = 10;
 
-/// The most that one address can have asked for since `begun`.
+/// The most requests that one address can have made since `begun`.
 fn allowed(begun: Instant) -> u64 {
     BURST + RATE * (begun.elapsed().as_secs() + 1)
 }
@@ -62,7 +62,7 @@ impl Stage {
         self.get("/echo").bearer(token).send().await
     }
 
-    /// An opaque access token that is good.
+    /// A valid opaque access token.
     fn opaque(&self, user: &str) -> Result<String> {
         let tokens = self.issuer.log_in(user, "fleet", "openid").context("at the issuer")?;
         Ok(tokens.access_token)
@@ -71,8 +71,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_starts_reaches_the_provider_at_a_bounded_rate() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = asking("flood-starts").with_plan(trusting).start().await?;
+    let stage = asking("flood-starts").trusting_proxies().start().await?;
     let alice = stage.sign_in("alice").await?;
     let before = stage.issuer.requests(Endpoint::Par);
     let begun = Instant::now();
@@ -86,7 +85,7 @@ async fn a_flood_of_starts_reaches_the_provider_at_a_bounded_rate() -> Result<()
     let served = answers.iter().filter(|answer| answer.status == 302).count();
     assert_eq!(served as u64, pushed);
     let refused = answers.iter().filter(|answer| is_too_many(answer)).count();
-    assert_eq!(served + refused, 1_200, "each is served or told when to come back");
+    assert_eq!(served + refused, 1_200, "each is served or gets a time to retry");
     // Other callers are served: another address, a session, a JWT.
     let other = stage.get("/oauth2/start").header("X-Forwarded-For", "192.0.2.2").send().await?;
     assert_eq!(other.status, 302);
@@ -134,7 +133,7 @@ async fn a_login_cookie_makes_one_token_request() -> Result<()> {
     .await?;
     assert!(answers.iter().all(|answer| answer.status == 400 && answer.cookies().is_empty()));
     assert_eq!(redeemed(), 1, "one token request for one login");
-    // Not even by the code that is good, which came too late; another login is another matter.
+    // The valid code comes too late and is refused as well; another login succeeds.
     let good = format!("{}?{}", callback.path(), callback.query().unwrap_or_default());
     let late = stage.get(&good).header("Cookie", &cookies).send().await?;
     assert_eq!((late.status, redeemed()), (400, 1), "{late:?}");
@@ -175,12 +174,12 @@ async fn a_flood_of_unknown_tokens_is_asked_about_at_a_bounded_rate() -> Result<
     let bounded = answers.iter().filter(|answer| is_too_many(answer)).count();
     assert_eq!((refused as u64, refused + bounded), (asked, 1_500));
     assert!(stage.reached().iter().all(|target| target == "/echo") && stage.reached().len() == 1);
-    // From the same address: a token known to be good, a JWT, a login.
+    // From the same address: a token known to be valid, a JWT, a login.
     assert_eq!(stage.with_token(&familiar).await?.status, 200);
     let jwt = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     assert_eq!(stage.with_token(&jwt).await?.status, 200);
     let alice = stage.sign_in("alice").await?;
-    // A new good one is served after the pause.
+    // A new valid one is served after the pause.
     let fresh = stage.opaque("bob")?;
     wait::until("a new token after the pause", Duration::from_secs(5), async || {
         Ok((stage.with_token(&fresh).await?.status == 200).then_some(()))
@@ -194,7 +193,10 @@ async fn the_same_unknown_token_is_asked_about_once() -> Result<()> {
     let stage = asking("flood-one-token").start().await?;
     let before = stage.issuer.requests(Endpoint::Introspection);
     let answers = flood(500, async |_| stage.with_token("the-same-junk-token").await).await?;
-    assert!(answers.iter().all(|answer| answer.status == 401), "it is refused, not bounded");
+    assert!(
+        answers.iter().all(|answer| answer.status == 401),
+        "the token is refused, not the rate"
+    );
     assert_eq!(stage.issuer.requests(Endpoint::Introspection) - before, 1);
     stage.finish(&[])
 }
@@ -215,14 +217,14 @@ async fn junk_jwts_cost_the_provider_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_with_good_tokens_passes_at_once() -> Result<()> {
+async fn a_fleet_with_valid_tokens_passes_at_once() -> Result<()> {
     let stage = asking("flood-fleet").start().await?;
     let tokens: Vec<String> =
         (0..500).map(|_| stage.opaque("alice")).collect::<Result<Vec<_>>>()?;
     let answers = try_join_all(tokens.iter().map(|token| stage.with_token(token))).await?;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    // They cost nothing: as many unknown ones as ever are asked about.
+    // They use up nothing: as many unknown tokens as before are introspected.
     let answers =
         flood(90, async |number| stage.with_token(&format!("junk-token-number-{number}")).await)
             .await?;
@@ -249,8 +251,7 @@ async fn an_office_of_sixty_signs_in_at_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_provider_sees_so_many_logins_at_once() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("flood-slow").with_plan(trusting).start().await?;
+    let stage = Setup::new("flood-slow").trusting_proxies().start().await?;
     stage.begin_login("/echo").await?;
     let before = stage.issuer.requests(Endpoint::Par);
     stage.issuer.faults().set(Fault::Slow(Duration::from_secs(4)), Endpoint::Par);

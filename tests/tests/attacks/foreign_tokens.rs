@@ -8,7 +8,7 @@ use e2e::gateway::Plan;
 use crate::stage::{Setup, Stage};
 
 /// A JWT of these claims, signed by no configured issuer.
-fn jwt(claims: &str) -> String {
+pub(crate) fn jwt(claims: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims), part("signature"))
 }
@@ -85,7 +85,7 @@ async fn an_application_s_token_passes_where_anyone_may_call() -> Result<()> {
             assert_eq!(stage.get(path).bearer(token).send().await?.status, 401, "{path} {token}");
         }
     }
-    // Beside a session: the session counts where anyone may call, and nowhere does the token open anything.
+    // Beside a session: the session counts where anyone may call, and the token opens nothing anywhere.
     let alice = stage.sign_in("alice").await?;
     let both = stage.get("/public/a").header("Cookie", &alice).bearer(&foreign[0]);
     assert_eq!(both.send().await?.status, 200);
@@ -147,8 +147,7 @@ async fn an_opaque_token_is_asked_about_where_an_issuer_introspects() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_treat_an_application_s_token_alike() -> Result<()> {
-    let trusting = |plan: e2e::gateway::Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-bearer-question").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-bearer-question").trusting_proxies().start().await?;
     let foreign = jwt(r#"{"iss":"https://app.example"}"#);
     for (uri, value, status) in [
         ("/public/a", format!("Bearer {foreign}"), 202),
@@ -162,9 +161,9 @@ async fn questions_treat_an_application_s_token_alike() -> Result<()> {
     stage.finish(&[])
 }
 
-const TOLD: &str = "\
-told:
-  match: { path: /told }
+const WITH_TOKEN: &str = "\
+tokens:
+  match: { path: /tokens }
   upstream: UPSTREAM
   identity: { access_token: true }
   access: [{ allow: anyone }]
@@ -173,14 +172,14 @@ told:
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
     let stage = Setup::new("attack-bearer-no-audience")
-        .with_routes(TOLD)
+        .with_routes(WITH_TOKEN)
         .with_plan(Plan::without_audience)
         .start()
         .await?;
     let forged = jwt(&format!(r#"{{"iss":"{}","sub":"alice"}}"#, stage.issuer.url()));
     let good = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     let cookie = stage.sign_in("alice").await?;
-    for target in ["/public/a", "/echo", "/told/x"] {
+    for target in ["/public/a", "/echo", "/tokens/x"] {
         for token in [&forged, &good] {
             let answer = stage.get(target).bearer(token).header("Cookie", &cookie).send().await?;
             assert_eq!(answer.status, 401, "{target}: {answer:?}");
@@ -189,7 +188,7 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
         assert_eq!(malformed.status, 401, "{target}");
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // An application's own token beside a session is none of the gateway's business.
+    // The gateway ignores an application's own token beside a session.
     let own = "glsa_opaque-token-of-grafana";
     assert_eq!(stage.get("/echo").bearer(own).header("Cookie", &cookie).send().await?.status, 200);
     let seen = stage.upstream.last("/echo")?.value("authorization");
@@ -198,14 +197,14 @@ async fn without_an_audience_no_token_of_ours_passes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_other_scheme_stands_where_a_verified_token_would() -> Result<()> {
-    let stage = Setup::new("attack-bearer-schemes").with_routes(TOLD).start().await?;
+async fn no_other_scheme_takes_the_place_of_a_verified_token() -> Result<()> {
+    let stage = Setup::new("attack-bearer-schemes").with_routes(WITH_TOKEN).start().await?;
     let forged = jwt(&format!(r#"{{"iss":"{}","sub":"mallory"}}"#, stage.issuer.url()));
     for prefix in ["DPoP ", "JWT ", "Token ", "OAuth ", "", "Basic x, Bearer ", "x Bearer "] {
         let value = format!("{prefix}{forged}");
-        let answer = stage.get("/told/x").header("Authorization", &value).send().await?;
+        let answer = stage.get("/tokens/x").header("Authorization", &value).send().await?;
         if answer.status == 200 {
-            let seen = stage.upstream.last("/told/x")?;
+            let seen = stage.upstream.last("/tokens/x")?;
             assert!(seen.values("authorization").is_empty(), "{prefix:?}");
         } else {
             assert_eq!(answer.status, 401, "{prefix:?}: {answer:?}");

@@ -1,6 +1,6 @@
-//! A provider made by hand, for the tokens and answers that no honest one gives.
+//! A provider made by hand, for tokens and answers that no honest one gives.
 //!
-//! Its key is good and the gateway trusts it: whatever is refused here is refused for what it says, not for who signed it.
+//! The gateway trusts its key, so a refusal is about the content of a token and not about its signer.
 
 use std::{
     collections::BTreeMap,
@@ -70,22 +70,22 @@ impl Forger {
         lock(&self.house.more_keys).push(key);
     }
 
-    /// What the token endpoint answers from now on.
+    /// Sets the answer of the token endpoint.
     pub(crate) fn answer_token_requests(&self, status: u16, body: &Value) {
         *lock(&self.house.token_answer) = (status, body.to_string());
     }
 
-    /// How often a path was asked for.
+    /// The number of requests for a path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         lock(&self.house.asked).get(path).copied().unwrap_or_default()
     }
 
-    /// A header that is good.
+    /// A valid header.
     pub(crate) fn header() -> Members {
         members(json!({ "alg": "ES256", "typ": "JWT", "kid": KEY }))
     }
 
-    /// The claims of an access token that is good.
+    /// The claims of a valid access token.
     pub(crate) fn claims(&self) -> Members {
         let now = seconds();
         members(json!({
@@ -103,7 +103,7 @@ impl Forger {
         }))
     }
 
-    /// The claims of an ID token that is good, for a login with this nonce.
+    /// The claims of a valid ID token, for a login with this nonce.
     pub(crate) fn id_claims(&self, nonce: &str) -> Members {
         let mut claims = self.claims();
         claims.insert("typ".into(), json!("ID"));
@@ -112,19 +112,19 @@ impl Forger {
         claims
     }
 
-    /// A token of these members, well signed.
+    /// A token of these members with a valid signature.
     pub(crate) fn token(&self, header: &Members, claims: &Members) -> Result<String> {
         self.sign(&serde_json::to_vec(header)?, &serde_json::to_vec(claims)?)
     }
 
-    /// A token of these octets, well signed, whatever they are.
+    /// A token of these bytes with a valid signature.
     pub(crate) fn sign(&self, header: &[u8], payload: &[u8]) -> Result<String> {
         let input = signing_input(header, payload);
         let signature = self.signature(&input)?;
         Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// `r` and `s` of a good signature.
+    /// `r` and `s` of a valid signature.
     pub(crate) fn signature(&self, input: &str) -> Result<Vec<u8>> {
         let signature = self.house.key.sign(&SystemRandom::new(), input.as_bytes())?;
         Ok(signature.as_ref().to_vec())
@@ -142,7 +142,7 @@ impl Drop for Forger {
     }
 }
 
-/// What a signature covers.
+/// The bytes that a signature covers.
 pub(crate) fn signing_input(header: &[u8], payload: &[u8]) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload))
 }
@@ -213,21 +213,21 @@ async fn accept(listener: TcpListener, house: Arc<House>) {
 
 /// One request, one answer, and the connection is closed.
 async fn serve(mut stream: TcpStream, house: &House) -> Result<()> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let end = loop {
-        if let Some(at) = octets.windows(4).position(|window| window == b"\r\n\r\n") {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        anyhow::ensure!(stream.read_buf(&mut octets).await? > 0, "the request breaks off");
+        anyhow::ensure!(stream.read_buf(&mut bytes).await? > 0, "the request breaks off");
     };
-    let head = String::from_utf8_lossy(&octets[..end]).into_owned();
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let length = head
         .lines()
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .map_or(Ok(0), |(_, value)| value.trim().parse::<usize>())?;
-    while octets.len() < end + length {
-        anyhow::ensure!(stream.read_buf(&mut octets).await? > 0, "the body breaks off");
+    while bytes.len() < end + length {
+        anyhow::ensure!(stream.read_buf(&mut bytes).await? > 0, "the body breaks off");
     }
     let target = head.split(' ').nth(1).context("no target")?;
     let path = target.split('?').next().unwrap_or_default();
@@ -241,7 +241,7 @@ async fn serve(mut stream: TcpStream, house: &House) -> Result<()> {
     Ok(())
 }
 
-/// A port that nobody has any business to come to.
+/// A port to which no connection may come.
 #[derive(Debug)]
 pub(crate) struct Trap {
     address: SocketAddr,
@@ -269,7 +269,7 @@ impl Trap {
         format!("http://{}{path}", self.address)
     }
 
-    /// How many connections came, those that were still on their way included.
+    /// The number of connections, those that were still on their way included.
     pub(crate) async fn visits(&self) -> usize {
         tokio::time::sleep(Duration::from_millis(200)).await;
         *lock(&self.visits)

@@ -1,10 +1,10 @@
-//! Where a request comes from and which host it is for: the gateway's word, or a trusted proxy's, never a client's.
+//! Origin and host of a request: set by the gateway or a trusted proxy, never by a client.
 
 use anyhow::Result;
 
 use crate::stage::{Setup, Stage};
 
-/// Fields by which somebody claims to have come from elsewhere.
+/// Fields in which a client claims another origin or host.
 const FROM_ELSEWHERE: [(&str, &str); 16] = [
     ("X-Forwarded-For", "203.0.113.7"),
     ("X-Forwarded-For", "127.0.0.1, 203.0.113.7"),
@@ -25,7 +25,7 @@ const FROM_ELSEWHERE: [(&str, &str); 16] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_says_where_they_come_from() -> Result<()> {
+async fn a_client_cannot_set_its_own_origin() -> Result<()> {
     let stage = Stage::new("attack-headers-forwarding").await?;
     for (name, value) in FROM_ELSEWHERE {
         assert_eq!(stage.get("/public/a").header(name, value).send().await?.status, 200);
@@ -36,7 +36,7 @@ async fn nobody_says_where_they_come_from() -> Result<()> {
         assert_eq!(seen.value("x-forwarded-proto").as_deref(), Some("http"));
         assert_eq!(seen.value("x-forwarded-host"), Some(stage.host()));
         assert_eq!(seen.value("host"), Some(stage.host()));
-        // Neither the redirect to sign in nor the one to the provider leads anywhere else.
+        // The redirects to sign in and to the provider stay the same.
         for target in ["/echo", "/oauth2/start?rd=/echo"] {
             let answer = stage.get(target).navigating().header(name, value).send().await?;
             assert_eq!(answer.status, 302, "{name}: {value}");
@@ -99,7 +99,7 @@ async fn a_host_that_is_not_configured_is_served_nothing() -> Result<()> {
         assert!(matches!(status, 400 | 404), "{absolute}: {status}");
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // The host in another case and with another port is still ours; what is made of it is not the client's.
+    // The host in another case and with another port is served; forwarded fields have the configured spelling.
     for host in [
         stage.host().replace("localhost", "LocalHost"),
         "localhost:1".to_owned(),
@@ -119,7 +119,7 @@ async fn a_host_that_is_not_configured_is_served_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_redirect_uri_is_the_configured_one_whoever_asks() -> Result<()> {
+async fn the_redirect_uri_is_always_the_configured_one() -> Result<()> {
     // Without pushed requests, so that it can be read in the URL.
     let stage = Setup::new("attack-headers-redirect")
         .with_plan(|plan| plan.with_issuer_setting("pushed_authorization: never"))
@@ -136,7 +136,7 @@ async fn the_redirect_uri_is_the_configured_one_whoever_asks() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_proxy_is_believed_and_nobody_behind_it() -> Result<()> {
+async fn only_the_trusted_proxy_sets_the_client_address() -> Result<()> {
     let stage = Setup::new("attack-headers-trusted")
         .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8, 192.0.2.0/24]"))
         .start()

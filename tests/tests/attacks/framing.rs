@@ -1,7 +1,7 @@
-//! Where one message ends and the next begins: nobody hides a request inside another, or behind it.
+//! Ends of messages: no request hides inside another, or behind it.
 //!
-//! The outer request goes to a public place. In it, or behind it, stands a canary: a request for a protected place that
-//! must never reach the upstream as one. A clean request follows over another connection and must get its own answer.
+//! The outer request is for a public path. In it, or behind it, is a canary: a request for a protected path that must
+//! never reach the upstream as one. A clean request follows over another connection and must get its own answer.
 
 #[path = "framing/tables.rs"]
 mod tables;
@@ -17,29 +17,29 @@ use tokio::time::sleep;
 use self::tables::{CHUNKS, CONTENT_LENGTHS, HEADS, TRANSFER_ENCODINGS};
 use crate::stage::Stage;
 
-/// A request for a protected place. Without a session: read as a request by the gateway it is answered 401.
+/// A request for a protected path without a session: if the gateway reads it as a request, it answers 401.
 const CANARY: &str = "GET /admin/smuggled HTTP/1.1\r\nHost: HOST\r\nX-Rest: ";
-/// What ends the canary where it is a request of its own.
+/// The end of the canary where it is a separate request.
 const END: &str = "x\r\n\r\n";
 
 fn canary() -> String {
     format!("{CANARY}{END}")
 }
 
-/// One octet for each character.
-fn octets(text: &str) -> Vec<u8> {
+/// One byte for each character.
+fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
 }
 
-/// Sends octets and looks after what they did: returns the answers, and what reached the upstream meanwhile.
+/// Sends bytes; returns the answers and the requests that reached the upstream meanwhile.
 async fn attack(stage: &Stage, text: &str) -> Result<(RawAnswer, Vec<Recorded>)> {
     let before = stage.upstream.requests().len();
-    let answer = stage.raw(octets(text)).await?;
+    let answer = stage.raw(latin1(text)).await?;
     let reached = after(stage, text, before).await?;
     Ok((answer, reached))
 }
 
-/// What reached the upstream since `before`; all of it unambiguous, no canary among it, and a clean request is served.
+/// Requests that reached the upstream since `before`: all unambiguous, without a canary; then a clean request is served.
 async fn after(stage: &Stage, text: &str, before: usize) -> Result<Vec<Recorded>> {
     let probe = format!("/public/probe-{before}");
     let answer = stage.get(&probe).send().await?;
@@ -217,13 +217,13 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_the_octets_arrive_the_outcome_is_the_same() -> Result<()> {
+async fn the_outcome_is_the_same_in_pieces_of_any_size() -> Result<()> {
     let stage = Stage::new("attack-framing-pieces").await?;
     let bad =
         post("Content-Length: 5\r\nTransfer-Encoding: chunked", &format!("0\r\n\r\n{}", canary()));
     let good = post("Transfer-Encoding: chunked", &format!("5\r\nhello\r\n0\r\n\r\n{}", canary()));
     for (text, statuses) in [(&bad, &[400][..]), (&good, &[200, 401])] {
-        let whole = stage.filled(&octets(text));
+        let whole = stage.filled(&latin1(text));
         for step in [1, 7, 16, 33] {
             let before = stage.upstream.requests().len();
             let mut wire = stage.connect().await?;
@@ -232,7 +232,7 @@ async fn however_the_octets_arrive_the_outcome_is_the_same() -> Result<()> {
                 sleep(Duration::from_millis(2)).await;
             }
             let answer = wire.finish().await?;
-            assert_eq!(answer.statuses(), statuses, "{step} octets at a time: {text:?}");
+            assert_eq!(answer.statuses(), statuses, "{step} bytes at a time: {text:?}");
             let reached = after(&stage, text, before).await?;
             assert_eq!(reached.len(), statuses.len() - 1, "{text:?}");
         }
@@ -241,7 +241,7 @@ async fn however_the_octets_arrive_the_outcome_is_the_same() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipelined_requests_are_judged_one_by_one_and_answered_in_order() -> Result<()> {
+async fn pipelined_requests_are_judged_and_answered_one_by_one() -> Result<()> {
     let stage = Stage::new("attack-framing-pipeline").await?;
     let mut text = String::new();
     let mut expected = Vec::new();
@@ -264,7 +264,7 @@ async fn pipelined_requests_are_judged_one_by_one_and_answered_in_order() -> Res
         assert_eq!(answer.json()?["target"], format!("/public/{number}"));
     }
     assert_eq!(reached.len(), 20);
-    // A broken one ends the connection; what stood before it is answered, what stands behind it is not read.
+    // A broken one ends the connection; requests before it are answered, those behind it are not read.
     let broken = format!(
         "GET /public/first HTTP/1.1\r\nHost: HOST\r\n\r\n{}{}",
         post("Transfer-Encoding: chunked, identity", ""),

@@ -1,4 +1,4 @@
-//! Header fields: who somebody is and where they come from is the gateway's to say, in every spelling, on every route.
+//! Header fields about identity and origin: only the gateway sets them, in every spelling, on every route.
 
 use anyhow::Result;
 use dev_issuer::{Mint, User};
@@ -6,7 +6,7 @@ use e2e::upstream::Recorded;
 
 use crate::stage::Stage;
 
-/// Names by which upstreams are told who somebody is.
+/// Names of fields by which upstreams identify the caller.
 const IDENTITY: [&str; 12] = [
     "X-Forwarded-User",
     "X-Forwarded-Preferred-Username",
@@ -61,10 +61,10 @@ fn spellings(name: &str) -> Vec<Vec<u8>> {
     ]
     .map(|spelled| format!("{spelled}: mallory").into_bytes())
     .to_vec();
-    for octet in [0, 0x7f, 0x80, 0xff] {
+    for byte in [0, 0x7f, 0x80, 0xff] {
         for at in [0, 1, name.len()] {
             let mut line = name.as_bytes().to_vec();
-            line.insert(at, octet);
+            line.insert(at, byte);
             lines.push([line.as_slice(), b": mallory"].concat());
         }
     }
@@ -74,13 +74,13 @@ fn spellings(name: &str) -> Vec<Vec<u8>> {
     lines
 }
 
-/// What CGI makes of a name ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)).
+/// The CGI variable of a name ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)).
 fn cgi(name: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
     name.to_uppercase().chars().map(plain).collect()
 }
 
-/// Nothing of the attacker's stands in the head; each name of [`IDENTITY`] at most once, by its CGI name.
+/// The head has nothing of the attacker; each name of [`IDENTITY`] at most once, by its CGI name.
 fn is_unspoilt(seen: &Recorded, line: &[u8]) {
     let (head, line) = (String::from_utf8_lossy(&seen.head), String::from_utf8_lossy(line));
     assert!(!head.contains("mallory"), "{line:?} reached the upstream:\n{head}");
@@ -91,7 +91,7 @@ fn is_unspoilt(seen: &Recorded, line: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_writes_who_they_are_in_any_spelling_on_any_route() -> Result<()> {
+async fn a_client_cannot_set_its_identity_in_any_spelling() -> Result<()> {
     let stage = Stage::new("attack-headers-names").await?;
     let alice = stage.sign_in("alice").await?;
     let subject = stage.get("/echo").header("Cookie", &alice).send().await?.json()?;
@@ -124,7 +124,7 @@ async fn nobody_writes_who_they_are_in_any_spelling_on_any_route() -> Result<()>
         // The name itself in three cases, and once more with a value that begins with `:`.
         assert_eq!(passed, 4 * IDENTITY.len(), "the plain spellings are no errors, only dropped");
     }
-    // Neighbours of these names are the application's.
+    // Similar names belong to the application and pass.
     let answer =
         stage.get("/public/a").header("X-Real-Name", "1").header("X-User", "2").send().await?;
     assert_eq!(answer.status, 200);
@@ -137,7 +137,7 @@ async fn nobody_writes_who_they_are_in_any_spelling_on_any_route() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_known_of_somebody_is_absent_whatever_they_send() -> Result<()> {
+async fn an_unknown_property_is_absent_whatever_a_client_sends() -> Result<()> {
     let stage = Stage::new("attack-headers-absent").await?;
     stage.issuer.set_user(User::new("carol", "carol").email(""));
     for (who, absent) in [("bob", &["groups"][..]), ("carol", &["groups", "email"])] {
@@ -161,7 +161,7 @@ async fn what_is_not_known_of_somebody_is_absent_whatever_they_send() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_list_takes_nothing_of_the_gateways_away() -> Result<()> {
+async fn a_connection_list_removes_no_field_of_the_gateway() -> Result<()> {
     let stage = Stage::new("attack-headers-connection").await?;
     let cookie = stage.sign_in("alice").await?;
     stage.get("/echo").header("Cookie", &cookie).send().await?;
@@ -188,7 +188,7 @@ async fn a_connection_list_takes_nothing_of_the_gateways_away() -> Result<()> {
             assert_eq!(seen[0].value(name), usual.value(name), "Connection: {list}");
         }
     }
-    // A body keeps its framing, and the client's own fields go as it says.
+    // A body keeps its framing, and the client's own listed fields are removed.
     let answer = stage
         .post("/echo")
         .header("Cookie", &cookie)
@@ -202,10 +202,10 @@ async fn a_connection_list_takes_nothing_of_the_gateways_away() -> Result<()> {
     let seen = stage.upstream.last("/echo")?;
     assert_eq!((seen.body.as_slice(), seen.value("x-hop")), (&b"hello"[..], None));
     assert_eq!(seen.value("x-end").as_deref(), Some("kept"));
-    // Whoever takes their own cookie away is nobody.
-    let nobody =
+    // A client that lists its own cookie is signed out.
+    let signed_out =
         stage.get("/echo").header("Cookie", &cookie).header("Connection", "Cookie").send().await?;
-    assert_eq!(nobody.status, 401);
+    assert_eq!(signed_out.status, 401);
     stage.finish(&[&cookie])
 }
 

@@ -1,4 +1,4 @@
-//! ID tokens that are not of this login: none of them signs anybody in, although the provider's own key signed them.
+//! ID tokens that are not of this login: none signs a user in, although the provider's own key signed them.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     browser::Browser,
     forger::{Forger, Members, members, seconds},
-    login_flow::{parameter, signed_nobody_in},
+    login_flow::{parameter, stayed_signed_out},
     stage::Setup,
 };
 
@@ -44,7 +44,7 @@ fn headed(header: Value) -> Answering<'static> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_an_id_token_of_this_login_signs_somebody_in() -> Result<()> {
+async fn only_an_id_token_of_this_login_signs_a_user_in() -> Result<()> {
     let forger = Forger::start().await?;
     let url = forger.url();
     let stage = Setup::new("attack-login-id-token")
@@ -116,7 +116,7 @@ async fn only_an_id_token_of_this_login_signs_somebody_in() -> Result<()> {
                 Ok(answer)
             }),
         ),
-        ("ID token that is none", Box::new(|forger, _| tokens(forger, "x.y.z".to_owned()))),
+        ("text that is not an ID token", Box::new(|forger, _| tokens(forger, "x.y.z".to_owned()))),
         (
             "no access token",
             Box::new(|forger, nonce| {
@@ -147,7 +147,7 @@ async fn only_an_id_token_of_this_login_signs_somebody_in() -> Result<()> {
     };
     for (name, answering) in &bad {
         let (browser, answer) = attempt(answering).await?;
-        signed_nobody_in(&browser, &answer, name).await?;
+        stayed_signed_out(&browser, &answer, name).await?;
     }
     let good: Vec<(&str, Answering<'_>)> = vec![
         ("plain", claiming(|_| {})),

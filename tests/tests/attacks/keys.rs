@@ -1,4 +1,4 @@
-//! Whose key, whose token, whose answer: caches that must not mix people, and keys that come and go.
+//! Caches that must not mix issuers or users, and keys that are rotated and withdrawn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ async fn a_token_that_passed_here_does_not_pass_there() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
+async fn concurrent_tokens_of_two_users_are_never_mixed_up() -> Result<()> {
     let stage = Arc::new(Stage::new("attack-cache-people").await?);
     let sessions = [
         Browser::signed_in(&stage, "alice").await?.cookie(),
@@ -67,7 +67,7 @@ async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
                 let who = (task + round) % 2;
                 let person = ["alice", "bob"][who];
                 let credential = if (task / 2) % 2 == 0 {
-                    // A fresh token now and then, so that many are verified at once.
+                    // A fresh token at intervals, so that many are verified at once.
                     let order =
                         Mint::access(person).claim("round", round / 5).claim("task", task / 10);
                     format!("Authorization: Bearer {}", stage.issuer.mint(order)?)
@@ -90,13 +90,13 @@ async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
                     "{marker} got the answer to {}",
                     seen["target"]
                 );
-                let told = seen["headers"].as_array().context("no headers")?;
-                let told = told.iter().find(|field| {
+                let reported = seen["headers"].as_array().context("no headers")?;
+                let reported = reported.iter().find(|field| {
                     field[0].as_str().is_some_and(|name| {
                         name.eq_ignore_ascii_case("x-forwarded-preferred-username")
                     })
                 });
-                ensure!(told.is_some_and(|field| field[1] == person), "{marker}: {told:?}");
+                ensure!(reported.is_some_and(|field| field[1] == person), "{marker}: {reported:?}");
             }
             anyhow::Ok(())
         });
@@ -109,7 +109,7 @@ async fn two_people_s_tokens_at_once_are_never_mixed_up() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_issuers_with_one_name_of_a_key_do_not_vouch_for_each_other() -> Result<()> {
+async fn issuers_with_the_same_key_id_do_not_share_the_key() -> Result<()> {
     let forger = Forger::start().await?;
     let other = DevIssuer::builder()
         .user(User::new("mallory", "mallory"))
@@ -119,7 +119,7 @@ async fn two_issuers_with_one_name_of_a_key_do_not_vouch_for_each_other() -> Res
     let url = forger.url();
     let setup = Setup::new("attack-keys-two-issuers");
     let stage = setup.with_plan(move |plan| plan.with_other_issuer("forger", &url)).start().await?;
-    // The other issuer publishes a key of its own under the name of the first one's.
+    // The other issuer publishes its own key under the id of the first one's.
     let kid = stage.issuer.signing_key_id();
     let published = plain_client()?
         .get(format!("{}/protocol/openid-connect/certs", other.url()))
@@ -166,17 +166,17 @@ async fn two_issuers_with_one_name_of_a_key_do_not_vouch_for_each_other() -> Res
         ])
     };
     all_refused(&stage, crossed()?).await?;
-    // Nor once tokens of both are remembered.
+    // The same holds once tokens of both are cached.
     all_pass(&stage, good).await?;
     all_refused(&stage, crossed()?).await?;
-    // And a role at the second is told apart by its issuer only in rules: the name of the person is.
+    // The second issuer's own tokens still pass.
     let seen = stage.get("/echo").bearer(&of_second).send().await?;
     assert!(seen.body.contains("mallory"), "{seen:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn junk_names_of_keys_cost_a_bounded_number_of_fetches() -> Result<()> {
+async fn junk_key_ids_cost_a_bounded_number_of_fetches() -> Result<()> {
     let stage = Arc::new(Stage::new("attack-keys-junk").await?);
     let good = stage.issuer.mint(Mint::access("alice"))?;
     assert_eq!(stage.get("/echo").bearer(&good).send().await?.status, 200);
@@ -200,7 +200,7 @@ async fn junk_names_of_keys_cost_a_bounded_number_of_fetches() -> Result<()> {
     while !tasks.is_empty() {
         let asked = Instant::now();
         let answer = stage.get("/echo").bearer(&good).send().await?;
-        ensure!(answer.status == 200, "a good token amid junk: {answer:?}");
+        ensure!(answer.status == 200, "a valid token among junk: {answer:?}");
         slowest = slowest.max(asked.elapsed());
         while let Ok(Some(done)) = timeout(Duration::from_millis(5), tasks.join_next()).await {
             done??;
@@ -209,15 +209,15 @@ async fn junk_names_of_keys_cost_a_bounded_number_of_fetches() -> Result<()> {
     let fetches = stage.issuer.requests(Endpoint::Jwks) - before;
     let allowed = 4 + began.elapsed().as_secs() / 10;
     assert!(fetches <= allowed, "{fetches} fetches for 2,000 junk tokens in {:?}", began.elapsed());
-    assert!(slowest < Duration::from_secs(2), "a good token waited {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "a valid token waited {slowest:?}");
     assert!(stage.reached().iter().all(|target| target == "/echo"));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_amid_junk_fails_nobody_for_long() -> Result<()> {
+async fn a_rotation_among_junk_delays_valid_tokens_briefly() -> Result<()> {
     let stage = Stage::new("attack-keys-rotation-junk").await?;
-    // The junk spends what unknown names of keys may spend.
+    // The junk uses up the fetches for unknown key ids.
     for round in 0..20 {
         let junk =
             stage.issuer.mint(Mint::access("alice").header("kid", format!("junk-{round}")))?;
@@ -237,7 +237,7 @@ async fn a_rotation_amid_junk_fails_nobody_for_long() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_fails_nobody_and_a_withdrawn_key_is_refused_at_the_next_fetch() -> Result<()> {
+async fn a_rotated_key_passes_and_a_withdrawn_one_is_refused() -> Result<()> {
     let stage = Stage::new("attack-keys-rotation").await?;
     let old = stage.issuer.mint(Mint::access("alice"))?;
     let browser = Browser::signed_in(&stage, "alice").await?;
@@ -250,7 +250,7 @@ async fn a_rotation_fails_nobody_and_a_withdrawn_key_is_refused_at_the_next_fetc
     }
     let fetches = stage.issuer.requests(Endpoint::Jwks) - before;
     assert!(fetches <= 1, "{fetches} fetches for one rotation");
-    // The old key is withdrawn; the next token of a new one lets the gateway know.
+    // The old key is withdrawn; the next token with a new key makes the gateway fetch.
     stage.issuer.rotate_keys().await?;
     stage.issuer.remove_old_keys();
     let newest = stage.issuer.mint(Mint::access("alice"))?;
@@ -260,7 +260,7 @@ async fn a_rotation_fails_nobody_and_a_withdrawn_key_is_refused_at_the_next_fetc
     Ok(())
 }
 
-/// All keys are withdrawn, and the set is empty, or holds only what is never used here.
+/// All keys are withdrawn, and the set is empty or holds only keys that are never used here.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_withdrawn_keys_are_refused_though_no_key_is_left() -> Result<()> {
     for (name, fault) in [("attack-keys-none", Some(Fault::NoKeys)), ("attack-keys-unusable", None)]
@@ -269,7 +269,7 @@ async fn tokens_of_withdrawn_keys_are_refused_though_no_key_is_left() -> Result<
         let (old, jwks) = (stage.issuer.mint(Mint::access("alice"))?, Endpoint::Jwks);
         all_pass(&stage, vec![("before", old.clone())]).await?;
         let browser = Browser::signed_in(&stage, "alice").await?;
-        // What cannot be read changes nothing.
+        // An unreadable answer changes nothing.
         for unreadable in [Fault::Garbage, Fault::Html, Fault::CutOff, Fault::Down(503)] {
             stage.issuer.faults().set(unreadable, jwks);
             let junk = stage.issuer.mint(Mint::access("alice").header("kid", "junk"))?;
@@ -281,7 +281,7 @@ async fn tokens_of_withdrawn_keys_are_refused_though_no_key_is_left() -> Result<
         if let Some(fault) = fault {
             stage.issuer.faults().set(fault, jwks);
         }
-        // A token of a key that is not known makes the gateway look, as soon as that is due.
+        // A token with an unknown key id makes the gateway fetch, as soon as a fetch is allowed.
         let began = Instant::now();
         let junk = stage.issuer.mint(Mint::access("alice").header("kid", "unheard-of"))?;
         while stage.get("/echo").bearer(&old).send().await?.status != 401 {
@@ -297,8 +297,8 @@ async fn tokens_of_withdrawn_keys_are_refused_though_no_key_is_left() -> Result<
             ("without kid".to_owned(), no_kid, "unknown_key"),
         ];
         all_refused(&stage, refused).await?;
-        assert_eq!(browser.open("/echo").await?.status, 200, "sessions stand on no key");
-        // The next key is noticed soon, also by a token that does not name it.
+        assert_eq!(browser.open("/echo").await?.status, 200, "sessions depend on no key");
+        // The next key is noticed soon, also through a token without a key id.
         stage.issuer.rotate_keys().await?;
         stage.issuer.faults().clear();
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Logins that are not what they seem: answers of another login, of another provider, of nobody.
+//! Forged ends of logins: answers of another login, of another provider, of no login.
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{Endpoint, Fault, Grant};
@@ -9,11 +9,11 @@ use crate::{
     stage::Stage,
 };
 
-/// Makes another target of a good one.
+/// Changes a valid target.
 type Altering = Box<dyn Fn(&str) -> Result<String>>;
 
-/// The callback ended with a page, and nobody is signed in.
-pub(crate) async fn signed_nobody_in(
+/// Asserts that the callback answered with a page and the browser stayed signed out.
+pub(crate) async fn stayed_signed_out(
     browser: &Browser<'_>,
     answer: &Answer,
     what: &str,
@@ -21,12 +21,12 @@ pub(crate) async fn signed_nobody_in(
     ensure!((400..600).contains(&answer.status), "{what}: {answer:?}");
     let session = answer.cookies().into_iter().find(|cookie| !cookie.contains("-login-"));
     ensure!(session.is_none(), "{what} set {session:?}");
-    ensure!(browser.who().await?.is_none(), "{what} signed somebody in");
+    ensure!(browser.who().await?.is_none(), "{what} signed a user in");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_browser_s_answer_signs_nobody_in() -> Result<()> {
+async fn another_browsers_answer_signs_no_user_in() -> Result<()> {
     let stage = Stage::new("attack-login-foreign").await?;
     let foreign = async || {
         let attacker = Browser::new(&stage);
@@ -34,18 +34,18 @@ async fn another_browser_s_answer_signs_nobody_in() -> Result<()> {
     };
     let fresh = Browser::new(&stage);
     let answer = fresh.open(&foreign().await?).await?;
-    signed_nobody_in(&fresh, &answer, "in a fresh browser").await?;
+    stayed_signed_out(&fresh, &answer, "in a fresh browser").await?;
 
     let victim = Browser::new(&stage);
     let at_provider = victim.begin("/echo").await?;
     let own = callback(&stage, &at_provider, "alice")?;
     let answer = victim.open(&foreign().await?).await?;
-    signed_nobody_in(&victim, &answer, "with a login of its own under way").await?;
+    stayed_signed_out(&victim, &answer, "with its own login under way").await?;
     // The attacker's code under the victim's state: PKCE binds the code to the browser that asked for it.
     let state = parameter(&own, "state")?;
     let mixed = with_parameter(&foreign().await?, "state", Some(&state));
     let answer = victim.open(&mixed).await?;
-    signed_nobody_in(&victim, &answer, "another login's code under this one's state").await?;
+    stayed_signed_out(&victim, &answer, "another login's code under this one's state").await?;
 
     let victim = Browser::signed_in(&stage, "alice").await?;
     let before = victim.session()?;
@@ -64,7 +64,7 @@ pub(crate) fn parameter(target: &str, name: &str) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_quite_the_one_awaited_is_refused_unused() -> Result<()> {
+async fn an_altered_answer_is_refused_and_its_code_not_sent() -> Result<()> {
     let stage = Stage::new("attack-login-altered").await?;
     let redeemed = stage.issuer.token_requests_by_grant(Grant::AuthorizationCode);
     let altered: Vec<(&str, Altering)> = vec![
@@ -130,18 +130,18 @@ async fn an_answer_that_is_not_quite_the_one_awaited_is_refused_unused() -> Resu
         let browser = Browser::new(&stage);
         let target = callback(&stage, &browser.begin("/echo").await?, "alice")?;
         let answer = browser.open(&alter(&target)?).await?;
-        signed_nobody_in(&browser, &answer, name).await?;
+        stayed_signed_out(&browser, &answer, name).await?;
     }
     assert_eq!(
         stage.issuer.token_requests_by_grant(Grant::AuthorizationCode),
         redeemed,
         "a code was sent to the provider"
     );
-    // A made-up code does go there, and signs nobody in.
+    // A made-up code is sent there, and signs no user in.
     let browser = Browser::new(&stage);
     let target = callback(&stage, &browser.begin("/echo").await?, "alice")?;
     let answer = browser.open(&with_parameter(&target, "code", Some("made-up"))).await?;
-    signed_nobody_in(&browser, &answer, "a made-up code").await?;
+    stayed_signed_out(&browser, &answer, "a made-up code").await?;
     assert_eq!(stage.reached(), Vec::<String>::new());
     let browser = Browser::new(&stage);
     let target = callback(&stage, &browser.begin("/echo?x=1").await?, "alice")?;
@@ -157,11 +157,11 @@ async fn a_code_counts_once() -> Result<()> {
     let with_login = browser.cookie();
     ensure!(browser.open(&target).await?.status == 302);
     let session = browser.session()?;
-    // Again in the same browser, as the back button does: nothing changes.
+    // The same answer again in the same browser, as with the back button: nothing changes.
     let again = browser.open(&target).await?;
     ensure!(again.cookies().is_empty(), "{again:?}");
     assert_eq!(browser.session()?, session);
-    // Again with the cookie the browser had then, as somebody does who kept a copy.
+    // Again with a copy of the cookie that the browser had then.
     let replayed = stage.get(&target).header("Cookie", &with_login).navigating().send().await?;
     ensure!(replayed.status == 400 && replayed.cookies().is_empty(), "{replayed:?}");
     assert_eq!(who(&stage, &with_login).await?, None);
@@ -169,7 +169,7 @@ async fn a_code_counts_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_answers_for_another_login_signs_nobody_in() -> Result<()> {
+async fn an_answer_for_another_login_signs_no_user_in() -> Result<()> {
     let stage = Stage::new("attack-login-faults").await?;
     for (fault, endpoint) in [
         (Fault::WrongNonce, Endpoint::Token),
@@ -183,7 +183,7 @@ async fn a_provider_that_answers_for_another_login_signs_nobody_in() -> Result<(
         let target = callback(&stage, &at_provider, "alice")?;
         let answer = browser.open(&target).await?;
         stage.issuer.faults().clear();
-        signed_nobody_in(&browser, &answer, &format!("{fault:?} at {endpoint:?}")).await?;
+        stayed_signed_out(&browser, &answer, &format!("{fault:?} at {endpoint:?}")).await?;
     }
     let browser = Browser::signed_in(&stage, "alice").await?;
     assert_eq!(browser.who().await?.as_deref(), Some("alice"));
@@ -191,7 +191,7 @@ async fn a_provider_that_answers_for_another_login_signs_nobody_in() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_was_there_before_a_login_is_dead_after_it() -> Result<()> {
+async fn a_session_from_before_a_login_ends_with_it() -> Result<()> {
     let stage = Stage::new("attack-login-fixation").await?;
     let attacker = Browser::signed_in(&stage, "bob").await?;
     let (name, planted) = attacker.session()?;
@@ -201,9 +201,9 @@ async fn a_session_that_was_there_before_a_login_is_dead_after_it() -> Result<()
     let (_, first) = victim.session()?;
     assert_ne!(first, planted);
     assert_eq!(victim.who().await?.as_deref(), Some("alice"));
-    assert_eq!(attacker.who().await?, None, "the planted session lives on");
+    assert_eq!(attacker.who().await?, None, "the planted session is still valid");
 
-    // A value that an attacker made up is not taken over either.
+    // A value that an attacker made up is not adopted either.
     let invented = "A".repeat(43);
     let other = Browser::new(&stage);
     other.plant(&name, &invented);
@@ -211,14 +211,14 @@ async fn a_session_that_was_there_before_a_login_is_dead_after_it() -> Result<()
     assert_ne!(other.session()?.1, invented);
     assert_eq!(who(&stage, format!("{name}={invented}")).await?, None);
 
-    // And the same person's next login is another session, in place of the first.
+    // The same user's next login replaces the first session with another.
     ensure!(victim.sign_in("alice").await?.status == 302);
     let (_, second) = victim.session()?;
     assert_ne!(second, first);
     assert_eq!(
         who(&stage, format!("{name}={first}")).await?,
         None,
-        "the session before lives on beside the new one"
+        "the former session is valid beside the new one"
     );
     assert_eq!(victim.who().await?.as_deref(), Some("alice"));
     // In another browser nothing has changed.

@@ -1,10 +1,10 @@
-//! What stands in the log when everything is logged: nothing that signs anybody in.
+//! The log at its most verbose level holds nothing that signs a user in.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{Endpoint, Fault, Mint};
-use e2e::visitor::attribute;
+use e2e::visitor::form_token;
 
 use crate::{
     browser::{Browser, callback},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_log_line_at_any_level_signs_anybody_in() -> Result<()> {
+async fn no_log_line_at_any_level_signs_a_user_in() -> Result<()> {
     for cookie_sessions in [false, true] {
         let name = if cookie_sessions { "attack-logs-sealed" } else { "attack-logs" };
         let stage = store(Setup::new(name), cookie_sessions)
@@ -22,7 +22,7 @@ async fn no_log_line_at_any_level_signs_anybody_in() -> Result<()> {
             .start()
             .await?;
         let mut secrets = everything_at_once(&stage).await?;
-        // Sent by an attacker, but somebody's all the same.
+        // Sent by an attacker, but a user's credential all the same.
         secrets.retain(|secret| secret.len() > 8);
         ensure!(secrets.len() > 8, "{name}: too few secrets to look for");
         ensure!(stage.gateway.log_lines()?.len() > 20, "{name}: nothing was logged");
@@ -31,7 +31,7 @@ async fn no_log_line_at_any_level_signs_anybody_in() -> Result<()> {
     Ok(())
 }
 
-/// Logins, requests, refusals, refreshes, faults and logouts; the secrets that had a part in them.
+/// Performs logins, requests, refusals, refreshes, faults and logouts; returns the secrets in them.
 async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
     let mut secrets = Vec::new();
     let browser = Browser::new(stage);
@@ -46,7 +46,7 @@ async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
     Browser::new(stage).open(&target).await?;
     secrets.extend(values(&browser.cookie()));
     let page = browser.open("/oauth2/sign_out").await?;
-    let csrf = attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let csrf = form_token(&page.body)?;
     secrets.push(csrf.clone());
 
     let good = stage.issuer.mint(Mint::access("bob"))?;
@@ -60,7 +60,7 @@ async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
         stage.get("/echo").header("Cookie", format!("doorward={token}")).send().await?;
         let form = [("logout_token", token.as_str())];
         stage.post("/oauth2/backchannel_logout").form(&form).send().await?;
-        // Not even to be read.
+        // Also when it cannot be read.
         stage
             .raw(format!(
                 "GET /echo HTTP/1.1\r\nHost: HOST\r\nAuthorization : Bearer {token}\r\n\r\n"
@@ -90,7 +90,7 @@ async fn everything_at_once(stage: &Stage) -> Result<Vec<String>> {
     secrets.extend(values(&browser.cookie()));
     browser.post("/oauth2/sign_out", "https://evil.test", &[("csrf", &csrf)]).await?;
     let page = browser.open("/oauth2/sign_out").await?;
-    let csrf = attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let csrf = form_token(&page.body)?;
     let left = browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
     ensure!(left.status == 303, "{left:?}");
     secrets.push(csrf);

@@ -1,4 +1,4 @@
-//! Methods: one spelling, whatever servers behind the gateway make of another.
+//! Methods: one spelling, because servers behind the gateway read others differently.
 
 use anyhow::Result;
 use e2e::visitor::plain_client;
@@ -16,15 +16,11 @@ ordered:
     - { allow: signed_in }
 ";
 
-/// Spellings that some server takes for POST or DELETE.
+/// Spellings that some server reads as POST or DELETE.
 const SPELLINGS: [&str; 7] = ["post", "Post", "pOST", "POSt", "delete", "get", "PATCh"];
 
 async fn stage(name: &str) -> Result<Stage> {
-    Setup::new(name)
-        .with_routes(ROUTES)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
-        .start()
-        .await
+    Setup::new(name).with_routes(ROUTES).trusting_proxies().start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +35,7 @@ async fn a_method_in_another_case_is_refused() -> Result<()> {
         }
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // What is spelled as the standard has it goes on, also where no rule names it.
+    // The standard's spelling is forwarded, also where no rule names it.
     for method in ["PUT", "PROPFIND", "M-SEARCH", "QUERY"] {
         let answer = stage.ask(method, "/ordered/x").header("Cookie", &alice).send().await?;
         assert_eq!(answer.status, 200, "{method}");

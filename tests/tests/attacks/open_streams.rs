@@ -1,4 +1,4 @@
-//! Streams that are open: judged again when roles, groups or rules change, and closed when they would not be opened now.
+//! Open streams: judged again when roles, groups or rules change, and closed when they would now be refused.
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::stage::{Setup, Stage};
 
-/// How soon a stream must be closed once the change is known.
+/// Time in which a stream must be closed once the change is known.
 pub(crate) const SOON: Duration = Duration::from_secs(6);
 const POLICY_VIOLATION: Option<u16> = Some(1008);
 
@@ -60,14 +60,14 @@ pub(crate) async fn closes(socket: &mut WebSocket, within: Duration) -> Result<(
     Ok(())
 }
 
-/// Replaces a text of the configuration, and has it taken up.
+/// Replaces a text of the configuration and reloads it.
 pub(crate) async fn reload(stage: &Stage, old: &str, new: &str) -> Result<()> {
     let text = std::fs::read_to_string(stage.gateway.config())?;
     ensure!(text.contains(old), "{old} is not in the configuration");
     reconfigure(stage, &text.replace(old, new)).await
 }
 
-/// Writes a configuration, and has it taken up.
+/// Writes a configuration and reloads it.
 pub(crate) async fn reconfigure(stage: &Stage, text: &str) -> Result<()> {
     let config: &Path = stage.gateway.config();
     std::fs::write(config, text)?;
@@ -98,7 +98,7 @@ async fn streams_close_when_a_refresh_takes_the_group_away() -> Result<()> {
     let mut admin = socket(&stage, "/admin/ws", &[("cookie", &cookie)]).await?;
     let mut stream = events(&stage, "/lab", ("Cookie", &cookie)).await?;
     stage.issuer.set_user(alice(&[]));
-    // Known once the tokens are refreshed: here because a request comes, at the latest ahead of their end.
+    // The change is known once the tokens are refreshed: here by a request, at the latest before they expire.
     let refreshed = async {
         loop {
             sleep(Duration::from_millis(500)).await;
@@ -110,7 +110,7 @@ async fn streams_close_when_a_refresh_takes_the_group_away() -> Result<()> {
     timeout(Duration::from_secs(20), refreshed).await.context("the group is never lost")??;
     closes(&mut lab, SOON).await?;
     stream.closed_within(SOON).await?;
-    assert_eq!(admin.ask("still").await?, "still", "what the role opened goes on");
+    assert_eq!(admin.ask("still").await?, "still", "a stream opened by the role goes on");
     stage.finish(&[&cookie])
 }
 
@@ -124,7 +124,7 @@ async fn a_stream_alone_is_refreshed_and_judged_again() -> Result<()> {
     let cookie = stage.sign_in("alice").await?;
     let mut lab = socket(&stage, "/lab/ws", &[("cookie", &cookie)]).await?;
     stage.issuer.set_user(alice(&["/other"]));
-    // No request comes: sessions with open streams are looked after every 15 s.
+    // Without a request, sessions with open streams are checked every 15 s.
     closes(&mut lab, Duration::from_secs(40)).await?;
     stage.finish(&[&cookie])
 }
@@ -155,7 +155,7 @@ async fn streams_close_when_a_reload_makes_the_rule_stricter() -> Result<()> {
         .await?;
     closes(&mut by_anyone, SOON).await?;
     assert_eq!(elsewhere.ask("admin").await?, "admin");
-    // Its own issuer takes the token no longer.
+    // The configuration no longer accepts tokens of its issuer.
     reload(&stage, "audience: [gateway]", "audience: [other]").await?;
     closes(&mut elsewhere, SOON).await?;
     let revoked = stage.gateway.log_lines()?;

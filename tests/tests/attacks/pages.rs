@@ -1,4 +1,4 @@
-//! What the gateway itself answers: no markup of others, no octet of the upstream.
+//! The gateway's own answers: no markup of others, no byte of the upstream.
 
 use anyhow::{Result, ensure};
 use dev_issuer::{Mint, User};
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_wrote_stands_on_pages_as_text() -> Result<()> {
+async fn foreign_text_is_escaped_on_pages() -> Result<()> {
     const HOSTILE: &str =
         "</bdi></title><img src=x onerror=alert(1)><script>alert(1)</script>\"'>{{7*7}}";
     let stage = Setup::new("attack-login-pages")
@@ -41,7 +41,7 @@ async fn what_others_wrote_stands_on_pages_as_text() -> Result<()> {
     let pages = [
         ("callback", error),
         (
-            "callback of nobody",
+            "callback without a login",
             Browser::new(&stage)
                 .open(&format!("/oauth2/callback?error={encoded}&state={encoded}"))
                 .await?,
@@ -74,7 +74,7 @@ async fn what_others_wrote_stands_on_pages_as_text() -> Result<()> {
             "{name}: {policy}"
         );
         assert_eq!(page.header("x-content-type-options"), "nosniff", "{name}");
-        // A page that also sets a cookie is private besides.
+        // A page that also sets a cookie is private too.
         let kept =
             if page.headers("set-cookie").is_empty() { "no-store" } else { "private, no-store" };
         assert_eq!(page.header("cache-control"), kept, "{name}");
@@ -83,7 +83,7 @@ async fn what_others_wrote_stands_on_pages_as_text() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_request_reaches_nobody_and_brings_nothing_back() -> Result<()> {
+async fn a_refused_request_gets_no_byte_of_the_upstream() -> Result<()> {
     let stage = Stage::new("attack-refused").await?;
     let bob = Browser::signed_in(&stage, "bob").await?;
     let expired = stage.issuer.mint(Mint::access("alice").expired())?;

@@ -1,7 +1,7 @@
-//! Paths: what was judged is what the upstream takes the request for, however it reads paths.
+//! Paths: the judged path is the one that the upstream serves, however it reads paths.
 //!
-//! Everything is asked without credentials. What passes must be read by every plausible server as a path below the public
-//! place: one that decodes once or twice, before or after it resolves dots, with `;` parameters, `\` as `/` and `//` as `/`.
+//! All requests are without credentials. Every plausible server must read a path that passes as one below the public
+//! place: a server that decodes once or twice, before or after it resolves dots, with `;` parameters, `\` as `/` and `//` as `/`.
 
 #[path = "paths/ways_out.rs"]
 pub(crate) mod ways_out;
@@ -41,7 +41,7 @@ async fn no_way_out(stage: &Stage, within: &str, secret: &str, seen_within: &str
     Ok(())
 }
 
-/// What must pass as it is, or as the second says.
+/// Targets that must pass, each with the target that reaches the upstream.
 async fn neighbours_pass(stage: &Stage, neighbours: &[(&str, &str)]) -> Result<()> {
     for (target, seen) in neighbours {
         assert_eq!(ask(stage, target).await?, 200, "{target:?}");
@@ -119,7 +119,7 @@ async fn a_route_that_keeps_odd_paths_stays_closed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prefix_that_is_taken_off_opens_nothing() -> Result<()> {
+async fn a_stripped_prefix_opens_nothing() -> Result<()> {
     const STRIPPED: &str = "\
 stripped:
   match: { path: /api }
@@ -142,7 +142,7 @@ stripped:
     ] {
         assert_eq!(ask(&stage, target).await?, status, "{target}");
     }
-    // What would begin with `//` once the prefix is off is an authority to some servers, also for who may use it.
+    // Some servers read a path that begins with `//` once the prefix is off as an authority, also for a caller with access.
     let cookie = stage.sign_in("alice").await?;
     let before = stage.upstream.requests().len();
     let answer = stage.get("/api//elsewhere.test/x").header("Cookie", &cookie).send().await?;
@@ -366,7 +366,7 @@ root:
 ";
     let stage = Setup::new("attack-paths-delimiters")
         .with_routes(routes)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
+        .trusting_proxies()
         .start()
         .await?;
     for closed in [
@@ -387,7 +387,7 @@ root:
         assert!(matches!(question.status, 401 | 403), "{closed}: {}", question.status);
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // What is sent is spelled as it came.
+    // The forwarded target keeps the client's spelling.
     neighbours_pass(
         &stage,
         &[("/api/user/a%40b", "/api/user/a%40b"), ("/api/user/a@b", "/api/user/a@b")],

@@ -1,4 +1,4 @@
-//! Answers that carry a session's cookie: private, on time, and enough to go on with elsewhere.
+//! Answers that carry a session's cookie: private, at once, and sufficient for another replica.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio::time::sleep;
 
 use crate::stage::{CLIENT_SECRET, Setup, Stage};
 
-/// How long access tokens last: a refresh is due after half of it.
+/// Lifetime of access tokens: a refresh is due after half of it.
 const LIFETIME: Duration = Duration::from_secs(8);
-/// After this a refresh is due and the token is still good.
+/// After this a refresh is due and the token is still valid.
 const DUE: Duration = Duration::from_secs(5);
 
 /// Sessions in sealed cookies, short access tokens, and a provider that takes each refresh token once.
@@ -56,7 +56,7 @@ fn assert_private(answer: &Answer) {
 async fn an_answer_with_a_session_cookie_is_private() -> Result<()> {
     let stage = stage("attack-private").await?;
     let mut cookies = vec![stage.sign_in("alice").await?];
-    // Without a cookie of the gateway's the upstream's word stands, but for shared caches where not anyone may call.
+    // Without a gateway cookie the upstream's fields stay, except for shared caches where not anyone may call.
     for (target, expected) in [
         ("/echo/cacheable", "private, max-age=86400"),
         ("/public/cacheable", "public, max-age=86400"),
@@ -83,7 +83,7 @@ async fn an_answer_with_a_session_cookie_is_private() -> Result<()> {
 async fn a_refreshed_cookie_is_on_that_very_answer() -> Result<()> {
     let mut stage = stage("attack-refresh-answer").await?;
     let mut cookies = vec![stage.sign_in("bob").await?];
-    // A page, a refusal, a refused question, and a WebSocket: each carries what the refresh brought.
+    // A page, a refusal, a refused question, and a WebSocket: each carries the new cookie.
     for (target, status) in [("/echo", 200), ("/admin/x", 403), ("/oauth2/auth", 403), ("/ws", 101)]
     {
         sleep(DUE).await;
@@ -114,7 +114,7 @@ async fn a_refreshed_cookie_is_on_that_very_answer() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refreshed_cookie_is_good_at_another_replica() -> Result<()> {
+async fn a_refreshed_cookie_is_valid_at_another_replica() -> Result<()> {
     let stage = stage("attack-refresh-replica").await?;
     let world = World::new("attack-refresh-replica-2")?;
     let replica = replica(&stage, &world).await?;
@@ -137,7 +137,7 @@ async fn a_refreshed_cookie_is_good_at_another_replica() -> Result<()> {
             .filter_map(|value| value.to_str().ok()?.split(';').next())
             .filter(|pair| !pair.ends_with('='))
             .collect();
-        assert!(!pairs.is_empty(), "the replica refreshed and kept the cookie to itself");
+        assert!(!pairs.is_empty(), "the replica refreshed and did not send the cookie");
         cookies.push(pairs.join("; "));
     }
     assert_eq!(stage.issuer.refresh_reuse_detected(), 0, "a spent refresh token was used again");
@@ -175,7 +175,7 @@ async fn a_shared_cache_keeps_no_protected_answer() -> Result<()> {
         for name in ["cdn-cache-control", "surrogate-control", "x-accel-expires"] {
             assert!(answer.headers(name).is_empty(), "{name}: {answer:?}");
         }
-        // An upstream that says nothing leaves the choice to the cache.
+        // Without fields of the upstream the cache could choose.
         let answer = stage.get("/echo").header(name, value).send().await?;
         assert_eq!(answer.headers("cache-control"), ["private"], "{name}");
     }

@@ -1,4 +1,4 @@
-//! Forward-auth questions: one reading or none, and answers that proxies understand.
+//! Forward-auth questions: refused when ambiguous, and answered in a form that proxies support.
 
 use anyhow::Result;
 
@@ -12,18 +12,14 @@ closed:
 open:
   match: { host: open.localhost, path: / }
   access: [{ allow: anyone }]
-told:
-  match: { host: told.localhost, path: / }
+named:
+  match: { host: named.localhost, path: / }
   identity: { headers: true, access_token: true }
   access: [{ path: /open/**, allow: anyone }, { allow: signed_in }]
 ";
 
 async fn stage(name: &str) -> Result<Stage> {
-    Setup::new(name)
-        .with_routes(ROUTES)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
-        .start()
-        .await
+    Setup::new(name).with_routes(ROUTES).trusting_proxies().start().await
 }
 
 /// The status of a question with these fields beside `Host`, and the whole answer.
@@ -50,7 +46,7 @@ async fn a_client_s_field_never_chooses_the_host() -> Result<()> {
             assert_eq!(asked(&stage, &fields).await?.status(), 403, "{fields}");
         }
     }
-    // Where the proxy says nothing of the host, its own counts, and a client's `Forwarded` is no better.
+    // Without a host field of the proxy its own `Host` counts, and a client's `Forwarded` does not change that.
     for planted in ["Forwarded: host=open.localhost", "Forwarded: for=1.1.1.1;host=admin.localhost"]
     {
         let fields = format!("{secret}{planted}\r\n");
@@ -92,7 +88,7 @@ async fn a_question_has_three_answers() -> Result<()> {
     let stage = stage("attack-question-status").await?;
     let bob = stage.sign_in("bob").await?;
     let cookie = format!("Cookie: {bob}\r\n");
-    for (fields, status, told) in [
+    for (fields, status, code) in [
         ("X-Forwarded-Uri: /public/a\r\n".to_owned(), 202, ""),
         ("X-Forwarded-Uri: /echo\r\n".to_owned(), 401, ""),
         (format!("X-Forwarded-Uri: /admin/x\r\n{cookie}"), 403, ""),
@@ -112,13 +108,13 @@ async fn a_question_has_three_answers() -> Result<()> {
     ] {
         let answer = asked(&stage, &fields).await?;
         assert_eq!(answer.status(), status, "{fields}: {answer:?}");
-        assert_eq!(answer.first()?.header("x-doorward-status"), told, "{fields}: {answer:?}");
+        assert_eq!(answer.first()?.header("x-doorward-status"), code, "{fields}: {answer:?}");
     }
     stage.finish(&[&bob])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_where_a_rule_needs_a_method_that_is_not_told() -> Result<()> {
+async fn a_question_without_the_method_that_a_rule_needs_is_refused() -> Result<()> {
     let stage = stage("attack-question-method").await?;
     // GET /app/*/status is open; a proxy that asks by GET for a POST it holds must not open the POST.
     for (fields, status) in [
@@ -146,10 +142,10 @@ async fn a_question_about_the_gateway_s_own_urls_is_refused() -> Result<()> {
         "/oauth2;x/auth",
         "/oauth2%2Fauth",
         "/;x%2Foauth2/auth",
-        "http://told.localhost/oauth2/auth",
+        "http://named.localhost/oauth2/auth",
         "",
     ] {
-        for host in ["", "X-Forwarded-Host: told.localhost\r\n"] {
+        for host in ["", "X-Forwarded-Host: named.localhost\r\n"] {
             let field =
                 if target.starts_with("http") { "X-Original-URL" } else { "X-Forwarded-Uri" };
             let fields = format!("{field}: {target}\r\n{host}Cookie: {alice}\r\n");
@@ -160,7 +156,7 @@ async fn a_question_about_the_gateway_s_own_urls_is_refused() -> Result<()> {
         }
     }
     let fields = format!(
-        "X-Forwarded-Uri: /oauth2x\r\nX-Forwarded-Host: told.localhost\r\nCookie: {alice}\r\n"
+        "X-Forwarded-Uri: /oauth2x\r\nX-Forwarded-Host: named.localhost\r\nCookie: {alice}\r\n"
     );
     let answer = asked(&stage, &fields).await?;
     assert_eq!(answer.status(), 202, "a neighbour: {answer:?}");
@@ -172,11 +168,11 @@ async fn a_question_about_the_gateway_s_own_urls_is_refused() -> Result<()> {
 async fn a_foreign_page_opens_no_web_socket_by_a_question() -> Result<()> {
     let stage = stage("attack-question-websocket").await?;
     let alice = stage.sign_in("alice").await?;
-    let own = "http://told.localhost";
+    let own = "http://named.localhost";
     let port = stage.world.public_port();
     let asking = |uri: &str, handshake: &str, origin: &str, credential: &str| {
         format!(
-            "X-Forwarded-Uri: {uri}\r\nX-Forwarded-Host: told.localhost\r\n{handshake}{origin}{credential}"
+            "X-Forwarded-Uri: {uri}\r\nX-Forwarded-Host: named.localhost\r\n{handshake}{origin}{credential}"
         )
     };
     let cookie = format!("Cookie: {alice}\r\n");
@@ -191,7 +187,7 @@ async fn a_foreign_page_opens_no_web_socket_by_a_question() -> Result<()> {
             "Origin: https://evil.test\r\n".to_owned(),
             "Origin: null\r\n".to_owned(),
             format!("Origin: {own}.evil.test\r\n"),
-            format!("Origin: https://told.localhost:{port}\r\n"),
+            format!("Origin: https://named.localhost:{port}\r\n"),
             String::new(),
         ] {
             let fields = asking("/ws", handshake, &origin, &cookie);
@@ -203,15 +199,15 @@ async fn a_foreign_page_opens_no_web_socket_by_a_question() -> Result<()> {
         let fields = asking("/open/ws", handshake, "Origin: https://evil.test\r\n", &cookie);
         let answer = asked(&stage, &fields).await?;
         assert_eq!(answer.status(), 202, "{fields}");
-        let told = answer.first()?.headers("x-auth-request-user").len();
-        assert_eq!(told, 0, "{fields}: {answer:?}");
+        let users = answer.first()?.headers("x-auth-request-user").len();
+        assert_eq!(users, 0, "{fields}: {answer:?}");
     }
-    // A program's token is not a browser's: agents send whatever origin they have.
+    // A program's token does not come from a browser: agents send foreign origins.
     let token = stage.issuer.mint(dev_issuer::Mint::access("alice").client("gateway"))?;
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let fields = asking("/ws", key, "Origin: https://agent.test\r\n", &bearer);
     assert_eq!(asked(&stage, &fields).await?.status(), 202);
-    // What is no WebSocket has no such rule, as in line.
+    // Other requests have no such rule, as in line.
     let fields = asking("/page", "", "Origin: https://evil.test\r\n", &cookie);
     assert_eq!(asked(&stage, &fields).await?.status(), 202);
     stage.finish(&[&alice])
@@ -221,8 +217,8 @@ async fn a_foreign_page_opens_no_web_socket_by_a_question() -> Result<()> {
 async fn a_client_s_override_disagrees_with_the_question() -> Result<()> {
     let stage = stage("attack-question-override").await?;
     let open = "X-Forwarded-Host: open.localhost\r\nX-Forwarded-Uri: /a\r\n";
-    let told = format!("{open}X-Forwarded-Method: POST\r\n");
-    assert_eq!(asked(&stage, &told).await?.status(), 202);
+    let question = format!("{open}X-Forwarded-Method: POST\r\n");
+    assert_eq!(asked(&stage, &question).await?.status(), 202);
     for field in [
         "X-HTTP-Method-Override: DELETE",
         "X-HTTP-Method: DELETE",
@@ -230,16 +226,24 @@ async fn a_client_s_override_disagrees_with_the_question() -> Result<()> {
         "X-Method-Override: post",
         "X-Rewrite-URL: /secret",
     ] {
-        assert_eq!(asked(&stage, &format!("{told}{field}\r\n")).await?.status(), 403, "{field}");
+        assert_eq!(
+            asked(&stage, &format!("{question}{field}\r\n")).await?.status(),
+            403,
+            "{field}"
+        );
     }
     let unsaid = format!("{open}X-HTTP-Method-Override: DELETE\r\n");
     assert_eq!(
         asked(&stage, &unsaid).await?.status(),
         403,
-        "a method that the proxy does not tell"
+        "a method that the proxy does not send"
     );
     for field in ["X-HTTP-Method-Override: POST", "X-Rewrite-URL: /a"] {
-        assert_eq!(asked(&stage, &format!("{told}{field}\r\n")).await?.status(), 202, "{field}");
+        assert_eq!(
+            asked(&stage, &format!("{question}{field}\r\n")).await?.status(),
+            202,
+            "{field}"
+        );
     }
     stage.finish(&[])
 }

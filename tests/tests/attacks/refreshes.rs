@@ -1,4 +1,4 @@
-//! What a provider says about a session later on: nobody becomes somebody else by it, and nobody stays for ever.
+//! Later answers of a provider about a session: they change no user into another and extend no session past its limits.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     stage::{Setup, Stage},
 };
 
-/// A stage that trusts the forger alone.
+/// A stage that trusts only the forger.
 async fn stage(name: &str, forger: &Forger) -> Result<Stage> {
     let url = forger.url();
     Setup::new(name).with_plan(move |plan| plan.with_issuer(&url)).start().await
@@ -53,7 +53,7 @@ fn answer(forger: &Forger, id: &Members, access: &Members, seconds: u64) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_of_another_person_s_access_token_are_not_taken_over() -> Result<()> {
+async fn roles_of_another_users_access_token_are_ignored() -> Result<()> {
     let forger = Forger::start().await?;
     let stage = stage("attack-foreign-access-token", &forger).await?;
     let admin = json!({ "roles": ["admin"] });
@@ -66,7 +66,7 @@ async fn roles_of_another_person_s_access_token_are_not_taken_over() -> Result<(
         access.insert("sub".into(), json!("forged-bob"));
     });
     assert_eq!(foreign.await?.open("/admin/x").await?.status, 403);
-    // Nor of a token that was issued to another client for another audience.
+    // The same holds for a token that was issued to another client for another audience.
     let elsewhere = session(&stage, &forger, 300, None, |access| {
         access.insert("realm_access".into(), admin.clone());
         access.insert("azp".into(), json!("elsewhere"));
@@ -89,7 +89,7 @@ async fn without_a_refresh_token_a_session_ends_with_its_access_token() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_makes_nobody_somebody_else() -> Result<()> {
+async fn a_refresh_changes_no_user_into_another() -> Result<()> {
     let forger = Forger::start().await?;
     let stage = stage("attack-refresh-subject", &forger).await?;
     let mut id_claims = forger.id_claims("n");
@@ -116,7 +116,7 @@ async fn a_refresh_makes_nobody_somebody_else() -> Result<()> {
         )
         .await?;
     }
-    // The neighbour: the same subject, and a role more.
+    // The legitimate case: the same subject with one more role.
     let browser = session(&stage, &forger, 2, Some("r"), |_| {}).await?;
     forger.answer_token_requests(200, &answer(&forger, &id_claims, &access, 300)?);
     wait::until("the new role", Duration::from_secs(5), async || {
@@ -126,7 +126,7 @@ async fn a_refresh_makes_nobody_somebody_else() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_at_its_limits_however_it_is_kept() -> Result<()> {
+async fn a_session_ends_at_its_limits_in_every_store() -> Result<()> {
     for cookie_sessions in [false, true] {
         let name = if cookie_sessions { "attack-limits-sealed" } else { "attack-limits" };
         let setup = store(Setup::new(name), cookie_sessions).with_plan(|plan| {

@@ -1,4 +1,4 @@
-//! Sessions that should be over, and sessions that must not be.
+//! Sessions that must end, and sessions that must not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     tokens::code_of,
 };
 
-/// Short enough to be waited for; the gateway refreshes at half of it.
+/// Lifetime of access tokens; the gateway refreshes after half of it.
 const TOKEN: Duration = Duration::from_secs(4);
 
 /// With sessions in the sealed cookie, or in the file.
@@ -23,14 +23,14 @@ pub(crate) fn store(setup: Setup, cookie_sessions: bool) -> Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_signed_out_by_another_site() -> Result<()> {
+async fn another_site_signs_no_user_out() -> Result<()> {
     let stage = Stage::new("attack-sign-out").await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     let bob = Browser::signed_in(&stage, "bob").await?;
     let page = bob.open("/oauth2/sign_out").await?;
-    let bobs = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let bobs = e2e::visitor::form_token(&page.body)?;
     let page = alice.open("/oauth2/sign_out").await?;
-    let own = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no token")?;
+    let own = e2e::visitor::form_token(&page.body)?;
     let origin = stage.origin();
     for target in [
         "/oauth2/sign_out".to_owned(),
@@ -82,7 +82,7 @@ async fn nobody_is_signed_out_by_another_site() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_provider_ends_sessions_from_behind() -> Result<()> {
+async fn only_the_provider_ends_sessions_by_logout_tokens() -> Result<()> {
     for cookie_sessions in [false, true] {
         let name = if cookie_sessions { "attack-backchannel-sealed" } else { "attack-backchannel" };
         backchannel(&store(Setup::new(name), cookie_sessions).start().await?).await?;
@@ -94,7 +94,7 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     let alice = Browser::signed_in(stage, "alice").await?;
     let cookie = alice.cookie();
     let sid = stage.issuer.session_ids("alice").pop().context("no session at the provider")?;
-    let tell = async |token: &str| {
+    let send = async |token: &str| {
         stage.post("/oauth2/backchannel_logout").form(&[("logout_token", token)]).send().await
     };
     let order = || Mint::logout("alice").client("gateway").sid(sid.as_str());
@@ -129,11 +129,11 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     ];
     for (number, order) in bad.into_iter().enumerate() {
         let shown = format!("{number}: {order:?}");
-        let answer = tell(&stage.issuer.mint(order)?).await?;
+        let answer = send(&stage.issuer.mint(order)?).await?;
         ensure!(answer.status == 400, "{shown}: {answer:?}");
     }
     for text in ["", "x", "a.b.c", &"x".repeat(20_000)] {
-        assert_eq!(tell(text).await?.status, 400, "{text:.20}");
+        assert_eq!(send(text).await?.status, 400, "{text:.20}");
     }
     let good = stage.issuer.mint(order())?;
     let twice = stage
@@ -152,18 +152,21 @@ async fn backchannel(stage: &Stage) -> Result<()> {
     assert_eq!(got.status, 405, "{got:?}");
     let of_another =
         stage.issuer.mint(Mint::logout("alice").client("gateway").sid("another-session"))?;
-    assert_eq!(tell(&of_another).await?.status, 200);
-    let replayed = tell(&of_another).await?;
+    assert_eq!(send(&of_another).await?.status, 200);
+    let replayed = send(&of_another).await?;
     assert_eq!((replayed.status, code_of(&replayed).as_str()), (400, "replayed_logout_token"));
     assert_eq!(alice.who().await?.as_deref(), Some("alice"));
 
-    let obeyed = tell(&good).await?;
+    let obeyed = send(&good).await?;
     assert_eq!((obeyed.status, obeyed.header("cache-control")), (200, "no-store"), "{obeyed:?}");
     assert_eq!(who(stage, &cookie).await?, None);
-    // As the provider does it itself; and only alice's sessions end.
+    // As the provider itself does; only alice's sessions end.
     let (alice, bob) =
         (Browser::signed_in(stage, "alice").await?, Browser::signed_in(stage, "bob").await?);
-    ensure!(stage.issuer.end_session_for("alice").await > 0, "the gateway took no logout token");
+    ensure!(
+        stage.issuer.end_session_for("alice").await > 0,
+        "the gateway accepted no logout token"
+    );
     assert_eq!(alice.who().await?, None);
     assert_eq!(bob.who().await?.as_deref(), Some("bob"));
     Ok(())
@@ -234,16 +237,16 @@ async fn a_person_who_was_disabled_is_out_at_the_next_refresh() -> Result<()> {
     let (alice, bob) =
         (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
     let cookie = alice.cookie();
-    // The provider does not tell: the client has no logout address any more.
+    // The provider sends no logout token: the client has no logout address any more.
     stage.issuer.set_client(
         DevClient::confidential("gateway", CLIENT_SECRET)
             .audience("gateway")
             .redirect_uri(format!("{}/oauth2/callback", stage.origin())),
     );
     assert_eq!(stage.issuer.end_session_for("alice").await, 0);
-    assert_eq!(alice.open("/echo").await?.status, 200, "until then the token is good");
+    assert_eq!(alice.open("/echo").await?.status, 200, "until then the token is valid");
     sleep(TOKEN + Duration::from_millis(500)).await;
-    // The first request may still be the one that finds out.
+    // The first request may still be the one that starts the refresh.
     let answer = alice.fetch("/echo").await?;
     ensure!(answer.status == 401, "{answer:?}");
     assert_eq!(who(&stage, &cookie).await?, None);

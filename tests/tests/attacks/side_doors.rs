@@ -1,5 +1,5 @@
-//! Ways around the rules: fields that choose another path or method, callers that say they are harmless, and a gateway
-//! that cannot read what it is to enforce.
+//! Ways around the rules: fields that choose another path or method, callers that claim an identity, and a gateway whose
+//! files are unreadable.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     stage::{CLIENT_SECRET, Setup, Stage},
 };
 
-/// Fields by which some proxy or framework is told another path.
+/// Fields from which some proxy or framework takes another path.
 const OTHER_PATHS: [&str; 12] = [
     "X-Forwarded-Uri",
     "X-Forwarded-Url",
@@ -28,7 +28,7 @@ const OTHER_PATHS: [&str; 12] = [
     "X-Forwarded",
 ];
 
-/// Fields by which some framework is told another method.
+/// Fields from which some framework takes another method.
 const OTHER_METHODS: [&str; 6] = [
     "X-HTTP-Method-Override",
     "X-HTTP-Method",
@@ -44,8 +44,8 @@ async fn fields_choose_nothing(stage: &Stage) -> Result<()> {
         for place in
             ["/public/a", "/public/", "/", "/oauth2/sign_in", "/echo", "http://localhost/public"]
         {
-            let nobody = stage.get("/admin/secret").header(name, place);
-            assert_eq!(nobody.send().await?.status, 401, "{name}: {place}");
+            let anonymous = stage.get("/admin/secret").header(name, place);
+            assert_eq!(anonymous.send().await?.status, 401, "{name}: {place}");
             let bob = stage.get("/admin/secret").header("Cookie", &bob).header(name, place);
             assert_eq!(bob.send().await?.status, 403, "{name}: {place}");
         }
@@ -58,7 +58,7 @@ async fn fields_choose_nothing(stage: &Stage) -> Result<()> {
         }
         assert!(stage.reached().is_empty(), "{name}: {:?}", stage.reached());
     }
-    // On open routes too, so that no framework behind takes them for what was asked.
+    // On open routes too, so that no framework behind obeys them.
     for name in OTHER_PATHS.iter().chain(&OTHER_METHODS) {
         assert_eq!(
             stage.get("/public/a").header(name, "/admin").send().await?.status,
@@ -79,8 +79,7 @@ async fn no_field_chooses_another_path_or_method() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_field_chooses_another_path_or_method_by_a_trusted_proxy() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-fields-trusted").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-fields-trusted").trusting_proxies().start().await?;
     fields_choose_nothing(&stage).await?;
     stage.finish(&[])
 }
@@ -97,7 +96,7 @@ async fn questions_about_other_requests_are_for_trusted_proxies() -> Result<()> 
             assert!(answer.headers("x-auth-request-user").is_empty());
         }
     }
-    // The files of a gateway that is to answer everybody are refused.
+    // A configuration that answers questions of any peer is refused.
     let world = World::new("attack-auth-config")?;
     let routes = "lab:\n  match: { path: /lab }\n  access: [{ allow: signed_in }]";
     let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, routes)?;
@@ -108,8 +107,7 @@ async fn questions_about_other_requests_are_for_trusted_proxies() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result<()> {
-    let trusting = |plan: Plan| plan.with("trusted_proxies: [127.0.0.0/8]");
-    let stage = Setup::new("attack-auth-trusted").with_plan(trusting).start().await?;
+    let stage = Setup::new("attack-auth-trusted").trusting_proxies().start().await?;
     let (alice, bob) = (stage.sign_in("alice").await?, stage.sign_in("bob").await?);
     for (target, cookie, status) in [
         ("/public/a", "", 202),
@@ -124,8 +122,8 @@ async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result
             stage.get("/oauth2/auth").header("Cookie", cookie).header("X-Forwarded-Uri", target);
         let answer = ask.send().await?;
         assert_eq!(answer.status, status, "{target}: {answer:?}");
-        let told = !answer.headers("x-auth-request-user").is_empty();
-        assert_eq!(told, status == 202 && !cookie.is_empty(), "{target}: {answer:?}");
+        let identified = !answer.headers("x-auth-request-user").is_empty();
+        assert_eq!(identified, status == 202 && !cookie.is_empty(), "{target}: {answer:?}");
     }
     for way in WAYS_OUT {
         let target = spelled(way, "/app", "secret");
@@ -138,7 +136,7 @@ async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result
             }
         }
     }
-    // What a proxy sends and what its client smuggled beside it, in either order: two questions are none.
+    // What a proxy sends and what its client smuggled beside it, in either order: the question is ambiguous.
     for (first, second) in [
         ("X-Original-URI: /admin/x", "X-Forwarded-Uri: /public/a"),
         ("X-Forwarded-Uri: /public/a", "X-Original-URI: /admin/x"),
@@ -162,7 +160,7 @@ async fn a_trusted_proxys_question_is_answered_for_the_path_it_names() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_let_through_for_what_they_say_they_are() -> Result<()> {
+async fn no_claim_of_a_caller_about_itself_opens_a_route() -> Result<()> {
     let stage = Stage::new("attack-side-doors").await?;
     for agent in [
         "GoogleHC/1.0",
@@ -202,7 +200,7 @@ async fn nobody_is_let_through_for_what_they_say_they_are() -> Result<()> {
     {
         assert_eq!(stage.get(target).send().await?.status, 401, "{target}");
     }
-    // What the admin listener serves is not served here.
+    // The admin listener's URLs are not served here.
     for target in
         ["/healthz", "/readyz", "/metrics", "/sessions", "/oauth2/metrics", "/oauth2/healthz"]
     {
@@ -328,18 +326,18 @@ async fn a_gateway_that_cannot_read_what_it_needs_does_not_start() -> Result<()>
         let spoilt = spoil(world.folder(), &std::fs::read_to_string(&config)?)?;
         std::fs::write(&config, spoilt)?;
         let words = refuses_to_start(&world, &config).await.with_context(|| (*name).to_owned())?;
-        assert!(words.contains(said), "{name} says nothing of {said}: {words}");
+        assert!(words.contains(said), "{name}: no {said} in the output: {words}");
         assert!(!words.contains(CLIENT_SECRET), "{name}: {words}");
     }
     let nowhere = stage.world.folder().join("nowhere.yaml");
     refuses_to_start(&stage.world, &nowhere).await?;
-    // The same, unspoilt, starts.
+    // The same files without the mistake start.
     let world = World::new("attack-start-whole")?;
     let plan = Plan::with_client(&world, stage.issuer.url(), CLIENT_SECRET, routes)?;
     plan.start().await?.finish(&[])
 }
 
-/// The gateway ends by itself, with another status than 0, without having listened. What it says.
+/// The output of a gateway that must end by itself, with another status than 0, without having listened.
 async fn refuses_to_start(world: &World, config: &Path) -> Result<String> {
     let mut command = Command::new(tools::doorward()?);
     command.arg("serve").arg("--config").arg(config).current_dir(world.folder());

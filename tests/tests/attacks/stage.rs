@@ -1,13 +1,13 @@
-//! What every attack runs on: an issuer, an upstream that records octets, and the gateway between them.
+//! The stage of every attack: an issuer, an upstream that records bytes, and the gateway between them.
 //!
 //! | route | may be used by |
 //! |---|---|
 //! | `/public/**` | anyone |
 //! | `/admin` | the role `admin` |
-//! | `/echo` | whoever is signed in |
+//! | `/echo` | every signed-in user |
 //! | `/app` | `/app/public/**`, and `GET /app/*/status`: anyone; the rest: the role `admin` |
 //! | `/jupyter` | as `/app`, with `%2F` and `//` kept |
-//! | `/ws` | whoever is signed in |
+//! | `/ws` | every signed-in user |
 //!
 //! `alice` has the role `admin` and is in `/lab`; `bob` has no role and no group.
 
@@ -24,7 +24,7 @@ use url::Url;
 /// The gateway's secret at the issuer.
 pub(crate) const CLIENT_SECRET: &str = "the gateway's secret in attacks";
 
-/// A stage in the making: what differs from the usual one.
+/// Builds a stage that differs from the usual one.
 pub(crate) struct Setup {
     name: String,
     issuer: DevIssuerBuilder,
@@ -37,9 +37,9 @@ pub(crate) struct Setup {
 /// The running parts. All of them end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    /// Where people are known.
+    /// The provider.
     pub(crate) issuer: DevIssuer,
-    /// What stands behind every route.
+    /// The upstream of every route.
     pub(crate) upstream: Echo,
     /// The binary under attack.
     pub(crate) gateway: Gateway,
@@ -47,7 +47,7 @@ pub(crate) struct Stage {
     pub(crate) world: World,
 }
 
-/// A request in the making, as a browser's navigation would not be: nothing is added but `Host`.
+/// Builds a request to which nothing is added but `Host`.
 #[derive(Debug)]
 pub(crate) struct Asking<'s> {
     stage: &'s Stage,
@@ -70,7 +70,7 @@ impl Setup {
         }
     }
 
-    /// The gateway's standing at the issuer otherwise: `|client| client.scope("read")`.
+    /// Changes the gateway's client at the issuer: `|client| client.scope("read")`.
     pub(crate) fn with_client(mut self, change: impl FnOnce(DevClient) -> DevClient) -> Self {
         self.client = change(self.client);
         self
@@ -82,7 +82,7 @@ impl Setup {
         self
     }
 
-    /// The issuer otherwise: `|issuer| issuer.access_token_lifetime(…)`.
+    /// Changes the issuer: `|issuer| issuer.access_token_lifetime(…)`.
     pub(crate) fn with_issuer(
         mut self,
         change: impl FnOnce(DevIssuerBuilder) -> DevIssuerBuilder,
@@ -91,13 +91,18 @@ impl Setup {
         self
     }
 
-    /// The configuration otherwise: `|plan| plan.with("trusted_proxies: [127.0.0.0/8]")`.
+    /// Changes the configuration: `|plan| plan.with("endpoints: /own")`.
     pub(crate) fn with_plan(mut self, change: impl FnOnce(Plan) -> Plan + Send + 'static) -> Self {
         self.plan.push(Box::new(change));
         self
     }
 
-    /// More routes, in YAML; `UPSTREAM` stands for the upstream's URL.
+    /// Makes the gateway trust the fields of proxies on loopback, and so of every test.
+    pub(crate) fn trusting_proxies(self) -> Self {
+        self.with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
+    }
+
+    /// More routes, in YAML; `UPSTREAM` is replaced by the upstream's URL.
     pub(crate) fn with_routes(mut self, yaml: &str) -> Self {
         self.routes.push_str(yaml);
         self
@@ -118,7 +123,7 @@ impl Setup {
         let upstream = world.echo().await?;
         let routes = format!("{ROUTES}{}", self.routes).replace("UPSTREAM", &upstream.url());
         let plan = Plan::with_client(&world, issuer.url(), CLIENT_SECRET, &routes)?;
-        // What a log must not hold it must not hold at its most talkative either.
+        // Secrets must be absent from the log also at its most verbose level.
         let plan = plan.with("log: { level: debug }");
         let plan = self.plan.into_iter().fold(plan, |plan, change| change(plan));
         let gateway = if self.provider_down { plan.launch()? } else { plan.start().await? };
@@ -132,12 +137,12 @@ impl Stage {
         Setup::new(name).start().await
     }
 
-    /// What belongs into `Host`: `localhost:port`.
+    /// The value of `Host`: `localhost:port`.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.world.public_port())
     }
 
-    /// What a page of the gateway's sends as `Origin`.
+    /// The `Origin` of the gateway's pages.
     pub(crate) fn origin(&self) -> String {
         self.world.public_url()
     }
@@ -147,17 +152,17 @@ impl Stage {
         Wire::connect(self.gateway.port()).await
     }
 
-    /// Sends octets over a fresh connection; `HOST` in them stands for [`Stage::host`]. Reads what comes back.
-    pub(crate) async fn raw(&self, octets: impl AsRef<[u8]>) -> Result<RawAnswer> {
+    /// Sends bytes over a fresh connection, with `HOST` replaced by [`Stage::host`], and reads the answers.
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> Result<RawAnswer> {
         let mut wire = self.connect().await?;
-        wire.send(self.filled(octets.as_ref())).await;
+        wire.send(self.filled(bytes.as_ref())).await;
         wire.finish().await
     }
 
-    /// `HOST` replaced in octets.
-    pub(crate) fn filled(&self, octets: &[u8]) -> Vec<u8> {
-        let mut filled = Vec::with_capacity(octets.len() + 16);
-        let mut rest = octets;
+    /// The bytes with `HOST` replaced.
+    pub(crate) fn filled(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut filled = Vec::with_capacity(bytes.len() + 16);
+        let mut rest = bytes;
         while let Some(at) = rest.windows(4).position(|four| four == b"HOST") {
             filled.extend_from_slice(&rest[..at]);
             filled.extend_from_slice(self.host().as_bytes());
@@ -183,7 +188,7 @@ impl Stage {
         self.ask("POST", target)
     }
 
-    /// Signs in as a browser would; what belongs into `Cookie` afterwards.
+    /// Signs in as a browser would; returns the `Cookie` header of the session.
     pub(crate) async fn sign_in(&self, user: &str) -> Result<String> {
         let answer = self.finish_login(user, "/echo").await?;
         let cookies = answer.cookies().join("; ");
@@ -200,7 +205,7 @@ impl Stage {
         self.get(&target).header("Cookie", &cookies).send().await
     }
 
-    /// Where a login sends the browser to, and the `Cookie` that the callback needs.
+    /// Begins a login; returns the provider's URL and the `Cookie` that the callback needs.
     pub(crate) async fn begin_login(&self, return_to: &str) -> Result<(Url, String)> {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("rd", return_to)
@@ -210,7 +215,7 @@ impl Stage {
         Ok((answer.location()?, answer.cookies().join("; ")))
     }
 
-    /// Ends the gateway in order, and looks through its log: JSON, with nothing of these cookies or other secrets in it.
+    /// Stops the gateway in order and checks its log: JSON, without these cookies or other secrets.
     pub(crate) fn finish(self, cookies: &[&str]) -> Result<()> {
         let secrets = cookies.iter().flat_map(|cookies| cookies.split("; "));
         let secrets: Vec<String> = secrets
@@ -226,7 +231,7 @@ impl Stage {
 }
 
 impl Asking<'_> {
-    /// One more field, its value as octets.
+    /// Adds a field; the value is bytes.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.head.extend_from_slice(name.as_bytes());
         self.head.extend_from_slice(b": ");
@@ -235,7 +240,7 @@ impl Asking<'_> {
         self
     }
 
-    /// What a browser sends when a person opens a page.
+    /// Adds the fields of a browser's navigation.
     pub(crate) fn navigating(self) -> Self {
         self.header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
             .header("Sec-Fetch-Mode", "navigate")
@@ -243,26 +248,26 @@ impl Asking<'_> {
             .header("Sec-Fetch-Site", "none")
     }
 
-    /// An access token.
+    /// Adds an access token.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
     }
 
-    /// A body, and its length.
+    /// Adds a body and its length.
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         let length = self.body.len().to_string();
         self.header("Content-Length", length)
     }
 
-    /// A form, as a body.
+    /// Adds a form as the body.
     pub(crate) fn form(self, pairs: &[(&str, &str)]) -> Self {
         let form =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.header("Content-Type", "application/x-www-form-urlencoded").body(form)
     }
 
-    /// Sends it; the one answer.
+    /// Sends the request and returns the one answer.
     pub(crate) async fn send(mut self) -> Result<Answer> {
         self.head.extend_from_slice(b"\r\n");
         self.head.append(&mut self.body);

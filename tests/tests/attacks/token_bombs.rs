@@ -1,4 +1,4 @@
-//! Tokens that are made to cost: by size, by depth, by what they would unpack to.
+//! Tokens that are expensive to read: by size, by depth, by their unpacked size.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     tokens::{all_pass, code_of},
 };
 
-/// How long a refusal may take, whatever was sent; generous, because tests share the machine.
+/// Limit for a refusal, whatever was sent; generous, because tests share the machine.
 const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +56,7 @@ async fn a_bomb_costs_the_sender_more_than_the_gateway() -> Result<()> {
                 "malformed",
             ),
             (
-                "JWE that calls itself a JWS",
+                "JWE with the header of a JWS",
                 jwe(json!({ "alg": "ES256", "enc": "A256GCM", "kid": KEY }), "AAAA.AAAA"),
                 "header_not_allowed",
             ),
@@ -68,13 +68,13 @@ async fn a_bomb_costs_the_sender_more_than_the_gateway() -> Result<()> {
         ];
         for (name, bomb, code) in bombs {
             let began = Instant::now();
-            let octets =
+            let bytes =
                 format!("GET /echo HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {bomb}\r\n\r\n");
-            let answer = stage.raw(octets).await.with_context(|| name)?;
+            let answer = stage.raw(bytes).await.with_context(|| name)?;
             let answer = answer.first().with_context(|| name)?;
             ensure!(matches!(answer.status, 401 | 431), "{name}: {answer:?}");
             if !alone && code == "header_not_allowed" {
-                // The issuer is looked for first, and there is none.
+                // `iss` is looked up first, and it is absent.
                 ensure!(answer.status == 401, "{name}: {answer:?}");
             } else if !code.is_empty() {
                 ensure!(code_of(answer) == code, "{name}: wanted {code}: {answer:?}");

@@ -1,6 +1,6 @@
-//! Tokens that are well signed and still must not be read: every form here is one that some verifier has taken.
+//! Tokens with a valid signature in a form that must be refused: some verifier has accepted each of them.
 //!
-//! Whatever a token says about keys or addresses, nothing is fetched for it.
+//! The gateway fetches nothing from an address or key URL in a token.
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -24,7 +24,7 @@ pub(crate) async fn stage(name: &str, forger: &Forger, alone: bool) -> Result<St
     setup.start().await
 }
 
-/// A good token whose header has one more member, or another one.
+/// A valid token whose header has one more member, or another one.
 fn with_header(forger: &Forger, name: &str, value: Value) -> Result<String> {
     let mut header = Forger::header();
     header.insert(name.to_owned(), value);
@@ -89,7 +89,7 @@ async fn nothing_in_a_header_names_the_key_to_trust() -> Result<()> {
         "unknown_key",
     ));
     attacks.push((
-        "a kid of 8,000 octets".into(),
+        "a kid of 8,000 bytes".into(),
         with_header(&forger, "kid", json!("k".repeat(8000)))?,
         "unknown_key",
     ));
@@ -118,10 +118,10 @@ async fn nothing_in_a_header_names_the_key_to_trust() -> Result<()> {
     ));
     let fetched = forger.asked("/jwks");
     all_refused(&stage, attacks).await?;
-    assert_eq!(trap.visits().await, 0, "something was fetched because a token said so");
+    assert_eq!(trap.visits().await, 0, "the gateway fetched an address from a token");
     let more = forger.asked("/jwks") - fetched;
-    assert!(more <= 4, "unknown names of keys caused {more} fetches");
-    // A log line per refusal, each one JSON, whatever stood in the token.
+    assert!(more <= 4, "unknown key ids caused {more} fetches");
+    // Each refusal has a log line that is JSON, whatever was in the token.
     assert!(stage.gateway.log_lines()?.len() > 10);
 
     let mut nameless = Forger::header();
@@ -166,10 +166,10 @@ async fn a_signature_of_zeros_signs_nothing() -> Result<()> {
         ("all ones", [high.clone(), high].concat()),
         ("s and r exchanged", [s, r].concat()),
         ("DER", der),
-        ("48 octets each", [&[0; 16], r, &[0; 16], s].concat()),
-        ("63 octets", signature[..63].to_vec()),
-        ("65 octets", [&signature[..], &[0]].concat()),
-        ("one octet", vec![0]),
+        ("48 bytes each", [&[0; 16], r, &[0; 16], s].concat()),
+        ("63 bytes", signature[..63].to_vec()),
+        ("65 bytes", [&signature[..], &[0]].concat()),
+        ("one byte", vec![0]),
     ];
     let attacks = forged
         .into_iter()
@@ -186,7 +186,7 @@ async fn a_signature_of_zeros_signs_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_two_readers_could_read_differently_is_refused() -> Result<()> {
+async fn a_token_with_two_readings_is_refused() -> Result<()> {
     for alone in [true, false] {
         let forger = Forger::start().await?;
         let stage =
@@ -204,8 +204,8 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
     let claims = serde_json::to_string(&forger.claims())?;
     let inside = claims.strip_prefix('{').context("no object")?;
     let mut attacks: Vec<Attack> = Vec::new();
-    let mut payload = |name: &str, octets: &[u8]| -> Result<()> {
-        attacks.push((name.to_owned(), forger.sign(header.as_bytes(), octets)?, "malformed"));
+    let mut payload = |name: &str, bytes: &[u8]| -> Result<()> {
+        attacks.push((name.to_owned(), forger.sign(header.as_bytes(), bytes)?, "malformed"));
         Ok(())
     };
     let iss = forger.url();
@@ -257,7 +257,7 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
         ));
     }
     for (name, text) in [
-        ("a trailing octet", format!("{header}x")),
+        ("a trailing byte", format!("{header}x")),
         ("an array", format!("[{header}]")),
         ("nothing", String::new()),
     ] {
@@ -280,7 +280,7 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
         ("the other alphabet", good.replace(['-', '_'], "+")),
         ("blank inside", format!("{head} .{body}.{signature}")),
     ] {
-        // Without `-` and `_` in it the token stays as it is.
+        // A token without `-` and `_` is unchanged.
         if text != good {
             attacks.push((name.to_owned(), text, "malformed"));
         }
@@ -289,7 +289,7 @@ fn ambiguous(forger: &Forger, good: &str) -> Result<Vec<Attack>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_algorithm_that_the_key_is_not_for_is_refused() -> Result<()> {
+async fn an_algorithm_that_does_not_fit_the_key_is_refused() -> Result<()> {
     let forger = Forger::start().await?;
     let stage = stage("attack-key-binding", &forger, true).await?;
     let claims = serde_json::to_vec(&forger.claims())?;

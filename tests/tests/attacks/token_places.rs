@@ -1,4 +1,4 @@
-//! Where a token stands, what stands beside it, and whose address it names.
+//! Tokens in other places of a request, beside other credentials, and with unverified addresses.
 
 use anyhow::Result;
 use dev_issuer::Mint;
@@ -51,7 +51,7 @@ async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_nobody_verified_is_nobodys_name() -> Result<()> {
+async fn an_unverified_address_identifies_no_user() -> Result<()> {
     const ROUTE: &str = "mail:\n  match: { path: /mail }\n  upstream: UPSTREAM\n  access: [{ allow: { emails: [alice@example.test] } }]\n";
     let stage = Setup::new("attack-token-email").with_routes(ROUTE).start().await?;
     let ask = async |order: Mint| {
@@ -79,7 +79,7 @@ async fn an_address_that_nobody_verified_is_nobodys_name() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_token_is_refused_even_beside_a_good_session() -> Result<()> {
+async fn an_invalid_token_is_refused_even_beside_a_session() -> Result<()> {
     let stage = Stage::new("attack-token-beside").await?;
     let browser = Browser::signed_in(&stage, "alice").await?;
     let bad = stage.issuer.mint(Mint::access("alice").wrong_key())?;

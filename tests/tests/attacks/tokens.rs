@@ -1,4 +1,4 @@
-//! Bearer tokens of the provider that are not good: each is 401 with its cause, and nothing reaches the upstream.
+//! Invalid bearer tokens of the provider: each is 401 with its cause, and nothing reaches the upstream.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
 /// An attack's name, its token, and the code of the refusal it must meet.
 pub(crate) type Attack = (String, String, &'static str);
 
-/// Every attack is refused for the right reason and reaches nobody; what was wrong is told all at once.
+/// Asserts that every attack is refused with its code and does not reach the upstream; reports all failures at once.
 pub(crate) async fn all_refused(stage: &Stage, attacks: Vec<Attack>) -> Result<()> {
     let before = stage.upstream.requests().len();
     let mut wrong = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) async fn all_refused(stage: &Stage, attacks: Vec<Attack>) -> Result<(
     Ok(())
 }
 
-/// The neighbours, which are good, pass.
+/// Asserts that valid tokens pass.
 pub(crate) async fn all_pass(stage: &Stage, tokens: Vec<(&str, String)>) -> Result<()> {
     for (name, token) in tokens {
         let answer = stage.get("/echo").bearer(&token).send().await?;
@@ -61,8 +61,8 @@ fn attack(name: impl Into<String>, token: impl Into<String>, code: &'static str)
 /// Header and claims of a token.
 fn opened(token: &str) -> Result<(Members, Members)> {
     let mut parts = token.split('.').map(|part| {
-        let octets = URL_SAFE_NO_PAD.decode(part)?;
-        anyhow::Ok(serde_json::from_slice::<Members>(&octets)?)
+        let bytes = URL_SAFE_NO_PAD.decode(part)?;
+        anyhow::Ok(serde_json::from_slice::<Members>(&bytes)?)
     });
     let header = parts.next().context("no header")??;
     Ok((header, parts.next().context("no claims")??))
@@ -79,7 +79,7 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
     for alg in ["none", "None", "NONE", "nOnE", "", "RS256 ", "rs256", "HS256", "RSA-OAEP", "dir"] {
         let forged = mint(Mint::access("alice").header("alg", alg))?;
         attacks.push(attack(
-            format!("alg {alg:?} over a good signature"),
+            format!("alg {alg:?} over a valid signature"),
             forged,
             "algorithm_not_allowed",
         ));
@@ -103,7 +103,7 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
         mint(Mint::access("alice").hmac_with_public_key())?,
         "algorithm_not_allowed",
     ));
-    // An algorithm that is good in itself, but neither announced nor what this key is for.
+    // A sound algorithm that is neither announced nor fits this key.
     attacks.push(attack(
         "PS256 with the RS256 key",
         mint(Mint::access("alice").algorithm(Algorithm::PS256))?,
@@ -121,9 +121,9 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
     ));
     attacks.extend(confused(&stage, &claims).await?);
     for place in [0, signature.len() / 2, signature.len() - 3] {
-        let mut octets = signature.as_bytes().to_vec();
-        octets[place] = if octets[place] == b'A' { b'B' } else { b'A' };
-        let flipped = String::from_utf8(octets)?;
+        let mut bytes = signature.as_bytes().to_vec();
+        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+        let flipped = String::from_utf8(bytes)?;
         attacks.push(attack(
             format!("signature changed at {place}"),
             format!("{unsigned}.{flipped}"),
@@ -137,7 +137,7 @@ async fn a_signature_that_proves_nothing_is_refused() -> Result<()> {
         .await
 }
 
-/// HS256 tokens keyed with every form of the public key that an attacker can fetch.
+/// HS256 tokens, keyed with every form of the public key that an attacker can fetch.
 async fn confused(stage: &Stage, claims: &Members) -> Result<Vec<Attack>> {
     let url = format!("{}/protocol/openid-connect/certs", stage.issuer.url());
     let document = e2e::visitor::plain_client()?.get(url).send().await?.text().await?;
@@ -175,7 +175,7 @@ async fn confused(stage: &Stage, claims: &Members) -> Result<Vec<Attack>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_for_somebody_else_or_of_somebody_else_is_refused() -> Result<()> {
+async fn a_token_for_or_from_another_party_is_refused() -> Result<()> {
     let stage = Stage::new("attack-token-audience").await?;
     let with =
         |name: &str, value: Value| stage.issuer.mint(Mint::access("alice").claim(name, value));
@@ -239,8 +239,8 @@ async fn a_token_for_somebody_else_or_of_somebody_else_is_refused() -> Result<()
     for subject in [json!(""), json!(null), json!(7), json!(["alice"]), json!({})] {
         attacks.push(attack(format!("sub {subject}"), with("sub", subject)?, "invalid_claim"));
     }
-    let nobody = stage.issuer.mint(Mint::access("alice").without("sub"))?;
-    attacks.push(attack("no sub", nobody, "missing_claim"));
+    let no_subject = stage.issuer.mint(Mint::access("alice").without("sub"))?;
+    attacks.push(attack("no sub", no_subject, "missing_claim"));
     attacks.push(attack(
         "bound to a key",
         with("cnf", json!({ "jkt": "x" }))?,
@@ -253,7 +253,7 @@ async fn a_token_for_somebody_else_or_of_somebody_else_is_refused() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_cannot_be_read_is_refused_and_never_skipped() -> Result<()> {
+async fn an_invalid_time_is_refused_and_never_skipped() -> Result<()> {
     let stage = Stage::new("attack-token-times").await?;
     let now = seconds();
     let with =
@@ -289,7 +289,7 @@ async fn a_time_that_cannot_be_read_is_refused_and_never_skipped() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_kind_of_token_is_no_access_token() -> Result<()> {
+async fn another_kind_of_token_is_not_an_access_token() -> Result<()> {
     let stage = Stage::new("attack-token-kinds").await?;
     let mint = |order: Mint| stage.issuer.mint(order);
     let set = stage.issuer.log_in("alice", "gateway", "openid")?;
@@ -309,7 +309,7 @@ async fn another_kind_of_token_is_no_access_token() -> Result<()> {
         ),
         attack("logout token", for_gateway(Mint::logout("alice"))?, "wrong_type"),
         attack(
-            "logout token that calls itself JWT",
+            "logout token with the typ JWT",
             for_gateway(Mint::logout("alice").header("typ", "JWT"))?,
             "wrong_type",
         ),

@@ -1,4 +1,4 @@
-//! Two issuers that know the same names: a subject of one is never taken for a person of the other.
+//! Two issuers with the same subjects and names: the gateway never confuses their users.
 
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -85,9 +85,9 @@ fn claims(assertion: &str) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn upstreams_can_tell_two_issuers_subjects_apart() -> Result<()> {
+async fn upstreams_can_distinguish_subjects_of_two_issuers() -> Result<()> {
     let partner = partner().await?;
-    let stage = stage("attack-issuers-told", &partner).await?;
+    let stage = stage("attack-issuers-upstream", &partner).await?;
     let (ours, theirs) = (
         sign_in_at(&stage, "main", &stage.issuer).await?,
         sign_in_at(&stage, "partner", &partner).await?,
@@ -104,7 +104,7 @@ async fn upstreams_can_tell_two_issuers_subjects_apart() -> Result<()> {
         (bearer(&tokens[1]), partner.url()),
     ] {
         let ask = stage.get("/echo").header(field.0, &field.1);
-        // A client's own word for it is dropped in every spelling.
+        // The client's own field is removed in every spelling.
         let ask = ask.header("X-Forwarded-Issuer", stage.issuer.url());
         assert_eq!(ask.send().await?.status, 200);
         let seen = stage.upstream.last("/echo")?;
@@ -141,7 +141,7 @@ async fn a_rule_for_one_issuer_is_not_met_by_the_other() -> Result<()> {
         assert_eq!(stage.get(path).header("Cookie", &theirs).send().await?.status, 403, "{path}");
     }
     // A sign-out at one provider ends nothing of the other's.
-    assert_eq!(partner.end_session_for("alice").await, 0, "the partner has no address to tell");
+    assert_eq!(partner.end_session_for("alice").await, 0, "the partner has no logout address");
     let admin = |query: &str| stage.gateway.admin_url(&format!("/sessions?{query}"));
     let client = e2e::visitor::plain_client()?;
     let answer = client.delete(admin("user=same-subject&issuer=partner")).send().await?;
@@ -157,7 +157,7 @@ async fn a_session_is_not_taken_over_by_a_renamed_issuer() -> Result<()> {
     let stage = stage("attack-issuers-renamed", &partner).await?;
     let theirs = sign_in_at(&stage, "partner", &partner).await?;
     assert_eq!(stage.get("/echo").header("Cookie", &theirs).send().await?.status, 200);
-    // The names change places: what `partner` vouched for must not become the word of `main`.
+    // The names are exchanged: a session of `partner` must not become one of `main`.
     trade_names(&stage, &partner).await?;
     e2e::wait::until("the reload", std::time::Duration::from_secs(10), async || {
         let answer = stage.get("/echo").header("Cookie", &theirs).send().await?;

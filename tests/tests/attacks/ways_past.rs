@@ -1,30 +1,15 @@
-//! Ways round a decision that was made: streams that outlive it, fields that hide a proxy's word, readings that were forgotten.
+//! Ways past a decision: streams that outlive it, fields that hide those of a proxy, further readings of a request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
-
-use anyhow::{Context as _, Result, ensure};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use anyhow::{Context as _, Result};
 use dev_issuer::Mint;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
-};
 
 use crate::{
+    foreign_tokens::jwt,
     open_streams::{SOON, closes, reload, socket},
     stage::{Setup, Stage},
 };
 
-const PAUSE: Duration = Duration::from_millis(300);
-
-/// Three routes for the role `admin`, the group `/lab`, and anyone; the last upstream is told access tokens.
+/// Three routes for the role `admin`, the group `/lab`, and anyone; the last upstream gets access tokens.
 const ROUTES: &str = "\
 admin-host:
   match: { host: admin.localhost, path: / }
@@ -34,167 +19,15 @@ lab:
   match: { path: /lab }
   upstream: UPSTREAM
   access: [{ allow: { groups: [/lab] } }]
-told:
-  match: { path: /told }
+tokens:
+  match: { path: /tokens }
   upstream: UPSTREAM
   identity: { access_token: true }
-  access: [{ path: /told/open/**, allow: anyone }, { allow: signed_in }]
+  access: [{ path: /tokens/open/**, allow: anyone }, { allow: signed_in }]
 ";
 
-fn jwt(claims: &str) -> String {
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    format!("{}.{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims), part("signature"))
-}
-
-/// An upstream that answers each request before it has read its body, and without end; its port, and how many octets it was sent.
-async fn eager() -> Result<(u16, Arc<AtomicUsize>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let taken = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&taken);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (mut read, mut write) = stream.into_split();
-            let count = Arc::clone(&count);
-            let mut head = vec![0; 16 * 1024];
-            if !matches!(read.read(&mut head).await, Ok(1..)) {
-                continue;
-            }
-            tokio::spawn(async move {
-                let mut space = vec![0; 64 * 1024];
-                while let Ok(length @ 1..) = read.read(&mut space).await {
-                    count.fetch_add(length, Ordering::SeqCst);
-                }
-            });
-            tokio::spawn(async move {
-                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-                let chunk = format!("10000\r\n{}\r\n", "x".repeat(64 * 1024));
-                let mut next = head;
-                while write.write_all(next.as_bytes()).await.is_ok() {
-                    next = &chunk;
-                }
-            });
-        }
-    });
-    Ok((port, taken))
-}
-
-/// An upload whose answer has begun and is not read any further.
-async fn unread_upload(stage: &Stage, field: &str) -> Result<TcpStream> {
-    let mut client = TcpStream::connect(("127.0.0.1", stage.gateway.port())).await?;
-    let head = format!(
-        "POST /eager/x HTTP/1.1\r\nHost: HOST\r\n{field}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    );
-    client.write_all(&stage.filled(head.as_bytes())).await?;
-    let mut begun = [0; 15];
-    client.read_exact(&mut begun).await?;
-    ensure!(begun == *b"HTTP/1.1 200 OK", "{:?}", String::from_utf8_lossy(&begun));
-    Ok(client)
-}
-
-/// How many octets reach the upstream of a few chunks, sent one after the other.
-async fn arrives(upload: &mut TcpStream, taken: &AtomicUsize) -> usize {
-    // What was sent before is on its way.
-    sleep(PAUSE).await;
-    let before = taken.load(Ordering::SeqCst);
-    for _ in 0..4 {
-        // The gateway may have closed the connection by now.
-        let _ = timeout(PAUSE, upload.write_all(b"5\r\nhello\r\n")).await;
-        sleep(PAUSE).await;
-    }
-    taken.load(Ordering::SeqCst) - before
-}
-
-/// An upstream that answers without end; its port, and whether the answer is still asked for.
-async fn endless() -> Result<(u16, Arc<AtomicUsize>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let open = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&open);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let count = Arc::clone(&count);
-            tokio::spawn(async move {
-                let mut head = vec![0; 16 * 1024];
-                if !matches!(stream.read(&mut head).await, Ok(1..)) {
-                    return;
-                }
-                count.fetch_add(1, Ordering::SeqCst);
-                let chunk = format!("10000\r\n{}\r\n", "x".repeat(64 * 1024));
-                let mut next = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-                while stream.write_all(next.as_bytes()).await.is_ok() {
-                    next = &chunk;
-                }
-                count.fetch_sub(1, Ordering::SeqCst);
-            });
-        }
-    });
-    Ok((port, open))
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unread_answer_ends_with_its_right() -> Result<()> {
-    let (port, open) = endless().await?;
-    let routes = format!(
-        "endless:\n  match: {{ path: /endless }}\n  upstream: http://127.0.0.1:{port}\n  access: [{{ allow: {{ groups: [/lab] }} }}]\n"
-    );
-    let stage = Setup::new("ways-past-unread-stream").with_routes(&routes).start().await?;
-    let cookie = stage.sign_in("alice").await?;
-    let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
-    let mut clients = Vec::new();
-    for field in [format!("Cookie: {cookie}"), format!("Authorization: Bearer {token}")] {
-        let mut client = TcpStream::connect(("127.0.0.1", stage.gateway.port())).await?;
-        let head = format!("GET /endless/x HTTP/1.1\r\nHost: HOST\r\n{field}\r\n\r\n");
-        client.write_all(&stage.filled(head.as_bytes())).await?;
-        let mut begun = [0; 15];
-        client.read_exact(&mut begun).await?;
-        ensure!(begun == *b"HTTP/1.1 200 OK", "{:?}", String::from_utf8_lossy(&begun));
-        clients.push(client);
-    }
-    // The clients do not read: all buffers between are full by now.
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(open.load(Ordering::SeqCst), 2);
-    reload(&stage, "groups: [/lab]", "groups: [/other]").await?;
-    let ended = async {
-        while open.load(Ordering::SeqCst) > 0 {
-            sleep(PAUSE).await;
-        }
-    };
-    timeout(SOON, ended).await.context("the upstream still sends")?;
-    drop(clients);
-    stage.finish(&[&cookie])
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unread_answer_keeps_no_upload_alive() -> Result<()> {
-    let (port, taken) = eager().await?;
-    let routes = format!(
-        "eager:\n  match: {{ path: /eager }}\n  upstream: http://127.0.0.1:{port}\n  access: [{{ allow: {{ groups: [/lab] }} }}]\n"
-    );
-    let stage = Setup::new("ways-past-unread-answer").with_routes(&routes).start().await?;
-    let cookie = stage.sign_in("alice").await?;
-    let mut upload = unread_upload(&stage, &format!("Cookie: {cookie}")).await?;
-    ensure!(arrives(&mut upload, &taken).await > 0, "an upload that may go on");
-    let page = stage.get("/oauth2/sign_out").header("Cookie", &cookie).send().await?;
-    let token = page.body.split_once("name=\"csrf\" value=\"").context("no form")?.1;
-    let token = token.split('"').next().unwrap_or_default();
-    let out = stage.post("/oauth2/sign_out").header("Cookie", &cookie);
-    let out = out.header("Origin", stage.origin()).form(&[("csrf", token)]).send().await?;
-    assert_eq!(out.status, 303, "{out:?}");
-    assert_eq!(arrives(&mut upload, &taken).await, 0, "after the sign-out");
-    drop(upload);
-
-    let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
-    let mut upload = unread_upload(&stage, &format!("Authorization: Bearer {token}")).await?;
-    ensure!(arrives(&mut upload, &taken).await > 0, "an upload that may go on");
-    reload(&stage, "groups: [/lab]", "groups: [/other]").await?;
-    assert_eq!(arrives(&mut upload, &taken).await, 0, "after the reload");
-    drop(upload);
-    stage.finish(&[&cookie])
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_close_when_no_issuer_takes_tokens_any_more() -> Result<()> {
+async fn streams_close_when_no_issuer_accepts_tokens_any_more() -> Result<()> {
     let stage = Setup::new("ways-past-no-audience").start().await?;
     let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     let bearer = ("authorization", &*format!("Bearer {token}"));
@@ -202,7 +35,7 @@ async fn streams_close_when_no_issuer_takes_tokens_any_more() -> Result<()> {
     let mut public = socket(&stage, "/public/ws", &[bearer]).await?;
     reload(&stage, "audience: [gateway]", "audience: []").await?;
     closes(&mut admin, SOON).await?;
-    assert_eq!(public.ask("still").await?, "still", "what anyone may open goes on");
+    assert_eq!(public.ask("still").await?, "still", "a stream that anyone may open goes on");
     stage.finish(&[])
 }
 
@@ -213,7 +46,7 @@ async fn streams_close_when_another_route_has_their_path() -> Result<()> {
     let bearer = ("authorization", &*format!("Bearer {token}"));
     let mut moved = socket(&stage, "/lab/live/ws", &[bearer]).await?;
     let mut stays = socket(&stage, "/lab/ws", &[bearer]).await?;
-    // Anyone may use the new service; that says nothing of the old one, which the stream is connected to.
+    // The new service is open to anyone, but the stream is connected to the old one.
     let live = "live:\n    match: { path: /lab/live }\n    upstream: http://127.0.0.1:1\n    access: [{ allow: anyone }]\n  lab:\n";
     reload(&stage, "lab:\n", live).await?;
     closes(&mut moved, SOON).await?;
@@ -239,7 +72,7 @@ async fn a_jwt_with_a_part_too_many_is_no_opaque_token() -> Result<()> {
         assert_eq!(status, 401, "{token}");
     }
     assert!(stage.reached().is_empty(), "{:?}", stage.reached());
-    // A JWE, and what platforms call their own tokens.
+    // A JWE, and platforms' own token formats.
     for token in ["eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", "hvs.CAESI", "glpat-x1.01.1a2b3c4.d"] {
         assert_eq!(stage.get("/public/a").bearer(token).send().await?.status, 200, "{token}");
     }
@@ -247,32 +80,29 @@ async fn a_jwt_with_a_part_too_many_is_no_opaque_token() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_unread_token_stands_where_a_verified_one_would() -> Result<()> {
-    let stage = Setup::new("ways-past-told").with_routes(ROUTES).start().await?;
+async fn no_unread_token_takes_the_place_of_a_verified_one() -> Result<()> {
+    let stage = Setup::new("ways-past-tokens").with_routes(ROUTES).start().await?;
     let forged = jwt(r#"{"iss":"https://elsewhere.test","sub":"alice"}"#);
     let alice = stage.sign_in("alice").await?;
     for token in [&*forged, "opaque"] {
-        assert_eq!(stage.get("/told/open/a").bearer(token).send().await?.status, 401, "{token}");
-        let both = stage.get("/told/open/a").bearer(token).header("Cookie", &alice);
+        assert_eq!(stage.get("/tokens/open/a").bearer(token).send().await?.status, 401, "{token}");
+        let both = stage.get("/tokens/open/a").bearer(token).header("Cookie", &alice);
         assert_eq!(both.send().await?.status, 401, "{token}");
         assert_eq!(stage.get("/public/a").bearer(token).send().await?.status, 200, "{token}");
     }
-    assert_eq!(stage.get("/told/open/b").send().await?.status, 200);
-    assert!(stage.upstream.last("/told/open/b")?.values("authorization").is_empty());
-    assert_eq!(stage.get("/told/open/c").header("Cookie", &alice).send().await?.status, 200);
-    let told = stage.upstream.last("/told/open/c")?.value("authorization");
-    assert!(told.is_some_and(|told| told.starts_with("Bearer eyJ")), "a session's own token");
+    assert_eq!(stage.get("/tokens/open/b").send().await?.status, 200);
+    assert!(stage.upstream.last("/tokens/open/b")?.values("authorization").is_empty());
+    assert_eq!(stage.get("/tokens/open/c").header("Cookie", &alice).send().await?.status, 200);
+    let sent = stage.upstream.last("/tokens/open/c")?.value("authorization");
+    assert!(sent.is_some_and(|sent| sent.starts_with("Bearer eyJ")), "a session's own token");
     stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_hides_no_host_that_a_proxy_told() -> Result<()> {
-    let stage = Setup::new("ways-past-hidden-host")
-        .with_routes(ROUTES)
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
-        .start()
-        .await?;
-    // `/public/a` is open on the host that the proxy asks by, and closed on the one that it tells.
+async fn a_client_cannot_hide_the_host_that_a_proxy_sends() -> Result<()> {
+    let stage =
+        Setup::new("ways-past-hidden-host").with_routes(ROUTES).trusting_proxies().start().await?;
+    // `/public/a` is open on the host that the proxy asks by, and closed on the one that it sends.
     for (name, value, status) in [
         ("X-Forwarded-Host", &b"admin.localhost"[..], 401),
         ("X-Forwarded-Host", b"a.test, admin.localhost", 401),
@@ -324,7 +154,7 @@ async fn a_page_reads_no_token_from_the_answer_to_a_question() -> Result<()> {
     let in_front = "front:\n  match: { path: /front }\n  identity: { access_token: true }\n  access: [{ allow: signed_in }]\n";
     let stage = Setup::new("ways-past-page-asks")
         .with_routes(&format!("{ROUTES}{in_front}"))
-        .with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
+        .trusting_proxies()
         .start()
         .await?;
     let alice = stage.sign_in("alice").await?;
@@ -333,11 +163,11 @@ async fn a_page_reads_no_token_from_the_answer_to_a_question() -> Result<()> {
         let ask = stage.get("/oauth2/auth").header("X-Forwarded-Uri", uri);
         ask.header("Cookie", &alice).header("Sec-Fetch-Site", "same-origin")
     };
-    let answer = asked("/told/x").send().await?;
+    let answer = asked("/tokens/x").send().await?;
     assert_eq!(answer.status, 202);
     assert_eq!(answer.header("x-auth-request-preferred-username"), "alice");
     assert!(answer.headers("x-auth-request-access-token").is_empty(), "{answer:?}");
-    // A route that only answers questions has no other way to tell it.
+    // A route that only answers questions has no other way to pass it on.
     let answer = asked("/front/x").send().await?;
     assert!(answer.header("x-auth-request-access-token").starts_with("Bearer eyJ"));
     assert!(!answer.header("x-doorward-assertion").is_empty());

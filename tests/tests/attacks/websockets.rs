@@ -1,4 +1,4 @@
-//! Web sockets: opened by people from the gateway's own pages, and gone when the session or token is.
+//! WebSockets: opened by signed-in users from the gateway's own pages, and closed with the session or token.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::stage::{Setup, Stage};
 
-/// How soon a socket must be closed.
+/// Time in which a socket must be closed.
 const SOON: Duration = Duration::from_secs(5);
 /// Policy violation ([RFC 6455 §7.4.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1)).
 const POLICY_VIOLATION: Option<u16> = Some(1008);
@@ -33,8 +33,8 @@ async fn open(stage: &Stage, cookie: &str) -> Result<WebSocket> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_opens_a_web_socket_without_a_session() -> Result<()> {
-    let stage = Stage::new("attack-ws-nobody").await?;
+async fn no_web_socket_opens_without_a_credential() -> Result<()> {
+    let stage = Stage::new("attack-ws-anonymous").await?;
     let own = format!("Origin: {}\r\n", stage.origin());
     for fields in [
         String::new(),
@@ -50,7 +50,7 @@ async fn nobody_opens_a_web_socket_without_a_session() -> Result<()> {
     for token in ["x", "x.y.z"] {
         let bearer = format!("Authorization: Bearer {token}\r\n");
         assert_eq!(status(&stage, "/ws", &bearer).await?, 401, "{token}");
-        // Tokens in the query are no credentials.
+        // Tokens in the query do not count.
         assert_eq!(status(&stage, &format!("/ws?access_token={token}"), &own).await?, 401);
     }
     let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
@@ -97,12 +97,12 @@ async fn no_page_of_another_site_opens_a_web_socket() -> Result<()> {
     }
     let two = format!("Origin: http://{host}\r\nOrigin: https://evil.test\r\nCookie: {alice}\r\n");
     assert_eq!(status(&stage, "/ws", &two).await?, 400);
-    // Without `Origin` a browser is not the one who asks; what it says instead counts.
+    // Without `Origin` the client is not a browser, and its other fields count.
     for site in ["cross-site", "same-site"] {
         let fields = format!("Sec-Fetch-Site: {site}\r\nCookie: {alice}\r\n");
         assert_eq!(status(&stage, "/ws", &fields).await?, 403, "{site}");
     }
-    // Upstreams that trust another host's name do not change whose page this is.
+    // Fields about another host do not change the origin of the page.
     let claimed = format!(
         "Origin: https://evil.test\r\nX-Forwarded-Host: evil.test\r\nX-Forwarded-Proto: https\r\nCookie: {alice}\r\n"
     );
@@ -126,27 +126,27 @@ async fn a_foreign_page_has_no_session_where_anyone_may_call() -> Result<()> {
     let cookie = format!("Cookie: {alice}\r\n");
     let own = format!("Origin: {}\r\n", stage.origin());
     let foreign = "Origin: https://evil.test\r\n";
-    let told = |stage: &Stage, path: &str| -> Result<Option<String>> {
+    let reported = |stage: &Stage, path: &str| -> Result<Option<String>> {
         Ok(stage.upstream.last(path)?.value("x-forwarded-preferred-username"))
     };
     for (origin, user) in [(own.as_str(), Some("alice")), (foreign, None), ("", None)] {
         assert_eq!(status(&stage, "/public/ws", &format!("{origin}{cookie}")).await?, 101);
-        assert_eq!(told(&stage, "/public/ws")?.as_deref(), user, "{origin:?}");
+        assert_eq!(reported(&stage, "/public/ws")?.as_deref(), user, "{origin:?}");
         let seen = stage.upstream.last("/public/ws")?;
         assert!(seen.values("cookie").is_empty(), "the cookie is never sent on");
     }
-    // A program's token is no browser's, and a request without a credential has nothing to lose.
+    // Programs' tokens and requests without a credential are not bound to an origin.
     for origin in [foreign, "", "Origin: null\r\n"] {
         let bearer = format!("{origin}Authorization: Bearer {token}\r\n");
         assert_eq!(status(&stage, "/ws", &bearer).await?, 101, "{origin:?}");
-        assert_eq!(told(&stage, "/ws")?.as_deref(), Some("alice"), "{origin:?}");
+        assert_eq!(reported(&stage, "/ws")?.as_deref(), Some("alice"), "{origin:?}");
         assert_eq!(status(&stage, "/public/ws", origin).await?, 101, "{origin:?}");
     }
     stage.finish(&[&alice])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_list_on_a_handshake_takes_nothing_of_the_gateways_away() -> Result<()> {
+async fn a_handshakes_connection_list_removes_no_gateway_field() -> Result<()> {
     let stage = Stage::new("attack-ws-connection").await?;
     let alice = stage.sign_in("alice").await?;
     for list in [
@@ -188,7 +188,7 @@ async fn a_connection_list_on_a_handshake_takes_nothing_of_the_gateways_away() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_web_socket_closes_when_somebody_signs_out() -> Result<()> {
+async fn a_web_socket_closes_when_its_user_signs_out() -> Result<()> {
     let stage = Stage::new("attack-ws-logout").await?;
     let (alice, bob) = (stage.sign_in("alice").await?, stage.sign_in("bob").await?);
     let mut sockets = [open(&stage, &alice).await?, open(&stage, &alice).await?];
@@ -197,7 +197,7 @@ async fn a_web_socket_closes_when_somebody_signs_out() -> Result<()> {
         assert_eq!(socket.ask("before").await?, "before");
     }
     let page = stage.get("/oauth2/sign_out").header("Cookie", &alice).send().await?;
-    let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value").context("no csrf")?;
+    let csrf = e2e::visitor::form_token(&page.body)?;
     // A page elsewhere cannot do it.
     let forged = stage
         .post("/oauth2/sign_out")
@@ -217,7 +217,7 @@ async fn a_web_socket_closes_when_somebody_signs_out() -> Result<()> {
         assert_eq!(code, POLICY_VIOLATION);
     }
     assert_eq!(status(&stage, "/ws", &format!("Cookie: {alice}\r\n")).await?, 401);
-    assert_eq!(others.ask("somebody else").await?, "somebody else");
+    assert_eq!(others.ask("another user").await?, "another user");
     stage.finish(&[&alice, &bob])
 }
 
@@ -230,7 +230,7 @@ async fn a_web_socket_closes_when_the_provider_ends_the_session() -> Result<()> 
     assert_eq!(socket.ask("before").await?, "before");
     let [sid] =
         stage.issuer.session_ids("alice").try_into().map_err(|_| anyhow::anyhow!("sessions"))?;
-    // Logout tokens that are none leave it open.
+    // Invalid logout tokens leave it open.
     for bad in [
         stage.issuer.mint(Mint::logout("alice").client("gateway").sid(&sid).expired())?,
         stage.issuer.mint(Mint::logout("alice").client("gateway").sid(&sid).audience(["other"]))?,
@@ -252,7 +252,7 @@ async fn a_web_socket_closes_when_the_provider_ends_the_session() -> Result<()> 
     let code = timeout(SOON, socket.closing_code()).await.context("it stays open")?;
     assert_eq!(code, POLICY_VIOLATION);
     assert_eq!(stage.get("/echo").header("Cookie", &alice).send().await?.status, 401);
-    assert_eq!(others.ask("somebody else").await?, "somebody else");
+    assert_eq!(others.ask("another user").await?, "another user");
     stage.finish(&[&alice, &bob])
 }
 

@@ -1,4 +1,4 @@
-//! Calls that carry a token by themselves, to Keycloak's own administration as the service that is called.
+//! Middleware that adds a token to calls of Keycloak's admin API.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::lab::{Lab, secret};
 const TOKEN: &str = "/protocol/openid-connect/token";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_revoked_early_is_renewed_and_the_call_goes_through() -> Result<()> {
+async fn a_call_with_a_revoked_token_succeeds_with_a_new_one() -> Result<()> {
     let (lab, wire) = Lab::common().await?.counted().await?;
     let job = lab.job()?;
     let tokens = CachedTokens::new(IssuerTokens::new(job.clone(), ClientCredentials::new()));

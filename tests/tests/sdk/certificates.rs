@@ -1,4 +1,4 @@
-//! Clients that prove themselves by a certificate, and tokens that are bound to it (RFC 8705).
+//! Clients that authenticate by a certificate, and tokens that are bound to it (RFC 8705).
 
 use anyhow::{Context as _, Result};
 use e2e::authority::Certified;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::lab::{Lab, client_credentials};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_proves_the_client_and_its_token_needs_it_again() -> Result<()> {
+async fn a_certificate_authenticates_and_its_token_is_bound() -> Result<()> {
     let lab = Lab::common().await?;
     let authority = lab.realm.authority();
     let (mine, other) = (authority.client("certified-job")?, authority.client("another-job")?);

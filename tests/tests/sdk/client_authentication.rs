@@ -1,4 +1,4 @@
-//! Every way for a client to prove itself gives a token, and the wrong proof is refused as what it is.
+//! Every client authentication gives a token, and a wrong credential is refused with its code.
 
 use anyhow::Result;
 use e2e::keycloak::Realm;
@@ -25,7 +25,7 @@ async fn a_secret_in_the_header_or_in_the_body() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_changes_at_the_issuer_and_in_its_file_needs_no_restart() -> Result<()> {
+async fn a_rotated_secret_needs_no_restart() -> Result<()> {
     const CLIENT: &str = "job-with-a-changing-secret";
     let lab = Lab::common().await?;
     let file = lab.folder()?.join("secret");
@@ -51,7 +51,7 @@ async fn a_secret_that_signs_and_is_not_sent() -> Result<()> {
     as_client(secret.clone())?.request(client_credentials(None)).await?;
     let wrong = secret.to_uppercase();
     let refusal = as_client(wrong)?.request(client_credentials(None)).await.unwrap_err();
-    // Keycloak's own word for it, with 400: the status and not the word tells a wrong secret apart elsewhere.
+    // Keycloak answers 400 with its own code; elsewhere the status identifies a wrong secret.
     assert_eq!(refusal.code(), "unauthorized_client", "{refusal:?}");
     Ok(())
 }
@@ -76,9 +76,9 @@ async fn a_private_key_of_each_kind() -> Result<()> {
     Ok(())
 }
 
-/// Keycloak offers every method, whatever it accepts of this client: only trying tells.
+/// Keycloak announces every method, whatever it accepts of this client, so `auto` has to try.
 #[tokio::test(flavor = "multi_thread")]
-async fn auto_finds_the_method_this_client_is_set_up_for_and_stays_with_it() -> Result<()> {
+async fn auto_finds_this_clients_method_and_keeps_it() -> Result<()> {
     for (client, tries) in [("job-with-hmac-key", 1), ("job-with-a-longer-name", 2)] {
         let (lab, wire) = Lab::common().await?.counted().await?;
         let missing = lab.folder()?.join("no-such-assertion");

@@ -1,4 +1,4 @@
-//! What is asked for decides what the token may do; and one token is exchanged for another.
+//! Scopes decide the audience and roles of a token; one token is exchanged for another.
 
 use anyhow::Result;
 use oidc_core::{Grant, TokenEndpointError};
@@ -47,8 +47,8 @@ async fn a_service_exchanges_a_persons_token_for_another_audience() -> Result<()
         Some("urn:ietf:params:oauth:token-type:access_token")
     );
     let token = verifier.access_token(tokens.access_token.expose()).await?;
-    assert_eq!(token.subject(), login.id_token.subject(), "still the person");
-    assert_eq!(token.client(), Some("notebook"), "and who asks for them");
+    assert_eq!(token.subject(), login.id_token.subject(), "the subject is still the user");
+    assert_eq!(token.client(), Some("notebook"), "the client is the one that exchanged it");
 
     let refusal = notebook.request(exchange("no-such-service")).await.unwrap_err();
     assert!(refusal.to_string().contains("Audience not found"), "{refusal}");

@@ -1,4 +1,4 @@
-//! Keycloak is asked whether a token counts (RFC 7662): once, and again when that may have changed.
+//! Introspection at Keycloak (RFC 7662): once for a token, and again when the answer may have changed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::lab::{Lab, client_credentials, secret};
 const INTROSPECT: &str = "/token/introspect";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_counts_until_it_is_revoked_and_is_asked_about_once() -> Result<()> {
+async fn a_token_is_introspected_once_until_it_is_revoked() -> Result<()> {
     let (lab, wire) = Lab::common().await?.counted().await?;
     let churn = || -> Result<Introspection> {
         let validation = Validation::new(lab.issuer(), "churn");
@@ -33,18 +33,18 @@ async fn a_token_counts_until_it_is_revoked_and_is_asked_about_once() -> Result<
 
     job.revoke(&token, TokenHint::AccessToken).await?;
     introspection.access_token(token.expose()).await?;
-    assert_eq!(wire.count(INTROSPECT), 1, "remembered for as long as it was told");
+    assert_eq!(wire.count(INTROSPECT), 1, "cached for the configured time");
     let attentive = churn()?.with_max_age(Duration::ZERO);
     let refusal = attentive.access_token(token.expose()).await.unwrap_err();
     assert_eq!(refusal.code(), "inactive");
     let asked = wire.count(INTROSPECT);
     attentive.access_token(token.expose()).await.unwrap_err();
-    assert_eq!(wire.count(INTROSPECT), asked, "a no is remembered too");
+    assert_eq!(wire.count(INTROSPECT), asked, "a negative answer is cached too");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_for_somebody_else_is_not_told_about() -> Result<()> {
+async fn a_token_for_another_audience_is_inactive() -> Result<()> {
     let lab = Lab::common().await?;
     let validation = Validation::new(lab.issuer(), "churn");
     let introspection = Introspection::new(lab.endpoint("churn", secret("churn"))?, validation);

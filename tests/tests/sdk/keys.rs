@@ -1,4 +1,4 @@
-//! Keycloak's keys: asked for once, not once for each forged token, and distrusted when they are gone.
+//! Keycloak's keys: fetched once, not once for each forged token, and distrusted when they are removed.
 
 use std::{sync::Arc, time::Duration};
 

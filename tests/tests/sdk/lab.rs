@@ -1,4 +1,4 @@
-//! What each scenario starts from: a realm of its own, and the library set up for it as its documentation says.
+//! Start of each scenario: its own realm, and the library set up for it as documented.
 
 use std::{
     path::PathBuf,
@@ -24,7 +24,7 @@ use oidc_core::{
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// Where logins come back to. Nobody listens there: the visitor stops at the redirect.
+/// Redirect URI of logins. No server listens there: the visitor stops at the redirect.
 pub(crate) const REDIRECT: &str = "http://localhost:8000/callback";
 
 /// A realm and the library before it.
@@ -35,7 +35,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// A realm of its own, over plain HTTP on loopback.
+    /// A new realm, over plain HTTP on loopback.
     pub(crate) async fn new(name: &str) -> Result<Self> {
         let realm = Keycloak::shared().await?.sdk_realm(name).await?;
         let issuer = realm.issuer().parse()?;
@@ -53,7 +53,7 @@ impl Lab {
         Ok(Self { realm: Arc::new(self.realm.again()?), issuer: self.issuer() })
     }
 
-    /// The same realm with all that the library asks counted on the wire.
+    /// The same realm with all requests of the library counted on the wire.
     pub(crate) async fn counted(&self) -> Result<(Self, Counter)> {
         let counter = Counter::before(self.realm.address()).await?;
         let issuer = self.realm.issuer_at(&counter.url()).parse()?;
@@ -117,7 +117,7 @@ impl Lab {
         Ok(LoginRequest::new(REDIRECT.parse()?))
     }
 
-    /// Begins a login, plays the person and their browser, finishes it.
+    /// Begins a login, acts as the user's browser, and finishes it.
     pub(crate) async fn log_in(
         &self,
         client: &Client,
@@ -130,7 +130,7 @@ impl Lab {
     }
 }
 
-/// What a program asks for on its own behalf.
+/// The grant of a program on its own behalf.
 pub(crate) fn client_credentials(scope: Option<&str>) -> Grant {
     Grant::ClientCredentials { scope: scope.map(Scope::from), audience: None, resource: vec![] }
 }
@@ -145,13 +145,13 @@ pub(crate) async fn sign_in(url: &Url, user: &str) -> Result<Url> {
     answer_to_sign_in(&Visitor::new()?, url, user).await?.location()
 }
 
-/// What Keycloak answers to the login form.
+/// Keycloak's answer to the login form.
 pub(crate) async fn answer_to_sign_in(visitor: &Visitor, url: &Url, user: &str) -> Result<Answer> {
     let form = visitor.arrive(url.as_str()).await?;
     visitor.submit_login(&form, user).await
 }
 
-/// What the application does when the browser is back.
+/// Finishes the login, as the application does when the browser is back.
 pub(crate) async fn finish(client: &Client, back: &Url, pending: &PendingLogin) -> Result<Login> {
     anyhow::ensure!(back.as_str().starts_with(REDIRECT), "the browser is at {back}");
     let query = back.query().context("nothing came back")?;

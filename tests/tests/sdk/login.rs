@@ -1,4 +1,4 @@
-//! Logins and what follows: pushed requests, refresh, revocation, and the end told by back channel.
+//! Logins: pushed requests, refresh, revocation, and back-channel logout.
 
 use std::time::Duration;
 
@@ -54,21 +54,21 @@ async fn a_login_is_pushed_where_the_client_must() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_ended_elsewhere_is_told_by_a_logout_token() -> Result<()> {
+async fn a_session_ended_elsewhere_sends_a_logout_token() -> Result<()> {
     let lab = Lab::common().await?;
     let application = Echo::start().await?;
-    let told_at = format!("{}/backchannel", application.url());
-    let attributes = json!({ "backchannel.logout.url": told_at });
-    lab.realm.set_client_attributes("told", &attributes).await?;
-    let client = lab.client("told", secret("told"))?;
+    let address = format!("{}/backchannel", application.url());
+    let attributes = json!({ "backchannel.logout.url": address });
+    lab.realm.set_client_attributes("notified", &attributes).await?;
+    let client = lab.client("notified", secret("notified"))?;
     let login = lab.log_in(&client, lab.login_request()?, "erin").await?;
 
     lab.realm.log_out("erin").await?;
-    let told = wait::until("the logout token", Duration::from_secs(20), async || {
+    let received = wait::until("the logout token", Duration::from_secs(20), async || {
         Ok(application.last("/backchannel").ok())
     })
     .await?;
-    let token = url::form_urlencoded::parse(&told.body)
+    let token = url::form_urlencoded::parse(&received.body)
         .find(|(name, _)| name == "logout_token")
         .context("no logout token")?
         .1
@@ -87,7 +87,7 @@ async fn a_session_that_ended_elsewhere_is_told_by_a_logout_token() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_comes_back_twice_gets_in_once() -> Result<()> {
+async fn an_answer_that_comes_back_twice_signs_in_once() -> Result<()> {
     let lab = Lab::common().await?;
     let client = lab.client("notebook", secret("notebook"))?;
     let (url, pending) = client.begin_login(LoginRequest::new(REDIRECT.parse()?)).await?;

@@ -1,4 +1,4 @@
-//! One token request however many ask, and never a moment without a token.
+//! One token request for any number of callers, and always a valid token.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::lab::{Lab, secret};
 
-/// As the fixture has it for the client `job-for-seconds`.
+/// Token lifetime of the client `job-for-seconds` in the fixture.
 const LIFE: Duration = Duration::from_secs(6);
 
 const TOKEN: &str = "/protocol/openid-connect/token";
@@ -69,7 +69,7 @@ async fn twenty_threads_make_one_token_request() -> Result<()> {
 async fn ten_processes_make_one_token_request() -> Result<()> {
     let (lab, wire) = Lab::common().await?.counted().await?;
     lab.provider()?.metadata().await?;
-    // Long enough for all of them to find no token.
+    // Long enough that all of them find no token.
     wire.delay(Duration::from_secs(1));
     let folder = lab.folder()?;
     std::fs::write(folder.join("issuer"), lab.issuer().as_str())?;
@@ -96,7 +96,7 @@ async fn ten_processes_make_one_token_request() -> Result<()> {
     Ok(())
 }
 
-/// What each of the ten does: finds the issuer's name in its folder, and leaves the token it got there.
+/// One of the ten: reads the issuer's name from its folder and writes the token there.
 #[tokio::test]
 #[ignore = "is started by ten_processes_make_one_token_request"]
 async fn one_process_of_ten() -> Result<()> {
@@ -135,9 +135,9 @@ async fn a_hundred_requests_of_one_person_make_one_exchange() -> Result<()> {
     Ok(())
 }
 
-/// Keycloak is made to take a second for each token, so that whoever waits for one is seen.
+/// The wire delays each token by a second, so that a caller who waits for one is noticed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_short_lived_token_is_refreshed_ahead_and_nobody_waits() -> Result<()> {
+async fn a_short_lived_token_is_refreshed_ahead_without_waiting() -> Result<()> {
     const LATENCY: Duration = Duration::from_secs(1);
     let (lab, wire) = Lab::common().await?.counted().await?;
     let tokens = short_lived(&lab)?;
@@ -157,16 +157,15 @@ async fn a_short_lived_token_is_refreshed_ahead_and_nobody_waits() -> Result<()>
             verifier.access_token(token.secret().expose()).await?;
         }
         let left = token.expires_at().context("no expiry")?.duration_since(SystemClock.now());
-        anyhow::ensure!(left.is_ok(), "an expired token was given out");
+        anyhow::ensure!(left.is_ok(), "an expired token was returned");
     }
     assert!(seen.len() > 2, "{} tokens in two lives", seen.len());
-    assert!(wire.count(TOKEN) <= seen.len() + 1, "a request whose token nobody got");
+    assert!(wire.count(TOKEN) <= seen.len() + 1, "a request whose token no caller got");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_token_is_served_while_keycloak_is_away_and_the_next_when_it_is_back() -> Result<()>
-{
+async fn the_last_token_is_served_until_keycloak_is_back() -> Result<()> {
     let (lab, wire) = Lab::common().await?.relayed().await?;
     let tokens = short_lived(&lab)?;
     let first = tokens.token().await?;
@@ -183,8 +182,8 @@ async fn the_last_token_is_served_while_keycloak_is_away_and_the_next_when_it_is
     })
     .await?;
     assert!(matches!(refused.0, TokenError::Unavailable { .. }), "{:?}", refused.0);
-    assert!(refused.1 >= ends, "a good token was held back");
-    wire.mend();
+    assert!(refused.1 >= ends, "a valid token was held back");
+    wire.restore();
     let next = wait::until("the next token", Duration::from_secs(20), async || {
         Ok(Some(tokens.token().await?))
     })

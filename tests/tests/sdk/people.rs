@@ -1,4 +1,4 @@
-//! People at a terminal: by the browser of the same machine (RFC 8252), or of another one (RFC 8628).
+//! Users at a terminal: by the browser of the same machine (RFC 8252), or of another one (RFC 8628).
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn terminal(lab: &Lab) -> Result<Client> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_signs_in_by_their_own_browser() -> Result<()> {
+async fn a_user_signs_in_by_the_machines_browser() -> Result<()> {
     let lab = Lab::common().await?;
     let client = terminal(&lab)?;
     let redirect = LoopbackRedirect::bind().await?;
@@ -38,7 +38,7 @@ async fn somebody_signs_in_by_their_own_browser() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
+async fn one_user_allows_a_device_and_another_denies_it() -> Result<()> {
     let lab = Lab::common().await?;
     let client = terminal(&lab)?;
 
@@ -50,7 +50,7 @@ async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
         answer_device(&page, "alice", "accept")
     );
     answered?;
-    let login = login.context("nobody answered")??;
+    let login = login.context("no user answered")??;
     assert_eq!(login.id_token.preferred_username(), Some("alice"));
 
     let device = client.begin_device_login(["profile"]).await?;
@@ -60,7 +60,7 @@ async fn somebody_allows_a_device_and_somebody_else_does_not() -> Result<()> {
         answer_device(&page, "bob", "cancel")
     );
     answered?;
-    let refusal = login.context("nobody answered")?.unwrap_err();
+    let refusal = login.context("no user answered")?.unwrap_err();
     assert!(matches!(refusal, LoginError::Device(DeviceError::Denied)), "{refusal:?}");
     Ok(())
 }

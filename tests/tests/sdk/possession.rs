@@ -1,4 +1,4 @@
-//! Tokens that are worth nothing without a key: bound by DPoP proofs (RFC 9449).
+//! Tokens that are invalid without a key: bound by DPoP proofs (RFC 9449).
 
 use std::sync::Arc;
 

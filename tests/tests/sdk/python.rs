@@ -1,4 +1,4 @@
-//! Every way for a Python program to prove itself at Keycloak, and the wrong proofs; each program is a process of its own.
+//! Every client authentication of a Python program at Keycloak, and wrong credentials; each program is its own process.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::{process::Command, sync::OnceCell};
 
 use crate::{
-    federated::{another_issuer, believe},
+    federated::{another_issuer, trust},
     lab::{Lab, secret},
     signing_key::{KID, TestKey},
 };
@@ -19,7 +19,7 @@ const ACCOUNT: &str = "system:serviceaccount:lab:python-job";
 const TOKEN: &str = "/protocol/openid-connect/token";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_proves_the_program_and_its_token_is_no_bearer_token() -> Result<()> {
+async fn a_certificates_token_is_refused_as_a_bearer_token() -> Result<()> {
     let lab = lab().await?;
     let authority = lab.realm.authority();
     let (mine, other) = (authority.client("python-job")?, authority.client("other-python-job")?);
@@ -60,14 +60,14 @@ async fn a_private_key_of_each_kind_signs() -> Result<()> {
             std::fs::write(&path, key.pem.expose())?;
             Ok(path)
         };
-        // The others are what the kind of key says by itself.
-        let told = (algorithm == Algorithm::PS256).then_some("PS256");
+        // The kind of key decides the others.
+        let named = (algorithm == Algorithm::PS256).then_some("PS256");
         let given = json!({
             "url": lab.issuer(),
             "key": file("mine", &key)?,
             "other": file("other", &other)?,
             "key_id": KID,
-            "algorithm": told,
+            "algorithm": named,
         });
         let expected = json!({
             "mine": "token",
@@ -80,9 +80,9 @@ async fn a_private_key_of_each_kind_signs() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_cluster_says_of_the_program_is_enough() -> Result<()> {
+async fn a_clusters_token_authenticates_the_program() -> Result<()> {
     let (lab, cluster) = (lab().await?, another_issuer().await?);
-    believe(&lab, "kubernetes", json!({ "issuer": cluster.url() }), ACCOUNT).await?;
+    trust(&lab, "kubernetes", json!({ "issuer": cluster.url() }), ACCOUNT).await?;
     let (issuer, folder) = (lab.issuer(), lab.folder()?);
     let file = |name: &str, subject: &str, audience: &str| -> Result<PathBuf> {
         let order = Mint::service("workload").claim("sub", subject).audience([audience]);
@@ -94,13 +94,13 @@ async fn what_the_cluster_says_of_the_program_is_enough() -> Result<()> {
         "url": issuer,
         "files": {
             "mine": file("mine", ACCOUNT, issuer.as_str())?,
-            "for somebody else": file("elsewhere", ACCOUNT, "https://elsewhere.example")?,
+            "for another client": file("elsewhere", ACCOUNT, "https://elsewhere.example")?,
             "another's": file("other", "system:serviceaccount:lab:other", issuer.as_str())?,
         },
     });
     let expected = json!({
         "mine": "token",
-        "for somebody else": "invalid_client",
+        "for another client": "invalid_client",
         "another's": "invalid_client",
     });
     assert_eq!(python("assertion", &given).await?, expected);
@@ -108,7 +108,7 @@ async fn what_the_cluster_says_of_the_program_is_enough() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_used_in_the_way_that_is_asked_for() -> Result<()> {
+async fn a_secret_is_used_by_the_configured_method() -> Result<()> {
     let lab = lab().await?;
     let methods = ["client_secret_basic", "client_secret_post", "client_secret_jwt"];
     let attempt = async |client: &str| {
@@ -153,14 +153,14 @@ async fn a_persons_token_is_exchanged_once_for_another_audience() -> Result<()> 
         "once": true,
         "for another service": "invalid_client",
         "by a client that may not": "invalid_request",
-        "a token that is none": "invalid_request",
+        "text that is not a token": "invalid_request",
     });
     assert_eq!(python("exchange", &given).await?, expected);
     assert_eq!(wire.count(TOKEN) - before, 4, "one that was given, and three that were refused");
     Ok(())
 }
 
-/// A realm of their own: other scenarios set up the same clients in the common one.
+/// A separate realm: other scenarios set up the same clients in the common one.
 async fn lab() -> Result<Lab> {
     static OWN: OnceCell<Lab> = OnceCell::const_new();
     OWN.get_or_try_init(|| Lab::new("sdk-python")).await?.again()

@@ -1,4 +1,4 @@
-//! Logins whose request (RFC 9101) or answer (JARM) is signed, so that nobody on the way can change it.
+//! Logins whose request (RFC 9101) or answer (JARM) is signed, so that the browser cannot change it.
 
 use anyhow::{Context as _, Result};
 use e2e::visitor::Visitor;
@@ -19,7 +19,7 @@ async fn an_answer_is_signed_and_no_other_is_accepted() -> Result<()> {
     let login = lab.log_in(&client, request, "alice").await?;
     assert_eq!(login.id_token.preferred_username(), Some("alice"));
 
-    // Somebody on the way asked for a plain one.
+    // The request was changed on the way to one for a plain answer.
     let request = lab.login_request()?.with_response_mode_jwt().without_pushed_request();
     let (url, pending) = client.begin_login(request.clone()).await?;
     let mut stripped = url.clone();
@@ -46,7 +46,7 @@ async fn an_answer_is_signed_and_no_other_is_accepted() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()> {
+async fn a_request_is_signed_where_required_pushed_or_not() -> Result<()> {
     let lab = Lab::common().await?;
     let (key, other) = (TestKey::generate(Algorithm::ES256)?, TestKey::generate(Algorithm::ES256)?);
     let mut attributes = key.client_attributes();
@@ -73,7 +73,7 @@ async fn a_request_is_signed_where_the_client_must_pushed_or_not() -> Result<()>
     Ok(())
 }
 
-/// What an answer brings back.
+/// The query of an answer.
 fn query(back: &Url) -> Result<String> {
     Ok(back.query().context("nothing came back")?.to_owned())
 }

@@ -10,7 +10,7 @@ use oidc_core::{Algorithm, Secret};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 
-/// A fresh private key and what may be known of it.
+/// A fresh private key and its public half.
 pub(crate) struct TestKey {
     pub(crate) algorithm: Algorithm,
     pub(crate) pem: Secret,
@@ -28,7 +28,7 @@ impl TestKey {
             Algorithm::EdDSA => KeyPair::generate_for(&PKCS_ED25519)?,
             _ => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
         };
-        let text = |octets: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(octets);
+        let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let point = key.public_key_raw();
         let mut public = match algorithm {
             Algorithm::ES256 => {
@@ -51,7 +51,7 @@ impl TestKey {
         Ok(Self { algorithm, pem: Secret::from(key.serialize_pem()), public })
     }
 
-    /// What makes Keycloak accept this key, and only this algorithm, of a client.
+    /// Client attributes with which Keycloak accepts only this key and algorithm.
     pub(crate) fn client_attributes(&self) -> Value {
         json!({
             "use.jwks.string": "true",

@@ -1,4 +1,4 @@
-//! `doorward login`, `token` and `logout` as people and jobs use them: each run is a process of its own.
+//! `doorward login`, `token` and `logout` as users and jobs run them: each run is its own process.
 
 use std::{
     path::PathBuf,
@@ -25,7 +25,7 @@ use crate::{
 const TOKEN: &str = "/protocol/openid-connect/token";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_signs_in_once_and_twenty_runs_share_one_refresh() -> Result<()> {
+async fn after_one_login_twenty_runs_share_one_refresh() -> Result<()> {
     let desk = Desk::new(Lab::new("sdk-terminal").await?)?;
     let realm = &desk.lab.realm;
     realm.access_tokens_live(4).await?;
@@ -76,12 +76,12 @@ async fn a_login_that_an_administrator_ended_asks_for_another() -> Result<()> {
     })
     .await?;
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    assert!(ended.err.contains("doorward login"), "says what to do: {ended:?}");
+    assert!(ended.err.contains("doorward login"), "names the remedy: {ended:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_without_a_browser_signs_in_by_a_code() -> Result<()> {
+async fn a_user_without_a_browser_signs_in_by_a_code() -> Result<()> {
     let desk = Desk::new(Lab::common().await?)?;
     let issuer = desk.issuer();
     let login = ["login", "--issuer", &issuer, "--client-id", "terminal", "--device"];
@@ -143,21 +143,21 @@ async fn thirty_jobs_make_one_token_request() -> Result<()> {
     Ok(())
 }
 
-/// `exp`, as the token says itself.
+/// `exp` of the token.
 fn expires_at(token: &str) -> Result<SystemTime> {
     let claims = token.split('.').nth(1).context("no claims")?;
     let claims = Claims::parse(&BASE64_URL_SAFE_NO_PAD.decode(claims)?)?;
     claims.expires_at.context("no exp")
 }
 
-/// Somebody's machine: folders of their own, and the built program.
+/// A user's machine: its own folders, and the built program.
 struct Desk {
     lab: Lab,
     folder: PathBuf,
     program: PathBuf,
 }
 
-/// What a run left behind.
+/// Output and exit code of a run.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,
@@ -186,7 +186,7 @@ impl Desk {
     fn write(&self, name: &str, text: &str) -> Result<String> {
         let path = self.folder.join(name);
         std::fs::write(&path, text)?;
-        Ok(path.to_str().context("a path that is no text")?.to_owned())
+        Ok(path.to_str().context("a path that is not UTF-8")?.to_owned())
     }
 
     /// The program with this machine's folders, and nothing else of the environment.
@@ -222,7 +222,7 @@ impl Desk {
         }
     }
 
-    /// Signs somebody in; the browser is ours.
+    /// Signs a user in through the test's browser.
     async fn sign_in(&self, client: &str, user: &str, more: &[&str]) -> Result<()> {
         let issuer = self.issuer();
         let login = ["login", "--issuer", &issuer, "--client-id", client, "--no-browser"];
@@ -232,7 +232,7 @@ impl Desk {
         let page = visitor.follow(answer).await?;
         ensure!(page.status.is_success(), "{} {}: {}", page.url, page.status, page.body);
         let printed = shown.finish().await?.succeeded()?;
-        ensure!(printed.contains(user), "it says who is signed in: {printed}");
+        ensure!(printed.contains(user), "names the signed-in user: {printed}");
         Ok(())
     }
 }
@@ -248,13 +248,13 @@ impl Waiting {
 
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
-        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
 impl Ran {
-    /// What it printed, if it succeeded.
+    /// Its output, if it succeeded.
     fn succeeded(self) -> Result<String> {
         ensure!(self.code == Some(0), "{self:?}");
         Ok(self.out.trim_end().to_owned())

@@ -1,4 +1,4 @@
-//! Keycloak over TLS, with an authority of its own.
+//! Keycloak over TLS with a private certificate authority.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use oidc_core::{
 use crate::lab::Lab;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authority_is_trusted_when_its_file_is_named_and_else_not() -> Result<()> {
+async fn an_authority_is_trusted_only_when_its_file_is_named() -> Result<()> {
     let lab = Lab::common().await?;
     let provider = lab.tls_provider(HttpOptions::default())?;
     let metadata = provider.metadata().await?;

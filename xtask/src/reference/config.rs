@@ -1,4 +1,4 @@
-//! `config.md`: the configuration, from its JSON Schema, which is from the types and their comments.
+//! `config.md`: the configuration, from its JSON Schema, which the types and their comments give.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ never in the file: it is `{ file: PATH }` or `{ env: NAME }`. Durations are `30s
 
 ";
 
-/// Types that many keys take, and what their sections are called instead of after one key.
+/// Types that many keys take, each with the title of its section.
 const TITLES: [(&str, &str); 2] = [("SecretRef", "a secret"), ("Requirement", "a requirement")];
 
 /// The page.
@@ -41,7 +41,7 @@ pub(crate) fn page(schema: &str) -> anyhow::Result<String> {
 struct Page<'s> {
     text: String,
     types: &'s Map<String, Value>,
-    /// Types that have a section, and where in the file it is about.
+    /// Types that have a section, each with the key that the section describes.
     sections: Vec<(String, String)>,
     queue: VecDeque<(String, String)>,
 }
@@ -85,7 +85,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// What may be written for a schema; types with keys of their own get a section.
+    /// The values that a schema allows; types with keys get a section.
     fn value(&mut self, place: &str, schema: &Value) -> String {
         if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
             return self.reference(place, name.trim_start_matches("#/$defs/"));

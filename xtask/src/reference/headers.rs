@@ -1,4 +1,4 @@
-//! `headers.md`: what is taken from a request and what an upstream is told, from the lists that do it.
+//! `headers.md`: headers removed from requests and headers sent to upstreams, from the lists that the gateway uses.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ const HEAD: &str = "\
 
 # Headers
 
-## What an upstream is told
+## Headers for the upstream
 
-The gateway writes these itself; what a client sent under these names never arrives. In values about a person, control characters, what is
-not ASCII, `%` and `,` are percent-encoded.
+The gateway writes these itself and removes any that a client sent. In values about a user, control characters,
+non-ASCII characters, `%` and `,` are percent-encoded.
 
 | header | when | |
 |---|---|---|
@@ -28,18 +28,18 @@ pub(crate) fn page() -> anyhow::Result<String> {
     }
     write!(
         page,
-        "\n## What is taken from every request\n\n\
+        "\n## Headers removed from every request\n\n\
          A header name may have letters, digits and `-` only: a request with another, such as `X_Forwarded_User`, gets 400. \
-         From `trusted_proxies`, `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id` are read before they go. The \
-         gateway's own cookies go too, and `Authorization` when it was a bearer token that the gateway checked.\n\n\
-         Beginning with: {}.\n\nBy name: {}.\n\nOf one connection (RFC 9110 §7.6.1), with whatever `Connection` names: {}.\n",
+         From `trusted_proxies`, `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id` are read before they are removed. The \
+         gateway's own cookies are removed too, and `Authorization` when it was a bearer token that the gateway checked.\n\n\
+         Beginning with: {}.\n\nBy name: {}.\n\nOf one connection (RFC 9110 §7.6.1), with the names that `Connection` lists: {}.\n",
         list(&reserved::PREFIXES, "…"),
         list(&reserved::NAMES, ""),
         list(&reserved::HOP_BY_HOP, "")
     )?;
     page.push_str(
-        "\n## What is taken from an answer\n\n\
-         Headers of one connection, everything beginning with `x-doorward-`, and cookies by the gateway's names.\n",
+        "\n## Headers removed from answers\n\n\
+         Headers of one connection, names that begin with `x-doorward-`, and cookies by the gateway's names.\n",
     );
     Ok(page)
 }

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 # Metrics
 
 At `/metrics` on the `admin` address, in the Prometheus text format. Labels hold names of the configuration and
-words of this page, never what a client sent. Histograms are in seconds.
+words of this page, never data from a client. Histograms are in seconds.
 
 | metric | kind | labels | |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-//! `refusals.md`: every code and its status, from the table that answers are made by.
+//! `refusals.md`: every code and its status, from the table that the answers use.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const HEAD: &str = "\
 
 # Codes of refusals
 
-What they mean and what to do is in [refusals](../refusals.md); here is every code with its status. `code` is in the
+Every code with its status. [Refusals](../refusals.md) explains each and says what to do. `code` is in the
 problem document, the audit line, and the label `outcome` of `doorward_requests_total`.
 
 | code | status | fault | `Retry-After` | met when |
@@ -43,7 +43,7 @@ pub(crate) fn page() -> anyhow::Result<String> {
         page,
         "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`, `introspection_unavailable`.\n\n\
          ## Requests that break a rule of HTTP\n\n\
-         Found before anybody looks at what the request means; the connection is closed. The word is the label `reason` \
+         Found before the request is routed; the connection is closed. The reason is the label `reason` \
          of `doorward_malformed_requests_total`.\n\n| reason | status | |\n|---|---|---|\n",
         codes.join(", ")
     )?;

@@ -23,7 +23,7 @@ pub struct Written {
 }
 
 const ALWAYS: &str = "always";
-const HEADERS: &str = "`identity.headers`, and somebody is known";
+const HEADERS: &str = "`identity.headers`, and the caller is known";
 
 /// Every field that the gateway writes on a request to an upstream.
 pub fn written() -> Vec<Written> {
@@ -50,12 +50,12 @@ pub fn written() -> Vec<Written> {
         ),
         field(
             X_DOORWARD_ASSERTION,
-            "`identity.assertion`, and somebody is known",
+            "`identity.assertion`, and the caller is known",
             "a JWT (ES256) by which the gateway vouches for the caller, with the issuer as `idp`; its key is at `/oauth2/jwks`",
         ),
         field(
             header::AUTHORIZATION,
-            "`identity.access_token`, and somebody is known",
+            "`identity.access_token`, and the caller is known",
             "`Bearer` and the caller's access token",
         ),
         field(

@@ -37,17 +37,19 @@ pub fn entries() -> Vec<Entry> {
 fn met(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed { .. } => {
-            "The request is malformed, or two servers could read it differently."
+            "Two parsers could read the request differently, or it breaks a rule of HTTP."
         }
         Refusal::Misdirected => "No route serves the host.",
         Refusal::NoRoute => "No route of the host owns the path.",
-        Refusal::BadCredentials(_) => "A token was presented and is not good.",
+        Refusal::BadCredentials(_) => "A token was presented and is not valid.",
         Refusal::LoginNeeded { redirect: true, .. } => {
-            "Nobody is signed in: a browser's navigation is sent to sign in."
+            "The caller is not signed in: a browser's navigation is redirected to sign in."
         }
-        Refusal::LoginNeeded { .. } => "Nobody is signed in: anything else is challenged.",
+        Refusal::LoginNeeded { .. } => {
+            "The caller is not signed in: other requests get a challenge."
+        }
         Refusal::Forbidden { .. } => {
-            "Somebody is known, and lacks what the deciding rule asks for."
+            "The caller is known and lacks what the deciding rule requires."
         }
         Refusal::ForeignOrigin { .. } => "A WebSocket or a form came from another site's page.",
         Refusal::BodyTooLarge { .. } => "The body is larger than `limits.body`.",

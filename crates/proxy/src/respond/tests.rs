@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use oidc_core::TokenRefusal;
 use serde_json::Value;
 
-use super::{AnswerContext, Site, respond};
+use super::{AnswerContext, Site, entries, respond};
 use crate::refusal::Refusal;
 use access_policy::Unmet;
 use http_canonical::Wants;
@@ -222,9 +222,31 @@ fn temporary_refusals_say_when_and_malformed_ones_close() {
     assert_eq!(value(&answer, header::WWW_AUTHENTICATE), None);
 }
 
-/// A problem's `type` leads to its section in the documentation.
+#[test]
+fn each_code_has_one_heading_in_the_documentation() {
+    let codes = entries().into_iter().map(|entry| entry.code);
+    for code in codes.chain(TokenRefusal::CODES.iter().copied()).chain(["sign_in_failed"]) {
+        assert!(is_documented(code), "{code}");
+    }
+    let page = documentation();
+    let numbered = |line: &&str| {
+        line.trim_start_matches(|digit: char| digit.is_ascii_digit()).starts_with(". ")
+    };
+    assert_eq!(
+        page.lines().find(numbered),
+        None,
+        "a status at the start of a line is a numbered list"
+    );
+}
+
+/// A problem's `type` leads to its section in the documentation: one heading, so that its anchor has no number.
 fn is_documented(section: &str) -> bool {
+    let page = documentation();
+    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    headings.filter(|heading| heading.trim_start_matches('#').trim_start() == section).count() == 1
+}
+
+fn documentation() -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/refusals.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    page.to_lowercase().contains(&format!("\n### {section}\n"))
+    std::fs::read_to_string(page).unwrap().to_lowercase()
 }

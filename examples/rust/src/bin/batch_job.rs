@@ -1,6 +1,6 @@
 //! A job that calls a protected API with its own token, by client id and secret.
 //!
-//! The token is asked for once and kept, also for the next run and for the other workers on this
+//! The token is fetched once and stored, also for the next run and for other workers on this
 //! machine: a thousand short jobs make one token request.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
@@ -21,10 +21,10 @@ use url::Url;
 /// Scores each customer of a file.
 #[derive(Parser)]
 struct Arguments {
-    /// Who gives the token.
+    /// The issuer of the token.
     #[arg(long)]
     issuer: Issuer,
-    /// The client that this job is.
+    /// The client id of this job.
     #[arg(long, default_value = "airflow-run")]
     client_id: String,
     /// The file with its secret; read again when it changes.
@@ -33,11 +33,11 @@ struct Arguments {
     /// The API.
     #[arg(long, default_value = "http://127.0.0.1:8091")]
     api: Url,
-    /// Bind the token to a key of this process, and prove that with each request (RFC 9449): whoever
-    /// steals the token has nothing.
+    /// Bind the token to a key of this process, with a proof in each request (RFC 9449): a stolen
+    /// token is of no use without the key.
     #[arg(long, conflicts_with = "token_folder")]
     dpop: bool,
-    /// Where to keep the token for other processes of this user, such as `/run/user/1000/doorward`.
+    /// Folder that keeps the token for other processes of this user, such as `/run/user/1000/doorward`.
     #[arg(long)]
     token_folder: Option<PathBuf>,
     /// A JSON array of customers.
@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let file = &arguments.customers;
     let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let customers: Vec<Value> = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is no JSON array", file.display()))?;
+        .with_context(|| format!("{} is not a JSON array", file.display()))?;
 
     let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
     let secret = ClientSecret::file(arguments.client_secret_file);
@@ -67,8 +67,8 @@ async fn main() -> anyhow::Result<()> {
         tokens = tokens.with_file_cache(&FileCache::in_directory(folder));
     }
 
-    // From here on it is an ordinary HTTP client: the token goes to this API and nowhere else, and is
-    // replaced when the API does not take it any more.
+    // From here on it is an ordinary HTTP client: the token goes to this API only, and is replaced
+    // when the API rejects it.
     let mut bearer = BearerMiddleware::new(tokens, Origin::of(&arguments.api)?);
     if let Some(key) = key {
         bearer = bearer.with_dpop(key);

@@ -1,7 +1,7 @@
-//! A model API: it takes access tokens, and wants another right on each route.
+//! A model API: it checks access tokens, and requires a different right on each route.
 //!
-//! Nothing of this is known to the functions that do the work: they are called with an [`Identity`], or
-//! not at all.
+//! The functions that do the work know nothing of this: they are called with an [`Identity`] or not at
+//! all.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
@@ -22,22 +22,22 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-/// Scores customers for those who may ask.
+/// Scores customers for callers with the right.
 #[derive(Parser)]
 struct Arguments {
-    /// Whose tokens are accepted.
+    /// The issuer whose tokens are accepted.
     #[arg(long)]
     issuer: Issuer,
-    /// Whom they must be for: the name of this service at the issuer.
+    /// The audience of the tokens: the name of this service at the issuer.
     #[arg(long, default_value = "churn")]
     audience: String,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
-    /// Where clients find this service; then tokens bound to a DPoP key are accepted too (RFC 9449).
+    /// Public URL of this service; with it, tokens bound to a DPoP key are accepted too (RFC 9449).
     #[arg(long)]
     public_url: Option<Url>,
-    /// Certificates to trust at the issuer, in PEM, where the system's are not the right ones.
+    /// Certificates to trust at the issuer, in PEM, in place of the system's.
     #[arg(long)]
     ca_file: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/models/churn/score", post(score))
         .route("/whoami", get(whoami))
         .layer(tokens)
-        // Below the layer: for the probe of the platform, which has no token.
+        // Outside the layer: the probe of the platform has no token.
         .route("/readyz", get(ready))
         .with_state(keys);
 
@@ -85,7 +85,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, service).with_graceful_shutdown(interrupted).await?)
 }
 
-/// For programs with the scope `models:read`, and for people with the role `data-scientist`.
+/// For programs with the scope `models:read`, and for users with the role `data-scientist`.
 async fn model(caller: Identity) -> Result<Json<Value>, Forbidden> {
     caller.require_any([
         Requirement::scope("models:read"),
@@ -94,7 +94,7 @@ async fn model(caller: Identity) -> Result<Json<Value>, Forbidden> {
     Ok(Json(json!({"name": "churn", "version": 3, "inputs": ["months", "complaints"]})))
 }
 
-/// For whoever has the scope `score`. The answer says for whom and through whom it was asked.
+/// For callers with the scope `score`. The answer has the user, the client and the acting service.
 async fn score(caller: Identity, Json(customer): Json<Customer>) -> Result<Json<Value>, Forbidden> {
     caller.require_scope("score")?;
     let churn = 1.0 / (1.0 + (0.04 * customer.months - 0.9 * customer.complaints).exp());
@@ -107,7 +107,7 @@ async fn score(caller: Identity, Json(customer): Json<Customer>) -> Result<Json<
     })))
 }
 
-/// For everybody with a good token.
+/// For every caller with a valid token.
 async fn whoami(caller: Identity) -> Json<Value> {
     Json(json!({
         "issuer": caller.issuer(),

@@ -1,9 +1,9 @@
 //! A service that calls another one on behalf of its caller: it exchanges the caller's token for one
 //! that the other service accepts (RFC 8693).
 //!
-//! The caller's token is for this service, so the other one refuses it, and rightly: else whoever gets a
-//! token could use it everywhere. The exchanged one is for that service only, says who it is for, and,
-//! with `--name-actor`, who acts.
+//! The caller's token is for this service, so the other one rejects it: otherwise every service could
+//! use the tokens it gets everywhere. The exchanged one is for that service only and has the user as
+//! its subject; with `--name-actor` it also has the acting service.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
@@ -30,13 +30,13 @@ use oidc_core::{
 use tokio::net::TcpListener;
 use url::Url;
 
-/// Asks the model API for the people who ask here.
+/// Calls the model API on behalf of its callers.
 #[derive(Parser)]
 struct Arguments {
-    /// Whose tokens are accepted, and who exchanges them.
+    /// The issuer whose tokens are accepted, and which exchanges them.
     #[arg(long)]
     issuer: Issuer,
-    /// The client that this service is; its callers' tokens must be for it.
+    /// The client id of this service; its callers' tokens must be for it.
     #[arg(long, default_value = "portal")]
     client_id: String,
     /// The file with its secret; read again when it changes.
@@ -48,10 +48,10 @@ struct Arguments {
     /// The name of that API at the issuer.
     #[arg(long, default_value = "churn")]
     api_audience: String,
-    /// Have the new token say that this service acts (`act`), where the issuer can do that.
+    /// Have the new token name this service as the actor (`act`), where the issuer supports that.
     #[arg(long)]
     name_actor: bool,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
 }
@@ -101,7 +101,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, service).with_graceful_shutdown(interrupted).await?)
 }
 
-/// Passes the question on, in the name of the caller.
+/// Passes the request on, on behalf of the caller.
 async fn score(State(portal): State<Portal>, caller: Identity, body: Bytes) -> Response {
     let token = match portal.tokens.exchange(caller.subject_token(), &portal.wanted).await {
         Ok(token) => token,
@@ -126,7 +126,7 @@ async fn score(State(portal): State<Portal>, caller: Identity, body: Bytes) -> R
     }
 }
 
-/// Whether the issuer is away or said no is told to the caller; why, to the log.
+/// The caller learns whether the issuer is unavailable or refused; the log has the reason.
 fn no_token(error: &TokenError) -> Response {
     tracing::warn!(%error, "the caller's token was not exchanged");
     match error {

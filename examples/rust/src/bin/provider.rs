@@ -1,4 +1,4 @@
-//! A small provider on this machine, with the clients of the examples. For trying them, nothing else.
+//! A small provider on this machine, with the clients of the examples. For trials only.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
@@ -14,7 +14,7 @@ struct Arguments {
     /// The port to listen on.
     #[arg(long, default_value_t = 8180)]
     port: u16,
-    /// Where to write what the examples read: client secrets and a service account token.
+    /// Folder for the files that the examples read: client secrets and a service account token.
     #[arg(long, default_value = "lab")]
     folder: PathBuf,
 }

@@ -1,7 +1,7 @@
-//! A job without any secret: it shows the token that its platform wrote into a file (RFC 7523 §2.2).
+//! A job without a secret: it sends the token that its platform wrote into a file (RFC 7523 §2.2).
 //!
 //! On Kubernetes that file is a projected service account token: the cluster signs it, keeps it fresh,
-//! and it is good at the issuer only. There is nothing to create, to distribute or to rotate.
+//! and only the issuer accepts it. There is no secret to create, distribute or rotate.
 //! `kubernetes/job.yaml` is the job as a manifest.
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
@@ -21,25 +21,25 @@ use url::Url;
 /// Scores one customer.
 #[derive(Parser)]
 struct Arguments {
-    /// Who gives the token.
+    /// The issuer of the token.
     #[arg(long)]
     issuer: Issuer,
-    /// The client that this job is.
+    /// The client id of this job.
     #[arg(long, default_value = "nightly")]
     client_id: String,
-    /// Where the platform writes its token; read at each use.
+    /// File into which the platform writes its token; read at each use.
     #[arg(long, default_value = "/var/run/secrets/issuer/token")]
     token_file: PathBuf,
     /// The API.
     #[arg(long, default_value = "http://127.0.0.1:8091")]
     api: Url,
-    /// For how many months the customer has been one.
+    /// Months since the customer's contract began.
     #[arg(long, default_value_t = 12)]
     months: u32,
-    /// How often the customer complained.
+    /// Number of the customer's complaints.
     #[arg(long, default_value_t = 2)]
     complaints: u32,
-    /// Certificates to trust at the issuer, in PEM, where the system's are not the right ones.
+    /// Certificates to trust at the issuer, in PEM, in place of the system's.
     #[arg(long)]
     ca_file: Option<PathBuf>,
     /// The customer.

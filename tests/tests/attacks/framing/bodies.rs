@@ -1,10 +1,10 @@
-//! What stands behind a head: bodies, bodies that are waited for or break off, and what follows a handshake.
+//! Bytes behind a head: bodies, bodies that are waited for or break off, and bytes after a handshake.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{after, attack, canary, forwarded, octets, post};
+use super::{after, attack, canary, forwarded, latin1, post};
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn a_request_in_a_body_stays_a_body() -> Result<()> {
             forwarded(&stage, &format!("{head}{body}"), &[200], &hidden).await?;
         }
     }
-    // Refused or answered before the body was read: what remains of it is no request either.
+    // Refused or answered before the body was read: the rest of the body is not a request.
     let alice = stage.sign_in("alice").await?;
     for (line, status) in [
         ("POST /admin/x HTTP/1.1\r\nHost: HOST".to_owned(), 401),
@@ -68,7 +68,7 @@ async fn waiting_for_100_continue_hides_nothing() -> Result<()> {
         let before = stage.upstream.requests().len();
         let mut wire = stage.connect().await?;
         let head = post(&format!("{expect}\r\nContent-Length: 5"), "");
-        wire.send(stage.filled(&octets(&head))).await;
+        wire.send(stage.filled(&latin1(&head))).await;
         assert_eq!(wire.answer().await?.status, 100, "{expect}");
         wire.send("hello").await;
         wire.send(stage.filled(canary().as_bytes())).await;
@@ -88,7 +88,7 @@ async fn waiting_for_100_continue_hides_nothing() -> Result<()> {
             format!("GET /public/outer HTTP/1.1\r\nHost: HOST\r\n{expect}\r\n\r\n{}", canary());
         forwarded(&stage, &head, &[200, 401], "").await?;
     }
-    // A client that waits is told no, and does not send.
+    // A client that waits gets a refusal, and does not send.
     let mut wire = stage.connect().await?;
     let head = "POST /admin/x HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n";
     wire.send(stage.filled(head.as_bytes())).await;
@@ -104,7 +104,7 @@ async fn waiting_for_100_continue_hides_nothing() -> Result<()> {
 async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
     let stage = Stage::new("attack-framing-upgrade").await?;
     let key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13";
-    // The upstream answers 200: what was sent early is HTTP, judged as any other.
+    // The upstream answers 200: bytes sent early are HTTP, judged as any other.
     let declined = format!(
         "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n{}",
         canary()
@@ -113,7 +113,7 @@ async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
     let refusing = declined.replace("/public/outer", "/admin/outer");
     let (answer, reached) = attack(&stage, &refusing).await?;
     assert_eq!((answer.statuses(), reached.len()), (vec![401, 401], 0), "{answer:?}");
-    // The same key behind the gateway's back, and no handshake that is one.
+    // Handshakes with the same key that are not valid.
     for handshake in [
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13",
@@ -128,7 +128,7 @@ async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
         assert!(matches!(answer.status(), 400 | 426), "{text:?}: {answer:?}");
         assert!(reached.is_empty(), "{text:?}");
     }
-    // Other protocols are not spoken: the request passes without the upgrade.
+    // Other protocols are not supported: the request passes without the upgrade.
     for protocol in ["h2c", "h2c, websocket", "TLS/1.0", "websocket2", "HTTP/2.0"] {
         let text = format!(
             "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n{key}\r\n\r\n{}",
@@ -139,10 +139,10 @@ async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
             assert_eq!(seen.values(name), Vec::<String>::new(), "{protocol}");
         }
     }
-    // Accepted: the octets behind are the web socket's, and reach the upstream inside of it.
+    // Accepted: the bytes behind belong to the WebSocket and reach the upstream inside of it.
     let before = stage.upstream.requests().len();
     let text = declined.replace("/public/outer", "/public/ws");
-    let answer = stage.raw(octets(&text)).await?;
+    let answer = stage.raw(latin1(&text)).await?;
     assert_eq!(answer.statuses().first(), Some(&101), "{answer:?}");
     assert_eq!(after(&stage, &text, before).await?.len(), 1);
     stage.finish(&[])
@@ -166,7 +166,7 @@ async fn a_request_that_breaks_off_never_completes_upstream() -> Result<()> {
     ] {
         let before = stage.upstream.requests().len();
         let mut wire = stage.connect().await?;
-        wire.send(stage.filled(&octets(&text))).await;
+        wire.send(stage.filled(&latin1(&text))).await;
         wire.half_close().await;
         let answered = wire.answer().await;
         assert!(
@@ -175,14 +175,14 @@ async fn a_request_that_breaks_off_never_completes_upstream() -> Result<()> {
         );
         assert!(after(&stage, &text, before).await?.is_empty(), "{text:?}");
     }
-    // Whole, and closed only after the answer began: served. (Who closes at once does not want the answer.)
+    // Whole, and closed only after the answer began: served. (A client that closes at once does not want the answer.)
     for text in [
         post("Content-Length: 5", "hello"),
         post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
     ] {
         let before = stage.upstream.requests().len();
         let mut wire = stage.connect().await?;
-        wire.send(stage.filled(&octets(&text))).await;
+        wire.send(stage.filled(&latin1(&text))).await;
         assert_eq!(wire.answer().await?.status, 200, "{text:?}");
         wire.half_close().await;
         wire.closed_within(Duration::from_secs(5)).await?;

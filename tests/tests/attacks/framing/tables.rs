@@ -1,4 +1,4 @@
-//! Spellings that two parsers frame differently. One character is one octet (ISO 8859-1).
+//! Spellings that two parsers frame differently. One character is one byte (ISO 8859-1).
 
 /// Lines with `Transfer-Encoding` of which some parser makes `chunked`, and another does not.
 pub(super) const TRANSFER_ENCODINGS: &[&str] = &[
@@ -121,7 +121,7 @@ pub(super) const CONTENT_LENGTHS: &[&str] = &[
     "\r\n 5",
 ];
 
-/// Bodies in a chunked coding that parsers end at different octets.
+/// Bodies in a chunked coding that parsers end at different bytes.
 pub(super) const CHUNKS: &[&str] = &[
     // Sizes.
     "\r\nhello\r\n0\r\n\r\n",
@@ -165,14 +165,14 @@ pub(super) const CHUNKS: &[&str] = &[
     "5\r\nhello\r\n0\r\r\n\r\n",
     "5\r\nhello\r\n0\r\n\n",
     "5\r\nhello\r\n0\r\n\rX",
-    // Data that is shorter or longer than said.
+    // Data that is shorter or longer than its size.
     "5\r\nhell\r\n0\r\n\r\n",
     "4\r\nhello\r\n0\r\n\r\n",
     "5\r\nhello0\r\n\r\n",
     "5\r\nhelloXX0\r\n\r\n",
     "5\r\nhello\r\n\r\n0\r\n\r\n",
     "5\r\nhello\r\nx\r\n\r\n",
-    // Trailers that are none.
+    // Invalid trailers.
     "5\r\nhello\r\n0\r\nno colon\r\n\r\n",
     "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
     "5\r\nhello\r\n0\r\n X: y\r\n\r\n",
@@ -183,7 +183,7 @@ pub(super) const CHUNKS: &[&str] = &[
     "5\r\nhello\r\n0\r\nX_Y: y\r\n\r\n",
 ];
 
-/// Heads that are not what they seem to be, whole but for the canary behind them.
+/// Ambiguous heads, complete except for the canary behind them.
 pub(super) const HEADS: &[&str] = &[
     // Line ends.
     "GET /public/outer HTTP/1.1\nHost: HOST\n\n",
@@ -254,18 +254,18 @@ pub(super) const HEADS: &[&str] = &[
     "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nX\r\n\r\n",
     "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nX Y: z\r\n\r\n",
     "GET /public/outer HTTP/1.1\r\nHost: HOST\r\n(x): y\r\n\r\n",
-    // HTTP/1.0 with a coding it does not have.
+    // HTTP/1.0 with a transfer coding, which it does not have.
     "POST /public/outer HTTP/1.0\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "POST /public/outer HTTP/1.0\r\nHost: HOST\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "POST /public/outer HTTP/1.0\r\nHost: HOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    // Expectations that nobody can meet.
+    // Expectations that no server can meet.
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect: x\r\nContent-Length: 0\r\n\r\n",
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect: y 100-continue\r\nContent-Length: 0\r\n\r\n",
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue, x\r\nContent-Length: 0\r\n\r\n",
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect:\r\nContent-Length: 0\r\n\r\n",
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue\r\n x\r\nContent-Length: 0\r\n\r\n",
-    // Web sockets that are none.
+    // Invalid WebSocket handshakes.
     "POST /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n",
     "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\nhello",
     "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

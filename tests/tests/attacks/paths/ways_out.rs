@@ -1,8 +1,8 @@
-//! Spellings that lead out of a place for some servers, and every way a server may read a path.
+//! Spellings that lead out of a place for some servers, and the ways in which servers read a path.
 
 use std::collections::BTreeSet;
 
-/// Ways out of `B`, a public place, to `S`, a closed place beside it; `U` is what both lie in.
+/// Ways out of `B`, a public place, to `S`, a closed place beside it; both are in `U`.
 pub(crate) const WAYS_OUT: &[&str] = &[
     // Dot segments, plain and encoded, in pieces and whole.
     "B/../S",
@@ -85,7 +85,7 @@ pub(crate) const WAYS_OUT: &[&str] = &[
     "B/..%7f/S",
     "B/\u{b}../S",
     "B/..\t/S",
-    // Escapes that are none, and octets that are no UTF-8.
+    // Invalid escapes, and bytes that are not UTF-8.
     "B/%/../S",
     "B/%2/../S",
     "B/%u002e%u002e/S",
@@ -95,7 +95,7 @@ pub(crate) const WAYS_OUT: &[&str] = &[
     "B/..%c1%9cS",
     "B/..%e0%80%afS",
     "B/%f8%80%80%80%ae%2e/S",
-    // Fragments and queries that are none.
+    // Encoded fragments and queries.
     "U/S#B",
     "U/S#/../public/a",
     "B#/../S",
@@ -117,15 +117,15 @@ pub(crate) const WAYS_OUT: &[&str] = &[
     "U/SB",
 ];
 
-/// A way out in words: `B`, `U` and `S` replaced.
+/// A way out with `B`, `U` and `S` replaced.
 pub(crate) fn spelled(way: &str, within: &str, secret: &str) -> String {
-    // `HOST` is the stage's to fill in.
+    // The stage fills in `HOST`.
     let way = way.replace("HOST", "\u{1}").replace('B', &format!("{within}/public"));
     let way = way.replace('U', within).replace('S', secret).replace('\u{1}', "HOST");
     if within.is_empty() { way.replacen("//HOST//", "//HOST/", 1) } else { way }
 }
 
-/// Every path a server might take this target for.
+/// Every path that a server might read from this target.
 pub(crate) fn readings(target: &str) -> BTreeSet<String> {
     let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
     let steps: [fn(&str) -> String; 6] =
@@ -178,7 +178,7 @@ fn folded(path: &str) -> String {
     out
 }
 
-fn without_dots(path: &str) -> String {
+pub(crate) fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for part in path.split('/').skip(1) {
         match part {

@@ -1,4 +1,4 @@
-//! The provider on a bad day: nobody is signed out by it, nobody is signed in by it, and it is noticed when it is over.
+//! Faults of the provider: they sign no user in or out, and the gateway notices their end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     tokens::code_of,
 };
 
-/// How soon a provider that is back is noticed.
+/// Time in which the gateway notices that the provider is back.
 const NOTICED: Duration = Duration::from_secs(6);
 const TOKEN: Duration = Duration::from_secs(4);
 
@@ -24,7 +24,7 @@ async fn admin(stage: &Stage, page: &str) -> Result<(u16, String)> {
     Ok((answer.status().as_u16(), answer.text().await?))
 }
 
-/// A login, told by what it ends with: `true` with a session, `false` with an answer that says why not.
+/// Attempts a login: `true` when it ends with a session, `false` when it ends with an answer that gives the reason.
 async fn login(stage: &Stage) -> Result<bool> {
     let browser = Browser::new(stage);
     let answer = stage.get("/oauth2/start?rd=/echo").navigating();
@@ -42,7 +42,7 @@ async fn login(stage: &Stage) -> Result<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Result<()> {
+async fn without_a_provider_the_gateway_starts_and_names_it() -> Result<()> {
     let stage = Setup::new("bad-day-start").without_provider().start().await?;
     let began = Instant::now();
     wait::until("the admin listener", Duration::from_secs(5), async || {
@@ -67,7 +67,7 @@ async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Res
         );
         ensure!(asked.elapsed() < Duration::from_secs(4), "503 after {:?}", asked.elapsed());
     }
-    // A page is never led to the provider that is not there.
+    // A page is never redirected to a provider that is away.
     let page = stage.get("/echo").navigating().send().await?;
     ensure!(page.status == 503 || page.header("location").starts_with("/oauth2/"), "{page:?}");
 
@@ -83,12 +83,12 @@ async fn without_a_provider_the_gateway_starts_and_says_what_is_missing() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_provider_is_away_nobody_who_is_in_notices() -> Result<()> {
+async fn a_provider_that_is_away_disturbs_no_signed_in_user() -> Result<()> {
     let stage = Stage::new("bad-day-away").await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     let known = stage.issuer.mint(Mint::access("alice"))?;
     let unseen = stage.issuer.mint(Mint::access("bob"))?;
-    let junk = stage.issuer.mint(Mint::access("bob").header("kid", "nobody's"))?;
+    let junk = stage.issuer.mint(Mint::access("bob").header("kid", "unknown"))?;
     assert_eq!(stage.get("/echo").bearer(&known).send().await?.status, 200);
     let half_way = Browser::new(&stage);
     let target = callback(&stage, &half_way.begin("/echo").await?, "bob")?;
@@ -109,7 +109,7 @@ async fn while_the_provider_is_away_nobody_who_is_in_notices() -> Result<()> {
     ensure!(!login(&stage).await?, "a login without a provider");
     let answer = half_way.open(&target).await?;
     ensure!(answer.status == 503 && half_way.who().await?.is_none(), "{answer:?}");
-    ensure!(asked.elapsed() < Duration::from_secs(6), "it took {:?} to say so", asked.elapsed());
+    ensure!(asked.elapsed() < Duration::from_secs(6), "the answer took {:?}", asked.elapsed());
     stage.issuer.resume().await?;
     wait::until("a login", NOTICED, async || Ok(login(&stage).await?.then_some(()))).await?;
     assert_eq!(alice.open("/echo").await?.status, 200);
@@ -141,16 +141,16 @@ async fn with_fault(name: &str, fault: Fault) -> Result<()> {
     for endpoint in [Endpoint::Token, Endpoint::Par, Endpoint::Jwks] {
         stage.issuer.faults().set(fault, endpoint);
         if endpoint == Endpoint::Jwks {
-            // Somebody's unknown name of a key makes the gateway look again.
+            // An unknown key id makes the gateway fetch the keys again.
             let junk = stage.issuer.mint(Mint::access("alice").header("kid", "another"))?;
             let answer = stage.get("/echo").bearer(&junk).send().await?;
             ensure!(matches!(answer.status, 401 | 503), "{answer:?}");
         } else {
             let asked = Instant::now();
-            ensure!(!login(&stage).await?, "a session of a bad answer of {endpoint:?}");
+            ensure!(!login(&stage).await?, "a session from an invalid answer of {endpoint:?}");
             ensure!(
                 asked.elapsed() < Duration::from_secs(10),
-                "{endpoint:?}: told after {:?}",
+                "{endpoint:?}: answered after {:?}",
                 asked.elapsed()
             );
         }
@@ -177,12 +177,12 @@ async fn a_lost_refresh_answer_costs_one_login_at_most() -> Result<()> {
             (Browser::signed_in(&stage, "alice").await?, Browser::signed_in(&stage, "bob").await?);
         stage.issuer.faults().set(Fault::CutOff, Endpoint::Token);
         sleep(TOKEN + Duration::from_millis(300)).await;
-        // The provider used the token up, and its answer got lost.
+        // The provider used the token up, and its answer was lost.
         let first = alice.open("/echo").await?;
         ensure!(matches!(first.status, 200 | 302 | 503), "{first:?}");
         ensure!(stage.issuer.token_requests_by_grant(Grant::RefreshToken) == 1);
         stage.issuer.faults().clear();
-        // Whatever comes, it comes to an end: signed in again by one login.
+        // In every case one login signs the user in again.
         let mut redirects = 0;
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
@@ -210,7 +210,7 @@ async fn a_lost_refresh_answer_costs_one_login_at_most() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_change_while_people_work_fail_nobody() -> Result<()> {
+async fn key_changes_fail_no_request_of_signed_in_users() -> Result<()> {
     let stage = Arc::new(Stage::new("bad-day-rotation").await?);
     let alice = Browser::signed_in(&stage, "alice").await?;
     let working = {
@@ -251,8 +251,7 @@ async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
         if number % 10 == 9 {
             left.push(browser.cookie());
             let page = browser.open("/oauth2/sign_out").await?;
-            let csrf = e2e::visitor::attribute(&page.body, "name=\"csrf\"", "value")
-                .context("no token")?;
+            let csrf = e2e::visitor::form_token(&page.body)?;
             let answer =
                 browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", &csrf)]).await?;
             assert_eq!(answer.status, 303, "{answer:?}");
@@ -265,7 +264,7 @@ async fn kill_9_loses_no_session_and_brings_none_back() -> Result<()> {
         assert_eq!(who(&stage, cookie).await?.as_deref(), Some(*person));
     }
     for cookie in &left {
-        assert_eq!(who(&stage, cookie).await?, None, "a session that was over is back");
+        assert_eq!(who(&stage, cookie).await?, None, "an ended session is back");
     }
     assert_eq!((cookies.len(), left.len()), (45, 5));
     Ok(())
@@ -292,7 +291,7 @@ async fn kill_9_within_a_refresh_costs_one_login_at_most() -> Result<()> {
         assert_eq!(stage.issuer.token_requests_by_grant(Grant::RefreshToken), 1);
 
         let back = Instant::now();
-        wait::until("an answer that is one", Duration::from_secs(10), async || {
+        wait::until("a valid answer", Duration::from_secs(10), async || {
             let asking = stage.get("/echo").navigating().header("Cookie", &cookie);
             let answer = asking.send().await?;
             ensure!(matches!(answer.status, 200 | 302 | 503), "{answer:?}");
@@ -307,7 +306,7 @@ async fn kill_9_within_a_refresh_costs_one_login_at_most() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_comes_and_goes_disturbs_nobody_who_is_in() -> Result<()> {
+async fn a_flapping_provider_disturbs_no_signed_in_user() -> Result<()> {
     let stage = Stage::new("bad-day-flapping").await?;
     let alice = Browser::signed_in(&stage, "alice").await?;
     let token = stage.issuer.mint(Mint::access("bob"))?;
@@ -319,7 +318,7 @@ async fn a_provider_that_comes_and_goes_disturbs_nobody_who_is_in() -> Result<()
             assert_eq!(stage.get("/echo").bearer(&token).send().await?.status, 200);
         }
         stage.issuer.resume().await?;
-        // A login succeeds as soon as it is back: what failed before holds nothing up.
+        // A login succeeds as soon as it is back: earlier failures delay nothing.
         wait::until("a login", NOTICED, async || Ok(login(&stage).await?.then_some(()))).await?;
     }
     Ok(())

@@ -1,0 +1,60 @@
+//! Redirects after signing in: never off the origin, however the target is spelled.
+
+use doorward::endpoints::return_to::{HOME, sanitize};
+use url::Url;
+
+use self::targets::{FOREIGN, LEGITIMATE, ODD, filled};
+
+mod targets;
+
+const OWN: &str = "https://good.example";
+
+#[test]
+fn foreign_targets_lead_home() {
+    let foreign = FOREIGN.iter().map(|target| filled(target, OWN));
+    // Another port or scheme is another origin.
+    let neighbours = ["https://good.example:8443/", "http://good.example/"].map(str::to_owned);
+    for target in foreign.chain(neighbours) {
+        assert_eq!(sanitize(&target, OWN), HOME, "{target:?} was followed");
+    }
+}
+
+#[test]
+fn addresses_of_real_pages_are_kept() {
+    for target in LEGITIMATE {
+        assert_eq!(sanitize(target, OWN), *target);
+    }
+}
+
+#[test]
+fn the_own_origin_written_out_is_the_same_page() {
+    assert_eq!(sanitize("https://good.example/lab?x=1", OWN), "/lab?x=1");
+    assert_eq!(sanitize("https://good.example", OWN), HOME);
+}
+
+#[test]
+fn every_target_resolves_to_the_own_origin() {
+    let base = Url::parse(OWN).unwrap();
+    for target in FOREIGN.iter().chain(ODD).chain(LEGITIMATE) {
+        let target = filled(target, OWN);
+        let location = sanitize(&target, OWN);
+        let resolved = base.join(&location).unwrap();
+        assert_eq!(resolved.origin(), base.origin(), "{target:?} led to {resolved}");
+    }
+}
+
+#[test]
+fn a_target_of_two_thousand_bytes_is_the_longest() {
+    let long = format!("/{}", "a".repeat(1999));
+    assert_eq!(sanitize(&long, OWN), long);
+    assert_eq!(sanitize(&format!("{long}a"), OWN), HOME);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_target_ever_leaves_the_origin(target in "[/\\\\a-z%0-9.:@;?#\\t\\n ]{0,40}") {
+        let base = Url::parse(OWN).unwrap();
+        let location = sanitize(&target, OWN);
+        proptest::prop_assert_eq!(base.join(&location).unwrap().origin(), base.origin());
+    }
+}
