@@ -120,7 +120,7 @@ fn foreign_targets_lead_home() {
 }
 
 #[test]
-fn pages_somebody_was_at_survive() {
+fn ordinary_pages_are_accepted() {
     for target in LEGITIMATE {
         assert_eq!(sanitize(target, OWN), *target);
     }
@@ -143,7 +143,7 @@ fn what_is_accepted_resolves_to_the_own_origin() {
 }
 
 #[test]
-fn a_target_of_two_thousand_octets_is_the_longest() {
+fn a_target_of_two_thousand_bytes_is_the_longest() {
     let long = format!("/{}", "a".repeat(1999));
     assert_eq!(sanitize(&long, OWN), long);
     assert_eq!(sanitize(&format!("{long}a"), OWN), HOME);

@@ -37,7 +37,7 @@ pub struct Record {
     pub id_token: Option<Secret>,
     /// Algorithm that the ID token is signed with; `None` in records of versions that did not store it.
     pub id_token_algorithm: Option<Algorithm>,
-    /// Number of refreshes so far; tells two records of one session apart.
+    /// Number of refreshes so far; distinguishes two records of one session.
     pub generation: u64,
 }
 

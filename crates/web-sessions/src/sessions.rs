@@ -1,7 +1,7 @@
 //! Opens tickets, once each, and applies the rules that all stores share: the limits, one live session per session, and that an
 //! ended session stays ended.
 
-mod keep;
+mod maintenance;
 mod live;
 mod refresh;
 

@@ -1,7 +1,7 @@
 //! Tests the stage against real sockets: the bytes the upstream receives, and the answer that comes
 //! back.
 
-mod answers;
+mod responses;
 mod attempts;
 mod fixtures;
 mod identity;

@@ -1,4 +1,4 @@
-//! What real octets on a real socket become: the listener before a service that records what reaches it.
+//! What real bytes on a real socket become: the listener before a service that records what reaches it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../../http-canonical/src/framing/cases.rs"]
@@ -8,4 +8,4 @@ mod http2;
 mod smuggling;
 mod tls;
 mod upgrade;
-mod world;
+mod test_listener;

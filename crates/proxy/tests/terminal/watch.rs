@@ -43,7 +43,7 @@ async fn the_file_is_replaced_before_its_token_ends() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_away_is_waited_for() {
+async fn watching_retries_while_the_issuer_is_unavailable() {
     let desk = desk().await;
     let watch = Running::start(&mut desk.command(&arguments(&desk)));
     let file = desk.path("token");
@@ -59,7 +59,7 @@ async fn an_issuer_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn who_never_had_a_token_gives_up() {
+async fn watching_without_a_first_token_fails() {
     let desk = desk().await;
     desk.issuer.faults().set(Fault::Down(503), Endpoint::Token);
     desk.run(&arguments(&desk)).await.ended(1);

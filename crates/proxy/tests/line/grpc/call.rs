@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::world::World;
+use crate::test_gateway::TestGateway;
 
 type Outgoing = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -36,8 +36,8 @@ pub(super) async fn soon<T>(waited: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(8), waited).await.unwrap()
 }
 
-pub(super) async fn connect(world: &World) -> TcpStream {
-    let (_, address) = world.base.split_once("://").unwrap();
+pub(super) async fn connect(gateway: &TestGateway) -> TcpStream {
+    let (_, address) = gateway.base.split_once("://").unwrap();
     TcpStream::connect(address).await.unwrap()
 }
 
@@ -46,14 +46,14 @@ pub(super) struct Client(http2::SendRequest<Outgoing>);
 
 impl Client {
     /// By prior knowledge.
-    pub(super) async fn in_clear_text(world: &World) -> Self {
-        Self::speak(connect(world).await).await
+    pub(super) async fn in_clear_text(gateway: &TestGateway) -> Self {
+        Self::speak(connect(gateway).await).await
     }
 
     /// By ALPN.
-    pub(super) async fn over_tls(world: &World) -> Self {
+    pub(super) async fn over_tls(gateway: &TestGateway) -> Self {
         let mut roots = RootCertStore::empty();
-        let file = world.folder.path().join("tls.crt");
+        let file = gateway.folder.path().join("tls.crt");
         roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -64,7 +64,7 @@ impl Client {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = "127.0.0.1".try_into().unwrap();
         let connector = TlsConnector::from(Arc::new(config));
-        let secured = connector.connect(name, connect(world).await).await.unwrap();
+        let secured = connector.connect(name, connect(gateway).await).await.unwrap();
         assert_eq!(secured.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
         Self::speak(secured).await
     }

@@ -1,4 +1,4 @@
-//! The whole line in one process: dev-issuer, an upstream that tells what it was told, the gateway between them.
+//! The whole line in one process: dev-issuer, an upstream that tells what it was received, the gateway between them.
 
 use std::{
     net::TcpListener,
@@ -21,7 +21,7 @@ use oidc_core::http::reqwest::install_crypto_provider;
 use serde_json::{Map, Value};
 
 /// The running parts; dropping it ends them.
-pub(crate) struct World {
+pub(crate) struct TestGateway {
     pub(crate) issuers: Vec<DevIssuer>,
     pub(crate) base: String,
     pub(crate) admin: String,
@@ -31,7 +31,7 @@ pub(crate) struct World {
     drain: Drain,
 }
 
-impl Drop for World {
+impl Drop for TestGateway {
     fn drop(&mut self) {
         self.drain.begin();
     }
@@ -54,21 +54,21 @@ fn certify(folder: &Path) {
 }
 
 async fn mirror() -> String {
-    let tell = async |headers: HeaderMap| {
-        let mut told = Map::new();
+    let echo = async |headers: HeaderMap| {
+        let mut received = Map::new();
         for (name, value) in &headers {
-            told.insert(name.to_string(), Value::from(value.to_str().unwrap_or("?")));
+            received.insert(name.to_string(), Value::from(value.to_str().unwrap_or("?")));
         }
-        Json(Value::Object(told))
+        Json(Value::Object(received))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(any(tell));
+    let router = Router::new().fallback(any(echo));
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
 }
 
-impl World {
+impl TestGateway {
     pub(crate) async fn new(routes: &str) -> Self {
         Self::with_issuers(1, routes).await
     }

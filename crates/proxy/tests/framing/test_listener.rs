@@ -1,4 +1,4 @@
-//! A listener on a free port, the service behind it, and a client that speaks octets.
+//! A listener on a free port, the service behind it, and a client that speaks bytes.
 
 use std::{
     convert::Infallible,
@@ -33,14 +33,14 @@ pub(crate) struct Seen {
 }
 
 /// A running listener.
-pub(crate) struct World {
+pub(crate) struct TestListener {
     pub(crate) address: SocketAddr,
     pub(crate) drain: Drain,
     pub(crate) serving: JoinHandle<Drained>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl World {
+impl TestListener {
     pub(crate) async fn start() -> Self {
         Self::with(Limits::default(), None).await
     }
@@ -72,10 +72,10 @@ impl World {
         Client { stream }
     }
 
-    /// Sends octets on a fresh connection and reads until the gateway closes it.
-    pub(crate) async fn exchange(&self, octets: impl AsRef<[u8]>) -> Vec<Answer> {
+    /// Sends bytes on a fresh connection and reads until the gateway closes it.
+    pub(crate) async fn exchange(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
         let mut client = self.connect().await;
-        client.send(octets).await;
+        client.send(bytes).await;
         client.until_closed().await
     }
 }
@@ -94,18 +94,18 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.stream.write_all(octets.as_ref()).await.unwrap();
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Everything up to the close, which must come.
     pub(crate) async fn until_closed(&mut self) -> Vec<Answer> {
-        let mut octets = Vec::new();
-        timeout(Duration::from_secs(10), self.stream.read_to_end(&mut octets))
+        let mut bytes = Vec::new();
+        timeout(Duration::from_secs(10), self.stream.read_to_end(&mut bytes))
             .await
-            .unwrap_or_else(|_| panic!("left open after {:?}", String::from_utf8_lossy(&octets)))
+            .unwrap_or_else(|_| panic!("left open after {:?}", String::from_utf8_lossy(&bytes)))
             .unwrap();
-        let mut rest = String::from_utf8(octets).unwrap();
+        let mut rest = String::from_utf8(bytes).unwrap();
         let mut answers = Vec::new();
         while let Some((answer, length)) = parse(&rest) {
             answers.push(answer);
@@ -123,8 +123,8 @@ impl Client {
                 assert_eq!(text.len(), length, "more than one answer: {text:?}");
                 return answer;
             }
-            let octet = timeout(Duration::from_secs(10), self.stream.read_u8()).await;
-            text.push(char::from(octet.unwrap_or_else(|_| panic!("no answer: {text:?}")).unwrap()));
+            let byte = timeout(Duration::from_secs(10), self.stream.read_u8()).await;
+            text.push(char::from(byte.unwrap_or_else(|_| panic!("no answer: {text:?}")).unwrap()));
         }
     }
 }
