@@ -45,7 +45,7 @@ pub struct Identified {
     pub(crate) sender: Sender,
 }
 
-/// The sender of a request: the caller that rules know, and the proof of that.
+/// The sender of a request: the caller as rules know it, and the proof of its identity.
 #[derive(Debug)]
 pub struct Sender {
     /// The caller, as rules know it.

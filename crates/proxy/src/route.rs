@@ -89,7 +89,7 @@ pub struct Routed {
 }
 
 impl Routes {
-    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages live there.
+    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages are there.
     pub fn new(routes: Vec<Route>, public_host: impl Into<String>) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {

@@ -94,7 +94,7 @@ impl Throttle {
         &self.finished
     }
 
-    /// Verifies a token that is not remembered. A token that an issuer must be asked about is counted until it proves valid.
+    /// Verifies a token that is not remembered. A token that an issuer must introspect is counted until it is found valid.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The program as a user types it: what each command prints, and its exit code.
+//! The program as a user runs it: the output and the exit code of each command.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -124,6 +124,25 @@ fn explain_exits_3_if_refused_and_4_if_sign_in_is_required() {
     let (code, printed) = desk.explain("http://elsewhere.test/models/churn", &[]);
     assert_eq!(code, 3, "{printed}");
     assert!(printed.contains("421"), "{printed}");
+}
+
+#[test]
+fn foreign_text_cannot_steer_the_terminal() {
+    let desk = Desk::new();
+    let mut claims = alice(&["data-scientist", "\u{1b}[2J"]);
+    claims["name"] = json!("alice\u{202e}\u{1b}]0;x\u{7}");
+    desk.write("hostile.json", &claims.to_string());
+    let hostile = desk.path("hostile.json");
+    let (code, printed) =
+        desk.explain("http://127.0.0.1:8080/models/churn/score", &["--claims", text(&hostile)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("alice\\u{202e}\\u{1b}]0;x\\u{7}"), "{printed}");
+    desk.write("hostile.yaml", "endpoints: \"\\e[2Jx\"\n");
+    let checked = said(&doorward(&["check", "--config", text(&desk.path("hostile.yaml"))]));
+    assert!(checked.contains("invalid path `\\u{1b}[2Jx`"), "{checked}");
+    for output in [printed, checked] {
+        assert!(!output.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{output:?}");
+    }
 }
 
 #[test]

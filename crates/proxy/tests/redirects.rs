@@ -1,4 +1,4 @@
-//! Where a browser goes after signing in: never off the origin, whatever the target is dressed up as.
+//! Targets after sign-in: none leaves the origin, however it is spelled.
 
 use doorward::endpoints::return_to::{HOME, sanitize};
 use url::Url;
@@ -76,7 +76,7 @@ const FOREIGN: &[&str] = &[
     "",
 ];
 
-/// Pages somebody was really at.
+/// Addresses of real pages.
 const LEGITIMATE: &[&str] = &[
     "/",
     "/jupyter",
@@ -115,7 +115,7 @@ const LEGITIMATE: &[&str] = &[
 fn foreign_targets_lead_home() {
     for target in FOREIGN {
         let location = sanitize(target, OWN);
-        assert_eq!(location, HOME, "{target:?} was followed");
+        assert_eq!(location, HOME, "{target:?} was accepted");
     }
 }
 

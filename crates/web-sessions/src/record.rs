@@ -125,7 +125,7 @@ impl Limits {
         Self { idle, lifetime }
     }
 
-    /// Whether a session is over. A clock that was set back ends no session.
+    /// Whether a session has ended. A clock that was set back ends no session.
     pub fn passed(&self, created_at: SystemTime, last_seen: SystemTime, now: SystemTime) -> bool {
         let since = |then| now.duration_since(then).unwrap_or(Duration::ZERO);
         since(last_seen) >= self.idle || since(created_at) >= self.lifetime

@@ -32,7 +32,7 @@ pub enum Purpose {
     Ticket,
     /// A session in a file.
     Record,
-    /// A login under way.
+    /// A login in progress.
     Login,
     /// Hidden fields of the gateway's own forms.
     Form,

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::terminal::shown;
 use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
 
 mod online;
@@ -26,7 +27,7 @@ pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
         }
         Err(Problems { problems, warnings: doubts, .. }) => {
             for problem in &problems {
-                writeln!(out, "{file}:{problem}")?;
+                writeln!(out, "{file}:{}", shown(&problem.to_string()))?;
             }
             warnings(&file, &doubts, out)?;
             let problems = counted(problems.len(), "problem");
@@ -46,7 +47,8 @@ fn warnings(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for Problem { path, line, column, message } in warnings {
-        writeln!(out, "{file}:{line}:{column}: warning: {path}: {message}")?;
+        let warning = shown(&format!("{path}: {message}"));
+        writeln!(out, "{file}:{line}:{column}: warning: {warning}")?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use oidc_core::Claims;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Outcome;
+use super::{Outcome, terminal::shown};
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
@@ -178,14 +178,14 @@ impl Explain {
                 writeln!(
                     out,
                     "caller    {} ({} at {})",
-                    known.display_name(),
-                    known.subject,
+                    shown(known.display_name()),
+                    shown(&known.subject),
                     known.issuer
                 )?;
                 let lists =
                     [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
                 for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-                    writeln!(out, "          {name}: {}", values.join(", "))?;
+                    writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
                 }
             }
         }
@@ -194,9 +194,9 @@ impl Explain {
         }
         for step in &explanation.steps {
             let shadow = if step.shadow { " (shadow, not enforced)" } else { "" };
-            writeln!(out, "rule {}    {}{shadow}", step.rule, step.because)?;
+            writeln!(out, "rule {}    {}{shadow}", step.rule, shown(&step.because))?;
         }
-        writeln!(out, "decision  {}", explanation.verdict)?;
+        writeln!(out, "decision  {}", shown(&explanation.verdict))?;
         if let Some(upstream) = &explanation.upstream {
             writeln!(out, "upstream  {upstream}")?;
         }

@@ -10,7 +10,7 @@ use oidc_core::{
 };
 use url::Url;
 
-use super::Outcome;
+use super::{Outcome, terminal::shown};
 
 /// Time limit of a health check.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -25,8 +25,9 @@ pub async fn healthcheck(url: &Url) -> anyhow::Result<Outcome> {
     let request = Request::get(url.as_str()).body(bytes::Bytes::new())?;
     let response = http.send(request).await.with_context(|| format!("{url} does not answer"))?;
     if !response.status().is_success() {
-        let body = String::from_utf8_lossy(response.body()).trim().to_owned();
-        bail!("{url} answered {}: {body}", response.status());
+        let body = String::from_utf8_lossy(response.body());
+        let body: Vec<String> = body.trim().lines().map(shown).collect();
+        bail!("{url} answered {}: {}", response.status(), body.join("\n"));
     }
     Ok(Outcome::Fine)
 }

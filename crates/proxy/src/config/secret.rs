@@ -109,7 +109,7 @@ fn read_file(path: PathBuf) -> Result<String, SecretError> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one door to the environment")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 fn environment(name: &str) -> Result<String, SecretError> {
     std::env::var(name).map_err(|_| SecretError::NotSet { name: name.to_owned() })
 }

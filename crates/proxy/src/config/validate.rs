@@ -42,7 +42,7 @@ impl Findings {
         self.warnings.push(Finding::new(at, message));
     }
 
-    /// Adds a problem for a key that this version knows but does not support.
+    /// Adds a problem for a key that is known but not supported.
     fn not_yet(&mut self, at: KeyPath, key: &str, instead: &str) {
         self.problem(at, format!("unsupported `{key}`: this version does not serve it; {instead}"));
     }

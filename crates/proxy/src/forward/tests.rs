@@ -1,5 +1,4 @@
-//! Tests the stage against real sockets: the bytes the upstream receives, and the answer that comes
-//! back.
+//! Tests of the stage on real sockets: the bytes that the upstream receives, and its response.
 
 mod responses;
 mod attempts;

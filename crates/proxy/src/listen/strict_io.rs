@@ -2,7 +2,7 @@
 //!
 //! Only bytes that framing passed are handed on. In place of an invalid head the parser gets a harmless one, and the service
 //! answers that request by its number; for an invalid body the parser gets an error. After a WebSocket's head nothing is handed
-//! on until the service has answered it. Deadlines are kept here because this module knows what the connection waits for.
+//! on until the service has answered it. Deadlines are kept here because only this module distinguishes a pending head from a pending body.
 
 use std::{
     io,

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Number of requests that may come at once.
+/// Number of requests that may arrive at once.
 const BURST: u64 = 100;
-/// Nanoseconds until one request comes back: ten a second.
+/// Nanoseconds until one more request is allowed: ten a second.
 const EACH: u64 = 100_000_000;
 /// Nanoseconds until an empty bucket is full.
 const FULL: u64 = BURST * EACH;

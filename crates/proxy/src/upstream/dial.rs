@@ -68,7 +68,7 @@ pub enum ConnectError {
         #[source]
         source: rustls::Error,
     },
-    /// TLS failed in another way; often the port speaks plain HTTP.
+    /// TLS failed in another way; often the port serves plain HTTP.
     #[error("TLS handshake failed: {source}")]
     Tls {
         /// the error from rustls or the network
@@ -76,7 +76,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// An `h2:` upstream that does not agree to HTTP/2.
-    #[error("the upstream does not speak HTTP/2 (ALPN); use `https:`")]
+    #[error("unsupported HTTP/2: the upstream does not offer it by ALPN; use `https:`")]
     NotHttp2,
     /// The connection is open, but HTTP cannot start.
     #[error("HTTP handshake failed: {source}")]

@@ -1,4 +1,4 @@
-//! Describes in one line why an exchange with an upstream failed: the target and the cause.
+//! One-line causes of failed exchanges with an upstream.
 
 use std::{error::Error, io};
 

@@ -1,7 +1,7 @@
 //! Pools the connections to one target that wait for the next exchange.
 //!
 //! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. HTTP/2: one
-//! connection for all exchanges. A connection comes back only when its response was read to the end.
+//! connection for all exchanges. A connection returns to the pool only when its response was read to the end.
 
 use std::{
     collections::VecDeque,
@@ -121,7 +121,7 @@ struct Waiting {
 }
 
 impl Http1Pool {
-    /// The most recently used connection that is still good.
+    /// The most recently used connection that is still open.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -67,7 +67,7 @@ impl UpstreamTls {
     ///
     /// # Errors
     ///
-    /// All variants of [`TlsError`] that speak about a file.
+    /// All variants of [`TlsError`] about a file.
     pub fn with_ca_file(path: &Path) -> Result<Self, TlsError> {
         let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
         let mut roots = RootCertStore::empty();

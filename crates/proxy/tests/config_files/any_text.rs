@@ -1,4 +1,4 @@
-//! Whatever the text: no panic, and every problem has its place.
+//! Arbitrary texts: none causes a panic, and every problem has a position.
 
 use doorward::config::Config;
 use proptest::prelude::*;

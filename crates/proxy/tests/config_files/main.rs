@@ -1,4 +1,4 @@
-//! What `doorward.yaml` may say, and what is findings about one that is wrong.
+//! The configuration file `doorward.yaml`: its values, its warnings and its problems.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ mod any_text;
 mod mistakes;
 mod outside;
 
-/// As small as a file for one application can be.
+/// The smallest file for one application.
 pub(crate) const SMALL: &str = "\
 public_url: https://platform.example
 issuers:
@@ -38,7 +38,7 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
     findings(Config::parse("doorward.yaml", text))
 }
 
-/// [`SMALL`] with one thing changed.
+/// [`SMALL`] with one change.
 pub(crate) fn small_with(old: &str, new: &str) -> String {
     assert!(SMALL.contains(old), "{old}");
     SMALL.replacen(old, new, 1)

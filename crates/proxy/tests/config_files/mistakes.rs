@@ -1,4 +1,4 @@
-//! Each mistake alone, many together, and what only follows from another.
+//! Each mistake alone, many together, and consequential ones.
 
 use super::{expect_each, problems, small_with};
 
@@ -249,7 +249,7 @@ fn no_secret_is_repeated_in_a_message() {
     }
 }
 
-/// Every key that the documentation shows is known; the ones not served yet are refused, each by name.
+/// Every key of the documentation is known; unsupported ones are refused by name.
 #[test]
 fn only_unsupported_keys_of_the_full_file_are_refused() {
     let expected = [

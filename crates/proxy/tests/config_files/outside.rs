@@ -1,4 +1,4 @@
-//! What a file names outside itself: secrets, certificates, directories; and the examples as a whole.
+//! Files, variables and directories that a configuration names, and the complete examples.
 
 use std::fs;
 use std::path::Path;
@@ -130,7 +130,7 @@ fn a_secret_is_read_without_the_line_end_at_its_end() {
     assert!(SecretRef::File("/dev/zero".into()).read().is_err());
 }
 
-/// The examples at the root of the repository, with secrets that are there.
+/// The examples at the root of the repository, with secrets that exist.
 #[test]
 fn the_examples_are_valid() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");

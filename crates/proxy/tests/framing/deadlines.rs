@@ -15,7 +15,7 @@ fn short() -> Limits {
 
 #[tokio::test]
 async fn a_slow_head_times_out() {
-    // A connection that is idle for too long ends without a word; that is not what is shown here.
+    // The idle time must not end the connection first: it would be closed without an answer.
     let patient = Limits { idle: Duration::from_secs(10), ..short() };
     let listener = TestListener::with(patient, None).await;
     let begun = Instant::now();

@@ -92,7 +92,7 @@ async fn a_panic_is_one_500_and_the_connection_goes_on() {
     assert_eq!(get("/fine").await, StatusCode::OK);
 }
 
-/// A body that goes on as long as its sender is kept; the sender is closed when nobody takes it any more.
+/// A body that continues while its sender exists; the sender is closed when the body is dropped.
 fn dripping() -> (mpsc::Sender<&'static str>, BoxBody<Bytes, Infallible>) {
     let (sender, mut receiver) = mpsc::channel(1);
     let frames = poll_fn(move |context| {

@@ -1,4 +1,4 @@
-//! A listener on a free port, the service behind it, and a client that speaks bytes.
+//! A listener on a free port, the service behind it, and a client that sends bytes.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// One request that reached the service whole.
+/// One request that reached the service complete.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -57,7 +57,7 @@ impl TestListener {
         Self { address, drain, serving, seen }
     }
 
-    /// What reached the service so far.
+    /// The requests that reached the service so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -98,7 +98,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Everything up to the close, which must come.
+    /// All answers up to the close, which must follow.
     pub(crate) async fn until_closed(&mut self) -> Vec<Answer> {
         let mut bytes = Vec::new();
         timeout(Duration::from_secs(10), self.stream.read_to_end(&mut bytes))
@@ -111,7 +111,7 @@ impl Client {
             answers.push(answer);
             rest.drain(..length);
         }
-        assert_eq!(rest, "", "an answer was cut");
+        assert_eq!(rest, "", "an answer was truncated");
         answers
     }
 
@@ -147,7 +147,7 @@ fn parse(text: &str) -> Option<(Answer, usize)> {
     Some((Answer { status, body, closes }, head.len() + 4 + length))
 }
 
-/// Answers with the target; what it does besides is in the path.
+/// Answers with the target; the path selects further behaviour.
 async fn serve(
     mut request: Request<Body>,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -192,7 +192,7 @@ async fn serve(
     Ok(Response::new(Body::from(target)))
 }
 
-/// Accepts a WebSocket and echoes whatever comes.
+/// Accepts a WebSocket and echoes everything.
 fn tunnel(request: &mut Request<Body>) -> Response<Body> {
     if request.extensions().get::<UpgradeAsked>().is_none() || request.uri().query().is_some() {
         return Response::new(Body::from("declined"));

@@ -1,4 +1,4 @@
-//! TLS: both protocols by ALPN, a certificate that changes under way, a handshake that never ends.
+//! TLS: both protocols by ALPN, a certificate that changes, a handshake that never ends.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -85,7 +85,7 @@ async fn a_new_certificate_serves_only_new_handshakes() {
     assert!(connect(&listener, &new, &[]).await.is_err());
 
     fs::write(folder.path().join("tls.crt"), new.cert.pem()).unwrap();
-    assert!(certificates.reload().is_err(), "the key is not this certificate's");
+    assert!(certificates.reload().is_err(), "the key belongs to another certificate");
     connect(&listener, &old, &[]).await.unwrap();
 
     write(folder.path(), &new);

@@ -1,4 +1,4 @@
-//! A WebSocket's bytes wait for the answer: a tunnel after 101, requests after anything else.
+//! Bytes behind a WebSocket handshake wait for the answer: a tunnel after 101, requests after any other status.
 
 use tokio::io::AsyncReadExt;
 

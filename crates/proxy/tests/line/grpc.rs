@@ -9,10 +9,10 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use self::call::{Answer, Client, Messages};
+use self::call::{Client, GrpcAnswer, Messages};
 use crate::test_gateway::{TestGateway, free_port};
 
-/// `SERVICE` speaks HTTP/2, `DOWN` is nobody's.
+/// `SERVICE` serves HTTP/2, no process listens on `DOWN`.
 const ROUTES: &str = "
   score:
     match: { path: /lab.Score }
@@ -48,13 +48,13 @@ fn call(gateway: &TestGateway, method: &str, token: Option<&str>) -> http::reque
     }
 }
 
-/// Calls with one message, and reads everything: what the service was received, what it answered, and how it ended.
+/// Calls with one message, and reads the request headers that the service saw, its answer and its trailers.
 async fn unary(gateway: &TestGateway, client: &mut Client) -> (Value, String, HeaderMap) {
     let request = call(gateway, "lab.Score/Predict", Some(&token(gateway, "alice")));
     let (messages, body) = Messages::new();
     messages.send("abc");
     drop(messages);
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
     let received = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
     let echoed = answer.message().await.unwrap();
     assert_eq!(answer.message().await, None);
@@ -95,7 +95,7 @@ async fn each_message_is_answered_while_the_client_still_streams() {
     let mut client = Client::in_clear_text(&gateway).await;
     let (messages, body) = Messages::new();
     let request = call(&gateway, "lab.Score/Chat", Some(&token(&gateway, "alice")));
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
     answer.message().await.unwrap();
     for text in ["one", "two", "three"] {
         messages.send(text);
@@ -114,7 +114,7 @@ async fn te_arrives_and_the_clients_trailers_do_not() {
     messages.send("abc");
     messages.end_with("x-forwarded-user", "mallory");
     let request = call(&gateway, "lab.Score/Predict", Some(&token(&gateway, "alice")));
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
     let received: Value = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
     assert_eq!(received["te"], "trailers");
     assert_eq!(answer.message().await.as_deref(), Some("abc"));
@@ -124,13 +124,13 @@ async fn te_arrives_and_the_clients_trailers_do_not() {
     assert_eq!(trailers["x-seen-trailers"], "none");
 }
 
-/// The `grpc-status` of an answer that is nothing but its head.
+/// The `grpc-status` of an answer that consists of its head.
 async fn trailers_only(response: Response<Incoming>) -> String {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/grpc");
     let status = response.headers()["grpc-status"].to_str().unwrap().to_owned();
     assert!(!response.headers()["grpc-message"].is_empty());
-    let mut answer = Answer::of(response);
+    let mut answer = GrpcAnswer::of(response);
     assert_eq!(answer.message().await, None);
     assert!(answer.into_trailers().is_empty());
     status
@@ -169,7 +169,7 @@ async fn a_flood_of_resets_does_not_disturb_other_clients() {
             arrived(&unary(&gateway, &mut client).await);
         }
     };
-    // Either the connection is ended in words, or it goes on; it never just breaks.
+    // The connection either ends with GOAWAY or continues; it never just breaks.
     let (last, ()) = tokio::join!(flood, others);
     assert!(
         matches!(last, reset::Last::GoAway(reset::ENHANCE_YOUR_CALM) | reset::Last::Alive),

@@ -1,4 +1,4 @@
-//! The line from listen to respond with everything in one process: who is received what, and by whom it can be ended.
+//! The line from listen to respond in one process: the identity that upstreams receive, sessions, reloads.
 
 #![expect(
     clippy::unwrap_used,
@@ -130,7 +130,7 @@ async fn an_opaque_token_is_introspected_once() {
     assert_eq!(
         gateway.issuers[1].requests(Endpoint::Introspection),
         0,
-        "another issuer was shown the token"
+        "another issuer received the token"
     );
 
     for (token, code) in
@@ -145,7 +145,7 @@ async fn an_opaque_token_is_introspected_once() {
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(json_of(answer).await["code"], "introspection_unavailable");
-    assert_eq!(ask(&token).await.status(), 200, "what was answered before still holds");
+    assert_eq!(ask(&token).await.status(), 200, "the earlier answer is cached");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn a_changed_secret_is_read_again_without_ending_sessions() {
     std::fs::write(gateway.folder.path().join("key"), "another key of thirty-two bytes and more")
         .unwrap();
     gateway.reloader.reload(&file, Because::Secrets).await;
-    // The tokens are good for minutes yet, so the session in memory needs neither secret; a new sign-in needs both.
+    // The tokens are valid for minutes, so the session in memory needs neither secret; a new sign-in needs both.
     assert_eq!(gateway.get("/app", &cookie).await.status(), 200);
     let again = gateway.sign_in("alice", 0).await;
     assert_eq!(gateway.get("/app", &again).await.status(), 200);

@@ -1,4 +1,4 @@
-//! The whole line in one process: dev-issuer, an upstream that tells what it was received, the gateway between them.
+//! The whole line in one process: dev-issuer, an upstream that echoes the headers it received, the gateway between them.
 
 use std::{
     net::TcpListener,
@@ -127,7 +127,7 @@ impl TestGateway {
         request.send().await.unwrap()
     }
 
-    /// Signs somebody in at the nth issuer, and keeps the session cookie.
+    /// Signs a user in at the nth issuer, and returns the session cookie.
     pub(crate) async fn sign_in(&self, user: &str, nth: usize) -> String {
         let name = ["first", "second"][nth];
         let start = self.get(&format!("/oauth2/start?rd=/app&issuer={name}"), "").await;
@@ -166,7 +166,7 @@ fn configuration(base: &str, issuers: &[DevIssuer], folder: &Path, routes: &str)
         .iter()
         .zip(issuers)
         .map(|(name, issuer)| {
-            // One issuer at most is asked about tokens that do not say whose they are.
+            // At most one issuer may introspect, because an opaque token does not name its issuer.
             let introspection = if *name == "first" { ", introspection: { cache: 1m }" } else { "" };
             format!(
                 "  {name}: {{ url: {}, client_id: gateway, client_auth: {{ secret: {{ file: {folder}/secret }} }}, audience: [gateway]{introspection} }}\n",

@@ -1,4 +1,4 @@
-//! The credential helpers and the lines of their guide, run as git, Docker, pip, kubectl and people run them.
+//! The credential helpers and the commands of their guide, run as git, Docker, pip, kubectl and users run them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -179,7 +179,7 @@ async fn kubectl_gets_an_exec_credential() {
     let printed: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(
         printed["apiVersion"], "client.authentication.k8s.io/v1beta1",
-        "the version it speaks"
+        "the requested version"
     );
     assert_eq!(printed["kind"], "ExecCredential");
     assert_eq!(claims(printed["status"]["token"].as_str().unwrap())["aud"], "churn");

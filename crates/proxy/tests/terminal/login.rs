@@ -1,4 +1,4 @@
-//! `doorward login`: by the browser, by another device, and once more.
+//! `doorward login`: by the browser, by another device, and again.
 
 use crate::desk::{Desk, Running, browser, files_in, mode};
 
@@ -30,7 +30,7 @@ async fn login_with_a_code_on_another_device() {
     desk.run(&["token"]).await.ended(0);
 }
 
-/// As a person with another device: opens the link, signs in, allows.
+/// Opens the link on another device, signs in and allows the login.
 async fn allow(link: &str) {
     let page = browser().get(link).send().await.unwrap();
     let cookies: Vec<String> = page

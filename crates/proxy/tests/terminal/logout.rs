@@ -1,4 +1,4 @@
-//! `doorward logout`: nothing is left, here or there.
+//! `doorward logout`: the tokens are revoked and removed.
 
 use dev_issuer::Endpoint;
 

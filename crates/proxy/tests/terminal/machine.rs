@@ -135,6 +135,6 @@ async fn an_unreachable_issuer_is_named() {
     desk.issuer.stop().await;
     let ran = as_job(&desk, &[]).await.ended(1);
     assert!(ran.err.contains(desk.issuer.url()), "{}", ran.err);
-    assert_eq!(ran.err.matches("refused").count(), 1, "it is said once: {}", ran.err);
+    assert_eq!(ran.err.matches("refused").count(), 1, "the cause is printed once: {}", ran.err);
     assert_eq!(desk.issuer.requests(Endpoint::Token), 0);
 }

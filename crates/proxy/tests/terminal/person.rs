@@ -1,4 +1,4 @@
-//! `doorward token` for somebody who has signed in.
+//! `doorward token` for a user who has signed in.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -74,7 +74,7 @@ async fn an_expired_login_names_the_command_for_a_new_one() {
         assert!(ran.err.contains(&command), "{}", ran.err);
         assert!(ran.out.is_empty());
     }
-    assert_eq!(desk.requests(Grant::RefreshToken), 1, "what is over is not asked for again");
+    assert_eq!(desk.requests(Grant::RefreshToken), 1, "an expired login is not refreshed again");
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     desk.run(&["token"]).await.ended(0);
 }
@@ -163,7 +163,7 @@ async fn a_token_for_another_service_is_exchanged_once_for_all_runs() {
     let (_, login) = desk.kept();
     assert!(
         !login.to_string().contains("notebook-pass"),
-        "the secret's place is kept, not the secret"
+        "the path of the secret is stored, not the secret"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `doorward verify`: the verdict, and the way out of a refusal.
+//! `doorward verify`: the verdict, and the remedy of a refusal.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ async fn json_is_for_programs() {
     let ran = verified(&desk, &token, &["--json"]).await.ended(1);
     let printed: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&printed["valid"], &printed["code"]), (&json!(false), &json!("expired")));
-    assert!(printed.get("claims").is_none(), "only good tokens have claims");
+    assert!(printed.get("claims").is_none(), "only valid tokens have claims");
 }
 
 #[tokio::test]

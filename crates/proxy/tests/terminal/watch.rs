@@ -1,4 +1,4 @@
-//! `doorward token --file F --watch`: a file that always holds a good token.
+//! `doorward token --file F --watch`: a file that always holds a valid token.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn the_file_is_replaced_before_its_token_ends() {
     let mut seen: Vec<String> = Vec::new();
     until("the third token", || {
         let token = std::fs::read_to_string(&file).ok()?;
-        assert!(claims(&token)["exp"].as_u64().unwrap() > unix_now(), "never a token that is over");
+        assert!(claims(&token)["exp"].as_u64().unwrap() > unix_now(), "never an expired token");
         assert_eq!(mode(&file), 0o600);
         if seen.last() != Some(&token) {
             seen.push(token);
@@ -51,7 +51,7 @@ async fn watching_retries_while_the_issuer_is_unavailable() {
     desk.issuer.faults().set(Fault::Down(503), Endpoint::Token);
     until("the end of the token", || (claims(&first)["exp"].as_u64()? < unix_now()).then_some(()))
         .await;
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), first, "the last good one stays");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), first, "the last valid token stays");
     desk.issuer.faults().clear();
     until("the next token", || std::fs::read_to_string(&file).ok().filter(|token| *token != first))
         .await;

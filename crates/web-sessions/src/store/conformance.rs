@@ -85,7 +85,7 @@ async fn what_ended_stays_ended(store: &impl SessionStore, clock: &MovableClock)
     store.end(&record.id).await.unwrap();
     store.end(&record.id).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
-    // A refresh or a late `touch` that was under way does not bring it back.
+    // A refresh or a late `touch` in progress does not bring it back.
     assert!(store.replace(&second, &record).await.unwrap().is_none());
     store.touch(&[(record.id.clone(), clock.now())]).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);

@@ -13,7 +13,7 @@ use oidc_core::{Issuer, Provider, ProviderMetadata, RemoteKeys};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::commands::{self, Outcome};
+use crate::commands::{self, Outcome, terminal::shown};
 use crate::config::{
     ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
 };
@@ -38,7 +38,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
             }
             Err(reason) => {
                 fine = false;
-                writeln!(out, "issuers.{name}: {reason}")?;
+                writeln!(out, "issuers.{name}: {}", shown(&reason))?;
             }
         }
     }
@@ -51,7 +51,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                     reason
                 }
             };
-            writeln!(out, "routes.{name}.upstream: {upstream}: {verdict}")?;
+            writeln!(out, "routes.{name}.upstream: {upstream}: {}", shown(&verdict))?;
         }
     }
     Ok(if fine { Outcome::Fine } else { Outcome::Failure })

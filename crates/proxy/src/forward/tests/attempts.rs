@@ -1,4 +1,4 @@
-//! Connections: used again, tried again, given up.
+//! Connections: reuse, retry, and time limits.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn a_get_survives_a_connection_that_was_closed_meanwhile() {
     let stage = Stage::new();
     let (raw, route, mut connection) = warm(&stage).await;
     let upstream = async {
-        // The request arrives, and the upstream closes without an answer.
+        // The request arrives, and the upstream closes without a response.
         connection.head().await;
         drop(connection);
         raw.serve_one(OK).await
@@ -115,7 +115,7 @@ async fn a_dead_target_is_replaced_for_a_get_but_not_for_a_post() {
     let stage = Stage::new();
     let raw = Raw::new().await;
     let (mut gets, mut refused) = (0, 0);
-    // Targets are chosen at random; enough requests meet the dead one first.
+    // Targets are chosen at random; with enough requests the dead one is chosen first.
     for _ in 0..8 {
         let route = Arc::new(route(&[dead_address().await, raw.url()]));
         let (answer, _) = tokio::join!(stage.ask(&route, get("/")), raw.serve_one(OK));
@@ -145,7 +145,7 @@ async fn a_target_that_refuses_three_times_is_left_alone() {
         }
     };
     let asking = async {
-        // Of two targets that are equally busy the first choice is random: the dead one is met soon.
+        // Of two targets that are equally busy the first choice is random: the dead one is chosen soon.
         while status()[0].good {
             body(stage.ask(&route, get("/")).await.unwrap()).await.unwrap();
         }

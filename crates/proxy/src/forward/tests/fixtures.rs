@@ -50,7 +50,7 @@ impl Clock for MovableClock {
     }
 }
 
-/// Everything the stage needs.
+/// The stage and the parts it needs.
 pub(super) struct Stage {
     pub(super) upstreams: Upstreams,
     pub(super) assertions: Arc<Assertions>,

@@ -1,4 +1,4 @@
-//! Answers as the client receives them; a bad one is never repaired.
+//! Responses as the client receives them; an invalid one is never repaired.
 
 use super::{super::*, fixtures::*};
 
@@ -86,7 +86,7 @@ async fn a_truncated_response_never_looks_complete() {
                 }
             };
             let (response, ()) = tokio::join!(stage.ask(&route, get("/")), upstream);
-            // A reset may arrive before the head was read; then there is no answer at all.
+            // A reset may arrive before the head was read; then there is no response.
             if let Ok(response) = response {
                 assert!(body(response).await.is_err(), "{answer} looked complete");
             }

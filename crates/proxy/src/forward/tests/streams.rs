@@ -17,7 +17,7 @@ use super::{super::*, fixtures::*};
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// An answer whose first event has come, and the upstream's end of it.
+/// A response whose first event has arrived, and the upstream's end of it.
 async fn stream(
     stage: &Stage,
     route: &Arc<Route>,
@@ -115,7 +115,7 @@ async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
     let waiting = tokio::spawn(async move { next(&mut body).await });
     stage.sessions.end(live.id()).await.unwrap();
     let error = soon(waiting).await.unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the answer was ended: the session has ended");
+    assert_eq!(error.to_string(), "the response was ended: the session has ended");
     assert_eq!(connection.rest().await, b"");
 }
 
@@ -129,7 +129,7 @@ async fn a_stream_ends_with_its_token() {
     let identity = Caller::Known(known().into());
     let (mut body, _connection) = stream(&stage, &raw.route(), &raw, identity, credential).await;
     let error = next(&mut body).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the answer was ended: the bearer token has expired");
+    assert_eq!(error.to_string(), "the response was ended: the bearer token has expired");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn an_idle_stream_ends() {
     assert!(next(&mut body).await.unwrap().is_err());
 }
 
-/// A server that speaks HTTP/2 in clear text and echoes like a gRPC service.
+/// A server for HTTP/2 in clear text that echoes like a gRPC service.
 async fn grpc_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());

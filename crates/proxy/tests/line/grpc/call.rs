@@ -1,4 +1,4 @@
-//! A gRPC client, as far as HTTP/2 shows it: messages out, messages and trailers back.
+//! A gRPC client on HTTP/2: sends messages, receives messages and trailers.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ pub(super) fn framed(message: &str) -> Bytes {
     framed.freeze()
 }
 
-/// What waits longer hangs.
+/// The longest time that any step of a call takes.
 pub(super) async fn soon<T>(waited: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(8), waited).await.unwrap()
 }
@@ -108,13 +108,13 @@ impl Messages {
 }
 
 /// The service's side of a call.
-pub(super) struct Answer {
+pub(super) struct GrpcAnswer {
     body: Incoming,
     buffer: BytesMut,
     trailers: HeaderMap,
 }
 
-impl Answer {
+impl GrpcAnswer {
     pub(super) fn of(response: Response<Incoming>) -> Self {
         let body = response.into_body();
         Self { body, buffer: BytesMut::new(), trailers: HeaderMap::new() }
@@ -143,7 +143,7 @@ impl Answer {
         }
     }
 
-    /// What came after the last message.
+    /// The trailers behind the last message.
     pub(super) fn into_trailers(self) -> HeaderMap {
         self.trailers
     }

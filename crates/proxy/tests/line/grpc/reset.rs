@@ -20,18 +20,18 @@ const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// The code of a peer that generates excessive load.
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// The last that was heard on the connection.
+/// End of the connection.
 #[derive(Debug)]
 pub(super) enum Last {
-    /// The gateway ended it, and said why.
+    /// The gateway ended it with GOAWAY.
     GoAway(u32),
     /// It answered a ping after the flood.
     Alive,
-    /// It was gone without a word.
+    /// It was closed without GOAWAY.
     Broken,
 }
 
-/// Opens so many calls on one connection, and takes each back at once.
+/// Opens this many calls on one connection, and resets each at once.
 pub(super) async fn flood(gateway: &TestGateway, token: &str, calls: u32) -> Last {
     let (_, authority) = gateway.base.split_once("://").unwrap();
     let head = head(authority, &format!("Bearer {token}"));
@@ -99,7 +99,7 @@ fn head(authority: &str, authorization: &str) -> Vec<u8> {
     head
 }
 
-/// [RFC 7541 §5.1](https://www.rfc-editor.org/rfc/rfc7541#section-5.1), the byte's other bits being 0.
+/// [RFC 7541 §5.1](https://www.rfc-editor.org/rfc/rfc7541#section-5.1), the other bits of the byte being 0.
 fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
     let most = (1 << bits) - 1;
     if value < most {

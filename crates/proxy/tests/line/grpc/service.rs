@@ -1,4 +1,4 @@
-//! A gRPC service over HTTP/2 in clear text: tells what it was received, then echoes message by message.
+//! A gRPC service over HTTP/2 in clear text: sends the request headers that it received, then echoes message by message.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::call::framed;
 
-/// Where it is.
+/// Its address.
 pub(super) async fn start() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
