@@ -1,6 +1,6 @@
 //! The program as a user runs it: the output and the exit code of each command.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,

@@ -200,7 +200,7 @@ fn a_refusal_says_what_was_missing() {
             roles(&["ml-admin"]),
         ]),
     )];
-    let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice got in") };
+    let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice was allowed") };
     assert_eq!(
         unmet.summary(),
         "needs the scope score and the client airflow-run, or needs the role ml-admin"
@@ -213,7 +213,7 @@ fn the_challenge_names_scopes_if_nothing_else_is_missing() {
     let Decision::Deny { unmet, .. } =
         decide(vec![rule(None, &[], Allow::AnyOf(vec![scoped]))], &alice())
     else {
-        panic!("alice got in")
+        panic!("alice was allowed")
     };
     assert_eq!(unmet.scopes, ["score"]);
 }

@@ -235,7 +235,7 @@ pub struct Hours {
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are weekdays")]
 pub enum Weekday {
     Mon,
     Tue,

@@ -111,11 +111,11 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     issuers::check(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
-        let instead = "omit it; programs can request tokens from the issuer themselves";
+        let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);
     }
     if config.telemetry.otlp.is_some() {
-        let instead = "omit it; metrics are at `/metrics` on the `admin` address";
+        let instead = "omit it and read `/metrics` on the `admin` address";
         found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
     }
     found

@@ -36,7 +36,7 @@ fn named_files_and_variables_must_exist() {
         "7:5: issuers.main.client_auth.secret: missing environment variable `DOORWARD_TEST_UNSET`; set it",
         "11:3: session.store: missing directory `/none` for `/none/s.redb`; create it, or name another path",
         "12:9: session.key#1: invalid session key: `/short` has 9 bytes, fewer than 32; make one with `openssl rand -base64 32`",
-        "12:9: session.key#2: `/empty` is empty",
+        "12:9: session.key#2: invalid secret: `/empty` is empty; store the secret there",
     ];
     let strip = |line: &str| line.split_once(": ").unwrap().1.to_owned();
     assert_eq!(
@@ -67,7 +67,7 @@ fn an_admin_token_must_exist_be_long_and_be_sendable() {
     };
     for (token, expected) in [
         (None, "admin.token: cannot read `/token`: No such file"),
-        (Some("\n"), "admin.token: `/token` is empty"),
+        (Some("\n"), "admin.token: invalid secret: `/token` is empty"),
         (
             Some("fifteen-letters"),
             "admin.token: invalid admin token: `/token` has 15 characters, fewer than 16",

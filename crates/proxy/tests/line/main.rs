@@ -1,10 +1,6 @@
 //! The line from listen to respond in one process: the identity that upstreams receive, sessions, reloads.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on says so by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod grpc;
 mod test_gateway;

@@ -155,7 +155,7 @@ pub(crate) fn claims(token: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the program under test lives by the real clock")]
+#[expect(clippy::disallowed_methods, reason = "the program under test uses the real clock")]
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }

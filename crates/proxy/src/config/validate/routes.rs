@@ -117,7 +117,7 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
         found.problem(limits.key("body"), message);
     }
     if route.limits.per_user.is_some() {
-        let instead = "omit it; `limits.body` is served";
+        let instead = "omit it and use `limits.body`";
         found.not_yet(limits.key("per_user"), "limits.per_user", instead);
     }
 }

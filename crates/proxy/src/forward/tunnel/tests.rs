@@ -129,5 +129,5 @@ async fn a_reader_that_does_not_read_stops_the_writer() {
     let mut open = open(None);
     let chunk = vec![0x55; 64 * 1024];
     let writing = tokio::time::timeout(Duration::from_secs(5), open.upstream.write_all(&chunk));
-    assert!(writing.await.is_err(), "the tunnel kept more than it may");
+    assert!(writing.await.is_err(), "the tunnel buffered more than its limit");
 }

@@ -112,7 +112,7 @@ impl Fixture {
                 tokio::task::spawn_blocking(|| ()).await.unwrap();
             }
         };
-        timeout(Duration::from_secs(30), waiting).await.expect("did not happen");
+        timeout(Duration::from_secs(30), waiting).await.expect("timed out");
     }
 }
 
