@@ -42,7 +42,7 @@ pub struct Assertions {
     keys: ArcSwap<SigningKeys>,
     clock: Arc<dyn Clock>,
     /// Keyed by the address of the identity, which its entry keeps alive.
-    callers: moka::sync::Cache<usize, Arc<CallerHeaders>>,
+    entries: moka::sync::Cache<usize, Arc<CallerHeaders>>,
 }
 
 /// Reason an assertion was not made.
@@ -118,7 +118,7 @@ impl Assertions {
             issuer: public_url.as_str().trim_end_matches('/').to_owned(),
             keys: ArcSwap::from_pointee(SigningKeys::new(keys)?),
             clock,
-            callers: moka::sync::Cache::builder()
+            entries: moka::sync::Cache::builder()
                 .max_capacity(IDENTITIES)
                 .time_to_idle(IDENTITY_IDLE)
                 .build(),
@@ -132,7 +132,7 @@ impl Assertions {
     /// Those of [`Assertions::new`]; the old keys then stay.
     pub fn replace(&self, keys: &[P256Key]) -> Result<(), AssertionError> {
         self.keys.store(Arc::new(SigningKeys::new(keys)?));
-        self.callers.invalidate_all();
+        self.entries.invalidate_all();
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Assertions {
 
     /// The header values of an identity.
     pub fn identity(&self, known: &Arc<Known>) -> Arc<IdentityHeaders> {
-        Arc::clone(&self.caller(known).headers)
+        Arc::clone(&self.entry(known).headers)
     }
 
     /// The assertion of an identity for one audience, with at least 20 s left.
@@ -156,27 +156,27 @@ impl Assertions {
         known: &Arc<Known>,
         audience: &str,
     ) -> Result<HeaderValue, AssertionError> {
-        let caller = self.caller(known);
+        let entry = self.entry(known);
         let now = self.clock.now();
         let good =
             |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
         {
-            let assertions = caller.lock();
+            let assertions = entry.lock();
             let found = assertions.iter().find(|signed| signed.audience == audience);
             if let Some(signed) = found.filter(|signed| good(signed)) {
                 return Ok(signed.value.clone());
             }
         }
         let (value, expires_at) = self.sign(known, audience, now)?;
-        let mut assertions = caller.lock();
+        let mut assertions = entry.lock();
         assertions.retain(|signed| signed.audience != audience && good(signed));
         assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
         Ok(value)
     }
 
-    fn caller(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
+    fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
         let address = Arc::as_ptr(known).addr();
-        let caller = self.callers.get_with(address, || {
+        let entry = self.entries.get_with(address, || {
             Arc::new(CallerHeaders {
                 known: Arc::clone(known),
                 headers: Arc::new(IdentityHeaders::new(known)),
@@ -184,10 +184,10 @@ impl Assertions {
             })
         });
         debug_assert!(
-            Arc::ptr_eq(&caller.known, known),
+            Arc::ptr_eq(&entry.known, known),
             "an address is one identity's while cached"
         );
-        caller
+        entry
     }
 
     fn sign(
