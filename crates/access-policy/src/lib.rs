@@ -2,7 +2,7 @@
 //!
 //! | to … | use |
 //! |---|---|
-//! | say who calls | [`Caller`], [`Known`]: claims that an issuer has confirmed |
+//! | describe the caller | [`Caller`], [`Known`]: claims that an issuer has confirmed |
 //! | write rules | [`Policy`] of [`Rule`]s: paths, methods, [`Allow`] |
 //! | ask for roles, groups, scopes, claims | [`Requirement`] |
 //! | decide | [`Policy::decide`] → [`Decision`] |

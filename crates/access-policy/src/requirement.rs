@@ -15,7 +15,7 @@ pub struct Requirement {
     pub emails: Vec<String>,
     /// Domains of verified e-mail addresses.
     pub email_domains: Vec<String>,
-    /// Subjects; `*` stands for any text without `:` and `/`.
+    /// Subjects; `*` matches any text without `:` and `/`.
     pub subjects: Vec<String>,
     /// Realm roles, or `client:role`.
     pub roles: Vec<String>,

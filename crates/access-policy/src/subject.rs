@@ -1,7 +1,7 @@
 //! Patterns for subjects.
 //!
 //! Platforms build the subjects of their jobs from parts: `system:serviceaccount:run:trainer`,
-//! `project_path:data/churn:ref_type:branch:ref:main`. `*` stands for any text within one part, so that no pattern matches
+//! `project_path:data/churn:ref_type:branch:ref:main`. `*` matches any text within one part, so that no pattern matches
 //! across a namespace, a project or a branch with `/` in its name.
 
 /// Whether a subject matches a pattern.
@@ -26,13 +26,13 @@ fn part_matches(pattern: &str, part: &str) -> bool {
     let (pattern, part) = (pattern.as_bytes(), part.as_bytes());
     let (mut own, mut given) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    while let Some(octet) = part.get(given) {
+    while let Some(byte) = part.get(given) {
         match pattern.get(own) {
             Some(b'*') => {
                 star = Some((own, given));
                 own += 1;
             }
-            Some(literal) if literal == octet => {
+            Some(literal) if literal == byte => {
                 own += 1;
                 given += 1;
             }
@@ -48,7 +48,7 @@ fn part_matches(pattern: &str, part: &str) -> bool {
             },
         }
     }
-    pattern.get(own..).is_some_and(|rest| rest.iter().all(|octet| *octet == b'*'))
+    pattern.get(own..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]

@@ -41,10 +41,10 @@ pub enum NoQuestion {
     #[error("no `X-Forwarded-Uri`, `X-Original-URI` or `X-Original-URL` names the request")]
     Missing,
     /// Two fields differ, so that one of them was written by the client.
-    #[error("two fields name different {0}: one of them is the client's")]
+    #[error("two fields name different {0}, so one of them was written by the client")]
     Disagree(&'static str),
     /// A field cannot be read in exactly one way.
-    #[error("the request that is asked about: {0}")]
+    #[error("the request in question: {0}")]
     Malformed(RequestRefusal),
 }
 

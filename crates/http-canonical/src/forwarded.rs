@@ -83,9 +83,9 @@ impl Origin {
             return Ok(Self { chain: own, scheme: None, host: None });
         }
         let elements = Element::all(headers)?;
-        let legacy = believed(&own, addresses(headers), trust);
+        let legacy = trusted_end(&own, addresses(headers), trust);
         let standard =
-            believed(&own, elements.iter().map(|element| element.node.as_deref()), trust);
+            trusted_end(&own, elements.iter().map(|element| element.node.as_deref()), trust);
         let chain = match (headers.contains_key(X_FORWARDED_FOR), elements.is_empty()) {
             (true, true) => legacy,
             (false, _) => standard,
@@ -120,7 +120,7 @@ fn agreed(legacy: Option<String>, standard: Option<String>) -> Option<String> {
 }
 
 /// The chain from its near end up to and including the first address that is not trusted.
-fn believed<'a>(
+fn trusted_end<'a>(
     own: &[IpAddr],
     given: impl DoubleEndedIterator<Item = Option<&'a str>>,
     trust: &Trust,

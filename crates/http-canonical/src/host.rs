@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_hosts_are_refused() {
         for bad in [
             "",
             " ",

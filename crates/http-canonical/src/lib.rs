@@ -9,8 +9,8 @@
 //! | read the parsed request into one method, host, path, query and client address | [`CanonicalRequest::from_http`] | RFC 3986, RFC 9110, RFC 7239 |
 //!
 //! [`PathPattern`] and [`CanonicalPath::readings`] let a rule judge a path as every server may read it. [`ForwardAuth`] is the
-//! request that nginx, Traefik, Caddy or Envoy asks about. [`Wants`] says whether the client expects a page, a problem document
-//! or a gRPC status.
+//! request that nginx, Traefik, Caddy or Envoy asks about. [`Wants`] is the form of answer that the client expects: a page, a problem
+//! document or a gRPC status.
 //!
 //! Everything here is pure: no socket, no clock, no runtime. The only input besides the arguments is the random number of
 //! [`RequestId::random`].

@@ -30,7 +30,7 @@ pub enum MethodRefusal {
     #[error("the method has a character other than upper-case letters, digits, `-` and `_`")]
     Form,
     /// `CONNECT` or `TRACE`.
-    #[error("this gateway does not serve the method {0}")]
+    #[error("the gateway does not serve {0}")]
     NotServed(Method),
 }
 

@@ -66,7 +66,7 @@ pub enum PathRefusal {
     #[error("the path holds a control character or a raw space")]
     Control,
     /// A raw byte above 0x7F.
-    #[error("the path holds a raw non-ASCII octet: percent-encode it")]
+    #[error("the path holds a raw non-ASCII byte; percent-encode it")]
     NonAscii,
     /// `%` without two hexadecimal digits after it.
     #[error("the path holds `%` without two hexadecimal digits")]
@@ -75,10 +75,10 @@ pub enum PathRefusal {
     #[error("the path holds a backslash")]
     Backslash,
     /// `%2F` or `%5C` on a route that does not accept them.
-    #[error("the path holds an encoded slash or backslash, which this route does not take")]
+    #[error("the path holds an encoded slash or backslash, which this route does not accept")]
     EncodedSlash,
     /// `//` on a route that does not accept it.
-    #[error("the path holds `//`, which this route does not take")]
+    #[error("the path holds `//`, which this route does not accept")]
     DoubleSlash,
     /// `.` or `..` as a segment, in any encoding, with or without `;` parameters.
     #[error("the path holds a dot segment")]
@@ -90,7 +90,7 @@ pub enum PathRefusal {
     #[error("the path is not UTF-8 once decoded")]
     NotUtf8,
     /// Two servers could read it as two different paths, or it has too many readings to judge.
-    #[error("the path can be read as two different places")]
+    #[error("the path can be read as two different paths")]
     Ambiguous,
 }
 
@@ -238,7 +238,7 @@ impl CanonicalPath {
         &self.text
     }
 
-    /// The text that routes and rules are compared with: the delimiters that may stand in a segment (`@`, `:`, `;`, `!` and so
+    /// The text that routes and rules are compared with: the delimiters that a segment may hold (`@`, `:`, `;`, `!` and so
     /// on, [RFC 3986 §2.2]) are plain in it. Applications decode them before they route, so that `%40` and `@` are one path.
     ///
     /// ```

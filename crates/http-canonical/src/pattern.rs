@@ -49,7 +49,7 @@ pub enum PathMatch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// The literal part is not a path.
-    #[error("`{pattern}`: {refusal}")]
+    #[error("invalid pattern `{pattern}`: {refusal}")]
     Path {
         /// the pattern
         pattern: String,
@@ -57,18 +57,18 @@ pub enum PatternError {
         refusal: PathRefusal,
     },
     /// `*` beside other characters.
-    #[error("`*` stands for one whole segment: `{segment}` mixes it with text")]
+    #[error("invalid segment `{segment}`: `*` matches one whole segment; write it alone")]
     PartialWildcard {
         /// the segment
         segment: String,
     },
     /// `**` before the end.
-    #[error("`**` stands at the end only: use `*` for one segment")]
+    #[error("invalid pattern: `**` is allowed at the end only; use `*` for one segment")]
     RestNotLast,
 }
 
 impl PathPattern {
-    /// Whether a path matches, in every way that a server behind the gateway could read it.
+    /// Whether a path matches in every reading of a server behind the gateway.
     pub fn matches(&self, path: &CanonicalPath) -> PathMatch {
         let literally = self.matches_literally(path.compared());
         if path.readings().iter().any(|reading| self.matches_literally(reading) != literally) {
@@ -137,7 +137,7 @@ fn segments_of(path: &str) -> impl Iterator<Item = &str> {
 impl FromStr for PathPattern {
     type Err = PatternError;
 
-    /// Parses a pattern; letters beyond ASCII and spaces may stand unescaped.
+    /// Parses a pattern; letters beyond ASCII and spaces may be unescaped.
     fn from_str(pattern: &str) -> Result<Self, PatternError> {
         let path = CanonicalPath::from_written(pattern)
             .map_err(|refusal| PatternError::Path { pattern: pattern.to_owned(), refusal })?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_closes_a_page_is_not_walked_round_by_a_slash() {
+    fn a_trailing_slash_does_not_bypass_a_rule() {
         for (pattern, path) in [
             ("/admin", "/admin/"),
             ("/admin/", "/admin"),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_open_pattern_takes_everything() {
+    fn only_an_open_pattern_covers_every_path() {
         let covers = |pattern: &str, prefix| {
             pattern.parse::<PathPattern>().unwrap().covers_all_below(prefix)
         };

@@ -20,7 +20,7 @@ pub enum RequestRefusal {
     #[error("the query holds a control character, `#` or a raw non-ASCII byte")]
     Query,
     /// No host.
-    #[error("the request names no host")]
+    #[error("the request has no host")]
     NoHost,
     /// An invalid host.
     #[error("{0}")]
@@ -32,7 +32,7 @@ pub enum RequestRefusal {
     #[error("`X-Forwarded-Host`: {0}")]
     ForwardedHost(HostRefusal),
     /// `Forwarded` of a trusted proxy cannot be read in exactly one way.
-    #[error("`Forwarded` is no list of parameters, or names one of them twice")]
+    #[error("`Forwarded` is not a list of parameters, or has one of them twice")]
     Forwarded,
     /// `X-Forwarded-Host` and `Forwarded` name different hosts, so that one of them was not written by the proxy.
     #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
@@ -41,22 +41,22 @@ pub enum RequestRefusal {
     #[error("a header name has a character other than letters, digits and `-`")]
     HeaderName,
     /// A header that may occur once occurs more than once.
-    #[error("the header `{0}` came more than once")]
+    #[error("the header `{0}` occurs more than once")]
     Duplicate(HeaderName),
     /// A connection-specific header in HTTP/2 (RFC 9113 §8.2.2).
-    #[error("the header `{0}` has no place in HTTP/2")]
+    #[error("the header `{0}` is not allowed in HTTP/2")]
     ConnectionSpecific(HeaderName),
     /// `Content-Length` is not a number.
     #[error("`Content-Length` is not one number")]
     ContentLength,
     /// `Expect` is not `100-continue`.
-    #[error("`Expect` is something else than `100-continue`")]
+    #[error("`Expect` is not `100-continue`")]
     Expect,
     /// The WebSocket handshake violates RFC 6455.
-    #[error("the WebSocket handshake lacks a good `Sec-WebSocket-Key`")]
+    #[error("the WebSocket handshake has no valid `Sec-WebSocket-Key`")]
     WebSocketKey,
     /// Another version of WebSocket.
-    #[error("only version 13 of WebSocket is served")]
+    #[error("only version 13 of WebSocket is supported")]
     WebSocketVersion,
 }
 

@@ -156,7 +156,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let Case { route, method, path, sender, page } = case;
     let decision = route.policy.decide(method, path, &sender.caller);
     let public = matches!(decision, Decision::Allow { public: true, .. });
-    // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not stand there.
+    // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
     let passes_unread = public && !route.identity.access_token;
     if let Some(unread) = sender.unread.as_ref().filter(|_| !passes_unread) {
         return Err(Denied::Refused(unread.clone().into()));

@@ -23,18 +23,18 @@ use std::process::ExitCode;
 
 use logins::LoginNeeded;
 
-/// How a command ended, as its exit code tells it.
+/// Outcome of a command, as its exit code shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is well.
+    /// The command succeeded.
     Fine,
-    /// Something failed.
+    /// The command failed.
     Failure,
-    /// What was asked makes no sense together; clap ends the same way.
+    /// The arguments contradict each other; clap exits with the same code.
     WrongUsage,
-    /// Access would be refused.
+    /// The request would be refused.
     Refused,
-    /// Somebody would have to sign in.
+    /// The caller would have to sign in.
     LoginNeeded,
 }
 
@@ -50,7 +50,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Arguments that make no sense together, in a way clap does not know.
+/// Arguments that contradict each other in a way that clap cannot express.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongUsage(&'static str);
@@ -67,7 +67,7 @@ impl From<&anyhow::Error> for Outcome {
     }
 }
 
-/// An error and its causes in one line, each thing once: many errors say their cause themselves.
+/// An error and its causes in one line, without repetition: many errors contain the text of their cause.
 pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -81,7 +81,7 @@ pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Whether a command failed only because nobody reads its output any more.
+/// Whether a command failed only because the reader of its output has closed the pipe.
 pub fn is_unheard(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)

@@ -25,14 +25,14 @@ mod policy;
 mod path;
 mod outbound;
 mod telemetry;
-mod gaps;
+mod skipped;
 mod load;
 mod problem;
 mod read;
 mod read_error;
 mod tree;
 mod validate;
-mod world;
+mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
 pub use issuer::{

@@ -1,4 +1,4 @@
-//! Stage 5, forward: sends a permitted request to its upstream, and brings the answer back.
+//! Stage 5, forward: sends a permitted request to its upstream, and brings the response back.
 //!
 //! The upstream's request is built from the canonical form, never by editing the client's bytes: the gateway itself writes
 //! framing, `Host` and every identity and forwarding field. Bodies stream in both directions and are never stored. The time
@@ -6,23 +6,23 @@
 //! twice, except once for a safe method without a body whose kept-alive connection turned out to be closed.
 
 mod assertion;
-mod answer;
+mod response_body;
 mod exchange;
 mod frames;
 pub mod headers;
 mod identity;
-mod tether;
+mod cutoff;
 mod tunnel;
 mod upgrade;
 mod upload;
-mod written;
+mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
-pub use written::{Written, written};
+pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -33,9 +33,9 @@ use oidc_core::Clock;
 use tokio::time::Instant;
 
 use self::{
-    answer::{Answer, Origin},
+    cutoff::{Cutoff, Progress},
     exchange::{Exchange, Outgoing},
-    tether::{Progress, Tether},
+    response_body::{Origin, ResponseBody},
     upload::upload,
 };
 use crate::{
@@ -51,10 +51,10 @@ use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
 use web_sessions::{Sessions, caching};
 
-/// Time for which a token without an end permits an exchange: the client then has to present it again.
+/// Time for which a token without an expiry permits an exchange; the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
 
-/// Idle time of what only watches rights: what moves is counted elsewhere.
+/// Idle time of a cutoff that only watches permission; another one counts the bytes.
 const NEVER_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Sends permitted requests to the upstreams of their routes.
@@ -66,9 +66,9 @@ pub struct Upstreams {
     sessions: Option<Arc<Sessions>>,
 }
 
-/// An exchange whose answer has begun.
+/// An exchange whose response has begun.
 struct Begun {
-    answer: Response<Incoming>,
+    response: Response<Incoming>,
     lease: Lease,
     in_flight: InFlight,
     progress: Option<Arc<Progress>>,
@@ -93,7 +93,7 @@ impl Upstreams {
         self
     }
 
-    /// Sends a request to its upstream. The answer's body streams.
+    /// Sends a request to its upstream. The body of the response streams.
     ///
     /// # Errors
     ///
@@ -125,18 +125,18 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, tunnel } = body.into_inner();
-        // Only during an upload can the session end before the answer begins.
+        // Only during an upload can the session end before the response begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
         if route.identity.access_token {
-            // The application takes what is in this field for verified.
+            // The application treats this field as verified.
             headers.remove(header::AUTHORIZATION);
         }
         headers::set_origin(
             &mut headers,
             &headers::From {
                 host: &host,
-                // Where TLS ends before the gateway, only the configuration knows what browsers use.
+                // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
                 scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
                 chain: &forwarded_for,
                 prefix: upstream.stripped_prefix(),
@@ -163,13 +163,13 @@ impl Upstreams {
             path,
             credential,
         });
-        let tether = || {
-            Tether::new(session.clone(), expires, route.timeouts.idle)
+        let cutoff = || {
+            Cutoff::new(session.clone(), expires, route.timeouts.idle)
                 .with_review(Arc::clone(&self.review), Arc::clone(&permit))
         };
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, route.body_limit, tether),
+            None => upload(body, route.body_limit, cutoff),
         };
         let outgoing = Outgoing {
             method: method.into_http(),
@@ -188,26 +188,26 @@ impl Upstreams {
         };
         let begun = exchange.begin(outgoing, sent, progress).await?;
         let watch = || {
-            Tether::new(session.clone(), expires, NEVER_IDLE)
+            Cutoff::new(session.clone(), expires, NEVER_IDLE)
                 .with_review(Arc::clone(&self.review), Arc::clone(&permit))
         };
-        let tether = tether();
+        let cutoff = cutoff();
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (tunnel, upgrade) {
             (Some(client), Some(key))
-                if begun.answer.status() == StatusCode::SWITCHING_PROTOCOLS =>
+                if begun.response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 let opening = upgrade::Opening {
                     client,
                     key,
-                    tether,
+                    cutoff,
                     drain: self.drain.clone(),
                     activity: session.zip(self.sessions.clone()),
                     origin,
                 };
                 opening.open(begun)
             }
-            _ => answer(begun, tether, watch, origin, public),
+            _ => pass_on(begun, cutoff, watch, origin, public),
         }
     }
 
@@ -253,39 +253,40 @@ impl Upstreams {
     }
 }
 
-/// Passes an answer on, unless two parsers could read it differently.
-fn answer(
+/// Passes a response on, unless two parsers could read it differently.
+fn pass_on(
     begun: Begun,
-    tether: Tether,
-    watch: impl FnOnce() -> Tether,
+    cutoff: Cutoff,
+    watch: impl FnOnce() -> Cutoff,
     origin: Origin,
     public: bool,
 ) -> Result<Response<Body>, Refusal> {
-    let Begun { answer, lease, in_flight, progress } = begun;
-    let (parts, incoming) = answer.into_parts();
+    let Begun { response, lease, in_flight, progress } = begun;
+    let (parts, incoming) = response.into_parts();
     let mut headers = parts.headers;
-    headers::check_answer(parts.status, &headers).map_err(|bad| {
-        unavailable(&origin.route, in_flight.target().name(), &format!("its answer has {bad}"))
+    headers::check_response(parts.status, &headers).map_err(|bad| {
+        unavailable(&origin.route, in_flight.target().name(), &format!("its response has {bad}"))
     })?;
-    if headers::clean_answer(&mut headers)
+    if headers::clean_response(&mut headers)
         && let Some(upstream) = &origin.route.upstream
         && upstream.first_stolen_cookie()
     {
         tracing::warn!(
             route = origin.route.name,
             upstream = in_flight.target().name(),
-            "the upstream sets a cookie by one of the gateway's names; such cookies are dropped"
+            "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
         );
     }
     if !public {
         caching::forbid_sharing(&mut headers);
     }
     if let Some(progress) = &progress {
-        progress.answer();
+        progress.begin_response();
     }
-    let tether = tether.with_upload(progress);
-    let mut response =
-        Response::new(Body::new(Answer::new(incoming, tether, watch, lease, in_flight, origin)));
+    let cutoff = cutoff.with_upload(progress);
+    let mut response = Response::new(Body::new(ResponseBody::new(
+        incoming, cutoff, watch, lease, in_flight, origin,
+    )));
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)
@@ -307,10 +308,10 @@ fn path_and_query(
     internal(PathAndQuery::try_from(whole), "path")
 }
 
-/// Values made here are always valid; an error is the gateway's own fault.
+/// Values made here are always valid; an error is a bug of the gateway.
 fn internal<T, E: fmt::Display>(made: Result<T, E>, what: &str) -> Result<T, Refusal> {
     made.map_err(|error| Refusal::Internal {
-        reason: format!("cannot send the {what} on: {error}"),
+        reason: format!("cannot forward the {what}: {error}"),
     })
 }
 

@@ -29,7 +29,7 @@ pub enum Credential {
     None,
     /// An access token in the `Authorization` header.
     Bearer {
-        /// The token, as it came.
+        /// The token, as the client sent it.
         token: Secret,
         /// End of its validity: `exp` plus the leeway of its issuer. An answer to introspection may lack one (RFC 7662 §2.2).
         good_until: Option<SystemTime>,
@@ -45,7 +45,7 @@ pub struct Identified {
     pub(crate) sender: Sender,
 }
 
-/// The sender of a request: the caller that rules know, and the proof of that.
+/// The sender of a request: the caller as rules know it, and the proof of its identity.
 #[derive(Debug)]
 pub struct Sender {
     /// The caller, as rules know it.
@@ -123,7 +123,7 @@ impl Identify {
         let unread = match bearer::presented(headers) {
             Presented::Nothing => None,
             Presented::Malformed => return Err(bearer::malformed().into()),
-            // No issuer has an audience. An application's own token is none of the gateway's business then.
+            // No issuer has an audience. The gateway then ignores an application's own token.
             Presented::Token(token) if self.issuers.bearer().is_none() => {
                 match bearer::is_foreign(&self.issuers, token) {
                     true => None,

@@ -1,13 +1,13 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
-//! The way of a connection: `accept` takes it, up to a limit; [`tls`] may secure it; `strict_io` passes on only bytes that
+//! The path of a connection: `accept` takes it, up to a limit; [`tls`] may secure it; `strict_io` passes on only bytes that
 //! [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a panic and
 //! the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
 mod answers;
 mod conn;
-mod conversation;
+mod response_progress;
 mod deadline;
 mod drain;
 mod every_request;

@@ -1,7 +1,7 @@
 //! Every metric: its name, its meaning, and the one place where it is counted.
 //!
-//! The table is also docs/reference/metrics.md. Labels hold names of the configuration and words of the code, never what a
-//! client sent, so that no client can create series.
+//! docs/reference/metrics.md is generated from the table. Labels hold names of the configuration and words of the code, never a
+//! value that a client sent, so that no client can create series.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -26,7 +26,7 @@ pub struct Metric {
 macro_rules! metrics_table {
     ($($constant:ident = $name:literal, $kind:literal, [$($label:literal),*], $help:literal;)*) => {
         $(const $constant: &str = $name;)*
-        /// Every metric there is, in the order of the reference page.
+        /// All metrics, in the order of the reference page.
         pub const METRICS: &[Metric] = &[
             $(Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help },)*
         ];
@@ -37,21 +37,21 @@ metrics_table! {
     REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
-        "How long the stages took: identify, authorize, forward (to the response head), total.";
+        "Duration of the stages: identify, authorize, forward (to the response head), total.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
-        "Logins: `started`, then `ok` or why not: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `failed`, or the code of what was wrong with the answer.";
+        "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `failed`, or the code of the failed check.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
         "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
-        "Token refreshes of sessions: `ok`, `unavailable` (tried again later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
+        "Token refreshes of sessions: `ok`, `unavailable` (retried later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
-        "Bearer tokens: `cached`, `verified`, `introspected`, `too_many_requests` (the issuer is not asked), or the check that failed.";
+        "Bearer tokens: `cached`, `verified`, `introspected`, `too_many_requests` (the issuer is not called), or the check that failed.";
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],
         "Sessions held in memory.";
     SHADOWS = "doorward_shadow_rules_total", "counter", ["route", "rule", "outcome"],
-        "What shadow rules would have decided: `allow`, `refuse`.";
+        "Decisions of shadow rules, which are not enforced: `allow`, `refuse`.";
     RELOADS = "doorward_config_reloads_total", "counter", ["outcome"],
         "Reloads of the configuration: `ok`, `refused`.";
     CONFIG = "doorward_config_info", "gauge", ["hash"],
@@ -61,7 +61,7 @@ metrics_table! {
     UPSTREAM_CONNECTIONS = "doorward_upstream_connections", "gauge", ["route"],
         "Open connections to the route's upstream, those that wait among them.";
     UPSTREAM_EXCHANGES = "doorward_upstream_in_flight", "gauge", ["route"],
-        "Exchanges with the route's upstream that are under way, open WebSockets among them.";
+        "Exchanges with the route's upstream in progress, open WebSockets among them.";
     UPSTREAM_EJECTED = "doorward_upstream_targets_ejected", "gauge", ["route"],
         "Targets of the route's upstream that get no requests for now, because they could not be reached.";
     CONNECTIONS = "doorward_connections", "gauge", [],
@@ -69,13 +69,13 @@ metrics_table! {
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
-        "Requests that broke a rule of HTTP before anybody looked at their meaning, by the rule.";
+        "Requests that violate HTTP, by the violated rule.";
     PANICS = "doorward_panics_total", "counter", [],
-        "Requests answered with 500 because of a fault in the code. Please report one.";
+        "Requests answered with 500 because of a bug. Please report it.";
     HANDSHAKES = "doorward_tls_handshake_failures_total", "counter", ["outcome"],
-        "TLS handshakes that came to nothing: `failed`, `timeout`.";
+        "Failed TLS handshakes: `failed`, `timeout`.";
     CERTIFICATES = "doorward_certificate_reloads_total", "counter", ["outcome"],
-        "Changes of the certificate's files: `replaced`, `refused` (the old one stays), `failed`.";
+        "Changes of the certificate's files: `replaced`, `refused` (the old one stays in use), `failed`.";
     DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
         "Log lines dropped because the log's reader was too slow.";
 }
@@ -129,7 +129,7 @@ pub fn configured(hash: &str, previous: Option<&str>) {
     gauge!(CONFIG, "hash" => hash.to_owned()).set(1.0);
 }
 
-/// Counts a request by how it ended.
+/// Counts a request by its outcome.
 pub(crate) fn request(route: &str, outcome: &'static str) {
     counter!(REQUESTS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
@@ -176,7 +176,7 @@ pub fn session_remembered() {
     HANDLE.increment(1);
 }
 
-/// Counts what a shadow rule would have decided.
+/// Counts the decision of a shadow rule.
 pub(crate) fn shadow(route: &str, rule: usize, outcome: &'static str) {
     counter!(SHADOWS, "route" => route.to_owned(), "rule" => rule.to_string(), "outcome" => outcome)
         .increment(1);
@@ -192,7 +192,7 @@ pub(crate) fn accept_failed() {
     counter!(ACCEPT_ERRORS).increment(1);
 }
 
-/// Counts a request that breaks a rule of HTTP.
+/// Counts a request that violates HTTP.
 pub(crate) fn malformed(reason: &'static str) {
     counter!(MALFORMED, "reason" => reason).increment(1);
 }
@@ -217,7 +217,7 @@ pub(crate) fn certificate_reloaded(outcome: &'static str) {
 pub struct UpstreamLoad {
     /// Open connections, those that wait among them.
     pub connections: usize,
-    /// Exchanges under way.
+    /// Exchanges in progress.
     pub in_flight: usize,
     /// Targets that get no requests for now.
     pub ejected: usize,

@@ -31,7 +31,7 @@ pub enum Refusal {
     #[error("bad credentials: {0}")]
     BadCredentials(#[from] TokenRefusal),
     /// The caller is not signed in and must be.
-    #[error("sign-in needed on route {route}")]
+    #[error("sign-in required on route {route}")]
     LoginNeeded {
         /// the route's name
         route: String,
@@ -49,7 +49,7 @@ pub enum Refusal {
         title: String,
         /// name of the signed-in person
         who: String,
-        /// the place of the rule that decided, from 1; `None` when no rule matched
+        /// the number of the rule that decided, from 1; `None` when no rule matched
         rule: Option<usize>,
         /// the unmet requirements of the rule
         unmet: Box<Unmet>,
@@ -85,7 +85,7 @@ pub enum Refusal {
         after: Duration,
     },
     /// More requests that need a call to an issuer than one address, or all of them together, may make.
-    #[error("too many {what}: the issuer is not asked again before {retry_after:?} have passed")]
+    #[error("too many {what}: the issuer is not called for {retry_after:?}")]
     TooMany {
         /// the kind of requests, for the log
         what: &'static str,

@@ -54,7 +54,7 @@ pub struct Permit {
 
 /// Result of judging an open stream.
 enum Verdict {
-    Stands,
+    Permitted,
     Unknown,
     Revoked(Refusal),
 }
@@ -77,10 +77,10 @@ impl Review {
             };
             let again = match self.judge(permit).await {
                 Verdict::Revoked(refusal) => {
-                    permit.tell(&refusal);
+                    permit.log_revocation(&refusal);
                     return refusal;
                 }
-                Verdict::Stands => None,
+                Verdict::Permitted => None,
                 Verdict::Unknown => Some(LATER),
             };
             let renewed = async {
@@ -105,7 +105,7 @@ impl Review {
     }
 
     async fn judge(&self, permit: &Permit) -> Verdict {
-        let Some(line) = self.line.load_full() else { return Verdict::Stands };
+        let Some(line) = self.line.load_full() else { return Verdict::Permitted };
         let route = match line.routes.choose(&permit.host, &permit.path) {
             // The rules of another route do not apply to the upstream that serves this stream.
             Ok(route) if route.name != permit.route.name => {
@@ -132,7 +132,7 @@ impl Review {
             page: None,
         };
         match judge(&case) {
-            Ok(_) => Verdict::Stands,
+            Ok(_) => Verdict::Permitted,
             Err(Denied::Refused(refusal)) => Verdict::Revoked(refusal),
             Err(Denied::SignIn) => Verdict::Revoked(Refusal::LoginNeeded {
                 route: route.name.clone(),
@@ -144,7 +144,7 @@ impl Review {
 }
 
 impl Permit {
-    fn tell(&self, reason: &Refusal) {
+    fn log_revocation(&self, reason: &Refusal) {
         let known = match &self.credential {
             Credential::Session(session) => Some(session.known()),
             Credential::None | Credential::Bearer { .. } => None,
@@ -155,7 +155,7 @@ impl Permit {
             issuer = known.as_ref().map(|known| known.issuer.as_str()),
             subject = known.as_ref().map(|known| known.subject.as_str()),
             %reason,
-            "an open stream is no longer permitted"
+            "open stream no longer permitted"
         );
     }
 }

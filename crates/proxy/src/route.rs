@@ -20,7 +20,7 @@ use crate::{
 pub struct Route {
     /// Its name in the configuration; also the audience of its assertions.
     pub name: String,
-    /// Its name for people.
+    /// Its name on pages.
     pub title: String,
     /// The hosts it answers to.
     pub host: HostPattern,
@@ -30,7 +30,7 @@ pub struct Route {
     pub browser_scheme: Scheme,
     /// Forms that its paths may hold although they are refused otherwise.
     pub keep: Keep,
-    /// The way an unknown caller is asked to sign in.
+    /// Treatment of an unknown caller that must sign in.
     pub sign_in: SignIn,
     /// Its access rules.
     pub policy: Policy,
@@ -89,7 +89,7 @@ pub struct Routed {
 }
 
 impl Routes {
-    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages live there.
+    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages are there.
     pub fn new(routes: Vec<Route>, public_host: impl Into<String>) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {

@@ -94,7 +94,7 @@ impl Throttle {
         &self.finished
     }
 
-    /// Verifies a token that is not remembered. A token that an issuer must be asked about is counted until it proves valid.
+    /// Verifies a token that is not remembered. A token that an issuer must introspect is counted until it is found valid.
     ///
     /// # Errors
     ///
@@ -181,7 +181,12 @@ impl Lane {
             let noted = bucket.as_deref().unwrap_or(&self.elsewhere);
             if noted.logs(clock.now()) {
                 let address = address.map(tracing::field::display);
-                tracing::warn!(address, what = self.what, bound, "too many requests are refused");
+                tracing::warn!(
+                    address,
+                    what = self.what,
+                    bound,
+                    "refusing requests beyond the limit"
+                );
             }
             Refusal::TooMany { what: self.what, retry_after }
         };

@@ -37,7 +37,7 @@ use crate::config::UpstreamUrl;
 
 /// The service behind a route, on one or several targets.
 ///
-/// Owns its connections. Dropped with its route at a reload; exchanges under way go on.
+/// Owns its connections. Dropped with its route at a reload; exchanges in progress continue.
 pub struct Upstream {
     targets: Vec<Arc<Target>>,
     balancer: Balancer,

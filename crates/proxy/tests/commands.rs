@@ -1,6 +1,6 @@
-//! The program as a user types it: what each command prints, and its exit code.
+//! The program as a user runs it: the output and the exit code of each command.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,
@@ -88,12 +88,12 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn explain_tells_which_of_four_rules_decided_and_why() {
+fn explain_names_the_deciding_rule_and_the_reason() {
     let desk = Desk::new();
     let claims = desk.path("alice.json");
-    let (code, told) =
+    let (code, printed) =
         desk.explain("http://127.0.0.1:8080/models/churn/score", &["--claims", text(&claims)]);
-    assert_eq!(code, 0, "{told}");
+    assert_eq!(code, 0, "{printed}");
     for line in [
         "caller    alice (a1 at main)",
         "route     churn",
@@ -104,32 +104,52 @@ fn explain_tells_which_of_four_rules_decided_and_why() {
         "decision  allowed by rule 4",
         "upstream  GET /models/churn/score at http://127.0.0.1:9",
     ] {
-        assert!(told.contains(line), "{line:?} is missing in\n{told}");
+        assert!(printed.contains(line), "{line:?} is missing in\n{printed}");
     }
 }
 
 #[test]
-fn explain_ends_with_3_when_refused_and_4_when_somebody_must_sign_in() {
+fn explain_exits_3_if_refused_and_4_if_sign_in_is_required() {
     let desk = Desk::new();
     let claims = desk.path("alice.json");
-    let (code, told) =
+    let (code, printed) =
         desk.explain("http://127.0.0.1:8080/models/churn/admin/x", &["--claims", text(&claims)]);
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("refused by rule 3: the caller needs the role admin"), "{told}");
-    let (code, told) = desk.explain("http://127.0.0.1:8080/models/churn/score", &["--anonymous"]);
-    assert_eq!(code, 4, "{told}");
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("refused by rule 3: the caller needs the role admin"), "{printed}");
+    let (code, printed) =
+        desk.explain("http://127.0.0.1:8080/models/churn/score", &["--anonymous"]);
+    assert_eq!(code, 4, "{printed}");
     let (code, _) = desk.explain("http://127.0.0.1:8080/models/churn/health", &[]);
     assert_eq!(code, 0);
-    let (code, told) = desk.explain("http://elsewhere.test/models/churn", &[]);
-    assert_eq!(code, 3, "{told}");
-    assert!(told.contains("421"), "{told}");
+    let (code, printed) = desk.explain("http://elsewhere.test/models/churn", &[]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("421"), "{printed}");
+}
+
+#[test]
+fn foreign_text_cannot_steer_the_terminal() {
+    let desk = Desk::new();
+    let mut claims = alice(&["data-scientist", "\u{1b}[2J"]);
+    claims["name"] = json!("alice\u{202e}\u{1b}]0;x\u{7}");
+    desk.write("hostile.json", &claims.to_string());
+    let hostile = desk.path("hostile.json");
+    let (code, printed) =
+        desk.explain("http://127.0.0.1:8080/models/churn/score", &["--claims", text(&hostile)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("alice\\u{202e}\\u{1b}]0;x\\u{7}"), "{printed}");
+    desk.write("hostile.yaml", "endpoints: \"\\e[2Jx\"\n");
+    let checked = said(&doorward(&["check", "--config", text(&desk.path("hostile.yaml"))]));
+    assert!(checked.contains("invalid path `\\u{1b}[2Jx`"), "{checked}");
+    for output in [printed, checked] {
+        assert!(!output.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{output:?}");
+    }
 }
 
 #[test]
 fn explain_in_json_is_for_programs() {
     let desk = Desk::new();
-    let (code, told) = desk.explain("http://127.0.0.1:8080/models/churn/score", &["--json"]);
-    let answer: Value = serde_json::from_str(&told).unwrap();
+    let (code, printed) = desk.explain("http://127.0.0.1:8080/models/churn/score", &["--json"]);
+    let answer: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((code, &answer["decision"]), (4, &json!("sign_in")));
     assert_eq!(answer["rules"].as_array().unwrap().len(), 4);
 }
@@ -141,11 +161,11 @@ fn check_names_every_mistake_with_its_line() {
     desk.write("broken.yaml", &broken);
     let file = desk.path("broken.yaml");
     let output = doorward(&["check", "--config", text(&file)]);
-    let told = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("did you mean `upstream`"), "{told}");
-    assert!(told.contains("cokie"), "{told}");
-    assert!(told.contains(&format!("{}:16:", file.display())), "{told}");
+    let printed = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("did you mean `upstream`"), "{printed}");
+    assert!(printed.contains("cokie"), "{printed}");
+    assert!(printed.contains(&format!("{}:16:", file.display())), "{printed}");
     let good = desk.path("doorward.yaml");
     let output = doorward(&["check", "--config", text(&good)]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -169,7 +189,7 @@ fn the_schema_is_json_and_knows_the_routes() {
 }
 
 #[test]
-fn a_reader_that_stops_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let doorward = env!("CARGO_BIN_EXE_doorward");
     let output = Command::new("sh").args(["-c", "\"$0\" schema | head -c 1", doorward]).output();
     assert_eq!(said(&output.unwrap()), "{");
@@ -187,14 +207,14 @@ fn completions_exist_for_three_shells() {
 }
 
 #[test]
-fn a_health_check_of_nothing_fails_and_names_the_url() {
+fn a_failed_health_check_names_the_url() {
     let output = doorward(&["healthcheck", "--url", "http://127.0.0.1:9/healthz"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("http://127.0.0.1:9/healthz"), "{}", said(&output));
 }
 
 #[test]
-fn wrong_usage_ends_with_2() {
+fn wrong_usage_exits_with_2() {
     assert_eq!(doorward(&["explain", "--ulr", "x"]).status.code(), Some(2));
     assert_eq!(doorward(&[]).status.code(), Some(2));
 }

@@ -1,5 +1,5 @@
-//! What the documentation tells people to write is what the gateway takes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Every configuration in the documentation is valid.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use doorward::config::Config;
 
-/// What a piece of a file stands in.
+/// The rest of a file around a piece from the documentation.
 const REST: &str = "
 public_url: https://platform.example
 trusted_proxies: [10.0.0.5/32]
@@ -35,7 +35,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The YAML blocks of a page, without the indentation of the list they may stand in.
+/// The YAML blocks of a page, without the indentation of a list around them.
 fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
@@ -54,7 +54,7 @@ fn blocks(page: &str) -> Vec<String> {
     blocks
 }
 
-/// A piece made whole; `None` for what is no configuration of ours.
+/// A piece completed to a whole file; `None` for another kind of YAML.
 fn whole(block: &str) -> Option<String> {
     if block.contains("public_url:") {
         return Some(block.to_owned());

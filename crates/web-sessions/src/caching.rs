@@ -1,6 +1,6 @@
 //! `Cache-Control` of answers that are not for everyone ([RFC 9111 §5.2.2]).
 //!
-//! An upstream does not know that the gateway protects it, and may call an answer public.
+//! An upstream does not know that the gateway protects it, and may mark an answer as public.
 //!
 //! [RFC 9111 §5.2.2]: https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
 

@@ -34,7 +34,7 @@ const LOGIN: &str = "-login-";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CookieError {
     /// Browsers would drop it.
-    #[error("cookie value of {size} octets, at most {limit} fit")]
+    #[error("cookie value too large: {size} bytes, at most {limit} fit")]
     TooLarge {
         /// its size, in bytes
         size: usize,
@@ -143,7 +143,7 @@ impl Cookies {
     ) -> SetCookies {
         let Some(ticket) = session.newer_ticket(presented) else { return SetCookies::default() };
         self.set_session(headers, &ticket, max_age).unwrap_or_else(|error| {
-            tracing::warn!(%error, session = %session.id(), "a refreshed session does not fit its cookies");
+            tracing::warn!(%error, session = %session.id(), "refreshed session does not fit its cookies");
             SetCookies::default()
         })
     }

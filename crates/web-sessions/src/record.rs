@@ -37,7 +37,7 @@ pub struct Record {
     pub id_token: Option<Secret>,
     /// Algorithm that the ID token is signed with; `None` in records of versions that did not store it.
     pub id_token_algorithm: Option<Algorithm>,
-    /// Number of refreshes so far; tells two records of one session apart.
+    /// Number of refreshes so far; distinguishes two records of one session.
     pub generation: u64,
 }
 
@@ -125,7 +125,7 @@ impl Limits {
         Self { idle, lifetime }
     }
 
-    /// Whether a session is over. A clock that was set back ends no session.
+    /// Whether a session has ended. A clock that was set back ends no session.
     pub fn passed(&self, created_at: SystemTime, last_seen: SystemTime, now: SystemTime) -> bool {
         let since = |then| now.duration_since(then).unwrap_or(Duration::ZERO);
         since(last_seen) >= self.idle || since(created_at) >= self.lifetime

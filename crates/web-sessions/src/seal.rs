@@ -32,7 +32,7 @@ pub enum Purpose {
     Ticket,
     /// A session in a file.
     Record,
-    /// A login under way.
+    /// A login in progress.
     Login,
     /// Hidden fields of the gateway's own forms.
     Form,
@@ -55,11 +55,11 @@ impl Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// No secret was given.
-    #[error("no session key: make one with `head -c 32 /dev/urandom | base64 > session-key`")]
+    #[error("missing session key; make one with `head -c 32 /dev/urandom | base64 > session-key`")]
     None,
     /// A secret is too short to resist guessing.
     #[error(
-        "session key {position} has {len} octets, at least {SECRET_LEN} are needed: make one with `head -c 32 /dev/urandom | base64 > session-key`"
+        "invalid session key {position}: {len} bytes, fewer than {SECRET_LEN}; make one with `head -c 32 /dev/urandom | base64 > session-key`"
     )]
     TooShort {
         /// number of the key, from 1
@@ -68,13 +68,13 @@ pub enum KeysError {
         len: usize,
     },
     /// The same secret occurs twice, so that nothing is rotated.
-    #[error("session key {position} is the same as an earlier one")]
+    #[error("invalid session key {position}: it is the same as an earlier one; remove it")]
     Repeated {
         /// number of the key, from 1
         position: usize,
     },
-    /// The cryptographic library refused.
-    #[error("session key {position} cannot be used")]
+    /// The cryptographic library refused the key.
+    #[error("invalid session key {position}: the cryptographic library refused it")]
     Unusable {
         /// number of the key, from 1
         position: usize,
@@ -111,16 +111,16 @@ impl Keys {
         name: &str,
         plaintext: &[u8],
     ) -> Result<String, SealError> {
-        Ok(URL_SAFE_NO_PAD.encode(self.seal_octets(purpose, name.as_bytes(), plaintext)?))
+        Ok(URL_SAFE_NO_PAD.encode(self.seal_bytes(purpose, name.as_bytes(), plaintext)?))
     }
 
     /// The value that [`seal`](Self::seal) sealed for this purpose and name, under any of the keys.
     pub fn open(&self, purpose: Purpose, name: &str, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
-        self.open_octets(purpose, name.as_bytes(), &URL_SAFE_NO_PAD.decode(sealed).ok()?)
+        self.open_bytes(purpose, name.as_bytes(), &URL_SAFE_NO_PAD.decode(sealed).ok()?)
     }
 
     /// Seals a value as bytes.
-    pub fn seal_octets(
+    pub fn seal_bytes(
         &self,
         purpose: Purpose,
         name: &[u8],
@@ -141,8 +141,8 @@ impl Keys {
         Ok(sealed)
     }
 
-    /// The value that [`seal_octets`](Self::seal_octets) sealed.
-    pub fn open_octets(
+    /// The value that [`seal_bytes`](Self::seal_bytes) sealed.
+    pub fn open_bytes(
         &self,
         purpose: Purpose,
         name: &[u8],
@@ -250,13 +250,13 @@ fn associated(id: &[u8; KEY_ID_LEN], purpose: Purpose, name: &[u8]) -> Vec<u8> {
 
 /// HKDF-Expand into `out`.
 fn expand(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) -> Option<()> {
-    struct Octets(usize);
-    impl hkdf::KeyType for Octets {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
         fn len(&self) -> usize {
             self.0
         }
     }
-    prk.expand(info, Octets(out.len())).ok()?.fill(out).ok()
+    prk.expand(info, Length(out.len())).ok()?.fill(out).ok()
 }
 
 /// A key that signs ES256, with the members of its JWK (RFC 7517).

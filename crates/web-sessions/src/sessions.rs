@@ -1,7 +1,7 @@
 //! Opens tickets, once each, and applies the rules that all stores share: the limits, one live session per session, and that an
 //! ended session stays ended.
 
-mod keep;
+mod maintenance;
 mod live;
 mod refresh;
 
@@ -54,7 +54,7 @@ pub struct Sessions {
     live: Mutex<HashMap<SessionId, Weak<LiveSession>>>,
     /// Sessions that ended here, even if the store still has them.
     ended: moka::sync::Cache<SessionId, ()>,
-    /// Tickets that are over although their session may not be, where the ticket is the record.
+    /// Tickets that have ended although their session may continue, where the ticket is the record.
     spent: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
@@ -141,7 +141,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// As [`open`](Self::open), but does not count as a use of the session.
+    /// The same as [`open`](Self::open), but not a use of the session.
     pub async fn peek(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
         let (digest, now) = (ticket.digest(), self.clock.now());
         if let Some(session) = self.look_up(&digest, now) {
@@ -333,10 +333,10 @@ impl Sessions {
         }
     }
 
-    /// Ends a session that is over anyway. A failure of the store is only logged, because the session is found to be over again
+    /// Ends a session that is past its limits. A failure of the store is only logged, because its end is found again
     /// at its next use.
     ///
-    /// Where the ticket is the record, only this ticket is over: another process may have made a newer one, which still opens.
+    /// If the ticket is the record, only this ticket has ended: another process may have made a newer one, which still opens.
     pub(super) async fn end_over(&self, session: &Arc<LiveSession>) {
         if !self.store.keeps_records() {
             return self.retire(session);

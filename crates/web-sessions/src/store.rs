@@ -54,7 +54,7 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Stores a changed record of the same session; `None` when the session has ended meanwhile. It then stays ended.
     ///
     /// The ticket may change (cookie store); the new one must reach the browser. An old ticket of the same session keeps
-    /// working for a minute, for requests already under way.
+    /// working for a minute, for requests already in progress.
     async fn replace(&self, ticket: &Ticket, record: &Record)
     -> Result<Option<Ticket>, StoreError>;
 

@@ -63,7 +63,7 @@ impl Ticket {
         self.0.expose()
     }
 
-    /// SHA-256 of the ticket: stands for the ticket where the ticket itself must not be kept.
+    /// SHA-256 of the ticket, used where the ticket itself must not be kept.
     pub fn digest(&self) -> Digest {
         sha256(self.expose().as_bytes())
     }

@@ -53,7 +53,7 @@ impl Stage {
     /// The log lines about an address that is bounded.
     fn bounded(&self) -> Result<Vec<serde_json::Value>> {
         let mut lines = self.gateway.log_lines()?;
-        lines.retain(|line| line["msg"] == "too many requests are refused");
+        lines.retain(|line| line["msg"] == "refusing requests beyond the limit");
         Ok(lines)
     }
 

@@ -6,7 +6,7 @@ use doorward::forward;
 use http_canonical::reserved;
 
 const HEAD: &str = "\
-<!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/forward/written.rs and
+<!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/forward/upstream_fields.rs and
      crates/http-canonical/src/reserved.rs instead. -->
 
 # Headers
@@ -23,7 +23,7 @@ non-ASCII characters, `%` and `,` are percent-encoded.
 /// The page.
 pub(crate) fn page() -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
-    for field in forward::written() {
+    for field in forward::upstream_fields() {
         writeln!(page, "| `{}` | {} | {} |", field.name, field.when, field.what)?;
     }
     write!(

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use doorward::metric::METRICS;
 
 const HEAD: &str = "\
-<!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/observe/metric.rs instead. -->
+<!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/metric.rs instead. -->
 
 # Metrics
 

@@ -48,7 +48,7 @@ fn allowed(requirement: Requirement) -> bool {
 }
 
 #[test]
-fn a_policy_without_rules_lets_nobody_through() {
+fn a_policy_without_rules_lets_no_caller_through() {
     assert!(matches!(decide(vec![], &alice()), Decision::Deny { rule: None, .. }));
 }
 
@@ -63,14 +63,14 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn nobody_is_asked_to_sign_in_where_somebody_must_be() {
+fn only_anonymous_callers_are_asked_to_sign_in() {
     let rules = || vec![rule(None, &[], Allow::SignedIn)];
     assert_eq!(decide(rules(), &Caller::Anonymous), Decision::SignIn { rule: 1 });
     assert_eq!(decide(rules(), &alice()), Decision::Allow { rule: 1, public: false });
 }
 
 #[test]
-fn an_empty_requirement_is_met_by_nobody() {
+fn no_caller_meets_an_empty_requirement() {
     assert!(!allowed(Requirement::default()));
 }
 
@@ -200,7 +200,7 @@ fn a_refusal_says_what_was_missing() {
             roles(&["ml-admin"]),
         ]),
     )];
-    let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice got in") };
+    let Decision::Deny { unmet, .. } = decide(rules, &alice()) else { panic!("alice was allowed") };
     assert_eq!(
         unmet.summary(),
         "needs the scope score and the client airflow-run, or needs the role ml-admin"
@@ -208,12 +208,12 @@ fn a_refusal_says_what_was_missing() {
 }
 
 #[test]
-fn scopes_are_named_for_the_challenge_only_when_they_alone_were_missing() {
+fn the_challenge_names_scopes_if_nothing_else_is_missing() {
     let scoped = Requirement { scopes: vec!["score".into()], ..roles(&["data-scientist"]) };
     let Decision::Deny { unmet, .. } =
         decide(vec![rule(None, &[], Allow::AnyOf(vec![scoped]))], &alice())
     else {
-        panic!("alice got in")
+        panic!("alice was allowed")
     };
     assert_eq!(unmet.scopes, ["score"]);
 }
@@ -233,7 +233,7 @@ fn shadow_rules_are_evaluated_and_never_enforced() {
 }
 
 #[test]
-fn explain_tells_for_four_rules_which_one_decided_and_why() {
+fn explain_names_the_deciding_rule_and_the_reason() {
     let policy = Policy::new(vec![
         rule(Some("/models/churn/health"), &[], Allow::Anyone),
         rule(None, &[CanonicalMethod::POST], Allow::Anyone),
@@ -242,9 +242,9 @@ fn explain_tells_for_four_rules_which_one_decided_and_why() {
     ]);
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
     let steps = policy.explain(&CanonicalMethod::GET, &path, &alice());
-    let told: Vec<&str> = steps.iter().map(|step| step.because.as_str()).collect();
+    let reasons: Vec<&str> = steps.iter().map(|step| step.because.as_str()).collect();
     assert_eq!(
-        told,
+        reasons,
         [
             "does not match: path /models/churn is not /models/churn/health",
             "does not match: method GET is not among POST",

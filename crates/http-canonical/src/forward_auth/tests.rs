@@ -30,7 +30,7 @@ fn a_question_names_the_request_that_the_proxy_holds() {
 }
 
 #[test]
-fn targets_that_disagree_are_no_question() {
+fn differing_targets_are_refused() {
     for lines in [
         [("x-original-uri", "/admin"), ("x-forwarded-uri", "/public")],
         [("x-original-url", "https://a.example/admin"), ("x-forwarded-uri", "/public")],
@@ -46,7 +46,7 @@ fn targets_that_disagree_are_no_question() {
 }
 
 #[test]
-fn hosts_that_disagree_are_no_question() {
+fn differing_hosts_are_refused() {
     let uri = ("x-forwarded-uri", "/secret");
     for lines in [
         &[("x-forwarded-host", "admin.example"), ("forwarded", "for=1.1.1.1;host=x.test")][..],
@@ -77,7 +77,7 @@ fn hosts_that_disagree_are_no_question() {
 }
 
 #[test]
-fn methods_that_disagree_or_have_two_readings_are_no_question() {
+fn differing_or_ambiguous_methods_are_refused() {
     let uri = ("x-forwarded-uri", "/");
     for (first, second) in [("POST", "GET"), ("GET", "POST"), ("GET", "get")] {
         let lines = [uri, ("x-original-method", first), ("x-forwarded-method", second)];
@@ -90,7 +90,7 @@ fn methods_that_disagree_or_have_two_readings_are_no_question() {
 }
 
 #[test]
-fn a_websocket_is_known_by_what_proxies_pass_on() {
+fn a_websocket_is_known_by_the_fields_that_proxies_keep() {
     let uri = ("x-forwarded-uri", "/ws");
     for field in [
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),

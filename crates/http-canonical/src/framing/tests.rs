@@ -135,7 +135,7 @@ fn request_lines_have_one_form() {
     assert_eq!(
         broken("\x16\x03\x01"),
         Some(Reason::RequestLine),
-        "TLS on a plain port, told at once"
+        "TLS on a plain port, refused at once"
     );
 }
 
@@ -161,7 +161,7 @@ fn lines_end_in_crlf_and_nothing_else() {
 }
 
 #[test]
-fn header_lines_are_not_folded_nor_spelt_oddly() {
+fn folded_and_malformed_header_lines_are_refused() {
     for field in [" X: b", "\tX: b", "X: b\r\n c", "X: b\r\n\tc", "X: b\r\n \r\nY: c"] {
         assert_eq!(broken(with(field)), Some(Reason::Folded), "{field:?}");
     }
@@ -189,7 +189,7 @@ fn header_lines_are_not_folded_nor_spelt_oddly() {
 }
 
 #[test]
-fn there_is_one_host_and_it_is_one() {
+fn host_occurs_once_and_is_valid() {
     for fields in [
         "",
         "X: b\r\n",
@@ -219,7 +219,7 @@ fn there_is_one_host_and_it_is_one() {
 }
 
 #[test]
-fn what_may_come_once_comes_once() {
+fn a_repeated_single_field_is_refused() {
     for name in [
         "Authorization",
         "Origin",
@@ -332,7 +332,7 @@ fn heads_are_bounded() {
 }
 
 #[test]
-fn expectations_other_than_100_continue_are_not_met() {
+fn expectations_other_than_100_continue_are_refused() {
     for value in [
         "",
         "100",
@@ -397,7 +397,7 @@ fn inputs() -> Vec<String> {
 }
 
 #[test]
-fn octet_by_octet_is_the_same() {
+fn single_bytes_give_the_same_result() {
     for input in inputs() {
         let bytes = input.as_bytes();
         assert_eq!(feed(bytes.chunks(1)), whole(bytes), "{:?}", input.get(..200).unwrap_or(&input));
@@ -408,7 +408,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_split_is_the_same(which in 0..inputs().len(), cuts in prop::collection::vec(1..40_usize, 1..60)) {
+    fn any_split_gives_the_same_result(which in 0..inputs().len(), cuts in prop::collection::vec(1..40_usize, 1..60)) {
         let input = inputs().swap_remove(which);
         let mut rest = input.as_bytes();
         let mut pieces = Vec::new();
@@ -422,7 +422,7 @@ proptest! {
     }
 
     #[test]
-    fn no_octets_make_it_panic(input in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn no_input_panics(input in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = whole(&input);
     }
 

@@ -42,9 +42,9 @@ reasons! {
     /// The target is not a path.
     Target BAD_REQUEST "target" "The request target is not a path in visible ASCII without `#` and `\\`."
     /// Another version.
-    Version HTTP_VERSION_NOT_SUPPORTED "version" "Only HTTP/1.0 and HTTP/1.1 are spoken here."
+    Version HTTP_VERSION_NOT_SUPPORTED "version" "Only HTTP/1.0 and HTTP/1.1 are supported."
     /// `CONNECT` or `TRACE`.
-    Method NOT_IMPLEMENTED "method" "This method is not served."
+    Method NOT_IMPLEMENTED "method" "This method is not supported."
     /// The request line is too long.
     TargetTooLong URI_TOO_LONG "target_too_long" "The request line is too long."
     /// The header section is too long, or has too many fields.
@@ -55,20 +55,20 @@ reasons! {
     HeaderName BAD_REQUEST "header_name" "A header name has a character other than letters, digits and `-`."
     /// A control character in a header value.
     HeaderValue BAD_REQUEST "header_value" "A header value has a control character."
-    /// A field that may come once came twice.
-    Duplicate BAD_REQUEST "duplicate_header" "A header that may come once came more than once."
-    /// No `Host`, or one that is no host.
-    Host BAD_REQUEST "host" "There must be one `Host`, and it must be a host with an optional port."
+    /// A field that may occur once occurs twice.
+    Duplicate BAD_REQUEST "duplicate_header" "A header that may occur once occurs more than once."
+    /// No `Host`, several, or an invalid one.
+    Host BAD_REQUEST "host" "The request must have one `Host`: a host with an optional port."
     /// `Content-Length` is not one number.
     ContentLength BAD_REQUEST "content_length" "`Content-Length` must be one number."
-    /// `Transfer-Encoding` is not `chunked` alone, or came by HTTP/1.0.
-    TransferEncoding BAD_REQUEST "transfer_encoding" "`Transfer-Encoding` must be `chunked`, alone, by HTTP/1.1."
-    /// Both framings.
+    /// `Transfer-Encoding` is not `chunked` alone, or occurs in HTTP/1.0.
+    TransferEncoding BAD_REQUEST "transfer_encoding" "`Transfer-Encoding` must be `chunked` alone, in HTTP/1.1."
+    /// `Content-Length` and `Transfer-Encoding` together.
     TwoFramings BAD_REQUEST "two_framings" "`Content-Length` and `Transfer-Encoding` exclude each other."
     /// Another expectation than `100-continue`.
-    Expect EXPECTATION_FAILED "expect" "Only `Expect: 100-continue` can be met."
+    Expect EXPECTATION_FAILED "expect" "Only `Expect: 100-continue` is supported."
     /// A WebSocket handshake with a body.
-    UpgradeBody BAD_REQUEST "upgrade_body" "A WebSocket handshake is a GET by HTTP/1.1 without a body."
+    UpgradeBody BAD_REQUEST "upgrade_body" "A WebSocket handshake must be an HTTP/1.1 GET without a body."
     /// The chunked coding is malformed.
     Chunk BAD_REQUEST "chunk" "The chunked body is malformed."
     /// A trailer section is malformed or too large.
@@ -78,7 +78,7 @@ reasons! {
     /// The body arrives too slowly.
     BodyTimeout REQUEST_TIMEOUT "body_timeout" "The request body arrives too slowly."
     /// 101 in answer to a request that asked for no WebSocket.
-    UnaskedUpgrade BAD_GATEWAY "unasked_upgrade" "The service switched protocols without being asked."
+    UnaskedUpgrade BAD_GATEWAY "unasked_upgrade" "The service switched protocols, which the request did not ask for."
 }
 
 /// One broken rule, and its status.

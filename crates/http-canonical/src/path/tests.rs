@@ -7,7 +7,7 @@ fn refusal(raw: &str) -> PathRefusal {
 }
 
 #[test]
-fn one_form_is_matched_and_sent() {
+fn one_canonical_form_is_matched_and_sent() {
     for (raw, canonical) in [
         ("/", "/"),
         ("/a/b/", "/a/b/"),
@@ -109,7 +109,7 @@ fn a_route_may_keep_slashes_and_nothing_else() {
 }
 
 #[test]
-fn what_is_kept_never_moves_a_prefix() {
+fn kept_forms_never_move_a_prefix() {
     let kept = |raw| CanonicalPath::parse(raw, Keep::ALL).unwrap();
     let prefix = kept("/public");
     for outside in [
@@ -141,7 +141,7 @@ fn what_is_kept_never_moves_a_prefix() {
 }
 
 #[test]
-fn readings_are_what_another_server_may_see() {
+fn readings_are_the_paths_that_other_servers_see() {
     let readings = |raw| -> Vec<String> {
         let path = CanonicalPath::parse(raw, Keep::ALL).unwrap();
         path.readings().to_vec()
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn the_strict_form_is_the_kept_form_or_nothing(raw in raw_path()) {
+    fn strict_parsing_gives_the_kept_form_or_refuses(raw in raw_path()) {
         if let Ok(strict) = raw.parse::<CanonicalPath>() {
             prop_assert_eq!(CanonicalPath::parse(&raw, Keep::ALL).unwrap(), strict);
         }
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(raw in "\\PC*") {
+    fn no_text_panics(raw in "\\PC*") {
         let _ = CanonicalPath::parse(&raw, Keep::ALL);
     }
 }

@@ -35,7 +35,7 @@ fn h2(uri: &str, lines: &[(&'static str, &str)]) -> Result<CanonicalRequest<()>,
 }
 
 #[test]
-fn a_plain_request_keeps_what_is_the_clients_own() {
+fn a_plain_request_keeps_the_fields_of_the_client() {
     let canonical = h1(&[
         ("host", "Hub.Example:80"),
         ("accept", "text/html"),
@@ -92,7 +92,7 @@ fn reserved_and_hop_by_hop_fields_are_gone() {
 }
 
 #[test]
-fn a_trusted_proxy_is_believed_even_if_the_client_names_its_fields_in_connection() {
+fn connection_cannot_remove_the_fields_of_a_trusted_proxy() {
     let trust = Trust::new(vec!["10.0.0.0/8".parse().unwrap()]);
     let lines = [
         ("host", "inner"),
@@ -120,7 +120,7 @@ fn a_trusted_proxy_is_believed_even_if_the_client_names_its_fields_in_connection
 }
 
 #[test]
-fn two_of_what_may_come_once_are_refused() {
+fn repeated_single_fields_are_refused() {
     for name in ["authorization", "origin", "content-type", "sec-fetch-site", "host"] {
         let refused = h2("http://a/", &[(name, "a"), (name, "a")]).unwrap_err();
         assert_eq!(refused, RequestRefusal::Duplicate(HeaderName::from_static(name)));

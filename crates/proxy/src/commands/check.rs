@@ -1,21 +1,22 @@
 //! `doorward check`: every problem of a configuration in one run, each with its line and the remedy.
 //!
-//! The output is `FILE:LINE:COLUMN: KEY: what is wrong`, which editors and CI systems turn into links.
+//! The output is `FILE:LINE:COLUMN: KEY: PROBLEM`, which editors and CI systems turn into links.
 
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::terminal::shown;
 use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
 
 mod online;
 
 pub use online::online;
 
-/// Checks a file and writes what it found; `true` when it can be used.
+/// Checks a file and prints the findings; `true` if the file can be used.
 ///
 /// # Errors
 ///
-/// When `out` cannot be written.
+/// `out` cannot be written.
 pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
     let file = path.display();
     match Config::load(path) {
@@ -26,7 +27,7 @@ pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
         }
         Err(Problems { problems, warnings: doubts, .. }) => {
             for problem in &problems {
-                writeln!(out, "{file}:{problem}")?;
+                writeln!(out, "{file}:{}", shown(&problem.to_string()))?;
             }
             warnings(&file, &doubts, out)?;
             let problems = counted(problems.len(), "problem");
@@ -46,7 +47,8 @@ fn warnings(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for Problem { path, line, column, message } in warnings {
-        writeln!(out, "{file}:{line}:{column}: warning: {path}: {message}")?;
+        let warning = shown(&format!("{path}: {message}"));
+        writeln!(out, "{file}:{line}:{column}: warning: {warning}")?;
     }
     Ok(())
 }
@@ -59,14 +61,14 @@ fn summary(file: &impl std::fmt::Display, loaded: &Loaded, out: &mut dyn Write) 
     let config = &loaded.config;
     let routes = counted(config.routes.len(), "route");
     let issuers = counted(config.issuers.len(), "issuer");
-    writeln!(out, "{file} is good: {routes}, {issuers}")?;
+    writeln!(out, "{file} is valid: {routes}, {issuers}")?;
     let width = config.routes.keys().map(String::len).max().unwrap_or_default();
     for (name, route) in &config.routes {
         let from = from(config, route);
         let to = to(route);
         let sign_in = match route.sign_in {
-            SignIn::Auto => "browsers sign in, programs get 401",
-            SignIn::Redirect => "everybody is sent to sign in",
+            SignIn::Auto => "browsers are redirected to sign in, programs get 401",
+            SignIn::Redirect => "every caller is redirected to sign in",
             SignIn::Challenge => "401 without a token",
         };
         let rules = counted(route.access.len(), "rule");

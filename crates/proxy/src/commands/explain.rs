@@ -1,7 +1,7 @@
-//! `doorward explain`: what the gateway would decide about a request, step by step.
+//! `doorward explain`: the decision of the gateway about a request, step by step.
 //!
-//! Asks the very routes and rules that `serve` uses. `--token` is read, not verified: verification needs the issuer's keys, and
-//! the question here is what the rules say.
+//! Evaluates the same routes and rules as `serve`. `--token` is read, not verified: verification needs the issuer's keys, which
+//! the rules do not depend on.
 
 use std::{io::Write, path::PathBuf, sync::Arc};
 
@@ -12,28 +12,28 @@ use oidc_core::Claims;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Outcome;
+use super::{Outcome, terminal::shown};
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
 use access_policy::{Caller, Decision, Step};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
-/// The question.
+/// Arguments of the command.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The configuration
+    /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = "doorward.yaml")]
     config: PathBuf,
-    /// The request's method
+    /// The method of the request
     #[arg(long, default_value = "GET")]
     method: CanonicalMethod,
-    /// The request's URL, as the browser or program would write it
+    /// The URL of the request, as a browser or program writes it
     #[arg(long)]
     url: Url,
     #[command(flatten)]
     caller: CallerArguments,
-    /// The issuer the claims come from; needed when several are configured
+    /// The issuer of the claims; required if several are configured
     #[arg(long)]
     issuer: Option<String>,
     /// Print JSON
@@ -44,19 +44,19 @@ pub struct Explain {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct CallerArguments {
-    /// A JSON file of claims, as in a token's payload
+    /// A JSON file with claims, as in the payload of a token
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
-    /// An access token; read, not verified
+    /// An access token; it is read, not verified
     #[arg(long)]
     token: Option<String>,
-    /// Nobody is signed in (the default)
+    /// Explain for an anonymous caller (the default)
     #[arg(long)]
     anonymous: bool,
 }
 
-/// The answer.
-struct Answer {
+/// A decision and the steps that lead to it.
+struct Explanation {
     outcome: Outcome,
     verdict: String,
     route: Option<Arc<Route>>,
@@ -73,27 +73,27 @@ impl Explain {
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let config = Config::load(&self.config)?.config;
         let identity = self.identity(&config)?;
-        let answer = self.decide(&config, &identity)?;
+        let explanation = self.decide(&config, &identity)?;
         if self.json {
-            writeln!(out, "{}", self.as_json(&answer, &identity))?;
+            writeln!(out, "{}", self.as_json(&explanation, &identity))?;
         } else {
-            self.print(out, &answer, &identity)?;
+            self.print(out, &explanation, &identity)?;
         }
-        Ok(answer.outcome)
+        Ok(explanation.outcome)
     }
 
-    fn decide(&self, config: &Config, identity: &Caller) -> anyhow::Result<Answer> {
+    fn decide(&self, config: &Config, identity: &Caller) -> anyhow::Result<Explanation> {
         let routes = assemble::routes(config)?;
         let authority = match (self.url.host_str(), self.url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (Some(host), None) => host.to_owned(),
-            (None, _) => bail!("--url needs a host: {}", self.url),
+            (None, _) => bail!("invalid --url {}: missing host", self.url),
         };
         let host: CanonicalHost = authority.parse().context("--url: the host")?;
         let path = CanonicalPath::parse(self.url.path(), Keep::ALL).context("--url: the path")?;
         let route = match routes.choose(&host, &path) {
             Ok(route) => route,
-            Err(refusal) => return Ok(Answer::without_route(&refusal)),
+            Err(refusal) => return Ok(Explanation::without_route(&refusal)),
         };
         let steps = route.policy.explain(&self.method, &path, identity);
         let decision = route.policy.decide(&self.method, &path, identity);
@@ -102,7 +102,7 @@ impl Explain {
             Decision::SignIn { rule } => (
                 Outcome::LoginNeeded,
                 format!(
-                    "rule {rule} needs somebody signed in: a browser is sent to sign in, a program gets 401"
+                    "rule {rule} requires sign-in: a browser is redirected to sign in, a program gets 401"
                 ),
             ),
             Decision::Ambiguous { .. } => {
@@ -113,7 +113,7 @@ impl Explain {
                 format!("refused by rule {rule}: the caller {}", unmet.summary()),
             ),
             Decision::Deny { rule: None, .. } => {
-                (Outcome::Refused, "refused: no rule speaks about this path and method".to_owned())
+                (Outcome::Refused, "refused: no rule matches this path and method".to_owned())
             }
         };
         let upstream = matches!(outcome, Outcome::Fine)
@@ -124,7 +124,7 @@ impl Explain {
                 let path = upstream.rewritten(&path);
                 format!("{} {path} at {}", self.method, targets.join(" or "))
             });
-        Ok(Answer { outcome, verdict, route: Some(route), steps, upstream })
+        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream })
     }
 
     fn identity(&self, config: &Config) -> anyhow::Result<Caller> {
@@ -134,8 +134,9 @@ impl Explain {
                 Claims::parse(&bytes).with_context(|| format!("{}", file.display()))?
             }
             (None, Some(token)) => {
-                let payload = token.split('.').nth(1).context("--token is not a JWT")?;
-                let bytes = URL_SAFE_NO_PAD.decode(payload).context("--token is not a JWT")?;
+                let payload = token.split('.').nth(1).context("invalid --token: not a JWT")?;
+                let bytes =
+                    URL_SAFE_NO_PAD.decode(payload).context("invalid --token: not a JWT")?;
                 Claims::parse(&bytes).context("--token")?
             }
             (None, None) => return Ok(Caller::Anonymous),
@@ -153,57 +154,57 @@ impl Explain {
         if let Some(name) = &self.issuer {
             return issuers
                 .find(|(known, _)| *known == name)
-                .with_context(|| format!("--issuer {name} is not in the configuration"));
+                .with_context(|| format!("unknown --issuer {name}: not in the configuration"));
         }
         let by_url =
             issuers.clone().find(|(_, issuer)| claims.issuer.as_ref() == Some(&issuer.url));
         match (by_url, issuers.next(), issuers.next()) {
             (Some(found), ..) => Ok(found),
             (None, Some(only), None) => Ok(only),
-            _ => bail!("several issuers are configured: say which with --issuer"),
+            _ => bail!("missing --issuer: several issuers are configured"),
         }
     }
 
     fn print(
         &self,
         out: &mut dyn Write,
-        answer: &Answer,
+        explanation: &Explanation,
         identity: &Caller,
     ) -> std::io::Result<()> {
         writeln!(out, "request   {} {}", self.method, self.url)?;
         match identity {
-            Caller::Anonymous => writeln!(out, "caller    nobody is signed in")?,
+            Caller::Anonymous => writeln!(out, "caller    anonymous")?,
             Caller::Known(known) => {
                 writeln!(
                     out,
                     "caller    {} ({} at {})",
-                    known.display_name(),
-                    known.subject,
+                    shown(known.display_name()),
+                    shown(&known.subject),
                     known.issuer
                 )?;
                 let lists =
                     [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
                 for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-                    writeln!(out, "          {name}: {}", values.join(", "))?;
+                    writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
                 }
             }
         }
-        if let Some(route) = &answer.route {
+        if let Some(route) = &explanation.route {
             writeln!(out, "route     {} ({}{})", route.name, route.host, route.prefix.as_str())?;
         }
-        for step in &answer.steps {
+        for step in &explanation.steps {
             let shadow = if step.shadow { " (shadow, not enforced)" } else { "" };
-            writeln!(out, "rule {}    {}{shadow}", step.rule, step.because)?;
+            writeln!(out, "rule {}    {}{shadow}", step.rule, shown(&step.because))?;
         }
-        writeln!(out, "decision  {}", answer.verdict)?;
-        if let Some(upstream) = &answer.upstream {
+        writeln!(out, "decision  {}", shown(&explanation.verdict))?;
+        if let Some(upstream) = &explanation.upstream {
             writeln!(out, "upstream  {upstream}")?;
         }
         Ok(())
     }
 
-    fn as_json(&self, answer: &Answer, identity: &Caller) -> Value {
-        let decision = match answer.outcome {
+    fn as_json(&self, explanation: &Explanation, identity: &Caller) -> Value {
+        let decision = match explanation.outcome {
             Outcome::Fine => "allow",
             Outcome::LoginNeeded => "sign_in",
             _ => "refuse",
@@ -212,18 +213,18 @@ impl Explain {
             "method": self.method.as_str(),
             "url": self.url.as_str(),
             "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
-            "route": answer.route.as_ref().map(|route| &route.name),
-            "rules": answer.steps.iter().map(|step| json!({
+            "route": explanation.route.as_ref().map(|route| &route.name),
+            "rules": explanation.steps.iter().map(|step| json!({
                 "rule": step.rule, "applies": step.applies, "because": step.because, "shadow": step.shadow,
             })).collect::<Vec<_>>(),
             "decision": decision,
-            "reason": answer.verdict,
-            "upstream": answer.upstream,
+            "reason": explanation.verdict,
+            "upstream": explanation.upstream,
         })
     }
 }
 
-impl Answer {
+impl Explanation {
     fn without_route(refusal: &Refusal) -> Self {
         Self {
             outcome: Outcome::Refused,

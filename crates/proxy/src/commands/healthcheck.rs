@@ -1,4 +1,4 @@
-//! `doorward healthcheck`: asks a health URL once.
+//! `doorward healthcheck`: requests a health URL once.
 
 use std::time::Duration;
 
@@ -10,23 +10,24 @@ use oidc_core::{
 };
 use url::Url;
 
-use super::Outcome;
+use super::{Outcome, terminal::shown};
 
-/// How long a health check may take.
+/// Time limit of a health check.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Fine when the URL answers 2xx.
+/// Succeeds if the URL answers with 2xx.
 ///
 /// # Errors
 ///
-/// The answer, or why there was none.
+/// The answer was another one, or there was none.
 pub async fn healthcheck(url: &Url) -> anyhow::Result<Outcome> {
     let http = ReqwestHttp::new(HttpOptions::default().with_timeout(LIMIT))?;
     let request = Request::get(url.as_str()).body(bytes::Bytes::new())?;
-    let response = http.send(request).await.with_context(|| format!("{url} did not answer"))?;
+    let response = http.send(request).await.with_context(|| format!("{url} does not answer"))?;
     if !response.status().is_success() {
-        let body = String::from_utf8_lossy(response.body()).trim().to_owned();
-        bail!("{url} answered {}: {body}", response.status());
+        let body = String::from_utf8_lossy(response.body());
+        let body: Vec<String> = body.trim().lines().map(shown).collect();
+        bail!("{url} answered {}: {}", response.status(), body.join("\n"));
     }
     Ok(Outcome::Fine)
 }

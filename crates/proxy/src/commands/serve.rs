@@ -1,7 +1,7 @@
-//! `doorward serve`: runs the gateway until it is told to stop, then lets requests under way end.
+//! `doorward serve`: runs the gateway until a signal stops it, then lets requests in progress finish.
 //!
-//! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). A bad new one is refused with
-//! its reasons and the old one goes on.
+//! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). An invalid one is refused with
+//! its reasons, and the previous one stays in use.
 
 pub mod reload;
 
@@ -25,14 +25,14 @@ use crate::{
     respond::OwnAnswers,
 };
 
-/// How long requests under way may take to end.
+/// Time that requests in progress have to finish.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs the gateway.
 ///
 /// # Errors
 ///
-/// A configuration with problems, or one that cannot be put to work: an address in use, a store that cannot be opened.
+/// The configuration has problems or cannot be applied: an address is in use, a store cannot be opened.
 pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
     let loaded = Config::load(path)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
@@ -58,7 +58,7 @@ pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
 ///
 /// # Errors
 ///
-/// There is one already.
+/// A recorder is installed already.
 pub fn recorder() -> anyhow::Result<PrometheusHandle> {
     const SECONDS: &[f64] = &[
         0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
@@ -91,15 +91,15 @@ pub struct Running {
     loaded: Arc<tokio::sync::Mutex<Loaded>>,
     admin: std::net::SocketAddr,
     housekeeping: CancellationToken,
-    sweeper: tokio::task::JoinHandle<()>,
+    maintenance: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    /// Puts a configuration to work.
+    /// Applies a configuration.
     ///
     /// # Errors
     ///
-    /// What cannot be put to work, and why.
+    /// The part of the configuration that cannot be applied.
     pub async fn start(
         loaded: Loaded,
         metrics: PrometheusHandle,
@@ -135,9 +135,10 @@ impl Running {
         let (admin, _) = admin
             .bind(config.admin.clone())
             .await
-            .with_context(|| format!("admin: {} cannot be bound", config.admin.listen))?;
+            .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
         let housekeeping = CancellationToken::new();
-        let sweeper = tokio::spawn(Arc::clone(&lasting.sessions).keep(housekeeping.clone()));
+        let maintenance =
+            tokio::spawn(Arc::clone(&lasting.sessions).maintain(housekeeping.clone()));
         metric::configured(&loaded.hash, None);
         tracing::info!(
             listen = addresses(&listener),
@@ -148,15 +149,15 @@ impl Running {
             "ready to serve"
         );
         let loaded = Arc::new(tokio::sync::Mutex::new(loaded));
-        Ok(Self { listener, serving, drain, lasting, loaded, admin, housekeeping, sweeper })
+        Ok(Self { listener, serving, drain, lasting, loaded, admin, housekeeping, maintenance })
     }
 
-    /// Where the admin listener is.
+    /// Address of the admin listener.
     pub fn admin(&self) -> std::net::SocketAddr {
         self.admin
     }
 
-    /// What reloads this gateway.
+    /// The reloader of this gateway.
     pub fn reloader(&self) -> Reloader {
         Reloader::new(self.serving.clone(), self.lasting.clone(), Arc::clone(&self.loaded))
     }
@@ -165,14 +166,14 @@ impl Running {
     pub async fn serve(self) -> Drained {
         let drained = self.listener.serve(self.serving, self.drain).await;
         self.housekeeping.cancel();
-        if let Err(error) = self.sweeper.await {
-            tracing::error!(%error, "sessions were not flushed");
+        if let Err(error) = self.maintenance.await {
+            tracing::error!(%error, "sessions not flushed");
         }
         drained
     }
 }
 
-/// As they stand in the configuration.
+/// The addresses as in the configuration.
 fn addresses(listener: &Listener) -> String {
     let addresses: Vec<String> = listener.local_addrs().iter().map(ToString::to_string).collect();
     addresses.join(", ")
@@ -185,7 +186,7 @@ async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: no new connections; requests under way may end");
+    tracing::info!("stopping: no new connections, requests in progress may finish");
     drain.begin();
     Ok(())
 }

@@ -38,8 +38,8 @@ pub enum AdminTokenError {
     Unreadable(#[from] SecretError),
     /// It is so short that it can be guessed.
     #[error(
-        "{token} has {length} characters, an admin token needs {SHORTEST_TOKEN} or more: \
-         `openssl rand -hex 32` makes one"
+        "invalid admin token: {token} has {length} characters, fewer than {SHORTEST_TOKEN}; \
+         make one with `openssl rand -hex 32`"
     )]
     Short {
         /// Source of the token.
@@ -49,8 +49,8 @@ pub enum AdminTokenError {
     },
     /// It cannot be sent in a header field.
     #[error(
-        "{token} holds a space, a control character or a character beyond ASCII, which no \
-         `Authorization` header carries: `openssl rand -hex 32` makes a token that fits"
+        "invalid admin token: {token} holds a space, a control character or a character beyond \
+         ASCII, which no `Authorization` header carries; make one with `openssl rand -hex 32`"
     )]
     Unsendable {
         /// Source of the token.

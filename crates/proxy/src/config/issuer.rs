@@ -95,7 +95,7 @@ pub struct PrivateKeyJwt {
     /// The signature algorithm. Example: `RS256`.
     #[serde(default)]
     pub algorithm: SigningAlgorithm,
-    /// The `kid` under which the provider knows the public key. Example: `gateway-2026`.
+    /// The `kid` of the public key at the provider. Example: `gateway-2026`.
     #[serde(default)]
     pub key_id: Option<String>,
 }

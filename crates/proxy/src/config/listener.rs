@@ -23,13 +23,15 @@ pub enum ListenAddr {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenAddrError {
     /// Neither `address:port` nor `unix:/path`.
-    #[error("`{text}` is not an address to listen on: write `0.0.0.0:8443` or `unix:/run/x.sock`")]
+    #[error("invalid address `{text}`; write `0.0.0.0:8443` or `unix:/run/doorward.sock`")]
     Unreadable {
         /// The text as written.
         text: String,
     },
     /// `unix:` needs an absolute path.
-    #[error("`{text}` needs an absolute path: write `unix:/run/doorward.sock`")]
+    #[error(
+        "invalid address `{text}`: the socket needs an absolute path; write `unix:/run/doorward.sock`"
+    )]
     RelativeSocket {
         /// The text as written.
         text: String,

@@ -9,12 +9,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::gaps::Gaps;
-use super::problem::{Finding, KeyPath, Place, Problem, Problems, Step};
+use super::problem::{Finding, KeyPath, Position, Problem, Problems, Step};
 use super::read::{Reading, read};
+use super::skipped::Skipped;
 use super::tree::{Node, Tree, Value};
 use super::validate::{Findings, validate};
-use super::{Config, preset, world};
+use super::{Config, named_files, preset};
 
 /// Bytes that are read at most; larger than any real file.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -24,7 +24,7 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 pub struct Loaded {
     /// The configuration, presets filled in.
     pub config: Config,
-    /// Warnings: valid settings that deserve a second look.
+    /// Warnings: valid settings that may be mistakes.
     pub warnings: Vec<Problem>,
     /// SHA-256 of the file, in hex; equal if two gateways run the same file.
     pub hash: String,
@@ -44,18 +44,18 @@ impl Config {
             let finding = Finding::new(KeyPath::root(), format!("cannot be read: {error}"));
             return Err(Problems {
                 file,
-                problems: vec![finding.at_place(Place::START)],
+                problems: vec![finding.at_position(Position::START)],
                 warnings: Vec::new(),
             });
         }
-        checked(file, &text, world::look)
+        checked(file, &text, named_files::check)
     }
 
     /// Reads a text as [`Config::load`] does, but checks nothing outside it.
     ///
     /// ```
     /// let problems = doorward::config::Config::parse("doorward.yaml", "listen: 8443").unwrap_err();
-    /// assert!(problems.to_string().starts_with("doorward.yaml:1:1: `public_url` is missing\n"));
+    /// assert!(problems.to_string().starts_with("doorward.yaml:1:1: missing `public_url`; add it\n"));
     /// ```
     ///
     /// # Errors
@@ -69,29 +69,29 @@ impl Config {
 fn checked(
     file: String,
     text: &str,
-    look: impl FnOnce(&Config, &mut Findings),
+    check_named_files: impl FnOnce(&Config, &mut Findings),
 ) -> Result<Loaded, Problems> {
     let Tree { mut root, findings: mut problems, dropped } = match Tree::read(text) {
         Ok(tree) => tree,
         Err(finding) => {
-            let problems = vec![finding.at_place(Place::START)];
+            let problems = vec![finding.at_position(Position::START)];
             return Err(Problems { file, problems, warnings: Vec::new() });
         }
     };
     preset::apply(&mut root);
-    let Reading { value, findings, gaps } = read::<Config>(&root, Gaps::of(dropped));
+    let Reading { value, findings, skipped } = read::<Config>(&root, Skipped::of(dropped));
     problems.extend(findings);
     let mut warnings = Vec::new();
     if let Some(config) = &value {
         let mut found = validate(config, &issuer_names(&root));
-        look(config, &mut found);
-        problems.extend(told(found.problems, &gaps));
-        warnings.extend(told(found.warnings, &gaps));
+        check_named_files(config, &mut found);
+        problems.extend(reportable(found.problems, &skipped));
+        warnings.extend(reportable(found.warnings, &skipped));
     }
-    let warnings = placed(warnings, &root);
+    let warnings = located(warnings, &root);
     match value {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, hash: hash(text) }),
-        _ => Err(Problems { file, problems: placed(problems, &root), warnings }),
+        _ => Err(Problems { file, problems: located(problems, &root), warnings }),
     }
 }
 
@@ -101,21 +101,21 @@ fn issuer_names(root: &Node) -> BTreeSet<String> {
 }
 
 /// Drops findings about parts that could not be read, and sets the paths as written in the file.
-fn told(findings: Vec<Finding>, gaps: &Gaps) -> Vec<Finding> {
+fn reportable(findings: Vec<Finding>, skipped: &Skipped) -> Vec<Finding> {
     findings
         .into_iter()
-        .map(|finding| Finding { at: gaps.written_at(&finding.at), ..finding })
-        .filter(|finding| !gaps.touch(&finding.at))
+        .map(|finding| Finding { at: skipped.written_at(&finding.at), ..finding })
+        .filter(|finding| !skipped.touch(&finding.at))
         .collect()
 }
 
-/// Adds the places, and sorts in the order of the file.
-fn placed(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
+/// Adds the positions, and sorts in the order of the file.
+fn located(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
     let mut problems: Vec<Problem> = findings
         .into_iter()
         .map(|finding| {
-            let place = place_of(root, &finding.at);
-            finding.at_place(place)
+            let position = position_of(root, &finding.at);
+            finding.at_position(position)
         })
         .collect();
     problems.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
@@ -123,8 +123,8 @@ fn placed(findings: Vec<Finding>, root: &Node) -> Vec<Problem> {
     problems
 }
 
-/// Place of a path, or of the nearest value around it if the path is not written.
-fn place_of(root: &Node, at: &KeyPath) -> Place {
+/// Position of a path, or of the nearest value around it if the path is not written.
+fn position_of(root: &Node, at: &KeyPath) -> Position {
     let mut node = root;
     for step in at.steps() {
         let next = match (step, &node.value) {
@@ -142,7 +142,7 @@ fn place_of(root: &Node, at: &KeyPath) -> Place {
             None => break,
         }
     }
-    if std::ptr::eq(node, root) { Place::START } else { node.pointed_at() }
+    if std::ptr::eq(node, root) { Position::START } else { node.reported_at() }
 }
 
 fn hash(text: &str) -> String {

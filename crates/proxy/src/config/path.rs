@@ -32,13 +32,13 @@ written_as_text!(RulePath, "a path pattern", "/models/churn/docs/**");
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
     /// The path does not begin with `/`.
-    #[error("`{path}` must begin with `/`")]
+    #[error("invalid path `{path}`: no leading slash; begin it with `/`")]
     Relative {
         /// The path as written.
         path: String,
     },
     /// A request with this path is refused.
-    #[error("no request has the path `{path}`: {refusal}")]
+    #[error("invalid path `{path}`: {refusal}; requests with such a path are refused")]
     Refused {
         /// The path as written.
         path: String,
@@ -46,7 +46,7 @@ pub enum PathError {
         refusal: PathRefusal,
     },
     /// Requests with this path are compared in another spelling.
-    #[error("requests are compared in the form `{canonical}`: write that")]
+    #[error("invalid path: requests are compared in canonical form; write `{canonical}`")]
     Spelling {
         /// The canonical spelling.
         canonical: String,
@@ -76,8 +76,8 @@ mod tests {
         for (path, canonical) in
             [("/%61", "/a"), ("/café", "/caf%C3%A9"), ("/a b", "/a%20b"), ("/%c3%a9", "/%C3%A9")]
         {
-            let told = check(path).unwrap_err().to_string();
-            assert!(told.contains(&format!("`{canonical}`")), "{told}");
+            let message = check(path).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{canonical}`")), "{message}");
             check(canonical).unwrap();
         }
         for path in ["", "a", "/a/../b", "//a", "/%2e", "/a?b", "/a#b", "/a%2Fb", "/\u{7f}", "/%zz"]

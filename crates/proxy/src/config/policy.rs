@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for AllowVisitor {
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
-enum WrittenAllow {
+enum AllowSchema {
     /// `anyone` or `signed_in`.
     Word(AllowWord),
     /// One requirement.
@@ -117,7 +117,7 @@ impl JsonSchema for Allow {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        WrittenAllow::json_schema(generator)
+        AllowSchema::json_schema(generator)
     }
 }
 
@@ -137,7 +137,7 @@ pub struct Requirement {
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub email_domains: Vec<String>,
-    /// Subjects (`sub`), unique within an issuer: needs `issuers` beside it. `*` stands for any text without `:` and `/`.
+    /// Subjects (`sub`), unique within an issuer: needs `issuers` beside it. `*` matches any text without `:` and `/`.
     /// Example: `["system:serviceaccount:run:*"]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
@@ -191,11 +191,11 @@ impl<'de> Deserialize<'de> for ClaimValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let AsList(values) = AsList::<Value>::deserialize(deserializer)?;
         if values.is_empty() {
-            return Err(D::Error::custom("an empty list: name at least one value"));
+            return Err(D::Error::custom("invalid list: it is empty; name at least one value"));
         }
         if values.iter().any(|value| value.is_array() || value.is_object() || value.is_null()) {
             return Err(D::Error::custom(
-                "a claim is compared with a text, a number or true/false",
+                "invalid claim value; write a text, a number, `true` or `false`",
             ));
         }
         Ok(Self(values))
@@ -235,7 +235,7 @@ pub struct Hours {
 /// A day of the week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are weekdays")]
 pub enum Weekday {
     Mon,
     Tue,

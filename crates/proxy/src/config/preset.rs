@@ -1,6 +1,6 @@
 //! Settings that known applications need.
 //!
-//! A preset is a piece of the file itself: its keys apply where the route does not set them. No preset grants access; only the
+//! A preset is a part of a file: its keys apply where the route does not set them. No preset grants access; only the
 //! rules of the route do.
 
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tree::{Node, Tree, Value};
 
-/// An application with known needs.
+/// A known application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
@@ -21,7 +21,7 @@ pub enum Preset {
     Streamlit,
     /// Grafana: waits five minutes for a slow query.
     Grafana,
-    /// Nothing special: the defaults.
+    /// The defaults.
     Generic,
 }
 
@@ -47,15 +47,15 @@ pub(super) fn apply(file: &mut Node) {
     let Some((_, routes)) = sections.iter_mut().find(|(name, _)| name == "routes") else { return };
     let Value::Map(routes) = &mut routes.value else { return };
     for (_, route) in routes {
-        let Some(Node { place, value: Value::Text(name), .. }) = route.child("preset") else {
+        let Some(Node { position, value: Value::Text(name), .. }) = route.child("preset") else {
             continue;
         };
         let name: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
         // An unknown name is reported where the route is read.
         let Ok(preset) = Preset::deserialize(name) else { continue };
-        let place = *place;
+        let position = *position;
         if let Ok(settings) = Tree::read(preset.settings()) {
-            route.fill_in(&settings.root, place);
+            route.fill_in(&settings.root, position);
         }
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a file, in the order of its lines; never empty.
+/// All problems of a file, in the order of its lines; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
     /// The file.
@@ -48,14 +48,14 @@ impl fmt::Display for Problems {
     }
 }
 
-/// A place in a file; both numbers count from 1.
+/// A position in a file; both numbers count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Position {
     line: usize,
     column: usize,
 }
 
-impl Place {
+impl Position {
     /// The beginning of the file.
     pub(super) const START: Self = Self { line: 1, column: 1 };
 
@@ -140,35 +140,35 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// A problem before its place is looked up.
+/// A problem before its position is looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     /// Path of the value it is about.
     pub(super) at: KeyPath,
-    /// Place in the file, if it is not that of `at`.
-    pub(super) place: Option<Place>,
+    /// Position in the file, if it is not that of `at`.
+    pub(super) position: Option<Position>,
     /// Description of the problem, and what to write instead.
     pub(super) message: String,
 }
 
 impl Finding {
-    /// A finding about a key, at the place of that key.
+    /// A finding about a key, at the position of that key.
     pub(super) fn new(at: KeyPath, message: impl Into<String>) -> Self {
-        Self { at, place: None, message: message.into() }
+        Self { at, position: None, message: message.into() }
     }
 
-    /// A finding about a key, at another place.
-    pub(super) fn placed(at: KeyPath, place: Place, message: impl Into<String>) -> Self {
-        Self { at, place: Some(place), message: message.into() }
+    /// A finding about a key, at another position.
+    pub(super) fn located(at: KeyPath, position: Position, message: impl Into<String>) -> Self {
+        Self { at, position: Some(position), message: message.into() }
     }
 
     /// The problem, ready to print.
-    pub(super) fn at_place(self, found: Place) -> Problem {
-        let place = self.place.unwrap_or(found);
+    pub(super) fn at_position(self, found: Position) -> Problem {
+        let position = self.position.unwrap_or(found);
         Problem {
             path: self.at.to_string(),
-            line: place.line,
-            column: place.column,
+            line: position.line,
+            column: position.column,
             message: self.message,
         }
     }

@@ -8,9 +8,9 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::gaps::Gaps;
 use super::problem::{Finding, KeyPath, Step};
 use super::read_error::{Cause, ReadError};
+use super::skipped::Skipped;
 use super::tree::{Node, Value};
 
 /// Number of problems after which reading stops.
@@ -23,47 +23,48 @@ pub(super) struct Reading<T> {
     /// Problems of the tree.
     pub(super) findings: Vec<Finding>,
     /// Parts that are missing in `value`, or replaced.
-    pub(super) gaps: Gaps,
+    pub(super) skipped: Skipped,
 }
 
 /// Reads a value of a type.
-pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut gaps: Gaps) -> Reading<T> {
+pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut skipped: Skipped) -> Reading<T> {
     let mut findings = Vec::new();
     while findings.len() < ENOUGH {
-        let reader = Reader { node: root, at: KeyPath::root(), gaps: &gaps };
+        let reader = Reader { node: root, at: KeyPath::root(), skipped: &skipped };
         let error = match T::deserialize(reader) {
-            Ok(value) => return Reading { value: Some(value), findings, gaps },
+            Ok(value) => return Reading { value: Some(value), findings, skipped },
             Err(error) => error,
         };
         let at = error.at.clone().unwrap_or_default();
         if let Cause::Missing { key } = error.cause {
             let absent = at.key(key);
-            if !gaps.touch(&absent) {
-                findings.push(Finding::new(at.clone(), format!("`{key}` is missing")));
+            if !skipped.touch(&absent) {
+                findings.push(Finding::new(at.clone(), format!("missing `{key}`; add it")));
             }
-            if gaps.stood_in.insert(absent) {
+            if skipped.replaced.insert(absent) {
                 continue;
             }
-        } else if gaps.stood_in.contains(&at) {
+        } else if skipped.replaced.contains(&at) {
             // The replacement does not fit either: its whole map is left out, without a second problem.
-            if !gaps.leave_out(at.parent()) {
+            if !skipped.leave_out(at.parent()) {
                 break;
             }
             continue;
-        } else if !gaps.within(&at) {
+        } else if !skipped.within(&at) {
             if let Cause::UnknownKey { nearest: Some(meant), .. } = &error.cause
                 && let Some(parent) = at.parent()
             {
-                gaps.meant.insert(parent.key(meant));
+                skipped.meant.insert(parent.key(meant));
             }
             let message = error.without_secrets();
-            findings.push(Finding { place: error.place, ..Finding::new(at.clone(), message) });
+            findings
+                .push(Finding { position: error.position, ..Finding::new(at.clone(), message) });
         }
-        if !gaps.leave_out(Some(at)) {
+        if !skipped.leave_out(Some(at)) {
             break;
         }
     }
-    Reading { value: None, findings, gaps }
+    Reading { value: None, findings, skipped }
 }
 
 /// A node as a serde deserializer.
@@ -71,13 +72,13 @@ pub(super) fn read<'de, T: Deserialize<'de>>(root: &'de Node, mut gaps: Gaps) ->
 struct Reader<'de, 'g> {
     node: &'de Node,
     at: KeyPath,
-    gaps: &'g Gaps,
+    skipped: &'g Skipped,
 }
 
 impl<'de> Reader<'de, '_> {
     fn list<V: Visitor<'de>>(self, items: &'de [Node], visitor: V) -> Result<V::Value, ReadError> {
-        let Self { at, gaps, .. } = self;
-        visitor.visit_seq(Items { items: items.iter().enumerate(), at: &at, gaps })
+        let Self { at, skipped, .. } = self;
+        visitor.visit_seq(Items { items: items.iter().enumerate(), at: &at, skipped })
     }
 
     fn map<V: Visitor<'de>>(
@@ -85,9 +86,9 @@ impl<'de> Reader<'de, '_> {
         entries: &'de [(String, Node)],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let Self { at, gaps, .. } = self;
-        let absent = gaps
-            .stood_in
+        let Self { at, skipped, .. } = self;
+        let absent = skipped
+            .replaced
             .iter()
             .filter(|gap| gap.parent().as_ref() == Some(&at))
             .filter_map(|gap| match gap.steps().last() {
@@ -95,7 +96,13 @@ impl<'de> Reader<'de, '_> {
                 _ => None,
             })
             .collect();
-        visitor.visit_map(Entries { entries: entries.iter(), absent, pending: None, at: &at, gaps })
+        visitor.visit_map(Entries {
+            entries: entries.iter(),
+            absent,
+            pending: None,
+            at: &at,
+            skipped,
+        })
     }
 
     fn any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -145,8 +152,8 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         let chosen = match &self.node.value {
             Value::Text(name) => Choice { name, content: None },
             Value::Map(entries) => match entries.as_slice() {
-                [(name, content)] if !self.gaps.left_out.contains(&at.key(name)) => {
-                    let content = Reader { node: content, at: at.key(name), gaps: self.gaps };
+                [(name, content)] if !self.skipped.left_out.contains(&at.key(name)) => {
+                    let content = Reader { node: content, at: at.key(name), skipped: self.skipped };
                     Choice { name, content: Some(content) }
                 }
                 _ => return Err(ReadError::new(Cause::NotOneChoice { variants }).within(&at)),
@@ -165,7 +172,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 struct Items<'de, 'g> {
     items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
     at: &'g KeyPath,
-    gaps: &'g Gaps,
+    skipped: &'g Skipped,
 }
 
 impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
@@ -177,8 +184,8 @@ impl<'de> de::SeqAccess<'de> for Items<'de, '_> {
     ) -> Result<Option<T::Value>, ReadError> {
         for (index, node) in self.items.by_ref() {
             let at = self.at.item(index);
-            if !self.gaps.left_out.contains(&at) {
-                let reader = Reader { node, at: at.clone(), gaps: self.gaps };
+            if !self.skipped.left_out.contains(&at) {
+                let reader = Reader { node, at: at.clone(), skipped: self.skipped };
                 return seed.deserialize(reader).map(Some).map_err(|error| error.within(&at));
             }
         }
@@ -191,7 +198,7 @@ struct Entries<'de, 'g> {
     absent: Vec<&'g str>,
     pending: Option<Pending<'de>>,
     at: &'g KeyPath,
-    gaps: &'g Gaps,
+    skipped: &'g Skipped,
 }
 
 enum Pending<'de> {
@@ -208,7 +215,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
     ) -> Result<Option<K::Value>, ReadError> {
         for (name, node) in self.entries.by_ref() {
             let at = self.at.key(name);
-            if self.gaps.left_out.contains(&at) || self.absent.contains(&name.as_str()) {
+            if self.skipped.left_out.contains(&at) || self.absent.contains(&name.as_str()) {
                 continue;
             }
             self.pending = Some(Pending::Written(name, node));
@@ -216,7 +223,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
             return seed
                 .deserialize(key)
                 .map(Some)
-                .map_err(|error| ReadError { place: node.key, ..error }.within(&at));
+                .map_err(|error| ReadError { position: node.key, ..error }.within(&at));
         }
         let Some(name) = self.absent.pop() else { return Ok(None) };
         self.pending = Some(Pending::Absent(name.to_owned()));
@@ -227,13 +234,15 @@ impl<'de> de::MapAccess<'de> for Entries<'de, '_> {
         match self.pending.take() {
             Some(Pending::Written(name, node)) => {
                 let at = self.at.key(name);
-                let reader = Reader { node, at: at.clone(), gaps: self.gaps };
+                let reader = Reader { node, at: at.clone(), skipped: self.skipped };
                 seed.deserialize(reader).map_err(|error| error.within(&at))
             }
             Some(Pending::Absent(name)) => {
                 seed.deserialize(StandIn).map_err(|error| error.within(&self.at.key(&name)))
             }
-            None => Err(ReadError::new(Cause::Told("a value without a key".to_owned()))),
+            None => {
+                Err(ReadError::new(Cause::Custom("invalid map: a value has no key".to_owned())))
+            }
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Serde's errors about a value, as sentences for the operator.
+//! Errors of serde about a value, in words for the operator.
 
 use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
 
-use super::problem::{KeyPath, Place, nearest, one_of};
+use super::problem::{KeyPath, Position, nearest, one_of};
 
 /// A value that could not be read.
 #[derive(Debug)]
 pub(super) struct ReadError {
     /// Path of the value; the innermost that failed.
     pub(super) at: Option<KeyPath>,
-    /// Place in the file, if it is not that of `at`.
-    pub(super) place: Option<Place>,
+    /// Position in the file, if it is not that of `at`.
+    pub(super) position: Option<Position>,
     /// Cause.
     pub(super) cause: Cause,
 }
@@ -20,8 +20,8 @@ pub(super) struct ReadError {
 /// Reason a value could not be read.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// A message of the value's own type.
-    Told(String),
+    /// The message of the type that read the value.
+    Custom(String),
     /// A value other than the expected one.
     Unexpected {
         /// The value as written, in words.
@@ -33,9 +33,9 @@ pub(super) enum Cause {
     UnknownKey {
         /// The keys that are read there.
         known: &'static [&'static str],
-        /// The key that was probably meant, or that leads to the right place.
+        /// The key that was probably meant, or that leads to the right map.
         nearest: Option<&'static str>,
-        /// Text to write instead, when the key belongs to another place or another program.
+        /// Instruction, when the key belongs elsewhere in the file or to another program.
         elsewhere: Option<&'static str>,
     },
     /// A word that is not one of the choices.
@@ -75,7 +75,7 @@ pub(super) enum Cause {
 impl ReadError {
     /// An error without a path yet.
     pub(super) fn new(cause: Cause) -> Self {
-        Self { at: None, place: None, cause }
+        Self { at: None, position: None, cause }
     }
 
     /// Sets the path `at`, unless an inner value has set one.
@@ -93,9 +93,11 @@ impl ReadError {
         let secret = self.at.as_ref().is_some_and(KeyPath::holds_secret);
         match &self.cause {
             Cause::UnknownChoice { known, .. } if secret => {
-                format!("write {}", one_of(known.iter().copied()))
+                format!("invalid value; write {}", one_of(known.iter().copied()))
             }
-            Cause::Unexpected { expected, .. } if secret => format!("write {expected}"),
+            Cause::Unexpected { expected, .. } if secret => {
+                format!("invalid value; write {expected}")
+            }
             _ => self.to_string(),
         }
     }
@@ -106,71 +108,82 @@ impl std::error::Error for ReadError {}
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Told(sentence) => f.write_str(sentence),
+            Cause::Custom(sentence) => f.write_str(sentence),
             Cause::Unexpected { found, expected } if expected == "a duration" => {
-                write!(f, "found {found}: write a number and a unit, such as `30s`, `15m` or `12h`")
+                write!(
+                    f,
+                    "invalid duration: found {found}; write a number and a unit, such as `30s`, `15m` or `12h`"
+                )
             }
-            Cause::Unexpected { found, expected } => write!(f, "found {found}: write {expected}"),
-            Cause::UnknownKey { elsewhere: Some(place), .. } => {
-                write!(f, "unknown key here; write {place}")
+            Cause::Unexpected { found, expected } => {
+                write!(f, "invalid value: found {found}; write {expected}")
+            }
+            Cause::UnknownKey { elsewhere: Some(instead), .. } => {
+                write!(f, "unknown key: {instead}")
             }
             Cause::UnknownKey { nearest: Some(meant), .. } => {
                 write!(f, "unknown key; did you mean `{meant}`?")
             }
             Cause::UnknownKey { known, .. } => {
-                write!(f, "unknown key; the keys here are {}", one_of(known.iter().copied()))
+                write!(f, "unknown key; write {}", one_of(known.iter().copied()))
             }
             Cause::UnknownChoice { word, known } => match nearest(word, known.iter().copied()) {
-                Some(meant) => write!(f, "`{word}` is no choice here; did you mean `{meant}`?"),
+                Some(meant) => write!(f, "unsupported value `{word}`; did you mean `{meant}`?"),
                 None => {
                     let known = one_of(known.iter().copied());
-                    write!(f, "`{word}` is no choice here: write {known}")
+                    write!(f, "unsupported value `{word}`; write {known}")
                 }
             },
-            Cause::Missing { key } => write!(f, "`{key}` is missing"),
-            Cause::NoChoice { variants } => write!(f, "write {}", one_of(variants.iter().copied())),
+            Cause::Missing { key } => write!(f, "missing `{key}`; add it"),
+            Cause::NoChoice { variants } => {
+                write!(f, "invalid value; write {}", one_of(variants.iter().copied()))
+            }
             Cause::NotOneChoice { variants } => {
-                write!(f, "write exactly one of {}", one_of(variants.iter().copied()))
+                write!(
+                    f,
+                    "invalid value; write exactly one of {}",
+                    one_of(variants.iter().copied())
+                )
             }
             Cause::NeedsSettings { word } => {
-                write!(f, "`{word}` needs settings: write `{{ {word}: … }}`")
+                write!(f, "missing settings of `{word}`; write `{{ {word}: … }}`")
             }
             Cause::SettingsOfAWord { word } => {
-                write!(f, "`{word}` has no settings: write it alone")
+                write!(f, "unsupported settings of `{word}`; write the word alone")
             }
         }
     }
 }
 
-/// Text to write for a key of another place here, or of another gateway, and the key that leads there.
+/// Instruction for a key that belongs elsewhere in the file, or to another gateway, and the key that leads there.
 fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
     Some(match key {
         "client_secret" | "client_secret_file" => {
-            ("client_auth", "`client_auth: { secret: { file: PATH } }`")
+            ("client_auth", "write `client_auth: { secret: { file: PATH } }`")
         }
         "redirect_uri" | "redirect_url" => {
-            ("", "nothing: it is `public_url`, then `endpoints`, then `/callback`")
+            ("", "omit it; the redirect URI is `public_url`, `endpoints` and `/callback`")
         }
-        "cookie_secret" | "session_key" => ("session", "`session: { key: { file: PATH } }`"),
-        "host" | "hosts" => ("match", "`match: { host: … }` in the route"),
-        "prefix" => ("match", "`match: { path: … }` in the route"),
+        "cookie_secret" | "session_key" => ("session", "write `session: { key: { file: PATH } }`"),
+        "host" | "hosts" => ("match", "write `match: { host: … }` in the route"),
+        "prefix" => ("match", "write `match: { path: … }` in the route"),
         "strip_prefix" | "add_prefix" => {
-            ("rewrite", "`rewrite: { strip_prefix: …, add_prefix: … }` in the route")
+            ("rewrite", "write `rewrite: { strip_prefix: …, add_prefix: … }` in the route")
         }
         "users" | "emails" | "email_domains" | "subjects" | "roles" | "groups" | "scopes"
-        | "clients" => ("allow", "it within `allow: { … }` of a rule"),
+        | "clients" => ("allow", "write it in `allow: { … }` of a rule"),
         "encoded_slash" | "double_slash" => {
-            ("paths", "`paths: { encoded_slash: keep, double_slash: keep }`")
+            ("paths", "write `paths: { encoded_slash: keep, double_slash: keep }`")
         }
-        "upstreams" => ("upstream", "`upstream`; it takes a list too"),
-        "timeout" => ("timeouts", "`timeouts: { connect: …, response_head: …, idle: … }`"),
+        "upstreams" => ("upstream", "write `upstream`, which takes a list too"),
+        "timeout" => ("timeouts", "write `timeouts: { connect: …, response_head: …, idle: … }`"),
         _ => return None,
     })
 }
 
 fn in_words(found: Unexpected<'_>) -> String {
     match found {
-        Unexpected::Bool(value) => format!("`{value}`, which is a yes/no value"),
+        Unexpected::Bool(value) => format!("the boolean `{value}`"),
         Unexpected::Unsigned(value) => format!("the number `{value}`"),
         Unexpected::Signed(value) => format!("the number `{value}`"),
         Unexpected::Float(value) => format!("the number `{value}`"),
@@ -203,7 +216,7 @@ fn expected_in_words(found: &Unexpected<'_>, expected: &dyn Expected) -> String 
 
 impl Error for ReadError {
     fn custom<T: fmt::Display>(sentence: T) -> Self {
-        Self::new(Cause::Told(sentence.to_string()))
+        Self::new(Cause::Custom(sentence.to_string()))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -217,7 +230,7 @@ impl Error for ReadError {
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
         let (nearest, elsewhere) = match elsewhere(key) {
-            Some((to, place)) => (known.iter().copied().find(|name| *name == to), Some(place)),
+            Some((to, instead)) => (known.iter().copied().find(|name| *name == to), Some(instead)),
             None => (nearest(key, known.iter().copied()), None),
         };
         Self::new(Cause::UnknownKey { known, nearest, elsewhere })

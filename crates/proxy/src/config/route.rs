@@ -16,7 +16,7 @@ use super::upstream::UpstreamUrl;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
-    /// The name on the portal page; without it, the route's own. Example: `JupyterHub`.
+    /// The name on the portal page; without it, the name of the route. Example: `JupyterHub`.
     #[serde(default)]
     pub title: Option<String>,
     /// Requests of this route; the most specific route wins.
@@ -28,7 +28,7 @@ pub struct RouteConfig {
     #[serde(default, with = "one_or_many")]
     #[schemars(with = "OneOrMany<UpstreamUrl>")]
     pub upstream: Vec<UpstreamUrl>,
-    /// Settings a known application needs; what is written here wins over them.
+    /// Settings that a known application needs; keys of the route take precedence.
     /// Example: `jupyterhub`.
     #[serde(default)]
     pub preset: Option<Preset>,
@@ -107,28 +107,28 @@ impl HostPattern {
 #[derive(Debug, thiserror::Error)]
 pub enum HostPatternError {
     /// A port, or a whole URL.
-    #[error("`{text}` is more than a host: leave out scheme, port and path")]
+    #[error("invalid host `{text}`; remove scheme, port and path")]
     NotOnlyAHost {
         /// The text as written.
         text: String,
     },
     /// Upper case.
-    #[error("hosts are compared in lower case: write `{lower}`")]
+    #[error("invalid host: hosts are compared in lower case; write `{lower}`")]
     UpperCase {
         /// The same in lower case.
         lower: String,
     },
     /// A name outside ASCII.
-    #[error("browsers send this host in its ASCII form: write `{ascii}`")]
+    #[error("invalid host: browsers send its ASCII form; write `{ascii}`")]
     NotAscii {
         /// The ASCII form.
         ascii: String,
     },
     /// A star elsewhere than in front.
-    #[error("`*` stands alone before the first dot, as in `*.example`")]
+    #[error("invalid host: `*` is allowed before the first dot only; write `*.example`")]
     Star,
     /// Not a host name.
-    #[error("`{text}` is not a host name")]
+    #[error("invalid host `{text}`; write a host name, such as `platform.example`")]
     NotAHost {
         /// The text as written.
         text: String,
@@ -188,7 +188,7 @@ pub struct Rewrite {
     pub add_prefix: Option<String>,
 }
 
-/// Path forms two programs may read differently; refused with 400 unless kept here.
+/// Path forms that two programs may read differently; refused with 400 unless kept here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathHandling {
@@ -296,7 +296,7 @@ pub struct ByteSize(pub u64);
 
 /// Reason a text is not a size.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a size: write a whole number and a unit, such as `512KiB` or `10GiB`")]
+#[error("invalid size `{text}`; write a whole number and a unit, such as `512KiB` or `10GiB`")]
 pub struct ByteSizeError {
     text: String,
 }

@@ -36,19 +36,19 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file is larger than any secret.
-    #[error("`{}` is larger than {MAX_SECRET} bytes: is this the right file?", path.display())]
+    #[error("invalid secret: `{}` is larger than {MAX_SECRET} bytes; check the path", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// The variable is not set, or is not text.
-    #[error("the environment variable `{name}` is not set")]
+    #[error("missing environment variable `{name}`; set it")]
     NotSet {
         /// The variable.
         name: String,
     },
     /// The file or variable is empty.
-    #[error("{source_of} is empty")]
+    #[error("invalid secret: {source_of} is empty; store the secret there")]
     Empty {
         /// The file or variable.
         source_of: SecretRef,
@@ -109,7 +109,7 @@ fn read_file(path: PathBuf) -> Result<String, SecretError> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one door to the environment")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
 fn environment(name: &str) -> Result<String, SecretError> {
     std::env::var(name).map_err(|_| SecretError::NotSet { name: name.to_owned() })
 }
@@ -125,7 +125,7 @@ impl fmt::Display for SecretRef {
 
 /// Message for a literal secret.
 const NOT_LITERAL: &str =
-    "a secret is never written in this file: write `{ file: PATH }` or `{ env: NAME }`";
+    "invalid secret: this file must not contain it; write `{ file: PATH }` or `{ env: NAME }`";
 
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for SecretRef {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct SecretKeys {
     file: Option<PathBuf>,
     env: Option<String>,
 }
@@ -166,15 +166,15 @@ impl<'de> Visitor<'de> for RefVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretRef, A::Error> {
-        match Written::deserialize(MapAccessDeserializer::new(map))? {
-            Written { file: Some(file), env: None } => Ok(SecretRef::File(file)),
-            Written { file: None, env: Some(name) } => Ok(SecretRef::Env(name)),
-            Written { file: Some(_), env: Some(_) } => {
-                Err(A::Error::custom("a secret has one source: keep `file` or `env`, not both"))
+        match SecretKeys::deserialize(MapAccessDeserializer::new(map))? {
+            SecretKeys { file: Some(file), env: None } => Ok(SecretRef::File(file)),
+            SecretKeys { file: None, env: Some(name) } => Ok(SecretRef::Env(name)),
+            SecretKeys { file: Some(_), env: Some(_) } => {
+                Err(A::Error::custom("invalid secret: it has two sources; keep `file` or `env`"))
             }
-            Written { file: None, env: None } => {
-                Err(A::Error::custom("write `{ file: PATH }` or `{ env: NAME }`"))
-            }
+            SecretKeys { file: None, env: None } => Err(A::Error::custom(
+                "missing source of the secret; write `{ file: PATH }` or `{ env: NAME }`",
+            )),
         }
     }
 }

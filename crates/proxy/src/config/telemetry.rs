@@ -25,18 +25,18 @@ pub enum LogFormat {
     Text,
 }
 
-/// The least important line that is still written.
+/// The least important level that is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Something is broken.
+    /// Failures that need an operator.
     Error,
-    /// Something will break.
+    /// Conditions that may become failures.
     Warn,
     /// Decisions and changes of state.
     #[default]
     Info,
-    /// For finding a fault.
+    /// Details for diagnosis.
     Debug,
     /// Everything.
     Trace,

@@ -105,7 +105,9 @@ pub(super) mod at_least_one {
     ) -> Result<Vec<T>, D::Error> {
         let list = super::one_or_many::deserialize(deserializer)?;
         if list.is_empty() {
-            return Err(D::Error::custom("an empty list: name at least one, or leave the key out"));
+            return Err(D::Error::custom(
+                "invalid list: it is empty; name at least one value, or omit the key",
+            ));
         }
         Ok(list)
     }
@@ -115,28 +117,28 @@ pub(super) mod at_least_one {
 struct Parsed<T>(T);
 
 /// A type written as text, with a description of that text.
-trait Written: FromStr {
+trait TextForm: FromStr {
     const WHAT: &'static str;
 }
 
-impl Written for SocketAddr {
+impl TextForm for SocketAddr {
     const WHAT: &'static str = "an address and a port, such as `127.0.0.1:9090`";
 }
 
-impl Written for IpNet {
+impl TextForm for IpNet {
     const WHAT: &'static str = "a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address";
 }
 
-impl Written for Url {
+impl TextForm for Url {
     const WHAT: &'static str = "a URL, such as `https://platform.example`";
 }
 
-impl<'de, T: Written> Deserialize<'de> for Parsed<T> {
+impl<'de, T: TextForm> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| {
-            D::Error::custom(format!("`{text}` is not what stands here: write {}", T::WHAT))
-        })
+        text.parse()
+            .map(Self)
+            .map_err(|_| D::Error::custom(format!("invalid value `{text}`; write {}", T::WHAT)))
     }
 }
 

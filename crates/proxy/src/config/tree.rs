@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 use saphyr::Scalar;
 use saphyr_parser::{Event, Parser, Span};
 
-use super::problem::{Finding, KeyPath, Place};
+use super::problem::{Finding, KeyPath, Position};
 
 /// Deepest nesting that is read; deeper than any real file.
 const DEPTH: usize = 32;
 
-/// A written value, with its place.
+/// A written value, with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Start of the value.
-    pub(super) place: Place,
-    /// Place of its key, if it has one.
-    pub(super) key: Option<Place>,
+    pub(super) position: Position,
+    /// Position of its key, if it has one.
+    pub(super) key: Option<Position>,
     /// The value.
     pub(super) value: Value,
 }
@@ -63,39 +63,39 @@ impl Node {
         entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Place for messages about this value: the key of a list, a map or an empty value, else the value.
-    pub(super) fn pointed_at(&self) -> Place {
+    /// Position for messages about this value: the key of a list, a map or an empty value, else the value.
+    pub(super) fn reported_at(&self) -> Position {
         match self.value {
-            Value::List(_) | Value::Map(_) | Value::Null => self.key.unwrap_or(self.place),
-            _ => self.place,
+            Value::List(_) | Value::Map(_) | Value::Null => self.key.unwrap_or(self.position),
+            _ => self.position,
         }
     }
 
-    /// Adds what `defaults` has and this map has not, as if it were written at `place`.
-    pub(super) fn fill_in(&mut self, defaults: &Node, place: Place) {
+    /// Adds what `defaults` has and this map has not, as if it were written at `position`.
+    pub(super) fn fill_in(&mut self, defaults: &Node, position: Position) {
         let (Value::Map(own), Value::Map(others)) = (&mut self.value, &defaults.value) else {
             return;
         };
         for (name, other) in others {
             match own.iter_mut().find(|(known, _)| known == name) {
-                Some((_, node)) => node.fill_in(other, place),
-                None => own.push((name.clone(), other.clone().moved_to(place))),
+                Some((_, node)) => node.fill_in(other, position),
+                None => own.push((name.clone(), other.clone().moved_to(position))),
             }
         }
     }
 
-    fn moved_to(mut self, place: Place) -> Self {
-        self.place = place;
-        self.key = Some(place);
+    fn moved_to(mut self, position: Position) -> Self {
+        self.position = position;
+        self.key = Some(position);
         match &mut self.value {
             Value::List(items) => {
                 *items =
-                    std::mem::take(items).into_iter().map(|node| node.moved_to(place)).collect();
+                    std::mem::take(items).into_iter().map(|node| node.moved_to(position)).collect();
             }
             Value::Map(entries) => {
                 *entries = std::mem::take(entries)
                     .into_iter()
-                    .map(|(name, node)| (name, node.moved_to(place)))
+                    .map(|(name, node)| (name, node.moved_to(position)))
                     .collect();
             }
             _ => {}
@@ -116,11 +116,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads a text; the error names the place from which it cannot be read as YAML.
+    /// Reads a text; the error names the position from which it cannot be read as YAML.
     pub(super) fn read(text: &str) -> Result<Self, Finding> {
         let parser = Parser::new_from_str(text);
         let mut reader = TreeReader { parser, findings: Vec::new(), dropped: Vec::new() };
-        let empty = || Node { place: Place::START, key: None, value: Value::Map(Vec::new()) };
+        let empty = || Node { position: Position::START, key: None, value: Value::Map(Vec::new()) };
         let root = reader.document()?.unwrap_or_else(empty);
         Ok(Self { root, findings: reader.findings, dropped: reader.dropped })
     }
@@ -133,15 +133,15 @@ struct TreeReader<'a> {
 }
 
 impl<'a> TreeReader<'a> {
-    fn drop_value(&mut self, at: KeyPath, place: Place, message: &str) {
+    fn drop_value(&mut self, at: KeyPath, position: Position, message: &str) {
         self.dropped.push(at.clone());
-        self.findings.push(Finding::placed(at, place, message));
+        self.findings.push(Finding::located(at, position, message));
     }
 
     fn document(&mut self) -> Result<Option<Node>, Finding> {
         let mut root = None;
         loop {
-            let (event, place) = self.next()?;
+            let (event, position) = self.next()?;
             match event {
                 Event::StreamEnd => return Ok(root),
                 Event::StreamStart
@@ -149,26 +149,26 @@ impl<'a> TreeReader<'a> {
                 | Event::DocumentEnd
                 | Event::Nothing => {}
                 _ if root.is_some() => {
-                    let message = "a second document: the configuration is one, remove the `---`";
-                    return Err(Finding::placed(KeyPath::root(), place, message));
+                    let message = "invalid file: it holds a second document; remove the `---`";
+                    return Err(Finding::located(KeyPath::root(), position, message));
                 }
                 event => {
-                    let node = self.node(event, place, KeyPath::root(), 0)?;
+                    let node = self.node(event, position, KeyPath::root(), 0)?;
                     root = node.filter(|node| !matches!(node.value, Value::Null));
                 }
             }
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Place), Finding> {
+    fn next(&mut self) -> Result<(Event<'a>, Position), Finding> {
         match self.parser.next() {
-            Some(Ok((event, span))) => Ok((event, Place::of(span))),
+            Some(Ok((event, span))) => Ok((event, Position::of(span))),
             Some(Err(error)) => {
-                let place = Place::of(Span::empty(*error.marker()));
-                let message = format!("not YAML from here on: {}", error.info());
-                Err(Finding::placed(KeyPath::root(), place, message))
+                let position = Position::of(Span::empty(*error.marker()));
+                let message = format!("invalid YAML from here on: {}", error.info());
+                Err(Finding::located(KeyPath::root(), position, message))
             }
-            None => Ok((Event::StreamEnd, Place::START)),
+            None => Ok((Event::StreamEnd, Position::START)),
         }
     }
 
@@ -176,32 +176,36 @@ impl<'a> TreeReader<'a> {
     fn node(
         &mut self,
         event: Event<'a>,
-        place: Place,
+        position: Position,
         at: KeyPath,
         depth: usize,
     ) -> Result<Option<Node>, Finding> {
         if depth > DEPTH {
-            return Err(Finding::placed(at, place, "nested too deeply to be a configuration"));
+            return Err(Finding::located(at, position, "invalid file: it is nested too deeply"));
         }
         let value = match event {
             Event::Alias(_) => {
-                self.drop_value(at, place, "aliases (`*name`) are not read: write the value out");
+                self.drop_value(
+                    at,
+                    position,
+                    "unsupported alias (`*name`); write the value itself",
+                );
                 return Ok(None);
             }
             Event::Scalar(text, style, _, tag) => {
                 match Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref()) {
                     Some(scalar) => scalar_value(scalar),
                     None => {
-                        self.drop_value(at, place, "a tag (`!…`) that is not read: leave it out");
+                        self.drop_value(at, position, "unsupported tag (`!…`); remove it");
                         return Ok(None);
                     }
                 }
             }
             Event::SequenceStart(..) => Value::List(self.list(at, depth)?),
             Event::MappingStart(..) => Value::Map(self.map(at, depth)?),
-            _ => return Err(Finding::placed(at, place, "a value is missing here")),
+            _ => return Err(Finding::located(at, position, "missing value; write one")),
         };
-        Ok(Some(Node { place, key: None, value }))
+        Ok(Some(Node { position, key: None, value }))
     }
 
     fn list(&mut self, at: KeyPath, depth: usize) -> Result<Vec<Node>, Finding> {
@@ -209,8 +213,8 @@ impl<'a> TreeReader<'a> {
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(items),
-                (event, place) => {
-                    items.extend(self.node(event, place, at.item(items.len()), depth + 1)?);
+                (event, position) => {
+                    items.extend(self.node(event, position, at.item(items.len()), depth + 1)?);
                 }
             }
         }
@@ -226,22 +230,22 @@ impl<'a> TreeReader<'a> {
                 Event::Scalar(name, ..) => name.into_owned(),
                 other => {
                     self.node(other, key, at.clone(), depth + 1)?;
-                    let message = "a key is a plain word: quote it, or move what is written here";
-                    self.findings.push(Finding::placed(at.clone(), key, message));
-                    let (event, place) = self.next()?;
-                    self.node(event, place, at.clone(), depth + 1)?;
+                    let message = "invalid key: it is not a plain word; quote it";
+                    self.findings.push(Finding::located(at.clone(), key, message));
+                    let (event, position) = self.next()?;
+                    self.node(event, position, at.clone(), depth + 1)?;
                     continue;
                 }
             };
             let path = at.key(&name);
-            let (event, place) = self.next()?;
-            let node = self.node(event, place, path.clone(), depth + 1)?;
+            let (event, position) = self.next()?;
+            let node = self.node(event, position, path.clone(), depth + 1)?;
             if name == "<<" {
-                let message = "merge keys (`<<`) are not read: write the keys out";
+                let message = "unsupported merge key (`<<`); write the keys themselves";
                 self.drop_value(at.clone(), key, message);
             } else if !seen.insert(name.clone()) {
-                let message = "written twice: keep one of them";
-                self.findings.push(Finding::placed(path, key, message));
+                let message = "invalid map: this key occurs twice; keep one of them";
+                self.findings.push(Finding::located(path, key, message));
             } else if let Some(node) = node {
                 entries.push((name, Node { key: Some(key), ..node }));
             }

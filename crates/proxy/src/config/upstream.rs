@@ -9,14 +9,14 @@ use url::{Host, Url};
 use super::text::written_as_text;
 
 /// An upstream's origin: `http://hub:8000`, `https://console.internal`, `h2c://scores:50051`,
-/// `h2://scores:443` or `unix:/run/app.sock`. It has no path: that is what `rewrite` is for.
+/// `h2://scores:443` or `unix:/run/app.sock`. It has no path; `rewrite` sets one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
     protocol: UpstreamProtocol,
     address: UpstreamAddress,
 }
 
-/// Protocol spoken with an upstream.
+/// Protocol of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamProtocol {
     /// `http:` and `unix:`: HTTP/1.1 in clear text.
@@ -67,7 +67,7 @@ impl UpstreamUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamUrlError {
     /// Not a URL at all.
-    #[error("`{text}` is not a URL ({source}): write `http://host:port`")]
+    #[error("invalid upstream `{text}`: {source}; write `http://host:port`")]
     Unreadable {
         /// The text as written.
         text: String,
@@ -75,31 +75,37 @@ pub enum UpstreamUrlError {
         source: url::ParseError,
     },
     /// An unsupported scheme.
-    #[error("`{scheme}:` is not spoken to upstreams: use `http`, `https`, `h2c`, `h2` or `unix:`")]
+    #[error("unsupported scheme `{scheme}`; use `http`, `https`, `h2c`, `h2` or `unix`")]
     Scheme {
         /// The scheme.
         scheme: String,
     },
     /// No host.
-    #[error("`{text}` names no host: write `http://host:port`")]
+    #[error("invalid upstream `{text}`: no host; write `http://host:port`")]
     NoHost {
         /// The text as written.
         text: String,
     },
     /// User name or password in the URL.
-    #[error("an upstream has no user name or password: the route's `identity` tells it who asks")]
+    #[error(
+        "invalid upstream: it holds a user name or a password; remove them, the route's `identity` sends the caller"
+    )]
     Credentials,
     /// A path.
-    #[error("an upstream has no path (`{path}`): write it as `rewrite: {{ add_prefix: {path} }}`")]
+    #[error(
+        "invalid upstream: it has the path `{path}`; write `rewrite: {{ add_prefix: {path} }}`"
+    )]
     Path {
         /// The path.
         path: String,
     },
     /// A query or a fragment.
-    #[error("an upstream has no query or fragment: keep what stands before `?` and `#`")]
+    #[error("invalid upstream: it has a query or a fragment; remove everything from `?` or `#` on")]
     QueryOrFragment,
     /// `unix:` needs an absolute path.
-    #[error("`{text}` needs an absolute path: write `unix:/run/app.sock`")]
+    #[error(
+        "invalid upstream `{text}`: the socket needs an absolute path; write `unix:/run/app.sock`"
+    )]
     RelativeSocket {
         /// The text as written.
         text: String,

@@ -1,7 +1,7 @@
 //! Checks that types cannot express: whether the parts of a configuration fit each other.
 //!
-//! Pure: nothing is opened or looked up here; `world` does that. Every check runs, whatever the others found, and each finding
-//! says what to write instead.
+//! Pure: nothing is opened or looked up here; `named_files` reads files. Every check runs, whatever the others found, and each finding
+//! says how to correct it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ mod routes;
 pub(super) struct Findings {
     /// Problems: the file is not used until they are fixed.
     pub(super) problems: Vec<Finding>,
-    /// Warnings: valid settings that deserve a second look.
+    /// Warnings: valid settings that may be mistakes.
     pub(super) warnings: Vec<Finding>,
 }
 
@@ -42,16 +42,22 @@ impl Findings {
         self.warnings.push(Finding::new(at, message));
     }
 
-    /// Adds a problem for a key that this version knows but does not support.
+    /// Adds a problem for a key that is known but not supported.
     fn not_yet(&mut self, at: KeyPath, key: &str, instead: &str) {
-        self.problem(at, format!("`{key}` is not yet supported: {instead}"));
+        self.problem(at, format!("unsupported `{key}`: this version does not serve it; {instead}"));
     }
 
     fn duration(&mut self, at: KeyPath, value: Duration) {
         if value.is_zero() {
-            self.problem(at, "zero would end everything at once: write how long, such as `30s`");
+            self.problem(
+                at,
+                "invalid duration: zero would end everything at once; write one, such as `30s`",
+            );
         } else if value > LONGEST {
-            self.problem(at, "longer than ten years: write a real limit, such as `12h`");
+            self.problem(
+                at,
+                "invalid duration: longer than ten years; write a limit, such as `12h`",
+            );
         }
     }
 
@@ -59,9 +65,9 @@ impl Findings {
         let message = if let Err(error) = path::check(text) {
             error.to_string()
         } else if text.contains('*') {
-            format!("`{text}` needs no `*`: it already means everything below")
+            format!("invalid path `{text}`: it covers everything below it; remove `*`")
         } else if text.len() > 1 && text.ends_with('/') {
-            format!("write `{}`, without the slash at the end", text.trim_end_matches('/'))
+            format!("invalid path: it ends with a slash; write `{}`", text.trim_end_matches('/'))
         } else {
             return true;
         };
@@ -72,7 +78,7 @@ impl Findings {
     fn name(&mut self, at: KeyPath, name: &str) {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
-            let message = "a name has letters, digits, `-`, `_` and `.`, at most 63 of them";
+            let message = "invalid name; write at most 63 letters, digits, `-`, `_` and `.`";
             self.problem(at, message);
         }
     }
@@ -87,11 +93,17 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     admin::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
-        found.problem(at(&["endpoints"]), "the gateway needs a prefix of its own: write `/oauth2`");
+        found.problem(
+            at(&["endpoints"]),
+            "invalid prefix: `/` belongs to the routes; write `/oauth2`",
+        );
     }
     for network in &config.trusted_proxies {
         if network.prefix_len() == 0 {
-            let message = format!("`{network}` believes everybody's `X-Forwarded-*` headers");
+            let message = format!(
+                "`{network}` trusts the `X-Forwarded-*` headers of every client; write the networks of \
+                 the proxies"
+            );
             found.warning(at(&["trusted_proxies"]), message);
         }
     }
@@ -99,11 +111,11 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     issuers::check(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
-        let instead = "leave it out; programs can ask the issuer for tokens themselves";
+        let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);
     }
     if config.telemetry.otlp.is_some() {
-        let instead = "leave it out; metrics are at `/metrics` on the `admin` address";
+        let instead = "omit it and read `/metrics` on the `admin` address";
         found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
     }
     found
@@ -116,11 +128,17 @@ fn at(keys: &[&str]) -> KeyPath {
 
 fn listeners(config: &Config, found: &mut Findings) {
     if config.listen.is_empty() {
-        found.problem(at(&["listen"]), "an empty list: write an address, such as `0.0.0.0:8443`");
+        found.problem(
+            at(&["listen"]),
+            "invalid list: it is empty; write an address, such as `0.0.0.0:8443`",
+        );
     }
     for (index, address) in config.listen.iter().enumerate() {
         if config.listen.iter().take(index).any(|earlier| earlier == address) {
-            found.problem(at(&["listen"]), format!("`{address}` is listed twice"));
+            found.problem(
+                at(&["listen"]),
+                format!("invalid list: `{address}` occurs twice; remove one"),
+            );
         }
     }
 }
@@ -128,18 +146,21 @@ fn listeners(config: &Config, found: &mut Findings) {
 fn public_url(url: &Url, found: &mut Findings) {
     let here = at(&["public_url"]);
     if !matches!(url.scheme(), "http" | "https") {
-        let message = format!("browsers do not come by `{}:`: write `https://…`", url.scheme());
+        let message = format!("unsupported scheme `{}`; use `https`", url.scheme());
         return found.problem(here, message);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        found.problem(here.clone(), "leave out the user name and password");
+        found.problem(here.clone(), "invalid URL: it holds a user name or a password; remove them");
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         let origin = url.origin().ascii_serialization();
-        found.problem(here.clone(), format!("only the origin stands here: write `{origin}`"));
+        found.problem(
+            here.clone(),
+            format!("invalid URL: it is more than an origin; write `{origin}`"),
+        );
     }
     if url.scheme() == "http" && !is_loopback(url) {
-        let message = "plain http: cookies and tokens can be read on the way; write `https://…`";
+        let message = "plain http sends cookies and tokens unencrypted; use `https`";
         found.warning(here, message);
     }
 }
@@ -163,8 +184,8 @@ fn session(config: &Config, found: &mut Findings) {
         let idle = humantime::format_duration(session.idle);
         let lifetime = humantime::format_duration(session.lifetime);
         let message = format!(
-            "`idle` ({idle}) is longer than `lifetime` ({lifetime}) and would never end a session: \
-             write less"
+            "invalid duration: `idle` ({idle}) is longer than `lifetime` ({lifetime}), so it never \
+             ends a session; write less"
         );
         found.problem(here.key("idle"), message);
     }
@@ -174,14 +195,14 @@ fn session(config: &Config, found: &mut Findings) {
             found.not_yet(here.key("store"), "redis", instead);
         }
         SessionStoreConfig::Embedded(store) if store.path.as_os_str().is_empty() => {
-            let message = "an empty path: name the file, such as `/var/lib/doorward/sessions.redb`";
+            let message = "missing path; name the file, such as `/var/lib/doorward/sessions.redb`";
             found.problem(here.key("store").key("embedded").key("path"), message);
         }
         SessionStoreConfig::Embedded(_) | SessionStoreConfig::Cookie => {}
     }
     if session.key.is_empty() && config.routes.values().any(needs_login) {
-        let message = "no key to seal sessions with: write `key: { file: PATH }`; \
-                       `openssl rand -base64 32 > PATH` makes one";
+        let message = "missing session key; write `key: { file: PATH }` and make the file with \
+                       `openssl rand -base64 32 > PATH`";
         found.problem(here.key("key"), message);
     }
 }

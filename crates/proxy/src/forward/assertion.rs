@@ -42,7 +42,7 @@ pub struct Assertions {
     keys: ArcSwap<SigningKeys>,
     clock: Arc<dyn Clock>,
     /// Keyed by the address of the identity, which its entry keeps alive.
-    written: moka::sync::Cache<usize, Arc<Written>>,
+    entries: moka::sync::Cache<usize, Arc<CallerHeaders>>,
 }
 
 /// Reason an assertion was not made.
@@ -66,7 +66,7 @@ struct SigningKeys {
 }
 
 /// One identity: its header values, and the assertions made for it.
-struct Written {
+struct CallerHeaders {
     known: Arc<Known>,
     headers: Arc<IdentityHeaders>,
     assertions: Mutex<Vec<Signed>>,
@@ -118,7 +118,7 @@ impl Assertions {
             issuer: public_url.as_str().trim_end_matches('/').to_owned(),
             keys: ArcSwap::from_pointee(SigningKeys::new(keys)?),
             clock,
-            written: moka::sync::Cache::builder()
+            entries: moka::sync::Cache::builder()
                 .max_capacity(IDENTITIES)
                 .time_to_idle(IDENTITY_IDLE)
                 .build(),
@@ -132,7 +132,7 @@ impl Assertions {
     /// Those of [`Assertions::new`]; the old keys then stay.
     pub fn replace(&self, keys: &[P256Key]) -> Result<(), AssertionError> {
         self.keys.store(Arc::new(SigningKeys::new(keys)?));
-        self.written.invalidate_all();
+        self.entries.invalidate_all();
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Assertions {
 
     /// The header values of an identity.
     pub fn identity(&self, known: &Arc<Known>) -> Arc<IdentityHeaders> {
-        Arc::clone(&self.written(known).headers)
+        Arc::clone(&self.entry(known).headers)
     }
 
     /// The assertion of an identity for one audience, with at least 20 s left.
@@ -156,38 +156,38 @@ impl Assertions {
         known: &Arc<Known>,
         audience: &str,
     ) -> Result<HeaderValue, AssertionError> {
-        let written = self.written(known);
+        let entry = self.entry(known);
         let now = self.clock.now();
         let good =
             |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
         {
-            let assertions = written.lock();
+            let assertions = entry.lock();
             let found = assertions.iter().find(|signed| signed.audience == audience);
             if let Some(signed) = found.filter(|signed| good(signed)) {
                 return Ok(signed.value.clone());
             }
         }
         let (value, expires_at) = self.sign(known, audience, now)?;
-        let mut assertions = written.lock();
+        let mut assertions = entry.lock();
         assertions.retain(|signed| signed.audience != audience && good(signed));
         assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
         Ok(value)
     }
 
-    fn written(&self, known: &Arc<Known>) -> Arc<Written> {
+    fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
         let address = Arc::as_ptr(known).addr();
-        let written = self.written.get_with(address, || {
-            Arc::new(Written {
+        let entry = self.entries.get_with(address, || {
+            Arc::new(CallerHeaders {
                 known: Arc::clone(known),
                 headers: Arc::new(IdentityHeaders::new(known)),
                 assertions: Mutex::default(),
             })
         });
         debug_assert!(
-            Arc::ptr_eq(&written.known, known),
+            Arc::ptr_eq(&entry.known, known),
             "an address is one identity's while cached"
         );
-        written
+        entry
     }
 
     fn sign(
@@ -224,7 +224,7 @@ impl Assertions {
     }
 }
 
-impl Written {
+impl CallerHeaders {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Signed>> {
         self.assertions.lock().unwrap_or_else(PoisonError::into_inner)
     }

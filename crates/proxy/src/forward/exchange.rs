@@ -1,8 +1,8 @@
-//! One exchange with an upstream, up to the head of its answer.
+//! One exchange with an upstream, up to the head of its response.
 //!
 //! A second attempt is made at most once, and only when no effect can happen twice: on another target when no connection was
 //! made and the method is idempotent without a body; on a new connection when no byte was written; or when a kept-alive
-//! connection closed without an answer to a safe method without a body.
+//! connection closed without a response to a safe method without a body.
 
 use std::{borrow::Cow, future::Future, pin::pin, sync::Arc};
 
@@ -15,9 +15,9 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
 
 use super::{
-    Begun, internal,
-    tether::{Outcome, Progress},
-    unavailable,
+    Begun,
+    cutoff::{Outcome, Progress},
+    internal, unavailable,
 };
 use crate::{
     refusal::Refusal,
@@ -51,7 +51,7 @@ pub(super) struct Exchange<'a> {
 /// Result of sending a request on a connection.
 type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
-/// Reason there is no answer.
+/// Reason there is no response.
 enum Failed {
     Send(Box<TrySendError<Request<Upload>>>),
     TimedOut,
@@ -60,7 +60,7 @@ enum Failed {
 }
 
 impl Exchange<'_> {
-    /// Sends, and waits for the head of the answer.
+    /// Sends, and waits for the head of the response.
     pub(super) async fn begin(
         &self,
         outgoing: Outgoing,
@@ -89,7 +89,7 @@ impl Exchange<'_> {
             }
         }
         match sent {
-            Ok(answer) => Ok(Begun { answer, lease, in_flight, progress }),
+            Ok(response) => Ok(Begun { response, lease, in_flight, progress }),
             Err(failed) => Err(self.refusal(failed, target, progress.as_deref())),
         }
     }
@@ -107,7 +107,7 @@ impl Exchange<'_> {
             return Err(Refusal::Malformed {
                 status: StatusCode::NOT_IMPLEMENTED,
                 reason: Cow::Borrowed(
-                    "this upstream speaks HTTP/2 only, over which WebSockets are not served; configure it as `http:` or `https:`",
+                    "unsupported WebSocket: this upstream speaks HTTP/2 only; configure it as `http:` or `https:`",
                 ),
             });
         }
@@ -150,7 +150,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Waits for an answer during an upload, unless the session or the caller's permission ends first.
+    /// Waits for a response during an upload, unless the session or the caller's permission ends first.
     async fn upload(
         &self,
         sending: impl Future<Output = Sent>,

@@ -30,17 +30,17 @@ impl Frames {
     }
 
     /// Follows these bytes.
-    pub(super) fn follow(&mut self, octets: &[u8]) {
-        self.walk(octets, false);
+    pub(super) fn follow(&mut self, bytes: &[u8]) {
+        self.walk(bytes, false);
     }
 
     /// Follows these bytes up to the next boundary, and returns their number.
-    pub(super) fn follow_to_boundary(&mut self, octets: &[u8]) -> usize {
-        self.walk(octets, true)
+    pub(super) fn follow_to_boundary(&mut self, bytes: &[u8]) -> usize {
+        self.walk(bytes, true)
     }
 
-    fn walk(&mut self, octets: &[u8], stop: bool) -> usize {
-        let mut rest = octets;
+    fn walk(&mut self, bytes: &[u8], stop: bool) -> usize {
+        let mut rest = bytes;
         while let Some((first, after)) = rest.split_first() {
             if self.payload > 0 {
                 let step =
@@ -59,7 +59,7 @@ impl Frames {
                 break;
             }
         }
-        octets.len() - rest.len()
+        bytes.len() - rest.len()
     }
 
     /// Reads the header once it is complete; its payload follows.
@@ -84,7 +84,7 @@ impl Frames {
                 .iter()
                 .skip(2)
                 .take(extended)
-                .fold(0, |length, octet| length << 8 | u64::from(*octet)),
+                .fold(0, |length, byte| length << 8 | u64::from(*byte)),
         };
         self.have = 0;
         self.closed |= first & 0x0F == CLOSE;
@@ -144,25 +144,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn boundaries_are_found_however_the_octets_are_split(
+        fn boundaries_are_found_however_the_bytes_are_split(
             parts in prop::collection::vec((0u8..8, prop_oneof![0usize..200, 65530usize..65560], any::<bool>()), 1..6),
             cut in 1usize..5000,
         ) {
             let mut ends = Vec::new();
-            let mut octets = Vec::new();
+            let mut bytes = Vec::new();
             for (opcode, length, mask) in parts {
-                octets.extend(frame(opcode, length, mask));
-                ends.push(octets.len());
+                bytes.extend(frame(opcode, length, mask));
+                ends.push(bytes.len());
             }
             let mut whole = Frames::default();
-            for chunk in octets.chunks(cut) {
+            for chunk in bytes.chunks(cut) {
                 whole.follow(chunk);
             }
             prop_assert!(whole.at_boundary());
 
             let (mut stepping, mut at, mut found) = (Frames::default(), 0, Vec::new());
-            while at < octets.len() {
-                let chunk = octets.get(at..(at + cut).min(octets.len())).unwrap_or_default();
+            while at < bytes.len() {
+                let chunk = bytes.get(at..(at + cut).min(bytes.len())).unwrap_or_default();
                 at += stepping.follow_to_boundary(chunk);
                 if stepping.at_boundary() {
                     found.push(at);

@@ -120,43 +120,43 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     }
 }
 
-/// Reason the head of an answer is unusable; it is never repaired.
+/// Reason the head of a response is unusable; it is never repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadAnswer {
+pub(super) enum BadResponse {
     #[error("two `Content-Length`")]
     TwoLengths,
     #[error("`Content-Length` together with `Transfer-Encoding`")]
     TwoFramings,
     #[error("a `Transfer-Encoding` other than `chunked`")]
     Encoding,
-    #[error("101 Switching Protocols, which nobody asked for")]
+    #[error("101 Switching Protocols, which the request did not ask for")]
     Unasked,
 }
 
-/// Refuses the head of an answer that two parsers could read differently.
-pub(super) fn check_answer(status: StatusCode, headers: &HeaderMap) -> Result<(), BadAnswer> {
+/// Refuses the head of a response that two parsers could read differently.
+pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), BadResponse> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(BadAnswer::Unasked);
+        return Err(BadResponse::Unasked);
     }
     let several = |name| headers.get_all(name).iter().nth(1).is_some();
     if several(header::CONTENT_LENGTH) {
-        return Err(BadAnswer::TwoLengths);
+        return Err(BadResponse::TwoLengths);
     }
     if let Some(encoding) = headers.get(header::TRANSFER_ENCODING) {
         if headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(BadAnswer::TwoFramings);
+            return Err(BadResponse::TwoFramings);
         }
         let chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
         if several(header::TRANSFER_ENCODING) || !chunked {
-            return Err(BadAnswer::Encoding);
+            return Err(BadResponse::Encoding);
         }
     }
     Ok(())
 }
 
-/// Removes from an answer the fields about the upstream's connection and those reserved for the gateway. Returns whether a
+/// Removes from a response the fields about the upstream's connection and those reserved for the gateway. Returns whether a
 /// cookie of the gateway's was among them.
-pub(super) fn clean_answer(headers: &mut HeaderMap) -> bool {
+pub(super) fn clean_response(headers: &mut HeaderMap) -> bool {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {
         let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_that_the_gateway_verified_is_taken() {
+    fn only_a_verified_token_is_removed() {
         let mut headers = map(&[("authorization", "Bearer t")]);
         take_credentials(&mut headers, &bearer());
         assert!(headers.is_empty());
@@ -290,27 +290,27 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_can_be_read_in_two_ways_is_refused() {
-        let check = |fields: &[(&'static str, &str)]| check_answer(StatusCode::OK, &map(fields));
+    fn a_response_that_can_be_read_in_two_ways_is_refused() {
+        let check = |fields: &[(&'static str, &str)]| check_response(StatusCode::OK, &map(fields));
         assert_eq!(check(&[("content-length", "5")]), Ok(()));
         assert_eq!(check(&[("transfer-encoding", "Chunked")]), Ok(()));
         assert_eq!(
             check(&[("content-length", "5"), ("content-length", "5")]),
-            Err(BadAnswer::TwoLengths)
+            Err(BadResponse::TwoLengths)
         );
         assert_eq!(
             check(&[("content-length", "5"), ("transfer-encoding", "chunked")]),
-            Err(BadAnswer::TwoFramings)
+            Err(BadResponse::TwoFramings)
         );
         for bad in ["gzip", "gzip, chunked", "chunked, chunked", "identity"] {
-            assert_eq!(check(&[("transfer-encoding", bad)]), Err(BadAnswer::Encoding), "{bad}");
+            assert_eq!(check(&[("transfer-encoding", bad)]), Err(BadResponse::Encoding), "{bad}");
         }
-        let switching = check_answer(StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new());
-        assert_eq!(switching, Err(BadAnswer::Unasked));
+        let switching = check_response(StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new());
+        assert_eq!(switching, Err(BadResponse::Unasked));
     }
 
     #[test]
-    fn an_answer_speaks_neither_of_its_connection_nor_as_the_gateway() {
+    fn connection_and_gateway_fields_of_a_response_are_removed() {
         let mut headers = map(&[
             ("connection", "keep-alive, X-Secret-Hop"),
             ("keep-alive", "timeout=5"),
@@ -322,12 +322,12 @@ mod tests {
             ("set-cookie", "doorward=; Max-Age=0"),
             ("content-type", "text/plain"),
         ]);
-        assert!(clean_answer(&mut headers));
+        assert!(clean_response(&mut headers));
         assert_eq!(
             headers,
             map(&[("set-cookie", "theme=dark; Path=/"), ("content-type", "text/plain")])
         );
-        assert!(!clean_answer(&mut headers));
+        assert!(!clean_response(&mut headers));
     }
 
     #[test]

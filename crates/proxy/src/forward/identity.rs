@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_absent() {
+    fn unknown_values_are_absent() {
         let headers = IdentityHeaders::new(&Known {
             subject: "s-1".into(),
             email: Some(String::new()),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_not_verified_is_not_told() {
+    fn an_unverified_address_is_not_sent() {
         let unverified = Known { email: Some("boss@example".into()), ..Known::default() };
         assert_eq!(value(&IdentityHeaders::new(&unverified), "email"), None);
         let verified = Known { email_verified: true, ..unverified };
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_token_never_becomes_syntax_and_members_stay_members() {
+    fn claim_text_never_becomes_header_syntax() {
         let headers = IdentityHeaders::new(&Known {
             subject: "s".into(),
             preferred_username: Some("alice\r\nX-Forwarded-Groups: admin".into()),

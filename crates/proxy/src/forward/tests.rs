@@ -1,7 +1,6 @@
-//! Tests the stage against real sockets: the bytes the upstream receives, and the answer that comes
-//! back.
+//! Tests of the stage on real sockets: the bytes that the upstream receives, and its response.
 
-mod answers;
+mod responses;
 mod attempts;
 mod fixtures;
 mod identity;

@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use super::{
+    cutoff::{Cut, Cutoff},
     frames::{Frames, close_frame},
-    tether::{Cut, Tether},
 };
 use web_sessions::{LiveSession, Sessions};
 
@@ -45,7 +45,7 @@ pub(super) struct Tunnel<C, U> {
     down: Pipe,
     /// Follows the upstream's frames.
     frames: Frames,
-    tether: Tether,
+    cutoff: Cutoff,
     linger: Option<Pin<Box<Sleep>>>,
     activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
     noted: Option<Instant>,
@@ -65,7 +65,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Whether the gateway cut it.
+    /// Whether the gateway ended it.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self, Self::Cut(_))
     }
@@ -90,14 +90,14 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    pub(super) fn new(client: C, upstream: U, tether: Tether) -> Self {
+    pub(super) fn new(client: C, upstream: U, cutoff: Cutoff) -> Self {
         Self {
             client,
             upstream,
             up: Pipe::default(),
             down: Pipe::default(),
             frames: Frames::default(),
-            tether,
+            cutoff,
             linger: None,
             activity: None,
             noted: None,
@@ -131,16 +131,16 @@ where
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Self { client, upstream, up, down, frames, tether, .. } = self;
+        let Self { client, upstream, up, down, frames, cutoff, .. } = self;
         let mut moved = 0;
-        let sent = up.poll_move(cx, client, upstream, |octets| moved += octets.len());
+        let sent = up.poll_move(cx, client, upstream, |bytes| moved += bytes.len());
         let active = moved > 0;
-        let received = down.poll_move(cx, upstream, client, |octets| {
-            moved += octets.len();
-            frames.follow(octets);
+        let received = down.poll_move(cx, upstream, client, |bytes| {
+            moved += bytes.len();
+            frames.follow(bytes);
         });
         if moved > 0
-            && let Some(cut) = tether.moved(cx)
+            && let Some(cut) = cutoff.moved(cx)
         {
             return Poll::Ready(End::Cut(cut));
         }
@@ -160,7 +160,7 @@ where
                 return Poll::Ready(End::Closed);
             }
         }
-        self.tether.poll_cut(cx).map(End::Cut)
+        self.cutoff.poll_cut(cx).map(End::Cut)
     }
 
     fn note_activity(&mut self) {
@@ -182,9 +182,9 @@ where
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let octets = space.get(..read).unwrap_or_default();
-            let whole = frames.follow_to_boundary(octets);
-            client.write_all(octets.get(..whole).unwrap_or_default()).await?;
+            let bytes = space.get(..read).unwrap_or_default();
+            let whole = frames.follow_to_boundary(bytes);
+            client.write_all(bytes.get(..whole).unwrap_or_default()).await?;
         }
         if !frames.is_closed() {
             client.write_all(&close_frame(code, reason)).await?;
@@ -251,15 +251,15 @@ impl Pipe {
                 }
                 return Poll::Pending;
             }
-            let octets = buffer.filled();
-            self.eof = octets.is_empty();
-            seen(octets);
-            let written = match Pin::new(&mut *to).poll_write(cx, octets)? {
+            let bytes = buffer.filled();
+            self.eof = bytes.is_empty();
+            seen(bytes);
+            let written = match Pin::new(&mut *to).poll_write(cx, bytes)? {
                 Poll::Ready(written) => written,
                 Poll::Pending => 0,
             };
             self.unflushed |= written > 0;
-            self.kept = octets.get(written..).unwrap_or_default().to_vec();
+            self.kept = bytes.get(written..).unwrap_or_default().to_vec();
         }
         Poll::Ready(Ok(()))
     }

@@ -1,8 +1,8 @@
 //! Opens a WebSocket through the gateway ([RFC 6455 §4]).
 //!
 //! An earlier stage decides which pages may open one. The gateway asks the upstream with its own `Connection` and `Upgrade`; a
-//! tunnel exists only after a 101 with the `Sec-WebSocket-Accept` that belongs to the key. Any other answer is passed on
-//! like every answer.
+//! tunnel exists only after a 101 with the `Sec-WebSocket-Accept` that belongs to the key. Any other response is passed on
+//! like every response.
 //!
 //! [RFC 6455 §4]: https://www.rfc-editor.org/rfc/rfc6455#section-4
 
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::{Begun, answer::Origin, headers, tether::Tether, tunnel::Tunnel, unavailable};
+use super::{Begun, cutoff::Cutoff, headers, response_body::Origin, tunnel::Tunnel, unavailable};
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,
@@ -42,9 +42,9 @@ pub(super) struct Opening {
     pub(super) client: OnUpgrade,
     /// The client's key.
     pub(super) key: HeaderValue,
-    pub(super) tether: Tether,
+    pub(super) cutoff: Cutoff,
     pub(super) drain: Drain,
-    /// The session whose activity it is.
+    /// The session that the client's messages keep active.
     pub(super) activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
     pub(super) origin: Origin,
 }
@@ -52,36 +52,36 @@ pub(super) struct Opening {
 impl Opening {
     /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
     pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
-        let Begun { mut answer, in_flight, .. } = begun;
+        let Begun { mut response, in_flight, .. } = begun;
         let bad = |cause| Err(unavailable(&self.origin.route, in_flight.target().name(), cause));
-        let is_websocket = answer
+        let is_websocket = response
             .headers()
             .get(header::UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         if !is_websocket {
-            return bad("its 101 switches to something else than a WebSocket");
+            return bad("its 101 does not switch to a WebSocket");
         }
-        let mut accepts = answer.headers().get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+        let mut accepts = response.headers().get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
         if accepts.next().map(HeaderValue::as_bytes) != Some(accept(&self.key).as_bytes())
             || accepts.next().is_some()
         {
-            return bad("its 101 has not the `Sec-WebSocket-Accept` that belongs to the key");
+            return bad("its 101 lacks the `Sec-WebSocket-Accept` that belongs to the key");
         }
-        let upstream = hyper::upgrade::on(&mut answer);
-        let mut headers = std::mem::take(answer.headers_mut());
-        headers::clean_answer(&mut headers);
+        let upstream = hyper::upgrade::on(&mut response);
+        let mut headers = std::mem::take(response.headers_mut());
+        headers::clean_response(&mut headers);
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
-        let Self { client, tether, drain, activity, origin, .. } = self;
+        let Self { client, cutoff, drain, activity, origin, .. } = self;
         tokio::spawn(async move {
             let (route, id) = (origin.route.name.as_str(), origin.request_id.as_str());
             match tokio::time::timeout(SWITCH, try_join(client, upstream)).await {
                 Ok(Ok((client, upstream))) => {
-                    let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), tether)
+                    let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
                         .with_activity(activity);
                     let end = tunnel.run(async move { drain.begun().await }).await;
                     if end.is_ours() {
@@ -97,7 +97,7 @@ impl Opening {
                     tracing::debug!(
                         route,
                         request_id = id,
-                        "WebSocket never opened: the client took no answer"
+                        "WebSocket never opened: the client did not read the response"
                     );
                 }
             }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_of_the_standards_example_is_accepted() {
+    fn the_example_of_rfc_6455_is_accepted() {
         let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::tether::{Cut, Outcome, Progress, Tether};
+use super::cutoff::{Cut, Cutoff, Outcome, Progress};
 use crate::{listen::Body, upstream::Upload};
 
 /// A body that is counted and may be ended.
@@ -21,7 +21,7 @@ struct Counted {
     limit: Option<u64>,
     taken: u64,
     progress: Arc<Progress>,
-    tether: Tether,
+    cutoff: Cutoff,
 }
 
 /// Reason an upload was broken off; the upstream never sees its end.
@@ -35,19 +35,19 @@ pub(super) enum UploadError {
     Cut(#[source] Cut),
 }
 
-/// A body and its progress; no progress for an empty one. The tether counts once the answer has begun; before that,
+/// A body and its progress; no progress for an empty one. The cutoff counts once the response has begun; before that,
 /// [`Exchange`](super::exchange::Exchange) ends the upload.
 pub(super) fn upload(
     inner: Body,
     limit: Option<u64>,
-    tether: impl FnOnce() -> Tether,
+    cutoff: impl FnOnce() -> Cutoff,
 ) -> (Upload, Option<Arc<Progress>>) {
     if inner.is_end_stream() {
         return (Upload::Empty, None);
     }
     let progress = Arc::new(Progress::begin());
     let counted =
-        Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), tether: tether() };
+        Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), cutoff: cutoff() };
     (Upload::streamed(counted), Some(progress))
 }
 
@@ -70,8 +70,8 @@ impl http_body::Body for Counted {
                 }
             };
             body.progress.touch();
-            if body.progress.is_answered()
-                && let Some(cut) = body.tether.moved(cx)
+            if body.progress.has_response_begun()
+                && let Some(cut) = body.cutoff.moved(cx)
             {
                 return Poll::Ready(Some(Err(UploadError::Cut(cut))));
             }

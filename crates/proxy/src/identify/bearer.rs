@@ -41,16 +41,16 @@ pub enum Presented<'h> {
 pub fn presented(headers: &HeaderMap) -> Presented<'_> {
     const SCHEME: &[u8] = b"bearer";
     let Some(value) = headers.get(AUTHORIZATION) else { return Presented::Nothing };
-    let octets = value.as_bytes();
-    let start = octets.iter().position(u8::is_ascii_alphanumeric).unwrap_or(octets.len());
-    let (before, rest) = octets.split_at(start);
+    let bytes = value.as_bytes();
+    let start = bytes.iter().position(u8::is_ascii_alphanumeric).unwrap_or(bytes.len());
+    let (before, rest) = bytes.split_at(start);
     let Some((scheme, rest)) = rest.split_at_checked(SCHEME.len()) else {
         return Presented::Nothing;
     };
     if !scheme.eq_ignore_ascii_case(SCHEME) {
         return Presented::Nothing;
     }
-    let spaces = rest.iter().take_while(|octet| **octet == b' ').count();
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     let token = std::str::from_utf8(rest.get(spaces..).unwrap_or_default());
     match token {
         Ok(token) if before.is_empty() && spaces > 0 && is_token68(token) => {
@@ -63,8 +63,8 @@ pub fn presented(headers: &HeaderMap) -> Presented<'_> {
 /// [RFC 9110 §11.2](https://www.rfc-editor.org/rfc/rfc9110#section-11.2)
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    let plain = |octet: u8| {
-        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
     };
     !body.is_empty() && body.bytes().all(plain)
 }
@@ -78,7 +78,7 @@ pub(super) fn malformed() -> TokenRefusal {
 /// The refusal of a configured issuer's token where no issuer has an audience.
 pub(super) fn no_audience() -> TokenRefusal {
     let reason =
-        "this gateway takes no bearer tokens; set `issuers.NAME.audience` to have them verified";
+        "the gateway accepts no bearer tokens; set `issuers.NAME.audience` to have them verified";
     TokenRefusal::InvalidClaim { claim: "aud", reason }
 }
 
@@ -118,7 +118,7 @@ pub async fn identify(
     token: &str,
 ) -> Result<Sender, Refusal> {
     let Some(verifier) = issuers.bearer() else {
-        return Err(Refusal::Internal { reason: "no issuer takes bearer tokens".to_owned() });
+        return Err(Refusal::Internal { reason: "no issuer accepts bearer tokens".to_owned() });
     };
     let verified = match verifier.recall(token) {
         Ok(verified) => verified,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_lenient_server_takes_for_one_is_malformed() {
+    fn lookalikes_of_a_bearer_token_are_malformed() {
         for value in [
             &b"Bearer"[..],
             b"bearer\tx",

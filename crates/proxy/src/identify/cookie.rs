@@ -25,7 +25,7 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// Opens cookies of these names with these sessions, which last at most this long, for people of these issuers.
+    /// Opens cookies of these names with these sessions, which last at most this long, for users of these issuers.
     pub fn new(
         cookies: Cookies,
         sessions: Arc<Sessions>,

@@ -241,7 +241,7 @@ pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
         async move {
             match issuer {
                 Some(issuer) => issuer.renew(&record).await,
-                // The session opens nothing meanwhile, and goes on when the issuer is back.
+                // The session opens nothing until the issuer is configured again.
                 None => Err(RenewError::unavailable(format!(
                     "issuer {} is not configured",
                     record.known.issuer

@@ -30,7 +30,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address cannot be bound.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Bind {
         /// the address
         address: ListenAddr,
@@ -38,7 +38,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// No address was given.
-    #[error("no address to listen at")]
+    #[error("missing address to listen on")]
     NoAddress,
     /// TLS cannot be set up.
     #[error(transparent)]
@@ -49,11 +49,11 @@ pub enum ListenError {
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) address: ListenAddr,
-    kind: Kind,
+    bound: Bound,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Bound {
     Tcp(TcpListener),
     Unix { listener: UnixListener, _file: SocketFile },
 }
@@ -86,25 +86,25 @@ impl Socket {
             ListenAddr::Tcp(tcp) => {
                 let listener = TcpListener::bind(tcp).await.map_err(failed)?;
                 let bound: SocketAddr = listener.local_addr().map_err(failed)?;
-                Ok(Self { address: ListenAddr::Tcp(bound), kind: Kind::Tcp(listener) })
+                Ok(Self { address: ListenAddr::Tcp(bound), bound: Bound::Tcp(listener) })
             }
             ListenAddr::Unix(path) => {
                 remove_dead_socket(path).await;
                 let listener = UnixListener::bind(path).map_err(failed)?;
-                let kind = Kind::Unix { listener, _file: SocketFile(path.clone()) };
-                Ok(Self { address: address.clone(), kind })
+                let bound = Bound::Unix { listener, _file: SocketFile(path.clone()) };
+                Ok(Self { address: address.clone(), bound })
             }
         }
     }
 
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.kind {
-            Kind::Tcp(listener) => {
+        match &self.bound {
+            Bound::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
             }
-            Kind::Unix { listener, .. } => {
+            Bound::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer::Unix))
             }
@@ -164,7 +164,7 @@ impl Complaints {
             self.silent += 1;
             return;
         }
-        tracing::error!(%address, %error, unreported = self.silent, "cannot accept connections; trying again");
+        tracing::error!(%address, %error, unreported = self.silent, "cannot accept connections; retrying");
         self.last = Some(Instant::now());
         self.silent = 0;
     }

@@ -64,8 +64,8 @@ impl BodyClock {
     }
 
     /// Notes that bytes arrived, which ends the wait.
-    pub(super) fn received(&mut self, octets: usize) {
-        self.received += octets as u64;
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
         }

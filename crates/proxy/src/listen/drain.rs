@@ -55,7 +55,7 @@ impl Drain {
         self.stages.begun.is_cancelled()
     }
 
-    /// Waits for the beginning. A tunnel then closes with a goodbye.
+    /// Waits for the beginning. A tunnel then sends a close frame.
     pub async fn begun(&self) {
         self.stages.begun.cancelled().await;
     }

@@ -14,8 +14,8 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    Answers, ConnInfo, Limits, conn::Upgrade, conversation::Conversation, payload::UpgradeAsked,
-    request_body::RequestBody,
+    Answers, ConnInfo, Limits, conn::Upgrade, payload::UpgradeAsked, request_body::RequestBody,
+    response_progress::ResponseProgress,
 };
 use crate::metric;
 use http_canonical::framing::{Reason, Violation};
@@ -44,19 +44,13 @@ where
         let id = request_id(&request, &shared.trust, &connection);
         let http2 = request.version() == Version::HTTP_2;
         let asked = connection.state.asks(number);
-        // No conversation if the request is already complete.
-        let conversation = (http2 && !request.body().is_end_stream()).then(Conversation::default);
+        // A complete request has no body whose pauses matter.
+        let progress = (http2 && !request.body().is_end_stream()).then(ResponseProgress::default);
         let mut response = match connection.state.violation(number) {
             Some(violation) => refuse(&shared, &violation, &id, http2),
             None => {
-                let request = with_extensions(
-                    request,
-                    &shared,
-                    &connection,
-                    &id,
-                    asked,
-                    conversation.clone(),
-                );
+                let request =
+                    with_extensions(request, &shared, &connection, &id, asked, progress.clone());
                 let span = tracing::error_span!("request", request_id = %id);
                 let answered = service.oneshot(request).instrument(span);
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
@@ -81,8 +75,8 @@ where
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
         }
-        if let Some(conversation) = conversation {
-            response = conversation.begin(response);
+        if let Some(progress) = progress {
+            response = progress.begin(response);
         }
         Ok(response)
     }
@@ -99,9 +93,9 @@ fn with_extensions(
     connection: &Arc<ConnInfo>,
     id: &RequestId,
     asked: bool,
-    conversation: Option<Conversation>,
+    progress: Option<ResponseProgress>,
 ) -> Request<Body> {
-    let mut request = request.map(|body| RequestBody::of(body, &shared.limits, conversation));
+    let mut request = request.map(|body| RequestBody::of(body, &shared.limits, progress));
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(connection));
     extensions.insert(id.clone());
@@ -114,7 +108,7 @@ fn with_extensions(
 fn refuse(shared: &Shared, violation: &Violation, id: &RequestId, http2: bool) -> Response<Body> {
     let reason = violation.reason().as_str();
     metric::malformed(reason);
-    tracing::info!(request_id = %id, reason, "request refused: it breaks a rule of HTTP");
+    tracing::info!(request_id = %id, reason, "request refused: it violates HTTP");
     let mut response = shared.answers.violation(violation, id);
     if !http2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,6 @@
 //! A request's body as the service reads it: without trailers, and never slower than the minimum while it is awaited.
 //!
-//! While the answer is in progress a pause is part of the conversation, and the service that answers limits it.
+//! While the response is in progress a pause may be part of the exchange, and the service that answers limits it.
 //!
 //! HTTP/1 bodies were judged before hyper parsed them; HTTP/2 has its own framing, so its bodies are judged here.
 
@@ -15,26 +15,24 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Limits, conversation::Conversation, deadline::BodyClock};
+use super::{Limits, deadline::BodyClock, response_progress::ResponseProgress};
 use http_canonical::framing::{Reason, Violation};
 
 /// The body of an HTTP/2 request.
 pub(super) struct RequestBody {
     body: Incoming,
     clock: BodyClock,
-    conversation: Conversation,
+    response: ResponseProgress,
 }
 
 impl RequestBody {
-    /// Wraps a body. Over HTTP/2 there is a conversation; HTTP/1 bodies need no check here.
-    pub(super) fn of(body: Incoming, limits: &Limits, conversation: Option<Conversation>) -> Body {
+    /// Wraps a body. Over HTTP/2 the progress of the response is known; HTTP/1 bodies need no check here.
+    pub(super) fn of(body: Incoming, limits: &Limits, response: Option<ResponseProgress>) -> Body {
         if body.is_end_stream() {
             return Body::empty();
         }
-        match conversation {
-            Some(conversation) => {
-                Body::new(Self { body, clock: BodyClock::new(limits), conversation })
-            }
+        match response {
+            Some(response) => Body::new(Self { body, clock: BodyClock::new(limits), response }),
             None => Body::new(body),
         }
     }
@@ -54,7 +52,7 @@ impl HttpBody for RequestBody {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
                 ready!(this.clock.poll_waiting(context));
-                if this.conversation.is_open() {
+                if this.response.is_in_progress() {
                     this.clock.restart();
                     continue;
                 }

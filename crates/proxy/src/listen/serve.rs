@@ -102,7 +102,7 @@ where
             biased;
             heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
                 Ok(Ok(Some(protocol))) => protocol,
-                // No bytes, or too late: nothing to answer.
+                // No bytes, or too late: there is no request to answer.
                 Ok(Ok(None) | Err(_)) | Err(_) => return,
             },
             () = silence_ends(&self.drain) => return,

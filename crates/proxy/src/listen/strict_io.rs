@@ -2,7 +2,7 @@
 //!
 //! Only bytes that framing passed are handed on. In place of an invalid head the parser gets a harmless one, and the service
 //! answers that request by its number; for an invalid body the parser gets an error. After a WebSocket's head nothing is handed
-//! on until the service has answered it. Deadlines are kept here because this module knows what the connection waits for.
+//! on until the service has answered it. Deadlines are kept here because only this module distinguishes a pending head from a pending body.
 
 use std::{
     io,
@@ -216,7 +216,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             ready!(self.body.poll_waiting(context));
             let broken = self.framing.give_up(Reason::BodyTimeout);
             self.fail(broken);
-            return Poll::Ready(Overdue::Told);
+            return Poll::Ready(Overdue::Answered);
         }
         if self.buffer.is_empty() && self.head_by.is_none() {
             // Between requests: the parser's own timer closes idle connections.
@@ -230,7 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
         let broken = self.framing.give_up(Reason::HeadTimeout);
         self.fail(broken);
-        Poll::Ready(Overdue::Told)
+        Poll::Ready(Overdue::Answered)
     }
 
     fn poll_strict(
@@ -265,7 +265,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             Poll::Ready(_) if handed > 0 => Step::Return,
             Poll::Ready(_) => Step::Again,
             Poll::Pending => match ready!(self.poll_overdue(context)) {
-                Overdue::Told => Step::Again,
+                Overdue::Answered => Step::Again,
                 Overdue::Silent => Step::Return,
             },
         }))
@@ -305,7 +305,9 @@ enum Step {
 }
 
 enum Overdue {
-    Told,
+    /// The mode has changed: the violation is being answered.
+    Answered,
+    /// The connection is at its end.
     Silent,
 }
 

@@ -122,11 +122,11 @@ impl Certificates {
                     "replaced"
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the new certificate is refused, the old one stays");
+                    tracing::error!(%error, "new certificate refused; the old one stays in use");
                     "refused"
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the certificate could not be read");
+                    tracing::error!(%error, "cannot read the certificate");
                     "failed"
                 }
             };
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_pair_is_taken_and_a_bad_one_is_not() {
+    fn an_invalid_pair_never_replaces_a_valid_one() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (pair("a.example"), pair("b.example"));
         let (certificate, key) = write(folder.path(), &first);

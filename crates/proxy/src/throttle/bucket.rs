@@ -7,9 +7,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Number of requests that may come at once.
+/// Number of requests that may arrive at once.
 const BURST: u64 = 100;
-/// Nanoseconds until one request comes back: ten a second.
+/// Nanoseconds until one more request is allowed: ten a second.
 const EACH: u64 = 100_000_000;
 /// Nanoseconds until an empty bucket is full.
 const FULL: u64 = BURST * EACH;
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_costs_nothing_more() {
+    fn a_refused_request_costs_nothing() {
         let bucket = Bucket::default();
         assert_eq!((0..10_000).filter(|_| bucket.take(at(0)).is_ok()).count(), 100);
         assert!(bucket.take(at(100)).is_ok());
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn a_returned_token_can_be_taken_again() {
         let bucket = Bucket::default();
         for _ in 0..1_000 {
             assert!(bucket.take(at(0)).is_ok());

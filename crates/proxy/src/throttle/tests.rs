@@ -52,7 +52,7 @@ async fn other_addresses_do_not_refill_a_bucket() {
 }
 
 #[tokio::test]
-async fn callers_without_an_address_are_bound_by_their_turn_alone() {
+async fn callers_without_an_address_are_limited_by_concurrency() {
     let throttle = Throttle::new(Arc::new(Still));
     assert_eq!(admitted(&throttle, None, 500).await, 500);
 }
@@ -71,7 +71,7 @@ async fn a_login_that_succeeds_costs_its_beginning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_sees_so_many_calls_at_once() {
+async fn concurrent_calls_to_an_issuer_are_limited() {
     let throttle = Throttle::new(Arc::new(SystemClock));
     let mut calls = Vec::new();
     for _ in 0..CALLS {
@@ -91,7 +91,7 @@ async fn an_issuer_sees_so_many_calls_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_in_vain_costs_nothing_and_a_flood_does_not_wait() {
+async fn a_failed_wait_costs_nothing_and_a_flood_does_not_wait() {
     let throttle = Throttle::new(Arc::new(Still));
     let mut calls = Vec::new();
     for _ in 0..CALLS {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// Distribution of requests over the targets of an upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// Of two targets chosen at random, the one with fewer exchanges under way.
+    /// Of two targets chosen at random, the one with fewer exchanges in progress.
     #[default]
     LeastInFlight,
     /// One after the other.
@@ -31,12 +31,12 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(60);
 /// Health of a target, judged by its connections only.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    record: Mutex<Record>,
+    failures: Mutex<Failures>,
 }
 
 #[derive(Debug, Default)]
-struct Record {
-    failures: u32,
+struct Failures {
+    in_a_row: u32,
     ejected_until: Option<Instant>,
     ejected_for: Option<Duration>,
 }
@@ -44,34 +44,34 @@ struct Record {
 impl Health {
     /// Whether requests may go there.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
-        self.with(|record| record.ejected_until.is_none_or(|until| until <= now))
+        self.with(|failures| failures.ejected_until.is_none_or(|until| until <= now))
     }
 
     /// Notes a connection that was made. Returns whether the target had been ejected before.
     pub(crate) fn succeeded(&self) -> bool {
-        self.with(|record| std::mem::take(record).ejected_for.is_some())
+        self.with(|failures| std::mem::take(failures).ejected_for.is_some())
     }
 
     /// Notes a failed connection. Returns the time for which this failure ejects the target, if it does.
     pub(crate) fn failed(&self, now: Instant) -> Option<Duration> {
-        self.with(|record| {
-            record.failures = record.failures.saturating_add(1);
-            let serving = record.ejected_until.is_some_and(|until| until > now);
-            if record.failures < FAILURES || serving {
+        self.with(|failures| {
+            failures.in_a_row = failures.in_a_row.saturating_add(1);
+            let serving = failures.ejected_until.is_some_and(|until| until > now);
+            if failures.in_a_row < FAILURES || serving {
                 return None;
             }
-            let length = match record.ejected_for {
+            let length = match failures.ejected_for {
                 Some(last) => (last * 2).min(LONGEST_EJECTION),
                 None => FIRST_EJECTION,
             };
-            record.ejected_for = Some(length);
-            record.ejected_until = Some(now + length);
+            failures.ejected_for = Some(length);
+            failures.ejected_until = Some(now + length);
             Some(length)
         })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
-        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, change: impl FnOnce(&mut Failures) -> T) -> T {
+        change(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -79,7 +79,7 @@ impl Health {
 pub(crate) trait Candidate {
     /// Whether it may be chosen.
     fn is_good(&self, now: Instant) -> bool;
-    /// Exchanges under way.
+    /// Exchanges in progress.
     fn in_flight(&self) -> usize;
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn three_failures_in_a_row_eject_and_the_time_doubles_up_to_a_minute() {
+    async fn three_failures_eject_for_a_time_that_doubles() {
         let health = Health::default();
         assert_eq!(health.failed(Instant::now()), None);
         assert_eq!(health.failed(Instant::now()), None);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_busier_of_two_is_spared() {
+    async fn the_less_busy_of_two_targets_is_chosen() {
         let targets = fakes(&[(true, 9), (true, 0)]);
         for _ in 0..50 {
             assert_eq!(Balancer::default().choose(&targets, None, Instant::now()), Some(1));

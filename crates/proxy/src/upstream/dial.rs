@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::tls::{TlsError, UpstreamTls};
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
 
-/// An open connection, whatever it runs over.
+/// An open connection, over TCP, a Unix socket or TLS.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -68,7 +68,7 @@ pub enum ConnectError {
         #[source]
         source: rustls::Error,
     },
-    /// TLS failed in another way; often the port speaks plain HTTP.
+    /// TLS failed in another way; often the port serves plain HTTP.
     #[error("TLS handshake failed: {source}")]
     Tls {
         /// the error from rustls or the network
@@ -76,10 +76,10 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// An `h2:` upstream that does not agree to HTTP/2.
-    #[error("the upstream does not speak HTTP/2 (ALPN); use `https:`")]
+    #[error("unsupported HTTP/2: the upstream does not offer it by ALPN; use `https:`")]
     NotHttp2,
     /// The connection is open, but HTTP cannot start.
-    #[error("HTTP cannot begin: {source}")]
+    #[error("HTTP handshake failed: {source}")]
     Http {
         /// the error from hyper
         #[source]
@@ -91,7 +91,7 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUpstream {
     /// There is no target.
-    #[error("an upstream needs at least one target")]
+    #[error("missing target: an upstream needs at least one")]
     NoTarget,
     /// The target uses TLS, and the certificate authorities cannot be used.
     #[error("{target}: {source}")]
@@ -103,7 +103,7 @@ pub enum InvalidUpstream {
         source: TlsError,
     },
     /// A host that no certificate can name.
-    #[error("{target}: no certificate can be for `{host}`")]
+    #[error("invalid target {target}: no certificate can name `{host}`")]
     ServerName {
         /// the target
         target: String,

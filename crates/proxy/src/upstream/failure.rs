@@ -1,4 +1,4 @@
-//! Describes in one line why an exchange with an upstream failed: the target and the cause.
+//! One-line causes of failed exchanges with an upstream.
 
 use std::{error::Error, io};
 
@@ -9,17 +9,17 @@ pub(crate) fn explain(error: &hyper::Error) -> String {
             io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
             io::ErrorKind::BrokenPipe => "connection closed while sending".to_owned(),
             io::ErrorKind::UnexpectedEof => {
-                "connection closed in the middle of the answer".to_owned()
+                "connection closed in the middle of the response".to_owned()
             }
             io::ErrorKind::ConnectionAborted => "connection aborted".to_owned(),
             _ => chain(error),
         };
     }
     if error.is_incomplete_message() {
-        return "connection closed before the answer was complete".to_owned();
+        return "connection closed before the response was complete".to_owned();
     }
     if error.is_parse() {
-        return format!("its answer is not valid HTTP: {}", chain(error));
+        return format!("its response is not valid HTTP: {}", chain(error));
     }
     if error.is_canceled() || error.is_closed() {
         return "connection closed before the request was sent".to_owned();
@@ -27,7 +27,7 @@ pub(crate) fn explain(error: &hyper::Error) -> String {
     chain(error)
 }
 
-/// Whether the other end closed the connection without an answer.
+/// Whether the other end closed the connection without a response.
 pub(crate) fn is_hang_up(error: &hyper::Error) -> bool {
     if error.is_parse() || error.is_user() {
         return false;

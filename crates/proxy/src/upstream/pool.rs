@@ -1,7 +1,7 @@
 //! Pools the connections to one target that wait for the next exchange.
 //!
 //! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. HTTP/2: one
-//! connection for all exchanges. A connection comes back only when its answer was read to the end.
+//! connection for all exchanges. A connection returns to the pool only when its response was read to the end.
 
 use std::{
     collections::VecDeque,
@@ -28,9 +28,9 @@ use super::{
 
 /// Longest time a connection waits unused.
 const IDLE: Duration = Duration::from_secs(90);
-/// Most connections that wait, for each target; more than any load of this process on one core.
+/// Most connections that wait, for each target; enough for every load that one core serves.
 const WAITING: usize = 4096;
-/// The largest head of an answer, and the most of a body that is read ahead, in bytes.
+/// The largest head of a response, and the most of a body that is read ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// A connection that an exchange uses now.
@@ -65,7 +65,7 @@ impl Lease {
         }
     }
 
-    /// Ends the exchange, finished or not. hyper closes the connection if the answer was not read to the end.
+    /// Ends the exchange, finished or not. hyper closes the connection if the response was not read to the end.
     pub(crate) fn give_back(self) {
         let Self::Http1 { mut sender, home, .. } = self else { return };
         if sender.is_ready() {
@@ -121,7 +121,7 @@ struct Waiting {
 }
 
 impl Http1Pool {
-    /// The most recently used connection that is still good.
+    /// The most recently used connection that is still open.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

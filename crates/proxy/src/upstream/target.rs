@@ -39,7 +39,7 @@ pub struct TargetStatus {
     pub target: String,
     /// Whether requests go there; an ejected target gets requests again after a while.
     pub good: bool,
-    /// Exchanges under way, open WebSockets among them.
+    /// Exchanges in progress, open WebSockets among them.
     pub in_flight: usize,
     /// Open HTTP connections, including those that wait; a connection that became a WebSocket no longer counts.
     pub connections: usize,
@@ -98,7 +98,7 @@ impl Target {
             Ok(lease) if lease.is_reused() => {}
             Ok(_) => {
                 if self.health.succeeded() {
-                    tracing::info!(upstream = %self.name, "upstream target is back");
+                    tracing::info!(upstream = %self.name, "upstream target serves requests again");
                 }
             }
             Err(error) => {

@@ -22,7 +22,9 @@ pub struct UpstreamTls {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The system's authorities cannot be used.
-    #[error("the certificate authorities of the system cannot be used: {source}; name a `ca_file`")]
+    #[error(
+        "missing certificate authorities: those of the system cannot be used: {source}; set `ca_file`"
+    )]
     Platform {
         /// the error from rustls
         #[source]
@@ -38,7 +40,7 @@ pub enum TlsError {
         source: rustls_pki_types::pem::Error,
     },
     /// A certificate in the file cannot be used as an authority.
-    #[error("{}: not a certificate authority: {source}", path.display())]
+    #[error("invalid certificate authority in {}: {source}", path.display())]
     NotAnAuthority {
         /// the file
         path: PathBuf,
@@ -47,7 +49,7 @@ pub enum TlsError {
         source: rustls::Error,
     },
     /// The file holds no certificate.
-    #[error("{}: holds no certificate; `-----BEGIN CERTIFICATE-----` is expected", path.display())]
+    #[error("invalid file {}: no certificate; `-----BEGIN CERTIFICATE-----` is expected", path.display())]
     Empty {
         /// the file
         path: PathBuf,
@@ -65,7 +67,7 @@ impl UpstreamTls {
     ///
     /// # Errors
     ///
-    /// All variants of [`TlsError`] that speak about a file.
+    /// All variants of [`TlsError`] about a file.
     pub fn with_ca_file(path: &Path) -> Result<Self, TlsError> {
         let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
         let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! Whatever the text: no panic, and every problem has its place.
+//! Arbitrary texts: none causes a panic, and every problem has a position.
 
 use doorward::config::Config;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn piece() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_reader_panic(pieces in prop::collection::vec(piece(), 0..40)) {
+    fn no_text_panics_the_reader(pieces in prop::collection::vec(piece(), 0..40)) {
         let text = pieces.concat();
         let lines = text.lines().count() + 1;
         if let Err(problems) = Config::parse("f", &text) {
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_file_is_read_or_told_where_it_is_wrong(
+    fn a_mutated_file_is_read_or_its_problems_are_located(
         cuts in prop::collection::vec((0..SMALL.len(), 0..12_usize, piece()), 1..4)
     ) {
         let mut text = SMALL.to_owned();

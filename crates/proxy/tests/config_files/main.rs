@@ -1,4 +1,4 @@
-//! What `doorward.yaml` may say, and what is told about one that is wrong.
+//! The configuration file `doorward.yaml`: its values, its warnings and its problems.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ mod any_text;
 mod mistakes;
 mod outside;
 
-/// As small as a file for one application can be.
+/// The smallest file for one application.
 pub(crate) const SMALL: &str = "\
 public_url: https://platform.example
 issuers:
@@ -30,27 +30,27 @@ routes:
       - { allow: signed_in }
 ";
 
-pub(crate) fn told(result: Result<doorward::config::Loaded, Problems>) -> Vec<String> {
+pub(crate) fn findings(result: Result<doorward::config::Loaded, Problems>) -> Vec<String> {
     result.err().map_or(Vec::new(), |error| error.problems.iter().map(Problem::to_string).collect())
 }
 
 pub(crate) fn problems(text: &str) -> Vec<String> {
-    told(Config::parse("doorward.yaml", text))
+    findings(Config::parse("doorward.yaml", text))
 }
 
-/// [`SMALL`] with one thing changed.
+/// [`SMALL`] with one change.
 pub(crate) fn small_with(old: &str, new: &str) -> String {
     assert!(SMALL.contains(old), "{old}");
     SMALL.replacen(old, new, 1)
 }
 
 /// Each change of [`SMALL`] must give exactly the one problem.
-pub(crate) fn tell(cases: &[(&str, &str, &str)]) {
+pub(crate) fn expect_each(cases: &[(&str, &str, &str)]) {
     let mut wrong = Vec::new();
     for (old, new, expected) in cases {
         let found = problems(&small_with(old, new));
         if !matches!(found.as_slice(), [only] if only.contains(expected)) {
-            wrong.push(format!("{new}\n  told {found:#?}\n  not  {expected}"));
+            wrong.push(format!("{new}\n  found {found:#?}\n  not   {expected}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -76,7 +76,7 @@ fn a_small_file_is_enough() {
 }
 
 #[test]
-fn what_is_doubtful_is_a_warning() {
+fn doubtful_settings_are_warnings() {
     let text = small_with("https://platform.example", "http://platform.example")
         .replace("session:", "admin: 0.0.0.0:9090\ntrusted_proxies: [0.0.0.0/0]\nsession:");
     let loaded = Config::parse("doorward.yaml", &text).unwrap();
@@ -103,7 +103,7 @@ fn the_admin_listener_is_an_address_or_keys() {
 }
 
 #[test]
-fn an_admin_listener_for_others_without_a_token_is_warned_of() {
+fn an_exposed_admin_listener_without_a_token_is_a_warning() {
     let warned = |text: &str| {
         let text = small_with("session:", &format!("admin: {text}\nsession:"));
         let loaded = Config::parse("doorward.yaml", &text).unwrap();
@@ -138,7 +138,7 @@ fn a_rule_that_may_mean_less_than_before_is_a_warning() {
 }
 
 #[test]
-fn with_several_issuers_a_rule_says_which() {
+fn with_several_issuers_a_rule_should_name_one() {
     let warned = |allow: &str| -> usize {
         let text = small_with("{ allow: signed_in }", &format!("{{ allow: {allow} }}"));
         let text = text.replacen(
@@ -147,7 +147,7 @@ fn with_several_issuers_a_rule_says_which() {
             1,
         );
         let loaded = Config::parse("doorward.yaml", &text).unwrap();
-        loaded.warnings.iter().filter(|said| said.to_string().contains("several issuers")).count()
+        loaded.warnings.iter().filter(|said| said.to_string().contains("missing `issuers`")).count()
     };
     assert_eq!(warned("anyone"), 0);
     assert_eq!(warned("signed_in"), 1);
@@ -157,7 +157,7 @@ fn with_several_issuers_a_rule_says_which() {
 }
 
 #[test]
-fn one_value_may_stand_where_a_list_could() {
+fn one_value_is_read_as_a_list_of_one() {
     let one = config(&small_with("[gateway]", "gateway"));
     assert_eq!(one, config(SMALL));
     let list = config(&small_with("http://app:8000", "[http://a:1, unix:/run/b.sock]"));
@@ -168,7 +168,7 @@ fn one_value_may_stand_where_a_list_could() {
 }
 
 #[test]
-fn upstreams_say_what_is_spoken() {
+fn the_scheme_of_an_upstream_is_its_protocol() {
     for (text, protocol, port) in [
         ("http://a", UpstreamProtocol::Http, 80),
         ("https://a/", UpstreamProtocol::Https, 443),
@@ -186,7 +186,7 @@ fn upstreams_say_what_is_spoken() {
 }
 
 #[test]
-fn a_preset_fills_in_what_the_route_leaves_unwritten() {
+fn a_preset_fills_in_missing_keys() {
     let text = small_with(
         "    access:",
         "    preset: jupyterhub\n    paths: { double_slash: refuse }\n    access:",

@@ -1,4 +1,4 @@
-//! What a file names outside itself: secrets, certificates, directories; and the examples as a whole.
+//! Files, variables and directories that a configuration names, and the complete examples.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use doorward::commands::Outcome;
 use doorward::commands::check::{check, online};
 use doorward::config::{Config, SecretRef};
 
-use super::{SMALL, small_with, told};
+use super::{SMALL, findings, small_with};
 
 #[test]
-fn files_and_variables_that_are_named_must_be_there() {
+fn named_files_and_variables_must_exist() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     fs::write(at("short"), "too short\n").unwrap();
@@ -26,17 +26,17 @@ fn files_and_variables_that_are_named_must_be_there() {
     let text =
         format!("tls: {{ certificate: {}, key: {} }}\n{text}", at("absent.crt"), at("no.pem"));
     fs::write(at("doorward.yaml"), text).unwrap();
-    let found = told(Config::load(Path::new(&at("doorward.yaml"))));
+    let found = findings(Config::load(Path::new(&at("doorward.yaml"))));
     let root = folder.path().display().to_string();
     let found: Vec<String> = found.iter().map(|line| line.replace(&root, "")).collect();
     let expected = [
         "1:21: tls.certificate: cannot read `/absent.crt`: No such file or directory (os error 2)",
-        "1:37: tls.key: `/no.pem` holds no private key in PEM form",
-        "6:14: issuers.main.ca_file: `/no.pem` holds no certificate in PEM form",
-        "7:5: issuers.main.client_auth.secret: the environment variable `DOORWARD_TEST_UNSET` is not set",
-        "11:3: session.store: the directory `/none` for `/none/s.redb` does not exist: create it, or name another path",
-        "12:9: session.key#1: `/short` has 9 bytes, a key needs 32 or more: `openssl rand -base64 32` makes one",
-        "12:9: session.key#2: `/empty` is empty",
+        "1:37: tls.key: invalid private key: `/no.pem` holds none in PEM form",
+        "6:14: issuers.main.ca_file: invalid certificate: `/no.pem` holds none in PEM form",
+        "7:5: issuers.main.client_auth.secret: missing environment variable `DOORWARD_TEST_UNSET`; set it",
+        "11:3: session.store: missing directory `/none` for `/none/s.redb`; create it, or name another path",
+        "12:9: session.key#1: invalid session key: `/short` has 9 bytes, fewer than 32; make one with `openssl rand -base64 32`",
+        "12:9: session.key#2: invalid secret: `/empty` is empty; store the secret there",
     ];
     let strip = |line: &str| line.split_once(": ").unwrap().1.to_owned();
     assert_eq!(
@@ -47,12 +47,12 @@ fn files_and_variables_that_are_named_must_be_there() {
         all.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(lines(&found), ["1", "1", "6", "7", "11", "12", "12"]);
-    let missing = told(Config::load(Path::new(&at("nowhere.yaml"))));
+    let missing = findings(Config::load(Path::new(&at("nowhere.yaml"))));
     assert!(missing.first().unwrap().contains("cannot be read"), "{missing:?}");
 }
 
 #[test]
-fn an_admin_token_is_there_long_and_sendable() {
+fn an_admin_token_must_exist_be_long_and_be_sendable() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let found = |token: Option<&str>| {
@@ -60,20 +60,26 @@ fn an_admin_token_is_there_long_and_sendable() {
         token.iter().for_each(|token| fs::write(at("token"), token).unwrap());
         let admin = format!("admin: {{ token: {{ file: {} }} }}\nsession:", at("token"));
         fs::write(at("doorward.yaml"), small_with("session:", &admin)).unwrap();
-        let all = told(Config::load(Path::new(&at("doorward.yaml"))));
+        let all = findings(Config::load(Path::new(&at("doorward.yaml"))));
         let root = folder.path().display().to_string();
         let here = all.into_iter().find(|line| line.contains("admin.token"));
         here.map(|line| line.replace(&root, "").split_once(": ").unwrap().1.to_owned())
     };
     for (token, expected) in [
         (None, "admin.token: cannot read `/token`: No such file"),
-        (Some("\n"), "admin.token: `/token` is empty"),
+        (Some("\n"), "admin.token: invalid secret: `/token` is empty"),
         (
             Some("fifteen-letters"),
-            "admin.token: `/token` has 15 characters, an admin token needs 16 or more",
+            "admin.token: invalid admin token: `/token` has 15 characters, fewer than 16",
         ),
-        (Some("sixteen letters and more"), "admin.token: `/token` holds a space"),
-        (Some("sixteen-lettérs-and-more"), "admin.token: `/token` holds a space"),
+        (
+            Some("sixteen letters and more"),
+            "admin.token: invalid admin token: `/token` holds a space",
+        ),
+        (
+            Some("sixteen-lettérs-and-more"),
+            "admin.token: invalid admin token: `/token` holds a space",
+        ),
     ] {
         let said = found(token).unwrap_or_default();
         assert!(said.starts_with(expected), "{token:?}: {said}");
@@ -82,7 +88,7 @@ fn an_admin_token_is_there_long_and_sendable() {
 }
 
 #[test]
-fn what_a_client_proves_itself_with_must_be_there() {
+fn client_credentials_must_exist() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     fs::write(at("no.pem"), "nothing").unwrap();
@@ -90,7 +96,7 @@ fn what_a_client_proves_itself_with_must_be_there() {
         let text =
             small_with("    client_id", &format!("    client_auth: {client_auth}\n    client_id"));
         fs::write(at("doorward.yaml"), text).unwrap();
-        let found = told(Config::load(Path::new(&at("doorward.yaml"))));
+        let found = findings(Config::load(Path::new(&at("doorward.yaml"))));
         let root = folder.path().display().to_string();
         let here = found.iter().filter(|line| line.contains("client_auth"));
         here.map(|line| line.replace(&root, "").split_once(": ").unwrap().1.to_owned())
@@ -105,7 +111,7 @@ fn what_a_client_proves_itself_with_must_be_there() {
     assert_eq!(
         told_of(own),
         [
-            "issuers.main.client_auth.mtls.certificate: `/no.pem` holds no certificate in PEM form",
+            "issuers.main.client_auth.mtls.certificate: invalid certificate: `/no.pem` holds none in PEM form",
             "issuers.main.client_auth.mtls.key: cannot read `/absent.key`: No such file or directory (os error 2)",
         ]
     );
@@ -124,9 +130,9 @@ fn a_secret_is_read_without_the_line_end_at_its_end() {
     assert!(SecretRef::File("/dev/zero".into()).read().is_err());
 }
 
-/// The examples at the root of the repository, with secrets that are there.
+/// The examples at the root of the repository, with secrets that exist.
 #[test]
-fn the_examples_are_good() {
+fn the_examples_are_valid() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
     for example in fs::read_dir(examples).unwrap() {
@@ -153,7 +159,7 @@ fn the_examples_are_good() {
 }
 
 #[test]
-fn check_writes_lines_that_editors_make_into_links() {
+fn check_prints_lines_that_editors_link() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("doorward.yaml");
     fs::write(
@@ -167,8 +173,11 @@ fn check_writes_lines_that_editors_make_into_links() {
     let out = String::from_utf8(out).unwrap().replace(&file.display().to_string(), "doorward.yaml");
     let lines: Vec<&str> = out.lines().collect();
     let [first, second, third, "", last] = lines.as_slice() else { panic!("{out}") };
-    assert!(first.starts_with("doorward.yaml:7:1: session.store: the directory"), "{first}");
-    assert_eq!(*second, "doorward.yaml:8:3: session.key: `/dev/null` is empty");
+    assert!(first.starts_with("doorward.yaml:7:1: session.store: missing directory"), "{first}");
+    assert_eq!(
+        *second,
+        "doorward.yaml:8:3: session.key: invalid secret: `/dev/null` is empty; store the secret there"
+    );
     assert_eq!(
         *third,
         "doorward.yaml:12:5: routes.app.upstram: unknown key; did you mean `upstream`?"
@@ -177,7 +186,7 @@ fn check_writes_lines_that_editors_make_into_links() {
 }
 
 #[tokio::test]
-async fn check_online_tells_what_answers_and_what_does_not() {
+async fn check_online_reports_reachable_and_unreachable_parts() {
     let issuer = dev_issuer::DevIssuer::demo_builder().start("127.0.0.1:0").await.unwrap();
     let listening = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listening = listening.local_addr().unwrap();

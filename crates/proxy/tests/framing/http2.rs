@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::world::World;
+use super::test_listener::TestListener;
 
 pub(crate) type Sender = http2::SendRequest<BoxBody<Bytes, Infallible>>;
 
@@ -36,31 +36,31 @@ pub(crate) fn text(text: &'static str) -> BoxBody<Bytes, Infallible> {
 
 #[tokio::test]
 async fn requests_arrive_and_trailers_do_not() {
-    let world = World::start().await;
-    let mut sender = speak(world.connect().await.stream).await;
+    let listener = TestListener::start().await;
+    let mut sender = speak(listener.connect().await.stream).await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-forwarded-user", "mallory".parse().unwrap());
     let frames = [Ok(Frame::data(Bytes::from("hello"))), Ok(Frame::trailers(trailers))];
     let body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
-    let request = Request::post(format!("http://{}/h2", world.address)).body(body).unwrap();
+    let request = Request::post(format!("http://{}/h2", listener.address)).body(body).unwrap();
     let answer = sender.send_request(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "/h2");
-    let seen = world.seen().remove(0);
+    let seen = listener.seen().remove(0);
     assert_eq!((seen.body, seen.trailers), (b"hello".to_vec(), false));
 }
 
 #[tokio::test]
-async fn what_http_1_refuses_is_refused_here_too() {
-    let world = World::start().await;
-    let mut sender = speak(world.connect().await.stream).await;
+async fn http_2_refuses_the_requests_that_http_1_refuses() {
+    let listener = TestListener::start().await;
+    let mut sender = speak(listener.connect().await.stream).await;
     for (name, value) in [
         ("host", "other.example"),
         ("x_forwarded_user", "mallory"),
         ("x.forwarded.user", "mallory"),
         ("expect", "something"),
     ] {
-        let request = Request::get(format!("http://{}/h2", world.address))
+        let request = Request::get(format!("http://{}/h2", listener.address))
             .header(name, value)
             .body(text(""))
             .unwrap();
@@ -70,21 +70,21 @@ async fn what_http_1_refuses_is_refused_here_too() {
         };
         assert!(refused, "{name}: {value}");
         if sender.ready().await.is_err() {
-            sender = speak(world.connect().await.stream).await;
+            sender = speak(listener.connect().await.stream).await;
         }
     }
     let connect = Request::connect("a:443").body(text("")).unwrap();
     assert!(!sender.send_request(connect).await.is_ok_and(|answer| answer.status().is_success()));
-    assert!(world.seen().is_empty());
+    assert!(listener.seen().is_empty());
 }
 
 #[tokio::test]
 async fn a_panic_is_one_500_and_the_connection_goes_on() {
-    let world = World::start().await;
-    let mut sender = speak(world.connect().await.stream).await;
+    let listener = TestListener::start().await;
+    let mut sender = speak(listener.connect().await.stream).await;
     let mut get = async |path: &str| {
         let request =
-            Request::get(format!("http://{}{path}", world.address)).body(text("")).unwrap();
+            Request::get(format!("http://{}{path}", listener.address)).body(text("")).unwrap();
         sender.send_request(request).await.unwrap().status()
     };
     assert_eq!(get("/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
@@ -92,7 +92,7 @@ async fn a_panic_is_one_500_and_the_connection_goes_on() {
     assert_eq!(get("/fine").await, StatusCode::OK);
 }
 
-/// A body that goes on as long as its sender is kept; the sender is closed when nobody takes it any more.
+/// A body that continues while its sender exists; the sender is closed when the body is dropped.
 fn dripping() -> (mpsc::Sender<&'static str>, BoxBody<Bytes, Infallible>) {
     let (sender, mut receiver) = mpsc::channel(1);
     let frames = poll_fn(move |context| {
@@ -103,12 +103,13 @@ fn dripping() -> (mpsc::Sender<&'static str>, BoxBody<Bytes, Infallible>) {
 }
 
 #[tokio::test]
-async fn a_client_may_pause_while_it_is_answered_and_not_otherwise() {
+async fn a_body_may_pause_only_while_a_response_is_in_progress() {
     let grace = Duration::from_millis(200);
-    let world = World::with(Limits { body_grace: grace, ..Limits::default() }, None).await;
-    let mut sender = speak(world.connect().await.stream).await;
+    let listener =
+        TestListener::with(Limits { body_grace: grace, ..Limits::default() }, None).await;
+    let mut sender = speak(listener.connect().await.stream).await;
     let post = |path: &str, body| {
-        Request::post(format!("http://{}{path}", world.address)).body(body).unwrap()
+        Request::post(format!("http://{}{path}", listener.address)).body(body).unwrap()
     };
 
     let (talking, body) = dripping();

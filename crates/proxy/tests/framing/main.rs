@@ -1,4 +1,4 @@
-//! What real octets on a real socket become: the listener before a service that records what reaches it.
+//! Real bytes on a real socket: the listener before a service that records the requests that reach it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "../../../http-canonical/src/framing/cases.rs"]
@@ -8,4 +8,4 @@ mod http2;
 mod smuggling;
 mod tls;
 mod upgrade;
-mod world;
+mod test_listener;

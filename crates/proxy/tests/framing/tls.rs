@@ -1,4 +1,4 @@
-//! TLS: both protocols by ALPN, a certificate that changes under way, a handshake that never ends.
+//! TLS: both protocols by ALPN, a certificate that changes, a handshake that never ends.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     http2::{speak, text},
-    world::World,
+    test_listener::TestListener,
 };
 
 type Pair = rcgen::CertifiedKey<rcgen::KeyPair>;
@@ -30,7 +30,7 @@ fn write(folder: &Path, pair: &Pair) -> Arc<Certificates> {
 }
 
 async fn connect(
-    world: &World,
+    listener: &TestListener,
     trusted: &Pair,
     alpn: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -42,7 +42,7 @@ async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let stream = TcpStream::connect(world.address).await.unwrap();
+    let stream = TcpStream::connect(listener.address).await.unwrap();
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
 
@@ -50,15 +50,15 @@ async fn connect(
 async fn alpn_chooses_the_protocol() {
     let folder = tempfile::tempdir().unwrap();
     let own = pair();
-    let world = World::with(Limits::default(), Some(write(folder.path(), &own))).await;
+    let listener = TestListener::with(Limits::default(), Some(write(folder.path(), &own))).await;
 
-    let secured = connect(&world, &own, &[b"h2", b"http/1.1"]).await.unwrap();
+    let secured = connect(&listener, &own, &[b"h2", b"http/1.1"]).await.unwrap();
     let mut sender = speak(secured).await;
     let request = Request::get("https://localhost/h2").body(text("")).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
 
     for alpn in [&[b"http/1.1".as_slice()] as &[&[u8]], &[]] {
-        let mut secured = connect(&world, &own, alpn).await.unwrap();
+        let mut secured = connect(&listener, &own, alpn).await.unwrap();
         secured
             .write_all(b"GET /h1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .await
@@ -67,30 +67,30 @@ async fn alpn_chooses_the_protocol() {
         secured.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("/h1"), "{answer}");
     }
-    let mut secured = connect(&world, &own, &[b"http/1.1"]).await.unwrap();
+    let mut secured = connect(&listener, &own, &[b"http/1.1"]).await.unwrap();
     secured.write_all(b"GET /bad HTTP/1.1\nHost: localhost\n\n").await.unwrap();
     let mut answer = String::new();
     secured.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-    assert_eq!(world.targets(), ["/h2", "/h1", "/h1"]);
+    assert_eq!(listener.targets(), ["/h2", "/h1", "/h1"]);
 }
 
 #[tokio::test]
-async fn a_new_certificate_serves_new_handshakes_and_old_connections_stay() {
+async fn a_new_certificate_serves_only_new_handshakes() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (pair(), pair());
     let certificates = write(folder.path(), &old);
-    let world = World::with(Limits::default(), Some(Arc::clone(&certificates))).await;
-    let mut before = connect(&world, &old, &[]).await.unwrap();
-    assert!(connect(&world, &new, &[]).await.is_err());
+    let listener = TestListener::with(Limits::default(), Some(Arc::clone(&certificates))).await;
+    let mut before = connect(&listener, &old, &[]).await.unwrap();
+    assert!(connect(&listener, &new, &[]).await.is_err());
 
     fs::write(folder.path().join("tls.crt"), new.cert.pem()).unwrap();
-    assert!(certificates.reload().is_err(), "the key is not this certificate's");
-    connect(&world, &old, &[]).await.unwrap();
+    assert!(certificates.reload().is_err(), "the key belongs to another certificate");
+    connect(&listener, &old, &[]).await.unwrap();
 
     write(folder.path(), &new);
     certificates.reload().unwrap();
-    connect(&world, &new, &[]).await.unwrap();
+    connect(&listener, &new, &[]).await.unwrap();
     before
         .write_all(b"GET /old HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await
@@ -101,11 +101,11 @@ async fn a_new_certificate_serves_new_handshakes_and_old_connections_stay() {
 }
 
 #[tokio::test]
-async fn a_handshake_has_its_time() {
+async fn a_slow_handshake_times_out() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { first_head: Duration::from_millis(300), ..Limits::default() };
-    let world = World::with(limits, Some(write(folder.path(), &pair()))).await;
-    let mut client = world.connect().await;
+    let listener = TestListener::with(limits, Some(write(folder.path(), &pair()))).await;
+    let mut client = listener.connect().await;
     client.send(b"\x16\x03\x01\x02\x00\x01").await;
     assert_eq!(client.until_closed().await, []);
 }

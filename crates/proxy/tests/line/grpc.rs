@@ -9,10 +9,10 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use self::call::{Answer, Client, Messages};
-use crate::world::{World, free_port};
+use self::call::{Client, GrpcAnswer, Messages};
+use crate::test_gateway::{TestGateway, free_port};
 
-/// `SERVICE` speaks HTTP/2, `DOWN` is nobody's.
+/// `SERVICE` serves HTTP/2, no process listens on `DOWN`.
 const ROUTES: &str = "
   score:
     match: { path: /lab.Score }
@@ -29,17 +29,17 @@ async fn routes() -> String {
     ROUTES.replace("SERVICE", &service::start().await).replace("DOWN", &down)
 }
 
-async fn world() -> World {
-    World::new(&routes().await).await
+async fn gateway() -> TestGateway {
+    TestGateway::new(&routes().await).await
 }
 
-fn token(world: &World, user: &str) -> String {
-    world.issuer().mint(Mint::access(user).client("gateway").audience(["gateway"])).unwrap()
+fn token(gateway: &TestGateway, user: &str) -> String {
+    gateway.issuer().mint(Mint::access(user).client("gateway").audience(["gateway"])).unwrap()
 }
 
 /// A call as gRPC libraries make it.
-fn call(world: &World, method: &str, token: Option<&str>) -> http::request::Builder {
-    let request = Request::post(format!("{}/{method}", world.base))
+fn call(gateway: &TestGateway, method: &str, token: Option<&str>) -> http::request::Builder {
+    let request = Request::post(format!("{}/{method}", gateway.base))
         .header("content-type", "application/grpc+proto")
         .header("te", "trailers");
     match token {
@@ -48,54 +48,54 @@ fn call(world: &World, method: &str, token: Option<&str>) -> http::request::Buil
     }
 }
 
-/// Calls with one message, and reads everything: what the service was told, what it answered, and how it ended.
-async fn unary(world: &World, client: &mut Client) -> (Value, String, HeaderMap) {
-    let request = call(world, "lab.Score/Predict", Some(&token(world, "alice")));
+/// Calls with one message, and reads the request headers that the service saw, its answer and its trailers.
+async fn unary(gateway: &TestGateway, client: &mut Client) -> (Value, String, HeaderMap) {
+    let request = call(gateway, "lab.Score/Predict", Some(&token(gateway, "alice")));
     let (messages, body) = Messages::new();
     messages.send("abc");
     drop(messages);
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
-    let told = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
+    let received = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
     let echoed = answer.message().await.unwrap();
     assert_eq!(answer.message().await, None);
-    (told, echoed, answer.into_trailers())
+    (received, echoed, answer.into_trailers())
 }
 
-fn arrived((told, echoed, trailers): &(Value, String, HeaderMap)) {
-    assert_eq!(told["x-forwarded-preferred-username"], "alice");
-    assert!(told["x-forwarded-roles"].as_str().unwrap().contains("data-scientist"));
-    assert!(told["x-doorward-assertion"].is_string());
-    assert_eq!(told["content-type"], "application/grpc+proto");
-    assert_eq!(told.get("authorization"), None);
+fn arrived((received, echoed, trailers): &(Value, String, HeaderMap)) {
+    assert_eq!(received["x-forwarded-preferred-username"], "alice");
+    assert!(received["x-forwarded-roles"].as_str().unwrap().contains("data-scientist"));
+    assert!(received["x-doorward-assertion"].is_string());
+    assert_eq!(received["content-type"], "application/grpc+proto");
+    assert_eq!(received.get("authorization"), None);
     assert_eq!(echoed, "abc");
     assert_eq!(trailers["grpc-status"], "0");
     assert_eq!(trailers["grpc-message"], "1 message");
 }
 
 #[tokio::test]
-async fn a_unary_call_arrives_with_its_caller_and_its_trailers_come_back() {
-    let world = world().await;
-    let mut client = Client::in_clear_text(&world).await;
+async fn a_unary_call_carries_the_caller_and_returns_trailers() {
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
     for _ in 0..3 {
-        arrived(&unary(&world, &mut client).await);
+        arrived(&unary(&gateway, &mut client).await);
     }
 }
 
 #[tokio::test]
 async fn a_unary_call_is_the_same_over_tls() {
-    let world = World::over_tls(&routes().await).await;
-    let answered = unary(&world, &mut Client::over_tls(&world).await).await;
+    let gateway = TestGateway::over_tls(&routes().await).await;
+    let answered = unary(&gateway, &mut Client::over_tls(&gateway).await).await;
     arrived(&answered);
     assert_eq!(answered.0["x-forwarded-proto"], "https");
 }
 
 #[tokio::test]
 async fn each_message_is_answered_while_the_client_still_streams() {
-    let world = world().await;
-    let mut client = Client::in_clear_text(&world).await;
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
     let (messages, body) = Messages::new();
-    let request = call(&world, "lab.Score/Chat", Some(&token(&world, "alice")));
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
+    let request = call(&gateway, "lab.Score/Chat", Some(&token(&gateway, "alice")));
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
     answer.message().await.unwrap();
     for text in ["one", "two", "three"] {
         messages.send(text);
@@ -108,15 +108,15 @@ async fn each_message_is_answered_while_the_client_still_streams() {
 
 #[tokio::test]
 async fn te_arrives_and_the_clients_trailers_do_not() {
-    let world = world().await;
-    let mut client = Client::in_clear_text(&world).await;
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
     let (messages, body) = Messages::new();
     messages.send("abc");
     messages.end_with("x-forwarded-user", "mallory");
-    let request = call(&world, "lab.Score/Predict", Some(&token(&world, "alice")));
-    let mut answer = Answer::of(client.send(request.body(body).unwrap()).await);
-    let told: Value = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
-    assert_eq!(told["te"], "trailers");
+    let request = call(&gateway, "lab.Score/Predict", Some(&token(&gateway, "alice")));
+    let mut answer = GrpcAnswer::of(client.send(request.body(body).unwrap()).await);
+    let received: Value = serde_json::from_str(&answer.message().await.unwrap()).unwrap();
+    assert_eq!(received["te"], "trailers");
     assert_eq!(answer.message().await.as_deref(), Some("abc"));
     assert_eq!(answer.message().await, None);
     let trailers = answer.into_trailers();
@@ -124,13 +124,13 @@ async fn te_arrives_and_the_clients_trailers_do_not() {
     assert_eq!(trailers["x-seen-trailers"], "none");
 }
 
-/// The `grpc-status` of an answer that is nothing but its head.
+/// The `grpc-status` of an answer that consists of its head.
 async fn trailers_only(response: Response<Incoming>) -> String {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/grpc");
     let status = response.headers()["grpc-status"].to_str().unwrap().to_owned();
     assert!(!response.headers()["grpc-message"].is_empty());
-    let mut answer = Answer::of(response);
+    let mut answer = GrpcAnswer::of(response);
     assert_eq!(answer.message().await, None);
     assert!(answer.into_trailers().is_empty());
     status
@@ -138,9 +138,9 @@ async fn trailers_only(response: Response<Incoming>) -> String {
 
 #[tokio::test]
 async fn a_refusal_is_a_status_that_grpc_knows() {
-    let world = world().await;
-    let mut client = Client::in_clear_text(&world).await;
-    let (alice, bob) = (token(&world, "alice"), token(&world, "bob"));
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
+    let (alice, bob) = (token(&gateway, "alice"), token(&gateway, "bob"));
     for (method, token, status) in [
         ("lab.Score/Predict", None, "16"),
         ("lab.Score/Predict", Some("nonsense"), "16"),
@@ -151,29 +151,29 @@ async fn a_refusal_is_a_status_that_grpc_knows() {
         // The client is still streaming when it is refused.
         let (messages, body) = Messages::new();
         messages.send("abc");
-        let request = call(&world, method, token).body(body).unwrap();
+        let request = call(&gateway, method, token).body(body).unwrap();
         assert_eq!(trailers_only(client.send(request).await).await, status, "{method} {token:?}");
     }
-    arrived(&unary(&world, &mut client).await);
+    arrived(&unary(&gateway, &mut client).await);
 }
 
 #[tokio::test]
-async fn a_flood_of_resets_disturbs_nobody_else() {
-    let world = world().await;
-    let mut client = Client::in_clear_text(&world).await;
-    arrived(&unary(&world, &mut client).await);
-    let alice = token(&world, "alice");
-    let flood = reset::flood(&world, &alice, 500);
+async fn a_flood_of_resets_does_not_disturb_other_clients() {
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
+    arrived(&unary(&gateway, &mut client).await);
+    let alice = token(&gateway, "alice");
+    let flood = reset::flood(&gateway, &alice, 500);
     let others = async {
         for _ in 0..20 {
-            arrived(&unary(&world, &mut client).await);
+            arrived(&unary(&gateway, &mut client).await);
         }
     };
-    // Either the connection is ended in words, or it goes on; it never just breaks.
+    // The connection either ends with GOAWAY or continues; it never just breaks.
     let (last, ()) = tokio::join!(flood, others);
     assert!(
         matches!(last, reset::Last::GoAway(reset::ENHANCE_YOUR_CALM) | reset::Last::Alive),
         "{last:?}"
     );
-    arrived(&unary(&world, &mut client).await);
+    arrived(&unary(&gateway, &mut client).await);
 }

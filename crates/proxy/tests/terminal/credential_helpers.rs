@@ -1,4 +1,4 @@
-//! The credential helpers and the lines of their guide, run as git, Docker, pip, kubectl and people run them.
+//! The credential helpers and the commands of their guide, run as git, Docker, pip, kubectl and users run them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -75,7 +75,7 @@ async fn git_gets_a_token_for_the_host_it_is_configured_for() {
 }
 
 #[tokio::test]
-async fn the_git_script_speaks_bearer_to_newer_gits_and_never_in_the_clear() {
+async fn the_git_script_uses_bearer_and_refuses_plain_http() {
     let desk = signed_in().await;
     let get =
         async |input: &str| fed(program(&desk, "git-credential-doorward").arg("get"), input).await;
@@ -112,15 +112,15 @@ async fn docker_gets_a_token_by_its_own_protocol() {
         fed(program(&desk, &script).arg(operation), input).await
     };
     let ran = ask("get", "registry.example\n").await.ended(0);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(
-        (&told["ServerURL"], &told["Username"]),
+        (&printed["ServerURL"], &printed["Username"]),
         (&json!("registry.example"), &json!("oauth2"))
     );
-    assert_eq!(claims(told["Secret"].as_str().unwrap())["preferred_username"], "alice");
+    assert_eq!(claims(printed["Secret"].as_str().unwrap())["preferred_username"], "alice");
     let ran = ask("get", "registry.example\\\"x").await.ended(0);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(told["ServerURL"], "registry.example\\\"x");
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(printed["ServerURL"], "registry.example\\\"x");
     assert_eq!(ask("list", "").await.ended(0).text(), "{}");
     ask("store", "{\"ServerURL\":\"registry.example\",\"Username\":\"u\",\"Secret\":\"s\"}")
         .await
@@ -176,24 +176,27 @@ async fn kubectl_gets_an_exec_credential() {
     let mut asked = desk.command(&arguments);
     asked.env("KUBERNETES_EXEC_INFO", r#"{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","spec":{"interactive":false}}"#);
     let ran = Ran::from(asked.output().await.unwrap()).ended(0);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(told["apiVersion"], "client.authentication.k8s.io/v1beta1", "the version it speaks");
-    assert_eq!(told["kind"], "ExecCredential");
-    assert_eq!(claims(told["status"]["token"].as_str().unwrap())["aud"], "churn");
-    assert!(told["status"]["expirationTimestamp"].as_str().unwrap().ends_with('Z'));
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        printed["apiVersion"], "client.authentication.k8s.io/v1beta1",
+        "the requested version"
+    );
+    assert_eq!(printed["kind"], "ExecCredential");
+    assert_eq!(claims(printed["status"]["token"].as_str().unwrap())["aud"], "churn");
+    assert!(printed["status"]["expirationTimestamp"].as_str().unwrap().ends_with('Z'));
     let ran = desk.run(&arguments).await.ended(0);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(told["apiVersion"], "client.authentication.k8s.io/v1");
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(printed["apiVersion"], "client.authentication.k8s.io/v1");
 }
 
 #[tokio::test]
 async fn the_token_reaches_curl_and_httpie_through_a_pipe() {
     let desk = signed_in().await;
     let service = format!("{}/protocol/openid-connect/userinfo", desk.issuer.url());
-    let told = |ran: Ran| serde_json::from_str::<Value>(&ran.ended(0).out).unwrap();
+    let printed = |ran: Ran| serde_json::from_str::<Value>(&ran.ended(0).out).unwrap();
     let here = |line: String| line.replace("https://churn.example/score", &service);
     let curl = here(from_guide("doorward token --header | curl"));
-    assert_eq!(told(shell(&desk, &curl).await)["preferred_username"], "alice");
+    assert_eq!(printed(shell(&desk, &curl).await)["preferred_username"], "alice");
     // HTTPie takes the value of the header from what `@` names.
     let httpie = from_guide("https churn.example/score Authorization:@");
     let value = httpie.split_once("@<(").unwrap().1.trim_end_matches(')');
@@ -202,7 +205,7 @@ async fn the_token_reaches_curl_and_httpie_through_a_pipe() {
 }
 
 #[tokio::test]
-async fn the_lines_of_the_terminals_guide_work_as_they_are_written() {
+async fn the_commands_of_the_terminal_guide_work() {
     let desk = signed_in().await;
     let line = |begins: &str| {
         let line = from("terminal.md", begins);

@@ -1,4 +1,4 @@
-//! Somebody's machine: folders of their own, the program, and a provider it can reach.
+//! A user's machine: folders of its own, the program, and a provider it can reach.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-/// What nothing on this machine takes longer for.
+/// The longest time that any step of a test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Desk {
@@ -19,7 +19,7 @@ pub(crate) struct Desk {
     pub(crate) issuer: DevIssuer,
 }
 
-/// What a run of the program left behind.
+/// Result of a run of the program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -102,7 +102,7 @@ impl Desk {
         vec![command, "--issuer", self.issuer.url(), "--client-id", client]
     }
 
-    /// Signs somebody in by the browser, which is ours.
+    /// Signs a user in with the browser of the test.
     pub(crate) async fn sign_in(&self, user: &str, client: &str, more: &[&str]) -> Ran {
         let mut arguments = self.as_client("login", client);
         arguments.push("--no-browser");
@@ -124,7 +124,7 @@ impl Desk {
         (file, serde_json::from_str(&text).unwrap())
     }
 
-    /// As if the access token of the kept login had ended.
+    /// Sets the end of the kept login's access token to the past.
     pub(crate) fn access_token_ends(&self) {
         let (file, mut login) = self.kept();
         login["tokens"]["obtained_at"] = 1_000.into();
@@ -147,7 +147,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// The claims of a token, whoever signed it.
+/// The claims of a token, unverified.
 pub(crate) fn claims(token: &str) -> Value {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).unwrap();
@@ -155,12 +155,12 @@ pub(crate) fn claims(token: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the program under test lives by the real clock")]
+#[expect(clippy::disallowed_methods, reason = "the program under test uses the real clock")]
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Somebody's browser.
+/// A user's browser.
 pub(crate) fn browser() -> reqwest::Client {
     oidc_core::http::reqwest::install_crypto_provider();
     reqwest::Client::new()
@@ -182,7 +182,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
 pub(crate) async fn fed(command: &mut Command, input: &str) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A program that needs no input may be gone.
+    // A program that needs no input may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
     child.wait_with_output().await.unwrap().into()
 }
@@ -215,7 +215,7 @@ impl Running {
             None
         };
         let line = tokio::time::timeout(PATIENCE, reading).await.unwrap();
-        assert!(line.is_some(), "{piece:?} was not said, but\n{}", self.said);
+        assert!(line.is_some(), "{piece:?} was not printed, but\n{}", self.said);
         line.unwrap()
     }
 
@@ -226,7 +226,7 @@ impl Running {
         self.end().await
     }
 
-    /// What is left when it ends by itself.
+    /// The result, once the program ends by itself.
     pub(crate) async fn end(mut self) -> Ran {
         while let Some(line) =
             tokio::time::timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap()
@@ -255,7 +255,7 @@ impl Ran {
         self
     }
 
-    /// What it printed, without the line end.
+    /// Its output, without the line end.
     pub(crate) fn text(&self) -> &str {
         self.out.trim_end_matches('\n')
     }

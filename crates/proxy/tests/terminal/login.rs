@@ -1,9 +1,9 @@
-//! `doorward login`: by the browser, by another device, and once more.
+//! `doorward login`: by the browser, by another device, and again.
 
 use crate::desk::{Desk, Running, browser, files_in, mode};
 
 #[tokio::test]
-async fn somebody_signs_in_by_the_browser_and_is_told_until_when() {
+async fn login_by_browser_prints_the_end_of_the_login() {
     let desk = Desk::new().await;
     let ran = desk.sign_in("alice", "cli", &[]).await.ended(0);
     assert!(ran.out.contains("Open this page in a browser"), "{}", ran.out);
@@ -18,7 +18,7 @@ async fn somebody_signs_in_by_the_browser_and_is_told_until_when() {
 }
 
 #[tokio::test]
-async fn somebody_signs_in_with_a_code_on_another_device() {
+async fn login_with_a_code_on_another_device() {
     let desk = Desk::new().await;
     let arguments = [desk.as_client("login", "cli"), vec!["--device"]].concat();
     let mut login = Running::start(&mut desk.command(&arguments));
@@ -30,7 +30,7 @@ async fn somebody_signs_in_with_a_code_on_another_device() {
     desk.run(&["token"]).await.ended(0);
 }
 
-/// As a person with another device: opens the link, signs in, allows.
+/// Opens the link on another device, signs in and allows the login.
 async fn allow(link: &str) {
     let page = browser().get(link).send().await.unwrap();
     let cookies: Vec<String> = page
@@ -68,7 +68,7 @@ async fn a_second_login_replaces_the_first_and_needs_no_arguments() {
 }
 
 #[tokio::test]
-async fn a_login_that_nobody_finishes_or_that_is_refused_keeps_nothing() {
+async fn an_unfinished_or_refused_login_stores_nothing() {
     let desk = Desk::new().await;
     let arguments =
         [desk.as_client("login", "cli"), vec!["--no-browser", "--wait", "50ms"]].concat();
@@ -81,7 +81,7 @@ async fn a_login_that_nobody_finishes_or_that_is_refused_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn without_issuer_and_client_the_usage_is_told() {
+async fn without_issuer_and_client_the_usage_is_printed() {
     let desk = Desk::new().await;
     let ran = desk.run(&["login"]).await.ended(2);
     assert!(ran.err.contains("--issuer URL --client-id ID"), "{}", ran.err);

@@ -1,4 +1,4 @@
-//! `doorward logout`: nothing is left, here or there.
+//! `doorward logout`: the tokens are revoked and removed.
 
 use dev_issuer::Endpoint;
 
@@ -23,7 +23,7 @@ async fn the_tokens_are_revoked_and_forgotten() {
 }
 
 #[tokio::test]
-async fn the_login_is_forgotten_even_when_the_issuer_is_away() {
+async fn the_login_is_removed_even_if_the_issuer_is_unavailable() {
     let desk = Desk::new().await;
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     desk.issuer.stop().await;
@@ -33,7 +33,7 @@ async fn the_login_is_forgotten_even_when_the_issuer_is_away() {
 }
 
 #[tokio::test]
-async fn one_of_several_or_all() {
+async fn logout_ends_one_of_several_logins_or_all() {
     let desk = Desk::new().await;
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     desk.sign_in("bob", "notebook", &["--client-secret-file", "notebook-secret"]).await.ended(0);

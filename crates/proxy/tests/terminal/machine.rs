@@ -20,16 +20,16 @@ async fn many_short_jobs_make_one_request() {
     let tokens: Vec<String> = ran.into_iter().map(|ran| ran.ended(0).text().to_owned()).collect();
     assert!(tokens.iter().all(|token| *token == tokens[0]));
     assert_eq!(desk.requests(Grant::ClientCredentials), 1);
-    let told = claims(&tokens[0]);
-    assert_eq!(told["azp"], "job");
-    assert!(told["scope"].as_str().unwrap().contains("score"));
+    let granted = claims(&tokens[0]);
+    assert_eq!(granted["azp"], "job");
+    assert!(granted["scope"].as_str().unwrap().contains("score"));
     for file in files_in(&desk.path("run/doorward")) {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
 }
 
 #[tokio::test]
-async fn another_scope_is_another_token_and_no_cache_asks_anew() {
+async fn another_scope_or_no_cache_requests_a_new_token() {
     let desk = Desk::new().await;
     let first = as_job(&desk, &[]).await.ended(0);
     let credential = ["--client-secret-file", "job-secret"];
@@ -63,7 +63,7 @@ async fn without_a_runtime_folder_tokens_are_shared_sealed() {
 }
 
 #[tokio::test]
-async fn a_refused_credential_is_told_without_repeating_it() {
+async fn a_refused_credential_is_reported_without_its_value() {
     let desk = Desk::new().await;
     desk.write("job-secret", "a-wrong-guess");
     let ran = as_job(&desk, &[]).await.ended(1);
@@ -75,7 +75,7 @@ async fn a_refused_credential_is_told_without_repeating_it() {
 }
 
 #[tokio::test]
-async fn a_private_key_proves_the_client() {
+async fn a_private_key_authenticates_the_client() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let public = key.public_key_pem();
     let desk =
@@ -88,7 +88,7 @@ async fn a_private_key_proves_the_client() {
 }
 
 #[tokio::test]
-async fn a_platforms_word_proves_the_client() {
+async fn an_assertion_file_authenticates_the_client() {
     let cluster = DevIssuer::builder().client(DevClient::confidential("sa", "unused"));
     let cluster = cluster.start("127.0.0.1:0").await.unwrap();
     let keys = format!("{}/protocol/openid-connect/certs", cluster.url());
@@ -130,11 +130,11 @@ async fn settings_may_come_from_the_environment() {
 }
 
 #[tokio::test]
-async fn an_issuer_out_of_reach_is_named() {
+async fn an_unreachable_issuer_is_named() {
     let desk = Desk::new().await;
     desk.issuer.stop().await;
     let ran = as_job(&desk, &[]).await.ended(1);
     assert!(ran.err.contains(desk.issuer.url()), "{}", ran.err);
-    assert_eq!(ran.err.matches("refused").count(), 1, "it is said once: {}", ran.err);
+    assert_eq!(ran.err.matches("refused").count(), 1, "the cause is printed once: {}", ran.err);
     assert_eq!(desk.issuer.requests(Endpoint::Token), 0);
 }

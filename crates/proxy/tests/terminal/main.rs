@@ -1,8 +1,8 @@
-//! The commands for people and jobs at a terminal, as they are typed, against a real provider: what they print, what they keep,
-//! and their exit codes.
+//! The commands for users and jobs at a terminal, run against a real provider: their output, the files they store, and their
+//! exit codes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
-#![expect(clippy::indexing_slicing, reason = "a member that is not there is null")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a missing member is null")]
 
 mod credential_helpers;
 mod desk;

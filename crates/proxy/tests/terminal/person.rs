@@ -1,4 +1,4 @@
-//! `doorward token` for somebody who has signed in.
+//! `doorward token` for a user who has signed in.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,7 +56,7 @@ async fn a_signal_in_the_midst_of_a_refresh_does_not_lose_the_login() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_over_is_told_with_the_command_that_begins_another() {
+async fn an_expired_login_names_the_command_for_a_new_one() {
     let desk = Desk::new().await;
     let ran = desk.run(&["token"]).await.ended(4);
     assert!(
@@ -74,13 +74,13 @@ async fn a_login_that_is_over_is_told_with_the_command_that_begins_another() {
         assert!(ran.err.contains(&command), "{}", ran.err);
         assert!(ran.out.is_empty());
     }
-    assert_eq!(desk.requests(Grant::RefreshToken), 1, "what is over is not asked for again");
+    assert_eq!(desk.requests(Grant::RefreshToken), 1, "an expired login is not refreshed again");
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     desk.run(&["token"]).await.ended(0);
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_away_is_no_reason_to_sign_in_again() {
+async fn an_unavailable_issuer_does_not_end_the_login() {
     let desk = Desk::new().await;
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     desk.issuer.faults().set(Fault::Down(503), Endpoint::Token);
@@ -98,17 +98,17 @@ async fn an_issuer_that_is_away_is_no_reason_to_sign_in_again() {
 }
 
 #[tokio::test]
-async fn the_three_forms_are_for_people_headers_and_programs() {
+async fn a_token_is_printed_plain_as_a_header_or_as_json() {
     let desk = Desk::new().await;
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     let token = desk.run(&["token"]).await.ended(0);
     let header = desk.run(&["token", "--header"]).await.ended(0);
     assert_eq!(header.text(), format!("Authorization: Bearer {}", token.text()));
     let json = desk.run(&["token", "--json"]).await.ended(0);
-    let told: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(told["access_token"], token.text());
-    assert_eq!(told["token_type"], "Bearer");
-    assert!((200..=300).contains(&told["expires_in"].as_u64().unwrap()));
+    let printed: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(printed["access_token"], token.text());
+    assert_eq!(printed["token_type"], "Bearer");
+    assert!((200..=300).contains(&printed["expires_in"].as_u64().unwrap()));
     desk.run(&["token", "--json", "--header"]).await.ended(2);
     for ran in [token, header, json] {
         assert!(ran.err.is_empty(), "{}", ran.err);
@@ -116,7 +116,7 @@ async fn the_three_forms_are_for_people_headers_and_programs() {
 }
 
 #[tokio::test]
-async fn a_command_runs_with_the_token_and_ends_as_itself() {
+async fn a_command_runs_with_the_token_and_keeps_its_exit_code() {
     let desk = Desk::new().await;
     desk.sign_in("alice", "cli", &[]).await.ended(0);
     let token = desk.run(&["token"]).await.ended(0);
@@ -158,12 +158,12 @@ async fn a_token_for_another_service_is_exchanged_once_for_all_runs() {
         assert_eq!(exchanged["sub"], claims(own.text())["sub"], "the person is the same");
     }
     assert_eq!(desk.requests(Grant::TokenExchange), 1);
-    let ran = desk.run(&["token", "--audience", "nobody"]).await.ended(1);
-    assert!(ran.err.contains("nobody"), "{}", ran.err);
+    let ran = desk.run(&["token", "--audience", "unknown-service"]).await.ended(1);
+    assert!(ran.err.contains("unknown-service"), "{}", ran.err);
     let (_, login) = desk.kept();
     assert!(
         !login.to_string().contains("notebook-pass"),
-        "the secret's place is kept, not the secret"
+        "the path of the secret is stored, not the secret"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `doorward verify`: the verdict, and the way out of a refusal.
+//! `doorward verify`: the verdict, and the remedy of a refusal.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn verified(desk: &Desk, token: &str, more: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn a_good_token_is_told_in_words() {
+async fn a_valid_token_is_described() {
     let desk = Desk::new().await;
     let act = json!({"sub": "batch", "act": {"sub": "orchestrator"}});
     let mint = good()
@@ -50,7 +50,7 @@ async fn a_good_token_is_told_in_words() {
 }
 
 #[tokio::test]
-async fn the_token_may_come_from_a_file_or_standard_input_as_it_was_copied() {
+async fn the_token_is_read_from_a_file_or_standard_input() {
     let desk = Desk::new().await;
     let token = desk.issuer.mint(good()).unwrap();
     let file = desk.write("token", &format!("Bearer {token}\n"));
@@ -64,7 +64,7 @@ async fn the_token_may_come_from_a_file_or_standard_input_as_it_was_copied() {
 }
 
 #[tokio::test]
-async fn each_refusal_has_its_code_and_a_way_out() {
+async fn each_refusal_has_a_code_and_a_remedy() {
     let desk = Desk::new().await;
     let cases = [
         (good().expired(), "expired", "get a fresh one"),
@@ -97,7 +97,7 @@ async fn each_refusal_has_its_code_and_a_way_out() {
 }
 
 #[tokio::test]
-async fn leeway_and_profile_are_as_asked() {
+async fn leeway_and_profile_are_applied() {
     let desk = Desk::new().await;
     let late = desk.issuer.mint(good().not_before_in(Duration::from_secs(100))).unwrap();
     verified(&desk, &late, &[]).await.ended(1);
@@ -113,19 +113,19 @@ async fn json_is_for_programs() {
     let desk = Desk::new().await;
     let token = desk.issuer.mint(good()).unwrap();
     let ran = verified(&desk, &token, &["--json"]).await.ended(0);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((&told["valid"], &told["header"]["alg"]), (&json!(true), &json!("RS256")));
-    assert_eq!(told["claims"]["preferred_username"], "alice");
-    assert!(told["expires_in"].as_u64().unwrap() > 200);
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&printed["valid"], &printed["header"]["alg"]), (&json!(true), &json!("RS256")));
+    assert_eq!(printed["claims"]["preferred_username"], "alice");
+    assert!(printed["expires_in"].as_u64().unwrap() > 200);
     let token = desk.issuer.mint(good().expired()).unwrap();
     let ran = verified(&desk, &token, &["--json"]).await.ended(1);
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((&told["valid"], &told["code"]), (&json!(false), &json!("expired")));
-    assert!(told.get("claims").is_none(), "only good tokens have claims");
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&printed["valid"], &printed["code"]), (&json!(false), &json!("expired")));
+    assert!(printed.get("claims").is_none(), "only valid tokens have claims");
 }
 
 #[tokio::test]
-async fn an_issuer_out_of_reach_is_not_the_tokens_fault() {
+async fn an_unreachable_issuer_is_not_a_refusal() {
     let desk = Desk::new().await;
     let token = desk.issuer.mint(good()).unwrap();
     desk.issuer.stop().await;

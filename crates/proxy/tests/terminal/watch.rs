@@ -1,4 +1,4 @@
-//! `doorward token --file F --watch`: a file that always holds a good token.
+//! `doorward token --file F --watch`: a file that always holds a valid token.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn the_file_is_replaced_before_its_token_ends() {
     let mut seen: Vec<String> = Vec::new();
     until("the third token", || {
         let token = std::fs::read_to_string(&file).ok()?;
-        assert!(claims(&token)["exp"].as_u64().unwrap() > unix_now(), "never a token that is over");
+        assert!(claims(&token)["exp"].as_u64().unwrap() > unix_now(), "never an expired token");
         assert_eq!(mode(&file), 0o600);
         if seen.last() != Some(&token) {
             seen.push(token);
@@ -43,7 +43,7 @@ async fn the_file_is_replaced_before_its_token_ends() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_away_is_waited_for() {
+async fn watching_retries_while_the_issuer_is_unavailable() {
     let desk = desk().await;
     let watch = Running::start(&mut desk.command(&arguments(&desk)));
     let file = desk.path("token");
@@ -51,7 +51,7 @@ async fn an_issuer_that_is_away_is_waited_for() {
     desk.issuer.faults().set(Fault::Down(503), Endpoint::Token);
     until("the end of the token", || (claims(&first)["exp"].as_u64()? < unix_now()).then_some(()))
         .await;
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), first, "the last good one stays");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), first, "the last valid token stays");
     desk.issuer.faults().clear();
     until("the next token", || std::fs::read_to_string(&file).ok().filter(|token| *token != first))
         .await;
@@ -59,7 +59,7 @@ async fn an_issuer_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn who_never_had_a_token_gives_up() {
+async fn watching_without_a_first_token_fails() {
     let desk = desk().await;
     desk.issuer.faults().set(Fault::Down(503), Endpoint::Token);
     desk.run(&arguments(&desk)).await.ended(1);

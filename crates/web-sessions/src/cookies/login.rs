@@ -1,4 +1,4 @@
-//! Logins under way, each in a cookie of its own, so that several tabs do not overwrite each other.
+//! Logins in progress, each in a cookie of its own, so that several tabs do not overwrite each other.
 //!
 //! A cookie is named after its transaction's `state`, is sealed, and expires after an hour. A browser holds at most five; a
 //! sixth login replaces the oldest, so that abandoned logins never fill the cookie jar.
@@ -20,7 +20,7 @@ use crate::{
 
 /// The longest time that a login may take.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// Number of logins that one browser may have under way.
+/// Number of logins that one browser may have in progress.
 const LIVE: usize = 5;
 /// Most bytes of one login's cookie.
 const MAX_LEN: usize = 2500;
@@ -155,6 +155,6 @@ fn hash(state: &str) -> String {
 }
 
 fn is_hash(text: &str) -> bool {
-    let ours = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    let ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     text.len() == HASH_LEN && text.bytes().all(ours)
 }

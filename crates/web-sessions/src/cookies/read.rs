@@ -30,7 +30,7 @@ impl<'h> Presented<'h> {
     /// The value, if presented once and in our alphabet (base64url).
     pub(super) fn once(self) -> Option<&'h str> {
         let Self::Once(value) = self else { return None };
-        let ours = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        let ours = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if value.is_empty() || !value.iter().all(ours) {
             return None;
         }
@@ -67,25 +67,25 @@ pub(super) fn strip(header: &HeaderValue) -> Option<HeaderValue> {
 }
 
 fn segments(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    header.as_bytes().split(|octet| *octet == b';')
+    header.as_bytes().split(|byte| *byte == b';')
 }
 
 fn pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut halves = trim(segment).splitn(2, |octet| *octet == b'=');
+    let mut halves = trim(segment).splitn(2, |byte| *byte == b'=');
     Some((halves.next()?, halves.next()?))
 }
 
-fn trim(octets: &[u8]) -> &[u8] {
-    let blank = |octet: &u8| matches!(octet, b' ' | b'\t');
-    let start = octets.iter().position(|octet| !blank(octet)).unwrap_or(octets.len());
-    let end = octets.iter().rposition(|octet| !blank(octet)).map_or(start, |last| last + 1);
-    octets.get(start..end).unwrap_or_default()
+fn trim(bytes: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    bytes.get(start..end).unwrap_or_default()
 }
 
 /// Whether some parser could take this cookie for one of ours: by another case or prefix, with blanks or quotes around the
 /// name, percent-encoded, or nameless with the name in the value.
 fn could_be_ours(segment: &[u8]) -> bool {
-    let mut parts = segment.split(|octet| *octet == b'=').map(trim);
+    let mut parts = segment.split(|byte| *byte == b'=').map(trim);
     // The first part that is not empty: in `=__Host-doorward=x` a browser or server may take the second part for the name.
     let Some(name) = parts.find(|part| !part.is_empty()) else { return false };
     if !name.contains(&b'%') && !mentions_us(name) {
@@ -114,7 +114,7 @@ fn could_be_ours(segment: &[u8]) -> bool {
             tail.starts_with(LOGIN)
                 || tail
                     .strip_prefix('.')
-                    .is_some_and(|number| number.bytes().all(|octet| octet.is_ascii_digit()))
+                    .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
         }
     }
 }

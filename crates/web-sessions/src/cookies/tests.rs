@@ -16,8 +16,8 @@ fn cookies() -> Cookies {
     Cookies::new(&"https://platform.example".parse().unwrap(), keys())
 }
 
-fn header(octets: &[u8]) -> HeaderValue {
-    HeaderValue::from_bytes(octets).unwrap()
+fn header(bytes: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(bytes).unwrap()
 }
 
 fn request(cookie: &str) -> HeaderMap {
@@ -101,7 +101,7 @@ fn the_ticket_is_found_among_other_cookies() {
 }
 
 #[test]
-fn what_only_looks_like_the_ticket_is_not_presented() {
+fn lookalikes_of_the_session_cookie_are_ignored() {
     for cookie in [
         "",
         "__Host-doorward",
@@ -132,7 +132,7 @@ fn what_only_looks_like_the_ticket_is_not_presented() {
 }
 
 #[test]
-fn a_long_ticket_travels_in_pieces() {
+fn a_long_ticket_is_split_into_chunks() {
     for len in [1, 3799, 3800, 3801, 7599, 7600, 11_399, 11_400, MAX_TICKET] {
         let text: String = "abcdefghijklm-_0123456789".chars().cycle().take(len).collect();
         let mut jar = Jar::default();
@@ -146,7 +146,7 @@ fn a_long_ticket_travels_in_pieces() {
 }
 
 #[test]
-fn a_ticket_of_another_length_leaves_nothing_of_the_old_one() {
+fn a_new_ticket_removes_every_chunk_of_the_old_one() {
     let lengths = [100, 15_000, 8000, 100, 4000, 12_000, 100];
     let mut jar = Jar::default();
     for (index, len) in lengths.into_iter().enumerate() {
@@ -161,7 +161,7 @@ fn a_ticket_of_another_length_leaves_nothing_of_the_old_one() {
 }
 
 #[test]
-fn clearing_takes_away_every_piece_and_nothing_else() {
+fn clearing_removes_every_chunk_and_nothing_else() {
     let headers = request("a=1; __Host-doorward.0=x; __Host-doorward.3=y; __Host-doorward=z");
     let cleared = cookies().clear_session(&headers);
     let names: Vec<&str> = cleared
@@ -175,7 +175,7 @@ fn clearing_takes_away_every_piece_and_nothing_else() {
 }
 
 #[test]
-fn counts_and_numbers_from_outside_make_no_work() {
+fn forged_chunk_numbers_are_ignored() {
     for cookie in [
         "__Host-doorward.99999999=abc",
         "__Host-doorward.0=9abc; __Host-doorward.1=def",
@@ -195,7 +195,7 @@ fn counts_and_numbers_from_outside_make_no_work() {
 }
 
 #[test]
-fn stripping_removes_whatever_a_parser_might_take_for_ours() {
+fn stripping_removes_every_lookalike_of_our_cookies() {
     for ours in [
         "__Host-doorward=x",
         "__host-DOORWARD=x",
@@ -228,7 +228,7 @@ fn stripping_removes_whatever_a_parser_might_take_for_ours() {
 }
 
 #[test]
-fn stripping_keeps_the_applications_octets() {
+fn stripping_keeps_the_applications_bytes() {
     for theirs in [
         &b"a=1"[..],
         b"a=1;b=2 ;  c=\"x; y\"",
@@ -291,7 +291,7 @@ fn a_callback_counts_once_and_within_the_hour() {
 }
 
 #[test]
-fn a_login_begun_elsewhere_is_not_taken() {
+fn a_login_of_another_browser_is_ignored() {
     let (mut theirs, now) = (Jar::default(), MovableClock::new().now());
     begin(&mut theirs, "their-state", "/", now);
     let mut mine = Jar::default();
@@ -312,7 +312,7 @@ fn forty_abandoned_logins_leave_room_and_the_next_one_works() {
         for login in 0..40 {
             begin(&mut jar, &format!("state-{login}"), &path, clock.now());
             clock.advance(Duration::from_secs(1));
-            assert!(jar.0.len() <= 5 && jar.len() < 8192, "{} octets", jar.len());
+            assert!(jar.0.len() <= 5 && jar.len() < 8192, "{} bytes", jar.len());
         }
         let mut kept = Jar(jar.0.clone());
         assert_eq!(take(&mut kept, "state-39", clock.now()), Some(to(&path)));
@@ -330,7 +330,7 @@ fn forty_abandoned_logins_leave_room_and_the_next_one_works() {
 }
 
 #[test]
-fn logins_that_are_over_or_not_ours_are_taken_away() {
+fn expired_and_foreign_logins_are_removed() {
     let (mut jar, clock) = (Jar::default(), MovableClock::new());
     begin(&mut jar, "old", "/", clock.now());
     jar.0.insert("__Host-doorward-login-AAAAAAAA".to_owned(), "garbage".to_owned());
@@ -353,9 +353,9 @@ fn a_login_too_large_for_a_cookie_is_refused() {
 
 proptest::proptest! {
     #[test]
-    fn no_cookie_header_breaks_the_reader(octets in proptest::collection::vec(0x20_u8..=0xff, 0..200)) {
-        let octets: Vec<u8> = octets.into_iter().filter(|octet| *octet != 0x7f).collect();
-        let value = header(&octets);
+    fn no_cookie_header_panics(bytes in proptest::collection::vec(0x20_u8..=0xff, 0..200)) {
+        let bytes: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 0x7f).collect();
+        let value = header(&bytes);
         let headers = HeaderMap::from_iter([(COOKIE, value.clone())]);
         let _ = cookies().session_ticket(&headers);
         if let Some(left) = Cookies::strip(&value) {

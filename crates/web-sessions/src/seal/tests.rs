@@ -13,7 +13,7 @@ fn keys() -> Keys {
 }
 
 #[test]
-fn what_is_sealed_opens_again() {
+fn sealed_values_open_again() {
     let keys = keys();
     for value in [&b""[..], b"x", &[0; 5000]] {
         let sealed = keys.seal(Purpose::Ticket, "name", value).unwrap();
@@ -31,11 +31,11 @@ fn two_seals_of_one_value_differ() {
 #[test]
 fn no_flipped_bit_opens() {
     let keys = keys();
-    let sealed = keys.seal_octets(Purpose::Ticket, b"name", b"some value").unwrap();
+    let sealed = keys.seal_bytes(Purpose::Ticket, b"name", b"some value").unwrap();
     for bit in 0..sealed.len() * 8 {
         let mut flipped = sealed.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(keys.open_octets(Purpose::Ticket, b"name", &flipped).is_none(), "bit {bit}");
+        assert!(keys.open_bytes(Purpose::Ticket, b"name", &flipped).is_none(), "bit {bit}");
     }
 }
 
@@ -58,7 +58,7 @@ fn no_other_character_opens() {
 }
 
 #[test]
-fn what_is_cut_or_garbage_does_not_open() {
+fn truncated_or_random_text_does_not_open() {
     let keys = keys();
     let sealed = keys.seal(Purpose::Ticket, "name", b"some value").unwrap();
     for end in 0..sealed.len() {

@@ -107,7 +107,7 @@ pub(super) struct Refreshing {
     granted: Option<Record>,
 }
 
-/// A refresh under way.
+/// A refresh in progress.
 #[derive(Clone)]
 struct Running {
     outcome: watch::Receiver<Option<Result<(), RenewError>>>,
@@ -123,7 +123,7 @@ struct Failed {
 }
 
 enum Begun {
-    /// One is under way now.
+    /// One is in progress now.
     Running(Running),
     /// Another request's refresh has ended in the meantime.
     Done,
@@ -242,7 +242,7 @@ impl Sessions {
                 match outcome.map(|ended| ended.ok().and_then(|outcome| outcome.clone())) {
                     Ok(Some(Ok(()))) => return Ok(Freshness::Renewed),
                     Ok(Some(Err(error))) => error,
-                    Ok(None) => RenewError::unavailable("refresh broke off"),
+                    Ok(None) => RenewError::unavailable("refresh did not finish"),
                     Err(_) => RenewError::unavailable("provider did not answer in time"),
                 }
             }
@@ -254,7 +254,7 @@ impl Sessions {
         if self.clock().now() < until { Ok(Freshness::Grace { until }) } else { Err(error) }
     }
 
-    /// Begins a refresh, unless one is under way, has just been done, or has just failed.
+    /// Begins a refresh, unless one is in progress, has just been done, or has just failed.
     fn begin(self: &Arc<Self>, session: &Arc<LiveSession>, forced: bool) -> Begun {
         let mut refreshing = session.refreshing();
         // If the sender of this receiver is gone, its task ended without a result.
@@ -343,7 +343,7 @@ impl Sessions {
                 != (&old.known.issuer, &old.known.subject)
         {
             // OpenID Connect Core 1.0 §12.2: a refresh never changes the subject.
-            return Err(RenewError::refused("refreshed tokens are somebody else's"));
+            return Err(RenewError::refused("refreshed tokens have another subject"));
         }
         Ok(Record {
             id: old.id.clone(),
@@ -358,8 +358,8 @@ impl Sessions {
     /// Makes a new ticket now and then where the store does not keep the time of last use, because only the ticket holds it.
     async fn keep_seen(&self, session: &Arc<LiveSession>, now: SystemTime) {
         let present = session.present_now();
-        let told = now.duration_since(present.record.last_seen).unwrap_or(Duration::ZERO);
-        if told < self.limits().idle / 4 || session.refreshing().running.is_some() {
+        let unrecorded = now.duration_since(present.record.last_seen).unwrap_or(Duration::ZERO);
+        if unrecorded < self.limits().idle / 4 || session.refreshing().running.is_some() {
             return;
         }
         let Some(_alone) = session.reseal() else { return };

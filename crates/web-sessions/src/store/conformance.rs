@@ -12,7 +12,7 @@ pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) 
     let clock = MovableClock::new();
     let store = || fresh(Arc::clone(&clock));
     a_record_comes_back_as_it_was(&store(), &clock).await;
-    a_ticket_nobody_gave_opens_nothing(&store(), &clock).await;
+    an_unknown_ticket_opens_nothing(&store(), &clock).await;
     tickets_are_never_given_twice(&store(), &clock).await;
     a_replaced_record_is_seen_through_both_tickets(&store(), &clock).await;
     what_ended_stays_ended(&store(), &clock).await;
@@ -45,7 +45,7 @@ async fn a_record_comes_back_as_it_was(store: &impl SessionStore, clock: &Movabl
     }
 }
 
-async fn a_ticket_nobody_gave_opens_nothing(store: &impl SessionStore, clock: &MovableClock) {
+async fn an_unknown_ticket_opens_nothing(store: &impl SessionStore, clock: &MovableClock) {
     let ticket = store.create(&record(clock.now())).await.unwrap();
     let cut = &ticket.expose()[..ticket.expose().len() - 1];
     let longer = format!("{}A", ticket.expose());
@@ -85,7 +85,7 @@ async fn what_ended_stays_ended(store: &impl SessionStore, clock: &MovableClock)
     store.end(&record.id).await.unwrap();
     store.end(&record.id).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
-    // A refresh or a late `touch` that was under way does not bring it back.
+    // A refresh or a late `touch` in progress does not bring it back.
     assert!(store.replace(&second, &record).await.unwrap().is_none());
     store.touch(&[(record.id.clone(), clock.now())]).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
@@ -153,7 +153,7 @@ async fn a_logout_token_ends_only_sessions_signed_alike(
         assert_eq!(
             all_open(store, &tickets).await,
             [true, true, false],
-            "one that says nothing ends: {which:?}"
+            "a session without an algorithm ends: {which:?}"
         );
         assert!(ended.ids.iter().all(|id| *id == records[2].id));
         assert!(ended.spared.iter().all(|id| [&records[0].id, &records[1].id].contains(&id)));

@@ -37,7 +37,7 @@ const PAGE_CACHE: usize = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The directory cannot be made or read.
-    #[error("cannot use the directory of the session file {}: {source}", path.display())]
+    #[error("cannot use the directory of session file {}: {source}", path.display())]
     Directory {
         /// the session file
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum EmbeddedError {
         source: io::Error,
     },
     /// The file cannot be made, read or written.
-    #[error("cannot open the session file {}: {source}", path.display())]
+    #[error("cannot open session file {}: {source}", path.display())]
     File {
         /// the session file
         path: PathBuf,
@@ -54,16 +54,16 @@ pub enum EmbeddedError {
     },
     /// Another process has opened it.
     #[error(
-        "the session file {} is in use by another process: stop it, or give this gateway a file of its own (session.store.embedded.path)",
+        "session file {} is in use by another process; stop it, or set `session.store.embedded.path` to another file",
         path.display()
     )]
     InUse {
         /// the session file
         path: PathBuf,
     },
-    /// It is not a session file, or is damaged beyond repair.
+    /// It is not a session file, or is damaged.
     #[error(
-        "the session file {} is damaged or not one: {source}; move it away to begin with no sessions",
+        "invalid session file {}: {source}; move it away to start without sessions",
         path.display()
     )]
     Damaged {
@@ -216,7 +216,7 @@ impl fmt::Debug for EmbeddedStore {
 impl SessionFile {
     fn entry(&self, digest: &Digest, record: &Record) -> Result<Entry, StoreError> {
         let plaintext = encoding::encode(record).map_err(unavailable)?;
-        let sealed = self.keys.seal_octets(Purpose::Record, digest, &plaintext);
+        let sealed = self.keys.seal_bytes(Purpose::Record, digest, &plaintext);
         Ok(Entry::new(record, sealed.map_err(unavailable)?))
     }
 
@@ -224,12 +224,12 @@ impl SessionFile {
     fn record(&self, digest: &Digest, sealed: &[u8], last_seen: SystemTime) -> Option<Record> {
         let record = self
             .keys
-            .open_octets(Purpose::Record, digest, sealed)
+            .open_bytes(Purpose::Record, digest, sealed)
             .and_then(|plaintext| encoding::decode(&plaintext).ok());
         let Some(record) = record else {
             tracing::warn!(
                 path = %self.path.display(),
-                "skipped a session record that does not open: damaged, or sealed with a key that is gone"
+                "skipped a session record that does not open: it is damaged, or its key is gone"
             );
             return None;
         };

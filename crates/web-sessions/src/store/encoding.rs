@@ -70,14 +70,14 @@ pub(super) fn encode(record: &Record) -> Result<Zeroizing<Vec<u8>>, serde_json::
         j: record.id_token_algorithm,
     };
     // Large enough that the buffer is not reallocated, which would leave secrets behind.
-    let mut octets = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    serde_json::to_writer(&mut *octets, &bare)?;
-    Ok(octets)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    serde_json::to_writer(&mut *bytes, &bare)?;
+    Ok(bytes)
 }
 
 /// Reads the bytes that [`encode`] made.
-pub(super) fn decode(octets: &[u8]) -> Result<Record, serde_json::Error> {
-    let read: Read = serde_json::from_slice(octets)?;
+pub(super) fn decode(bytes: &[u8]) -> Result<Record, serde_json::Error> {
+    let read: Read = serde_json::from_slice(bytes)?;
     Ok(Record {
         id: read.i,
         known: Arc::new(read.k),

@@ -1,4 +1,4 @@
-//! `doorward check --online`: are the issuers and upstreams there, and do they fit the configuration?
+//! `doorward check --online`: checks that the issuers and upstreams answer and fit the configuration.
 //!
 //! Reads public documents of the issuers and opens connections to the upstreams; it sends no secret and
 //! no request to an upstream.
@@ -13,22 +13,22 @@ use oidc_core::{Issuer, Provider, ProviderMetadata, RemoteKeys};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::commands::{self, Outcome};
+use crate::commands::{self, Outcome, terminal::shown};
 use crate::config::{
     ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
 };
 
-/// Asks every issuer and upstream of a file and writes a line about each.
+/// Contacts every issuer and upstream of a file and prints a line about each.
 ///
 /// # Errors
 ///
-/// When the file has problems, or `out` cannot be written.
+/// The file has problems, or `out` cannot be written.
 pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let config = Config::load(path)?.config;
     let mut fine = true;
     for (name, issuer) in &config.issuers {
         match ask_issuer(issuer).await {
-            Ok(Answer { keys, doubts }) => {
+            Ok(IssuerReport { keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
                 for doubt in doubts {
@@ -38,7 +38,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
             }
             Err(reason) => {
                 fine = false;
-                writeln!(out, "issuers.{name}: {reason}")?;
+                writeln!(out, "issuers.{name}: {}", shown(&reason))?;
             }
         }
     }
@@ -51,19 +51,19 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                     reason
                 }
             };
-            writeln!(out, "routes.{name}.upstream: {upstream}: {verdict}")?;
+            writeln!(out, "routes.{name}.upstream: {upstream}: {}", shown(&verdict))?;
         }
     }
     Ok(if fine { Outcome::Fine } else { Outcome::Failure })
 }
 
-/// What an issuer said.
-struct Answer {
+/// Facts that an issuer published.
+struct IssuerReport {
     keys: usize,
     doubts: Vec<String>,
 }
 
-async fn ask_issuer(config: &IssuerConfig) -> Result<Answer, String> {
+async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
     let issuer: Issuer = config.url.parse().map_err(|error| commands::in_words(&error))?;
     let mut options = HttpOptions::default();
     if let Some(file) = &config.ca_file {
@@ -76,10 +76,10 @@ async fn ask_issuer(config: &IssuerConfig) -> Result<Answer, String> {
     let doubts = doubts(config, &metadata);
     let keys = RemoteKeys::new(Provider::with_metadata(metadata, http));
     let keys = keys.refresh_now().await.map_err(|error| commands::in_words(&error))?;
-    Ok(Answer { keys: keys.len(), doubts })
+    Ok(IssuerReport { keys: keys.len(), doubts })
 }
 
-/// What this issuer does not offer and the configuration wants.
+/// Settings of the configuration that this issuer does not support.
 fn doubts(config: &IssuerConfig, metadata: &ProviderMetadata) -> Vec<String> {
     let offers = |offered: &[String], wanted: &str| {
         offered.is_empty() || offered.iter().any(|method| method == wanted)
@@ -88,27 +88,34 @@ fn doubts(config: &IssuerConfig, metadata: &ProviderMetadata) -> Vec<String> {
     if config.pushed_authorization == PushedAuthorization::Required
         && metadata.pushed_authorization_request_endpoint.is_none()
     {
-        let advice = "write `pushed_authorization: auto`, or offer it there";
-        doubts.push(format!("does not offer pushed authorization requests: {advice}"));
+        let advice = "write `pushed_authorization: auto`, or enable them at the provider";
+        doubts.push(format!("unsupported pushed authorization requests; {advice}"));
     }
     if config.pushed_authorization == PushedAuthorization::Never
         && metadata.require_pushed_authorization_requests
     {
         let advice = "write `pushed_authorization: auto`";
-        doubts.push(format!("takes pushed authorization requests only: {advice}"));
+        doubts.push(format!("the provider requires pushed authorization requests; {advice}"));
     }
     if !offers(&metadata.code_challenge_methods_supported, "S256") {
-        doubts.push("does not offer PKCE with S256, which every login uses".to_owned());
+        doubts.push(
+            "unsupported PKCE with S256, which every login uses; enable it at the provider"
+                .to_owned(),
+        );
     }
     let methods = &metadata.token_endpoint_auth_methods_supported;
     if matches!(config.client_auth, ClientAuth::PrivateKeyJwt(_))
         && !offers(methods, "private_key_jwt")
     {
-        doubts.push("does not offer `private_key_jwt`: use `secret`, or offer it there".to_owned());
+        doubts.push(
+            "unsupported `private_key_jwt`; use `secret`, or enable it at the provider".to_owned(),
+        );
     }
     let lacking = config.scopes.iter().filter(|scope| !offers(&metadata.scopes_supported, scope));
     for scope in lacking {
-        doubts.push(format!("does not list the scope `{scope}` that a login asks for"));
+        doubts.push(format!(
+            "unlisted scope `{scope}`, which a login requests; offer it at the provider"
+        ));
     }
     doubts
 }

@@ -1,7 +1,7 @@
-//! Another configuration in the place of the one in force, while requests go on.
+//! Replaces the configuration in use while requests continue.
 //!
-//! Files are looked at, not watched: looking works on every file system and sees through the symbolic links that Kubernetes
-//! exchanges, and it does not wake for every neighbour's write.
+//! Files are polled, not watched: polling works on every file system, follows the symbolic links that Kubernetes exchanges, and
+//! does not wake when another file in the directory is written.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -22,13 +22,13 @@ use crate::{
     metric,
 };
 
-/// How often the files are looked at.
+/// Interval between two polls of the files.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// For how long a changed file must have stayed the same: editors write in several steps.
+/// Time for which a changed file must stay the same, because editors write in several steps.
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// Puts another configuration in the place of the one in force.
+/// Replaces the configuration in use.
 #[derive(Debug, Clone)]
 pub struct Reloader {
     serving: Serving,
@@ -36,12 +36,12 @@ pub struct Reloader {
     loaded: Arc<Mutex<Loaded>>,
 }
 
-/// What made somebody reload.
+/// Cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Because {
     /// The configuration may have changed.
     Configuration,
-    /// A secret it names changed: what was made with the old one is made again.
+    /// A secret it names has changed: values derived from the old one are derived again.
     Secrets,
 }
 
@@ -87,7 +87,7 @@ impl Reloader {
             return;
         }
         for key in needing_restart(&loaded.config, &fresh.config) {
-            tracing::warn!(key, "this change takes effect at the next start");
+            tracing::warn!(key, "this change takes effect after a restart");
         }
         let before = self.serving.app();
         let kept = (because == Because::Configuration).then_some((&loaded.config, &*before));
@@ -120,10 +120,10 @@ impl Reloader {
 
 fn refused(problem: &dyn std::fmt::Display) {
     metric::reloaded("refused");
-    tracing::error!(reason = %problem, "the changed configuration is refused; the old one goes on");
+    tracing::error!(reason = %problem, "invalid configuration refused; the previous one stays in use");
 }
 
-/// Keys whose change a running process cannot take up.
+/// Keys whose change needs a restart.
 fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("listen", old.listen != new.listen),
@@ -135,15 +135,15 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
 
-/// The files as they were at one look.
+/// The files as they were at one poll.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     configuration: Stamp,
     secrets: Vec<Stamp>,
 }
 
-/// What tells one version of a file from another without reading it. Editors and Kubernetes replace files rather than write to
-/// them, so the file behind the name counts, not the name.
+/// Distinguishes versions of a file without reading it. Editors and Kubernetes replace files rather than write to them, so the
+/// file behind the name counts, not the name.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp(Option<(u64, u64, Option<SystemTime>)>);
 

@@ -16,10 +16,12 @@ pub(super) fn check(
 ) {
     let here = route_at.key("access");
     if route.access.is_empty() {
-        let message = "no rule, so everybody is refused: write `access: [ { allow: signed_in } ]`";
+        let message =
+            "missing rule: every request is refused; write `access: [ { allow: signed_in } ]`";
         found.problem(here.clone(), message);
     } else if route.access.iter().all(|rule| rule.shadow) {
-        let message = "only shadow rules, so everybody is refused: add one without `shadow`";
+        let message = "missing rule: shadow rules do not decide, so every request is refused; add one without \
+                       `shadow`";
         found.problem(here.clone(), message);
     }
     for (index, rule) in route.access.iter().enumerate() {
@@ -46,8 +48,8 @@ fn reachable(
         && !path.0.can_match_below(prefix)
     {
         let message = format!(
-            "this rule can never match: the route's paths begin with `{prefix}`; paths in rules are \
-             whole, as the client sends them"
+            "invalid path: no request of this route matches it; write the whole path as the client \
+             sends it, beginning with `{prefix}`"
         );
         return found.problem(here.key("path"), message);
     }
@@ -66,7 +68,7 @@ fn reachable(
         && let Some(winner) = earlier.iter().position(covers)
     {
         let message = format!(
-            "this rule is never reached: rule {} takes all its requests before; put this one first",
+            "invalid order: rule {} decides all requests of this rule; put this rule first",
             winner + 1
         );
         found.problem(here.clone(), message);
@@ -82,11 +84,11 @@ fn methods(here: &KeyPath, rule: &AccessRule, found: &mut Findings) {
     for method in &rule.methods {
         let upper = method.to_uppercase();
         let message = if matches!(upper.as_str(), "*" | "ANY" | "ALL") {
-            "leave `methods` out: without it a rule is for all of them".to_owned()
+            format!("invalid method `{method}`; omit `methods` for a rule about all methods")
         } else if *method != upper {
-            format!("methods are compared letter by letter: write `{upper}`")
+            format!("invalid method `{method}`: letter case matters; write `{upper}`")
         } else if let Err(refusal) = method.parse::<CanonicalMethod>() {
-            format!("`{method}`: {refusal}: write a list, such as `[GET, POST]`")
+            format!("invalid method `{method}`: {refusal}; write a list, such as `[GET, POST]`")
         } else {
             continue;
         };
@@ -97,15 +99,15 @@ fn methods(here: &KeyPath, rule: &AccessRule, found: &mut Findings) {
 fn allow(here: &KeyPath, allow: &Allow, issuers: &BTreeSet<String>, found: &mut Findings) {
     let Allow::AnyOf(requirements) = allow else { return };
     if requirements.is_empty() {
-        let message = "an empty list lets nobody through: write `signed_in`, or a requirement";
+        let message = "invalid list: an empty one lets no caller through; write `signed_in`, or a requirement";
         found.problem(here.clone(), message);
     }
     for (index, requirement) in requirements.iter().enumerate() {
         // One requirement may be written without a list; its path then has no number.
         let here = if requirements.len() == 1 { here.clone() } else { here.item(index) };
         if *requirement == Requirement::default() {
-            let message = "a requirement that asks for nothing: write `signed_in` or `anyone`, or say \
-                           who, such as `{ roles: [admin] }`";
+            let message = "invalid requirement: it has no condition; write `signed_in`, `anyone`, or a \
+                           condition, such as `{ roles: [admin] }`";
             found.problem(here.clone(), message);
         }
         values(&here, requirement, found);
@@ -126,7 +128,7 @@ fn of_which_issuer(here: &KeyPath, allow: &Allow, found: &mut Findings) {
         }
     };
     if open {
-        let message = "several issuers are configured, and this rule takes the word of each: write `issuers: \
+        let message = "missing `issuers`: this rule trusts each of the configured issuers; write `issuers: \
                        [NAME]` in the requirement";
         found.warning(here.clone(), message);
     }
@@ -145,21 +147,25 @@ fn values(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
     ];
     for (key, list) in lists {
         if list.iter().any(|value| value.trim().is_empty()) {
-            found.problem(here.key(key), "an empty name: nobody has it, remove it");
+            found.problem(
+                here.key(key),
+                "invalid value: an empty name matches no caller; remove it",
+            );
         }
     }
     for role in &requirement.roles {
         if role.starts_with(':') || role.ends_with(':') {
             let message = format!(
-                "`{role}`: write `ROLE` for a realm role, `CLIENT:ROLE` for a role of one client"
+                "invalid role `{role}`; write `ROLE` for a realm role, `CLIENT:ROLE` for a role of one client"
             );
             found.problem(here.key("roles"), message);
         }
     }
     for scope in &requirement.scopes {
         if scope.trim().contains(char::is_whitespace) {
-            let message =
-                format!("`{scope}` is several scopes: write a list (any of them will do)");
+            let message = format!(
+                "invalid scope `{scope}`: it holds several; write a list, of which any suffices"
+            );
             found.problem(here.key("scopes"), message);
         }
     }
@@ -174,8 +180,8 @@ fn named_issuers(
     for name in requirement.issuers.iter().filter(|name| !known.contains(*name)) {
         let known = known.iter().map(String::as_str);
         let message = match nearest(name, known.clone()) {
-            Some(meant) => format!("no issuer is called `{name}`; did you mean `{meant}`?"),
-            None => format!("no issuer is called `{name}`; there is {}", one_of(known)),
+            Some(meant) => format!("unknown issuer `{name}`; did you mean `{meant}`?"),
+            None => format!("unknown issuer `{name}`; write {}", one_of(known)),
         };
         found.problem(here.clone(), message);
     }
@@ -183,20 +189,19 @@ fn named_issuers(
 
 fn not_served(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
     if !requirement.acr.is_empty() {
-        let instead =
-            "leave it out and ask for a role that the provider gives after a strong login";
+        let instead = "omit it and require a role that the provider grants after a strong login";
         found.not_yet(here.key("acr"), "acr", instead);
     }
     if requirement.max_age.is_some() {
-        let instead = "leave it out and shorten `session.lifetime`";
+        let instead = "omit it and shorten `session.lifetime`";
         found.not_yet(here.key("max_age"), "max_age", instead);
     }
     if requirement.hours.is_some() {
-        let instead = "leave it out and let the provider take the role away outside of hours";
+        let instead = "omit it and have the provider withdraw the role outside of hours";
         found.not_yet(here.key("hours"), "hours", instead);
     }
     if requirement.when.is_some() {
-        let instead = "leave it out; compare claims with `claims: { NAME: [VALUE] }`";
+        let instead = "omit it and compare claims with `claims: { NAME: [VALUE] }`";
         found.not_yet(here.key("when"), "when", instead);
     }
 }

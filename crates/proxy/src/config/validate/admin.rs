@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             && collide(*address, listen)
         {
             let message = format!(
-                "`{listen}` is also listened on for the public (`{address}`): choose another port"
+                "invalid address `{listen}`: the public listener uses it (`{address}`); choose another port"
             );
             found.problem(at(&["admin"]), message);
         }

@@ -13,7 +13,7 @@ use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let here = at(&["issuers"]);
     if config.issuers.is_empty() && config.routes.values().any(needs_identity) {
-        let message = "no issuer, and there are rules that want to know who asks: write \
+        let message = "missing issuer: rules require an identity; write \
                        `issuers: { main: { url: …, client_id: … } }`";
         found.problem(here.clone(), message);
     }
@@ -24,15 +24,18 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         issuer_url(&here.key("url"), &issuer.url, found);
         let twin = config.issuers.iter().take(index).find(|(_, other)| other.url == issuer.url);
         if let Some((twin, _)) = twin {
-            let message = format!("the same as `issuers.{twin}.url`: their tokens look the same");
+            let message = format!(
+                "invalid URL: `issuers.{twin}` has the same, so a token does not name its issuer; remove one \
+                 of them"
+            );
             found.problem(here.key("url"), message);
         }
         details(&here, issuer, login, found);
         let asked = config.issuers.iter().take(index).find(|(_, one)| one.introspection.is_some());
         if let (Some((asked, _)), Some(_)) = (asked, &issuer.introspection) {
             let message = format!(
-                "`issuers.{asked}` has it too, and a token that is no JWT does not say whose it is: \
-                 keep one of them"
+                "invalid `introspection`: `issuers.{asked}` has it too, and an opaque token does not \
+                 name its issuer; keep one of them"
             );
             found.problem(here.key("introspection"), message);
         }
@@ -44,7 +47,9 @@ fn issuer_url(here: &KeyPath, text: &str, found: &mut Findings) {
     let message = match text.parse::<Issuer>() {
         Err(error) => error.to_string(),
         Ok(_) => match text.split_once("/.well-known/") {
-            Some((issuer, _)) => format!("this is its discovery document: write `{issuer}`"),
+            Some((issuer, _)) => {
+                format!("invalid URL: it is the discovery document's; write `{issuer}`")
+            }
             None => return,
         },
     };
@@ -53,7 +58,7 @@ fn issuer_url(here: &KeyPath, text: &str, found: &mut Findings) {
 
 fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findings) {
     if issuer.client_id.trim().is_empty() {
-        let message = "an empty client ID: write the one the provider knows the gateway by";
+        let message = "missing client ID; write the gateway's client at the provider";
         found.problem(here.key("client_id"), message);
     }
     if issuer.introspection.is_some() {
@@ -61,23 +66,27 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
     }
     for audience in &issuer.audience {
         if audience.trim().is_empty() {
-            found.problem(here.key("audience"), "an empty audience: write what `aud` must hold");
+            found.problem(
+                here.key("audience"),
+                "invalid audience: it is empty; write the value that `aud` must hold",
+            );
         }
     }
     for scope in &issuer.scopes {
         if scope.is_empty() || scope.contains(char::is_whitespace) {
             let message =
-                format!("`{scope}` is not one scope: write a list, such as `[openid, email]`");
+                format!("invalid scope `{scope}`; write a list, such as `[openid, email]`");
             found.problem(here.key("scopes"), message);
         }
     }
     if login && !issuer.scopes.iter().any(|scope| scope.contains("openid")) {
-        let message = "without `openid` a login tells nobody's name: add it to the list";
+        let message =
+            "missing scope `openid`: without it a login returns no identity; add it to the list";
         found.problem(here.key("scopes"), message);
     }
     if issuer.leeway > Duration::from_secs(300) {
-        let message = "more than five minutes: tokens stay good that long after their end; set the \
-                       clocks instead";
+        let message = "tokens stay valid for more than five minutes after their end; synchronize the clocks \
+                       and write less";
         found.warning(here.key("leeway"), message);
     }
     claims(&here.key("claims"), issuer, found);
@@ -95,7 +104,8 @@ fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     let roles = claims.roles.iter().map(|path| ("roles", Some(path)));
     for (key, path) in single.into_iter().chain(roles) {
         if path.is_some_and(|path| path.trim().is_empty()) {
-            let message = "an empty claim name: write one, or leave the key out for the default";
+            let message =
+                "invalid claim name: it is empty; write one, or omit the key for the default";
             found.problem(here.key(key), message);
         }
     }
@@ -105,12 +115,13 @@ fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
 fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     let here = here.key("introspection");
     if issuer.client_auth == ClientAuth::None {
-        let message = "the provider answers no public client: give the gateway a `client_auth`";
+        let message =
+            "missing `client_auth`: the provider refuses introspection by a public client; add it";
         found.problem(here.clone(), message);
     }
     if issuer.audience.is_empty() {
         let message = format!(
-            "there is no `audience`, so no bearer token is taken: write `audience: [{}]`",
+            "missing `audience`: without it no bearer token is accepted; write `audience: [{}]`",
             issuer.client_id
         );
         found.problem(here, message);
@@ -131,8 +142,8 @@ fn bearer(config: &Config, found: &mut Findings) {
     }
     for (name, issuer) in &config.issuers {
         let message = format!(
-            "route `{route}` takes bearer tokens ({reason}), so say which `aud` they must have: write \
-             `audience: [{client}]`; Keycloak puts it into tokens by an audience mapper (client scope → \
+            "missing `audience`: route `{route}` accepts bearer tokens ({reason}); write \
+             `audience: [{client}]`, which Keycloak adds to tokens by an audience mapper (client scope → \
              Mappers → Audience → Included Client Audience: {client})",
             client = issuer.client_id,
         );
@@ -148,9 +159,9 @@ fn bearer_reason(route: &RouteConfig) -> Option<&'static str> {
         })
     };
     if asks(|requirement| !requirement.clients.is_empty()) {
-        Some("a rule asks for `clients`")
+        Some("a rule requires `clients`")
     } else if asks(|requirement| !requirement.scopes.is_empty()) {
-        Some("a rule asks for `scopes`")
+        Some("a rule requires `scopes`")
     } else if route.sign_in == SignIn::Challenge && needs_identity(route) {
         Some("`sign_in: challenge`")
     } else {

@@ -10,7 +10,7 @@ pub(super) fn check(here: &KeyPath, requirement: &Requirement, found: &mut Findi
     for email in &requirement.emails {
         if !is_address(email) {
             let message = format!(
-                "`{email}` is no e-mail address: write one, such as `boss@corp.example`, or its domain in \
+                "invalid e-mail address `{email}`; write one, such as `boss@corp.example`, or its domain in \
                  `email_domains`"
             );
             found.problem(here.key("emails"), message);
@@ -18,18 +18,17 @@ pub(super) fn check(here: &KeyPath, requirement: &Requirement, found: &mut Findi
     }
     for domain in &requirement.email_domains {
         if let Some((_, after)) = domain.split_once('@') {
-            let message = format!("`{domain}`: write the domain alone: `{after}`");
+            let message = format!("invalid domain `{domain}`; write the domain alone: `{after}`");
             found.problem(here.key("email_domains"), message);
         } else if domain.contains('*') || domain.starts_with('.') {
             let message = format!(
-                "`{domain}`: a domain matches itself only; list each one, such as `corp.example`"
+                "invalid domain `{domain}`: a domain matches itself only; list each one, such as `corp.example`"
             );
             found.problem(here.key("email_domains"), message);
         }
     }
     if !requirement.subjects.is_empty() && requirement.issuers.is_empty() {
-        let message =
-            "a subject is unique within one issuer only: write `issuers: [NAME]` beside it";
+        let message = "missing `issuers`: a subject is unique within its issuer only; write `issuers: [NAME]` beside it";
         found.problem(here.key("subjects"), message);
     }
 }
@@ -46,7 +45,7 @@ fn users(here: &KeyPath, users: &[String], found: &mut Findings) {
         };
         let (what, key) = looks_like;
         let message = format!(
-            "`{user}` looks like {what}, and `users` compares user names only: if it is no user name, \
+            "`{user}` looks like {what}, but `users` compares user names only; if it is not a user name, \
              write it in `{key}`"
         );
         found.warning(here.clone(), message);

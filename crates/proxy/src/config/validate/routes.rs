@@ -11,8 +11,8 @@ use http_canonical::CanonicalPath;
 pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Findings) {
     let here = at(&["routes"]);
     if config.routes.is_empty() {
-        let message = "no route, so nothing would be served: write `routes: { app: { match: { path: \
-                       / }, upstream: http://app:8000, access: [ { allow: signed_in } ] } }`";
+        let message = "missing route; write `routes: { app: { match: { path: / }, upstream: http://app:8000, \
+                       access: [ { allow: signed_in } ] } }`";
         found.problem(here.clone(), message);
     }
     let mut taken: BTreeMap<(String, String), &str> = BTreeMap::new();
@@ -21,11 +21,11 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         found.name(here.clone(), name);
         matching(&here.key("match"), config, route, found);
         let host = host_of(config, route);
-        let place = format!("{host}{}", route.matches.path);
+        let requests = format!("{host}{}", route.matches.path);
         if let Some(other) = taken.insert((host, compared(&route.matches.path)), name) {
             let message = format!(
-                "the same requests as `routes.{other}` ({place}): give one of them \
-                                   another `path` or `host`"
+                "invalid match: `routes.{other}` has the same requests ({requests}); give one of them \
+                 another `path` or `host`"
             );
             found.problem(here.key("match"), message);
         }
@@ -47,8 +47,8 @@ fn matching(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Fi
     let path = route.matches.path.as_str();
     if found.canonical(here.key("path"), path) && below(path, &config.endpoints) {
         let message = format!(
-            "`{path}` belongs to the gateway itself (`endpoints: {}`): choose another path, or move \
-             `endpoints`",
+            "invalid path `{path}`: the gateway's own URLs are there (`endpoints: {}`); choose another \
+             path, or move `endpoints`",
             config.endpoints
         );
         found.problem(here.key("path"), message);
@@ -70,16 +70,22 @@ pub(super) fn below(path: &str, prefix: &str) -> bool {
 
 fn upstream(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
     if route.upstream.is_empty() && config.trusted_proxies.is_empty() {
-        let message = "no `upstream`: write one, such as `http://app:8000`; a route for forward-auth \
-                       only needs `trusted_proxies` instead, to know whose questions to answer";
+        let message = "missing `upstream`; write one, such as `http://app:8000`, or, for a route that \
+                       serves forward-auth only, name the proxies that ask in `trusted_proxies`";
         found.problem(here.key("upstream"), message);
     }
     for (index, upstream) in route.upstream.iter().enumerate() {
         if route.upstream.iter().take(index).any(|earlier| earlier == upstream) {
-            found.problem(here.key("upstream"), format!("`{upstream}` is listed twice"));
+            found.problem(
+                here.key("upstream"),
+                format!("invalid list: `{upstream}` occurs twice; remove one"),
+            );
         }
         if upstream.is_tls() != route.upstream.first().is_some_and(|first| first.is_tls()) {
-            let message = format!("`{upstream}`: all upstreams of a route use TLS, or none does");
+            let message = format!(
+                "invalid list: `{upstream}` and the first upstream differ in TLS; use it for all of them or \
+                 for none"
+            );
             found.problem(here.key("upstream"), message);
         }
     }
@@ -90,7 +96,7 @@ fn upstream(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Fi
     {
         let path = &route.matches.path;
         let message = format!(
-            "not every path of this route begins with `{prefix}`: write `{path}` or a part of it"
+            "invalid prefix `{prefix}`: not every path of this route begins with it; write `{path}` or a part of it"
         );
         found.problem(here.key("strip_prefix"), message);
     }
@@ -107,11 +113,11 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
     let limits = here.key("limits");
     if route.limits.body.is_some_and(|size| size.0 == 0) {
         let message =
-            "zero would refuse every body: write a size, or leave the key out for no bound";
+            "invalid size: zero refuses every body; write a size, or omit the key for no limit";
         found.problem(limits.key("body"), message);
     }
     if route.limits.per_user.is_some() {
-        let instead = "leave it out; `limits.body` is served";
+        let instead = "omit it and use `limits.body`";
         found.not_yet(limits.key("per_user"), "limits.per_user", instead);
     }
 }

@@ -50,15 +50,15 @@ impl Clock for MovableClock {
     }
 }
 
-/// Everything the stage needs.
-pub(super) struct World {
+/// The stage and the parts it needs.
+pub(super) struct Stage {
     pub(super) upstreams: Upstreams,
     pub(super) assertions: Arc<Assertions>,
     pub(super) clock: Arc<MovableClock>,
     pub(super) sessions: Arc<Sessions>,
 }
 
-impl World {
+impl Stage {
     pub(super) fn new() -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let clock = Arc::new(MovableClock(Mutex::new(now)));
@@ -236,7 +236,7 @@ impl Peeled {
     }
 
     /// The first `count` bytes after the head.
-    pub(super) async fn octets(&mut self, count: usize) -> Vec<u8> {
+    pub(super) async fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.read.len() < count {
             assert!(self.more().await, "closed after {:?}", self.read);
         }

@@ -14,17 +14,17 @@ use access_policy::Known;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-fn bearer(world: &World) -> Credential {
+fn bearer(stage: &Stage) -> Credential {
     Credential::Bearer {
         token: Secret::from("clients-token"),
-        good_until: Some(world.clock.now() + Duration::from_secs(60)),
+        good_until: Some(stage.clock.now() + Duration::from_secs(60)),
     }
 }
 
 /// Verifies as an upstream would: with the published key.
-fn verified(world: &World, token: &str, audience: &str) -> Value {
+fn verified(stage: &Stage, token: &str, audience: &str) -> Value {
     let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
-    let jwks = world.assertions.jwks();
+    let jwks = stage.assertions.jwks();
     let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == *kid).unwrap();
     let text = |name: &str| key[name].as_str().unwrap();
     let key = DecodingKey::from_ec_components(text("x"), text("y")).unwrap();
@@ -37,8 +37,8 @@ fn verified(world: &World, token: &str, audience: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn only_the_gateway_states_the_caller() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let request = Request::get("/")
         .header("connection", "x-forwarded-user, x-doorward-assertion")
@@ -49,7 +49,7 @@ async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
         .body(Body::empty())
         .unwrap();
     let known = Known { email: None, groups: vec![], ..known() };
-    let asking = world.ask_as(&route, request, Caller::Known(known.into()), bearer(&world));
+    let asking = stage.ask_as(&route, request, Caller::Known(known.into()), bearer(&stage));
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(fields(&head, "x-forwarded-user"), ["s-1"]);
@@ -60,7 +60,7 @@ async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
     assert_eq!(fields(&head, "authorization"), Vec::<&str>::new());
     assert_eq!(fields(&head, "cookie"), ["theme=dark; lang=en"]);
     let [assertion] = fields(&head, "x-doorward-assertion")[..] else { panic!("{head}") };
-    let claims = verified(&world, assertion, "app");
+    let claims = verified(&stage, assertion, "app");
     assert_eq!(claims["sub"], "s-1");
     assert_eq!(claims["roles"][0], "data-scientist");
     assert_eq!(claims.get("email"), None);
@@ -69,7 +69,7 @@ async fn a_known_caller_is_told_once_and_by_the_gateway_only() {
 
 #[tokio::test]
 async fn hostile_claims_stay_values() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let known = Known {
         preferred_username: Some("alice\r\nX-Forwarded-Groups: admin".into()),
@@ -77,7 +77,7 @@ async fn hostile_claims_stay_values() {
         ..known()
     };
     let asking =
-        world.ask_as(&route, get("/"), Caller::Known(known.clone().into()), bearer(&world));
+        stage.ask_as(&route, get("/"), Caller::Known(known.clone().into()), bearer(&stage));
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(
@@ -85,25 +85,25 @@ async fn hostile_claims_stay_values() {
         ["alice%0D%0AX-Forwarded-Groups: admin"]
     );
     assert_eq!(fields(&head, "x-forwarded-groups"), ["dev%2Cadmin,%C4%8D%C4%8A%00"]);
-    let claims = verified(&world, fields(&head, "x-doorward-assertion")[0], "app");
+    let claims = verified(&stage, fields(&head, "x-doorward-assertion")[0], "app");
     assert_eq!(claims["groups"], serde_json::json!(known.groups));
 }
 
 #[tokio::test]
-async fn a_route_says_what_is_told() {
-    let (world, raw) = (World::new(), Raw::new().await);
-    let told =
+async fn a_route_chooses_the_identity_that_is_sent() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let forwarding =
         |headers, assertion, access_token| IdentityForwarding { headers, assertion, access_token };
-    let session = world.session(known()).await;
+    let session = stage.session(known()).await;
     for (identity, user, assertion, authorization) in [
-        (told(false, false, false), 0, 0, vec![]),
-        (told(true, false, true), 1, 0, vec!["Bearer sessions-access-token"]),
-        (told(false, true, false), 0, 1, vec![]),
+        (forwarding(false, false, false), 0, 0, vec![]),
+        (forwarding(true, false, true), 1, 0, vec!["Bearer sessions-access-token"]),
+        (forwarding(false, true, false), 0, 1, vec![]),
     ] {
         let mut route = route(&[raw.url()]);
         route.identity = identity;
         let route = Arc::new(route);
-        let asking = world.ask_as(
+        let asking = stage.ask_as(
             &route,
             get("/"),
             Caller::Known(session.known()),
@@ -118,8 +118,8 @@ async fn a_route_says_what_is_told() {
 }
 
 #[tokio::test]
-async fn an_upstream_is_told_what_the_reference_says_and_nothing_else() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn an_upstream_receives_exactly_the_documented_fields() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.identity = IdentityForwarding { headers: true, assertion: true, access_token: true };
     let prefix = "/app".parse().unwrap();
@@ -127,8 +127,8 @@ async fn an_upstream_is_told_what_the_reference_says_and_nothing_else() {
         upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), add_prefix: None })
     });
     let route = Arc::new(route);
-    let session = world.session(known()).await;
-    let asking = world.ask_as(
+    let session = stage.session(known()).await;
+    let asking = stage.ask_as(
         &route,
         get("/app/x"),
         Caller::Known(session.known()),
@@ -137,47 +137,47 @@ async fn an_upstream_is_told_what_the_reference_says_and_nothing_else() {
     let (answer, head) = tokio::join!(asking, raw.serve_one(OK));
     answer.unwrap();
     let names = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let mut told: Vec<String> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
-    told.sort();
+    let mut received: Vec<String> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
+    received.sort();
     let mut documented: Vec<String> =
-        written().iter().map(|field| field.name.as_str().to_owned()).collect();
+        upstream_fields().iter().map(|field| field.name.as_str().to_owned()).collect();
     documented.sort();
-    assert_eq!(told, documented);
+    assert_eq!(received, documented);
 }
 
 #[tokio::test]
-async fn an_assertion_is_signed_once_for_an_identity_and_a_route_and_never_sent_when_nearly_over() {
-    let world = World::new();
+async fn an_assertion_is_reused_until_it_nearly_expires() {
+    let stage = Stage::new();
     let alice = Arc::new(known());
-    let first = world.assertions.header(&alice, "app").unwrap();
-    assert_eq!(world.assertions.header(&alice, "app").unwrap(), first);
-    assert_ne!(world.assertions.header(&alice, "other").unwrap(), first);
+    let first = stage.assertions.header(&alice, "app").unwrap();
+    assert_eq!(stage.assertions.header(&alice, "app").unwrap(), first);
+    assert_ne!(stage.assertions.header(&alice, "other").unwrap(), first);
     let bob = Arc::new(Known { subject: "s-2".into(), ..known() });
-    let bobs = world.assertions.header(&bob, "app").unwrap();
-    assert_eq!(verified(&world, bobs.to_str().unwrap(), "app")["sub"], "s-2");
-    world.clock.advance(Duration::from_secs(40));
-    assert_eq!(world.assertions.header(&alice, "app").unwrap(), first, "20 s are left");
-    world.clock.advance(Duration::from_secs(1));
-    let second = world.assertions.header(&alice, "app").unwrap();
+    let bobs = stage.assertions.header(&bob, "app").unwrap();
+    assert_eq!(verified(&stage, bobs.to_str().unwrap(), "app")["sub"], "s-2");
+    stage.clock.advance(Duration::from_secs(40));
+    assert_eq!(stage.assertions.header(&alice, "app").unwrap(), first, "20 s are left");
+    stage.clock.advance(Duration::from_secs(1));
+    let second = stage.assertions.header(&alice, "app").unwrap();
     assert_ne!(second, first);
-    let claims = verified(&world, second.to_str().unwrap(), "app");
-    let now = world.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = verified(&stage, second.to_str().unwrap(), "app");
+    let now = stage.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert_eq!(claims["exp"], now + 60);
 }
 
 #[tokio::test]
 async fn keys_can_be_rotated_and_the_old_ones_stay_published() {
-    let world = World::new();
+    let stage = Stage::new();
     let alice = Arc::new(known());
-    let old = world.assertions.header(&alice, "app").unwrap();
+    let old = stage.assertions.header(&alice, "app").unwrap();
     let keys = web_sessions::Keys::new(&[[9u8; 32], [7u8; 32]]).unwrap();
-    world.assertions.replace(&keys.derive_p256("assertion").unwrap()).unwrap();
-    let new = world.assertions.header(&alice, "app").unwrap();
+    stage.assertions.replace(&keys.derive_p256("assertion").unwrap()).unwrap();
+    let new = stage.assertions.header(&alice, "app").unwrap();
     let kid = |value: &HeaderValue| {
         jsonwebtoken::decode_header(value.to_str().unwrap()).unwrap().kid.unwrap()
     };
     assert_ne!(kid(&old), kid(&new));
-    verified(&world, old.to_str().unwrap(), "app");
-    verified(&world, new.to_str().unwrap(), "app");
-    assert!(world.assertions.jwks().to_string().find("\"d\"").is_none(), "no private part");
+    verified(&stage, old.to_str().unwrap(), "app");
+    verified(&stage, new.to_str().unwrap(), "app");
+    assert!(stage.assertions.jwks().to_string().find("\"d\"").is_none(), "no private part");
 }

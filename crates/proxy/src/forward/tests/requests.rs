@@ -19,7 +19,7 @@ fn chunks(parts: &[&'static str]) -> Body {
 
 #[tokio::test]
 async fn the_request_is_written_from_the_canonical_form() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let request = Request::get("/a%7eb/%e4%bd%a0?x=%2e%2e&y")
         .header("host", "Platform.Example:443")
@@ -28,7 +28,7 @@ async fn the_request_is_written_from_the_canonical_form() {
         .header("expect", "100-continue")
         .body(Body::empty())
         .unwrap();
-    let (answer, head) = tokio::join!(world.ask(&route, request), raw.serve_one(OK));
+    let (answer, head) = tokio::join!(stage.ask(&route, request), raw.serve_one(OK));
     assert_eq!(body(answer.unwrap()).await.unwrap(), "ok");
     assert!(head.starts_with("GET /a~b/%E4%BD%A0?x=%2e%2e&y HTTP/1.1\r\n"), "{head}");
     assert_eq!(fields(&head, "host"), ["platform.example"]);
@@ -41,8 +41,8 @@ async fn the_request_is_written_from_the_canonical_form() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_about_itself_or_its_way_never_arrives() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn forwarding_fields_of_a_client_never_arrive() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let request = Request::get("/")
         .header("connection", "X-Forwarded-User, X-Forwarded-For, X-Request-Id, close, x-hop")
@@ -62,7 +62,7 @@ async fn what_a_client_says_about_itself_or_its_way_never_arrives() {
         .header("x-custom", "kept")
         .body(Body::empty())
         .unwrap();
-    let (answer, head) = tokio::join!(world.ask(&route, request), raw.serve_one(OK));
+    let (answer, head) = tokio::join!(stage.ask(&route, request), raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(fields(&head, "x-forwarded-for"), ["198.51.100.9"]);
     assert_eq!(fields(&head, "x-forwarded-host"), ["platform.example"]);
@@ -88,18 +88,18 @@ async fn what_a_client_says_about_itself_or_its_way_never_arrives() {
 
 #[tokio::test]
 async fn a_well_formed_trace_is_continued() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = Request::get("/").header("traceparent", trace).body(Body::empty()).unwrap();
     let route = raw.route();
-    let (answer, head) = tokio::join!(world.ask(&route, request), raw.serve_one(OK));
+    let (answer, head) = tokio::join!(stage.ask(&route, request), raw.serve_one(OK));
     answer.unwrap();
     assert_eq!(fields(&head, "traceparent"), [trace]);
 }
 
 #[tokio::test]
 async fn framing_follows_from_the_body() {
-    let world = World::new();
+    let stage = Stage::new();
     for (request, length, encoding, sent) in [
         (post("/", "hello"), vec!["5"], vec![], "hello"),
         (post("/", ""), vec!["0"], vec![], ""),
@@ -123,33 +123,33 @@ async fn framing_follows_from_the_body() {
         let upstream = async {
             let mut connection = raw.accept().await;
             let head = connection.head().await;
-            let octets = connection.octets(sent.len()).await;
+            let bytes = connection.bytes(sent.len()).await;
             connection.write(OK).await;
-            (head, octets)
+            (head, bytes)
         };
-        let (answer, (head, octets)) = tokio::join!(world.ask(&route, request), upstream);
+        let (answer, (head, bytes)) = tokio::join!(stage.ask(&route, request), upstream);
         answer.unwrap();
-        assert_eq!(String::from_utf8(octets).unwrap(), sent);
+        assert_eq!(String::from_utf8(bytes).unwrap(), sent);
         assert_eq!(fields(&head, "transfer-encoding"), encoding, "{head}");
         assert_eq!(fields(&head, "content-length"), length, "{head}");
     }
 }
 
 #[tokio::test]
-async fn a_declared_body_that_is_too_large_is_refused_before_anything_is_sent() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn a_declared_body_that_is_too_large_is_not_sent() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.body_limit = Some(4);
     let request =
         Request::post("/").header("content-length", "5").body(Body::from("12345")).unwrap();
-    let refused = world.ask(&Arc::new(route), request).await;
+    let refused = stage.ask(&Arc::new(route), request).await;
     assert!(matches!(refused, Err(Refusal::BodyTooLarge { limit: 4 })), "{refused:?}");
     assert!(raw.is_untouched().await);
 }
 
 #[tokio::test]
 async fn a_stream_that_grows_too_large_never_looks_complete_upstream() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.body_limit = Some(4);
     let route = Arc::new(route);
@@ -158,15 +158,15 @@ async fn a_stream_that_grows_too_large_never_looks_complete_upstream() {
         raw.accept().await.rest().await
     };
     let (refused, seen) =
-        tokio::join!(world.ask(&route, post("/", chunks(&["123", "456", "789"]))), upstream);
+        tokio::join!(stage.ask(&route, post("/", chunks(&["123", "456", "789"]))), upstream);
     assert!(matches!(refused, Err(Refusal::BodyTooLarge { limit: 4 })), "{refused:?}");
     let seen = String::from_utf8(seen).unwrap();
     assert!(!seen.contains("456") && !seen.ends_with("0\r\n\r\n"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn an_upload_that_the_client_breaks_off_never_looks_complete_upstream() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn an_aborted_upload_never_looks_complete_upstream() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let parts = [Ok(Bytes::from_static(b"123")), Err(std::io::Error::other("gone"))];
     let upstream = async {
@@ -174,21 +174,21 @@ async fn an_upload_that_the_client_breaks_off_never_looks_complete_upstream() {
         raw.accept().await.rest().await
     };
     let request = post("/", Body::from_stream(stream::iter(parts)));
-    let (refused, seen) = tokio::join!(world.ask(&route, request), upstream);
+    let (refused, seen) = tokio::join!(stage.ask(&route, request), upstream);
     assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{refused:?}");
     assert!(!seen.ends_with(b"0\r\n\r\n"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_prefix_is_taken_off_and_told() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn a_prefix_is_removed_and_reported() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.upstream = route.upstream.map(|upstream| {
         let strip_prefix = Some("/app".parse().unwrap());
         upstream.with_rewrite(Rewrite { strip_prefix, add_prefix: Some("/v2".parse().unwrap()) })
     });
     let route = Arc::new(route);
-    let (answer, head) = tokio::join!(world.ask(&route, get("/app/x?y=/app")), raw.serve_one(OK));
+    let (answer, head) = tokio::join!(stage.ask(&route, get("/app/x?y=/app")), raw.serve_one(OK));
     answer.unwrap();
     assert!(head.starts_with("GET /v2/x?y=/app HTTP/1.1\r\n"), "{head}");
     assert_eq!(fields(&head, "x-forwarded-prefix"), ["/app"]);
@@ -197,7 +197,7 @@ async fn a_prefix_is_taken_off_and_told() {
 #[tokio::test]
 async fn a_unix_socket_is_an_upstream_too() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let world = World::new();
+    let stage = Stage::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
@@ -211,7 +211,7 @@ async fn a_unix_socket_is_an_upstream_too() {
         stream.write_all(OK.as_bytes()).await.unwrap();
         String::from_utf8(head).unwrap()
     };
-    let (answer, head) = tokio::join!(world.ask(&route, get("/x")), soon(upstream));
+    let (answer, head) = tokio::join!(stage.ask(&route, get("/x")), soon(upstream));
     assert_eq!(body(answer.unwrap()).await.unwrap(), "ok");
     assert!(head.starts_with("GET /x HTTP/1.1\r\n"));
     assert_eq!(fields(&head, "host"), ["platform.example"]);

@@ -17,9 +17,9 @@ use super::{super::*, fixtures::*};
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// An answer whose first event has come, and the upstream's end of it.
+/// A response whose first event has arrived, and the upstream's end of it.
 async fn stream(
-    world: &World,
+    stage: &Stage,
     route: &Arc<Route>,
     raw: &Raw,
     identity: Caller,
@@ -31,7 +31,7 @@ async fn stream(
         connection.write(HEAD).await;
         connection
     };
-    let asking = world.ask_as(route, get("/"), identity, credential);
+    let asking = stage.ask_as(route, get("/"), identity, credential);
     let (answer, connection) = tokio::join!(asking, upstream);
     (answer.unwrap().into_body(), connection)
 }
@@ -42,9 +42,9 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 
 #[tokio::test]
 async fn events_arrive_one_by_one() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let (mut body, mut connection) =
-        stream(&world, &raw.route(), &raw, Caller::Anonymous, Credential::None).await;
+        stream(&stage, &raw.route(), &raw, Caller::Anonymous, Credential::None).await;
     for event in ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"] {
         connection.write(&format!("{:x}\r\n{event}\r\n", event.len())).await;
         assert_eq!(next(&mut body).await.unwrap().unwrap(), event);
@@ -55,7 +55,7 @@ async fn events_arrive_one_by_one() {
 
 #[tokio::test]
 async fn an_upload_streams_too() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
     let parts = futures_util::stream::unfold(receiver, async |mut receiver| {
@@ -66,20 +66,20 @@ async fn an_upload_streams_too() {
         connection.head().await;
         for part in ["one", "two"] {
             sender.send(Ok(Bytes::from_static(part.as_bytes()))).await.unwrap();
-            assert_eq!(connection.octets(8).await, format!("3\r\n{part}\r\n").as_bytes());
+            assert_eq!(connection.bytes(8).await, format!("3\r\n{part}\r\n").as_bytes());
         }
         drop(sender);
-        assert_eq!(connection.octets(5).await, b"0\r\n\r\n");
+        assert_eq!(connection.bytes(5).await, b"0\r\n\r\n");
         connection.write("HTTP/1.1 204 No Content\r\n\r\n").await;
     };
     let request = post("/", Body::from_stream(parts.boxed()));
-    let (answer, ()) = tokio::join!(world.ask(&route, request), upstream);
+    let (answer, ()) = tokio::join!(stage.ask(&route, request), upstream);
     assert_eq!(answer.unwrap().status(), 204);
 }
 
 #[tokio::test]
-async fn a_slow_upload_is_no_slow_answer() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn the_response_timeout_starts_after_the_upload() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.timeouts.response_head = Duration::from_millis(300);
     let route = Arc::new(route);
@@ -90,20 +90,20 @@ async fn a_slow_upload_is_no_slow_answer() {
     let upstream = async {
         let mut connection = raw.accept().await;
         connection.head().await;
-        connection.octets(6 * 6 + 5).await;
+        connection.bytes(6 * 6 + 5).await;
         connection.write("HTTP/1.1 204 No Content\r\n\r\n").await;
     };
     let request = post("/", Body::from_stream(parts.boxed()));
-    let (answer, ()) = tokio::join!(world.ask(&route, request), upstream);
+    let (answer, ()) = tokio::join!(stage.ask(&route, request), upstream);
     assert_eq!(answer.unwrap().status(), 204);
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
-    let (world, raw) = (World::new(), Raw::new().await);
-    let live = world.session(known()).await;
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let live = stage.session(known()).await;
     let (mut body, mut connection) = stream(
-        &world,
+        &stage,
         &raw.route(),
         &raw,
         Caller::Known(live.known()),
@@ -113,40 +113,40 @@ async fn a_stream_ends_with_its_session_and_the_upstream_notices() {
     connection.write("1\r\na\r\n").await;
     assert_eq!(next(&mut body).await.unwrap().unwrap(), "a");
     let waiting = tokio::spawn(async move { next(&mut body).await });
-    world.sessions.end(live.id()).await.unwrap();
+    stage.sessions.end(live.id()).await.unwrap();
     let error = soon(waiting).await.unwrap().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the answer was ended: the session has ended");
+    assert_eq!(error.to_string(), "the response was ended: the session has ended");
     assert_eq!(connection.rest().await, b"");
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let credential = Credential::Bearer {
         token: Secret::from("t"),
-        good_until: Some(world.clock.now() + Duration::from_millis(50)),
+        good_until: Some(stage.clock.now() + Duration::from_millis(50)),
     };
     let identity = Caller::Known(known().into());
-    let (mut body, _connection) = stream(&world, &raw.route(), &raw, identity, credential).await;
+    let (mut body, _connection) = stream(&stage, &raw.route(), &raw, identity, credential).await;
     let error = next(&mut body).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the answer was ended: the bearer token has expired");
+    assert_eq!(error.to_string(), "the response was ended: the bearer token has expired");
 }
 
 #[tokio::test]
 async fn an_upload_of_a_session_that_ends_is_stopped() {
-    let (world, raw) = (World::new(), Raw::new().await);
-    let live = world.session(known()).await;
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let live = stage.session(known()).await;
     let first = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"x"))]);
     let request = post("/", Body::from_stream(first.chain(futures_util::stream::pending())));
     let route = raw.route();
     let upstream = async {
         let mut connection = raw.accept().await;
         connection.head().await;
-        connection.octets(6).await;
-        world.sessions.end(live.id()).await.unwrap();
+        connection.bytes(6).await;
+        stage.sessions.end(live.id()).await.unwrap();
         connection.rest().await
     };
-    let asking = world.ask_as(
+    let asking = stage.ask_as(
         &route,
         request,
         Caller::Known(live.known()),
@@ -159,15 +159,15 @@ async fn an_upload_of_a_session_that_ends_is_stopped() {
 
 #[tokio::test]
 async fn an_idle_stream_ends() {
-    let (world, raw) = (World::new(), Raw::new().await);
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
     route.timeouts.idle = Duration::from_millis(60);
     let (mut body, _connection) =
-        stream(&world, &Arc::new(route), &raw, Caller::Anonymous, Credential::None).await;
+        stream(&stage, &Arc::new(route), &raw, Caller::Anonymous, Credential::None).await;
     assert!(next(&mut body).await.unwrap().is_err());
 }
 
-/// A server that speaks HTTP/2 in clear text and echoes like a gRPC service.
+/// A server for HTTP/2 in clear text that echoes like a gRPC service.
 async fn grpc_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
@@ -208,8 +208,8 @@ async fn grpc_server() -> String {
 }
 
 #[tokio::test]
-async fn grpc_passes_over_http2_with_its_trailers_and_nothing_forged_in_them() {
-    let world = World::new();
+async fn grpc_trailers_pass_without_forged_fields() {
+    let stage = Stage::new();
     let route = Arc::new(route(&[grpc_server().await]));
     for _ in 0..3 {
         let request = Request::post("/score.Model/Predict")
@@ -217,7 +217,7 @@ async fn grpc_passes_over_http2_with_its_trailers_and_nothing_forged_in_them() {
             .header("te", "trailers")
             .body(Body::from("\0\0\0\0\x02ab"))
             .unwrap();
-        let answer = world.ask(&route, request).await.unwrap();
+        let answer = stage.ask(&route, request).await.unwrap();
         assert_eq!(
             answer.headers()["x-seen"],
             "POST http://platform.example/score.Model/Predict platform.example"
@@ -231,12 +231,12 @@ async fn grpc_passes_over_http2_with_its_trailers_and_nothing_forged_in_them() {
 }
 
 #[tokio::test]
-async fn trailers_of_an_http1_answer_are_passed_on() {
-    let (world, raw) = (World::new(), Raw::new().await);
+async fn trailers_of_an_http1_response_are_passed_on() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
     let route = raw.route();
     let answer = "HTTP/1.1 200 OK\r\nTrailer: x-checksum, set-cookie\r\nTransfer-Encoding: chunked\r\n\r\n\
         2\r\nok\r\n0\r\nx-checksum: 42\r\nset-cookie: a=b\r\n\r\n";
-    let (response, _) = tokio::join!(world.ask(&route, get("/")), raw.serve_one(answer));
+    let (response, _) = tokio::join!(stage.ask(&route, get("/")), raw.serve_one(answer));
     let collected = soon(response.unwrap().into_body().collect()).await.unwrap();
     let trailers = collected.trailers().cloned().unwrap();
     assert_eq!(trailers["x-checksum"], "42");

@@ -29,7 +29,7 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
 
 /// A gateway that listens, for one session.
 struct Gateway {
-    world: Arc<World>,
+    stage: Arc<Stage>,
     live: Arc<LiveSession>,
     drain: Drain,
     address: SocketAddr,
@@ -39,29 +39,29 @@ struct Gateway {
 impl Gateway {
     async fn before(route: Arc<Route>) -> Self {
         let drain = Drain::new(Duration::from_secs(5));
-        let mut world = World::new();
-        world.upstreams = Upstreams::new(
-            world.assertions.clone(),
-            world.clock.clone(),
+        let mut stage = Stage::new();
+        stage.upstreams = Upstreams::new(
+            stage.assertions.clone(),
+            stage.clock.clone(),
             drain.clone(),
             Arc::default(),
         )
-        .with_sessions(world.sessions.clone());
-        let world = Arc::new(world);
-        let live = world.session(known()).await;
+        .with_sessions(stage.sessions.clone());
+        let stage = Arc::new(stage);
+        let live = stage.session(known()).await;
         let any = ListenAddr::Tcp("127.0.0.1:0".parse().unwrap());
         let listener = Listener::bind(&[any], None).await.unwrap();
         let ListenAddr::Tcp(address) = listener.local_addrs()[0].clone() else { panic!() };
-        let (to, who) = (Arc::clone(&world), Arc::clone(&live));
+        let (to, who) = (Arc::clone(&stage), Arc::clone(&live));
         let service = service_fn(move |request: Request<Body>| {
-            let (world, live, route) = (Arc::clone(&to), Arc::clone(&who), Arc::clone(&route));
+            let (stage, live, route) = (Arc::clone(&to), Arc::clone(&who), Arc::clone(&route));
             async move {
                 let request = canonical(request, &Trust::none()).unwrap().unwrap();
                 let identified = Identified {
                     routed: Routed { request: request.into(), route },
                     sender: Sender::known(live.known(), Credential::Session(live)),
                 };
-                let answer = world.upstreams.forward(authorize(identified).unwrap()).await;
+                let answer = stage.upstreams.forward(authorize(identified).unwrap()).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {
                     let body = Body::from(refusal.to_string());
                     Response::builder().status(refusal.status()).body(body).unwrap()
@@ -72,7 +72,7 @@ impl Gateway {
         let serving = tokio::spawn(async move {
             listener.serve(service, end).await;
         });
-        Self { world, live, drain, address, _serving: AbortOnDropHandle::new(serving) }
+        Self { stage, live, drain, address, _serving: AbortOnDropHandle::new(serving) }
     }
 
     async fn client(&self) -> Peeled {
@@ -92,7 +92,7 @@ impl Gateway {
 }
 
 #[tokio::test]
-async fn a_websocket_opens_with_the_identity_and_carries_octets_both_ways() {
+async fn a_websocket_gets_the_identity_and_carries_both_directions() {
     let raw = Raw::new().await;
     let gateway = Gateway::before(raw.route()).await;
     let mut client = gateway.client().await;
@@ -118,9 +118,9 @@ async fn a_websocket_opens_with_the_identity_and_carries_octets_both_ways() {
     assert_eq!(fields(&answer, "sec-websocket-protocol"), ["v1.kernel"]);
     assert_eq!(fields(&answer, "upgrade"), ["websocket"]);
     assert!(fields(&answer, "x-doorward-assertion").is_empty());
-    assert_eq!(client.octets(6).await, b"\x01early");
+    assert_eq!(client.bytes(6).await, b"\x01early");
     client.write("up").await;
-    assert_eq!(upstream.octets(2).await, b"up");
+    assert_eq!(upstream.bytes(2).await, b"up");
     drop(upstream);
     assert_eq!(client.rest().await, b"");
 }
@@ -131,8 +131,8 @@ async fn logging_out_closes_the_websocket_with_1008() {
     let gateway = Gateway::before(raw.route()).await;
     let (mut client, mut upstream) = gateway.open(&raw).await;
     upstream.write("\u{1}\u{2}hi").await;
-    assert_eq!(client.octets(4).await, b"\x01\x02hi");
-    gateway.world.sessions.end(gateway.live.id()).await.unwrap();
+    assert_eq!(client.bytes(4).await, b"\x01\x02hi");
+    gateway.stage.sessions.end(gateway.live.id()).await.unwrap();
     assert_eq!(client.rest().await, close_frame(1008, "session ended"));
     drop(client);
     assert_eq!(upstream.rest().await, b"");
@@ -153,17 +153,17 @@ async fn what_a_client_sends_counts_as_activity_of_its_session() {
     let gateway = Gateway::before(raw.route()).await;
     let (mut client, mut upstream) = gateway.open(&raw).await;
     let before = gateway.live.last_seen();
-    gateway.world.clock.advance(Duration::from_secs(90));
+    gateway.stage.clock.advance(Duration::from_secs(90));
     upstream.write("x").await;
-    assert_eq!(client.octets(1).await, b"x");
-    assert_eq!(gateway.live.last_seen(), before, "the upstream's octets do not count");
+    assert_eq!(client.bytes(1).await, b"x");
+    assert_eq!(gateway.live.last_seen(), before, "the upstream's bytes do not count");
     client.write("x").await;
-    assert_eq!(upstream.octets(1).await, b"x");
+    assert_eq!(upstream.bytes(1).await, b"x");
     assert_eq!(gateway.live.last_seen(), before + Duration::from_secs(90));
 }
 
 #[tokio::test]
-async fn an_upstream_that_declines_is_heard() {
+async fn a_declined_upgrade_is_passed_on() {
     let raw = Raw::new().await;
     let gateway = Gateway::before(raw.route()).await;
     let mut client = gateway.client().await;
@@ -171,7 +171,7 @@ async fn an_upstream_that_declines_is_heard() {
     raw.serve_one("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnope").await;
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-    assert_eq!(client.octets(4).await, b"nope");
+    assert_eq!(client.bytes(4).await, b"nope");
 }
 
 #[tokio::test]
@@ -218,13 +218,13 @@ async fn a_client_that_dies_during_its_upload_ends_the_exchange() {
         .await;
     let mut upstream = raw.accept().await;
     assert_eq!(fields(&upstream.head().await, "content-length"), ["1000"]);
-    assert_eq!(upstream.octets(4).await, b"part");
+    assert_eq!(upstream.bytes(4).await, b"part");
     drop(client);
     assert_eq!(upstream.rest().await, b"");
 }
 
 #[tokio::test]
-async fn a_cut_answer_is_cut_for_the_client_too() {
+async fn a_truncated_response_is_truncated_for_the_client() {
     for (head, seen) in [
         ("Content-Length: 10\r\n\r\nfive!", "five!"),
         ("Transfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n", "5\r\nfive!\r\n"),

@@ -18,7 +18,7 @@ use super::{Mode, StrictIo};
 
 /// Time after the last byte of an answer in which unread bytes are read and dropped, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_OCTETS: usize = 256 * 1024;
+const LINGER_BYTES: usize = 256 * 1024;
 
 impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
     /// Limits the time in which a client accepts no byte of its answer.
@@ -56,9 +56,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(context, octets);
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
         self.watched(context, written)
     }
 
@@ -92,7 +92,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictIo<T> {
         let (by, mut dropped) = this.lingering.unwrap_or_else(|| (Instant::now() + LINGER, 0));
         this.buffer.clear();
         this.ready = 0;
-        while dropped < LINGER_OCTETS {
+        while dropped < LINGER_BYTES {
             this.lingering = Some((by, dropped));
             this.buffer.clear();
             this.buffer.reserve(4096);

@@ -1,4 +1,4 @@
-//! A gRPC client, as far as HTTP/2 shows it: messages out, messages and trailers back.
+//! A gRPC client on HTTP/2: sends messages, receives messages and trailers.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::world::World;
+use crate::test_gateway::TestGateway;
 
 type Outgoing = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -31,13 +31,13 @@ pub(super) fn framed(message: &str) -> Bytes {
     framed.freeze()
 }
 
-/// What waits longer hangs.
+/// The longest time that any step of a call takes.
 pub(super) async fn soon<T>(waited: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(8), waited).await.unwrap()
 }
 
-pub(super) async fn connect(world: &World) -> TcpStream {
-    let (_, address) = world.base.split_once("://").unwrap();
+pub(super) async fn connect(gateway: &TestGateway) -> TcpStream {
+    let (_, address) = gateway.base.split_once("://").unwrap();
     TcpStream::connect(address).await.unwrap()
 }
 
@@ -46,14 +46,14 @@ pub(super) struct Client(http2::SendRequest<Outgoing>);
 
 impl Client {
     /// By prior knowledge.
-    pub(super) async fn in_clear_text(world: &World) -> Self {
-        Self::speak(connect(world).await).await
+    pub(super) async fn in_clear_text(gateway: &TestGateway) -> Self {
+        Self::speak(connect(gateway).await).await
     }
 
     /// By ALPN.
-    pub(super) async fn over_tls(world: &World) -> Self {
+    pub(super) async fn over_tls(gateway: &TestGateway) -> Self {
         let mut roots = RootCertStore::empty();
-        let file = world.folder.path().join("tls.crt");
+        let file = gateway.folder.path().join("tls.crt");
         roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -64,7 +64,7 @@ impl Client {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = "127.0.0.1".try_into().unwrap();
         let connector = TlsConnector::from(Arc::new(config));
-        let secured = connector.connect(name, connect(world).await).await.unwrap();
+        let secured = connector.connect(name, connect(gateway).await).await.unwrap();
         assert_eq!(secured.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
         Self::speak(secured).await
     }
@@ -108,13 +108,13 @@ impl Messages {
 }
 
 /// The service's side of a call.
-pub(super) struct Answer {
+pub(super) struct GrpcAnswer {
     body: Incoming,
     buffer: BytesMut,
     trailers: HeaderMap,
 }
 
-impl Answer {
+impl GrpcAnswer {
     pub(super) fn of(response: Response<Incoming>) -> Self {
         let body = response.into_body();
         Self { body, buffer: BytesMut::new(), trailers: HeaderMap::new() }
@@ -143,7 +143,7 @@ impl Answer {
         }
     }
 
-    /// What came after the last message.
+    /// The trailers behind the last message.
     pub(super) fn into_trailers(self) -> HeaderMap {
         self.trailers
     }

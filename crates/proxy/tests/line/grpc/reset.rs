@@ -5,7 +5,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::call::{connect, soon};
-use crate::world::World;
+use crate::test_gateway::TestGateway;
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -20,33 +20,33 @@ const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// The code of a peer that generates excessive load.
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// The last that was heard on the connection.
+/// End of the connection.
 #[derive(Debug)]
 pub(super) enum Last {
-    /// The gateway ended it, and said why.
+    /// The gateway ended it with GOAWAY.
     GoAway(u32),
     /// It answered a ping after the flood.
     Alive,
-    /// It was gone without a word.
+    /// It was closed without GOAWAY.
     Broken,
 }
 
-/// Opens so many calls on one connection, and takes each back at once.
-pub(super) async fn flood(world: &World, token: &str, calls: u32) -> Last {
-    let (_, authority) = world.base.split_once("://").unwrap();
+/// Opens this many calls on one connection, and resets each at once.
+pub(super) async fn flood(gateway: &TestGateway, token: &str, calls: u32) -> Last {
+    let (_, authority) = gateway.base.split_once("://").unwrap();
     let head = head(authority, &format!("Bearer {token}"));
-    let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    frame(&mut octets, SETTINGS, 0, 0, &[]);
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frame(&mut bytes, SETTINGS, 0, 0, &[]);
     for call in 0..calls {
         let stream = 2 * call + 1;
-        frame(&mut octets, HEADERS, END_HEADERS, stream, &head);
-        frame(&mut octets, RST_STREAM, 0, stream, &CANCEL);
+        frame(&mut bytes, HEADERS, END_HEADERS, stream, &head);
+        frame(&mut bytes, RST_STREAM, 0, stream, &CANCEL);
     }
-    frame(&mut octets, PING, 0, 0, b"go on?!?");
-    let (mut reading, mut writing) = connect(world).await.into_split();
+    frame(&mut bytes, PING, 0, 0, b"go on?!?");
+    let (mut reading, mut writing) = connect(gateway).await.into_split();
     let writing = tokio::spawn(async move {
         // It may be ended in the middle.
-        let written = writing.write_all(&octets).await;
+        let written = writing.write_all(&bytes).await;
         (writing, written)
     });
     let last = soon(async {
@@ -73,12 +73,12 @@ pub(super) async fn flood(world: &World, token: &str, calls: u32) -> Last {
     last
 }
 
-fn frame(octets: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    octets.extend(&length[1..]);
-    octets.extend([kind, flags]);
-    octets.extend(stream.to_be_bytes());
-    octets.extend(payload);
+    bytes.extend(&length[1..]);
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
 }
 
 /// A call's header section without any compression but the static table's names ([RFC 7541, appendix A]).
@@ -99,18 +99,18 @@ fn head(authority: &str, authorization: &str) -> Vec<u8> {
     head
 }
 
-/// [RFC 7541 §5.1](https://www.rfc-editor.org/rfc/rfc7541#section-5.1), the octet's other bits being 0.
-fn integer(octets: &mut Vec<u8>, bits: u32, value: usize) {
+/// [RFC 7541 §5.1](https://www.rfc-editor.org/rfc/rfc7541#section-5.1), the other bits of the byte being 0.
+fn integer(bytes: &mut Vec<u8>, bits: u32, value: usize) {
     let most = (1 << bits) - 1;
     if value < most {
-        octets.push(u8::try_from(value).unwrap());
+        bytes.push(u8::try_from(value).unwrap());
         return;
     }
-    octets.push(u8::try_from(most).unwrap());
+    bytes.push(u8::try_from(most).unwrap());
     let mut rest = value - most;
     while rest >= 128 {
-        octets.push(u8::try_from(rest % 128 + 128).unwrap());
+        bytes.push(u8::try_from(rest % 128 + 128).unwrap());
         rest /= 128;
     }
-    octets.push(u8::try_from(rest).unwrap());
+    bytes.push(u8::try_from(rest).unwrap());
 }

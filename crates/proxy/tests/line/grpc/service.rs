@@ -1,4 +1,4 @@
-//! A gRPC service over HTTP/2 in clear text: tells what it was told, then echoes message by message.
+//! A gRPC service over HTTP/2 in clear text: sends the request headers that it received, then echoes message by message.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::call::framed;
 
-/// Where it is.
+/// Its address.
 pub(super) async fn start() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -32,14 +32,14 @@ pub(super) async fn start() -> String {
 
 fn answer(request: Request<Incoming>) -> Response<Echo> {
     let (parts, body) = request.into_parts();
-    let told: Map<String, Value> = parts
+    let received: Map<String, Value> = parts
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), Value::from(value.to_str().unwrap())))
         .collect();
-    let told = Some(framed(&Value::Object(told).to_string()));
+    let received = Some(framed(&Value::Object(received).to_string()));
     let mut response =
-        Response::new(Echo { told, body, messages: 0, trailers: None, ended: false });
+        Response::new(Echo { received, body, messages: 0, trailers: None, ended: false });
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/grpc+proto"));
     response
@@ -47,7 +47,7 @@ fn answer(request: Request<Incoming>) -> Response<Echo> {
 
 /// Each frame as it comes, then the status.
 struct Echo {
-    told: Option<Bytes>,
+    received: Option<Bytes>,
     body: Incoming,
     messages: usize,
     trailers: Option<HeaderMap>,
@@ -78,8 +78,8 @@ impl Body for Echo {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        if let Some(told) = this.told.take() {
-            return Poll::Ready(Some(Ok(Frame::data(told))));
+        if let Some(received) = this.received.take() {
+            return Poll::Ready(Some(Ok(Frame::data(received))));
         }
         while !this.ended {
             match ready!(Pin::new(&mut this.body).poll_frame(context)).transpose()? {

@@ -25,7 +25,7 @@ async fn gateways_with_the_same_key_open_each_others_tickets() {
 }
 
 #[tokio::test]
-async fn a_value_sealed_for_something_else_is_no_ticket() {
+async fn a_value_sealed_for_another_purpose_is_not_a_ticket() {
     let clock = MovableClock::new();
     let plaintext = encoding::encode(&record(clock.now())).unwrap();
     for (purpose, name) in [(Purpose::Login, NAME), (Purpose::Ticket, "other")] {

@@ -37,7 +37,7 @@ async fn embedded_store_conforms() {
 }
 
 #[tokio::test]
-async fn a_kill_loses_nothing_that_was_answered() {
+async fn a_kill_loses_no_acknowledged_write() {
     let (_directory, path) = place();
     let clock = MovableClock::new();
     let store = store(&path);
@@ -75,14 +75,14 @@ async fn the_file_opens_no_session_and_shows_no_token() {
     let (_directory, path) = place();
     let store = store(&path);
     let ticket = store.create(&record(MovableClock::new().now())).await.unwrap();
-    let octets = std::fs::read(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
     for secret in [ticket.expose(), "access-token", "refresh-token", "id-token", "alice"] {
-        assert!(memchr::memmem::find(&octets, secret.as_bytes()).is_none(), "{secret}");
+        assert!(memchr::memmem::find(&bytes, secret.as_bytes()).is_none(), "{secret}");
     }
 }
 
 #[test]
-fn nobody_else_may_read_the_file() {
+fn only_the_owner_may_read_the_file() {
     let (_directory, path) = place();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     drop(store(&path));
@@ -93,7 +93,7 @@ fn nobody_else_may_read_the_file() {
 }
 
 #[test]
-fn a_second_process_is_told_what_is_wrong() {
+fn a_second_process_gets_a_clear_error() {
     let (_directory, path) = place();
     let _first = store(&path);
     let refused = EmbeddedStore::open(&path, keys()).unwrap_err();
@@ -102,7 +102,7 @@ fn a_second_process_is_told_what_is_wrong() {
 }
 
 #[test]
-fn a_file_that_is_something_else_is_left_alone() {
+fn a_foreign_file_is_left_unchanged() {
     let (_directory, path) = place();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let text = "not a session file".repeat(1000);
@@ -144,7 +144,7 @@ async fn a_record_filed_under_another_ticket_does_not_open() {
 }
 
 #[tokio::test]
-async fn last_use_is_remembered_and_what_is_over_is_swept() {
+async fn last_use_is_stored_and_expired_sessions_are_swept() {
     let (_directory, path) = place();
     let clock = MovableClock::new();
     let limits = Limits::new(Duration::from_secs(3600), Duration::from_secs(3 * 3600));
@@ -184,7 +184,7 @@ async fn ending_names_the_sessions_that_ended() {
 }
 
 #[tokio::test]
-async fn a_file_that_failed_is_opened_anew() {
+async fn a_failed_file_is_reopened() {
     let (directory, path) = place();
     let store = store(&path);
     let ticket = store.create(&record(MovableClock::new().now())).await.unwrap();

@@ -8,7 +8,7 @@ const FORMER: &str = r#"{"i":"AAECAwQFBgcICQoLDA0ODw","k":{"issuer":"main","subj
 
 /// The members that those versions read.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only whether it can be read matters")]
+#[expect(dead_code, reason = "the test only parses it")]
 struct FormerRead {
     i: SessionId,
     k: FormerKnown,
@@ -24,7 +24,7 @@ struct FormerRead {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "only whether it can be read matters")]
+#[expect(dead_code, reason = "the test only parses it")]
 struct FormerKnown {
     issuer: String,
     subject: String,
@@ -58,7 +58,7 @@ fn text(record: &Record) -> String {
 }
 
 #[test]
-fn a_record_of_the_former_version_is_of_the_issuer_of_its_id_token() {
+fn a_former_record_gets_the_issuer_of_its_id_token() {
     let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let token = [part(r#"{"alg":"RS256"}"#), part(r#"{"iss":"https://a.example"}"#), part("s")];
     let record = former().with_id_token(Some(token.join(".").into()));
@@ -92,7 +92,7 @@ fn a_record_is_read_by_the_former_version() {
 }
 
 #[test]
-fn what_a_former_record_lacks_stays_away_until_it_is_known() {
+fn missing_fields_of_a_former_record_stay_absent() {
     assert_eq!(text(&former()), FORMER);
 }
 

@@ -1,7 +1,7 @@
 //! Closes a stream when its session, token or idle time ends.
 //!
-//! The total time is not limited. A stream ends when its session ends, when its token has expired, or when nothing moved for
-//! the route's idle time. One timer serves all of it, and is made only for streams that ever wait.
+//! The total time is unlimited. A stream ends when its session ends, when its token has expired, or when no byte moved for
+//! the route's idle time. One timer serves all three, and is created only for a stream that waits.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use web_sessions::{LiveSession, StreamGuard};
 
 use crate::review::{Permit, Review, UNDISTURBED};
 
-/// Reason the gateway ended a stream.
+/// Reason for which the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Cut {
     /// The session ended by logout, by its limits, or at the provider.
@@ -33,15 +33,15 @@ pub(super) enum Cut {
     #[error("the caller is no longer permitted")]
     NoLongerPermitted,
     /// No byte moved.
-    #[error("no octet moved for {}", humantime::format_duration(*.after))]
+    #[error("no byte moved for {}", humantime::format_duration(*.after))]
     Idle {
         /// the route's limit
         after: Duration,
     },
 }
 
-/// Decides when a stream must end.
-pub(super) struct Tether {
+/// Ends a stream with its session, its token, its idle time or its permission.
+pub(super) struct Cutoff {
     session: Option<Arc<LiveSession>>,
     expires: Option<Instant>,
     idle: Duration,
@@ -60,7 +60,7 @@ struct Armed {
     _hold: Option<StreamGuard>,
 }
 
-impl Tether {
+impl Cutoff {
     /// For a stream opened by a session, by a token that ends at `expires`, or by neither.
     pub(super) fn new(
         session: Option<Arc<LiveSession>>,
@@ -178,20 +178,20 @@ impl Reviewing {
     }
 }
 
-/// Progress of an upload; shared by the upload and the task that waits for the answer.
+/// Progress of an upload; shared by the upload and the task that waits for the response.
 #[derive(Debug)]
 pub(super) struct Progress {
     begun: Instant,
     moved_ms: AtomicU64,
     outcome: AtomicU8,
-    answered: AtomicBool,
+    response_begun: AtomicBool,
 }
 
 /// Outcome of an upload so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Outcome {
-    /// Going on, or complete.
+    /// In progress, or complete.
     Good = 0,
     /// Larger than the route allows.
     TooLarge = 1,
@@ -205,18 +205,18 @@ impl Progress {
             begun: Instant::now(),
             moved_ms: AtomicU64::new(0),
             outcome: AtomicU8::new(Outcome::Good as u8),
-            answered: AtomicBool::new(false),
+            response_begun: AtomicBool::new(false),
         }
     }
 
-    /// Notes that the answer has begun.
-    pub(super) fn answer(&self) {
-        self.answered.store(true, Ordering::Release);
+    /// Notes that the response has begun.
+    pub(super) fn begin_response(&self) {
+        self.response_begun.store(true, Ordering::Release);
     }
 
-    /// Whether the answer has begun.
-    pub(super) fn is_answered(&self) -> bool {
-        self.answered.load(Ordering::Acquire)
+    /// Whether the response has begun.
+    pub(super) fn has_response_begun(&self) -> bool {
+        self.response_begun.load(Ordering::Acquire)
     }
 
     /// Notes that a byte moved just now.
@@ -251,34 +251,34 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
-    async fn moved(tether: &mut Tether) -> Option<Cut> {
-        poll_fn(|cx| Poll::Ready(tether.moved(cx))).await
+    async fn moved(cutoff: &mut Cutoff) -> Option<Cut> {
+        poll_fn(|cx| Poll::Ready(cutoff.moved(cx))).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_on_which_nothing_moves_ends_after_the_idle_time() {
+    async fn a_silent_stream_ends_after_the_idle_time() {
         let begun = Instant::now();
-        let mut tether = Tether::new(None, None, IDLE);
-        assert_eq!(poll_fn(|cx| tether.poll_cut(cx)).await, Cut::Idle { after: IDLE });
+        let mut cutoff = Cutoff::new(None, None, IDLE);
+        assert_eq!(poll_fn(|cx| cutoff.poll_cut(cx)).await, Cut::Idle { after: IDLE });
         assert_eq!(begun.elapsed().as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_on_which_something_moves_goes_on() {
-        let mut tether = Tether::new(None, None, IDLE);
+    async fn a_busy_stream_outlives_the_idle_time() {
+        let mut cutoff = Cutoff::new(None, None, IDLE);
         for _ in 0..10 {
-            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| tether.poll_cut(cx))).await;
+            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| cutoff.poll_cut(cx))).await;
             assert!(waited.is_err(), "ended too early");
-            assert_eq!(moved(&mut tether).await, None);
+            assert_eq!(moved(&mut cutoff).await, None);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_upload_under_way_keeps_the_answer_open() {
+    async fn an_upload_in_progress_keeps_the_response_open() {
         let progress = Arc::new(Progress::begin());
-        let mut tether = Tether::new(None, None, IDLE).with_upload(Some(Arc::clone(&progress)));
+        let mut cutoff = Cutoff::new(None, None, IDLE).with_upload(Some(Arc::clone(&progress)));
         for _ in 0..10 {
-            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| tether.poll_cut(cx))).await;
+            let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| cutoff.poll_cut(cx))).await;
             assert!(waited.is_err(), "ended too early");
             progress.touch();
         }
@@ -287,11 +287,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_busy_stream_ends_with_its_token_too() {
         let expires = Instant::now() + Duration::from_secs(5);
-        let mut tether = Tether::new(None, Some(expires), IDLE);
-        assert_eq!(moved(&mut tether).await, None);
+        let mut cutoff = Cutoff::new(None, Some(expires), IDLE);
+        assert_eq!(moved(&mut cutoff).await, None);
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(moved(&mut tether).await, Some(Cut::TokenExpired));
-        let mut waiting = Tether::new(None, Some(Instant::now() + IDLE / 4), IDLE);
+        assert_eq!(moved(&mut cutoff).await, Some(Cut::TokenExpired));
+        let mut waiting = Cutoff::new(None, Some(Instant::now() + IDLE / 4), IDLE);
         assert_eq!(poll_fn(|cx| waiting.poll_cut(cx)).await, Cut::TokenExpired);
     }
 }

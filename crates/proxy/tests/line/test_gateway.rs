@@ -1,4 +1,4 @@
-//! The whole line in one process: dev-issuer, an upstream that tells what it was told, the gateway between them.
+//! The whole line in one process: dev-issuer, an upstream that echoes the headers it received, the gateway between them.
 
 use std::{
     net::TcpListener,
@@ -21,7 +21,7 @@ use oidc_core::http::reqwest::install_crypto_provider;
 use serde_json::{Map, Value};
 
 /// The running parts; dropping it ends them.
-pub(crate) struct World {
+pub(crate) struct TestGateway {
     pub(crate) issuers: Vec<DevIssuer>,
     pub(crate) base: String,
     pub(crate) admin: String,
@@ -31,7 +31,7 @@ pub(crate) struct World {
     drain: Drain,
 }
 
-impl Drop for World {
+impl Drop for TestGateway {
     fn drop(&mut self) {
         self.drain.begin();
     }
@@ -54,21 +54,21 @@ fn certify(folder: &Path) {
 }
 
 async fn mirror() -> String {
-    let tell = async |headers: HeaderMap| {
-        let mut told = Map::new();
+    let echo = async |headers: HeaderMap| {
+        let mut received = Map::new();
         for (name, value) in &headers {
-            told.insert(name.to_string(), Value::from(value.to_str().unwrap_or("?")));
+            received.insert(name.to_string(), Value::from(value.to_str().unwrap_or("?")));
         }
-        Json(Value::Object(told))
+        Json(Value::Object(received))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(any(tell));
+    let router = Router::new().fallback(any(echo));
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
 }
 
-impl World {
+impl TestGateway {
     pub(crate) async fn new(routes: &str) -> Self {
         Self::with_issuers(1, routes).await
     }
@@ -127,7 +127,7 @@ impl World {
         request.send().await.unwrap()
     }
 
-    /// Signs somebody in at the nth issuer, and keeps the session cookie.
+    /// Signs a user in at the nth issuer, and returns the session cookie.
     pub(crate) async fn sign_in(&self, user: &str, nth: usize) -> String {
         let name = ["first", "second"][nth];
         let start = self.get(&format!("/oauth2/start?rd=/app&issuer={name}"), "").await;
@@ -166,7 +166,7 @@ fn configuration(base: &str, issuers: &[DevIssuer], folder: &Path, routes: &str)
         .iter()
         .zip(issuers)
         .map(|(name, issuer)| {
-            // One issuer at most is asked about tokens that do not say whose they are.
+            // At most one issuer may introspect, because an opaque token does not name its issuer.
             let introspection = if *name == "first" { ", introspection: { cache: 1m }" } else { "" };
             format!(
                 "  {name}: {{ url: {}, client_id: gateway, client_auth: {{ secret: {{ file: {folder}/secret }} }}, audience: [gateway]{introspection} }}\n",

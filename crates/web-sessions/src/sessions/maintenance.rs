@@ -31,7 +31,7 @@ impl Sessions {
 
     /// Maintains the sessions until `shutdown`: stores the times of last use, ends expired sessions, refreshes those that only
     /// have streams, and sweeps the store. Spawn it once.
-    pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
+    pub async fn maintain(self: Arc<Self>, shutdown: CancellationToken) {
         let mut ticks = interval(FLUSH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for round in 0_u64.. {
@@ -39,7 +39,7 @@ impl Sessions {
                 _ = ticks.tick() => {}
                 () = shutdown.cancelled() => break,
             }
-            self.tend().await;
+            self.maintain_once().await;
             if round % SWEEP == 0 {
                 match self.store.sweep(&self.limits, self.clock.now()).await {
                     Ok(swept) => tracing::debug!(swept, "swept the session store"),
@@ -48,14 +48,14 @@ impl Sessions {
             }
         }
         if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "last use of sessions not written down");
+            tracing::warn!(%error, "times of last use not stored");
         }
     }
 
-    /// Performs one round of [`keep`](Self::keep).
-    pub(super) async fn tend(self: &Arc<Self>) {
+    /// Performs one round of [`maintain`](Self::maintain).
+    pub(super) async fn maintain_once(self: &Arc<Self>) {
         if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "last use of sessions not written down");
+            tracing::warn!(%error, "times of last use not stored");
         }
         let now = self.clock.now();
         for session in self.all() {

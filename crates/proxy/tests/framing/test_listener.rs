@@ -1,4 +1,4 @@
-//! A listener on a free port, the service behind it, and a client that speaks octets.
+//! A listener on a free port, the service behind it, and a client that sends bytes.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// One request that reached the service whole.
+/// One request that reached the service complete.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -33,14 +33,14 @@ pub(crate) struct Seen {
 }
 
 /// A running listener.
-pub(crate) struct World {
+pub(crate) struct TestListener {
     pub(crate) address: SocketAddr,
     pub(crate) drain: Drain,
     pub(crate) serving: JoinHandle<Drained>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl World {
+impl TestListener {
     pub(crate) async fn start() -> Self {
         Self::with(Limits::default(), None).await
     }
@@ -57,7 +57,7 @@ impl World {
         Self { address, drain, serving, seen }
     }
 
-    /// What reached the service so far.
+    /// The requests that reached the service so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -72,10 +72,10 @@ impl World {
         Client { stream }
     }
 
-    /// Sends octets on a fresh connection and reads until the gateway closes it.
-    pub(crate) async fn exchange(&self, octets: impl AsRef<[u8]>) -> Vec<Answer> {
+    /// Sends bytes on a fresh connection and reads until the gateway closes it.
+    pub(crate) async fn exchange(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
         let mut client = self.connect().await;
-        client.send(octets).await;
+        client.send(bytes).await;
         client.until_closed().await
     }
 }
@@ -94,24 +94,24 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.stream.write_all(octets.as_ref()).await.unwrap();
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Everything up to the close, which must come.
+    /// All answers up to the close, which must follow.
     pub(crate) async fn until_closed(&mut self) -> Vec<Answer> {
-        let mut octets = Vec::new();
-        timeout(Duration::from_secs(10), self.stream.read_to_end(&mut octets))
+        let mut bytes = Vec::new();
+        timeout(Duration::from_secs(10), self.stream.read_to_end(&mut bytes))
             .await
-            .unwrap_or_else(|_| panic!("left open after {:?}", String::from_utf8_lossy(&octets)))
+            .unwrap_or_else(|_| panic!("left open after {:?}", String::from_utf8_lossy(&bytes)))
             .unwrap();
-        let mut rest = String::from_utf8(octets).unwrap();
+        let mut rest = String::from_utf8(bytes).unwrap();
         let mut answers = Vec::new();
         while let Some((answer, length)) = parse(&rest) {
             answers.push(answer);
             rest.drain(..length);
         }
-        assert_eq!(rest, "", "an answer was cut");
+        assert_eq!(rest, "", "an answer was truncated");
         answers
     }
 
@@ -123,8 +123,8 @@ impl Client {
                 assert_eq!(text.len(), length, "more than one answer: {text:?}");
                 return answer;
             }
-            let octet = timeout(Duration::from_secs(10), self.stream.read_u8()).await;
-            text.push(char::from(octet.unwrap_or_else(|_| panic!("no answer: {text:?}")).unwrap()));
+            let byte = timeout(Duration::from_secs(10), self.stream.read_u8()).await;
+            text.push(char::from(byte.unwrap_or_else(|_| panic!("no answer: {text:?}")).unwrap()));
         }
     }
 }
@@ -147,7 +147,7 @@ fn parse(text: &str) -> Option<(Answer, usize)> {
     Some((Answer { status, body, closes }, head.len() + 4 + length))
 }
 
-/// Answers with the target; what it does besides is in the path.
+/// Answers with the target; the path selects further behaviour.
 async fn serve(
     mut request: Request<Body>,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -192,7 +192,7 @@ async fn serve(
     Ok(Response::new(Body::from(target)))
 }
 
-/// Accepts a WebSocket and echoes whatever comes.
+/// Accepts a WebSocket and echoes everything.
 fn tunnel(request: &mut Request<Body>) -> Response<Body> {
     if request.extensions().get::<UpgradeAsked>().is_none() || request.uri().query().is_some() {
         return Response::new(Body::from("declined"));

@@ -1,7 +1,7 @@
-//! An answer's body in transit to the client.
+//! A response's body in transit to the client.
 //!
-//! Nothing is stored: each frame is passed on when the client asks for it. An answer that the upstream breaks off is broken off
-//! for the client too, and never looks complete. An answer that the client does not read is not polled: a task of its own ends
+//! Nothing is stored: each frame is passed on when the client asks for it. A response that the upstream breaks off is broken off
+//! for the client too, and never looks complete. A response that the client does not read is not polled: a task of its own ends
 //! it, and so the upload that goes on beside it.
 
 use std::{
@@ -19,32 +19,32 @@ use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
 use super::{
+    cutoff::{Cut, Cutoff},
     headers,
-    tether::{Cut, Tether},
 };
 use crate::upstream::{InFlight, Lease, explain};
 
-/// Route and request, for the log line about an answer that breaks off.
+/// Route and request, for the log line about a response that breaks off.
 #[derive(Clone)]
 pub(super) struct Origin {
     pub(super) route: Arc<crate::route::Route>,
     pub(super) request_id: RequestId,
 }
 
-/// An answer up to this size is with the client's connection soon, whether the client reads it or not.
+/// A response up to this size fits the buffers, whether the client reads it or not.
 const SOON_DONE: u64 = 64 * 1024;
 
-/// An answer's body in transit to the client.
+/// A response's body in transit to the client.
 ///
-/// Holds the connection, and gives it back when dropped.
-pub(super) struct Answer {
+/// Holds the connection, and returns it to the pool when dropped.
+pub(super) struct ResponseBody {
     flow: Held,
-    tether: Tether,
+    cutoff: Cutoff,
     in_flight: InFlight,
     origin: Origin,
 }
 
-/// The upstream's half of an answer.
+/// The upstream's half of a response.
 struct Flow {
     inner: Option<Incoming>,
     lease: Option<Lease>,
@@ -52,18 +52,18 @@ struct Flow {
     cut: Option<Cut>,
 }
 
-/// Who may end the upstream's half: the answer alone, or a watch beside it too.
+/// Owner of the upstream's half: the response alone, or together with a watch task.
 enum Held {
     Alone(Flow),
     Watched(Arc<Mutex<Flow>>, AbortHandle),
 }
 
-/// Reason an answer was broken off; the client never sees a complete one.
+/// Reason a response was broken off; the client never sees a complete one.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AnswerError {
-    #[error("the upstream broke off its answer")]
+pub(super) enum ResponseError {
+    #[error("the upstream broke off its response")]
     Upstream(#[source] hyper::Error),
-    #[error("the answer was ended: {0}")]
+    #[error("the response was ended: {0}")]
     Cut(#[source] Cut),
 }
 
@@ -93,13 +93,13 @@ impl Held {
     }
 }
 
-impl Answer {
-    /// An answer that ends by `tether` when it is read. One that may take long gets a second tether, which ends it although the
+impl ResponseBody {
+    /// A response that ends by `cutoff` when it is read. One that may take long gets a second cutoff, which ends it although the
     /// client does not read it.
     pub(super) fn new(
         inner: Incoming,
-        tether: Tether,
-        watch: impl FnOnce() -> Tether,
+        cutoff: Cutoff,
+        watch: impl FnOnce() -> Cutoff,
         lease: Lease,
         in_flight: InFlight,
         origin: Origin,
@@ -114,24 +114,24 @@ impl Answer {
         } else {
             Held::Alone(flow)
         };
-        Self { flow, tether, in_flight, origin }
+        Self { flow, cutoff, in_flight, origin }
     }
 
-    fn broken_off(&mut self, error: AnswerError) -> AnswerError {
+    fn broken_off(&mut self, error: ResponseError) -> ResponseError {
         let known = self.flow.with(|flow| {
             flow.inner = None;
             flow.cut.is_some()
         });
         match &error {
-            AnswerError::Upstream(cause) => tracing::warn!(
+            ResponseError::Upstream(cause) => tracing::warn!(
                 route = self.origin.route.name,
                 request_id = self.origin.request_id.as_str(),
                 upstream = self.in_flight.target().name(),
                 reason = explain(cause),
-                "the upstream broke off its answer; so was the client's"
+                "the upstream broke off its response, so the client's was broken off too"
             ),
-            AnswerError::Cut(cut) if !known => self.origin.ended(*cut),
-            AnswerError::Cut(_) => {}
+            ResponseError::Cut(cut) if !known => self.origin.ended(*cut),
+            ResponseError::Cut(_) => {}
         }
         error
     }
@@ -140,13 +140,13 @@ impl Answer {
 impl Origin {
     fn ended(&self, cut: Cut) {
         let (route, id) = (self.route.name.as_str(), self.request_id.as_str());
-        tracing::info!(route, request_id = id, reason = %cut, "ended an open answer");
+        tracing::info!(route, request_id = id, reason = %cut, "ended an open response");
     }
 }
 
-/// Ends the upstream's half when its time is over. An answer that the client does not read is not polled.
-async fn stop_unread(flow: Weak<Mutex<Flow>>, mut tether: Tether, origin: Origin) {
-    let cut = poll_fn(|cx| tether.poll_cut(cx)).await;
+/// Ends the upstream's half when its time is over. A response that the client does not read is not polled.
+async fn stop_unread(flow: Weak<Mutex<Flow>>, mut cutoff: Cutoff, origin: Origin) {
+    let cut = poll_fn(|cx| cutoff.poll_cut(cx)).await;
     let Some(flow) = flow.upgrade() else { return };
     let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
     if flow.inner.is_some() {
@@ -156,14 +156,14 @@ async fn stop_unread(flow: Weak<Mutex<Flow>>, mut tether: Tether, origin: Origin
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
-    type Error = AnswerError;
+    type Error = ResponseError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         let this = &mut *self;
         let polled = this.flow.with(|flow| match (&mut flow.inner, flow.cut) {
             (_, Some(cut)) => Err(cut),
@@ -172,12 +172,12 @@ impl http_body::Body for Answer {
         });
         let polled = match polled {
             Ok(polled) => polled,
-            Err(cut) => return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut))))),
+            Err(cut) => return Poll::Ready(Some(Err(this.broken_off(ResponseError::Cut(cut))))),
         };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(cut) = this.tether.moved(cx) {
-                    return Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))));
+                if let Some(cut) = this.cutoff.moved(cx) {
+                    return Poll::Ready(Some(Err(this.broken_off(ResponseError::Cut(cut)))));
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(trailers) => Frame::trailers(sendable(trailers)),
@@ -185,15 +185,15 @@ impl http_body::Body for Answer {
                 })))
             }
             Poll::Ready(Some(Err(error))) => {
-                Poll::Ready(Some(Err(this.broken_off(AnswerError::Upstream(error)))))
+                Poll::Ready(Some(Err(this.broken_off(ResponseError::Upstream(error)))))
             }
             Poll::Ready(None) => {
                 this.flow.with(|flow| flow.inner = None);
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let cut = ready!(this.tether.poll_cut(cx));
-                Poll::Ready(Some(Err(this.broken_off(AnswerError::Cut(cut)))))
+                let cut = ready!(this.cutoff.poll_cut(cx));
+                Poll::Ready(Some(Err(this.broken_off(ResponseError::Cut(cut)))))
             }
         }
     }
@@ -214,7 +214,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         if let Held::Watched(_, watch) = &self.flow {
             watch.abort();

@@ -1,4 +1,4 @@
-//! Parts of a file that could not be read; later checks skip them.
+//! Parts of a file that failed to parse; later checks skip them.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,27 @@ use super::problem::{KeyPath, Step};
 
 /// Parts of the tree that are not in the value read from it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gaps {
-    /// Parts left out, as if they had not been written.
+pub(super) struct Skipped {
+    /// Parts left out, as if they were absent.
     pub(super) left_out: BTreeSet<KeyPath>,
     /// Missing parts that were replaced.
-    pub(super) stood_in: BTreeSet<KeyPath>,
-    /// Keys that an unknown key was probably meant to be.
+    pub(super) replaced: BTreeSet<KeyPath>,
+    /// Keys that an unknown key probably stands for.
     pub(super) meant: BTreeSet<KeyPath>,
 }
 
-impl Gaps {
-    /// Gaps for the keys that the tree dropped.
+impl Skipped {
+    /// The keys that the tree dropped.
     pub(super) fn of(dropped: Vec<KeyPath>) -> Self {
         Self { meant: dropped.into_iter().collect(), ..Self::default() }
     }
 
-    /// Whether a finding about `at` would be about a gap.
+    /// Whether a finding about `at` would be about a skipped part.
     pub(super) fn touch(&self, at: &KeyPath) -> bool {
-        [&self.left_out, &self.stood_in, &self.meant]
+        [&self.left_out, &self.replaced, &self.meant]
             .into_iter()
             .flatten()
-            .any(|gap| gap.is_within(at) || at.is_within(gap))
+            .any(|part| part.is_within(at) || at.is_within(part))
     }
 
     /// Whether something within `at` was left out; a problem of `at` may only follow from that.

@@ -1,5 +1,5 @@
-//! Checks the files, variables and directories that a configuration names: they must exist before
-//! the gateway starts, not only at the first login.
+//! Checks the files, variables and directories that a configuration names: a missing one is found
+//! before the gateway starts, not at the first login.
 //!
 //! Only reads: nothing is created, and no connection is opened.
 
@@ -17,7 +17,7 @@ use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, SecretRef};
 const SHORTEST_KEY: usize = 32;
 
 /// Checks everything that a configuration names.
-pub(super) fn look(config: &Config, found: &mut Findings) {
+pub(super) fn check(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
     if let Some(tls) = &config.tls {
         let here = root.key("tls");
@@ -73,7 +73,7 @@ fn private_key(here: KeyPath, jwt: &PrivateKeyJwt, pem: &oidc_core::Secret, foun
     // oidc-core has every algorithm of the configuration.
     let Ok(parsed) = algorithm.parse() else { return };
     if let Err(error) = oidc_core::PrivateKeyJwt::from_pem(pem, parsed, None) {
-        found.problem(here, format!("{} is no key for {algorithm}: {error}", jwt.key));
+        found.problem(here, format!("invalid key: {} does not fit {algorithm}: {error}", jwt.key));
     }
 }
 
@@ -88,8 +88,8 @@ fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
             let length = secret.expose().len();
             if length < SHORTEST_KEY {
                 let message = format!(
-                    "{key} has {length} bytes, a key needs {SHORTEST_KEY} or more: \
-                     `openssl rand -base64 32` makes one"
+                    "invalid session key: {key} has {length} bytes, fewer than {SHORTEST_KEY}; \
+                     make one with `openssl rand -base64 32`"
                 );
                 found.problem(here, message);
             }
@@ -126,7 +126,7 @@ fn no_pem(file: &Path, what: &str, error: &rustls_pki_types::pem::Error) -> Stri
     let file = file.display();
     match error {
         rustls_pki_types::pem::Error::Io(error) => format!("cannot read `{file}`: {error}"),
-        _ => format!("`{file}` holds no {what} in PEM form"),
+        _ => format!("invalid {what}: `{file}` holds none in PEM form"),
     }
 }
 
@@ -137,7 +137,7 @@ fn directory_of(here: KeyPath, file: &Path, found: &mut Findings) {
     };
     if !directory.is_dir() {
         let message = format!(
-            "the directory `{}` for `{}` does not exist: create it, or name another path",
+            "missing directory `{}` for `{}`; create it, or name another path",
             directory.display(),
             file.display()
         );
