@@ -49,6 +49,9 @@ without-demo:
 # Licences, sources, which crate may link which library; advisories where their database is reachable.
 deny:
     cargo deny --all-features check --hide-inclusion-graph bans licenses sources
+    @for product in proxy m2m py-bindings py-testing; do \
+        cargo deny --manifest-path crates/$product/Cargo.toml --config deny-products.toml --all-features check --hide-inclusion-graph bans; \
+    done
     @if cargo deny --all-features fetch db >/dev/null 2>&1; then \
         cargo deny --all-features check advisories; \
     elif [ -n "${GITHUB_ACTIONS:-}" ]; then \

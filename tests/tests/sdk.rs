@@ -32,6 +32,8 @@ mod possession;
 mod introspection;
 #[path = "sdk/people.rs"]
 mod people;
+#[path = "sdk/interop.rs"]
+mod interop;
 #[path = "sdk/signed.rs"]
 mod signed;
 #[path = "sdk/certificates.rs"]

@@ -174,6 +174,12 @@ impl JwkSet {
         self.named(kid).is_some()
     }
 
+    /// The usable keys as JWKs, with their public members only.
+    #[cfg(feature = "openidconnect")]
+    pub(crate) fn to_jwks(&self) -> impl Iterator<Item = Map<String, Value>> {
+        self.keys.iter().map(Jwk::to_members)
+    }
+
     /// A set has a handful of keys: a linear search is faster than a hash.
     fn named(&self, kid: &str) -> Option<&Jwk> {
         self.keys.iter().find(|key| key.id() == Some(kid))

@@ -26,6 +26,10 @@
     doc = "| log in without a browser, judge opaque tokens | [`DeviceAuthorization`], [`Introspection`] |\n| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
 )]
 //! | read claims | [`Claims`] |
+#![cfg_attr(
+    feature = "oauth2",
+    doc = "| keep a program on the crates `oauth2` and `openidconnect` | [`interop`] |"
+)]
 //!
 //! Side effects go through three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is
 //! values and rules. No token can cause a fetch from an address that it names.
@@ -122,6 +126,10 @@ mod logout;
 mod user_info;
 #[cfg(feature = "native")]
 mod native;
+
+// Programs that use the crates `oauth2` and `openidconnect`.
+#[cfg(feature = "oauth2")]
+pub mod interop;
 
 #[cfg(feature = "test-util")]
 pub mod testing;

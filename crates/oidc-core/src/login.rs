@@ -10,8 +10,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
-use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl};
+use oauth2::{CsrfToken, PkceCodeChallenge};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -201,8 +200,7 @@ impl LoginRequest {
         };
         let client_id = endpoint.client_id();
         let key = self.request_key.clone();
-        let mut parameters =
-            self.into_parameters(authorization_endpoint, client_id, &pending, challenge);
+        let mut parameters = self.into_parameters(client_id, &pending, &challenge);
         // RFC 9449 §10: the code is valid with this key only.
         let dpop_jkt = endpoint.dpop_key().map(|key| key.thumbprint().to_owned());
         parameters.extend(dpop_jkt.map(|thumbprint| ("dpop_jkt".to_owned(), thumbprint)));
@@ -243,31 +241,29 @@ impl LoginRequest {
         }
     }
 
+    /// The parameters of RFC 6749 §4.1.1, RFC 7636 §4.3 and OpenID Connect Core 1.0 §3.1.2.1.
     fn into_parameters(
         self,
-        authorization_endpoint: &Url,
         client_id: &str,
         pending: &PendingLogin,
-        challenge: PkceCodeChallenge,
+        challenge: &PkceCodeChallenge,
     ) -> Parameters {
-        let mut base = authorization_endpoint.clone();
-        base.set_query(None);
-        let client = BasicClient::new(ClientId::new(client_id.to_owned()))
-            .set_auth_uri(AuthUrl::from_url(base))
-            .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri));
-        let state = CsrfToken::new(pending.state.expose().to_owned());
-        let mut request = client
-            .authorize_url(|| state)
-            .add_scopes(self.scope.iter().map(|scope| oauth2::Scope::new(scope.to_owned())))
-            .add_extra_param("nonce", pending.nonce.expose().to_owned())
-            .set_pkce_challenge(challenge);
-        if let Some(max_age) = self.max_age {
-            request = request.add_extra_param("max_age", max_age.as_secs().to_string());
-        }
-        for (name, value) in self.parameters {
-            request = request.add_extra_param(name, value);
-        }
-        request.url().0.query_pairs().into_owned().collect()
+        let own = [
+            ("response_type", "code"),
+            ("client_id", client_id),
+            ("state", pending.state.expose()),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", challenge.method().as_str()),
+            ("redirect_uri", self.redirect_uri.as_str()),
+            ("scope", &self.scope.to_string()),
+            ("nonce", pending.nonce.expose()),
+        ];
+        let max_age = self.max_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
+        own.into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .chain(max_age)
+            .chain(self.parameters)
+            .collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! unless the issuer is on a loopback host. A document with a member of the wrong type is refused.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
@@ -26,7 +26,7 @@ use crate::json;
 /// assert!(metadata.token_endpoint.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct ProviderMetadata {
     /// The provider's issuer identifier.
@@ -73,6 +73,9 @@ pub struct ProviderMetadata {
     /// Response types that may be asked for.
     #[serde(default)]
     pub response_types_supported: Vec<String>,
+    /// Kinds of subject identifier (OpenID Connect Core 1.0 §8): `public`, `pairwise`.
+    #[serde(default)]
+    pub subject_types_supported: Vec<String>,
     /// Grants the token endpoint supports.
     #[serde(default)]
     pub grant_types_supported: Vec<String>,
@@ -101,7 +104,7 @@ pub struct ProviderMetadata {
 
 /// Endpoints for clients that authenticate with a certificate (RFC 8705 §5). For an absent one the
 /// ordinary endpoint is used.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct MtlsEndpointAliases {
     /// URL that issues tokens.

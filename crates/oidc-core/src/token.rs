@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::claims::Scope;
 use crate::client_auth::ClientAuthError;
 use crate::foreign_text::bounded;
+use crate::http::HttpError;
 use crate::jose;
 use crate::provider::ProviderUnavailable;
 use crate::refusal::TokenRefusal;
@@ -313,6 +314,15 @@ impl TokenEndpointError {
             let reason = format!("status {status} without an OAuth 2.0 error");
             return Self::InvalidResponse { reason };
         };
+        Self::refused(&answer, status, retry_after)
+    }
+
+    /// The error that an answer with this status names (RFC 6749 §5.2).
+    pub(crate) fn refused(
+        answer: &BasicErrorResponse,
+        status: u16,
+        retry_after: Option<Duration>,
+    ) -> Self {
         let description = answer.error_description().map(|text| bounded(text));
         match answer.error().as_ref() {
             "invalid_grant" => Self::InvalidGrant { description },
@@ -320,9 +330,17 @@ impl TokenEndpointError {
             // 401 is for failed authentication only (RFC 6749 §5.2). Keycloak sends this for a
             // wrong secret.
             "unauthorized_client" if status == 401 => Self::InvalidClient { description },
-            error @ ("temporarily_unavailable" | "server_error") => unavailable(error.to_owned()),
+            error @ ("temporarily_unavailable" | "server_error") => {
+                Self::Unavailable { reason: error.to_owned(), retry_after }
+            }
             error => Self::OAuth { error: bounded(error), description, status },
         }
+    }
+}
+
+impl From<HttpError> for TokenEndpointError {
+    fn from(error: HttpError) -> Self {
+        Self::Unavailable { reason: error.to_string(), retry_after: None }
     }
 }
 
@@ -333,7 +351,7 @@ impl From<ProviderUnavailable> for TokenEndpointError {
     }
 }
 
-fn invalid(error: &serde_json::Error) -> TokenEndpointError {
+pub(crate) fn invalid(error: &serde_json::Error) -> TokenEndpointError {
     // The parser quotes values of the wrong type, which may be tokens; report the position only.
     let reason =
         format!("it is not a token response (line {}, column {})", error.line(), error.column());

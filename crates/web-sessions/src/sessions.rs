@@ -2,8 +2,10 @@
 //! ended session stays ended.
 
 mod maintenance;
+mod ending;
 mod live;
 mod refresh;
+mod renew_error;
 
 use std::{
     collections::HashMap,
@@ -13,19 +15,20 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use oidc_core::{Algorithm, Clock};
+use oidc_core::Clock;
 use tokio::sync::Semaphore;
 
 use self::refresh::within;
 pub use self::{
     live::{LiveSession, StreamGuard},
-    refresh::{Freshness, Renew, RenewError},
+    refresh::{Freshness, Renew},
+    renew_error::RenewError,
 };
 use crate::{
     digest::Digest,
     memory::remembered,
-    record::{Limits, Record, Summary, Which},
-    store::{Ended, SessionStore, StoreError},
+    record::{Limits, Record, Summary},
+    store::{SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -184,45 +187,6 @@ impl Sessions {
         Ok((ticket, session))
     }
 
-    /// Ends a session. It is refused here at once. An error means that the store still has it, so that it would be valid again
-    /// after a restart.
-    pub async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.deny(id);
-        self.store.end(id).await
-    }
-
-    /// Ends the sessions of a provider session or of a subject, and returns the names that are known.
-    pub async fn end_matching(&self, which: &Which) -> Result<Vec<SessionId>, StoreError> {
-        self.end_signed(which, None).await.map(|ended| ended.ids)
-    }
-
-    /// The same for a logout token that is signed with `signed_with`: a session whose ID token is signed with another algorithm
-    /// stays.
-    pub async fn end_signed(
-        &self,
-        which: &Which,
-        signed_with: Option<Algorithm>,
-    ) -> Result<Ended, StoreError> {
-        let mut ended = Ended::default();
-        for session in self.all() {
-            let record = session.record();
-            match which.includes(&record) {
-                true if record.ended_by(signed_with) => ended.ids.push(record.id.clone()),
-                true => ended.spared.push(record.id.clone()),
-                false => {}
-            }
-        }
-        ended.ids.iter().for_each(|id| self.deny(id));
-        let stored = self.store.end_matching(which, signed_with).await?;
-        stored.ids.iter().for_each(|id| self.deny(id));
-        for (all, more) in [(&mut ended.ids, stored.ids), (&mut ended.spared, stored.spared)] {
-            all.extend(more);
-            all.sort_unstable();
-            all.dedup();
-        }
-        Ok(ended)
-    }
-
     /// All sessions, at most `limit`, the latest used first.
     pub async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
         let mut found: HashMap<SessionId, Summary> = HashMap::new();
@@ -321,44 +285,6 @@ impl Sessions {
         let digest = ticket.digest();
         session.advance(record, ticket);
         self.opened.insert(digest, Arc::clone(session));
-    }
-
-    /// Refuses this session here from now on.
-    pub(super) fn deny(&self, id: &SessionId) {
-        self.ended.insert(id.clone(), ());
-        let session = self.live().remove(id).and_then(|session| session.upgrade());
-        if let Some(session) = session {
-            session.ended().cancel();
-            self.opened.invalidate(&session.present().digest);
-        }
-    }
-
-    /// Ends a session that is past its limits. A failure of the store is only logged, because its end is found again
-    /// at its next use.
-    ///
-    /// If the ticket is the record, only this ticket has ended: another process may have made a newer one, which still opens.
-    pub(super) async fn end_over(&self, session: &Arc<LiveSession>) {
-        if !self.store.keeps_records() {
-            return self.retire(session);
-        }
-        let id = session.id();
-        if let Err(error) = self.end(id).await {
-            tracing::warn!(session = %id, %error, "ended session not removed from the store");
-        }
-    }
-
-    /// Refuses the ticket that a session has now, and no other.
-    fn retire(&self, session: &Arc<LiveSession>) {
-        let digest = session.present().digest;
-        self.spent.insert(digest, ());
-        let mut live = self.live();
-        let registered = live.get(session.id()).and_then(Weak::upgrade);
-        if registered.is_some_and(|registered| Arc::ptr_eq(&registered, session)) {
-            live.remove(session.id());
-        }
-        drop(live);
-        session.ended().cancel();
-        self.opened.invalidate(&digest);
     }
 
     /// Performs one refresh grant; the number of concurrent grants is bounded.

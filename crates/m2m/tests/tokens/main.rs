@@ -9,4 +9,5 @@ mod blocking;
 mod exchange;
 mod files;
 mod memory;
+mod oauth2_client;
 mod processes;

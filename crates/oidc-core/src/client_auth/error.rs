@@ -61,6 +61,12 @@ pub enum ClientAuthError {
         "the provider takes none of HS256, HS384 and HS512 (token_endpoint_auth_signing_alg_values_supported); use another method than client_secret_jwt"
     )]
     NoHmacOffered,
+    /// The crate `oauth2` made a request that is not this client's, or authenticates it too.
+    #[error("the request of the crate `oauth2` cannot be authenticated: {problem}")]
+    NotThisClient {
+        /// The problem, and what to do.
+        problem: &'static str,
+    },
     /// [`AutoAuth`](crate::AutoAuth) without any credential.
     #[error(
         "the client has no credential to try; give an assertion file, a private key, a certificate or a secret"
@@ -94,6 +100,7 @@ impl ClientAuthError {
             Self::KeyFile { .. } | Self::Key(_) => "private_key",
             Self::SecretTooShort { .. } => "client_secret_too_short",
             Self::NoHmacOffered => "no_hmac_offered",
+            Self::NotThisClient { .. } => "not_this_client",
             Self::NoCredential => "no_credential",
             Self::NoneWorks { .. } => "no_credential_works",
         }
@@ -107,6 +114,7 @@ impl ClientAuthError {
             Self::Key(_)
             | Self::SecretTooShort { .. }
             | Self::NoHmacOffered
+            | Self::NotThisClient { .. }
             | Self::NoCredential => false,
         }
     }

@@ -17,8 +17,8 @@ pub(crate) struct Jwk {
     /// `alg`, when the key is for one algorithm only.
     algorithm: Option<Algorithm>,
     kind: Kind,
-    /// The public key material: modulus and exponent, or the point.
-    material: Vec<u8>,
+    /// The public key material: modulus and exponent, or the coordinates of the point.
+    material: Vec<Vec<u8>>,
     parsed: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
@@ -91,9 +91,36 @@ impl Jwk {
 
     /// Bytes that are equal only for the same key with the same purpose.
     pub(super) fn print(&self) -> Vec<u8> {
-        let head =
-            format!("{:?}|{:?}|{:?}|{}|", self.kind, self.algorithm, self.id, self.material.len());
-        [head.as_bytes(), &self.material].concat()
+        let lengths: Vec<usize> = self.material.iter().map(Vec::len).collect();
+        let head = format!("{:?}|{:?}|{:?}|{lengths:?}|", self.kind, self.algorithm, self.id);
+        [head.into_bytes(), self.material.concat()].concat()
+    }
+
+    /// The key as a JWK with its public members only (RFC 7518 §6, RFC 8037 §2).
+    #[cfg(feature = "openidconnect")]
+    pub(crate) fn to_members(&self) -> Map<String, Value> {
+        let (kty, crv, names): (_, _, &[&str]) = match self.kind {
+            Kind::Rsa => ("RSA", None, &["n", "e"]),
+            Kind::P256 => ("EC", Some("P-256"), &["x", "y"]),
+            Kind::P384 => ("EC", Some("P-384"), &["x", "y"]),
+            Kind::P521 => ("EC", Some("P-521"), &["x", "y"]),
+            Kind::Ed25519 => ("OKP", Some("Ed25519"), &["x"]),
+        };
+        let texts = [
+            ("kty", Some(kty)),
+            ("crv", crv),
+            ("use", Some("sig")),
+            ("kid", self.id()),
+            ("alg", self.algorithm.map(Algorithm::as_str)),
+        ];
+        let numbers = names.iter().zip(&self.material).map(|(name, octets)| {
+            ((*name).to_owned(), Value::from(URL_SAFE_NO_PAD.encode(octets)))
+        });
+        texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?))))
+            .chain(numbers)
+            .collect()
     }
 }
 
@@ -109,7 +136,7 @@ impl std::fmt::Debug for Jwk {
     }
 }
 
-type Parts = (Kind, Vec<u8>, Vec<(Algorithm, ParsedPublicKey)>);
+type Parts = (Kind, Vec<Vec<u8>>, Vec<(Algorithm, ParsedPublicKey)>);
 
 fn rsa(members: &Map<String, Value>) -> Result<Parts, &'static str> {
     let n = number(members, "n")?;
@@ -138,8 +165,7 @@ fn rsa(members: &Map<String, Value>) -> Result<Parts, &'static str> {
         .map(|&(algorithm, rules)| Ok((algorithm, components.to_parsed_public_key(rules)?)))
         .collect::<Result<_, KeyRejected>>()
         .map_err(|_| "its RSA numbers make no key")?;
-    let material = [&n[..], b"|", &e[..]].concat();
-    Ok((Kind::Rsa, material, parsed))
+    Ok((Kind::Rsa, vec![n, e], parsed))
 }
 
 fn ec(members: &Map<String, Value>) -> Result<Parts, &'static str> {
@@ -164,7 +190,7 @@ fn ec(members: &Map<String, Value>) -> Result<Parts, &'static str> {
     let point = [&[4], &x[..], &y[..]].concat();
     let parsed =
         ParsedPublicKey::new(rules, &point).map_err(|_| "its point is not on the curve")?;
-    Ok((kind, point, vec![(algorithm, parsed)]))
+    Ok((kind, vec![x, y], vec![(algorithm, parsed)]))
 }
 
 fn okp(members: &Map<String, Value>) -> Result<Parts, &'static str> {
@@ -177,7 +203,7 @@ fn okp(members: &Map<String, Value>) -> Result<Parts, &'static str> {
         return Err(not_a_key);
     }
     let parsed = ParsedPublicKey::new(&signature::ED25519, &x).map_err(|_| not_a_key)?;
-    Ok((Kind::Ed25519, x, vec![(Algorithm::EdDSA, parsed)]))
+    Ok((Kind::Ed25519, vec![x], vec![(Algorithm::EdDSA, parsed)]))
 }
 
 fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Result<Option<&'m str>, &'static str> {

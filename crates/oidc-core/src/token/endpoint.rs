@@ -81,8 +81,11 @@ pub(crate) struct Dpop {
 }
 
 /// A request that failed, and whether its client authentication was refused.
-struct Failed {
-    error: TokenEndpointError,
+pub(crate) struct Failed {
+    pub(crate) error: TokenEndpointError,
+    /// The provider's answer, if there is one.
+    #[cfg_attr(not(feature = "oauth2"), expect(dead_code, reason = "read by the crate `oauth2`"))]
+    pub(crate) answer: Option<Box<Response<Bytes>>>,
     client_refused: bool,
 }
 
@@ -187,10 +190,21 @@ impl TokenEndpoint {
         success: StatusCode,
     ) -> Result<Response<Bytes>, TokenEndpointError> {
         let metadata = self.provider.metadata().await?;
-        if let ClientAuth::Auto(auto) = &self.auth {
-            return self.post_as_any(auto, &metadata, to, &form, success).await;
+        self.exchange(&metadata, to, form, success).await.map_err(|failed| failed.error)
+    }
+
+    /// Like [`Self::post`], with the answer of another status in the error.
+    pub(crate) async fn exchange(
+        &self,
+        metadata: &ProviderMetadata,
+        to: ClientEndpoint,
+        form: Form,
+        success: StatusCode,
+    ) -> Result<Response<Bytes>, Failed> {
+        match &self.auth {
+            ClientAuth::Auto(auto) => self.post_as_any(auto, metadata, to, &form, success).await,
+            auth => self.post_as(auth, metadata, to, &form, success).await,
         }
-        self.post_as(&self.auth, &metadata, to, &form, success).await.map_err(|failed| failed.error)
     }
 
     /// Tries each credential in turn, until the client is accepted or another error occurs.
@@ -201,7 +215,7 @@ impl TokenEndpoint {
         to: ClientEndpoint,
         form: &Form,
         success: StatusCode,
-    ) -> Result<Response<Bytes>, TokenEndpointError> {
+    ) -> Result<Response<Bytes>, Failed> {
         let mut attempts = Vec::new();
         for candidate in auto.candidates() {
             let method = candidate.auth.method();
@@ -215,7 +229,7 @@ impl TokenEndpoint {
                     auto.remember(&candidate);
                     return Ok(answer);
                 }
-                Err(Failed { error, client_refused: false }) => return Err(error),
+                Err(failed @ Failed { client_refused: false, .. }) => return Err(failed),
                 Err(Failed { error, .. }) => attempts.push(ClientAuthAttempt {
                     method,
                     is_temporary: error.is_temporary(),
@@ -223,7 +237,7 @@ impl TokenEndpoint {
                 }),
             }
         }
-        Err(TokenEndpointError::ClientAuth(match attempts.is_empty() {
+        Err(Failed::from(match attempts.is_empty() {
             true => ClientAuthError::NoCredential,
             false => ClientAuthError::NoneWorks { attempts },
         }))
@@ -253,7 +267,8 @@ impl TokenEndpoint {
                 nonce_wanted = true;
                 continue;
             }
-            return Err(Failed { client_refused: error.refuses_client(status), error });
+            let client_refused = error.refuses_client(status);
+            return Err(Failed { error, answer: Some(Box::new(answer)), client_refused });
         }
     }
 
@@ -297,12 +312,25 @@ impl TokenEndpoint {
             // A server that refuses the certificate ends the handshake; other credentials may still
             // work.
             client_refused: matches!(auth, ClientAuth::MutualTls),
-            error: TokenEndpointError::Unavailable { reason: error.to_string(), retry_after: None },
+            answer: None,
+            error: error.into(),
         })
     }
 }
 
 impl ClientEndpoint {
+    /// The endpoint at `url`, among those that the crate `oauth2` posts to.
+    #[cfg(feature = "oauth2")]
+    pub(crate) fn at(url: &Url, metadata: &ProviderMetadata) -> Option<Self> {
+        let posted_to =
+            [Self::Token, Self::Revocation, Self::Introspection, Self::DeviceAuthorization];
+        posted_to.into_iter().find(|endpoint| {
+            [false, true]
+                .iter()
+                .any(|alias| endpoint.url(metadata, *alias).is_ok_and(|own| own == url))
+        })
+    }
+
     /// The media type requested (RFC 9701 §4).
     fn accepts(self) -> &'static str {
         match self {
@@ -347,13 +375,13 @@ impl ClientEndpoint {
 
 impl From<TokenEndpointError> for Failed {
     fn from(error: TokenEndpointError) -> Self {
-        Self { error, client_refused: false }
+        Self { error, answer: None, client_refused: false }
     }
 }
 
 /// A credential that fails to load counts as rejected.
 impl From<ClientAuthError> for Failed {
     fn from(error: ClientAuthError) -> Self {
-        Self { error: TokenEndpointError::ClientAuth(error), client_refused: true }
+        Self { error: TokenEndpointError::ClientAuth(error), answer: None, client_refused: true }
     }
 }

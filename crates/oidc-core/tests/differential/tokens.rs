@@ -1,10 +1,16 @@
 //! Tokens from a seeded generator: valid ones, and ones that are wrong in up to three ways.
+//!
+//! ID tokens differ from access tokens in their claims and in some of the ways to be wrong: [`id`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD as B64};
 use oidc_core::Algorithm;
 use oidc_core::testing::TestKey;
 use serde_json::{Value, json};
+
+mod id;
+
+pub(crate) use id::{ACCESS_TOKEN, CODE, MAX_AGE, NONCE, id_token};
 
 pub(crate) const ISSUER: &str = "https://issuer.test/realms/lab";
 pub(crate) const AUDIENCE: &str = "hub";
@@ -32,7 +38,10 @@ impl Dice {
 
 /// A token before it is signed: members as raw JSON, so that they can be repeated or malformed.
 struct Draft<'k> {
+    /// The keys of the issuer.
+    keys: &'k [TestKey],
     key: &'k TestKey,
+    now: u64,
     /// The algorithm of the signature, whatever the header says.
     signed_with: Algorithm,
     header: Vec<(String, String)>,
@@ -68,55 +77,85 @@ fn render(members: &[(String, String)], spaced: bool) -> String {
     format!("{open}{}{close}", body.join(comma))
 }
 
-/// One token; most are wrong in some way.
-pub(crate) fn token(dice: &mut Dice, keys: &[TestKey], now: u64) -> String {
-    // RSA and P-384 are slow to sign with.
-    let key = &keys[match dice.below(24) {
+/// A way to be wrong.
+type Mistake = fn(&mut Dice, &mut Draft<'_>);
+
+/// One access token; most are wrong in some way.
+pub(crate) fn access_token(dice: &mut Dice, keys: &[TestKey], now: u64) -> String {
+    let key = signing_key(dice, keys);
+    let typ = dice.one(&["at+jwt", "JWT"]);
+    let header = json!({"alg": key.algorithm(), "typ": typ, "kid": key.id()});
+    let claims = json!({
+        "iss": ISSUER, "sub": "248289761001", "aud": AUDIENCE, "exp": now + 300, "iat": now,
+        "jti": format!("{:x}", dice.next()), "typ": "Bearer", "azp": "gateway",
+        "scope": "openid", "name": "Zoë 𝕏 \u{0}\"\\",
+        "realm_access": {"roles": ["data-scientist"]},
+    });
+    let mistakes: [Mistake; 10] = [
+        header_member,
+        algorithm,
+        time,
+        time,
+        audience_or_issuer,
+        claim_of_any_type,
+        kind,
+        twice,
+        payload,
+        form,
+    ];
+    Draft::new(dice, (keys, key), now, &header, &claims).spoiled(dice, &mistakes)
+}
+
+/// RSA and P-384 are slow to sign with.
+fn signing_key<'k>(dice: &mut Dice, keys: &'k [TestKey]) -> &'k TestKey {
+    &keys[match dice.below(24) {
         slow @ (0 | 1 | 3) => slow,
         n if n % 2 == 0 => 2,
         _ => 4,
-    }];
-    let typ = dice.one(&["at+jwt", "JWT"]);
-    let mut draft = Draft {
-        key,
-        signed_with: key.algorithm(),
-        header: members(&json!({"alg": key.algorithm(), "typ": typ, "kid": key.id()})),
-        claims: members(&json!({
-            "iss": ISSUER, "sub": "248289761001", "aud": AUDIENCE, "exp": now + 300, "iat": now,
-            "jti": format!("{:x}", dice.next()), "typ": "Bearer", "azp": "gateway",
-            "scope": "openid", "name": "Zoë 𝕏 \u{0}\"\\",
-            "realm_access": {"roles": ["data-scientist"]},
-        })),
-        payload: None,
-        after: Vec::new(),
-        spaced: dice.below(8) == 0,
-    };
-    for _ in 0..dice.one(&[0, 1, 1, 1, 2, 3]) {
-        match dice.below(10) {
-            0 => header_member(dice, &mut draft, keys),
-            1 => algorithm(dice, &mut draft),
-            2 | 3 => time(dice, &mut draft, now),
-            4 => audience_or_issuer(dice, &mut draft),
-            5 => claim_of_any_type(dice, &mut draft),
-            6 => kind(dice, &mut draft),
-            7 => twice(dice, &mut draft),
-            8 => payload(dice, &mut draft),
-            _ => form(dice, &mut draft),
-        }
-    }
-    let header = render(&draft.header, draft.spaced && dice.below(2) == 0);
-    let payload = draft.payload.unwrap_or_else(|| render(&draft.claims, draft.spaced).into_bytes());
-    let message = format!("{}.{}", B64.encode(header), B64.encode(payload));
-    let signature = draft.key.sign(draft.signed_with, message.as_bytes());
-    let mut token = format!("{message}.{}", B64.encode(signature));
-    for change in draft.after {
-        change(dice, &mut token);
-    }
-    token
+    }]
 }
 
-fn header_member(dice: &mut Dice, draft: &mut Draft<'_>, keys: &[TestKey]) {
-    let header = &mut draft.header;
+impl<'k> Draft<'k> {
+    fn new(
+        dice: &mut Dice,
+        (keys, key): (&'k [TestKey], &'k TestKey),
+        now: u64,
+        header: &Value,
+        claims: &Value,
+    ) -> Self {
+        Self {
+            keys,
+            key,
+            now,
+            signed_with: key.algorithm(),
+            header: members(header),
+            claims: members(claims),
+            payload: None,
+            after: Vec::new(),
+            spaced: dice.below(8) == 0,
+        }
+    }
+
+    /// The token, wrong in up to three of these ways.
+    fn spoiled(mut self, dice: &mut Dice, mistakes: &[Mistake]) -> String {
+        for _ in 0..dice.one(&[0, 1, 1, 1, 2, 3]) {
+            dice.one(mistakes)(dice, &mut self);
+        }
+        let header = render(&self.header, self.spaced && dice.below(2) == 0);
+        let payload =
+            self.payload.unwrap_or_else(|| render(&self.claims, self.spaced).into_bytes());
+        let message = format!("{}.{}", B64.encode(header), B64.encode(payload));
+        let signature = self.key.sign(self.signed_with, message.as_bytes());
+        let mut token = format!("{message}.{}", B64.encode(signature));
+        for change in self.after {
+            change(dice, &mut token);
+        }
+        token
+    }
+}
+
+fn header_member(dice: &mut Dice, draft: &mut Draft<'_>) {
+    let (header, keys) = (&mut draft.header, draft.keys);
     match dice.below(16) {
         0 => remove(header, "kid"),
         1 => set(header, "kid", json!(keys[dice.below(keys.len())].id())),
@@ -160,9 +199,9 @@ fn algorithm(dice: &mut Dice, draft: &mut Draft<'_>) {
 
 /// No time is nearer than 15 s to the limit of the 30 s leeway, because the two verifiers read the
 /// clock one after the other.
-fn time(dice: &mut Dice, draft: &mut Draft<'_>, now: u64) {
+fn time(dice: &mut Dice, draft: &mut Draft<'_>) {
     let claim = dice.one(&["exp", "exp", "nbf", "nbf", "iat", "auth_time"]);
-    let now = i64::try_from(now).unwrap();
+    let now = i64::try_from(draft.now).unwrap();
     let time = now + dice.one(&[-100_000, -600, -45, -15, 15, 45, 600, 100_000]);
     let value = match dice.below(14) {
         0 => format!("{time}.5"),

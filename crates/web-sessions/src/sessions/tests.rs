@@ -3,11 +3,14 @@ use std::sync::atomic::Ordering::SeqCst;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use oidc_core::Algorithm;
+
 use super::*;
 use crate::{
     fixtures::*,
     store::{CookieStore, EmbeddedStore},
 };
+use crate::{record::Which, store::Ended};
 
 const IDLE: Duration = Duration::from_secs(3600);
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
