@@ -4,18 +4,25 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod healthcheck;
+#[path = "../../cli-auth/src/login.rs"]
 pub mod login;
+#[path = "../../cli-auth/src/logout.rs"]
 pub mod logout;
 pub mod schema;
 pub mod serve;
+#[path = "../../cli-auth/src/token.rs"]
 pub mod token;
+#[path = "../../cli-auth/src/verify.rs"]
 pub mod verify;
 
 mod browser;
 mod credential;
 mod environment;
+#[path = "../../cli-auth/src/login_choice.rs"]
 mod logins;
+#[path = "../../cli-auth/src/signals.rs"]
 mod patience;
+#[path = "../../cli-auth/src/issuer_connection.rs"]
 mod reach;
 mod terminal;
 

@@ -2,8 +2,11 @@
 //!
 //! The very checks of the gateway and of services that use the library. The token itself is never printed.
 
+#[path = "../../proxy/src/commands/verify/claims.rs"]
 mod claims;
+#[path = "../../proxy/src/commands/verify/remedy.rs"]
 mod remedy;
+#[path = "../../proxy/src/commands/verify/report.rs"]
 mod report;
 
 use std::io::{Read, Write};

@@ -3,8 +3,11 @@
 //! The token goes where it is asked to go (standard output, a child's environment, a file) and nowhere else. Tokens of machines and
 //! exchanged ones are shared among runs, so that 1,000 short jobs make one request.
 
+#[path = "../../proxy/src/commands/token/cache.rs"]
 mod cache;
+#[path = "../../proxy/src/commands/token/output.rs"]
 mod output;
+#[path = "../../proxy/src/commands/token/watch.rs"]
 mod watch;
 
 use std::io::Write;
