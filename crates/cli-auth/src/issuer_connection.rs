@@ -1,4 +1,4 @@
-//! How the commands reach an issuer: one HTTP client, the trust it starts from, and how long they wait.
+//! Connection of a command to the issuer: the HTTP client, the certificates it trusts, and how long it waits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,52 +6,59 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use m2m::Person;
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp};
-use oidc_core::{Issuer, Provider, ProviderPolicy};
+use oidc_core::{Issuer, KeyPolicy, Provider, ProviderPolicy, RemoteKeys};
 
-use super::credential::{Credential, absolute};
+use crate::credential::{Credential, absolute};
+use crate::kept_login::Person;
+use crate::program::Program;
 
-/// How long a command waits for the issuer's metadata or keys.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for the issuer's metadata or keys.
+const WAIT: Duration = Duration::from_secs(15);
 
+/// Name of the setting that a login remembers.
 const CA_FILE: &str = "ca_file";
 
-/// What to trust on the way to the issuer.
+/// Flags for the connection.
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
-pub(super) struct Reach {
-    /// PEM file with the only certificates to trust, instead of the system's
+pub(crate) struct IssuerConnection {
+    /// PEM file of the certificates to trust, instead of the system's
     #[arg(long, env = "DOORWARD_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 
-impl Reach {
-    /// The provider called `issuer`, reached with the client's certificate if it has one; nothing is asked yet.
-    pub(super) fn provider(
+impl IssuerConnection {
+    /// The provider of this issuer, reached with the client's certificate if it has one. Opens no connection.
+    pub(crate) fn provider(
         &self,
+        program: &Program,
         issuer: Issuer,
         credential: &Credential,
     ) -> Result<Provider, HttpSetupError> {
-        let options = HttpOptions::default();
-        let options = match &self.ca_file {
-            Some(file) => options.with_ca_file(file),
-            None => options,
-        };
+        let mut options = HttpOptions::default();
+        if let Some(file) = self.ca_file.clone().or_else(|| program.ca_file()) {
+            options = options.with_ca_file(file);
+        }
         let http = Arc::new(ReqwestHttp::new(credential.with_certificate(options))?);
-        Ok(Provider::new(issuer, http).with_policy(ProviderPolicy::default().with_wait(PATIENCE)))
+        Ok(Provider::new(issuer, http).with_policy(ProviderPolicy::default().with_wait(WAIT)))
     }
 
-    /// Remembers what belongs to a login.
-    pub(super) fn remember(&self, person: Person) -> Person {
+    /// The provider's public keys. Opens no connection.
+    pub(crate) fn keys(provider: Provider) -> RemoteKeys {
+        RemoteKeys::new(provider).with_policy(KeyPolicy::default().with_wait(WAIT))
+    }
+
+    /// Keeps the settings with the login.
+    pub(crate) fn remember(&self, person: Person) -> Person {
         match &self.ca_file {
             Some(file) => person.with_setting(CA_FILE, absolute(file)),
             None => person,
         }
     }
 
-    /// What a login was made with, unless said otherwise now.
-    pub(super) fn or_remembered(&self, settings: &BTreeMap<String, String>) -> Self {
+    /// The given settings, else those the login was made with.
+    pub(crate) fn or_remembered(&self, settings: &BTreeMap<String, String>) -> Self {
         let remembered = || settings.get(CA_FILE).map(PathBuf::from);
         Self { ca_file: self.ca_file.clone().or_else(remembered) }
     }

@@ -1,53 +1,56 @@
-//! `doorward logout`: has the issuer take the tokens back (RFC 7009) and forgets them, whatever it answers.
+//! `logout`: asks the issuer to revoke the tokens of a login (RFC 7009) and removes them from this machine, even if the issuer does
+//! not answer.
 
 use std::io::Write;
 
 use clap::Args;
-use m2m::LoginFacts;
 
-use super::Outcome;
-use super::logins::{self, Which};
-use super::reach::Reach;
-use super::terminal::shown;
+use crate::error::CommandError;
+use crate::issuer_connection::IssuerConnection;
+use crate::kept_login::{KeptLogins, LoginFacts};
+use crate::login_choice::{self, LoginChoice};
+use crate::outcome::Outcome;
+use crate::program::Program;
+use crate::terminal::shown;
 
-/// Which login ends.
+/// Arguments of `logout`.
 #[derive(Debug, Args)]
 pub struct Logout {
     #[command(flatten)]
-    which: Which,
-    /// End all logins on this machine, whatever is named
+    choice: LoginChoice,
+    /// End all logins on this machine, whatever else is given
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    reach: Reach,
+    connection: IssuerConnection,
 }
 
 impl Logout {
-    /// Ends the logins and says so; fine when nothing is left on either side.
-    ///
-    /// # Errors
-    ///
-    /// `LoginNeeded` when there is no such login, a file that cannot be removed.
-    pub async fn run(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let kept = logins::kept()?;
-        let ending = if self.all { kept.all()? } else { self.chosen(&kept)? };
+    /// Ends the logins and prints each. The outcome is a failure if the issuer did not revoke the tokens.
+    pub(crate) async fn run(
+        self,
+        program: &Program,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Outcome, CommandError> {
+        let kept = login_choice::kept_logins()?;
+        let ending = if self.all { kept.all()? } else { self.chosen(program, &kept)? };
         if ending.is_empty() {
-            writeln!(out, "Nobody is signed in.")?;
+            writeln!(out, "No login is kept on this machine.")?;
         }
         let mut outcome = Outcome::Fine;
         for facts in ending {
-            let who = shown(facts.person.name.as_deref().unwrap_or(&facts.person.subject));
+            let user = shown(facts.person.display_name());
             let (issuer, client) = (&facts.issuer, &facts.client_id);
-            let ended = logins::open(&kept, &facts, &self.reach)?.end().await?;
-            match ended.revoked {
-                Ok(()) => writeln!(out, "Signed out {who} at {issuer} (client {client}).")?,
+            let login = login_choice::open(program, &kept, &facts, &self.connection)?;
+            match login.end().await?.revoked {
+                Ok(()) => writeln!(out, "Signed out {user} at {issuer} (client {client}).")?,
                 Err(error) => {
                     outcome = Outcome::Failure;
                     writeln!(
                         out,
-                        "Forgot the login of {who} at {issuer} (client {client}), but the issuer did not take the \
-                         tokens back: {error}. They end by themselves; to end them now, sign out on the issuer's \
-                         account page."
+                        "Removed the login of {user} at {issuer} (client {client}), but the issuer did not revoke the \
+                         tokens: {error}. They expire by themselves; to end them now, sign out on the issuer's account \
+                         page."
                     )?;
                 }
             }
@@ -55,12 +58,14 @@ impl Logout {
         Ok(outcome)
     }
 
-    fn chosen(&self, kept: &m2m::KeptLogins) -> anyhow::Result<Vec<LoginFacts>> {
-        let all = kept.all()?;
-        let named = self.which.issuer.is_some() || self.which.client_id.is_some();
-        if all.is_empty() && !named {
+    fn chosen(
+        &self,
+        program: &Program,
+        kept: &KeptLogins,
+    ) -> Result<Vec<LoginFacts>, CommandError> {
+        if !self.choice.is_given() && kept.all()?.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![self.which.choose(kept)?])
+        Ok(vec![self.choice.choose(program, kept)?])
     }
 }

@@ -1,57 +1,57 @@
-//! Work that is better ended than broken off: an issuer may take a refresh token once only, so one that was sent and whose answer
-//! was not written is lost, and the login with it.
+//! SIGINT and SIGTERM for work that must not stop halfway: an issuer may accept a refresh token once only, so if the answer to
+//! it is not written, the login is lost.
 
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-/// How long work may go on after a signal.
-const LONGEST: Duration = Duration::from_secs(10);
+use crate::error::CommandError;
 
-/// SIGINT and SIGTERM, as they come.
+/// Longest time that work goes on after a signal.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// SIGINT and SIGTERM as they come. Once this exists they no longer end the process by themselves, not even after it is dropped.
 #[derive(Debug)]
-pub(super) struct Signals {
-    interrupted: Signal,
-    terminated: Signal,
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
-        let interrupted = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupted, terminated: signal(SignalKind::terminate())? })
+    pub(crate) fn listen() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(CommandError::Signals);
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
-    /// The next one, by its number.
-    pub(super) async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.interrupted.recv() => SignalKind::interrupt().as_raw_value(),
-            _ = self.terminated.recv() => SignalKind::terminate().as_raw_value(),
-        }
+    /// The number of the next signal.
+    pub(crate) async fn next(&mut self) -> u8 {
+        let kind = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        };
+        u8::try_from(kind.as_raw_value()).unwrap_or_default()
     }
 
-    /// Does the work. A signal that comes meanwhile is heard when it has ended, or at the second signal, or after 10 s: then the
-    /// answer is that signal.
-    pub(super) async fn finish<T>(&mut self, work: impl Future<Output = T>) -> Result<T, i32> {
+    /// Finishes the work. After a signal it returns [`CommandError::Interrupted`] as soon as the work has ended, a second signal
+    /// comes, or [`GRACE`] is over.
+    pub(crate) async fn finish<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, CommandError> {
         let mut work = pin!(work);
-        let heard = tokio::select! {
+        let signal = tokio::select! {
             done = &mut work => return Ok(done),
-            heard = self.next() => heard,
+            signal = self.next() => signal,
         };
         tokio::select! {
-            _ = timeout(LONGEST, work) => {}
+            _ = timeout(GRACE, work) => {}
             _ = self.next() => {}
         }
-        Err(heard)
-    }
-}
-
-/// Does the work, and ends the process as a shell would say it when a signal came meanwhile.
-pub(super) async fn undisturbed<T>(work: impl Future<Output = T>) -> io::Result<T> {
-    match Signals::listen()?.finish(work).await {
-        Ok(done) => Ok(done),
-        Err(heard) => std::process::exit(128 + heard),
+        Err(CommandError::Interrupted { signal })
     }
 }

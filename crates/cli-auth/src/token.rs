@@ -1,92 +1,97 @@
-//! `doorward token`: a fresh access token, for the person who signed in here, or for a machine with its own credential.
+//! `token`: a fresh access token, of the person who signed in or of a client with a credential of its own.
 //!
-//! The token goes where it is asked to go (standard output, a child's environment, a file) and nowhere else. Tokens of machines and
-//! exchanged ones are shared among runs, so that 1,000 short jobs make one request.
+//! The token goes only where the flags send it: standard output, the environment of a command, or a file. Tokens of clients and
+//! exchanged tokens are shared among runs, so that 1,000 short jobs make one request.
 
-#[path = "../../proxy/src/commands/token/cache.rs"]
-mod cache;
-#[path = "../../proxy/src/commands/token/output.rs"]
 mod output;
-#[path = "../../proxy/src/commands/token/watch.rs"]
+mod sharing;
 mod watch;
 
 use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
-use m2m::{
-    AccessToken, CachedTokens, ClientCredentials, Exchange, IssuerTokens, PresentedToken,
-    TokenSource,
-};
+use m2m::{CachedTokens, ClientCredentials, Exchange, IssuerTokens, PresentedToken, TokenSource};
 use oidc_core::{Scope, TokenEndpoint};
 
-use super::credential::Credential;
-use super::logins::{self, Which};
-use super::reach::Reach;
-use super::terminal::{self, Warnings};
-use super::{Outcome, WrongUsage, patience};
+use crate::credential::Credential;
+use crate::error::CommandError;
+use crate::issuer_connection::IssuerConnection;
+use crate::login_choice::{self, LoginChoice};
+use crate::outcome::Outcome;
+use crate::program::Program;
+use crate::signals::Signals;
+use crate::warnings::Warnings;
 use output::Output;
 
-/// Whose token, for what, and where it goes.
+/// Arguments of `token`.
 #[derive(Debug, Args)]
 pub struct Token {
     #[command(flatten)]
-    which: Which,
+    choice: LoginChoice,
     #[command(flatten)]
     credential: Credential,
-    /// What the token may be used for; several, or with spaces between them
+    /// Scope of the token; repeat it, or separate several by spaces
     #[arg(long, env = "DOORWARD_SCOPE", value_name = "SCOPE")]
     scope: Vec<String>,
-    /// Whom the token is for. For a person the login's token is exchanged (RFC 8693)
+    /// Audience of the token; for a person the login's token is exchanged (RFC 8693)
     #[arg(long, env = "DOORWARD_AUDIENCE", value_name = "NAME")]
     audience: Vec<String>,
-    /// The service the token is for, as a URL (RFC 8707)
+    /// URL of the service that the token is for (RFC 8707)
     #[arg(long, env = "DOORWARD_RESOURCE", value_name = "URL")]
     resource: Vec<String>,
-    /// Ask the issuer anew, and share nothing with other runs
+    /// Always ask the issuer, and share nothing with other runs
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]
-    reach: Reach,
+    connection: IssuerConnection,
     #[command(flatten)]
     output: Output,
 }
 
 impl Token {
-    /// Gives the token to whoever it is for.
-    ///
-    /// # Errors
-    ///
-    /// `LoginNeeded` when a person has to sign in; the issuer's refusal; [`WrongUsage`].
-    pub async fn run(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    /// Gets the token and sends it where the flags say.
+    pub(crate) async fn run(
+        self,
+        program: &Program,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Outcome, CommandError> {
         let watched = self.output.watched();
-        terminal::show(if watched.is_some() { Warnings::All } else { Warnings::OfWhatGoesOn });
-        let tokens =
-            if self.credential.is_given() { self.of_machine()? } else { self.of_person().await? };
-        if let Some(file) = watched {
-            return watch::keep_fresh(tokens.as_ref(), file).await;
+        if watched.is_some() { Warnings::All } else { Warnings::Survived }.show();
+        if self.credential.is_given() {
+            let tokens = self.of_client(program)?;
+            return match watched {
+                Some(file) => watch::keep_fresh(&mut Signals::listen()?, &*tokens, file).await,
+                None => self.output.give(&tokens.token().await?, out),
+            };
         }
-        let token: AccessToken = tokens.token().await?;
-        self.output.give(&token, out)
+        // A person's refresh token may be usable once only: its answer must be written.
+        let mut signals = Signals::listen()?;
+        let tokens = signals.finish(self.of_person(program)).await??;
+        match watched {
+            Some(file) => watch::keep_fresh(&mut signals, &*tokens, file).await,
+            None => self.output.give(&signals.finish(tokens.token()).await??, out),
+        }
     }
 
-    fn of_machine(&self) -> anyhow::Result<Arc<dyn TokenSource>> {
-        let (Some(issuer), Some(client_id)) = (&self.which.issuer, &self.which.client_id) else {
-            let usage = "a credential belongs to a client: --issuer URL --client-id ID";
-            return Err(WrongUsage(usage).into());
+    fn of_client(&self, program: &Program) -> Result<Arc<dyn TokenSource>, CommandError> {
+        let (Some(issuer), Some(client_id)) = (&self.choice.issuer, &self.choice.client_id) else {
+            let usage =
+                "missing issuer or client of the credential; give --issuer URL --client-id ID";
+            return Err(CommandError::WrongUsage(usage));
         };
-        let provider = self.reach.provider(issuer.clone(), &self.credential)?;
+        let provider = self.connection.provider(program, issuer.clone(), &self.credential)?;
         let endpoint = TokenEndpoint::new(provider, client_id, self.credential.auth()?);
         let tokens = IssuerTokens::new(endpoint, self.client_credentials()?);
         Ok(self.shared(tokens, Some(&self.credential)))
     }
 
-    async fn of_person(&self) -> anyhow::Result<Arc<dyn TokenSource>> {
-        let kept = logins::kept()?;
-        let facts = self.which.choose(&kept)?;
-        let login = logins::open(&kept, &facts, &self.reach)?;
-        // Asked first, as it says in words of its own when somebody has to sign in.
-        patience::undisturbed(login.access_token()).await?.map_err(logins::explained)?;
+    async fn of_person(&self, program: &Program) -> Result<Arc<dyn TokenSource>, CommandError> {
+        let kept = login_choice::kept_logins()?;
+        let facts = self.choice.choose(program, &kept)?;
+        let login = login_choice::open(program, &kept, &facts, &self.connection)?;
+        // Asked before any exchange, because only the login's own error says that the person has to sign in.
+        login.access_token().await.map_err(|error| login_choice::with_remedy(program, error))?;
         if self.audience.is_empty() && self.resource.is_empty() && self.scope().is_none() {
             return Ok(Arc::new(login));
         }
@@ -95,34 +100,26 @@ impl Token {
         Ok(self.shared(IssuerTokens::exchange(endpoint, subject, self.exchange()), None))
     }
 
-    fn client_credentials(&self) -> anyhow::Result<ClientCredentials> {
-        let mut asked = ClientCredentials::new();
+    fn client_credentials(&self) -> Result<ClientCredentials, CommandError> {
+        let mut wanted = ClientCredentials::new();
         if let Some(scope) = self.scope() {
-            asked = asked.with_scope(&scope.to_string());
+            wanted = wanted.with_scope(&scope.to_string());
         }
         match self.audience.as_slice() {
             [] => {}
-            [audience] => asked = asked.with_audience(audience),
+            [audience] => wanted = wanted.with_audience(audience),
             _ => {
-                return Err(
-                    WrongUsage("a machine's token is asked for one --audience at a time").into()
-                );
+                let usage =
+                    "invalid --audience: a client requests one audience at a time; give one";
+                return Err(CommandError::WrongUsage(usage));
             }
         }
-        for resource in &self.resource {
-            asked = asked.with_resource(resource);
-        }
-        Ok(asked)
+        Ok(self.resource.iter().fold(wanted, ClientCredentials::with_resource))
     }
 
     fn exchange(&self) -> Exchange {
-        let mut wanted = Exchange::new();
-        for audience in &self.audience {
-            wanted = wanted.with_audience(audience);
-        }
-        for resource in &self.resource {
-            wanted = wanted.with_resource(resource);
-        }
+        let wanted = self.audience.iter().fold(Exchange::new(), Exchange::with_audience);
+        let wanted = self.resource.iter().fold(wanted, Exchange::with_resource);
         match self.scope() {
             Some(scope) => wanted.with_scope(&scope.to_string()),
             None => wanted,
@@ -134,13 +131,13 @@ impl Token {
         (!scope.is_empty()).then_some(scope)
     }
 
-    /// One request for all runs, where there is a place to share; for a single run nothing has to be remembered.
+    /// Makes one request for all runs, if there is a folder to share tokens in.
     fn shared(
         &self,
         tokens: impl TokenSource + 'static,
         credential: Option<&Credential>,
     ) -> Arc<dyn TokenSource> {
-        let files = if self.no_cache { None } else { cache::files(credential) };
+        let files = if self.no_cache { None } else { sharing::files(credential) };
         let cached = CachedTokens::new(tokens);
         match files {
             Some(files) => Arc::new(cached.with_file_cache(&files)),

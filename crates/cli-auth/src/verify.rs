@@ -1,54 +1,50 @@
-//! `doorward verify`: is this token good, and what does it say? If not, which check failed and what to do.
+//! `verify`: verifies a token and prints its content, or the failed check and its remedy.
 //!
-//! The very checks of the gateway and of services that use the library. The token itself is never printed.
+//! The checks are those of the gateway and of services that use `oidc-core`. The token itself is never printed.
 
-#[path = "../../proxy/src/commands/verify/claims.rs"]
 mod claims;
-#[path = "../../proxy/src/commands/verify/remedy.rs"]
 mod remedy;
-#[path = "../../proxy/src/commands/verify/report.rs"]
 mod report;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use oidc_core::{
-    Clock, Issuer, KeyPolicy, Profile, RemoteKeys, Secret, SystemClock, Validation, Verifier,
-};
+use oidc_core::{Clock, Issuer, Profile, Secret, SystemClock, Validation, Verifier};
 
-use super::Outcome;
-use super::credential::Credential;
-use super::reach::{PATIENCE, Reach};
-use super::terminal::Paint;
+use crate::credential::Credential;
+use crate::error::CommandError;
+use crate::issuer_connection::IssuerConnection;
+use crate::outcome::Outcome;
+use crate::program::Program;
+use crate::terminal::Paint;
 use report::{Report, Verdict};
 
-/// More than any token that is looked at.
+/// Largest input, in bytes; larger than any token that is accepted.
 const LONGEST_INPUT: u64 = 64 * 1024;
 
-/// The question.
+/// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The issuer, as its tokens have it in `iss`
+    /// Issuer URL, exactly as in the `iss` of its tokens
     #[arg(long, env = "DOORWARD_ISSUER", value_name = "URL")]
     issuer: Issuer,
-    /// Whom the token must be for; several are alternatives
+    /// Audience that the token must have; repeat it for alternatives
     #[arg(long, env = "DOORWARD_AUDIENCE", value_name = "NAME", required = true)]
     audience: Vec<String>,
-    /// How an access token shows that it is one
+    /// Form of access tokens
     #[arg(long, value_enum, default_value_t = Form::Keycloak)]
     profile: Form,
-    /// How far clocks may differ, at most 5m
+    /// Tolerated difference of clocks, at most 5m
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     leeway: Duration,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    reach: Reach,
+    connection: IssuerConnection,
     #[command(flatten)]
     input: Input,
 }
@@ -56,17 +52,17 @@ pub struct Verify {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Input {
-    /// The token; `-` reads it from standard input, which keeps it out of the list of processes
+    /// The token; `-` reads it from standard input, so that no list of processes shows it
     token: Option<Secret>,
-    /// A file with the token
+    /// File with the token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// The names of [`Profile`].
+/// Forms of access tokens, by their names on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Form {
-    /// As Keycloak writes access tokens: `typ: Bearer` among the claims, or as RFC 9068
+    /// Keycloak: `typ: Bearer` among the claims, or RFC 9068
     Keycloak,
     /// RFC 9068: header `typ` is `at+jwt`
     Rfc9068,
@@ -82,23 +78,30 @@ impl From<Form> for Profile {
 }
 
 impl Verify {
-    /// Prints the verdict: fine when the token is good.
-    ///
-    /// # Errors
-    ///
-    /// A token that cannot be read from its file, TLS that cannot be set up.
-    pub async fn run(self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let token = self.input.read()?;
-        let verifier = self.verifier()?;
+    /// Verifies the token and prints the result. The outcome is a failure if the token is not valid.
+    pub(crate) async fn run(
+        self,
+        program: &Program,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Outcome, CommandError> {
+        let verifier = self.verifier(program)?;
+        // On a thread of its own: standard input may be a terminal, and the runtime must not wait for its user.
+        let input = self.input;
+        let token = tokio::task::spawn_blocking(move || input.read()).await;
+        let token = token.map_err(|error| CommandError::Input {
+            place: "the token".to_owned(),
+            source: io::Error::other(error),
+        })??;
         let verdict = match verifier.access_token(token.expose()).await {
-            Ok(verified) => Verdict::Good(verified),
+            Ok(verified) => Verdict::Valid(verified),
             Err(refusal) => Verdict::Refused(refusal),
         };
         let outcome = match &verdict {
-            Verdict::Good(_) => Outcome::Fine,
+            Verdict::Valid(_) => Outcome::Fine,
             Verdict::Refused(_) => Outcome::Failure,
         };
-        let report = Report::new(verdict, &token, verifier.validation(), SystemClock.now());
+        let now = SystemClock.now();
+        let report = Report::new(program, verdict, &token, verifier.validation(), now);
         if self.json {
             writeln!(out, "{:#}", report.as_json())?;
         } else {
@@ -107,32 +110,33 @@ impl Verify {
         Ok(outcome)
     }
 
-    fn verifier(&self) -> anyhow::Result<Verifier> {
-        let mut names = self.audience.iter();
-        let first = names.next().context("--audience says nobody: whom is the token for?")?;
-        let mut validation = Validation::new(self.issuer.clone(), first)
+    fn verifier(&self, program: &Program) -> Result<Verifier, CommandError> {
+        let Some((first, others)) = self.audience.split_first() else {
+            return Err(CommandError::WrongUsage("missing audience; give --audience NAME"));
+        };
+        let validation = Validation::new(self.issuer.clone(), first)
             .with_profile(self.profile.into())
             .with_leeway(self.leeway);
-        for name in names {
-            validation = validation.with_audience(name);
-        }
-        let keys =
-            RemoteKeys::new(self.reach.provider(self.issuer.clone(), &Credential::default())?)
-                .with_policy(KeyPolicy::default().with_wait(PATIENCE));
-        Ok(Verifier::new(validation, Arc::new(keys)))
+        let validation = others.iter().fold(validation, Validation::with_audience);
+        let credential = Credential::default();
+        let provider = self.connection.provider(program, self.issuer.clone(), &credential)?;
+        Ok(Verifier::new(validation, Arc::new(IssuerConnection::keys(provider))))
     }
 }
 
 impl Input {
-    /// The token without white space around it and without `Bearer`, which is easily copied along.
-    fn read(&self) -> anyhow::Result<Secret> {
+    /// Reads the token, without white space around it and without `Bearer`, which is easily copied along.
+    fn read(&self) -> Result<Secret, CommandError> {
         let text = match (&self.token, &self.token_file) {
             (Some(token), _) if token.expose() != "-" => token.clone(),
             (_, Some(file)) => {
-                let named = || format!("--token-file {}", file.display());
-                read(std::fs::File::open(file).with_context(named)?).with_context(named)?
+                let place = format!("--token-file {}", file.display());
+                match std::fs::File::open(file) {
+                    Ok(open) => text_of(open, place)?,
+                    Err(source) => return Err(CommandError::Input { place, source }),
+                }
             }
-            _ => read(std::io::stdin().lock()).context("standard input")?,
+            _ => text_of(io::stdin().lock(), "standard input".to_owned())?,
         };
         let token = text.expose().trim();
         let token = match token.get(..7) {
@@ -142,20 +146,23 @@ impl Input {
             _ => token,
         };
         if token.is_empty() {
-            bail!(
-                "there is no token: give it as an argument, with --token-file, or as `-` on standard input"
-            );
+            let remedy = "give it as an argument, with --token-file, or as `-` on standard input";
+            return Err(CommandError::NoToken(format!("missing token; {remedy}")));
         }
         Ok(Secret::from(token))
     }
 }
 
-fn read(source: impl Read) -> anyhow::Result<Secret> {
+fn text_of(source: impl Read, place: String) -> Result<Secret, CommandError> {
     let mut text = String::new();
     let read = source.take(LONGEST_INPUT + 1).read_to_string(&mut text);
     let text = Secret::from(text);
-    if read.context("cannot be read as text")? as u64 > LONGEST_INPUT {
-        bail!("is larger than {LONGEST_INPUT} bytes: is this a token?");
+    match read {
+        Ok(length) if length as u64 > LONGEST_INPUT => {
+            let reason = format!("invalid token: {place} has more than {LONGEST_INPUT} bytes");
+            Err(CommandError::NoToken(format!("{reason}; give one access token")))
+        }
+        Ok(_) => Ok(text),
+        Err(source) => Err(CommandError::Input { place, source }),
     }
-    Ok(text)
 }

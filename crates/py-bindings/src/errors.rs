@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use m2m::{KeptLoginError, TokenError};
+use cli_auth::KeptLoginError;
+use m2m::TokenError;
 use oidc_core::http::reqwest::HttpSetupError;
 use oidc_core::{InvalidIssuer, TokenEndpointError, TokenRefusal};
 use py_values::with_causes;

@@ -1,4 +1,4 @@
-//! A person at this machine: signed in by a browser (RFC 8252) or a code typed elsewhere (RFC 8628), kept as `m2m::KeptLogins` keeps
+//! A person at this machine: signed in by a browser (RFC 8252) or a code typed elsewhere (RFC 8628), kept as `cli_auth::KeptLogins` keeps
 //! it, so that a login made by the program `doorward` is used here and the other way round. `python -m doorward` is built on this.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use m2m::{ClientCredentials, Exchange, KeptLogin, KeptLogins, LoginFacts, Person};
+use cli_auth::{KeptLogin, KeptLogins, LoginFacts, Person};
+use m2m::{ClientCredentials, Exchange};
 use oidc_core::{Client, ClientAuth, DeviceLogin, LoopbackLogin, LoopbackRedirect, TokenEndpoint};
 use py_values::{Span, refuse_pickling};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};

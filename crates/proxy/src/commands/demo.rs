@@ -6,11 +6,12 @@ use std::{fs, io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration}
 
 use anyhow::Context;
 use clap::Args;
+use cli_auth::browser;
 use dev_issuer::{DevClient, DevIssuer};
 use rand::RngExt;
 
 use super::{
-    Outcome, browser,
+    Outcome,
     serve::{Running, recorder},
 };
 use crate::{config::Config, listen::Drain, observe::log::Log};

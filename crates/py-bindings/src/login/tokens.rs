@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use cli_auth::KeptLogin;
 use m2m::{
-    AccessToken, CachedTokens, ClientCredentials, Exchange, FileCache, IssuerTokens, KeptLogin,
+    AccessToken, CachedTokens, ClientCredentials, Exchange, FileCache, IssuerTokens,
     PresentedToken, TokenSource,
 };
 use oidc_core::{Secret, TokenEndpoint};
