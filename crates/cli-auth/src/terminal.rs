@@ -76,13 +76,12 @@ impl<T: Display> Display for Painted<T> {
     }
 }
 
-/// Escapes control characters, line separators and those that change the direction of writing, so that foreign text can neither
-/// move the cursor nor look like another line.
+/// Escapes control characters, line separators, invisible characters and those that change the direction of writing, so that
+/// foreign text can neither move the cursor nor look like other text.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns || character == '\u{2028}' || character == '\u{2029}' {
+        if character.is_control() || is_format(character) {
             // Writing to a string does not fail.
             let _ = write!(shown, "{}", character.escape_unicode());
         } else {
@@ -90,6 +89,22 @@ pub(crate) fn shown(text: &str) -> String {
         }
     }
     shown
+}
+
+/// True for the general categories Cf, Zl and Zp of Unicode, but for the format characters of single scripts, which are visible.
+fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// A time in UTC and its distance from `now`: `2026-11-21T08:30:00Z (in 4m 12s)`.
@@ -123,6 +138,7 @@ mod tests {
     fn foreign_text_cannot_control_the_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\nc\u{9b}d"), "a\\u{1b}[2Jb\\u{a}c\\u{9b}d");
         assert_eq!(shown("user\u{202e}nimda"), "user\\u{202e}nimda");
+        assert_eq!(shown("al\u{200b}ice\u{61c}\u{feff}"), "al\\u{200b}ice\\u{61c}\\u{feff}");
         assert_eq!(shown("Ève Müller – 日本"), "Ève Müller – 日本");
     }
 
