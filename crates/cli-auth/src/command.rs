@@ -28,7 +28,7 @@ pub enum Command {
 
 /// OpenID Connect at a terminal and in scripts.
 #[derive(Debug, Parser)]
-#[command(name = "doorward", version, arg_required_else_help = true)]
+#[command(arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -44,7 +44,13 @@ impl Command {
         program: &Program,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, Outcome> {
-        let mut parser = Arguments::command().no_binary_name(true).bin_name(program.name());
+        let mut parser = Arguments::command()
+            .no_binary_name(true)
+            .bin_name(program.name())
+            .display_name(program.short_name());
+        if let Some(version) = program.version() {
+            parser = parser.version(version);
+        }
         let parsed = parser
             .try_get_matches_from_mut(arguments)
             .and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -67,7 +73,8 @@ impl Command {
             Err(error) => {
                 if error.is_reported() {
                     // A closed standard error cannot be reported.
-                    let _ = writeln!(std::io::stderr(), "doorward: {}", with_causes(&error));
+                    let name = program.short_name();
+                    let _ = writeln!(std::io::stderr(), "{name}: {}", with_causes(&error));
                 }
                 error.outcome()
             }

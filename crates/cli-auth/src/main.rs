@@ -9,7 +9,7 @@ use cli_auth::{Command, Outcome, Program};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    let program = Program::new(name(arguments.next()));
+    let program = Program::new(name(arguments.next())).with_version(env!("CARGO_PKG_VERSION"));
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

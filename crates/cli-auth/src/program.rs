@@ -10,19 +10,27 @@ use crate::environment::variable;
 /// The program that has these commands.
 ///
 /// ```
-/// let program = cli_auth::Program::new("python -m doorward").with_ca_variables(&["REQUESTS_CA_BUNDLE"]);
-/// assert_eq!(program.name(), "python -m doorward");
+/// let program = cli_auth::Program::new("python -m doorward").with_version("0.1.0");
+/// assert_eq!((program.name(), program.short_name()), ("python -m doorward", "doorward"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Program {
     name: Cow<'static, str>,
+    version: Option<&'static str>,
     ca_variables: &'static [&'static str],
 }
 
 impl Program {
     /// A program that its user calls by this name, as help and errors show it.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), ca_variables: &[] }
+        Self { name: name.into(), version: None, ca_variables: &[] }
+    }
+
+    /// Adds the flag `--version`, for a program that has these commands only.
+    #[must_use]
+    pub fn with_version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
+        self
     }
 
     /// Environment variables that name a PEM file of trusted certificates, the first that is set. They count where neither
@@ -36,6 +44,15 @@ impl Program {
     /// The name its user calls it by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The last word of the name, which begins errors.
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit(' ').next().unwrap_or(&self.name)
+    }
+
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        self.version
     }
 
     /// The file of trusted certificates that the environment names.

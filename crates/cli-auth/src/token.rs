@@ -61,7 +61,9 @@ impl Token {
         if self.credential.is_given() {
             let tokens = self.of_client(program)?;
             return match watched {
-                Some(file) => watch::keep_fresh(&mut Signals::listen()?, &*tokens, file).await,
+                Some(file) => {
+                    watch::keep_fresh(program, &mut Signals::listen()?, &*tokens, file).await
+                }
                 None => self.output.give(&tokens.token().await?, out),
             };
         }
@@ -69,7 +71,7 @@ impl Token {
         let mut signals = Signals::listen()?;
         let tokens = signals.finish(self.of_person(program)).await??;
         match watched {
-            Some(file) => watch::keep_fresh(&mut signals, &*tokens, file).await,
+            Some(file) => watch::keep_fresh(program, &mut signals, &*tokens, file).await,
             None => self.output.give(&signals.finish(tokens.token()).await??, out),
         }
     }

@@ -14,7 +14,9 @@ use crate::environment::CA_FILES;
 ///     KeyboardInterrupt: if Ctrl-C ends the command, unless this process has another handler for SIGINT.
 #[pyfunction]
 pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
-    let program = Program::new("python -m doorward").with_ca_variables(&CA_FILES);
+    let program = Program::new("python -m doorward")
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_ca_variables(&CA_FILES);
     let command = match Command::parse(&program, arguments) {
         Ok(command) => command,
         Err(outcome) => return Ok(outcome.code()),

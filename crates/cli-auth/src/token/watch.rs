@@ -11,6 +11,7 @@ use oidc_core::{Clock, SystemClock};
 
 use crate::error::{CommandError, with_causes};
 use crate::outcome::Outcome;
+use crate::program::Program;
 use crate::signals::Signals;
 use crate::terminal::moment;
 
@@ -26,10 +27,12 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 
 /// Runs until SIGTERM or SIGINT. Fails if there is no first token, or the file cannot be written then.
 pub(super) async fn keep_fresh(
+    program: &Program,
     signals: &mut Signals,
     tokens: &dyn TokenSource,
     file: PrivateFile,
 ) -> Result<Outcome, CommandError> {
+    let log = |text: &str| log(program, text);
     let mut held = signals.finish(tokens.token()).await??;
     file.replace(held.secret())?;
     log(&format!("{} holds a token {}", file.path().display(), until(&held)));
@@ -107,7 +110,7 @@ fn until(token: &AccessToken) -> String {
 }
 
 /// Logs a line, never the token. A closed standard error cannot be reported.
-fn log(text: &str) {
+fn log(program: &Program, text: &str) {
     let now = humantime::format_rfc3339_seconds(SystemClock.now());
-    let _ = writeln!(std::io::stderr(), "{now} doorward token: {text}");
+    let _ = writeln!(std::io::stderr(), "{now} {} token: {text}", program.short_name());
 }
