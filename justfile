@@ -171,8 +171,8 @@ minimal-versions:
     trap 'rm -rf "$tree"' EXIT
     git archive HEAD | tar x -C "$tree"
     cd "$tree" && rm Cargo.lock && cargo +nightly update --quiet -Z direct-minimal-versions
-    CARGO_TARGET_DIR={{ cache }}/target-minimal cargo check -p oidc-core -p m2m --all-features
+    CARGO_TARGET_DIR={{ cache }}/target-minimal cargo check -p oidc-core -p m2m -p cli-auth --all-features
 
 # The libraries as they would be published: complete, and building from what is in the package alone.
 package:
-    cargo package --locked -p dev-issuer -p oidc-core -p m2m
+    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth

@@ -1,4 +1,4 @@
-//! Machine to machine: OAuth 2.0 access tokens for programs, fetched once and kept fresh.
+//! OAuth 2.0 access tokens for programs (machine to machine), fetched once and kept fresh.
 //!
 //! | module | content |
 //! |---|---|
@@ -21,7 +21,6 @@
     feature = "blocking",
     doc = "| [`blocking`] | [`Tokens`](blocking::Tokens): the same for code that is not async |"
 )]
-//! | [`kept_login`] | [`KeptLogin`]: a person's login that outlives the program, refreshed by one process at a time |
 //! | [`private_file`] | files that hold tokens, and locks among processes |
 //!
 //! ```no_run
@@ -50,7 +49,6 @@ pub mod client_credentials;
 pub mod exchange;
 pub mod issuer_tokens;
 pub mod jwt_bearer;
-pub mod kept_login;
 #[cfg(feature = "tower")]
 pub mod layer;
 #[cfg(feature = "reqwest")]
@@ -69,7 +67,6 @@ pub use client_credentials::ClientCredentials;
 pub use exchange::{Exchange, ExchangedTokens};
 pub use issuer_tokens::IssuerTokens;
 pub use jwt_bearer::JwtBearer;
-pub use kept_login::{EndedLogin, KeptLogin, KeptLoginError, KeptLogins, LoginFacts, Person};
 pub use origin::{InvalidOrigin, Origin};
 #[cfg(any(feature = "tower", feature = "reqwest"))]
 pub use outgoing::AuthorizeError;

@@ -3,9 +3,8 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use doorward::commands::{
-    self, Outcome, check, demo, explain, healthcheck, login, logout, schema, serve, token, verify,
-};
+use cli_auth::with_causes;
+use doorward::commands::{self, Outcome, check, demo, explain, healthcheck, schema, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,14 +38,8 @@ enum Command {
     },
     /// Tell step by step what the gateway would decide about a request (exit 0 allowed, 3 refused, 4 sign-in needed)
     Explain(explain::Explain),
-    /// Sign in at this machine, and stay signed in for `doorward token`
-    Login(login::Login),
-    /// Print a fresh access token: yours after `login`, or a machine's by its credential (exit 4 when a login is needed)
-    Token(token::Token),
-    /// End a login: the issuer takes the tokens back, this machine forgets them
-    Logout(logout::Logout),
-    /// Check a token and print what it says, or which check failed and what to do (exit 0 good, 1 not)
-    Verify(verify::Verify),
+    #[command(flatten)]
+    Auth(cli_auth::Command),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Ask a health URL, for container health checks
@@ -64,46 +57,47 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(outcome) => outcome.into(),
+        Ok(code) => code,
         Err(error) => {
             // A reader that closed standard output, such as `head`, needs no error; with standard error closed, the error
             // cannot be reported.
             if !commands::is_unheard(&error) {
-                let _ =
-                    writeln!(std::io::stderr(), "doorward: {}", commands::in_words(error.as_ref()));
+                let _ = writeln!(std::io::stderr(), "doorward: {}", with_causes(error.as_ref()));
             }
-            Outcome::from(&error).into()
+            Outcome::Failure.into()
         }
     }
 }
 
-fn run(command: Command) -> anyhow::Result<Outcome> {
-    let mut out = std::io::stdout().lock();
-    match command {
-        Command::Serve { config } => runtime()?.block_on(serve::serve(&config)),
-        Command::Demo(demo) => runtime()?.block_on(demo.run()),
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    let outcome = match command {
+        Command::Serve { config } => runtime()?.block_on(serve::serve(&config))?,
+        Command::Demo(demo) => runtime()?.block_on(demo.run())?,
         Command::Check { config, online } => {
             let fine = check::check(&config, &mut out)?;
-            if fine && online {
-                return runtime()?.block_on(check::online(&config, &mut out));
+            match (fine, online) {
+                (true, true) => runtime()?.block_on(check::online(&config, &mut out))?,
+                (true, false) => Outcome::Fine,
+                (false, _) => Outcome::Failure,
             }
-            Ok(if fine { Outcome::Fine } else { Outcome::Failure })
         }
-        Command::Explain(explain) => explain.run(&mut out),
-        Command::Login(login) => runtime()?.block_on(login.run(&mut out)),
-        Command::Token(token) => runtime()?.block_on(token.run(&mut out)),
-        Command::Logout(logout) => runtime()?.block_on(logout.run(&mut out)),
-        Command::Verify(verify) => runtime()?.block_on(verify.run(&mut out)),
+        Command::Explain(explain) => explain.run(&mut out)?,
+        Command::Auth(command) => {
+            let program = cli_auth::Program::new("doorward");
+            return Ok(runtime()?.block_on(command.run(&program, &mut out)).into());
+        }
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;
-            Ok(Outcome::Fine)
+            Outcome::Fine
         }
-        Command::Healthcheck { url } => runtime()?.block_on(healthcheck::healthcheck(&url)),
+        Command::Healthcheck { url } => runtime()?.block_on(healthcheck::healthcheck(&url))?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "doorward", &mut out);
-            Ok(Outcome::Fine)
+            Outcome::Fine
         }
-    }
+    };
+    Ok(outcome.into())
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

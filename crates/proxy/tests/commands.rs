@@ -218,3 +218,15 @@ fn wrong_usage_exits_with_2() {
     assert_eq!(doorward(&["explain", "--ulr", "x"]).status.code(), Some(2));
     assert_eq!(doorward(&[]).status.code(), Some(2));
 }
+
+#[test]
+fn commands_for_terminals_use_its_name_and_exit_codes() {
+    let home = tempfile::tempdir().unwrap();
+    let mut token = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    let output = token.arg("token").env_clear().env("HOME", home.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("run `doorward login --issuer"), "{}", said(&output));
+    let output = doorward(&["verify", "--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said(&output).contains("Usage: doorward verify"), "{}", said(&output));
+}

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::errors;
 
 /// In this order: OpenSSL's variable, which httpx and the standard library honour too, then that of `requests`.
-const CA_FILES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+pub(crate) const CA_FILES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 
 /// The file of certificates to trust, if the environment names one.
 ///

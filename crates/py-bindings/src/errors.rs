@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use m2m::{KeptLoginError, TokenError};
+use m2m::TokenError;
 use oidc_core::http::reqwest::HttpSetupError;
 use oidc_core::{InvalidIssuer, TokenEndpointError, TokenRefusal};
 use py_values::with_causes;
@@ -196,27 +196,6 @@ fn not_given<'py>(
         .with("code", "client_authentication"),
         _ => refused("unusable", "see the message", &None),
     }
-}
-
-/// `LoginNeeded`, what the token endpoint said, or `ConfigurationError` when the file cannot be used.
-pub(crate) fn kept_login(py: Python<'_>, error: &KeptLoginError) -> PyErr {
-    let message = with_causes(error);
-    match error {
-        KeptLoginError::Endpoint(endpoint) => {
-            either(not_given(py, endpoint, None).and_then(|raised| raised.error(&message)))
-        }
-        error if error.is_login_needed() => {
-            let raised = Raised::new(py, "LoginNeeded", "run `python -m doorward login`");
-            either(raised.and_then(|raised| raised.error(&message)))
-        }
-        _ => configuration(py, "kept_login", message, "see the message".to_owned()),
-    }
-}
-
-/// `LoginFailed`.
-pub(crate) fn login_failed(py: Python<'_>, message: &str) -> PyErr {
-    let raised = Raised::new(py, "LoginFailed", "begin the login again");
-    either(raised.and_then(|raised| raised.error(message)))
 }
 
 /// The URL is not an issuer identifier.

@@ -34,13 +34,6 @@ pub(crate) struct Issuer {
     trusted: Arc<Trusted>,
 }
 
-impl Issuer {
-    /// Issuer with its settings and connection.
-    pub(crate) fn trusted(&self) -> &Arc<Trusted> {
-        &self.trusted
-    }
-}
-
 #[pymethods]
 impl Issuer {
     #[new]

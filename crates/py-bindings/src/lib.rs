@@ -1,11 +1,11 @@
-//! The Python package `doorward`: `oidc-core` verifies, `m2m` fetches tokens, Python sees both.
+//! The Python package `doorward`: `oidc-core` verifies, `m2m` fetches tokens, `cli-auth` has the commands.
 //!
 //! | module | is |
 //! |---|---|
 //! | `issuer`, `gateway`, `trusted` | trusted issuers, and the connection to them |
 //! | `verifier`, `claims` | verification; the claims of a verified token |
 //! | `credentials` | a program's own tokens, and those it gets in exchange |
-//! | `login` | a person at this machine, and what `python -m doorward` does for them |
+//! | `command` | the commands of `python -m doorward` |
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
 //! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
@@ -19,7 +19,7 @@ mod trusted;
 mod verifier;
 mod claims;
 mod credentials;
-mod login;
+mod command;
 
 mod errors;
 mod engine;
@@ -44,6 +44,8 @@ mod _native {
     #[pymodule_export]
     use crate::claims::Claims;
     #[pymodule_export]
+    use crate::command::command;
+    #[pymodule_export]
     use crate::coroutine::Coroutine;
     #[pymodule_export]
     use crate::credentials::TokenSource;
@@ -52,7 +54,6 @@ mod _native {
     #[pymodule_export]
     use crate::issuer::Issuer;
     #[pymodule_export]
-    use crate::login::{Account, AccountTokens, PendingLogin, kept_logins};
     #[pymodule_export]
     use crate::verifier::Verifier;
 

@@ -222,6 +222,8 @@ def test_help_equals_the_stubs() -> None:
     compared = 0
     for module in (_native, doorward_testing._native):
         stubs = ast.parse(Path(str(module.__file__)).with_name("_native.pyi").read_text(encoding="utf-8"))
+        for function in (node for node in stubs.body if isinstance(node, ast.FunctionDef)):
+            assert inspect.getdoc(getattr(module, function.name)) == ast.get_docstring(function), function.name
         for kind in (node for node in stubs.body if isinstance(node, ast.ClassDef)):
             native = getattr(module, kind.name)
             documented = {"": ast.get_docstring(kind)}
@@ -230,7 +232,7 @@ def test_help_equals_the_stubs() -> None:
                 if text and not name.startswith("__"):
                     assert inspect.getdoc(getattr(native, name) if name else native) == text, f"{kind.name}.{name}"
                     compared += 1
-    assert compared > 70
+    assert compared > 60
 
 
 def test_every_public_name_has_help() -> None:

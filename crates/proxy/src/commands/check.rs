@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::terminal::shown;
 use crate::config::{Config, Loaded, Problem, Problems, RouteConfig, SignIn};
+use cli_auth::shown;
 
 mod online;
 

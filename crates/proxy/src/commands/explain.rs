@@ -12,7 +12,9 @@ use oidc_core::Claims;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Outcome, terminal::shown};
+use cli_auth::shown;
+
+use super::Outcome;
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };

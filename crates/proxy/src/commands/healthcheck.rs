@@ -10,7 +10,9 @@ use oidc_core::{
 };
 use url::Url;
 
-use super::{Outcome, terminal::shown};
+use cli_auth::shown;
+
+use super::Outcome;
 
 /// Time limit of a health check.
 const LIMIT: Duration = Duration::from_secs(5);

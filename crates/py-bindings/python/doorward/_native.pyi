@@ -7,18 +7,15 @@ from typing import Any, Literal, SupportsIndex, TypeVar, final, overload
 from typing_extensions import Never, Self
 
 __all__ = [
-    "Account",
-    "AccountTokens",
     "Claims",
     "Coroutine",
     "Gateway",
     "Issuer",
-    "PendingLogin",
     "REFUSAL_CODES",
     "TokenSource",
     "Verifier",
     "__version__",
-    "kept_logins",
+    "command",
 ]
 
 __version__: str
@@ -433,98 +430,9 @@ class Coroutine:
     @property
     def __qualname__(self) -> str: ...
 
-@final
-class Account:
-    """A client at an issuer, as a person at this machine uses it; ``python -m doorward`` is built on it."""
+def command(arguments: Sequence[str]) -> int:
+    """Run a command of ``python -m doorward`` on the process's own standard streams. Returns its exit code.
 
-    def __new__(
-        cls,
-        issuer: Issuer,
-        client_id: str,
-        folder: _Path,
-        *,
-        secret_file: _Path | None = None,
-        private_key_file: _Path | None = None,
-        key_id: str | None = None,
-        key_algorithm: str | None = None,
-        assertion_file: _Path | None = None,
-        certificate: _Path | tuple[_Path, _Path] | None = None,
-        method: str | None = None,
-    ) -> Self: ...
-    def begin_browser(self, scopes: Sequence[str], redirect_uri: str | None = None) -> PendingLogin:
-        """Begin a login by a browser on this machine (RFC 8252), at a free port unless ``redirect_uri`` says which."""
-
-    def begin_device(self, scopes: Sequence[str]) -> PendingLogin:
-        """Begin a login on another device (RFC 8628): show the person the code."""
-
-    def machine_tokens(
-        self,
-        *,
-        scope: str | None = None,
-        audience: str | None = None,
-        resource: Sequence[str] = ...,
-        directory: _Path | None = None,
-        seal: str | None = None,
-    ) -> AccountTokens:
-        """The machine's tokens by its own credential (RFC 6749 §4.4), shared among runs in ``directory``, sealed by ``seal`` if it is on a disk."""
-
-    def person_tokens(
-        self,
-        *,
-        scope: str | None = None,
-        audience: Sequence[str] = ...,
-        resource: Sequence[str] = ...,
-        directory: _Path | None = None,
-    ) -> AccountTokens:
-        """The tokens of the person who signed in; with any argument but ``directory``, those obtained in exchange (RFC 8693)."""
-
-    def end(self) -> str | None:
-        """Have the issuer revoke the tokens (RFC 7009), and forget them whatever it answers. Returns the reason if it did not."""
-
-    def __reduce__(self) -> Never: ...
-
-@final
-class PendingLogin:
-    """A login that waits for the person."""
-
-    @property
-    def url(self) -> str:
-        """URL that the person opens."""
-
-    @property
-    def user_code(self) -> str | None:
-        """Code that the person types there; ``None`` where a browser of this machine comes back by itself."""
-
-    @property
-    def complete_url(self) -> str | None:
-        """The same page with the code in it, if the issuer has one."""
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """End of the code, in UTC."""
-
-    def finish(self, within: _Span, settings: Mapping[str, str]) -> dict[str, Any]:
-        """Wait for the person, verify the ID token and keep the login, with settings of the program that belong to it: who signed in.
-
-        Raises:
-            LoginFailed: if no person signed in.
-        """
-
-    def __reduce__(self) -> Never: ...
-
-@final
-class AccountTokens:
-    """Access tokens, with their type and end."""
-
-    def token(self) -> tuple[str, str, datetime | None]:
-        """A token that is good now, its type as it stands in a header, and when it ends, in UTC, if that is known.
-
-        Raises:
-            LoginNeeded: if a person has to sign in.
-        """
-
-    def __reduce__(self) -> Never: ...
-
-def kept_logins(folder: _Path, issuer: str | None = None, client_id: str | None = None) -> list[dict[str, Any]]:
-    """The logins kept in a folder, the last one first; that of an issuer and client alone where both are named, whatever the others are
-    like."""
+    Raises:
+        KeyboardInterrupt: if Ctrl-C ends the command, unless this process has another handler for SIGINT.
+    """

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cli_auth::{shown, with_causes};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::{Issuer, Provider, ProviderMetadata, RemoteKeys};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::commands::{self, Outcome, terminal::shown};
+use crate::commands::Outcome;
 use crate::config::{
     ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
 };
@@ -64,18 +65,18 @@ struct IssuerReport {
 }
 
 async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
-    let issuer: Issuer = config.url.parse().map_err(|error| commands::in_words(&error))?;
+    let issuer: Issuer = config.url.parse().map_err(|error| with_causes(&error))?;
     let mut options = HttpOptions::default();
     if let Some(file) = &config.ca_file {
         options = options.with_ca_file(file.clone());
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(|error| commands::in_words(&error))?);
+    let http = Arc::new(ReqwestHttp::new(options).map_err(|error| with_causes(&error))?);
     let metadata = ProviderMetadata::discover(&issuer, http.as_ref())
         .await
-        .map_err(|error| commands::in_words(&error))?;
+        .map_err(|error| with_causes(&error))?;
     let doubts = doubts(config, &metadata);
     let keys = RemoteKeys::new(Provider::with_metadata(metadata, http));
-    let keys = keys.refresh_now().await.map_err(|error| commands::in_words(&error))?;
+    let keys = keys.refresh_now().await.map_err(|error| with_causes(&error))?;
     Ok(IssuerReport { keys: keys.len(), doubts })
 }
 

@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::{Demo, services};
 use crate::{
     commands::{
-        Outcome, browser,
+        Outcome,
         serve::{Running, recorder},
     },
     config::Config,
@@ -100,7 +100,7 @@ Try it without a browser:
 "#
     )?;
     out.flush()?;
-    if open && !browser::open(gateway) {
+    if open && !cli_auth::browser::open(gateway) {
         writeln!(out, "No browser started; open {gateway}/ yourself.")?;
     }
     Ok(())
