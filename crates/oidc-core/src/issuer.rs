@@ -24,7 +24,7 @@ use crate::foreign_text::quoted;
 /// assert_eq!(issuer.as_str(), "https://id.example/realms/lab");
 /// assert!("http://id.example/realms/lab".parse::<Issuer>().is_err());
 /// assert_ne!(issuer, "https://id.example/realms/lab/".parse()?);
-/// # Ok::<(), oidc_core::InvalidIssuer>(())
+/// # Ok::<(), oidc_core::provider::InvalidIssuer>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Issuer {

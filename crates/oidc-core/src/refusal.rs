@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
-use crate::claims::InvalidClaims;
+use crate::token::{Algorithm, InvalidClaims};
 
 /// Reason a token was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -295,8 +294,8 @@ fn unix(time: &SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::TokenRefusal;
-    use crate::algorithm::Algorithm;
     use crate::foreign_text::quoted;
+    use crate::token::Algorithm;
 
     #[test]
     fn a_refused_algorithm_is_named_beside_those_allowed() {

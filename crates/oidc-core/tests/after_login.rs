@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::{LogoutRequest, UserInfoError};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{Client, ClientAuth, LogoutRequest, Secret, TokenEndpointError, UserInfoError};
+use oidc_core::{Client, Secret};
 use serde_json::{Value, json};
 
 fn client(issuer: &TestIssuer) -> Client {

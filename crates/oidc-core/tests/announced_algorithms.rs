@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use oidc_core::keys::{JwkSet, KeySource, RemoteKeys, StaticKeys};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, IdTokenExpectations, JwkSet, KeySource, RemoteKeys, StaticKeys, TokenRefusal,
-    Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

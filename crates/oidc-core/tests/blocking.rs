@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oidc_core::blocking::{self, BlockingError, PresentedError, VerifyError};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{PresentationRefusal, Presented, Validation, Verifier};
+use oidc_core::verify::{PresentationRefusal, Presented};
+use oidc_core::{Validation, Verifier};
 
 fn verifier(issuer: &TestIssuer) -> blocking::Verifier {
     let keys = issuer.keys();

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp, install_crypto_provider};
-use oidc_core::{
-    FetchError, Http, HttpError, Issuer, JwkSet, Provider, ProviderMetadata, RemoteKeys,
-};
+use oidc_core::http::{FetchError, Http, HttpError};
+use oidc_core::keys::{JwkSet, RemoteKeys};
+use oidc_core::provider::{Provider, ProviderMetadata};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -194,7 +195,9 @@ async fn bad_discovery_documents_and_key_sets_are_said_to_be_bad() {
     ))
     .await;
     let error = ProviderMetadata::discover(&url.parse().unwrap(), &quick()).await.unwrap_err();
-    let oidc_core::DiscoveryError::Fetch(FetchError::Status { status, retry_after, .. }) = error
+    let oidc_core::provider::DiscoveryError::Fetch(FetchError::Status {
+        status, retry_after, ..
+    }) = error
     else {
         panic!("{error}")
     };

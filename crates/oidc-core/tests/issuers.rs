@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use oidc_core::keys::RemoteKeys;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{Algorithm, Profile, RemoteKeys, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Profile;
+use oidc_core::{Validation, Verifier};
 use serde_json::json;
 
 struct World {

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use oidc_core::http::{Http, HttpError};
+use oidc_core::keys::{KeyPolicy, KeySource, KeyStatus, RemoteKeys};
+use oidc_core::provider::{Provider, ProviderPolicy};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{
-    Algorithm, Http, HttpError, IdTokenExpectations, KeyPolicy, KeySource, KeyStatus, Provider,
-    ProviderPolicy, RemoteKeys, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{Validation, Verifier};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep, timeout};

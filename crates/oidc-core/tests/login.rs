@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{LoginError, LoginRequest, PendingLogin, callback};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{
-    CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin,
-    TokenEndpointError, callback,
-};
 use serde_json::{Value, json};
 use url::Url;
 

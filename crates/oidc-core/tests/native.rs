@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{
-    CallbackRefusal, Client, ClientAuth, Login, LoginError, LoopbackLogin, LoopbackLoginError,
-    LoopbackRedirect, LoopbackRedirectError, TokenEndpointError,
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{
+    Login, LoginError, LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRedirectError,
 };
+use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -141,7 +143,7 @@ async fn whoever_does_not_know_the_login_does_not_end_it() {
 #[tokio::test]
 async fn a_refusal_is_shown_and_ends_the_login() {
     let scene = begun().await;
-    let state = oidc_core::callback::state(&scene.query).unwrap();
+    let state = oidc_core::login::callback::state(&scene.query).unwrap();
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("error", "access_denied")
         .append_pair("error_description", "<script>alert(1)</script>")

@@ -5,10 +5,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::observer::{Event, Observer};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Event, Grant, Observer, RemoteKeys, TokenEndpoint, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 
 /// Records the events, without the durations.
 #[derive(Clone, Default)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Mint, User};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{KeyPolicy, Provider, RemoteKeys, Validation, Verifier};
+use oidc_core::keys::{KeyPolicy, RemoteKeys};
+use oidc_core::provider::Provider;
+use oidc_core::{Validation, Verifier};
 use tokio::time::Instant;
 
 struct World {

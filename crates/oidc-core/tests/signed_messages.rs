@@ -8,11 +8,12 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{LoginError, LoginRequest, PendingLogin, callback};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer, TestKey};
-use oidc_core::{
-    Algorithm, CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin,
-    PrivateKeyJwt, Secret, TokenRefusal, callback,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Client, Secret, TokenRefusal};
 use serde_json::{Value, json};
 use url::Url;
 

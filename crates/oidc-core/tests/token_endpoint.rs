@@ -6,11 +6,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Grant, PrivateKeyJwt, Secret, TokenEndpoint, TokenEndpointError,
-    TokenHint, TokenSet,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, Grant, PrivateKeyJwt, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet,
 };
+use oidc_core::testing::{Fault, TestIssuer};
+use oidc_core::token::Algorithm;
 use serde_json::{Value, json};
 
 fn endpoint(issuer: &TestIssuer, auth: ClientAuth) -> TokenEndpoint {

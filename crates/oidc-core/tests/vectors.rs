@@ -13,7 +13,8 @@
 
 use std::sync::Arc;
 
-use oidc_core::{JwkSet, StaticKeys, TokenRefusal, Validation, Verifier};
+use oidc_core::keys::{JwkSet, StaticKeys};
+use oidc_core::{TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 
 /// Labelled valid, but the JWK names an `alg` that does not exist or is another than the token's.

@@ -9,8 +9,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oidc_core::keys::{KeySource, KeyStatus, RemoteKeys};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{Algorithm, KeySource, KeyStatus, RemoteKeys, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 use serde_json::json;
 use tokio::time::{Instant, advance, sleep};
 use tracing::field::{Field, Visit};

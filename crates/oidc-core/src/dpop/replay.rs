@@ -94,9 +94,9 @@ pub trait ReplayMemory: Send + Sync + fmt::Debug {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), oidc_core::ReplayMemoryUnavailable> {
+/// # async fn main() -> Result<(), oidc_core::dpop::ReplayMemoryUnavailable> {
 /// use std::time::Duration;
-/// use oidc_core::{LocalReplayMemory, ReplayMemory, ProofUse, UsedProof};
+/// use oidc_core::dpop::{LocalReplayMemory, ProofUse, ReplayMemory, UsedProof};
 ///
 /// let memory = LocalReplayMemory::new(100_000).with_proofs_per_key(10_000);
 /// let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";

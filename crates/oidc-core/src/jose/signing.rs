@@ -16,8 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::secret::Secret;
+use crate::token::Algorithm;
 
 mod jwk;
 mod pem;

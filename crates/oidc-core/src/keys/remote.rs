@@ -120,7 +120,8 @@ pub enum KeyStatus {
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 /// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-/// use oidc_core::{Provider, RemoteKeys};
+/// use oidc_core::keys::RemoteKeys;
+/// use oidc_core::provider::Provider;
 ///
 /// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
 /// let keys = RemoteKeys::new(Provider::new("https://id.example/realms/lab".parse()?, http));

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::rejected::Rejected;
 use crate::dpop::ProofRefusal;
-use crate::presented::{InvalidRequest, PresentationRefusal};
+use crate::verify::{InvalidRequest, PresentationRefusal};
 
 /// Length limit of a description, in characters.
 const DESCRIPTION_LIMIT: usize = 240;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::challenge::{Challenges, Scheme};
 use super::rejected::Rejected;
-use crate::claims::{Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
 use crate::secret::Secret;
-use crate::tokens::{AccessToken, Verified};
+use crate::token::{AccessToken, Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
+use crate::verify::Verified;
 
 /// The verified sender of this request: a verified token, with the proof it needs. Only a
 /// [`VerifyLayer`](super::VerifyLayer) makes one. Cheap to clone.

@@ -2,11 +2,11 @@
 //! kept.
 
 use dev_issuer::{DevClient, Endpoint, Fault};
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
+use oidc_core::client::{
     AutoAuth, ClientAuth, ClientAuthError, ClientSecret, PrivateKeyJwt, TokenEndpoint,
     TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 
 use crate::key_pairs::Pair;
@@ -110,7 +110,7 @@ async fn any_other_answer_stands() {
     let endpoint = world.endpoint("job", ClientAuth::Auto(auto));
     endpoint.request(own_right()).await.unwrap();
     world.sent();
-    let refused = oidc_core::Grant::ClientCredentials {
+    let refused = oidc_core::client::Grant::ClientCredentials {
         scope: Some("planets".into()),
         audience: None,
         resource: vec![],
@@ -118,7 +118,7 @@ async fn any_other_answer_stands() {
     let error = endpoint.request(refused).await.unwrap_err();
     assert!(matches!(error, TokenEndpointError::OAuth { .. }), "{error}");
     let token = oidc_core::Secret::from("never-issued");
-    let refresh = oidc_core::Grant::RefreshToken { refresh_token: token, scope: None };
+    let refresh = oidc_core::client::Grant::RefreshToken { refresh_token: token, scope: None };
     let error = endpoint.request(refresh).await.unwrap_err();
     assert!(matches!(error, TokenEndpointError::InvalidGrant { .. }), "{error}");
     world.issuer.faults().set(Fault::Down(503), Endpoint::Token);

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use dev_issuer::{DevClient, DevIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, ClientAuthError, ClientSecret, InvalidPrivateKey, PrivateKeyJwt,
-    TokenEndpointError,
+use oidc_core::client::{
+    ClientAuth, ClientAuthError, ClientSecret, InvalidPrivateKey, PrivateKeyJwt, TokenEndpointError,
 };
+use oidc_core::token::Algorithm;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -1,8 +1,9 @@
 //! Token requests of each grant, and their results.
 
 use dev_issuer::{DevClient, DevIssuer};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint, TokenEndpointError, TokenType};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{ClientAuth, Grant, Secret, TokenEndpoint, TokenEndpointError, TokenType};
 use serde_json::json;
 
 use crate::key_pairs::Pair;

@@ -1,11 +1,12 @@
 //! `private_key_jwt` with each kind of key in each form.
 
 use dev_issuer::DevClient;
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, ClientAuth, InvalidPrivateKey, PrivateKeyJwt, Secret, TokenEndpoint,
-    TokenEndpointError,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, InvalidPrivateKey, PrivateKeyJwt, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use crate::key_pairs::Pair;

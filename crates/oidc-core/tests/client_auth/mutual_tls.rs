@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use oidc_core::Secret;
+use oidc_core::client::{AutoAuth, ClientAuth, TokenEndpoint, TokenEndpointError, TokenHint};
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp, install_crypto_provider};
+use oidc_core::http::{Http, HttpError};
+use oidc_core::provider::Provider;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    AutoAuth, ClientAuth, Http, HttpError, Provider, Secret, TokenEndpoint, TokenEndpointError,
-    TokenHint,
-};
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;

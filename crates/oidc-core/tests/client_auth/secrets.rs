@@ -1,10 +1,11 @@
 //! `client_secret_basic`, `client_secret_post`, `client_secret_jwt`.
 
 use dev_issuer::DevClient;
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    ClientAuth, ClientAuthError, ClientSecret, Secret, TokenEndpoint, TokenEndpointError,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, ClientAuthError, ClientSecret, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 
 use crate::{World, own_right, part};
@@ -91,7 +92,7 @@ fn nothing_secret_is_shown() {
         format!("{:?}", ClientAuth::SecretBasic("hunter2".into())),
         format!("{:?}", ClientAuth::SecretJwt(Secret::from("hunter2").into())),
         format!("{:?}", ClientAuth::Assertion(Secret::from("hunter2"))),
-        format!("{:?}", oidc_core::AutoAuth::new().with_secret("hunter2")),
+        format!("{:?}", oidc_core::client::AutoAuth::new().with_secret("hunter2")),
     ];
     for shown in shown {
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Grant};
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    ClientAuth, DeviceAuthorization, DeviceError, DeviceLogin, LoginError, TokenEndpoint,
-    TokenEndpointError,
+use oidc_core::client::{
+    ClientAuth, DeviceAuthorization, DeviceError, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::login::{DeviceLogin, LoginError};
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -5,11 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
 use futures_util::future::join_all;
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenHint};
+use oidc_core::keys::RemoteKeys;
 use oidc_core::testing::{SUBJECT, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Introspection, Presented, RemoteKeys, Secret, TokenEndpoint, TokenHint,
-    TokenRefusal, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::{Introspection, Presented};
+use oidc_core::{Secret, TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 

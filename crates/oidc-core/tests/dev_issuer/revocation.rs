@@ -1,7 +1,8 @@
 //! Revocation of tokens (RFC 7009).
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
-use oidc_core::{ClientAuth, Grant, Secret, TokenEndpointError, TokenHint};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, Grant, TokenEndpointError, TokenHint};
 
 use crate::elsewhere::Elsewhere;
 

@@ -18,10 +18,10 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jsonwebtoken::errors::ErrorKind;
+use oidc_core::keys::{JwkSet, StaticKeys};
 use oidc_core::testing::TestKey;
-use oidc_core::{
-    Algorithm, Clock as _, JwkSet, StaticKeys, SystemClock, TokenRefusal, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Clock as _, SystemClock, TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 use tokens::{AUDIENCE, Dice, ISSUER};
 

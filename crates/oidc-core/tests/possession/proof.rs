@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
+use oidc_core::dpop::{DpopPolicy, ProofRefusal};
 use oidc_core::testing::TestKey;
-use oidc_core::{Algorithm, DpopPolicy, Presented, ProofRefusal, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Presented;
+use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 
 use super::{World, sha256};

@@ -1,7 +1,7 @@
 //! Headers that name keys to trust, extensions, or something to fetch.
 
-use oidc_core::Algorithm;
 use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use super::{AUDIENCE, World};

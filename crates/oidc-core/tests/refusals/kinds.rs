@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use oidc_core::Secret;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{IdTokenExpectations, Profile, Secret};
+use oidc_core::verify::{IdTokenExpectations, Profile};
 use serde_json::{Value, json};
 
 use super::{AUDIENCE, World, changed, forged};

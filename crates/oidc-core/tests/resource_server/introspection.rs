@@ -1,10 +1,11 @@
 //! RFC 7662 at the layer: tokens that only the issuer can read.
 
+use oidc_core::client::{ClientAuth, TokenEndpoint};
+use oidc_core::dpop::{DpopKey, DpopPolicy};
 use oidc_core::resource_server::VerifyLayer;
 use oidc_core::testing::Fault;
-use oidc_core::{
-    ClientAuth, DpopKey, DpopPolicy, Introspection, Secret, TokenEndpoint, Validation,
-};
+use oidc_core::verify::Introspection;
+use oidc_core::{Secret, Validation};
 use serde_json::{Value, json};
 
 use super::dpop::proven;

@@ -14,7 +14,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use oidc_core::resource_server::{Forbidden, Identity, Rejected, VerifyLayer};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{Algorithm, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
