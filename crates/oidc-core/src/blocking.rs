@@ -10,7 +10,7 @@
 //! first use, runs a current-thread Tokio runtime, and does not keep the process alive. A child
 //! made by `fork` has no threads of its parent: it starts a new thread at its first use, which
 //! fetches keys again when they are due. Connections that were open at the time of the fork belong
-//! to the parent: make the [`ReqwestHttp`](crate::http::reqwest::ReqwestHttp) of a child after the
+//! to the parent: make the `ReqwestHttp` of a child after the
 //! fork.
 
 use std::future::Future;

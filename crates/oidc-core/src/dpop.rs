@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_has_no_thumbprint() {
+    fn an_invalid_key_has_no_thumbprint() {
         for jwk in [
             json!({}),
             json!({"kty": "oct", "k": "c2VjcmV0"}),

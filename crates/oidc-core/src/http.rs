@@ -144,7 +144,7 @@ pub enum FetchError {
         retry_after: Option<Duration>,
     },
     /// The URL is invalid.
-    #[error("{url} is not an address that can be asked: {reason}")]
+    #[error("{url} is not a valid address: {reason}")]
     Address {
         /// The URL to request.
         url: String,

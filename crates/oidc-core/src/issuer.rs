@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn ambiguous_identifiers_are_refused() {
         for bad in [
             "",
             "id.example",

@@ -161,7 +161,7 @@ impl Provider {
         observer: Option<Observer>,
     ) -> Self {
         let (asked, through) = (issuer.clone(), Arc::clone(&http));
-        let (told, about) = (observer.clone(), issuer.clone());
+        let (reporting, about) = (observer.clone(), issuer.clone());
         let fresh = Fresh::new(
             Policy {
                 max_age: policy.max_age,
@@ -189,7 +189,7 @@ impl Provider {
                 Box::pin(discovery.instrument(span))
             }),
             Box::new(move |Attempt { outcome, took, .. }| {
-                if let Some(observer) = &told {
+                if let Some(observer) = &reporting {
                     observer(&Event::Discovered { issuer: &about, outcome, took });
                 }
             }),
@@ -248,7 +248,7 @@ impl Provider {
         }
     }
 
-    /// Tells the observer, if there is one.
+    /// Reports to the observer, if there is one.
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
             observer(event);

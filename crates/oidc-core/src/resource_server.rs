@@ -267,7 +267,7 @@ mod tests {
     use super::target;
 
     #[test]
-    fn the_public_address_stands_before_the_path() {
+    fn the_public_address_precedes_the_path() {
         for (public, path, found) in [
             ("https://api.example", "/a", "https://api.example/a"),
             ("https://api.example/", "/", "https://api.example/"),

@@ -183,7 +183,7 @@ async fn an_algorithm_outside_the_rules_is_refused_before_any_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn remembered_tokens_are_judged_again_when_the_list_changes() {
+async fn remembered_tokens_are_checked_again_when_the_list_changes() {
     let world = World::announcing(json!(["RS256", "PS256"]));
     let token = world.access(Algorithm::RS256);
     assert_eq!(world.code(&token).await, "accepted");

@@ -45,7 +45,7 @@ fn a_refusal_is_the_same_as_from_the_async_verifier() {
 }
 
 #[test]
-fn without_keys_the_token_is_not_blamed() {
+fn missing_keys_are_not_an_invalid_token() {
     let issuer = TestIssuer::new();
     issuer.fail(Fault::Down);
     let refusal = verifier(&issuer).access_token(&issuer.access_token("hub")).unwrap_err();

@@ -76,7 +76,7 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_and_is_told_so() {
+async fn a_user_logs_in_and_sees_the_outcome() {
     let scene = begun().await;
     let page = scene.come_back().await;
     assert_eq!(status(&page), "200");
@@ -95,11 +95,11 @@ async fn a_person_logs_in_and_is_told_so() {
     assert_eq!(sent.value("redirect_uri"), Some(redirect_uri.as_str()));
     assert_eq!(scene.end().await.unwrap().id_token.subject(), SUBJECT);
     let address = redirect_uri.socket_addrs(|| None).unwrap();
-    assert!(TcpStream::connect(&*address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(&*address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn whoever_does_not_know_the_login_does_not_end_it() {
+async fn a_request_without_the_state_does_not_end_the_login() {
     let scene = begun().await;
     let host = scene.redirect_uri.authority().to_owned();
     let query = scene.query.clone();
@@ -165,7 +165,7 @@ async fn a_refusal_is_shown_and_ends_the_login() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_not_taken_is_told_to_both() {
+async fn a_refused_code_is_reported_to_program_and_browser() {
     let scene = begun().await;
     scene.issuer.fail_on("token", Fault::Status(503));
     let page = scene.come_back().await;
@@ -178,7 +178,7 @@ async fn a_code_that_is_not_taken_is_told_to_both() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_waited_for_longer_than_said() {
+async fn the_wait_for_the_browser_ends_on_time() {
     let issuer = TestIssuer::new();
     let redirect = LoopbackRedirect::bind().await.unwrap();
     let request = redirect.request();

@@ -174,7 +174,7 @@ async fn a_signed_answer_belongs_to_one_login() {
 }
 
 #[tokio::test]
-async fn another_kind_of_jwt_is_no_answer() {
+async fn another_kind_of_jwt_is_refused_as_an_answer() {
     let scene = scene().await;
     for typ in ["ID", "Bearer", "Refresh", "Logout"] {
         assert_eq!(scene.changed(|c| c["typ"] = json!(typ)).await, "wrong_type", "{typ}");
@@ -234,7 +234,7 @@ async fn without_keys_an_answer_is_neither_good_nor_bad() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_a_provider_that_signs_no_answers() {
+async fn a_signed_answer_needs_a_provider_that_signs_it() {
     let issuer = TestIssuer::new();
     let asked = async |modes: Value| {
         issuer.set_metadata("response_modes_supported", modes);
@@ -250,7 +250,7 @@ async fn nobody_is_sent_to_a_provider_that_signs_no_answers() {
 
 proptest::proptest! {
     #[test]
-    fn random_text_is_no_answer(
+    fn random_text_is_refused_as_an_answer(
         query in "((response|state|code|iss|error)=[a-zA-Z0-9._%&=+-]{0,80}&?){0,4}",
         bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
     ) {
@@ -294,7 +294,7 @@ fn opened(object: &str) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn a_signed_request_holds_everything_and_little_stands_beside_it() {
+async fn a_signed_request_holds_all_parameters() {
     let issuer = TestIssuer::new();
     let client = client(&issuer);
     let request = request()

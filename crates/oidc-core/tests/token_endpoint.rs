@@ -172,7 +172,7 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_is_no_verdict_on_the_grant() {
+async fn a_missing_answer_is_a_temporary_failure() {
     for fault in [Fault::Down, Fault::Garbage, Fault::Html, Fault::Redirect] {
         let issuer = TestIssuer::new();
         let endpoint = endpoint(&issuer, ClientAuth::None);

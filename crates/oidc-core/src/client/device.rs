@@ -67,7 +67,7 @@ pub enum DeviceError {
     #[error("the person did not allow this device")]
     Denied,
     /// `expired_token`, or the code expired.
-    #[error("nobody answered before the code ended; begin again")]
+    #[error("the device code expired before the user answered; begin again")]
     Expired,
     /// The provider refused, or its answer is invalid.
     #[error(transparent)]

@@ -162,7 +162,7 @@ impl TokenEndpoint {
         TokenSet::parse(answer.body(), self.clock.now(), self.dpop.is_some())
     }
 
-    /// Tells the provider that a token is no longer needed (RFC 7009).
+    /// Revokes a token that is no longer needed (RFC 7009).
     ///
     /// # Errors
     /// As [`TokenEndpoint::request`]; [`TokenEndpointError::NotSupported`] if the provider has no such

@@ -216,7 +216,7 @@ pub enum TokenEndpointError {
         endpoint: &'static str,
     },
     /// Client authentication failed: the request cannot be made, or no credential works.
-    #[error("the client cannot prove itself: {0}")]
+    #[error("client authentication failed: {0}")]
     ClientAuth(#[source] ClientAuthError),
     /// A bearer token was returned, although a proof of possession was sent (RFC 9449 §5).
     #[error(

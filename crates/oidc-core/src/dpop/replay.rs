@@ -78,7 +78,7 @@ pub struct ReplayMemoryUnavailable {
 /// Port: the memory for used proofs. Either the memory of this process ([`LocalReplayMemory`]), or
 /// one that several processes share.
 ///
-/// [`testing::replay_memory_conforms`](crate::testing::replay_memory_conforms) checks an adapter.
+/// `testing::replay_memory_conforms` (feature `test-util`) checks an adapter.
 #[async_trait]
 pub trait ReplayMemory: Send + Sync + fmt::Debug {
     /// Remembers a proof for [`UsedProof::lifetime`], by a monotonic clock. If several callers

@@ -164,7 +164,7 @@ impl RemoteKeys {
     }
 
     fn build(provider: Provider, policy: KeyPolicy) -> Self {
-        let (source, told) = (provider.clone(), provider.clone());
+        let (source, observed) = (provider.clone(), provider.clone());
         let keys = Fresh::new(
             Policy {
                 max_age: policy.max_age.max(Duration::from_secs(60)),
@@ -179,8 +179,8 @@ impl RemoteKeys {
                 Box::pin(async move { fetch(&provider, previous).await }.instrument(span))
             }),
             Box::new(move |Attempt { outcome, changed, took }| {
-                let issuer = told.issuer();
-                told.observe(&Event::KeysFetched { issuer, outcome, changed, took });
+                let issuer = observed.issuer();
+                observed.observe(&Event::KeysFetched { issuer, outcome, changed, took });
             }),
         );
         let full =

@@ -260,7 +260,7 @@ impl Client {
         user_info(&self.endpoint, access_token, expected_subject).await
     }
 
-    /// Tells the provider that a token is no longer needed (RFC 7009).
+    /// Revokes a token that is no longer needed (RFC 7009).
     ///
     /// # Errors
     ///

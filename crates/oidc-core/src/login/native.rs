@@ -67,7 +67,7 @@ pub enum LoopbackLoginError {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The browser did not come back in time.
-    #[error("nobody signed in within {} s; begin the login again", after.as_secs())]
+    #[error("no sign-in within {} s; begin the login again", after.as_secs())]
     TimedOut {
         /// Time waited.
         after: Duration,
@@ -121,7 +121,7 @@ impl LoopbackLogin {
             let Callback { browser, query } = callback;
             let code = match self.client.parse_callback(&query, &self.pending).await {
                 Ok(code) => code,
-                Err(refusal) if is_somebody_elses(&refusal) => {
+                Err(refusal) if is_of_another_login(&refusal) => {
                     browser.show(&Page::not_this_login(&refusal)).await;
                     continue;
                 }
@@ -143,7 +143,7 @@ impl LoopbackLogin {
 
 /// Whether an answer fails to show that it belongs to this login. Such an answer does not end the
 /// login.
-fn is_somebody_elses(refusal: &CallbackRefusal) -> bool {
+fn is_of_another_login(refusal: &CallbackRefusal) -> bool {
     matches!(
         refusal,
         CallbackRefusal::TooLarge

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`: tells a client what to send (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
+//! `WWW-Authenticate`: what a client must send (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
 //!
 //! Texts that came with the request are cut and limited to the characters of RFC 6750 §3. Problems
 //! between this service and the issuer are not disclosed.

@@ -236,7 +236,7 @@ impl Identity {
         }
         let names: Vec<_> = requirements.iter().map(Requirement::to_string).collect();
         let detail = match names.as_slice() {
-            [] => "nobody may do this".to_owned(),
+            [] => "no caller may do this".to_owned(),
             names => format!("the token lacks {}", names.join(" or ")),
         };
         // The attribute `scope` names the scopes that suffice, which is only correct for a single

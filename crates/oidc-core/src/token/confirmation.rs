@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unsupported_bindings_are_refused() {
         for cnf in [
             json!(null),
             json!("x"),

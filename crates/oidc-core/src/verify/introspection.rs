@@ -42,7 +42,7 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 /// Age limit of a negative answer unless set otherwise.
 const DEFAULT_NEGATIVE_AGE: Duration = Duration::from_secs(10);
 
-/// Pause before the issuer is asked about the same token again after it could not answer.
+/// Pause before the same token is introspected again after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of concurrent questions unless set otherwise.
@@ -288,7 +288,7 @@ impl Introspection {
 
     fn too_many(&self) -> TokenRefusal {
         let refusal = TokenRefusal::IntrospectionUnavailable {
-            reason: "too many other tokens are being asked about".to_owned(),
+            reason: "too many introspections are under way".to_owned(),
             retry_after: Some(PAUSE),
         };
         if let Some(observer) = &self.observer {

@@ -20,7 +20,7 @@ use crate::verify::signed_answers::IntrospectionResponse;
 /// Kind of signed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signed {
-    /// A token that someone presents. Its algorithm is one of those allowed for the issuer's tokens.
+    /// A token that a caller presents. Its algorithm is one of those allowed for the issuer's tokens.
     Token,
     /// A token that this program fetched from the issuer itself.
     OwnToken,

@@ -27,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 use crate::token::Algorithm;
 
 /// A token that passed every check of a [`Verifier`](crate::Verifier), or of its issuer and this
-/// crate's rules ([`Introspection`](crate::verify::Introspection)); nothing else makes one.
+/// crate's rules (`Introspection`); nothing else makes one.
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
     token: T,
@@ -61,7 +61,7 @@ impl<T> Verified<T> {
     }
 
     /// The algorithm it is signed with; `None` if the issuer was asked instead
-    /// ([`Introspection`](crate::verify::Introspection)).
+    /// (`Introspection`).
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
     }

@@ -48,7 +48,7 @@ async fn the_strongest_that_works_is_found_once_and_kept() {
 }
 
 #[tokio::test]
-async fn what_the_provider_does_not_offer_is_not_tried() {
+async fn methods_the_provider_does_not_offer_are_not_tried() {
     let issuer = TestIssuer::new();
     let offer = "token_endpoint_auth_methods_supported";
     issuer.set_metadata(offer, json!(["client_secret_post", "tls_client_auth"]));
@@ -104,7 +104,7 @@ async fn when_none_works_each_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn any_other_answer_stands() {
+async fn any_other_answer_is_final() {
     let world = World::with_client(DevClient::confidential("job", SECRET)).await;
     let auto = AutoAuth::new().with_secret(ClientSecret::from(SECRET));
     let endpoint = world.endpoint("job", ClientAuth::Auto(auto));

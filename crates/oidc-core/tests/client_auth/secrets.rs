@@ -38,7 +38,7 @@ async fn a_secret_is_sent_in_one_place_or_not_at_all() {
     let sent = world.sent();
     assert!(sent.iter().all(|sent| !format!("{:?}", sent.form).contains("thirty-two")));
     let claims = part(sent[0].value("client_assertion").unwrap(), 1);
-    assert_eq!(claims["aud"], world.issuer.url(), "the issuer, and nobody else");
+    assert_eq!(claims["aud"], world.issuer.url(), "the issuer alone");
     assert_ne!(claims["jti"], part(sent[1].value("client_assertion").unwrap(), 1)["jti"]);
     let wrong = "another secret of more than thirty-two bytes";
     let error =
@@ -47,7 +47,7 @@ async fn a_secret_is_sent_in_one_place_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn the_provider_says_which_hash_and_the_hash_how_long_the_secret() {
+async fn the_providers_hash_sets_the_secrets_minimum_length() {
     let issuer = TestIssuer::new();
     let sign = async |offered: &[&str], length: usize| {
         let member = "token_endpoint_auth_signing_alg_values_supported";

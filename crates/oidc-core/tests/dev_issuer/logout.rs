@@ -41,7 +41,7 @@ async fn oidcc_client_test_rp_backchannel() {
         ("a key that is not published", logout().wrong_key(), "bad_signature"),
         ("an expired one", logout().expired(), "expired"),
         ("without jti", logout().without("jti"), "missing_claim"),
-        ("about nobody", logout().without("sub").without("sid"), "missing_claim"),
+        ("without a subject", logout().without("sub").without("sid"), "missing_claim"),
         ("an ID token", Mint::id("alice"), "wrong_type"),
         ("an access token", Mint::access("alice").audience(["gateway"]), "wrong_type"),
     ] {

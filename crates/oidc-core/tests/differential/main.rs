@@ -163,7 +163,7 @@ impl Tally {
 }
 
 #[test]
-fn ten_thousand_tokens_get_the_verdict_of_jsonwebtoken_or_one_with_a_reason() {
+fn verdicts_equal_jsonwebtokens_or_have_a_reason() {
     let keys: Vec<TestKey> =
         [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]
             .map(|algorithm| TestKey::nth(0, algorithm))
@@ -197,7 +197,7 @@ fn ten_thousand_tokens_get_the_verdict_of_jsonwebtoken_or_one_with_a_reason() {
 
 /// The packaged crate does not contain the page, so there is nothing to compare.
 #[test]
-fn each_difference_stands_in_the_documentation() {
+fn each_difference_is_documented() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/concepts/differences.md");
     let Ok(page) = std::fs::read_to_string(page) else { return };
     for name in STRICTER.iter().chain(&LENIENT) {

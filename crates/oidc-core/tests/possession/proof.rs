@@ -203,7 +203,7 @@ async fn without_a_policy_no_bound_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_is_refused_before_its_proof() {
+async fn an_invalid_token_is_refused_before_its_proof() {
     let world = World::new(DpopPolicy::default());
     let token = world.token();
     let proof = world.proof(&token);

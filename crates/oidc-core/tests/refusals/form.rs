@@ -62,7 +62,7 @@ fn elapsed(begun: Option<Duration>) -> Duration {
 }
 
 #[tokio::test]
-async fn what_two_parsers_could_read_differently_is_refused() {
+async fn text_with_two_readings_is_refused() {
     let world = World::new();
     let header = world.issuer.header().to_string();
     let payload = world.payload();

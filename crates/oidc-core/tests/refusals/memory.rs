@@ -101,7 +101,7 @@ async fn parts_of_two_remembered_tokens_make_no_third() {
 }
 
 #[tokio::test]
-async fn what_one_verifier_remembers_says_nothing_to_another() {
+async fn verifiers_do_not_share_what_they_remember() {
     let world = World::new();
     let other = Verifier::new(Validation::new(world.issuer.issuer(), "other"), world.issuer.keys())
         .with_clock(world.issuer.clock());

@@ -86,7 +86,7 @@ impl Seen {
 async fn service(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     async fn handle(request: &Request<Body>) -> Result<String, Forbidden> {
         let Some(caller) = request.extensions().get::<Identity>() else {
-            return Ok("nobody".to_owned());
+            return Ok("anonymous".to_owned());
         };
         if request.method() == Method::DELETE {
             caller.require_role("admin")?;

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// use oidc_core::client::ClientSecret;
 /// let secret = ClientSecret::from(Secret::from("hunter2"));
 /// assert_eq!(format!("{secret:?}"), "ClientSecret(..)");
-/// // Read at each use: whoever replaces the file need not restart the program.
+/// // Read at each use: a new file needs no restart of the program.
 /// let secret = ClientSecret::file("/run/secrets/gateway");
 /// assert_eq!(format!("{secret:?}"), "ClientSecret(/run/secrets/gateway)");
 /// ```

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_of_the_specification_is_read_from_the_current_actor_back() {
+    fn the_actor_chain_begins_with_the_current_actor() {
         // RFC 8693 §4.1, figure 6
         let read = claims(&json!({
             "aud": "https://service26.example.com", "iss": "https://issuer.example.com",

@@ -74,7 +74,7 @@ const REFUSED_PART: u64 = 4;
 #[derive(Clone)]
 pub(super) struct Memory {
     accepted: moka::sync::Cache<Place, Verdict>,
-    /// Tokens that are being asked about, and invalid ones.
+    /// Tokens under introspection, and invalid ones.
     asked: moka::future::Cache<Place, Verdict>,
     counts: Arc<Counts>,
 }
