@@ -69,7 +69,7 @@ mod pages;
 mod faults;
 mod fault_layer;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use builder::DevIssuerBuilder;
 pub use client::DevClient;
 pub use endpoints::authorization::SignInError;
