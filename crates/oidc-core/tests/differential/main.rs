@@ -108,7 +108,7 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
         TokenRefusal::Malformed { part: "header", reason } if reason.contains("not a string") => {
             "header-type"
         }
-        TokenRefusal::Malformed { reason, .. } if reason.contains("twice") => "twice",
+        TokenRefusal::Malformed { reason, .. } if reason.contains("repeated") => "twice",
         TokenRefusal::Malformed { reason, .. } if reason.contains("nested deeper") => "depth",
         _ => return None,
     })
