@@ -47,7 +47,8 @@ async fn serve_keys(listener: TcpListener, keys: String) -> String {
     let (mut connection, _) = listener.accept().await.unwrap();
     let mut head = vec![0; 4096];
     let read = connection.read(&mut head).await.unwrap();
-    let path = String::from_utf8_lossy(&head[..read]).split(' ').nth(1).unwrap().to_owned();
+    head.truncate(read);
+    let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap().to_owned();
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{keys}",
         keys.len()
