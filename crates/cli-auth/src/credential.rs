@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use oidc_core::client::{ClientAuth, ClientAuthError, ClientSecret, PrivateKeyJwt};
 use oidc_core::http::reqwest::HttpOptions;
-use oidc_core::{Algorithm, ClientAuth, ClientAuthError, ClientSecret, PrivateKeyJwt};
+use oidc_core::token::Algorithm;
 
 use crate::kept_login::Person;
 
@@ -16,7 +17,7 @@ pub(crate) struct Credential {
     /// File with the client's secret
     #[arg(long, env = "DOORWARD_CLIENT_SECRET_FILE", value_name = "FILE", group = "credential")]
     client_secret_file: Option<PathBuf>,
-    /// How the secret is sent: in a header (RFC 6749 §2.3.1), in the body, or as the key of an assertion
+    /// Method of sending the secret: in a header (RFC 6749 §2.3.1), in the body, or as the key of an assertion
     #[arg(long, value_enum, value_name = "METHOD", requires = "client_secret_file")]
     client_secret_method: Option<SecretMethod>,
     /// File with an assertion that the platform keeps fresh, such as a projected service account token

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use m2m::TokenError;
 use m2m::private_file::PrivateFileError;
+use oidc_core::client::{ClientAuthError, DeviceError};
 use oidc_core::http::reqwest::HttpSetupError;
-use oidc_core::{
-    ClientAuthError, DeviceError, LoginError, LoopbackLoginError, LoopbackRedirectError,
-};
+use oidc_core::login::{LoginError, LoopbackLoginError, LoopbackRedirectError};
 
 use crate::kept_login::KeptLoginError;
 use crate::outcome::Outcome;

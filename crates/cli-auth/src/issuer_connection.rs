@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp};
-use oidc_core::{Issuer, KeyPolicy, Provider, ProviderPolicy, RemoteKeys};
+use oidc_core::keys::{KeyPolicy, RemoteKeys};
+use oidc_core::provider::{Provider, ProviderPolicy};
 
 use crate::credential::{Credential, absolute};
 use crate::kept_login::Person;

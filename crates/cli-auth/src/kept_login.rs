@@ -15,7 +15,9 @@ use std::time::SystemTime;
 
 use m2m::private_file::{PrivateFile, PrivateFileError};
 use m2m::{CacheKey, InvalidAccessToken, TokenError};
-use oidc_core::{Clock, Issuer, Scope, SystemClock, TokenEndpoint, TokenEndpointError};
+use oidc_core::client::{TokenEndpoint, TokenEndpointError};
+use oidc_core::token::Scope;
+use oidc_core::{Clock, Issuer, SystemClock};
 use serde::{Deserialize, Serialize};
 
 mod login;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use oidc_core::{Claims, Client, Clock, Login as SignedIn, LoopbackRedirect, SystemClock};
+use oidc_core::login::{Login as SignedIn, LoopbackRedirect};
+use oidc_core::{Claims, Client, Clock, SystemClock};
 use url::Url;
 
 use crate::browser;

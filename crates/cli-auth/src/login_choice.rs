@@ -1,7 +1,8 @@
 //! Choice of a kept login: the last one made, unless the flags name another.
 
 use clap::Args;
-use oidc_core::{Issuer, TokenEndpoint};
+use oidc_core::Issuer;
+use oidc_core::client::TokenEndpoint;
 
 use crate::credential::Credential;
 use crate::environment;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use m2m::{CachedTokens, ClientCredentials, Exchange, IssuerTokens, PresentedToken, TokenSource};
-use oidc_core::{Scope, TokenEndpoint};
+use oidc_core::client::TokenEndpoint;
+use oidc_core::token::Scope;
 
 use crate::credential::Credential;
 use crate::error::CommandError;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use oidc_core::{Clock, Issuer, Profile, Secret, SystemClock, Validation, Verifier};
+use oidc_core::verify::Profile;
+use oidc_core::{Clock, Issuer, Secret, SystemClock, Validation, Verifier};
 
 use crate::credential::Credential;
 use crate::error::CommandError;

@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 use cli_auth::{KeptLogin, KeptLoginError, KeptLogins, Person};
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Grant};
 use m2m::{TokenError, TokenSource};
+use oidc_core::Clock;
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenSet};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{ClientAuth, Clock, Provider, TokenEndpoint, TokenSet};
+use oidc_core::provider::Provider;
 
 #[derive(Clone, Debug)]
 struct Hand(Arc<Mutex<SystemTime>>);

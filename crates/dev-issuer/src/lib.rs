@@ -84,7 +84,7 @@ mod issuer;
 mod builder;
 mod mint;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use builder::DevIssuerBuilder;
 pub use client::DevClient;
 pub use faults::{Endpoint, Fault, Faults};

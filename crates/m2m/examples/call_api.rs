@@ -11,7 +11,7 @@
 use anyhow::Context as _;
 use m2m::middleware::BearerMiddleware;
 use m2m::{CachedTokens, ClientCredentials, FileCache, Origin};
-use oidc_core::{ClientAuth, ClientSecret};
+use oidc_core::client::{ClientAuth, ClientSecret};
 use reqwest_middleware::ClientBuilder;
 use url::Url;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderValue;
-use oidc_core::{Secret, TokenSet, TokenType};
+use oidc_core::Secret;
+use oidc_core::client::{TokenSet, TokenType};
 
 /// An access token and its expiry. Cheap to clone: clones share one allocation.
 ///

@@ -86,7 +86,7 @@ impl CachedTokens {
     /// ```no_run
     /// # async fn job() -> Result<(), Box<dyn std::error::Error>> {
     /// use m2m::{CachedTokens, ClientCredentials, TokenSource};
-    /// use oidc_core::{ClientAuth, ClientSecret};
+    /// use oidc_core::client::{ClientAuth, ClientSecret};
     ///
     /// let issuer = "https://id.example/realms/lab".parse()?;
     /// let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/airflow"));
@@ -103,14 +103,14 @@ impl CachedTokens {
     pub fn for_client(
         issuer: oidc_core::Issuer,
         client_id: impl Into<String>,
-        auth: oidc_core::ClientAuth,
+        auth: oidc_core::client::ClientAuth,
         grant: crate::ClientCredentials,
     ) -> Result<Self, oidc_core::http::reqwest::HttpSetupError> {
         use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 
         let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
-        let provider = oidc_core::Provider::new(issuer, http);
-        let endpoint = oidc_core::TokenEndpoint::new(provider, client_id, auth);
+        let provider = oidc_core::provider::Provider::new(issuer, http);
+        let endpoint = oidc_core::client::TokenEndpoint::new(provider, client_id, auth);
         Ok(Self::new(crate::IssuerTokens::new(endpoint, grant)))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [RFC 6749 §4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 
-use oidc_core::{Grant, Scope};
+use oidc_core::client::Grant;
+use oidc_core::token::Scope;
 
 /// Parameters of a client credentials request.
 ///

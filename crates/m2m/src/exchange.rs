@@ -5,7 +5,9 @@
 //!
 //! [RFC 8693 §2.1]: https://www.rfc-editor.org/rfc/rfc8693#section-2.1
 
-use oidc_core::{Grant, Scope, Secret};
+use oidc_core::Secret;
+use oidc_core::client::Grant;
+use oidc_core::token::Scope;
 
 use crate::presented::PresentedToken;
 use crate::source::TokenError;

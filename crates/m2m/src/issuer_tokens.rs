@@ -1,7 +1,7 @@
 //! Tokens straight from an issuer's token endpoint, without a cache: one request per token.
 
 use async_trait::async_trait;
-use oidc_core::TokenEndpoint;
+use oidc_core::client::TokenEndpoint;
 
 use crate::access_token::AccessToken;
 use crate::cache_key::CacheKey;
@@ -14,7 +14,7 @@ use crate::source::{TokenError, TokenSource};
 /// Asks the issuer every time; put a [`CachedTokens`](crate::CachedTokens) before it.
 ///
 /// ```no_run
-/// # fn sources(endpoint: oidc_core::TokenEndpoint) {
+/// # fn sources(endpoint: oidc_core::client::TokenEndpoint) {
 /// use m2m::{CachedTokens, ClientCredentials, Exchange, IssuerTokens, PresentedToken};
 ///
 /// // The job's own token, and what the issuer gives for it at another service.

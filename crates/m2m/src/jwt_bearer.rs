@@ -3,7 +3,8 @@
 //!
 //! [RFC 7523 §2.1]: https://www.rfc-editor.org/rfc/rfc7523#section-2.1
 
-use oidc_core::{Grant, Scope};
+use oidc_core::client::Grant;
+use oidc_core::token::Scope;
 
 use crate::presented::PresentedToken;
 use crate::source::TokenError;

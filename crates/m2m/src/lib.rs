@@ -27,7 +27,7 @@
 //! # #[cfg(feature = "reqwest")]
 //! # async fn job() -> Result<(), Box<dyn std::error::Error>> {
 //! use m2m::{CachedTokens, ClientCredentials, TokenSource};
-//! use oidc_core::{ClientAuth, ClientSecret};
+//! use oidc_core::client::{ClientAuth, ClientSecret};
 //!
 //! let issuer = "https://id.example/realms/lab".parse()?;
 //! let auth = ClientAuth::SecretBasic(ClientSecret::file("/run/secrets/airflow"));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
-use oidc_core::{Clock, DpopKey, DpopNonces, InvalidPrivateKey, SystemClock, TokenType};
+use oidc_core::client::{InvalidPrivateKey, TokenType};
+use oidc_core::dpop::{DpopKey, DpopNonces};
+use oidc_core::{Clock, SystemClock};
 use url::Url;
 
 use crate::access_token::AccessToken;

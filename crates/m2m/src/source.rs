@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oidc_core::TokenEndpointError;
+use oidc_core::client::TokenEndpointError;
 
 use crate::access_token::{AccessToken, InvalidAccessToken};
 use crate::cache_key::CacheKey;

@@ -24,10 +24,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{BatchSize, Criterion};
 use futures_util::FutureExt as _;
+use oidc_core::keys::{JwkSet, RemoteKeys, StaticKeys};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, Clock as _, JwkSet, RemoteKeys, StaticKeys, SystemClock, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Clock as _, SystemClock, Validation, Verifier};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

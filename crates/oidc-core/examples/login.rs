@@ -12,8 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use oidc_core::Client;
+use oidc_core::client::ClientAuth;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Client, ClientAuth, LoopbackRedirect, Provider, RemoteKeys};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::login::LoopbackRedirect;
+use oidc_core::provider::Provider;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,11 +1,16 @@
 //! Blocking access for code that is not async: scripts, batch jobs, other languages (feature
 //! `blocking`).
 //!
+//! | to … | use |
+//! |---|---|
+//! | verify a token | [`Verifier`] |
+//! | wait for any future of this crate | [`run`] |
+//!
 //! One background thread per process drives all futures that callers wait for here. It starts at
 //! first use, runs a current-thread Tokio runtime, and does not keep the process alive. A child
 //! made by `fork` has no threads of its parent: it starts a new thread at its first use, which
 //! fetches keys again when they are due. Connections that were open at the time of the fork belong
-//! to the parent: make the [`ReqwestHttp`](crate::http::reqwest::ReqwestHttp) of a child after the
+//! to the parent: make the `ReqwestHttp` of a child after the
 //! fork.
 
 use std::future::Future;
@@ -18,9 +23,9 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::presented::{PresentationRefusal, Presented};
 use crate::refusal::TokenRefusal;
-use crate::tokens::{AccessToken, Verified};
+use crate::token::AccessToken;
+use crate::verify::{PresentationRefusal, Presented, Verified};
 
 /// Reason a future could not be waited for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -1,8 +1,32 @@
-//! Demonstrating Proof of Possession (RFC 9449): definitions shared by clients and resource
-//! servers.
+//! Demonstrating Proof of Possession (RFC 9449): proofs that clients make and resource servers check.
 //!
-//! A client makes proofs with a [`DpopKey`]; the server's nonces are kept in [`DpopNonces`].
-//! A resource server checks proofs by a [`DpopPolicy`](crate::DpopPolicy).
+//! | to … | use |
+//! |---|---|
+#![cfg_attr(
+    feature = "token",
+    doc = "| request tokens that are bound to a key | [`DpopKey`] → [`TokenEndpoint::with_dpop`](crate::client::TokenEndpoint::with_dpop) |\n| make a proof for a request (§4.2) | [`DpopKey::proof`], with the server's nonce from [`DpopNonces`] |"
+)]
+//! | accept bound tokens (§7.1) | [`DpopPolicy`] → [`Verifier::with_dpop`](crate::Verifier::with_dpop) |
+//! | require a nonce of this server in proofs (§9) | [`DpopPolicy::with_nonces`] |
+//! | refuse a used proof in every process (§11.1) | your own [`ReplayMemory`] → [`Verifier::with_dpop_memory`](crate::Verifier::with_dpop_memory) |
+//! | answer a refused proof | [`ProofRefusal::code`] |
+//!
+//! ```
+//! # #[cfg(feature = "token")]
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use http::Method;
+//! use oidc_core::dpop::DpopKey;
+//! use oidc_core::{Clock, Secret, SystemClock};
+//!
+//! let key = DpopKey::generate()?;
+//! let token = Secret::from("eyJ…");
+//! let url = "https://api.example/score".parse()?;
+//! let proof = key.proof(&Method::POST, &url, Some(&token), None, SystemClock.now())?;
+//! assert_eq!(proof.expose().split('.').count(), 3);
+//! # Ok(()) }
+//! # #[cfg(feature = "token")]
+//! # run().unwrap();
+//! ```
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -94,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_has_no_thumbprint() {
+    fn an_invalid_key_has_no_thumbprint() {
         for jwk in [
             json!({}),
             json!({"kty": "oct", "k": "c2VjcmV0"}),

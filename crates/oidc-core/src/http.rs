@@ -1,7 +1,35 @@
-//! HTTP to a provider: one request, one bounded answer.
+//! HTTP to a provider: one request, one bounded answer (RFC 9110).
 //!
-//! No redirects are followed and nothing is retried here. The adapter over `reqwest` is
-//! `reqwest::ReqwestHttp` (feature `reqwest`); tests bring their own.
+//! | to … | use |
+//! |---|---|
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| send requests over TLS | [`reqwest::ReqwestHttp`], with [`reqwest::HttpOptions`] |\n| trust certificates of your own, show a client certificate | [`reqwest::HttpOptions`] |"
+)]
+//! | send requests in another way, or none in tests | your own [`Http`] |
+//! | see why there is no answer, or no usable one | [`HttpError`], [`FetchError`] |
+//!
+//! No redirects are followed and nothing is retried here. The adapter over `reqwest` needs the
+//! feature `reqwest`.
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use oidc_core::http::{Http, HttpError};
+//!
+//! /// Answers every request with the same document.
+//! #[derive(Debug)]
+//! struct Canned(&'static [u8]);
+//!
+//! #[async_trait]
+//! impl Http for Canned {
+//!     async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+//!         Ok(Response::new(Bytes::from_static(self.0)))
+//!     }
+//! }
+//! # let _: &dyn Http = &Canned(b"{}");
+//! ```
 
 use std::error::Error;
 use std::fmt;
@@ -116,7 +144,7 @@ pub enum FetchError {
         retry_after: Option<Duration>,
     },
     /// The URL is invalid.
-    #[error("{url} is not an address that can be asked: {reason}")]
+    #[error("{url} is not a valid address: {reason}")]
     Address {
         /// The URL to request.
         url: String,

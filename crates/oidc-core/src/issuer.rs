@@ -24,7 +24,7 @@ use crate::foreign_text::quoted;
 /// assert_eq!(issuer.as_str(), "https://id.example/realms/lab");
 /// assert!("http://id.example/realms/lab".parse::<Issuer>().is_err());
 /// assert_ne!(issuer, "https://id.example/realms/lab/".parse()?);
-/// # Ok::<(), oidc_core::InvalidIssuer>(())
+/// # Ok::<(), oidc_core::provider::InvalidIssuer>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Issuer {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn ambiguous_identifiers_are_refused() {
         for bad in [
             "",
             "id.example",

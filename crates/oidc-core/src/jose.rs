@@ -8,11 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::algorithm::Algorithm;
 use crate::foreign_text::{bounded, quoted};
 use crate::json;
 use crate::keys::{Jwk, JwkSet};
 use crate::refusal::TokenRefusal;
+use crate::token::Algorithm;
 
 #[cfg(feature = "token")]
 mod signing;
@@ -264,8 +264,8 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
 /// ```
 /// // {"alg":"HS256"}.{"iss":"https://app.example"}
 /// let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2FwcC5leGFtcGxlIn0.c2ln";
-/// assert_eq!(oidc_core::unverified_issuer(token).as_deref(), Some("https://app.example"));
-/// assert_eq!(oidc_core::unverified_issuer("opaque"), None);
+/// assert_eq!(oidc_core::verify::unverified_issuer(token).as_deref(), Some("https://app.example"));
+/// assert_eq!(oidc_core::verify::unverified_issuer("opaque"), None);
 /// ```
 pub fn unverified_issuer(token: &str) -> Option<String> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
@@ -297,7 +297,7 @@ fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
 pub(crate) fn unverified_expiry(token: &str) -> Option<std::time::SystemTime> {
     let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
     let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    crate::claims::Claims::from_members(members).ok()?.expires_at
+    crate::token::Claims::from_members(members).ok()?.expires_at
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-const TWICE: &str = "a member stands there twice";
+const TWICE: &str = "a member is repeated";
 
 /// The object at the top; passes each member on as it is read.
 struct Members<F> {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_parsers_could_read_differently_is_refused() {
+    fn text_with_two_readings_is_refused() {
         for bad in [
             &br#"{"a":1,"a":1}"#[..],
             br#"{"a":1,"\u0061":2}"#,
@@ -252,7 +252,7 @@ mod tests {
 
     #[cfg(feature = "login")]
     #[test]
-    fn the_same_member_with_the_same_value_is_read_where_that_is_said() {
+    fn equal_repeated_members_are_read_where_allowed() {
         let read = super::parse_object_with_repeats;
         assert_eq!(read(br#"{"a":"x","b":1,"a":"x"}"#).unwrap().len(), 2);
         for bad in [r#"{"a":1,"a":2}"#, r#"{"a":1,"a":"1"}"#, r#"{"x":{"a":1,"a":1}}"#] {

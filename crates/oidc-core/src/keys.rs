@@ -1,8 +1,24 @@
 //! The issuer's public keys (RFC 7517), and their port.
 //!
+//! | to … | use |
+//! |---|---|
+//! | fetch an issuer's keys and keep them fresh | [`RemoteKeys`], with a [`KeyPolicy`] |
+//! | use known keys | [`JwkSet::parse`] → [`StaticKeys`] |
+//! | take keys from elsewhere | your own [`KeySource`] |
+//! | report whether there are keys | [`KeySource::ready`], [`RemoteKeys::status`] → [`KeyStatus`] |
+//! | see the keys that were skipped | [`JwkSet::skipped`] → [`SkippedKey`] |
+//!
 //! A [`JwkSet`] contains only keys that may verify. Keys that are for encryption, symmetric, weak,
 //! malformed or of an unknown kind are skipped when the set is parsed, and their reasons kept.
-//! Nothing here opens a connection; [`RemoteKeys`] does.
+//! Only [`RemoteKeys`] opens a connection.
+//!
+//! ```
+//! use oidc_core::keys::{JwkSet, KeySource, StaticKeys};
+//!
+//! let keys = StaticKeys::new(JwkSet::parse(br#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)?);
+//! assert!(keys.current().is_ok_and(|keys| keys.is_empty()), "a symmetric key is skipped");
+//! # Ok::<(), oidc_core::keys::InvalidJwkSet>(())
+//! ```
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +30,10 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::foreign_text::quoted;
 use crate::json;
 use crate::refusal::TokenRefusal;
+use crate::token::Algorithm;
 
 mod announced;
 mod fetch;
@@ -35,10 +51,10 @@ const MAX_KEYS: usize = 100;
 /// A set of keys that may verify signatures.
 ///
 /// ```
-/// let set = oidc_core::JwkSet::parse(br#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)?;
+/// let set = oidc_core::keys::JwkSet::parse(br#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)?;
 /// assert!(set.is_empty());
 /// assert_eq!(set.skipped()[0].reason, "symmetric keys never verify here");
-/// # Ok::<(), oidc_core::InvalidJwkSet>(())
+/// # Ok::<(), oidc_core::keys::InvalidJwkSet>(())
 /// ```
 pub struct JwkSet {
     keys: Vec<Jwk>,
@@ -299,10 +315,10 @@ pub trait KeySource: Send + Sync + fmt::Debug {
 /// Fixed keys that never change.
 ///
 /// ```
-/// use oidc_core::{JwkSet, KeySource, StaticKeys};
+/// use oidc_core::keys::{JwkSet, KeySource, StaticKeys};
 /// let keys = StaticKeys::new(JwkSet::parse(br#"{"keys":[]}"#)?);
 /// assert!(keys.ready());
-/// # Ok::<(), oidc_core::InvalidJwkSet>(())
+/// # Ok::<(), oidc_core::keys::InvalidJwkSet>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StaticKeys {

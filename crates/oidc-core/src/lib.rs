@@ -2,37 +2,42 @@
 //!
 //! | to … | use |
 //! |---|---|
-//! | name a provider | [`Issuer`], [`Provider`], [`ProviderMetadata`] |
 #![cfg_attr(
     feature = "reqwest",
     doc = "| verify a bearer token | [`Verifier::for_issuer`] → [`Verified`]`<`[`AccessToken`]`>` |"
 )]
-//! | verify with other rules, keys or several issuers | [`Validation`] + [`RemoteKeys`] → [`Verifier`] |
-//! | verify one that is bound to a key or certificate | [`Presented`], [`DpopPolicy`] → [`Verifier::presented`] |
+//! | verify with other rules, keys or several issuers | [`verify`]: [`Validation`] + [`KeySource`](keys::KeySource) → [`Verifier`] |
+//! | read the claims of a token | [`token`]: [`Claims`] |
 #![cfg_attr(
     feature = "resource-server",
-    doc = "| have a service check its callers | [`resource_server::VerifyLayer`] → [`resource_server::Identity`] |"
+    doc = "| have a service check its callers | [`resource_server`]: `VerifyLayer` → `Identity` |"
 )]
 #![cfg_attr(
     feature = "login",
-    doc = "| log somebody in | [`Client`]: [`LoginRequest`] → URL + [`PendingLogin`] → [`callback`] → [`Login`] |"
-)]
-#![cfg_attr(
-    feature = "native",
-    doc = "| log in the person at this machine | [`LoopbackRedirect`] → URL + [`LoopbackLogin`] → [`Login`] |"
+    doc = "| log users in | [`login`]: [`Client`] → `Login` with an [`IdToken`] |"
 )]
 #![cfg_attr(
     feature = "token",
-    doc = "| log in without a browser, judge opaque tokens | [`DeviceAuthorization`], [`Introspection`] |\n| get tokens for a program | [`TokenEndpoint`], [`Grant`], [`TokenSet`] |"
+    doc = "| get tokens for a program | [`client`]: `TokenEndpoint` + `Grant` → `TokenSet` |"
 )]
-//! | read claims | [`Claims`] |
+//! | bind tokens to a key, or check that binding | [`dpop`] |
+//! | name a provider, read its metadata | [`provider`]: [`Issuer`], [`Provider`](provider::Provider) |
+//! | keep an issuer's keys fresh, or use known ones | [`keys`] |
+//! | send requests in another way, or through a proxy | [`http`] |
+//! | count what happens | [`observer`] |
 #![cfg_attr(
     feature = "oauth2",
     doc = "| keep a program on the crates `oauth2` and `openidconnect` | [`interop`] |"
 )]
+#![cfg_attr(feature = "blocking", doc = "| verify in code that is not async | [`blocking`] |")]
+#![cfg_attr(feature = "test-util", doc = "| test a service without a provider | [`testing`] |")]
 //!
-//! Side effects go through three ports: [`Http`], [`KeySource`] and [`Clock`]. Everything else is
-//! values and rules. No token can cause a fetch from an address that it names.
+//! The names a first program needs are at the root; each module holds the rest of its subject and
+//! says in a table what is for what.
+//!
+//! Side effects go through three ports: [`Http`](http::Http), [`KeySource`](keys::KeySource) and
+//! [`Clock`]. Everything else is values and rules. No token can cause a fetch from an address that it
+//! names.
 //!
 //! Every refusal names the problem and the remedy, and has a stable code:
 //!
@@ -40,7 +45,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::sync::Arc;
-//! use oidc_core::{JwkSet, StaticKeys, Validation, Verifier};
+//! use oidc_core::keys::{JwkSet, StaticKeys};
+//! use oidc_core::{Validation, Verifier};
 //!
 //! let keys = Arc::new(StaticKeys::new(JwkSet::parse(br#"{"keys":[]}"#)?));
 //! let verifier = Verifier::new(Validation::new("https://id.example".parse()?, "hub"), keys);
@@ -66,66 +72,38 @@
 
 #![warn(clippy::missing_errors_doc)]
 
-// Names and values.
+// Names, values and time.
 mod issuer;
 mod secret;
 mod clock;
-mod algorithm;
-mod claims;
 mod json;
 mod foreign_text;
+#[cfg(feature = "token")]
+mod random;
+pub mod token;
 
 // The provider, and HTTP to it.
 pub mod http;
-mod observer;
+pub mod observer;
 mod fresh;
-mod metadata;
-mod provider;
-mod keys;
+pub mod provider;
+pub mod keys;
 
-// Verification.
-mod jose;
-mod validation;
-mod tokens;
-#[cfg(feature = "token")]
-mod signed_answers;
-mod cache_stats;
-mod trusted;
-mod verifier;
+// Signatures, and proofs of possession.
 mod refusal;
-mod confirmation;
-mod dpop;
-mod presented;
+mod jose;
+pub mod dpop;
+
+// The roles of a program: client, resource server, relying party.
+#[cfg(feature = "token")]
+pub mod client;
+pub mod verify;
 #[cfg(feature = "resource-server")]
 pub mod resource_server;
 #[cfg(feature = "blocking")]
 pub mod blocking;
-
-// Tokens from the provider.
-#[cfg(feature = "token")]
-mod random;
-#[cfg(feature = "token")]
-mod client_auth;
-#[cfg(feature = "token")]
-mod token;
-#[cfg(feature = "token")]
-mod device;
-#[cfg(feature = "token")]
-mod introspection;
-
-// Login.
 #[cfg(feature = "login")]
-mod client;
-#[cfg(feature = "login")]
-mod login;
-#[cfg(feature = "login")]
-pub mod callback;
-#[cfg(feature = "login")]
-mod logout;
-#[cfg(feature = "login")]
-mod user_info;
-#[cfg(feature = "native")]
-mod native;
+pub mod login;
 
 // Programs that use the crates `oauth2` and `openidconnect`.
 #[cfg(feature = "oauth2")]
@@ -134,62 +112,13 @@ pub mod interop;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use cache_stats::CacheStats;
-pub use claims::{Actor, Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
 pub use clock::{Clock, SystemClock};
-pub use confirmation::Confirmation;
-pub use dpop::{
-    DpopPolicy, LocalReplayMemory, ProofRefusal, ProofUse, ReplayMemory, ReplayMemoryUnavailable,
-    UsedProof,
-};
-pub use fresh::Retry;
-pub use http::{FetchError, Http, HttpError};
-pub use issuer::{InvalidIssuer, Issuer};
-pub use jose::unverified_issuer;
-pub use keys::{
-    InvalidJwkSet, JwkSet, KeyPolicy, KeySource, KeyStatus, KeysUnavailable, RemoteKeys,
-    SkippedKey, StaticKeys,
-};
-pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
-pub use observer::{Event, Observer};
-pub use presented::{InvalidRequest, PresentationRefusal, Presented};
-pub use provider::{Provider, ProviderPolicy, ProviderUnavailable};
-pub use refusal::TokenRefusal;
+#[cfg(feature = "login")]
+pub use login::Client;
+pub use provider::Issuer;
 pub use secret::Secret;
-pub use tokens::{AccessToken, IdToken, LogoutToken, Verified};
-pub use validation::{IdTokenExpectations, Profile, Validation};
-#[cfg(feature = "reqwest")]
-pub use verifier::VerifierSetupError;
-pub use verifier::{Unverified, Verifier};
-
-#[cfg(feature = "token")]
-pub use client_auth::{
-    AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, ClientSecret, PrivateKeyJwt,
-};
-#[cfg(feature = "token")]
-pub use device::{DeviceAuthorization, DeviceError};
-#[cfg(feature = "token")]
-pub use dpop::{DpopKey, DpopNonces};
-#[cfg(feature = "token")]
-pub use introspection::Introspection;
-#[cfg(feature = "token")]
-pub use jose::InvalidPrivateKey;
-#[cfg(feature = "token")]
-pub use token::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet, TokenType};
-
-#[cfg(feature = "login")]
-pub use callback::{CallbackRefusal, Code};
-#[cfg(feature = "login")]
-pub use client::{Client, DeviceLogin, Login, Refreshed};
-#[cfg(feature = "login")]
-pub use login::{LoginError, LoginRequest, PendingLogin};
-#[cfg(feature = "login")]
-pub use logout::LogoutRequest;
-#[cfg(feature = "native")]
-pub use native::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRedirectError};
-#[cfg(feature = "login")]
-pub use user_info::UserInfoError;
+pub use token::{AccessToken, Claims, IdToken};
+pub use verify::{TokenRefusal, Validation, Verified, Verifier};
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "reqwest"))]

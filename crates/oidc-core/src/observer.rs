@@ -1,5 +1,11 @@
 //! Events for metrics: tokens verified and refused, keys and metadata fetched, tokens requested.
 //!
+//! | to … | use |
+//! |---|---|
+//! | count verified and refused tokens | [`Verifier::with_observer`](crate::Verifier::with_observer) |
+//! | count fetches of keys and metadata (RFC 7517, OpenID Connect Discovery 1.0), token requests (RFC 6749) | [`Provider::with_observer`](crate::provider::Provider::with_observer) |
+//! | distinguish the events | [`Event`] |
+//!
 //! The task that does the work calls its [`Observer`] between two steps, so the observer must
 //! return quickly and must not panic. It gets names, codes and durations, never a token, a claim, a
 //! code or a secret. Durations are of the monotonic clock. The same steps are `tracing` spans of
@@ -8,16 +14,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::algorithm::Algorithm;
 use crate::issuer::Issuer;
+use crate::token::Algorithm;
 
 /// Called with each [`Event`] as it happens, by [`Verifier`](crate::Verifier::with_observer),
-/// `Introspection` or [`Provider`](crate::Provider::with_observer).
+/// `Introspection` or [`Provider`](crate::provider::Provider::with_observer).
 ///
 /// ```
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use oidc_core::{Event, JwkSet, Observer, StaticKeys, Validation, Verifier};
+/// use oidc_core::keys::{JwkSet, StaticKeys};
+/// use oidc_core::observer::{Event, Observer};
+/// use oidc_core::{Validation, Verifier};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +84,7 @@ pub enum Event<'e> {
     KeysFetched {
         /// The issuer.
         issuer: &'e Issuer,
-        /// Stable name of the failure, like those of [`FetchError::code`](crate::FetchError::code).
+        /// Stable name of the failure, like those of [`FetchError::code`](crate::http::FetchError::code).
         outcome: Result<(), &'static str>,
         /// Whether the keys changed.
         changed: bool,
@@ -88,7 +96,7 @@ pub enum Event<'e> {
     Discovered {
         /// The issuer.
         issuer: &'e Issuer,
-        /// [`DiscoveryError::code`](crate::DiscoveryError::code) of the failure.
+        /// [`DiscoveryError::code`](crate::provider::DiscoveryError::code) of the failure.
         outcome: Result<(), &'static str>,
         /// Duration.
         took: Duration,

@@ -1,7 +1,26 @@
-//! A provider: its issuer, HTTP to it, and its metadata, fetched at first use and kept fresh.
+//! A provider: its issuer, HTTP to it, and its metadata, fetched at first use and kept fresh (OpenID
+//! Connect Discovery 1.0, RFC 8414).
+//!
+//! | to … | use |
+//! |---|---|
+//! | name an issuer | [`Issuer`], compared byte for byte |
+//! | discover a provider at first use | [`Provider::new`], with a [`ProviderPolicy`] |
+//! | use metadata that is known | [`ProviderMetadata::parse`] or [`ProviderMetadata::new`] → [`Provider::with_metadata`] |
+//! | read its endpoints and what it supports | [`Provider::metadata`] → [`ProviderMetadata`] |
+//! | set the pauses between failed fetches | [`Retry`] |
 //!
 //! Constructing one does no I/O, so a gateway starts while its provider is down, and notices within
 //! seconds when it appears ([`Retry::cap_unready`]).
+//!
+//! ```
+//! use oidc_core::provider::{Issuer, ProviderMetadata};
+//!
+//! let issuer: Issuer = "https://id.example/realms/lab".parse()?;
+//! let metadata = ProviderMetadata::new(&issuer, "https://id.example/realms/lab/certs")?;
+//! assert_eq!(metadata.issuer, issuer);
+//! assert!(ProviderMetadata::new(&issuer, "http://id.example/realms/lab/certs").is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +29,15 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{Instrument as _, Span, field};
 
-use crate::fresh::{Attempt, Failure, Fetched, Fresh, Policy, Retry};
+use crate::fresh::{Attempt, Failure, Fetched, Fresh, Policy};
 use crate::http::Http;
-use crate::issuer::Issuer;
-use crate::metadata::{DiscoveryError, ProviderMetadata};
 use crate::observer::{Event, Observer};
+
+mod metadata;
+
+pub use crate::fresh::Retry;
+pub use crate::issuer::{InvalidIssuer, Issuer};
+pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
 
 /// Limits for fetching and keeping metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +94,8 @@ pub struct ProviderUnavailable {
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use oidc_core::Provider;
 /// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+/// use oidc_core::provider::Provider;
 ///
 /// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
 /// let provider = Provider::new("https://id.example/realms/lab".parse()?, http);
@@ -119,7 +142,7 @@ impl Provider {
     }
 
     /// Reports discovery to `observer`, and the uses of this provider: keys fetched
-    /// ([`RemoteKeys`](crate::RemoteKeys)), tokens requested. Metadata discovered before is
+    /// ([`RemoteKeys`](crate::keys::RemoteKeys)), tokens requested. Metadata discovered before is
     /// dropped.
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
@@ -138,7 +161,7 @@ impl Provider {
         observer: Option<Observer>,
     ) -> Self {
         let (asked, through) = (issuer.clone(), Arc::clone(&http));
-        let (told, about) = (observer.clone(), issuer.clone());
+        let (reporting, about) = (observer.clone(), issuer.clone());
         let fresh = Fresh::new(
             Policy {
                 max_age: policy.max_age,
@@ -166,7 +189,7 @@ impl Provider {
                 Box::pin(discovery.instrument(span))
             }),
             Box::new(move |Attempt { outcome, took, .. }| {
-                if let Some(observer) = &told {
+                if let Some(observer) = &reporting {
                     observer(&Event::Discovered { issuer: &about, outcome, took });
                 }
             }),
@@ -225,7 +248,7 @@ impl Provider {
         }
     }
 
-    /// Tells the observer, if there is one.
+    /// Reports to the observer, if there is one.
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
             observer(event);

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
-use crate::claims::InvalidClaims;
+use crate::token::{Algorithm, InvalidClaims};
 
 /// Reason a token was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -172,11 +171,11 @@ pub enum TokenRefusal {
     },
     /// The issuer was asked, and says that the token is not active (RFC 7662 §2.2).
     #[error(
-        "the issuer says that the token is not active: it ended, was revoked, or never was; get a fresh one"
+        "the issuer says that the token is not active: it expired, was revoked or was never issued; get a fresh one"
     )]
     Inactive,
-    /// The issuer cannot be asked. The token may be valid: try again later.
-    #[error("the issuer cannot be asked about the token: {reason}; try again later")]
+    /// Introspection failed. The token may be valid: try again later.
+    #[error("the token could not be introspected: {reason}; try again later")]
     IntrospectionUnavailable {
         /// Reason.
         reason: String,
@@ -285,7 +284,7 @@ fn one_of(algorithms: &[Algorithm]) -> String {
 }
 
 fn list(values: &[String]) -> String {
-    if values.is_empty() { "nobody (no `aud`)".to_owned() } else { values.join(", ") }
+    if values.is_empty() { "no service (no `aud`)".to_owned() } else { values.join(", ") }
 }
 
 fn unix(time: &SystemTime) -> u64 {
@@ -295,24 +294,24 @@ fn unix(time: &SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::TokenRefusal;
-    use crate::algorithm::Algorithm;
     use crate::foreign_text::quoted;
+    use crate::token::Algorithm;
 
     #[test]
     fn a_refused_algorithm_is_named_beside_those_allowed() {
-        let told = |allowed: &[Algorithm]| {
+        let remedy = |allowed: &[Algorithm]| {
             let refusal = TokenRefusal::not_among(Algorithm::ES256, allowed).to_string();
             refusal.split("; ").nth(1).unwrap().to_owned()
         };
-        assert_eq!(told(&[Algorithm::RS256]), "have the issuer sign with RS256");
+        assert_eq!(remedy(&[Algorithm::RS256]), "have the issuer sign with RS256");
         assert_eq!(
-            told(&[Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA]),
+            remedy(&[Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA]),
             "have the issuer sign with RS256, PS256 or EdDSA"
         );
     }
 
     #[test]
-    fn a_refusal_says_what_to_do() {
+    fn a_refusal_names_the_remedy() {
         let refusal = TokenRefusal::WrongAudience {
             expected: vec!["churn".to_owned()],
             found: vec![quoted("account")],

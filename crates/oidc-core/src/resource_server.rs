@@ -1,6 +1,16 @@
 //! A tower layer for services that take access tokens (feature `resource-server`): RFC 6750, with
 //! RFC 9449 and RFC 8705 for tokens that are bound.
 //!
+//! | to … | use |
+//! |---|---|
+//! | verify the token of each request | [`VerifyLayer`] |
+//! | require scopes or roles of every caller | [`VerifyLayer::require_scopes`], [`VerifyLayer::require_roles`], [`VerifyLayer::require_any`] |
+//! | see the caller, require more of it in a handler | [`Identity`] → [`Forbidden`] |
+//! | accept requests without a token too | [`VerifyLayer::optional`] |
+//! | accept tokens bound to a key (RFC 9449) | [`VerifyLayer::with_dpop`] |
+//! | accept tokens bound to a certificate (RFC 8705) | [`ClientCertificate`] in the request's extensions |
+//! | write an adapter for another framework | [`VerifyLayer::identify`] → [`Rejected`] |
+//!
 //! [`VerifyLayer`] reads the token from `Authorization` only, verifies it, and adds an [`Identity`]
 //! to the request's extensions. A request without a valid token gets a challenge that says what to
 //! send, and the inner service is not called. With the feature `axum` the [`Identity`] is an
@@ -18,8 +28,7 @@ use tower_layer::Layer;
 use url::Url;
 
 use crate::dpop::{DpopPolicy, ReplayMemory};
-use crate::presented::Presented;
-use crate::verifier::Verifier;
+use crate::verify::{Presented, Verifier};
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -258,7 +267,7 @@ mod tests {
     use super::target;
 
     #[test]
-    fn the_public_address_stands_before_the_path() {
+    fn the_public_address_precedes_the_path() {
         for (public, path, found) in [
             ("https://api.example", "/a", "https://api.example/a"),
             ("https://api.example/", "/", "https://api.example/"),

@@ -2,6 +2,14 @@
 //! tokens, pushed requests and UserInfo through the [`Http`] port, counts requests, fails on
 //! demand, and has a clock that tests move.
 //!
+//! | to … | use |
+//! |---|---|
+//! | get tokens of any kind, valid or not | [`TestIssuer`]: its `*_token` and `sign*` methods |
+//! | move the time | [`TestIssuer::clock`] → [`TestClock::advance`] |
+//! | replace keys, let the provider fail | [`TestIssuer::rotate`], [`TestIssuer::fail`] with a [`Fault`] |
+//! | see the requests it received | [`TestIssuer::requests`], [`TestIssuer::last_request`] |
+//! | check a memory for DPoP proofs (RFC 9449 §11.1) | [`replay_memory_conforms`] |
+//!
 //! It signs with the crypto library directly and shares no code with the code under test. Never use
 //! it in a running system.
 
@@ -24,12 +32,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::algorithm::Algorithm;
 use crate::clock::Clock;
 use crate::http::{Http, HttpError};
 use crate::issuer::Issuer;
 use crate::keys::{KeySource, RemoteKeys};
 use crate::provider::Provider;
+use crate::token::Algorithm;
 
 mod clock;
 mod endpoints;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::{LogoutRequest, UserInfoError};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{Client, ClientAuth, LogoutRequest, Secret, TokenEndpointError, UserInfoError};
+use oidc_core::{Client, Secret};
 use serde_json::{Value, json};
 
 fn client(issuer: &TestIssuer) -> Client {
@@ -21,7 +23,7 @@ async fn a_refresh_keeps_the_subject() {
     assert!(refreshed.tokens.refresh_token.is_some());
     assert_eq!(issuer.last_request("token").unwrap().value("refresh_token"), Some("refresh-0"));
 
-    let error = client.refresh(&token, "somebody else").await.unwrap_err();
+    let error = client.refresh(&token, "another subject").await.unwrap_err();
     assert!(
         matches!(error, TokenEndpointError::IdToken(refusal) if refusal.code() == "wrong_subject")
     );
@@ -55,9 +57,9 @@ async fn user_info_is_about_the_same_person() {
         Some("Bearer opaque")
     );
 
-    let error = client.user_info(&token, "somebody else").await.unwrap_err();
+    let error = client.user_info(&token, "another subject").await.unwrap_err();
     assert!(matches!(error, UserInfoError::WrongSubject));
-    issuer.answer("userinfo", 200, r#"{"name":"nobody"}"#);
+    issuer.answer("userinfo", 200, r#"{"name":"mallory"}"#);
     assert!(matches!(client.user_info(&token, SUBJECT).await, Err(UserInfoError::WrongSubject)));
     issuer.answer("userinfo", 401, "");
     assert!(matches!(client.user_info(&token, SUBJECT).await, Err(UserInfoError::Unauthorized)));

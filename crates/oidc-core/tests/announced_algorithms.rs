@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use oidc_core::keys::{JwkSet, KeySource, RemoteKeys, StaticKeys};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, IdTokenExpectations, JwkSet, KeySource, RemoteKeys, StaticKeys, TokenRefusal,
-    Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -183,7 +183,7 @@ async fn an_algorithm_outside_the_rules_is_refused_before_any_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn remembered_tokens_are_judged_again_when_the_list_changes() {
+async fn remembered_tokens_are_checked_again_when_the_list_changes() {
     let world = World::announcing(json!(["RS256", "PS256"]));
     let token = world.access(Algorithm::RS256);
     assert_eq!(world.code(&token).await, "accepted");

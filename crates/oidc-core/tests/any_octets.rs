@@ -9,11 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use oidc_core::dpop::DpopPolicy;
+use oidc_core::keys::{JwkSet, StaticKeys};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    AccessToken, Algorithm, DpopPolicy, JwkSet, Presented, StaticKeys, TokenRefusal, Validation,
-    Verified, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Presented;
+use oidc_core::{AccessToken, TokenRefusal, Validation, Verified, Verifier};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 use serde_json::{Map, Value, json};

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp, install_crypto_provider};
-use oidc_core::{
-    FetchError, Http, HttpError, Issuer, JwkSet, Provider, ProviderMetadata, RemoteKeys,
-};
+use oidc_core::http::{FetchError, Http, HttpError};
+use oidc_core::keys::{JwkSet, RemoteKeys};
+use oidc_core::provider::{Provider, ProviderMetadata};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -161,7 +162,7 @@ async fn nothing_is_unpacked() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_is_no_answer() {
+async fn a_cut_answer_is_an_error() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"keys\":";
     let url = server(Answer::Bytes(cut.as_bytes().to_vec())).await;
     let error = get(&quick(), &url).await.unwrap_err();
@@ -169,7 +170,7 @@ async fn a_cut_answer_is_no_answer() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_with_the_host() {
+async fn a_refused_connection_names_the_host() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -194,7 +195,9 @@ async fn bad_discovery_documents_and_key_sets_are_said_to_be_bad() {
     ))
     .await;
     let error = ProviderMetadata::discover(&url.parse().unwrap(), &quick()).await.unwrap_err();
-    let oidc_core::DiscoveryError::Fetch(FetchError::Status { status, retry_after, .. }) = error
+    let oidc_core::provider::DiscoveryError::Fetch(FetchError::Status {
+        status, retry_after, ..
+    }) = error
     else {
         panic!("{error}")
     };
@@ -244,7 +247,7 @@ async fn only_a_trusted_certificate_for_the_right_name_is_accepted() {
 }
 
 #[test]
-fn a_ca_file_that_is_none_is_said_to_be_none() {
+fn a_ca_file_without_certificates_is_named_in_the_error() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let error = ReqwestHttp::new(HttpOptions::default().with_ca_file(empty.path())).unwrap_err();
     assert!(matches!(error, HttpSetupError::EmptyCaFile { .. }), "{error}");

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use oidc_core::keys::RemoteKeys;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{Algorithm, Profile, RemoteKeys, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Profile;
+use oidc_core::{Validation, Verifier};
 use serde_json::json;
 
 struct World {
@@ -59,7 +62,7 @@ async fn each_issuer_has_its_own_rules() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_not_trusted_is_refused_before_any_key_is_looked_at() {
+async fn an_untrusted_issuer_is_refused_before_any_key_lookup() {
     let world = World::new();
     let stranger = TestIssuer::named("https://elsewhere.test/realms/lab", Algorithm::ES256);
     for (iss, code) in [
@@ -98,7 +101,7 @@ async fn one_issuer_that_is_down_harms_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_remembered_of_one_issuer_ends_with_that_issuers_keys() {
+async fn a_remembered_token_ends_with_its_issuers_keys() {
     let people = TestIssuer::named("https://people.test/realms/lab", Algorithm::ES256);
     let jobs = TestIssuer::named("https://jobs.test/realms/lab", Algorithm::ES256);
     let keys = RemoteKeys::new(jobs.provider());

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{LoginError, LoginRequest, PendingLogin, callback};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{
-    CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin,
-    TokenEndpointError, callback,
-};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -49,7 +49,7 @@ fn with(query: &str, name: &str, value: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn somebody_logs_in() {
+async fn a_user_logs_in() {
     let issuer = TestIssuer::new();
     let client = client(&issuer);
     let (query, pending) = at_callback(&issuer, &client).await;
@@ -71,7 +71,7 @@ async fn somebody_logs_in() {
 }
 
 #[tokio::test]
-async fn the_request_carries_state_nonce_and_a_challenge_each_time_new() {
+async fn each_request_has_new_state_nonce_and_challenge() {
     let issuer = TestIssuer::new();
     issuer.set_metadata("pushed_authorization_request_endpoint", Value::Null);
     let client = client(&issuer);
@@ -228,7 +228,7 @@ async fn an_answer_must_belong_to_the_login() {
 }
 
 #[tokio::test]
-async fn without_rfc_9207_an_issuer_is_not_needed_but_never_a_wrong_one() {
+async fn without_rfc_9207_iss_may_be_absent_but_not_wrong() {
     let issuer = TestIssuer::new();
     issuer.set_metadata("authorization_response_iss_parameter_supported", Value::Null);
     let client = client(&issuer);

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
-use oidc_core::{
-    CallbackRefusal, Client, ClientAuth, Login, LoginError, LoopbackLogin, LoopbackLoginError,
-    LoopbackRedirect, LoopbackRedirectError, TokenEndpointError,
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{
+    Login, LoginError, LoopbackLogin, LoopbackLoginError, LoopbackRedirect, LoopbackRedirectError,
 };
+use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -74,7 +76,7 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_person_logs_in_and_is_told_so() {
+async fn a_user_logs_in_and_sees_the_outcome() {
     let scene = begun().await;
     let page = scene.come_back().await;
     assert_eq!(status(&page), "200");
@@ -93,11 +95,11 @@ async fn a_person_logs_in_and_is_told_so() {
     assert_eq!(sent.value("redirect_uri"), Some(redirect_uri.as_str()));
     assert_eq!(scene.end().await.unwrap().id_token.subject(), SUBJECT);
     let address = redirect_uri.socket_addrs(|| None).unwrap();
-    assert!(TcpStream::connect(&*address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(&*address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn whoever_does_not_know_the_login_does_not_end_it() {
+async fn a_request_without_the_state_does_not_end_the_login() {
     let scene = begun().await;
     let host = scene.redirect_uri.authority().to_owned();
     let query = scene.query.clone();
@@ -141,7 +143,7 @@ async fn whoever_does_not_know_the_login_does_not_end_it() {
 #[tokio::test]
 async fn a_refusal_is_shown_and_ends_the_login() {
     let scene = begun().await;
-    let state = oidc_core::callback::state(&scene.query).unwrap();
+    let state = oidc_core::login::callback::state(&scene.query).unwrap();
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("error", "access_denied")
         .append_pair("error_description", "<script>alert(1)</script>")
@@ -163,7 +165,7 @@ async fn a_refusal_is_shown_and_ends_the_login() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_not_taken_is_told_to_both() {
+async fn a_refused_code_is_reported_to_program_and_browser() {
     let scene = begun().await;
     scene.issuer.fail_on("token", Fault::Status(503));
     let page = scene.come_back().await;
@@ -176,7 +178,7 @@ async fn a_code_that_is_not_taken_is_told_to_both() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_waited_for_longer_than_said() {
+async fn the_wait_for_the_browser_ends_on_time() {
     let issuer = TestIssuer::new();
     let redirect = LoopbackRedirect::bind().await.unwrap();
     let request = redirect.request();

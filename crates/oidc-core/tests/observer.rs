@@ -5,10 +5,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::observer::{Event, Observer};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Event, Grant, Observer, RemoteKeys, TokenEndpoint, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 
 /// Records the events, without the durations.
 #[derive(Clone, Default)]
@@ -46,7 +48,7 @@ impl Notes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_step_is_told_once_and_with_its_outcome() {
+async fn each_step_is_one_event_with_its_outcome() {
     let issuer = TestIssuer::with_algorithm(Algorithm::ES256);
     let notes = Notes::default();
     let provider = issuer.provider().with_observer(notes.observer());
@@ -74,8 +76,8 @@ async fn each_step_is_told_once_and_with_its_outcome() {
         keys.refresh_now().await.unwrap_err();
         tokio::time::sleep(Duration::from_secs(18)).await;
         keys.start();
-        let told = notes.take();
-        let (last, before) = told.split_last().unwrap();
+        let noted = notes.take();
+        let (last, before) = noted.split_last().unwrap();
         let code = match fault {
             Fault::Down => {
                 assert_eq!(before.first().unwrap(), "keys Ok(()) false");
@@ -92,7 +94,7 @@ async fn each_step_is_told_once_and_with_its_outcome() {
 }
 
 #[tokio::test]
-async fn a_token_request_is_told_by_its_grant_and_outcome_and_never_with_a_secret() {
+async fn token_request_events_have_grant_and_outcome_but_no_secret() {
     let issuer = TestIssuer::with_algorithm(Algorithm::ES256);
     let notes = Notes::default();
     let provider = issuer.provider().with_observer(notes.observer());
@@ -106,7 +108,7 @@ async fn a_token_request_is_told_by_its_grant_and_outcome_and_never_with_a_secre
     for (status, body) in [
         (400, r#"{"error":"invalid_grant"}"#),
         (400, r#"{"error":"invalid_scope"}"#),
-        (400, r#"{"error":"hunter2 keepsake, as nobody has called an error before"}"#),
+        (400, r#"{"error":"hunter2 keepsake, an error code no provider uses"}"#),
         (503, ""),
     ] {
         issuer.answer("token", status, body);

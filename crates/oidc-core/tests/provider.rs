@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Mint, User};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{KeyPolicy, Provider, RemoteKeys, Validation, Verifier};
+use oidc_core::keys::{KeyPolicy, RemoteKeys};
+use oidc_core::provider::Provider;
+use oidc_core::{Validation, Verifier};
 use tokio::time::Instant;
 
 struct World {
@@ -48,7 +50,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn three_hundred_unknown_kids_cause_one_fetch_and_a_rotation_is_seen() {
+async fn unknown_kids_cause_one_fetch_and_a_rotation_is_seen() {
     let world = World::new().await;
     assert_eq!(world.code(world.token()).await, "accepted");
     assert_eq!(world.fetches(), 1);
@@ -84,7 +86,7 @@ async fn a_hundred_bad_signatures_under_a_known_kid_cause_none() {
 }
 
 #[tokio::test]
-async fn a_hundred_verifications_while_it_answers_503_cause_one_fetch_a_step() {
+async fn verifications_during_503_cause_one_fetch_a_step() {
     let world = World::new().await;
     world.issuer.faults().set(Fault::Down(503), Endpoint::Jwks);
     let begun = Instant::now();
@@ -100,7 +102,7 @@ async fn a_hundred_verifications_while_it_answers_503_cause_one_fetch_a_step() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_known_kid_waits_for_nothing_while_a_refetch_of_three_seconds_is_under_way() {
+async fn a_known_kid_does_not_wait_for_a_slow_refetch() {
     let world = World::new().await;
     assert_eq!(world.code(world.token()).await, "accepted");
     world.issuer.faults().set(Fault::Slow(Duration::from_secs(3)), Endpoint::Jwks);

@@ -8,11 +8,12 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{LoginError, LoginRequest, PendingLogin, callback};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer, TestKey};
-use oidc_core::{
-    Algorithm, CallbackRefusal, Client, ClientAuth, LoginError, LoginRequest, PendingLogin,
-    PrivateKeyJwt, Secret, TokenRefusal, callback,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::{Client, Secret, TokenRefusal};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -173,7 +174,7 @@ async fn a_signed_answer_belongs_to_one_login() {
 }
 
 #[tokio::test]
-async fn another_kind_of_jwt_is_no_answer() {
+async fn another_kind_of_jwt_is_refused_as_an_answer() {
     let scene = scene().await;
     for typ in ["ID", "Bearer", "Refresh", "Logout"] {
         assert_eq!(scene.changed(|c| c["typ"] = json!(typ)).await, "wrong_type", "{typ}");
@@ -233,7 +234,7 @@ async fn without_keys_an_answer_is_neither_good_nor_bad() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_a_provider_that_signs_no_answers() {
+async fn a_signed_answer_needs_a_provider_that_signs_it() {
     let issuer = TestIssuer::new();
     let asked = async |modes: Value| {
         issuer.set_metadata("response_modes_supported", modes);
@@ -249,7 +250,7 @@ async fn nobody_is_sent_to_a_provider_that_signs_no_answers() {
 
 proptest::proptest! {
     #[test]
-    fn random_text_is_no_answer(
+    fn random_text_is_refused_as_an_answer(
         query in "((response|state|code|iss|error)=[a-zA-Z0-9._%&=+-]{0,80}&?){0,4}",
         bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
     ) {
@@ -293,7 +294,7 @@ fn opened(object: &str) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn a_signed_request_holds_everything_and_little_stands_beside_it() {
+async fn a_signed_request_holds_all_parameters() {
     let issuer = TestIssuer::new();
     let client = client(&issuer);
     let request = request()

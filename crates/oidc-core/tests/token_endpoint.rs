@@ -6,11 +6,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Grant, PrivateKeyJwt, Secret, TokenEndpoint, TokenEndpointError,
-    TokenHint, TokenSet,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, Grant, PrivateKeyJwt, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet,
 };
+use oidc_core::testing::{Fault, TestIssuer};
+use oidc_core::token::Algorithm;
 use serde_json::{Value, json};
 
 fn endpoint(issuer: &TestIssuer, auth: ClientAuth) -> TokenEndpoint {
@@ -171,7 +172,7 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_is_no_verdict_on_the_grant() {
+async fn a_missing_answer_is_a_temporary_failure() {
     for fault in [Fault::Down, Fault::Garbage, Fault::Html, Fault::Redirect] {
         let issuer = TestIssuer::new();
         let endpoint = endpoint(&issuer, ClientAuth::None);

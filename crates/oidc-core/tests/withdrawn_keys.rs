@@ -9,8 +9,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oidc_core::keys::{KeySource, KeyStatus, RemoteKeys};
 use oidc_core::testing::{Fault, TestIssuer};
-use oidc_core::{Algorithm, KeySource, KeyStatus, RemoteKeys, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 use serde_json::json;
 use tokio::time::{Instant, advance, sleep};
 use tracing::field::{Field, Visit};
@@ -124,7 +126,7 @@ async fn the_next_key_is_noticed_at_the_first_token_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_key_is_noticed_soon_though_no_token_asks() {
+async fn the_next_key_is_noticed_without_a_token() {
     let (world, _) = World::withdrawn().await;
     world.keys.refresh_now().await.unwrap();
     world.issuer.rotate();
@@ -181,7 +183,7 @@ async fn the_same_key_published_again_is_another_generation() {
     world.issuer.answer("jwks", 200, published);
     world.keys.refresh_now().await.unwrap();
     assert_ne!(world.keys.generation(), first);
-    assert!(world.verifier.recall(&token).is_err(), "verified anew, not recalled");
+    assert!(world.verifier.recall(&token).is_err(), "verified again, not recalled");
     assert_eq!(world.code(&token).await, "accepted");
 }
 

@@ -19,7 +19,8 @@ use std::{
 
 use ipnet::IpNet;
 use moka::{policy::EvictionPolicy, sync::Cache};
-use oidc_core::{Clock, Introspection, TokenRefusal};
+use oidc_core::verify::Introspection;
+use oidc_core::{Clock, TokenRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::Bucket;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenError};
-use oidc_core::{Scope, Secret};
+use oidc_core::Secret;
+use oidc_core::token::Scope;
 use py_values::{Texts, refuse_pickling};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

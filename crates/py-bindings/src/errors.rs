@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use m2m::TokenError;
+use oidc_core::TokenRefusal;
+use oidc_core::client::TokenEndpointError;
 use oidc_core::http::reqwest::HttpSetupError;
-use oidc_core::{InvalidIssuer, TokenEndpointError, TokenRefusal};
+use oidc_core::provider::InvalidIssuer;
 use py_values::with_causes;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oidc_core::ProviderMetadata;
+use oidc_core::provider::ProviderMetadata;
 use py_values::{Span, Texts, refuse_pickling};
 use pyo3::prelude::*;
-use serde_json::json;
 
 use crate::errors;
 use crate::trusted::{Settings, Trusted};
@@ -48,8 +47,7 @@ impl Gateway {
         let issuer = url.parse().map_err(|error| errors::invalid_issuer(py, &error))?;
         let keys_url =
             keys_url.unwrap_or_else(|| format!("{url}/{}/jwks", endpoints.trim_matches('/')));
-        let document = json!({ "issuer": url, "jwks_uri": keys_url }).to_string();
-        let metadata = ProviderMetadata::parse(&issuer, document.as_bytes()).map_err(|error| {
+        let metadata = ProviderMetadata::new(&issuer, &keys_url).map_err(|error| {
             let remedy = "pass an https URL; http is for a gateway on loopback only".to_owned();
             errors::configuration(py, "keys_url", error.to_string(), remedy)
         })?;

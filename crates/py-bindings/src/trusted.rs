@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Issuer, KeyPolicy, Provider, ProviderMetadata, ProviderPolicy, RemoteKeys};
+use oidc_core::keys::{KeyPolicy, RemoteKeys};
+use oidc_core::provider::{Provider, ProviderMetadata, ProviderPolicy};
 use pyo3::prelude::*;
 
 use crate::engine::PerProcess;

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oidc_core::{
-    AccessToken, Algorithm, IdToken, Profile, TokenRefusal, Unverified, Validation, Verified,
-};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::token::Algorithm;
+use oidc_core::verify::{AssertionVerifier, Profile, Unverified};
+use oidc_core::{AccessToken, IdToken, TokenRefusal, Validation, Verified};
 use py_values::{Texts, refuse_pickling};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -31,7 +32,7 @@ pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
     kind: Kind,
     validation: Validation,
-    verifier: PerProcess<Arc<oidc_core::Verifier>>,
+    checks: PerProcess<Arc<Checks>>,
 }
 
 /// Kind of token that is verified.
@@ -49,6 +50,12 @@ enum Known {
     Assertion(Arc<Verified<IdToken>>),
 }
 
+/// The checks for a kind of token, with what they remember.
+enum Checks {
+    Token(oidc_core::Verifier),
+    Assertion(AssertionVerifier),
+}
+
 type Answer = Result<Known, TokenRefusal>;
 
 impl Kind {
@@ -64,22 +71,27 @@ impl Kind {
         }
     }
 
+    fn checks(self, validation: Validation, keys: Arc<RemoteKeys>) -> Arc<Checks> {
+        Arc::new(match self {
+            Self::AccessToken(_) => Checks::Token(oidc_core::Verifier::new(validation, keys)),
+            Self::Assertion => Checks::Assertion(AssertionVerifier::new(validation, keys)),
+        })
+    }
+}
+
+impl Checks {
     /// The remembered token, or the verification that is left to do.
-    fn recall<'t>(
-        self,
-        verifier: &oidc_core::Verifier,
-        token: &'t str,
-    ) -> Result<Known, Unverified<'t>> {
+    fn recall<'t>(&self, token: &'t str) -> Result<Known, Unverified<'t>> {
         match self {
-            Self::AccessToken(_) => verifier.recall(token).map(Known::Token),
-            Self::Assertion => verifier.recall_assertion(token).map(Known::Assertion),
+            Self::Token(verifier) => verifier.recall(token).map(Known::Token),
+            Self::Assertion(verifier) => verifier.recall(token).map(Known::Assertion),
         }
     }
 
-    async fn verify(self, verifier: &oidc_core::Verifier, unverified: Unverified<'_>) -> Answer {
+    async fn verify(&self, unverified: Unverified<'_>) -> Answer {
         match self {
-            Self::AccessToken(_) => verifier.verify(unverified).await.map(Known::Token),
-            Self::Assertion => verifier.verify_assertion(unverified).await.map(Known::Assertion),
+            Self::Token(verifier) => verifier.verify(unverified).await.map(Known::Token),
+            Self::Assertion(verifier) => verifier.verify(unverified).await.map(Known::Assertion),
         }
     }
 }
@@ -108,18 +120,16 @@ impl Verifier {
             validation = validation.with_profile(profile);
         }
         let keys = trusted.parts(py)?.keys;
-        let verifier = oidc_core::Verifier::new(validation.clone(), keys);
-        let verifier = PerProcess::new(Arc::new(verifier));
-        Ok(Self { trusted, kind, validation, verifier })
+        let checks = PerProcess::new(kind.checks(validation.clone(), keys));
+        Ok(Self { trusted, kind, validation, checks })
     }
 
-    fn of_this_process(&self, py: Python<'_>) -> PyResult<Arc<oidc_core::Verifier>> {
-        if let Some(verifier) = self.verifier.current(py) {
-            return Ok(verifier);
+    fn of_this_process(&self, py: Python<'_>) -> PyResult<Arc<Checks>> {
+        if let Some(checks) = self.checks.current(py) {
+            return Ok(checks);
         }
         let keys = self.trusted.parts(py)?.keys;
-        let verifier = oidc_core::Verifier::new(self.validation.clone(), keys);
-        Ok(self.verifier.keep(py, Arc::new(verifier)))
+        Ok(self.checks.keep(py, self.kind.checks(self.validation.clone(), keys)))
     }
 }
 
@@ -136,12 +146,12 @@ impl Verifier {
     ///     InvalidToken: if it is not accepted; a subclass for each cause.
     ///     IssuerUnavailable: if there are no keys to check it with.
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyString>) -> PyResult<Py<claims::Claims>> {
-        let verifier = self.of_this_process(py)?;
-        match self.kind.recall(&verifier, text(token)?) {
+        let checks = self.of_this_process(py)?;
+        match checks.recall(text(token)?) {
             Ok(known) => known.object(py),
             Err(unverified) => {
-                let answer = self.kind.verify(&verifier, unverified);
-                tell(py, Engine::of(py)?.wait(py, answer)?)
+                let answer = checks.verify(unverified);
+                claims_or_error(py, Engine::of(py)?.wait(py, answer)?)
             }
         }
     }
@@ -149,19 +159,18 @@ impl Verifier {
     /// :meth:`verify`, to be awaited. A remembered token is answered at once; fetching keys never blocks the event loop.
     fn verify_async(this: Py<Self>, token: Py<PyString>) -> Coroutine {
         Coroutine::new("Verifier.verify_async", move |py, engine| {
-            let verifier = this.get().of_this_process(py)?;
-            let kind = this.get().kind;
-            let unverified = match kind.recall(&verifier, text(token.bind(py))?) {
+            let checks = this.get().of_this_process(py)?;
+            let unverified = match checks.recall(text(token.bind(py))?) {
                 Ok(known) => return Ok(Step::Done(known.object(py).map(Py::into_any))),
                 Err(unverified) => unverified.into_owned(),
             };
-            let work: Work<Answer> =
-                Box::pin(async move { kind.verify(&verifier, unverified).await });
+            let work: Work<Answer> = Box::pin(async move { checks.verify(unverified).await });
             Ok(match engine.attempt(work) {
-                Ok(answer) => Step::Done(tell(py, answer).map(Py::into_any)),
+                Ok(answer) => Step::Done(claims_or_error(py, answer).map(Py::into_any)),
                 Err(work) => Step::Wait(Box::pin(async move {
                     let answer = work.await;
-                    let outcome: Outcome = Box::new(move |py| tell(py, answer).map(Py::into_any));
+                    let outcome: Outcome =
+                        Box::new(move |py| claims_or_error(py, answer).map(Py::into_any));
                     outcome
                 })),
             })
@@ -213,7 +222,7 @@ impl Verifier {
     }
 }
 
-fn tell(py: Python<'_>, answer: Answer) -> PyResult<Py<claims::Claims>> {
+fn claims_or_error(py: Python<'_>, answer: Answer) -> PyResult<Py<claims::Claims>> {
     match answer {
         Ok(known) => known.object(py),
         Err(refusal) => Err(errors::refusal(py, &refusal)),

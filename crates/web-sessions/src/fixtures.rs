@@ -11,7 +11,8 @@ use std::{
 
 use access_policy::Known;
 use async_trait::async_trait;
-use oidc_core::{Algorithm, Secret};
+use oidc_core::Secret;
+use oidc_core::token::Algorithm;
 
 use crate::{
     record::{Limits, Record, Summary, Which},

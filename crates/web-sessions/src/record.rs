@@ -6,7 +6,9 @@ use std::{
 };
 
 use access_policy::Known;
-use oidc_core::{Algorithm, Secret, unverified_issuer};
+use oidc_core::Secret;
+use oidc_core::token::Algorithm;
+use oidc_core::verify::unverified_issuer;
 use serde::{Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

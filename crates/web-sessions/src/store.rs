@@ -10,7 +10,7 @@ pub(super) mod conformance;
 use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 
 pub use self::{
     cookie::CookieStore,

@@ -6,7 +6,8 @@ use anyhow::Result;
 use m2m::{
     CachedTokens, ClientCredentials, IssuerTokens, TokenSource as _, middleware::BearerMiddleware,
 };
-use oidc_core::{DpopKey, TokenHint};
+use oidc_core::client::TokenHint;
+use oidc_core::dpop::DpopKey;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
 use crate::lab::{Lab, secret};

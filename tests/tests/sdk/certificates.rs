@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use e2e::authority::Certified;
-use oidc_core::{
-    AutoAuth, ClientAuth, Presented, RemoteKeys, TokenEndpoint, TokenEndpointError, Validation,
-    Verifier, http::reqwest::HttpOptions,
-};
+use oidc_core::client::{AutoAuth, ClientAuth, TokenEndpoint, TokenEndpointError};
+use oidc_core::http::reqwest::HttpOptions;
+use oidc_core::keys::RemoteKeys;
+use oidc_core::verify::Presented;
+use oidc_core::{Validation, Verifier};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 

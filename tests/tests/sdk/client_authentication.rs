@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use e2e::keycloak::Realm;
-use oidc_core::{Algorithm, AutoAuth, ClientAuth, ClientSecret, PrivateKeyJwt, TokenEndpointError};
+use oidc_core::client::{AutoAuth, ClientAuth, ClientSecret, PrivateKeyJwt, TokenEndpointError};
+use oidc_core::token::Algorithm;
 
 use crate::{
     lab::{Lab, client_credentials, secret},

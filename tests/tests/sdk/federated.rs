@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use dev_issuer::{DevClient, DevIssuer, Mint};
-use oidc_core::{ClientAuth, Grant, TokenEndpointError};
+use oidc_core::client::{ClientAuth, Grant, TokenEndpointError};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, client_credentials, secret};

@@ -1,7 +1,7 @@
 //! Scopes decide the audience and roles of a token; one token is exchanged for another.
 
 use anyhow::Result;
-use oidc_core::{Grant, TokenEndpointError};
+use oidc_core::client::{Grant, TokenEndpointError};
 
 use crate::lab::{Lab, client_credentials, secret};
 

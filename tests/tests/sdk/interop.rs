@@ -5,11 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use e2e::keycloak::Realm;
 use oauth2::basic::BasicClient;
-use oidc_core::{
-    Clock as _, IdTokenExpectations, ProviderMetadata, RemoteKeys, Secret, SystemClock, TokenSet,
-    Validation, Verifier,
-    interop::{oauth2::HttpClient, openidconnect::WholeProviderMetadata},
-};
+use oidc_core::client::TokenSet;
+use oidc_core::interop::oauth2::HttpClient;
+use oidc_core::interop::openidconnect::WholeProviderMetadata;
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::ProviderMetadata;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{Clock as _, Secret, SystemClock, Validation, Verifier};
 use openidconnect::{
     AccessTokenHash, AuthorizationCode, ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce,
     OAuth2TokenResponse as _, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse as _, TokenUrl,

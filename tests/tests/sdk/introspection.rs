@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use oidc_core::{Introspection, TokenHint, Validation};
+use oidc_core::Validation;
+use oidc_core::client::TokenHint;
+use oidc_core::verify::Introspection;
 
 use crate::lab::{Lab, client_credentials, secret};
 

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use oidc_core::{KeyPolicy, RemoteKeys, TokenRefusal, Validation, Verifier};
+use oidc_core::keys::{KeyPolicy, RemoteKeys};
+use oidc_core::{TokenRefusal, Validation, Verifier};
 
 use crate::lab::Lab;
 

@@ -16,11 +16,13 @@ use e2e::{
     relay::Relay,
     visitor::{Answer, Visitor},
 };
-use oidc_core::{
-    Client, ClientAuth, Grant, Issuer, Login, LoginRequest, PendingLogin, Provider, RemoteKeys,
-    Scope, TokenEndpoint, Validation, Verifier,
-    http::reqwest::{HttpOptions, ReqwestHttp},
-};
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint};
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::login::{Login, LoginRequest, PendingLogin};
+use oidc_core::provider::Provider;
+use oidc_core::token::Scope;
+use oidc_core::{Client, Issuer, Validation, Verifier};
 use tokio::sync::OnceCell;
 use url::Url;
 

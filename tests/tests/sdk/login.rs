@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use e2e::{upstream::Echo, visitor::Visitor, wait};
-use oidc_core::{LoginError, LoginRequest, TokenEndpointError, TokenHint};
+use oidc_core::client::{TokenEndpointError, TokenHint};
+use oidc_core::login::{LoginError, LoginRequest};
 use serde_json::json;
 
 use crate::lab::{Lab, REDIRECT, answer_to_sign_in, secret};
@@ -47,7 +48,7 @@ async fn a_login_is_pushed_where_the_client_must() -> Result<()> {
     let refusal = refusal.unwrap_err().to_string();
     assert!(refusal.contains("Pushed Authorization Request is only allowed"), "{refusal}");
 
-    let wrong = lab.client("pushed", oidc_core::ClientAuth::SecretBasic("wrong".into()))?;
+    let wrong = lab.client("pushed", oidc_core::client::ClientAuth::SecretBasic("wrong".into()))?;
     let refusal = wrong.begin_login(lab.login_request()?).await.unwrap_err();
     assert!(matches!(refusal, LoginError::PushedAuthorization(_)), "{refusal:?}");
     Ok(())

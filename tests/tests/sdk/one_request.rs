@@ -8,10 +8,11 @@ use m2m::{
     CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens,
     TokenError, TokenSource as _, blocking::Tokens,
 };
-use oidc_core::{
-    Clock as _, Provider, RemoteKeys, SystemClock, TokenEndpoint, Validation, Verifier,
-    http::reqwest::{HttpOptions, ReqwestHttp},
-};
+use oidc_core::client::TokenEndpoint;
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
+use oidc_core::{Clock as _, SystemClock, Validation, Verifier};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::lab::{Lab, secret};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use e2e::visitor::{Manner, Visitor, attribute};
-use oidc_core::{Client, ClientAuth, DeviceError, LoginError, LoopbackRedirect};
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, DeviceError};
+use oidc_core::login::{LoginError, LoopbackRedirect};
 use reqwest::Method;
 use url::Url;
 

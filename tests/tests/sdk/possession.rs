@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use http::Method;
-use oidc_core::{
-    Clock as _, DpopKey, DpopPolicy, Presented, Secret, SystemClock, TokenType, Verifier,
-};
+use oidc_core::client::TokenType;
+use oidc_core::dpop::{DpopKey, DpopPolicy};
+use oidc_core::verify::Presented;
+use oidc_core::{Clock as _, Secret, SystemClock, Verifier};
 use url::Url;
 
 use crate::lab::{Lab, client_credentials, secret};

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Result, ensure};
 use dev_issuer::Mint;
 use e2e::{keycloak::Realm, tools};
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 use serde_json::{Value, json};
 use tokio::{process::Command, sync::OnceCell};
 

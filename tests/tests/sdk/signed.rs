@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use e2e::visitor::Visitor;
-use oidc_core::{Algorithm, CallbackRefusal, ClientAuth, PrivateKeyJwt};
+use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::token::Algorithm;
 
 use url::Url;
 

@@ -6,7 +6,8 @@ use aws_lc_rs::{
     signature::{KeyPair as _, RsaKeyPair},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use oidc_core::{Algorithm, Secret};
+use oidc_core::Secret;
+use oidc_core::token::Algorithm;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use oidc_core::{
-    Provider,
-    http::reqwest::{HttpOptions, ReqwestHttp},
-};
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::provider::Provider;
 
 use crate::lab::Lab;
 

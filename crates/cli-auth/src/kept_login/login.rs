@@ -7,7 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use m2m::private_file::{FileLock, PrivateFile, make_folder};
 use m2m::{AccessToken, CacheKey, TokenError, TokenSource};
-use oidc_core::{Clock, Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
+use oidc_core::Clock;
+use oidc_core::client::{Grant, TokenEndpoint, TokenEndpointError, TokenHint, TokenSet};
 
 use super::record::Record;
 use super::{KeptLoginError, LoginFacts, Person};
@@ -18,7 +19,7 @@ const TURN: Duration = Duration::from_secs(30);
 /// One login: a [`TokenSource`] for the person who signed in. Cheap to clone.
 ///
 /// ```no_run
-/// # async fn run(endpoint: oidc_core::TokenEndpoint) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn run(endpoint: oidc_core::client::TokenEndpoint) -> Result<(), Box<dyn std::error::Error>> {
 /// use cli_auth::KeptLogins;
 /// use m2m::TokenSource;
 ///

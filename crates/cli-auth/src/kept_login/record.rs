@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use m2m::AccessToken;
 use m2m::private_file::PrivateFile;
-use oidc_core::{Issuer, Secret, TokenSet};
+use oidc_core::client::TokenSet;
+use oidc_core::{Issuer, Secret};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{KeptLoginError, LoginFacts, Person};

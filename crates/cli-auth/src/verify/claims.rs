@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oidc_core::{Actor, Claims, Secret};
+use oidc_core::token::Actor;
+use oidc_core::{Claims, Secret};
 use serde_json::{Map, Value};
 
 /// Largest token that is read, in bytes.

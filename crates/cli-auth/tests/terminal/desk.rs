@@ -272,7 +272,7 @@ impl Ran {
         self
     }
 
-    /// What it printed, without the line end.
+    /// Standard output, without the line end.
     pub(crate) fn text(&self) -> &str {
         self.out.trim_end_matches('\n')
     }

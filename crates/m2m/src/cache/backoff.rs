@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use oidc_core::Retry;
+use oidc_core::provider::Retry;
 
 use crate::source::TokenError;
 

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moka::Expiry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
-use oidc_core::{Clock, Secret, SystemClock, TokenEndpoint};
+use oidc_core::client::TokenEndpoint;
+use oidc_core::{Clock, Secret, SystemClock};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ const UNSTATED_LIFE: Duration = Duration::from_secs(60);
 /// behalf (RFC 8693).
 ///
 /// ```no_run
-/// # async fn handle(endpoint: oidc_core::TokenEndpoint, user_token: oidc_core::Secret) -> Result<(), m2m::TokenError> {
+/// # async fn handle(endpoint: oidc_core::client::TokenEndpoint, user_token: oidc_core::Secret) -> Result<(), m2m::TokenError> {
 /// use m2m::{Exchange, ExchangedTokens};
 ///
 /// let tokens = ExchangedTokens::new(endpoint);

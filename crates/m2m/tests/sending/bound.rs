@@ -11,12 +11,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use m2m::layer::{BearerLayer, ReplayBody};
 use m2m::{CachedTokens, ClientCredentials, FileCache, IssuerTokens, TokenSource};
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenType};
+use oidc_core::dpop::{DpopKey, DpopPolicy};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
 use oidc_core::resource_server::{Identity, VerifyLayer};
-use oidc_core::{
-    ClientAuth, DpopKey, DpopPolicy, Provider, RemoteKeys, TokenEndpoint, TokenType, Validation,
-    Verifier,
-};
+use oidc_core::{Validation, Verifier};
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
 type Body = ReplayBody<Full<Bytes>>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use m2m::middleware::BearerMiddleware;
-use oidc_core::DpopKey;
+use oidc_core::dpop::DpopKey;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
 use crate::service::{Service, only, redirect, status};

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use m2m::layer::{Bearer, BearerError, BearerLayer, ReplayBody};
 use m2m::{AuthorizeError, TokenError, TokenSource};
-use oidc_core::DpopKey;
+use oidc_core::dpop::DpopKey;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_http::follow_redirect::FollowRedirectLayer;
 
@@ -226,7 +226,7 @@ struct Empty;
 #[async_trait::async_trait]
 impl TokenSource for Empty {
     async fn token(&self) -> Result<m2m::AccessToken, TokenError> {
-        let source = oidc_core::TokenEndpointError::InvalidClient { description: None };
+        let source = oidc_core::client::TokenEndpointError::InvalidClient { description: None };
         Err(TokenError::Refused { source })
     }
 }

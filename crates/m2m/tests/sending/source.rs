@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use m2m::{AccessToken, CachedTokens, TokenError, TokenSource};
-use oidc_core::TokenType;
+use oidc_core::client::TokenType;
 
 /// An issuer of `token-1`, `token-2`, ….
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use m2m::{
     CachedTokens, ClientCredentials, Exchange, ExchangedTokens, FileCache, IssuerTokens, JwtBearer,
     PresentedToken, TokenError, TokenSource,
 };
-use oidc_core::{Secret, TokenEndpoint};
+use oidc_core::Secret;
+use oidc_core::client::TokenEndpoint;
 
 use crate::job::{Hand, endpoint, http};
 

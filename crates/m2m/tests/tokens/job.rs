@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use dev_issuer::{DevClient, DevIssuer, Grant};
 use m2m::{CachedTokens, ClientCredentials, IssuerTokens};
+use oidc_core::Clock;
+use oidc_core::client::{ClientAuth, TokenEndpoint};
 use oidc_core::http::Http;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{ClientAuth, Clock, Provider, TokenEndpoint};
+use oidc_core::provider::Provider;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone)]

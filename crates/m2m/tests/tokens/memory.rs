@@ -8,8 +8,9 @@ use dev_issuer::{Endpoint, Fault};
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use m2m::{AccessToken, CachedTokens, ClientCredentials, IssuerTokens, TokenError, TokenSource};
+use oidc_core::client::{ClientAuth, TokenEndpoint};
 use oidc_core::http::{Http, HttpError};
-use oidc_core::{ClientAuth, Provider, ProviderMetadata, TokenEndpoint};
+use oidc_core::provider::{Provider, ProviderMetadata};
 
 use crate::job::Job;
 

@@ -6,9 +6,10 @@ use dev_issuer::{DevClient, DevIssuer, Endpoint};
 use m2m::{AccessToken, CachedTokens, TokenError, TokenSource};
 use oauth2::basic::BasicClient;
 use oauth2::{ClientId, ClientSecret, EndpointNotSet, EndpointSet, TokenUrl};
+use oidc_core::client::{TokenEndpointError, TokenSet};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::interop::oauth2::HttpClient;
-use oidc_core::{Clock as _, SystemClock, TokenEndpointError, TokenSet};
+use oidc_core::{Clock as _, SystemClock};
 
 type Client =
     BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;

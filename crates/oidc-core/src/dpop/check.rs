@@ -15,11 +15,11 @@ use super::policy::DpopPolicy;
 use super::replay::{ProofUse, ReplayMemory, UsedProof};
 use super::target::Target;
 use super::{PROOF_TYPE, access_token_hash, thumbprint};
-use crate::claims::{Claims, InvalidClaims};
 use crate::foreign_text::quoted;
 use crate::jose::{UnverifiedJws, VerifiedJws};
 use crate::keys::Jwk;
 use crate::refusal::TokenRefusal;
+use crate::token::{Claims, InvalidClaims};
 
 /// Members of a JWK that only its owner has (RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -299,7 +299,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{DpopChecker, DpopPolicy, Method, ProofRefusal, ProvenRequest, SystemTime};
-    use crate::algorithm::Algorithm;
+    use crate::token::Algorithm;
 
     /// RFC 9449 §7.1, figure 12
     const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";

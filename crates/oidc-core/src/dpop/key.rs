@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{PROOF_TYPE, access_token_hash, target_uri, thumbprint};
-use crate::algorithm::Algorithm;
 use crate::jose::{InvalidPrivateKey, SigningKey};
 use crate::secret::Secret;
+use crate::token::Algorithm;
 
 /// The key that a client's tokens are bound to (RFC 9449). Cheap to clone.
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use oidc_core::{DpopKey, Secret};
+/// use oidc_core::Secret;
+/// use oidc_core::dpop::DpopKey;
 ///
 /// # let now = SystemTime::UNIX_EPOCH;
 /// let key = DpopKey::generate()?;

@@ -16,7 +16,7 @@ const MOST: usize = 256;
 /// The latest `DPoP-Nonce` of each origin. A nonce is sent only to the origin that issued it.
 ///
 /// ```
-/// use oidc_core::DpopNonces;
+/// use oidc_core::dpop::DpopNonces;
 /// let nonces = DpopNonces::default();
 /// let api = "https://api.example/v1".parse()?;
 /// let mut headers = http::HeaderMap::new();

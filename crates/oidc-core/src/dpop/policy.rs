@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::replay::LocalReplayMemory;
 use super::server_nonce::NonceIssuer;
-use crate::algorithm::Algorithm;
+use crate::token::Algorithm;
 
 /// Limits for checking DPoP proofs. Every rule of RFC 9449 §4.3 always applies.
 ///
 /// ```
 /// use std::time::Duration;
-/// use oidc_core::{Algorithm, DpopPolicy};
+/// use oidc_core::dpop::DpopPolicy;
+/// use oidc_core::token::Algorithm;
 ///
 /// let policy = DpopPolicy::default()
 ///     .with_algorithms([Algorithm::ES256, Algorithm::EdDSA])

@@ -78,7 +78,7 @@ pub struct ReplayMemoryUnavailable {
 /// Port: the memory for used proofs. Either the memory of this process ([`LocalReplayMemory`]), or
 /// one that several processes share.
 ///
-/// [`testing::replay_memory_conforms`](crate::testing::replay_memory_conforms) checks an adapter.
+/// `testing::replay_memory_conforms` (feature `test-util`) checks an adapter.
 #[async_trait]
 pub trait ReplayMemory: Send + Sync + fmt::Debug {
     /// Remembers a proof for [`UsedProof::lifetime`], by a monotonic clock. If several callers
@@ -94,9 +94,9 @@ pub trait ReplayMemory: Send + Sync + fmt::Debug {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), oidc_core::ReplayMemoryUnavailable> {
+/// # async fn main() -> Result<(), oidc_core::dpop::ReplayMemoryUnavailable> {
 /// use std::time::Duration;
-/// use oidc_core::{LocalReplayMemory, ReplayMemory, ProofUse, UsedProof};
+/// use oidc_core::dpop::{LocalReplayMemory, ProofUse, ReplayMemory, UsedProof};
 ///
 /// let memory = LocalReplayMemory::new(100_000).with_proofs_per_key(10_000);
 /// let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";

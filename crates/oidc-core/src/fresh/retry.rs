@@ -31,7 +31,7 @@ impl Retry {
     ///
     /// ```
     /// use std::time::Duration;
-    /// let pause = oidc_core::Retry::default().pause(3);
+    /// let pause = oidc_core::provider::Retry::default().pause(3);
     /// assert!((Duration::from_secs(3)..=Duration::from_secs(4)).contains(&pause));
     /// ```
     pub fn pause(&self, failures: u32) -> Duration {

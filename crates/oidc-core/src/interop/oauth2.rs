@@ -7,8 +7,10 @@
 //! use std::sync::Arc;
 //! use std::time::SystemTime;
 //! use oauth2::{ClientId, ClientSecret, TokenUrl, basic::BasicClient};
+//! use oidc_core::client::TokenSet;
+//! use oidc_core::http::Http;
 //! use oidc_core::interop::oauth2::HttpClient;
-//! use oidc_core::{Http, TokenSet, testing::TestIssuer};
+//! use oidc_core::testing::TestIssuer;
 //!
 //! // A provider in memory; a program has a `ReqwestHttp` here.
 //! let provider: Arc<dyn Http> = Arc::new(TestIssuer::new());
@@ -33,8 +35,8 @@ use oauth2::basic::BasicErrorResponse;
 use oauth2::{RequestTokenError, TokenResponse};
 use serde_json::{Map, Value};
 
+use crate::client::{TokenEndpointError, TokenSet, TokenType, invalid};
 use crate::secret::Secret;
-use crate::token::{TokenEndpointError, TokenSet, TokenType, invalid};
 
 mod authenticated;
 mod http;

@@ -10,8 +10,12 @@
 //! # use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 //! # use dev_issuer::{DevClient, DevIssuer, Mint};
 //! use std::sync::Arc;
-//! use oidc_core::interop::{oauth2::HttpClient, openidconnect::WholeProviderMetadata};
-//! use oidc_core::{IdTokenExpectations, Provider, ProviderMetadata, RemoteKeys, Secret, Validation, Verifier};
+//! use oidc_core::interop::oauth2::HttpClient;
+//! use oidc_core::interop::openidconnect::WholeProviderMetadata;
+//! use oidc_core::keys::RemoteKeys;
+//! use oidc_core::provider::{Provider, ProviderMetadata};
+//! use oidc_core::verify::IdTokenExpectations;
+//! use oidc_core::{Secret, Validation, Verifier};
 //! use openidconnect::{IssuerUrl, Nonce, core::CoreIdToken};
 //!
 //! # let gateway = DevClient::confidential("gateway", "s3cret");
@@ -50,9 +54,10 @@ use thiserror::Error;
 use crate::issuer::{InvalidIssuer, Issuer};
 use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
-use crate::tokens::{IdToken, Verified};
-use crate::validation::IdTokenExpectations;
-use crate::verifier::Verifier;
+use crate::token::IdToken;
+use crate::verify::IdTokenExpectations;
+use crate::verify::Verified;
+use crate::verify::Verifier;
 
 mod keys;
 mod metadata;

@@ -16,8 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::algorithm::Algorithm;
 use crate::secret::Secret;
+use crate::token::Algorithm;
 
 mod jwk;
 mod pem;
@@ -28,11 +28,11 @@ mod pem;
 pub enum InvalidPrivateKey {
     /// The PEM has no private key.
     #[error(
-        "no private key in PEM form is there; give PKCS#8, PKCS#1 or SEC 1 without a passphrase (`openssl pkcs8 -topk8 -nocrypt`)"
+        "missing private key in PEM; give PKCS#8, PKCS#1 or SEC 1 without a passphrase (`openssl pkcs8 -topk8 -nocrypt`)"
     )]
     NotPem,
     /// Not a private JSON Web Key (RFC 7517).
-    #[error("the private key is no usable JSON Web Key: {reason}")]
+    #[error("invalid private JSON Web Key: {reason}")]
     NotJwk {
         /// The problem with it.
         reason: &'static str,
@@ -47,7 +47,7 @@ pub enum InvalidPrivateKey {
     },
     /// An unsupported kind of key, or a damaged one.
     #[error(
-        "the private key is of no known kind; make it RSA with 2048 bits or more, P-256, P-384, P-521 or Ed25519"
+        "unsupported private key; use RSA with 2048 bits or more, P-256, P-384, P-521 or Ed25519"
     )]
     UnknownKind,
     /// The cryptographic library failed.

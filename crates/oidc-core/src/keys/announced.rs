@@ -5,9 +5,9 @@
 //! a new generation.
 
 use super::KeysUnavailable;
-use crate::algorithm::Algorithm;
 use crate::foreign_text::quoted;
 use crate::refusal::TokenRefusal;
+use crate::token::Algorithm;
 
 /// Limit on the names in a reason.
 const NAMED: usize = 8;

@@ -12,8 +12,7 @@ use tracing::Span;
 use super::{Announced, JwkSet, SkippedKey};
 use crate::fresh::{Failure, Fetched};
 use crate::http;
-use crate::metadata::ProviderMetadata;
-use crate::provider::Provider;
+use crate::provider::{Provider, ProviderMetadata};
 
 /// A set without a usable key is fetched again after this time, so that a new key is noticed soon
 /// even when no token asks for it.

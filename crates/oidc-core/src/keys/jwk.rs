@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::roca;
-use crate::algorithm::Algorithm;
+use crate::token::Algorithm;
 
 /// A public key that may verify, parsed once for each of its algorithms.
 pub(crate) struct Jwk {

@@ -120,7 +120,8 @@ pub enum KeyStatus {
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 /// use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-/// use oidc_core::{Provider, RemoteKeys};
+/// use oidc_core::keys::RemoteKeys;
+/// use oidc_core::provider::Provider;
 ///
 /// let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);
 /// let keys = RemoteKeys::new(Provider::new("https://id.example/realms/lab".parse()?, http));
@@ -163,7 +164,7 @@ impl RemoteKeys {
     }
 
     fn build(provider: Provider, policy: KeyPolicy) -> Self {
-        let (source, told) = (provider.clone(), provider.clone());
+        let (source, observed) = (provider.clone(), provider.clone());
         let keys = Fresh::new(
             Policy {
                 max_age: policy.max_age.max(Duration::from_secs(60)),
@@ -178,8 +179,8 @@ impl RemoteKeys {
                 Box::pin(async move { fetch(&provider, previous).await }.instrument(span))
             }),
             Box::new(move |Attempt { outcome, changed, took }| {
-                let issuer = told.issuer();
-                told.observe(&Event::KeysFetched { issuer, outcome, changed, took });
+                let issuer = observed.issuer();
+                observed.observe(&Event::KeysFetched { issuer, outcome, changed, took });
             }),
         );
         let full =

@@ -2,11 +2,9 @@
 
 use thiserror::Error;
 
-use crate::client_auth::ClientAuthError;
-use crate::device::DeviceError;
+use crate::client::{ClientAuthError, DeviceError, TokenEndpointError};
 use crate::provider::ProviderUnavailable;
 use crate::refusal::TokenRefusal;
-use crate::token::TokenEndpointError;
 
 /// Reason a login could not begin or finish.
 #[derive(Clone, Debug, Error)]

@@ -38,7 +38,7 @@ fn of(parts: &Parts) -> Result<Result<Identity, Anonymous>, Rejected> {
     if let Some(anonymous) = parts.extensions.get::<Anonymous>() {
         return Ok(Err(anonymous.clone()));
     }
-    tracing::error!("a handler asks for an Identity, and no VerifyLayer stands before it");
+    tracing::error!("a handler extracts an Identity without a VerifyLayer before it");
     let detail = "this service is not set up to check who calls it";
     Err(Rejected::new(StatusCode::INTERNAL_SERVER_ERROR, "not_verified", detail))
 }

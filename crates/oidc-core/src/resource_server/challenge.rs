@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`: tells a client what to send (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
+//! `WWW-Authenticate`: what a client must send (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
 //!
 //! Texts that came with the request are cut and limited to the characters of RFC 6750 §3. Problems
 //! between this service and the issuer are not disclosed.
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::rejected::Rejected;
 use crate::dpop::ProofRefusal;
-use crate::presented::{InvalidRequest, PresentationRefusal};
+use crate::verify::{InvalidRequest, PresentationRefusal};
 
 /// Length limit of a description, in characters.
 const DESCRIPTION_LIMIT: usize = 240;

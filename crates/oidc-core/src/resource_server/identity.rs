@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::challenge::{Challenges, Scheme};
 use super::rejected::Rejected;
-use crate::claims::{Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
 use crate::secret::Secret;
-use crate::tokens::{AccessToken, Verified};
+use crate::token::{AccessToken, Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
+use crate::verify::Verified;
 
 /// The verified sender of this request: a verified token, with the proof it needs. Only a
 /// [`VerifyLayer`](super::VerifyLayer) makes one. Cheap to clone.
@@ -236,7 +236,7 @@ impl Identity {
         }
         let names: Vec<_> = requirements.iter().map(Requirement::to_string).collect();
         let detail = match names.as_slice() {
-            [] => "nobody may do this".to_owned(),
+            [] => "no caller may do this".to_owned(),
             names => format!("the token lacks {}", names.join(" or ")),
         };
         // The attribute `scope` names the scopes that suffice, which is only correct for a single

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::algorithm::Algorithm;
+use crate::token::Algorithm;
 
 /// A key pair with a `kid`.
 pub struct TestKey {

@@ -2,11 +2,11 @@
 //! kept.
 
 use dev_issuer::{DevClient, Endpoint, Fault};
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
+use oidc_core::client::{
     AutoAuth, ClientAuth, ClientAuthError, ClientSecret, PrivateKeyJwt, TokenEndpoint,
     TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 
 use crate::key_pairs::Pair;
@@ -48,7 +48,7 @@ async fn the_strongest_that_works_is_found_once_and_kept() {
 }
 
 #[tokio::test]
-async fn what_the_provider_does_not_offer_is_not_tried() {
+async fn methods_the_provider_does_not_offer_are_not_tried() {
     let issuer = TestIssuer::new();
     let offer = "token_endpoint_auth_methods_supported";
     issuer.set_metadata(offer, json!(["client_secret_post", "tls_client_auth"]));
@@ -104,13 +104,13 @@ async fn when_none_works_each_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn any_other_answer_stands() {
+async fn any_other_answer_is_final() {
     let world = World::with_client(DevClient::confidential("job", SECRET)).await;
     let auto = AutoAuth::new().with_secret(ClientSecret::from(SECRET));
     let endpoint = world.endpoint("job", ClientAuth::Auto(auto));
     endpoint.request(own_right()).await.unwrap();
     world.sent();
-    let refused = oidc_core::Grant::ClientCredentials {
+    let refused = oidc_core::client::Grant::ClientCredentials {
         scope: Some("planets".into()),
         audience: None,
         resource: vec![],
@@ -118,7 +118,7 @@ async fn any_other_answer_stands() {
     let error = endpoint.request(refused).await.unwrap_err();
     assert!(matches!(error, TokenEndpointError::OAuth { .. }), "{error}");
     let token = oidc_core::Secret::from("never-issued");
-    let refresh = oidc_core::Grant::RefreshToken { refresh_token: token, scope: None };
+    let refresh = oidc_core::client::Grant::RefreshToken { refresh_token: token, scope: None };
     let error = endpoint.request(refresh).await.unwrap_err();
     assert!(matches!(error, TokenEndpointError::InvalidGrant { .. }), "{error}");
     world.issuer.faults().set(Fault::Down(503), Endpoint::Token);

@@ -8,11 +8,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dev_issuer::{DevClient, DevIssuer, Grant as GrantType};
 use http::{Method, Request, Response};
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, ClientAuth, DpopKey, Grant, Http, HttpError, LoginRequest, PrivateKeyJwt, Provider,
-    Secret, TokenEndpoint, TokenEndpointError, TokenHint, TokenType, UserInfoError,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, Grant, PrivateKeyJwt, TokenEndpoint, TokenEndpointError, TokenHint, TokenType,
 };
+use oidc_core::dpop::DpopKey;
+use oidc_core::http::{Http, HttpError};
+use oidc_core::login::{LoginRequest, UserInfoError};
+use oidc_core::provider::Provider;
+use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use crate::key_pairs::Pair;

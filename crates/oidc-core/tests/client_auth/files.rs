@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use dev_issuer::{DevClient, DevIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, ClientAuthError, ClientSecret, InvalidPrivateKey, PrivateKeyJwt,
-    TokenEndpointError,
+use oidc_core::client::{
+    ClientAuth, ClientAuthError, ClientSecret, InvalidPrivateKey, PrivateKeyJwt, TokenEndpointError,
 };
+use oidc_core::token::Algorithm;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ async fn a_secret_is_read_at_each_use() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_credential_is_said_to_be_none() {
+async fn a_file_without_a_credential_is_named_in_the_error() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("secret");
     let world = World::with_client(DevClient::confidential("job", "first")).await;
@@ -77,7 +77,7 @@ async fn a_file_that_is_no_credential_is_said_to_be_none() {
 }
 
 #[tokio::test]
-async fn a_key_is_read_anew_when_its_file_changes() {
+async fn a_key_is_read_again_when_its_file_changes() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     let (first, second, third) = (Pair::p256(), Pair::ed25519(), Pair::p384());

@@ -1,8 +1,9 @@
 //! Token requests of each grant, and their results.
 
 use dev_issuer::{DevClient, DevIssuer};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint, TokenEndpointError, TokenType};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{ClientAuth, Grant, Secret, TokenEndpoint, TokenEndpointError, TokenType};
 use serde_json::json;
 
 use crate::key_pairs::Pair;
@@ -104,7 +105,7 @@ async fn a_partners_word_becomes_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_access_token_is_told_by_its_type() {
+async fn another_kind_of_token_is_refused_by_its_type() {
     let issuer = TestIssuer::new();
     let endpoint = TokenEndpoint::new(issuer.provider(), "gateway", ClientAuth::None);
     let id_token = "urn:ietf:params:oauth:token-type:id_token";

@@ -1,11 +1,12 @@
 //! `private_key_jwt` with each kind of key in each form.
 
 use dev_issuer::DevClient;
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    Algorithm, ClientAuth, InvalidPrivateKey, PrivateKeyJwt, Secret, TokenEndpoint,
-    TokenEndpointError,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, InvalidPrivateKey, PrivateKeyJwt, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use crate::key_pairs::Pair;
@@ -102,7 +103,7 @@ async fn without_alg_and_kid_the_kind_decides_and_no_name_is_made_up() {
 }
 
 #[test]
-fn what_is_no_fitting_private_key_is_refused_when_it_is_read() {
+fn an_unfitting_private_key_is_refused_when_it_is_read() {
     let (p256, rsa) = (Pair::p256(), Pair::rsa());
     let other = Pair::p256();
     let changed = |change| PrivateKeyJwt::from_jwk(&p256.private_jwk(&change)).unwrap_err();

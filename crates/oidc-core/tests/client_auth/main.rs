@@ -16,8 +16,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use dev_issuer::{DevClient, DevIssuer, DevIssuerBuilder};
 use http::{HeaderMap, Request, Response};
+use oidc_core::Client;
+use oidc_core::client::{ClientAuth, Grant, TokenEndpoint};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Client, ClientAuth, Grant, Http, HttpError, Provider, RemoteKeys, TokenEndpoint};
+use oidc_core::http::{Http, HttpError};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
 use serde_json::Value;
 
 mod auto;

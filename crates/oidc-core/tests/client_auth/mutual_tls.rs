@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use oidc_core::Secret;
+use oidc_core::client::{AutoAuth, ClientAuth, TokenEndpoint, TokenEndpointError, TokenHint};
 use oidc_core::http::reqwest::{HttpOptions, HttpSetupError, ReqwestHttp, install_crypto_provider};
+use oidc_core::http::{Http, HttpError};
+use oidc_core::provider::Provider;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    AutoAuth, ClientAuth, Http, HttpError, Provider, Secret, TokenEndpoint, TokenEndpointError,
-    TokenHint,
-};
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -158,7 +158,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_certificate_is_shown_at_the_aliases_and_only_the_id_is_sent() {
+async fn a_certificate_is_used_at_the_aliases_with_only_the_id() {
     let world = World::new().await;
     let endpoint = world.endpoint(world.showing(), ClientAuth::MutualTls);
     let tokens = endpoint.request(own_right()).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_certificate_comes_before_a_secret() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_shown_is_refused_when_it_is_read() {
+fn an_unusable_certificate_is_refused_when_it_is_read() {
     let (own, other) = (certificate("job"), certificate("other"));
     let cert = file(&own.cert.pem());
     let key = file(&own.signing_key.serialize_pem());

@@ -1,10 +1,11 @@
 //! `client_secret_basic`, `client_secret_post`, `client_secret_jwt`.
 
 use dev_issuer::DevClient;
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    ClientAuth, ClientAuthError, ClientSecret, Secret, TokenEndpoint, TokenEndpointError,
+use oidc_core::Secret;
+use oidc_core::client::{
+    ClientAuth, ClientAuthError, ClientSecret, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 
 use crate::{World, own_right, part};
@@ -37,7 +38,7 @@ async fn a_secret_is_sent_in_one_place_or_not_at_all() {
     let sent = world.sent();
     assert!(sent.iter().all(|sent| !format!("{:?}", sent.form).contains("thirty-two")));
     let claims = part(sent[0].value("client_assertion").unwrap(), 1);
-    assert_eq!(claims["aud"], world.issuer.url(), "the issuer, and nobody else");
+    assert_eq!(claims["aud"], world.issuer.url(), "the issuer alone");
     assert_ne!(claims["jti"], part(sent[1].value("client_assertion").unwrap(), 1)["jti"]);
     let wrong = "another secret of more than thirty-two bytes";
     let error =
@@ -46,7 +47,7 @@ async fn a_secret_is_sent_in_one_place_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn the_provider_says_which_hash_and_the_hash_how_long_the_secret() {
+async fn the_providers_hash_sets_the_secrets_minimum_length() {
     let issuer = TestIssuer::new();
     let sign = async |offered: &[&str], length: usize| {
         let member = "token_endpoint_auth_signing_alg_values_supported";
@@ -91,7 +92,7 @@ fn nothing_secret_is_shown() {
         format!("{:?}", ClientAuth::SecretBasic("hunter2".into())),
         format!("{:?}", ClientAuth::SecretJwt(Secret::from("hunter2").into())),
         format!("{:?}", ClientAuth::Assertion(Secret::from("hunter2"))),
-        format!("{:?}", oidc_core::AutoAuth::new().with_secret("hunter2")),
+        format!("{:?}", oidc_core::client::AutoAuth::new().with_secret("hunter2")),
     ];
     for shown in shown {
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use dev_issuer::{Algorithm as Alg, DevClient, DevIssuer, Mint};
-use oidc_core::{
-    ClientAuth, IdTokenExpectations, Introspection, LoginRequest, RemoteKeys, Validation, Verifier,
-};
+use oidc_core::client::ClientAuth;
+use oidc_core::keys::RemoteKeys;
+use oidc_core::login::LoginRequest;
+use oidc_core::verify::{IdTokenExpectations, Introspection};
+use oidc_core::{Validation, Verifier};
 
 use crate::elsewhere::Elsewhere;
 
@@ -28,7 +30,7 @@ async fn tokens_of_a_published_key_need_an_announced_algorithm() {
     let provider = ps256().await;
     let client = provider.client("gateway", secret());
     let rules = Validation::new(provider.issuer.url().parse().unwrap(), "gateway");
-    let bearer = Verifier::new(rules, Arc::clone(client.verifier().keys()))
+    let bearer = Verifier::new(rules, Arc::new(RemoteKeys::new(provider.provider())))
         .with_clock(Arc::new(provider.clock.clone()));
     let expected = IdTokenExpectations::default();
     let mint = |order: Mint, algorithm| {
@@ -64,7 +66,7 @@ async fn other_signed_messages_are_not_limited_by_the_list() {
     let back: url::Url = back.parse().unwrap();
     let code = client.parse_callback(back.query().unwrap_or_default(), &pending).await.unwrap();
     let login = client.finish_login(code, &pending).await.unwrap();
-    assert_eq!(login.id_token.algorithm(), Some(oidc_core::Algorithm::ES256));
+    assert_eq!(login.id_token.algorithm(), Some(oidc_core::token::Algorithm::ES256));
 
     let rules = Validation::new(provider.issuer.url().parse().unwrap(), "gateway");
     let keys = Arc::new(RemoteKeys::new(provider.provider()));
@@ -89,9 +91,9 @@ async fn every_kind_of_token_has_its_own_algorithm() {
         let id = client.verifier().id_token(&id, &expected).await.unwrap();
         assert_eq!(id.algorithm().unwrap().as_str(), algorithm.to_string());
         let access = client.verifier().access_token(&tokens.access_token).await.unwrap();
-        assert_eq!(access.algorithm(), Some(oidc_core::Algorithm::ES256));
+        assert_eq!(access.algorithm(), Some(oidc_core::token::Algorithm::ES256));
         let logout = provider.issuer.mint(Mint::logout("alice").client("gateway")).unwrap();
         let logout = client.verifier().logout_token(&logout).await.unwrap();
-        assert_eq!(logout.algorithm(), Some(oidc_core::Algorithm::PS256));
+        assert_eq!(logout.algorithm(), Some(oidc_core::token::Algorithm::PS256));
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Grant};
-use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    ClientAuth, DeviceAuthorization, DeviceError, DeviceLogin, LoginError, TokenEndpoint,
-    TokenEndpointError,
+use oidc_core::client::{
+    ClientAuth, DeviceAuthorization, DeviceError, TokenEndpoint, TokenEndpointError,
 };
+use oidc_core::login::{DeviceLogin, LoginError};
+use oidc_core::testing::TestIssuer;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -60,7 +60,7 @@ async fn a_person_refuses_or_never_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_away_is_waited_for_more_and_more_patiently() {
+async fn polls_slow_down_while_the_provider_is_away() {
     let provider = provider().await;
     let login = begun(&provider).await;
     assert!(provider.issuer.allow_device(login.user_code(), "alice"));
@@ -74,7 +74,7 @@ async fn a_provider_that_is_away_is_waited_for_more_and_more_patiently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_code_that_leaked_is_worth_nothing_without_its_verifier() {
+async fn a_leaked_device_code_is_useless_without_its_verifier() {
     let provider = provider().await;
     let device = DeviceAuthorization::begin(&provider.endpoint("terminal", ClientAuth::None), None)
         .await

@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dev_issuer::{DevIssuer, DevIssuerBuilder};
 use http::{Request, Response};
+use oidc_core::client::{ClientAuth, TokenEndpoint};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp, install_crypto_provider};
+use oidc_core::http::{Http, HttpError};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
 use oidc_core::testing::TestClock;
-use oidc_core::{
-    Client, ClientAuth, Clock as _, Http, HttpError, Provider, RemoteKeys, TokenEndpoint,
-};
+use oidc_core::{Client, Clock as _};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 

@@ -5,11 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
 use futures_util::future::join_all;
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenHint};
+use oidc_core::keys::RemoteKeys;
 use oidc_core::testing::{SUBJECT, TestIssuer};
-use oidc_core::{
-    Algorithm, ClientAuth, Introspection, Presented, RemoteKeys, Secret, TokenEndpoint, TokenHint,
-    TokenRefusal, Validation, Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::{Introspection, Presented};
+use oidc_core::{Secret, TokenRefusal, Validation, Verifier};
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
@@ -58,7 +59,7 @@ async fn the_issuer_vouches_for_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_lives_on_for_as_long_as_was_said_and_no_longer() {
+async fn a_revoked_token_is_accepted_for_the_cache_time_only() {
     let provider = provider().await;
     let introspection = introspection(&provider).with_max_age(Duration::from_secs(20));
     let token = provider.issuer.log_in("alice", "hub", "openid").unwrap().access_token;
@@ -79,7 +80,7 @@ async fn a_revoked_token_lives_on_for_as_long_as_was_said_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_ask_about_one_token_ask_once() {
+async fn concurrent_introspections_of_one_token_are_one_request() {
     let provider = provider().await;
     let introspection = introspection(&provider);
     let token = provider.issuer.log_in("alice", "hub", "openid").unwrap().access_token;
@@ -99,7 +100,7 @@ async fn many_who_ask_about_one_token_ask_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_issuer_is_away_an_answer_serves_its_time_and_then_nobody_is_let_in() {
+async fn in_an_outage_an_answer_serves_only_its_cache_time() {
     let provider = provider().await;
     let introspection = introspection(&provider);
     let token = provider.issuer.log_in("alice", "hub", "openid").unwrap().access_token;
@@ -119,7 +120,7 @@ async fn while_the_issuer_is_away_an_answer_serves_its_time_and_then_nobody_is_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verifier_asks_about_what_it_cannot_read_and_nothing_else() {
+async fn only_opaque_tokens_are_introspected() {
     let hub = DevClient::confidential("hub", "s3cret").audience("hub");
     let cli = DevClient::public("cli").audience("hub").opaque_access_tokens();
     let provider = Elsewhere::start(DevIssuer::demo_builder().client(hub).client(cli)).await;
@@ -301,7 +302,7 @@ async fn an_answer_that_makes_no_sense_says_nothing_about_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_asked_about_what_is_no_token_of_this_issuer() {
+async fn a_token_that_is_not_this_issuers_is_not_introspected() {
     let issuer = TestIssuer::new();
     let introspection = scripted(&issuer);
     let mut claims = issuer.claims("hub");

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint};
 use futures_util::future::join_all;
-use oidc_core::{
-    ClientAuth, Introspection, KeySource, RemoteKeys, TokenEndpoint, TokenRefusal, Validation,
-};
+use oidc_core::client::{ClientAuth, TokenEndpoint};
+use oidc_core::keys::{KeySource, RemoteKeys};
+use oidc_core::verify::Introspection;
+use oidc_core::{TokenRefusal, Validation};
 
 use crate::elsewhere::Elsewhere;
 

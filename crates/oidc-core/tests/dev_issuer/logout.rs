@@ -2,7 +2,9 @@
 //! modules of the OpenID Foundation's plan for relying parties.
 
 use dev_issuer::{Algorithm as Alg, DevClient, DevIssuer, Mint};
-use oidc_core::{Algorithm, Client, ClientAuth};
+use oidc_core::Client;
+use oidc_core::client::ClientAuth;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use crate::elsewhere::Elsewhere;
@@ -39,7 +41,7 @@ async fn oidcc_client_test_rp_backchannel() {
         ("a key that is not published", logout().wrong_key(), "bad_signature"),
         ("an expired one", logout().expired(), "expired"),
         ("without jti", logout().without("jti"), "missing_claim"),
-        ("about nobody", logout().without("sub").without("sid"), "missing_claim"),
+        ("without a subject", logout().without("sub").without("sid"), "missing_claim"),
         ("an ID token", Mint::id("alice"), "wrong_type"),
         ("an access token", Mint::access("alice").audience(["gateway"]), "wrong_type"),
     ] {
@@ -52,7 +54,7 @@ async fn a_logout_token_says_whose_session_ends() {
     let (provider, client) = provider().await;
     let tokens = provider.issuer.log_in("alice", "gateway", "openid").unwrap();
     let id_token = tokens.id_token.unwrap();
-    let expected = oidc_core::IdTokenExpectations::default();
+    let expected = oidc_core::verify::IdTokenExpectations::default();
     let login = client.verifier().id_token(&id_token, &expected).await.unwrap();
     let sid = tokens.session_state.unwrap();
     let token = provider.issuer.mint(Mint::logout("alice").client("gateway").sid(&sid)).unwrap();

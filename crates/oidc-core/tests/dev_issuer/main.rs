@@ -6,7 +6,7 @@ mod elsewhere;
 
 mod algorithms;
 mod device;
-mod for_issuer;
+mod setup;
 mod introspection;
 mod introspection_memory;
 mod logout;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dev_issuer::{DevClient, DevIssuer};
-use oidc_core::{CallbackRefusal, ClientAuth, LoopbackLogin, LoopbackLoginError, LoopbackRedirect};
+use oidc_core::client::ClientAuth;
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{LoopbackLogin, LoopbackLoginError, LoopbackRedirect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
@@ -63,7 +65,8 @@ async fn a_forged_answer_does_not_end_a_login_that_wants_a_signed_one() {
     // Unsigned, with the right state: an attacker removed the signature.
     let login = begun(&provider, true).await;
     let back = provider.issuer.sign_in(login.url().as_str(), "alice").unwrap();
-    let state = oidc_core::callback::state(Url::parse(&back).unwrap().query().unwrap()).unwrap();
+    let state =
+        oidc_core::login::callback::state(Url::parse(&back).unwrap().query().unwrap()).unwrap();
     let plain = format!("{}?code=x&state={state}", login.redirect_uri());
     let finished = tokio::spawn(login.finish(Duration::from_secs(60)));
     assert!(open(&plain).await.contains("You are not signed in"));

@@ -1,7 +1,8 @@
 //! Revocation of tokens (RFC 7009).
 
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault};
-use oidc_core::{ClientAuth, Grant, Secret, TokenEndpointError, TokenHint};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, Grant, TokenEndpointError, TokenHint};
 
 use crate::elsewhere::Elsewhere;
 
@@ -10,7 +11,7 @@ fn secret() -> ClientAuth {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_revoked_is_worth_nothing_whatever_the_hint() {
+async fn a_revoked_token_is_useless_whatever_the_hint() {
     let gateway = DevClient::confidential("gateway", "s3cret");
     let other = DevClient::confidential("other", "s3cret");
     let builder = DevIssuer::demo_builder().client(gateway).client(other);

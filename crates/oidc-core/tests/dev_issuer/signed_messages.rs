@@ -1,7 +1,9 @@
 //! A login whose request the client signs and whose answer the provider signs, from end to end.
 
 use dev_issuer::{DevClient, DevIssuer, SignInError};
-use oidc_core::{ClientAuth, LoginRequest, PrivateKeyJwt, Secret};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::login::LoginRequest;
 use url::Url;
 
 use crate::elsewhere::Elsewhere;

@@ -6,8 +6,9 @@ use std::time::UNIX_EPOCH;
 
 use futures_util::FutureExt as _;
 use jsonwebtoken::errors::ErrorKind;
+use oidc_core::keys::StaticKeys;
 use oidc_core::testing::TestKey;
-use oidc_core::{Clock as _, StaticKeys, SystemClock, TokenRefusal, Validation, Verifier};
+use oidc_core::{Clock as _, SystemClock, TokenRefusal, Validation, Verifier};
 use serde_json::Value;
 
 use crate::tokens::{AUDIENCE, ISSUER, access_token};
@@ -91,7 +92,7 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
         TokenRefusal::Malformed { part: "header", reason } if reason.contains("not a string") => {
             "header-type"
         }
-        TokenRefusal::Malformed { reason, .. } if reason.contains("twice") => "twice",
+        TokenRefusal::Malformed { reason, .. } if reason.contains("repeated") => "twice",
         TokenRefusal::Malformed { reason, .. } if reason.contains("nested deeper") => "depth",
         _ => return None,
     })

@@ -5,10 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
+use oidc_core::keys::StaticKeys;
 use oidc_core::testing::{TestClock, TestKey};
-use oidc_core::{
-    IdToken, IdTokenExpectations, Secret, StaticKeys, TokenRefusal, Validation, Verified, Verifier,
-};
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{IdToken, Secret, TokenRefusal, Validation, Verified, Verifier};
 use openidconnect::core::{CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier, CoreJsonWebKeySet};
 use openidconnect::{
     AccessToken, AccessTokenHash, AuthorizationCode, AuthorizationCodeHash,
@@ -117,7 +117,7 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
         TokenRefusal::Malformed { part: "header", reason } if reason.contains("not a string") => {
             "header-type"
         }
-        TokenRefusal::Malformed { reason, .. } if reason.contains("twice") => "twice",
+        TokenRefusal::Malformed { reason, .. } if reason.contains("repeated") => "twice",
         TokenRefusal::Malformed { reason, .. } if reason.contains("nested deeper") => "depth",
         _ => return None,
     })

@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::thread;
 
+use oidc_core::keys::JwkSet;
 use oidc_core::testing::TestKey;
-use oidc_core::{Algorithm, JwkSet};
+use oidc_core::token::Algorithm;
 use serde_json::json;
 use tokens::Dice;
 

@@ -4,8 +4,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD as B64};
-use oidc_core::Algorithm;
 use oidc_core::testing::TestKey;
+use oidc_core::token::Algorithm;
 use serde_json::{Value, json};
 
 mod id;

@@ -9,13 +9,13 @@ use oauth2::{
     AsyncHttpClient, ClientId, ClientSecret, EndpointNotSet, EndpointSet, IntrospectionUrl,
     RequestTokenError, Scope, TokenIntrospectionResponse as _, TokenResponse as _, TokenUrl,
 };
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenEndpointError, TokenSet, TokenType};
+use oidc_core::dpop::DpopKey;
+use oidc_core::http::HttpError;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::interop::oauth2::{AuthenticatedHttpClient, HttpClient};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{
-    ClientAuth, Clock as _, DpopKey, HttpError, SystemClock, TokenEndpoint, TokenEndpointError,
-    TokenSet, TokenType,
-};
+use oidc_core::{Clock as _, SystemClock};
 
 use crate::{authenticated, http, issuer, provider};
 

@@ -5,13 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use oauth2::basic::BasicTokenResponse;
 use oauth2::{AccessToken, EmptyExtraTokenFields, TokenResponse as _};
+use oidc_core::client::{TokenEndpointError, TokenSet, TokenType};
 use oidc_core::interop::openidconnect::WholeProviderMetadata;
+use oidc_core::keys::{JwkSet, StaticKeys};
+use oidc_core::provider::{DiscoveryError, InvalidIssuer, ProviderMetadata};
 use oidc_core::testing::{TestIssuer, TestKey};
-use oidc_core::{
-    Algorithm, DiscoveryError, IdTokenExpectations, InvalidIssuer, Issuer, JwkSet,
-    ProviderMetadata, Secret, StaticKeys, TokenEndpointError, TokenSet, TokenType, Validation,
-    Verifier,
-};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{Issuer, Secret, Validation, Verifier};
 use openidconnect::core::{CoreIdToken, CoreJsonWebKeySet};
 use openidconnect::{EmptyAdditionalProviderMetadata, IssuerUrl};
 use serde_json::{Value, json};

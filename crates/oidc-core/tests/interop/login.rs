@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use dev_issuer::{DevIssuer, Endpoint};
 use oauth2::AsyncHttpClient;
+use oidc_core::client::{ClientAuth, TokenSet};
 use oidc_core::interop::openidconnect::WholeProviderMetadata;
-use oidc_core::{
-    Client, ClientAuth, Clock as _, IdTokenExpectations, KeySource as _, LoginRequest,
-    ProviderMetadata, RemoteKeys, Secret, SystemClock, TokenSet, Validation, Verifier,
-};
+use oidc_core::keys::{KeySource as _, RemoteKeys};
+use oidc_core::login::LoginRequest;
+use oidc_core::provider::ProviderMetadata;
+use oidc_core::verify::IdTokenExpectations;
+use oidc_core::{Client, Clock as _, Secret, SystemClock, Validation, Verifier};
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreIdTokenClaims, CoreProviderMetadata, CoreTokenResponse,
     CoreUserInfoClaims,

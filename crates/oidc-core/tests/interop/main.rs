@@ -10,9 +10,12 @@ mod login;
 use std::sync::Arc;
 
 use dev_issuer::{DevClient, DevIssuer};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, PrivateKeyJwt, TokenEndpoint};
+use oidc_core::http::Http;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::interop::oauth2::{AuthenticatedHttpClient, HttpClient};
-use oidc_core::{ClientAuth, Http, PrivateKeyJwt, Provider, Secret, TokenEndpoint};
+use oidc_core::provider::Provider;
 
 /// RFC 8037 §A.1
 const PRIVATE: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"hub-1",

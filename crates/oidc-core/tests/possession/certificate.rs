@@ -1,6 +1,7 @@
 //! RFC 8705 §3: tokens bound to a client certificate.
 
-use oidc_core::{DpopPolicy, Presented};
+use oidc_core::dpop::DpopPolicy;
+use oidc_core::verify::Presented;
 use serde_json::json;
 
 use super::{World, sha256, thumbprint};

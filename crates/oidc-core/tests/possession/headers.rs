@@ -1,7 +1,8 @@
 //! Reading a request's headers (RFC 6750 §2.1, §3.1; RFC 9449 §4.3, §7.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use oidc_core::{DpopPolicy, InvalidRequest, Presented};
+use oidc_core::dpop::DpopPolicy;
+use oidc_core::verify::{InvalidRequest, Presented};
 
 use super::World;
 

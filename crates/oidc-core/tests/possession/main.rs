@@ -11,8 +11,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
+use oidc_core::dpop::DpopPolicy;
 use oidc_core::testing::{TestIssuer, TestKey};
-use oidc_core::{Algorithm, DpopPolicy, PresentationRefusal, Presented, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::{PresentationRefusal, Presented};
+use oidc_core::{Validation, Verifier};
 use serde_json::{Map, Value, json};
 use url::Url;
 

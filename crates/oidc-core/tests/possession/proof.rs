@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
+use oidc_core::dpop::{DpopPolicy, ProofRefusal};
 use oidc_core::testing::TestKey;
-use oidc_core::{Algorithm, DpopPolicy, Presented, ProofRefusal, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Presented;
+use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 
 use super::{World, sha256};
@@ -200,7 +203,7 @@ async fn without_a_policy_no_bound_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_is_refused_before_its_proof() {
+async fn an_invalid_token_is_refused_before_its_proof() {
     let world = World::new(DpopPolicy::default());
     let token = world.token();
     let proof = world.proof(&token);

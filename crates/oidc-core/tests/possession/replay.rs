@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use http::Method;
-use oidc_core::testing::TestKey;
-use oidc_core::{
-    Algorithm, DpopPolicy, LocalReplayMemory, Presented, ProofRefusal, ProofUse, ReplayMemory,
-    ReplayMemoryUnavailable, UsedProof, Verifier,
+use oidc_core::Verifier;
+use oidc_core::dpop::{
+    DpopPolicy, LocalReplayMemory, ProofRefusal, ProofUse, ReplayMemory, ReplayMemoryUnavailable,
+    UsedProof,
 };
+use oidc_core::testing::TestKey;
+use oidc_core::token::Algorithm;
+use oidc_core::verify::Presented;
 use serde_json::json;
 
 use super::World;

@@ -62,7 +62,7 @@ fn elapsed(begun: Option<Duration>) -> Duration {
 }
 
 #[tokio::test]
-async fn what_two_parsers_could_read_differently_is_refused() {
+async fn text_with_two_readings_is_refused() {
     let world = World::new();
     let header = world.issuer.header().to_string();
     let payload = world.payload();
@@ -143,9 +143,12 @@ async fn base64url_has_one_spelling() {
 
 /// A verifier without a provider: only the form is checked.
 fn offline() -> oidc_core::Verifier {
-    let keys = oidc_core::JwkSet::parse(br#"{"keys":[]}"#).unwrap();
+    let keys = oidc_core::keys::JwkSet::parse(br#"{"keys":[]}"#).unwrap();
     let validation = oidc_core::Validation::new("https://issuer.test".parse().unwrap(), AUDIENCE);
-    oidc_core::Verifier::new(validation, std::sync::Arc::new(oidc_core::StaticKeys::new(keys)))
+    oidc_core::Verifier::new(
+        validation,
+        std::sync::Arc::new(oidc_core::keys::StaticKeys::new(keys)),
+    )
 }
 
 fn refused(token: &str) -> bool {
@@ -175,8 +178,8 @@ proptest::proptest! {
 
     #[test]
     fn no_key_set_makes_it_panic(text in "\\PC{0,200}", member in "\\PC{0,40}") {
-        let _ = oidc_core::JwkSet::parse(text.as_bytes());
+        let _ = oidc_core::keys::JwkSet::parse(text.as_bytes());
         let key = json!({"keys": [{"kty": "RSA", "n": member, "e": member}, {"kty": "EC", "crv": "P-256", "x": member, "y": member}]});
-        let _ = oidc_core::JwkSet::parse(key.to_string().as_bytes());
+        let _ = oidc_core::keys::JwkSet::parse(key.to_string().as_bytes());
     }
 }

@@ -1,7 +1,7 @@
 //! Headers that name keys to trust, extensions, or something to fetch.
 
-use oidc_core::Algorithm;
 use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::json;
 
 use super::{AUDIENCE, World};
@@ -39,7 +39,7 @@ async fn a_kid_is_only_ever_a_name() {
 }
 
 #[tokio::test]
-async fn without_a_kid_the_only_fitting_key_is_used_and_none_of_several() {
+async fn without_a_kid_only_a_single_fitting_key_is_used() {
     let world = World::new();
     let token = world.header(json!({"kid": null}));
     assert_eq!(world.code(&token).await, "accepted");

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
+use oidc_core::keys::{JwkSet, StaticKeys};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{JwkSet, StaticKeys, Validation, Verifier};
+use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 
 use super::{AUDIENCE, B64, changed};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use oidc_core::Secret;
 use oidc_core::testing::TestIssuer;
-use oidc_core::{IdTokenExpectations, Profile, Secret};
+use oidc_core::verify::{IdTokenExpectations, Profile};
 use serde_json::{Value, json};
 
 use super::{AUDIENCE, World, changed, forged};
@@ -35,7 +36,7 @@ async fn no_other_token_of_the_same_issuer_passes_for_an_access_token() {
 }
 
 #[tokio::test]
-async fn an_access_token_passes_neither_for_an_id_token_nor_for_a_logout_token() {
+async fn an_access_token_is_not_an_id_or_logout_token() {
     let world = World::new();
     let expected = IdTokenExpectations::default();
     let access = world.issuer.access_token(AUDIENCE);
@@ -122,7 +123,7 @@ async fn id_tokens_are_held_to_the_login_they_belong_to() {
         .with_code(Secret::from("Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk"));
     assert_eq!(check(json!({"c_hash": "LDktKdoQak3Pk0cnXxCltA"}), &over).await, "accepted");
     assert_eq!(check(json!({"c_hash": "x"}), &over).await, "wrong_hash");
-    let same = IdTokenExpectations::default().with_subject("somebody else");
+    let same = IdTokenExpectations::default().with_subject("another subject");
     assert_eq!(check(json!({}), &same).await, "wrong_subject");
     let recent = IdTokenExpectations::default().with_max_age(Duration::from_secs(60));
     let now = world.issuer.now();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oidc_core::testing::TestIssuer;
-use oidc_core::{Algorithm, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::verify::AssertionVerifier;
+use oidc_core::{Validation, Verifier};
 
 use super::{AUDIENCE, World};
 
@@ -33,43 +35,53 @@ async fn a_remembered_token_is_still_held_to_time_and_keys() {
     assert!(world.verifier.recall(&format!("{token}A")).is_err());
 }
 
-#[tokio::test]
-async fn an_assertion_is_remembered_and_held_to_time_and_keys_too() {
-    let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
-    let assertion = world.issuer.id_token(AUDIENCE, None);
-    let first = world.verifier.assertion(&assertion).await.unwrap();
-    let again = world.verifier.assertion(&assertion).await.unwrap();
-    assert!(Arc::ptr_eq(&first, &again));
-
-    let other = world.issuer.id_token("elsewhere", None);
-    assert_eq!(world.verifier.assertion(&other).await.unwrap_err().code(), "wrong_audience");
-    assert!(world.verifier.recall_assertion(&other).is_err(), "only what is good is remembered");
-
-    world.issuer.clock().advance(Duration::from_secs(331));
-    assert!(world.verifier.recall_assertion(&assertion).is_err());
-    assert_eq!(world.verifier.assertion(&assertion).await.unwrap_err().code(), "expired");
-
-    let assertion = world.issuer.id_token(AUDIENCE, None);
-    world.verifier.assertion(&assertion).await.unwrap();
-    world.verifier.forget_all();
-    assert!(world.verifier.recall_assertion(&assertion).is_err());
+fn assertions_of(world: &World) -> AssertionVerifier {
+    let rules = Validation::new(world.issuer.issuer(), AUDIENCE);
+    AssertionVerifier::new(rules, world.issuer.keys()).with_clock(world.issuer.clock())
 }
 
 #[tokio::test]
-async fn what_is_remembered_as_one_kind_of_token_is_none_of_the_other() {
+async fn an_assertion_is_remembered_and_held_to_time_and_keys_too() {
     let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
+    let verifier = assertions_of(&world);
+    let assertion = world.issuer.id_token(AUDIENCE, None);
+    let first = verifier.assertion(&assertion).await.unwrap();
+    let again = verifier.assertion(&assertion).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+
+    let other = world.issuer.id_token("elsewhere", None);
+    assert_eq!(verifier.assertion(&other).await.unwrap_err().code(), "wrong_audience");
+    assert!(verifier.recall(&other).is_err(), "only what is good is remembered");
+
+    world.issuer.clock().advance(Duration::from_secs(331));
+    assert!(verifier.recall(&assertion).is_err());
+    assert_eq!(verifier.assertion(&assertion).await.unwrap_err().code(), "expired");
+
+    let assertion = world.issuer.id_token(AUDIENCE, None);
+    verifier.assertion(&assertion).await.unwrap();
+    verifier.forget_all();
+    assert!(verifier.recall(&assertion).is_err());
+
+    let forgetful = assertions_of(&world).with_cache(0);
+    forgetful.assertion(&assertion).await.unwrap();
+    assert!(forgetful.recall(&assertion).is_err());
+}
+
+#[tokio::test]
+async fn a_remembered_token_of_one_kind_is_none_of_the_other() {
+    let world = World::with(TestIssuer::with_algorithm(Algorithm::ES256), |v| v);
+    let assertions = assertions_of(&world);
     let (token, assertion) =
         (world.issuer.access_token(AUDIENCE), world.issuer.id_token(AUDIENCE, None));
     world.verifier.access_token(&token).await.unwrap();
-    world.verifier.assertion(&assertion).await.unwrap();
+    assertions.assertion(&assertion).await.unwrap();
     assert!(world.verifier.recall(&assertion).is_err());
     assert_eq!(world.code(&assertion).await, "wrong_type");
-    let unverified = world.verifier.recall_assertion(&token).unwrap_err();
-    let refusal = world.verifier.verify_assertion(unverified).await.unwrap_err();
-    assert_eq!(refusal.code(), "wrong_type");
+    let unverified = assertions.recall(&token).unwrap_err();
+    assert_eq!(assertions.verify(unverified).await.unwrap_err().code(), "wrong_type");
     // Nor does it matter in which memory it was looked up.
     let unverified = world.verifier.recall(&assertion).unwrap_err();
-    assert!(world.verifier.verify_assertion(unverified).await.is_ok());
+    assert!(assertions.verify(unverified).await.is_ok());
 }
 
 #[tokio::test]
@@ -89,7 +101,7 @@ async fn parts_of_two_remembered_tokens_make_no_third() {
 }
 
 #[tokio::test]
-async fn what_one_verifier_remembers_says_nothing_to_another() {
+async fn verifiers_do_not_share_what_they_remember() {
     let world = World::new();
     let other = Verifier::new(Validation::new(world.issuer.issuer(), "other"), world.issuer.keys())
         .with_clock(world.issuer.clock());

@@ -1,8 +1,8 @@
 //! Signatures: absent, altered, by another key, with another algorithm.
 
 use base64::Engine as _;
-use oidc_core::Algorithm;
 use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use serde_json::{Value, json};
 
 use super::{AUDIENCE, B64, World, changed, forged};

@@ -49,7 +49,7 @@ async fn a_token_in_the_query_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_told_so() {
+async fn a_malformed_request_is_400() {
     let world = World::new();
     let found = seen(&world.layer(), request(&["Bearer a", "Bearer a"])).await;
     assert_eq!(
@@ -73,7 +73,7 @@ async fn a_malformed_request_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_what_is_wrong_with_it() {
+async fn the_challenge_for_a_bad_token_names_the_problem() {
     let world = World::new();
     let layer = world.layer();
     let expired = world.token(json!({"exp": 1_799_999_000}));
@@ -116,7 +116,7 @@ async fn a_bad_token_is_told_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_good_token_that_is_not_good_enough_is_told_what_it_lacks() {
+async fn the_403_of_a_valid_token_names_what_it_lacks() {
     let world = World::new();
     let token = world.token(json!({"scope": "openid score", "azp": "batch", "groups": ["/risk"],
         "realm_access": {"roles": ["user"]}, "resource_access": {"api": {"roles": ["writer"]}}}));
@@ -144,7 +144,7 @@ async fn a_good_token_that_is_not_good_enough_is_told_what_it_lacks() {
             Some(r#"error_description="the token lacks the scope x", scope="x""#),
         ),
         (plain().require_any([Requirement::client("batch")]), None),
-        (plain().require_any([]), Some(r#"error_description="nobody may do this""#)),
+        (plain().require_any([]), Some(r#"error_description="no caller may do this""#)),
     ] {
         let found = seen(&layer, bearer(&token)).await;
         let Some(challenge) = challenge else {
@@ -182,7 +182,7 @@ async fn a_handler_refuses_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn without_keys_the_token_is_not_blamed_and_nothing_is_told_of_the_inside() {
+async fn without_keys_the_answer_is_503_without_details() {
     let world = World::new();
     let layer = world.layer();
     world.issuer.fail(Fault::Down);
@@ -201,8 +201,8 @@ async fn without_keys_the_token_is_not_blamed_and_nothing_is_told_of_the_inside(
 async fn optional_means_without_credentials_not_with_bad_ones() {
     let world = World::new();
     let layer = world.layer().optional();
-    assert_eq!(seen(&layer, request(&[])).await.body, "nobody");
-    assert_eq!(seen(&layer, request(&["Basic YTpi"])).await.body, "nobody");
+    assert_eq!(seen(&layer, request(&[])).await.body, "anonymous");
+    assert_eq!(seen(&layer, request(&["Basic YTpi"])).await.body, "anonymous");
     let token = world.token(json!({}));
     assert_eq!(seen(&layer, bearer(&token)).await.status, 200);
     world.issuer.clock().advance(Duration::from_secs(3600));

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderValue, Request};
+use oidc_core::Secret;
+use oidc_core::dpop::{DpopKey, DpopPolicy};
 use oidc_core::resource_server::ClientCertificate;
-use oidc_core::{DpopKey, DpopPolicy, Secret};
 use serde_json::json;
 
 use super::{Body, World, answer, bearer, challenges, request, seen};
@@ -65,9 +66,9 @@ async fn a_client_of_this_crate_passes_with_its_proofs() {
 }
 
 #[tokio::test]
-async fn a_proof_that_does_not_hold_is_told_so() {
+async fn an_invalid_proof_is_refused_by_code() {
     let world = World::new();
-    let policy = DpopPolicy::default().with_algorithms([oidc_core::Algorithm::ES256]);
+    let policy = DpopPolicy::default().with_algorithms([oidc_core::token::Algorithm::ES256]);
     let layer = world.layer().with_dpop(policy, "https://api.example/v1".parse().unwrap());
     let key = DpopKey::generate().unwrap();
     let token = world.token(json!({"cnf": {"jkt": key.thumbprint()}}));
@@ -91,7 +92,7 @@ async fn a_proof_that_does_not_hold_is_told_so() {
 #[tokio::test]
 async fn without_credentials_both_schemes_are_offered() {
     let world = World::new();
-    let policy = DpopPolicy::default().with_algorithms([oidc_core::Algorithm::ES256]);
+    let policy = DpopPolicy::default().with_algorithms([oidc_core::token::Algorithm::ES256]);
     let layer = world.layer().with_dpop(policy, "https://api.example".parse().unwrap());
     assert_eq!(
         seen(&layer, request(&[])).await.challenges,
@@ -100,7 +101,7 @@ async fn without_credentials_both_schemes_are_offered() {
 }
 
 #[tokio::test]
-async fn a_client_learns_the_nonce_and_is_told_the_next_in_time() {
+async fn a_client_gets_the_nonce_and_the_next_one_in_time() {
     let world = World::new();
     let policy = DpopPolicy::default().with_nonces(Duration::from_secs(60));
     let layer = world.layer().with_dpop(policy, "https://api.example/v1".parse().unwrap());

@@ -50,7 +50,7 @@ async fn a_handler_gets_the_identity() {
 }
 
 #[tokio::test]
-async fn who_is_anonymous_is_challenged_by_the_handler_that_minds() {
+async fn a_handler_challenges_an_anonymous_caller() {
     let world = World::new();
     let mut parts = behind(&world.layer().optional(), request(&[])).await.unwrap();
     assert!(optional(&mut parts).await.unwrap().is_none());
@@ -64,7 +64,7 @@ async fn who_is_anonymous_is_challenged_by_the_handler_that_minds() {
 }
 
 #[tokio::test]
-async fn a_forgotten_layer_lets_nobody_pass_for_anonymous() {
+async fn without_the_layer_no_request_counts_as_anonymous() {
     let (mut parts, _) = request(&["Bearer x"]).into_parts();
     assert_eq!(required(&mut parts).await.unwrap_err(), 500);
     assert_eq!(optional(&mut parts).await.unwrap_err(), 500);

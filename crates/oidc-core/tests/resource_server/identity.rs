@@ -12,7 +12,7 @@ async fn identity(world: &World, token: &str) -> Identity {
 }
 
 #[tokio::test]
-async fn it_tells_who_and_through_whom() {
+async fn identity_has_subject_client_and_actors() {
     let world = World::new();
     let token = world.token(json!({
         "azp": "portal", "scope": "openid score", "groups": ["/risk"],

@@ -1,10 +1,11 @@
 //! RFC 7662 at the layer: tokens that only the issuer can read.
 
+use oidc_core::client::{ClientAuth, TokenEndpoint};
+use oidc_core::dpop::{DpopKey, DpopPolicy};
 use oidc_core::resource_server::VerifyLayer;
 use oidc_core::testing::Fault;
-use oidc_core::{
-    ClientAuth, DpopKey, DpopPolicy, Introspection, Secret, TokenEndpoint, Validation,
-};
+use oidc_core::verify::Introspection;
+use oidc_core::{Secret, Validation};
 use serde_json::{Value, json};
 
 use super::dpop::proven;
@@ -43,7 +44,7 @@ async fn an_opaque_token_passes_if_the_issuer_says_so() {
 }
 
 #[tokio::test]
-async fn an_inactive_token_is_told_so_and_an_issuer_that_is_away_is_no_fault_of_it() {
+async fn inactive_is_401_and_an_issuer_outage_is_503() {
     let world = World::new();
     let layer = layer(&world);
     world.issuer.answer("/introspect", 200, r#"{"active":false}"#);

@@ -14,7 +14,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use oidc_core::resource_server::{Forbidden, Identity, Rejected, VerifyLayer};
 use oidc_core::testing::TestIssuer;
-use oidc_core::{Algorithm, Validation, Verifier};
+use oidc_core::token::Algorithm;
+use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -85,7 +86,7 @@ impl Seen {
 async fn service(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     async fn handle(request: &Request<Body>) -> Result<String, Forbidden> {
         let Some(caller) = request.extensions().get::<Identity>() else {
-            return Ok("nobody".to_owned());
+            return Ok("anonymous".to_owned());
         };
         if request.method() == Method::DELETE {
             caller.require_role("admin")?;

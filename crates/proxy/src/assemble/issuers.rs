@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use oidc_core::{
-    Client, ClientAuth, Clock, Introspection, Issuer, PrivateKeyJwt, Provider, RemoteKeys,
-    Validation, Verifier,
-    http::reqwest::{HttpOptions, ReqwestHttp},
-};
+use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
+use oidc_core::verify::Introspection;
+use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
 use super::{AssembleError, at};
 use crate::{
@@ -57,7 +58,7 @@ fn issuer_client(
     let provider = Provider::new(issuer.clone(), http);
     let keys = RemoteKeys::new(provider.clone());
     keys.start();
-    let key_source: Arc<dyn oidc_core::KeySource> = Arc::new(keys.clone());
+    let key_source: Arc<dyn oidc_core::keys::KeySource> = Arc::new(keys.clone());
     let auth = client_auth(config, &place("client_auth"))?;
     let mut client =
         Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
@@ -105,10 +106,10 @@ fn issuer_client(
     })
 }
 
-fn profile(profile: config::Profile) -> oidc_core::Profile {
+fn profile(profile: config::Profile) -> oidc_core::verify::Profile {
     match profile {
-        config::Profile::Keycloak => oidc_core::Profile::Keycloak,
-        config::Profile::Rfc9068 => oidc_core::Profile::Rfc9068,
+        config::Profile::Keycloak => oidc_core::verify::Profile::Keycloak,
+        config::Profile::Rfc9068 => oidc_core::verify::Profile::Rfc9068,
     }
 }
 

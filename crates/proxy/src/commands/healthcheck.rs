@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use http::Request;
-use oidc_core::{
-    Http,
-    http::reqwest::{HttpOptions, ReqwestHttp},
-};
+use oidc_core::http::Http;
+use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use url::Url;
 
 use cli_auth::shown;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -72,7 +72,7 @@ fn private_key(here: KeyPath, jwt: &PrivateKeyJwt, pem: &oidc_core::Secret, foun
     let algorithm = jwt.algorithm.as_str();
     // oidc-core has every algorithm of the configuration.
     let Ok(parsed) = algorithm.parse() else { return };
-    if let Err(error) = oidc_core::PrivateKeyJwt::from_pem(pem, parsed, None) {
+    if let Err(error) = oidc_core::client::PrivateKeyJwt::from_pem(pem, parsed, None) {
         found.problem(here, format!("invalid key: {} does not fit {algorithm}: {error}", jwt.key));
     }
 }

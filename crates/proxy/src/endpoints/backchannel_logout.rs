@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use moka::sync::Cache;
-use oidc_core::{LogoutToken, TokenRefusal, Verified};
+use oidc_core::token::LogoutToken;
+use oidc_core::{TokenRefusal, Verified};
 use web_sessions::{Ended, Which};
 
 use crate::{
@@ -87,7 +88,7 @@ impl Endpoints {
             self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
             tracing::warn!(
                 issuer = issuer.name(),
-                algorithm = token.algorithm().map(oidc_core::Algorithm::as_str),
+                algorithm = token.algorithm().map(oidc_core::token::Algorithm::as_str),
                 sessions = ended.spared.len(),
                 "refused a logout token that is not signed as the ID tokens of the sessions it names"
             );
@@ -124,7 +125,7 @@ impl Endpoints {
 fn may_hold_later(refusal: &TokenRefusal, token: &str, issuer: &IssuerClient) -> bool {
     refusal.is_unavailable()
         || matches!(refusal, TokenRefusal::UnknownKey { .. })
-            && oidc_core::unverified_issuer(token).is_some_and(|iss| iss == issuer.url())
+            && oidc_core::verify::unverified_issuer(token).is_some_and(|iss| iss == issuer.url())
 }
 
 fn bad_token(context: &AnswerContext) -> Response<Body> {

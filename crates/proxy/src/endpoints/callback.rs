@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use oidc_core::{CallbackRefusal, Login, PendingLogin, callback};
+use oidc_core::login::callback::CallbackRefusal;
+use oidc_core::login::{Login, PendingLogin, callback};
 use web_sessions::SetCookies;
 
 use crate::{

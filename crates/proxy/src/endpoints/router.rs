@@ -145,7 +145,7 @@ async fn asset(State(endpoints): State<Arc<Endpoints>>, call: Call) -> Outcome {
 // === impl IntoResponse ===
 
 impl IntoResponse for Refusal {
-    /// An empty answer that holds the refusal: [`OwnUrls::serve`] takes it out again.
+    /// An empty answer that holds the refusal; [`OwnUrls`] takes it out again.
     fn into_response(self) -> Response<Body> {
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = self.status();

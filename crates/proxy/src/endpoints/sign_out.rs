@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use http_canonical::CanonicalHost;
-use oidc_core::LogoutRequest;
+use oidc_core::login::LogoutRequest;
 use url::Url;
 use web_sessions::{LiveSession, Purpose, Record, Which};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use oidc_core::{LoginError, LoginRequest, PendingLogin};
+use oidc_core::login::{LoginError, LoginRequest, PendingLogin};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -13,7 +13,8 @@ use base64::{
 };
 use http::{HeaderMap, header::AUTHORIZATION};
 use metrics::Counter;
-use oidc_core::{Clock, Event, Issuer, Observer, Secret, TokenRefusal, Verifier};
+use oidc_core::observer::{Event, Observer};
+use oidc_core::{Clock, Issuer, Secret, TokenRefusal, Verifier};
 
 use crate::{
     identify::{
@@ -86,7 +87,7 @@ pub(super) fn no_audience() -> TokenRefusal {
 /// opaque token while no issuer is asked about those.
 pub(super) fn is_foreign(issuers: &Issuers, token: &str) -> bool {
     if token.split('.').count() == 3 {
-        oidc_core::unverified_issuer(token).is_some_and(|iss| !issuers.is_configured(&iss))
+        oidc_core::verify::unverified_issuer(token).is_some_and(|iss| !issuers.is_configured(&iss))
     } else {
         !issuers.introspects() && !has_claims(token)
     }

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use access_policy::Known;
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
-use oidc_core::{
-    AccessToken, Client, Clock, Introspection, KeySource, Login, Provider, RemoteKeys,
-    TokenEndpointError, TokenSet, Validation, Verifier,
-};
+use oidc_core::client::{TokenEndpointError, TokenSet};
+use oidc_core::keys::{KeySource, RemoteKeys};
+use oidc_core::login::Login;
+use oidc_core::provider::Provider;
+use oidc_core::verify::Introspection;
+use oidc_core::{AccessToken, Client, Clock, Validation, Verifier};
 use web_sessions::{Record, Renew, RenewError};
 
 use crate::{

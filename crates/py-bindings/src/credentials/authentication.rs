@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use oidc_core::{Algorithm, ClientAuth, ClientSecret, PrivateKeyJwt, Secret};
+use oidc_core::Secret;
+use oidc_core::client::{ClientAuth, ClientSecret, PrivateKeyJwt};
+use oidc_core::token::Algorithm;
 use pyo3::prelude::*;
 
 use crate::errors;

@@ -6,7 +6,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use m2m::TokenError;
-use oidc_core::{Grant, Scope, Secret, TokenEndpoint, TokenSet};
+use oidc_core::Secret;
+use oidc_core::client::{Grant, TokenEndpoint, TokenSet};
+use oidc_core::token::Scope;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use m2m::{CachedTokens, ClientCredentials, ExchangedTokens, FileCache, IssuerTokens};
-use oidc_core::{ClientAuth, TokenEndpoint};
+use oidc_core::client::{ClientAuth, TokenEndpoint};
 
 use crate::trusted::Parts;
 

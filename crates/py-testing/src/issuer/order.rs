@@ -1,6 +1,6 @@
 //! Reads what Python says about a person or a token into the types of `dev-issuer`.
 
-use dev_issuer::{Algorithm, Mint, User};
+use dev_issuer::{Algorithm, Mint, UnknownAlgorithm, User};
 use py_values::{Span, Texts};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -95,20 +95,5 @@ fn roles_of(value: &Bound<'_, PyAny>) -> PyResult<Value> {
 }
 
 pub(super) fn signed_with(name: &str) -> PyResult<Algorithm> {
-    const KNOWN: [Algorithm; 9] = [
-        Algorithm::RS256,
-        Algorithm::RS384,
-        Algorithm::RS512,
-        Algorithm::PS256,
-        Algorithm::PS384,
-        Algorithm::PS512,
-        Algorithm::ES256,
-        Algorithm::ES384,
-        Algorithm::EdDSA,
-    ];
-    let found = KNOWN.into_iter().find(|algorithm| algorithm.to_string() == name);
-    found.ok_or_else(|| {
-        let known = KNOWN.map(|algorithm| algorithm.to_string()).join(", ");
-        PyValueError::new_err(format!("{name:?} is not one of {known}"))
-    })
+    name.parse().map_err(|error: UnknownAlgorithm| PyValueError::new_err(error.to_string()))
 }

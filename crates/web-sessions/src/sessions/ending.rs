@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 
 use super::{LiveSession, Sessions};
 use crate::{

@@ -87,7 +87,7 @@ impl LiveSession {
     }
 
     /// The present ticket, if the browser presented an older one. The answer must then carry it
-    /// ([`Cookies::set_session`](super::Cookies::set_session)).
+    /// ([`Cookies::set_session`](crate::Cookies::set_session)).
     pub fn newer_ticket(&self, presented: &Ticket) -> Option<Ticket> {
         let present = self.present.load();
         (present.ticket.expose() != presented.expose()).then(|| present.ticket.clone())

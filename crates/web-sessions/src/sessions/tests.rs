@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 
 use super::*;
 use crate::{

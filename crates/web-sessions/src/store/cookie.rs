@@ -12,7 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use moka::sync::Cache;
-use oidc_core::{Algorithm, Clock, Secret};
+use oidc_core::token::Algorithm;
+use oidc_core::{Clock, Secret};
 
 use super::encoding;
 use crate::{

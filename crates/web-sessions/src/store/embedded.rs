@@ -17,7 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use oidc_core::Algorithm;
+use oidc_core::token::Algorithm;
 use redb::{Database, DatabaseError, StorageError};
 
 use self::tables::{Entry, Reader, Writer, writing};

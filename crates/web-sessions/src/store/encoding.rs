@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use oidc_core::{Algorithm, Secret};
+use oidc_core::Secret;
+use oidc_core::token::Algorithm;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 

@@ -22,11 +22,12 @@ use m2m::{
     CachedTokens, ClientCredentials, Exchange, ExchangedTokens, IssuerTokens, PresentedToken,
     TokenError,
 };
+use oidc_core::client::{ClientAuth, ClientSecret, TokenEndpoint};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::Provider;
 use oidc_core::resource_server::{Identity, VerifyLayer};
-use oidc_core::{
-    ClientAuth, ClientSecret, Issuer, Provider, RemoteKeys, TokenEndpoint, Validation, Verifier,
-};
+use oidc_core::{Issuer, Validation, Verifier};
 use tokio::net::TcpListener;
 use url::Url;
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oidc_core::{Secret, TokenEndpointError, TokenType};
+use oidc_core::Secret;
+use oidc_core::client::{TokenEndpointError, TokenType};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::FileCacheError;

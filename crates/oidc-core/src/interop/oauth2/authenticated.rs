@@ -8,9 +8,9 @@ use oauth2::{AsyncHttpClient, HttpRequest};
 use url::Url;
 
 use super::http::Answer;
-use crate::client_auth::{ClientAuthError, Form};
+use crate::client::{ClientAuthError, Form};
+use crate::client::{ClientEndpoint, TokenEndpoint, TokenEndpointError, TokenSet};
 use crate::secret::Secret;
-use crate::token::{ClientEndpoint, TokenEndpoint, TokenEndpointError, TokenSet};
 
 /// Members of a form that authenticate a client (RFC 6749 §2.3.1, RFC 7521 §4.2).
 const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
@@ -27,10 +27,10 @@ const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_
 /// only (RFC 6749 §2.3).
 ///
 /// ```no_run
-/// # async fn run(provider: oidc_core::Provider) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn run(provider: oidc_core::provider::Provider) -> Result<(), Box<dyn std::error::Error>> {
 /// use oauth2::{ClientId, TokenUrl, basic::BasicClient};
+/// use oidc_core::client::{ClientAuth, PrivateKeyJwt, TokenEndpoint};
 /// use oidc_core::interop::oauth2::AuthenticatedHttpClient;
-/// use oidc_core::{ClientAuth, PrivateKeyJwt, TokenEndpoint};
 ///
 /// let auth = ClientAuth::PrivateKeyJwt(PrivateKeyJwt::from_file("/run/secrets/key", None, None)?);
 /// let http = AuthenticatedHttpClient::new(TokenEndpoint::new(provider, "airflow-run", auth));

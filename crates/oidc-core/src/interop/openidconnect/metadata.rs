@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::Unrepresentable;
 use crate::issuer::Issuer;
 use crate::keys::JwkSet;
-use crate::metadata::{DiscoveryError, ProviderMetadata};
+use crate::provider::{DiscoveryError, ProviderMetadata};
 
 /// The members of the document that `openidconnect` has no field for: endpoints for revocation, pushed
 /// requests and logout, and what the provider promises, such as RFC 9207.

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{InvalidPrivateKey, Pair, ec_algorithm};
-use crate::algorithm::Algorithm;
 use crate::json;
 use crate::secret::Secret;
+use crate::token::Algorithm;
 
 type Members = Map<String, Value>;
 type Octets = Zeroizing<Vec<u8>>;

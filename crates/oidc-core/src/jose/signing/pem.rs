@@ -5,8 +5,8 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::{InvalidPrivateKey, Pair, ec_algorithm};
-use crate::algorithm::Algorithm;
 use crate::secret::Secret;
+use crate::token::Algorithm;
 
 /// The first private key of the file.
 pub(super) fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, InvalidPrivateKey> {

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cli_auth::{shown, with_causes};
+use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::{Issuer, Provider, ProviderMetadata, RemoteKeys};
+use oidc_core::keys::RemoteKeys;
+use oidc_core::provider::{Provider, ProviderMetadata};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 

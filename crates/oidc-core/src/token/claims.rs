@@ -1,0 +1,259 @@
+//! The claims of a token, typed (RFC 7519 §4.1, OpenID Connect Core 1.0 §5.1).
+//!
+//! A registered claim of the wrong type makes the whole set invalid; it is never skipped. This
+//! module does not verify claims: [`Verifier`](crate::Verifier) does.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::json;
+
+mod actor;
+mod keycloak;
+mod values;
+
+pub use actor::Actor;
+pub use keycloak::{ClientRoles, Groups, RealmRoles};
+pub use values::{Audience, Scope};
+
+/// Claims Set of a token or of a UserInfo answer.
+///
+/// ```
+/// use oidc_core::Claims;
+/// let claims = Claims::parse(
+///     br#"{"iss":"https://id.example","sub":"248289","aud":["hub"],"exp":1893456000,
+///         "realm_access":{"roles":["data-scientist"]},"department":"risk"}"#,
+/// )?;
+/// assert!(claims.audience.contains("hub"));
+/// assert!(claims.realm_roles().contains("data-scientist"));
+/// assert!(!claims.client_roles("hub").contains("data-scientist"));
+/// assert_eq!(claims.get("department").and_then(|d| d.as_str()), Some("risk"));
+/// assert!(Claims::parse(br#"{"exp":"1893456000"}"#).is_err());
+/// # Ok::<(), oidc_core::token::InvalidClaims>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Claims {
+    /// `iss`
+    pub issuer: Option<String>,
+    /// `sub`; never empty.
+    pub subject: Option<String>,
+    /// `aud`; empty when absent.
+    pub audience: Audience,
+    /// `exp`
+    pub expires_at: Option<SystemTime>,
+    /// `nbf`
+    pub not_before: Option<SystemTime>,
+    /// `iat`
+    pub issued_at: Option<SystemTime>,
+    /// `auth_time`: time the person last authenticated.
+    pub auth_time: Option<SystemTime>,
+    /// `jti`
+    pub jwt_id: Option<String>,
+    /// `azp`: the client the token was issued to.
+    pub authorized_party: Option<String>,
+    /// `client_id` (RFC 9068 §2.2)
+    pub client_id: Option<String>,
+    /// `sid`: the session at the provider.
+    pub session_id: Option<String>,
+    /// `nonce`
+    pub nonce: Option<String>,
+    /// `acr`: how strongly the person authenticated.
+    pub acr: Option<String>,
+    /// `typ` in the body, as Keycloak writes it: `Bearer`, `ID`, `Refresh`, `Logout`, ….
+    pub token_type: Option<String>,
+    /// `scope`; empty when absent.
+    pub scope: Scope,
+    members: Map<String, Value>,
+}
+
+/// Reason a text is not a usable Claims Set.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InvalidClaims {
+    /// Not strict JSON, or not an object.
+    #[error("the claims cannot be read: {reason}")]
+    Malformed {
+        /// The parser's error.
+        reason: String,
+    },
+    /// A registered claim has the wrong type or an impossible value.
+    #[error("the claim `{claim}` is not usable: {reason}")]
+    Claim {
+        /// The claim's name.
+        claim: &'static str,
+        /// The problem with it.
+        reason: &'static str,
+    },
+}
+
+impl Claims {
+    /// Reads a JSON object strictly: no member twice, nothing after the end.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidClaims::Malformed`] if it is not one JSON object that can be read in one way only;
+    /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidClaims> {
+        let members =
+            json::parse_object(json).map_err(|reason| InvalidClaims::Malformed { reason })?;
+        Self::from_members(members)
+    }
+
+    /// Reads the members of an object that is already parsed.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
+    pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
+        actor::check(&members)?;
+        let mut claims = Self::default();
+        for (name, value) in &members {
+            claims.read(name, value)?;
+        }
+        claims.members = members;
+        Ok(claims)
+    }
+
+    /// Reads a registered claim into its place; one of the wrong type is an error.
+    fn read(&mut self, name: &str, value: &Value) -> Result<(), InvalidClaims> {
+        match name {
+            "iss" => self.issuer = Some(text("iss", value)?),
+            "sub" => self.subject = Some(subject(value)?),
+            "aud" => self.audience = audience(value)?,
+            "exp" => self.expires_at = Some(time("exp", value)?),
+            "nbf" => self.not_before = Some(time("nbf", value)?),
+            "iat" => self.issued_at = Some(time("iat", value)?),
+            "auth_time" => self.auth_time = Some(time("auth_time", value)?),
+            "jti" => self.jwt_id = Some(text("jti", value)?),
+            "azp" => self.authorized_party = Some(text("azp", value)?),
+            "client_id" => self.client_id = Some(text("client_id", value)?),
+            "sid" => self.session_id = Some(text("sid", value)?),
+            "nonce" => self.nonce = Some(text("nonce", value)?),
+            "acr" => self.acr = Some(text("acr", value)?),
+            "typ" => self.token_type = Some(text("typ", value)?),
+            "scope" => self.scope = Scope::from(borrowed("scope", value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `email`, verified or not: see [`Claims::verified_email`].
+    pub fn email(&self) -> Option<&str> {
+        self.text("email")
+    }
+
+    /// `email_verified`, only if it is the JSON value `true`; the text `"true"` is not.
+    pub fn email_verified(&self) -> bool {
+        self.members.get("email_verified") == Some(&Value::Bool(true))
+    }
+
+    /// `email`, if the provider verified it and it has exactly one `@` with something on both sides.
+    pub fn verified_email(&self) -> Option<&str> {
+        let email = self.email().filter(|_| self.email_verified())?;
+        let (local, domain) = email.split_once('@')?;
+        let plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
+        (plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(email)
+    }
+
+    /// `preferred_username`: a name the person chose. Not unique over time; use `subject`.
+    pub fn preferred_username(&self) -> Option<&str> {
+        self.text("preferred_username")
+    }
+
+    /// `name`: for display.
+    pub fn name(&self) -> Option<&str> {
+        self.text("name")
+    }
+
+    /// The client the token was issued to: `client_id`, else `azp`.
+    pub fn client(&self) -> Option<&str> {
+        self.client_id.as_deref().or(self.authorized_party.as_deref())
+    }
+
+    /// A member by path: the exact name (`https://example/roles`), names joined by dots
+    /// (`realm_access.roles`), or a JSON Pointer (`/resource_access/my.client/roles`).
+    ///
+    /// At each level the longest name that exists wins, so names may contain dots.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        if let Some(pointer) = path.strip_prefix('/') {
+            let mut names =
+                pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~"));
+            let first = self.members.get(&names.next()?)?;
+            return names.try_fold(first, |value, name| value.as_object()?.get(&name));
+        }
+        member(&self.members, path)
+    }
+
+    /// All members as received, registered ones included.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name).and_then(Value::as_str)
+    }
+}
+
+fn member<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
+    if let Some(value) = members.get(path) {
+        return Some(value);
+    }
+    path.rmatch_indices('.').find_map(|(dot, _)| {
+        let inner = members.get(path.get(..dot)?)?.as_object()?;
+        member(inner, path.get(dot + 1..)?)
+    })
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_members(Map::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+fn borrowed<'v>(claim: &'static str, value: &'v Value) -> Result<&'v str, InvalidClaims> {
+    value.as_str().ok_or(InvalidClaims::Claim { claim, reason: "it is not a string" })
+}
+
+fn text(claim: &'static str, value: &Value) -> Result<String, InvalidClaims> {
+    borrowed(claim, value).map(str::to_owned)
+}
+
+fn subject(value: &Value) -> Result<String, InvalidClaims> {
+    let subject = borrowed("sub", value)?;
+    if subject.trim().is_empty() {
+        return Err(InvalidClaims::Claim { claim: "sub", reason: "it is empty" });
+    }
+    Ok(subject.to_owned())
+}
+
+fn audience(value: &Value) -> Result<Audience, InvalidClaims> {
+    let texts = match value {
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    texts.map(Audience::new).ok_or(InvalidClaims::Claim {
+        claim: "aud",
+        reason: "it is neither a string nor an array of strings",
+    })
+}
+
+/// NumericDate (RFC 7519 §2): seconds since 1970, whole or not, up to the year 9999.
+fn time(claim: &'static str, value: &Value) -> Result<SystemTime, InvalidClaims> {
+    const YEAR_9999: f64 = 253_402_300_799.0;
+    let Value::Number(number) = value else {
+        return Err(InvalidClaims::Claim { claim, reason: "it is not a number" });
+    };
+    number
+        .as_f64()
+        .filter(|seconds| (0.0..=YEAR_9999).contains(seconds))
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|since| UNIX_EPOCH.checked_add(since))
+        .ok_or(InvalidClaims::Claim { claim, reason: "it is not a time up to the year 9999" })
+}
+
+#[cfg(test)]
+mod tests;
