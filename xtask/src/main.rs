@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod arrows;
-mod exempt;
+mod complaint;
 mod files;
 mod lint;
 mod reference;

@@ -1,6 +1,6 @@
 //! Shape of Rust files: short, opened with a module doc, and named for what they do.
 
-use crate::exempt::Complaint;
+use crate::complaint::Complaint;
 use crate::files::File;
 
 /// Lines after which a file is split by duty.

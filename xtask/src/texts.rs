@@ -1,6 +1,6 @@
 //! Texts that an engineer reads once: docs that begin with their subject, words that name an actor, short test names.
 
-use crate::exempt::Complaint;
+use crate::complaint::Complaint;
 use crate::files::File;
 
 mod openings;

@@ -20,7 +20,7 @@ const LARGEST: u64 = 64 * 1024;
 /// use m2m::PresentedToken;
 /// use oidc_core::Secret;
 ///
-/// // A projected service account token of Kubernetes, read anew for each request.
+/// // A projected service account token of Kubernetes, read again for each request.
 /// let mounted = PresentedToken::file("/var/run/secrets/tokens/issuer");
 /// let given = PresentedToken::from(Secret::from("eyJ…"));
 /// assert_eq!(format!("{given:?}"), "PresentedToken(..)");

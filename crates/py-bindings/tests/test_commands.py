@@ -104,7 +104,7 @@ def test_a_refused_token_has_its_reason_and_remedy(issuer: Issuer, doorward: Doo
     assert answer["unverified_claims"]["aud"] == "churn"
 
 
-def test_a_valid_token_as_json_with_settings_from_the_environment(issuer: Issuer, doorward: Doorward) -> None:
+def test_a_valid_token_as_json_by_settings_of_the_environment(issuer: Issuer, doorward: Doorward) -> None:
     token = issuer.mint("alice", audience="churn")
     done = doorward("verify", "--json", token, DOORWARD_ISSUER=issuer.url, DOORWARD_AUDIENCE="churn")
     answer = json.loads(done.stdout)

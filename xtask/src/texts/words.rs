@@ -1,7 +1,7 @@
 //! Words that hide the actor of a sentence, or that a reader has to look up.
 
 use super::Found;
-use crate::exempt::Complaint;
+use crate::complaint::Complaint;
 use crate::files::File;
 
 const ACTOR: &str =

@@ -136,7 +136,7 @@ impl Shared {
         }
         match why {
             Why::Rejected(rejected) => Ok(rejected),
-            _ => Err(TokenError::not_asked("whoever asked the issuer went away")),
+            _ => Err(TokenError::not_asked("the task that asked the issuer was cancelled")),
         }
     }
 

@@ -49,7 +49,7 @@ async fn a_redirect_to_another_origin_goes_without_the_token() {
 }
 
 #[tokio::test]
-async fn a_rejected_token_is_replaced_and_the_request_sent_again_with_its_body() {
+async fn a_rejected_token_is_replaced_and_the_body_sent_again() {
     let service = Service::start(only("Bearer token-2")).await;
     let tokens = Numbered::bearer();
     let client = client(&tokens, &service);
@@ -75,7 +75,7 @@ async fn a_body_that_is_a_stream_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_service_that_rejects_every_token_gets_two_requests_and_the_issuer_few() {
+async fn a_service_that_rejects_all_tokens_gets_two_requests() {
     let service = Service::start(|_| status(StatusCode::UNAUTHORIZED)).await;
     let tokens = Numbered::bearer();
     let client = client(&tokens, &service);

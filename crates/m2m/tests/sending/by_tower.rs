@@ -106,7 +106,7 @@ async fn an_authorization_of_the_callers_own_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_rejected_token_is_replaced_and_the_request_sent_again_with_its_body() {
+async fn a_rejected_token_is_replaced_and_the_body_sent_again() {
     let service = Service::start(only("Bearer token-2")).await;
     let tokens = Numbered::bearer();
     let answer = client(&tokens, &service).oneshot(post(&service.url("/score"), "features"));
@@ -135,7 +135,7 @@ async fn a_stream_that_is_short_is_sent_again_and_a_long_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_service_that_rejects_every_token_gets_two_requests_and_the_issuer_few() {
+async fn a_service_that_rejects_all_tokens_gets_two_requests() {
     let service = Service::start(|_| status(StatusCode::UNAUTHORIZED)).await;
     let tokens = Numbered::bearer();
     let client = client(&tokens, &service);
@@ -193,7 +193,7 @@ async fn a_bound_token_comes_with_a_proof_that_has_the_services_nonce() {
 }
 
 #[tokio::test]
-async fn a_service_that_always_wants_another_nonce_is_not_asked_for_ever() {
+async fn a_service_that_always_wants_another_nonce_ends_the_retries() {
     let count = std::sync::atomic::AtomicU64::new(0);
     let service = Service::start(move |_| {
         let mut answer = status(StatusCode::UNAUTHORIZED);

@@ -42,7 +42,7 @@ fn a_thread_without_a_runtime_has_its_token_refreshed_ahead() {
     let tokens = Tokens::new(job.tokens.clone());
     let first = tokens.token().unwrap();
     job.clock.advance(Duration::from_secs(277));
-    assert_eq!(tokens.token().unwrap(), first, "nobody waits for a refresh");
+    assert_eq!(tokens.token().unwrap(), first, "no caller waits for a refresh");
     runtime.block_on(job.until(|tokens| tokens.current().filter(|token| *token != first)));
     assert_eq!(job.asked(), 2);
 }

@@ -87,7 +87,7 @@ async fn a_persons_token_is_exchanged_once_for_each_audience() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_anothers_token_was_exchanged_for() {
+async fn a_caller_never_gets_the_exchanged_token_of_another() {
     let caller = Caller::start().await;
     let (alice, bob) = (caller.token_of("alice"), caller.token_of("bob"));
     for _ in 0..20 {
@@ -118,9 +118,9 @@ async fn an_exchanged_token_is_not_kept_longer_than_its_subject() {
 async fn a_refusal_is_one_persons_and_an_outage_everybodys() {
     let caller = Caller::start().await;
     let (alice, bob) = (caller.token_of("alice"), caller.token_of("bob"));
-    let nobody = Secret::from("eyJhbGciOiJub25lIn0.e30.");
+    let forged = Secret::from("eyJhbGciOiJub25lIn0.e30.");
     assert!(matches!(
-        caller.tokens.exchange(&nobody, &for_churn()).await,
+        caller.tokens.exchange(&forged, &for_churn()).await,
         Err(TokenError::Refused { .. })
     ));
     let kept = caller.tokens.exchange(&alice, &for_churn()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_refusal_is_one_persons_and_an_outage_everybodys() {
 }
 
 #[tokio::test]
-async fn a_rejected_token_is_exchanged_anew_once_for_all_and_not_at_each_call() {
+async fn a_rejected_token_is_exchanged_again_once_for_all_callers() {
     let caller = Caller::start().await;
     let alice = caller.token_of("alice");
     let first = caller.tokens.exchange(&alice, &for_churn()).await.unwrap();

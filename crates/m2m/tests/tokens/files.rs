@@ -67,7 +67,7 @@ fn edited(entry: &Path, edit: impl FnOnce(&mut Value)) {
 }
 
 #[tokio::test]
-async fn the_second_process_asks_nobody() {
+async fn the_second_process_sends_no_request() {
     let shared = Shared::start().await;
     let first = shared.process().token().await.unwrap();
     let second = shared.process().token().await.unwrap();
@@ -92,7 +92,7 @@ async fn fifty_caches_that_start_together_ask_once() {
 }
 
 #[tokio::test]
-async fn folder_and_file_are_the_users_alone_and_their_names_say_nothing() {
+async fn folder_and_file_are_private_and_their_names_reveal_nothing() {
     let (_shared, entry) = Shared::with_entry().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(entry.parent().unwrap()), 0o700);
@@ -114,7 +114,7 @@ async fn a_refresh_is_made_by_one_process_for_all() {
     let first = processes[0].token().await.unwrap();
     shared.job.pass(Duration::from_secs(277)).await;
     for tokens in &processes {
-        assert_eq!(tokens.token().await.unwrap(), first, "nobody waits for a refresh");
+        assert_eq!(tokens.token().await.unwrap(), first, "no caller waits for a refresh");
     }
     for tokens in &processes {
         shared.job.until(|_| tokens.current().filter(|token| *token != first)).await;
@@ -123,7 +123,7 @@ async fn a_refresh_is_made_by_one_process_for_all() {
 }
 
 #[tokio::test]
-async fn a_new_process_renews_a_token_that_ends_soon_and_keeps_it_where_that_fails() {
+async fn a_new_process_renews_an_ageing_token_or_keeps_it_on_failure() {
     let shared = Shared::start().await;
     let first = shared.process().token().await.unwrap();
     shared.job.pass(Duration::from_secs(280)).await;
@@ -165,7 +165,7 @@ async fn a_wrong_secret_does_not_lock_the_client_out() {
 }
 
 #[tokio::test]
-async fn a_token_that_a_service_rejects_is_renewed_once_for_all_processes() {
+async fn a_rejected_token_is_renewed_once_for_all_processes() {
     let shared = Shared::start().await;
     let mut last = shared.process().token().await.unwrap();
     for _ in 0..20 {

@@ -140,7 +140,7 @@ async fn ten_processes_on_a_cold_cache_make_one_request() {
 }
 
 #[tokio::test]
-async fn whoever_is_killed_while_it_asks_holds_up_nobody() {
+async fn a_process_killed_during_a_request_delays_no_other() {
     let lab = Lab::start().await;
     let tokens = lab.tokens(Duration::from_secs(15));
     let mut holder = lab.asking().await;
@@ -155,7 +155,7 @@ async fn whoever_is_killed_while_it_asks_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn whoever_is_stopped_while_it_asks_is_no_longer_waited_for() {
+async fn a_process_stopped_during_a_request_is_not_waited_for() {
     let lab = Lab::start().await;
     let holder = lab.asking().await;
     kill_process(pid(&holder), Signal::STOP).unwrap();
