@@ -175,4 +175,4 @@ minimal-versions:
 
 # The libraries as they would be published: complete, and building from what is in the package alone.
 package:
-    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth
+    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth -p http-canonical -p access-policy -p web-sessions
