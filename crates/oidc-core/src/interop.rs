@@ -6,7 +6,7 @@
 //! |---|---|
 //! | HTTP with limits on time and size | [`oauth2::HttpClient`] |
 //! | client authentication (RFC 7523, RFC 8705), DPoP (RFC 9449) | [`oauth2::AuthenticatedHttpClient`] |
-//! | token responses as [`TokenSet`](crate::TokenSet), and back | [`TokenSet::from_oauth2`](crate::TokenSet::from_oauth2) |
+//! | token responses as [`TokenSet`](crate::client::TokenSet), and back | [`TokenSet::from_oauth2`](crate::client::TokenSet::from_oauth2) |
 #![cfg_attr(
     feature = "openidconnect",
     doc = "| verification of ID tokens | [`Verifier::openidconnect_id_token`](crate::Verifier::openidconnect_id_token) |\n\

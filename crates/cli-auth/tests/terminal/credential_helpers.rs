@@ -222,6 +222,6 @@ async fn the_commands_of_the_terminal_guide_work() {
     assert_eq!(claims(ran.text())["azp"], "airflow-run");
     let login = line("doorward login --issuer") + " --no-browser --wait 50ms";
     let ran = shell(&desk, &login).await.ended(1);
-    assert!(ran.err.contains("signed in within"), "{}", ran.err);
+    assert!(ran.err.contains("no sign-in within"), "{}", ran.err);
     shell(&desk, &line("doorward logout")).await.ended(0);
 }

@@ -73,7 +73,7 @@ async fn an_unfinished_or_refused_login_keeps_nothing() {
     let arguments =
         [desk.as_client("login", "cli"), vec!["--no-browser", "--wait", "50ms"]].concat();
     let ran = desk.run(&arguments).await.ended(1);
-    assert!(ran.err.contains("signed in within"), "{}", ran.err);
+    assert!(ran.err.contains("no sign-in within"), "{}", ran.err);
     let ran =
         desk.run(&[desk.as_client("login", "stranger"), vec!["--device"]].concat()).await.ended(1);
     assert!(ran.err.contains("client"), "{}", ran.err);

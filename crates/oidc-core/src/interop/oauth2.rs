@@ -47,7 +47,7 @@ pub use http::HttpClient;
 impl TokenSet {
     /// The tokens of a response that was received at `received_at` (RFC 6749 §5.1).
     ///
-    /// The rules are those of [`TokenEndpoint::request`](crate::TokenEndpoint::request), and the ID
+    /// The rules are those of [`TokenEndpoint::request`](crate::client::TokenEndpoint::request), and the ID
     /// token stays unverified. A member that `response` has no field for is lost: `BasicTokenResponse`
     /// of the crate `oauth2` keeps no `id_token`, `CoreTokenResponse` of `openidconnect` does.
     ///

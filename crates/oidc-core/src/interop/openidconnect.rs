@@ -1,7 +1,7 @@
 //! The crate `openidconnect` 4: its ID tokens, metadata and keys (feature `openidconnect`).
 //!
 //! Its client works with the HTTP clients of [`oauth2`](super::oauth2), and its `CoreTokenResponse`
-//! with [`TokenSet::from_oauth2`](crate::TokenSet::from_oauth2).
+//! with [`TokenSet::from_oauth2`](crate::client::TokenSet::from_oauth2).
 //!
 //! ```
 //! # #[cfg(feature = "reqwest")]

@@ -19,7 +19,7 @@ const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_
 ///
 /// A form that goes to the provider's token, revocation, introspection or device authorization
 /// endpoint is sent by a [`TokenEndpoint`]: with any of the methods of
-/// [`ClientAuth`](crate::ClientAuth), with a DPoP proof if the endpoint has a key for it (RFC 9449 §5),
+/// [`ClientAuth`](crate::client::ClientAuth), with a DPoP proof if the endpoint has a key for it (RFC 9449 §5),
 /// and with the rules for its answers. Every other request, such as discovery or UserInfo, is sent as
 /// it is; a form that goes elsewhere is refused, because its tokens belong to this provider.
 ///

@@ -8,7 +8,7 @@ impl JwkSet {
     /// Reads keys of `openidconnect` with the checks of [`JwkSet::parse`].
     ///
     /// `openidconnect` forgets `key_ops` and `x5c` of a key, and every key whose kind it does not know.
-    /// Read the provider's own document where you can: [`RemoteKeys`](crate::RemoteKeys).
+    /// Read the provider's own document where you can: [`RemoteKeys`](crate::keys::RemoteKeys).
     ///
     /// # Errors
     ///

@@ -53,8 +53,8 @@ impl ProviderMetadata {
     /// must use TLS.
     ///
     /// The keys in it are not used. They do not follow a rotation;
-    /// [`RemoteKeys`](crate::RemoteKeys) does, with
-    /// [`Provider::with_metadata`](crate::Provider::with_metadata).
+    /// [`RemoteKeys`](crate::keys::RemoteKeys) does, with
+    /// [`Provider::with_metadata`](crate::provider::Provider::with_metadata).
     ///
     /// # Errors
     ///
