@@ -212,7 +212,7 @@ impl CanonicalPath {
             return Err(PathRefusal::DotSegment);
         }
         let compared = delimiters.then(|| with_plain_delimiters(&text).into_boxed_str());
-        let readings = reading::all(compared.as_deref().unwrap_or(&text), oddities);
+        let readings = reading::all(&text, oddities);
         let readings = readings.ok_or(PathRefusal::Ambiguous)?;
         Ok(Self { text, compared, oddities, readings })
     }
