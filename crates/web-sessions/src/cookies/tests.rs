@@ -182,6 +182,8 @@ fn counts_and_numbers_from_outside_make_no_work() {
         "__Host-doorward.0=99999999",
         "__Host-doorward.0=4abc; __Host-doorward.1=d; __Host-doorward.2=e",
         "__Host-doorward.0=0abc",
+        "__Host-doorward.0=1",
+        "__Host-doorward.0=1abc",
         "__Host-doorward.0=-1abc",
         "__Host-doorward.0=2abc; __Host-doorward.1=d; __Host-doorward.1=d",
         "__Host-doorward.0=2abc; __Host-doorward.01=d",
