@@ -14,10 +14,13 @@ const LONGEST_OF_TESTS: usize = 1000;
 /// Names that say nothing about a module.
 const EMPTY_NAMES: [&str; 6] = ["util", "utils", "common", "helper", "helpers", "misc"];
 
+/// Folders whose content is made by tools.
+const NOT_WRITTEN: [&str; 4] = ["artifacts", "corpus", "node_modules", "target"];
+
 /// What is against the rules.
 pub(crate) fn lint(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut complaints = Vec::new();
-    for folder in ["crates", "tests", "xtask"] {
+    for folder in ["crates", "fuzz", "tests", "xtask"] {
         visit(root, &root.join(folder), &mut complaints)?;
     }
     arrows::check(root, &mut complaints)?;
@@ -30,7 +33,7 @@ fn visit(root: &Path, folder: &Path, complaints: &mut Vec<String>) -> anyhow::Re
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+            if !name.starts_with('.') && !NOT_WRITTEN.contains(&name.as_str()) {
                 name_says_something(root, &path, &name, complaints);
                 visit(root, &path, complaints)?;
             }
