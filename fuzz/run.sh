@@ -17,8 +17,8 @@ export PATH="$cache/cargo-tools/bin:$PATH"
 flags=(--sanitizer none)
 # The longest input, in bytes: enough for each format, and short enough that a corpus stays readable.
 longest=1024
-# The most bytes of a committed corpus: each test run replays them all.
-most=14000
+# The most bytes and inputs of a committed corpus: each test run replays them all.
+most_bytes=14000 most_inputs=120
 
 minutes=10 jobs=1 action=run targets=()
 for argument in "$@"; do
@@ -29,6 +29,7 @@ for argument in "$@"; do
     *) targets+=("$argument") ;;
   esac
 done
+((minutes > 0 && jobs > 0)) || { echo "minutes and jobs are numbers from 1" >&2; exit 2; }
 if ((${#targets[@]} == 0)); then
   for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
 fi
@@ -40,49 +41,43 @@ install() {
   rm -rf "$cache/cargo-fuzz-build"
 }
 
-# Coverage in a log of libFuzzer, as the number of edges.
-coverage() { sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$1" | tail -n 1; }
-
-# quiet TARGET: fuzzes until the coverage has not grown for $minutes.
+# quiet TARGET: fuzzes in rounds of $minutes, until a round has found no new coverage.
 quiet() {
-  local target=$1 found="fuzz/target/corpus/$1" log="fuzz/target/$1.log" stop="fuzz/target/$1.stop"
-  local began=$SECONDS last=$SECONDS seen=0 now status=0
-  local words=()
+  local target=$1 found="fuzz/target/corpus/$1" log="fuzz/target/$1.log" began=$SECONDS
+  local words=() before=0 after=1 runs=0 executed verdict=quiet
   mkdir -p "$found" "fuzz/corpus/$target"
-  rm -f "$stop"
   if [[ -f fuzz/dictionaries/$target.dict ]]; then words=("-dict=fuzz/dictionaries/$target.dict"); fi
-  cargo +nightly fuzz run "${flags[@]}" "$target" "$found" "fuzz/corpus/$target" -- \
-    -max_len="$longest" -timeout=10 ${words[@]+"${words[@]}"} -stop_file="$stop" -print_final_stats=1 >"$log" 2>&1 &
-  local run=$!
-  while kill -0 "$run" 2>/dev/null; do
-    sleep 2
-    now=$(coverage "$log")
-    if ((${now:-0} > seen)); then seen=$now last=$SECONDS; fi
-    if ((SECONDS - last >= minutes * 60)); then touch "$stop"; fi
+  while ((after > before)); do
+    cargo +nightly fuzz run "${flags[@]}" "$target" "$found" "fuzz/corpus/$target" -- -max_len="$longest" -timeout=10 \
+      ${words[@]+"${words[@]}"} -max_total_time=$((minutes * 60)) -print_final_stats=1 >"$log" 2>&1 ||
+      verdict="BROKEN: see $log and fuzz/artifacts/$target"
+    before=$(sed -n 's/.*INITED cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+    after=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+    executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+    runs=$((runs + ${executed:-0}))
+    if [[ $verdict != quiet ]]; then break; fi
   done
-  wait "$run" || status=1
-  printf '%-14s %6d s  %10s runs  %6s edges  %s\n' "$target" $((SECONDS - began)) \
-    "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$seen" \
-    "$( ((status)) && echo "BROKEN: see $log and fuzz/artifacts/$target" || echo quiet)"
-  return "$status"
+  printf '%-14s %6d s  %11d runs  %6s edges  %s\n' "$target" $((SECONDS - began)) "$runs" "$after" "$verdict"
+  [[ $verdict == quiet ]]
 }
 
 # collect TARGET: adds the found inputs that reach new code to the committed ones, the smallest first.
 collect() {
-  local target=$1 all sum size file
+  local target=$1 all sum count size file
   all=$(mktemp -d)
   cp -r "fuzz/corpus/$target/." "$all"
   if [[ -d fuzz/target/corpus/$target ]]; then cp -r "fuzz/target/corpus/$target/." "$all"; fi
   cargo +nightly fuzz cmin "${flags[@]}" "$target" "$all" -- -max_len="$longest" -use_counters=0 >/dev/null 2>&1
   sum=$(find "fuzz/corpus/$target" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')
+  count=$(find "fuzz/corpus/$target" -type f | wc -l)
   while read -r size file; do
-    if [[ ! -e fuzz/corpus/$target/$file ]] && ((sum + size <= most)); then
+    if [[ ! -e fuzz/corpus/$target/$file ]] && ((sum + size <= most_bytes && count < most_inputs)); then
       cp "$all/$file" "fuzz/corpus/$target/$file"
-      sum=$((sum + size))
+      sum=$((sum + size)) count=$((count + 1))
     fi
   done < <(find "$all" -type f -printf '%s %f\n' | sort -n)
   rm -rf "$all"
-  printf '%-14s %4d inputs  %6d bytes\n' "$target" "$(find "fuzz/corpus/$target" -type f | wc -l)" "$sum"
+  printf '%-14s %4d inputs  %6d bytes\n' "$target" "$count" "$sum"
 }
 
 install

@@ -101,7 +101,6 @@ pub fn jwk_set(data: &[u8]) {
     let document = lenient(data);
     let keys = document["keys"].as_array().unwrap();
     assert!(set.len() + set.skipped().len() <= keys.len());
-    assert_eq!(set.is_empty(), set.len() == 0);
     for key in keys {
         let alone = serde_json::json!({ "keys": [key, key] });
         let alone = JwkSet::parse(alone.to_string().as_bytes()).unwrap();
