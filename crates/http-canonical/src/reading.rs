@@ -72,7 +72,7 @@ fn with_escaped_semicolons(text: &str) -> String {
 }
 
 /// `%25XX` as seen by a server that decodes twice.
-fn decode_twice(text: &str) -> String {
+pub(super) fn decode_twice(text: &str) -> String {
     rewritten(text, "%25", |out, byte| {
         if is_unreserved(byte) || is_delimiter(byte) {
             out.push(char::from(byte));

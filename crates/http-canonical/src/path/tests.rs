@@ -171,6 +171,16 @@ fn readings_are_what_another_server_may_see() {
 }
 
 #[test]
+fn a_third_layer_of_encoding_is_refused() {
+    for raw in ["/a/%252%2545", "/a/%252%2546admin", "/a/%25%2541b", "/a/%252%2545%252%2545/b"] {
+        assert_eq!(CanonicalPath::parse(raw, Keep::ALL), Err(PathRefusal::DoubleEncoding), "{raw}");
+    }
+    for raw in ["/a/%252", "/a/%25%252", "/a/%2545%2541", "/a/100%25%2520b"] {
+        assert!(CanonicalPath::parse(raw, Keep::ALL).is_ok(), "{raw}");
+    }
+}
+
+#[test]
 fn one_of_two_marks_may_be_part_of_the_name() {
     for (raw, reading) in [
         // Servlet containers drop parameters before they decode.
