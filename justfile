@@ -93,6 +93,14 @@ e2e *filter:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/doorward_testing-*.whl
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --no-fail-fast -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
+# Fuzz targets, each until it has found no new coverage for `minutes=10`, `jobs=1` of them at a time; needs a nightly toolchain. `just fuzz path host` runs two.
+fuzz *arguments:
+    bash fuzz/run.sh {{ arguments }}
+
+# Adds what `just fuzz` found to the committed corpora, minimised.
+fuzz-corpus *targets:
+    bash fuzz/run.sh corpus {{ targets }}
+
 # Attacks on the built gateway, with a provider in process: needs no installed parts.
 attacks *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward

@@ -11,7 +11,7 @@ const ENDINGS: [&str; 12] =
 /// Hidden folders that are part of the project.
 const HIDDEN: [&str; 3] = [".cargo", ".ci", ".github"];
 /// Folders that tools write.
-const WRITTEN: [&str; 3] = ["__pycache__", "node_modules", "target"];
+const WRITTEN: [&str; 5] = ["__pycache__", "artifacts", "corpus", "node_modules", "target"];
 
 /// A text file.
 pub(crate) struct File {

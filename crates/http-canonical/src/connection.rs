@@ -59,6 +59,6 @@ pub struct Arrival {
     pub scheme: Scheme,
     /// The reference number of the request.
     pub request_id: RequestId,
-    /// Whether framing saw the head ask for a WebSocket ([`BodyFraming`](crate::framing::BodyFraming)`::Upgrade`), so that 101 is a possible answer.
+    /// Whether framing saw the head ask for a WebSocket ([`Framing::is_paused`](crate::framing::Framing::is_paused)), so that 101 is a possible answer.
     pub asks_websocket: bool,
 }

@@ -128,9 +128,18 @@ impl FromStr for CanonicalHost {
         let (name, port) = split(text)?;
         let name = match name {
             Name::Text(name) => name.to_ascii_lowercase(),
-            Name::V6(address) => format!("[{address}]"),
+            Name::V6(address) => v6_as_browsers_write_it(address),
         };
         Ok(Self { name, port })
+    }
+}
+
+/// The form of the [URL standard](https://url.spec.whatwg.org/#concept-ipv6-serializer), in which browsers write `Origin` and the
+/// configuration writes hosts. The standard library writes the end of an IPv4-mapped address in decimal.
+fn v6_as_browsers_write_it(address: Ipv6Addr) -> String {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => format!("[::ffff:{high:x}:{low:x}]"),
+        _ => format!("[{address}]"),
     }
 }
 
@@ -165,6 +174,15 @@ mod tests {
             assert_eq!(host.to_string().parse::<CanonicalHost>().unwrap(), host);
             assert!(CanonicalHost::is_valid(given.as_bytes()));
         }
+    }
+
+    #[test]
+    fn an_ipv4_mapped_host_is_written_as_browsers_do() {
+        for given in ["[::ffff:1.2.3.4]", "[::FFFF:102:304]", "[0:0:0:0:0:ffff:1.2.3.4]"] {
+            assert_eq!(given.parse::<CanonicalHost>().unwrap().name(), "[::ffff:102:304]");
+        }
+        assert_eq!("[::ffff:0.0.0.0]:80".parse::<CanonicalHost>().unwrap().name(), "[::ffff:0:0]");
+        assert_eq!("[::1.2.3.4]".parse::<CanonicalHost>().unwrap().name(), "[::102:304]");
     }
 
     #[test]

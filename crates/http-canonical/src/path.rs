@@ -212,7 +212,7 @@ impl CanonicalPath {
             return Err(PathRefusal::DotSegment);
         }
         let compared = delimiters.then(|| with_plain_delimiters(&text).into_boxed_str());
-        let readings = reading::all(compared.as_deref().unwrap_or(&text), oddities);
+        let readings = reading::all(&text, oddities);
         let readings = readings.ok_or(PathRefusal::Ambiguous)?;
         Ok(Self { text, compared, oddities, readings })
     }
@@ -337,8 +337,21 @@ fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
     })
 }
 
-/// Checks each `%25` whose next characters would form a meaningful escape once decoded.
+/// Checks each `%25` whose next characters would form a meaningful escape once decoded, and that decoding once more makes no
+/// other such escape: `%252%2545` would become `%252E`.
 fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
+    find_double_encoding(text, oddities)?;
+    if oddities.has(Oddities::TWICE) {
+        let mut third = Oddities::default();
+        find_double_encoding(&reading::decode_twice(text), &mut third)?;
+        if third.has(Oddities::TWICE) {
+            return Err(PathRefusal::DoubleEncoding);
+        }
+    }
+    Ok(())
+}
+
+fn find_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("%25") {
         let mut next = after.bytes();

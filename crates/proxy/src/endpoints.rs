@@ -178,8 +178,12 @@ pub(crate) async fn read_form(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// The value of an optional parameter; a repeated parameter is refused.
-pub(crate) fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Refusal> {
+/// The value of an optional parameter of a query or a posted form.
+///
+/// # Errors
+///
+/// [`Refusal::Malformed`] for a parameter that occurs more than once: two readers could take different values.
+pub fn parameter(encoded: &[u8], name: &str) -> Result<Option<String>, Refusal> {
     let mut values = url::form_urlencoded::parse(encoded)
         .filter_map(|(key, value)| (key == name).then(|| value.into_owned()));
     let first = values.next();

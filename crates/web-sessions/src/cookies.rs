@@ -193,12 +193,12 @@ impl Cookies {
     }
 }
 
-/// Joins a ticket from its chunks: the first begins with their number, and each must occur exactly once. Chunks beyond that
-/// number are left over from a longer ticket and are ignored.
+/// Joins a ticket from its chunks: the first begins with their number, at least two, and each must occur exactly once. Chunks
+/// beyond that number are left over from a longer ticket and are ignored.
 fn join(chunks: &[Presented<'_>; CHUNKS]) -> Option<String> {
     let (first, rest) = chunks.split_first()?;
     let (count, start) = first.once()?.split_at_checked(1)?;
-    let more = count.parse::<usize>().ok()?.checked_sub(1)?;
+    let more = count.parse::<usize>().ok()?.checked_sub(1).filter(|more| *more > 0)?;
     let mut text = start.to_owned();
     for chunk in rest.get(..more)? {
         text.push_str(chunk.once()?);

@@ -170,6 +170,34 @@ fn readings_are_the_paths_that_other_servers_see() {
     assert!(readings("/x%2F%2Fadmin;a//b").contains(&"/x/admin/b".to_owned()));
 }
 
+#[test]
+fn a_third_layer_of_encoding_is_refused() {
+    for raw in ["/a/%252%2545", "/a/%252%2546admin", "/a/%25%2541b", "/a/%252%2545%252%2545/b"] {
+        assert_eq!(CanonicalPath::parse(raw, Keep::ALL), Err(PathRefusal::DoubleEncoding), "{raw}");
+    }
+    for raw in ["/a/%252", "/a/%25%252", "/a/%2545%2541", "/a/100%25%2520b"] {
+        assert!(CanonicalPath::parse(raw, Keep::ALL).is_ok(), "{raw}");
+    }
+}
+
+#[test]
+fn one_of_two_marks_may_be_part_of_the_name() {
+    for (raw, reading) in [
+        // Servlet containers drop parameters before they decode.
+        ("/m%3Bv;x", "/m;v"),
+        ("/m%3Bv;x/y%3Bz", "/m;v/y;z"),
+        ("/m%3Bv;x", "/m"),
+        // Decoded, then cut at the one or at the other.
+        ("/n%23o%3Fx", "/n%23o"),
+        ("/n%3Fo%23x", "/n%3Fo"),
+        ("/n%3Fo%23x", "/n"),
+    ] {
+        let path = CanonicalPath::parse(raw, Keep::ALL).unwrap();
+        let readings = path.readings();
+        assert!(readings.contains(&reading.to_owned()), "{raw}: {readings:?}");
+    }
+}
+
 /// Paths from pieces that hostile paths contain, and plain ones.
 fn raw_path() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![

@@ -182,6 +182,8 @@ fn forged_chunk_numbers_are_ignored() {
         "__Host-doorward.0=99999999",
         "__Host-doorward.0=4abc; __Host-doorward.1=d; __Host-doorward.2=e",
         "__Host-doorward.0=0abc",
+        "__Host-doorward.0=1",
+        "__Host-doorward.0=1abc",
         "__Host-doorward.0=-1abc",
         "__Host-doorward.0=2abc; __Host-doorward.1=d; __Host-doorward.1=d",
         "__Host-doorward.0=2abc; __Host-doorward.01=d",

@@ -9,6 +9,15 @@ fn claims(value: &serde_json::Value) -> Result<Claims, InvalidClaims> {
 }
 
 #[test]
+fn a_number_is_read_to_its_last_bit() {
+    let digits = "333333333333333333333333333333333333333333333333333333333333333333335e-324";
+    let read = Claims::parse(format!(r#"{{"n":{digits}}}"#).as_bytes()).unwrap();
+    assert_eq!(read.get("n").unwrap().as_f64(), digits.parse().ok());
+    let written = serde_json::to_vec(read.members()).unwrap();
+    assert_eq!(Claims::parse(&written).unwrap().members(), read.members());
+}
+
+#[test]
 fn a_registered_claim_of_the_wrong_type_is_refused() {
     for bad in [
         json!({"iss": ["https://id.example"]}),

@@ -1,0 +1,72 @@
+//! Properties of the code that reads untrusted bytes.
+//!
+//! Each property is a function of any bytes that panics when it does not hold. The fuzz targets in `fuzz/fuzz_targets` call these
+//! functions with libFuzzer's inputs; the test `corpora` replays the committed inputs in `fuzz/corpus` on a stable toolchain.
+//!
+//! Private code is driven through its public callers. The inputs are text wherever the format is text, so that a corpus can be
+//! read and written by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a property that does not hold is a panic"
+)]
+
+mod input;
+mod gateway;
+
+mod framing;
+mod served;
+mod request;
+mod path;
+mod host;
+mod forwarded;
+mod route;
+mod redirect;
+mod form;
+mod cookies;
+mod sealed;
+mod tokens;
+mod provider;
+mod config;
+
+pub use config::config;
+pub use cookies::cookies;
+pub use form::logout_form;
+pub use forwarded::forwarded;
+pub use framing::{chunked, head};
+pub use host::host;
+pub use path::path;
+pub use provider::{discovery, token_answer};
+pub use redirect::redirect;
+pub use request::request;
+pub use route::route;
+pub use sealed::sealed;
+pub use served::served;
+pub use tokens::{claims, jwk_set, jws};
+
+/// A property of any bytes. It panics when it does not hold.
+pub type Property = fn(&[u8]);
+
+/// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
+pub const PROPERTIES: [(&str, Property); 18] = [
+    ("chunked", chunked),
+    ("claims", claims),
+    ("config", config),
+    ("cookies", cookies),
+    ("discovery", discovery),
+    ("forwarded", forwarded),
+    ("head", head),
+    ("host", host),
+    ("jwk_set", jwk_set),
+    ("jws", jws),
+    ("logout_form", logout_form),
+    ("path", path),
+    ("redirect", redirect),
+    ("request", request),
+    ("route", route),
+    ("sealed", sealed),
+    ("served", served),
+    ("token_answer", token_answer),
+];
