@@ -167,7 +167,9 @@ async fn nothing_is_dropped_by_a_reload(name: &str, cookie_sessions: bool) -> Re
     let log = gateway.log_lines()?;
     let reasons: Vec<_> = log
         .iter()
-        .filter(|line| line["msg"].as_str().is_some_and(|said| said.contains("is refused")))
+        .filter(|line| {
+            line["msg"].as_str().is_some_and(|said| said.contains("configuration refused"))
+        })
         .collect();
     ensure!(
         reasons.iter().any(|line| line["reason"].as_str().is_some_and(|p| p.contains("alow"))),
