@@ -54,18 +54,6 @@ class TokenRequestRefused(DoorwardError):
     """The HTTP status of the answer."""
 
 
-class LoginNeeded(DoorwardError):
-    """No person is signed in at this machine, or the login is over: ``python -m doorward login``."""
-
-    code = "login_needed"
-
-
-class LoginFailed(DoorwardError):
-    """The sign-in failed: the person or the issuer refused, or it was not finished in time."""
-
-    code = "login_failed"
-
-
 class InvalidToken(DoorwardError):
     """A token is not accepted: answer 401 (RFC 6750 §3.1, ``invalid_token``)."""
 
@@ -232,8 +220,6 @@ __all__ = [
     "ConfigurationError",
     "IssuerUnavailable",
     "TokenRequestRefused",
-    "LoginNeeded",
-    "LoginFailed",
     "InvalidToken",
     "TokenTooLarge",
     "MalformedToken",
