@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http_canonical::CanonicalHost;
 use web_sessions::SetCookies;
 
 use crate::{
     audit::Trail, carried::Carried, identify::Sender, listen::CanonicalRequest, refusal::Refusal,
-    respond::AnswerContext,
+    respond::AnswerContext, route::Routes,
 };
 
 /// A request, and what its answer needs from the handler whatever the outcome.
@@ -34,7 +33,6 @@ pub(super) struct Notes(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     request: Option<Box<CanonicalRequest>>,
-    host: CanonicalHost,
     context: Arc<AnswerContext>,
     noted: Option<Noted>,
 }
@@ -45,19 +43,17 @@ impl Notes {
         context: AnswerContext,
         trail: Trail,
     ) -> Self {
-        let host = request.host().clone();
         let noted = Some(Noted { trail, carried: Carried::default() });
         Self(Arc::new(Mutex::new(Inner {
             request: Some(request),
-            host,
             context: Arc::new(context),
             noted,
         })))
     }
 
-    /// The host of the request.
-    pub(super) fn host(&self) -> CanonicalHost {
-        self.inner().host.clone()
+    /// Whether the request is for one of the hosts of these routes. To be asked before a handler takes the request.
+    pub(super) fn is_for_host_of(&self, routes: &Routes) -> bool {
+        self.inner().request.as_ref().is_some_and(|request| routes.knows_host(request.host()))
     }
 
     /// Facts that an answer needs.

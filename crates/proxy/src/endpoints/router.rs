@@ -103,10 +103,9 @@ impl OwnUrls {
 
 /// Takes a refusal out of an answer of the router.
 fn outcome(mut answer: Response<Body>) -> Outcome {
-    match answer.extensions_mut().remove::<Arc<Refusal>>().and_then(Arc::into_inner) {
-        Some(refusal) => Err(refusal),
-        None => Ok(answer),
-    }
+    let Some(refusal) = answer.extensions_mut().remove::<Arc<Refusal>>() else { return Ok(answer) };
+    let shared = || Refusal::Internal { reason: "a refusal is held twice".to_owned() };
+    Err(Arc::into_inner(refusal).unwrap_or_else(shared))
 }
 
 async fn known_host(
@@ -115,7 +114,7 @@ async fn known_host(
     request: axum::extract::Request,
     next: Next,
 ) -> Outcome {
-    if endpoints.routes.knows_host(&notes.host()) {
+    if notes.is_for_host_of(&endpoints.routes) {
         Ok(next.run(request).await)
     } else {
         Err(Refusal::Misdirected)
