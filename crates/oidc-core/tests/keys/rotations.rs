@@ -45,19 +45,24 @@ async fn quick_rotations_are_seen_at_once_despite_junk_between() {
     assert_eq!(fixture.issuer.requests("jwks"), 5, "one for all the junk");
 }
 
-#[tokio::test(start_paused = true)]
-async fn many_callers_with_a_new_kid_cause_one_fetch() {
-    let fixture = Arc::new(Fixture::new());
-    fixture.code(&fixture.issuer.access_token(AUDIENCE)).await;
-    fixture.issuer.rotate();
+/// Verifies a token of its own in each of a hundred tasks.
+async fn a_hundred_callers_are_accepted(fixture: &Arc<Fixture>) {
     let calls = (0..100).map(|_| {
-        let fixture = Arc::clone(&fixture);
+        let fixture = Arc::clone(fixture);
         let token = fixture.issuer.access_token(AUDIENCE);
         tokio::spawn(async move { fixture.code(&token).await })
     });
     for call in calls.collect::<Vec<_>>() {
         assert_eq!(call.await.unwrap(), "accepted");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_callers_with_a_new_kid_cause_one_fetch() {
+    let fixture = Arc::new(Fixture::new());
+    fixture.code(&fixture.issuer.access_token(AUDIENCE)).await;
+    fixture.issuer.rotate();
+    a_hundred_callers_are_accepted(&fixture).await;
     assert_eq!(fixture.issuer.requests("jwks"), 2);
     assert_eq!(fixture.issuer.requests("openid-configuration"), 1);
 }
@@ -65,14 +70,7 @@ async fn many_callers_with_a_new_kid_cause_one_fetch() {
 #[tokio::test(start_paused = true)]
 async fn many_cold_callers_cause_one_discovery_and_one_fetch() {
     let fixture = Arc::new(Fixture::new());
-    let calls = (0..100).map(|_| {
-        let fixture = Arc::clone(&fixture);
-        let token = fixture.issuer.access_token(AUDIENCE);
-        tokio::spawn(async move { fixture.code(&token).await })
-    });
-    for call in calls.collect::<Vec<_>>() {
-        assert_eq!(call.await.unwrap(), "accepted");
-    }
+    a_hundred_callers_are_accepted(&fixture).await;
     assert_eq!(fixture.issuer.requests("jwks"), 1);
     assert_eq!(fixture.issuer.requests("openid-configuration"), 1);
 }
