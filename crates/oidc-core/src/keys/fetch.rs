@@ -34,7 +34,7 @@ pub(super) async fn fetch(
     }
     let keys = outcome?;
     for skipped in keys.skipped() {
-        tracing::debug!(issuer = %provider.issuer(), kid = ?skipped.kid, reason = skipped.reason, "key skipped");
+        tracing::debug!(issuer = %provider.issuer(), kid = skipped.kid.as_deref().unwrap_or_default(), reason = skipped.reason, "key skipped");
     }
     if keys.is_empty() {
         let skipped = reasons(keys.skipped());
