@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cache=${DOORWARD_CACHE:-$HOME/.cache/doorward}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export PATH="$PATH:$cache/venv/bin"
+# What is compiled once here is not changed and compiled again, and the files for that would fill the cache.
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 
 summary=()
 failed=0
