@@ -36,7 +36,7 @@ impl Preset {
                  signed_out: retry\n"
             }
             Self::Streamlit => {
-                "timeouts: { idle: 1h }\nlimits: { body: 210MB }\nsigned_out: text\n"
+                "timeouts: { idle: 1h }\nlimits: { body: 210MB }\nsigned_out: sentence\n"
             }
             Self::Grafana => "timeouts: { response_head: 5m, idle: 1h }\n",
             Self::Generic => "{}\n",

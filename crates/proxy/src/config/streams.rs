@@ -99,8 +99,8 @@ pub enum SignedOut {
     /// 401 with a problem document, whose `message` says what to do.
     #[default]
     Problem,
-    /// 401 with the same sentence as text, for applications that show the body as it is.
-    Text,
+    /// 401 with that sentence alone, as a JSON string, for applications that show whatever they receive.
+    Sentence,
     /// 424 with the problem document, for applications that take 401 for a failure and 424 for a server that comes back.
     Retry,
 }

@@ -1,7 +1,7 @@
 //! The answer to a script of a page whose user is not signed in, often because the session has ended while the page was open.
 //!
 //! The page cannot follow a redirect to sign in. Its answer says in words what the person can do, as a member `message` that
-//! applications show, or as text; an application that keeps its state while its server is away gets the status it waits on.
+//! applications show, or alone; an application that keeps its state while its server is away gets the status it waits on.
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -23,7 +23,7 @@ pub(super) fn status(context: &AnswerContext) -> StatusCode {
     let waits = context.script && context.wants == Wants::Problem;
     match context.signed_out {
         SignedOut::Retry if waits => StatusCode::FAILED_DEPENDENCY,
-        SignedOut::Retry | SignedOut::Problem | SignedOut::Text => StatusCode::UNAUTHORIZED,
+        SignedOut::Retry | SignedOut::Problem | SignedOut::Sentence => StatusCode::UNAUTHORIZED,
     }
 }
 
@@ -39,11 +39,11 @@ pub(super) fn answer(
             let (title, detail) = (&words.title, &words.detail);
             problem::with_message(refusal, status, (title, detail), MESSAGE, context)
         }
-        SignedOut::Text => {
-            let mut answer = Response::new(Body::from(MESSAGE));
+        SignedOut::Sentence => {
+            let mut answer = Response::new(Body::from(format!("\"{MESSAGE}\"")));
             *answer.status_mut() = status;
-            let text = HeaderValue::from_static("text/plain; charset=utf-8");
-            answer.headers_mut().insert(header::CONTENT_TYPE, text);
+            let json = HeaderValue::from_static("application/json");
+            answer.headers_mut().insert(header::CONTENT_TYPE, json);
             answer
         }
     }
@@ -96,16 +96,17 @@ mod tests {
             assert_eq!(problem["code"], "login_needed");
             assert_eq!(problem["status"], status);
         }
-        let answer = respond(&login_needed(), &context(SignedOut::Text, &[FETCH]));
+        let answer = respond(&login_needed(), &context(SignedOut::Sentence, &[FETCH]));
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(answer.headers()["content-type"], "application/json");
         assert!(answer.headers().contains_key("www-authenticate"));
-        assert_eq!(text(answer).await, MESSAGE);
+        let sentence: String = serde_json::from_str(&text(answer).await).unwrap();
+        assert_eq!(sentence, MESSAGE);
     }
 
     #[tokio::test]
     async fn a_program_gets_the_challenge_on_every_route() {
-        for form in [SignedOut::Problem, SignedOut::Retry, SignedOut::Text] {
+        for form in [SignedOut::Problem, SignedOut::Retry, SignedOut::Sentence] {
             let answer = respond(&login_needed(), &context(form, &[("accept", "*/*")]));
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
             assert!(answer.headers().contains_key("www-authenticate"));
