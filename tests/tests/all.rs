@@ -6,6 +6,7 @@ mod logout;
 mod policy;
 mod bearer;
 mod jupyterhub;
+mod session_ends;
 mod websocket;
 mod streaming;
 mod refresh;

@@ -46,6 +46,8 @@ mod answers;
 mod websockets;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
+#[path = "attacks/long_exchanges.rs"]
+mod long_exchanges;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]

@@ -24,10 +24,10 @@ const GATEWAY: &[(&str, &str)] = &[
     ("identify", "config refusal metric listen route throttle"),
     ("authorize", "refusal listen route identify"),
     ("review", "refusal route identify authorize"),
-    ("forward", "refusal listen upstream route identify authorize review"),
+    ("audit", "config refusal metric listen route identify authorize"),
+    ("forward", "config refusal listen upstream route identify authorize review audit"),
     ("carried", "identify"),
-    ("respond", "refusal listen"),
-    ("audit", "refusal metric listen route identify authorize"),
+    ("respond", "config refusal listen"),
     (
         "endpoints",
         "config refusal metric listen route throttle identify authorize forward carried respond audit",

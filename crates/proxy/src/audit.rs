@@ -1,12 +1,17 @@
 //! The audit line of a request, and its metrics. Records the decisions of the stages, and makes none.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use access_policy::{Caller, Known};
 use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth};
 
 use crate::{
     authorize::Permitted,
+    config::SignedOut,
     identify::{Credential, Identified, Sender},
     listen::CanonicalRequest,
     metric::{self, Stage},
@@ -124,12 +129,25 @@ impl Trail {
 
     /// Finishes a request that was refused.
     pub fn refused(self, refusal: &Refusal) {
+        self.refused_with(refusal, refusal.status());
+    }
+
+    /// Finishes a request that was refused with another status than the refusal's own.
+    pub fn refused_with(self, refusal: &Refusal, status: StatusCode) {
         metric::request(self.route_name(), refusal.code());
         if let Refusal::Forbidden { rule, .. } = refusal {
             let rule = *rule;
-            return Self { rule, ..self }.finish(refusal.code(), refusal.status(), Some(refusal));
+            return Self { rule, ..self }.finish(refusal.code(), status, Some(refusal));
         }
-        self.finish(refusal.code(), refusal.status(), Some(refusal));
+        self.finish(refusal.code(), status, Some(refusal));
+    }
+
+    /// Answer of the route to scripts of pages whose user is not signed in.
+    pub fn signed_out(&self) -> SignedOut {
+        match &self.route {
+            Some(route) if !self.own_url => route.signed_out,
+            _ => SignedOut::default(),
+        }
     }
 
     fn route_name(&self) -> &str {
@@ -146,11 +164,7 @@ impl Trail {
         if let Caller::Known(known) = &sender.caller {
             self.known = Some(Arc::clone(known));
         }
-        self.credential = match &sender.credential {
-            Credential::None => "none",
-            Credential::Bearer { .. } => "bearer",
-            Credential::Session(_) => "session",
-        };
+        self.credential = name_of(&sender.credential);
     }
 
     /// Writes the audit line: one for each request, with the decision and its reason.
@@ -194,6 +208,57 @@ impl Trail {
         } else {
             audit!(info);
         }
+    }
+}
+
+/// End of an open stream.
+pub(crate) struct StreamEnd<'a> {
+    /// `websocket`, `events` or `grpc`
+    pub(crate) protocol: &'static str,
+    pub(crate) route: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) request_id: &'a str,
+    /// The caller when the stream was opened, and its proof.
+    pub(crate) sender: (&'a Caller, &'a Credential),
+    pub(crate) reason: &'a dyn fmt::Display,
+    /// Bytes from the client.
+    pub(crate) received: u64,
+    /// Bytes to the client.
+    pub(crate) sent: u64,
+    pub(crate) took: Duration,
+}
+
+/// Writes the audit line of a stream's end. The line of its beginning has the same `request_id`.
+pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
+    let (caller, credential) = end.sender;
+    let known = match caller {
+        Caller::Known(known) => Some(known),
+        Caller::Anonymous => None,
+    };
+    tracing::info!(
+        target: "doorward::audit",
+        protocol = end.protocol,
+        route = end.route,
+        path = end.path,
+        request_id = end.request_id,
+        issuer = known.map(|known| known.issuer.as_str()),
+        subject = known.map(|known| known.subject.as_str()),
+        user = known.and_then(|known| known.preferred_username.as_deref()),
+        client = known.and_then(|known| known.client.as_deref()),
+        credential = name_of(credential),
+        reason = %end.reason,
+        bytes_received = end.received,
+        bytes_sent = end.sent,
+        took_ms = u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX),
+        "stream ended"
+    );
+}
+
+fn name_of(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::None => "none",
+        Credential::Bearer { .. } => "bearer",
+        Credential::Session(_) => "session",
     }
 }
 

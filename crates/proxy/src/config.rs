@@ -19,6 +19,7 @@ mod issuer;
 mod secret;
 mod session;
 mod route;
+mod streams;
 mod preset;
 mod upstream;
 mod policy;
@@ -52,6 +53,7 @@ pub use route::{
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
+pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 

@@ -12,6 +12,8 @@ mod frames;
 pub mod headers;
 mod identity;
 mod cutoff;
+mod pings;
+mod streams;
 mod tunnel;
 mod upgrade;
 mod upload;
@@ -33,9 +35,10 @@ use oidc_core::Clock;
 use tokio::time::Instant;
 
 use self::{
-    cutoff::{Cutoff, Progress},
+    cutoff::Progress,
     exchange::{Exchange, Outgoing},
     response_body::{Origin, ResponseBody},
+    streams::{Bounds, Protocol},
     upload::upload,
 };
 use crate::{
@@ -53,9 +56,6 @@ use web_sessions::{Sessions, caching};
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
-
-/// Idle time of a cutoff that only watches permission; another one counts the bytes.
-const NEVER_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
@@ -86,7 +86,7 @@ impl Upstreams {
         Self { assertions, clock, drain, review, sessions: None }
     }
 
-    /// Counts what a user sends on an open WebSocket as activity of the session.
+    /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
     #[must_use]
     pub fn with_sessions(mut self, sessions: Arc<Sessions>) -> Self {
         self.sessions = Some(sessions);
@@ -124,7 +124,7 @@ impl Upstreams {
             body,
             ..
         } = request.into_parts();
-        let Payload { body, tunnel } = body.into_inner();
+        let Payload { body, pace, tunnel } = body.into_inner();
         // Only during an upload can the session end before the response begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
@@ -151,7 +151,7 @@ impl Upstreams {
             return Err(Refusal::BodyTooLarge { limit });
         }
         let upgrade = websocket.then(|| upgrade::ask(&mut headers)).flatten();
-        let expires = self.expires(&credential);
+        let token_ends = self.token_ends(&credential);
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),
             _ => None,
@@ -161,15 +161,23 @@ impl Upstreams {
             method: method.clone(),
             host: host_asked_for,
             path,
+            caller,
             credential,
         });
-        let cutoff = || {
-            Cutoff::new(session.clone(), expires, route.timeouts.idle)
-                .with_review(Arc::clone(&self.review), Arc::clone(&permit))
+        let mut bounds = Bounds {
+            protocol: Protocol::of_request(upgrade.is_some(), &headers),
+            permit,
+            review: Arc::clone(&self.review),
+            session,
+            sessions: self.sessions.clone(),
+            token_ends,
         };
+        if let Some(pace) = pace.filter(|_| bounds.protocol == Some(Protocol::Grpc)) {
+            pace.allow_pauses();
+        }
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, route.body_limit, cutoff),
+            None => upload(body, route.body_limit, &bounds),
         };
         let outgoing = Outgoing {
             method: method.into_http(),
@@ -182,16 +190,11 @@ impl Upstreams {
         let exchange = Exchange {
             route: &route,
             upstream,
-            session: session.as_ref(),
-            review: (&self.review, &permit),
+            session: bounds.session.as_ref(),
+            review: (&self.review, &bounds.permit, bounds.kind()),
             return_to: &return_to,
         };
         let begun = exchange.begin(outgoing, sent, progress).await?;
-        let watch = || {
-            Cutoff::new(session.clone(), expires, NEVER_IDLE)
-                .with_review(Arc::clone(&self.review), Arc::clone(&permit))
-        };
-        let cutoff = cutoff();
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (tunnel, upgrade) {
             (Some(client), Some(key))
@@ -200,14 +203,16 @@ impl Upstreams {
                 let opening = upgrade::Opening {
                     client,
                     key,
-                    cutoff,
+                    bounds: &bounds,
                     drain: self.drain.clone(),
-                    activity: session.zip(self.sessions.clone()),
                     origin,
                 };
                 opening.open(begun)
             }
-            _ => pass_on(begun, cutoff, watch, origin, public),
+            _ => {
+                bounds.answered(begun.response.headers());
+                pass_on(begun, &bounds, origin, public)
+            }
         }
     }
 
@@ -241,8 +246,8 @@ impl Upstreams {
         Ok(())
     }
 
-    /// Time at which a stream opened by a token must end.
-    fn expires(&self, credential: &Credential) -> Option<Instant> {
+    /// Time at which a bearer token ends.
+    fn token_ends(&self, credential: &Credential) -> Option<Instant> {
         let Credential::Bearer { good_until, .. } = credential else { return None };
         let left = match good_until {
             Some(good_until) => good_until.duration_since(self.clock.now()).unwrap_or_default(),
@@ -256,8 +261,7 @@ impl Upstreams {
 /// Passes a response on, unless two parsers could read it differently.
 fn pass_on(
     begun: Begun,
-    cutoff: Cutoff,
-    watch: impl FnOnce() -> Cutoff,
+    bounds: &Bounds,
     origin: Origin,
     public: bool,
 ) -> Result<Response<Body>, Refusal> {
@@ -283,10 +287,8 @@ fn pass_on(
     if let Some(progress) = &progress {
         progress.begin_response();
     }
-    let cutoff = cutoff.with_upload(progress);
-    let mut response = Response::new(Body::new(ResponseBody::new(
-        incoming, cutoff, watch, lease, in_flight, origin,
-    )));
+    let body = ResponseBody::new(incoming, bounds, progress, (lease, in_flight), origin);
+    let mut response = Response::new(Body::new(body));
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)

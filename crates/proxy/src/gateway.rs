@@ -56,7 +56,7 @@ use crate::{
     identify::Identify,
     listen::{CanonicalRequest, canonical},
     refusal::Refusal,
-    respond::{AnswerContext, Site, respond, see_other},
+    respond::{AnswerContext, Site, respond, see_other, status_of},
     route::Routes,
 };
 
@@ -157,8 +157,9 @@ impl App {
             Err(refusal) => {
                 let context = context
                     .with_who(carried.known().map(|known| self.site.name_of(known)))
-                    .with_sign_out_token(self.sign_out_token(&refusal, &carried));
-                trail.refused(&refusal);
+                    .with_sign_out_token(self.sign_out_token(&refusal, &carried))
+                    .with_signed_out(trail.signed_out());
+                trail.refused_with(&refusal, status_of(&refusal, &context));
                 let answer = respond(&refusal, &context);
                 if is_question { not_let_through(answer) } else { answer }
             }

@@ -143,14 +143,20 @@ impl Identify {
         Ok(Sender { unread, ..sender })
     }
 
-    /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded.
+    /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded. A session
+    /// that only a request could confirm is anonymous, unless that is `unneeded`.
     ///
     /// # Errors
     ///
     /// The reason the credential is no longer valid.
-    pub(crate) async fn again(&self, credential: &Credential) -> Result<Caller, Refusal> {
+    pub(crate) async fn again(
+        &self,
+        credential: &Credential,
+        unneeded: bool,
+    ) -> Result<Caller, Refusal> {
         match credential {
             Credential::None => Ok(Caller::Anonymous),
+            Credential::Session(session) if unneeded => Ok(self.cookie.identity(session)),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // No issuer accepts bearer tokens any more: a request with this one is anonymous now.
             Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Caller::Anonymous),

@@ -12,6 +12,7 @@ mod deadline;
 mod drain;
 mod every_request;
 mod limits;
+mod open_stream;
 mod payload;
 mod request_body;
 mod serve;

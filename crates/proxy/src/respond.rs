@@ -8,6 +8,7 @@ mod answers;
 mod words;
 mod challenge;
 mod problem;
+mod signed_out;
 mod grpc;
 pub mod pages;
 mod table;
@@ -36,19 +37,24 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         }
     }
     let status = match refusal {
-        Refusal::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
+        Refusal::LoginNeeded { .. } => signed_out::status(context),
         other => other.status(),
     };
     let words = refusal.words();
     let mut answer = match context.wants {
         Wants::Page => page(refusal, status, words, context),
+        Wants::Problem if signed_out::is_for(refusal, context) => {
+            own(signed_out::answer(refusal, status, &words, context), context)
+        }
         Wants::Problem => {
             own(problem::answer(refusal, status, &words.title, &words.detail, context), context)
         }
         Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };
     let headers = answer.headers_mut();
-    if let Some(challenge) = challenge::challenge(refusal, &context.site) {
+    if let Some(challenge) = challenge::challenge(refusal, &context.site)
+        && status != StatusCode::FAILED_DEPENDENCY
+    {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(after) = refusal.retry_after() {
@@ -59,6 +65,14 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// The status of the answer to a refused request, for its audit line.
+pub(crate) fn status_of(refusal: &Refusal, context: &AnswerContext) -> StatusCode {
+    match refusal {
+        Refusal::LoginNeeded { redirect: false, .. } => signed_out::status(context),
+        other => other.status(),
+    }
 }
 
 /// The page for a refusal.

@@ -7,9 +7,11 @@
 
 use std::{fmt, future::pending, pin::pin, sync::Arc, time::Duration};
 
+use access_policy::Caller;
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
+use oidc_core::TokenRefusal;
 use tokio::sync::watch;
 
 use crate::{
@@ -48,8 +50,19 @@ pub struct Permit {
     pub(crate) host: CanonicalHost,
     /// The path it was opened at.
     pub(crate) path: CanonicalPath,
+    /// The caller, as it was known then.
+    pub(crate) caller: Caller,
     /// Proof of the identity.
     pub(crate) credential: Credential,
+}
+
+/// Kind of an exchange: it decides what an identity is worth that only a new request could confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Judged at its start, and runs to its end: an upload, a download.
+    Plain,
+    /// Has no end of its own: a WebSocket, server-sent events, gRPC.
+    Stream,
 }
 
 /// Result of judging an open stream.
@@ -67,7 +80,7 @@ impl Review {
     }
 
     /// Resolves with the reason when a stream is no longer permitted; pending until then.
-    pub(crate) async fn revoked(&self, permit: &Permit) -> Refusal {
+    pub(crate) async fn revoked(&self, permit: &Permit, kind: Kind) -> Refusal {
         let mut reloads = self.reloads.subscribe();
         loop {
             // Subscribes before judging, so that no change between judging and waiting is lost.
@@ -75,7 +88,7 @@ impl Review {
                 Credential::Session(session) => Some(session.renewals().notified()),
                 Credential::None | Credential::Bearer { .. } => None,
             };
-            let again = match self.judge(permit).await {
+            let again = match self.judge(permit, kind).await {
                 Verdict::Revoked(refusal) => {
                     permit.log_revocation(&refusal);
                     return refusal;
@@ -104,7 +117,7 @@ impl Review {
         }
     }
 
-    async fn judge(&self, permit: &Permit) -> Verdict {
+    async fn judge(&self, permit: &Permit, kind: Kind) -> Verdict {
         let Some(line) = self.line.load_full() else { return Verdict::Permitted };
         let route = match line.routes.choose(&permit.host, &permit.path) {
             // The rules of another route do not apply to the upstream that serves this stream.
@@ -114,8 +127,10 @@ impl Review {
             Ok(route) => route,
             Err(refusal) => return Verdict::Revoked(refusal),
         };
-        let caller = match line.identify.again(&permit.credential).await {
+        let caller = match line.identify.again(&permit.credential, kind == Kind::Plain).await {
             Ok(caller) => caller,
+            // The rules judge the caller as the token stated it. Where the end of a token ends a stream, the cutoff does that.
+            Err(Refusal::BadCredentials(TokenRefusal::Expired { .. })) => permit.caller.clone(),
             // An unreachable issuer revokes nothing.
             Err(refusal) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 return Verdict::Unknown;

@@ -9,7 +9,7 @@ use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is
 use std::sync::Arc;
 
 use crate::{
-    config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
+    config::{HostPattern, IdentityForwarding, Ping, SignIn, SignedOut, Streams, Timeouts},
     listen::CanonicalRequest,
     refusal::Refusal,
     upstream::Upstream,
@@ -38,6 +38,12 @@ pub struct Route {
     pub identity: IdentityForwarding,
     /// Timeouts of its upstream.
     pub timeouts: Timeouts,
+    /// Effect of the end of a bearer token on its open streams.
+    pub streams: Streams,
+    /// Interval at which the gateway pings quiet WebSockets.
+    pub ping: Ping,
+    /// Answer to a script of a page whose session has ended.
+    pub signed_out: SignedOut,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
     /// Counts the requests it forwarded.

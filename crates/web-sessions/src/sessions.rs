@@ -38,6 +38,8 @@ const CAPACITY: u64 = 20_000;
 const UNUSED: Duration = Duration::from_secs(600);
 /// Number of ended sessions that are remembered.
 const ENDED: u64 = 200_000;
+/// The longest interval between two notes of activity on a stream.
+const ACTIVITY: Duration = Duration::from_secs(1);
 /// Number of refreshes that run at once.
 const GRANTS: usize = 32;
 
@@ -164,9 +166,22 @@ impl Sessions {
         }
     }
 
-    /// Notes that a session is in use although no request came.
-    pub fn seen(&self, session: &Arc<LiveSession>) {
-        self.saw(session, self.clock.now());
+    /// Notes activity on an open stream of a session. Takes no lock: the next flush finds it, as long as the stream holds the
+    /// session. Call it at most once in [`activity_interval`](Self::activity_interval), so that a short `idle` is met too.
+    pub fn active(&self, session: &LiveSession) {
+        session.stir(self.clock.now());
+    }
+
+    /// Has the store learn about the activity of a stream that ends. Its session may be held by nothing else until the next flush.
+    pub fn settle(&self, session: &Arc<LiveSession>) {
+        if session.take_stirred() {
+            self.saw(session, session.last_seen());
+        }
+    }
+
+    /// Interval at which an open stream notes activity: often enough for any `idle`.
+    pub fn activity_interval(&self) -> Duration {
+        (self.limits.idle / 8).min(ACTIVITY)
     }
 
     /// Begins a session, always under a new name and a new ticket.

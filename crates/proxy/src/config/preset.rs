@@ -14,10 +14,10 @@ use super::tree::{Node, Tree, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// JupyterHub: keeps encoded and double slashes (notebook paths), and waits an hour on a quiet
-    /// kernel.
+    /// JupyterHub: keeps encoded and double slashes (notebook paths), waits an hour on a quiet kernel, and has JupyterLab wait
+    /// for its signed-out user.
     Jupyterhub,
-    /// Streamlit: waits an hour on a quiet page, takes uploads up to its own limit.
+    /// Streamlit: waits an hour on a quiet page, takes uploads up to its own limit, and answers signed-out pages in words.
     Streamlit,
     /// Grafana: waits five minutes for a slow query.
     Grafana,
@@ -32,9 +32,12 @@ impl Preset {
         match self {
             Self::Jupyterhub => {
                 "paths: { encoded_slash: keep, double_slash: keep }\n\
-                 timeouts: { response_head: 5m, idle: 1h }\n"
+                 timeouts: { response_head: 5m, idle: 1h }\n\
+                 signed_out: retry\n"
             }
-            Self::Streamlit => "timeouts: { idle: 1h }\nlimits: { body: 210MB }\n",
+            Self::Streamlit => {
+                "timeouts: { idle: 1h }\nlimits: { body: 210MB }\nsigned_out: sentence\n"
+            }
             Self::Grafana => "timeouts: { response_head: 5m, idle: 1h }\n",
             Self::Generic => "{}\n",
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::AccessRule;
 use super::preset::Preset;
+use super::streams::{SignedOut, Streams, WebSockets};
 use super::text::{OneOrMany, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
 
@@ -52,6 +53,16 @@ pub struct RouteConfig {
     /// Time limits for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// Effect of the end of a bearer token on its open streams: WebSockets, server-sent events, gRPC. Uploads, downloads and
+    /// other plain exchanges run to their end in any case. Example: `until_token_ends`.
+    #[serde(default)]
+    pub streams: Streams,
+    /// WebSockets of this route. Example: `{ ping: 30s }`.
+    #[serde(default)]
+    pub websocket: WebSockets,
+    /// Answer to a script of a page whose session has ended. Example: `problem`.
+    #[serde(default)]
+    pub signed_out: SignedOut,
     /// Bounds on requests. Example: `{ body: 10GiB }`.
     #[serde(default)]
     pub limits: Limits,

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use web_sessions::{LiveSession, StreamGuard};
 
-use crate::review::{Permit, Review, UNDISTURBED};
+use crate::review::{Kind, Permit, Review, UNDISTURBED};
 
 /// Reason for which the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,8 +81,13 @@ impl Cutoff {
     }
 
     /// Ends the stream when it is no longer permitted.
-    pub(super) fn with_review(mut self, review: Arc<Review>, permit: Arc<Permit>) -> Self {
-        self.review = Reviewing::Later(review, permit);
+    pub(super) fn with_review(
+        mut self,
+        review: Arc<Review>,
+        permit: Arc<Permit>,
+        kind: Kind,
+    ) -> Self {
+        self.review = Reviewing::Later(review, permit, kind);
         self
     }
 
@@ -97,6 +102,16 @@ impl Cutoff {
         let now = Instant::now();
         self.moved = now;
         self.ended(now, cx)
+    }
+
+    /// Time when a byte last moved.
+    pub(super) fn last_moved(&self) -> Instant {
+        self.moved
+    }
+
+    /// Notes that the stream was alive at `when`, although no byte moved.
+    pub(super) fn alive(&mut self, when: Instant) {
+        self.moved = self.moved.max(when);
     }
 
     /// Waits for the stream's end.
@@ -155,7 +170,7 @@ impl Cutoff {
 enum Reviewing {
     Never,
     /// Not begun yet.
-    Later(Arc<Review>, Arc<Permit>),
+    Later(Arc<Review>, Arc<Permit>, Kind),
     /// Resolves when the stream is no longer permitted.
     Under(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
@@ -163,8 +178,8 @@ enum Reviewing {
 impl Reviewing {
     fn begin(&mut self) {
         *self = match std::mem::replace(self, Self::Never) {
-            Self::Later(review, permit) => Self::Under(Box::pin(async move {
-                review.revoked(&permit).await;
+            Self::Later(review, permit, kind) => Self::Under(Box::pin(async move {
+                review.revoked(&permit, kind).await;
             })),
             begun => begun,
         };
@@ -183,8 +198,10 @@ impl Reviewing {
 pub(super) struct Progress {
     begun: Instant,
     moved_ms: AtomicU64,
+    bytes: AtomicU64,
     outcome: AtomicU8,
     response_begun: AtomicBool,
+    complete: AtomicBool,
 }
 
 /// Outcome of an upload so far.
@@ -204,8 +221,10 @@ impl Progress {
         Self {
             begun: Instant::now(),
             moved_ms: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             outcome: AtomicU8::new(Outcome::Good as u8),
             response_begun: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
         }
     }
 
@@ -219,10 +238,28 @@ impl Progress {
         self.response_begun.load(Ordering::Acquire)
     }
 
-    /// Notes that a byte moved just now.
-    pub(super) fn touch(&self) {
-        let elapsed = self.begun.elapsed().as_millis();
+    /// Notes that bytes moved just now, and returns the time.
+    pub(super) fn touch(&self, bytes: usize) -> Instant {
+        let now = Instant::now();
+        let elapsed = now.duration_since(self.begun).as_millis();
         self.moved_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        now
+    }
+
+    /// Notes that the last byte was passed on.
+    pub(super) fn complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    /// Whether the last byte was passed on.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// Number of bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Time when a byte last moved.
@@ -280,7 +317,7 @@ mod tests {
         for _ in 0..10 {
             let waited = tokio::time::timeout(IDLE / 2, poll_fn(|cx| cutoff.poll_cut(cx))).await;
             assert!(waited.is_err(), "ended too early");
-            progress.touch();
+            progress.touch(1);
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     refusal::Refusal,
-    review::{Permit, Review, UNDISTURBED},
+    review::{Kind, Permit, Review, UNDISTURBED},
     route::Route,
     upstream::{Lease, Target, Upload, Upstream, explain, is_hang_up},
 };
@@ -44,7 +44,7 @@ pub(super) struct Exchange<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) session: Option<&'a Arc<LiveSession>>,
     /// Checks a long upload again while it runs.
-    pub(super) review: (&'a Review, &'a Permit),
+    pub(super) review: (&'a Review, &'a Permit, Kind),
     pub(super) return_to: &'a str,
 }
 
@@ -133,7 +133,8 @@ impl Exchange<'_> {
         lease.map_err(|error| unavailable(self.route, target.name(), &error.to_string()))
     }
 
-    /// Sends a request. The time limit counts from the last byte of an upload, however long the upload takes.
+    /// Sends a request. The time limit counts from the last byte of an upload, however long the upload takes. A stream may pause
+    /// for the route's idle time before its upload is complete.
     async fn send(
         &self,
         lease: &mut Lease,
@@ -156,23 +157,30 @@ impl Exchange<'_> {
         sending: impl Future<Output = Sent>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, Failed> {
-        let within = self.route.timeouts.response_head;
+        let timeouts = &self.route.timeouts;
         let mut sending = pin!(sending);
         let mut ended = pin!(self.session_end());
-        let (review, permit) = self.review;
+        // The tokens are refreshed although no request comes.
+        let _hold = self.session.map(LiveSession::hold);
+        let (review, permit, kind) = self.review;
         let mut revoked = pin!(async {
             tokio::time::sleep(UNDISTURBED).await;
-            review.revoked(permit).await
+            review.revoked(permit, kind).await
         });
+        let deadline = || match kind {
+            Kind::Stream if !progress.is_complete() => progress.moved() + timeouts.idle,
+            _ => progress.moved() + timeouts.response_head,
+        };
         loop {
-            let deadline = progress.moved() + within;
+            // The upload may end in the meantime, which brings the deadline forward.
+            let look = deadline().min(Instant::now() + timeouts.response_head);
             tokio::select! {
                 biased;
                 sent = &mut sending => return sent.map_err(|error| Failed::Send(Box::new(error))),
                 () = &mut ended => return Err(Failed::SessionEnded),
                 refusal = &mut revoked => return Err(Failed::NoLongerPermitted(refusal)),
-                () = tokio::time::sleep_until(deadline) => {
-                    if progress.moved() + within <= Instant::now() {
+                () = tokio::time::sleep_until(look) => {
+                    if deadline() <= Instant::now() {
                         return Err(Failed::TimedOut);
                     }
                 }

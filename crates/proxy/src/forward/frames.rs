@@ -16,6 +16,7 @@ pub(super) struct Frames {
     have: usize,
     payload: u64,
     closed: bool,
+    data: bool,
 }
 
 impl Frames {
@@ -27,6 +28,12 @@ impl Frames {
     /// Whether a close frame began.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether a byte of a message arrived since the last call. Control frames are no message: browsers answer pings without
+    /// their user.
+    pub(super) fn take_data(&mut self) -> bool {
+        std::mem::take(&mut self.data)
     }
 
     /// Follows these bytes.
@@ -46,6 +53,7 @@ impl Frames {
                 let step =
                     usize::try_from(self.payload).map_or(rest.len(), |left| left.min(rest.len()));
                 self.payload -= step as u64;
+                self.data |= self.is_message();
                 rest = rest.get(step..).unwrap_or_default();
             } else {
                 if let Some(slot) = self.header.get_mut(self.have) {
@@ -60,6 +68,12 @@ impl Frames {
             }
         }
         bytes.len() - rest.len()
+    }
+
+    /// Whether the current frame is part of a message.
+    fn is_message(&self) -> bool {
+        let [first, ..] = self.header;
+        first & 0x0F < CLOSE
     }
 
     /// Reads the header once it is complete; its payload follows.
@@ -88,6 +102,7 @@ impl Frames {
         };
         self.have = 0;
         self.closed |= first & 0x0F == CLOSE;
+        self.data |= self.is_message();
     }
 }
 
@@ -135,6 +150,19 @@ mod tests {
         assert!(frames.at_boundary() && !frames.is_closed());
         frames.follow(&close_frame(1000, "bye"));
         assert!(frames.at_boundary() && frames.is_closed());
+    }
+
+    #[test]
+    fn messages_are_data_and_control_frames_are_not() {
+        let mut frames = Frames::default();
+        for (opcode, data) in [(0x1, true), (0x8, false), (0x2, true), (0x9, false), (0xA, false)] {
+            for byte in frame(opcode, 3, true) {
+                frames.follow(&[byte]);
+            }
+            assert_eq!(frames.take_data(), data, "{opcode}");
+        }
+        frames.follow(&frame(0x1, 0, true));
+        assert!(frames.take_data(), "an empty message");
     }
 
     #[test]

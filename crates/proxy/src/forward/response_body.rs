@@ -5,6 +5,7 @@
 //! it, and so the upload that goes on beside it.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -19,8 +20,9 @@ use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
 use super::{
-    cutoff::{Cut, Cutoff},
+    cutoff::{Cut, Cutoff, Progress},
     headers,
+    streams::{Activity, Bounds, StreamRecord},
 };
 use crate::upstream::{InFlight, Lease, explain};
 
@@ -40,8 +42,19 @@ const SOON_DONE: u64 = 64 * 1024;
 pub(super) struct ResponseBody {
     flow: Held,
     cutoff: Cutoff,
+    activity: Option<Activity>,
     in_flight: InFlight,
     origin: Origin,
+    /// Present for a stream.
+    account: Option<Box<Account>>,
+}
+
+/// The account of a stream, for the line at its end.
+struct Account {
+    record: Box<StreamRecord>,
+    upload: Option<Arc<Progress>>,
+    sent: u64,
+    reason: Option<Cow<'static, str>>,
 }
 
 /// The upstream's half of a response.
@@ -75,6 +88,22 @@ impl Flow {
             lease.give_back();
         }
     }
+
+    /// The reason it ended, when its reader has met no error.
+    fn end(&self) -> Cow<'static, str> {
+        match (&self.inner, self.cut) {
+            (_, Some(cut)) => Cow::Owned(cut.to_string()),
+            (Some(inner), None) if !inner.is_end_stream() => "the client left".into(),
+            _ => "complete".into(),
+        }
+    }
+}
+
+impl Account {
+    fn close(self, end: Cow<'static, str>) {
+        let received = self.upload.as_deref().map_or(0, Progress::bytes);
+        self.record.ended(&self.reason.unwrap_or(end), received, self.sent);
+    }
 }
 
 impl Held {
@@ -94,27 +123,30 @@ impl Held {
 }
 
 impl ResponseBody {
-    /// A response that ends by `cutoff` when it is read. One that may take long gets a second cutoff, which ends it although the
-    /// client does not read it.
+    /// A response that ends by its bounds when it is read. One that may take long gets a second cutoff, which ends it although
+    /// the client does not read it.
     pub(super) fn new(
         inner: Incoming,
-        cutoff: Cutoff,
-        watch: impl FnOnce() -> Cutoff,
-        lease: Lease,
-        in_flight: InFlight,
+        bounds: &Bounds,
+        upload: Option<Arc<Progress>>,
+        (lease, in_flight): (Lease, InFlight),
         origin: Origin,
     ) -> Self {
         let long = inner.size_hint().upper().is_none_or(|bytes| bytes > SOON_DONE);
         let flow = Flow { inner: Some(inner), lease: Some(lease), cut: None };
         let flow = if long {
             let flow = Arc::new(Mutex::new(flow));
-            let unread = stop_unread(Arc::downgrade(&flow), watch(), origin.clone());
+            let unread = stop_unread(Arc::downgrade(&flow), bounds.watch(), origin.clone());
             let task = tokio::spawn(unread);
             Held::Watched(flow, task.abort_handle())
         } else {
             Held::Alone(flow)
         };
-        Self { flow, cutoff, in_flight, origin }
+        let account = bounds.record(&origin.request_id).map(|record| {
+            Box::new(Account { record, upload: upload.clone(), sent: 0, reason: None })
+        });
+        let cutoff = bounds.cutoff().with_upload(upload);
+        Self { flow, cutoff, activity: bounds.activity(), in_flight, origin, account }
     }
 
     fn broken_off(&mut self, error: ResponseError) -> ResponseError {
@@ -122,6 +154,12 @@ impl ResponseBody {
             flow.inner = None;
             flow.cut.is_some()
         });
+        if let Some(account) = &mut self.account {
+            account.reason = Some(Cow::Owned(match &error {
+                ResponseError::Upstream(cause) => explain(cause),
+                ResponseError::Cut(cut) => cut.to_string(),
+            }));
+        }
         match &error {
             ResponseError::Upstream(cause) => tracing::warn!(
                 route = self.origin.route.name,
@@ -179,6 +217,12 @@ impl http_body::Body for ResponseBody {
                 if let Some(cut) = this.cutoff.moved(cx) {
                     return Poll::Ready(Some(Err(this.broken_off(ResponseError::Cut(cut)))));
                 }
+                if let Some(activity) = &mut this.activity {
+                    activity.note(this.cutoff.last_moved());
+                }
+                if let Some(account) = &mut this.account {
+                    account.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(trailers) => Frame::trailers(sendable(trailers)),
                     Err(data) => data,
@@ -218,6 +262,9 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         if let Held::Watched(_, watch) = &self.flow {
             watch.abort();
+        }
+        if let Some(account) = self.account.take() {
+            account.close(self.flow.look(Flow::end));
         }
         self.flow.with(Flow::stop);
     }

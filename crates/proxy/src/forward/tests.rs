@@ -5,6 +5,7 @@ mod attempts;
 mod fixtures;
 mod identity;
 mod requests;
+mod activity;
 mod streams;
 mod trust;
 mod websockets;

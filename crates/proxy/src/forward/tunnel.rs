@@ -1,18 +1,19 @@
 //! Joins the two connections of an open WebSocket.
 //!
 //! Bytes are passed on as they arrive. Bytes that one side does not accept yet are kept, at most [`STEP`] for each direction;
-//! an idle tunnel keeps nothing. A tunnel ends with its session, its token, its idle time or the gateway's shutdown. The client
-//! then gets the reason in a close frame between two frames of the upstream ([RFC 6455 §7.4.1]).
+//! an idle tunnel keeps nothing. A quiet tunnel is pinged on both sides. A tunnel ends with its session, its token, its idle time
+//! or the gateway's shutdown. The client then gets the reason in a close frame between two frames of the upstream
+//! ([RFC 6455 §7.4.1]).
 //!
 //! [RFC 6455 §7.4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, poll_fn},
     io,
     mem::MaybeUninit,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,8 +26,9 @@ use tokio::{
 use super::{
     cutoff::{Cut, Cutoff},
     frames::{Frames, close_frame},
+    pings::{Heartbeat, Mark, Pongs, masked_ping, ping},
+    streams::Activity,
 };
-use web_sessions::{LiveSession, Sessions};
 
 /// Most bytes that are read at once, and so the most that are kept.
 const STEP: usize = 8 * 1024;
@@ -34,8 +36,6 @@ const STEP: usize = 8 * 1024;
 const LINGER: Duration = Duration::from_secs(10);
 /// Time limit for the close frame.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// Interval at which activity is noted.
-const ACTIVE: Duration = Duration::from_secs(60);
 
 /// A client and an upstream, joined.
 pub(super) struct Tunnel<C, U> {
@@ -43,12 +43,19 @@ pub(super) struct Tunnel<C, U> {
     upstream: U,
     up: Pipe,
     down: Pipe,
-    /// Follows the upstream's frames.
-    frames: Frames,
     cutoff: Cutoff,
     linger: Option<Pin<Box<Sleep>>>,
-    activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
-    noted: Option<Instant>,
+    activity: Option<Activity>,
+    heartbeat: Heartbeat,
+}
+
+/// Bytes that a tunnel passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// from the client
+    pub(super) up: u64,
+    /// to the client
+    pub(super) down: u64,
 }
 
 /// Reason a tunnel ended.
@@ -65,11 +72,6 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Whether the gateway ended it.
-    pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Cut(_))
-    }
-
     /// Code and reason for the close frame.
     fn goodbye(&self) -> Option<(u16, &'static str)> {
         const POLICY_VIOLATION: u16 = 1008;
@@ -96,25 +98,27 @@ where
             upstream,
             up: Pipe::default(),
             down: Pipe::default(),
-            frames: Frames::default(),
             cutoff,
             linger: None,
             activity: None,
-            noted: None,
+            heartbeat: Heartbeat::new(None),
         }
     }
 
-    /// Notes what the client sends as activity of this session.
-    pub(super) fn with_activity(
-        mut self,
-        activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
-    ) -> Self {
+    /// Notes the client's messages as activity of its session.
+    pub(super) fn with_activity(mut self, activity: Option<Activity>) -> Self {
         self.activity = activity;
         self
     }
 
+    /// Pings both sides after each quiet interval.
+    pub(super) fn with_pings(mut self, interval: Option<Duration>) -> Self {
+        self.heartbeat = Heartbeat::new(interval);
+        self
+    }
+
     /// Passes bytes on until the tunnel ends, by itself or because `drained` resolves.
-    pub(super) async fn run(mut self, drained: impl Future<Output = ()>) -> End {
+    pub(super) async fn run(mut self, drained: impl Future<Output = ()>) -> (End, Passed) {
         let end = {
             let mut drained = pin!(drained);
             poll_fn(|cx| match self.poll_open(cx) {
@@ -127,55 +131,85 @@ where
             // An error or a timeout is ignored: the client's connection may be broken.
             let _ = tokio::time::timeout(GOODBYE, self.say_goodbye(code, reason)).await;
         }
-        end
+        (end, Passed { up: self.up.passed, down: self.down.passed })
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Self { client, upstream, up, down, frames, cutoff, .. } = self;
-        let mut moved = 0;
-        let sent = up.poll_move(cx, client, upstream, |bytes| moved += bytes.len());
-        let active = moved > 0;
-        let received = down.poll_move(cx, upstream, client, |bytes| {
-            moved += bytes.len();
-            frames.follow(bytes);
-        });
-        if moved > 0
-            && let Some(cut) = cutoff.moved(cx)
-        {
-            return Poll::Ready(End::Cut(cut));
-        }
-        if active {
-            self.note_activity();
-        }
-        match (sent, received) {
-            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
-                return Poll::Ready(End::Broken(error));
+        loop {
+            let Self { client, upstream, up, down, .. } = self;
+            let passed = up.passed + down.passed;
+            let sent = up.poll_move(cx, client, upstream);
+            let received = down.poll_move(cx, upstream, client);
+            if up.passed + down.passed > passed
+                && let Some(cut) = self.cutoff.moved(cx)
+            {
+                return Poll::Ready(End::Cut(cut));
             }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
-            (Poll::Pending, Poll::Pending) => {}
-            _ => {
-                let linger =
-                    self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-                ready!(linger.as_mut().poll(cx));
-                return Poll::Ready(End::Closed);
+            self.note_signs_of_life();
+            match (sent, received) {
+                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                    return Poll::Ready(End::Broken(error));
+                }
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+                (Poll::Pending, Poll::Pending) => {}
+                _ => {
+                    let linger =
+                        self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+                    ready!(linger.as_mut().poll(cx));
+                    return Poll::Ready(End::Closed);
+                }
             }
+            if let Poll::Ready(cut) = self.cutoff.poll_cut(cx) {
+                return Poll::Ready(End::Cut(cut));
+            }
+            ready!(self.heartbeat.poll_due(self.cutoff.last_moved(), cx));
+            self.ping();
         }
-        self.cutoff.poll_cut(cx).map(End::Cut)
     }
 
-    fn note_activity(&mut self) {
-        let Some((live, sessions)) = &self.activity else { return };
-        let now = Instant::now();
-        if self.noted.is_none_or(|noted| now.duration_since(noted) >= ACTIVE) {
-            self.noted = Some(now);
-            sessions.seen(live);
+    /// A message of the client is activity of its session; answers of both sides to pings keep the tunnel open.
+    fn note_signs_of_life(&mut self) {
+        if self.up.frames.take_data()
+            && let Some(activity) = &mut self.activity
+        {
+            activity.note(self.cutoff.last_moved());
+        }
+        let answered = [&mut self.up, &mut self.down].map(|pipe| pipe.pongs.take_answer());
+        if answered.contains(&true) {
+            let now = Instant::now();
+            for (pipe, answered) in [&mut self.up, &mut self.down].into_iter().zip(answered) {
+                if answered {
+                    pipe.answered = Some(now);
+                }
+            }
+            if let (Some(client), Some(upstream)) = (self.up.answered, self.down.answered) {
+                self.cutoff.alive(client.min(upstream));
+            }
+        }
+    }
+
+    /// Sends a ping to each side that is between two frames.
+    fn ping(&mut self) {
+        let (mark, key): (Mark, [u8; 4]) = rand::random();
+        let Self { up, down, .. } = self;
+        if up.frames.is_closed() || down.frames.is_closed() {
+            return;
+        }
+        // The pongs to a ping arrive in the other direction.
+        if down.inject(ping(up.pongs.mark(mark))) {
+            tracing::trace!("pinged the client of a WebSocket");
+        }
+        if up.inject(masked_ping(down.pongs.mark(mark), key)) {
+            tracing::trace!("pinged the upstream of a WebSocket");
         }
     }
 
     /// Finishes the upstream's current frame, then sends a close frame and closes.
     async fn say_goodbye(&mut self, code: u16, reason: &str) -> io::Result<()> {
-        let Self { client, upstream, down, frames, .. } = self;
+        let Self { client, upstream, down, .. } = self;
         client.write_all(down.rest()).await?;
+        client.write_all(&down.pongs.give_up()).await?;
+        let frames = &mut down.frames;
         let mut space = vec![0; STEP];
         while !frames.at_boundary() {
             let read = upstream.read(&mut space).await?;
@@ -201,6 +235,13 @@ where
 /// One direction of a tunnel.
 #[derive(Default)]
 struct Pipe {
+    frames: Frames,
+    /// The answers to the pings that are sent in the other direction.
+    pongs: Pongs,
+    /// Time of the last such answer.
+    answered: Option<Instant>,
+    /// Number of bytes that were passed on.
+    passed: u64,
     kept: Vec<u8>,
     written: usize,
     unflushed: bool,
@@ -220,7 +261,6 @@ impl Pipe {
         cx: &mut Context<'_>,
         from: &mut F,
         to: &mut T,
-        mut seen: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>>
     where
         F: AsyncRead + Unpin,
@@ -253,15 +293,31 @@ impl Pipe {
             }
             let bytes = buffer.filled();
             self.eof = bytes.is_empty();
-            seen(bytes);
-            let written = match Pin::new(&mut *to).poll_write(cx, bytes)? {
+            let bytes = self.pongs.sift(&mut self.frames, bytes);
+            if bytes.is_empty() {
+                continue;
+            }
+            self.passed += bytes.len() as u64;
+            let written = match Pin::new(&mut *to).poll_write(cx, &bytes)? {
                 Poll::Ready(written) => written,
                 Poll::Pending => 0,
             };
             self.unflushed |= written > 0;
-            self.kept = bytes.get(written..).unwrap_or_default().to_vec();
+            self.kept = match bytes {
+                Cow::Owned(kept) if written == 0 => kept,
+                bytes => bytes.get(written..).unwrap_or_default().to_vec(),
+            };
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts a frame of the gateway's between two frames; `false` when that is not possible now.
+    fn inject(&mut self, frame: Vec<u8>) -> bool {
+        let possible = self.rest().is_empty() && self.frames.at_boundary() && !self.eof;
+        if possible {
+            (self.kept, self.written) = (frame, 0);
+        }
+        possible
     }
 }
 

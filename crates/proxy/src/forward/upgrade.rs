@@ -6,7 +6,7 @@
 //!
 //! [RFC 6455 §4]: https://www.rfc-editor.org/rfc/rfc6455#section-4
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,12 +15,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::{Begun, cutoff::Cutoff, headers, response_body::Origin, tunnel::Tunnel, unavailable};
+use super::{Begun, headers, response_body::Origin, streams::Bounds, tunnel::Tunnel, unavailable};
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,
 };
-use web_sessions::{LiveSession, Sessions};
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
@@ -37,19 +36,17 @@ pub(super) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
 }
 
 /// A tunnel that is about to be opened.
-pub(super) struct Opening {
+pub(super) struct Opening<'a> {
     /// The client's half, once it has the 101.
     pub(super) client: OnUpgrade,
     /// The client's key.
     pub(super) key: HeaderValue,
-    pub(super) cutoff: Cutoff,
+    pub(super) bounds: &'a Bounds,
     pub(super) drain: Drain,
-    /// The session that the client's messages keep active.
-    pub(super) activity: Option<(Arc<LiveSession>, Arc<Sessions>)>,
     pub(super) origin: Origin,
 }
 
-impl Opening {
+impl Opening<'_> {
     /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
     pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
         let Begun { mut response, in_flight, .. } = begun;
@@ -76,18 +73,20 @@ impl Opening {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
-        let Self { client, cutoff, drain, activity, origin, .. } = self;
+        let Self { client, bounds, drain, origin, .. } = self;
+        let (cutoff, activity) = (bounds.cutoff(), bounds.activity());
+        let record = bounds.record(&origin.request_id);
         tokio::spawn(async move {
             let (route, id) = (origin.route.name.as_str(), origin.request_id.as_str());
             match tokio::time::timeout(SWITCH, try_join(client, upstream)).await {
                 Ok(Ok((client, upstream))) => {
+                    let ping = origin.route.ping.within(origin.route.timeouts.idle);
                     let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
-                        .with_activity(activity);
-                    let end = tunnel.run(async move { drain.begun().await }).await;
-                    if end.is_ours() {
-                        tracing::info!(route, request_id = id, reason = %end, "WebSocket closed");
-                    } else {
-                        tracing::debug!(route, request_id = id, reason = %end, "WebSocket closed");
+                        .with_activity(activity)
+                        .with_pings(ping);
+                    let (end, passed) = tunnel.run(async move { drain.begun().await }).await;
+                    if let Some(record) = record {
+                        record.ended(&end, passed.up, passed.down);
                     }
                 }
                 Ok(Err(error)) => {

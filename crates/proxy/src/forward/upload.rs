@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::cutoff::{Cut, Cutoff, Outcome, Progress};
+use super::{
+    cutoff::{Cut, Cutoff, Outcome, Progress},
+    streams::{Activity, Bounds},
+};
 use crate::{listen::Body, upstream::Upload};
 
 /// A body that is counted and may be ended.
@@ -22,6 +25,7 @@ struct Counted {
     taken: u64,
     progress: Arc<Progress>,
     cutoff: Cutoff,
+    activity: Option<Activity>,
 }
 
 /// Reason an upload was broken off; the upstream never sees its end.
@@ -40,14 +44,20 @@ pub(super) enum UploadError {
 pub(super) fn upload(
     inner: Body,
     limit: Option<u64>,
-    cutoff: impl FnOnce() -> Cutoff,
+    bounds: &Bounds,
 ) -> (Upload, Option<Arc<Progress>>) {
     if inner.is_end_stream() {
         return (Upload::Empty, None);
     }
     let progress = Arc::new(Progress::begin());
-    let counted =
-        Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), cutoff: cutoff() };
+    let counted = Counted {
+        inner,
+        limit,
+        taken: 0,
+        progress: Arc::clone(&progress),
+        cutoff: bounds.cutoff(),
+        activity: bounds.activity(),
+    };
     (Upload::streamed(counted), Some(progress))
 }
 
@@ -62,18 +72,28 @@ impl http_body::Body for Counted {
         let body = &mut *self;
         loop {
             let frame = match ready!(Pin::new(&mut body.inner).poll_frame(cx)) {
-                None => return Poll::Ready(None),
+                None => {
+                    body.progress.complete();
+                    return Poll::Ready(None);
+                }
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
                     body.progress.end(Outcome::BrokenOff);
                     return Poll::Ready(Some(Err(UploadError::BrokenOff(error))));
                 }
             };
-            body.progress.touch();
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            let now = body.progress.touch(bytes);
+            if let Some(activity) = &mut body.activity {
+                activity.note(now);
+            }
             if body.progress.has_response_begun()
                 && let Some(cut) = body.cutoff.moved(cx)
             {
                 return Poll::Ready(Some(Err(UploadError::Cut(cut))));
+            }
+            if body.inner.is_end_stream() {
+                body.progress.complete();
             }
             let Ok(data) = frame.into_data() else { continue };
             body.taken = body.taken.saturating_add(data.len() as u64);

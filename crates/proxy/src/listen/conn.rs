@@ -41,6 +41,9 @@ impl ConnInfo {
 pub(super) struct ConnState {
     /// Requests handed to the service so far.
     served: AtomicU64,
+    /// Streams of HTTP/2 that are open, and the number of those that ended.
+    open: AtomicU64,
+    ended: AtomicU64,
     /// The request at which reading stopped, and the violation.
     stopped: OnceLock<(u64, Violation)>,
     /// The request whose answer decides about an upgrade; 0 when none does.
@@ -66,9 +69,25 @@ impl ConnState {
         self.served.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Number of requests counted.
-    pub(super) fn requests(&self) -> u64 {
+    fn requests(&self) -> u64 {
         self.served.load(Ordering::Acquire)
+    }
+
+    /// Counts an open stream.
+    pub(super) fn stream_opened(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts the end of a stream.
+    pub(super) fn stream_ended(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A number that changes whenever a stream begins or ends; `None` while one is open.
+    pub(super) fn idle_mark(&self) -> Option<u64> {
+        let mark = self.requests() + self.ended.load(Ordering::Acquire);
+        (self.open.load(Ordering::Acquire) == 0).then_some(mark)
     }
 
     /// Records that reading stopped at a request. Only the first call counts.

@@ -14,8 +14,8 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    Answers, ConnInfo, Limits, conn::Upgrade, payload::UpgradeAsked, request_body::RequestBody,
-    response_progress::ResponseProgress,
+    Answers, ConnInfo, Limits, conn::Upgrade, open_stream::OpenStream, payload::UpgradeAsked,
+    request_body::RequestBody, response_progress::ResponseProgress,
 };
 use crate::metric;
 use http_canonical::framing::{Reason, Violation};
@@ -40,9 +40,10 @@ where
     S::Future: Send + 'static,
 {
     let number = connection.state.next_request();
+    let http2 = request.version() == Version::HTTP_2;
+    let stream = http2.then(|| OpenStream::begin(&connection));
     async move {
         let id = request_id(&request, &shared.trust, &connection);
-        let http2 = request.version() == Version::HTTP_2;
         let asked = connection.state.asks(number);
         // A complete request has no body whose pauses matter.
         let progress = (http2 && !request.body().is_end_stream()).then(ResponseProgress::default);
@@ -78,6 +79,9 @@ where
         if let Some(progress) = progress {
             response = progress.begin(response);
         }
+        if let Some(stream) = stream {
+            response = stream.answered(response);
+        }
         Ok(response)
     }
 }
@@ -95,8 +99,11 @@ fn with_extensions(
     asked: bool,
     progress: Option<ResponseProgress>,
 ) -> Request<Body> {
-    let mut request = request.map(|body| RequestBody::of(body, &shared.limits, progress));
+    let mut request = request.map(|body| RequestBody::of(body, &shared.limits, progress.clone()));
     let extensions = request.extensions_mut();
+    if let Some(progress) = progress {
+        extensions.insert(progress);
+    }
     extensions.insert(Arc::clone(connection));
     extensions.insert(id.clone());
     if asked {

@@ -11,9 +11,10 @@ pub struct Limits {
     pub first_head: Duration,
     /// From a head's first byte to its last. Default: 15 s.
     pub head: Duration,
-    /// Between an answer and the next request. Default: 75 s.
+    /// Between an answer and the next request; over HTTP/2 without an open stream. Default: 75 s.
     pub idle: Duration,
-    /// Waiting time for a request body beyond what `body_rate` allows. Over HTTP/2 it restarts while the answer is in progress.
+    /// Waiting time for a request body beyond what `body_rate` allows. Over HTTP/2 it restarts while the answer is in progress,
+    /// and in a permitted gRPC call.
     /// Default: 10 s.
     pub body_grace: Duration,
     /// Bytes per second of a request body, beyond the grace, while the gateway is reading. Default: 100.

@@ -7,7 +7,7 @@ use http::Request;
 use http_canonical::{Arrival, RequestId, RequestRefusal, Trust};
 use hyper::upgrade::OnUpgrade;
 
-use super::ConnInfo;
+use super::{ConnInfo, response_progress::ResponseProgress};
 
 /// A request in the one form that is judged and sent. Only [`canonical`] makes one.
 pub type CanonicalRequest = http_canonical::CanonicalRequest<Payload>;
@@ -16,6 +16,8 @@ pub type CanonicalRequest = http_canonical::CanonicalRequest<Payload>;
 pub struct Payload {
     /// The body; its trailers are dropped.
     pub body: Body,
+    /// Lets the body pause. Present for an HTTP/2 request whose body is still arriving.
+    pub(crate) pace: Option<ResponseProgress>,
     /// Becomes the client's byte stream after 101 was sent. Present when 101 is a possible answer.
     pub(crate) tunnel: Option<OnUpgrade>,
 }
@@ -36,13 +38,14 @@ pub fn canonical(
         Some(UpgradeAsked(())) => Some(extensions.remove::<OnUpgrade>()?),
         None => None,
     };
+    let pace = extensions.remove();
     let arrival = Arrival {
         peer: connection.peer,
         scheme: connection.scheme,
         request_id,
         asks_websocket: tunnel.is_some(),
     };
-    let request = request.map(|body| Payload { body, tunnel });
+    let request = request.map(|body| Payload { body, pace, tunnel });
     Some(CanonicalRequest::from_http(request, arrival, trust))
 }
 

@@ -1,6 +1,7 @@
 //! A request's body as the service reads it: without trailers, and never slower than the minimum while it is awaited.
 //!
-//! While the response is in progress a pause may be part of the exchange, and the service that answers limits it.
+//! While the response is in progress a pause may be part of the exchange, and the service that answers limits it. So it is in a
+//! permitted gRPC call before the response, because a service may answer only at the end.
 //!
 //! HTTP/1 bodies were judged before hyper parsed them; HTTP/2 has its own framing, so its bodies are judged here.
 
@@ -52,7 +53,7 @@ impl HttpBody for RequestBody {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
                 ready!(this.clock.poll_waiting(context));
-                if this.response.is_in_progress() {
+                if this.response.allows_pauses() {
                     this.clock.restart();
                     continue;
                 }

@@ -16,10 +16,11 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// Whether a response has begun and not ended.
+/// Whether a response has begun and not ended, and whether the request may pause before that.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ResponseProgress {
+pub(crate) struct ResponseProgress {
     open: Arc<AtomicBool>,
+    unhurried: Arc<AtomicBool>,
 }
 
 /// The body of a response. Dropping it marks the response as ended.
@@ -38,8 +39,15 @@ impl ResponseProgress {
         response.map(|body| Body::new(TrackedBody { body, progress: self }))
     }
 
-    pub(super) fn is_in_progress(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+    /// Lets the request pause although no response has begun, as a call whose service answers at the end. The stage that
+    /// permitted the request limits the pauses.
+    pub(crate) fn allow_pauses(&self) {
+        self.unhurried.store(true, Ordering::Release);
+    }
+
+    /// Whether a pause of the request may be part of the exchange.
+    pub(super) fn allows_pauses(&self) -> bool {
+        self.open.load(Ordering::Acquire) || self.unhurried.load(Ordering::Acquire)
     }
 }
 

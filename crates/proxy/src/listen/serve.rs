@@ -165,7 +165,7 @@ async fn silence_ends(drain: &Drain) {
 }
 
 /// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the
-/// drain ends.
+/// drain ends. A connection with an open stream is not idle.
 async fn drive<C, E>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
@@ -177,11 +177,11 @@ async fn drive<C, E>(
 {
     let idle_for = async {
         let Some((limit, info)) = idle else { return std::future::pending().await };
-        let mut before = info.state.requests();
+        let mut before = info.state.idle_mark();
         loop {
             sleep(limit).await;
-            let now = info.state.requests();
-            if now == before {
+            let now = info.state.idle_mark();
+            if now.is_some() && now == before {
                 return;
             }
             before = now;

@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use access_policy::Known;
+
+use crate::config::SignedOut;
 
 /// Every byte with a meaning in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
@@ -27,6 +29,10 @@ pub struct AnswerContext {
     pub return_to: String,
     /// Whether the method is safe (GET, HEAD), so that the request can be repeated without harm.
     pub safe: bool,
+    /// Whether a script of a page sent the request: its page shows the answer, or waits for a better one.
+    pub script: bool,
+    /// Answer of the route to such a script, when its user is not signed in.
+    pub signed_out: SignedOut,
     /// Name of the signed-in person, if known.
     pub who: Option<String>,
     /// Token of the sign-out form of that person's session: with it "Switch account" is one step, without it two.
@@ -48,6 +54,8 @@ impl AnswerContext {
             request_id: request_id.into(),
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
+            script: is_script(headers),
+            signed_out: SignedOut::default(),
             who: None,
             sign_out_token: None,
         }
@@ -61,9 +69,18 @@ impl AnswerContext {
             request_id: request_id.into(),
             return_to: "/".to_owned(),
             safe: false,
+            script: false,
+            signed_out: SignedOut::default(),
             who: None,
             sign_out_token: None,
         }
+    }
+
+    /// Sets the answer of the route to scripts of pages whose user is not signed in.
+    #[must_use]
+    pub fn with_signed_out(mut self, signed_out: SignedOut) -> Self {
+        self.signed_out = signed_out;
+        self
     }
 
     /// Sets the name of the signed-in person.
@@ -83,6 +100,15 @@ impl AnswerContext {
     /// The requested path, without its query: queries may hold private data.
     pub(super) fn path(&self) -> &str {
         self.return_to.split('?').next().unwrap_or_default()
+    }
+}
+
+/// Whether a script of a page sent these headers. Browsers send Fetch Metadata to https and loopback only; elsewhere cookies
+/// make the difference, which the programs that are meant to see 401 do not send.
+fn is_script(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode != "navigate",
+        None => headers.contains_key(header::COOKIE),
     }
 }
 

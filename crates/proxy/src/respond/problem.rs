@@ -19,6 +19,8 @@ struct Problem<'a> {
     code: &'a str,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     requirements: &'a [String],
@@ -30,6 +32,26 @@ pub(super) fn answer(
     status: StatusCode,
     title: &str,
     detail: &str,
+    context: &AnswerContext,
+) -> Response<Body> {
+    for_refusal(refusal, status, Texts { title, detail, message: None }, context)
+}
+
+/// The same with a `message` for the person, the member that applications show.
+pub(super) fn with_message(
+    refusal: &Refusal,
+    status: StatusCode,
+    (title, detail): (&str, &str),
+    message: &str,
+    context: &AnswerContext,
+) -> Response<Body> {
+    for_refusal(refusal, status, Texts { title, detail, message: Some(message) }, context)
+}
+
+fn for_refusal(
+    refusal: &Refusal,
+    status: StatusCode,
+    texts: Texts<'_>,
     context: &AnswerContext,
 ) -> Response<Body> {
     let (route, requirements) = match refusal {
@@ -47,7 +69,7 @@ pub(super) fn answer(
         other => other.code(),
     };
     let code = refusal.code();
-    document(status, Kind { code, section }, title, detail, context, route, requirements)
+    document(status, Kind { code, section }, texts, context, route, requirements)
 }
 
 /// The answer for an endpoint's own refusal.
@@ -58,7 +80,15 @@ pub(super) fn plain(
     context: &AnswerContext,
 ) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Refused");
-    document(status, Kind { code, section: code }, title, detail, context, None, &[])
+    let texts = Texts { title, detail, message: None };
+    document(status, Kind { code, section: code }, texts, context, None, &[])
+}
+
+/// Texts of a document.
+struct Texts<'a> {
+    title: &'a str,
+    detail: &'a str,
+    message: Option<&'a str>,
 }
 
 /// Kind of a refusal: the code for programs, and the section of the documentation about it.
@@ -70,8 +100,7 @@ struct Kind<'a> {
 fn document(
     status: StatusCode,
     kind: Kind<'_>,
-    title: &str,
-    detail: &str,
+    Texts { title, detail, message }: Texts<'_>,
     context: &AnswerContext,
     route: Option<&str>,
     requirements: &[String],
@@ -89,6 +118,7 @@ fn document(
         instance: &instance,
         code: kind.code,
         request_id: &context.request_id,
+        message,
         route,
         requirements,
     };

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use doorward::config::{
     AdminConfig, Allow, ByteSize, ClientAuth, Config, EmbeddedStore, HostPattern, Keep, Problem,
-    Problems, SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
+    Problems, SecretRef, SessionStoreConfig, SignedOut, UpstreamAddress, UpstreamProtocol,
+    UpstreamUrl,
 };
 
 mod any_text;
@@ -197,6 +198,7 @@ fn a_preset_fills_in_missing_keys() {
     assert_eq!(route.paths.double_slash, Keep::Refuse);
     assert_eq!(route.timeouts.idle, Duration::from_secs(3600));
     assert_eq!(route.timeouts.connect, Duration::from_secs(5));
+    assert_eq!(route.signed_out, SignedOut::Retry, "JupyterLab waits on 424");
     for preset in ["streamlit", "grafana", "generic"] {
         self::config(&small_with("    access:", &format!("    preset: {preset}\n    access:")));
     }

@@ -120,6 +120,12 @@ fn each_mistake_is_reported_at_its_position() {
         ("http://app:8000", "app:8000", "12:15: routes.app.upstream: invalid upstream `app:8000`: "),
         ("    access:", "    rewrite: { strip_prefix: /other }\n    access:", "routes.app.rewrite.strip_prefix: invalid prefix `/other`: not every path of this route begins with it"),
         ("    access:", "    timeouts: { connect: 0s }\n    access:", "13:26: routes.app.timeouts.connect: invalid duration: zero would end everything at once"),
+        ("    access:", "    streams: forever\n    access:", "13:14: routes.app.streams: unsupported value `forever`; write `until_token_ends` or `until_done`"),
+        ("    access:", "    websocket: { ping: off }\n    access:", "13:24: routes.app.websocket.ping: invalid interval `off`; write a duration such as `30s`, or `never`"),
+        ("    access:", "    websocket: { ping: 30 }\n    access:", "13:24: routes.app.websocket.ping: invalid value: found the number `30`; write an interval, or `never`, such as `30s`"),
+        ("    access:", "    websocket: { ping: 0s }\n    access:", "13:24: routes.app.websocket.ping: invalid interval: shorter than a second"),
+        ("    access:", "    websocket: { pings: 9s }\n    access:", "13:18: routes.app.websocket.pings: unknown key; did you mean `ping`?"),
+        ("    access:", "    signed_out: page\n    access:", "13:17: routes.app.signed_out: unsupported value `page`; write `problem`, `sentence` or `retry`"),
         ("    access:", "    limits: { body: 5 gigs }\n    access:", "13:21: routes.app.limits.body: invalid size `5 gigs`; write a whole number and a unit"),
         ("    access:", "    preset: jupiterhub\n    access:", "13:13: routes.app.preset: unsupported value `jupiterhub`; did you mean `jupyterhub`?"),
         // algorithms

@@ -129,3 +129,29 @@ async fn a_body_may_pause_only_while_a_response_is_in_progress() {
         timeout(Duration::from_secs(5), silent.closed()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_connection_with_an_open_stream_is_not_idle() {
+    let idle = Duration::from_millis(200);
+    let listener = TestListener::with(Limits { idle, ..Limits::default() }, None).await;
+    let mut sender = speak(listener.connect().await.stream).await;
+    let (talking, body) = dripping();
+    let request = Request::post(format!("http://{}/talk", listener.address)).body(body).unwrap();
+    let mut answer = sender.send_request(request).await.unwrap().into_body();
+    sleep(5 * idle).await;
+    // After GOAWAY, the connection would take no further request.
+    sender.ready().await.unwrap();
+    let request = Request::get(format!("http://{}/fine", listener.address)).body(text("")).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), StatusCode::OK);
+    talking.send("still").await.unwrap();
+    assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "still");
+
+    drop(talking);
+    assert_eq!(answer.collect().await.unwrap().to_bytes(), "");
+    let closed = async {
+        while !sender.is_closed() {
+            sleep(idle / 4).await;
+        }
+    };
+    timeout(Duration::from_secs(10), closed).await.expect("an idle connection stays open");
+}

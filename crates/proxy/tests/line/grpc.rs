@@ -106,6 +106,38 @@ async fn each_message_is_answered_while_the_client_still_streams() {
     assert_eq!(answer.into_trailers()["grpc-message"], "3 messages");
 }
 
+/// The listener gives other bodies 10 s before they must arrive at 100 bytes a second.
+#[tokio::test]
+async fn a_call_that_is_answered_at_its_end_may_pause() {
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
+    let (messages, body) = Messages::new();
+    let request = call(&gateway, "lab.Score/Collect", Some(&token(&gateway, "alice")));
+    let answered = client.begin(request.body(body).unwrap()).await;
+    let talking = async {
+        messages.send("one");
+        tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+        messages.send("two");
+        drop(messages);
+    };
+    let (answered, ()) = tokio::join!(answered, talking);
+    let mut answer = GrpcAnswer::of(answered);
+    assert_eq!(answer.message().await.as_deref(), Some("16 bytes"));
+    assert_eq!(answer.message().await, None);
+    assert_eq!(answer.into_trailers()["grpc-status"], "0");
+}
+
+/// Only calls that the rules permit may pause: others never reach the stage that limits them.
+#[tokio::test]
+async fn a_refused_call_gets_no_time_to_pause() {
+    let gateway = gateway().await;
+    let mut client = Client::in_clear_text(&gateway).await;
+    let (messages, body) = Messages::new();
+    messages.send("one");
+    let request = call(&gateway, "lab.Score/Collect", Some(&token(&gateway, "bob")));
+    assert_eq!(trailers_only(client.send(request.body(body).unwrap()).await).await, "7");
+}
+
 #[tokio::test]
 async fn te_arrives_and_the_clients_trailers_do_not() {
     let gateway = gateway().await;

@@ -33,6 +33,8 @@ pub struct LiveSession {
     last_seen: AtomicU64,
     /// `last_seen` waits to be written to the store.
     unwritten: AtomicBool,
+    /// A stream moved `last_seen`; the next flush looks for it.
+    stirred: AtomicBool,
     /// A ticket with the present `last_seen` is being made (cookie store).
     resealing: AtomicBool,
     ended: CancellationToken,
@@ -58,6 +60,7 @@ impl LiveSession {
             last_seen: AtomicU64::new(nanos(record.last_seen)),
             present: ArcSwap::from_pointee(Present::new(record, ticket)),
             unwritten: AtomicBool::new(false),
+            stirred: AtomicBool::new(false),
             resealing: AtomicBool::new(false),
             ended: CancellationToken::new(),
             renewals: Notify::new(),
@@ -161,6 +164,19 @@ impl LiveSession {
     pub(super) fn saw(&self, now: SystemTime) -> bool {
         self.last_seen.fetch_max(nanos(now), Relaxed);
         !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed)
+    }
+
+    /// Notes activity on an open stream: atomics only, so that it costs a stream next to nothing.
+    pub(super) fn stir(&self, now: SystemTime) {
+        self.last_seen.fetch_max(nanos(now), Relaxed);
+        if !self.stirred.load(Relaxed) {
+            self.stirred.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a stream was active since the last call.
+    pub(super) fn take_stirred(&self) -> bool {
+        self.stirred.load(Relaxed) && self.stirred.swap(false, Relaxed)
     }
 
     /// Name and time of last use, to be written to the store.

@@ -9,14 +9,20 @@ use tokio_util::sync::CancellationToken;
 use crate::sessions::Sessions;
 use crate::store::StoreError;
 
-/// Interval at which `last_seen` is written.
-const FLUSH: Duration = Duration::from_secs(15);
-/// Number of flushes between two sweeps of the store.
-const SWEEP: u64 = 20;
+/// Interval at which sessions are checked. Shorter than the time ahead of expiry at which a refresh is due, so that a token
+/// does not expire under an open stream.
+const TICK: Duration = Duration::from_secs(3);
+/// Number of checks between two writes of `last_seen`.
+const FLUSH: u64 = 5;
+/// Number of checks between two sweeps of the store.
+const SWEEP: u64 = 100;
 
 impl Sessions {
     /// Stores the times at which sessions were last used.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        for session in self.all() {
+            self.settle(&session);
+        }
         let sessions = std::mem::take(&mut *self.unwritten());
         if sessions.is_empty() {
             return Ok(());
@@ -32,14 +38,19 @@ impl Sessions {
     /// Maintains the sessions until `shutdown`: stores the times of last use, ends expired sessions, refreshes those that only
     /// have streams, and sweeps the store. Spawn it once.
     pub async fn maintain(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut ticks = interval(FLUSH);
+        let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for round in 0_u64.. {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.cancelled() => break,
             }
-            self.maintain_once().await;
+            if round % FLUSH == 0
+                && let Err(error) = self.flush().await
+            {
+                tracing::warn!(%error, "times of last use not stored");
+            }
+            self.check().await;
             if round % SWEEP == 0 {
                 match self.store.sweep(&self.limits, self.clock.now()).await {
                     Ok(swept) => tracing::debug!(swept, "swept the session store"),
@@ -52,11 +63,8 @@ impl Sessions {
         }
     }
 
-    /// Performs one round of [`maintain`](Self::maintain).
-    pub(super) async fn maintain_once(self: &Arc<Self>) {
-        if let Err(error) = self.flush().await {
-            tracing::warn!(%error, "times of last use not stored");
-        }
+    /// Performs one round of [`maintain`](Self::maintain): ends expired sessions, refreshes those that only have streams.
+    pub(super) async fn check(self: &Arc<Self>) {
         let now = self.clock.now();
         for session in self.all() {
             let record = session.record();

@@ -250,7 +250,7 @@ async fn a_session_that_ended_stays_ended() {
         assert!(fixture.sessions.cached(&ticket).is_none());
         assert!(fixture.sessions.open(&ticket).await.unwrap().is_none());
         assert_eq!(fixture.sessions.fresh(&session).await, Err(RenewError::Ended));
-        fixture.sessions.seen(&session);
+        fixture.sessions.active(&session);
         fixture.sessions.flush().await.unwrap();
         assert!(fixture.restarted().open(&ticket).await.unwrap().is_none());
         assert!(fixture.sessions.list(10).await.unwrap().is_empty());
@@ -348,13 +348,13 @@ async fn maintenance_ends_expired_sessions() {
         ..record(fixture.clock.now())
     };
     let (_, unrenewable) = fixture.sessions.create(short).await.unwrap();
-    fixture.sessions.maintain_once().await;
+    fixture.sessions.check().await;
     assert!(!idle.ended().is_cancelled() && !unrenewable.ended().is_cancelled());
     fixture.pass(Duration::from_secs(300));
-    fixture.sessions.maintain_once().await;
+    fixture.sessions.check().await;
     assert!(!idle.ended().is_cancelled() && unrenewable.ended().is_cancelled());
     fixture.pass(IDLE);
-    fixture.sessions.maintain_once().await;
+    fixture.sessions.check().await;
     assert!(idle.ended().is_cancelled());
 }
 

@@ -1,6 +1,9 @@
 //! Checks of `routes`, except their rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Findings, access, at};
 use crate::config::problem::KeyPath;
@@ -110,6 +113,11 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
     found.duration(timeouts.key("connect"), route.timeouts.connect);
     found.duration(timeouts.key("response_head"), route.timeouts.response_head);
     found.duration(timeouts.key("idle"), route.timeouts.idle);
+    if route.websocket.ping.every().is_some_and(|interval| interval < Duration::from_secs(1)) {
+        let message =
+            "invalid interval: shorter than a second; write a duration such as `30s`, or `never`";
+        found.problem(here.key("websocket").key("ping"), message);
+    }
     let limits = here.key("limits");
     if route.limits.body.is_some_and(|size| size.0 == 0) {
         let message =

@@ -18,7 +18,7 @@ use super::super::*;
 use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
-    config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
+    config::{HostPattern, IdentityForwarding, Ping, SignIn, SignedOut, Streams, Timeouts},
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
@@ -167,6 +167,9 @@ pub(super) fn route(targets: &[String]) -> Route {
         }]),
         identity: IdentityForwarding::default(),
         timeouts: Timeouts::default(),
+        streams: Streams::default(),
+        ping: Ping::default(),
+        signed_out: SignedOut::default(),
         body_limit: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }

@@ -242,3 +242,87 @@ async fn trailers_of_an_http1_response_are_passed_on() {
     assert_eq!(trailers["x-checksum"], "42");
     assert!(!trailers.contains_key("set-cookie"));
 }
+
+/// A bearer token that is good for this long.
+fn bearer(stage: &Stage, left: Duration) -> Credential {
+    Credential::Bearer { token: Secret::from("t"), good_until: Some(stage.clock.now() + left) }
+}
+
+#[tokio::test]
+async fn a_download_outlives_its_token() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        connection.write("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\nfirst").await;
+        connection
+    };
+    let credential = bearer(&stage, Duration::from_millis(50));
+    let route = raw.route();
+    let asking = stage.ask_as(&route, get("/"), Caller::Known(known().into()), credential);
+    let (answer, mut connection) = tokio::join!(asking, upstream);
+    let mut body = answer.unwrap().into_body();
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "first");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    connection.write("second").await;
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "second");
+}
+
+#[tokio::test]
+async fn an_answer_after_the_tokens_end_is_delivered() {
+    for answer in [
+        "HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ndone",
+        "HTTP/1.1 201 Created\r\nContent-Type: text/event-stream\r\nContent-Length: 4\r\n\r\ndone",
+    ] {
+        let (stage, raw) = (Stage::new(), Raw::new().await);
+        let parts = futures_util::stream::unfold(0, async |sent| {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            (sent < 5).then(|| (Ok::<_, Infallible>(Bytes::from_static(b"x")), sent + 1))
+        });
+        let upstream = async {
+            let mut connection = raw.accept().await;
+            connection.head().await;
+            connection.bytes(5 * 6 + 5).await;
+            connection.write(answer).await;
+        };
+        let request = post("/", Body::from_stream(parts.boxed()));
+        let credential = bearer(&stage, Duration::from_millis(50));
+        let route = raw.route();
+        let asking = stage.ask_as(&route, request, Caller::Known(known().into()), credential);
+        let (response, ()) = tokio::join!(asking, upstream);
+        assert_eq!(body(response.unwrap()).await.unwrap(), "done", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_can_let_streams_outlive_their_token() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let mut route = route(&[raw.url()]);
+    route.streams = crate::config::Streams::UntilDone;
+    let credential = bearer(&stage, Duration::from_millis(50));
+    let identity = Caller::Known(known().into());
+    let (mut body, mut connection) =
+        stream(&stage, &Arc::new(route), &raw, identity, credential).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    connection.write("1\r\na\r\n").await;
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "a");
+}
+
+#[tokio::test]
+async fn a_grpc_call_ends_with_its_token() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let upstream = async {
+        let mut connection = raw.accept().await;
+        connection.head().await;
+        connection.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        connection
+    };
+    let mut request = get("/");
+    request.headers_mut().insert("content-type", "Application/gRPC".parse().unwrap());
+    let credential = bearer(&stage, Duration::from_millis(300));
+    let route = raw.route();
+    let asking = stage.ask_as(&route, request, Caller::Known(known().into()), credential);
+    let (answer, _connection) = tokio::join!(asking, upstream);
+    let error = next(&mut answer.unwrap().into_body()).await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the response was ended: the bearer token has expired");
+}

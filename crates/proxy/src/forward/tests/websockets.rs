@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use http::Request;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
 
@@ -154,11 +154,16 @@ async fn what_a_client_sends_counts_as_activity_of_its_session() {
     let (mut client, mut upstream) = gateway.open(&raw).await;
     let before = gateway.live.last_seen();
     gateway.stage.clock.advance(Duration::from_secs(90));
-    upstream.write("x").await;
-    assert_eq!(client.bytes(1).await, b"x");
-    assert_eq!(gateway.live.last_seen(), before, "the upstream's bytes do not count");
-    client.write("x").await;
-    assert_eq!(upstream.bytes(1).await, b"x");
+    // Activity is noted once a second at most.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    upstream.write("\u{1}\u{1}x").await;
+    assert_eq!(client.bytes(3).await, b"\x01\x01x");
+    assert_eq!(gateway.live.last_seen(), before, "the upstream's messages do not count");
+    client.stream.write_all(b"\x8A\x80mask").await.unwrap();
+    assert_eq!(upstream.bytes(6).await, b"\x8A\x80mask");
+    assert_eq!(gateway.live.last_seen(), before, "a browser answers pings without its user");
+    client.stream.write_all(b"\x81\x80mask").await.unwrap();
+    assert_eq!(upstream.bytes(6).await, b"\x81\x80mask");
     assert_eq!(gateway.live.last_seen(), before + Duration::from_secs(90));
 }
 

@@ -4,6 +4,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+mod quiet;
+
 use super::*;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -16,13 +18,20 @@ struct Open {
 }
 
 fn open(expires: Option<Instant>) -> Open {
+    open_with(expires, None)
+}
+
+fn open_with(expires: Option<Instant>, pings: Option<Duration>) -> Open {
     let (client, ours) = duplex(1024);
     let (upstream, theirs) = duplex(1024);
     let (drain, drained) = oneshot::channel();
-    let tunnel = Tunnel::new(ours, theirs, Cutoff::new(None, expires, IDLE));
-    let end = tokio::spawn(tunnel.run(async move {
-        let _ = drained.await;
-    }));
+    let tunnel = Tunnel::new(ours, theirs, Cutoff::new(None, expires, IDLE)).with_pings(pings);
+    let end = tokio::spawn(async move {
+        let drained = async move {
+            let _ = drained.await;
+        };
+        tunnel.run(drained).await.0
+    });
     Open { client, upstream, drain: Some(drain), end }
 }
 

@@ -79,6 +79,16 @@ impl Client {
         Self(sender)
     }
 
+    /// Begins a call whose service may answer late.
+    pub(super) async fn begin(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> impl Future<Output = Response<Incoming>> + use<> {
+        soon(self.0.ready()).await.unwrap();
+        let answered = self.0.send_request(request);
+        async { answered.await.unwrap() }
+    }
+
     pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Response<Incoming> {
         soon(self.0.ready()).await.unwrap();
         soon(self.0.send_request(request)).await.unwrap()

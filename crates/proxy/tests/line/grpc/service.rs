@@ -1,4 +1,5 @@
 //! A gRPC service over HTTP/2 in clear text: sends the request headers that it received, then echoes message by message.
+//! `Collect` answers when the call has ended, with the number of its messages.
 
 use std::{
     convert::Infallible,
@@ -9,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Map, Value};
@@ -21,7 +23,7 @@ pub(super) async fn start() -> String {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let service = service_fn(async |request| Ok::<_, Infallible>(answer(request)));
+            let service = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
             let connection = http2::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service);
             tokio::spawn(connection);
@@ -30,18 +32,37 @@ pub(super) async fn start() -> String {
     format!("h2c://{address}")
 }
 
-fn answer(request: Request<Incoming>) -> Response<Echo> {
+async fn answer(request: Request<Incoming>) -> Response<UnsyncBoxBody<Bytes, hyper::Error>> {
     let (parts, body) = request.into_parts();
+    if parts.uri.path().ends_with("/Collect") {
+        return collected(body).await;
+    }
     let received: Map<String, Value> = parts
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), Value::from(value.to_str().unwrap())))
         .collect();
     let received = Some(framed(&Value::Object(received).to_string()));
-    let mut response =
-        Response::new(Echo { received, body, messages: 0, trailers: None, ended: false });
+    let mut response = Response::new(
+        Echo { received, body, messages: 0, trailers: None, ended: false }.boxed_unsync(),
+    );
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/grpc+proto"));
+    response
+}
+
+/// Begins to answer at the end of the call.
+async fn collected(body: Incoming) -> Response<UnsyncBoxBody<Bytes, hyper::Error>> {
+    let sent = body.collect().await.unwrap().to_bytes();
+    let status = HeaderMap::from_iter([(
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static("0"),
+    )]);
+    let frames = [Frame::data(framed(&format!("{} bytes", sent.len()))), Frame::trailers(status)];
+    let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync();
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static("application/grpc+proto");
+    response.headers_mut().insert("content-type", kind);
     response
 }
 

@@ -1,0 +1,207 @@
+//! Kinds of exchanges, the bounds that follow from them, and the activity and the end of a stream.
+//!
+//! A plain exchange, such as an upload or a download, is judged at its start and runs to its end, whatever becomes of its token.
+//! A stream has no end of its own: by default it ends with the token that opened it. Both end with their session, and when the
+//! caller is no longer permitted.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header};
+use http_canonical::RequestId;
+use tokio::time::Instant;
+use web_sessions::{LiveSession, Sessions};
+
+use super::cutoff::Cutoff;
+use crate::{
+    audit::{StreamEnd, stream_ended},
+    config::Streams,
+    review::{Kind, Permit, Review},
+};
+
+/// Idle time of a cutoff that only watches permission; another one counts the bytes.
+const NEVER_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Time in which an answer is delivered that begins after the end of its token: one that has arrived is never dropped.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// Protocol of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    WebSocket,
+    /// Server-sent events.
+    Events,
+    Grpc,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Events => "events",
+            Self::Grpc => "grpc",
+        }
+    }
+
+    /// The protocol of a request, as far as its head says.
+    pub(super) fn of_request(websocket: bool, headers: &HeaderMap) -> Option<Self> {
+        match websocket {
+            true => Some(Self::WebSocket),
+            false => has_type(headers, b"application/grpc").then_some(Self::Grpc),
+        }
+    }
+
+    fn of_response(headers: &HeaderMap) -> Option<Self> {
+        has_type(headers, b"text/event-stream").then_some(Self::Events)
+    }
+}
+
+/// Whether the content type begins so; subtypes and parameters follow.
+fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
+    headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).is_some_and(|value| {
+        value.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+    })
+}
+
+/// Bounds of one exchange.
+pub(super) struct Bounds {
+    pub(super) permit: Arc<Permit>,
+    pub(super) review: Arc<Review>,
+    pub(super) session: Option<Arc<LiveSession>>,
+    pub(super) sessions: Option<Arc<Sessions>>,
+    pub(super) protocol: Option<Protocol>,
+    /// End of the bearer token.
+    pub(super) token_ends: Option<Instant>,
+}
+
+impl Bounds {
+    /// Takes the protocol from the head of the response, where the request did not say it.
+    pub(super) fn answered(&mut self, headers: &HeaderMap) {
+        if self.protocol.is_none() {
+            self.protocol = Protocol::of_response(headers);
+        }
+        let now = Instant::now();
+        if self.protocol != Some(Protocol::WebSocket)
+            && let Some(ends) = self.token_ends.as_mut().filter(|ends| **ends <= now)
+        {
+            *ends = now + LAST_ANSWER;
+        }
+    }
+
+    /// The kind of the exchange, as far as it is known.
+    pub(super) fn kind(&self) -> Kind {
+        if self.protocol.is_some() { Kind::Stream } else { Kind::Plain }
+    }
+
+    /// Ends the exchange with its bounds, or when no byte moves for the route's idle time.
+    pub(super) fn cutoff(&self) -> Cutoff {
+        self.cutoff_after(self.permit.route.timeouts.idle)
+    }
+
+    /// Ends the exchange with its bounds alone.
+    pub(super) fn watch(&self) -> Cutoff {
+        self.cutoff_after(NEVER_IDLE)
+    }
+
+    fn cutoff_after(&self, idle: Duration) -> Cutoff {
+        let bounded =
+            self.kind() == Kind::Stream && self.permit.route.streams == Streams::UntilTokenEnds;
+        let expires = self.token_ends.filter(|_| bounded);
+        Cutoff::new(self.session.clone(), expires, idle).with_review(
+            Arc::clone(&self.review),
+            Arc::clone(&self.permit),
+            self.kind(),
+        )
+    }
+
+    /// Notes activity of the session; `None` without one.
+    pub(super) fn activity(&self) -> Option<Activity> {
+        self.session.clone().zip(self.sessions.clone()).map(Activity::new)
+    }
+
+    /// The record of a stream, for the line at its end; `None` for a plain exchange.
+    pub(super) fn record(&self, request_id: &RequestId) -> Option<Box<StreamRecord>> {
+        let protocol = self.protocol?;
+        Some(Box::new(StreamRecord {
+            protocol,
+            permit: Arc::clone(&self.permit),
+            request_id: request_id.clone(),
+            begun: Instant::now(),
+        }))
+    }
+}
+
+/// Notes that the user of a session is active on a stream, an upload or a download.
+pub(super) struct Activity {
+    session: Arc<LiveSession>,
+    sessions: Arc<Sessions>,
+    interval: Duration,
+    noted: Instant,
+}
+
+impl Activity {
+    fn new((session, sessions): (Arc<LiveSession>, Arc<Sessions>)) -> Self {
+        // The request itself was noted.
+        let (interval, noted) = (sessions.activity_interval(), Instant::now());
+        Self { session, sessions, interval, noted }
+    }
+
+    /// Notes activity at `now`: nothing, or an atomic of the session.
+    pub(super) fn note(&mut self, now: Instant) {
+        if now.duration_since(self.noted) >= self.interval {
+            self.noted = now;
+            self.sessions.active(&self.session);
+        }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.sessions.settle(&self.session);
+    }
+}
+
+/// Facts about a stream for the audit line of its end.
+pub(super) struct StreamRecord {
+    protocol: Protocol,
+    permit: Arc<Permit>,
+    request_id: RequestId,
+    begun: Instant,
+}
+
+impl StreamRecord {
+    /// Writes the line.
+    pub(super) fn ended(&self, reason: &dyn fmt::Display, received: u64, sent: u64) {
+        stream_ended(&StreamEnd {
+            protocol: self.protocol.name(),
+            route: &self.permit.route.name,
+            path: self.permit.path.as_str(),
+            request_id: self.request_id.as_str(),
+            sender: (&self.permit.caller, &self.permit.credential),
+            reason,
+            received,
+            sent,
+            took: self.begun.elapsed(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_known_by_its_head_in_any_case() {
+        let head = |value: &str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_str(value).unwrap())])
+        };
+        for grpc in ["application/grpc", "Application/GRPC+proto", "application/grpc-web-text"] {
+            assert_eq!(Protocol::of_request(false, &head(grpc)), Some(Protocol::Grpc), "{grpc}");
+        }
+        for events in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
+            assert_eq!(Protocol::of_response(&head(events)), Some(Protocol::Events), "{events}");
+        }
+        assert_eq!(Protocol::of_request(true, &HeaderMap::new()), Some(Protocol::WebSocket));
+        assert_eq!(Protocol::of_request(false, &head("application/json")), None);
+        assert_eq!(Protocol::of_response(&head("application/x-ndjson")), None);
+    }
+}
