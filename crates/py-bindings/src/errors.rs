@@ -167,16 +167,18 @@ fn not_given<'py>(
             .with("description", description.as_deref())
     };
     match error {
-        TokenEndpointError::InvalidClient { description } => refused(
+        TokenEndpointError::InvalidClient { description, status } => refused(
             "invalid_client",
             "check client id, secret or key, and how the client authenticates at the issuer",
             description,
-        ),
-        TokenEndpointError::InvalidGrant { description } => refused(
+        )?
+        .with("status", *status),
+        TokenEndpointError::InvalidGrant { description, status } => refused(
             "invalid_grant",
             "pass a token that is still good, or sign in again",
             description,
-        ),
+        )?
+        .with("status", *status),
         TokenEndpointError::OAuth { error, description, status } => refused(
             error,
             "allow this client the grant, scope and audience it asks for, or ask for less",
