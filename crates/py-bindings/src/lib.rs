@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `issuer`, `gateway`, `trusted` | trusted issuers, and the connection to them |
 //! | `verifier`, `claims` | verification; the claims of a verified token |
+//! | `client` | logins of people, refresh, revocation and introspection, with state that the caller keeps |
 //! | `credentials` | a program's own tokens, and those it gets in exchange |
 //! | `command` | the commands of `python -m doorward` |
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
+//! | `waiting` | each call in two forms: one that waits, one that is awaited |
 //! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
 //! | `environment`, `arguments`, `json` | settings of `os.environ`; arguments of callers (with the crate `py-values`); JSON as Python values |
 //!
@@ -15,6 +17,7 @@
 
 mod issuer;
 mod gateway;
+mod client;
 mod trusted;
 mod verifier;
 mod claims;
@@ -24,6 +27,7 @@ mod command;
 mod errors;
 mod engine;
 mod coroutine;
+mod waiting;
 mod environment;
 mod arguments;
 mod json;
@@ -44,6 +48,8 @@ mod _native {
     #[pymodule_export]
     use crate::claims::Claims;
     #[pymodule_export]
+    use crate::client::{Client, PendingLogin, TokenSet};
+    #[pymodule_export]
     use crate::command::command;
     #[pymodule_export]
     use crate::coroutine::Coroutine;
@@ -53,7 +59,6 @@ mod _native {
     use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::issuer::Issuer;
-    #[pymodule_export]
     #[pymodule_export]
     use crate::verifier::Verifier;
 
