@@ -24,6 +24,8 @@ use pyo3::types::IntoPyDict;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+use crate::logging::{self, Logging};
+
 /// Longest time until Ctrl-C ends a wait.
 const SIGNALS: Duration = Duration::from_millis(100);
 
@@ -54,6 +56,7 @@ struct Running {
     forks: u64,
     engine: Arc<Engine>,
     teller: JoinHandle<()>,
+    logging: Logging,
 }
 
 enum Letter {
@@ -91,6 +94,7 @@ impl Engine {
         F: Future + Send,
         F::Output: Send,
     {
+        logging::look_again(py);
         let mut future = pin!(future);
         // Most work needs no waiting: it checks a signature and is done.
         let first = py.detach(|| {
@@ -138,7 +142,14 @@ impl Engine {
 
     /// Goes on with `work` and settles `future` of `event_loop` with its outcome. The work goes on when its caller
     /// stops waiting: other callers may wait for the same result.
-    pub(crate) fn tell(&self, work: Work<Outcome>, event_loop: Py<PyAny>, future: Py<PyAny>) {
+    pub(crate) fn tell(
+        &self,
+        py: Python<'_>,
+        work: Work<Outcome>,
+        event_loop: Py<PyAny>,
+        future: Py<PyAny>,
+    ) {
+        logging::look_again(py);
         let letters = self.letters.clone();
         self.runtime.spawn(async move {
             let outcome = work.await;
@@ -159,8 +170,9 @@ impl Running {
         let teller = std::thread::Builder::new()
             .name("doorward-teller".to_owned())
             .spawn(move || deliver(&inbox))?;
+        let logging = Logging::start(generation())?;
         let engine = Arc::new(Engine { runtime, letters });
-        Ok(Self { forks: generation(), engine, teller })
+        Ok(Self { forks: generation(), engine, teller, logging })
     }
 }
 
@@ -262,11 +274,17 @@ fn forked() {
 #[pyfunction]
 fn ending(py: Python<'_>) {
     let running = ENGINE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(Running { forks, engine, teller }) = running else { return };
-    if forks == generation() && engine.letters.send(Letter::End).is_ok() {
+    let Some(Running { forks, engine, teller, logging }) = running else { return };
+    if forks != generation() {
+        // The threads are the parent's.
+        std::mem::forget((engine, teller, logging));
+        return;
+    }
+    if engine.letters.send(Letter::End).is_ok() {
         // The thread may be waiting for the interpreter.
         let _ = py.detach(|| teller.join());
     }
+    logging.end(py);
     // The runtime ends with the process: daemon threads of Python may still be waiting on it.
     std::mem::forget(engine);
 }

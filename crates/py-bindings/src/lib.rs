@@ -11,6 +11,7 @@
 //! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
 //! | `waiting` | each call in two forms: one that waits, one that is awaited |
 //! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
+//! | `logging` | events of the libraries as records of Python's `logging` |
 //! | `environment`, `arguments`, `json` | settings of `os.environ`; arguments of callers (with the crate `py-values`); JSON as Python values |
 //!
 //! The adapters for HTTP clients and frameworks are Python, in `python/doorward`, and use nothing but these classes.
@@ -28,6 +29,7 @@ mod errors;
 mod engine;
 mod coroutine;
 mod waiting;
+mod logging;
 mod environment;
 mod arguments;
 mod json;
