@@ -10,7 +10,6 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -20,10 +19,10 @@ use std::time::Duration;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::IntoPyDict;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+use crate::forks::{self, generation};
 use crate::logging::{self, Logging};
 
 /// Longest time until Ctrl-C ends a wait.
@@ -34,9 +33,6 @@ const WORKERS: usize = 2;
 
 /// Number of results delivered in a row before the interpreter is released, so that event loops can run.
 const LETTERS: usize = 32;
-
-/// Number of forks that led to this process.
-static FORKS: AtomicU64 = AtomicU64::new(0);
 
 static ENGINE: Mutex<Option<Running>> = Mutex::new(None);
 
@@ -62,11 +58,6 @@ struct Running {
 enum Letter {
     Result { event_loop: Py<PyAny>, future: Py<PyAny>, outcome: Outcome },
     End,
-}
-
-/// Number of forks so far; a value records it when it is made.
-pub(crate) fn generation() -> u64 {
-    FORKS.load(Ordering::Relaxed)
 }
 
 impl Engine {
@@ -258,17 +249,10 @@ impl<T> Drop for PerProcess<T> {
 /// Notices forks, and the end of the interpreter: from then on no thread of this crate may attach to it.
 pub(crate) fn follow_process(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let forked = wrap_pyfunction!(forked, module)?;
-    let named = [("after_in_child", forked)].into_py_dict(py)?;
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&named))?;
+    forks::count(module)?;
     let ending = wrap_pyfunction!(ending, module)?;
     py.import("atexit")?.getattr("register")?.call1((ending,))?;
     Ok(())
-}
-
-#[pyfunction]
-fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 #[pyfunction]

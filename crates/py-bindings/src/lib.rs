@@ -10,6 +10,7 @@
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
 //! | `waiting` | each call in two forms: one that waits, one that is awaited |
+//! | `forks` | the number of forks that led to this process |
 //! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
 //! | `logging` | events of the libraries as records of Python's `logging` |
 //! | `environment`, `arguments`, `json` | settings of `os.environ`; arguments of callers (with the crate `py-values`); JSON as Python values |
@@ -26,6 +27,7 @@ mod credentials;
 mod command;
 
 mod errors;
+mod forks;
 mod engine;
 mod coroutine;
 mod waiting;

@@ -178,7 +178,7 @@ impl Subscriber for Forward {
         let (metadata, outbox) = (event.metadata(), OUTBOX.load());
         let Some(logger) = logger(metadata.target()) else { return };
         // A child made by `fork` has the parent's queue until its own engine starts.
-        let in_this_process = |outbox: &&Arc<Outbox>| outbox.forks == crate::engine::generation();
+        let in_this_process = |outbox: &&Arc<Outbox>| outbox.forks == crate::forks::generation();
         let Some(outbox) = outbox.as_ref().filter(in_this_process) else { return };
         let mut text = Text::default();
         event.record(&mut text);
