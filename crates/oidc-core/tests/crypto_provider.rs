@@ -1,7 +1,5 @@
 //! The rustls provider is the program's choice. A process of its own, since the choice is the process's.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp, install_crypto_provider};
 use rustls::crypto::CryptoProvider;
 
