@@ -246,12 +246,10 @@ impl From<KeptLoginError> for TokenError {
             KeptLoginError::Invalid(error) => error.into(),
             error if error.is_login_needed() => {
                 let description = Some(error.to_string());
-                TokenEndpointError::InvalidGrant { description }.into()
+                // The status that RFC 6749 §5.2 gives this error.
+                TokenEndpointError::InvalidGrant { description, status: 400 }.into()
             }
-            error => {
-                let reason = error.to_string();
-                TokenEndpointError::Unavailable { reason, retry_after: None }.into()
-            }
+            error => TokenEndpointError::unavailable(error.to_string(), None).into(),
         }
     }
 }

@@ -17,6 +17,8 @@ use url::Url;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    // For the program's own `reqwest::Client`.
+    oidc_core::http::reqwest::install_crypto_provider();
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: call_api ISSUER CLIENT_ID SECRET_FILE URL";
     let issuer = arguments.next().context(usage)?.parse()?;

@@ -24,16 +24,22 @@ use crate::cache_key::CacheKey;
 use crate::source::{TokenError, TokenSource};
 
 mod backoff;
+#[cfg(all(unix, feature = "file-cache"))]
 mod file;
 mod flight;
 mod held;
+#[cfg(not(all(unix, feature = "file-cache")))]
+mod no_file;
 
+#[cfg(all(unix, feature = "file-cache"))]
 pub use file::{FileCache, ShortSealingKey};
 
 pub(crate) use backoff::Failure;
 pub(crate) use held::{Held, Now};
 
 use flight::{Flights, Why};
+#[cfg(not(all(unix, feature = "file-cache")))]
+use no_file as file;
 
 /// A [`TokenSource`] that caches the token of another. Cheap to clone; clones share the token.
 ///
@@ -124,6 +130,7 @@ impl CachedTokens {
     /// Shares the tokens with other processes of this user: one process asks the issuer for all of
     /// them. Drops the tokens cached so far. A source without a
     /// [`cache_key`](TokenSource::cache_key) is not shared.
+    #[cfg(all(unix, feature = "file-cache"))]
     #[must_use]
     pub fn with_file_cache(self, files: &FileCache) -> Self {
         let Shared { source, clock, .. } = &*self.shared;

@@ -13,6 +13,7 @@ use crate::presented::PresentedToken;
 use crate::source::TokenError;
 
 mod cache;
+mod failures;
 
 pub use cache::ExchangedTokens;
 

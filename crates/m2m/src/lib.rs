@@ -21,7 +21,10 @@
     feature = "blocking",
     doc = "| [`blocking`] | [`Tokens`](blocking::Tokens): the same for code that is not async |"
 )]
-//! | [`private_file`] | files that hold tokens, and locks among processes |
+#![cfg_attr(
+    all(unix, feature = "file-cache"),
+    doc = "| [`private_file`] | files that hold tokens, and locks among processes (Unix) |"
+)]
 //!
 //! ```no_run
 //! # #[cfg(feature = "reqwest")]
@@ -57,11 +60,14 @@ pub mod origin;
 #[cfg(any(feature = "tower", feature = "reqwest"))]
 mod outgoing;
 pub mod presented;
+#[cfg(all(unix, feature = "file-cache"))]
 pub mod private_file;
 pub mod source;
 
 pub use access_token::{AccessToken, InvalidAccessToken};
-pub use cache::{CachedTokens, FileCache, ShortSealingKey};
+pub use cache::CachedTokens;
+#[cfg(all(unix, feature = "file-cache"))]
+pub use cache::{FileCache, ShortSealingKey};
 pub use cache_key::CacheKey;
 pub use client_credentials::ClientCredentials;
 pub use exchange::{Exchange, ExchangedTokens};

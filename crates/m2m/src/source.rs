@@ -52,6 +52,12 @@ impl TokenError {
         }
     }
 
+    /// True if any client and any grant gets no answer now. Any other failure may be due to this
+    /// client's credentials or to the token it presents.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { source, .. } if source.is_outage())
+    }
+
     /// The same failure, with `left` as the wait before the next attempt.
     pub(crate) fn with_time_left(mut self, left: Duration) -> Self {
         if let Self::Unavailable { retry_after, .. } = &mut self {
@@ -62,7 +68,7 @@ impl TokenError {
 
     /// Failure on this side: the issuer was not asked, or its answer did not arrive.
     pub(crate) fn not_asked(reason: &str) -> Self {
-        TokenEndpointError::Unavailable { reason: reason.to_owned(), retry_after: None }.into()
+        TokenEndpointError::unavailable(reason, None).into()
     }
 }
 

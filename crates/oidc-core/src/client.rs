@@ -42,8 +42,12 @@ pub use auth::{
 };
 pub(crate) use auth::{Form, Occasion};
 pub use device::{DeviceAuthorization, DeviceError};
+#[cfg(feature = "oauth2")]
+pub(crate) use grant::GRANT_TYPES;
 pub use grant::Grant;
 pub(crate) use token_endpoint::ClientEndpoint;
+#[cfg(feature = "oauth2")]
+pub(crate) use token_endpoint::Failed;
 pub use token_endpoint::{TokenEndpoint, TokenHint};
 #[cfg(feature = "oauth2")]
 pub(crate) use token_set::invalid;

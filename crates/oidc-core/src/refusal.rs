@@ -31,8 +31,9 @@ pub enum TokenRefusal {
     },
     /// `alg` is unknown, unsigned, symmetric or not among those accepted here (RFC 8725 §3.1).
     #[error(
-        "the token is signed with {alg}, which is not accepted here; have the issuer sign with {}",
-        one_of(allowed)
+        "the token is signed with {alg}, which is not accepted here; have the issuer sign with {}{}",
+        one_of(allowed),
+        name_of_ed25519(alg, allowed)
     )]
     AlgorithmNotAllowed {
         /// Value of `alg`.
@@ -283,6 +284,14 @@ fn one_of(algorithms: &[Algorithm]) -> String {
     }
 }
 
+/// EdDSA on Ed25519 has two names (RFC 9864 §2.2), of which one is accepted.
+fn name_of_ed25519(alg: &str, allowed: &[Algorithm]) -> &'static str {
+    match alg.trim_matches('"') == "Ed25519" && allowed.contains(&Algorithm::EdDSA) {
+        true => ", the accepted name of Ed25519 (RFC 8037 §3.1)",
+        false => "",
+    }
+}
+
 fn list(values: &[String]) -> String {
     if values.is_empty() { "no service (no `aud`)".to_owned() } else { values.join(", ") }
 }
@@ -308,6 +317,17 @@ mod tests {
             remedy(&[Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA]),
             "have the issuer sign with RS256, PS256 or EdDSA"
         );
+    }
+
+    #[test]
+    fn ed25519_is_told_the_name_that_is_accepted() {
+        let refusal = |allowed: &[Algorithm]| {
+            let (alg, allowed) = (quoted("Ed25519"), allowed.to_vec());
+            TokenRefusal::AlgorithmNotAllowed { alg, allowed }.to_string()
+        };
+        let expected = "the token is signed with \"Ed25519\", which is not accepted here; have the issuer sign with RS256 or EdDSA, the accepted name of Ed25519 (RFC 8037 §3.1)";
+        assert_eq!(refusal(&[Algorithm::RS256, Algorithm::EdDSA]), expected);
+        assert!(refusal(&[Algorithm::RS256]).ends_with("have the issuer sign with RS256"));
     }
 
     #[test]

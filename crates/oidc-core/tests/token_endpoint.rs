@@ -171,6 +171,40 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
     }
 }
 
+#[tokio::test]
+async fn only_an_outage_concerns_every_client() {
+    for (status, body, outage) in [
+        (429, "", true),
+        (503, "", true),
+        (503, r#"{"error":"invalid_client"}"#, true),
+        (500, "", false),
+        (502, "", false),
+        (504, "", false),
+        (400, r#"{"error":"temporarily_unavailable"}"#, false),
+        (401, r#"{"error":"invalid_client"}"#, false),
+        (400, "<html>", false),
+        (200, "{}", false),
+    ] {
+        let error = answered(status, body).await.unwrap_err();
+        assert_eq!(error.is_outage(), outage, "{status} {body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_status_of_the_answer() {
+    for (error, expected) in
+        [("invalid_client", 401), ("unauthorized_client", 401), ("invalid_grant", 400)]
+    {
+        let error = answered(expected, &format!(r#"{{"error":"{error}"}}"#)).await.unwrap_err();
+        let status = match error {
+            TokenEndpointError::InvalidClient { status, .. }
+            | TokenEndpointError::InvalidGrant { status, .. } => Some(status),
+            _ => None,
+        };
+        assert_eq!(status, Some(expected));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_answer_is_a_temporary_failure() {
     for fault in [Fault::Down, Fault::Garbage, Fault::Html, Fault::Redirect] {

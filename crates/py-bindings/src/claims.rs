@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_core::{AccessToken, Claims as Said, IdToken, Verified};
 use py_values::refuse_pickling;
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyAttributeError, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyType};
 use serde_json::Value;
 
 use crate::json;
@@ -53,6 +53,11 @@ pub(crate) fn of_assertion(py: Python<'_>, assertion: &Verified<IdToken>) -> PyR
     remembered(py, assertion, assertion.claims(), Dialect::Assertion)
 }
 
+/// The one `Claims` object of the ID token of a login.
+pub(crate) fn of_id_token(py: Python<'_>, token: &Verified<IdToken>) -> PyResult<Py<Claims>> {
+    remembered(py, token, token.claims(), Dialect::Token)
+}
+
 fn remembered<T>(
     py: Python<'_>,
     verified: &Verified<T>,
@@ -85,7 +90,7 @@ impl Claims {
     /// ``sub``: unique and stable at one issuer. Identify a person by :attr:`issuer` and this, and behind the gateway by ``claims["idp"]``
     /// and this: two issuers may use the same ``sub``.
     #[getter]
-    fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         // The verifier required `sub`.
         self.said.subject.as_deref().unwrap_or_default()
     }
@@ -246,9 +251,38 @@ impl Claims {
         self.to_dict(py)?.call_method0("items")
     }
 
-    /// All claims, as a new dictionary.
+    /// All claims, as a new dictionary, which ``json.dumps`` takes.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         json::object_to_python(py, self.said.members())
+    }
+
+    /// The schema by which pydantic writes claims, and FastAPI with it. Claims are never read from JSON.
+    #[classmethod]
+    fn __get_pydantic_core_schema__<'py>(
+        cls: &Bound<'py, PyType>,
+        source: &Bound<'py, PyAny>,
+        handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (source, handler);
+        cls.py().import("doorward._pydantic")?.call_method0("schema")
+    }
+
+    /// The JSON Schema of what pydantic writes.
+    #[classmethod]
+    fn __get_pydantic_json_schema__<'py>(
+        cls: &Bound<'py, PyType>,
+        schema: &Bound<'py, PyAny>,
+        handler: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (schema, handler);
+        cls.py().import("doorward._pydantic")?.call_method0("json_schema")
+    }
+
+    /// The serializer that pydantic uses where no schema says that a value is `Claims`.
+    #[getter]
+    fn __pydantic_serializer__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let without = |error: PyErr| PyAttributeError::new_err(error.to_string());
+        py.import("doorward._pydantic").map_err(without)?.getattr("serializer")
     }
 
     fn __getitem__(&self, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

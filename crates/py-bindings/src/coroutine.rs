@@ -54,7 +54,7 @@ impl Coroutine {
         let event_loop = py.import(intern!(py, "asyncio"))?.call_method0("get_running_loop")?;
         let future = event_loop.call_method0(intern!(py, "create_future"))?;
         let steps = future.call_method0(intern!(py, "__await__"))?;
-        engine.tell(work, event_loop.unbind(), future.unbind());
+        engine.tell(py, work, event_loop.unbind(), future.unbind());
         let yielded = steps.call_method1(intern!(py, "send"), (py.None(),))?;
         self.state = State::Waiting(steps.unbind());
         Ok(yielded.unbind())

@@ -17,6 +17,7 @@ use crate::coroutine::{Coroutine, Step};
 use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;
 use crate::trusted::Trusted;
+use crate::waiting::{later, now};
 
 mod authentication;
 mod person;
@@ -182,6 +183,22 @@ impl TokenSource {
     }
 }
 
+impl TokenSource {
+    fn of_person(
+        &self,
+        py: Python<'_>,
+        subject_token: Option<String>,
+        refresh_token: Option<String>,
+        scope: Option<Texts>,
+    ) -> PyResult<Work<Outcome>> {
+        let shown = Shown::one_of(py, subject_token, refresh_token)?;
+        let scope = scope.map(|Texts(words)| Scope::from(words.join(" ").as_str()));
+        let client = self.client();
+        let endpoint = client.recipe.endpoint(&client.trusted.parts(py)?);
+        Ok(person::ask(endpoint, shown, scope))
+    }
+}
+
 fn tell(py: Python<'_>, answer: &Answer, form: Form) -> PyResult<Py<PyAny>> {
     match answer {
         Ok(token) => form.of(py, token),
@@ -265,7 +282,7 @@ impl TokenSource {
         Ok(Self { kind: Kind::Exchanged { client, subject: Secret::from(subject_token), wanted } })
     }
 
-    /// Tokens of a person for a service that goes on when the person's own token has ended; to be awaited.
+    /// Tokens of a person for a service that goes on when the person's own token has ended.
     ///
     /// One request, and nothing is kept: the refresh token is the caller's to store, sealed, and to replace by the one that comes
     /// with each answer. Two requests with one refresh token end the session where refresh tokens are good once.
@@ -285,6 +302,18 @@ impl TokenSource {
     ///     IssuerUnavailable: to be tried again later.
     ///     ConfigurationError: if not exactly one token is given, or the client's credentials cannot be read.
     #[pyo3(signature = (*, subject_token = None, refresh_token = None, scope = None))]
+    fn person(
+        &self,
+        py: Python<'_>,
+        subject_token: Option<String>,
+        refresh_token: Option<String>,
+        scope: Option<Texts>,
+    ) -> PyResult<Py<PyAny>> {
+        now(py, self.of_person(py, subject_token, refresh_token, scope)?)
+    }
+
+    /// :meth:`person`, to be awaited.
+    #[pyo3(signature = (*, subject_token = None, refresh_token = None, scope = None))]
     fn person_async(
         &self,
         py: Python<'_>,
@@ -292,11 +321,8 @@ impl TokenSource {
         refresh_token: Option<String>,
         scope: Option<Texts>,
     ) -> PyResult<Coroutine> {
-        let shown = Shown::one_of(py, subject_token, refresh_token)?;
-        let scope = scope.map(|Texts(words)| Scope::from(words.join(" ").as_str()));
-        let client = self.client();
-        let endpoint = client.recipe.endpoint(&client.trusted.parts(py)?);
-        Ok(person::ask("TokenSource.person_async", endpoint, shown, scope))
+        let work = self.of_person(py, subject_token, refresh_token, scope)?;
+        Ok(later("TokenSource.person_async", work))
     }
 
     /// Identifier of the issuer they come from.

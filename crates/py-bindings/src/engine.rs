@@ -10,7 +10,6 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -20,9 +19,11 @@ use std::time::Duration;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::IntoPyDict;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
+
+use crate::forks::{self, generation};
+use crate::logging::{self, Logging};
 
 /// Longest time until Ctrl-C ends a wait.
 const SIGNALS: Duration = Duration::from_millis(100);
@@ -32,9 +33,6 @@ const WORKERS: usize = 2;
 
 /// Number of results delivered in a row before the interpreter is released, so that event loops can run.
 const LETTERS: usize = 32;
-
-/// Number of forks that led to this process.
-static FORKS: AtomicU64 = AtomicU64::new(0);
 
 static ENGINE: Mutex<Option<Running>> = Mutex::new(None);
 
@@ -54,16 +52,12 @@ struct Running {
     forks: u64,
     engine: Arc<Engine>,
     teller: JoinHandle<()>,
+    logging: Logging,
 }
 
 enum Letter {
     Result { event_loop: Py<PyAny>, future: Py<PyAny>, outcome: Outcome },
     End,
-}
-
-/// Number of forks so far; a value records it when it is made.
-pub(crate) fn generation() -> u64 {
-    FORKS.load(Ordering::Relaxed)
 }
 
 impl Engine {
@@ -91,6 +85,7 @@ impl Engine {
         F: Future + Send,
         F::Output: Send,
     {
+        logging::look_again(py);
         let mut future = pin!(future);
         // Most work needs no waiting: it checks a signature and is done.
         let first = py.detach(|| {
@@ -138,7 +133,14 @@ impl Engine {
 
     /// Goes on with `work` and settles `future` of `event_loop` with its outcome. The work goes on when its caller
     /// stops waiting: other callers may wait for the same result.
-    pub(crate) fn tell(&self, work: Work<Outcome>, event_loop: Py<PyAny>, future: Py<PyAny>) {
+    pub(crate) fn tell(
+        &self,
+        py: Python<'_>,
+        work: Work<Outcome>,
+        event_loop: Py<PyAny>,
+        future: Py<PyAny>,
+    ) {
+        logging::look_again(py);
         let letters = self.letters.clone();
         self.runtime.spawn(async move {
             let outcome = work.await;
@@ -159,8 +161,9 @@ impl Running {
         let teller = std::thread::Builder::new()
             .name("doorward-teller".to_owned())
             .spawn(move || deliver(&inbox))?;
+        let logging = Logging::start(generation())?;
         let engine = Arc::new(Engine { runtime, letters });
-        Ok(Self { forks: generation(), engine, teller })
+        Ok(Self { forks: generation(), engine, teller, logging })
     }
 }
 
@@ -246,27 +249,26 @@ impl<T> Drop for PerProcess<T> {
 /// Notices forks, and the end of the interpreter: from then on no thread of this crate may attach to it.
 pub(crate) fn follow_process(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let forked = wrap_pyfunction!(forked, module)?;
-    let named = [("after_in_child", forked)].into_py_dict(py)?;
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&named))?;
+    forks::count(module)?;
     let ending = wrap_pyfunction!(ending, module)?;
     py.import("atexit")?.getattr("register")?.call1((ending,))?;
     Ok(())
 }
 
 #[pyfunction]
-fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-#[pyfunction]
 fn ending(py: Python<'_>) {
     let running = ENGINE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(Running { forks, engine, teller }) = running else { return };
-    if forks == generation() && engine.letters.send(Letter::End).is_ok() {
+    let Some(Running { forks, engine, teller, logging }) = running else { return };
+    if forks != generation() {
+        // The threads are the parent's.
+        std::mem::forget((engine, teller, logging));
+        return;
+    }
+    if engine.letters.send(Letter::End).is_ok() {
         // The thread may be waiting for the interpreter.
         let _ = py.detach(|| teller.join());
     }
+    logging.end(py);
     // The runtime ends with the process: daemon threads of Python may still be waiting on it.
     std::mem::forget(engine);
 }

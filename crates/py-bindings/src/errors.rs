@@ -10,6 +10,7 @@ use oidc_core::TokenRefusal;
 use oidc_core::client::TokenEndpointError;
 use oidc_core::http::reqwest::HttpSetupError;
 use oidc_core::provider::InvalidIssuer;
+use oidc_core::token::Algorithm;
 use py_values::with_causes;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -61,9 +62,13 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
         TokenRefusal::Malformed { .. } => {
             raise("MalformedToken", "pass the token alone, without \"Bearer \" and unmodified")
         }
-        TokenRefusal::AlgorithmNotAllowed { .. } => raise(
+        // Only a known algorithm can be named.
+        TokenRefusal::AlgorithmNotAllowed { alg, .. } => raise(
             "AlgorithmNotAllowed",
-            "have the issuer sign with an accepted asymmetric algorithm, or name it in algorithms=",
+            match alg.parse::<Algorithm>() {
+                Ok(_) => "have the issuer sign with an accepted algorithm, or name this one in algorithms=",
+                Err(_) => "have the issuer sign with an algorithm that the message names",
+            },
         ),
         TokenRefusal::HeaderNotAllowed { .. } => {
             raise("HeaderNotAllowed", "send a plain signed JWT")
@@ -82,11 +87,18 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
             raise("BadSignature", "send the token unmodified, from the issuer this verifier trusts")
         }
         TokenRefusal::InvalidClaim { claim, .. } => {
-            raise("InvalidClaim", "have the issuer write the claim as the standard says")?
-                .with("claim", *claim)
+            let remedy = match *claim {
+                "scope" => "have the issuer write `scope` as one text of words separated by spaces, not as a list (RFC 9068 §2.2.3)",
+                _ => "have the issuer write the claim as the standard says",
+            };
+            raise("InvalidClaim", remedy)?.with("claim", *claim)
         }
         TokenRefusal::MissingClaim { claim } => {
-            raise("MissingClaim", "have the issuer add the claim")?.with("claim", *claim)
+            let remedy = match *claim {
+                "cnf" => "have the issuer name the key that the token is bound to (RFC 9449 §6), or ask for an unbound token",
+                _ => "have the issuer add the claim",
+            };
+            raise("MissingClaim", remedy)?.with("claim", *claim)
         }
         TokenRefusal::ForbiddenClaim { claim } => {
             raise("ForbiddenClaim", "send an access token")?.with("claim", *claim)
@@ -167,16 +179,18 @@ fn not_given<'py>(
             .with("description", description.as_deref())
     };
     match error {
-        TokenEndpointError::InvalidClient { description } => refused(
+        TokenEndpointError::InvalidClient { description, status } => refused(
             "invalid_client",
             "check client id, secret or key, and how the client authenticates at the issuer",
             description,
-        ),
-        TokenEndpointError::InvalidGrant { description } => refused(
+        )?
+        .with("status", *status),
+        TokenEndpointError::InvalidGrant { description, status } => refused(
             "invalid_grant",
             "pass a token that is still good, or sign in again",
             description,
-        ),
+        )?
+        .with("status", *status),
         TokenEndpointError::OAuth { error, description, status } => refused(
             error,
             "allow this client the grant, scope and audience it asks for, or ask for less",
@@ -198,6 +212,35 @@ fn not_given<'py>(
         .with("code", "client_authentication"),
         _ => refused("unusable", "see the message", &None),
     }
+}
+
+/// `IssuerUnavailable` for a call that may succeed later.
+pub(crate) fn unavailable_for_now(
+    py: Python<'_>,
+    message: &str,
+    retry_after: Option<Duration>,
+) -> PyErr {
+    either(unavailable(py, retry_after).and_then(|raised| raised.error(message)))
+}
+
+/// `LoginRefused`; with `error` and `error_description` of the issuer's answer, if it refused.
+pub(crate) fn login_refused(
+    py: Python<'_>,
+    code: &str,
+    message: &str,
+    remedy: &str,
+    answer: Option<(&str, Option<&str>)>,
+) -> PyErr {
+    let raised = Raised::new(py, "LoginRefused", remedy).and_then(|raised| {
+        let raised = raised.with("code", code)?;
+        match answer {
+            Some((error, description)) => {
+                raised.with("error", error)?.with("description", description)
+            }
+            None => Ok(raised),
+        }
+    });
+    either(raised.and_then(|raised| raised.error(message)))
 }
 
 /// The URL is not an issuer identifier.

@@ -31,7 +31,7 @@ use crate::verifier::{Kind, Verifier};
 ///     ConfigurationError: if the URL is not an issuer identifier, or the certificates cannot be used.
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Issuer {
-    trusted: Arc<Trusted>,
+    pub(crate) trusted: Arc<Trusted>,
 }
 
 #[pymethods]

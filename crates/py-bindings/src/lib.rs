@@ -4,17 +4,22 @@
 //! |---|---|
 //! | `issuer`, `gateway`, `trusted` | trusted issuers, and the connection to them |
 //! | `verifier`, `claims` | verification; the claims of a verified token |
+//! | `client` | logins of people, refresh, revocation and introspection, with state that the caller keeps |
 //! | `credentials` | a program's own tokens, and those it gets in exchange |
 //! | `command` | the commands of `python -m doorward` |
 //! | `errors` | Rust error → Python exception: one match |
 //! | `engine` | the one runtime of this process, made again in a forked child; the interpreter is released while waiting |
+//! | `waiting` | each call in two forms: one that waits, one that is awaited |
+//! | `forks` | the number of forks that led to this process |
 //! | `coroutine` | an awaitable that is done at once when it can be, and never blocks the event loop |
+//! | `logging` | events of the libraries as records of Python's `logging` |
 //! | `environment`, `arguments`, `json` | settings of `os.environ`; arguments of callers (with the crate `py-values`); JSON as Python values |
 //!
 //! The adapters for HTTP clients and frameworks are Python, in `python/doorward`, and use nothing but these classes.
 
 mod issuer;
 mod gateway;
+mod client;
 mod trusted;
 mod verifier;
 mod claims;
@@ -22,8 +27,11 @@ mod credentials;
 mod command;
 
 mod errors;
+mod forks;
 mod engine;
 mod coroutine;
+mod waiting;
+mod logging;
 mod environment;
 mod arguments;
 mod json;
@@ -44,6 +52,8 @@ mod _native {
     #[pymodule_export]
     use crate::claims::Claims;
     #[pymodule_export]
+    use crate::client::{Client, PendingLogin, TokenSet};
+    #[pymodule_export]
     use crate::command::command;
     #[pymodule_export]
     use crate::coroutine::Coroutine;
@@ -53,7 +63,6 @@ mod _native {
     use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::issuer::Issuer;
-    #[pymodule_export]
     #[pymodule_export]
     use crate::verifier::Verifier;
 

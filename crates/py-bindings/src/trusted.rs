@@ -14,7 +14,7 @@ use oidc_core::provider::{Provider, ProviderMetadata, ProviderPolicy};
 use pyo3::prelude::*;
 
 use crate::engine::PerProcess;
-use crate::{environment, errors};
+use crate::{environment, errors, logging};
 
 /// An issuer with its settings.
 pub(crate) struct Trusted {
@@ -51,6 +51,7 @@ impl Trusted {
         }
         // Times become `datetime`, which is imported now: a destructor cannot import it when the interpreter ends.
         SystemTime::UNIX_EPOCH.into_pyobject(py)?;
+        logging::follow(py)?;
         if settings.ca_file.is_none() {
             settings.ca_file = environment::ca_file(py)?;
         }

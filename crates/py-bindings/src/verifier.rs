@@ -20,6 +20,11 @@ use crate::engine::{Engine, Outcome, PerProcess, Work};
 use crate::errors;
 use crate::trusted::Trusted;
 
+mod besides;
+
+use besides::Besides;
+pub(crate) use besides::Introspects;
+
 /// Longest leeway: more would accept tokens long after their end.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
 
@@ -32,6 +37,7 @@ pub(crate) struct Verifier {
     trusted: Arc<Trusted>,
     kind: Kind,
     validation: Validation,
+    besides: Besides,
     checks: PerProcess<Arc<Checks>>,
 }
 
@@ -71,11 +77,11 @@ impl Kind {
         }
     }
 
-    fn checks(self, validation: Validation, keys: Arc<RemoteKeys>) -> Arc<Checks> {
-        Arc::new(match self {
+    fn checks(self, validation: Validation, keys: Arc<RemoteKeys>) -> Checks {
+        match self {
             Self::AccessToken(_) => Checks::Token(oidc_core::Verifier::new(validation, keys)),
             Self::Assertion => Checks::Assertion(AssertionVerifier::new(validation, keys)),
-        })
+        }
     }
 }
 
@@ -120,8 +126,13 @@ impl Verifier {
             validation = validation.with_profile(profile);
         }
         let keys = trusted.parts(py)?.keys;
-        let checks = PerProcess::new(kind.checks(validation.clone(), keys));
-        Ok(Self { trusted, kind, validation, checks })
+        let checks = PerProcess::new(Arc::new(kind.checks(validation.clone(), keys)));
+        Ok(Self { trusted, kind, validation, besides: Besides::default(), checks })
+    }
+
+    /// The rules, the first issuer's first.
+    fn rules(&self) -> impl Iterator<Item = &Validation> {
+        std::iter::once(&self.validation).chain(self.besides.validations())
     }
 
     fn of_this_process(&self, py: Python<'_>) -> PyResult<Arc<Checks>> {
@@ -129,12 +140,28 @@ impl Verifier {
             return Ok(checks);
         }
         let keys = self.trusted.parts(py)?.keys;
-        Ok(self.checks.keep(py, self.kind.checks(self.validation.clone(), keys)))
+        let checks = self.besides.checks(py, self.kind, self.validation.clone(), keys)?;
+        Ok(self.checks.keep(py, checks))
     }
 }
 
 #[pymethods]
 impl Verifier {
+    /// A verifier of several issuers' access tokens, each by the rules of its own verifier. ``iss`` of a token chooses among them before any
+    /// key is used; a token of another issuer is refused.
+    ///
+    /// Args:
+    ///     verifiers: one for each issuer. One of them may introspect (:meth:`Client.introspecting_verifier`): it is asked about every
+    ///         token that is not a JWT.
+    ///
+    /// Raises:
+    ///     ConfigurationError: if two are for one issuer, two introspect, or one is for assertions.
+    #[staticmethod]
+    #[pyo3(signature = (*verifiers))]
+    fn any_of(py: Python<'_>, verifiers: Vec<Bound<'_, Self>>) -> PyResult<Self> {
+        Self::joined(py, &verifiers)
+    }
+
     /// Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
     ///
     /// The interpreter is released while the signature is checked or keys are fetched.
@@ -177,16 +204,28 @@ impl Verifier {
         })
     }
 
-    /// Issuer of the tokens: its identifier, or the gateway's public URL.
+    /// Issuer of the tokens: its identifier, or the gateway's public URL; of several issuers, the first.
     #[getter]
     fn issuer(&self) -> &str {
         self.trusted.issuer().as_str()
     }
 
-    /// The audiences accepted.
+    /// All issuers whose tokens are accepted.
+    #[getter]
+    fn issuers(&self) -> Vec<&str> {
+        self.rules().map(|rules| rules.issuer().as_str()).collect()
+    }
+
+    /// The audiences accepted; of several issuers, those of all.
     #[getter]
     fn audience(&self) -> Vec<&str> {
-        self.validation.audiences().iter().map(String::as_str).collect()
+        let mut audiences: Vec<&str> = Vec::new();
+        for audience in self.rules().flat_map(Validation::audiences) {
+            if !audiences.contains(&audience.as_str()) {
+                audiences.push(audience);
+            }
+        }
+        audiences
     }
 
     /// Kind of token that is verified: ``"access_token"``, or ``"assertion"`` of a gateway.
@@ -199,8 +238,11 @@ impl Verifier {
     }
 
     fn __repr__(&self) -> String {
-        let issuer = self.issuer();
-        format!("doorward.Verifier(issuer={issuer:?}, audience={:?})", self.validation.audiences())
+        let audience = self.audience();
+        match self.issuers().as_slice() {
+            [issuer] => format!("doorward.Verifier(issuer={issuer:?}, audience={audience:?})"),
+            issuers => format!("doorward.Verifier(issuers={issuers:?}, audience={audience:?})"),
+        }
     }
 
     fn __copy__(this: Py<Self>) -> Py<Self> {
@@ -237,7 +279,8 @@ fn text<'t>(token: &'t Bound<'_, PyString>) -> PyResult<&'t str> {
     })
 }
 
-fn validation(
+/// The rules for tokens of one issuer.
+pub(crate) fn validation(
     py: Python<'_>,
     issuer: oidc_core::Issuer,
     audiences: Vec<String>,

@@ -130,6 +130,12 @@ def test_a_proxy_is_used_unless_the_host_is_excluded(
     assert issuer.verifier("churn").verify(token)
 
 
+def test_a_socks_proxy_is_unsupported_and_named(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(doorward.IssuerUnavailable, match="unsupported scheme socks5"):
+        doorward.Issuer(issuer.url).client_credentials("client", secret="secret").token()
+
+
 def test_adapters_are_imported_when_they_are_used() -> None:
     program = "import sys, doorward; print([name for name in ('asyncio', 'ssl', 'httpx', 'requests', 'aiohttp') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -236,7 +242,8 @@ def test_help_equals_the_stubs() -> None:
 
 
 def test_every_public_name_has_help() -> None:
-    for kind in (doorward.Issuer, doorward.Gateway, doorward.Verifier, doorward.Claims, doorward.TokenSource, Issuer):
+    kinds = (doorward.Client, doorward.PendingLogin, doorward.TokenSet)
+    for kind in (doorward.Issuer, doorward.Gateway, doorward.Verifier, doorward.Claims, doorward.TokenSource, *kinds, Issuer):
         assert kind.__doc__
         silent = [name for name in dir(kind) if not name.startswith("_") and not getattr(kind, name).__doc__]
         assert silent == [], kind

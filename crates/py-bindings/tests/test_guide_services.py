@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from django.test import override_settings
 from django.urls import path
@@ -84,7 +85,25 @@ def test_a_service_reads_the_caller(block: str, names: dict[str, Any], good: dic
 
 
 def test_every_way_to_write_a_service_is_shown() -> None:
-    assert len(SERVICES) == 8
+    assert len(SERVICES) == 9
+
+
+def test_a_preflight_and_a_refusal_have_the_headers_of_cors(names: dict[str, Any], good: dict[str, Header]) -> None:
+    PAGE.run(PAGE.block("CORSMiddleware"), names)
+    origin = ("Origin", "https://app.example")
+
+    async def preflight() -> httpx.Response:
+        asked = [origin, ("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "Authorization")]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(names["app"]), base_url="http://127.0.0.1") as client:
+            return await client.options("/score", headers=asked)
+
+    allowed = asyncio.run(preflight())
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    ask = over_asgi(names["app"])
+    refused = ask(origin, path="/score")
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://app.example")
+    assert refused.headers["access-control-expose-headers"] == "WWW-Authenticate"
+    assert ask(origin, good["direct"], path="/score").status_code == 200
 
 
 def test_a_service_without_a_framework(names: dict[str, Any], good: dict[str, Header]) -> None:

@@ -91,7 +91,8 @@ impl TestIssuer {
     ///     client_roles: roles at clients in its own tokens.
     ///     token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
     ///     redirect_uri: redirect URIs of a login; ``*`` matches any port.
-    #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None, redirect_uri = Texts(vec![])))]
+    ///     opaque_access_tokens: its access tokens are not JWTs: only the issuer can read them (RFC 7662).
+    #[pyo3(signature = (client_id, secret = None, *, public_key = None, audience = Texts(vec![]), scopes = Texts(vec![]), roles = Texts(vec![]), client_roles = None, token_lifetime = None, redirect_uri = Texts(vec![]), opaque_access_tokens = false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn add_client(
         &self,
@@ -104,6 +105,7 @@ impl TestIssuer {
         client_roles: Option<&Bound<'_, PyDict>>,
         token_lifetime: Option<Span>,
         redirect_uri: Texts,
+        opaque_access_tokens: bool,
     ) -> PyResult<()> {
         let mut client = match (secret, public_key) {
             (Some(secret), None) => DevClient::confidential(client_id, secret),
@@ -126,6 +128,9 @@ impl TestIssuer {
         }
         if let Some(Span(lifetime)) = token_lifetime {
             client = client.access_token_lifetime(lifetime);
+        }
+        if opaque_access_tokens {
+            client = client.opaque_access_tokens();
         }
         self.running()?.issuer.set_client(client);
         Ok(())

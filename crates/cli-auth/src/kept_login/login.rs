@@ -172,10 +172,7 @@ impl KeptLogin {
         let refreshed = tokio::spawn(async move { inner.in_turn(turn, rejected.as_ref()).await });
         refreshed.await.unwrap_or_else(|error| {
             let reason = format!("the refresh was interrupted: {error}");
-            Err(KeptLoginError::Endpoint(TokenEndpointError::Unavailable {
-                reason,
-                retry_after: None,
-            }))
+            Err(KeptLoginError::Endpoint(TokenEndpointError::unavailable(reason, None)))
         })
     }
 }
@@ -230,7 +227,7 @@ impl Inner {
             Validity::Expired => None,
         };
         let unavailable = |reason: String, retry_after: Option<Duration>| {
-            Err(KeptLoginError::Endpoint(TokenEndpointError::Unavailable { reason, retry_after }))
+            Err(KeptLoginError::Endpoint(TokenEndpointError::unavailable(reason, retry_after)))
         };
         if let Some((reason, left)) = record.pause(self.clock.now()) {
             return unavailable(reason.to_owned(), Some(left));
@@ -250,7 +247,7 @@ impl Inner {
                 tracing::debug!(issuer = %self.endpoint.provider().issuer(), "a login was refreshed");
                 Ok(token?)
             }
-            Err(TokenEndpointError::InvalidGrant { description }) => {
+            Err(TokenEndpointError::InvalidGrant { description, .. }) => {
                 record.end();
                 record.write(&self.file)?;
                 Err(self.ended(description))

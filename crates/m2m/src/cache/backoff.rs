@@ -23,7 +23,8 @@ impl Failure {
         let failures = before.saturating_add(1);
         let pause = Retry::default().pause(failures);
         let wait = pause.max(error.retry_after().unwrap_or_default());
-        Self { error, failures, wait }
+        // The first caller learns the wait too, as all later ones do.
+        Self { error: error.with_time_left(wait), failures, wait }
     }
 
     /// The same failure after `passed`; `None` once the next attempt may be made.

@@ -6,8 +6,9 @@
 //! and has possible values. Any other entry is logged, treated as absent, and replaced.
 //!
 //! The process that asks the issuer holds an operating system lock, which ends with the process. The
-//! others wait until it has written the token, or for how long the issuer is not to be asked. File
-//! names hold no secrets.
+//! others wait until it has written the token, or that the issuer is away (no connection, status 429 or
+//! 503) and for how long it is not to be asked. Any other failure, such as a refused secret, is that of
+//! one process and is not written. File names hold no secrets.
 //!
 //! If the disk cannot be written to, this is logged once and the tokens are not shared.
 

@@ -29,6 +29,10 @@ pub(crate) enum Why {
     /// There is no valid token.
     Absent,
     /// This token is due for refresh before it expires.
+    #[cfg_attr(
+        not(all(unix, feature = "file-cache")),
+        expect(dead_code, reason = "for the file cache")
+    )]
     Due(AccessToken),
     /// A service answered 401 to this token.
     Rejected(AccessToken),

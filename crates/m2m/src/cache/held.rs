@@ -111,6 +111,10 @@ pub(crate) fn life(token: &AccessToken, obtained: SystemTime) -> Duration {
 }
 
 /// True if it is time to ask for the next token.
+#[cfg_attr(
+    not(all(unix, feature = "file-cache")),
+    expect(dead_code, reason = "for the file cache")
+)]
 pub(crate) fn is_due(token: &AccessToken, obtained: SystemTime, now: SystemTime) -> bool {
     let life = life(token, obtained);
     life.saturating_sub(since(obtained, now)) <= margin(life)

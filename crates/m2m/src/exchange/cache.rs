@@ -5,7 +5,7 @@
 //! the subject's token lives.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -19,8 +19,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Exchange;
+use super::failures::Failures;
 use crate::access_token::AccessToken;
-use crate::cache::{Failure, Held, Now};
+use crate::cache::{Held, Now};
 use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
@@ -46,8 +47,8 @@ pub struct ExchangedTokens {
     endpoint: TokenEndpoint,
     clock: Arc<dyn Clock>,
     kept: Cache<CacheKey, Arc<Kept>>,
-    /// The last failure of the issuer to answer, and its time. No request is sent during the back-off.
-    failure: Arc<Mutex<Option<(Failure, Instant)>>>,
+    /// No request is sent during the back-off after a failure.
+    failures: Failures,
 }
 
 /// A token, and the time of the last renewal because a service rejected the one before it.
@@ -69,13 +70,13 @@ impl ExchangedTokens {
     /// Exchanges at this endpoint; keeps 10,000 tokens at most.
     pub fn new(endpoint: TokenEndpoint) -> Self {
         let clock = Arc::new(SystemClock);
-        Self { endpoint, clock, kept: kept(CAPACITY), failure: Arc::default() }
+        Self { endpoint, clock, kept: kept(CAPACITY), failures: Failures::new(CAPACITY) }
     }
 
     /// Keeps at most this number of tokens.
     #[must_use]
     pub fn with_capacity(self, tokens: u64) -> Self {
-        Self { kept: kept(tokens), ..self }
+        Self { kept: kept(tokens), failures: Failures::new(tokens), ..self }
     }
 
     /// Takes the time from `clock`.
@@ -92,7 +93,8 @@ impl ExchangedTokens {
     /// # Errors
     ///
     /// [`TokenError::Refused`] when the issuer does not exchange it, [`TokenError::Unavailable`] when it
-    /// cannot answer; then no request is sent to it for 1 to 30 s, or as long as it asks.
+    /// cannot answer. Then the same exchange is not requested again for 1 to 30 s, or as long as the
+    /// issuer asks. Only an outage (no connection, status 429 or 503) holds back every exchange.
     pub async fn exchange(
         &self,
         subject_token: &Secret,
@@ -125,7 +127,9 @@ impl ExchangedTokens {
         rejected: Option<&AccessToken>,
     ) -> Result<AccessToken, TokenError> {
         // An actor token given as a value has no cache key, so the answer is not cached.
-        let Some(parts) = wanted.parts() else { return self.ask(subject_token, wanted).await };
+        let Some(parts) = wanted.parts() else {
+            return self.ask(None, subject_token, wanted).await;
+        };
         let subject = [("subject_token", subject_token.expose())];
         let wanted_parts = parts.iter().map(|(name, value)| (*name, value.as_str()));
         let key = CacheKey::of(subject.into_iter().chain(wanted_parts));
@@ -143,7 +147,7 @@ impl ExchangedTokens {
         let renewed = if is_spent { Some(now.monotonic) } else { before };
         let asked = self.kept.try_get_with(key, async {
             let now = || self.now();
-            let held = match (self.ask(subject_token, wanted).await, good) {
+            let held = match (self.ask(Some(&key), subject_token, wanted).await, good) {
                 (Ok(token), _) => {
                     let end = subject_end(subject_token, now().wall);
                     Held::until(token, end, now())
@@ -172,31 +176,26 @@ impl ExchangedTokens {
         forgotten.await;
     }
 
-    async fn ask(&self, subject: &Secret, wanted: &Exchange) -> Result<AccessToken, TokenError> {
-        if let Some(error) = self.failing() {
+    async fn ask(
+        &self,
+        key: Option<&CacheKey>,
+        subject: &Secret,
+        wanted: &Exchange,
+    ) -> Result<AccessToken, TokenError> {
+        if let Some(error) = self.failures.failing(key) {
             return Err(error);
         }
         let asked = async {
             let tokens = self.endpoint.request(wanted.grant(subject.clone()).await?).await?;
             Ok(AccessToken::try_from(tokens)?)
         };
-        let answer = asked.await;
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        *failure = match &answer {
-            Err(error @ TokenError::Unavailable { .. }) => {
-                let before = failure.as_ref().map_or(0, |(failure, _)| failure.failures);
-                Some((Failure::after(before, error.clone()), Instant::now()))
+        match asked.await {
+            Ok(token) => {
+                self.failures.answered(key);
+                Ok(token)
             }
-            // A refusal concerns one user's token only, so it starts no back-off.
-            Err(_) | Ok(_) => None,
-        };
-        answer
-    }
-
-    fn failing(&self) -> Option<TokenError> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let (failure, at) = failure.as_ref()?;
-        failure.left_after(at.elapsed()).map(|failure| failure.error)
+            Err(error) => Err(self.failures.failed(key, error)),
+        }
     }
 
     fn now(&self) -> Now {

@@ -226,7 +226,8 @@ struct Empty;
 #[async_trait::async_trait]
 impl TokenSource for Empty {
     async fn token(&self) -> Result<m2m::AccessToken, TokenError> {
-        let source = oidc_core::client::TokenEndpointError::InvalidClient { description: None };
+        let source =
+            oidc_core::client::TokenEndpointError::InvalidClient { description: None, status: 401 };
         Err(TokenError::Refused { source })
     }
 }

@@ -8,6 +8,7 @@ mod job;
 mod blocking;
 mod exchange;
 mod files;
+mod held_back;
 mod memory;
 mod oauth2_client;
 mod processes;

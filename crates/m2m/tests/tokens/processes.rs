@@ -23,11 +23,12 @@ use crate::job::{endpoint, http};
 struct Order {
     issuer: String,
     folder: PathBuf,
+    secret: String,
 }
 
 impl Order {
     fn tokens(&self, http: Arc<dyn Http>, lock_wait: Duration) -> CachedTokens {
-        let endpoint = endpoint(&self.issuer, http, "job", "job-secret");
+        let endpoint = endpoint(&self.issuer, http, "job", &self.secret);
         let files = FileCache::in_directory(&self.folder).with_lock_wait(lock_wait);
         CachedTokens::new(IssuerTokens::new(endpoint, ClientCredentials::new()))
             .with_file_cache(&files)
@@ -63,7 +64,8 @@ impl Lab {
 
     fn order(&self) -> Order {
         let folder = self.folder.path().join("doorward");
-        Order { issuer: self.issuer.url().to_owned(), folder }
+        let (issuer, secret) = (self.issuer.url().to_owned(), "job-secret".to_owned());
+        Order { issuer, folder, secret }
     }
 
     /// A cache of this process.
@@ -71,7 +73,11 @@ impl Lab {
         self.order().tokens(Arc::clone(&self.http), lock_wait)
     }
 
-    async fn spawn(&self, mut command: Command) -> Child {
+    async fn spawn(&self, command: Command) -> Child {
+        self.spawn_with(command, self.order()).await
+    }
+
+    async fn spawn_with(&self, mut command: Command, order: Order) -> Child {
         let parts = ["--exact", "processes::process", "--ignored", "--nocapture"];
         let mut child = command
             .args(parts)
@@ -81,7 +87,7 @@ impl Lab {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let order = serde_json::to_vec(&self.order()).unwrap();
+        let order = serde_json::to_vec(&order).unwrap();
         child.stdin.take().unwrap().write_all(&order).await.unwrap();
         child
     }
@@ -137,6 +143,22 @@ async fn ten_processes_on_a_cold_cache_make_one_request() {
     }
     assert!(tokens.windows(2).all(|two| two[0] == two[1]));
     assert_eq!(lab.asked(), 1);
+}
+
+#[tokio::test]
+async fn processes_with_a_wrong_secret_hold_back_no_other() {
+    let lab = Lab::start().await;
+    let mut wrong = Vec::new();
+    for _ in 0..3 {
+        let order = Order { secret: "guess".to_owned(), ..lab.order() };
+        wrong.push(lab.spawn_with(Command::new(this_program()), order).await);
+    }
+    for process in wrong {
+        let output = process.wait_with_output().await.unwrap();
+        assert!(!output.status.success(), "the issuer accepts the guess");
+    }
+    token(&lab.process().await.wait_with_output().await.unwrap());
+    assert_eq!(lab.asked(), 4);
 }
 
 #[tokio::test]

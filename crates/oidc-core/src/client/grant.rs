@@ -9,6 +9,24 @@ use crate::token::Scope;
 /// `subject_token_type` and `actor_token_type` unless set (RFC 8693 §3).
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
+/// RFC 8693 §2.1
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 §2.1
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 8628 §3.4
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// Every `grant_type` of [`Grant`].
+#[cfg(feature = "oauth2")]
+pub(crate) const GRANT_TYPES: [&str; 6] = [
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    TOKEN_EXCHANGE,
+    JWT_BEARER,
+    DEVICE_CODE,
+];
+
 /// Grant of a token request.
 ///
 /// ```
@@ -103,9 +121,9 @@ impl Grant {
             Self::AuthorizationCode { .. } => "authorization_code",
             Self::RefreshToken { .. } => "refresh_token",
             Self::ClientCredentials { .. } => "client_credentials",
-            Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
-            Self::JwtBearer { .. } => "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            Self::DeviceCode { .. } => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::TokenExchange { .. } => TOKEN_EXCHANGE,
+            Self::JwtBearer { .. } => JWT_BEARER,
+            Self::DeviceCode { .. } => DEVICE_CODE,
         }
     }
 

@@ -149,11 +149,21 @@ impl TokenEndpoint {
     /// [`TokenEndpointError`] says whether the grant or the client is invalid, or the failure is
     /// temporary.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
+        self.observed(grant.grant_type(), self.ask(grant), TokenEndpointError::code).await
+    }
+
+    /// Makes a token request, and reports it with the name of its failure.
+    pub(crate) async fn observed<T, E>(
+        &self,
+        grant_type: &str,
+        asked: impl Future<Output = Result<T, E>>,
+        code: impl FnOnce(&E) -> &'static str,
+    ) -> Result<T, E> {
         let begun = Instant::now();
-        let (issuer, grant_type) = (self.provider.issuer(), grant.grant_type());
+        let issuer = self.provider.issuer();
         let span = tracing::debug_span!("token.request", %issuer, grant_type, outcome = Empty);
-        let answer = self.ask(grant).instrument(span.clone()).await;
-        let outcome = answer.as_ref().map(|_| ()).map_err(TokenEndpointError::code);
+        let answer = asked.instrument(span.clone()).await;
+        let outcome = answer.as_ref().map(|_| ()).map_err(code);
         span.record("outcome", outcome.err().unwrap_or("ok"));
         let took = begun.elapsed();
         self.provider.observe(&Event::TokensRequested { issuer, grant_type, outcome, took });

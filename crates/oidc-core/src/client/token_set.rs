@@ -176,6 +176,8 @@ pub enum TokenEndpointError {
     InvalidGrant {
         /// `error_description`, cut and escaped.
         description: Option<String>,
+        /// The status of the answer.
+        status: u16,
     },
     /// `invalid_client`: the client's own credentials are wrong.
     #[error(
@@ -185,6 +187,8 @@ pub enum TokenEndpointError {
     InvalidClient {
         /// `error_description`, cut and escaped.
         description: Option<String>,
+        /// The status of the answer.
+        status: u16,
     },
     /// Another error of RFC 6749 §5.2.
     #[error("the provider refused with {error}{}", because(description))]
@@ -203,6 +207,9 @@ pub enum TokenEndpointError {
         reason: String,
         /// Wait before trying again, if known.
         retry_after: Option<Duration>,
+        /// True if any client and any grant gets no answer now: no connection, or status 429 or 503.
+        /// False: this request failed, and another one may succeed.
+        outage: bool,
     },
     /// The answer is invalid: a redirect, a page, a truncated or foreign body.
     #[error("the provider's answer cannot be used: {reason}")]
@@ -239,6 +246,17 @@ impl TokenEndpointError {
             Self::ClientAuth(error) => error.is_temporary(),
             _ => false,
         }
+    }
+
+    /// Whether any client and any grant gets no answer now: no connection, or status 429 or 503. Only
+    /// such an error may hold back the requests of other clients and users.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { outage: true, .. })
+    }
+
+    /// No answer to this request, for a reason that says nothing about other requests.
+    pub fn unavailable(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after, outage: false }
     }
 
     /// Whether the provider requires its nonce in the proof of possession (RFC 9449 §8).
@@ -296,9 +314,9 @@ impl TokenEndpointError {
 
     /// Reads an unsuccessful answer.
     pub(crate) fn parse(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
-        let unavailable = |reason: String| Self::Unavailable { reason, retry_after };
         if status == 408 || status == 429 || status >= 500 {
-            return unavailable(format!("status {status}"));
+            let (reason, outage) = (format!("status {status}"), matches!(status, 429 | 503));
+            return Self::Unavailable { reason, retry_after, outage };
         }
         if (300..400).contains(&status) {
             let reason = format!("it is a redirect (status {status}), which is not followed");
@@ -319,13 +337,13 @@ impl TokenEndpointError {
     ) -> Self {
         let description = answer.error_description().map(|text| bounded(text));
         match answer.error().as_ref() {
-            "invalid_grant" => Self::InvalidGrant { description },
-            "invalid_client" => Self::InvalidClient { description },
+            "invalid_grant" => Self::InvalidGrant { description, status },
+            "invalid_client" => Self::InvalidClient { description, status },
             // 401 is for failed authentication only (RFC 6749 §5.2). Keycloak sends this for a
             // wrong secret.
-            "unauthorized_client" if status == 401 => Self::InvalidClient { description },
+            "unauthorized_client" if status == 401 => Self::InvalidClient { description, status },
             error @ ("temporarily_unavailable" | "server_error") => {
-                Self::Unavailable { reason: error.to_owned(), retry_after }
+                Self::unavailable(error, retry_after)
             }
             error => Self::OAuth { error: bounded(error), description, status },
         }
@@ -334,14 +352,17 @@ impl TokenEndpointError {
 
 impl From<HttpError> for TokenEndpointError {
     fn from(error: HttpError) -> Self {
-        Self::Unavailable { reason: error.to_string(), retry_after: None }
+        let outage = matches!(error, HttpError::Connect { .. });
+        Self::Unavailable { reason: error.to_string(), retry_after: None, outage }
     }
 }
 
 impl From<ProviderUnavailable> for TokenEndpointError {
     fn from(error: ProviderUnavailable) -> Self {
         let retry_after = Some(error.retry_after);
-        Self::Unavailable { reason: format!("{}: {}", error.issuer, error.reason), retry_after }
+        let reason = format!("{}: {}", error.issuer, error.reason);
+        // Every request needs the metadata.
+        Self::Unavailable { reason, retry_after, outage: true }
     }
 }
 

@@ -204,6 +204,9 @@ pub struct ReqwestHttp {
 }
 
 /// Chooses aws-lc-rs for rustls in this process, unless a choice was made before. Idempotent.
+///
+/// [`ReqwestHttp`] does not need it and never calls it: the choice is the program's. A program calls it
+/// for other users of rustls, such as a `reqwest::Client` that is built without a provider.
 pub fn install_crypto_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -213,14 +216,14 @@ pub fn install_crypto_provider() {
 }
 
 impl ReqwestHttp {
-    /// Builds the client; reads the files, opens no connection.
+    /// Builds the client; reads the files, opens no connection. Uses the rustls provider that this
+    /// process chose, else aws-lc-rs, and chooses none for the process.
     ///
     /// # Errors
     ///
     /// [`HttpSetupError`] names the file that cannot be read or used, or the reason the client
     /// cannot be built.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
-        install_crypto_provider();
         let client = ::reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(options.ca_file, options.client_certificate)?)
             .redirect(::reqwest::redirect::Policy::none())

@@ -23,7 +23,7 @@ use crate::token::Scope;
 
 mod request_object;
 
-/// Parameters that [`LoginRequest::with_parameter`] ignores, because the flow sets them.
+/// Parameters that the flow sets.
 const OWN_PARAMETERS: [&str; 12] = [
     "client_id",
     "redirect_uri",
@@ -129,11 +129,22 @@ impl LoginRequest {
         self.with_parameter("login_hint", hint)
     }
 
-    /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself sets are
-    /// ignored.
+    /// Whether the flow itself sets this parameter.
+    ///
+    /// ```
+    /// use oidc_core::login::LoginRequest;
+    /// assert!(LoginRequest::sets("state"));
+    /// assert!(!LoginRequest::sets("kc_idp_hint"));
+    /// ```
+    pub fn sets(name: &str) -> bool {
+        OWN_PARAMETERS.contains(&name)
+    }
+
+    /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself
+    /// [sets](Self::sets) are ignored.
     #[must_use]
     pub fn with_parameter(mut self, name: &str, value: &str) -> Self {
-        if !OWN_PARAMETERS.contains(&name) {
+        if !Self::sets(name) {
             self.parameters.retain(|(other, _)| other != name);
             self.parameters.push((name.to_owned(), value.to_owned()));
         }

@@ -277,6 +277,7 @@ impl Validation {
             None | Some("Bearer") => Ok(()),
             // As Keycloak writes a token that is bound to a key; without the binding it is refused.
             Some("DPoP") if claims.members().contains_key("cnf") => Ok(()),
+            Some("DPoP") => Err(TokenRefusal::MissingClaim { claim: "cnf" }),
             Some(found) => {
                 Err(wrong("an access token (typ Bearer)", format!("typ {}", quoted(found))))
             }

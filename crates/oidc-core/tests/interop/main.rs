@@ -5,6 +5,7 @@
 
 mod client_credentials;
 mod conversions;
+mod events;
 mod login;
 
 use std::sync::Arc;

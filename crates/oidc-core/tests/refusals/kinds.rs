@@ -14,11 +14,12 @@ async fn no_other_token_of_the_same_issuer_passes_for_an_access_token() {
     let world = World::new();
     assert_eq!(world.code(&world.issuer.id_token(AUDIENCE, None)).await, "wrong_type");
     assert_eq!(world.code(&world.issuer.logout_token(AUDIENCE)).await, "wrong_type");
-    for typ in ["ID", "Refresh", "Offline", "Logout", "DPoP", "bearer", "Initial-Access-Token", ""]
-    {
+    for typ in ["ID", "Refresh", "Offline", "Logout", "bearer", "Initial-Access-Token", ""] {
         assert_eq!(world.code(&world.claims(json!({"typ": typ}))).await, "wrong_type", "{typ}");
     }
     assert_eq!(world.code(&world.claims(json!({"typ": null}))).await, "wrong_type");
+    // A token that says it is bound, and not to what.
+    assert_eq!(world.code(&world.claims(json!({"typ": "DPoP"}))).await, "missing_claim");
     for typ in
         ["dpop+jwt", "oauth-authz-req+jwt", "logout+jwt", "secevent+jwt", "JOSE", "kb+jwt", ""]
     {

@@ -14,6 +14,12 @@ A job gets its own, fetched once however many threads ask, and kept fresh::
     tokens = issuer.client_credentials("airflow-run", secret_file="/run/secrets/airflow", scope="score")
     requests.get(url, auth=tokens)
 
+A web application signs people in::
+
+    client = doorward.Client(issuer, "portal", secret_file="/run/secrets/portal")
+    pending = client.begin_login("https://portal.example/callback")  # redirect the browser to pending.url
+    login = client.finish_login(query, pending)  # login.claims, login.access_token
+
 Everything has an ``…_async`` twin that never holds up the event loop, and works in a forked child. Adapters for HTTP clients and
 frameworks are modules of their own, imported when used: ``doorward.httpx``, ``doorward.fastapi``, …
 """
@@ -27,6 +33,7 @@ from ._errors import (
     ConfigurationError,
     IssuerUnavailable,
     TokenRequestRefused,
+    LoginRefused,
     InvalidToken,
     TokenTooLarge,
     MalformedToken,
@@ -51,8 +58,9 @@ from ._errors import (
     WrongSubject,
     AuthenticationTooOld,
 )
-from ._native import Claims, Gateway, Issuer, TokenSource, Verifier
+from ._native import Claims, Client, Gateway, Issuer, PendingLogin, TokenSet, TokenSource, Verifier
 from ._native import __version__ as __version__
+from ._unverified import Unverified, unverified
 
 _Mapping.register(Claims)
 
@@ -61,6 +69,7 @@ __all__ = [
     "AuthenticationTooOld",
     "BadSignature",
     "Claims",
+    "Client",
     "ConfigurationError",
     "DoorwardError",
     "ForbiddenClaim",
@@ -70,17 +79,21 @@ __all__ = [
     "InvalidToken",
     "Issuer",
     "IssuerUnavailable",
+    "LoginRefused",
     "MalformedToken",
     "MissingClaim",
+    "PendingLogin",
     "SenderConstrained",
     "TokenExpired",
     "TokenInactive",
     "TokenIssuedInFuture",
     "TokenNotYetValid",
     "TokenRequestRefused",
+    "TokenSet",
     "TokenSource",
     "TokenTooLarge",
     "UnknownKey",
+    "Unverified",
     "Verifier",
     "WrongAudience",
     "WrongAuthorizedParty",
@@ -89,4 +102,5 @@ __all__ = [
     "WrongNonce",
     "WrongSubject",
     "WrongTokenType",
+    "unverified",
 ]

@@ -1,7 +1,7 @@
 """Errors as exceptions: one class for each cause that a caller can act on.
 
 They mirror the errors of the Rust libraries: ``code`` is the same stable word everywhere (in the gateway's log too), ``str(error)``
-says what is wrong, ``remedy`` what to do. No exception ever holds a token or a secret, and all of them can be pickled.
+says what is wrong and what to do, ``remedy`` what to do in terms of this package. No exception ever holds a token or a secret, and all of them can be pickled.
 """
 
 from __future__ import annotations
@@ -16,12 +16,26 @@ class DoorwardError(Exception):
     """A stable word for the cause, fit for logs and metrics."""
 
     remedy: str | None = None
-    """The remedy, in a sentence."""
+    """The remedy, in a sentence. It is in ``str(error)`` or in the notes of the error, so that a traceback shows it."""
 
     def __init__(self, message: str, **facts: object) -> None:
         super().__init__(message)
         for name, value in facts.items():
             setattr(self, name, value)
+        if self.remedy is not None and self.remedy not in str(self):
+            # `add_note` of Python 3.11 and later.
+            self.__notes__ = [f"remedy: {self.remedy}"]
+
+    @property
+    def message(self) -> str:
+        """The problem, fit to be sent to a caller."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        # A message of the libraries ends with a remedy already: problem; remedy.
+        if self.remedy is None or "; " in self.message:
+            return self.message
+        return f"{self.message}; {self.remedy}"
 
 
 class ConfigurationError(DoorwardError, ValueError):
@@ -52,6 +66,18 @@ class TokenRequestRefused(DoorwardError):
 
     status: int | None = None
     """The HTTP status of the answer."""
+
+
+class LoginRefused(DoorwardError):
+    """A login did not succeed: the browser's answer does not belong to it, or the issuer or the person refused. Begin another login."""
+
+    code = "login_refused"
+
+    error: str | None = None
+    """The error code of the issuer, if it refused (RFC 6749 §4.1.2.1): ``access_denied``, ``login_required``, …"""
+
+    description: str | None = None
+    """``error_description`` of the issuer's answer: the issuer's text, which may be shown but not trusted."""
 
 
 class InvalidToken(DoorwardError):
@@ -220,6 +246,7 @@ __all__ = [
     "ConfigurationError",
     "IssuerUnavailable",
     "TokenRequestRefused",
+    "LoginRefused",
     "InvalidToken",
     "TokenTooLarge",
     "MalformedToken",

@@ -8,10 +8,13 @@ from typing_extensions import Never, Self
 
 __all__ = [
     "Claims",
+    "Client",
     "Coroutine",
     "Gateway",
     "Issuer",
+    "PendingLogin",
     "REFUSAL_CODES",
+    "TokenSet",
     "TokenSource",
     "Verifier",
     "__version__",
@@ -113,6 +116,281 @@ class Issuer:
 
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __reduce__(self) -> Never: ...
+
+@final
+class Client:
+    """A program that is registered at an issuer: it signs people in, refreshes and revokes their tokens, and introspects tokens.
+
+    Making one opens no connection. Share one between threads, tasks and forked workers. Each method has an ``…_async`` twin. A program
+    that needs tokens of its own takes :meth:`Issuer.client_credentials`.
+
+    Args:
+        issuer: the issuer.
+        client_id: the client's id there.
+        public: true for a client without a credential (RFC 6749 §2.1): a program that cannot keep one.
+        secret_file: the credential, exactly one unless the client is public; see :meth:`Issuer.client_credentials` for this and the others.
+        leeway: how far clocks may differ when ID tokens are verified; 30 s unless set, 300 s at most.
+        algorithms: accept only ID tokens signed with these; what the issuer announces unless set.
+
+    Raises:
+        ConfigurationError: if not exactly one credential is given, or an argument has no such value.
+    """
+
+    def __new__(
+        cls,
+        issuer: Issuer,
+        client_id: str,
+        *,
+        public: bool = False,
+        secret: str | None = None,
+        secret_file: _Path | None = None,
+        private_key_file: _Path | None = None,
+        key_id: str | None = None,
+        key_algorithm: str | None = None,
+        assertion_file: _Path | None = None,
+        certificate: _Path | tuple[_Path, _Path] | None = None,
+        method: Literal["client_secret_basic", "client_secret_post", "client_secret_jwt"] | None = None,
+        leeway: _Span = ...,
+        algorithms: _Texts | None = None,
+    ) -> Self: ...
+
+    def begin_login(
+        self,
+        redirect_uri: str,
+        *,
+        scope: _Texts | None = None,
+        prompt: str | None = None,
+        max_age: _Span | None = None,
+        acr_values: _Texts | None = None,
+        login_hint: str | None = None,
+        parameters: dict[str, str] | None = None,
+    ) -> PendingLogin:
+        """Begin a login (OpenID Connect Core 1.0 §3.1.2.1): authorization code with PKCE, ``state`` and ``nonce``; pushed (RFC 9126) where the
+        issuer offers that.
+
+        Redirect the browser to ``url`` of the result, and keep the result until the browser comes back.
+
+        Args:
+            redirect_uri: the address that the browser comes back to, as registered at the issuer.
+            scope: scopes to ask for, as words or one text; ``openid`` is always among them.
+            prompt: ``none``, ``login``, ``consent`` or ``select_account``.
+            max_age: the person must have authenticated within this time, and the ID token must prove it.
+            acr_values: acceptable authentication levels, best first.
+            login_hint: the expected user.
+            parameters: other parameters of the request, like ``{"kc_idp_hint": "corp"}``; those that the login itself sets are refused.
+
+        Raises:
+            IssuerUnavailable: to be tried again later.
+            TokenRequestRefused: if the issuer does not take the request.
+            ConfigurationError: if an argument has no such value, or the client's credentials cannot be read.
+        """
+
+    def begin_login_async(
+        self,
+        redirect_uri: str,
+        *,
+        scope: _Texts | None = None,
+        prompt: str | None = None,
+        max_age: _Span | None = None,
+        acr_values: _Texts | None = None,
+        login_hint: str | None = None,
+        parameters: dict[str, str] | None = None,
+    ) -> _CoroutineType[Any, Any, PendingLogin]:
+        """:meth:`begin_login`, to be awaited."""
+
+    def finish_login(self, query: str, pending: PendingLogin) -> TokenSet:
+        """Finish a login: check the answer that the browser brought, exchange its code, and verify the ID token.
+
+        Args:
+            query: the query of the address that the browser came back to, the part after ``?``, unmodified.
+            pending: what :meth:`begin_login` returned to this same browser. Use it once, and forget it.
+
+        Returns:
+            the tokens; ``claims`` of it are those of the verified ID token.
+
+        Raises:
+            LoginRefused: if the answer does not belong to this login, or the person or the issuer refused; begin another login.
+            InvalidToken: if the ID token is not accepted; a subclass for each cause.
+            TokenRequestRefused: if the code is not exchanged.
+            IssuerUnavailable: if the issuer does not answer now; begin another login later.
+        """
+
+    def finish_login_async(self, query: str, pending: PendingLogin) -> _CoroutineType[Any, Any, TokenSet]:
+        """:meth:`finish_login`, to be awaited."""
+
+    def refresh(self, refresh_token: str, *, subject: str) -> TokenSet:
+        """Get the next tokens of a login (RFC 6749 §6).
+
+        Args:
+            refresh_token: the one that was given last. Where the answer has none, it stays good; else it is used up.
+            subject: ``claims.subject`` of the login; tokens about another person are refused (OpenID Connect Core 1.0 §12.2).
+
+        Raises:
+            TokenRequestRefused: with the error ``invalid_grant`` when the login is over.
+            InvalidToken: if a new ID token is not accepted.
+            IssuerUnavailable: to be tried again later.
+        """
+
+    def refresh_async(self, refresh_token: str, *, subject: str) -> _CoroutineType[Any, Any, TokenSet]:
+        """:meth:`refresh`, to be awaited."""
+
+    def revoke(self, token: str, *, token_type_hint: Literal["refresh_token", "access_token"] = "refresh_token") -> None:
+        """Revoke a token that is no longer needed (RFC 7009). A token that the issuer does not know is no error.
+
+        Args:
+            token: a refresh token, which ends the login at most issuers, or an access token.
+            token_type_hint: ``refresh_token`` or ``access_token``.
+
+        Raises:
+            TokenRequestRefused: with the error ``not_supported`` if the issuer has no such endpoint.
+            IssuerUnavailable: to be tried again later.
+        """
+
+    def revoke_async(
+        self, token: str, *, token_type_hint: Literal["refresh_token", "access_token"] = "refresh_token"
+    ) -> _CoroutineType[Any, Any, None]:
+        """:meth:`revoke`, to be awaited."""
+
+    def user_info(self, access_token: str, *, subject: str) -> dict[str, Any]:
+        """Claims about the person from the UserInfo endpoint (OpenID Connect Core 1.0 §5.3), as a dictionary.
+
+        Args:
+            access_token: an access token of the login.
+            subject: ``claims.subject`` of the login; claims about another person are refused (§5.3.2).
+
+        Raises:
+            TokenRequestRefused: if the issuer does not accept the access token, or has no such endpoint.
+            WrongSubject: if the claims are about another person.
+            IssuerUnavailable: to be tried again later.
+        """
+
+    def user_info_async(self, access_token: str, *, subject: str) -> _CoroutineType[Any, Any, dict[str, Any]]:
+        """:meth:`user_info`, to be awaited."""
+
+    def introspecting_verifier(
+        self,
+        audience: _Texts,
+        *,
+        profile: Literal["keycloak", "rfc9068"] = "keycloak",
+        leeway: _Span = ...,
+        algorithms: _Texts | None = None,
+        dangerous_without_audience: bool = False,
+    ) -> Verifier:
+        """A verifier that asks the issuer about each token that is not a JWT (RFC 7662), as this client. JWTs are verified here, as by
+        :meth:`Issuer.verifier`.
+
+        An answer is remembered for a minute at most: that long a revoked token is still accepted.
+
+        Args:
+            audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
+            profile: the profile of JWTs; see :meth:`Issuer.verifier`.
+            leeway: how far clocks may differ; 30 s unless set, 300 s at most.
+            algorithms: accept only JWTs signed with these; see :meth:`Issuer.verifier`.
+            dangerous_without_audience: true accepts answers without ``aud``: then a token that was made for another service is accepted
+                here too.
+
+        Raises:
+            ConfigurationError: if the client is public, which issuers do not answer (RFC 7662 §2.1), or an argument has no such value.
+        """
+
+    def logout_url(
+        self, *, id_token: str | None = None, post_logout_redirect_uri: str | None = None, state: str | None = None
+    ) -> str | None:
+        """The address that ends the person's session at the issuer (OpenID Connect RP-Initiated Logout 1.0 §2), for a redirect of the
+        browser; ``None`` if the issuer has none.
+
+        Args:
+            id_token: the ID token of the login; without it the issuer asks the person.
+            post_logout_redirect_uri: the address that the browser comes back to, as registered at the issuer.
+            state: comes back with the browser.
+        """
+
+    def logout_url_async(
+        self, *, id_token: str | None = None, post_logout_redirect_uri: str | None = None, state: str | None = None
+    ) -> _CoroutineType[Any, Any, str | None]:
+        """:meth:`logout_url`, to be awaited."""
+
+    @property
+    def issuer(self) -> str:
+        """Identifier of the issuer."""
+
+    @property
+    def client_id(self) -> str:
+        """Id of the client."""
+
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __reduce__(self) -> Never: ...
+
+@final
+class PendingLogin:
+    """A login under way: what to keep until the browser comes back; made by :meth:`Client.begin_login`.
+
+    It holds secrets of the login (``state``, ``nonce``, the PKCE verifier). Keep it where this browser alone reaches it: in a session on the
+    server, or :meth:`to_json` in an encrypted cookie; a cookie that is only signed shows them to the browser's user.
+    """
+
+    @property
+    def url(self) -> str | None:
+        """The address to redirect the browser to; ``None`` of one that was read again from its JSON."""
+
+    @property
+    def state(self) -> str:
+        """``state``: finds this login among several of the same browser."""
+
+    def to_json(self) -> str:
+        """Its text, with the secrets, for :meth:`from_json`."""
+
+    @staticmethod
+    def from_json(text: str) -> PendingLogin:
+        """The login whose text :meth:`to_json` wrote.
+
+        Raises:
+            ConfigurationError: if it did not write this text.
+        """
+
+    def __reduce__(self) -> Never: ...
+
+@final
+class TokenSet:
+    """The tokens of a login or a refresh. Its text shows none of them."""
+
+    @property
+    def access_token(self) -> str:
+        """The access token, for requests on the person's behalf."""
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The token for :meth:`Client.refresh`; ``None`` of a refresh means that the one that was sent stays good."""
+
+    @property
+    def id_token(self) -> str | None:
+        """The ID token as it was sent, for :meth:`Client.logout_url`."""
+
+    @property
+    def claims(self) -> Claims | None:
+        """The claims of the verified ID token: the person who signed in; ``None`` if a refresh brought none."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """End of the access token, in UTC, where it is known."""
+
+    @property
+    def refresh_expires_at(self) -> datetime | None:
+        """End of the refresh token, in UTC, where the issuer says."""
+
+    @property
+    def scope(self) -> str | None:
+        """The scope granted; ``None``: the one that was asked for."""
+
+    @property
+    def token_type(self) -> str:
+        """The scheme that presents the access token: ``Bearer``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tokens with their ends in seconds since 1970, as a new dictionary, to be stored encrypted."""
+
     def __reduce__(self) -> Never: ...
 
 @final
@@ -219,10 +497,10 @@ class TokenSource:
             resource: absolute URIs the token is for (RFC 8707 §2).
         """
 
-    def person_async(
+    def person(
         self, *, subject_token: str | None = None, refresh_token: str | None = None, scope: _Texts | None = None
-    ) -> _CoroutineType[Any, Any, dict[str, Any]]:
-        """Tokens of a person for a service that goes on when the person's own token has ended; to be awaited.
+    ) -> dict[str, Any]:
+        """Tokens of a person for a service that goes on when the person's own token has ended.
 
         One request, and nothing is kept: the refresh token is the caller's to store, sealed, and to replace by the one that comes
         with each answer. Two requests with one refresh token end the session where refresh tokens are good once.
@@ -242,6 +520,11 @@ class TokenSource:
             IssuerUnavailable: to be tried again later.
             ConfigurationError: if not exactly one token is given, or the client's credentials cannot be read.
         """
+
+    def person_async(
+        self, *, subject_token: str | None = None, refresh_token: str | None = None, scope: _Texts | None = None
+    ) -> _CoroutineType[Any, Any, dict[str, Any]]:
+        """:meth:`person`, to be awaited."""
 
     @property
     def issuer(self) -> str:
@@ -273,6 +556,19 @@ class Verifier:
     skips the cryptography, never the checks of time. Share one between threads, tasks and forked workers.
     """
 
+    @staticmethod
+    def any_of(*verifiers: Verifier) -> Verifier:
+        """A verifier of several issuers' access tokens, each by the rules of its own verifier. ``iss`` of a token chooses among them before any
+        key is used; a token of another issuer is refused.
+
+        Args:
+            verifiers: one for each issuer. One of them may introspect (:meth:`Client.introspecting_verifier`): it is asked about every
+                token that is not a JWT.
+
+        Raises:
+            ConfigurationError: if two are for one issuer, two introspect, or one is for assertions.
+        """
+
     def verify(self, token: str) -> Claims:
         """Verify an access token: signature, type, issuer, audience and times (RFC 9068 §4, RFC 8725).
 
@@ -291,11 +587,15 @@ class Verifier:
 
     @property
     def issuer(self) -> str:
-        """Issuer of the tokens: its identifier, or the gateway's public URL."""
+        """Issuer of the tokens: its identifier, or the gateway's public URL; of several issuers, the first."""
+
+    @property
+    def issuers(self) -> list[str]:
+        """All issuers whose tokens are accepted."""
 
     @property
     def audience(self) -> list[str]:
-        """The audiences accepted."""
+        """The audiences accepted; of several issuers, those of all."""
 
     @property
     def kind(self) -> Literal["access_token", "assertion"]:
@@ -403,7 +703,19 @@ class Claims(Mapping[str, Any]):
         """Names and values."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All claims, as a new dictionary."""
+        """All claims, as a new dictionary, which ``json.dumps`` takes."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """The schema by which pydantic writes claims, and FastAPI with it. Claims are never read from JSON."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        """The JSON Schema of what pydantic writes."""
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        """The serializer that pydantic uses where no schema says that a value is `Claims`."""
 
     def __getitem__(self, name: str, /) -> Any: ...
     def __contains__(self, name: object, /) -> bool: ...

@@ -210,7 +210,7 @@ class Guard:
             pause = str(max(1, math.ceil(error.retry_after or 1)))
             detail = "tokens cannot be verified now; try again later"
             return Refused(503, error.code, detail, {"Retry-After": pause, "Cache-Control": "no-store"})
-        return self._refuse(401, error.code, str(error), error="invalid_token")
+        return self._refuse(401, error.code, error.message, error="invalid_token")
 
     def allow(self, claims: Claims) -> Claims:
         """The claims, if they say what is required."""

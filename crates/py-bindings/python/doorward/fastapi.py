@@ -71,7 +71,7 @@ class Bearer(SecurityBase):
             any=any,
             realm=realm,
         )
-        about = description or f"An access token of {verifier.issuer} for {' or '.join(verifier.audience)}."
+        about = description or f"An access token of {' or '.join(verifier.issuers)} for {' or '.join(verifier.audience)}."
         self.model = HTTPBearerModel(bearerFormat="JWT", description=about)
         self.scheme_name = scheme_name
 

@@ -23,6 +23,25 @@ pub(crate) struct Authentication {
 }
 
 impl Authentication {
+    /// Authentication of a public client, which has no credential.
+    pub(crate) fn none(&self, py: Python<'_>) -> PyResult<ClientAuth> {
+        let is_empty = self.secret.is_none()
+            && self.secret_file.is_none()
+            && self.private_key_file.is_none()
+            && self.key_id.is_none()
+            && self.key_algorithm.is_none()
+            && self.assertion_file.is_none()
+            && !self.certificate
+            && self.method.is_none();
+        match is_empty {
+            true => Ok(ClientAuth::None),
+            false => {
+                let message = "a public client has no credential".to_owned();
+                Err(wrong(py, message, "leave out public=True, or the credential"))
+            }
+        }
+    }
+
     pub(crate) fn method(self, py: Python<'_>) -> PyResult<ClientAuth> {
         let given = [
             self.secret.is_some(),

@@ -12,9 +12,9 @@ use oidc_core::token::Scope;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::coroutine::{Coroutine, Step};
-use crate::engine::Outcome;
+use crate::engine::{Outcome, Work};
 use crate::errors;
+use crate::waiting::work;
 
 /// RFC 8693 §3
 const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
@@ -62,21 +62,11 @@ impl Shown {
 }
 
 /// Sends one token request.
-pub(super) fn ask(
-    name: &'static str,
-    endpoint: TokenEndpoint,
-    shown: Shown,
-    scope: Option<Scope>,
-) -> Coroutine {
-    Coroutine::new(name, move |_, _| {
-        Ok(Step::Wait(Box::pin(async move {
-            let answer = endpoint.request(shown.grant(scope)).await.map_err(TokenError::from);
-            let outcome: Outcome = Box::new(move |py| match answer {
-                Ok(tokens) => written(py, &tokens),
-                Err(error) => Err(errors::token_request(py, &error)),
-            });
-            outcome
-        })))
+pub(super) fn ask(endpoint: TokenEndpoint, shown: Shown, scope: Option<Scope>) -> Work<Outcome> {
+    let asked = async move { endpoint.request(shown.grant(scope)).await.map_err(TokenError::from) };
+    work(asked, |py, answer| match answer {
+        Ok(tokens) => written(py, &tokens),
+        Err(error) => Err(errors::token_request(py, &error)),
     })
 }
 

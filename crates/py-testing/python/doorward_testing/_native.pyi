@@ -32,6 +32,7 @@ class TestIssuer:
         client_roles: Mapping[str, _Texts] | None = None,
         token_lifetime: _Span | None = None,
         redirect_uri: _Texts = ...,
+        opaque_access_tokens: bool = False,
     ) -> None:
         """Add a client, or change it from now on.
 
@@ -45,6 +46,7 @@ class TestIssuer:
             client_roles: roles at clients in its own tokens.
             token_lifetime: how long its tokens live, in seconds, where that differs from the issuer's.
             redirect_uri: redirect URIs of a login; ``*`` matches any port.
+            opaque_access_tokens: its access tokens are not JWTs: only the issuer can read them (RFC 7662).
         """
 
     def add_user(

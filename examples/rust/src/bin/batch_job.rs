@@ -49,6 +49,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // For the program's own `reqwest::Client`.
+    oidc_core::http::reqwest::install_crypto_provider();
     let arguments = Arguments::parse();
     let file = &arguments.customers;
     let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;

@@ -67,6 +67,8 @@ struct Portal {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // For the program's own `reqwest::Client`.
+    oidc_core::http::reqwest::install_crypto_provider();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let http = Arc::new(ReqwestHttp::new(HttpOptions::default())?);

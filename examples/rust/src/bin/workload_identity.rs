@@ -50,6 +50,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // For the program's own `reqwest::Client`.
+    oidc_core::http::reqwest::install_crypto_provider();
     let arguments = Arguments::parse();
     let mut options = HttpOptions::default();
     if let Some(file) = arguments.ca_file {

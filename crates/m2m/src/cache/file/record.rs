@@ -12,7 +12,7 @@ use crate::cache::backoff::Failure;
 use crate::cache_key::CacheKey;
 use crate::source::TokenError;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Tolerated difference by which a written time may be ahead of this process's clock.
 const TOLERANCE: Duration = Duration::from_secs(5);
 /// Longest accepted life of a token.
@@ -24,6 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) token: Option<Kept>,
+    /// The issuer's last outage.
     pub(super) failure: Option<Failed>,
     /// Time of the last renewal of a token that a service had rejected.
     pub(super) renewed_at: Option<SystemTime>,
@@ -83,24 +84,14 @@ enum FileTokenType {
     DPoP,
 }
 
+/// An outage of the issuer, which concerns every process.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct FileFailure {
-    error: FileError,
+    reason: String,
     failures: u32,
     at: u64,
     wait: u64,
-}
-
-/// Failures that concern every process. A failure of one process, such as an unreadable file, is not
-/// written.
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum FileError {
-    Unavailable { reason: String },
-    InvalidClient { description: Option<String> },
-    InvalidGrant { description: Option<String> },
-    Oauth { error: String, description: Option<String>, status: u16 },
 }
 
 impl Record {
@@ -174,27 +165,14 @@ impl FileToken {
 
 impl FileFailure {
     fn of(failed: &Failed) -> Option<Self> {
-        let error = match &failed.failure.error {
-            TokenError::Unavailable { source, .. } => {
-                FileError::Unavailable { reason: told(source) }
-            }
-            TokenError::Refused { source } => match source.clone() {
-                TokenEndpointError::InvalidClient { description } => {
-                    FileError::InvalidClient { description }
-                }
-                TokenEndpointError::InvalidGrant { description } => {
-                    FileError::InvalidGrant { description }
-                }
-                TokenEndpointError::OAuth { error, description, status } => {
-                    FileError::Oauth { error, description, status }
-                }
-                _ => return None,
-            },
-            TokenError::Unreadable { .. } => return None,
+        let TokenError::Unavailable { source, .. } = &failed.failure.error else { return None };
+        let TokenEndpointError::Unavailable { reason, outage: true, .. } = source else {
+            return None;
         };
+        let reason = reason.clone();
         let wait = failed.failure.wait.min(LONGEST_WAIT);
         let wait = u64::try_from(wait.as_millis()).unwrap_or_default();
-        Some(Self { error, failures: failed.failure.failures, at: millis(failed.at), wait })
+        Some(Self { reason, failures: failed.failure.failures, at: millis(failed.at), wait })
     }
 
     fn believed(self, now: SystemTime) -> Result<Failed, FileCacheError> {
@@ -203,30 +181,10 @@ impl FileFailure {
         if wait > LONGEST_WAIT {
             return Err(FileCacheError::Impossible { what: "a back-off of more than an hour" });
         }
-        let source = match self.error {
-            FileError::Unavailable { reason } => {
-                TokenEndpointError::Unavailable { reason, retry_after: Some(wait) }
-            }
-            FileError::InvalidClient { description } => {
-                TokenEndpointError::InvalidClient { description }
-            }
-            FileError::InvalidGrant { description } => {
-                TokenEndpointError::InvalidGrant { description }
-            }
-            FileError::Oauth { error, description, status } => {
-                TokenEndpointError::OAuth { error, description, status }
-            }
-        };
+        let (reason, retry_after) = (self.reason, Some(wait));
+        let source = TokenEndpointError::Unavailable { reason, retry_after, outage: true };
         let failure = Failure { error: source.into(), failures: self.failures, wait };
         Ok(Failed { failure, at })
-    }
-}
-
-/// The reason alone: the error that is built from it on reading adds the surrounding words.
-fn told(error: &TokenEndpointError) -> String {
-    match error {
-        TokenEndpointError::Unavailable { reason, .. } => reason.clone(),
-        other => other.to_string(),
     }
 }
 

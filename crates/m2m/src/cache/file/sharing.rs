@@ -11,7 +11,7 @@ use crate::access_token::AccessToken;
 use crate::cache::backoff::Failure;
 use crate::cache::flight::{Outcome, Why};
 use crate::cache::held::{is_due, renewal_pause};
-use crate::source::TokenSource;
+use crate::source::{TokenError, TokenSource};
 
 /// Longest wait for another process's answer while a still valid token is at hand.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
@@ -102,18 +102,36 @@ impl Entry {
                 kept.into_outcome(None)
             }
             Err(error) => {
-                let others = before.failure.as_ref().map_or(0, |failed| failed.failure.failures);
-                let failure = Failure::after(failures.max(others), error);
-                let failed = Some(Failed { failure: failure.clone(), at: now });
-                // Another service may accept a token that one service rejected.
-                let token = before.token.filter(|kept| kept.is_good(now));
-                self.write(Record { token, failure: failed, renewed_at }).await;
+                let failure = match error.is_outage() {
+                    true => self.share(error, failures, now, Record { renewed_at, ..before }).await,
+                    // Another process may have the right secret: it asks for itself.
+                    false => Failure::after(failures, error),
+                };
                 match present {
                     Some(kept) => kept.into_outcome(Some(failure)),
                     None => Outcome::failed(failure),
                 }
             }
         }
+    }
+}
+
+impl Entry {
+    /// Has the other processes wait too, since the issuer answers none of them.
+    async fn share(
+        &self,
+        error: TokenError,
+        failures: u32,
+        now: SystemTime,
+        before: Record,
+    ) -> Failure {
+        let others = before.failure.as_ref().map_or(0, |failed| failed.failure.failures);
+        let failure = Failure::after(failures.max(others), error);
+        let failed = Some(Failed { failure: failure.clone(), at: now });
+        // Another service may accept a token that one service rejected.
+        let token = before.token.filter(|kept| kept.is_good(now));
+        self.write(Record { token, failure: failed, ..before }).await;
+        failure
     }
 }
 

@@ -1,9 +1,11 @@
 //! TLS of the adapter: the trusted certificates, and the client certificate.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -19,7 +21,7 @@ pub(super) fn config(
 ) -> Result<ClientConfig, HttpSetupError> {
     let trusting = match ca_file {
         Some(path) => trusting_file(path)?,
-        None => ClientConfig::builder().with_platform_verifier().map_err(HttpSetupError::Tls)?,
+        None => builder()?.with_platform_verifier().map_err(HttpSetupError::Tls)?,
     };
     match own {
         Some(own) => showing(trusting, own),
@@ -37,7 +39,16 @@ fn trusting_file(path: PathBuf) -> Result<Trusting, HttpSetupError> {
     if roots.is_empty() {
         return Err(HttpSetupError::EmptyCaFile { path });
     }
-    Ok(ClientConfig::builder().with_root_certificates(roots))
+    Ok(builder()?.with_root_certificates(roots))
+}
+
+/// A builder with the process's provider, if it chose one.
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, HttpSetupError> {
+    let provider = CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(HttpSetupError::Tls)
 }
 
 fn showing(trusting: Trusting, own: ClientCertificate) -> Result<ClientConfig, HttpSetupError> {

@@ -8,8 +8,11 @@ use oauth2::{AsyncHttpClient, HttpRequest};
 use url::Url;
 
 use super::http::Answer;
-use crate::client::{ClientAuthError, Form};
-use crate::client::{ClientEndpoint, TokenEndpoint, TokenEndpointError, TokenSet};
+use crate::client::{
+    ClientAuthError, ClientEndpoint, Failed, Form, GRANT_TYPES, TokenEndpoint, TokenEndpointError,
+    TokenSet,
+};
+use crate::provider::ProviderMetadata;
 use crate::secret::Secret;
 
 /// Members of a form that authenticate a client (RFC 6749 §2.3.1, RFC 7521 §4.2).
@@ -20,7 +23,7 @@ const AUTHENTICATION: [&str; 3] = ["client_secret", "client_assertion", "client_
 /// A form that goes to the provider's token, revocation, introspection or device authorization
 /// endpoint is sent by a [`TokenEndpoint`]: with any of the methods of
 /// [`ClientAuth`](crate::client::ClientAuth), with a DPoP proof if the endpoint has a key for it (RFC 9449 §5),
-/// and with the rules for its answers. Every other request, such as discovery or UserInfo, is sent as
+/// with the rules for its answers, and with its events for an observer. Every other request, such as discovery or UserInfo, is sent as
 /// it is; a form that goes elsewhere is refused, because its tokens belong to this provider.
 ///
 /// The client of `oauth2` must have this client's id and no secret: a request has one authentication
@@ -62,17 +65,29 @@ impl AuthenticatedHttpClient {
             "its URL is no endpoint of the provider's metadata; set the token URL of the metadata",
         ))?;
         let form = self.unauthenticated(&request)?;
-        let answer = match self.endpoint.exchange(&metadata, to, form, StatusCode::OK).await {
-            Ok(answer) => answer,
-            // `oauth2` reads errors of the provider itself (RFC 6749 §5.2).
-            Err(failed) => return failed.answer.map(|answer| *answer).ok_or(failed.error),
+        let grant_type = grant_type(&form);
+        let asked = self.exchange(&metadata, to, form);
+        let answer = match to {
+            ClientEndpoint::Token => {
+                let code = |failed: &Failed| failed.error.code();
+                self.endpoint.observed(grant_type, asked, code).await
+            }
+            _ => asked.await,
         };
+        // `oauth2` reads errors of the provider itself (RFC 6749 §5.2).
+        answer.or_else(|failed| failed.answer.map(|answer| *answer).ok_or(failed.error))
+    }
+
+    async fn exchange(
+        &self,
+        metadata: &ProviderMetadata,
+        to: ClientEndpoint,
+        form: Form,
+    ) -> Result<Response<Bytes>, Failed> {
+        let answer = self.endpoint.exchange(metadata, to, form, StatusCode::OK).await?;
         if to == ClientEndpoint::Token {
-            TokenSet::parse(
-                answer.body(),
-                self.endpoint.now(),
-                self.endpoint.dpop_key().is_some(),
-            )?;
+            let (now, bound) = (self.endpoint.now(), self.endpoint.dpop_key().is_some());
+            TokenSet::parse(answer.body(), now, bound)?;
         }
         Ok(answer)
     }
@@ -107,6 +122,14 @@ impl<'c> AsyncHttpClient<'c> for AuthenticatedHttpClient {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move { Ok(self.send(request.map(Bytes::from)).await?.map(Vec::from)) })
     }
+}
+
+/// The grant that a form asks for, as one of the names that this library uses itself: an observer counts
+/// by it. `other` for a name of the program's own.
+fn grant_type(form: &Form) -> &'static str {
+    let named = form.iter().find(|(name, _)| name == "grant_type");
+    let named = named.map(|(_, value)| value.expose()).unwrap_or_default();
+    GRANT_TYPES.into_iter().find(|known| *known == named).unwrap_or("other")
 }
 
 fn not_this_client(problem: &'static str) -> TokenEndpointError {

@@ -88,4 +88,4 @@ class TokenHandler(APIHandler):
     def _refuse(self, status: int, error: DoorwardError) -> None:
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps({"status": status, "code": error.code, "message": str(error), "remedy": error.remedy}))
+        self.finish(json.dumps({"status": status, "code": error.code, "message": error.message, "remedy": error.remedy}))
