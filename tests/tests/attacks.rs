@@ -34,6 +34,10 @@ mod headers;
 mod forwarding;
 #[path = "attacks/credentials.rs"]
 mod credentials;
+#[path = "attacks/token_carriers.rs"]
+mod token_carriers;
+#[path = "attacks/basic.rs"]
+mod basic;
 #[path = "attacks/foreign_tokens.rs"]
 mod foreign_tokens;
 #[path = "attacks/two_issuers.rs"]

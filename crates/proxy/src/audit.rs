@@ -148,7 +148,7 @@ impl Trail {
         }
         self.credential = match &sender.credential {
             Credential::None => "none",
-            Credential::Bearer { .. } => "bearer",
+            Credential::Bearer { carrier, .. } => carrier.as_str(),
             Credential::Session(_) => "session",
         };
     }

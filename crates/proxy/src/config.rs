@@ -19,6 +19,7 @@ mod issuer;
 mod secret;
 mod session;
 mod route;
+mod callers;
 mod preset;
 mod upstream;
 mod policy;
@@ -35,6 +36,7 @@ mod validate;
 mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
+pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use issuer::{
     ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
     PushedAuthorization, SigningAlgorithm,

@@ -23,7 +23,10 @@ pub use self::{
     context::{AnswerContext, SignInWith, Site},
     table::{Entry, entries},
 };
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, route::Offer};
+
+/// By this field clients know a registry of the present protocol.
+const DOCKER_API: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Answers a refused request in the form that the client asked for.
 ///
@@ -48,8 +51,11 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };
     let headers = answer.headers_mut();
-    if let Some(challenge) = challenge::challenge(refusal, &context.site) {
-        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    for challenge in challenge::challenges(refusal, context) {
+        headers.append(header::WWW_AUTHENTICATE, challenge);
+    }
+    if matches!(context.offer, Offer::Registry { .. }) {
+        headers.insert(DOCKER_API, HeaderValue::from_static("registry/2.0"));
     }
     if let Some(after) = refusal.retry_after() {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

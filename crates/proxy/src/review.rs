@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     authorize::{Case, Denied, judge},
-    identify::{Credential, Identify, Sender},
+    identify::{Credential, Identify, Sender, authorization::Takes},
     refusal::Refusal,
     route::{Route, Routes},
 };
@@ -114,7 +114,7 @@ impl Review {
             Ok(route) => route,
             Err(refusal) => return Verdict::Revoked(refusal),
         };
-        let caller = match line.identify.again(&permit.credential).await {
+        let caller = match line.identify.again(&permit.credential, Takes::on(&route)).await {
             Ok(caller) => caller,
             // An unreachable issuer revokes nothing.
             Err(refusal) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {

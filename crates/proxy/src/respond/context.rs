@@ -10,6 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use access_policy::Known;
 
+use crate::route::Offer;
+
 /// Every byte with a meaning in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -27,6 +29,8 @@ pub struct AnswerContext {
     pub return_to: String,
     /// Whether the method is safe (GET, HEAD), so that the request can be repeated without harm.
     pub safe: bool,
+    /// Schemes that a challenge offers.
+    pub offer: Offer,
     /// Name of the signed-in person, if known.
     pub who: Option<String>,
     /// Token of the sign-out form of that person's session: with it "Switch account" is one step, without it two.
@@ -48,6 +52,7 @@ impl AnswerContext {
             request_id: request_id.into(),
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
+            offer: Offer::default(),
             who: None,
             sign_out_token: None,
         }
@@ -61,9 +66,17 @@ impl AnswerContext {
             request_id: request_id.into(),
             return_to: "/".to_owned(),
             safe: false,
+            offer: Offer::default(),
             who: None,
             sign_out_token: None,
         }
+    }
+
+    /// Sets the schemes that a challenge offers.
+    #[must_use]
+    pub fn with_offer(mut self, offer: Offer) -> Self {
+        self.offer = offer;
+        self
     }
 
     /// Sets the name of the signed-in person.

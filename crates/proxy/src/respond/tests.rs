@@ -57,6 +57,7 @@ fn all() -> Vec<Refusal> {
         Refusal::Misdirected,
         Refusal::NoRoute,
         Refusal::BadCredentials(TokenRefusal::BadSignature),
+        Refusal::CredentialsDisagree,
         login_needed(true),
         login_needed(false),
         forbidden(true),

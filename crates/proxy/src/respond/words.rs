@@ -56,6 +56,11 @@ impl Refusal {
                 sentence(&refusal.to_string()),
                 "Ask the issuer for a new token and try again.",
             ),
+            Self::CredentialsDisagree => Words::new(
+                "Two callers in one request",
+                "The request has credentials of two callers, such as a token and another user's session cookie.",
+                "Send one of them. In a browser, sign out or remove the token.",
+            ),
             Self::LoginNeeded { .. } => Words::new(
                 "Sign-in needed",
                 "This needs a signed-in user: send a session cookie, or an access token in the Authorization header.",

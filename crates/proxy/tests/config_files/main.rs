@@ -9,6 +9,7 @@ use doorward::config::{
 };
 
 mod any_text;
+mod callers;
 mod mistakes;
 mod outside;
 

@@ -18,7 +18,7 @@ use super::super::*;
 use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
-    config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
+    config::{BearerTokens, HostPattern, IdentityForwarding, PortalCard, SignIn, Timeouts},
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
@@ -159,6 +159,11 @@ pub(super) fn route(targets: &[String]) -> Route {
         browser_scheme: Scheme::Https,
         keep: Keep::default(),
         sign_in: SignIn::default(),
+        bearer: BearerTokens::default(),
+        basic: false,
+        registry: None,
+        origins: Vec::new(),
+        portal: PortalCard::default(),
         policy: Policy::new(vec![Rule {
             path: None,
             methods: Vec::new(),
