@@ -14,3 +14,4 @@ mod failures;
 mod reload;
 mod demo;
 mod commands;
+mod programs;
