@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callers::{BearerTokens, PortalCard, WebOrigin};
+use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
 use super::text::{OneOrMany, one_or_many, written_as_text};
@@ -198,8 +199,12 @@ written_as_text!(HostPattern, "a host", "platform.example");
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
     /// Prefix to remove, by whole segments. Example: `/jupyter`.
+    #[serde(deserialize_with = "prefix")]
+    #[schemars(with = "Option<String>")]
     pub strip_prefix: Option<String>,
     /// Prefix to add, after `strip_prefix` was removed. Example: `/app`.
+    #[serde(deserialize_with = "prefix")]
+    #[schemars(with = "Option<String>")]
     pub add_prefix: Option<String>,
 }
 

@@ -72,3 +72,16 @@ fn presets_of_programs_take_basic_and_never_redirect() {
     let own = small_with("    access:", "    preset: package_index\n    basic: false\n    access:");
     assert!(!Config::parse("doorward.yaml", &own).unwrap().config.routes["app"].basic);
 }
+
+#[test]
+fn advice_about_prefixes_says_where_they_go() {
+    #[rustfmt::skip]
+    let cases = [
+        ("    access:", "    strip_prefix: true\n    access:", "13:5: routes.app.strip_prefix: unknown key: write `rewrite: { strip_prefix: /app }` in the route"),
+        ("    access:", "    rewrite: { strip_prefix: true }\n    access:", "13:30: routes.app.rewrite.strip_prefix: invalid value: found the boolean `true`; write the prefix, such as `/app`"),
+        ("    access:", "    rewrite: { add_prefix: 1 }\n    access:", "13:28: routes.app.rewrite.add_prefix: invalid value: found the number `1`; write the prefix, such as `/app`"),
+        ("    access:", "    path: /app\n    access:", "13:5: routes.app.path: unknown key: write `match: { path: … }` in the route"),
+        ("http://app:8000", "http://app:8000/app", "12:15: routes.app.upstream: invalid upstream: it has the path `/app`; remove it if `match.path` begins with it, because the upstream gets the path of the request; else write `rewrite: { add_prefix: /app }`"),
+    ];
+    expect_each(&cases);
+}

@@ -11,6 +11,7 @@ use doorward::config::{
 mod any_text;
 mod callers;
 mod mistakes;
+mod online;
 mod outside;
 
 /// The smallest file for one application.
