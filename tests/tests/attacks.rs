@@ -38,6 +38,10 @@ mod credentials;
 mod token_carriers;
 #[path = "attacks/basic.rs"]
 mod basic;
+#[path = "attacks/origins.rs"]
+mod origins;
+#[path = "attacks/overview.rs"]
+mod overview;
 #[path = "attacks/foreign_tokens.rs"]
 mod foreign_tokens;
 #[path = "attacks/two_issuers.rs"]

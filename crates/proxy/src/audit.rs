@@ -64,6 +64,11 @@ impl Trail {
         self.own_url = true;
     }
 
+    /// The route that was chosen.
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
+    }
+
     /// Notes the chosen route.
     pub fn routed(&mut self, routed: &Routed) {
         self.route = Some(Arc::clone(&routed.route));
@@ -116,7 +121,9 @@ impl Trail {
             self.stage(Stage::Forward);
         }
         match &self.route {
-            Some(route) if !self.own_url => route.forwarded.increment(1),
+            Some(route) if !self.own_url => {
+                route.meters.forwarded(status, now() - self.begun);
+            }
             _ => metric::request("-", outcome),
         }
         self.finish(outcome, status, None);

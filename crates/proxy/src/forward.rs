@@ -169,7 +169,7 @@ impl Upstreams {
         };
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, route.body_limit, cutoff),
+            None => upload(body, &route, cutoff),
         };
         let outgoing = Outgoing {
             method: method.into_http(),

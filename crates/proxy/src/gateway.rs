@@ -165,6 +165,7 @@ impl App {
             Err(refusal) => {
                 let context = context
                     .with_offer(carried.take_offer())
+                    .with_service(trail.route().map(|route| route.title.as_str()))
                     .with_who(carried.known().map(|known| self.site.name_of(known)))
                     .with_sign_out_token(self.sign_out_token(&refusal, &carried));
                 trail.refused(&refusal);

@@ -42,7 +42,7 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         Refusal::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
         other => other.status(),
     };
-    let words = refusal.words();
+    let words = refusal.words(context.service.as_deref());
     let mut answer = match context.wants {
         Wants::Page => page(refusal, status, words, context),
         Wants::Problem => {
@@ -88,7 +88,8 @@ fn page(
             who: context.who.clone().unwrap_or_else(|| who.clone()),
             title: title.clone(),
             route: route.clone(),
-            needs: unmet.alternatives.clone(),
+            needs: unmet.for_people.clone(),
+            only_programs: unmet.for_people.is_empty() && !unmet.alternatives.is_empty(),
             return_to: context.return_to.clone(),
         }
         .into_response(context, status),

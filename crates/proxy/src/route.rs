@@ -17,6 +17,7 @@ use crate::{
         BearerTokens, HostPattern, IdentityForwarding, PortalCard, SignIn, Timeouts, WebOrigin,
     },
     listen::CanonicalRequest,
+    metric::RouteMeters,
     refusal::Refusal,
     upstream::Upstream,
 };
@@ -56,8 +57,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
-    /// Counts the requests it forwarded.
-    pub forwarded: metrics::Counter,
+    /// Records what it forwards.
+    pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.
     pub upstream: Option<Upstream>,
 }

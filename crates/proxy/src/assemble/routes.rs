@@ -3,7 +3,7 @@
 use crate::{
     config::{self, Config, HostPattern, Preset, RouteConfig},
     endpoints::browser_scheme,
-    metric,
+    metric::RouteMeters,
     route::{Route, Routes},
     upstream::{Rewrite, Upstream, UpstreamTls},
 };
@@ -38,7 +38,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     };
     Ok(Route {
         name: name.to_owned(),
-        forwarded: metric::forwarded(name),
+        meters: RouteMeters::new(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches

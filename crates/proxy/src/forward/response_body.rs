@@ -179,6 +179,9 @@ impl http_body::Body for ResponseBody {
                 if let Some(cut) = this.cutoff.moved(cx) {
                     return Poll::Ready(Some(Err(this.broken_off(ResponseError::Cut(cut)))));
                 }
+                if let Some(data) = frame.data_ref() {
+                    this.origin.route.meters.sent(data.len());
+                }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(trailers) => Frame::trailers(sendable(trailers)),
                     Err(data) => data,

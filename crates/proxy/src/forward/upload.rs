@@ -13,11 +13,12 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::cutoff::{Cut, Cutoff, Outcome, Progress};
-use crate::{listen::Body, upstream::Upload};
+use crate::{listen::Body, route::Route, upstream::Upload};
 
 /// A body that is counted and may be ended.
 struct Counted {
     inner: Body,
+    route: Arc<Route>,
     limit: Option<u64>,
     taken: u64,
     progress: Arc<Progress>,
@@ -39,15 +40,21 @@ pub(super) enum UploadError {
 /// [`Exchange`](super::exchange::Exchange) ends the upload.
 pub(super) fn upload(
     inner: Body,
-    limit: Option<u64>,
+    route: &Arc<Route>,
     cutoff: impl FnOnce() -> Cutoff,
 ) -> (Upload, Option<Arc<Progress>>) {
     if inner.is_end_stream() {
         return (Upload::Empty, None);
     }
     let progress = Arc::new(Progress::begin());
-    let counted =
-        Counted { inner, limit, taken: 0, progress: Arc::clone(&progress), cutoff: cutoff() };
+    let counted = Counted {
+        inner,
+        route: Arc::clone(route),
+        limit: route.body_limit,
+        taken: 0,
+        progress: Arc::clone(&progress),
+        cutoff: cutoff(),
+    };
     (Upload::streamed(counted), Some(progress))
 }
 
@@ -76,6 +83,7 @@ impl http_body::Body for Counted {
                 return Poll::Ready(Some(Err(UploadError::Cut(cut))));
             }
             let Ok(data) = frame.into_data() else { continue };
+            body.route.meters.received(data.len());
             body.taken = body.taken.saturating_add(data.len() as u64);
             if let Some(limit) = body.limit
                 && body.taken > limit

@@ -31,6 +31,8 @@ pub struct AnswerContext {
     pub safe: bool,
     /// Schemes that a challenge offers.
     pub offer: Offer,
+    /// Display name of the service that the request is for, if a route was chosen.
+    pub service: Option<String>,
     /// Name of the signed-in person, if known.
     pub who: Option<String>,
     /// Token of the sign-out form of that person's session: with it "Switch account" is one step, without it two.
@@ -53,6 +55,7 @@ impl AnswerContext {
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
             offer: Offer::default(),
+            service: None,
             who: None,
             sign_out_token: None,
         }
@@ -67,6 +70,7 @@ impl AnswerContext {
             return_to: "/".to_owned(),
             safe: false,
             offer: Offer::default(),
+            service: None,
             who: None,
             sign_out_token: None,
         }
@@ -76,6 +80,13 @@ impl AnswerContext {
     #[must_use]
     pub fn with_offer(mut self, offer: Offer) -> Self {
         self.offer = offer;
+        self
+    }
+
+    /// Sets the display name of the service.
+    #[must_use]
+    pub fn with_service(mut self, title: Option<&str>) -> Self {
+        self.service = title.map(str::to_owned);
         self
     }
 

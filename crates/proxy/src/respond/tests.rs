@@ -43,7 +43,8 @@ fn forbidden(bearer: bool) -> Refusal {
         who: "Bob Example".into(),
         rule: Some(2),
         unmet: Box::new(Unmet {
-            alternatives: vec!["needs the role admin".into(), "needs the scope score".into()],
+            alternatives: vec!["needs the role admin".into(), "needs the client ci".into()],
+            for_people: vec!["needs the role admin".into()],
             scopes: vec!["score".into(), "score".into()],
         }),
         bearer,

@@ -151,7 +151,7 @@ pub(super) fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
 pub(super) fn route(targets: &[String]) -> Route {
     let urls: Vec<_> = targets.iter().map(|target| target.parse().unwrap()).collect();
     Route {
-        forwarded: metrics::Counter::noop(),
+        meters: crate::metric::RouteMeters::none(),
         name: "app".into(),
         title: "App".into(),
         host: HostPattern::Exact("platform.example".into()),
