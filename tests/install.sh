@@ -69,6 +69,8 @@ chromium chromium
 nginx nginx-light
 caddy caddy
 redis-server redis-server
+docker-registry docker-registry
+skopeo skopeo
 wrk wrk
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
@@ -141,6 +143,16 @@ airflow() {
     --constraint "$here/airflow-constraints.txt" $AIRFLOW_PACKAGES
 }
 
+# === Programs that reach applications through the gateway ===
+
+client_programs() {
+  local log=$1
+  rm -rf "$cache/venv-clients"
+  python3 -m venv "$cache/venv-clients" || return 1
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" "$cache/venv-clients/bin/pip" install --disable-pip-version-check --no-cache-dir $CLIENT_PACKAGES
+}
+
 # === Node.js (only where too old or absent) and npm packages ===
 
 node_is_recent() {
@@ -182,6 +194,7 @@ part keycloak "$KEYCLOAK_VERSION https-client-auth=request spiffe" "$cache/keycl
 part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
 part python-package "maturin $MATURIN_VERSION ziglang $ZIGLANG_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
 part airflow "$AIRFLOW_PACKAGES $(cksum <"$here/airflow-constraints.txt")" "$cache/venv-airflow/bin/airflow" airflow
+part clients "$CLIENT_PACKAGES" "$cache/venv-clients/bin/pypi-server" client_programs
 export PATH="$PATH:$cache/venv/bin"
 if ! node_is_recent; then
   export PATH="$cache/venv/bin:$PATH"

@@ -15,3 +15,4 @@ mod failures;
 mod reload;
 mod demo;
 mod commands;
+mod programs;

@@ -34,6 +34,14 @@ mod headers;
 mod forwarding;
 #[path = "attacks/credentials.rs"]
 mod credentials;
+#[path = "attacks/token_carriers.rs"]
+mod token_carriers;
+#[path = "attacks/basic.rs"]
+mod basic;
+#[path = "attacks/origins.rs"]
+mod origins;
+#[path = "attacks/overview.rs"]
+mod overview;
 #[path = "attacks/foreign_tokens.rs"]
 mod foreign_tokens;
 #[path = "attacks/two_issuers.rs"]

@@ -1,6 +1,6 @@
 //! A notebook user: signs in once, starts a server of the right size, calls models with fresh tokens, signs out.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use e2e::{
@@ -112,5 +112,45 @@ scoring:
 
     let log = hub.output();
     assert!(!has_token(&log) && !log.contains("Bearer "), "a token is in the hub's log");
+    gateway.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_uses_the_hubs_own_token_beside_its_own() -> Result<()> {
+    let world = World::new("jupyterhub-api")?;
+    let realm = world.notebook_realm().await?;
+    let hub = world.jupyterhub(&realm).await?;
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/jupyterhub.md");
+    let guide = std::fs::read_to_string(guide)?;
+    let section = guide.split("\n## Programs with the hub's own tokens\n").nth(1);
+    let section = section.context("the section of the guide")?;
+    let block = |fence: &str| section.split(fence).nth(1)?.split("```").next();
+    let route = block("```yaml\nroutes:\n").context("the route")?;
+    let route: String = route
+        .lines()
+        .map(|line| format!("{}\n", line.replacen("  ", "", 1)))
+        .collect::<String>()
+        .replace("http://127.0.0.1:8000", &hub.url());
+    let routes = format!("{}\n{route}", hub.routes());
+    let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
+    let ours = realm.client_credentials("airflow-run", None).await?;
+    let line = block("```sh\n").context("the line")?;
+    let line = line
+        .replace("https://platform.example", &world.public_url())
+        .replace("$(doorward token)", "$TOKEN");
+    let run = async |own: &str, ours: &str| {
+        let mut shell = tokio::process::Command::new("bash");
+        let shell = shell.args(["-c", &line]).env("JUPYTERHUB_API_TOKEN", own).env("TOKEN", ours);
+        anyhow::Ok(shell.env_remove("http_proxy").output().await?)
+    };
+    let ran = run("the-hubs-own-token-of-ci", &ours).await?;
+    let answer = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success() && answer.starts_with('['), "{ran:?}");
+    let asked =
+        |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let ran = run("another", &ours).await?;
+    assert!(asked(&ran).contains("403"), "the hub refuses: {ran:?}");
+    let ran = run("the-hubs-own-token-of-ci", "").await?;
+    assert!(asked(&ran).contains("401"), "the gateway refuses: {ran:?}");
     gateway.finish(&[])
 }

@@ -13,6 +13,18 @@ pub enum Caller {
     Known(Arc<Known>),
 }
 
+impl Caller {
+    /// Whether both are known and the same: one subject of one issuer.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known(one), Self::Known(other)) => {
+                !one.subject.is_empty() && one.subject == other.subject && one.iss == other.iss
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A caller whose identity an issuer has confirmed: verified claims, read by the issuer's configured paths.
 ///
 /// Realm roles and client roles are separate: a role of one client never counts as a role of the realm.

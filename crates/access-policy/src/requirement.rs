@@ -36,6 +36,8 @@ pub struct Requirement {
 pub struct Unmet {
     /// One entry for each alternative, each a sentence: `needs one of the roles admin, data-scientist`.
     pub alternatives: Vec<String>,
+    /// Those of the alternatives that a person can meet: no other client than the caller's is among their conditions.
+    pub for_people: Vec<String>,
     /// Scopes a token would need, for the challenge (RFC 6750 §3).
     pub scopes: Vec<String>,
 }
@@ -44,11 +46,14 @@ impl Unmet {
     /// The unmet keys of each requirement, for a caller who meets none of them.
     pub(super) fn of(requirements: &[Requirement], known: &Known) -> Self {
         let scopes = requirements.iter().filter(|requirement| requirement.lacks_only_scopes(known));
+        let missing = |requirement: &Requirement| requirement.missing(known);
+        let for_person = |requirement: &&Requirement| {
+            requirement.clients.is_empty()
+                || known.client.as_ref().is_some_and(|own| requirement.clients.contains(own))
+        };
         Self {
-            alternatives: requirements
-                .iter()
-                .map(|requirement| requirement.missing(known))
-                .collect(),
+            alternatives: requirements.iter().map(missing).collect(),
+            for_people: requirements.iter().filter(for_person).map(missing).collect(),
             scopes: scopes.flat_map(|requirement| requirement.scopes.iter().cloned()).collect(),
         }
     }

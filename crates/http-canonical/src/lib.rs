@@ -65,7 +65,7 @@ pub use method::{CanonicalMethod, MethodRefusal};
 pub use path::{CanonicalPath, Keep, PathRefusal, StripError, is_below};
 pub use pattern::{PathMatch, PathPattern, PatternError};
 pub use refusal::RequestRefusal;
-pub use request::{CanonicalRequest, RequestParts};
+pub use request::{CanonicalRequest, RequestParts, X_DOORWARD_TOKEN};
 pub use request_id::{RequestId, TraceParent};
 pub use wants::Wants;
 

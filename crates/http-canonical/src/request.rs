@@ -6,7 +6,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use http::{HeaderMap, Request, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts};
 use sync_wrapper::SyncWrapper;
 
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     request_id::{RequestId, TraceParent},
     scrub, websocket,
 };
+
+/// `x-doorward-token`: a token for the gateway, beside the application's own `Authorization`.
+pub const X_DOORWARD_TOKEN: HeaderName = HeaderName::from_static("x-doorward-token");
 
 /// A request in the one form that is judged and sent. Only [`CanonicalRequest::from_http`] makes one.
 pub struct CanonicalRequest<B> {
@@ -49,6 +52,9 @@ pub struct RequestParts<B> {
     pub forwarded_for: Vec<IpAddr>,
     /// The end-to-end fields that a client may write: no `Host`, no framing, nothing hop-by-hop, nothing reserved.
     pub headers: HeaderMap,
+    /// `X-Doorward-Token`: a token for the gateway, for a caller whose `Authorization` belongs to the application. The field is
+    /// reserved, so it is not among the headers and never sent upstream.
+    pub gateway_token: Option<HeaderValue>,
     /// Whether this opens a WebSocket.
     pub websocket: bool,
     /// Whether the client accepts trailers (`TE: trailers`), as gRPC does.
@@ -106,6 +112,7 @@ impl<B> CanonicalRequest<B> {
         let traceparent = TraceParent::given(&parts.headers);
         let accepts_trailers = scrub::accepts_trailers(&parts.headers);
         let mut headers = parts.headers;
+        let gateway_token = headers.remove(X_DOORWARD_TOKEN);
         scrub::scrub(&mut headers);
         let parts = RequestParts {
             method,
@@ -117,6 +124,7 @@ impl<B> CanonicalRequest<B> {
             client_ip: origin.chain.first().copied(),
             forwarded_for: origin.chain,
             headers,
+            gateway_token,
             websocket: asks_websocket,
             accepts_trailers,
             content_length,
@@ -174,6 +182,11 @@ impl<B> CanonicalRequest<B> {
     /// Its [`RequestParts::headers`].
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// Its [`RequestParts::gateway_token`].
+    pub fn gateway_token(&self) -> Option<&HeaderValue> {
+        self.parts.gateway_token.as_ref()
     }
 
     /// Whether this opens a WebSocket.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Fields that must not occur twice, because the request would become ambiguous.
-const SINGLE: [&str; 14] = [
+const SINGLE: [&str; 15] = [
     "authorization",
     "content-length",
     "content-type",
@@ -28,6 +28,7 @@ const SINGLE: [&str; 14] = [
     "sec-websocket-key",
     "sec-websocket-version",
     "upgrade",
+    "x-doorward-token",
 ];
 
 /// Index of a name, in lower case, among the fields that must not occur twice.

@@ -15,7 +15,9 @@ pub enum Wants {
 
 impl Wants {
     /// Decides by the headers that only a browser sends (Fetch Metadata), then by `Accept`.
-    /// A browser omits the metadata on plain HTTP; then a script's request accepts `*/*`, and a page's `text/html`.
+    ///
+    /// A browser omits the metadata on plain HTTP. A page is then what prefers `text/html` to all else (RFC 9110 §12.5.1), and
+    /// names it first among equals: programs that also read HTML, as pip does, give it a lower weight.
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if text("content-type").is_some_and(is_grpc) {
@@ -24,14 +26,7 @@ impl Wants {
         let page = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
             (Some(mode), _) => mode == "navigate",
             (None, Some(destination)) => destination == "document",
-            (None, None) => {
-                text("x-requested-with").is_none()
-                    && headers
-                        .get_all(header::ACCEPT)
-                        .iter()
-                        .filter_map(|value| value.to_str().ok())
-                        .any(accepts_html)
-            }
+            (None, None) => text("x-requested-with").is_none() && prefers_html(headers),
         };
         if page { Self::Page } else { Self::Problem }
     }
@@ -42,11 +37,42 @@ fn is_grpc(content_type: &str) -> bool {
     kind == "application/grpc" || kind.starts_with("application/grpc+")
 }
 
-fn accepts_html(accept: &str) -> bool {
-    accept.split(',').any(|range| {
+/// Whether `text/html` is the first of the media ranges with the highest weight.
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let mut best = 0;
+    let mut html = false;
+    for range in ranges {
         let mut parts = range.split(';').map(str::trim);
-        let html = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
-        html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts.find_map(weight).unwrap_or(1000);
+        if weight > best {
+            best = weight;
+            html = kind.eq_ignore_ascii_case("text/html");
+        }
+    }
+    html
+}
+
+/// The weight in a parameter `q=0.8`, in thousandths ([RFC 9110 §12.4.2]); 0, "not acceptable", for a malformed one.
+///
+/// [RFC 9110 §12.4.2]: https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2
+fn weight(parameter: &str) -> Option<u16> {
+    let (name, value) = parameter.split_once('=')?;
+    if !name.eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let digits = fraction.len() <= 3 && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let thousandths = format!("{fraction:0<3}").parse::<u16>().ok().filter(|_| digits);
+    Some(match (whole, thousandths) {
+        ("0", Some(thousandths)) => thousandths,
+        ("1", Some(0)) => 1000,
+        _ => 0,
     })
 }
 
@@ -75,6 +101,37 @@ mod tests {
         assert_eq!(wants(&[("accept", "*/*")]), Wants::Problem);
         assert_eq!(wants(&[("accept", "application/json, text/html;q=0")]), Wants::Problem);
         assert_eq!(wants(&[]), Wants::Problem);
+    }
+
+    #[test]
+    fn a_program_that_also_reads_html_is_no_navigation() {
+        const PIP: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01";
+        const UV: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
+        for program in [
+            PIP,
+            UV,
+            "application/json, text/html",
+            "*/*, text/html",
+            "text/html;q=0.5, */*",
+            "text/html;q=0.9, text/plain;q=0.95",
+            "text/html;q=2",
+            "text/html;q=0.8000",
+            "text/html;q=",
+            "text/html;q=0.+1",
+            "text/html;level=1;Q=0",
+        ] {
+            assert_eq!(wants(&[("accept", program)]), Wants::Problem, "{program}");
+        }
+        for browser in [
+            "text/html",
+            "TEXT/HTML, application/xhtml+xml",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8",
+            "application/json;q=0.9, text/html;q=0.95",
+            "text/html;level=1, */*;q=0.1",
+            "text/html;q=1.000, */*",
+        ] {
+            assert_eq!(wants(&[("accept", browser)]), Wants::Page, "{browser}");
+        }
     }
 
     #[test]

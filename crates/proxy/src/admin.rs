@@ -95,6 +95,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let sessions = admin.sessions.total().await;
     let app = admin.serving.app();
     let fetches = app
         .endpoints
@@ -105,7 +106,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         app.endpoints.routes.iter().filter_map(|route| {
             Some((route.name.as_str(), load(&route.upstream.as_ref()?.status())))
         });
-    metric::sample(admin.sessions.count(), fetches, upstreams, admin.log.dropped());
+    metric::sample(sessions, fetches, upstreams, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, admin.metrics.render()).into_response()
 }

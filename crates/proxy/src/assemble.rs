@@ -3,6 +3,7 @@
 mod issuers;
 mod routes;
 
+pub use issuers::issuer_client;
 pub use routes::{route, routes};
 
 use std::sync::Arc;

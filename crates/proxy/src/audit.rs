@@ -69,6 +69,11 @@ impl Trail {
         self.own_url = true;
     }
 
+    /// The route that was chosen.
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
+    }
+
     /// Notes the chosen route.
     pub fn routed(&mut self, routed: &Routed) {
         self.route = Some(Arc::clone(&routed.route));
@@ -121,7 +126,9 @@ impl Trail {
             self.stage(Stage::Forward);
         }
         match &self.route {
-            Some(route) if !self.own_url => route.forwarded.increment(1),
+            Some(route) if !self.own_url => {
+                route.meters.forwarded(status, now() - self.begun);
+            }
             _ => metric::request("-", outcome),
         }
         self.finish(outcome, status, None);
@@ -257,7 +264,7 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
 fn name_of(credential: &Credential) -> &'static str {
     match credential {
         Credential::None => "none",
-        Credential::Bearer { .. } => "bearer",
+        Credential::Bearer { carrier, .. } => carrier.as_str(),
         Credential::Session(_) => "session",
     }
 }

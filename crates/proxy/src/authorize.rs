@@ -10,6 +10,7 @@ use http::{HeaderValue, header};
 use http_canonical::{CanonicalMethod, CanonicalPath, PathRefusal};
 
 use crate::{
+    config::WebOrigin,
     identify::{Credential, Identified, Sender},
     listen::CanonicalRequest,
     refusal::Refusal,
@@ -157,7 +158,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let decision = route.policy.decide(method, path, &sender.caller);
     let public = matches!(decision, Decision::Allow { public: true, .. });
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
-    let passes_unread = public && !route.identity.access_token;
+    let passes_unread = (public || sender.leaves_authorization()) && !route.identity.access_token;
     if let Some(unread) = sender.unread.as_ref().filter(|_| !passes_unread) {
         return Err(Denied::Refused(unread.clone().into()));
     }
@@ -179,7 +180,10 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
             }));
         }
     };
-    let foreign = page.as_ref().filter(|_| sender.has_session()).and_then(Page::foreign);
+    let foreign = page
+        .as_ref()
+        .filter(|_| sender.has_session())
+        .and_then(|page| page.foreign(&route.origins));
     match foreign {
         Some(origin) if !public => Err(Denied::Refused(Refusal::ForeignOrigin { origin })),
         foreign => Ok(Granted { rule, public, without_identity: foreign.is_some() }),
@@ -189,10 +193,16 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
 impl Page<'_> {
     /// The origin of a page that is not the route's own, shortened (RFC 6455 §10.2). Browsers send the origin of every page
     /// that opens a WebSocket, and their cookies with it. A request with a session and without an origin comes from a program,
-    /// which must not use a browser's cookie. Without a session, a foreign page gains nothing.
-    fn foreign(&self) -> Option<String> {
+    /// which must not use a browser's cookie. Without a session, a foreign page gains nothing. `others`: pages that the route
+    /// admits.
+    fn foreign(&self, others: &[WebOrigin]) -> Option<String> {
         match self.origin {
             Some(origin) if origin.as_bytes() == self.own.as_bytes() => None,
+            Some(origin)
+                if others.iter().any(|other| other.as_str().as_bytes() == origin.as_bytes()) =>
+            {
+                None
+            }
             Some(origin) => {
                 Some(String::from_utf8_lossy(origin.as_bytes()).chars().take(200).collect())
             }

@@ -6,20 +6,51 @@
 use std::sync::Arc;
 
 use access_policy::{Caller, Known};
+use http::HeaderMap;
+use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
 use web_sessions::{LiveSession, SetCookies};
 
-use crate::identify::{Credential, Sender};
+use crate::{
+    identify::{Credential, Sender},
+    route::{Offer, Route},
+};
 
 /// Facts for the answer to one request.
 #[derive(Debug, Default)]
 pub struct Carried {
     /// Cookies that the answer sets.
     pub cookies: SetCookies,
+    offer: Option<Box<Offer>>,
     known: Option<Arc<Known>>,
     session: Option<Arc<LiveSession>>,
 }
 
 impl Carried {
+    /// Notes what a challenge to this request offers.
+    pub fn challenge_on(
+        &mut self,
+        route: &Route,
+        host: &CanonicalHost,
+        method: &CanonicalMethod,
+        path: &CanonicalPath,
+        headers: &HeaderMap,
+    ) {
+        if route.basic || route.registry.is_some() {
+            let browser = headers.contains_key("sec-fetch-mode");
+            self.offer = Some(Box::new(route.offer(host, method, path, browser)));
+        }
+    }
+
+    /// Notes what a challenge offers.
+    pub fn offer(&mut self, offer: Offer) {
+        self.offer = Some(Box::new(offer));
+    }
+
+    /// Takes what a challenge offers.
+    pub fn take_offer(&mut self) -> Offer {
+        self.offer.take().map_or(Offer::Bearer, |offer| *offer)
+    }
+
     /// Notes the sender of the request.
     pub fn sender(&mut self, sender: &Sender) {
         if let Caller::Known(known) = &sender.caller {

@@ -20,6 +20,7 @@ mod secret;
 mod session;
 mod route;
 mod streams;
+mod callers;
 mod preset;
 mod upstream;
 mod policy;
@@ -36,6 +37,7 @@ mod validate;
 mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
+pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use issuer::{
     ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
     PushedAuthorization, SigningAlgorithm,

@@ -13,6 +13,7 @@
 //! | `session/refresh` | POST | refreshes the session's tokens now |
 //! | `backchannel_logout` | POST | the provider ends sessions |
 //! | `portal` | GET | the services this user may open |
+//! | `registry_token` | GET | the token of a client of a container registry |
 //! | `jwks` | GET | keys of the identity assertion |
 
 pub mod auth;
@@ -21,6 +22,7 @@ mod call;
 pub mod callback;
 pub mod jwks;
 pub mod portal;
+pub mod registry_token;
 pub mod return_to;
 mod router;
 pub mod session;
@@ -44,7 +46,7 @@ pub(crate) use self::call::Call;
 pub use self::router::OwnUrls;
 use crate::{
     forward::Assertions,
-    identify::{Identify, Sender, issuers::Issuers},
+    identify::{Identify, Sender, authorization::Takes, issuers::Issuers},
     listen::CanonicalRequest,
     refusal::Refusal,
     route::Routes,
@@ -114,16 +116,16 @@ impl Endpoints {
     }
 
     /// The sender of a request. Cookies that identification sets go with the answer.
-    pub(crate) async fn sender(&self, call: &Call) -> Result<Sender, Refusal> {
+    pub(crate) async fn sender(&self, call: &Call, takes: Takes) -> Result<Sender, Refusal> {
         let mut cookies = SetCookies::default();
-        let sender = self.identify.sender(&call.request, &mut cookies).await;
+        let sender = self.identify.sender(&call.request, takes, &mut cookies).await;
         call.notes.set_cookies(cookies);
         sender.inspect(|sender| call.notes.sent_by(sender))
     }
 
     /// The same for a URL that does not accept an application's own token.
     pub(crate) async fn sender_here(&self, call: &Call) -> Result<Sender, Refusal> {
-        let mut sender = self.sender(call).await?;
+        let mut sender = self.sender(call, Takes::BEARER).await?;
         match sender.unread.take() {
             Some(refusal) => Err(refusal.into()),
             None => Ok(sender),

@@ -177,7 +177,7 @@ impl Upstreams {
         }
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, route.body_limit, &bounds),
+            None => upload(body, &route, &bounds),
         };
         let outgoing = Outgoing {
             method: method.into_http(),

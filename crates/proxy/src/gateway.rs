@@ -87,6 +87,14 @@ impl Gateway {
     ) -> Result<Response<Body>, Refusal> {
         let routed = self.routes.route(request)?;
         trail.routed(&routed);
+        let asked = &routed.request;
+        carried.challenge_on(
+            &routed.route,
+            asked.host(),
+            asked.method(),
+            asked.path(),
+            asked.headers(),
+        );
         let identified = self.identify.identify(routed, &mut carried.cookies).await?;
         trail.identified(&identified);
         carried.sender(&identified.sender);
@@ -131,7 +139,7 @@ impl App {
         let mut trail = Trail::new(&request);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
-        let (answer, mut trail, carried) = match own {
+        let (answer, mut trail, mut carried) = match own {
             Some(name) => {
                 trail.own_url();
                 // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
@@ -156,6 +164,8 @@ impl App {
             }
             Err(refusal) => {
                 let context = context
+                    .with_offer(carried.take_offer())
+                    .with_service(trail.route().map(|route| route.title.as_str()))
                     .with_who(carried.known().map(|known| self.site.name_of(known)))
                     .with_sign_out_token(self.sign_out_token(&refusal, &carried))
                     .with_signed_out(trail.signed_out());

@@ -1,8 +1,9 @@
-//! Stage 3, identify: finds the caller of a request from a bearer token or a session cookie.
+//! Stage 3, identify: finds the caller of a request from a token or a session cookie.
 //!
 //! Missing credentials are not refused here, only invalid ones: `authorize` decides whether the caller must be known. A public
 //! route therefore still learns the caller's identity.
 
+pub mod authorization;
 pub mod bearer;
 pub mod claims;
 pub mod cookie;
@@ -15,7 +16,11 @@ use oidc_core::{Secret, TokenRefusal};
 use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
-    identify::{bearer::Presented, cookie::SessionCookie, issuers::Issuers},
+    identify::{
+        authorization::{Carrier, Presented, Takes},
+        cookie::SessionCookie,
+        issuers::Issuers,
+    },
     listen::CanonicalRequest,
     refusal::Refusal,
     route::Routed,
@@ -27,12 +32,14 @@ use crate::{
 pub enum Credential {
     /// No credential was presented.
     None,
-    /// An access token in the `Authorization` header.
+    /// An access token.
     Bearer {
         /// The token, as the client sent it.
         token: Secret,
         /// End of its validity: `exp` plus the leeway of its issuer. An answer to introspection may lack one (RFC 7662 §2.2).
         good_until: Option<SystemTime>,
+        /// The field it came in.
+        carrier: Carrier,
     },
     /// A session cookie.
     Session(Arc<LiveSession>),
@@ -72,6 +79,11 @@ impl Sender {
         matches!(self.credential, Credential::Bearer { .. })
     }
 
+    /// Whether the identity comes from `X-Doorward-Token`: `Authorization` is then the application's.
+    pub fn leaves_authorization(&self) -> bool {
+        matches!(self.credential, Credential::Bearer { carrier: Carrier::OwnField, .. })
+    }
+
     /// Whether the identity comes from a session cookie.
     pub fn has_session(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
@@ -97,19 +109,21 @@ impl Identify {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for an invalid bearer token, [`Refusal::TooMany`] for too many tokens that an issuer must be
-    /// asked about, [`Refusal::StoreUnavailable`] and [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
+    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
+    /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
         &self,
         routed: Routed,
         cookies: &mut SetCookies,
     ) -> Result<Identified, Refusal> {
-        let sender = self.sender(&routed.request, cookies).await?;
+        let takes = Takes::on(&routed.route);
+        let sender = self.sender(&routed.request, takes, cookies).await?;
         Ok(Identified { routed, sender })
     }
 
-    /// Finds the caller of a request. Where the gateway accepts bearer tokens, one for the gateway takes precedence over a
-    /// cookie.
+    /// Finds the caller of a request. A token for the gateway takes precedence over a cookie; where both name a caller, it
+    /// must be the same one.
     ///
     /// # Errors
     ///
@@ -117,34 +131,66 @@ impl Identify {
     pub async fn sender(
         &self,
         request: &CanonicalRequest,
+        takes: Takes,
         cookies: &mut SetCookies,
     ) -> Result<Sender, Refusal> {
-        let headers = request.headers();
-        let unread = match bearer::presented(headers) {
-            Presented::Nothing => None,
-            Presented::Malformed => return Err(bearer::malformed().into()),
+        let (headers, client) = (request.headers(), request.client_ip());
+        let (by_token, unread) = match authorization::presented(headers, takes) {
+            Presented::Nothing => (None, None),
+            Presented::Malformed(form) => return Err(authorization::malformed(form).into()),
+            Presented::Basic(token) => {
+                let verify = self.token(token.expose(), client, Carrier::Basic);
+                (Some(Box::pin(verify).await?), None)
+            }
+            Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
+                (None, self.issuers.bearer().map(|_| TokenRefusal::SenderConstrained))
+            }
+            // The gateway verifies no proofs of possession.
+            Presented::Dpop(_) => return Err(TokenRefusal::SenderConstrained.into()),
             // No issuer has an audience. The gateway then ignores an application's own token.
-            Presented::Token(token) if self.issuers.bearer().is_none() => {
+            Presented::Bearer(token) if self.issuers.bearer().is_none() => {
                 match bearer::is_foreign(&self.issuers, token) {
-                    true => None,
+                    true => (None, None),
                     false => return Err(bearer::no_audience().into()),
                 }
             }
-            Presented::Token(token) => match self.bearer(token, request.client_ip()).await {
+            Presented::Bearer(token) => match self.token(token, client, Carrier::Bearer).await {
                 Err(Refusal::BadCredentials(refusal))
                     if bearer::is_foreign(&self.issuers, token) =>
                 {
-                    Some(refusal)
+                    (None, Some(refusal))
                 }
-                identified => return identified,
+                identified => (Some(identified?), None),
             },
         };
-        let sender = self.cookie.identify(headers, cookies).await?;
+        let by_field = match request.gateway_token() {
+            Some(value) => {
+                let token = authorization::own_field(value)?;
+                Some(Box::pin(self.token(token, client, Carrier::OwnField)).await?)
+            }
+            None => None,
+        };
+        let by_token = match (by_token, by_field) {
+            (Some(one), Some(other)) if !one.caller.is_same(&other.caller) => {
+                return Err(Refusal::CredentialsDisagree);
+            }
+            (one, other) => one.or(other),
+        };
+        let Some(sender) = by_token else {
+            let sender = self.cookie.identify(headers, cookies).await?;
+            return Ok(Sender { unread, ..sender });
+        };
+        if let Some(ticket) = self.cookie.ticket(headers) {
+            let session = Box::pin(self.cookie.caller_of(&ticket)).await?;
+            if matches!(session, Caller::Known(_)) && !session.is_same(&sender.caller) {
+                return Err(Refusal::CredentialsDisagree);
+            }
+        }
         Ok(Sender { unread, ..sender })
     }
 
-    /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded. A session
-    /// that only a request could confirm is anonymous, unless that is `unneeded`.
+    /// Current identity of a credential on a route, after the session's tokens were refreshed or a new configuration was loaded.
+    /// A session that only a request could confirm is anonymous, unless that is `unneeded`.
     ///
     /// # Errors
     ///
@@ -152,19 +198,31 @@ impl Identify {
     pub(crate) async fn again(
         &self,
         credential: &Credential,
+        takes: Takes,
         unneeded: bool,
     ) -> Result<Caller, Refusal> {
         match credential {
             Credential::None => Ok(Caller::Anonymous),
             Credential::Session(session) if unneeded => Ok(self.cookie.identity(session)),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
-            // No issuer accepts bearer tokens any more: a request with this one is anonymous now.
+            // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
+            Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
             Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Caller::Anonymous),
-            Credential::Bearer { token, .. } => Ok(self.bearer(token.expose(), None).await?.caller),
+            Credential::Bearer { token, carrier, .. } => {
+                Ok(self.token(token.expose(), None, *carrier).await?.caller)
+            }
         }
     }
 
-    async fn bearer(&self, token: &str, client: Option<IpAddr>) -> Result<Sender, Refusal> {
-        bearer::identify(&self.issuers, &self.throttle, client, token).await
+    async fn token(
+        &self,
+        token: &str,
+        client: Option<IpAddr>,
+        carrier: Carrier,
+    ) -> Result<Sender, Refusal> {
+        if self.issuers.bearer().is_none() {
+            return Err(bearer::no_audience().into());
+        }
+        bearer::identify(&self.issuers, &self.throttle, client, token, carrier).await
     }
 }

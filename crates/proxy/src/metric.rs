@@ -3,6 +3,10 @@
 //! docs/reference/metrics.md is generated from the table. Labels hold names of the configuration and words of the code, never a
 //! value that a client sent, so that no client can create series.
 
+mod route;
+
+pub use self::route::RouteMeters;
+
 use std::{sync::LazyLock, time::Duration};
 
 use metrics::{
@@ -38,6 +42,12 @@ metrics_table! {
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
+    REQUEST_SECONDS = "doorward_request_seconds", "histogram", ["route"],
+        "Duration of forwarded requests by route, to the head of the response.";
+    UPSTREAM_RESPONSES = "doorward_upstream_responses_total", "counter", ["route", "status"],
+        "Responses of the route's upstream, by the class of their status: `1xx` (a WebSocket) to `5xx`.";
+    BYTES = "doorward_body_bytes_total", "counter", ["route", "direction"],
+        "Bytes of bodies: `received` from clients, `sent` to them. WebSockets are not counted.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
         "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `failed`, or the code of the failed check.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
@@ -49,7 +59,9 @@ metrics_table! {
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],
-        "Sessions held in memory.";
+        "Sessions that the store keeps; with the store `cookie`, those that this process used lately.";
+    BUILD = "doorward_build_info", "gauge", ["version"],
+        "1 for the version of this program.";
     SHADOWS = "doorward_shadow_rules_total", "counter", ["route", "rule", "outcome"],
         "Decisions of shadow rules, which are not enforced: `allow`, `refuse`.";
     RELOADS = "doorward_config_reloads_total", "counter", ["outcome"],
@@ -159,11 +171,6 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
     handle.record(took.as_secs_f64());
 }
 
-/// Counts requests that a route forwarded.
-pub fn forwarded(route: &str) -> Counter {
-    counter!(REQUESTS, "route" => route.to_owned(), "outcome" => "forwarded")
-}
-
 /// Counts bearer tokens of an issuer that were verified before.
 pub fn tokens_remembered(issuer: &str) -> Counter {
     counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => "cached")
@@ -231,6 +238,7 @@ pub fn sample<'r>(
     dropped: u64,
 ) {
     gauge!(SESSIONS).set(float(sessions));
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     for (route, load) in upstreams {
         for (name, value) in [
             (UPSTREAM_CONNECTIONS, load.connections),
@@ -271,7 +279,11 @@ mod tests {
             session_opened("opened");
             reloaded("ok");
             configured("abc", Some("xyz"));
-            request("app", "forwarded");
+            request("app", "no_route");
+            let meters = RouteMeters::new("app");
+            meters.forwarded(http::StatusCode::NOT_FOUND, Duration::from_millis(7));
+            meters.sent(5);
+            meters.received(3);
             // `stage` keeps handles of whichever recorder the first test to call it had.
             histogram!(STAGES, "stage" => "total").record(0.005);
             shadow("app", 1, "allow");
@@ -295,5 +307,16 @@ mod tests {
         assert_eq!(counted, documented);
         assert!(page.contains("doorward_upstream_connections{route=\"app\"} 2"), "{page}");
         assert!(page.contains("doorward_config_info{hash=\"xyz\"} 0"), "{page}");
+        for line in [
+            "doorward_requests_total{route=\"app\",outcome=\"forwarded\"} 1",
+            "doorward_upstream_responses_total{route=\"app\",status=\"4xx\"} 1",
+            "doorward_body_bytes_total{route=\"app\",direction=\"sent\"} 5",
+            "doorward_body_bytes_total{route=\"app\",direction=\"received\"} 3",
+            "doorward_request_seconds_count{route=\"app\"} 1",
+        ] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+        let build = format!("doorward_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(page.contains(&build), "{page}");
     }
 }

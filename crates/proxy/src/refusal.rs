@@ -30,6 +30,9 @@ pub enum Refusal {
     /// An invalid token was presented.
     #[error("bad credentials: {0}")]
     BadCredentials(#[from] TokenRefusal),
+    /// Two credentials for the gateway name two callers.
+    #[error("credentials of two callers")]
+    CredentialsDisagree,
     /// The caller is not signed in and must be.
     #[error("sign-in required on route {route}")]
     LoginNeeded {
@@ -155,7 +158,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpstreamUnavailable { .. } => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::SignInFailed { .. } => StatusCode::BAD_REQUEST,
+            Self::SignInFailed { .. } | Self::CredentialsDisagree => StatusCode::BAD_REQUEST,
             Self::TooMany { .. }
             | Self::ProviderUnavailable { .. }
             | Self::StoreUnavailable { .. }
@@ -171,6 +174,7 @@ impl Refusal {
             Self::Misdirected => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
+            Self::CredentialsDisagree => "credentials_disagree",
             Self::LoginNeeded { .. } => "login_needed",
             Self::Forbidden { .. } => "forbidden",
             Self::ForeignOrigin { .. } => "foreign_origin",

@@ -24,7 +24,10 @@ pub use self::{
     context::{AnswerContext, SignInWith, Site},
     table::{Entry, entries},
 };
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, route::Offer};
+
+/// By this field clients know a registry of the present protocol.
+const DOCKER_API: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Answers a refused request in the form that the client asked for.
 ///
@@ -40,7 +43,7 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         Refusal::LoginNeeded { .. } => signed_out::status(context),
         other => other.status(),
     };
-    let words = refusal.words();
+    let words = refusal.words(context.service.as_deref());
     let mut answer = match context.wants {
         Wants::Page => page(refusal, status, words, context),
         Wants::Problem if signed_out::is_for(refusal, context) => {
@@ -52,10 +55,13 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };
     let headers = answer.headers_mut();
-    if let Some(challenge) = challenge::challenge(refusal, &context.site)
-        && status != StatusCode::FAILED_DEPENDENCY
-    {
-        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    if status != StatusCode::FAILED_DEPENDENCY {
+        for challenge in challenge::challenges(refusal, context) {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
+    if matches!(context.offer, Offer::Registry { .. }) {
+        headers.insert(DOCKER_API, HeaderValue::from_static("registry/2.0"));
     }
     if let Some(after) = refusal.retry_after() {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -96,7 +102,8 @@ fn page(
             who: context.who.clone().unwrap_or_else(|| who.clone()),
             title: title.clone(),
             route: route.clone(),
-            needs: unmet.alternatives.clone(),
+            needs: unmet.for_people.clone(),
+            only_programs: unmet.for_people.is_empty() && !unmet.alternatives.is_empty(),
             return_to: context.return_to.clone(),
         }
         .into_response(context, status),

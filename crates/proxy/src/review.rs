@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     authorize::{Case, Denied, judge},
-    identify::{Credential, Identify, Sender},
+    identify::{Credential, Identify, Sender, authorization::Takes},
     refusal::Refusal,
     route::{Route, Routes},
 };
@@ -127,7 +127,8 @@ impl Review {
             Ok(route) => route,
             Err(refusal) => return Verdict::Revoked(refusal),
         };
-        let caller = match line.identify.again(&permit.credential, kind == Kind::Plain).await {
+        let (takes, unneeded) = (Takes::on(&route), kind == Kind::Plain);
+        let caller = match line.identify.again(&permit.credential, takes, unneeded).await {
             Ok(caller) => caller,
             // The rules judge the caller as the token stated it. Where the end of a token ends a stream, the cutoff does that.
             Err(Refusal::BadCredentials(TokenRefusal::Expired { .. })) => permit.caller.clone(),

@@ -8,9 +8,17 @@ use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
 use std::sync::Arc;
 
+mod offer;
+
+pub use offer::Offer;
+
 use crate::{
-    config::{HostPattern, IdentityForwarding, Ping, SignIn, SignedOut, Streams, Timeouts},
+    config::{
+        BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
+        Streams, Timeouts, WebOrigin,
+    },
     listen::CanonicalRequest,
+    metric::RouteMeters,
     refusal::Refusal,
     upstream::Upstream,
 };
@@ -32,6 +40,16 @@ pub struct Route {
     pub keep: Keep,
     /// Treatment of an unknown caller that must sign in.
     pub sign_in: SignIn,
+    /// Owner of the bearer tokens in `Authorization`.
+    pub bearer: BearerTokens,
+    /// Whether a token may be the password of Basic.
+    pub basic: bool,
+    /// Path of the token endpoint, for a container registry.
+    pub registry: Option<String>,
+    /// Other origins whose pages may open a WebSocket with a session.
+    pub origins: Vec<WebOrigin>,
+    /// The card on the portal page.
+    pub portal: PortalCard,
     /// Its access rules.
     pub policy: Policy,
     /// Data about the caller that the upstream receives.
@@ -46,8 +64,8 @@ pub struct Route {
     pub signed_out: SignedOut,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
-    /// Counts the requests it forwarded.
-    pub forwarded: metrics::Counter,
+    /// Records what it forwards.
+    pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.
     pub upstream: Option<Upstream>,
 }

@@ -4,6 +4,7 @@ mod balance;
 mod dial;
 mod failure;
 mod pool;
+mod probe;
 mod target;
 mod tls;
 mod upload;

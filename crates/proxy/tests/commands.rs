@@ -230,3 +230,36 @@ fn commands_for_terminals_use_its_name_and_exit_codes() {
     assert_eq!(output.status.code(), Some(0));
     assert!(said(&output).contains("Usage: doorward verify"), "{}", said(&output));
 }
+
+#[test]
+fn explain_says_that_claims_are_a_token() {
+    let desk = Desk::new();
+    desk.write("token", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln\n");
+    let file = desk.path("token");
+    let url = "http://127.0.0.1:8080/models/churn/score";
+    let (code, printed) = desk.explain(url, &["--claims", text(&file)]);
+    assert_eq!(code, 1, "{printed}");
+    let advice = format!(
+        "it holds a token, not the JSON of its claims; write `--token \"$(cat {})\"`",
+        text(&file)
+    );
+    assert!(printed.contains(&advice), "{printed}");
+    assert!(!printed.contains("eyJ"), "{printed}");
+}
+
+#[test]
+fn explain_names_decisions_as_the_audit_line_does() {
+    let desk = Desk::new();
+    desk.write("bob.json", &alice(&[]).to_string());
+    let bob = desk.path("bob.json");
+    for (path, caller, expected) in [
+        ("score", vec!["--claims", text(&bob)], "deny"),
+        ("score", vec!["--anonymous"], "sign_in"),
+        ("health", vec!["--anonymous"], "allow"),
+    ] {
+        let url = format!("http://127.0.0.1:8080/models/churn/{path}");
+        let (_, printed) = desk.explain(&url, &[&caller[..], &["--json"]].concat());
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(printed["decision"], expected, "{path}");
+    }
+}

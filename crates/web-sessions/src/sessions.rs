@@ -234,6 +234,14 @@ impl Sessions {
         }
     }
 
+    /// Number of sessions in the store; of those open in this process where the store keeps none, or cannot be reached.
+    pub async fn total(&self) -> usize {
+        match self.store.count().await {
+            Ok(Some(kept)) => kept,
+            Ok(None) | Err(_) => self.count(),
+        }
+    }
+
     /// Number of sessions open in this process.
     pub fn count(&self) -> usize {
         self.live().values().filter(|session| session.strong_count() > 0).count()

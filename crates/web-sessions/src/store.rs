@@ -82,6 +82,11 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// The sessions in this store, at most `limit`; none where records are kept elsewhere (cookie store).
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError>;
 
+    /// Number of records in this store; `None` where records are kept elsewhere (cookie store).
+    async fn count(&self) -> Result<Option<usize>, StoreError> {
+        Ok(None)
+    }
+
     /// Deletes records that are over, and returns their number.
     async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError>;
 

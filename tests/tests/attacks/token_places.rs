@@ -30,7 +30,6 @@ async fn a_token_counts_in_the_authorization_header_only() -> Result<()> {
         stage.get("/echo").header("Proxy-Authorization", &bearer),
         stage.get("/echo").header("Sec-WebSocket-Protocol", format!("bearer, {token}")),
         stage.get("/echo").header("Authorization", format!("Basic {token}")),
-        stage.get("/echo").header("Authorization", format!("DPoP {token}")),
         stage.get("/echo").header("Authorization", &token),
     ];
     for (number, asking) in elsewhere.into_iter().enumerate() {

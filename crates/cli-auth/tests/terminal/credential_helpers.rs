@@ -149,6 +149,28 @@ async fn pip_gets_a_token_for_the_hosts_that_are_named() {
     };
     let ran = get("https://packages.example/simple").await.ended(0);
     assert_eq!(claims(ran.text())["preferred_username"], "alice");
+    // As newer versions of pip, and uv without a user name, run it.
+    let with = async |arguments: &[&str]| -> Ran {
+        let mut keyring = program(&desk, "keyring");
+        keyring.args(arguments).env("DOORWARD_KEYRING_HOSTS", hosts).stdin(Stdio::null());
+        keyring.output().await.unwrap().into()
+    };
+    const INDEX: &str = "https://packages.example/simple";
+    let ran = with(&["--mode=creds", "--output=json", "get", INDEX, "me"]).await.ended(0);
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(answer["username"], "oauth2");
+    assert_eq!(claims(answer["password"].as_str().unwrap())["preferred_username"], "alice");
+    let ran = with(&["get", INDEX, "--mode", "creds"]).await.ended(0);
+    let (name, token) = ran.out.trim_end().split_once('\n').unwrap();
+    assert_eq!((name, &claims(token)["preferred_username"]), ("oauth2", &json!("alice")));
+    with(&["--mode=creds", "--output=json", "get", "https://evil.example/"]).await.ended(1);
+    for wrong in [
+        &["--mode=creds", "--output=xml", "get", INDEX][..],
+        &["get", INDEX, "a", "b"],
+        &["--frob"],
+    ] {
+        assert!(with(wrong).await.ended(2).out.is_empty(), "{wrong:?}");
+    }
     for stranger in [
         "https://evil.example/simple",
         "https://packages.example.evil.test/simple",

@@ -40,7 +40,12 @@ pub(super) fn issuers(
     Ok(kept.cloned().unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock))))
 }
 
-fn issuer_client(
+/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys.
+///
+/// # Errors
+///
+/// The key of the issuer that cannot be applied, and the reason.
+pub fn issuer_client(
     name: &str,
     config: &IssuerConfig,
     clock: &Arc<dyn Clock>,

@@ -1,9 +1,9 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, RouteConfig},
+    config::{self, Config, HostPattern, Preset, RouteConfig},
     endpoints::browser_scheme,
-    metric,
+    metric::RouteMeters,
     route::{Route, Routes},
     upstream::{Rewrite, Upstream, UpstreamTls},
 };
@@ -38,7 +38,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     };
     Ok(Route {
         name: name.to_owned(),
-        forwarded: metric::forwarded(name),
+        meters: RouteMeters::new(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches
@@ -53,6 +53,12 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             double_slash: route.paths.double_slash == config::Keep::Keep,
         },
         sign_in: route.sign_in,
+        bearer: route.bearer,
+        basic: route.basic,
+        registry: (route.preset == Some(Preset::Registry))
+            .then(|| format!("{}/registry_token", config.endpoints.trim_end_matches('/'))),
+        origins: route.origins.clone(),
+        portal: route.portal.clone(),
         policy: policy(name, route)?,
         identity: route.identity,
         timeouts: route.timeouts,

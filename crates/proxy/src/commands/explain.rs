@@ -133,6 +133,12 @@ impl Explain {
         let claims = match (&self.caller.claims, &self.caller.token) {
             (Some(file), _) => {
                 let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
+                if is_token(&bytes) {
+                    bail!(
+                        "invalid --claims {0}: it holds a token, not the JSON of its claims; write `--token \"$(cat {0})\"`",
+                        file.display()
+                    );
+                }
                 Claims::parse(&bytes).with_context(|| format!("{}", file.display()))?
             }
             (None, Some(token)) => {
@@ -209,7 +215,7 @@ impl Explain {
         let decision = match explanation.outcome {
             Outcome::Fine => "allow",
             Outcome::LoginNeeded => "sign_in",
-            _ => "refuse",
+            _ => "deny",
         };
         json!({
             "method": self.method.as_str(),
@@ -224,6 +230,13 @@ impl Explain {
             "upstream": explanation.upstream,
         })
     }
+}
+
+/// Whether a file holds a JWT instead of claims.
+fn is_token(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.starts_with(b"eyJ") && text.iter().all(inside)
 }
 
 impl Explanation {

@@ -5,6 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use http_canonical::{CanonicalPath, PathPattern, PathRefusal, PatternError};
+use serde::de::{Deserializer, Visitor};
 
 use super::text::written_as_text;
 
@@ -65,6 +66,29 @@ pub(super) fn check(path: &str) -> Result<(), PathError> {
     } else {
         Err(PathError::Spelling { canonical: canonical.as_str().to_owned() })
     }
+}
+
+/// Reads an optional prefix. It is a path and no switch: `strip_prefix: true` does not say which prefix.
+pub(super) fn prefix<'de, D: Deserializer<'de>>(file: D) -> Result<Option<String>, D::Error> {
+    struct Prefix;
+
+    impl Visitor<'_> for Prefix {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the prefix, such as `/app`")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    file.deserialize_any(Prefix)
 }
 
 #[cfg(test)]

@@ -21,6 +21,12 @@ pub enum Preset {
     Streamlit,
     /// Grafana: waits five minutes for a slow query.
     Grafana,
+    /// A package index, such as pypiserver or devpi: takes tokens as the password of Basic, and challenges every caller,
+    /// because programs and not browsers use it.
+    PackageIndex,
+    /// A container registry (docker/distribution): the same, with the token challenge that its clients ask for; layers of any
+    /// size, and five minutes for a slow answer.
+    Registry,
     /// The defaults.
     Generic,
 }
@@ -39,6 +45,10 @@ impl Preset {
                 "timeouts: { idle: 1h }\nlimits: { body: 210MB }\nsigned_out: sentence\n"
             }
             Self::Grafana => "timeouts: { response_head: 5m, idle: 1h }\n",
+            Self::PackageIndex => "basic: true\nsign_in: challenge\n",
+            Self::Registry => {
+                "basic: true\nsign_in: challenge\ntimeouts: { response_head: 5m, idle: 1h }\n"
+            }
             Self::Generic => "{}\n",
         }
     }

@@ -166,10 +166,11 @@ fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
         }
         "cookie_secret" | "session_key" => ("session", "write `session: { key: { file: PATH } }`"),
         "host" | "hosts" => ("match", "write `match: { host: … }` in the route"),
-        "prefix" => ("match", "write `match: { path: … }` in the route"),
-        "strip_prefix" | "add_prefix" => {
-            ("rewrite", "write `rewrite: { strip_prefix: …, add_prefix: … }` in the route")
-        }
+        "path" | "prefix" => ("match", "write `match: { path: … }` in the route"),
+        "strip_prefix" | "add_prefix" => (
+            "rewrite",
+            "write `rewrite: { strip_prefix: /app }` in the route, with the prefix to remove or to add",
+        ),
         "users" | "emails" | "email_domains" | "subjects" | "roles" | "groups" | "scopes"
         | "clients" => ("allow", "write it in `allow: { … }` of a rule"),
         "encoded_slash" | "double_slash" => {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::callers::{BearerTokens, PortalCard, WebOrigin};
+use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
 use super::streams::{SignedOut, Streams, WebSockets};
@@ -43,6 +45,20 @@ pub struct RouteConfig {
     /// Treatment of a request without an identity. Example: `auto`.
     #[serde(default)]
     pub sign_in: SignIn,
+    /// Owner of the bearer tokens in `Authorization`: the gateway, or the application that issues its own. Example:
+    /// `application`.
+    #[serde(default)]
+    pub bearer: BearerTokens,
+    /// Takes a token as the password of HTTP Basic too, for programs that send no other credential: pip, git, Docker. The user
+    /// name is not read. Basic is then the gateway's on this route, and no longer the application's. Example: `true`.
+    #[serde(default)]
+    pub basic: bool,
+    /// Other origins whose pages may open a WebSocket here with the user's session. Example: `[https://apps.example]`.
+    #[serde(default)]
+    pub origins: Vec<WebOrigin>,
+    /// The card on the portal page. Example: `{ group: Models, order: 10, icon: chart }`.
+    #[serde(default)]
+    pub portal: PortalCard,
     /// Access rules; the first rule whose path and methods match decides. Without a match the request is refused. Example:
     /// `[ { allow: { roles: [data-scientist] } } ]`.
     #[serde(default)]
@@ -194,8 +210,12 @@ written_as_text!(HostPattern, "a host", "platform.example");
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
     /// Prefix to remove, by whole segments. Example: `/jupyter`.
+    #[serde(deserialize_with = "prefix")]
+    #[schemars(with = "Option<String>")]
     pub strip_prefix: Option<String>,
     /// Prefix to add, after `strip_prefix` was removed. Example: `/app`.
+    #[serde(deserialize_with = "prefix")]
+    #[schemars(with = "Option<String>")]
     pub add_prefix: Option<String>,
 }
 

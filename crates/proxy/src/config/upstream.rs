@@ -93,7 +93,8 @@ pub enum UpstreamUrlError {
     Credentials,
     /// A path.
     #[error(
-        "invalid upstream: it has the path `{path}`; write `rewrite: {{ add_prefix: {path} }}`"
+        "invalid upstream: it has the path `{path}`; remove it if `match.path` begins with it, because the upstream gets \
+         the path of the request; else write `rewrite: {{ add_prefix: {path} }}`"
     )]
     Path {
         /// The path.

@@ -18,6 +18,7 @@ use super::session::SessionStoreConfig;
 
 mod access;
 mod admin;
+mod callers;
 mod issuers;
 mod names;
 mod routes;

@@ -16,7 +16,7 @@ use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is
 use crate::{
     authorize::{Case, Denied, Page, judge},
     endpoints::{Call, Endpoints},
-    identify::{Credential, Sender},
+    identify::{Credential, Sender, authorization::Takes},
     refusal::Refusal,
     route::Route,
 };
@@ -37,7 +37,8 @@ impl Endpoints {
         let route = self.routes.choose(&question.host, &question.path)?;
         call.notes.audit(|trail| trail.would_take(&route));
         let method = method(question, &route)?;
-        let sender = self.sender(&call).await?;
+        call.notes.challenge_on(&route, question, &method, call.request.headers());
+        let sender = self.sender(&call, Takes::on(&route)).await?;
         call.notes.audit(|trail| trail.asked_by(&sender, &method, &question.path));
         let case = Case {
             route: &route,

@@ -3,12 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
+use http_canonical::{CanonicalMethod, ForwardAuth};
 use web_sessions::SetCookies;
 
 use crate::{
-    audit::Trail, carried::Carried, identify::Sender, listen::CanonicalRequest, refusal::Refusal,
-    respond::AnswerContext, route::Routes,
+    audit::Trail,
+    carried::Carried,
+    identify::Sender,
+    listen::CanonicalRequest,
+    refusal::Refusal,
+    respond::AnswerContext,
+    route::{Offer, Route, Routes},
 };
 
 /// A request, and what its answer needs from the handler whatever the outcome.
@@ -74,6 +80,23 @@ impl Notes {
     /// Notes the sender for the answer.
     pub(super) fn sent_by(&self, sender: &Sender) {
         self.note(|noted| noted.carried.sender(sender));
+    }
+
+    /// Notes what a challenge to the request that a proxy asks about offers.
+    pub(super) fn challenge_on(
+        &self,
+        route: &Route,
+        question: &ForwardAuth,
+        method: &CanonicalMethod,
+        headers: &HeaderMap,
+    ) {
+        let ForwardAuth { host, path, .. } = question;
+        self.note(|noted| noted.carried.challenge_on(route, host, method, path, headers));
+    }
+
+    /// Notes what a challenge to this request offers.
+    pub(super) fn offer(&self, offer: Offer) {
+        self.note(|noted| noted.carried.offer(offer));
     }
 
     /// Writes to the audit record.

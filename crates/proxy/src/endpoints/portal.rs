@@ -3,11 +3,11 @@
 use access_policy::{Caller, Decision};
 use axum::body::Body;
 use http::{Response, StatusCode};
-use http_canonical::CanonicalMethod;
+use http_canonical::{CanonicalMethod, CanonicalPath, Keep};
 
 use crate::{
-    config::HostPattern,
-    endpoints::{Call, Endpoints},
+    config::{HostPattern, SignIn},
+    endpoints::{Call, Endpoints, parameter},
     identify::Credential,
     refusal::Refusal,
     respond::{pages, see_other},
@@ -15,35 +15,51 @@ use crate::{
 };
 
 /// Whether a user may open the page that a route's card leads to.
-fn opens(route: &Route, identity: &Caller) -> bool {
-    let decision = route.policy.decide(&CanonicalMethod::GET, &route.prefix, identity);
+fn opens(route: &Route, page: &CanonicalPath, identity: &Caller) -> bool {
+    let decision = route.policy.decide(&CanonicalMethod::GET, page, identity);
     matches!(decision, Decision::Allow { .. })
+}
+
+/// Whether the portal has no card for a route: only programs use one that challenges every caller.
+fn is_hidden(route: &Route) -> bool {
+    route.portal.hide.unwrap_or(route.sign_in == SignIn::Challenge)
+}
+
+/// The page of a route that its card leads to.
+fn start(route: &Route) -> CanonicalPath {
+    let prefix = route.prefix.as_str().trim_end_matches('/');
+    let start = route.portal.start.as_deref().unwrap_or("/");
+    CanonicalPath::parse(&format!("{prefix}{start}"), Keep::ALL)
+        .unwrap_or_else(|_| route.prefix.clone())
 }
 
 impl Endpoints {
     pub(super) async fn portal(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let filter = parameter(call.query(), "q")?;
         let sender = self.sender_here(&call).await?;
         let Caller::Known(known) = &sender.caller else {
             let location = call.context.site.start(&format!("{}/portal", self.prefix));
             return Ok(see_other(&location, StatusCode::FOUND, &call.context));
         };
-        let mut services: Vec<pages::Service> = self
+        let services = self
             .routes
             .iter()
-            .filter(|route| route.upstream.is_some() && opens(route, &sender.caller))
-            .filter_map(|route| self.service(route))
+            .filter(|route| route.upstream.is_some() && !is_hidden(route))
+            .filter_map(|route| {
+                let page = start(route);
+                opens(route, &page, &sender.caller).then(|| self.service(route, &page))?
+            })
             .collect();
-        services.sort_by(|a, b| a.title.cmp(&b.title));
         let csrf = match &sender.credential {
             Credential::Session(session) => Some(self.form_token(session)?),
             Credential::None | Credential::Bearer { .. } => None,
         };
-        let page = pages::Portal { who: call.context.site.name_of(known), services, csrf };
+        let page = pages::Portal { who: call.context.site.name_of(known), services, filter, csrf };
         Ok(page.into_response(&call.context, StatusCode::OK))
     }
 
     /// Card of a route; `None` for a wildcard host, which has no address of its own.
-    fn service(&self, route: &Route) -> Option<pages::Service> {
+    fn service(&self, route: &Route, page: &CanonicalPath) -> Option<pages::Service> {
         let HostPattern::Exact(host) = &route.host else { return None };
         let scheme = self.public_url.scheme();
         let port = self.public_url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -51,7 +67,10 @@ impl Endpoints {
         Some(pages::Service {
             title: route.title.clone(),
             address: format!("{host}{port}{path}"),
-            url: format!("{scheme}://{host}{port}{path}/"),
+            url: format!("{scheme}://{host}{port}{page}"),
+            group: route.portal.group.clone(),
+            order: route.portal.order,
+            icon: route.portal.icon,
         })
     }
 }

@@ -60,6 +60,7 @@ impl OwnUrls {
             .route("/session/refresh", post(at!(session_refresh)))
             .route("/backchannel_logout", post(at!(backchannel_logout)))
             .route("/portal", get(at!(portal)))
+            .route("/registry_token", get(at!(registry_token)))
             .route("/jwks", get(at!(jwks)))
             .method_not_allowed_fallback(other_method)
             .route_layer(from_fn(own_fields))

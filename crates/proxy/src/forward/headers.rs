@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_canonical::{RequestId, Scheme, TraceParent, reserved::is_hop_by_hop};
 use web_sessions::Cookies;
 
-use crate::identify::Credential;
+use crate::identify::{Credential, authorization::Carrier};
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -42,7 +42,7 @@ pub(super) struct From<'a> {
 
 /// Removes the credentials for the gateway, and the fields about the connection to it.
 pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential) {
-    if matches!(credential, Credential::Bearer { .. }) {
+    if let Credential::Bearer { carrier: Carrier::Bearer | Carrier::Basic, .. } = credential {
         headers.remove(header::AUTHORIZATION);
     }
     for name in [
@@ -231,18 +231,25 @@ mod tests {
         headers
     }
 
-    fn bearer() -> Credential {
+    fn token(carrier: Carrier) -> Credential {
         Credential::Bearer {
             token: oidc_core::Secret::from("t"),
             good_until: Some(std::time::SystemTime::UNIX_EPOCH),
+            carrier,
         }
     }
 
     #[test]
     fn only_a_verified_token_is_removed() {
         let mut headers = map(&[("authorization", "Bearer t")]);
-        take_credentials(&mut headers, &bearer());
+        take_credentials(&mut headers, &token(Carrier::Bearer));
         assert!(headers.is_empty());
+        let mut headers = map(&[("authorization", "Basic bjp0")]);
+        take_credentials(&mut headers, &token(Carrier::Basic));
+        assert!(headers.is_empty());
+        let mut headers = map(&[("authorization", "Bearer the-applications-own")]);
+        take_credentials(&mut headers, &token(Carrier::OwnField));
+        assert_eq!(headers.len(), 1);
         for own in ["token abc", "Basic dXNlcjpwdw==", "Bearer the-applications-own"] {
             let mut headers = map(&[("authorization", own)]);
             take_credentials(&mut headers, &Credential::None);

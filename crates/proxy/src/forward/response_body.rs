@@ -220,8 +220,11 @@ impl http_body::Body for ResponseBody {
                 if let Some(activity) = &mut this.activity {
                     activity.note(this.cutoff.last_moved());
                 }
-                if let Some(account) = &mut this.account {
-                    account.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(data) = frame.data_ref() {
+                    this.origin.route.meters.sent(data.len());
+                    if let Some(account) = &mut this.account {
+                        account.sent += data.len() as u64;
+                    }
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(trailers) => Frame::trailers(sendable(trailers)),

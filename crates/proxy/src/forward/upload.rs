@@ -16,11 +16,12 @@ use super::{
     cutoff::{Cut, Cutoff, Outcome, Progress},
     streams::{Activity, Bounds},
 };
-use crate::{listen::Body, upstream::Upload};
+use crate::{listen::Body, route::Route, upstream::Upload};
 
 /// A body that is counted and may be ended.
 struct Counted {
     inner: Body,
+    route: Arc<Route>,
     limit: Option<u64>,
     taken: u64,
     progress: Arc<Progress>,
@@ -43,7 +44,7 @@ pub(super) enum UploadError {
 /// [`Exchange`](super::exchange::Exchange) ends the upload.
 pub(super) fn upload(
     inner: Body,
-    limit: Option<u64>,
+    route: &Arc<Route>,
     bounds: &Bounds,
 ) -> (Upload, Option<Arc<Progress>>) {
     if inner.is_end_stream() {
@@ -52,7 +53,8 @@ pub(super) fn upload(
     let progress = Arc::new(Progress::begin());
     let counted = Counted {
         inner,
-        limit,
+        route: Arc::clone(route),
+        limit: route.body_limit,
         taken: 0,
         progress: Arc::clone(&progress),
         cutoff: bounds.cutoff(),
@@ -96,6 +98,7 @@ impl http_body::Body for Counted {
                 body.progress.complete();
             }
             let Ok(data) = frame.into_data() else { continue };
+            body.route.meters.received(data.len());
             body.taken = body.taken.saturating_add(data.len() as u64);
             if let Some(limit) = body.limit
                 && body.taken > limit

@@ -47,7 +47,7 @@ impl SessionCookie {
         headers: &HeaderMap,
         cookies: &mut SetCookies,
     ) -> Result<Sender, Refusal> {
-        let Some(ticket) = self.cookies.session_ticket(headers) else {
+        let Some(ticket) = self.ticket(headers) else {
             return Ok(Sender::ANONYMOUS);
         };
         let Some(session) = self.open(&ticket).await? else { return Ok(Sender::ANONYMOUS) };
@@ -71,6 +71,21 @@ impl SessionCookie {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// The ticket in a request's session cookie.
+    pub(super) fn ticket(&self, headers: &HeaderMap) -> Option<Ticket> {
+        self.cookies.session_ticket(headers)
+    }
+
+    /// The caller of a ticket that comes beside a token. Refreshes nothing, and does not count as activity.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::StoreUnavailable`]
+    pub(super) async fn caller_of(&self, ticket: &Ticket) -> Result<Caller, Refusal> {
+        let session = self.sessions.peek(ticket).await?;
+        Ok(session.map_or(Caller::Anonymous, |session| self.identity(&session)))
     }
 
     /// Identity of a session while a stream of it is open; anonymous when only a request could confirm it (see

@@ -1,39 +1,60 @@
-//! `WWW-Authenticate` by RFC 6750 §3.
+//! `WWW-Authenticate` by RFC 6750 §3 and RFC 7617 §2; for a container registry by the [distribution token specification], whose
+//! clients take `realm` for the address of a token endpoint.
+//!
+//! [distribution token specification]: https://distribution.github.io/distribution/spec/auth/token/
 //!
 //! A caller that presented no token learns only the realm (§3.1). A caller whose token was refused learns the reason, in
 //! printable ASCII without quotes, whatever the token held.
 
 use http::HeaderValue;
 
-use super::Site;
-use crate::refusal::Refusal;
+use super::AnswerContext;
+use crate::{refusal::Refusal, route::Offer};
 
 const DESCRIPTION_CHARS: usize = 300;
 
-/// The challenge for a refusal, if it has one.
-pub(super) fn challenge(refusal: &Refusal, site: &Site) -> Option<HeaderValue> {
-    let mut challenge = format!("Bearer realm=\"{}\"", quotable(site.realm(), 100));
+/// The challenges for a refusal; none unless the caller may answer them.
+pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<HeaderValue> {
+    let realm = quotable(context.site.realm(), 100);
+    let mut bearer = match &context.offer {
+        Offer::Registry { realm, service, .. } => {
+            format!(
+                "Bearer realm=\"{}\",service=\"{}\"",
+                quotable(realm, 400),
+                quotable(service, 300)
+            )
+        }
+        Offer::Bearer | Offer::Basic => format!("Bearer realm=\"{realm}\""),
+    };
     match refusal {
-        Refusal::LoginNeeded { .. } => {}
+        Refusal::LoginNeeded { .. } => {
+            if let Offer::Registry { scope: Some(scope), .. } = &context.offer {
+                bearer.push_str(&format!(",scope=\"{}\"", quotable(scope, 400)));
+            }
+        }
         Refusal::BadCredentials(refusal) if !refusal.is_unavailable() => {
             let description = quotable(&refusal.to_string(), DESCRIPTION_CHARS);
-            challenge.push_str(", error=\"invalid_token\", error_description=\"");
-            challenge.push_str(&description);
-            challenge.push('"');
+            bearer.push_str(", error=\"invalid_token\", error_description=\"");
+            bearer.push_str(&description);
+            bearer.push('"');
         }
         Refusal::Forbidden { bearer: true, unmet, .. } => {
-            challenge.push_str(", error=\"insufficient_scope\"");
+            bearer.push_str(", error=\"insufficient_scope\"");
             let mut scopes: Vec<String> =
                 unmet.scopes.iter().map(|scope| scope_token(scope)).collect();
             scopes.sort_unstable();
             scopes.dedup();
             if !scopes.is_empty() {
-                challenge.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+                bearer.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
             }
+            return HeaderValue::try_from(bearer).into_iter().collect();
         }
-        _ => return None,
+        _ => return Vec::new(),
     }
-    HeaderValue::try_from(challenge).ok()
+    // A client that knows both schemes takes the first (RFC 9110 §11.6.1); one that answers only Basic ignores the other.
+    let basic = (context.offer == Offer::Basic)
+        .then(|| format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
+    basic.into_iter().chain([bearer]).filter_map(|text| HeaderValue::try_from(text).ok()).collect()
 }
 
 /// Text that is allowed in a quoted string of RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.

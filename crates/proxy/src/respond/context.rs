@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use access_policy::Known;
 
 use crate::config::SignedOut;
+use crate::route::Offer;
 
 /// Every byte with a meaning in a query is encoded.
 const QUERY_VALUE: &AsciiSet =
@@ -33,6 +34,10 @@ pub struct AnswerContext {
     pub script: bool,
     /// Answer of the route to such a script, when its user is not signed in.
     pub signed_out: SignedOut,
+    /// Schemes that a challenge offers.
+    pub offer: Offer,
+    /// Display name of the service that the request is for, if a route was chosen.
+    pub service: Option<String>,
     /// Name of the signed-in person, if known.
     pub who: Option<String>,
     /// Token of the sign-out form of that person's session: with it "Switch account" is one step, without it two.
@@ -56,6 +61,8 @@ impl AnswerContext {
             safe: matches!(*method, Method::GET | Method::HEAD),
             script: is_script(headers),
             signed_out: SignedOut::default(),
+            offer: Offer::default(),
+            service: None,
             who: None,
             sign_out_token: None,
         }
@@ -71,6 +78,8 @@ impl AnswerContext {
             safe: false,
             script: false,
             signed_out: SignedOut::default(),
+            offer: Offer::default(),
+            service: None,
             who: None,
             sign_out_token: None,
         }
@@ -80,6 +89,20 @@ impl AnswerContext {
     #[must_use]
     pub fn with_signed_out(mut self, signed_out: SignedOut) -> Self {
         self.signed_out = signed_out;
+        self
+    }
+
+    /// Sets the schemes that a challenge offers.
+    #[must_use]
+    pub fn with_offer(mut self, offer: Offer) -> Self {
+        self.offer = offer;
+        self
+    }
+
+    /// Sets the display name of the service.
+    #[must_use]
+    pub fn with_service(mut self, title: Option<&str>) -> Self {
+        self.service = title.map(str::to_owned);
         self
     }
 

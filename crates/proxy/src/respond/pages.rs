@@ -4,6 +4,7 @@
 //! carries no secret but the token of the form on it.
 
 mod assets;
+mod portal;
 mod text;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
 pub use self::assets::asset;
-use self::text::leads_somewhere;
+pub use self::portal::{Portal, Service};
 pub(crate) use self::text::{sentence, shown};
 use crate::respond::{AnswerContext, own};
 
@@ -167,8 +168,10 @@ pub struct Refused {
     pub title: String,
     /// The route's name, for the operator.
     pub route: String,
-    /// Requirements that the account lacks; any one entry is enough.
+    /// Requirements that the account lacks and a person can meet; any one entry is enough.
     pub needs: Vec<String>,
+    /// Whether only programs can meet the requirements.
+    pub only_programs: bool,
     /// Path and query that another account may be able to open.
     pub return_to: String,
 }
@@ -181,6 +184,7 @@ struct RefusedPage {
     title: String,
     route: String,
     needs: Vec<String>,
+    only_programs: bool,
     switch: Switch,
 }
 
@@ -201,6 +205,7 @@ impl Refused {
             title: shown(&self.title, NAME),
             route: shown(&self.route, NAME),
             needs: self.needs.iter().take(ENTRIES).map(|need| requirement(need)).collect(),
+            only_programs: self.only_programs,
             switch: match &context.sign_out_token {
                 Some(csrf) => Switch::Form { csrf: csrf.clone(), return_to: self.return_to },
                 None => Switch::Link(context.site.sign_out(&self.return_to)),
@@ -289,70 +294,6 @@ impl SignInFailed {
             again: context.site.start(&self.return_to),
         };
         html(&page, status, &[], context)
-    }
-}
-
-/// The services a user may open.
-#[derive(Debug, Clone)]
-pub struct Portal {
-    /// The signed-in user.
-    pub who: String,
-    /// The services the user may open.
-    pub services: Vec<Service>,
-    /// The token for the sign-out button; without one the button leads to [`SignOutConfirm`].
-    pub csrf: Option<String>,
-}
-
-/// A service on the portal.
-#[derive(Debug, Clone)]
-pub struct Service {
-    /// Display name of the service.
-    pub title: String,
-    /// Address as shown: host and path.
-    pub address: String,
-    /// Target of its link: an `http`, `https` or rooted path reference; nothing else becomes a link.
-    pub url: String,
-}
-
-#[derive(Template)]
-#[template(path = "portal.html")]
-struct PortalPage {
-    frame: Frame,
-    who: String,
-    csrf: Option<String>,
-    services: Vec<Card>,
-}
-
-struct Card {
-    title: String,
-    initial: String,
-    address: String,
-    url: Option<String>,
-}
-
-impl Portal {
-    /// The answer that shows this page.
-    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
-        let page = PortalPage {
-            frame: Frame::of(context),
-            who: shown(&self.who, NAME),
-            csrf: self.csrf,
-            services: self.services.into_iter().map(Card::of).collect(),
-        };
-        html(&page, status, context.site.form_targets(), context)
-    }
-}
-
-impl Card {
-    fn of(service: Service) -> Self {
-        let title = shown(&service.title, NAME);
-        let initial = title.chars().find(|letter| letter.is_alphanumeric());
-        Self {
-            initial: initial.into_iter().flat_map(char::to_uppercase).collect(),
-            title,
-            address: shown(&service.address, NAME),
-            url: leads_somewhere(&service.url).then_some(service.url),
-        }
     }
 }
 

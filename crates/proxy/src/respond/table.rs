@@ -42,6 +42,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::Misdirected => "No route serves the host.",
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
+        Refusal::CredentialsDisagree => {
+            "Two credentials for the gateway, such as a token and a session cookie, name two callers."
+        }
         Refusal::LoginNeeded { redirect: true, .. } => {
             "The caller is not signed in: a browser's navigation is redirected to sign in."
         }
@@ -85,6 +88,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::Misdirected,
         Refusal::NoRoute,
         Refusal::BodyTooLarge { limit: 0 },
+        Refusal::CredentialsDisagree,
         login(true),
         login(false),
         Refusal::SignInFailed { reason: "".into(), code: "login_failed", return_to: String::new() },

@@ -43,7 +43,8 @@ fn forbidden(bearer: bool) -> Refusal {
         who: "Bob Example".into(),
         rule: Some(2),
         unmet: Box::new(Unmet {
-            alternatives: vec!["needs the role admin".into(), "needs the scope score".into()],
+            alternatives: vec!["needs the role admin".into(), "needs the client ci".into()],
+            for_people: vec!["needs the role admin".into()],
             scopes: vec!["score".into(), "score".into()],
         }),
         bearer,
@@ -57,6 +58,7 @@ fn all() -> Vec<Refusal> {
         Refusal::Misdirected,
         Refusal::NoRoute,
         Refusal::BadCredentials(TokenRefusal::BadSignature),
+        Refusal::CredentialsDisagree,
         login_needed(true),
         login_needed(false),
         forbidden(true),

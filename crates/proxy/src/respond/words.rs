@@ -25,8 +25,9 @@ impl Words {
 const WAIT: &str = "Try again in a moment. This signs no user out.";
 
 impl Refusal {
-    /// The texts of the refusal, without parts that are for the log only.
-    pub(super) fn words(&self) -> Words {
+    /// The texts of the refusal by a service of this name, without parts that are for the log only.
+    pub(super) fn words(&self, service: Option<&str>) -> Words {
+        let service = service.map_or_else(|| "The service".to_owned(), |title| shown(title, 60));
         match self {
             Self::Malformed { status, reason } if status.is_server_error() => {
                 Words::new("This cannot be served", sentence(reason), None)
@@ -56,6 +57,11 @@ impl Refusal {
                 sentence(&refusal.to_string()),
                 "Ask the issuer for a new token and try again.",
             ),
+            Self::CredentialsDisagree => Words::new(
+                "Two callers in one request",
+                "The request has credentials of two callers, such as a token and another user's session cookie.",
+                "Send one of them. In a browser, sign out or remove the token.",
+            ),
             Self::LoginNeeded { .. } => Words::new(
                 "Sign-in needed",
                 "This needs a signed-in user: send a session cookie, or an access token in the Authorization header.",
@@ -77,14 +83,14 @@ impl Refusal {
                 "Send less at once, or ask the owner of this service to raise the limit.",
             ),
             Self::UpstreamUnavailable { .. } => Words::new(
-                "The service cannot be reached",
-                "The service behind this address does not answer.",
+                &format!("{service} cannot be reached"),
+                format!("{service} serves this address, and does not answer."),
                 WAIT,
             ),
             Self::UpstreamTimeout { after, .. } => Words::new(
-                "The service takes too long",
+                &format!("{service} takes too long"),
                 format!(
-                    "The service did not begin to answer within {}.",
+                    "{service} did not begin to answer within {}.",
                     humantime::format_duration(*after)
                 ),
                 WAIT,

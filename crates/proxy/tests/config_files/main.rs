@@ -10,7 +10,9 @@ use doorward::config::{
 };
 
 mod any_text;
+mod callers;
 mod mistakes;
+mod online;
 mod outside;
 
 /// The smallest file for one application.

@@ -113,7 +113,7 @@ fn each_mistake_is_reported_at_its_position() {
         ("match: { path: /app }", "host: a.example", "11:5: routes.app.host: unknown key: write `match: { host: … }` in the route"),
         ("routes:", "routes:\n  other: { match: { path: /app }, upstream: http://x:1, access: [ { allow: anyone } ] }", "routes.other.match: invalid match: `routes.app` has the same requests (platform.example/app)"),
         ("    upstream: http://app:8000\n", "", "10:3: routes.app.upstream: missing `upstream`; write one"),
-        ("http://app:8000", "http://app:8000/base", "12:15: routes.app.upstream: invalid upstream: it has the path `/base`; write `rewrite: { add_prefix: /base }`"),
+        ("http://app:8000", "http://app:8000/base", "12:15: routes.app.upstream: invalid upstream: it has the path `/base`; remove it if `match.path` begins with it"),
         ("http://app:8000", "http://me:pw@app:8000", "12:15: routes.app.upstream: invalid upstream: it holds a user name or a password"),
         ("http://app:8000", "http://app:8000?x=1", "12:15: routes.app.upstream: invalid upstream: it has a query or a fragment"),
         ("http://app:8000", "[http://a:1, https://b:1]", "12:5: routes.app.upstream: invalid list: `https://b:1` and the first upstream differ in TLS"),

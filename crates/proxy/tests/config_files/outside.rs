@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use doorward::commands::Outcome;
-use doorward::commands::check::{check, online};
+use doorward::commands::check::check;
 use doorward::config::{Config, SecretRef};
 
 use super::{SMALL, findings, small_with};
@@ -183,33 +182,4 @@ fn check_prints_lines_that_editors_link() {
         "doorward.yaml:12:5: routes.app.upstram: unknown key; did you mean `upstream`?"
     );
     assert_eq!(*last, "3 problems in doorward.yaml");
-}
-
-#[tokio::test]
-async fn check_online_reports_reachable_and_unreachable_parts() {
-    let issuer = dev_issuer::DevIssuer::demo_builder().start("127.0.0.1:0").await.unwrap();
-    let listening = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let listening = listening.local_addr().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("key");
-    fs::write(&key, [b'k'; 32]).unwrap();
-    let text = SMALL
-        .replace("https://keycloak.example/realms/platform", issuer.url())
-        .replace("/run/secrets/session-key", &key.display().to_string())
-        .replace("session:", "session:\n  store: cookie")
-        .replace("http://app:8000", &format!("[http://{listening}, unix:/nowhere.sock]"));
-    let file = folder.path().join("doorward.yaml");
-    fs::write(&file, text).unwrap();
-    let mut out = Vec::new();
-    let outcome = online(&file, &mut out).await.unwrap();
-    let out = String::from_utf8(out).unwrap();
-    assert_eq!(outcome, Outcome::Failure, "{out}");
-    assert!(out.contains("issuers.main: answers, 1 key for signatures\n"), "{out}");
-    assert!(out.contains(&format!("routes.app.upstream: http://{listening}: answers\n")), "{out}");
-    assert!(out.contains("unix:/nowhere.sock: cannot be reached: "), "{out}");
-    drop(issuer);
-    let mut out = Vec::new();
-    online(&file, &mut out).await.unwrap();
-    let out = String::from_utf8(out).unwrap();
-    assert!(!out.contains("issuers.main: answers"), "{out}");
 }

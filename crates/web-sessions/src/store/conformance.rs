@@ -21,6 +21,7 @@ pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) 
     a_logout_token_ends_only_sessions_signed_alike(&store(), &clock).await;
     sweeping_spares_sessions_that_live(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
+    kept_records_are_counted(&store(), &clock).await;
     store().ready().await.unwrap();
 }
 
@@ -183,6 +184,16 @@ async fn sweeping_spares_sessions_that_live(store: &impl SessionStore, clock: &M
     clock.advance(Duration::from_secs(3599));
     assert_eq!(store.sweep(&limits, clock.now()).await.unwrap(), 0);
     assert!(opens(store, &ticket).await);
+}
+
+async fn kept_records_are_counted(store: &impl SessionStore, clock: &MovableClock) {
+    if store.count().await.unwrap().is_none() {
+        return;
+    }
+    for kept in 0..3 {
+        assert_eq!(store.count().await.unwrap(), Some(kept));
+        store.create(&record(clock.now())).await.unwrap();
+    }
 }
 
 async fn nothing_secret_is_printed(store: &impl SessionStore, clock: &MovableClock) {

@@ -187,6 +187,10 @@ impl SessionStore for EmbeddedStore {
         .await
     }
 
+    async fn count(&self) -> Result<Option<usize>, StoreError> {
+        self.blocking(|file| file.read(Reader::count).map(Some)).await
+    }
+
     async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError> {
         let limits = *limits;
         self.blocking(move |file| {

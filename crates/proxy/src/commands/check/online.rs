@@ -1,25 +1,26 @@
 //! `doorward check --online`: checks that the issuers and upstreams answer and fit the configuration.
 //!
-//! Reads public documents of the issuers and opens connections to the upstreams; it sends no secret and
-//! no request to an upstream.
+//! Reads public documents of the issuers, authenticates the gateway there as its client, and announces a login for each host
+//! where the provider takes pushed requests. Asks each upstream with one `HEAD`. No user signs in, and no token is issued.
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cli_auth::{shown, with_causes};
-use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::keys::RemoteKeys;
 use oidc_core::provider::{Provider, ProviderMetadata};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use oidc_core::{Issuer, SystemClock};
 
+use self::registration::Registration;
+use crate::assemble;
 use crate::commands::Outcome;
 use crate::config::{
-    ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
+    ClientAuth, Config, HostPattern, IssuerConfig, PushedAuthorization, RouteConfig,
 };
+
+mod registration;
 
 /// Contacts every issuer and upstream of a file and prints a line about each.
 ///
@@ -31,12 +32,23 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let mut fine = true;
     for (name, issuer) in &config.issuers {
         match ask_issuer(issuer).await {
-            Ok(IssuerReport { keys, doubts }) => {
+            Ok(IssuerReport { metadata, keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
                 for doubt in doubts {
                     fine = false;
                     writeln!(out, "issuers.{name}: {doubt}")?;
+                }
+                let client =
+                    assemble::issuer_client(name, issuer, &(Arc::new(SystemClock) as Arc<_>))?;
+                let Registration { proved, doubts } =
+                    registration::check(&client, issuer, &metadata, &config).await;
+                for line in proved {
+                    writeln!(out, "issuers.{name}: {}", shown(&line))?;
+                }
+                for doubt in doubts {
+                    fine = false;
+                    writeln!(out, "issuers.{name}: {}", shown(&doubt))?;
                 }
             }
             Err(reason) => {
@@ -46,22 +58,14 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
         }
     }
     for (name, route) in &config.routes {
-        for upstream in &route.upstream {
-            let verdict = match connect(upstream, route.timeouts.connect).await {
-                Ok(()) => "answers".to_owned(),
-                Err(reason) => {
-                    fine = false;
-                    reason
-                }
-            };
-            writeln!(out, "routes.{name}.upstream: {upstream}: {}", shown(&verdict))?;
-        }
+        fine &= ask_upstream(name, route, &config, out).await?;
     }
     Ok(if fine { Outcome::Fine } else { Outcome::Failure })
 }
 
 /// Facts that an issuer published.
 struct IssuerReport {
+    metadata: ProviderMetadata,
     keys: usize,
     doubts: Vec<String>,
 }
@@ -77,9 +81,9 @@ async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
         .await
         .map_err(|error| with_causes(&error))?;
     let doubts = doubts(config, &metadata);
-    let keys = RemoteKeys::new(Provider::with_metadata(metadata, http));
+    let keys = RemoteKeys::new(Provider::with_metadata(metadata.clone(), http));
     let keys = keys.refresh_now().await.map_err(|error| with_causes(&error))?;
-    Ok(IssuerReport { keys: keys.len(), doubts })
+    Ok(IssuerReport { metadata, keys: keys.len(), doubts })
 }
 
 /// Settings of the configuration that this issuer does not support.
@@ -123,18 +127,34 @@ fn doubts(config: &IssuerConfig, metadata: &ProviderMetadata) -> Vec<String> {
     doubts
 }
 
-async fn connect(upstream: &UpstreamUrl, within: Duration) -> Result<(), String> {
-    let connected = async {
-        match upstream.address() {
-            UpstreamAddress::Tcp { host, port } => {
-                TcpStream::connect((host.as_str(), *port)).await.map(drop)
-            }
-            UpstreamAddress::Unix(path) => UnixStream::connect(path).await.map(drop),
-        }
+/// Asks the targets of a route; `true` if each answers without a server error.
+async fn ask_upstream(
+    name: &str,
+    config: &RouteConfig,
+    whole: &Config,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let route = assemble::route(name, config, whole)?;
+    let Some(upstream) = &route.upstream else { return Ok(true) };
+    let host = match &route.host {
+        HostPattern::Exact(host) => host.clone(),
+        HostPattern::Below(parent) => format!("check.{parent}"),
     };
-    match timeout(within, connected).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
-        Err(_) => Err(format!("does not answer within {}", humantime::format_duration(within))),
+    let within = (route.timeouts.connect, route.timeouts.response_head);
+    let mut fine = true;
+    for (target, answer) in upstream.probe(&host, &route.prefix, within).await {
+        let verdict = match answer {
+            Ok(status) if status.is_server_error() => {
+                fine = false;
+                format!("answers {status}: the service or a proxy before it fails")
+            }
+            Ok(status) => format!("answers {status}"),
+            Err(reason) => {
+                fine = false;
+                format!("cannot be reached: {reason}")
+            }
+        };
+        writeln!(out, "routes.{name}.upstream: {target}: {}", shown(&verdict))?;
     }
+    Ok(fine)
 }

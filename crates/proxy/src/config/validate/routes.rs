@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Findings, access, at};
+use super::{Findings, access, at, callers};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
 use http_canonical::CanonicalPath;
@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         }
         upstream(&here, config, route, found);
         limits(&here, route, found);
+        callers::check(&here, config, route, found);
         access::check(&here, route, issuers, found);
     }
 }

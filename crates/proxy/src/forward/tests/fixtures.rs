@@ -18,7 +18,10 @@ use super::super::*;
 use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
-    config::{HostPattern, IdentityForwarding, Ping, SignIn, SignedOut, Streams, Timeouts},
+    config::{
+        BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
+        Streams, Timeouts,
+    },
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
@@ -151,7 +154,7 @@ pub(super) fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
 pub(super) fn route(targets: &[String]) -> Route {
     let urls: Vec<_> = targets.iter().map(|target| target.parse().unwrap()).collect();
     Route {
-        forwarded: metrics::Counter::noop(),
+        meters: crate::metric::RouteMeters::none(),
         name: "app".into(),
         title: "App".into(),
         host: HostPattern::Exact("platform.example".into()),
@@ -159,6 +162,11 @@ pub(super) fn route(targets: &[String]) -> Route {
         browser_scheme: Scheme::Https,
         keep: Keep::default(),
         sign_in: SignIn::default(),
+        bearer: BearerTokens::default(),
+        basic: false,
+        registry: None,
+        origins: Vec::new(),
+        portal: PortalCard::default(),
         policy: Policy::new(vec![Rule {
             path: None,
             methods: Vec::new(),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{super::*, fixtures::*};
 use crate::config::IdentityForwarding;
+use crate::identify::authorization::Carrier;
 use crate::upstream::Rewrite;
 use access_policy::Known;
 
@@ -18,6 +19,7 @@ fn bearer(stage: &Stage) -> Credential {
     Credential::Bearer {
         token: Secret::from("clients-token"),
         good_until: Some(stage.clock.now() + Duration::from_secs(60)),
+        carrier: Carrier::Bearer,
     }
 }
 

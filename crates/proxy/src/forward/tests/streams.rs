@@ -13,6 +13,7 @@ use oidc_core::Secret;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{super::*, fixtures::*};
+use crate::identify::authorization::Carrier;
 
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -125,6 +126,7 @@ async fn a_stream_ends_with_its_token() {
     let credential = Credential::Bearer {
         token: Secret::from("t"),
         good_until: Some(stage.clock.now() + Duration::from_millis(50)),
+        carrier: Carrier::Bearer,
     };
     let identity = Caller::Known(known().into());
     let (mut body, _connection) = stream(&stage, &raw.route(), &raw, identity, credential).await;
@@ -245,7 +247,11 @@ async fn trailers_of_an_http1_response_are_passed_on() {
 
 /// A bearer token that is good for this long.
 fn bearer(stage: &Stage, left: Duration) -> Credential {
-    Credential::Bearer { token: Secret::from("t"), good_until: Some(stage.clock.now() + left) }
+    Credential::Bearer {
+        token: Secret::from("t"),
+        carrier: Carrier::Bearer,
+        good_until: Some(stage.clock.now() + left),
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
         title: own(),
         route: own(),
         needs,
+        only_programs: false,
         return_to: own(),
     };
     let ok = StatusCode::OK;
@@ -39,7 +40,13 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
         ErrorPage { title: own(), sentence: own(), advice: Some(own()), retry: true }
             .into_response(&context, status)
     };
-    let service = |url: &str| Service { title: own(), address: own(), url: url.to_owned() };
+    let service = |url: &str| Service {
+        title: own(),
+        address: own(),
+        url: url.to_owned(),
+        group: Some(own()),
+        ..Service::default()
+    };
     vec![
         (
             "sign_in",
@@ -69,12 +76,18 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
         ),
         (
             "portal",
-            Portal { who: own(), services: vec![service(text)], csrf: Some(own()) }
-                .into_response(&context, ok),
+            Portal {
+                who: own(),
+                services: vec![service(text)],
+                filter: Some(own()),
+                csrf: Some(own()),
+            }
+            .into_response(&context, ok),
         ),
         (
             "portal, empty",
-            Portal { who: own(), services: Vec::new(), csrf: None }.into_response(&context, ok),
+            Portal { who: own(), services: Vec::new(), filter: None, csrf: None }
+                .into_response(&context, ok),
         ),
     ]
 }
@@ -157,6 +170,7 @@ async fn the_refusal_page_says_who_what_and_why() {
             "needs the role admin and needs the group /lab".to_owned(),
             "needs x".to_owned(),
         ],
+        only_programs: false,
         return_to: "/jupyter/hub?next=a&b".to_owned(),
     };
     let page = text(page.into_response(&context(), StatusCode::FORBIDDEN)).await;
@@ -174,9 +188,11 @@ async fn with_the_form_token_switching_account_is_one_step() {
         title: "JupyterHub".to_owned(),
         route: "jupyter".to_owned(),
         needs: Vec::new(),
+        only_programs: true,
         return_to: "/jupyter/hub?a=\"&b".to_owned(),
     };
     let page = text(page.into_response(&context, StatusCode::FORBIDDEN)).await;
+    assert!(page.contains("Only programs may use this address"), "{page}");
     assert!(page.contains("<form class=\"actions\" method=\"post\" action=\"/oauth2/sign_out\">"));
     assert!(page.contains("name=\"csrf\" value=\"sealed&#34;token\""), "{page}");
     assert!(page.contains("name=\"rd\" value=\"/jupyter/hub?a=&#34;&#38;b\""), "{page}");
@@ -185,9 +201,9 @@ async fn with_the_form_token_switching_account_is_one_step() {
 #[tokio::test]
 async fn a_service_links_only_to_a_page() {
     let links = |url: &'static str| async move {
-        let service = Service { title: "t".into(), address: "a".into(), url: url.into() };
-        let portal = Portal { who: "w".into(), services: vec![service], csrf: None };
-        text(portal.into_response(&context(), StatusCode::OK)).await.contains("<h2><a href=")
+        let service = Service { title: "t".into(), url: url.into(), ..Service::default() };
+        let portal = Portal { who: "w".into(), services: vec![service], filter: None, csrf: None };
+        text(portal.into_response(&context(), StatusCode::OK)).await.contains("<h3><a href=")
     };
     for good in ["/jupyter/", "https://console.example/", "http://127.0.0.1:8080/x"] {
         assert!(links(good).await, "{good}");
@@ -216,4 +232,42 @@ fn bounded_text_says_that_it_was_cut() {
     assert_eq!(shown("four", 4), "four");
     assert_eq!(shown("fives", 4), "fiv…");
     assert_eq!(shown("a\r\nb\u{202e}c", 10), "a  bc");
+}
+
+#[tokio::test]
+async fn the_portal_filters_by_title_group_and_address() {
+    let service = |title: &str, address: &str, group: Option<&str>| Service {
+        title: title.to_owned(),
+        address: address.to_owned(),
+        url: "/x/".to_owned(),
+        group: group.map(str::to_owned),
+        icon: Some(crate::config::Icon::Chart),
+        ..Service::default()
+    };
+    let services = vec![
+        service("Churn", "models.example/churn", Some("Models")),
+        service("Airflow", "jobs.example", None),
+    ];
+    let page = async |filter: Option<&str>| {
+        let filter = filter.map(str::to_owned);
+        let portal = Portal { who: "w".into(), services: services.clone(), filter, csrf: None };
+        text(portal.into_response(&context(), StatusCode::OK)).await
+    };
+    let all = page(None).await;
+    assert!(all.contains("Churn") && all.contains("Airflow") && !all.contains("type=\"search\""));
+    assert!(all.contains("<h2><bdi>Models</bdi></h2>") && all.contains("<svg"), "{all}");
+    for filter in ["churn", " MODELS ", "models.example"] {
+        let page = page(Some(filter)).await;
+        assert!(page.contains("Churn") && !page.contains("Airflow"), "{filter}: {page}");
+    }
+    let none = page(Some("\"><script>")).await;
+    assert!(none.contains("No service matches") && !none.contains("<script"), "{none}");
+    let many = Portal {
+        who: "w".into(),
+        services: (0..9).map(|number| service(&format!("s{number}"), "a", None)).collect(),
+        filter: None,
+        csrf: None,
+    };
+    let many = text(many.into_response(&context(), StatusCode::OK)).await;
+    assert!(many.contains("type=\"search\" name=\"q\" value=\"\""), "{many}");
 }

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use redb::{
     Database, Error, MultimapTable, MultimapTableDefinition, ReadableDatabase as _,
-    ReadableMultimapTable as _, ReadableTable as _, Table, TableDefinition, WriteTransaction,
+    ReadableMultimapTable as _, ReadableTable as _, ReadableTableMetadata as _, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use crate::{
@@ -178,6 +179,11 @@ impl Reader {
             index: transaction.open_table(INDEX)?,
             seen: transaction.open_table(SEEN)?,
         })
+    }
+
+    /// Number of records.
+    pub(super) fn count(&self) -> Result<usize, Error> {
+        Ok(usize::try_from(self.sealed.len()?).unwrap_or(usize::MAX))
     }
 
     /// A sealed record, and the time its session was last used.

@@ -1,0 +1,41 @@
+//! Checks of the route keys about callers: `bearer`, `basic`, `portal`, and the preset of a registry.
+
+use super::Findings;
+use super::routes::below;
+use crate::config::problem::KeyPath;
+use crate::config::{BearerTokens, Config, Preset, RouteConfig};
+
+/// Checks one route.
+pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
+    if route.bearer == BearerTokens::Application && route.identity.access_token {
+        let message = "invalid value: with `identity.access_token` the gateway writes `Authorization`, so no token of \
+                       the application passes; remove one of the two";
+        found.problem(here.key("bearer"), message);
+    }
+    if route.basic && config.issuers.values().all(|issuer| issuer.audience.is_empty()) {
+        let message = "missing `audience`: the password is a token, and no issuer accepts tokens; write \
+                       `issuers.NAME.audience`";
+        found.problem(here.key("basic"), message);
+    }
+    if route.preset == Some(Preset::Registry) && !below("/v2", &route.matches.path) {
+        let message = format!(
+            "invalid path `{}`: clients of a registry ask for `/v2` at the root of a host; write `/v2`",
+            route.matches.path
+        );
+        found.problem(here.key("match").key("path"), message);
+    }
+    if let Some(start) = &route.portal.start
+        && start != "/"
+        && found.canonical(here.key("portal").key("start"), start)
+        && route.matches.path != "/"
+        && below(start, &route.matches.path)
+    {
+        let rest = start.strip_prefix(&route.matches.path).filter(|rest| !rest.is_empty());
+        let message = format!(
+            "`{start}` is below `match.path`, so the card leads to `{}{start}`; write `{}`",
+            route.matches.path,
+            rest.unwrap_or("/")
+        );
+        found.warning(here.key("portal").key("start"), message);
+    }
+}

@@ -1,0 +1,42 @@
+//! `registry_token`: the token endpoint of container registries ([distribution token specification]).
+//!
+//! A client of a registry sends its password here and uses the token of the answer. The password is a token already: the answer
+//! repeats it once it is verified. `service` and `scope` are not read, because the rules of the route decide at each request.
+//! A session cookie gets no token, so that no page can read one.
+//!
+//! [distribution token specification]: https://distribution.github.io/distribution/spec/auth/token/
+
+use axum::body::Body;
+use http::Response;
+use serde_json::json;
+
+use crate::{
+    endpoints::{Call, Endpoints, json, sign_in_needed},
+    identify::{
+        Credential,
+        authorization::{Carrier, Takes},
+    },
+    refusal::Refusal,
+    route::Offer,
+};
+
+impl Endpoints {
+    pub(super) async fn registry_token(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        let host = call.request.host().name();
+        if !self.routes.iter().any(|route| route.registry.is_some() && route.host.matches(host)) {
+            return Err(Refusal::NoRoute);
+        }
+        call.notes.offer(Offer::Basic);
+        let takes = Takes { bearer: true, basic: true };
+        let credential = self.sender(&call, takes).await?.credential;
+        let Credential::Bearer { token, good_until, carrier: Carrier::Basic } = credential else {
+            return Err(sign_in_needed(&call));
+        };
+        let left = good_until.and_then(|end| end.duration_since(self.clock.now()).ok());
+        let mut answer = json!({ "token": token.expose(), "access_token": token.expose() });
+        if let (Some(left), Some(members)) = (left, answer.as_object_mut()) {
+            members.insert("expires_in".to_owned(), left.as_secs().into());
+        }
+        Ok(json(&answer))
+    }
+}
