@@ -146,7 +146,9 @@ impl ResponseBody {
             Box::new(Account { record, upload: upload.clone(), sent: 0, reason: None })
         });
         let cutoff = bounds.cutoff().with_upload(upload);
-        Self { flow, cutoff, activity: bounds.activity(), in_flight, origin, account }
+        // The request itself was activity, and a short response ends with it.
+        let activity = if long { bounds.activity() } else { None };
+        Self { flow, cutoff, activity, in_flight, origin, account }
     }
 
     fn broken_off(&mut self, error: ResponseError) -> ResponseError {

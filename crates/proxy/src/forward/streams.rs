@@ -74,16 +74,16 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Takes the protocol from the head of the response, where the request did not say it.
+    /// Takes the protocol from the head of a response that opens no WebSocket, where the request did not say it.
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
-        if self.protocol.is_none() {
+        if self.protocol != Some(Protocol::Grpc) {
             self.protocol = Protocol::of_response(headers);
         }
-        let now = Instant::now();
-        if self.protocol != Some(Protocol::WebSocket)
-            && let Some(ends) = self.token_ends.as_mut().filter(|ends| **ends <= now)
-        {
-            *ends = now + LAST_ANSWER;
+        if let (Some(_), Some(ends)) = (self.protocol, &mut self.token_ends) {
+            let now = Instant::now();
+            if *ends <= now {
+                *ends = now + LAST_ANSWER;
+            }
         }
     }
 
