@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::http::{Http, HttpError};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, PlainHttpHosts};
 use crate::keys::{KeySource, RemoteKeys};
 use crate::provider::Provider;
 use crate::token::Algorithm;
@@ -135,10 +135,21 @@ impl TestIssuer {
 
     /// A provider with an identifier of its own.
     pub fn named(issuer: &str, algorithm: Algorithm) -> Self {
+        Self::identified(issuer.parse().unwrap(), algorithm)
+    }
+
+    /// A provider whose identifier uses plain `http` off loopback.
+    pub fn dangerous_plain_http(issuer: &str, algorithm: Algorithm) -> Self {
+        let url: url::Url = issuer.parse().unwrap();
+        let hosts = PlainHttpHosts::dangerous(url.host_str()).unwrap();
+        Self::identified(Issuer::dangerous_allow_http(issuer, &hosts).unwrap(), algorithm)
+    }
+
+    fn identified(issuer: Issuer, algorithm: Algorithm) -> Self {
         let key = Arc::new(TestKey::nth(0, algorithm));
         let state = State {
-            issuer: issuer.parse().unwrap(),
-            metadata: endpoints::metadata(issuer),
+            metadata: endpoints::metadata(issuer.as_str()),
+            issuer,
             keys: vec![Arc::clone(&key)],
             signing: key,
             rotations: 0,

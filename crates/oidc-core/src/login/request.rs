@@ -23,8 +23,9 @@ use crate::token::Scope;
 
 mod request_object;
 
-/// Parameters that [`LoginRequest::with_parameter`] ignores, because the flow sets them.
-const OWN_PARAMETERS: [&str; 12] = [
+/// Parameters that [`LoginRequest::with_parameter`] ignores: those that the flow sets, and the client's
+/// credentials, which a request through the browser would show.
+const OWN_PARAMETERS: [&str; 15] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -37,6 +38,9 @@ const OWN_PARAMETERS: [&str; 12] = [
     "dpop_jkt",
     "request",
     "request_uri",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
 ];
 
 /// The parameters of an authorization request: names and values.
@@ -129,11 +133,16 @@ impl LoginRequest {
         self.with_parameter("login_hint", hint)
     }
 
+    /// Whether [`LoginRequest::with_parameter`] ignores this parameter.
+    pub fn sets(name: &str) -> bool {
+        OWN_PARAMETERS.contains(&name)
+    }
+
     /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself sets are
     /// ignored.
     #[must_use]
     pub fn with_parameter(mut self, name: &str, value: &str) -> Self {
-        if !OWN_PARAMETERS.contains(&name) {
+        if !Self::sets(name) {
             self.parameters.retain(|(other, _)| other != name);
             self.parameters.push((name.to_owned(), value.to_owned()));
         }
