@@ -36,8 +36,8 @@ mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
 pub use issuer::{
-    ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
-    PushedAuthorization, SigningAlgorithm,
+    ClaimPaths, ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
+    PushedAuthorization, SigningAlgorithm, UserInfo, WithoutRefresh,
 };
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;

@@ -52,9 +52,31 @@ pub struct Sender {
     pub caller: Caller,
     /// Proof of the identity.
     pub credential: Credential,
-    /// Reason a bearer token beside it was not accepted, when no configured issuer issued the token. Such a token belongs to
-    /// the application: it passes unread where anyone may call, and is refused everywhere else.
-    pub(crate) unread: Option<TokenRefusal>,
+    /// A credential that was not accepted and does not matter where anyone may call. Everywhere else the request is refused.
+    pub(crate) unread: Option<Unread>,
+}
+
+/// A credential that does not matter where anyone may call.
+#[derive(Debug, Clone)]
+pub(crate) enum Unread {
+    /// A bearer token that no configured issuer issued: it belongs to the application.
+    Token(TokenRefusal),
+    /// A session that its issuer, which is unavailable, would have to confirm.
+    Session {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// Reason it is not confirmed.
+        reason: String,
+    },
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Token(refusal) => refusal.into(),
+            Unread::Session { issuer, reason } => Self::ProviderUnavailable { issuer, reason },
+        }
+    }
 }
 
 impl Sender {
@@ -98,7 +120,7 @@ impl Identify {
     /// # Errors
     ///
     /// [`Refusal::BadCredentials`] for an invalid bearer token, [`Refusal::TooMany`] for too many tokens that an issuer must be
-    /// asked about, [`Refusal::StoreUnavailable`] and [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
+    /// asked about, [`Refusal::StoreUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
         &self,
         routed: Routed,
@@ -134,13 +156,13 @@ impl Identify {
                 Err(Refusal::BadCredentials(refusal))
                     if bearer::is_foreign(&self.issuers, token) =>
                 {
-                    Some(refusal)
+                    Some(Unread::Token(refusal))
                 }
                 identified => return identified,
             },
         };
         let sender = self.cookie.identify(headers, cookies).await?;
-        Ok(Sender { unread, ..sender })
+        Ok(Sender { unread: unread.or(sender.unread), ..sender })
     }
 
     /// Current identity of a credential, after the session's tokens were refreshed or a new configuration was loaded.
