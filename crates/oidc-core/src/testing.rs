@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::http::{Http, HttpError};
-use crate::issuer::{Issuer, PlainHttpHosts};
+use crate::issuer::Issuer;
 use crate::keys::{KeySource, RemoteKeys};
 use crate::provider::Provider;
 use crate::token::Algorithm;
@@ -42,6 +42,7 @@ use crate::token::Algorithm;
 mod clock;
 mod endpoints;
 mod key;
+mod names;
 mod replay;
 
 pub use clock::TestClock;
@@ -131,18 +132,6 @@ impl TestIssuer {
     /// A provider that signs with `algorithm`.
     pub fn with_algorithm(algorithm: Algorithm) -> Self {
         Self::named("https://issuer.test/realms/lab", algorithm)
-    }
-
-    /// A provider with an identifier of its own.
-    pub fn named(issuer: &str, algorithm: Algorithm) -> Self {
-        Self::identified(issuer.parse().unwrap(), algorithm)
-    }
-
-    /// A provider whose identifier uses plain `http` off loopback.
-    pub fn dangerous_plain_http(issuer: &str, algorithm: Algorithm) -> Self {
-        let url: url::Url = issuer.parse().unwrap();
-        let hosts = PlainHttpHosts::dangerous(url.host_str()).unwrap();
-        Self::identified(Issuer::dangerous_allow_http(issuer, &hosts).unwrap(), algorithm)
     }
 
     fn identified(issuer: Issuer, algorithm: Algorithm) -> Self {

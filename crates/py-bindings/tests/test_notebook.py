@@ -159,11 +159,13 @@ def test_every_failure_has_its_error(hub: TokenApi, monkeypatch: pytest.MonkeyPa
         return raised.value
 
     needed = refused(403, {"status": 403, "code": "sign_in_needed", "message": "your session has ended", "remedy": "open the hub"})
-    assert isinstance(needed, SignInNeeded) and (str(needed), needed.remedy) == ("your session has ended", "open the hub")
+    assert isinstance(needed, SignInNeeded) and (needed.message, needed.remedy) == ("your session has ended", "open the hub")
     not_allowed = refused(403, {"status": 403, "code": "configuration", "message": "not for payroll", "remedy": None})
     assert isinstance(not_allowed, doorward.TokenRequestRefused) and not_allowed.status == 403
     assert isinstance(refused(404, {"status": 404, "message": "Not Found"}), doorward.ConfigurationError)
     assert isinstance(refused(503, {"status": 503, "code": "issuer_unavailable", "message": "later"}), doorward.IssuerUnavailable)
+    mistaken = refused(500, {"status": 500, "code": "issuer_misconfigured", "message": "no realm", "remedy": "name it"})
+    assert isinstance(mistaken, doorward.IssuerMisconfigured) and mistaken.remedy == "name it"
     assert isinstance(refused(502, b"<html>"), doorward.IssuerUnavailable)
     assert isinstance(refused(200, {"nothing": "useful"}), doorward.TokenRequestRefused)
     assert isinstance(refused(302, b"{}"), doorward.TokenRequestRefused), "and the server's token goes nowhere else"

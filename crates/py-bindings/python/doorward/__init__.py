@@ -25,6 +25,7 @@ from collections.abc import Mapping as _Mapping
 from ._errors import (
     DoorwardError,
     ConfigurationError,
+    IssuerMisconfigured,
     IssuerUnavailable,
     TokenRequestRefused,
     InvalidToken,
@@ -69,6 +70,7 @@ __all__ = [
     "InvalidClaim",
     "InvalidToken",
     "Issuer",
+    "IssuerMisconfigured",
     "IssuerUnavailable",
     "MalformedToken",
     "MissingClaim",
