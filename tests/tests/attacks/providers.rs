@@ -311,3 +311,23 @@ async fn a_logout_during_the_code_exchange_is_not_lost() -> Result<()> {
     assert_eq!(again.open("/echo").await?.status, 200, "a later sign-in is another session");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_introspected_token_without_exp_is_good_for_the_cache_time() -> Result<()> {
+    let setup = Setup::new("provider-introspection-undated")
+        .with_client(|client| client.opaque_access_tokens())
+        .with_issuer(|issuer| issuer.dialect(Dialect::new().without_introspection("exp")))
+        .with_plan(|plan| plan.with_issuer_setting("introspection: { cache: 2s }"));
+    let stage = setup.start().await?;
+    let token = stage.issuer.log_in("alice", "gateway", "openid")?.access_token;
+    for _ in 0..3 {
+        let answer = stage.get("/echo").bearer(&token).send().await?;
+        ensure!(answer.status == 200 && !answer.body.is_empty(), "the answer is whole: {answer:?}");
+    }
+    assert_eq!(stage.issuer.requests(Endpoint::Introspection), 1);
+    stage.issuer.end_session_for("alice").await;
+    wait::until("the refusal", Duration::from_secs(4), async || {
+        Ok((stage.get("/echo").bearer(&token).send().await?.status == 401).then_some(()))
+    })
+    .await
+}

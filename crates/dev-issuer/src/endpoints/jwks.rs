@@ -16,9 +16,9 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         Fault::NoKeys => json!({ "keys": [] }),
         _ => provider.keys.jwk_set(),
     };
-    if let (false, Some(keys)) = (provider.dialect.lock().names_keys(), keys["keys"].as_array_mut())
-    {
-        keys.iter_mut().filter_map(Value::as_object_mut).for_each(|key| drop(key.remove("kid")));
+    if !provider.dialect.lock().names_keys() {
+        let keys = keys.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten();
+        keys.filter_map(Value::as_object_mut).for_each(|key| drop(key.remove("kid")));
     }
     ([(CACHE_CONTROL, "no-cache")], Json(keys)).into_response()
 }
