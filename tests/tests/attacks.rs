@@ -90,6 +90,12 @@ mod sessions;
 mod refreshes;
 #[path = "attacks/logs.rs"]
 mod logs;
+#[path = "attacks/providers.rs"]
+mod providers;
+#[path = "attacks/user_info.rs"]
+mod user_info;
+#[path = "attacks/misconfigured.rs"]
+mod misconfigured;
 #[path = "attacks/floods.rs"]
 mod floods;
 #[path = "attacks/provider_faults.rs"]

@@ -41,7 +41,7 @@ pub struct Known {
     pub preferred_username: Option<String>,
     /// The e-mail address, if the issuer states one.
     pub email: Option<String>,
-    /// Whether the issuer says that the address was verified; anything but JSON `true` is `false`.
+    /// Whether the address counts as verified: the issuer says so, or is trusted with all its addresses.
     pub email_verified: bool,
     /// The name to show.
     pub name: Option<String>,

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dialect::Dialect;
 use crate::dpop::Proofs;
 use crate::faults::Faults;
 use crate::forms::Forms;
@@ -28,6 +29,7 @@ use crate::public_keys::{PublicKeys, TrustedIssuers};
 use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
+use crate::shared::Shared;
 use crate::used_identifiers::UsedIdentifiers;
 use crate::user::User;
 
@@ -46,6 +48,8 @@ pub struct DevIssuerBuilder {
     announced: Option<Vec<Algorithm>>,
     trusted: TrustedIssuers,
     dpop_nonce_required: bool,
+    dialect: Dialect,
+    public_url: Option<String>,
 }
 
 impl DevIssuer {
@@ -84,6 +88,8 @@ impl DevIssuerBuilder {
             announced: None,
             trusted: TrustedIssuers::default(),
             dpop_nonce_required: false,
+            dialect: Dialect::default(),
+            public_url: None,
         }
     }
 
@@ -194,6 +200,20 @@ impl DevIssuerBuilder {
         self
     }
 
+    /// Answers in this dialect; [`DevIssuer::set_dialect`] changes it later.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Has another name for browsers than for clients, like Keycloak with `hostname` and
+    /// `hostname-backchannel-dynamic`: the issuer identifier, and the endpoints that browsers open, begin
+    /// with this URL; clients reach the other endpoints at the address that it listens on.
+    pub fn public_url(mut self, origin: impl Into<String>) -> Self {
+        self.public_url = Some(origin.into());
+        self
+    }
+
     /// Binds and serves. The address must be on loopback; port 0 takes a free one.
     ///
     /// # Errors
@@ -216,7 +236,12 @@ impl DevIssuerBuilder {
         let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
         let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
-            issuer: format!("http://{addr}{path}"),
+            issuer: match self.public_url {
+                Some(origin) => format!("{}{path}", origin.trim_end_matches('/')),
+                None => format!("http://{addr}{path}"),
+            },
+            address: format!("http://{addr}{path}"),
+            dialect: Shared::new(self.dialect),
             cookies: Cookies::new(addr.port(), &path),
             realm: self.realm,
             clock: self.clock,

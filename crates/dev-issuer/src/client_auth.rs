@@ -55,6 +55,9 @@ pub(crate) fn authenticate(
     params: &Params,
 ) -> Result<DevClient, OAuthError> {
     let basic = basic_credentials(headers)?;
+    if basic.is_some() && !provider.dialect.lock().takes_basic() {
+        return Err(FAILED);
+    }
     let posted = params.value("client_secret");
     let assertion = params.value("client_assertion");
     let methods = [basic.is_some(), posted.is_some(), assertion.is_some()];

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::authorization;
 use crate::client::DevClient;
+use crate::dialect::Dialect;
 use crate::faults::{Endpoint, Faults};
 use crate::grant::Grant;
 use crate::keys::KeyError;
@@ -122,6 +123,11 @@ impl DevIssuer {
     /// Adds a person, or replaces them: tokens have the new data from the next refresh on.
     pub fn set_user(&self, user: User) {
         self.provider.registry.set_user(user);
+    }
+
+    /// Answers in this dialect from now on.
+    pub fn set_dialect(&self, dialect: Dialect) {
+        *self.provider.dialect.lock() = dialect;
     }
 
     /// Signs this person in without a browser. Returns the URL a browser would be redirected to: the

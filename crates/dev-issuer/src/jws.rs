@@ -50,8 +50,14 @@ pub(crate) fn signing_input(
 /// its times.
 pub(crate) fn open(token: &str, keys: &Keys) -> Result<Claims, NotOurs> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| NotOurs)?;
-    let key = keys.find(header.kid.as_deref().ok_or(NotOurs)?).ok_or(NotOurs)?;
-    verify(token, key.verifies(), key.algorithm().into())
+    let candidates = match header.kid {
+        Some(id) => Vec::from_iter(keys.find(&id)),
+        None => keys.published(),
+    };
+    let mut claims = candidates
+        .iter()
+        .filter_map(|key| verify(token, key.verifies(), key.algorithm().into()).ok());
+    claims.next().ok_or(NotOurs)
 }
 
 /// The claims of a refresh token of this provider. Does not check its times.

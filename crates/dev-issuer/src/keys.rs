@@ -118,6 +118,11 @@ impl Keys {
         self.ring.lock().published().find(|key| key.id == id).cloned()
     }
 
+    /// The published keys.
+    pub(crate) fn published(&self) -> Vec<Arc<SigningKey>> {
+        self.ring.lock().published().cloned().collect()
+    }
+
     pub(crate) async fn rotate(&self) -> Result<String, KeyError> {
         let (algorithm, more) = self.algorithms.clone();
         let (first, others) = SigningKey::obtain_all(algorithm, more).await?;

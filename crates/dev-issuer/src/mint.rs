@@ -256,7 +256,7 @@ impl DevIssuer {
         };
         let current = keys.signing_with(ordered.unwrap_or(keys.algorithm()));
         let typ = if order.kind == Kind::Logout { "logout+jwt" } else { "JWT" };
-        let mut header = jws::header(&current, typ);
+        let mut header = self.provider.header(&current, typ);
         let algorithm = match order.signature {
             Signature::By(algorithm) => algorithm,
             _ => current.algorithm(),

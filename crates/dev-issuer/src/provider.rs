@@ -14,17 +14,19 @@ use crate::clock::{Clock, seconds};
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dialect::Dialect;
 use crate::dpop::Proofs;
 use crate::faults::{Endpoint, Fault, Faults};
 use crate::forms::Forms;
 use crate::grant::GrantCounts;
 use crate::jws::{self, Claims};
-use crate::keys::Keys;
+use crate::keys::{Keys, SigningKey};
 use crate::opaque_tokens::OpaqueTokens;
 use crate::public_keys::TrustedIssuers;
 use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
 use crate::sessions::{Link, Session, Sessions};
+use crate::shared::Shared;
 use crate::token_response::TokenResponse;
 use crate::tokens::{self, Entitlement, Stamp};
 use crate::used_identifiers::UsedIdentifiers;
@@ -53,6 +55,9 @@ impl TokenAlgorithms {
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) issuer: String,
+    /// Beginning of the endpoints that clients call; the issuer identifier, unless it has a public URL.
+    pub(crate) address: String,
+    pub(crate) dialect: Shared<Dialect>,
     pub(crate) realm: String,
     pub(crate) clock: Clock,
     pub(crate) lifetimes: Lifetimes,
@@ -77,9 +82,23 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    /// An endpoint's URL, from its path under the issuer.
+    /// An endpoint's URL for clients, from its path under the issuer.
     pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// An endpoint's URL for browsers.
+    pub(crate) fn public_at(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
+    }
+
+    /// The header of a token that `key` signs, with this `typ`.
+    pub(crate) fn header(&self, key: &SigningKey, typ: &str) -> Claims {
+        let mut header = jws::header(key, typ);
+        if !self.dialect.lock().names_keys() {
+            header.remove("kid");
+        }
+        header
     }
 
     /// The issuer that this endpoint states; another one under [`Fault::WrongIssuer`].
@@ -138,7 +157,7 @@ impl Provider {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let algorithm = algorithm.unwrap_or(self.keys.algorithm());
         let key = self.keys.signing_with(algorithm);
-        jws::sign(&jws::header(&key, typ), claims, key.signs(), key.algorithm().into())
+        jws::sign(&self.header(&key, typ), claims, key.signs(), key.algorithm().into())
     }
 
     /// The tokens that `entitled` is entitled to; a refresh token if there is a link for it.
@@ -150,7 +169,9 @@ impl Provider {
         let lifetime = self.access_token_lifetime(&entitled.client);
         let stamp = self.stamp(lifetime);
         let algorithms = &self.token_algorithms;
-        let signed = self.sign_with(algorithms.access, &entitled.access_claims(&stamp), "JWT")?;
+        let mut claims = entitled.access_claims(&stamp);
+        self.dialect.lock().change_access_token(&mut claims);
+        let signed = self.sign_with(algorithms.access, &claims, "JWT")?;
         let access_token = match entitled.client.opaque_access_tokens {
             true => self.opaque_tokens.issue(signed),
             false => signed,
@@ -188,6 +209,7 @@ impl Provider {
         if self.faults.active(Endpoint::Token) == Fault::WrongNonce {
             claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
         }
+        self.dialect.lock().change_id_token(&mut claims);
         claims
     }
 

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::misconfigured::IssuerMisconfigured;
+
 mod retry;
 mod state;
 
@@ -42,11 +44,13 @@ pub(crate) struct Failure {
     pub(crate) code: &'static str,
     pub(crate) reason: String,
     pub(crate) retry_after: Option<Duration>,
+    /// The mistake that causes it, if time alone does not end the failure.
+    pub(crate) mistake: Option<Box<IssuerMisconfigured>>,
 }
 
 impl Failure {
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), retry_after: None }
+        Self { code, reason: reason.into(), retry_after: None, mistake: None }
     }
 }
 
@@ -125,6 +129,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
             wanted: 0,
             started_at: None,
             due: Instant::now(),
+            urgent: false,
             epoch: 0,
         });
         let shared = Arc::new(Shared { policy, fetch, ended, state, wake: Notify::new() });
@@ -250,6 +255,27 @@ impl<T: Send + Sync + 'static> Fresh<T> {
         }
     }
 
+    /// Fetches at short intervals until an attempt succeeds, because a caller waits for a newer value
+    /// while attempts fail. Returns the time until the next one.
+    pub(crate) fn hasten(&self) -> Duration {
+        let now = Instant::now();
+        let mut due = now;
+        let hastened = self.shared.state.send_if_modified(|state| {
+            let hastens = !state.urgent && state.failure.is_some();
+            if hastens {
+                state.urgent = true;
+                let pause = self.shared.policy.retry.pause_unready(1);
+                state.due = state.due.min(now + pause);
+            }
+            due = state.due;
+            hastens
+        });
+        if hastened {
+            self.shared.wake.notify_one();
+        }
+        due.saturating_duration_since(now)
+    }
+
     /// Drops the value at once, then fetches.
     pub(crate) async fn purge(&self) -> Result<Arc<T>, Failure> {
         self.shared.state.send_modify(|state| {
@@ -276,6 +302,7 @@ impl<T: Send + Sync + 'static> Fresh<T> {
                 code: "timed_out",
                 reason: format!("no answer within {wait:?}"),
                 retry_after: Some(Duration::from_secs(1)),
+                mistake: None,
             }),
         }
     }
@@ -330,6 +357,7 @@ impl<T> Shared<T> {
                     state.value = Some((value, now));
                     state.failure = None;
                     state.failures = 0;
+                    state.urgent = false;
                     state.due = now + again_after.mul_f64(rand::random_range(0.7..=0.8));
                 }
                 Err(failure) => {
@@ -338,7 +366,7 @@ impl<T> Shared<T> {
                     let serves = state.value.as_ref().is_some_and(|(_, fetched_at)| {
                         self.policy.max_stale.is_none_or(|limit| fetched_at.elapsed() <= limit)
                     });
-                    let pause = match serves {
+                    let pause = match serves && !state.urgent {
                         true => retry.pause(state.failures),
                         false => retry.pause_unready(state.failures),
                     };

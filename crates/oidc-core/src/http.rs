@@ -75,6 +75,20 @@ pub enum HttpError {
         #[source]
         source: Option<Arc<dyn Error + Send + Sync>>,
     },
+    /// The port does not speak TLS.
+    #[error("{host} does not speak TLS: its answer to the handshake is not TLS")]
+    NotTls {
+        /// Host and port.
+        host: String,
+    },
+    /// The server's certificate is not trusted, not for this host, or not valid now.
+    #[error("the certificate of {host} is not accepted: {reason}")]
+    Certificate {
+        /// Host and port.
+        host: String,
+        /// The verifier's error.
+        reason: String,
+    },
     /// The whole answer did not arrive in time.
     #[error("no complete answer from {host} within {after:?}")]
     TimedOut {
@@ -109,6 +123,8 @@ impl HttpError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "connect",
+            Self::NotTls { .. } => "not_tls",
+            Self::Certificate { .. } => "certificate",
             Self::TimedOut { .. } => "timed_out",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::Exchange { .. } => "exchange",
@@ -161,6 +177,20 @@ impl FetchError {
             Self::Redirected { .. } => "redirected",
             Self::Status { .. } => "status",
             Self::Address { .. } => "address",
+        }
+    }
+
+    /// Whether a later attempt may succeed without a change of the address, its server or what is
+    /// trusted here.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Http(error) => {
+                !matches!(error, HttpError::NotTls { .. } | HttpError::Certificate { .. })
+            }
+            Self::Status { status, .. } => {
+                !(400..500).contains(status) || matches!(status, 408 | 425 | 429)
+            }
+            Self::Redirected { .. } | Self::Address { .. } => false,
         }
     }
 

@@ -14,9 +14,14 @@ use url::{Host, Url};
 
 use crate::foreign_text::quoted;
 
+mod plain_http;
+
+pub use plain_http::{InvalidHttpHost, PlainHttpHosts};
+
 /// A validated issuer identifier.
 ///
-/// `https` is required, except on loopback hosts (`localhost`, `127.0.0.0/8`, `::1`).
+/// `https` is required, except on loopback hosts (`localhost`, `127.0.0.0/8`, `::1`) and on hosts
+/// that [`Issuer::dangerous_allow_http`] is given.
 ///
 /// ```
 /// use oidc_core::Issuer;
@@ -47,7 +52,7 @@ pub enum InvalidIssuer {
     },
     /// Neither `https` nor on a loopback host.
     #[error(
-        "issuer {value} must use https; http is accepted on localhost, 127.0.0.0/8 and [::1] only"
+        "issuer {value} must use https; http is accepted on localhost, 127.0.0.0/8 and [::1] only, and on hosts that dangerous_allow_http lists"
     )]
     NotHttps {
         /// The value given.
@@ -73,7 +78,28 @@ impl Issuer {
         &self.text
     }
 
-    /// Whether the host is this machine, the only case in which plain `http` is accepted.
+    /// An issuer whose identifier uses plain `http` off loopback, if its host is among `hosts`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIssuer`], as from parsing it.
+    pub fn dangerous_allow_http(text: &str, hosts: &PlainHttpHosts) -> Result<Self, InvalidIssuer> {
+        let (issuer, url) = Self::with_any_scheme(text)?;
+        match url.scheme() {
+            "https" => Ok(issuer),
+            "http" if issuer.loopback || hosts.include(&url) => Ok(issuer),
+            _ => Err(InvalidIssuer::NotHttps { value: quoted(text) }),
+        }
+    }
+
+    /// An identifier as a document writes it. Its scheme is not checked, so compare it with a
+    /// configured one.
+    pub(crate) fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::with_any_scheme(&text).map(|(issuer, _)| issuer).map_err(serde::de::Error::custom)
+    }
+
+    /// Whether the host is this machine, where plain `http` is accepted.
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
@@ -83,22 +109,8 @@ impl Issuer {
     pub fn discovery_url(&self) -> String {
         format!("{}/.well-known/openid-configuration", self.text.trim_end_matches('/'))
     }
-}
 
-/// Whether `url` names this machine by host name or address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-impl FromStr for Issuer {
-    type Err = InvalidIssuer;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn with_any_scheme(text: &str) -> Result<(Self, Url), InvalidIssuer> {
         let not_a_url = |reason: &str| InvalidIssuer::NotAUrl {
             value: quoted(text),
             reason: reason.to_owned(),
@@ -118,12 +130,25 @@ impl FromStr for Issuer {
             return Err(InvalidIssuer::QueryOrFragment { value: quoted(text) });
         }
         let loopback = is_loopback(&url);
-        match url.scheme() {
-            "https" => {}
-            "http" if loopback => {}
-            _ => return Err(InvalidIssuer::NotHttps { value: quoted(text) }),
-        }
-        Ok(Self { text: text.into(), loopback })
+        Ok((Self { text: text.into(), loopback }, url))
+    }
+}
+
+/// Whether `url` names this machine by host name or address.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl FromStr for Issuer {
+    type Err = InvalidIssuer;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::dangerous_allow_http(text, &PlainHttpHosts::default())
     }
 }
 

@@ -145,8 +145,25 @@ impl<'t> UnverifiedJws<'t> {
     /// Checks the signature, then reads the payload.
     pub(crate) fn verify(self, key: &Jwk) -> Result<VerifiedJws, TokenRefusal> {
         self.check_signature(key)?;
+        self.checked()
+    }
+
+    /// Reads the payload, after the signature was checked.
+    fn checked(self) -> Result<VerifiedJws, TokenRefusal> {
         let members = self.claimed.unwrap_or_else(|| read(self.payload))?;
         Ok(VerifiedJws { header: self.header, members })
+    }
+
+    /// Like [`Self::verify`]; a message whose signature does not fit comes back, for another key.
+    pub(crate) fn verify_or_return(
+        self,
+        key: &Jwk,
+    ) -> Result<Result<VerifiedJws, TokenRefusal>, Box<Self>> {
+        match self.check_signature(key) {
+            Ok(()) => Ok(self.checked()),
+            Err(TokenRefusal::BadSignature) => Err(Box::new(self)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     pub(crate) fn check_signature(&self, key: &Jwk) -> Result<(), TokenRefusal> {
@@ -291,13 +308,19 @@ fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
     }
 }
 
+/// The claims of a JWT without any check, not even of its signature. For tokens that this program
+/// verified before and kept itself, and for showing a token to its owner; never accept one by them.
+pub fn dangerous_unverified_claims(token: &str) -> Option<crate::token::Claims> {
+    let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
+    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    crate::token::Claims::from_members(members).ok()
+}
+
 /// `exp` of a JWT without any check: an estimate of how long our access token will be accepted.
 /// Never use it to accept one.
 #[cfg(feature = "token")]
 pub(crate) fn unverified_expiry(token: &str) -> Option<std::time::SystemTime> {
-    let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
-    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    crate::token::Claims::from_members(members).ok()?.expires_at
+    dangerous_unverified_claims(token)?.expires_at
 }
 
 #[cfg(test)]

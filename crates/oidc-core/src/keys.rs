@@ -31,7 +31,9 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::foreign_text::quoted;
+use crate::issuer::Issuer;
 use crate::json;
+use crate::misconfigured::IssuerMisconfigured;
 use crate::refusal::TokenRefusal;
 use crate::token::Algorithm;
 
@@ -224,8 +226,12 @@ impl JwkSet {
     }
 
     /// Checks that the issuer announces `algorithm` for its tokens, if it announces any.
-    pub(crate) fn check_announced(&self, algorithm: Algorithm) -> Result<(), TokenRefusal> {
-        self.announced.check(algorithm)
+    pub(crate) fn check_announced(
+        &self,
+        algorithm: Algorithm,
+        issuer: &Issuer,
+    ) -> Result<(), TokenRefusal> {
+        self.announced.check(algorithm, issuer)
     }
 
     /// The key for a signature with `algorithm`: the one named by `kid` if it fits; without `kid`
@@ -254,16 +260,29 @@ impl fmt::Debug for JwkSet {
 /// There are no keys to verify with.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the issuer's keys are not available: {reason}")]
+#[non_exhaustive]
 pub struct KeysUnavailable {
     /// Reason there are none.
     pub reason: String,
     /// Wait until the next attempt.
     pub retry_after: Option<Duration>,
+    /// The mistake that causes it, if waiting does not help.
+    pub mistake: Option<Box<IssuerMisconfigured>>,
+}
+
+impl KeysUnavailable {
+    /// There are no keys now, for this reason.
+    pub fn new(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self { reason: reason.into(), retry_after, mistake: None }
+    }
 }
 
 impl From<KeysUnavailable> for TokenRefusal {
     fn from(error: KeysUnavailable) -> Self {
-        Self::KeysUnavailable { reason: error.reason, retry_after: error.retry_after }
+        match error.mistake {
+            Some(mistake) => Self::IssuerMisconfigured(mistake),
+            None => Self::KeysUnavailable { reason: error.reason, retry_after: error.retry_after },
+        }
     }
 }
 
@@ -297,6 +316,21 @@ pub trait KeySource: Send + Sync + fmt::Debug {
         unknown_kid: Option<&str>,
     ) -> Result<Arc<JwkSet>, KeysUnavailable> {
         self.refreshed(unknown_kid).await
+    }
+
+    /// The keys after asking the issuer, if a fetch is allowed, because a token that names no key does
+    /// not fit the one of the set with this generation: an issuer whose keys have no `kid` replaces them
+    /// without a trace in its tokens. Unless overridden, the keys known now.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`] when there are none after that.
+    async fn refreshed_after_mismatch(
+        &self,
+        generation: u64,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let _ = generation;
+        self.current()
     }
 
     /// [`JwkSet::generation`] of the keys known now; `None` when there are none. Called at each use

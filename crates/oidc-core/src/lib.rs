@@ -84,6 +84,7 @@ pub mod token;
 
 // The provider, and HTTP to it.
 pub mod http;
+mod misconfigured;
 pub mod observer;
 mod fresh;
 pub mod provider;

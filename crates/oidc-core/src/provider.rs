@@ -6,7 +6,10 @@
 //! | name an issuer | [`Issuer`], compared byte for byte |
 //! | discover a provider at first use | [`Provider::new`], with a [`ProviderPolicy`] |
 //! | use metadata that is known | [`ProviderMetadata::parse`] or [`ProviderMetadata::new`] → [`Provider::with_metadata`] |
+//! | reach it by another address than its issuer | [`Provider::with_discovery_url`] |
+//! | reach it by plain `http` off loopback | [`PlainHttpHosts`] → [`Provider::dangerous_allow_http`] |
 //! | read its endpoints and what it supports | [`Provider::metadata`] → [`ProviderMetadata`] |
+//! | tell a mistake from an outage | [`ProviderError`], [`IssuerMisconfigured`] |
 //! | set the pauses between failed fetches | [`Retry`] |
 //!
 //! Constructing one does no I/O, so a gateway starts while its provider is down, and notices within
@@ -28,16 +31,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tracing::{Instrument as _, Span, field};
+use url::Url;
 
 use crate::fresh::{Attempt, Failure, Fetched, Fresh, Policy};
 use crate::http::Http;
 use crate::observer::{Event, Observer};
 
+mod discovery;
+mod lenient;
 mod metadata;
 
 pub use crate::fresh::Retry;
-pub use crate::issuer::{InvalidIssuer, Issuer};
-pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
+pub use crate::issuer::{InvalidHttpHost, InvalidIssuer, Issuer, PlainHttpHosts};
+pub use crate::misconfigured::IssuerMisconfigured;
+use discovery::Discovery;
+pub use discovery::DiscoveryError;
+pub use metadata::{MtlsEndpointAliases, ProviderMetadata};
 
 /// Limits for fetching and keeping metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +98,32 @@ pub struct ProviderUnavailable {
     pub retry_after: Duration,
 }
 
+/// Reason a provider cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ProviderError {
+    /// Not now; a later attempt may succeed.
+    #[error(transparent)]
+    Unavailable(#[from] ProviderUnavailable),
+    /// Not until a configuration is corrected.
+    #[error(transparent)]
+    Misconfigured(#[from] Box<IssuerMisconfigured>),
+}
+
+impl ProviderError {
+    /// Whether a later attempt may succeed without a change on either side.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// Wait before trying again; `None` if that does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(error) => Some(error.retry_after),
+            Self::Misconfigured(_) => None,
+        }
+    }
+}
+
 /// An OpenID provider. A cheap handle: clones share the metadata and the one task that fetches it.
 ///
 /// ```no_run
@@ -107,6 +142,7 @@ pub struct Provider {
     issuer: Issuer,
     http: Arc<dyn Http>,
     metadata: Source,
+    discovery: Discovery,
     policy: ProviderPolicy,
     observer: Option<Observer>,
 }
@@ -120,25 +156,46 @@ enum Source {
 impl Provider {
     /// The provider with this `issuer`; its metadata is discovered at first use.
     pub fn new(issuer: Issuer, http: Arc<dyn Http>) -> Self {
-        Self::discovered(issuer, http, ProviderPolicy::default(), None)
+        let fetching = Fetching {
+            issuer,
+            http,
+            discovery: Discovery::default(),
+            policy: ProviderPolicy::default(),
+            observer: None,
+        };
+        fetching.provider()
     }
 
     /// A provider whose metadata is known and never fetched.
     pub fn with_metadata(metadata: ProviderMetadata, http: Arc<dyn Http>) -> Self {
         let issuer = metadata.issuer.clone();
-        let metadata = Source::Given(Arc::new(metadata));
-        Self { issuer, http, metadata, policy: ProviderPolicy::default(), observer: None }
+        Self { metadata: Source::Given(Arc::new(metadata)), ..Self::new(issuer, http) }
+    }
+
+    /// Fetches the metadata from this address instead of the issuer's own: a base to which the
+    /// well-known path is appended, or the document itself (a path with `/.well-known/`). The
+    /// document's `issuer` must still be this provider's. Its endpoints are used as announced, so that
+    /// a provider can name internal ones for its clients and public ones for browsers. Metadata
+    /// discovered before is dropped.
+    ///
+    /// An address by plain `http` is refused at discovery, except on loopback and with
+    /// [`Provider::dangerous_allow_http`].
+    #[must_use]
+    pub fn with_discovery_url(self, url: Url) -> Self {
+        self.fetching_by(|fetching| fetching.discovery.url = Some(url))
+    }
+
+    /// Accepts plain `http` with these hosts: for the address of the metadata, and for the endpoints
+    /// that it announces. Metadata discovered before is dropped.
+    #[must_use]
+    pub fn dangerous_allow_http(self, hosts: PlainHttpHosts) -> Self {
+        self.fetching_by(|fetching| fetching.discovery.plain_http = hosts)
     }
 
     /// Replaces the policy; metadata discovered before is dropped.
     #[must_use]
     pub fn with_policy(self, policy: ProviderPolicy) -> Self {
-        match self.metadata {
-            Source::Given(_) => self,
-            Source::Discovered(_) => {
-                Self::discovered(self.issuer, self.http, policy, self.observer)
-            }
-        }
+        self.fetching_by(|fetching| fetching.policy = policy)
     }
 
     /// Reports discovery to `observer`, and the uses of this provider: keys fetched
@@ -146,55 +203,22 @@ impl Provider {
     /// dropped.
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
-        match self.metadata {
-            Source::Given(_) => Self { observer: Some(observer), ..self },
-            Source::Discovered(_) => {
-                Self::discovered(self.issuer, self.http, self.policy, Some(observer))
-            }
-        }
+        self.fetching_by(|fetching| fetching.observer = Some(observer))
     }
 
-    fn discovered(
-        issuer: Issuer,
-        http: Arc<dyn Http>,
-        policy: ProviderPolicy,
-        observer: Option<Observer>,
-    ) -> Self {
-        let (asked, through) = (issuer.clone(), Arc::clone(&http));
-        let (reporting, about) = (observer.clone(), issuer.clone());
-        let fresh = Fresh::new(
-            Policy {
-                max_age: policy.max_age,
-                max_stale: None,
-                wait: policy.wait,
-                retry: policy.retry,
-            },
-            Box::new(move |_| {
-                let (issuer, http) = (asked.clone(), Arc::clone(&through));
-                let span = tracing::debug_span!("discovery", %issuer, outcome = field::Empty);
-                let discovery = async move {
-                    match ProviderMetadata::discover(&issuer, http.as_ref()).await {
-                        Ok(metadata) => {
-                            Span::current().record("outcome", "ok");
-                            tracing::debug!(%issuer, "metadata discovered");
-                            Ok(Fetched::new(Arc::new(metadata)))
-                        }
-                        Err(error) => {
-                            Span::current().record("outcome", error.code());
-                            tracing::warn!(%issuer, %error, "discovery failed");
-                            Err(failure(&error))
-                        }
-                    }
-                };
-                Box::pin(discovery.instrument(span))
-            }),
-            Box::new(move |Attempt { outcome, took, .. }| {
-                if let Some(observer) = &reporting {
-                    observer(&Event::Discovered { issuer: &about, outcome, took });
-                }
-            }),
-        );
-        Self { issuer, http, metadata: Source::Discovered(Arc::new(fresh)), policy, observer }
+    fn fetching_by(self, change: impl FnOnce(&mut Fetching)) -> Self {
+        let given = match self.metadata {
+            Source::Given(_) => Some(self.metadata),
+            Source::Discovered(_) => None,
+        };
+        let Self { issuer, http, discovery, policy, observer, .. } = self;
+        let mut fetching = Fetching { issuer, http, discovery, policy, observer };
+        change(&mut fetching);
+        let provider = fetching.provider();
+        match given {
+            Some(metadata) => Self { metadata, ..provider },
+            None => provider,
+        }
     }
 
     /// Its identifier.
@@ -219,12 +243,12 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ProviderUnavailable`] when there is none yet and attempts fail; it says when the next one
-    /// is due.
-    pub async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+    /// [`ProviderError`] when there is none yet and attempts fail; it says when the next one is due, or
+    /// the mistake to correct.
+    pub async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),
-            Source::Discovered(fresh) => fresh.value().await.map_err(|f| self.unavailable(f)),
+            Source::Discovered(fresh) => fresh.value().await.map_err(|f| self.failed(f)),
         }
     }
 
@@ -232,20 +256,27 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ProviderUnavailable`] when this attempt fails; the known metadata stays in use.
-    pub async fn refresh_now(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+    /// [`ProviderError`] when this attempt fails; the known metadata stays in use.
+    pub async fn refresh_now(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),
-            Source::Discovered(fresh) => fresh.refresh().await.map_err(|f| self.unavailable(f)),
+            Source::Discovered(fresh) => fresh.refresh().await.map_err(|f| self.failed(f)),
         }
     }
 
     /// Metadata from the next discovery: now, or when it is due while attempts fail.
-    pub(crate) async fn next_metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderUnavailable> {
+    pub(crate) async fn next_metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         match &self.metadata {
             Source::Given(metadata) => Ok(Arc::clone(metadata)),
-            Source::Discovered(fresh) => fresh.next().await.map_err(|f| self.unavailable(f)),
+            Source::Discovered(fresh) => fresh.next().await.map_err(|f| self.failed(f)),
         }
+    }
+
+    /// Whether an address that the provider names may be used: by TLS, or by plain `http` where that is
+    /// accepted.
+    #[cfg(feature = "token")]
+    pub(crate) fn accepts(&self, url: &Url) -> bool {
+        self.discovery.accepts(&self.issuer, url)
     }
 
     /// Reports to the observer, if there is one.
@@ -255,12 +286,67 @@ impl Provider {
         }
     }
 
-    fn unavailable(&self, failure: Failure) -> ProviderUnavailable {
-        ProviderUnavailable {
-            issuer: self.issuer.clone(),
-            reason: failure.reason,
-            retry_after: failure.retry_after.unwrap_or(Duration::from_secs(1)),
+    fn failed(&self, failure: Failure) -> ProviderError {
+        match failure.mistake {
+            Some(mistake) => ProviderError::Misconfigured(mistake),
+            None => ProviderError::Unavailable(ProviderUnavailable {
+                issuer: self.issuer.clone(),
+                reason: failure.reason,
+                retry_after: failure.retry_after.unwrap_or(Duration::from_secs(1)),
+            }),
         }
+    }
+}
+
+/// The parts of a provider whose metadata is fetched.
+struct Fetching {
+    issuer: Issuer,
+    http: Arc<dyn Http>,
+    discovery: Discovery,
+    policy: ProviderPolicy,
+    observer: Option<Observer>,
+}
+
+impl Fetching {
+    fn provider(self) -> Provider {
+        let Self { issuer, http, discovery, policy, observer } = self;
+        let (asked, through, way) = (issuer.clone(), Arc::clone(&http), discovery.clone());
+        let (reporting, about) = (observer.clone(), issuer.clone());
+        let fresh = Fresh::new(
+            Policy {
+                max_age: policy.max_age,
+                max_stale: None,
+                wait: policy.wait,
+                retry: policy.retry,
+            },
+            Box::new(move |_| {
+                let (issuer, http, way) = (asked.clone(), Arc::clone(&through), way.clone());
+                let span = tracing::debug_span!("discovery", %issuer, outcome = field::Empty);
+                let discovery = async move {
+                    match ProviderMetadata::discover_by(&way, &issuer, http.as_ref()).await {
+                        Ok(metadata) => {
+                            Span::current().record("outcome", "ok");
+                            tracing::debug!(%issuer, "metadata discovered");
+                            Ok(Fetched::new(Arc::new(metadata)))
+                        }
+                        Err(error) => {
+                            Span::current().record("outcome", error.code());
+                            let failure = failure(&error, &issuer, way.setting());
+                            tracing::warn!(%issuer, error = failure.reason, "discovery failed");
+                            Err(failure)
+                        }
+                    }
+                };
+                Box::pin(discovery.instrument(span))
+            }),
+            Box::new(move |Attempt { outcome, took, .. }| {
+                if let Some(observer) = &reporting {
+                    observer(&Event::Discovered { issuer: &about, outcome, took });
+                }
+            }),
+        );
+        let metadata = Source::Discovered(Arc::new(fresh));
+        Provider { issuer, http, metadata, discovery, policy, observer }
     }
 }
 
@@ -273,10 +359,12 @@ impl fmt::Debug for Provider {
     }
 }
 
-fn failure(error: &DiscoveryError) -> Failure {
+fn failure(error: &DiscoveryError, issuer: &Issuer, setting: &'static str) -> Failure {
     let retry_after = match error {
         DiscoveryError::Fetch(error) => error.retry_after(),
         _ => None,
     };
-    Failure { code: error.code(), reason: error.to_string(), retry_after }
+    let mistake = error.mistake(issuer, setting);
+    let reason = mistake.as_ref().map_or_else(|| error.to_string(), ToString::to_string);
+    Failure { code: error.code(), reason, retry_after, mistake }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::misconfigured::IssuerMisconfigured;
 use crate::token::{Algorithm, InvalidClaims};
 
 /// Reason a token was refused.
@@ -191,6 +192,9 @@ pub enum TokenRefusal {
         /// Wait until the next attempt.
         retry_after: Option<Duration>,
     },
+    /// The issuer's keys cannot be had until a configuration is corrected. The token may be valid.
+    #[error("the token cannot be checked: {0}")]
+    IssuerMisconfigured(Box<IssuerMisconfigured>),
 }
 
 macro_rules! codes {
@@ -234,6 +238,7 @@ codes! {
     TokenRefusal::Inactive => "inactive",
     TokenRefusal::IntrospectionUnavailable { .. } => "introspection_unavailable",
     TokenRefusal::KeysUnavailable { .. } => "keys_unavailable",
+    TokenRefusal::IssuerMisconfigured(_) => "issuer_misconfigured",
 }
 
 impl TokenRefusal {
@@ -242,9 +247,22 @@ impl TokenRefusal {
         Self::AlgorithmNotAllowed { alg: algorithm.to_string(), allowed: allowed.to_vec() }
     }
 
-    /// Whether the token could not be checked now: answer 503 and not 401.
+    /// Whether the token could not be checked now, so that it may be valid: answer 503 and not 401.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::KeysUnavailable { .. } | Self::IntrospectionUnavailable { .. })
+        matches!(
+            self,
+            Self::KeysUnavailable { .. }
+                | Self::IntrospectionUnavailable { .. }
+                | Self::IssuerMisconfigured(_)
+        )
+    }
+
+    /// The mistake for which it could not be checked. Trying again does not help before it is corrected.
+    pub fn mistake(&self) -> Option<&IssuerMisconfigured> {
+        match self {
+            Self::IssuerMisconfigured(mistake) => Some(mistake),
+            _ => None,
+        }
     }
 
     /// Wait before trying again, if the token could not be checked and the wait is known.

@@ -42,6 +42,7 @@ use crate::token::Algorithm;
 mod clock;
 mod endpoints;
 mod key;
+mod names;
 mod replay;
 
 pub use clock::TestClock;
@@ -133,12 +134,11 @@ impl TestIssuer {
         Self::named("https://issuer.test/realms/lab", algorithm)
     }
 
-    /// A provider with an identifier of its own.
-    pub fn named(issuer: &str, algorithm: Algorithm) -> Self {
+    fn identified(issuer: Issuer, algorithm: Algorithm) -> Self {
         let key = Arc::new(TestKey::nth(0, algorithm));
         let state = State {
-            issuer: issuer.parse().unwrap(),
-            metadata: endpoints::metadata(issuer),
+            metadata: endpoints::metadata(issuer.as_str()),
+            issuer,
             keys: vec![Arc::clone(&key)],
             signing: key,
             rotations: 0,

@@ -143,7 +143,7 @@ async fn no_algorithm_in_common_is_said_plainly() {
         assert!(refusal.is_unavailable(), "{names}: {refusal}");
         let reason = refusal.to_string();
         let first = names[0].as_str().unwrap();
-        for part in [first, MEMBER, "none of these is accepted here", "RS256, RS384"] {
+        for part in [first, MEMBER, "accepted here are", "RS256, RS384"] {
             assert!(reason.contains(part), "{names}: {reason}");
         }
     }

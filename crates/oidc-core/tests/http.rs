@@ -240,10 +240,27 @@ async fn only_a_trusted_certificate_for_the_right_name_is_accepted() {
     };
     assert_eq!(get(&trusting(ca.path()), &url).await.unwrap().body(), "{}");
     let error = get(&ReqwestHttp::new(HttpOptions::default()).unwrap(), &url).await.unwrap_err();
-    assert!(matches!(error, HttpError::Connect { .. }), "{error}");
+    assert!(matches!(error, HttpError::Certificate { .. }), "{error}");
     let (other, other_ca) = tls_server("elsewhere.test").await;
-    assert!(get(&trusting(other_ca.path()), &other).await.is_err());
-    assert!(get(&trusting(other_ca.path()), &url).await.is_err());
+    for url in [&other, &url] {
+        let error = get(&trusting(other_ca.path()), url).await.unwrap_err();
+        assert!(matches!(error, HttpError::Certificate { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_for_plain_http_is_told_from_an_outage() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ =
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    let error = get(&ReqwestHttp::new(HttpOptions::default()).unwrap(), &url).await.unwrap_err();
+    assert!(matches!(error, HttpError::NotTls { .. }), "{error}");
 }
 
 #[test]

@@ -277,8 +277,8 @@ async fn a_login_ends_only_with_an_id_token_made_for_it() {
             Ok(_) => "accepted",
             Err(LoginError::IdToken(refusal)) => refusal.code(),
             Err(LoginError::NoIdToken) => "no_id_token",
-            Err(LoginError::Token(TokenEndpointError::InvalidResponse { .. })) => {
-                "invalid_response"
+            Err(LoginError::Token(error @ TokenEndpointError::InvalidMember { .. })) => {
+                error.code()
             }
             Err(_) => "another error",
         }

@@ -134,6 +134,7 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
             TokenEndpointError::OAuth { .. } => "oauth",
             TokenEndpointError::Unavailable { .. } => "unavailable",
             TokenEndpointError::InvalidResponse { .. } => "invalid",
+            TokenEndpointError::InvalidMember { .. } => "member",
             _ => "another",
         };
         (kind, error.is_temporary())
@@ -161,10 +162,10 @@ async fn errors_say_whether_the_grant_the_client_or_the_day_is_bad() {
         (307, "", ("invalid", true)),
         (200, "<html>", ("invalid", true)),
         (200, "", ("invalid", true)),
-        (200, "{}", ("invalid", true)),
-        (200, r#"{"access_token":"a"}"#, ("invalid", true)),
-        (200, r#"{"access_token":"a","token_type":"mac"}"#, ("invalid", true)),
-        (200, r#"{"access_token":1,"token_type":"Bearer"}"#, ("invalid", true)),
+        (200, "{}", ("member", false)),
+        (200, r#"{"access_token":"a","token_type":"mac"}"#, ("member", false)),
+        (200, r#"{"access_token":1,"token_type":"Bearer"}"#, ("member", false)),
+        (200, r#"{"access_token":"a","access_token":"b"}"#, ("invalid", true)),
         (204, "", ("invalid", true)),
     ] {
         assert_eq!(kind(status, body).await, expected, "{status} {body}");
@@ -219,8 +220,11 @@ async fn a_missing_answer_is_a_temporary_failure() {
 
 #[tokio::test]
 async fn an_error_never_shows_a_token() {
-    let body = r#"{"access_token":"top-secret-token","token_type":"Bearer","expires_in":"top-secret-token"}"#;
+    let body = r#"{"access_token":"top-secret-token","token_type":"Bearer","id_token":["top-secret-token"]}"#;
     let error = answered(200, body).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("top-secret"), "{error:?}");
+    let unreadable = r#"{"access_token":"top-secret-token","top-secret-token"}"#;
+    let error = answered(200, unreadable).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("top-secret"), "{error:?}");
     let tokens =
         answered(200, r#"{"access_token":"top-secret-token","token_type":"Bearer"}"#).await;

@@ -4,6 +4,7 @@ mod issuers;
 mod routes;
 
 pub use issuers::issuer_client;
+pub(crate) use issuers::provider;
 pub use routes::{route, routes};
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::{
     identify::{
         Identify,
         cookie::SessionCookie,
-        issuers::{Issuers, renew},
+        issuers::{Issuers, keeps_identity, renew},
     },
     listen::Drain,
     respond::Site,
@@ -105,7 +106,8 @@ impl Lasting {
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
         let sessions = Sessions::new(store, limits, Arc::clone(&clock))
-            .with_renew(renew(Arc::clone(&issuers)));
+            .with_renew(renew(Arc::clone(&issuers)))
+            .with_identity_kept(keeps_identity(Arc::clone(&issuers)));
         let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
         let assertions = Assertions::new(&config.public_url, &signing, Arc::clone(&clock))
             .map_err(at("session.key"))?;

@@ -11,7 +11,7 @@ use http_canonical::{CanonicalMethod, CanonicalPath, PathRefusal};
 
 use crate::{
     config::WebOrigin,
-    identify::{Credential, Identified, Sender},
+    identify::{Credential, Identified, Sender, Unread},
     listen::CanonicalRequest,
     refusal::Refusal,
     route::{Route, Routed},
@@ -158,8 +158,13 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let decision = route.policy.decide(method, path, &sender.caller);
     let public = matches!(decision, Decision::Allow { public: true, .. });
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
-    let passes_unread = (public || sender.leaves_authorization()) && !route.identity.access_token;
-    if let Some(unread) = sender.unread.as_ref().filter(|_| !passes_unread) {
+    let passes = |unread: &Unread| match unread {
+        Unread::Token(_) => {
+            (public || sender.leaves_authorization()) && !route.identity.access_token
+        }
+        Unread::Session { .. } => public,
+    };
+    if let Some(unread) = sender.unread.as_ref().filter(|unread| !passes(unread)) {
         return Err(Denied::Refused(unread.clone().into()));
     }
     let rule = match decision {

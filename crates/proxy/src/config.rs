@@ -39,8 +39,8 @@ mod named_files;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use issuer::{
-    ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
-    PushedAuthorization, SigningAlgorithm,
+    ClaimPaths, ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
+    PushedAuthorization, SigningAlgorithm, UserInfo, WithoutRefresh,
 };
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;

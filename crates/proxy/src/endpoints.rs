@@ -21,6 +21,7 @@ pub mod backchannel_logout;
 mod call;
 pub mod callback;
 pub mod jwks;
+mod login_refusal;
 pub mod portal;
 pub mod registry_token;
 pub mod return_to;

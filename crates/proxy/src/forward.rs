@@ -234,9 +234,10 @@ impl Upstreams {
         if route.identity.access_token {
             let bearer = match credential {
                 Credential::Bearer { token, .. } => format!("Bearer {}", token.expose()),
-                Credential::Session(live) => {
-                    format!("Bearer {}", live.record().access_token.expose())
-                }
+                Credential::Session(live) => match live.access_token(self.clock.now()) {
+                    Some(token) => format!("Bearer {}", token.expose()),
+                    None => return Ok(()),
+                },
                 Credential::None => return Ok(()),
             };
             let mut value = internal(HeaderValue::try_from(bearer), "access token")?;

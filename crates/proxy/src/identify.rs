@@ -59,9 +59,31 @@ pub struct Sender {
     pub caller: Caller,
     /// Proof of the identity.
     pub credential: Credential,
-    /// Reason a bearer token beside it was not accepted, when no configured issuer issued the token. Such a token belongs to
-    /// the application: it passes unread where anyone may call, and is refused everywhere else.
-    pub(crate) unread: Option<TokenRefusal>,
+    /// A credential that was not accepted and does not matter where anyone may call. Everywhere else the request is refused.
+    pub(crate) unread: Option<Unread>,
+}
+
+/// A credential that does not matter where anyone may call.
+#[derive(Debug, Clone)]
+pub(crate) enum Unread {
+    /// A bearer token that no configured issuer issued: it belongs to the application.
+    Token(TokenRefusal),
+    /// A session that its issuer, which is unavailable, would have to confirm.
+    Session {
+        /// The issuer's name in the configuration.
+        issuer: String,
+        /// Reason it is not confirmed.
+        reason: String,
+    },
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Token(refusal) => refusal.into(),
+            Unread::Session { issuer, reason } => Self::ProviderUnavailable { issuer, reason },
+        }
+    }
 }
 
 impl Sender {
@@ -110,8 +132,8 @@ impl Identify {
     /// # Errors
     ///
     /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
-    /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::StoreUnavailable`] and
-    /// [`Refusal::ProviderUnavailable`] when a cookie cannot be judged now.
+    /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::StoreUnavailable`] when a cookie
+    /// cannot be judged now.
     pub async fn identify(
         &self,
         routed: Routed,
@@ -143,7 +165,8 @@ impl Identify {
                 (Some(Box::pin(verify).await?), None)
             }
             Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
-                (None, self.issuers.bearer().map(|_| TokenRefusal::SenderConstrained))
+                let bearer = self.issuers.bearer();
+                (None, bearer.map(|_| Unread::Token(TokenRefusal::SenderConstrained)))
             }
             // The gateway verifies no proofs of possession.
             Presented::Dpop(_) => return Err(TokenRefusal::SenderConstrained.into()),
@@ -158,7 +181,7 @@ impl Identify {
                 Err(Refusal::BadCredentials(refusal))
                     if bearer::is_foreign(&self.issuers, token) =>
                 {
-                    (None, Some(refusal))
+                    (None, Some(Unread::Token(refusal)))
                 }
                 identified => (Some(identified?), None),
             },
@@ -178,7 +201,7 @@ impl Identify {
         };
         let Some(sender) = by_token else {
             let sender = self.cookie.identify(headers, cookies).await?;
-            return Ok(Sender { unread, ..sender });
+            return Ok(Sender { unread: unread.or(sender.unread), ..sender });
         };
         if let Some(ticket) = self.cookie.ticket(headers) {
             let session = Box::pin(self.cookie.caller_of(&ticket)).await?;

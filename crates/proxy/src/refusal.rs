@@ -103,6 +103,14 @@ pub enum Refusal {
         /// the cause, for the log only
         reason: String,
     },
+    /// The issuer cannot be used until a configuration is corrected, and the request cannot be decided without it.
+    #[error("issuer {issuer} misconfigured: {reason}")]
+    IssuerMisconfigured {
+        /// the issuer's name in the configuration
+        issuer: String,
+        /// the mistake and its remedy, for the log only
+        reason: String,
+    },
     /// The session store cannot be reached; sessions stay.
     #[error("session store unavailable: {reason}")]
     StoreUnavailable {
@@ -148,6 +156,9 @@ impl Refusal {
             Self::Malformed { status, .. } => *status,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::BadCredentials(refusal) if refusal.mistake().is_some() => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -163,7 +174,9 @@ impl Refusal {
             | Self::ProviderUnavailable { .. }
             | Self::StoreUnavailable { .. }
             | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::IssuerMisconfigured { .. } | Self::Internal { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -183,6 +196,7 @@ impl Refusal {
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
+            Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
             Self::StoreUnavailable { .. } => "store_unavailable",
             Self::SignInFailed { code, .. } => code,
             Self::Draining => "draining",
@@ -193,6 +207,7 @@ impl Refusal {
     /// Time until the next attempt, for a temporary refusal (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::BadCredentials(refusal) if refusal.mistake().is_some() => None,
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
             }
@@ -200,6 +215,15 @@ impl Refusal {
             Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
             Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),
             _ => None,
+        }
+    }
+
+    /// Whether the same request fails until a configuration is corrected.
+    pub(crate) fn lasts(&self) -> bool {
+        match self {
+            Self::BadCredentials(refusal) => refusal.mistake().is_some(),
+            Self::IssuerMisconfigured { .. } => true,
+            _ => false,
         }
     }
 

@@ -115,7 +115,7 @@ fn page(
             title: words.title,
             sentence: words.detail,
             advice: words.advice.map(str::to_owned),
-            retry: context.safe && status.is_server_error(),
+            retry: context.safe && status.is_server_error() && !refusal.lasts(),
         }
         .into_response(context, status),
     }

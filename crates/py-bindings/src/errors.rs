@@ -9,7 +9,7 @@ use m2m::TokenError;
 use oidc_core::TokenRefusal;
 use oidc_core::client::TokenEndpointError;
 use oidc_core::http::reqwest::HttpSetupError;
-use oidc_core::provider::InvalidIssuer;
+use oidc_core::provider::{InvalidHttpHost, InvalidIssuer, IssuerMisconfigured};
 use oidc_core::token::Algorithm;
 use py_values::with_causes;
 use pyo3::prelude::*;
@@ -46,9 +46,10 @@ fn either(error: PyResult<PyErr>) -> PyErr {
 
 /// `InvalidToken` with a class for each cause, or `IssuerUnavailable` when nothing is known to be wrong with the token.
 pub(crate) fn refusal(py: Python<'_>, refusal: &TokenRefusal) -> PyErr {
+    let message = refusal.mistake().map_or_else(|| refusal.to_string(), problem);
     either(
         refused(py, refusal)
-            .and_then(|raised| raised.with("code", refusal.code())?.error(&refusal.to_string())),
+            .and_then(|raised| raised.with("code", refusal.code())?.error(&message)),
     )
 }
 
@@ -130,6 +131,7 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
             raise("AuthenticationTooOld", "sign in again")
         }
         TokenRefusal::Inactive => raise("TokenInactive", "get a fresh token"),
+        TokenRefusal::IssuerMisconfigured(mistake) => misconfigured(py, mistake),
         TokenRefusal::KeysUnavailable { retry_after, .. }
         | TokenRefusal::IntrospectionUnavailable { retry_after, .. } => {
             unavailable(py, *retry_after)
@@ -137,6 +139,18 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
         // Refusals that a later version of `oidc-core` adds.
         _ => raise("InvalidToken", "see the message"),
     }
+}
+
+fn misconfigured<'py>(py: Python<'py>, mistake: &IssuerMisconfigured) -> PyResult<Raised<'py>> {
+    Raised::new(py, "IssuerMisconfigured", mistake.remedy)?.with("member", mistake.member)
+}
+
+/// The message of a mistake: its remedy is shown beside it.
+fn problem(mistake: &IssuerMisconfigured) -> String {
+    format!(
+        "the issuer {} is misconfigured: `{}`: {}",
+        mistake.issuer, mistake.member, mistake.problem
+    )
 }
 
 fn unavailable(py: Python<'_>, retry_after: Option<Duration>) -> PyResult<Raised<'_>> {
@@ -161,6 +175,11 @@ pub(crate) fn token_request(py: Python<'_>, error: &TokenError) -> PyErr {
     };
     if let TokenEndpointError::IdToken(refused) = endpoint {
         return refusal(py, refused);
+    }
+    if let TokenEndpointError::Misconfigured(mistake) = endpoint {
+        return either(
+            misconfigured(py, mistake).and_then(|raised| raised.error(&problem(mistake))),
+        );
     }
     either(
         not_given(py, endpoint, error.retry_after())
@@ -248,6 +267,20 @@ pub(crate) fn invalid_issuer(py: Python<'_>, error: &InvalidIssuer) -> PyErr {
     let remedy =
         "write the issuer as it stands in its own metadata, like https://id.example/realms/name";
     configuration(py, "issuer", error.to_string(), remedy.to_owned())
+}
+
+/// A host for plain `http` is not a host.
+pub(crate) fn invalid_http_host(py: Python<'_>, error: &InvalidHttpHost) -> PyErr {
+    let remedy = "pass names or addresses, like dangerous_allow_http=[\"keycloak\"]".to_owned();
+    configuration(py, "dangerous_allow_http", error.to_string(), remedy)
+}
+
+/// The other address of an issuer is not a URL.
+pub(crate) fn invalid_discovery_url(py: Python<'_>, error: &url::ParseError) -> PyErr {
+    let remedy =
+        "pass where the issuer is reached, like discovery_url=\"http://keycloak:8080/realms/name\"";
+    let message = format!("discovery_url is not a URL: {error}");
+    configuration(py, "discovery_url", message, remedy.to_owned())
 }
 
 /// The HTTP client cannot be made.

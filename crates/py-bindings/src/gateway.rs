@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oidc_core::provider::ProviderMetadata;
+use oidc_core::provider::{PlainHttpHosts, ProviderMetadata};
 use py_values::{Span, Texts, refuse_pickling};
 use pyo3::prelude::*;
 
@@ -52,6 +52,8 @@ impl Gateway {
             errors::configuration(py, "keys_url", error.to_string(), remedy)
         })?;
         let settings = Settings {
+            discovery_url: None,
+            plain_http: PlainHttpHosts::default(),
             issuer,
             metadata: Some(metadata),
             ca_file,

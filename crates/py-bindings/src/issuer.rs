@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use m2m::ClientCredentials;
+use oidc_core::provider::PlainHttpHosts;
 use py_values::{Span, Texts, refuse_pickling};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
@@ -23,8 +24,13 @@ use crate::verifier::{Kind, Verifier};
 ///
 /// Args:
 ///     url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+///     discovery_url: another address of the same issuer, for a provider that this program reaches by another name than browsers do.
+///         Its metadata is read there, and must still name ``url`` as the issuer; its endpoints are used as it announces them.
+///     dangerous_allow_http: hosts off loopback with which plain ``http`` is accepted, such as ``["keycloak"]`` in a Compose project.
+///         Tokens and secrets can be read and changed on the way to them.
 ///     ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
-///         the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured.
+///         the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured; loopback is reached
+///         without a proxy.
 ///     timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
 ///
 /// Raises:
@@ -37,11 +43,32 @@ pub(crate) struct Issuer {
 #[pymethods]
 impl Issuer {
     #[new]
-    #[pyo3(signature = (url, *, ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(url, *, ca_file=None, timeout=10)")]
-    fn new(py: Python<'_>, url: &str, ca_file: Option<PathBuf>, timeout: Span) -> PyResult<Self> {
-        let issuer = url.parse().map_err(|error| errors::invalid_issuer(py, &error))?;
-        let settings =
-            Settings { issuer, metadata: None, ca_file, timeout: timeout.0, certificate: None };
+    #[pyo3(signature = (url, *, discovery_url = None, dangerous_allow_http = None, ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(url, *, discovery_url=None, dangerous_allow_http=None, ca_file=None, timeout=10)")]
+    fn new(
+        py: Python<'_>,
+        url: &str,
+        discovery_url: Option<&str>,
+        dangerous_allow_http: Option<Texts>,
+        ca_file: Option<PathBuf>,
+        timeout: Span,
+    ) -> PyResult<Self> {
+        let hosts = dangerous_allow_http.map(|Texts(hosts)| hosts).unwrap_or_default();
+        let plain_http = PlainHttpHosts::dangerous(hosts)
+            .map_err(|error| errors::invalid_http_host(py, &error))?;
+        let issuer = oidc_core::Issuer::dangerous_allow_http(url, &plain_http)
+            .map_err(|error| errors::invalid_issuer(py, &error))?;
+        let discovery_url = discovery_url.map(|url| {
+            url.parse().map_err(|error: url::ParseError| errors::invalid_discovery_url(py, &error))
+        });
+        let settings = Settings {
+            issuer,
+            discovery_url: discovery_url.transpose()?,
+            plain_http,
+            metadata: None,
+            ca_file,
+            timeout: timeout.0,
+            certificate: None,
+        };
         Ok(Self { trusted: Trusted::new(py, settings)? })
     }
 

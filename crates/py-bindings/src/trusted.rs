@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use oidc_core::Issuer;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::keys::{KeyPolicy, RemoteKeys};
-use oidc_core::provider::{Provider, ProviderMetadata, ProviderPolicy};
+use oidc_core::provider::{PlainHttpHosts, Provider, ProviderMetadata, ProviderPolicy};
 use pyo3::prelude::*;
+use url::Url;
 
 use crate::engine::PerProcess;
 use crate::{environment, errors, logging};
@@ -26,6 +27,10 @@ pub(crate) struct Trusted {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) issuer: Issuer,
+    /// Another address of the same issuer.
+    pub(crate) discovery_url: Option<Url>,
+    /// Hosts with which plain `http` is accepted.
+    pub(crate) plain_http: PlainHttpHosts,
     /// Metadata, where it is known without a request.
     pub(crate) metadata: Option<ProviderMetadata>,
     pub(crate) ca_file: Option<PathBuf>,
@@ -94,8 +99,15 @@ impl Settings {
         let http = Arc::new(http);
         let provider = match &self.metadata {
             Some(metadata) => Provider::with_metadata(metadata.clone(), http),
-            None => Provider::new(self.issuer.clone(), http)
-                .with_policy(ProviderPolicy::default().with_wait(self.timeout)),
+            None => {
+                let provider = Provider::new(self.issuer.clone(), http)
+                    .dangerous_allow_http(self.plain_http.clone())
+                    .with_policy(ProviderPolicy::default().with_wait(self.timeout));
+                match &self.discovery_url {
+                    Some(url) => provider.with_discovery_url(url.clone()),
+                    None => provider,
+                }
+            }
         };
         let policy = KeyPolicy::default().with_wait(self.timeout);
         let keys = Arc::new(RemoteKeys::new(provider.clone()).with_policy(policy));

@@ -82,7 +82,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_certificate_is_not_trusted(issuer: Issuer, secure: Secure) -> None:
     verifier = doorward.Issuer(secure.url).verifier("churn")
-    with pytest.raises(doorward.IssuerUnavailable, match="certificate"):
+    with pytest.raises(doorward.IssuerMisconfigured, match="certificate.*ca_file"):
         verifier.verify(issuer.mint(audience="churn", issuer=secure.url))
 
 
@@ -122,12 +122,30 @@ def test_a_proxy_is_used_unless_the_host_is_excluded(
 ) -> None:
     proxy = make_api()
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    token = issuer.mint(audience="churn")
-    with pytest.raises(doorward.IssuerUnavailable):
-        issuer.verifier("churn").verify(token)
-    assert [request.path for request in proxy.seen][:1] == [issuer.url + "/.well-known/openid-configuration"]
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert issuer.verifier("churn").verify(token)
+    url = "http://issuer.invalid/realms/dev"
+    token = issuer.mint(audience="churn", issuer=url)
+
+    def verify() -> None:
+        made = doorward.Issuer(url, dangerous_allow_http=["issuer.invalid"])
+        with pytest.raises((doorward.IssuerUnavailable, doorward.IssuerMisconfigured)):
+            made.verifier("churn").verify(token)
+
+    verify()
+    assert [request.path for request in proxy.seen][:1] == [url + "/.well-known/openid-configuration"]
+    seen = len(proxy.seen)
+    monkeypatch.setenv("NO_PROXY", "issuer.invalid")
+    verify()
+    assert len(proxy.seen) == seen
+
+
+def test_loopback_is_reached_without_a_proxy(
+    issuer: Issuer, make_api: Callable[[], Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = make_api()
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    assert doorward.Issuer(issuer.url).verifier("churn").verify(issuer.mint(audience="churn"))
+    assert not proxy.seen
 
 
 def test_a_socks_proxy_is_unsupported_and_named(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,8 @@ def test_every_failure_has_its_error(hub: TokenApi, monkeypatch: pytest.MonkeyPa
     assert isinstance(not_allowed, doorward.TokenRequestRefused) and not_allowed.status == 403
     assert isinstance(refused(404, {"status": 404, "message": "Not Found"}), doorward.ConfigurationError)
     assert isinstance(refused(503, {"status": 503, "code": "issuer_unavailable", "message": "later"}), doorward.IssuerUnavailable)
+    mistaken = refused(500, {"status": 500, "code": "issuer_misconfigured", "message": "no realm", "remedy": "name it"})
+    assert isinstance(mistaken, doorward.IssuerMisconfigured) and mistaken.remedy == "name it"
     assert isinstance(refused(502, b"<html>"), doorward.IssuerUnavailable)
     assert isinstance(refused(200, {"nothing": "useful"}), doorward.TokenRequestRefused)
     assert isinstance(refused(302, b"{}"), doorward.TokenRequestRefused), "and the server's token goes nowhere else"

@@ -44,6 +44,7 @@ mod moment;
 mod memory;
 mod ticket;
 mod record;
+mod logouts;
 mod seal;
 mod store;
 
@@ -60,7 +61,9 @@ pub use self::{
     digest::{Digest, sha256},
     record::{Limits, Record, Summary, Which},
     seal::{Keys, KeysError, P256Key, Purpose, SealError},
-    sessions::{Ends, Freshness, LiveSession, Renew, RenewError, Sessions, StreamGuard},
+    sessions::{
+        Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions, StreamGuard,
+    },
     store::{CookieStore, EmbeddedError, EmbeddedStore, Ended, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };

@@ -188,6 +188,13 @@ pub enum Which {
         /// `sub`
         subject: String,
     },
+    /// The sessions of one person whose ID token named no provider session.
+    Unnamed {
+        /// issuer name in the configuration
+        issuer: String,
+        /// `sub`
+        subject: String,
+    },
 }
 
 impl Which {
@@ -200,17 +207,22 @@ impl Which {
             Self::Subject { issuer, subject } => {
                 record.known.issuer == *issuer && record.known.subject == *subject
             }
+            Self::Unnamed { issuer, subject } => {
+                record.provider_session.is_none()
+                    && record.known.issuer == *issuer
+                    && record.known.subject == *subject
+            }
         }
     }
 
     /// The choices that include a record.
     pub(super) fn of(record: &Record) -> impl Iterator<Item = Self> {
         let issuer = record.known.issuer.clone();
-        let by_session = record
-            .provider_session
-            .clone()
-            .map(|sid| Self::ProviderSession { issuer: issuer.clone(), sid });
         let subject = record.known.subject.clone();
-        by_session.into_iter().chain(std::iter::once(Self::Subject { issuer, subject }))
+        let by_session = match record.provider_session.clone() {
+            Some(sid) => Self::ProviderSession { issuer: issuer.clone(), sid },
+            None => Self::Unnamed { issuer: issuer.clone(), subject: subject.clone() },
+        };
+        [by_session, Self::Subject { issuer, subject }].into_iter()
     }
 }

@@ -21,11 +21,12 @@ use tokio::sync::Semaphore;
 use self::refresh::within;
 pub use self::{
     live::{LiveSession, StreamGuard},
-    refresh::{Freshness, Renew},
+    refresh::{Freshness, KeepsIdentity, Renew},
     renew_error::RenewError,
 };
 use crate::{
     digest::Digest,
+    logouts::Logouts,
     memory::remembered,
     record::{Limits, Record, Summary},
     store::{SessionStore, StoreError},
@@ -40,6 +41,8 @@ const UNUSED: Duration = Duration::from_secs(600);
 const ENDED: u64 = 200_000;
 /// The longest interval between two notes of activity on a stream.
 const ACTIVITY: Duration = Duration::from_secs(1);
+/// Longest time between the exchange of a code and its session.
+const LOGIN: Duration = Duration::from_secs(600);
 /// Number of refreshes that run at once.
 const GRANTS: usize = 32;
 
@@ -49,6 +52,7 @@ pub struct Sessions {
     limits: Limits,
     clock: Arc<dyn Clock>,
     renew: ArcSwapOption<Arc<Renew>>,
+    keeps_identity: Option<Arc<KeepsIdentity>>,
     grace: Duration,
     grants: Semaphore,
     /// Opened sessions by ticket, for requests.
@@ -61,6 +65,8 @@ pub struct Sessions {
     ended: moka::sync::Cache<SessionId, ()>,
     /// Tickets that have ended although their session may continue, where the ticket is the record.
     spent: moka::sync::Cache<Digest, ()>,
+    /// Sign-outs by the provider while logins were in progress.
+    logouts: Logouts,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
 }
@@ -91,6 +97,7 @@ impl Sessions {
             limits,
             clock,
             renew: ArcSwapOption::empty(),
+            keeps_identity: None,
             grace: Duration::from_secs(60),
             grants: Semaphore::new(GRANTS),
             opened: opened(CAPACITY),
@@ -101,6 +108,7 @@ impl Sessions {
             live: Mutex::default(),
             ended: remembered(ENDED, limits.lifetime),
             spent: remembered(ENDED, limits.lifetime),
+            logouts: Logouts::new(LOGIN),
             unwritten: Mutex::default(),
         }
     }
@@ -110,6 +118,13 @@ impl Sessions {
     pub fn with_renew(self, renew: Arc<Renew>) -> Self {
         self.set_renew(renew);
         self
+    }
+
+    /// With a rule for sessions without a refresh token: those that it names keep their identity after their access token has
+    /// expired, and end at the limits. Without the rule, they all end with their access token.
+    #[must_use]
+    pub fn with_identity_kept(self, keeps_identity: Arc<KeepsIdentity>) -> Self {
+        Self { keeps_identity: Some(keeps_identity), ..self }
     }
 
     /// Replaces the way to refresh tokens, after the configuration has changed.
@@ -200,6 +215,22 @@ impl Sessions {
             StoreError::Unavailable { reason: "a new session was ended at once".to_owned() }
         })?;
         Ok((ticket, session))
+    }
+
+    /// Begins the session of a login whose code was used at `exchanged_at` or later; `None` if the provider has ended that
+    /// session since.
+    pub async fn create_since(
+        &self,
+        record: Record,
+        exchanged_at: SystemTime,
+    ) -> Result<Option<(Ticket, Arc<LiveSession>)>, StoreError> {
+        let (ticket, session) = self.create(record).await?;
+        // The session is listed now, so that a sign-out finds either it or its place here.
+        if self.logouts.end(&session.record(), exchanged_at) {
+            self.end(session.id()).await?;
+            return Ok(None);
+        }
+        Ok(Some((ticket, session)))
     }
 
     /// All sessions, at most `limit`, the latest used first.
@@ -321,6 +352,12 @@ impl Sessions {
             return Err(RenewError::unavailable("gateway is stopping"));
         };
         within(limit, renew(record)).await
+    }
+
+    /// Whether a session lives on without its access token.
+    pub(super) fn keeps_identity(&self, record: &Record) -> bool {
+        record.refresh_token.is_none()
+            && self.keeps_identity.as_ref().is_some_and(|keeps_identity| keeps_identity(record))
     }
 
     pub(super) fn renews(&self) -> bool {

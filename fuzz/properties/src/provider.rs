@@ -65,7 +65,7 @@ pub fn discovery(data: &[u8]) {
     // An alias with another name is not read, so it may hold anything.
     let https = |holder: &Map<String, Value>, members: &[&str]| {
         for member in members {
-            let url = holder.get(*member).filter(|value| !value.is_null());
+            let url = holder.get(*member).filter(|value| !value.is_null() && **value != "");
             let url: Option<Url> = url.map(|url| url.as_str().unwrap().parse().unwrap());
             assert!(url.is_none_or(|url| url.scheme() == "https"), "{member} without TLS");
         }

@@ -350,3 +350,32 @@ async fn tokens_that_end_together_are_not_refreshed_together() -> Result<()> {
     assert_eq!(stage.issuer.refresh_reuse_detected(), 0);
     Ok(())
 }
+
+/// Time for which an identity outlives its token while the provider is down.
+const GRACE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_pages_are_served_to_users_of_a_dead_provider() -> Result<()> {
+    for cookie_sessions in [false, true] {
+        let name = if cookie_sessions { "bad-day-public-sealed" } else { "bad-day-public" };
+        let setup = store(Setup::new(name), cookie_sessions);
+        let lifetime = Duration::from_secs(2);
+        let stage =
+            setup.with_issuer(|issuer| issuer.access_token_lifetime(lifetime)).start().await?;
+        let browser = Browser::signed_in(&stage, "alice").await?;
+        stage.issuer.stop().await;
+        sleep(lifetime + GRACE + Duration::from_secs(1)).await;
+        assert_eq!(browser.open("/echo").await?.status, 503, "{name}: the identity is needed");
+        let answer = browser.open("/public/page").await?;
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        let sent = stage.upstream.last("/public")?;
+        assert_eq!(sent.value("x-forwarded-user"), None, "{name}: without the old identity");
+        assert_eq!(sent.value("x-doorward-assertion"), None, "{name}");
+        stage.issuer.resume().await?;
+        wait::until("the session", Duration::from_secs(40), async || {
+            Ok((browser.open("/echo").await?.status == 200).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}

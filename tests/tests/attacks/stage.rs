@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     routes: String,
     plan: Vec<Box<dyn FnOnce(Plan) -> Plan + Send>>,
     provider_down: bool,
+    reached_elsewhere: bool,
+    naming: fn(&str) -> String,
 }
 
 /// The running parts. All of them end when it is dropped.
@@ -67,6 +69,8 @@ impl Setup {
             routes: String::new(),
             plan: Vec::new(),
             provider_down: false,
+            reached_elsewhere: false,
+            naming: str::to_owned,
         }
     }
 
@@ -79,6 +83,18 @@ impl Setup {
     /// The issuer is down when the gateway starts, so nothing waits for readiness; `issuer.resume()` ends that.
     pub(crate) fn without_provider(mut self) -> Self {
         self.provider_down = true;
+        self
+    }
+
+    /// Browsers know the issuer by a public name, the gateway reaches it at the address that it listens on.
+    pub(crate) fn reached_elsewhere(mut self) -> Self {
+        self.reached_elsewhere = true;
+        self.with_issuer(|issuer| issuer.public_url("https://id.example"))
+    }
+
+    /// Configures the issuer by this name instead of its own.
+    pub(crate) fn naming(mut self, name: fn(&str) -> String) -> Self {
+        self.naming = name;
         self
     }
 
@@ -122,10 +138,14 @@ impl Setup {
         }
         let upstream = world.echo().await?;
         let routes = format!("{ROUTES}{}", self.routes).replace("UPSTREAM", &upstream.url());
-        let plan = Plan::with_client(&world, issuer.url(), CLIENT_SECRET, &routes)?;
+        let plan = Plan::with_client(&world, &(self.naming)(issuer.url()), CLIENT_SECRET, &routes)?;
         // Secrets must be absent from the log also at its most verbose level.
         let plan = plan.with("log: { level: debug }");
         let plan = self.plan.into_iter().fold(plan, |plan, change| change(plan));
+        let plan = match self.reached_elsewhere {
+            true => plan.with_issuer_setting(&format!("discovery_url: {}", issuer.discovery_url())),
+            false => plan,
+        };
         let gateway = if self.provider_down { plan.launch()? } else { plan.start().await? };
         Ok(Stage { issuer, upstream, gateway, world })
     }

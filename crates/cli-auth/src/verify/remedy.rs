@@ -78,6 +78,7 @@ pub(super) fn remedy(
              (`curl`; --ca-file for a private certificate authority) and try again",
             issuer.discovery_url()
         ),
+        TokenRefusal::IssuerMisconfigured(mistake) => mistake.remedy.to_owned(),
         other => format!("see `{}` at {PAGE}", other.code()),
     }
 }

@@ -119,7 +119,7 @@ impl<'v> Report<'v> {
                 "code": refusal.code(),
                 "reason": refusal.to_string(),
                 "remedy": self.remedy(refusal),
-                "temporary": refusal.is_unavailable(),
+                "temporary": refusal.is_unavailable() && refusal.mistake().is_none(),
                 "header": header,
                 "unverified_claims": self.claimed.claims.as_ref().map(Claims::members),
             }),

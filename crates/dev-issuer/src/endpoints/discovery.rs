@@ -26,14 +26,14 @@ const ASSERTION_ALGORITHMS: [&str; 12] = [
 ];
 
 pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
-    Json(json!({
+    let mut document = json!({
         "issuer": provider.stated_issuer(Endpoint::Discovery),
-        "authorization_endpoint": provider.at(path::AUTHORIZATION),
+        "authorization_endpoint": provider.public_at(path::AUTHORIZATION),
         "token_endpoint": provider.at(path::TOKEN),
         "introspection_endpoint": provider.at(path::INTROSPECTION),
         "revocation_endpoint": provider.at(path::REVOCATION),
         "userinfo_endpoint": provider.at(path::USERINFO),
-        "end_session_endpoint": provider.at(path::END_SESSION),
+        "end_session_endpoint": provider.public_at(path::END_SESSION),
         "jwks_uri": provider.at(path::JWKS),
         "pushed_authorization_request_endpoint": provider.at(path::PAR),
         "device_authorization_endpoint": provider.at(path::DEVICE_AUTHORIZATION),
@@ -69,6 +69,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "request_parameter_supported": true,
         "request_object_signing_alg_values_supported": SIGNATURES,
         "request_uri_parameter_supported": false,
-    }))
-    .into_response()
+    });
+    provider.dialect.lock().change_discovery(&mut document);
+    Json(document).into_response()
 }

@@ -36,11 +36,12 @@ pub(crate) async fn show(
         return Err(OAuthError::InvalidClient("Client not allowed."));
     }
     let token = params.value("token").ok_or_else(|| OAuthError::missing("token"))?;
-    let body =
+    let mut body =
         match provider.live_access_token(token).or_else(|| provider.live_refresh_token(token)) {
             Some(claims) => active(claims),
             None => json!({ "active": false }),
         };
+    provider.dialect.lock().change_introspection(&mut body);
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains(SIGNED)) {
         let claims = Claims::from_iter([

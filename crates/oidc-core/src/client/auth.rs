@@ -49,6 +49,9 @@ const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe
 pub enum ClientAuth {
     /// A public client: only its id is sent.
     None,
+    /// `client_secret_basic` or `client_secret_post`: the one that the provider offers
+    /// (`token_endpoint_auth_methods_supported`), basic before post, and basic if it offers neither.
+    Secret(ClientSecret),
     /// `client_secret_basic`: id and secret in the `Authorization` header (RFC 6749 §2.3.1).
     SecretBasic(ClientSecret),
     /// `client_secret_post`: id and secret in the body (RFC 6749 §2.3.1).
@@ -90,6 +93,7 @@ impl ClientAuth {
     pub(crate) fn method(&self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Secret(_) => "client_secret",
             Self::SecretBasic(_) => "client_secret_basic",
             Self::SecretPost(_) => "client_secret_post",
             Self::SecretJwt(_) => "client_secret_jwt",
@@ -108,7 +112,12 @@ impl ClientAuth {
         occasion: Occasion<'_>,
         form: &mut Form,
     ) -> Result<Option<HeaderValue>, ClientAuthError> {
-        if let Self::SecretBasic(secret) = self {
+        let in_body = match self {
+            Self::Secret(_) => occasion.metadata.takes_secrets_in_the_body_only(),
+            Self::SecretBasic(_) => false,
+            _ => true,
+        };
+        if let (false, Self::Secret(secret) | Self::SecretBasic(secret)) = (in_body, self) {
             return Ok(basic(occasion.client_id, &secret.read().await?));
         }
         // A pushed authorization request already has it (RFC 9126 §2.1).
@@ -117,7 +126,7 @@ impl ClientAuth {
         }
         let (kind, assertion) = match self {
             Self::None | Self::MutualTls | Self::SecretBasic(_) => return Ok(None),
-            Self::SecretPost(secret) => {
+            Self::Secret(secret) | Self::SecretPost(secret) => {
                 form.push(("client_secret".into(), secret.read().await?));
                 return Ok(None);
             }

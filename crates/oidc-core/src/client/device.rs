@@ -11,10 +11,12 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use oauth2::PkceCodeChallenge;
 use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use super::token_set::seconds;
 use crate::client::{ClientEndpoint, Form, Grant, TokenEndpoint, TokenEndpointError, TokenSet};
 use crate::foreign_text::quoted;
 use crate::provider::ProviderMetadata;
@@ -100,15 +102,15 @@ impl DeviceAuthorization {
         let answer =
             endpoint.post(ClientEndpoint::DeviceAuthorization, form, StatusCode::OK).await?;
         let (answer, verification_uri) = Answer::parse(answer.body(), endpoint)?;
-        let life = Duration::from_secs(answer.expires_in).min(LONGEST_LIFE);
+        let life = seconds(&answer.expires_in).unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE);
         Ok(Self {
+            verification_uri_complete: answer.complete(),
             device_code: answer.device_code,
             code_verifier,
             user_code: answer.user_code,
             verification_uri,
-            verification_uri_complete: answer.verification_uri_complete,
             expires_at: endpoint.now() + life,
-            interval: answer.interval.map_or(DEFAULT_INTERVAL, Duration::from_secs).min(life),
+            interval: seconds(&answer.interval).unwrap_or(DEFAULT_INTERVAL).min(life),
             deadline: began + life,
             endpoint: endpoint.clone(),
         })
@@ -200,12 +202,20 @@ struct Answer {
     verification_uri: Option<Url>,
     // The name in the first drafts; some providers still send it, or both.
     verification_url: Option<Url>,
-    verification_uri_complete: Option<Url>,
-    expires_in: u64,
-    interval: Option<u64>,
+    #[serde(default)]
+    verification_uri_complete: Value,
+    #[serde(default)]
+    expires_in: Value,
+    #[serde(default)]
+    interval: Value,
 }
 
 impl Answer {
+    /// The page with the code in its URL; a text that is no URL is left out.
+    fn complete(&self) -> Option<Url> {
+        self.verification_uri_complete.as_str()?.parse().ok()
+    }
+
     /// The answer and its page. The answer is shown to a person, so it must be safe for a terminal
     /// and name a web page.
     fn parse(body: &[u8], endpoint: &TokenEndpoint) -> Result<(Self, Url), TokenEndpointError> {
@@ -225,18 +235,12 @@ impl Answer {
         {
             return Err(invalid("its codes cannot be used".to_owned()));
         }
-        let may_be_http = endpoint.provider().issuer().is_loopback();
         let page = answer.verification_uri.as_ref().or(answer.verification_url.as_ref());
         let Some(page) = page.cloned() else {
             return Err(invalid("it holds no verification_uri".to_owned()));
         };
-        let is_page = |url: &Url| match url.scheme() {
-            "https" => true,
-            "http" => may_be_http,
-            _ => false,
-        };
-        let complete = answer.verification_uri_complete.as_ref();
-        if !is_page(&page) || !complete.is_none_or(is_page) {
+        let is_page = |url: &Url| endpoint.provider().accepts(url);
+        if !is_page(&page) || !answer.complete().as_ref().is_none_or(is_page) {
             let found = quoted(page.as_str());
             return Err(invalid(format!("its verification_uri {found} does not use https")));
         }

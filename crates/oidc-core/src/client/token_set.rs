@@ -3,19 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use oauth2::basic::{BasicErrorResponse, BasicTokenType};
-use oauth2::{ExtraTokenFields, StandardTokenResponse, TokenResponse as _};
-use serde::{Deserialize, Serialize};
+use oauth2::basic::BasicErrorResponse;
 use thiserror::Error;
 
 use crate::client::ClientAuthError;
 use crate::foreign_text::bounded;
 use crate::http::HttpError;
-use crate::jose;
-use crate::provider::ProviderUnavailable;
+use crate::provider::{IssuerMisconfigured, ProviderError};
 use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 use crate::token::Scope;
+
+mod answer;
+
+pub(super) use answer::seconds;
 
 /// Limit on lifetimes, so that sums of times never overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -89,79 +90,6 @@ impl TokenSet {
             issued_token_type: None,
         }
     }
-
-    /// Reads the body of a successful answer; `bound` if a proof of possession was sent.
-    pub(crate) fn parse(
-        body: &[u8],
-        now: SystemTime,
-        bound: bool,
-    ) -> Result<Self, TokenEndpointError> {
-        let answer: Answer = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
-        let token_type = token_type(&answer, bound)?;
-        let access_token = Secret::from(answer.access_token().secret().as_str());
-        if access_token.is_empty() {
-            let reason = "its access_token is empty".to_owned();
-            return Err(TokenEndpointError::InvalidResponse { reason });
-        }
-        let after = |seconds: Duration| now + seconds.min(LONGEST);
-        let expires_at = answer.expires_in().map(after);
-        let extra = answer.extra_fields();
-        let text = |text: &str| (!text.is_empty()).then(|| Secret::from(text));
-        Ok(Self {
-            expires_at: expires_at.or_else(|| jose::unverified_expiry(access_token.expose())),
-            access_token,
-            refresh_token: answer.refresh_token().and_then(|token| text(token.secret())),
-            id_token: extra.id_token.as_deref().and_then(text),
-            // Keycloak writes 0 for a refresh token that does not expire (offline_access).
-            refresh_expires_at: extra
-                .refresh_expires_in
-                .filter(|seconds| *seconds > 0)
-                .map(|seconds| after(Duration::from_secs(seconds))),
-            scope: answer.scopes().map(|scopes| scopes.iter().map(|s| s.as_str()).collect()),
-            token_type,
-            issued_token_type: extra.issued_token_type.clone(),
-        })
-    }
-}
-
-type Answer = StandardTokenResponse<Extra, BasicTokenType>;
-
-/// `token_type` (RFC 6749 §5.1), which must be of the kind that was requested (RFC 9449 §5).
-fn token_type(answer: &Answer, bound: bool) -> Result<TokenType, TokenEndpointError> {
-    let invalid =
-        |reason: &str| Err(TokenEndpointError::InvalidResponse { reason: reason.to_owned() });
-    match answer.token_type() {
-        BasicTokenType::Bearer if bound => Err(TokenEndpointError::NotBound),
-        BasicTokenType::Bearer => Ok(TokenType::Bearer),
-        BasicTokenType::Extension(name) if name.eq_ignore_ascii_case("dpop") => match bound {
-            true => Ok(TokenType::DPoP),
-            false => invalid("its token_type is DPoP, though no proof of possession was sent"),
-        },
-        BasicTokenType::Extension(name) if name.eq_ignore_ascii_case("n_a") => {
-            let issued = answer.extra_fields().issued_token_type.as_deref();
-            match issued.is_some_and(|issued| issued != super::grant::ACCESS_TOKEN) {
-                true => Ok(TokenType::NotApplicable),
-                false => invalid("its token_type is N_A for an access token"),
-            }
-        }
-        _ => invalid("its token_type is neither Bearer nor DPoP"),
-    }
-}
-
-/// Members that OpenID Connect, RFC 8693 and Keycloak add to RFC 6749.
-#[derive(Deserialize, Serialize)]
-struct Extra {
-    id_token: Option<String>,
-    refresh_expires_in: Option<u64>,
-    issued_token_type: Option<String>,
-}
-
-impl ExtraTokenFields for Extra {}
-
-impl std::fmt::Debug for Extra {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Extra(..)")
-    }
 }
 
 /// Reason there are no tokens.
@@ -217,6 +145,19 @@ pub enum TokenEndpointError {
         /// The problem with it.
         reason: String,
     },
+    /// A member of the answer is missing or of the wrong kind.
+    #[error(
+        "the provider's answer cannot be used: its {member} {problem}; have the provider correct it"
+    )]
+    InvalidMember {
+        /// The member's name.
+        member: &'static str,
+        /// The problem with it.
+        problem: &'static str,
+    },
+    /// The provider cannot be used until a configuration is corrected.
+    #[error(transparent)]
+    Misconfigured(Box<IssuerMisconfigured>),
     /// The provider has no such endpoint.
     #[error("the provider's metadata has no {endpoint}")]
     NotSupported {
@@ -242,7 +183,7 @@ impl TokenEndpointError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::InvalidResponse { .. } => true,
-            Self::IdToken(refusal) => refusal.is_unavailable(),
+            Self::IdToken(refusal) => refusal.is_unavailable() && refusal.mistake().is_none(),
             Self::ClientAuth(error) => error.is_temporary(),
             _ => false,
         }
@@ -304,7 +245,8 @@ impl TokenEndpointError {
                 KNOWN.into_iter().find(|known| known == error).unwrap_or("refused")
             }
             Self::Unavailable { .. } => "unavailable",
-            Self::InvalidResponse { .. } => "invalid_response",
+            Self::InvalidResponse { .. } | Self::InvalidMember { .. } => "invalid_response",
+            Self::Misconfigured(_) => "issuer_misconfigured",
             Self::NotSupported { .. } => "not_supported",
             Self::ClientAuth(error) => error.code(),
             Self::NotBound => "not_bound",
@@ -350,6 +292,7 @@ impl TokenEndpointError {
     }
 }
 
+/// An answer that did not arrive. Mistakes are found at discovery, which precedes every request.
 impl From<HttpError> for TokenEndpointError {
     fn from(error: HttpError) -> Self {
         let outage = matches!(error, HttpError::Connect { .. });
@@ -357,15 +300,21 @@ impl From<HttpError> for TokenEndpointError {
     }
 }
 
-impl From<ProviderUnavailable> for TokenEndpointError {
-    fn from(error: ProviderUnavailable) -> Self {
-        let retry_after = Some(error.retry_after);
-        let reason = format!("{}: {}", error.issuer, error.reason);
-        // Every request needs the metadata.
-        Self::Unavailable { reason, retry_after, outage: true }
+impl From<ProviderError> for TokenEndpointError {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            // Every request needs the metadata.
+            ProviderError::Unavailable(error) => Self::Unavailable {
+                retry_after: Some(error.retry_after),
+                reason: format!("{}: {}", error.issuer, error.reason),
+                outage: true,
+            },
+            ProviderError::Misconfigured(mistake) => Self::Misconfigured(mistake),
+        }
     }
 }
 
+#[cfg(feature = "oauth2")]
 pub(crate) fn invalid(error: &serde_json::Error) -> TokenEndpointError {
     // The parser quotes values of the wrong type, which may be tokens; report the position only.
     let reason =

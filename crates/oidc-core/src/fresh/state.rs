@@ -19,6 +19,8 @@ pub(super) struct State<T> {
     pub(super) wanted: u64,
     pub(super) started_at: Option<Instant>,
     pub(super) due: Instant,
+    /// Whether a caller waits for a newer value while attempts fail.
+    pub(super) urgent: bool,
     /// Counts purges: the answer to a fetch that began before a purge is not published.
     pub(super) epoch: u64,
 }
@@ -71,7 +73,8 @@ impl<T> State<T> {
                     policy.max_stale.unwrap_or_default(),
                     failure.reason
                 );
-                Standing::None(Failure { code: failure.code, reason, retry_after: due_in() })
+                // It was good before, so that a mistake now is more likely an outage.
+                Standing::None(Failure { reason, mistake: None, ..with_due(failure) })
             }
             Some(failure) => {
                 Standing::Stale { value: Arc::clone(value), age, failure: with_due(failure) }

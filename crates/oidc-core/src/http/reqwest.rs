@@ -1,6 +1,8 @@
 //! The [`Http`] port over `reqwest` with rustls.
 //!
-//! Trusts the platform's certificates, or those of one file; sends a client certificate if it has
+//! Uses the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, but for the
+//! hosts of `NO_PROXY`), and none for this machine: `localhost`, `127.0.0.0/8` and `::1` are reached
+//! directly. Trusts the platform's certificates, or those of one file; sends a client certificate if it has
 //! one (RFC 8705 §2); follows no redirect, decodes no compression (which excludes decompression
 //! bombs), and stops reading at the limits.
 
@@ -16,6 +18,7 @@ use thiserror::Error;
 
 use super::{Http, HttpError};
 use crate::foreign_text::bounded;
+use crate::issuer::is_loopback;
 
 mod tls;
 
@@ -199,6 +202,8 @@ pub enum HttpSetupError {
 #[derive(Clone, Debug)]
 pub struct ReqwestHttp {
     client: ::reqwest::Client,
+    /// For this machine: requests to it never leave it through a proxy.
+    direct: ::reqwest::Client,
     timeout: Duration,
     max_body: usize,
 }
@@ -224,24 +229,28 @@ impl ReqwestHttp {
     /// [`HttpSetupError`] names the file that cannot be read or used, or the reason the client
     /// cannot be built.
     pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
-        let client = ::reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(options.ca_file, options.client_certificate)?)
-            .redirect(::reqwest::redirect::Policy::none())
-            .referer(false)
-            .timeout(options.timeout)
-            .connect_timeout(options.connect_timeout)
-            .pool_max_idle_per_host(options.pool_idle_per_host)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(HttpSetupError::Client)?;
-        Ok(Self { client, timeout: options.timeout, max_body: options.max_body })
+        let tls = tls::config(options.ca_file, options.client_certificate)?;
+        let builder = || {
+            ::reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(::reqwest::redirect::Policy::none())
+                .referer(false)
+                .timeout(options.timeout)
+                .connect_timeout(options.connect_timeout)
+                .pool_max_idle_per_host(options.pool_idle_per_host)
+                .pool_idle_timeout(Duration::from_secs(60))
+                .user_agent(concat!("doorward/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = builder().build().map_err(HttpSetupError::Client)?;
+        let direct = builder().no_proxy().build().map_err(HttpSetupError::Client)?;
+        Ok(Self { client, direct, timeout: options.timeout, max_body: options.max_body })
     }
 
     async fn exchange(&self, request: ::reqwest::Request) -> Result<Response<Bytes>, HttpError> {
         let host = host(request.url());
         let failed = |error: ::reqwest::Error| self.error(&host, error);
-        let mut answer = self.client.execute(request).await.map_err(failed)?;
+        let client = if is_loopback(request.url()) { &self.direct } else { &self.client };
+        let mut answer = client.execute(request).await.map_err(failed)?;
         let too_large = || HttpError::BodyTooLarge { host: host.clone(), limit: self.max_body };
         if answer.content_length().is_some_and(|length| length > self.max_body as u64) {
             return Err(too_large());
@@ -264,6 +273,12 @@ impl ReqwestHttp {
         let error = error.without_url();
         if error.is_timeout() && !error.is_connect() {
             return HttpError::TimedOut { host, after: self.timeout };
+        }
+        if let Some(failure) = tls::failure(&error) {
+            return match failure {
+                tls::Failure::NotTls => HttpError::NotTls { host },
+                tls::Failure::Certificate(reason) => HttpError::Certificate { host, reason },
+            };
         }
         let mut cause: &dyn Error = &error;
         while let Some(inner) = cause.source() {

@@ -53,8 +53,7 @@ impl TokenSet {
     ///
     /// # Errors
     ///
-    /// [`TokenEndpointError::InvalidResponse`] when the access token is empty or the token type is
-    /// unknown.
+    /// [`TokenEndpointError::InvalidMember`] when the access token is empty or the token type is unknown.
     pub fn from_oauth2<R: TokenResponse>(
         response: &R,
         received_at: SystemTime,

@@ -4,8 +4,9 @@
 //! They are stored with the keys: a reader takes both in one snapshot, and a change of either makes
 //! a new generation.
 
-use super::KeysUnavailable;
 use crate::foreign_text::quoted;
+use crate::issuer::Issuer;
+use crate::misconfigured::IssuerMisconfigured;
 use crate::refusal::TokenRefusal;
 use crate::token::Algorithm;
 
@@ -48,27 +49,35 @@ impl Announced {
         }
     }
 
-    pub(super) fn check(&self, algorithm: Algorithm) -> Result<(), TokenRefusal> {
+    pub(super) fn check(&self, algorithm: Algorithm, issuer: &Issuer) -> Result<(), TokenRefusal> {
         match self {
             _ if self.allows(algorithm) => Ok(()),
-            Self::Unsupported(_) => Err(self.unsupported().into()),
+            Self::Unsupported(names) => {
+                Err(TokenRefusal::IssuerMisconfigured(unsupported(names, issuer)))
+            }
             Self::Algorithms(announced) => Err(TokenRefusal::not_among(algorithm, announced)),
             Self::Nothing => Err(TokenRefusal::not_among(algorithm, &Algorithm::ALL)),
         }
     }
 
-    /// The error for an issuer that announces only unsupported algorithms.
-    pub(super) fn unsupported(&self) -> KeysUnavailable {
-        let names = match self {
-            Self::Unsupported(names) => names.join(", "),
-            Self::Nothing | Self::Algorithms(_) => String::new(),
-        };
-        let accepted = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-        let reason = format!(
-            "it announces only {names} for its tokens (id_token_signing_alg_values_supported), and none of \
-             these is accepted here; have it sign with one of {accepted}, or name the one it signs with \
-             (algorithms)"
-        );
-        KeysUnavailable { reason, retry_after: None }
+    /// The mistake of an issuer that announces only unsupported algorithms.
+    pub(super) fn mistake(&self, issuer: &Issuer) -> Option<Box<IssuerMisconfigured>> {
+        match self {
+            Self::Unsupported(names) => Some(unsupported(names, issuer)),
+            Self::Nothing | Self::Algorithms(_) => None,
+        }
     }
+}
+
+fn unsupported(names: &[String], issuer: &Issuer) -> Box<IssuerMisconfigured> {
+    let accepted = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+    Box::new(IssuerMisconfigured {
+        issuer: issuer.clone(),
+        member: "id_token_signing_alg_values_supported",
+        problem: format!(
+            "it announces only {} for its tokens, and accepted here are {accepted}",
+            names.join(", ")
+        ),
+        remedy: "have it sign with an accepted algorithm, or name the one it signs with (algorithms)",
+    })
 }

@@ -12,7 +12,9 @@ use tracing::Span;
 use super::{Announced, JwkSet, SkippedKey};
 use crate::fresh::{Failure, Fetched};
 use crate::http;
-use crate::provider::{Provider, ProviderMetadata};
+use crate::issuer::Issuer;
+use crate::misconfigured::IssuerMisconfigured;
+use crate::provider::{Provider, ProviderError, ProviderMetadata};
 
 /// A set without a usable key is fetched again after this time, so that a new key is noticed soon
 /// even when no token asks for it.
@@ -48,9 +50,8 @@ pub(super) async fn fetch(
     let keys = match previous {
         Some(previous) if previous.judges_alike(&keys) => previous,
         _ => {
-            if let Announced::Unsupported(_) = keys.announced {
-                let reason = keys.announced.unsupported().reason;
-                tracing::warn!(issuer = %provider.issuer(), reason, "no algorithm in common with the issuer");
+            if let Some(mistake) = keys.announced.mistake(provider.issuer()) {
+                tracing::warn!(issuer = %provider.issuer(), reason = %mistake, "no algorithm in common with the issuer");
             }
             let kids = keys.kids().collect::<Vec<_>>().join(", ");
             tracing::info!(issuer = %provider.issuer(), generation = keys.generation(), kids, "keys changed");
@@ -69,31 +70,60 @@ async fn fetch_once(provider: &Provider, previous: Option<&JwkSet>) -> Result<Jw
     let metadata = match provider.current() {
         Some(metadata) => metadata,
         None => provider.next_metadata().await.map_err(|error| Failure {
-            code: "no_metadata",
-            retry_after: Some(error.retry_after),
-            reason: error.to_string(),
+            retry_after: error.retry_after(),
+            ..failure("no_metadata", error.to_string(), mistake_of(error))
         })?,
     };
-    let answer = match http::get(provider.http().as_ref(), metadata.jwks_uri.as_str()).await {
+    let issuer = provider.issuer();
+    let Some(uri) = &metadata.jwks_uri else {
+        let remedy = "have the provider announce its key set, or introspect its tokens";
+        return Err(mistaken(issuer, "no_key_set", "it is missing".to_owned(), remedy));
+    };
+    let answer = match http::get(provider.http().as_ref(), uri.as_str()).await {
         Ok(answer) => answer,
         Err(error) => {
             // `jwks_uri` may have changed: fetch the metadata again before the next attempt.
             if matches!(error, http::FetchError::Status { status: 404 | 410, .. }) {
                 let _ = provider.refresh_now().await;
             }
-            let retry_after = error.retry_after();
-            return Err(Failure { code: error.code(), reason: error.to_string(), retry_after });
+            let mistake = IssuerMisconfigured::of_fetch(issuer, "jwks_uri", &error);
+            let failure = failure(error.code(), error.to_string(), mistake);
+            return Err(Failure { retry_after: error.retry_after(), ..failure });
         }
     };
     let keys = JwkSet::parse(answer.body())
         .map_err(|error| Failure::new("invalid_key_set", error.to_string()))?;
     if previous.is_none() && keys.is_empty() {
-        let uri = &metadata.jwks_uri;
-        let reason = format!("{uri} holds no usable key ({})", reasons(keys.skipped()));
-        return Err(Failure::new("no_usable_key", reason));
+        let problem = format!("{uri} holds no usable key ({})", reasons(keys.skipped()));
+        let remedy = "have the provider publish the public key that it signs with";
+        return Err(mistaken(issuer, "no_usable_key", problem, remedy));
     }
     let announced = announced(provider, &metadata, &keys, previous).await;
     Ok(keys.announcing(announced))
+}
+
+/// A failure that lasts until the member `jwks_uri`, or the document there, is corrected.
+fn mistaken(issuer: &Issuer, code: &'static str, problem: String, remedy: &'static str) -> Failure {
+    let (issuer, member) = (issuer.clone(), "jwks_uri");
+    let mistake = Box::new(IssuerMisconfigured { issuer, member, problem, remedy });
+    failure(code, String::new(), Some(mistake))
+}
+
+/// A failure whose reason is the mistake, if there is one.
+fn failure(
+    code: &'static str,
+    reason: String,
+    mistake: Option<Box<IssuerMisconfigured>>,
+) -> Failure {
+    let reason = mistake.as_ref().map_or(reason, ToString::to_string);
+    Failure { code, reason, retry_after: None, mistake }
+}
+
+fn mistake_of(error: ProviderError) -> Option<Box<IssuerMisconfigured>> {
+    match error {
+        ProviderError::Misconfigured(mistake) => Some(mistake),
+        ProviderError::Unavailable(_) => None,
+    }
 }
 
 /// The algorithms that the issuer announces for its tokens. If a new key does not fit them, the

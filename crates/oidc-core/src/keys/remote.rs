@@ -261,7 +261,8 @@ impl RemoteKeys {
         bucket.tokens = (bucket.tokens + 1).min(self.inner.policy.unknown_kid_burst);
     }
 
-    /// The keys after a search for this one, as far as the bucket allows a fetch.
+    /// The keys after a search for this one, as far as the bucket allows a fetch. While fetches fail, it
+    /// cannot be known whether the issuer has the key.
     async fn search(
         &self,
         unknown_kid: Option<&str>,
@@ -283,6 +284,10 @@ impl RemoteKeys {
             if has(&current, unknown_kid) {
                 self.give_back(bucket);
             }
+        }
+        if !has(&current, unknown_kid) && keys.failing() {
+            let reason = "the issuer's keys cannot be fetched, and those known lack the token's";
+            return Err(KeysUnavailable::new(reason, Some(keys.hasten())));
         }
         Ok(current)
     }
@@ -306,12 +311,26 @@ impl KeySource for RemoteKeys {
         &self,
         unknown_kid: Option<&str>,
     ) -> Result<Arc<JwkSet>, KeysUnavailable> {
-        let keys = self.search(unknown_kid, &self.inner.own_bucket).await?;
-        if has(&keys, unknown_kid) || !self.inner.keys.failing() {
-            return Ok(keys);
+        self.search(unknown_kid, &self.inner.own_bucket).await
+    }
+
+    async fn refreshed_after_mismatch(
+        &self,
+        generation: u64,
+    ) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let keys = &self.inner.keys;
+        let current = keys.current()?;
+        if current.generation() != generation || keys.failing() {
+            return Ok(current);
         }
-        let reason = "the issuer's keys cannot be fetched, and those known lack the token's";
-        Err(KeysUnavailable { reason: reason.to_owned(), retry_after: None })
+        let bucket = &self.inner.bucket;
+        let Some(ticket) = self.ask(bucket) else { return Ok(current) };
+        let _ = keys.wait(ticket).await;
+        let newer = keys.current()?;
+        if newer.generation() != generation {
+            self.give_back(bucket);
+        }
+        Ok(newer)
     }
 }
 
@@ -322,6 +341,7 @@ fn has(keys: &JwkSet, kid: Option<&str>) -> bool {
 
 impl From<Failure> for KeysUnavailable {
     fn from(failure: Failure) -> Self {
-        Self { reason: failure.reason, retry_after: failure.retry_after }
+        let Failure { reason, retry_after, mistake, .. } = failure;
+        Self { reason, retry_after, mistake }
     }
 }

@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::foreign_text::{bounded, quoted};
 use crate::login::PendingLogin;
-use crate::provider::{ProviderMetadata, ProviderUnavailable};
+use crate::provider::{ProviderError, ProviderMetadata};
 use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 
@@ -107,7 +107,7 @@ pub enum CallbackRefusal {
     Response(#[source] TokenRefusal),
     /// The provider's metadata is missing, so the answer cannot be checked.
     #[error(transparent)]
-    Unavailable(#[from] ProviderUnavailable),
+    Unavailable(#[from] ProviderError),
 }
 
 impl CallbackRefusal {

@@ -3,16 +3,16 @@
 use thiserror::Error;
 
 use crate::client::{ClientAuthError, DeviceError, TokenEndpointError};
-use crate::provider::ProviderUnavailable;
+use crate::provider::{IssuerMisconfigured, ProviderError};
 use crate::refusal::TokenRefusal;
 
 /// Reason a login could not begin or finish.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// The provider cannot be used now.
+    /// The provider cannot be used, now or before a configuration is corrected.
     #[error(transparent)]
-    Provider(#[from] ProviderUnavailable),
+    Provider(#[from] ProviderError),
     /// The provider has no such endpoint.
     #[error("the provider's metadata has no {endpoint}")]
     NotSupported {
@@ -40,14 +40,25 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// The mistake in a configuration that causes it, if trying again does not help.
+    pub fn mistake(&self) -> Option<&IssuerMisconfigured> {
+        match self {
+            Self::Provider(ProviderError::Misconfigured(mistake)) => Some(mistake),
+            Self::PushedAuthorization(TokenEndpointError::Misconfigured(mistake))
+            | Self::Token(TokenEndpointError::Misconfigured(mistake)) => Some(mistake),
+            Self::IdToken(refusal) => refusal.mistake(),
+            _ => None,
+        }
+    }
+
     /// Whether a new attempt may succeed later without a change on either side.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Provider(_) => true,
+            Self::Provider(error) => error.is_temporary(),
             Self::PushedAuthorization(error) | Self::Token(error) => error.is_temporary(),
             Self::RequestObject(error) => error.is_temporary(),
             Self::Device(DeviceError::Endpoint(error)) => error.is_temporary(),
-            Self::IdToken(refusal) => refusal.is_unavailable(),
+            Self::IdToken(refusal) => refusal.is_unavailable() && refusal.mistake().is_none(),
             Self::Device(_) | Self::NotSupported { .. } | Self::NoIdToken => false,
         }
     }

@@ -23,8 +23,9 @@ use crate::token::Scope;
 
 mod request_object;
 
-/// Parameters that the flow sets.
-const OWN_PARAMETERS: [&str; 12] = [
+/// Parameters that [`LoginRequest::with_parameter`] ignores: those that the flow sets, and the client's
+/// credentials, which a request through the browser would show.
+const OWN_PARAMETERS: [&str; 15] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -37,6 +38,9 @@ const OWN_PARAMETERS: [&str; 12] = [
     "dpop_jkt",
     "request",
     "request_uri",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
 ];
 
 /// The parameters of an authorization request: names and values.
@@ -129,7 +133,7 @@ impl LoginRequest {
         self.with_parameter("login_hint", hint)
     }
 
-    /// Whether the flow itself sets this parameter.
+    /// Whether [`LoginRequest::with_parameter`] ignores this parameter.
     ///
     /// ```
     /// use oidc_core::login::LoginRequest;

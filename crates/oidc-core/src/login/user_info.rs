@@ -12,7 +12,7 @@ use url::Url;
 use crate::client::TokenEndpoint;
 use crate::http::{self as port, FetchError};
 use crate::jose::InvalidPrivateKey;
-use crate::provider::ProviderUnavailable;
+use crate::provider::ProviderError;
 use crate::secret::Secret;
 use crate::token::{Claims, InvalidClaims};
 
@@ -20,9 +20,9 @@ use crate::token::{Claims, InvalidClaims};
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum UserInfoError {
-    /// The provider cannot be used now.
+    /// The provider cannot be used, now or before a configuration is corrected.
     #[error(transparent)]
-    Provider(#[from] ProviderUnavailable),
+    Provider(#[from] ProviderError),
     /// The provider has no such endpoint.
     #[error("the provider's metadata has no userinfo_endpoint")]
     NotSupported,
@@ -46,6 +46,17 @@ pub enum UserInfoError {
     /// Not a Claims Set.
     #[error("the UserInfo answer cannot be used")]
     Invalid(#[from] InvalidClaims),
+}
+
+impl UserInfoError {
+    /// Whether a later attempt may succeed without a change on either side.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Provider(error) => error.is_temporary(),
+            Self::Fetch(error) => error.is_temporary(),
+            _ => false,
+        }
+    }
 }
 
 pub(crate) async fn user_info(

@@ -1,15 +1,17 @@
 //! Provider metadata (OpenID Connect Discovery 1.0 §3; RFC 8414 §2).
 //!
 //! `issuer` must equal the requested issuer, byte for byte, and every endpoint must use `https`
-//! unless the issuer is on a loopback host. A document with a member of the wrong type is refused.
+//! unless the issuer is on a loopback host or the caller allows plain `http` with its host. Of members
+//! that no check needs, those of the wrong type are ignored; any other refuses the document.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use url::Url;
 
+use super::discovery::{Discovery, DiscoveryError};
+use super::lenient;
 use crate::foreign_text::{bounded, quoted};
-use crate::http::{self, FetchError, Http};
+use crate::http::{self, Http};
 use crate::issuer::Issuer;
 use crate::json;
 
@@ -23,7 +25,7 @@ use crate::json;
 ///     &issuer,
 ///     br#"{"issuer":"https://id.example","jwks_uri":"https://id.example/jwks"}"#,
 /// )?;
-/// assert_eq!(metadata.jwks_uri.as_str(), "https://id.example/jwks");
+/// assert!(metadata.jwks_uri.is_some_and(|uri| uri.as_str() == "https://id.example/jwks"));
 /// assert!(metadata.token_endpoint.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -31,9 +33,11 @@ use crate::json;
 #[non_exhaustive]
 pub struct ProviderMetadata {
     /// The provider's issuer identifier.
+    #[serde(deserialize_with = "Issuer::as_written")]
     pub issuer: Issuer,
-    /// URL of its key set.
-    pub jwks_uri: Url,
+    /// URL of its key set. A provider without one signs nothing that can be verified; its opaque tokens
+    /// can be introspected.
+    pub jwks_uri: Option<Url>,
     /// URL for the browser to log in.
     pub authorization_endpoint: Option<Url>,
     /// URL that exchanges codes and refresh tokens.
@@ -122,50 +126,6 @@ pub struct MtlsEndpointAliases {
     pub userinfo_endpoint: Option<Url>,
 }
 
-/// Reason there is no metadata.
-#[derive(Clone, Debug, Error)]
-pub enum DiscoveryError {
-    /// The document could not be fetched.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// The document names another issuer.
-    #[error(
-        "the provider calls itself {found}, but {expected} was asked; configure the issuer exactly as the provider writes it"
-    )]
-    IssuerMismatch {
-        /// The issuer requested.
-        expected: String,
-        /// The issuer in the document.
-        found: String,
-    },
-    /// An endpoint without TLS.
-    #[error("the provider's {member} is {url}, which does not use https")]
-    InsecureEndpoint {
-        /// The member's name.
-        member: &'static str,
-        /// Its value.
-        url: String,
-    },
-    /// Not a discovery document.
-    #[error("the discovery document cannot be used: {reason}")]
-    Invalid {
-        /// The problem with it.
-        reason: String,
-    },
-}
-
-impl DiscoveryError {
-    /// A stable name of the cause, for logs, metrics and programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Fetch(error) => error.code(),
-            Self::IssuerMismatch { .. } => "issuer_mismatch",
-            Self::InsecureEndpoint { .. } => "insecure_endpoint",
-            Self::Invalid { .. } => "invalid_metadata",
-        }
-    }
-}
-
 impl ProviderMetadata {
     /// The metadata of an issuer that only signs: its keys are at `jwks_uri`, and it has no other
     /// endpoints.
@@ -195,9 +155,18 @@ impl ProviderMetadata {
     /// [`DiscoveryError::Fetch`] when no document could be fetched; the others as
     /// [`ProviderMetadata::parse`].
     pub async fn discover(issuer: &Issuer, http: &dyn Http) -> Result<Self, DiscoveryError> {
-        let answer = http::get(http, &issuer.discovery_url()).await?;
+        Self::discover_by(&Discovery::default(), issuer, http).await
+    }
+
+    /// Fetches the metadata of `issuer` from another address, or over plain `http`.
+    pub(super) async fn discover_by(
+        discovery: &Discovery,
+        issuer: &Issuer,
+        http: &dyn Http,
+    ) -> Result<Self, DiscoveryError> {
+        let answer = http::get(http, &discovery.document(issuer)?).await?;
         let document: &Bytes = answer.body();
-        Self::parse(issuer, document)
+        Self::parse_by(discovery, issuer, document)
     }
 
     /// Reads a discovery document that must be `issuer`'s.
@@ -206,8 +175,17 @@ impl ProviderMetadata {
     ///
     /// [`DiscoveryError::IssuerMismatch`] if it names another issuer (OpenID Connect
     /// Discovery 1.0 §4.3); [`DiscoveryError::InsecureEndpoint`] if an endpoint has no TLS;
+    /// [`DiscoveryError::Member`] if a member that a check needs is of the wrong type;
     /// [`DiscoveryError::Invalid`] if it is not a discovery document.
     pub fn parse(issuer: &Issuer, document: &[u8]) -> Result<Self, DiscoveryError> {
+        Self::parse_by(&Discovery::default(), issuer, document)
+    }
+
+    fn parse_by(
+        discovery: &Discovery,
+        issuer: &Issuer,
+        document: &[u8],
+    ) -> Result<Self, DiscoveryError> {
         let members =
             json::parse_object(document).map_err(|reason| DiscoveryError::Invalid { reason })?;
         let found = members.get("issuer").and_then(|issuer| issuer.as_str()).unwrap_or_default();
@@ -217,15 +195,35 @@ impl ProviderMetadata {
                 found: quoted(found),
             });
         }
-        let metadata: Self = serde_json::from_value(members.into())
-            .map_err(|error| DiscoveryError::Invalid { reason: bounded(&error.to_string()) })?;
-        metadata.check_endpoints()?;
+        let members = lenient::read(members);
+        let read = |members| serde_json::from_value::<Self>(serde_json::Value::Object(members));
+        let metadata = read(members.clone()).map_err(|error| {
+            let alone = |members| match read(members) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(bounded(&error.to_string())),
+            };
+            match lenient::culprit(&members, alone) {
+                Some((member, problem)) => DiscoveryError::Member { member, problem },
+                None => DiscoveryError::Invalid { reason: bounded(&error.to_string()) },
+            }
+        })?;
+        metadata.check_endpoints(discovery)?;
         Ok(metadata)
     }
 
-    fn check_endpoints(&self) -> Result<(), DiscoveryError> {
+    /// Whether the provider offers `client_secret_post` and not `client_secret_basic`, which is the
+    /// default where it lists no methods (RFC 8414 §2).
+    #[cfg(feature = "token")]
+    pub(crate) fn takes_secrets_in_the_body_only(&self) -> bool {
+        let offers = |name: &str| {
+            self.token_endpoint_auth_methods_supported.iter().any(|offered| offered == name)
+        };
+        offers("client_secret_post") && !offers("client_secret_basic")
+    }
+
+    fn check_endpoints(&self, discovery: &Discovery) -> Result<(), DiscoveryError> {
         let endpoints = [
-            ("jwks_uri", Some(&self.jwks_uri)),
+            ("jwks_uri", self.jwks_uri.as_ref()),
             ("authorization_endpoint", self.authorization_endpoint.as_ref()),
             ("token_endpoint", self.token_endpoint.as_ref()),
             ("userinfo_endpoint", self.userinfo_endpoint.as_ref()),
@@ -256,12 +254,7 @@ impl ProviderMetadata {
         let aliases = alias_members.into_iter().map(|(member, url)| (member, url.as_ref()));
         for (member, url) in endpoints.into_iter().chain(aliases) {
             let Some(url) = url else { continue };
-            let secure = match url.scheme() {
-                "https" => true,
-                "http" => self.issuer.is_loopback(),
-                _ => false,
-            };
-            if !secure || !url.has_host() {
+            if !discovery.accepts(&self.issuer, url) {
                 return Err(DiscoveryError::InsecureEndpoint { member, url: quoted(url.as_str()) });
             }
         }
@@ -323,23 +316,62 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_the_wrong_type_refuses_the_document() {
+    fn a_member_that_a_check_needs_must_have_its_type() {
         for (member, value) in [
             ("jwks_uri", json!(1)),
             ("jwks_uri", json!("not a url")),
-            ("scopes_supported", json!("openid")),
+            ("token_endpoint", json!(["https://id.example/token"])),
             ("authorization_response_iss_parameter_supported", json!("true")),
+            ("id_token_signing_alg_values_supported", json!("RS256")),
+            ("mtls_endpoint_aliases", json!({"token_endpoint": 1})),
         ] {
             let mut document =
                 json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/jwks"});
             document[member] = value;
+            let refused = parse("https://id.example", &document);
             assert!(
-                matches!(
-                    parse("https://id.example", &document),
-                    Err(DiscoveryError::Invalid { .. })
-                ),
-                "{member}"
+                matches!(&refused, Err(DiscoveryError::Member { member: found, .. }) if *found == member),
+                "{member}: {refused:?}"
             );
+        }
+    }
+
+    #[test]
+    fn members_that_no_check_needs_are_read_leniently() {
+        let mut document =
+            json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/jwks"});
+        for (member, value) in [
+            ("scopes_supported", json!("openid")),
+            ("grant_types_supported", json!({"a": 1})),
+            ("response_modes_supported", json!(["query", null, 1])),
+            ("code_challenge_methods_supported", json!(null)),
+            ("userinfo_endpoint", json!("")),
+            ("end_session_endpoint", json!(null)),
+            ("id_token_signing_alg_values_supported", json!(null)),
+            ("require_pushed_authorization_requests", json!(null)),
+            ("backchannel_logout_supported", json!("true")),
+            ("frontchannel_logout_supported", json!("yes")),
+            ("mtls_endpoint_aliases", json!({"token_endpoint": ""})),
+            ("a_member_of_its_own", json!([{"b": null}])),
+        ] {
+            document[member] = value;
+        }
+        let metadata = parse("https://id.example", &document).unwrap();
+        assert_eq!(metadata.scopes_supported, ["openid"]);
+        assert_eq!(metadata.response_modes_supported, ["query"]);
+        assert!(metadata.grant_types_supported.is_empty());
+        assert!(metadata.backchannel_logout_supported);
+        assert!(!metadata.frontchannel_logout_supported);
+        assert!(metadata.userinfo_endpoint.is_none());
+    }
+
+    #[test]
+    fn a_provider_needs_no_key_set() {
+        for document in [
+            json!({"issuer": "https://id.example"}),
+            json!({"issuer": "https://id.example", "jwks_uri": null}),
+        ] {
+            assert!(parse("https://id.example", &document).unwrap().jwks_uri.is_none());
         }
     }
 }

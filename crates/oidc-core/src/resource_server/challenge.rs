@@ -10,6 +10,7 @@ use url::Url;
 
 use super::rejected::Rejected;
 use crate::dpop::ProofRefusal;
+use crate::refusal::TokenRefusal;
 use crate::verify::{InvalidRequest, PresentationRefusal};
 
 /// Length limit of a description, in characters.
@@ -52,13 +53,19 @@ impl Challenges {
         Rejected::new(StatusCode::BAD_REQUEST, "invalid_request", detail).with_challenge(challenge)
     }
 
-    /// 401, or 503 when the token could not be checked.
+    /// 401, or 503 when the token could not be checked, or 500 when only a change of a configuration
+    /// would allow that.
     pub(super) fn refused(
         &self,
         scheme: Scheme,
         refusal: &PresentationRefusal,
         nonce: Option<String>,
     ) -> Rejected {
+        if let PresentationRefusal::Token(TokenRefusal::IssuerMisconfigured(_)) = refusal {
+            let detail =
+                "tokens cannot be verified: this service and its issuer do not fit each other";
+            return Rejected::new(StatusCode::INTERNAL_SERVER_ERROR, refusal.code(), detail);
+        }
         if refusal.is_unavailable() {
             let detail = match refusal {
                 PresentationRefusal::Proof(_) => {

@@ -145,9 +145,14 @@ impl Claims {
         self.text("email")
     }
 
-    /// `email_verified`, only if it is the JSON value `true`; the text `"true"` is not.
+    /// `email_verified`: the JSON value `true`, or the text `"true"`, which some providers write. All
+    /// else is not.
     pub fn email_verified(&self) -> bool {
-        self.members.get("email_verified") == Some(&Value::Bool(true))
+        match self.members.get("email_verified") {
+            Some(Value::Bool(verified)) => *verified,
+            Some(Value::String(text)) => text == "true",
+            _ => false,
+        }
     }
 
     /// `email`, if the provider verified it and it has exactly one `@` with something on both sides.

@@ -80,10 +80,20 @@ impl Trusted {
             }
         };
         if signed.is_token() && named.is_none() {
-            keys.check_announced(algorithm)?;
+            keys.check_announced(algorithm, self.validation.issuer())?;
         }
         let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
-        Ok((jws.verify(key)?, keys.generation()))
+        if jws.header.key_id.is_some() {
+            return Ok((jws.verify(key)?, keys.generation()));
+        }
+        let jws = match jws.verify_or_return(key) {
+            Ok(verified) => return Ok((verified?, keys.generation())),
+            Err(jws) => jws,
+        };
+        let newer = self.keys.refreshed_after_mismatch(keys.generation()).await?;
+        let key = jws.select(&newer).filter(|_| newer.generation() != keys.generation());
+        let key = key.ok_or(TokenRefusal::BadSignature)?;
+        Ok((jws.verify(key)?, newer.generation()))
     }
 
     /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.

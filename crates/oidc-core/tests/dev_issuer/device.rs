@@ -142,7 +142,6 @@ async fn an_answer_that_is_not_fit_to_be_shown_is_refused() {
         ("verification_uri", json!("javascript:alert(1)")),
         ("verification_uri_complete", json!("file:///etc/passwd")),
         ("verification_uri", serde_json::Value::Null),
-        ("expires_in", json!("soon")),
     ] {
         let mut answer = answer();
         answer[member] = value;
@@ -152,6 +151,19 @@ async fn an_answer_that_is_not_fit_to_be_shown_is_refused() {
             "{member}: {error}"
         );
         assert!(!error.to_string().contains("WDJB"));
+    }
+    for (member, value) in [
+        ("expires_in", json!("600")),
+        ("expires_in", json!("soon")),
+        ("expires_in", json!(600.0)),
+        ("interval", json!("5")),
+        ("interval", serde_json::Value::Null),
+        ("verification_uri_complete", json!("")),
+    ] {
+        let mut answer = answer();
+        answer[member] = value;
+        let device = scripted(&issuer, answer).await.unwrap();
+        assert_eq!(device.interval(), Duration::from_secs(5), "{member}");
     }
     let mut drafts = answer();
     drafts["verification_url"] = drafts["verification_uri"].clone();

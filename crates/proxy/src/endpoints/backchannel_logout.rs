@@ -104,19 +104,29 @@ impl Endpoints {
         Ok(Response::new(Body::empty()))
     }
 
-    /// Ends the sessions that the token names and whose ID token is signed with the same algorithm (§2.6).
+    /// Ends the sessions that the token names and whose ID token is signed with the same algorithm (§2.6): those of its `sid`, and
+    /// of its subject those that it may mean, because their ID token had no `sid` (§2.4, §2.7).
     async fn end_named(
         &self,
         issuer: &Arc<IssuerClient>,
         token: &Verified<LogoutToken>,
     ) -> Result<Ended, Refusal> {
-        let name = issuer.name().to_owned();
-        let which = match (token.session_id(), token.subject()) {
-            (Some(sid), _) => Which::ProviderSession { issuer: name, sid: sid.to_owned() },
-            (None, Some(subject)) => Which::Subject { issuer: name, subject: subject.to_owned() },
+        let issuer = issuer.name().to_owned();
+        let (named, unnamed) = match (token.session_id(), token.subject()) {
+            (Some(sid), subject) => (
+                Which::ProviderSession { issuer: issuer.clone(), sid: sid.to_owned() },
+                subject.map(|subject| Which::Unnamed { issuer, subject: subject.to_owned() }),
+            ),
+            (None, Some(subject)) => (Which::Subject { issuer, subject: subject.to_owned() }, None),
             (None, None) => return Ok(Ended::default()),
         };
-        Ok(self.sessions.end_signed(&which, token.algorithm()).await?)
+        let mut ended = self.sessions.end_signed(&named, token.algorithm()).await?;
+        if let Some(unnamed) = unnamed {
+            let more = self.sessions.end_signed(&unnamed, token.algorithm()).await?;
+            ended.ids.extend(more.ids);
+            ended.spared.extend(more.spared);
+        }
+        Ok(ended)
     }
 }
 

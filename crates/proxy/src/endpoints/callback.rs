@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use oidc_core::login::callback::CallbackRefusal;
 use oidc_core::login::{Login, PendingLogin, callback};
 use web_sessions::SetCookies;
 
 use crate::{
     endpoints::{
-        Call, Endpoints,
+        Call, Endpoints, login_refusal,
         return_to::HOME,
         start::{Transaction, in_time},
     },
@@ -71,11 +70,16 @@ impl Endpoints {
             .client()
             .parse_callback(raw_query, pending)
             .await
-            .map_err(|refusal| callback_refusal(issuer, &refusal))?;
+            .map_err(|refusal| login_refusal::of_callback(issuer, &refusal))?;
+        let exchanged_at = self.clock.now();
         let login = self.redeem(call, issuer, code, pending).await?;
         let record = issuer.record(login, self.clock.now()).await;
+        let record = record.map_err(|error| login_refusal::of_user_info(issuer, &error))?;
         let subject = record.known.subject.clone();
-        let (ticket, session) = self.sessions.create(record).await?;
+        let created = self.sessions.create_since(record, exchanged_at).await?;
+        let Some((ticket, session)) = created else {
+            return Err(login_refusal::ended_meanwhile(issuer));
+        };
         self.end_replaced_session(call).await;
         tracing::info!(issuer = issuer.name(), subject, session = %session.id(), "signed in");
         let cookies = self
@@ -138,25 +142,4 @@ impl Endpoints {
 
 fn failed(code: &'static str, reason: &'static str) -> Refusal {
     Refusal::SignInFailed { reason: reason.into(), code, return_to: HOME.to_owned() }
-}
-
-fn callback_refusal(issuer: &IssuerClient, refusal: &CallbackRefusal) -> Refusal {
-    match refusal {
-        CallbackRefusal::Unavailable(error) => Refusal::ProviderUnavailable {
-            issuer: issuer.name().to_owned(),
-            reason: error.to_string(),
-        },
-        _ => {
-            let outcome = match refusal {
-                CallbackRefusal::Provider { .. } => "refused_by_provider",
-                other => other.code(),
-            };
-            metric::login(issuer.name(), outcome);
-            Refusal::SignInFailed {
-                reason: refusal.to_string().into(),
-                code: refusal.code(),
-                return_to: HOME.to_owned(),
-            }
-        }
-    }
 }

@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::PushedAuthorization,
-    endpoints::{
-        Call, Endpoints, parameter,
-        return_to::{HOME, sanitize},
-    },
+    endpoints::{Call, Endpoints, login_refusal, parameter, return_to::sanitize},
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
@@ -50,6 +47,7 @@ impl Endpoints {
             PushedAuthorization::Required => request.with_required_pushed_request(),
             PushedAuthorization::Never => request.without_pushed_request(),
         };
+        request = issuer.with_own_parameters(request);
         let admitted = self.throttle.login(issuer.name(), call.request.client_ip()).await?;
         let (url, pending) = in_time(issuer, issuer.client().begin_login(request)).await?;
         drop(admitted);
@@ -106,23 +104,5 @@ pub(super) async fn in_time<T>(
             reason: format!("no answer within {PATIENCE:?}"),
         });
     };
-    answer.map_err(|error| login_refusal(issuer, &error))
-}
-
-/// Refusal for a login that could not begin or end: an unavailable provider is not the user's fault.
-fn login_refusal(issuer: &IssuerClient, error: &LoginError) -> Refusal {
-    if error.is_temporary() {
-        metric::login(issuer.name(), "provider_unavailable");
-        return Refusal::ProviderUnavailable {
-            issuer: issuer.name().to_owned(),
-            reason: error.to_string(),
-        };
-    }
-    metric::login(issuer.name(), "failed");
-    tracing::warn!(issuer = issuer.name(), reason = %error, "sign-in failed");
-    Refusal::SignInFailed {
-        reason: "The identity provider's answer could not be accepted.".into(),
-        code: "login_failed",
-        return_to: HOME.to_owned(),
-    }
+    answer.map_err(|error| login_refusal::of_login(issuer, &error))
 }

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use web_sessions::{Cookies, LiveSession, RenewError, Sessions, SetCookies, StoreError, Ticket};
 
 use crate::{
-    identify::{Credential, Sender, issuers::Issuers},
+    identify::{Credential, Sender, Unread, issuers::Issuers},
     metric,
     refusal::Refusal,
 };
@@ -35,13 +35,13 @@ impl SessionCookie {
         Self { cookies, sessions, issuers, lifetime }
     }
 
-    /// The caller of a request's session cookie, with an access token that is valid now. A cookie that a refresh changed is
+    /// The caller of a request's session cookie, with an access token that is valid now. A session whose token has expired and
+    /// cannot be refreshed now is an unread credential. A cookie that a refresh changed is
     /// added to `cookies`.
     ///
     /// # Errors
     ///
-    /// [`Refusal::StoreUnavailable`], or [`Refusal::ProviderUnavailable`] when the token has expired and cannot be refreshed
-    /// now.
+    /// [`Refusal::StoreUnavailable`] when the cookie cannot be read now.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -66,10 +66,10 @@ impl SessionCookie {
             }
             Err(error) if error.session_ended() => Ok(Sender::ANONYMOUS),
             Err(RenewError::Store(error)) => Err(error.into()),
-            Err(error) => Err(Refusal::ProviderUnavailable {
-                issuer: session.known().issuer.clone(),
-                reason: error.to_string(),
-            }),
+            Err(error) => {
+                let (issuer, reason) = (session.known().issuer.clone(), error.to_string());
+                Ok(Sender { unread: Some(Unread::Session { issuer, reason }), ..Sender::ANONYMOUS })
+            }
         }
     }
 

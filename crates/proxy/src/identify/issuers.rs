@@ -1,25 +1,28 @@
 //! The configured issuers: each with its keys, its rules for tokens, and the gateway's registration as its client.
 
+mod record;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use access_policy::Known;
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
-use oidc_core::client::{TokenEndpointError, TokenSet};
 use oidc_core::keys::{KeySource, RemoteKeys};
-use oidc_core::login::Login;
+use oidc_core::login::LoginRequest;
 use oidc_core::provider::Provider;
 use oidc_core::verify::Introspection;
 use oidc_core::{AccessToken, Client, Clock, Validation, Verifier};
-use web_sessions::{Record, Renew, RenewError};
+use web_sessions::{KeepsIdentity, Record, Renew, RenewError};
 
 use crate::{
-    identify::{bearer, claims::ClaimReader},
-    metric,
+    config::{PushedAuthorization, UserInfo, WithoutRefresh},
+    identify::{
+        bearer,
+        claims::{ClaimReader, Wanted},
+    },
 };
 
 /// One issuer, and the gateway as its client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct IssuerClient {
     /// Its name in the configuration.
     pub(crate) name: String,
@@ -43,8 +46,18 @@ pub struct IssuerClient {
     pub(crate) leeway: Duration,
     /// Scopes asked for at login.
     pub(crate) scopes: Vec<String>,
+    /// More parameters of the authorization request.
+    pub(crate) authorization: Vec<(String, String)>,
     /// Whether logins are pushed (RFC 9126).
-    pub(crate) pushed_authorization: crate::config::PushedAuthorization,
+    pub(crate) pushed_authorization: PushedAuthorization,
+    /// Use of the UserInfo endpoint.
+    pub(crate) user_info: UserInfo,
+    /// Claims that rules read.
+    pub(crate) wanted: Wanted,
+    /// End of a session without a refresh token.
+    pub(crate) without_refresh: WithoutRefresh,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl IssuerClient {
@@ -63,6 +76,19 @@ impl IssuerClient {
         &self.claims
     }
 
+    /// A login request with the configured parameters.
+    pub(crate) fn with_own_parameters(&self, request: LoginRequest) -> LoginRequest {
+        self.authorization.iter().fold(request, |request, (name, value)| {
+            // The age is part of the answer's checks, and not only a parameter.
+            match value.parse() {
+                Ok(seconds) if name == "max_age" => {
+                    request.with_max_age(Duration::from_secs(seconds))
+                }
+                _ => request.with_parameter(name, value),
+            }
+        })
+    }
+
     /// The login client.
     pub fn client(&self) -> &Client {
         &self.client
@@ -74,107 +100,6 @@ impl IssuerClient {
         match self.provider.current() {
             Some(_) => Ok(()),
             None => Err("metadata not discovered yet".to_owned()),
-        }
-    }
-
-    /// The record of a finished login.
-    pub async fn record(&self, login: Login, now: std::time::SystemTime) -> Record {
-        let Login { tokens, id_token, .. } = login;
-        let known = self.session_identity(&tokens, &id_token).await;
-        let expires_at = tokens.expires_at.or_else(|| id_token.expires_at).unwrap_or(now);
-        let provider_session = id_token.session_id.clone();
-        Record::new(Known::clone(&known), tokens.access_token, expires_at, now)
-            .with_refresh_token(tokens.refresh_token)
-            .with_id_token(tokens.id_token)
-            .with_id_token_algorithm(id_token.algorithm())
-            .with_provider_session(provider_session)
-    }
-
-    /// Identity in a token set. Roles come from the access token if it is a JWT of this issuer that was issued to this client
-    /// about the same subject; any other access token adds nothing.
-    async fn session_identity(
-        &self,
-        tokens: &TokenSet,
-        id_token: &oidc_core::Claims,
-    ) -> Arc<Known> {
-        match self.own.access_token(tokens.access_token.expose()).await {
-            Ok(access) if Some(access.subject()) == id_token.subject.as_deref() => {
-                self.claims.read_session(id_token, Some(&access))
-            }
-            Ok(_) => {
-                tracing::warn!(
-                    issuer = self.name,
-                    "access token is about another subject than the ID token; it is not read for roles"
-                );
-                self.claims.read_session(id_token, None)
-            }
-            Err(refusal) => {
-                tracing::debug!(issuer = self.name, reason = %refusal, "access token is not read for roles");
-                self.claims.read_session(id_token, None)
-            }
-        }
-    }
-
-    /// The `refresh_token` grant for a session (RFC 6749 §6).
-    async fn renew(&self, record: &Record) -> Result<Record, RenewError> {
-        let Some(refresh_token) = &record.refresh_token else {
-            return Err(RenewError::NoRefreshToken);
-        };
-        let refreshed = self
-            .client
-            .refresh(refresh_token, &record.known.subject)
-            .await
-            .map_err(|error| self.renew_error(&error))?;
-        let mut next = record.clone();
-        if let Some(id_token) = &refreshed.id_token {
-            next.id_token_algorithm = id_token.algorithm();
-        }
-        let tokens = refreshed.tokens;
-        next.known = match &refreshed.id_token {
-            Some(id_token) => self.session_identity(&tokens, id_token).await,
-            None => match self.own.access_token(tokens.access_token.expose()).await {
-                Ok(access) if access.subject() == record.known.subject => {
-                    let mut known = Known::clone(&self.claims.read(&access));
-                    known.name = known.name.or_else(|| record.known.name.clone());
-                    Arc::new(known)
-                }
-                _ => Arc::clone(&record.known),
-            },
-        };
-        if let Some(expires_at) = tokens.expires_at {
-            next.access_expires_at = expires_at;
-        }
-        next.access_token = tokens.access_token;
-        if tokens.refresh_token.is_some() {
-            next.refresh_token = tokens.refresh_token;
-        }
-        if tokens.id_token.is_some() {
-            next.id_token = tokens.id_token;
-        }
-        metric::refreshed(&self.name, "ok");
-        Ok(next)
-    }
-
-    fn renew_error(&self, error: &TokenEndpointError) -> RenewError {
-        if error.is_temporary() {
-            metric::refreshed(&self.name, "unavailable");
-            return RenewError::unavailable(error.to_string());
-        }
-        match error {
-            TokenEndpointError::InvalidGrant { .. } => {
-                metric::refreshed(&self.name, "invalid_grant");
-                RenewError::refused(error.to_string())
-            }
-            // OpenID Connect Core 1.0 §12.2: these tokens are not about the person who signed in.
-            TokenEndpointError::IdToken(_) => {
-                metric::refreshed(&self.name, "bad_id_token");
-                RenewError::refused(error.to_string())
-            }
-            // The operator has to correct a client that is misconfigured at the provider; the session stays.
-            _ => {
-                metric::refreshed(&self.name, "error");
-                RenewError::unavailable(error.to_string())
-            }
         }
     }
 }
@@ -251,5 +176,15 @@ pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
             }
         }
         .boxed()
+    })
+}
+
+/// Whether a session without a refresh token keeps its identity after its access token has expired, by the configuration of
+/// its issuer at that time.
+pub fn keeps_identity(current: Arc<ArcSwap<Issuers>>) -> Arc<KeepsIdentity> {
+    Arc::new(move |record: &Record| {
+        let issuers = current.load();
+        let issuer = issuers.named(&record.known.issuer).filter(|issuer| record.is_of(&issuer.url));
+        issuer.is_some_and(|issuer| issuer.without_refresh == WithoutRefresh::KeepIdentity)
     })
 }

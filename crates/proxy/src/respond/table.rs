@@ -68,6 +68,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::ProviderUnavailable { .. } => {
             "The issuer cannot be reached, and the request cannot be decided without it."
         }
+        Refusal::IssuerMisconfigured { .. } => {
+            "The issuer cannot be used until its configuration is corrected, here or at the provider."
+        }
         Refusal::StoreUnavailable { .. } => "The session store cannot be reached.",
         Refusal::SignInFailed { .. } => {
             "A sign-in did not finish; what was wrong with it has a code of its own."
@@ -105,6 +108,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
         Refusal::TooMany { what: "", retry_after: Duration::ZERO },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
+        Refusal::IssuerMisconfigured { issuer: String::new(), reason: String::new() },
         Refusal::StoreUnavailable { reason: String::new() },
         Refusal::Draining,
         Refusal::Internal { reason: String::new() },

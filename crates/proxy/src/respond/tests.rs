@@ -69,6 +69,7 @@ fn all() -> Vec<Refusal> {
         Refusal::UpstreamTimeout { route: "lab".into(), after: Duration::from_secs(60) },
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
+        Refusal::IssuerMisconfigured { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },
         Refusal::SignInFailed {
             reason: "it took too long".into(),

@@ -47,6 +47,8 @@ impl Refusal {
                 "No service behind this gateway has this address.",
                 "Check the address, or begin at the list of your services.",
             ),
+            Self::IssuerMisconfigured { .. } => misconfigured(),
+            Self::BadCredentials(refusal) if refusal.mistake().is_some() => misconfigured(),
             Self::BadCredentials(refusal) if refusal.is_unavailable() => Words::new(
                 "Sign-in cannot be checked right now",
                 "The identity provider is out of reach, so the token cannot be verified.",
@@ -125,4 +127,12 @@ impl Refusal {
             ),
         }
     }
+}
+
+fn misconfigured() -> Words {
+    Words::new(
+        "Sign-in is not set up correctly",
+        "The gateway and the identity provider do not fit each other. Trying again does not help.",
+        "Report it to the operators of this platform, and quote the reference.",
+    )
 }

@@ -14,6 +14,7 @@ mod callers;
 mod mistakes;
 mod online;
 mod outside;
+mod providers;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

@@ -34,7 +34,7 @@ routes:
         "3:19: trusted_proxies#1: invalid value `10.0.0.0`; write a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address",
         "5:3: issuers.main: missing `client_id`; add it",
         "6:10: issuers.main.url: issuer \"http://keycloak.example/realms/platform\" must use https; http \
-         is accepted on localhost, 127.0.0.0/8 and [::1] only",
+         is accepted on localhost, 127.0.0.0/8 and [::1] only, and on hosts that dangerous_allow_http lists",
         "7:28: issuers.main.client_auth.secret: invalid secret: this file must not contain it; \
          write `{ file: PATH }` or `{ env: NAME }`",
         "8:1: session.key: missing session key; write `key: { file: PATH }` and make the file with \

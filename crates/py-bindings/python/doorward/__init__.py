@@ -31,6 +31,7 @@ from collections.abc import Mapping as _Mapping
 from ._errors import (
     DoorwardError,
     ConfigurationError,
+    IssuerMisconfigured,
     IssuerUnavailable,
     TokenRequestRefused,
     LoginRefused,
@@ -78,6 +79,7 @@ __all__ = [
     "InvalidClaim",
     "InvalidToken",
     "Issuer",
+    "IssuerMisconfigured",
     "IssuerUnavailable",
     "LoginRefused",
     "MalformedToken",

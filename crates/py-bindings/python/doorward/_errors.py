@@ -1,7 +1,7 @@
 """Errors as exceptions: one class for each cause that a caller can act on.
 
-They mirror the errors of the Rust libraries: ``code`` is the same stable word everywhere (in the gateway's log too), ``str(error)``
-says what is wrong and what to do, ``remedy`` what to do in terms of this package. No exception ever holds a token or a secret, and all of them can be pickled.
+They mirror the errors of the Rust libraries: ``code`` is the same stable word everywhere (in the gateway's log too), ``message``
+says what is wrong, ``remedy`` what to do in terms of this package, and ``str(error)`` both, as tracebacks do. No exception ever holds a token or a secret, and all of them can be pickled.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ class ConfigurationError(DoorwardError, ValueError):
     """An argument, a file or a variable of the environment cannot be used."""
 
     code = "configuration"
+
+
+class IssuerMisconfigured(ConfigurationError):
+    """The issuer cannot be used until its configuration is corrected, here or there: a wrong address, a document with a mistake, a set
+    without usable keys. Waiting does not help; a correction at the issuer is noticed."""
+
+    code = "issuer_misconfigured"
+
+    member: str | None = None
+    """The setting (``url``, ``discovery_url``) or the member of the issuer's metadata with the mistake."""
 
 
 class IssuerUnavailable(DoorwardError):
@@ -244,6 +254,7 @@ class AuthenticationTooOld(InvalidToken):
 __all__ = [
     "DoorwardError",
     "ConfigurationError",
+    "IssuerMisconfigured",
     "IssuerUnavailable",
     "TokenRequestRefused",
     "LoginRefused",

@@ -39,15 +39,28 @@ class Issuer:
 
     Args:
         url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+        discovery_url: another address of the same issuer, for a provider that this program reaches by another name than browsers do.
+            Its metadata is read there, and must still name ``url`` as the issuer; its endpoints are used as it announces them.
+        dangerous_allow_http: hosts off loopback with which plain ``http`` is accepted, such as ``["keycloak"]`` in a Compose project.
+            Tokens and secrets can be read and changed on the way to them.
         ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
-            the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured.
+            the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured; loopback is reached
+            without a proxy.
         timeout: how long one exchange with the issuer may take, in seconds or as a ``timedelta``.
 
     Raises:
         ConfigurationError: if the URL is not an issuer identifier, or the certificates cannot be used.
     """
 
-    def __new__(cls, url: str, *, ca_file: _Path | None = None, timeout: _Span = ...) -> Self: ...
+    def __new__(
+        cls,
+        url: str,
+        *,
+        discovery_url: str | None = None,
+        dangerous_allow_http: _Texts | None = None,
+        ca_file: _Path | None = None,
+        timeout: _Span = ...,
+    ) -> Self: ...
     @property
     def url(self) -> str:
         """The issuer identifier, as it was given."""

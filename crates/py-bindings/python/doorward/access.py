@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from . import Claims, ConfigurationError, InvalidToken, IssuerUnavailable, Verifier
+from . import Claims, ConfigurationError, InvalidToken, IssuerMisconfigured, IssuerUnavailable, Verifier
 
 __all__ = ["Guard", "Refused", "Require", "all_of"]
 
@@ -180,7 +180,7 @@ class Guard:
         token = self.token(authorization)
         try:
             return self.verifier.verify(token)
-        except (InvalidToken, IssuerUnavailable) as error:
+        except (InvalidToken, IssuerMisconfigured, IssuerUnavailable) as error:
             raise self.refused(error) from error
 
     async def verified_async(self, authorization: Sequence[str] | None) -> Claims:
@@ -188,7 +188,7 @@ class Guard:
         token = self.token(authorization)
         try:
             return await self.verifier.verify_async(token)
-        except (InvalidToken, IssuerUnavailable) as error:
+        except (InvalidToken, IssuerMisconfigured, IssuerUnavailable) as error:
             raise self.refused(error) from error
 
     def token(self, authorization: Sequence[str] | None) -> str:
@@ -204,8 +204,10 @@ class Guard:
             raise self._refuse(400, "invalid_request", "the Authorization header holds no token")
         return token.strip()
 
-    def refused(self, error: InvalidToken | IssuerUnavailable) -> Refused:
+    def refused(self, error: InvalidToken | IssuerMisconfigured | IssuerUnavailable) -> Refused:
         """The answer to a token that is not accepted, or cannot be checked."""
+        if isinstance(error, IssuerMisconfigured):
+            return Refused(500, error.code, "tokens cannot be verified: the service and its issuer do not fit each other", {"Cache-Control": "no-store"})
         if isinstance(error, IssuerUnavailable):
             pause = str(max(1, math.ceil(error.retry_after or 1)))
             detail = "tokens cannot be verified now; try again later"

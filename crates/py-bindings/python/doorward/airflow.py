@@ -116,7 +116,7 @@ class DoorwardHook(BaseHook):
             source = self.auth()
             source.token()
         except DoorwardError as error:
-            return False, f"{error.message}; {error.remedy}" if error.remedy else str(error)
+            return False, str(error)
         return True, f"{source.issuer} gives tokens to {source.client_id}"
 
     def _described(self, connection: Any, extra: dict[str, Any]) -> Client:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import ConfigurationError, DoorwardError, IssuerUnavailable, TokenRequestRefused
+from . import ConfigurationError, DoorwardError, IssuerMisconfigured, IssuerUnavailable, TokenRequestRefused
 
 __all__ = ["SignInNeeded", "token", "token_async"]
 
@@ -144,6 +144,8 @@ def _refusal(status: int, answer: dict[str, Any]) -> DoorwardError:
         )
     if answer.get("code") == SignInNeeded.code:
         return SignInNeeded(message, **facts)
+    if answer.get("code") == IssuerMisconfigured.code:
+        return IssuerMisconfigured(message, **facts)
     if status >= 500:
         return IssuerUnavailable(message, **facts)
     return TokenRequestRefused(message, status=status, error=answer.get("code"), **facts)

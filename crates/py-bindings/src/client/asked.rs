@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oidc_core::client::{ClientAuth, TokenHint};
 use oidc_core::login::{LoginRequest, LogoutRequest};
-use oidc_core::provider::ProviderUnavailable;
+use oidc_core::provider::ProviderError;
 use oidc_core::{Secret, Validation};
 use pyo3::prelude::*;
 
@@ -133,7 +133,7 @@ impl Client {
             client.provider().metadata().await?;
             Ok(client.logout_url(&request))
         };
-        Ok(work(asked, |py, url: Result<Option<url::Url>, ProviderUnavailable>| match url {
+        Ok(work(asked, |py, url: Result<Option<url::Url>, ProviderError>| match url {
             Ok(url) => Ok(url.map(String::from).into_pyobject(py)?.into_any().unbind()),
             Err(error) => Err(errors_of_login::provider(py, &error)),
         }))

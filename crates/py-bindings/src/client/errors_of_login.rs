@@ -5,14 +5,19 @@ use oidc_core::client::TokenEndpointError;
 use oidc_core::http::FetchError;
 use oidc_core::login::callback::CallbackRefusal;
 use oidc_core::login::{LoginError, UserInfoError};
-use oidc_core::provider::ProviderUnavailable;
+use oidc_core::provider::ProviderError;
 use pyo3::prelude::*;
 
 use crate::errors;
 
-/// The provider cannot be used now.
-pub(super) fn provider(py: Python<'_>, error: &ProviderUnavailable) -> PyErr {
-    errors::unavailable_for_now(py, &error.to_string(), Some(error.retry_after))
+/// The provider cannot be used, now or until a configuration is corrected.
+pub(super) fn provider(py: Python<'_>, error: &ProviderError) -> PyErr {
+    match error {
+        ProviderError::Unavailable(error) => {
+            errors::unavailable_for_now(py, &error.to_string(), Some(error.retry_after))
+        }
+        mistake => errors::token_request(py, &TokenEndpointError::from(mistake.clone()).into()),
+    }
 }
 
 /// A login that did not begin, or whose code brought no tokens.

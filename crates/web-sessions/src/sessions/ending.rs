@@ -31,6 +31,7 @@ impl Sessions {
         which: &Which,
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError> {
+        self.logouts.note(which, signed_with, self.clock.now());
         let mut ended = Ended::default();
         for session in self.all() {
             let record = session.record();

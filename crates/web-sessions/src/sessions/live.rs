@@ -13,6 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use oidc_core::Secret;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +78,14 @@ impl LiveSession {
     /// The record as it is now.
     pub fn record(&self) -> Arc<Record> {
         Arc::clone(&self.present.load().record)
+    }
+
+    /// The access token to send. `None` if it has expired and nothing can refresh it.
+    pub fn access_token(&self, now: SystemTime) -> Option<Secret> {
+        let present = self.present.load();
+        let record = &present.record;
+        let live = record.refresh_token.is_some() || now < record.access_expires_at;
+        live.then(|| record.access_token.clone())
     }
 
     /// Identity of the person who signed in, as the issuer last stated it.

@@ -69,7 +69,9 @@ impl Sessions {
         for session in self.all() {
             let record = session.record();
             let unrenewable = record.refresh_token.is_none() || !self.renews();
-            if session.past(&self.limits, now) || unrenewable && now >= record.access_expires_at {
+            let over =
+                || unrenewable && now >= record.access_expires_at && !self.keeps_identity(&record);
+            if session.past(&self.limits, now) || over() {
                 self.end_over(&session).await;
             } else if self.is_unconfirmed(&session) {
                 session.renewals().notify_waiters();

@@ -36,6 +36,9 @@ const YOUNG: Duration = Duration::from_secs(5);
 pub type Renew =
     dyn Fn(Arc<Record>) -> BoxFuture<'static, Result<Record, RenewError>> + Send + Sync;
 
+/// Whether a session without a refresh token keeps its identity after its access token has expired.
+pub type KeepsIdentity = dyn Fn(&Record) -> bool + Send + Sync;
+
 /// Freshness of a session's identity and access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -43,6 +46,8 @@ pub enum Freshness {
     Current,
     /// The access token was refreshed while this request waited.
     Renewed,
+    /// The access token has expired, nothing can refresh it, and the session keeps its identity without it.
+    Kept,
     /// The access token has expired and the provider is unavailable; the old identity is still accepted.
     Grace {
         /// end of the grace
@@ -121,6 +126,7 @@ impl Sessions {
         }
         match (can && self.renews(), expired) {
             (false, false) => Ok(Freshness::Current),
+            (false, true) if self.keeps_identity(&session.record()) => Ok(Freshness::Kept),
             (false, true) => {
                 Box::pin(self.end_over(session)).await;
                 Err(RenewError::NoRefreshToken)
@@ -161,8 +167,12 @@ impl Sessions {
     /// Whether the provider's last confirmation of the session has expired, and only a request can renew it: the ticket is the
     /// record, so that nothing is refreshed between requests. A stream must not stay open on an expired confirmation.
     pub fn is_unconfirmed(&self, session: &LiveSession) -> bool {
-        let ends_at = session.present().record.access_expires_at + self.grace();
-        !self.store().keeps_records() && self.clock().now() >= ends_at
+        if self.store().keeps_records() {
+            return false;
+        }
+        let record = session.record();
+        let ends_at = record.access_expires_at + self.grace();
+        self.clock().now() >= ends_at && !self.keeps_identity(&record)
     }
 
     /// Refreshes the tokens of a session that has open streams but perhaps no requests. Does nothing where the ticket is the

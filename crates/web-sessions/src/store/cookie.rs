@@ -18,6 +18,7 @@ use oidc_core::{Clock, Secret};
 use super::encoding;
 use crate::{
     digest::Digest,
+    logouts::Logouts,
     memory::remembered,
     record::{Limits, Record, Summary, Which},
     seal::{Keys, Purpose},
@@ -41,8 +42,7 @@ pub struct CookieStore {
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     ended: Cache<SessionId, ()>,
-    /// Sessions that began no later than this are over; with an algorithm, only those whose ID token is signed with it.
-    ended_matching: Cache<(Which, Option<Algorithm>), SystemTime>,
+    ended_matching: Logouts,
     successors: Cache<Digest, Ticket>,
 }
 
@@ -53,7 +53,7 @@ impl CookieStore {
             keys,
             clock,
             ended: remembered(ENDED, lifetime),
-            ended_matching: remembered(ENDED, lifetime),
+            ended_matching: Logouts::new(lifetime),
             successors: remembered(SUCCESSORS, SUCCESSION),
         }
     }
@@ -62,15 +62,7 @@ impl CookieStore {
         if self.ended.contains_key(&record.id) {
             return true;
         }
-        let algorithms = Algorithm::ALL.into_iter().map(Some).chain([None]);
-        let algorithms: Vec<_> = algorithms.filter(|one| record.ended_by(*one)).collect();
-        Which::of(record).any(|which| {
-            algorithms.iter().any(|algorithm| {
-                self.ended_matching
-                    .get(&(which.clone(), *algorithm))
-                    .is_some_and(|ended_at| record.created_at <= ended_at)
-            })
-        })
+        self.ended_matching.end(record, record.created_at)
     }
 
     fn seal(&self, record: &Record) -> Result<Ticket, StoreError> {
@@ -150,7 +142,7 @@ impl SessionStore for CookieStore {
         which: &Which,
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError> {
-        self.ended_matching.insert((which.clone(), signed_with), self.clock.now());
+        self.ended_matching.note(which, signed_with, self.clock.now());
         Ok(Ended::default())
     }
 

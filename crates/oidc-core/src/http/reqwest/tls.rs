@@ -1,18 +1,50 @@
-//! TLS of the adapter: the trusted certificates, and the client certificate.
+//! TLS of the adapter: the trusted certificates, the client certificate, and what a failed handshake
+//! shows.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{ClientConfig, ConfigBuilder, InvalidMessage, RootCertStore, WantsVerifier};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::{ClientCertificate, HttpSetupError};
+use crate::foreign_text::bounded;
 
 type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+/// A failed handshake that fails again until a configuration is corrected.
+pub(super) enum Failure {
+    /// The answer is not TLS, as from a port for plain HTTP.
+    NotTls,
+    /// The server's certificate is refused, for this reason.
+    Certificate(String),
+}
+
+/// The lasting reason for which a handshake failed, if this error has one among its causes.
+pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            )) => return Some(Failure::NotTls),
+            Some(rustls::Error::InvalidCertificate(refused)) => {
+                return Some(Failure::Certificate(bounded(&refused.to_string())));
+            }
+            _ => {}
+        }
+        // An I/O error shows the causes of the error inside it, and not that error.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    None
+}
 
 /// Reads the files.
 pub(super) fn config(

@@ -104,12 +104,23 @@ fn keycloak_roles_are_kept_apart() {
 }
 
 #[test]
-fn only_json_true_verifies_an_email() {
+fn an_email_is_verified_by_true_and_its_text_only() {
     let email = |value: serde_json::Value| {
         claims(&json!({"email": "a@example.org", "email_verified": value})).unwrap()
     };
-    assert_eq!(email(json!(true)).verified_email(), Some("a@example.org"));
-    for not in [json!("true"), json!(1), json!(false), json!(null), json!([true])] {
+    for verified in [json!(true), json!("true")] {
+        assert_eq!(email(verified).verified_email(), Some("a@example.org"));
+    }
+    for not in [
+        json!("false"),
+        json!("True"),
+        json!("1"),
+        json!(1),
+        json!(false),
+        json!(null),
+        json!([true]),
+        json!(["true"]),
+    ] {
         assert_eq!(email(not).verified_email(), None);
     }
     for odd in ["a@evil.test@example.org", "@example.org", "a@", "a", "a @example.org", "a\r\n@b"] {

@@ -8,16 +8,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cli_auth::{shown, with_causes};
+use oidc_core::SystemClock;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::keys::RemoteKeys;
-use oidc_core::provider::{Provider, ProviderMetadata};
-use oidc_core::{Issuer, SystemClock};
+use oidc_core::provider::ProviderMetadata;
 
 use self::registration::Registration;
 use crate::assemble;
 use crate::commands::Outcome;
 use crate::config::{
-    ClientAuth, Config, HostPattern, IssuerConfig, PushedAuthorization, RouteConfig,
+    ClientAuth, Config, HostPattern, IssuerConfig, Profile, PushedAuthorization, RouteConfig,
+    UserInfo, WithoutRefresh,
 };
 
 mod registration;
@@ -39,8 +40,9 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                     fine = false;
                     writeln!(out, "issuers.{name}: {doubt}")?;
                 }
-                let client =
-                    assemble::issuer_client(name, issuer, &(Arc::new(SystemClock) as Arc<_>))?;
+                let clock = Arc::new(SystemClock) as Arc<_>;
+                // No user signs in here, so no claim is wanted.
+                let client = assemble::issuer_client(name, issuer, Default::default(), &clock)?;
                 let Registration { proved, doubts } =
                     registration::check(&client, issuer, &metadata, &config).await;
                 for line in proved {
@@ -65,25 +67,30 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
 
 /// Facts that an issuer published.
 struct IssuerReport {
-    metadata: ProviderMetadata,
+    metadata: Arc<ProviderMetadata>,
     keys: usize,
     doubts: Vec<String>,
 }
 
 async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
-    let issuer: Issuer = config.url.parse().map_err(|error| with_causes(&error))?;
     let mut options = HttpOptions::default();
     if let Some(file) = &config.ca_file {
         options = options.with_ca_file(file.clone());
     }
     let http = Arc::new(ReqwestHttp::new(options).map_err(|error| with_causes(&error))?);
-    let metadata = ProviderMetadata::discover(&issuer, http.as_ref())
-        .await
-        .map_err(|error| with_causes(&error))?;
+    let provider = assemble::provider(config, http, &str::to_owned);
+    let provider = provider.map_err(|error| with_causes(&error))?;
+    let metadata = provider.refresh_now().await.map_err(|error| with_causes(&error))?;
     let doubts = doubts(config, &metadata);
-    let keys = RemoteKeys::new(Provider::with_metadata(metadata.clone(), http));
-    let keys = keys.refresh_now().await.map_err(|error| with_causes(&error))?;
-    Ok(IssuerReport { metadata, keys: keys.len(), doubts })
+    let keys = match RemoteKeys::new(provider).refresh_now().await {
+        Ok(keys) => keys.len(),
+        // The mistake alone: it names the issuer, the member and the remedy.
+        Err(error) => {
+            let mistake = error.mistake.as_ref().map(ToString::to_string);
+            return Err(mistake.unwrap_or_else(|| with_causes(&error)));
+        }
+    };
+    Ok(IssuerReport { metadata, keys, doubts })
 }
 
 /// Settings of the configuration that this issuer does not support.
@@ -118,6 +125,25 @@ fn doubts(config: &IssuerConfig, metadata: &ProviderMetadata) -> Vec<String> {
             "unsupported `private_key_jwt`; use `secret`, or enable it at the provider".to_owned(),
         );
     }
+    let secret = matches!(config.client_auth, ClientAuth::Secret(_));
+    if secret
+        && !["client_secret_basic", "client_secret_post"].iter().any(|own| offers(methods, own))
+    {
+        doubts.push(
+            "unsupported client secret: the provider takes none, by its list of methods; use another \
+             `client_auth`, or enable secrets at the provider"
+                .to_owned(),
+        );
+    }
+    if config.userinfo == UserInfo::Always && metadata.userinfo_endpoint.is_none() {
+        doubts.push(
+            "unsupported UserInfo, which every login asks for; write `userinfo: when_missing`"
+                .to_owned(),
+        );
+    }
+    if let Some(doubt) = refreshes(config, metadata) {
+        doubts.push(doubt);
+    }
     let lacking = config.scopes.iter().filter(|scope| !offers(&metadata.scopes_supported, scope));
     for scope in lacking {
         doubts.push(format!(
@@ -125,6 +151,28 @@ fn doubts(config: &IssuerConfig, metadata: &ProviderMetadata) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// The end of sessions, where the provider issues no refresh token by what it announces.
+fn refreshes(config: &IssuerConfig, metadata: &ProviderMetadata) -> Option<String> {
+    let grants = &metadata.grant_types_supported;
+    let refreshes = grants.is_empty() || grants.iter().any(|grant| grant == "refresh_token");
+    let offline = metadata.scopes_supported.iter().any(|scope| scope == "offline_access");
+    let asks = config.scopes.iter().any(|scope| scope == "offline_access");
+    let reason = match (refreshes, offline && !asks) {
+        (false, _) => "the provider issues no refresh tokens",
+        (true, true) if config.profile != Profile::Keycloak => {
+            "the provider may issue no refresh token without the scope `offline_access`"
+        }
+        (true, _) => return None,
+    };
+    match config.without_refresh {
+        WithoutRefresh::KeepIdentity => None,
+        WithoutRefresh::EndWithToken => Some(format!(
+            "{reason}: sessions then end with their access token; add `offline_access` to `scopes` if the \
+             provider offers it, or write `without_refresh: keep_identity`"
+        )),
+    }
 }
 
 /// Asks the targets of a route; `true` if each answers without a server error.

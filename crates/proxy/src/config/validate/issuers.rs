@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use oidc_core::Issuer;
-
 use super::{Findings, at, needs_identity, needs_login};
 use crate::config::policy::{Allow, Requirement};
 use crate::config::problem::KeyPath;
 use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
+use provider::{addresses, authorization, unverified_emails, without_refresh};
+
+mod provider;
 
 /// Checks every issuer, and that there is one if a route needs it.
 pub(super) fn check(config: &Config, found: &mut Findings) {
@@ -21,7 +22,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (index, (name, issuer)) in config.issuers.iter().enumerate() {
         let here = here.key(name);
         found.name(here.clone(), name);
-        issuer_url(&here.key("url"), &issuer.url, found);
+        addresses(&here, issuer, found);
+        authorization(&here.key("authorization"), issuer, found);
+        without_refresh(&here.key("without_refresh"), issuer, config, found);
+        unverified_emails(&here.key("email"), issuer, config, found);
         let twin = config.issuers.iter().take(index).find(|(_, other)| other.url == issuer.url);
         if let Some((twin, _)) = twin {
             let message = format!(
@@ -41,19 +45,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         }
     }
     bearer(config, found);
-}
-
-fn issuer_url(here: &KeyPath, text: &str, found: &mut Findings) {
-    let message = match text.parse::<Issuer>() {
-        Err(error) => error.to_string(),
-        Ok(_) => match text.split_once("/.well-known/") {
-            Some((issuer, _)) => {
-                format!("invalid URL: it is the discovery document's; write `{issuer}`")
-            }
-            None => return,
-        },
-    };
-    found.problem(here.clone(), message);
 }
 
 fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findings) {

@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado import web
 
-from .. import Claims, InvalidToken, IssuerUnavailable, Verifier
+from .. import Claims, InvalidToken, IssuerMisconfigured, IssuerUnavailable, Verifier
 from .identity import Identity, Issuers
 
 __all__ = ["vouched_for"]
@@ -19,7 +19,7 @@ async def vouched_for(handler: Any, verifier: Verifier, issuers: Issuers, log: A
     """The claims of the person who sent a request; ``None`` if the gateway vouches for none, or for one of an issuer that is refused.
 
     Raises:
-        tornado.web.HTTPError: 503 if the gateway's keys cannot be fetched.
+        tornado.web.HTTPError: 503 if the gateway's keys cannot be fetched, 500 if its address is wrong.
     """
     known: Claims | None = getattr(handler, _CLAIMS, None)
     if known is not None:
@@ -37,6 +37,9 @@ async def vouched_for(handler: Any, verifier: Verifier, issuers: Issuers, log: A
     except IssuerUnavailable as unavailable:
         log.error("The gateway's keys cannot be fetched: %s", unavailable)
         raise web.HTTPError(503, "The gateway's keys cannot be fetched now. Try again in a moment.") from unavailable
+    except IssuerMisconfigured as mistake:
+        log.error("The gateway's assertions cannot be checked: %s", mistake)
+        raise web.HTTPError(500, "The gateway's assertions cannot be checked. Ask the operators of the hub.") from mistake
     except ValueError as error:
         objection = str(error)
     if objection is not None:

@@ -12,7 +12,7 @@ from jupyterhub.user import User
 from jupyterhub.utils import compare_token
 from tornado import web
 
-from .. import DoorwardError, IssuerUnavailable
+from .. import DoorwardError, IssuerMisconfigured, IssuerUnavailable
 from ..notebook import SignInNeeded
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class TokenHandler(APIHandler):
             self._refuse(403, needed)
         except IssuerUnavailable as unavailable:
             self._refuse(503, unavailable)
+        except IssuerMisconfigured as mistake:
+            self.log.error("No token for %s: %s", user.name, mistake)
+            self._refuse(500, mistake)
         except DoorwardError as refused:
             self.log.warning("No token for %s: %s", user.name, refused)
             self._refuse(403, refused)

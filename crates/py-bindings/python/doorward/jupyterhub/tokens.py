@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .. import IssuerUnavailable, TokenRequestRefused, TokenSource
+from .. import IssuerMisconfigured, IssuerUnavailable, TokenRequestRefused, TokenSource
 from ..notebook import SignInNeeded
 
 __all__ = ["PersonTokens", "SessionEnded", "TokenKeeper", "peek"]
@@ -137,6 +137,9 @@ class TokenKeeper:
                 answer = await self._source.person_async(subject_token=token)
             except IssuerUnavailable as unavailable:
                 kept.pause = time.monotonic() + (unavailable.retry_after or _PAUSE)
+                raise
+            except IssuerMisconfigured:
+                kept.pause = time.monotonic() + _PAUSE
                 raise
             except TokenRequestRefused:
                 kept.used = token

@@ -51,7 +51,9 @@ impl Entry {
         for which in Which::of(record) {
             match which {
                 Which::Subject { .. } => entry.subject = holder(&which),
-                Which::ProviderSession { .. } => entry.provider_session = Some(holder(&which)),
+                Which::ProviderSession { .. } | Which::Unnamed { .. } => {
+                    entry.provider_session = Some(holder(&which));
+                }
             }
         }
         entry
@@ -68,6 +70,7 @@ pub(super) fn holder(which: &Which) -> Digest {
     let (kind, issuer, name) = match which {
         Which::ProviderSession { issuer, sid } => ("sid", issuer, sid),
         Which::Subject { issuer, subject } => ("sub", issuer, subject),
+        Which::Unnamed { issuer, subject } => ("unnamed", issuer, subject),
     };
     sha256(format!("{kind} {} {issuer}{name}", issuer.len()).as_bytes())
 }
