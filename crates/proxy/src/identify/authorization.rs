@@ -135,7 +135,7 @@ impl<'h> Rest<'h> {
         name.eq_ignore_ascii_case(scheme.as_bytes()).then_some(Self { before, after })
     }
 
-    /// What follows one space or several, if that is a token68 and the value begins with the scheme.
+    /// The token68 after one space or several, if the value begins with the scheme and holds nothing else.
     fn token68(&self) -> Option<&'h str> {
         let spaces = self.after.iter().take_while(|byte| **byte == b' ').count();
         let token = std::str::from_utf8(self.after.get(spaces..)?).ok()?;
