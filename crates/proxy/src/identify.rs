@@ -106,6 +106,11 @@ impl Sender {
         matches!(self.credential, Credential::Bearer { carrier: Carrier::OwnField, .. })
     }
 
+    /// Whether the identity comes from the password of Basic, which a browser may send for another site's page.
+    pub(crate) fn is_basic(&self) -> bool {
+        matches!(self.credential, Credential::Bearer { carrier: Carrier::Basic, .. })
+    }
+
     /// Whether the identity comes from a session cookie.
     pub fn has_session(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
@@ -132,8 +137,8 @@ impl Identify {
     /// # Errors
     ///
     /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
-    /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::StoreUnavailable`] when a cookie
-    /// cannot be judged now.
+    /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::ForeignOrigin`] for Basic from another
+    /// site's page, [`Refusal::StoreUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
         &self,
         routed: Routed,
@@ -141,6 +146,14 @@ impl Identify {
     ) -> Result<Identified, Refusal> {
         let takes = Takes::on(&routed.route);
         let sender = self.sender(&routed.request, takes, cookies).await?;
+        if sender.is_basic() {
+            let Routed { request, route } = &routed;
+            let own = route.origin(request.host());
+            let page = authorization::other_site(request.headers(), &own, &route.origins);
+            if let Some(origin) = page {
+                return Err(Refusal::ForeignOrigin { origin });
+            }
+        }
         Ok(Identified { routed, sender })
     }
 

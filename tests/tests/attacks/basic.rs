@@ -139,6 +139,44 @@ async fn a_program_is_offered_basic_and_a_browser_never() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_a_browser_remembers_serves_no_other_site() -> Result<()> {
+    const ADMITS: &str = "admits:\n  match: { path: /admits }\n  upstream: UPSTREAM\n  basic: true\n  origins: [https://apps.example]\n  access: [{ allow: signed_in }]\n";
+    let stage = Setup::new("basic-other-site")
+        .with_routes(&format!("{ROUTES}{ADMITS}"))
+        .trusting_proxies()
+        .start()
+        .await?;
+    let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
+    let (credentials, own) = (basic(format!("x:{token}")), stage.origin());
+    for (name, value, status) in [
+        ("Origin", "https://evil.test", 403),
+        ("Origin", "null", 403),
+        ("Origin", "", 403),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Origin", &own, 200),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Sec-Fetch-Site", "none", 200),
+        ("X-Other", "a program", 200),
+    ] {
+        let before = stage.upstream.requests().len();
+        let ask = stage.post("/simple/x").header("Authorization", &credentials);
+        let answer = ask.header(name, value).form(&[("delete", "all")]).send().await?;
+        assert_eq!(answer.status, status, "{name}: {value}: {answer:?}");
+        assert_eq!(stage.upstream.requests().len() - before, usize::from(status == 200));
+        let ask = stage.get("/oauth2/auth").header("X-Forwarded-Uri", "/simple/x");
+        let answer = ask.header(name, value).header("Authorization", &credentials).send().await?;
+        assert_eq!(answer.status, if status == 200 { 202 } else { 403 }, "{name}: {value}");
+        // A page cannot set a bearer token of another origin, so these fields do not matter beside one.
+        let ask = stage.get("/simple/x").header(name, value).bearer(&token);
+        assert_eq!(ask.send().await?.status, 200, "{name}: {value}");
+    }
+    let ask = stage.get("/admits/x").header("Authorization", &credentials);
+    assert_eq!(ask.header("Origin", "https://apps.example").send().await?.status, 200);
+    stage.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn questions_of_a_proxy_take_basic_as_the_route_does() -> Result<()> {
     let stage = Setup::new("basic-question").with_routes(ROUTES).trusting_proxies().start().await?;
     let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;

@@ -31,7 +31,7 @@ pub(crate) fn page() -> anyhow::Result<String> {
         "\n## Headers removed from every request\n\n\
          A header name may have letters, digits and `-` only: a request with another, such as `X_Forwarded_User`, gets 400. \
          From `trusted_proxies`, `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id` are read before they are removed. The \
-         gateway's own cookies are removed too, and `Authorization` when it was a bearer token that the gateway checked.\n\n\
+         gateway's own cookies are removed too, and `Authorization` when it held a token that the gateway checked, as `Bearer` or as the password of Basic.\n\n\
          Beginning with: {}.\n\nBy name: {}.\n\nOf one connection (RFC 9110 §7.6.1), with the names that `Connection` lists: {}.\n",
         list(&reserved::PREFIXES, "…"),
         list(&reserved::NAMES, ""),

@@ -16,7 +16,10 @@ use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is
 use crate::{
     authorize::{Case, Denied, Page, judge},
     endpoints::{Call, Endpoints},
-    identify::{Credential, Sender, authorization::Takes},
+    identify::{
+        Credential, Sender,
+        authorization::{Takes, other_site},
+    },
     refusal::Refusal,
     route::Route,
 };
@@ -40,6 +43,12 @@ impl Endpoints {
         call.notes.challenge_on(&route, question, &method, call.request.headers());
         let sender = self.sender(&call, Takes::on(&route)).await?;
         call.notes.audit(|trail| trail.asked_by(&sender, &method, &question.path));
+        if sender.is_basic() {
+            let own = self.page_origin(&route, &question.host);
+            if let Some(origin) = other_site(call.request.headers(), &own, &route.origins) {
+                return Err(Refusal::ForeignOrigin { origin });
+            }
+        }
         let case = Case {
             route: &route,
             method: &method,

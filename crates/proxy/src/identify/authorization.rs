@@ -5,10 +5,16 @@
 //! [RFC 9110 §11.6.2]: https://www.rfc-editor.org/rfc/rfc9110#section-11.6.2
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, ORIGIN},
+};
 use oidc_core::{Secret, TokenRefusal};
 
-use crate::{config::BearerTokens, route::Route};
+use crate::{
+    config::{BearerTokens, WebOrigin},
+    route::Route,
+};
 
 /// Schemes of `Authorization` that are for the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +125,23 @@ pub(super) fn malformed(reason: &'static str) -> TokenRefusal {
     TokenRefusal::Malformed { part: "token", reason: reason.to_owned() }
 }
 
+/// The page of another site that made a browser send a request, shortened: neither the origin `own` nor one of `others`.
+///
+/// A browser remembers the password of Basic and sends it with the requests of every site's pages. Programs state no page.
+pub(crate) fn other_site(headers: &HeaderMap, own: &str, others: &[WebOrigin]) -> Option<String> {
+    let admitted = |origin: &HeaderValue| {
+        let is = |text: &str| text.as_bytes() == origin.as_bytes();
+        is(own) || others.iter().any(|other| is(other.as_str()))
+    };
+    let page = match headers.get(ORIGIN) {
+        Some(origin) => Some(origin).filter(|origin| !admitted(origin)),
+        None => headers
+            .get("sec-fetch-site")
+            .filter(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")),
+    };
+    page.map(|page| String::from_utf8_lossy(page.as_bytes()).chars().take(200).collect())
+}
+
 /// A value without the name of its scheme.
 struct Rest<'h> {
     before: &'h [u8],
@@ -135,7 +158,7 @@ impl<'h> Rest<'h> {
         name.eq_ignore_ascii_case(scheme.as_bytes()).then_some(Self { before, after })
     }
 
-    /// Text behind one space or several, if that is a token68 and the value begins with the scheme.
+    /// The token68 after one space or several, if the value begins with the scheme and holds nothing else.
     fn token68(&self) -> Option<&'h str> {
         let spaces = self.after.iter().take_while(|byte| **byte == b' ').count();
         let token = std::str::from_utf8(self.after.get(spaces..)?).ok()?;

@@ -55,7 +55,8 @@ async fn upstream(answer: &'static str) -> (String, tokio::sync::mpsc::Unbounded
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = vec![0; 4096];
             let length = stream.read(&mut head).await.unwrap_or_default();
-            let _ = sender.send(String::from_utf8_lossy(&head[..length]).into_owned());
+            head.truncate(length);
+            let _ = sender.send(String::from_utf8_lossy(&head).into_owned());
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
