@@ -36,7 +36,7 @@ use crate::observer::{Event, Observer};
 mod metadata;
 
 pub use crate::fresh::Retry;
-pub use crate::issuer::{InvalidIssuer, Issuer};
+pub use crate::issuer::{InvalidIssuer, Issuer, IssuerTemplate};
 pub use metadata::{DiscoveryError, MtlsEndpointAliases, ProviderMetadata};
 
 /// Limits for fetching and keeping metadata.
