@@ -34,4 +34,5 @@ pub use claims::{
     Scope,
 };
 pub use confirmation::Confirmation;
+pub(crate) use confirmation::thumbprint;
 pub use kinds::{AccessToken, IdToken, LogoutToken};
