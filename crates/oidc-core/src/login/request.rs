@@ -39,6 +39,9 @@ const OWN_PARAMETERS: [&str; 12] = [
     "request_uri",
 ];
 
+/// The one parameter that may be repeated (RFC 8707 §2).
+const RESOURCE: &str = "resource";
+
 /// The parameters of an authorization request: names and values.
 type Parameters = Vec<(String, String)>;
 
@@ -129,12 +132,18 @@ impl LoginRequest {
         self.with_parameter("login_hint", hint)
     }
 
+    /// Asks for tokens for this resource, an absolute URI; several may be asked for (RFC 8707 §2).
+    #[must_use]
+    pub fn with_resource(self, uri: &str) -> Self {
+        self.with_parameter(RESOURCE, uri)
+    }
+
     /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself sets are
-    /// ignored.
+    /// ignored. `resource` may be repeated; of any other the last value counts.
     #[must_use]
     pub fn with_parameter(mut self, name: &str, value: &str) -> Self {
         if !OWN_PARAMETERS.contains(&name) {
-            self.parameters.retain(|(other, _)| other != name);
+            self.parameters.retain(|(other, _)| other != name || name == RESOURCE);
             self.parameters.push((name.to_owned(), value.to_owned()));
         }
         self
