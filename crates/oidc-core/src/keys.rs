@@ -3,6 +3,7 @@
 //! | to … | use |
 //! |---|---|
 //! | fetch an issuer's keys and keep them fresh | [`RemoteKeys`], with a [`KeyPolicy`] |
+//! | read an issuer's keys from a file | [`FileKeys`] |
 //! | use known keys | [`JwkSet::parse`] → [`StaticKeys`] |
 //! | take keys from elsewhere | your own [`KeySource`] |
 //! | report whether there are keys | [`KeySource::ready`], [`RemoteKeys::status`] → [`KeyStatus`] |
@@ -36,11 +37,13 @@ use crate::token::Algorithm;
 
 mod announced;
 mod fetch;
+mod file;
 mod jwk;
 mod remote;
 mod roca;
 
 pub(crate) use announced::Announced;
+pub use file::{FileKeys, KeysFileError};
 pub(crate) use jwk::Jwk;
 pub use remote::{KeyPolicy, KeyStatus, RemoteKeys};
 

@@ -50,7 +50,8 @@ impl Jwk {
             return Err("symmetric keys never verify here");
         }
         match text(members, "use")? {
-            None | Some("sig") => {}
+            // SPIFFE names the kind of SVID that a key signs (Trust Domain and Bundle §4.2.2).
+            None | Some("sig" | "jwt-svid") => {}
             Some("enc") => return Err("it is for encryption (use)"),
             Some(_) => return Err("its use is not sig"),
         }

@@ -44,7 +44,7 @@ pub use values::{Audience, Scope};
 pub struct Claims {
     /// `iss`
     pub issuer: Option<String>,
-    /// `sub`; never empty.
+    /// `sub`, or the claim at the verifier's path; never empty.
     pub subject: Option<String>,
     /// `aud`; empty when absent.
     pub audience: Audience,
@@ -199,6 +199,7 @@ impl Claims {
     /// Reads roles, groups and scopes as `names` says from now on.
     pub(crate) fn with_names(mut self, names: Names) -> Self {
         self.scope = names.scopes.clone();
+        self.subject.clone_from(&names.subject);
         self.names = Some(Arc::new(names));
         self
     }

@@ -74,12 +74,13 @@ fn split(path: &str) -> Option<(&str, Option<&str>)> {
         Some(open) => open.split_once('"')?,
         None => path.split_at(path.find('.').unwrap_or(path.len())),
     };
+    // A quotation mark within a name without them.
+    if name.contains('"') {
+        return None;
+    }
     match rest.strip_prefix('.') {
         Some(more) => Some((name, Some(more))),
-        None if rest.is_empty() && !(name.contains('"') && !path.starts_with('"')) => {
-            Some((name, None))
-        }
-        None => None,
+        None => rest.is_empty().then_some((name, None)),
     }
 }
 

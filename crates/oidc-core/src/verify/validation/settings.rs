@@ -23,8 +23,15 @@ impl Validation {
     /// # Ok::<(), oidc_core::provider::InvalidIssuer>(())
     /// ```
     pub fn for_tenants(template: IssuerTemplate, audience: impl Into<String>) -> Self {
-        let issuer = template.issuer().clone();
-        Self { issuers: Issuers::Tenants(template.into()), ..Self::new(issuer, audience) }
+        Self::new(template.issuer().clone(), audience).with_tenants(template)
+    }
+
+    /// The same for rules that are already made for [`IssuerTemplate::issuer`].
+    #[must_use]
+    pub fn with_tenants(mut self, template: IssuerTemplate) -> Self {
+        self.issuer = template.issuer().clone();
+        self.issuers = Issuers::Tenants(template.into());
+        self
     }
 
     /// Sets the identifier that access tokens name (`iss`), where it is another than the provider's own: AD FS announces it as
