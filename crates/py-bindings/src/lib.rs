@@ -15,6 +15,7 @@
 
 mod issuer;
 mod gateway;
+mod rules;
 mod trusted;
 mod verifier;
 mod claims;
