@@ -84,3 +84,5 @@ mod logs;
 mod floods;
 #[path = "attacks/provider_faults.rs"]
 mod provider_faults;
+#[path = "attacks/profiles.rs"]
+mod profiles;

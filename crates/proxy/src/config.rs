@@ -20,6 +20,7 @@ mod secret;
 mod session;
 mod route;
 mod preset;
+mod profile;
 mod upstream;
 mod policy;
 mod path;
@@ -36,8 +37,8 @@ mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
 pub use issuer::{
-    ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
-    PushedAuthorization, SigningAlgorithm,
+    ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
+    SigningAlgorithm,
 };
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
@@ -46,6 +47,7 @@ pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
+pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use route::{
     ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
     PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,

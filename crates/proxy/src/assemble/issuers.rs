@@ -3,13 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
-use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::keys::RemoteKeys;
 use oidc_core::provider::Provider;
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
-use super::{AssembleError, at};
+use super::{AssembleError, at, bearer};
 use crate::{
     config::{self, Config, IssuerConfig},
     gateway::App,
@@ -47,70 +45,49 @@ fn issuer_client(
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
     let issuer: Issuer = config.url.parse().map_err(at(place("url")))?;
-    let mut options = HttpOptions::default();
-    if let Some(ca_file) = &config.ca_file {
-        options = options.with_ca_file(ca_file);
-    }
-    if let config::ClientAuth::Mtls(own) = &config.client_auth {
-        options = options.with_client_certificate(&own.certificate, &own.key);
-    }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?);
-    let provider = Provider::new(issuer.clone(), http);
-    let keys = RemoteKeys::new(provider.clone());
-    keys.start();
-    let key_source: Arc<dyn oidc_core::keys::KeySource> = Arc::new(keys.clone());
+    let provider = Provider::new(issuer, bearer::http(name, config)?);
+    let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
     let auth = client_auth(config, &place("client_auth"))?;
-    let mut client =
-        Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
-            .with_leeway(config.leeway)
-            .with_clock(Arc::clone(clock));
+    // Without a client, no login begins and no answer of one is accepted.
+    let client_id = config.client_id.as_deref().unwrap_or_default();
+    let mut client = Client::new(provider.clone(), Arc::clone(&keys), client_id, auth)
+        .with_leeway(config.leeway)
+        .with_clock(Arc::clone(clock));
     if !config.algorithms.is_empty() {
         client = client.with_algorithms(config.algorithms.iter().copied());
     }
-    let rules = |audience: &str| {
-        let rules = Validation::new(issuer.clone(), audience)
-            .with_leeway(config.leeway)
-            .with_profile(profile(config.profile));
-        match &*config.algorithms {
-            [] => rules,
-            named => rules.with_algorithms(named.iter().copied()),
-        }
+    for party in &config.authorized_parties {
+        client = client.with_trusted_party(party);
+    }
+    let rules = |audience: &str| bearer::rules(config, audience).map_err(at(place("url")));
+    let bearer = match config.audience.split_first() {
+        None => None,
+        Some((first, more)) => Some(more.iter().fold(rules(first)?, Validation::with_audience)),
     };
-    let bearer = config.audience.split_first().map(|(first, more)| {
-        more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience))
-    });
     let introspection =
         bearer.clone().zip(config.introspection.as_ref()).map(|(validation, introspection)| {
             Introspection::new(client.token_endpoint().clone(), validation)
                 .with_max_age(introspection.cache)
         });
-    let own = Verifier::new(
-        rules(&config.client_id).with_authorized_party(&config.client_id),
-        Arc::clone(&key_source),
-    )
-    .with_clock(Arc::clone(clock))
-    .with_cache(0);
+    let own = Verifier::new(rules(client_id)?.with_authorized_party(client_id), Arc::clone(&keys))
+        .with_clock(Arc::clone(clock))
+        .with_cache(0);
     Ok(IssuerClient {
         name: name.to_owned(),
         url: config.url.clone(),
         provider,
         keys,
+        remote_keys,
+        offers_login: config.offers_login(),
         client,
         bearer,
         introspection,
         own,
-        claims: ClaimReader::new(name, &config.url, config.claims.clone()),
+        claims: ClaimReader::new(name, config),
         leeway: config.leeway,
         scopes: config.scopes.clone(),
         pushed_authorization: config.pushed_authorization,
     })
-}
-
-fn profile(profile: config::Profile) -> oidc_core::verify::Profile {
-    match profile {
-        config::Profile::Keycloak => oidc_core::verify::Profile::Keycloak,
-        config::Profile::Rfc9068 => oidc_core::verify::Profile::Rfc9068,
-    }
 }
 
 fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, AssembleError> {

@@ -20,6 +20,7 @@ mod access;
 mod admin;
 mod issuers;
 mod names;
+mod profiles;
 mod routes;
 
 /// Findings of the checks.

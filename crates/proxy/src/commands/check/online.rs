@@ -5,17 +5,16 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cli_auth::{shown, with_causes};
 use oidc_core::Issuer;
-use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::keys::RemoteKeys;
+use oidc_core::keys::{FileKeys, KeySource as _, RemoteKeys};
 use oidc_core::provider::{Provider, ProviderMetadata};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use crate::assemble;
 use crate::commands::Outcome;
 use crate::config::{
     ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
@@ -30,7 +29,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let config = Config::load(path)?.config;
     let mut fine = true;
     for (name, issuer) in &config.issuers {
-        match ask_issuer(issuer).await {
+        match ask_issuer(name, issuer).await {
             Ok(IssuerReport { keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
@@ -66,17 +65,19 @@ struct IssuerReport {
     doubts: Vec<String>,
 }
 
-async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
+async fn ask_issuer(name: &str, config: &IssuerConfig) -> Result<IssuerReport, String> {
     let issuer: Issuer = config.url.parse().map_err(|error| with_causes(&error))?;
-    let mut options = HttpOptions::default();
-    if let Some(file) = &config.ca_file {
-        options = options.with_ca_file(file.clone());
+    if let Some(file) = &config.keys_file {
+        let keys = FileKeys::open(file).map_err(|error| with_causes(&error))?;
+        let keys = keys.current().map_err(|error| with_causes(&error))?.len();
+        return Ok(IssuerReport { keys, doubts: Vec::new() });
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(|error| with_causes(&error))?);
+    let http = assemble::http(name, config).map_err(|error| with_causes(&error))?;
     let metadata = ProviderMetadata::discover(&issuer, http.as_ref())
         .await
         .map_err(|error| with_causes(&error))?;
-    let doubts = doubts(config, &metadata);
+    // The other keys are about logins.
+    let doubts = if config.offers_login() { doubts(config, &metadata) } else { Vec::new() };
     let keys = RemoteKeys::new(Provider::with_metadata(metadata, http));
     let keys = keys.refresh_now().await.map_err(|error| with_causes(&error))?;
     Ok(IssuerReport { keys: keys.len(), doubts })
