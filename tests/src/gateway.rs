@@ -37,6 +37,7 @@ pub struct Plan {
     public_url: String,
     issuer: String,
     other_issuers: BTreeMap<String, String>,
+    workload_issuers: BTreeMap<String, String>,
     client_secret: String,
     audience: String,
     routes: String,
@@ -74,6 +75,7 @@ impl Plan {
             public_url: world.public_url(),
             issuer: issuer.to_owned(),
             other_issuers: BTreeMap::new(),
+            workload_issuers: BTreeMap::new(),
             client_secret: secret.to_owned(),
             audience: GATEWAY_CLIENT.to_owned(),
             routes: routes.to_owned(),
@@ -107,6 +109,13 @@ impl Plan {
     #[must_use]
     pub fn with_other_issuer(mut self, name: &str, url: &str) -> Self {
         self.other_issuers.insert(name.to_owned(), url.to_owned());
+        self
+    }
+
+    /// One more issuer with these settings only, in YAML.
+    #[must_use]
+    pub fn with_issuer_of_programs(mut self, name: &str, settings: &str) -> Self {
+        self.workload_issuers.insert(name.to_owned(), settings.to_owned());
         self
     }
 
@@ -204,6 +213,9 @@ impl Plan {
             writeln!(yaml, "  {name}:\n    url: {url}\n    client_id: {GATEWAY_CLIENT}")?;
             writeln!(yaml, "    client_auth: {{ secret: {{ file: {secret} }} }}")?;
             writeln!(yaml, "    audience: [{}]\n{settings}", self.audience)?;
+        }
+        for (name, settings) in &self.workload_issuers {
+            writeln!(yaml, "  {name}:\n{}", indented(settings, 4))?;
         }
         writeln!(yaml, "session:\n  store: {}", self.store)?;
         writeln!(yaml, "  key: {{ file: {} }}", key.display())?;

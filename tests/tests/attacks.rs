@@ -100,3 +100,5 @@ mod misconfigured;
 mod floods;
 #[path = "attacks/provider_faults.rs"]
 mod provider_faults;
+#[path = "attacks/profiles.rs"]
+mod profiles;

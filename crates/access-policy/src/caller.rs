@@ -111,16 +111,23 @@ impl Known {
         }
     }
 
-    /// The claim at a dotted path.
+    /// The claim at a path: its exact name, or names joined by dots, those that hold dots in quotation marks
+    /// (`"https://acme.example/app".tier`).
     pub fn claim(&self, path: &str) -> Option<&serde_json::Value> {
         if let Some(value) = self.claims.get(path) {
             return Some(value);
         }
-        let mut parts = path.split('.');
-        let mut value = self.claims.get(parts.next()?)?;
-        for part in parts {
-            value = value.get(part)?;
+        let (mut members, mut rest) = (&self.claims, path);
+        loop {
+            let (name, after) = match rest.strip_prefix('"') {
+                Some(open) => open.split_once('"')?,
+                None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+            };
+            let value = members.get(name)?;
+            match after.strip_prefix('.') {
+                Some(more) => (members, rest) = (value.as_object()?, more),
+                None => return after.is_empty().then_some(value),
+            }
         }
-        Some(value)
     }
 }

@@ -12,7 +12,7 @@ use cli_auth::{KeptLogin, KeptLoginError, KeptLogins, Person};
 use dev_issuer::{DevClient, DevIssuer, Endpoint, Fault, Grant};
 use m2m::{TokenError, TokenSource};
 use oidc_core::Clock;
-use oidc_core::client::{ClientAuth, TokenEndpoint, TokenSet};
+use oidc_core::client::{ClientAuth, TokenEndpoint, TokenSet, TokenType};
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::provider::Provider;
 
@@ -245,4 +245,22 @@ async fn an_unusable_login_file_is_named_with_its_remedy() {
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let error = login.access_token().await.unwrap_err().to_string();
     assert!(error.contains("remove it and sign in again") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bound_token_is_never_sent_as_a_bearer_token() {
+    let home = Home::new().await;
+    let login = home.process("cli");
+    let mut tokens = TokenSet::new("bound".into());
+    tokens.token_type = TokenType::DPoP;
+    login.keep(Person::new("alice"), tokens).await.unwrap();
+    // Another process reads it from the file.
+    let token = home.process("cli").token().await.unwrap();
+    assert_eq!(token.token_type(), TokenType::DPoP);
+    assert!(token.authorization().to_str().unwrap().starts_with("DPoP "));
+
+    let mut tokens = TokenSet::new("no access token".into());
+    tokens.token_type = TokenType::NotApplicable;
+    let error = login.keep(Person::new("alice"), tokens).await.unwrap_err();
+    assert!(matches!(error, KeptLoginError::Invalid(_)), "{error}");
 }

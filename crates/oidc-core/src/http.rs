@@ -6,6 +6,7 @@
     feature = "reqwest",
     doc = "| send requests over TLS | [`reqwest::ReqwestHttp`], with [`reqwest::HttpOptions`] |\n| trust certificates of your own, show a client certificate | [`reqwest::HttpOptions`] |"
 )]
+//! | send a token from a file, to an issuer whose keys are not public | [`BearerFile`] |
 //! | send requests in another way, or none in tests | your own [`Http`] |
 //! | see why there is no answer, or no usable one | [`HttpError`], [`FetchError`] |
 //!
@@ -43,8 +44,11 @@ use thiserror::Error;
 
 use crate::foreign_text::bounded;
 
+mod bearer_file;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+
+pub use bearer_file::BearerFile;
 
 /// Port: sends one request and returns one answer.
 ///

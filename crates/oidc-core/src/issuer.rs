@@ -17,6 +17,9 @@ use crate::foreign_text::quoted;
 mod plain_http;
 
 pub use plain_http::{InvalidHttpHost, PlainHttpHosts};
+mod template;
+
+pub use template::IssuerTemplate;
 
 /// A validated issuer identifier.
 ///
@@ -64,6 +67,24 @@ pub enum InvalidIssuer {
         /// The value given.
         value: String,
     },
+    /// Not a template, or not one that has a single reading.
+    #[error(
+        "issuer template {value}: {reason}; write it like https://login.microsoftonline.com/{{tenantid}}/v2.0"
+    )]
+    NotATemplate {
+        /// The value given.
+        value: String,
+        /// The problem with it.
+        reason: &'static str,
+    },
+    /// The name of a tenant cannot stand in an issuer identifier.
+    #[error("tenant {value}: {reason}; write the tenant's id, as its tokens have it in `tid`")]
+    NotATenant {
+        /// The value given.
+        value: String,
+        /// The problem with it.
+        reason: &'static str,
+    },
     /// A user name or password in the URL.
     #[error("issuer {value} must not hold a user name or password")]
     Credentials {
@@ -107,7 +128,27 @@ impl Issuer {
     /// URL of the provider's metadata (OpenID Connect Discovery 1.0 §4): the well-known path
     /// appended to the issuer's own path.
     pub fn discovery_url(&self) -> String {
-        format!("{}/.well-known/openid-configuration", self.text.trim_end_matches('/'))
+        let address = template::discovery_address(&self.text);
+        format!("{}/.well-known/openid-configuration", address.trim_end_matches('/'))
+    }
+
+    /// URL of the same metadata at an authorization server that is no OpenID provider (RFC 8414 §3.1): the well-known path
+    /// inserted before the issuer's own path.
+    ///
+    /// ```
+    /// let issuer: oidc_core::Issuer = "https://id.example/tenants/a".parse()?;
+    /// let url = "https://id.example/.well-known/oauth-authorization-server/tenants/a";
+    /// assert_eq!(issuer.authorization_server_metadata_url(), url);
+    /// # Ok::<(), oidc_core::provider::InvalidIssuer>(())
+    /// ```
+    pub fn authorization_server_metadata_url(&self) -> String {
+        const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+        let address = template::discovery_address(&self.text);
+        let address = address.trim_end_matches('/');
+        let host = address.find("://").map_or(0, |scheme| scheme + 3);
+        let path = address.get(host..).and_then(|rest| rest.find('/'));
+        let (origin, path) = address.split_at(path.map_or(address.len(), |path| host + path));
+        format!("{origin}{WELL_KNOWN}{path}")
     }
 
     fn with_any_scheme(text: &str) -> Result<(Self, Url), InvalidIssuer> {
@@ -256,6 +297,16 @@ mod tests {
 
     #[test]
     fn the_well_known_path_is_appended_to_the_issuers_path() {
+        let inserted = "https://a.example/.well-known/oauth-authorization-server";
+        for (issuer, path) in [
+            ("https://a.example", ""),
+            ("https://a.example/", ""),
+            ("https://a.example/realms/x", "/realms/x"),
+            ("https://a.example/realms/x/", "/realms/x"),
+        ] {
+            let issuer: Issuer = issuer.parse().unwrap();
+            assert_eq!(issuer.authorization_server_metadata_url(), format!("{inserted}{path}"));
+        }
         for (issuer, expected) in [
             ("https://a.example", "https://a.example/.well-known/openid-configuration"),
             ("https://a.example/", "https://a.example/.well-known/openid-configuration"),

@@ -24,9 +24,12 @@ pub(crate) use signing::{SigningKey, signing_input};
 /// Size limit of a token before decoding, in bytes.
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Header members that are refused whatever they hold: they name keys to trust (`jwk`, `jku`,
-/// `x5u`, `x5c`), extensions that must be understood (`crit`), or another way to read the rest.
-const REFUSED_MEMBERS: [&str; 8] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
+/// Header members that are refused whatever they hold: extensions that must be understood (`crit`),
+/// or another way to read the rest.
+const REFUSED_MEMBERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
+
+/// Header members that name keys to trust. They are never used.
+const KEY_MEMBERS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
 
 /// The header members that are used.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct Header {
     pub(crate) key_id: Option<String>,
     /// `typ`, lower case, without the optional `application/`.
     pub(crate) media_type: Option<String>,
+    /// The first member that names a key to trust.
+    key_member: Option<&'static str>,
 }
 
 /// A compact JWS whose form is right and whose signature is not checked yet.
@@ -55,6 +60,15 @@ pub(crate) struct UnverifiedJws<'t> {
 pub(crate) struct VerifiedJws {
     pub(crate) header: Header,
     pub(crate) members: Map<String, Value>,
+}
+
+/// The claims by which the issuer of a token is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'c> {
+    /// `iss`
+    pub(crate) issuer: Option<&'c str>,
+    /// `sub`
+    pub(crate) subject: Option<&'c str>,
 }
 
 impl<'t> UnverifiedJws<'t> {
@@ -129,12 +143,13 @@ impl<'t> UnverifiedJws<'t> {
         keys.select(self.header.algorithm, self.header.key_id.as_deref())
     }
 
-    /// `iss` of the payload before the signature is checked. Use it to refuse a token, never to
-    /// accept one.
-    pub(crate) fn claimed_issuer(&mut self) -> Result<Option<&str>, &TokenRefusal> {
+    /// `iss` and `sub` of the payload before the signature is checked. Use them to refuse a token,
+    /// never to accept one.
+    pub(crate) fn claimed_origin(&mut self) -> Result<Origin<'_>, &TokenRefusal> {
         let payload = self.payload;
         let members = self.claimed.get_or_insert_with(|| read(payload)).as_ref()?;
-        Ok(members.get("iss").and_then(Value::as_str))
+        let text = |name| members.get(name).and_then(Value::as_str);
+        Ok(Origin { issuer: text("iss"), subject: text("sub") })
     }
 
     /// The refusal for a token that no key of the issuer fits.
@@ -142,8 +157,23 @@ impl<'t> UnverifiedJws<'t> {
         TokenRefusal::UnknownKey { kid: self.header.key_id.as_deref().map(quoted) }
     }
 
+    /// Ignores header members that name keys to trust. Without this call [`Self::check_header`] and
+    /// [`Self::verify`] refuse them.
+    pub(crate) fn ignore_key_members(&mut self) {
+        self.header.key_member = None;
+    }
+
+    /// Refuses header members that name keys to trust.
+    pub(crate) fn check_header(&self) -> Result<(), TokenRefusal> {
+        match self.header.key_member {
+            Some(member) => Err(TokenRefusal::HeaderNotAllowed { member }),
+            None => Ok(()),
+        }
+    }
+
     /// Checks the signature, then reads the payload.
     pub(crate) fn verify(self, key: &Jwk) -> Result<VerifiedJws, TokenRefusal> {
+        self.check_header()?;
         self.check_signature(key)?;
         self.checked()
     }
@@ -197,6 +227,8 @@ struct Members {
     jwk: Option<Value>,
     /// Position of the first refused member that it has.
     refused: Option<usize>,
+    /// Position of the first member that names a key to trust.
+    key_member: Option<usize>,
 }
 
 impl Members {
@@ -210,8 +242,11 @@ impl Members {
             "cty" => members.cty = Some(value),
             "jwk" if with_key => members.jwk = Some(value),
             _ => {
-                let refused = REFUSED_MEMBERS.iter().position(|refused| *refused == name);
-                members.refused = [members.refused, refused].into_iter().flatten().min();
+                let first = |known: Option<usize>, names: [&str; 4]| {
+                    [known, names.iter().position(|one| *one == name)].into_iter().flatten().min()
+                };
+                members.refused = first(members.refused, REFUSED_MEMBERS);
+                members.key_member = first(members.key_member, KEY_MEMBERS);
             }
         };
         json::read_members(bytes, take).map_err(malformed)?;
@@ -227,7 +262,13 @@ impl Header {
     fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
         let mut members = Members::read(bytes, true)?;
         match members.jwk.take() {
-            Some(Value::Object(key)) => Ok((Self::of(members)?, key)),
+            Some(Value::Object(key)) => {
+                let header = Self::of(members)?;
+                match header.key_member {
+                    Some(member) => Err(TokenRefusal::HeaderNotAllowed { member }),
+                    None => Ok((header, key)),
+                }
+            }
             _ => Err(malformed("`jwk` is missing or not an object".to_owned())),
         }
     }
@@ -242,15 +283,22 @@ impl Header {
             alg: quoted(&alg),
             allowed: Algorithm::ALL.to_vec(),
         })?;
-        text("cty", members.cty)?;
-        let media_type = text("typ", members.typ)?.map(|mut typ| {
-            typ.make_ascii_lowercase();
-            match typ.strip_prefix("application/") {
-                Some(short) => short.to_owned(),
-                None => typ,
-            }
-        });
-        Ok(Self { algorithm, key_id: text("kid", members.kid)?, media_type })
+        let key_member = members.key_member.and_then(|nth| KEY_MEMBERS.get(nth)).copied();
+        // A JWT in a JWT (RFC 7519 §5.2).
+        if text("cty", members.cty)?.is_some_and(|cty| media_type(cty) == "jwt") {
+            return Err(TokenRefusal::HeaderNotAllowed { member: "cty" });
+        }
+        let media_type = text("typ", members.typ)?.map(media_type);
+        Ok(Self { algorithm, key_id: text("kid", members.kid)?, media_type, key_member })
+    }
+}
+
+/// Lower case, without the optional `application/` (RFC 7515 §4.1.9).
+fn media_type(mut text: String) -> String {
+    text.make_ascii_lowercase();
+    match text.strip_prefix("application/") {
+        Some(short) => short.to_owned(),
+        None => text,
     }
 }
 
@@ -302,9 +350,11 @@ fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
     match algorithm {
         Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => &digest::SHA256,
         Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
-        Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 | Algorithm::EdDSA => {
-            &digest::SHA512
-        }
+        Algorithm::RS512
+        | Algorithm::PS512
+        | Algorithm::ES512
+        | Algorithm::EdDSA
+        | Algorithm::Ed25519 => &digest::SHA512,
     }
 }
 

@@ -2,6 +2,9 @@
 //! refused).
 //!
 //! An object at the top, UTF-8, no member twice at any depth, nothing after the end, bounded depth.
+//!
+//! A program may build `serde_json` with its feature `arbitrary_precision`, which delivers a number as an object with one
+//! member of a reserved name. Text that holds this name is refused, so such an object is always a number.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,7 +51,26 @@ fn read(bytes: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
 const NO_OBJECT: &str = "it is not a JSON object";
 
 fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    match text.contains(NUMBER) {
+        true => Err("it holds a name that is reserved for numbers".to_owned()),
+        false => Ok(text),
+    }
+}
+
+/// Name of the only member of a number under `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// The number with these digits, as it is without `arbitrary_precision`.
+fn number<E: Error>(digits: &str) -> Result<Value, E> {
+    if let Ok(whole) = digits.parse::<u64>() {
+        return Ok(Value::Number(whole.into()));
+    }
+    if let Ok(whole) = digits.parse::<i64>() {
+        return Ok(Value::Number(whole.into()));
+    }
+    let broken = digits.parse().ok().and_then(Number::from_f64);
+    broken.map(Value::Number).ok_or_else(|| E::custom("number out of range"))
 }
 
 /// Reads `text` to its end.
@@ -136,9 +158,13 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut members = Map::new();
-        while let Some(name) = access.next_key::<String>()? {
+        while let Some(name) = access.next_key_seed(Name)? {
+            // Borrowed: a text that spells the name with escapes is not a number.
+            if matches!(name, Cow::Borrowed(NUMBER)) {
+                return number(&access.next_value::<String>()?);
+            }
             let value = access.next_value_seed(inner)?;
-            match members.entry(name) {
+            match members.entry(name.into_owned()) {
                 Entry::Vacant(place) => drop(place.insert(value)),
                 Entry::Occupied(former) if self.repeats && *former.get() == value => {}
                 Entry::Occupied(_) => return Err(A::Error::custom(TWICE)),
@@ -258,6 +284,34 @@ mod tests {
         for bad in [r#"{"a":1,"a":2}"#, r#"{"a":1,"a":"1"}"#, r#"{"x":{"a":1,"a":1}}"#] {
             assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_number_may_arrive_with_its_digits() {
+        use serde::de::DeserializeSeed as _;
+        use serde::de::value::{BorrowedStrDeserializer, MapDeserializer};
+
+        use super::{NUMBER, Strict};
+
+        type Failure = serde::de::value::Error;
+        let read = |digits: &'static str| {
+            let member = (BorrowedStrDeserializer::<Failure>::new(NUMBER), digits);
+            let number = MapDeserializer::new(std::iter::once(member));
+            Strict { depth: 1, repeats: false }.deserialize(number)
+        };
+        for digits in ["0", "18446744073709551615", "-3", "2.5", "1e3"] {
+            let plain: serde_json::Value = serde_json::from_str(digits).unwrap();
+            assert_eq!(read(digits).unwrap(), plain, "{digits}");
+        }
+        assert!(read("1e999").is_err());
+        for forged in [
+            r#"{"exp":{"$serde_json::private::Number":"9999999999"}}"#,
+            r#"{"exp":"$serde_json::private::Number"}"#,
+        ] {
+            assert!(parse_object(forged.as_bytes()).is_err(), "{forged}");
+        }
+        let escaped = r#"{"exp":{"\u0024serde_json::private::Number":"9999999999"}}"#;
+        assert!(parse_object(escaped.as_bytes()).unwrap()["exp"].is_object());
     }
 
     #[test]

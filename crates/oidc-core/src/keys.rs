@@ -3,6 +3,7 @@
 //! | to … | use |
 //! |---|---|
 //! | fetch an issuer's keys and keep them fresh | [`RemoteKeys`], with a [`KeyPolicy`] |
+//! | read an issuer's keys from a file | [`FileKeys`] |
 //! | use known keys | [`JwkSet::parse`] → [`StaticKeys`] |
 //! | take keys from elsewhere | your own [`KeySource`] |
 //! | report whether there are keys | [`KeySource::ready`], [`RemoteKeys::status`] → [`KeyStatus`] |
@@ -20,7 +21,6 @@
 //! # Ok::<(), oidc_core::keys::InvalidJwkSet>(())
 //! ```
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,11 +39,13 @@ use crate::token::Algorithm;
 
 mod announced;
 mod fetch;
+mod file;
 mod jwk;
 mod remote;
 mod roca;
 
 pub(crate) use announced::Announced;
+pub use file::{FileKeys, KeysFileError};
 pub(crate) use jwk::Jwk;
 pub use remote::{KeyPolicy, KeyStatus, RemoteKeys};
 
@@ -101,7 +103,8 @@ pub enum InvalidJwkSet {
 impl JwkSet {
     /// Reads a JWK Set document; keys that cannot be used are skipped.
     ///
-    /// Two different keys under one `kid` are both skipped, because the `kid` is ambiguous.
+    /// One `kid` may name several keys that are for different algorithms (RFC 7517 §4.5). Two different keys under one `kid`
+    /// that fit the same algorithm are both skipped, because the `kid` is ambiguous.
     ///
     /// # Errors
     ///
@@ -130,20 +133,10 @@ impl JwkSet {
                 }
             }
         }
-        let mut uses: HashMap<&str, usize> = HashMap::new();
-        for id in keys.iter().filter_map(Jwk::id) {
-            *uses.entry(id).or_default() += 1;
-        }
-        let ambiguous: Vec<String> =
-            uses.into_iter().filter(|(_, n)| *n > 1).map(|(id, _)| id.to_owned()).collect();
-        keys.retain(|key| {
-            let twice = key.id().is_some_and(|id| ambiguous.iter().any(|other| other == id));
-            if twice {
-                let reason = "another, different key has the same kid";
-                skipped.push(SkippedKey { kid: key.id().map(quoted), reason });
-            }
-            !twice
-        });
+        let (keys, ambiguous) = split_ambiguous(keys);
+        let reason = "another, different key has the same kid and fits the same algorithm";
+        let named = |key: &Jwk| SkippedKey { kid: key.id().map(quoted), reason };
+        skipped.extend(ambiguous.iter().map(named));
         Ok(Self::of(keys, skipped))
     }
 
@@ -189,18 +182,13 @@ impl JwkSet {
 
     /// Whether a usable key has this `kid`.
     pub fn contains(&self, kid: &str) -> bool {
-        self.named(kid).is_some()
+        self.kids().any(|id| id == kid)
     }
 
     /// The usable keys as JWKs, with their public members only.
     #[cfg(feature = "openidconnect")]
     pub(crate) fn to_jwks(&self) -> impl Iterator<Item = Map<String, Value>> {
         self.keys.iter().map(Jwk::to_members)
-    }
-
-    /// A set has a handful of keys: a linear search is faster than a hash.
-    fn named(&self, kid: &str) -> Option<&Jwk> {
-        self.keys.iter().find(|key| key.id() == Some(kid))
     }
 
     /// Whether the keys are the same; announced algorithms are ignored.
@@ -234,17 +222,32 @@ impl JwkSet {
         self.announced.check(algorithm, issuer)
     }
 
-    /// The key for a signature with `algorithm`: the one named by `kid` if it fits; without `kid`
-    /// the only one that fits, and none when several do.
+    /// The key for a signature with `algorithm`: the fitting one of this `kid`; without `kid` the
+    /// only one that fits, and none when several do.
     pub(crate) fn select(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<&Jwk> {
+        // A set has a handful of keys: a linear search is faster than a hash.
+        let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
         match kid {
-            Some(kid) => self.named(kid).filter(|key| key.fits(algorithm)),
-            None => {
-                let mut fitting = self.keys.iter().filter(|key| key.fits(algorithm));
-                fitting.next().filter(|_| fitting.next().is_none())
-            }
+            Some(kid) => fitting.find(|key| key.id() == Some(kid)),
+            None => fitting.next().filter(|_| fitting.next().is_none()),
         }
     }
+}
+
+/// Keys that `kid` and algorithm tell apart, and those that they do not.
+fn split_ambiguous(keys: Vec<Jwk>) -> (Vec<Jwk>, Vec<Jwk>) {
+    let confused: Vec<bool> = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| {
+            let others = keys.iter().enumerate().filter(|(other, _)| *other != at);
+            others.into_iter().any(|(_, other)| key.is_confused_with(other))
+        })
+        .collect();
+    let (clear, ambiguous): (Vec<_>, Vec<_>) =
+        keys.into_iter().zip(confused).partition(|(_, confused)| !confused);
+    let without_mark = |keys: Vec<(Jwk, bool)>| keys.into_iter().map(|(key, _)| key).collect();
+    (without_mark(clear), without_mark(ambiguous))
 }
 
 impl fmt::Debug for JwkSet {

@@ -42,7 +42,7 @@ mod lenient;
 mod metadata;
 
 pub use crate::fresh::Retry;
-pub use crate::issuer::{InvalidHttpHost, InvalidIssuer, Issuer, PlainHttpHosts};
+pub use crate::issuer::{InvalidHttpHost, InvalidIssuer, Issuer, IssuerTemplate, PlainHttpHosts};
 pub use crate::misconfigured::IssuerMisconfigured;
 use discovery::Discovery;
 pub use discovery::DiscoveryError;

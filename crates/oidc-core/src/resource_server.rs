@@ -22,6 +22,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ::http::header;
 use ::http::request::Parts;
 use bytes::Bytes;
 use tower_layer::Layer;
@@ -191,8 +192,8 @@ impl VerifyLayer {
         self
     }
 
-    /// Passes on requests without credentials, without an [`Identity`]. Invalid credentials are
-    /// still refused.
+    /// Passes on requests without `Authorization`, without an [`Identity`]. Invalid credentials are
+    /// still refused, and so are those of an unsupported scheme: their sender claims an identity.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
@@ -209,7 +210,11 @@ impl VerifyLayer {
         let presented = Presented::from_headers(&request.headers, &request.method, uri.as_ref())
             .map_err(|error| self.challenges.invalid_request(&error))?;
         let Some(mut presented) = presented else {
-            return if self.optional { Ok(None) } else { Err(self.challenges.no_credentials()) };
+            let anonymous = !request.headers.contains_key(header::AUTHORIZATION);
+            return match self.optional && anonymous {
+                true => Ok(None),
+                false => Err(self.challenges.no_credentials()),
+            };
         };
         if let Some(ClientCertificate(der)) = request.extensions.get() {
             presented = presented.with_certificate(der);

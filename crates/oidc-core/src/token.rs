@@ -5,6 +5,7 @@
 //! | take a token of one kind | [`AccessToken`], [`IdToken`], [`LogoutToken`], in a [`Verified`](crate::Verified) |
 //! | read claims by name | [`Claims`]: its fields, [`Claims::get`] and [`Claims::members`] |
 //! | decide by scope, audience, role or group | [`Scope`], [`Audience`], [`RealmRoles`], [`ClientRoles`], [`Groups`] |
+//! | read roles, groups and scopes by configured paths | [`ClaimPaths`] → [`Names`] |
 //! | see the service that acts for the subject (RFC 8693 §4.1) | [`Actor`] |
 //! | see the key or certificate that a token is bound to (RFC 7800) | [`Confirmation`] |
 //! | name a signature algorithm (RFC 7518 §3.1) | [`Algorithm`] |
@@ -28,6 +29,10 @@ mod confirmation;
 mod kinds;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use claims::{Actor, Audience, Claims, ClientRoles, Groups, InvalidClaims, RealmRoles, Scope};
+pub use claims::{
+    Actor, Audience, ClaimPaths, Claims, ClientRoles, Groups, InvalidClaims, Names, RealmRoles,
+    Scope,
+};
 pub use confirmation::Confirmation;
+pub(crate) use confirmation::thumbprint;
 pub use kinds::{AccessToken, IdToken, LogoutToken};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oidc_core::client::{ClientAuth, TokenEndpointError};
+use oidc_core::client::{AutoAuth, ClientAuth, TokenEndpointError};
 use oidc_core::login::{LogoutRequest, UserInfoError};
 use oidc_core::testing::{Fault, SUBJECT, TestIssuer};
 use oidc_core::{Client, Secret};
@@ -69,6 +69,24 @@ async fn user_info_is_about_the_same_person() {
     }
     issuer.fail_on("userinfo", Fault::Html);
     assert!(matches!(client.user_info(&token, SUBJECT).await, Err(UserInfoError::NotJson)));
+}
+
+#[tokio::test]
+async fn a_client_with_a_certificate_asks_at_the_alias() {
+    let issuer = TestIssuer::new();
+    let aliased = json!({"userinfo_endpoint": "https://mtls.issuer.test/bound/userinfo"});
+    issuer.set_metadata("mtls_endpoint_aliases", aliased);
+    let asked = async |auth| {
+        let client = Client::new(issuer.provider(), issuer.keys(), "gateway", auth);
+        // The path decides which of the two was asked.
+        issuer.reset_requests();
+        let _ = client.user_info(&Secret::from("opaque"), SUBJECT).await;
+        issuer.last_request("userinfo").unwrap().path
+    };
+    assert_eq!(asked(ClientAuth::MutualTls).await, "/bound/userinfo");
+    let auto = AutoAuth::new().with_certificate();
+    assert_eq!(asked(ClientAuth::Auto(auto)).await, "/bound/userinfo");
+    assert_eq!(asked(ClientAuth::None).await, "/realms/lab/userinfo");
 }
 
 #[tokio::test]

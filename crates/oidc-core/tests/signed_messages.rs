@@ -294,6 +294,23 @@ fn opened(object: &str) -> (Value, Value) {
 }
 
 #[tokio::test]
+async fn several_resources_are_asked_for_at_once() {
+    let issuer = TestIssuer::new();
+    let client = client(&issuer);
+    let (first, second) = ("https://a.example", "https://b.example/api");
+    let plain = request().with_resource(first).with_resource(second).without_pushed_request();
+    let (url, _) = client.begin_login(plain.clone()).await.unwrap();
+    let sent = url.query_pairs().filter(|(name, _)| name == "resource");
+    assert_eq!(sent.map(|(_, value)| value.into_owned()).collect::<Vec<_>>(), [first, second]);
+    let (url, _) = client.begin_login(plain.with_signed_request(key())).await.unwrap();
+    let (_, claims) = opened(&parameters(&url)["request"]);
+    assert_eq!(claims["resource"], json!([first, second]));
+    let one = request().with_resource(first).with_signed_request(key()).without_pushed_request();
+    let (url, _) = client.begin_login(one).await.unwrap();
+    assert_eq!(opened(&parameters(&url)["request"]).1["resource"], json!(first));
+}
+
+#[tokio::test]
 async fn a_signed_request_holds_all_parameters() {
     let issuer = TestIssuer::new();
     let client = client(&issuer);

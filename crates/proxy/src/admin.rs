@@ -97,11 +97,9 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let sessions = admin.sessions.total().await;
     let app = admin.serving.app();
-    let fetches = app
-        .endpoints
-        .issuers
-        .iter()
-        .map(|issuer| (issuer.name().to_owned(), issuer.keys.fetches()));
+    let fetches = app.endpoints.issuers.iter().filter_map(|issuer| {
+        Some((issuer.name().to_owned(), issuer.remote_keys.as_ref()?.fetches()))
+    });
     let upstreams =
         app.endpoints.routes.iter().filter_map(|route| {
             Some((route.name.as_str(), load(&route.upstream.as_ref()?.status())))

@@ -1,8 +1,10 @@
 //! Builds the running application from a configuration. Only this module and those below it name a concrete adapter.
 
+mod bearer;
 mod issuers;
 mod routes;
 
+pub(crate) use bearer::{http, is_origin};
 pub use issuers::issuer_client;
 pub(crate) use issuers::provider;
 pub use routes::{route, routes};

@@ -22,6 +22,7 @@ mod route;
 mod streams;
 mod callers;
 mod preset;
+mod profile;
 mod upstream;
 mod policy;
 mod path;
@@ -39,8 +40,8 @@ mod named_files;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use issuer::{
-    ClaimPaths, ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
-    PushedAuthorization, SigningAlgorithm, UserInfo, WithoutRefresh,
+    ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
+    SigningAlgorithm, UserInfo, WithoutRefresh,
 };
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
@@ -49,6 +50,7 @@ pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
+pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use route::{
     ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
     PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,

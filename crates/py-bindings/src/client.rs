@@ -17,6 +17,7 @@ use crate::credentials::Authentication;
 use crate::engine::PerProcess;
 use crate::errors;
 use crate::issuer::Issuer;
+use crate::rules::Rules;
 use crate::trusted::Trusted;
 use crate::verifier::{Introspects, Kind, Verifier};
 use crate::waiting::{later, now};
@@ -315,11 +316,13 @@ impl Client {
             let remedy = "make the Client with its credential, like secret_file=".to_owned();
             return Err(errors::configuration(py, "client_authentication", message, remedy));
         }
-        let kind = Kind::access_token(py, profile)?;
+        let rules = Rules::default().with(py, Some(profile), None)?;
         let (client_id, auth) = (self.client_id.clone(), self.auth.clone());
         let asks = Introspects { client_id, auth, dangerous_without_audience };
         let trusted = Arc::clone(&self.trusted);
-        Verifier::new(py, trusted, kind, audience.0, leeway.0, algorithms)?.introspecting(py, asks)
+        let (kind, rules) = (Kind::AccessToken, |validation| rules.apply(validation));
+        Verifier::new(py, trusted, kind, audience.0, leeway.0, algorithms, rules)?
+            .introspecting(py, asks)
     }
 
     /// The address that ends the person's session at the issuer (OpenID Connect RP-Initiated Logout 1.0 §2), for a redirect of the

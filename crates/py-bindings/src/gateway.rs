@@ -81,7 +81,7 @@ impl Gateway {
     fn verifier(&self, py: Python<'_>, audience: Texts, leeway: Span) -> PyResult<Verifier> {
         let algorithms = Some(Texts(vec!["ES256".to_owned()]));
         let trusted = Arc::clone(&self.trusted);
-        Verifier::new(py, trusted, Kind::Assertion, audience.0, leeway.0, algorithms)
+        Verifier::new(py, trusted, Kind::Assertion, audience.0, leeway.0, algorithms, |rules| rules)
     }
 
     fn __repr__(&self) -> String {

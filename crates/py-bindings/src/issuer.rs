@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use m2m::ClientCredentials;
-use oidc_core::provider::PlainHttpHosts;
+use oidc_core::provider::{IssuerTemplate, PlainHttpHosts};
 use py_values::{Span, Texts, refuse_pickling};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
+use pyo3::types::PyMapping;
 
 use crate::arguments::CertificateFiles;
 use crate::credentials::{Authentication, Recipe, TokenSource};
 use crate::errors;
+use crate::rules::{self, Exceptions, Rules};
 use crate::trusted::{Settings, Trusted};
 use crate::verifier::{Kind, Verifier};
 
@@ -23,11 +25,15 @@ use crate::verifier::{Kind, Verifier};
 /// issuer is down. Share one between threads, tasks and forked workers.
 ///
 /// Args:
-///     url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+///     url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only. With ``{tenantid}`` in it, the
+///         issuer of each tenant.
 ///     discovery_url: another address of the same issuer, for a provider that this program reaches by another name than browsers do.
 ///         Its metadata is read there, and must still name ``url`` as the issuer; its endpoints are used as it announces them.
 ///     dangerous_allow_http: hosts off loopback with which plain ``http`` is accepted, such as ``["keycloak"]`` in a Compose project.
 ///         Tokens and secrets can be read and changed on the way to them.
+///     tenants: the tenants that take the place of ``{tenantid}``, as Microsoft Entra has them; tokens of others are refused.
+///     profile: the form of its access tokens, for verifiers that name none; see :meth:`verifier`.
+///     claims: paths of names in its tokens, for verifiers that name none; see :meth:`verifier`.
 ///     ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
 ///         the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured; loopback is reached
 ///         without a proxy.
@@ -38,25 +44,40 @@ use crate::verifier::{Kind, Verifier};
 #[pyclass(frozen, weakref, module = "doorward")]
 pub(crate) struct Issuer {
     pub(crate) trusted: Arc<Trusted>,
+    pub(crate) rules: Rules,
 }
 
 #[pymethods]
 impl Issuer {
     #[new]
-    #[pyo3(signature = (url, *, discovery_url = None, dangerous_allow_http = None, ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(url, *, discovery_url=None, dangerous_allow_http=None, ca_file=None, timeout=10)")]
+    #[pyo3(signature = (url, *, discovery_url = None, dangerous_allow_http = None, tenants = None, profile = "keycloak", claims = None, ca_file = None, timeout = Span(Duration::from_secs(10))), text_signature = "(url, *, discovery_url=None, dangerous_allow_http=None, tenants=None, profile='keycloak', claims=None, ca_file=None, timeout=10)")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
         url: &str,
         discovery_url: Option<&str>,
         dangerous_allow_http: Option<Texts>,
+        tenants: Option<Texts>,
+        profile: &str,
+        claims: Option<&Bound<'_, PyMapping>>,
         ca_file: Option<PathBuf>,
         timeout: Span,
     ) -> PyResult<Self> {
+        let invalid = |error| errors::invalid_issuer(py, &error);
         let hosts = dangerous_allow_http.map(|Texts(hosts)| hosts).unwrap_or_default();
         let plain_http = PlainHttpHosts::dangerous(hosts)
             .map_err(|error| errors::invalid_http_host(py, &error))?;
-        let issuer = oidc_core::Issuer::dangerous_allow_http(url, &plain_http)
-            .map_err(|error| errors::invalid_issuer(py, &error))?;
+        let mut rules = Rules::default().with(py, Some(profile), claims)?;
+        rules.tenants = match tenants {
+            Some(Texts(tenants)) => Some(IssuerTemplate::new(url, tenants).map_err(invalid)?),
+            None if IssuerTemplate::is_template(url) => {
+                let message = "the URL holds {tenantid}, and tenants is missing".to_owned();
+                let remedy = "pass tenants=[…]: the ids of the tenants whose tokens are accepted";
+                return Err(errors::configuration(py, "tenants", message, remedy.to_owned()));
+            }
+            None => None,
+        };
+        let issuer = oidc_core::Issuer::dangerous_allow_http(url, &plain_http).map_err(invalid)?;
         let discovery_url = discovery_url.map(|url| {
             url.parse().map_err(|error: url::ParseError| errors::invalid_discovery_url(py, &error))
         });
@@ -69,7 +90,7 @@ impl Issuer {
             timeout: timeout.0,
             certificate: None,
         };
-        Ok(Self { trusted: Trusted::new(py, settings)? })
+        Ok(Self { trusted: Trusted::new(py, settings)?, rules })
     }
 
     /// The issuer identifier, as it was given.
@@ -82,25 +103,53 @@ impl Issuer {
     ///
     /// Args:
     ///     audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
-    ///     profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only. ID,
-    ///         refresh and logout tokens are refused by both.
+    ///     profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only,
+    ///         ``generic`` any provider's, ``workload`` those that a platform gives its jobs (GitLab CI, GitHub Actions, Kubernetes,
+    ///         SPIFFE). The issuer's unless set. ID, refresh and logout tokens are refused by all.
+    ///     claims: paths of names in the tokens, by ``subject``, ``user_name``, ``email``, ``name``, ``roles``, ``client_roles``,
+    ///         ``groups`` and ``scopes``: ``{"roles": '"https://acme.example/app".roles'}``. A path is the exact name of a claim, or
+    ///         names joined by dots, those that hold dots in quotation marks. The others stay those of the profile.
+    ///     audience_claim: ``client_id`` takes the client that a token was issued to for its audience and requires
+    ///         ``token_use: access``: Amazon Cognito writes no ``aud``.
+    ///     access_token_issuer: the ``iss`` of access tokens, where it is another than the issuer's own, as with AD FS.
+    ///     trust_domain: the SPIFFE trust domain of the tokens, which may then lack ``iss``.
+    ///     dangerous_accept_id_tokens: accept ID tokens too, for Dex, which issues no others.
+    ///     dangerous_ignore_header_keys: ignore header members that name keys (``jku``, ``jwk``, ``x5u``, ``x5c``) instead of refusing
+    ///         the token. They are never used.
     ///     leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set, 300 s at most.
     ///     algorithms: accept only these, like ``["RS256", "ES256"]``. What the issuer announces for ID tokens unless set, or every asymmetric one if it announces none; ``none`` and HMAC never.
     ///
     /// Raises:
     ///     ConfigurationError: if an argument has no such value.
-    #[pyo3(signature = (audience, *, profile = "keycloak", leeway = Span(Duration::from_secs(30)), algorithms = None), text_signature = "($self, audience, *, profile='keycloak', leeway=30, algorithms=None)")]
+    #[pyo3(signature = (audience, *, profile = None, claims = None, audience_claim = "aud", access_token_issuer = None, trust_domain = None, dangerous_accept_id_tokens = false, dangerous_ignore_header_keys = false, leeway = Span(Duration::from_secs(30)), algorithms = None), text_signature = "($self, audience, *, profile=None, claims=None, audience_claim='aud', access_token_issuer=None, trust_domain=None, dangerous_accept_id_tokens=False, dangerous_ignore_header_keys=False, leeway=30, algorithms=None)")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn verifier(
         &self,
         py: Python<'_>,
         audience: Texts,
-        profile: &str,
+        profile: Option<&str>,
+        claims: Option<&Bound<'_, PyMapping>>,
+        audience_claim: &str,
+        access_token_issuer: Option<String>,
+        trust_domain: Option<String>,
+        dangerous_accept_id_tokens: bool,
+        dangerous_ignore_header_keys: bool,
         leeway: Span,
         algorithms: Option<Texts>,
     ) -> PyResult<Verifier> {
-        let kind = Kind::access_token(py, profile)?;
-        let trusted = Arc::clone(&self.trusted);
-        Verifier::new(py, trusted, kind, audience.0, leeway.0, algorithms)
+        let rules = self.rules.with(py, profile, claims)?;
+        let exceptions = Exceptions {
+            client_is_audience: rules::client_is_audience(py, audience_claim)?,
+            access_token_issuer,
+            trust_domain,
+            id_tokens: dangerous_accept_id_tokens,
+            header_keys: dangerous_ignore_header_keys,
+        };
+        exceptions.check(py, rules.profile)?;
+        let (trusted, kind) = (Arc::clone(&self.trusted), Kind::AccessToken);
+        Verifier::new(py, trusted, kind, audience.0, leeway.0, algorithms, |validation| {
+            exceptions.apply(rules.apply(validation))
+        })
     }
 
     /// A program's own access tokens (RFC 6749 §4.4). Nothing is requested before a token is wanted.

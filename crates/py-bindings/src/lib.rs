@@ -20,6 +20,7 @@
 mod issuer;
 mod gateway;
 mod client;
+mod rules;
 mod trusted;
 mod verifier;
 mod claims;

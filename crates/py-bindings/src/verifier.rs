@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use oidc_core::keys::RemoteKeys;
 use oidc_core::token::Algorithm;
-use oidc_core::verify::{AssertionVerifier, Profile, Unverified};
+use oidc_core::verify::{AssertionVerifier, Unverified};
 use oidc_core::{AccessToken, IdToken, TokenRefusal, Validation, Verified};
 use py_values::{Texts, refuse_pickling};
 use pyo3::prelude::*;
@@ -45,7 +45,7 @@ pub(crate) struct Verifier {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// An access token of an OpenID provider.
-    AccessToken(Profile),
+    AccessToken,
     /// The gateway's assertion: a statement about a person for one audience, as an ID token is (OpenID Connect Core 1.0 §2).
     Assertion,
 }
@@ -65,21 +65,9 @@ enum Checks {
 type Answer = Result<Known, TokenRefusal>;
 
 impl Kind {
-    pub(crate) fn access_token(py: Python<'_>, profile: &str) -> PyResult<Self> {
-        match profile {
-            "keycloak" => Ok(Self::AccessToken(Profile::Keycloak)),
-            "rfc9068" => Ok(Self::AccessToken(Profile::Rfc9068)),
-            other => {
-                let message = format!("the profile {other:?} is not known");
-                let remedy = "pass \"keycloak\" or \"rfc9068\"".to_owned();
-                Err(errors::configuration(py, "profile", message, remedy))
-            }
-        }
-    }
-
     fn checks(self, validation: Validation, keys: Arc<RemoteKeys>) -> Checks {
         match self {
-            Self::AccessToken(_) => Checks::Token(oidc_core::Verifier::new(validation, keys)),
+            Self::AccessToken => Checks::Token(oidc_core::Verifier::new(validation, keys)),
             Self::Assertion => Checks::Assertion(AssertionVerifier::new(validation, keys)),
         }
     }
@@ -119,12 +107,10 @@ impl Verifier {
         audiences: Vec<String>,
         leeway: Duration,
         algorithms: Option<Texts>,
+        rules: impl FnOnce(Validation) -> Validation,
     ) -> PyResult<Self> {
         let issuer = trusted.issuer().clone();
-        let mut validation = validation(py, issuer, audiences, leeway, algorithms)?;
-        if let Kind::AccessToken(profile) = kind {
-            validation = validation.with_profile(profile);
-        }
+        let validation = rules(validation(py, issuer, audiences, leeway, algorithms)?);
         let keys = trusted.parts(py)?.keys;
         let checks = PerProcess::new(Arc::new(kind.checks(validation.clone(), keys)));
         Ok(Self { trusted, kind, validation, besides: Besides::default(), checks })
@@ -232,7 +218,7 @@ impl Verifier {
     #[getter]
     fn kind(&self) -> &'static str {
         match self.kind {
-            Kind::AccessToken(_) => "access_token",
+            Kind::AccessToken => "access_token",
             Kind::Assertion => "assertion",
         }
     }

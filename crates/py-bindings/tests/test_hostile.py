@@ -138,3 +138,9 @@ if __name__ == "__main__":
         atheris.instrument_func(function)
     atheris.Setup(sys.argv, getattr(test_every_input_is_accepted_or_refused_cleanly, "hypothesis").fuzz_one_input)
     atheris.Fuzz()
+
+
+def test_a_refusal_can_be_hashed_like_any_exception() -> None:
+    refused = Refused(401, "no_credentials", "send a token")
+    assert refused in {refused}
+    assert refused != Refused(401, "no_credentials", "send a token")

@@ -15,7 +15,7 @@ fn alice() -> Caller {
             groups: vec!["/lab".into()],
             scopes: vec!["openid".into()],
             client: Some("gateway".into()),
-            claims: json!({ "department": "risk", "levels": [1, 2], "nested": { "team": "x" } })
+            claims: json!({ "department": "risk", "levels": [1, 2], "nested": { "team": "x" }, "https://acme.example/app": { "a.b": "y" } })
                 .as_object()
                 .cloned()
                 .unwrap_or_default(),
@@ -182,6 +182,13 @@ fn claims_are_compared_without_converting_types() {
     assert!(allowed(claim("department", json!("risk"))));
     assert!(allowed(claim("levels", json!(2))));
     assert!(allowed(claim("nested.team", json!("x"))));
+    assert!(allowed(claim(r#""nested".team"#, json!("x"))));
+    assert!(allowed(claim(r#""https://acme.example/app"."a.b""#, json!("y"))));
+    for other in
+        [r#""nested.team""#, r#""nested"team"#, r#""nested"."#, r#""nested"#, "nested.", ".nested"]
+    {
+        assert!(!allowed(claim(other, json!("x"))), "{other}");
+    }
     assert!(!allowed(claim("levels", json!("2"))));
     assert!(!allowed(claim("missing", json!(null))));
 }

@@ -72,13 +72,15 @@ impl KeptLogin {
     ///
     /// # Errors
     ///
-    /// [`KeptLoginError::File`]
+    /// [`KeptLoginError::File`]; [`KeptLoginError::Invalid`] for a token that cannot be sent.
     pub async fn keep(
         &self,
         person: Person,
         tokens: TokenSet,
     ) -> Result<LoginFacts, KeptLoginError> {
         let inner = &self.0;
+        // Not an access token at all (RFC 8693 §2.2.1): no login to keep.
+        AccessToken::new(tokens.access_token.clone(), tokens.token_type, tokens.expires_at)?;
         make_folder(&inner.folder)?;
         let _turn = FileLock::acquire(&inner.lock, TURN).await?;
         let issuer = inner.endpoint.provider().issuer().clone();
@@ -241,7 +243,11 @@ impl Inner {
         record.write(&self.file)?;
         match self.endpoint.request(Grant::RefreshToken { refresh_token, scope: None }).await {
             Ok(answer) => {
-                let token = AccessToken::bearer(answer.access_token.clone(), answer.expires_at);
+                let token = AccessToken::new(
+                    answer.access_token.clone(),
+                    answer.token_type,
+                    answer.expires_at,
+                );
                 record.renew(answer, self.clock.now());
                 record.write(&self.file)?;
                 tracing::debug!(issuer = %self.endpoint.provider().issuer(), "a login was refreshed");

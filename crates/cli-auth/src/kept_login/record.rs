@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use m2m::AccessToken;
 use m2m::private_file::PrivateFile;
-use oidc_core::client::TokenSet;
+use oidc_core::client::{TokenSet, TokenType};
 use oidc_core::{Issuer, Secret};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -40,6 +40,9 @@ pub(super) struct Record {
 pub(super) struct Tokens {
     #[serde(serialize_with = "exposed")]
     pub(super) access_token: Secret,
+    /// True if the access token is bound to a key (RFC 9449), so that it is never sent as a plain bearer token.
+    #[serde(default)]
+    dpop: bool,
     #[serde(with = "milliseconds")]
     obtained_at: SystemTime,
     #[serde(with = "milliseconds::optional")]
@@ -167,6 +170,7 @@ impl Tokens {
     fn new(answer: TokenSet, now: SystemTime) -> Self {
         Self {
             access_token: answer.access_token,
+            dpop: answer.token_type == TokenType::DPoP,
             obtained_at: now,
             expires_at: answer.expires_at,
             refresh_token: answer.refresh_token,
@@ -178,7 +182,8 @@ impl Tokens {
     /// The access token, unless it has expired.
     pub(super) fn good(&self, now: SystemTime) -> Option<Result<AccessToken, KeptLoginError>> {
         let over = self.expires_at.is_some_and(|at| at <= now);
-        let token = || AccessToken::bearer(self.access_token.clone(), self.expires_at);
+        let token_type = if self.dpop { TokenType::DPoP } else { TokenType::Bearer };
+        let token = || AccessToken::new(self.access_token.clone(), token_type, self.expires_at);
         (!over).then(|| token().map_err(KeptLoginError::from))
     }
 

@@ -106,6 +106,16 @@ impl ClientAuth {
         }
     }
 
+    /// Whether the HTTP adapter has a certificate of the client.
+    #[cfg(feature = "login")]
+    pub(crate) fn has_certificate(&self) -> bool {
+        match self {
+            Self::MutualTls => true,
+            Self::Auto(auto) => auto.has_certificate(),
+            _ => false,
+        }
+    }
+
     /// Adds the proof to a form request; returns the `Authorization` header if there is one.
     pub(crate) async fn prove(
         &self,

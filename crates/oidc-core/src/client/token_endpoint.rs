@@ -138,6 +138,12 @@ impl TokenEndpoint {
         self.dpop.as_ref().map(|dpop| &dpop.key)
     }
 
+    /// Whether the client has a certificate, which its tokens may be bound to (RFC 8705 §3).
+    #[cfg(feature = "login")]
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.auth.has_certificate()
+    }
+
     #[cfg(feature = "login")]
     pub(crate) fn dpop(&self) -> Option<&Dpop> {
         self.dpop.as_ref()

@@ -185,7 +185,7 @@ fn needed(algorithm: Algorithm) -> &'static str {
         Algorithm::ES256 => "a key on P-256",
         Algorithm::ES384 => "a key on P-384",
         Algorithm::ES512 => "a key on P-521",
-        Algorithm::EdDSA => "an Ed25519 key",
+        Algorithm::EdDSA | Algorithm::Ed25519 => "an Ed25519 key",
         _ => "an RSA key of 2048 to 8192 bits",
     }
 }

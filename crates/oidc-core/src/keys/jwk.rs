@@ -16,6 +16,8 @@ pub(crate) struct Jwk {
     id: Option<String>,
     /// `alg`, when the key is for one algorithm only.
     algorithm: Option<Algorithm>,
+    /// `issuer`: the issuer whose tokens the key signs, as Microsoft Entra states it.
+    issuer: Option<String>,
     kind: Kind,
     /// The public key material: modulus and exponent, or the coordinates of the point.
     material: Vec<Vec<u8>>,
@@ -48,7 +50,8 @@ impl Jwk {
             return Err("symmetric keys never verify here");
         }
         match text(members, "use")? {
-            None | Some("sig") => {}
+            // SPIFFE names the kind of SVID that a key signs (Trust Domain and Bundle §4.2.2).
+            None | Some("sig" | "jwt-svid") => {}
             Some("enc") => return Err("it is for encryption (use)"),
             Some(_) => return Err("its use is not sig"),
         }
@@ -62,6 +65,7 @@ impl Jwk {
             None => None,
             Some(name) => Some(name.parse().map_err(|_| "its alg is not a signature known here")?),
         };
+        let issuer = text(members, "issuer")?.map(str::to_owned);
         let (kind, material, mut parsed) = match kty {
             "RSA" => rsa(members)?,
             "EC" => ec(members)?,
@@ -72,11 +76,23 @@ impl Jwk {
         if parsed.is_empty() {
             return Err("its alg does not fit its kty and crv");
         }
-        Ok(Self { id, algorithm, kind, material, parsed })
+        Ok(Self { id, algorithm, issuer, kind, material, parsed })
     }
 
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// `issuer`, where the provider states for each key whose tokens it signs.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether `kid` does not tell this key and another apart: a signature with some algorithm fits both (RFC 7517 §4.5).
+    pub(super) fn is_confused_with(&self, other: &Self) -> bool {
+        self.id.is_some()
+            && self.id == other.id
+            && self.parsed.iter().any(|(algorithm, _)| other.fits(*algorithm))
     }
 
     /// Whether this key may verify a signature with `algorithm`.
@@ -92,7 +108,8 @@ impl Jwk {
     /// Bytes that are equal only for the same key with the same purpose.
     pub(super) fn print(&self) -> Vec<u8> {
         let lengths: Vec<usize> = self.material.iter().map(Vec::len).collect();
-        let head = format!("{:?}|{:?}|{:?}|{lengths:?}|", self.kind, self.algorithm, self.id);
+        let Self { id, algorithm, issuer, kind, .. } = self;
+        let head = format!("{kind:?}|{algorithm:?}|{id:?}|{issuer:?}|{lengths:?}|");
         [head.into_bytes(), self.material.concat()].concat()
     }
 
@@ -203,7 +220,8 @@ fn okp(members: &Map<String, Value>) -> Result<Parts, &'static str> {
         return Err(not_a_key);
     }
     let parsed = ParsedPublicKey::new(&signature::ED25519, &x).map_err(|_| not_a_key)?;
-    Ok((Kind::Ed25519, vec![x], vec![(Algorithm::EdDSA, parsed)]))
+    let names = [(Algorithm::EdDSA, parsed.clone()), (Algorithm::Ed25519, parsed)];
+    Ok((Kind::Ed25519, vec![x], names.into()))
 }
 
 fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Result<Option<&'m str>, &'static str> {

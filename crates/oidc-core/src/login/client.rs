@@ -118,6 +118,12 @@ impl Client {
         self.with_validation(|validation| validation.with_algorithms(algorithms))
     }
 
+    /// Also accepts ID tokens for this client that another client asked for ([`Validation::with_trusted_party`]).
+    #[must_use]
+    pub fn with_trusted_party(self, client: impl Into<String>) -> Self {
+        self.with_validation(|validation| validation.with_trusted_party(client))
+    }
+
     fn with_validation(mut self, change: impl FnOnce(Validation) -> Validation) -> Self {
         let validation = change(self.verifier.validation().clone());
         self.verifier = Verifier::new(validation, Arc::clone(self.verifier.keys())).with_cache(0);

@@ -43,6 +43,9 @@ const OWN_PARAMETERS: [&str; 15] = [
     "client_assertion_type",
 ];
 
+/// The one parameter that may be repeated (RFC 8707 §2).
+const RESOURCE: &str = "resource";
+
 /// The parameters of an authorization request: names and values.
 type Parameters = Vec<(String, String)>;
 
@@ -133,6 +136,12 @@ impl LoginRequest {
         self.with_parameter("login_hint", hint)
     }
 
+    /// Asks for tokens for this resource, an absolute URI; several may be asked for (RFC 8707 §2).
+    #[must_use]
+    pub fn with_resource(self, uri: &str) -> Self {
+        self.with_parameter(RESOURCE, uri)
+    }
+
     /// Whether [`LoginRequest::with_parameter`] ignores this parameter.
     ///
     /// ```
@@ -145,11 +154,11 @@ impl LoginRequest {
     }
 
     /// Sets another parameter, such as `kc_idp_hint`. Parameters that the flow itself
-    /// [sets](Self::sets) are ignored.
+    /// [sets](Self::sets) are ignored. `resource` may be repeated; of any other the last value counts.
     #[must_use]
     pub fn with_parameter(mut self, name: &str, value: &str) -> Self {
         if !Self::sets(name) {
-            self.parameters.retain(|(other, _)| other != name);
+            self.parameters.retain(|(other, _)| other != name || name == RESOURCE);
             self.parameters.push((name.to_owned(), value.to_owned()));
         }
         self

@@ -65,7 +65,10 @@ pub(crate) async fn user_info(
     expected_subject: &str,
 ) -> Result<Claims, UserInfoError> {
     let metadata = endpoint.provider().metadata().await?;
-    let url = metadata.userinfo_endpoint.as_ref().ok_or(UserInfoError::NotSupported)?;
+    // RFC 8705 §5: a token that is bound to the client's certificate is valid there only.
+    let alias = metadata.mtls_endpoint_aliases.userinfo_endpoint.as_ref();
+    let alias = alias.filter(|_| endpoint.has_certificate());
+    let url = alias.or(metadata.userinfo_endpoint.as_ref()).ok_or(UserInfoError::NotSupported)?;
     let answer = ask(endpoint, url, access_token).await?;
     if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Err(UserInfoError::Unauthorized);

@@ -111,10 +111,9 @@ impl Identity {
         self.token.subject()
     }
 
-    /// `iss`: the issuer of the token.
+    /// `iss`: the issuer of the token; of a token without `iss`, the trusted issuer that confirmed it.
     pub fn issuer(&self) -> &str {
-        // A token without `iss` is never verified.
-        self.token.issuer.as_deref().unwrap_or_default()
+        self.token.issuer.as_deref().unwrap_or(self.token.confirmed_by().as_str())
     }
 
     /// The client the token was issued to: `client_id`, else `azp`.

@@ -34,7 +34,7 @@ impl TestKey {
             Algorithm::ES256 => ec(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, "P-256"),
             Algorithm::ES384 => ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, "P-384"),
             Algorithm::ES512 => ec(&signature::ECDSA_P521_SHA512_FIXED_SIGNING, "P-521"),
-            Algorithm::EdDSA => Pair::Ed(Ed25519KeyPair::generate().unwrap()),
+            Algorithm::EdDSA | Algorithm::Ed25519 => Pair::Ed(Ed25519KeyPair::generate().unwrap()),
             _ => Pair::Rsa(rsa(n)),
         };
         Self { id: format!("{algorithm}-{n}"), algorithm, pair }

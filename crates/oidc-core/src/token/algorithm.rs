@@ -1,4 +1,4 @@
-//! The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
+//! The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2).
 //!
 //! `none` and the HMAC family are not values of this type, so no configuration can allow them.
 
@@ -41,12 +41,14 @@ pub enum Algorithm {
     ES512,
     /// EdDSA on Ed25519
     EdDSA,
+    /// The same signature under the name that says the curve (RFC 9864 §2.2).
+    Ed25519,
 }
 
 /// The text names no supported asymmetric signature algorithm.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "{name} is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+    "{name} is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
 )]
 pub struct UnknownAlgorithm {
     /// The name given.
@@ -55,7 +57,7 @@ pub struct UnknownAlgorithm {
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,
@@ -66,6 +68,7 @@ impl Algorithm {
         Self::ES384,
         Self::ES512,
         Self::EdDSA,
+        Self::Ed25519,
     ];
 
     /// The name as written in `alg`.
@@ -81,6 +84,7 @@ impl Algorithm {
             Self::ES384 => "ES384",
             Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
+            Self::Ed25519 => "Ed25519",
         }
     }
 }

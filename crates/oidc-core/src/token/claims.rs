@@ -1,8 +1,10 @@
 //! The claims of a token, typed (RFC 7519 §4.1, OpenID Connect Core 1.0 §5.1).
 //!
-//! A registered claim of the wrong type makes the whole set invalid; it is never skipped. This
-//! module does not verify claims: [`Verifier`](crate::Verifier) does.
+//! A registered claim that a rule depends on makes the whole set invalid if it has the wrong type; it
+//! is never skipped. `acr`, `auth_time`, `jti` and `sid` are absent then: no rule accepts a token for
+//! their absence. This module does not verify claims: [`Verifier`](crate::Verifier) does.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer};
@@ -13,10 +15,13 @@ use crate::json;
 
 mod actor;
 mod keycloak;
+mod names;
+mod path;
 mod values;
 
 pub use actor::Actor;
 pub use keycloak::{ClientRoles, Groups, RealmRoles};
+pub use names::{ClaimPaths, Names};
 pub use values::{Audience, Scope};
 
 /// Claims Set of a token or of a UserInfo answer.
@@ -39,7 +44,7 @@ pub use values::{Audience, Scope};
 pub struct Claims {
     /// `iss`
     pub issuer: Option<String>,
-    /// `sub`; never empty.
+    /// `sub`, or the claim at the verifier's path; never empty.
     pub subject: Option<String>,
     /// `aud`; empty when absent.
     pub audience: Audience,
@@ -61,13 +66,15 @@ pub struct Claims {
     pub session_id: Option<String>,
     /// `nonce`
     pub nonce: Option<String>,
-    /// `acr`: how strongly the person authenticated.
+    /// `acr`: how strongly the person authenticated. A whole number is read as its digits.
     pub acr: Option<String>,
     /// `typ` in the body, as Keycloak writes it: `Bearer`, `ID`, `Refresh`, `Logout`, ….
     pub token_type: Option<String>,
-    /// `scope`; empty when absent.
+    /// `scope`; empty when absent. Text, or a list of texts as some providers write it.
     pub scope: Scope,
     members: Map<String, Value>,
+    /// The names that the verifier's paths found; `None`: they are read from Keycloak's claims.
+    names: Option<Arc<Names>>,
 }
 
 /// Reason a text is not a usable Claims Set.
@@ -126,15 +133,15 @@ impl Claims {
             "exp" => self.expires_at = Some(time("exp", value)?),
             "nbf" => self.not_before = Some(time("nbf", value)?),
             "iat" => self.issued_at = Some(time("iat", value)?),
-            "auth_time" => self.auth_time = Some(time("auth_time", value)?),
-            "jti" => self.jwt_id = Some(text("jti", value)?),
+            "auth_time" => self.auth_time = time("auth_time", value).ok(),
+            "jti" => self.jwt_id = text("jti", value).ok(),
             "azp" => self.authorized_party = Some(text("azp", value)?),
             "client_id" => self.client_id = Some(text("client_id", value)?),
-            "sid" => self.session_id = Some(text("sid", value)?),
+            "sid" => self.session_id = text("sid", value).ok(),
             "nonce" => self.nonce = Some(text("nonce", value)?),
-            "acr" => self.acr = Some(text("acr", value)?),
+            "acr" => self.acr = context(value),
             "typ" => self.token_type = Some(text("typ", value)?),
-            "scope" => self.scope = Scope::from(borrowed("scope", value)?),
+            "scope" => self.scope = scope(value)?,
             _ => {}
         }
         Ok(())
@@ -142,7 +149,10 @@ impl Claims {
 
     /// `email`, verified or not: see [`Claims::verified_email`].
     pub fn email(&self) -> Option<&str> {
-        self.text("email")
+        match &self.names {
+            Some(names) => names.email.as_deref(),
+            None => self.text("email"),
+        }
     }
 
     /// `email_verified`: the JSON value `true`, or the text `"true"`, which some providers write. All
@@ -157,7 +167,9 @@ impl Claims {
 
     /// `email`, if the provider verified it and it has exactly one `@` with something on both sides.
     pub fn verified_email(&self) -> Option<&str> {
-        let email = self.email().filter(|_| self.email_verified())?;
+        // `email_verified` is about this claim, not about the one at another path.
+        let email = self.text("email").filter(|_| self.email_verified())?;
+        let email = self.email().filter(|named| *named == email)?;
         let (local, domain) = email.split_once('@')?;
         let plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
         (plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@')).then_some(email)
@@ -165,12 +177,18 @@ impl Claims {
 
     /// `preferred_username`: a name the person chose. Not unique over time; use `subject`.
     pub fn preferred_username(&self) -> Option<&str> {
-        self.text("preferred_username")
+        match &self.names {
+            Some(names) => names.user_name.as_deref(),
+            None => self.text("preferred_username"),
+        }
     }
 
     /// `name`: for display.
     pub fn name(&self) -> Option<&str> {
-        self.text("name")
+        match &self.names {
+            Some(names) => names.name.as_deref(),
+            None => self.text("name"),
+        }
     }
 
     /// The client the token was issued to: `client_id`, else `azp`.
@@ -178,38 +196,22 @@ impl Claims {
         self.client_id.as_deref().or(self.authorized_party.as_deref())
     }
 
-    /// A member by path: the exact name (`https://example/roles`), names joined by dots
-    /// (`realm_access.roles`), or a JSON Pointer (`/resource_access/my.client/roles`).
-    ///
-    /// At each level the longest name that exists wins, so names may contain dots.
-    pub fn get(&self, path: &str) -> Option<&Value> {
-        if let Some(pointer) = path.strip_prefix('/') {
-            let mut names =
-                pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~"));
-            let first = self.members.get(&names.next()?)?;
-            return names.try_fold(first, |value, name| value.as_object()?.get(&name));
-        }
-        member(&self.members, path)
-    }
-
     /// All members as received, registered ones included.
     pub fn members(&self) -> &Map<String, Value> {
         &self.members
     }
 
+    /// Reads roles, groups and scopes as `names` says from now on.
+    pub(crate) fn with_names(mut self, names: Names) -> Self {
+        self.scope = names.scopes.clone();
+        self.subject.clone_from(&names.subject);
+        self.names = Some(Arc::new(names));
+        self
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.members.get(name).and_then(Value::as_str)
     }
-}
-
-fn member<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
-    if let Some(value) = members.get(path) {
-        return Some(value);
-    }
-    path.rmatch_indices('.').find_map(|(dot, _)| {
-        let inner = members.get(path.get(..dot)?)?.as_object()?;
-        member(inner, path.get(dot + 1..)?)
-    })
 }
 
 impl<'de> Deserialize<'de> for Claims {
@@ -224,6 +226,27 @@ fn borrowed<'v>(claim: &'static str, value: &'v Value) -> Result<&'v str, Invali
 
 fn text(claim: &'static str, value: &Value) -> Result<String, InvalidClaims> {
     borrowed(claim, value).map(str::to_owned)
+}
+
+/// Text, or a whole number, which some providers write.
+fn context(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// RFC 6749 §3.3: words of one text. A list of words says the same.
+fn scope(value: &Value) -> Result<Scope, InvalidClaims> {
+    let word = |value: &Value| value.as_str().filter(|word| !word.contains(' ')).map(str::to_owned);
+    let words = match value {
+        Value::String(text) => return Ok(Scope::from(text.as_str())),
+        Value::Array(words) => words.iter().map(word).collect::<Option<Scope>>(),
+        _ => None,
+    };
+    let reason = "it is neither a string nor an array with one scope in each string";
+    words.ok_or(InvalidClaims::Claim { claim: "scope", reason })
 }
 
 fn subject(value: &Value) -> Result<String, InvalidClaims> {

@@ -42,9 +42,13 @@ impl Confirmation {
 
     /// Whether `certificate`, in DER, is the one named. Compares in constant time.
     pub(crate) fn is_certificate(x5t_s256: &str, certificate: &[u8]) -> bool {
-        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate));
-        thumbprint.as_bytes().ct_eq(x5t_s256.as_bytes()).into()
+        thumbprint(certificate).as_bytes().ct_eq(x5t_s256.as_bytes()).into()
     }
+}
+
+/// SHA-256 of a certificate in DER, base64url: `x5t#S256` (RFC 7515 §4.1.8).
+pub(crate) fn thumbprint(certificate: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate))
 }
 
 impl Claims {

@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, field};
 
 use crate::client::{ClientEndpoint, Form, TokenEndpoint, TokenEndpointError};
-use crate::foreign_text::quoted;
 use crate::jose::{MAX_TOKEN_BYTES, unverified_issuer};
 use crate::json;
 use crate::keys::KeySource;
@@ -235,11 +234,8 @@ impl Introspection {
             return Err(TokenRefusal::Malformed { part: "token", reason });
         }
         match unverified_issuer(token) {
-            Some(found) if found != self.validation.issuer().as_str() => {
-                Err(TokenRefusal::WrongIssuer {
-                    expected: self.validation.issuer().to_string(),
-                    found: quoted(&found),
-                })
+            Some(found) if !self.validation.names_issuer(&found) => {
+                Err(self.validation.wrong_issuer(&found))
             }
             _ => Ok(()),
         }

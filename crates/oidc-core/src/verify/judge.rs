@@ -131,11 +131,15 @@ impl Judge {
         let index = if self.others.is_empty() {
             0
         } else {
-            let claimed = jws.claimed_issuer().map_err(TokenRefusal::clone)?;
-            let claimed = claimed.ok_or(TokenRefusal::MissingClaim { claim: "iss" })?;
-            self.issuers().position(|issuer| issuer.as_str() == claimed).ok_or_else(|| {
-                let expected = self.issuers().map(Issuer::as_str).collect::<Vec<_>>().join(" or ");
-                TokenRefusal::WrongIssuer { expected, found: quoted(claimed) }
+            let origin = jws.claimed_origin().map_err(TokenRefusal::clone)?;
+            let chosen = self.all().position(|trusted| trusted.validation.is_origin(origin));
+            chosen.ok_or_else(|| match origin.issuer {
+                None => TokenRefusal::MissingClaim { claim: "iss" },
+                Some(claimed) => {
+                    let known = self.issuers().map(Issuer::as_str).collect::<Vec<_>>();
+                    let (expected, found) = (known.join(" or "), quoted(claimed));
+                    TokenRefusal::WrongIssuer { expected, found }
+                }
             })?
         };
         let span = Span::current();

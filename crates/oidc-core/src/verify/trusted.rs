@@ -5,11 +5,12 @@ use std::sync::Arc;
 #[cfg(feature = "token")]
 use std::time::SystemTime;
 
+use serde_json::Value;
 #[cfg(feature = "token")]
 use tracing::{Instrument as _, field::Empty};
 
 use crate::jose::{UnverifiedJws, VerifiedJws};
-use crate::keys::KeySource;
+use crate::keys::{Jwk, KeySource};
 use crate::refusal::TokenRefusal;
 use crate::verify::Validation;
 #[cfg(feature = "token")]
@@ -55,6 +56,10 @@ impl Trusted {
         mut jws: UnverifiedJws<'_>,
         signed: Signed,
     ) -> Result<(VerifiedJws, u64), TokenRefusal> {
+        if self.validation.ignores_header_keys() {
+            jws.ignore_key_members();
+        }
+        jws.check_header()?;
         let algorithm = jws.header.algorithm;
         let named = self.validation.algorithms().filter(|_| signed.is_token());
         if let Some(named) = named.filter(|named| !named.contains(&algorithm)) {
@@ -69,7 +74,7 @@ impl Trusted {
                     (Ok(keys), None) if !keys.is_empty() => keys,
                     (Ok(_), _) if !claimed => return Err(jws.unknown_key()),
                     (Err(_), _) if !claimed => {
-                        let unread = jws.claimed_issuer().err().cloned();
+                        let unread = jws.claimed_origin().err().cloned();
                         return Err(unread.unwrap_or(TokenRefusal::MissingClaim { claim: "iss" }));
                     }
                     (_, kid) if signed == Signed::OwnToken => {
@@ -84,16 +89,28 @@ impl Trusted {
         }
         let key = jws.select(&keys).ok_or_else(|| jws.unknown_key())?;
         if jws.header.key_id.is_some() {
-            return Ok((jws.verify(key)?, keys.generation()));
+            return self.with_key_issuer(jws.verify(key)?, key, keys.generation());
         }
         let jws = match jws.verify_or_return(key) {
-            Ok(verified) => return Ok((verified?, keys.generation())),
+            Ok(verified) => return self.with_key_issuer(verified?, key, keys.generation()),
             Err(jws) => jws,
         };
         let newer = self.keys.refreshed_after_mismatch(keys.generation()).await?;
         let key = jws.select(&newer).filter(|_| newer.generation() != keys.generation());
         let key = key.ok_or(TokenRefusal::BadSignature)?;
-        Ok((jws.verify(key)?, newer.generation()))
+        self.with_key_issuer(jws.verify(key)?, key, newer.generation())
+    }
+
+    /// The verified token, if its key is for its issuer.
+    fn with_key_issuer(
+        &self,
+        jws: VerifiedJws,
+        key: &Jwk,
+        generation: u64,
+    ) -> Result<(VerifiedJws, u64), TokenRefusal> {
+        let issuer = jws.members.get("iss").and_then(Value::as_str);
+        self.validation.check_key_issuer(key.issuer(), issuer)?;
+        Ok((jws, generation))
     }
 
     /// Verifies a signed answer to introspection (RFC 9701 §5); its audience is the client's id.
@@ -119,9 +136,9 @@ impl Trusted {
     /// Whether a token names this issuer, which justifies fetching its key. A token that names
     /// another issuer is refused.
     fn is_claimed(&self, jws: &mut UnverifiedJws<'_>) -> Result<bool, TokenRefusal> {
-        match jws.claimed_issuer() {
-            Ok(Some(issuer)) => self.validation.check_claimed_issuer(issuer).map(|()| true),
-            Ok(None) | Err(_) => Ok(false),
+        match jws.claimed_origin() {
+            Ok(origin) => self.validation.check_claimed_origin(origin),
+            Err(_) => Ok(false),
         }
     }
 }

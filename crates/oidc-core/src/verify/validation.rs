@@ -1,7 +1,7 @@
 //! The rules for a token whose signature is valid. Pure: the time is an argument, nothing is
 //! fetched.
 //!
-//! Access tokens: RFC 9068 §4, or Keycloak's form ([`Profile`]). ID tokens: OpenID Connect Core 1.0
+//! Access tokens: RFC 9068 §4, or another provider's form ([`Profile`]). ID tokens: OpenID Connect Core 1.0
 //! §3.1.3.7. Logout tokens: OpenID Connect Back-Channel Logout 1.0 §2.6.
 
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,9 @@ use crate::foreign_text::quoted;
 use crate::issuer::Issuer;
 use crate::jose::{Header, VerifiedJws};
 use crate::refusal::TokenRefusal;
-use crate::token::{AccessToken, Algorithm, Claims, IdToken, InvalidClaims, LogoutToken};
+use crate::token::{
+    AccessToken, Algorithm, ClaimPaths, Claims, IdToken, InvalidClaims, LogoutToken,
+};
 use crate::verify::Verified;
 
 #[cfg(feature = "login")]
@@ -18,8 +20,12 @@ mod authorization_response;
 mod expectations;
 #[cfg(feature = "token")]
 mod introspection_response;
+mod profile;
+mod settings;
 
 pub use expectations::IdTokenExpectations;
+use profile::Issuers;
+pub use profile::Profile;
 
 /// Allowed clock difference unless set otherwise.
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
@@ -31,20 +37,6 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const LOGOUT_TOKEN_AGE: Duration = Duration::from_secs(300);
 
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-
-/// Form that identifies an access token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// As Keycloak writes them: header `typ` is `JWT` and the body's `typ` is `Bearer`, or `DPoP`
-    /// with the binding (`cnf`), or header `typ` is `at+jwt`. ID tokens (`typ: ID`), refresh,
-    /// offline and logout tokens, signed by the same key, are refused. `sub`, `aud` and `exp` are
-    /// required.
-    #[default]
-    Keycloak,
-    /// RFC 9068: header `typ` is `at+jwt`; `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and `client_id`
-    /// are required.
-    Rfc9068,
-}
 
 /// Rules for tokens. Issuer and audience are required; the rest has safe defaults.
 ///
@@ -69,6 +61,14 @@ pub struct Validation {
     leeway: Duration,
     profile: Profile,
     authorized_party: Option<String>,
+    issuers: Issuers,
+    claims: Option<ClaimPaths>,
+    /// Other clients whose ID tokens are accepted (`azp`).
+    parties: Vec<String>,
+    trust_domain: Option<String>,
+    client_is_audience: bool,
+    id_tokens: bool,
+    ignores_header_keys: bool,
 }
 
 impl Validation {
@@ -83,45 +83,14 @@ impl Validation {
             leeway: DEFAULT_LEEWAY,
             profile: Profile::default(),
             authorized_party: None,
+            issuers: Issuers::default(),
+            claims: None,
+            parties: Vec::new(),
+            trust_domain: None,
+            client_is_audience: false,
+            id_tokens: false,
+            ignores_header_keys: false,
         }
-    }
-
-    /// Accepts access tokens that were issued to `client` (`azp`) whatever their audience. Only for
-    /// tokens this client got from the token endpoint itself, to read the claims about its own
-    /// session: Keycloak names no audience there unless configured to. Never for tokens that a
-    /// caller presents.
-    #[must_use]
-    pub fn with_authorized_party(mut self, client: impl Into<String>) -> Self {
-        self.authorized_party = Some(client.into());
-        self
-    }
-
-    /// Also accepts tokens for `audience`.
-    #[must_use]
-    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into());
-        self
-    }
-
-    /// Sets the allowed clock difference; 30 s unless set, 5 min at most.
-    #[must_use]
-    pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway.min(MAX_LEEWAY);
-        self
-    }
-
-    /// Sets the form of access tokens.
-    #[must_use]
-    pub fn with_profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Accepts these algorithms only, whatever the issuer announces; for access, ID and logout tokens.
-    #[must_use]
-    pub fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
-        self
     }
 
     /// The issuer trusted.
@@ -152,10 +121,8 @@ impl Validation {
     ) -> Result<Verified<AccessToken>, TokenRefusal> {
         let (header, claims) = open(jws)?;
         self.check_access_token_type(&header, &claims)?;
-        self.check_issuer(&claims)?;
-        if self.authorized_party.is_none() || claims.authorized_party != self.authorized_party {
-            self.check_audience(&claims)?;
-        }
+        self.check_access_token_issuer(&claims)?;
+        self.check_access_token_audience(&claims)?;
         require(claims.expires_at, "exp")?;
         self.check_times(&claims, now)?;
         if self.profile == Profile::Rfc9068 {
@@ -163,9 +130,8 @@ impl Validation {
             require(claims.jwt_id.as_ref(), "jti")?;
             require(claims.client_id.as_ref(), "client_id")?;
         }
-        let subject = require(claims.subject.clone(), "sub")?;
-        let token = AccessToken::new(claims, subject);
-        Ok(Verified::new(token, header.key_id, header.algorithm))
+        let token = self.named(claims)?;
+        Ok(Verified::new(token, &self.issuer, header))
     }
 
     pub(crate) fn id_token(
@@ -188,7 +154,7 @@ impl Validation {
         let subject = require(claims.subject.clone(), "sub")?;
         expected.check(&header, &claims, now, self.leeway)?;
         let token = IdToken::new(claims, subject);
-        Ok(Verified::new(token, header.key_id, header.algorithm))
+        Ok(Verified::new(token, &self.issuer, header))
     }
 
     pub(crate) fn logout_token(
@@ -216,11 +182,16 @@ impl Validation {
         if claims.members().contains_key("nonce") {
             return Err(TokenRefusal::ForbiddenClaim { claim: "nonce" });
         }
+        // A `sid` that cannot be read would end all sessions of the subject.
+        if claims.session_id.is_none() && claims.members().contains_key("sid") {
+            let reason = "it is not a string";
+            return Err(TokenRefusal::InvalidClaim { claim: "sid", reason });
+        }
         if claims.subject.is_none() && claims.session_id.is_none() {
             return Err(TokenRefusal::MissingClaim { claim: "sid" });
         }
         let token = LogoutToken::new(claims, jwt_id);
-        Ok(Verified::new(token, header.key_id, header.algorithm))
+        Ok(Verified::new(token, &self.issuer, header))
     }
 
     /// `exp`, `nbf` and `iat` against the clock. Cheap; repeated at each use of a remembered token.
@@ -243,58 +214,21 @@ impl Validation {
         Ok(())
     }
 
-    fn check_access_token_type(
-        &self,
-        header: &Header,
-        claims: &Claims,
-    ) -> Result<(), TokenRefusal> {
-        let header_type = header.media_type.as_deref();
-        let body_type = claims.token_type.as_deref();
-        let wrong =
-            |expected: &'static str, found: String| TokenRefusal::WrongType { expected, found };
-        let header_found = || match header_type {
-            Some(found) => format!("header typ {}", quoted(found)),
-            None => "no header typ".to_owned(),
+    /// An access token with the names that the paths find.
+    pub(crate) fn named(&self, claims: Claims) -> Result<AccessToken, TokenRefusal> {
+        let by_profile = match self.profile {
+            Profile::Keycloak | Profile::Rfc9068 => None,
+            Profile::Generic => Some(ClaimPaths::generic()),
+            Profile::Workload => Some(ClaimPaths::none()),
         };
-        match (self.profile, header_type) {
-            (_, Some("at+jwt")) => {}
-            (Profile::Keycloak, Some("jwt")) => {
-                if body_type.is_none() {
-                    return Err(wrong(
-                        "an access token (typ Bearer)",
-                        "no typ among the claims".to_owned(),
-                    ));
-                }
-            }
-            (Profile::Keycloak, _) => {
-                return Err(wrong("an access token (header typ JWT or at+jwt)", header_found()));
-            }
-            (Profile::Rfc9068, _) => {
-                return Err(wrong("an access token (header typ at+jwt)", header_found()));
-            }
-        }
-        match body_type {
-            None | Some("Bearer") => Ok(()),
-            // As Keycloak writes a token that is bound to a key; without the binding it is refused.
-            Some("DPoP") if claims.members().contains_key("cnf") => Ok(()),
-            Some("DPoP") => Err(TokenRefusal::MissingClaim { claim: "cnf" }),
-            Some(found) => {
-                Err(wrong("an access token (typ Bearer)", format!("typ {}", quoted(found))))
-            }
-        }
-    }
-
-    pub(crate) fn check_issuer(&self, claims: &Claims) -> Result<(), TokenRefusal> {
-        self.check_claimed_issuer(require(claims.issuer.as_deref(), "iss")?)
-    }
-
-    /// Checks the unverified `iss` of a token. Success does not make the token valid.
-    pub(crate) fn check_claimed_issuer(&self, claimed: &str) -> Result<(), TokenRefusal> {
-        if claimed == self.issuer.as_str() {
-            return Ok(());
-        }
-        let expected = self.issuer.to_string();
-        Err(TokenRefusal::WrongIssuer { expected, found: quoted(claimed) })
+        let Some(paths) = self.claims.as_ref().or(by_profile.as_ref()) else {
+            let subject = require(claims.subject.clone(), "sub")?;
+            return Ok(AccessToken::new(claims, subject));
+        };
+        require(claims.subject.as_ref(), "sub")?;
+        let names = paths.read(&claims);
+        let subject = require(names.subject.clone(), "the configured subject")?;
+        Ok(AccessToken::new(claims.with_names(names), subject))
     }
 
     pub(crate) fn check_audience(&self, claims: &Claims) -> Result<(), TokenRefusal> {
@@ -310,6 +244,7 @@ impl Validation {
     fn check_authorized_party(&self, claims: &Claims) -> Result<(), TokenRefusal> {
         match claims.authorized_party.as_deref() {
             Some(party) if self.audiences.iter().any(|own| own == party) => Ok(()),
+            Some(party) if self.parties.iter().any(|other| other == party) => Ok(()),
             Some(party) => Err(TokenRefusal::WrongAuthorizedParty { found: quoted(party) }),
             None if claims.audience.len() > 1 => Err(TokenRefusal::MissingClaim { claim: "azp" }),
             None => Ok(()),

@@ -6,7 +6,8 @@
 //! use oidc_core::{AccessToken, Verified};
 //!
 //! fn forge(token: AccessToken) -> Verified<AccessToken> {
-//!     Verified { token, key_id: None, algorithm: None, derived: Default::default() }
+//!     let issuer = "https://id.example".parse().unwrap();
+//!     Verified { token, issuer, key_id: None, algorithm: None, derived: Default::default() }
 //! }
 //! ```
 //!
@@ -24,6 +25,8 @@ use std::any::Any;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use crate::issuer::Issuer;
+use crate::jose::Header;
 use crate::token::Algorithm;
 
 /// A token that passed every check of a [`Verifier`](crate::Verifier), or of its issuer and this
@@ -31,20 +34,29 @@ use crate::token::Algorithm;
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
     token: T,
+    issuer: Issuer,
     key_id: Option<String>,
     algorithm: Option<Algorithm>,
     derived: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl<T> Verified<T> {
-    pub(crate) fn new(token: T, key_id: Option<String>, algorithm: Algorithm) -> Self {
-        Self { token, key_id, algorithm: Some(algorithm), derived: OnceLock::new() }
+    pub(crate) fn new(token: T, issuer: &Issuer, header: Header) -> Self {
+        let Header { key_id, algorithm, .. } = header;
+        let (issuer, algorithm) = (issuer.clone(), Some(algorithm));
+        Self { token, issuer, key_id, algorithm, derived: OnceLock::new() }
     }
 
     /// The issuer itself confirmed the token, over TLS (RFC 7662).
     #[cfg(feature = "token")]
-    pub(crate) fn introspected(token: T) -> Self {
-        Self { token, key_id: None, algorithm: None, derived: OnceLock::new() }
+    pub(crate) fn introspected(token: T, issuer: &Issuer) -> Self {
+        Self {
+            token,
+            issuer: issuer.clone(),
+            key_id: None,
+            algorithm: None,
+            derived: OnceLock::new(),
+        }
     }
 
     /// A value that an application derives from the claims, computed once and kept as long as the
@@ -53,6 +65,12 @@ impl<T> Verified<T> {
     pub fn derive<D: Send + Sync + 'static>(&self, make: impl Fn(&T) -> Arc<D>) -> Arc<D> {
         let kept = self.derived.get_or_init(|| make(&self.token));
         Arc::clone(kept).downcast().unwrap_or_else(|_| make(&self.token))
+    }
+
+    /// The trusted issuer that confirmed the token, also of a token without `iss`: one that the issuer was asked about, or a
+    /// JWT-SVID. For a tenant it is the template of the issuer's identifiers.
+    pub fn confirmed_by(&self) -> &Issuer {
+        &self.issuer
     }
 
     /// `kid` of the key that signed it.

@@ -57,6 +57,36 @@ async fn every_kind_of_key_works_in_every_form() {
 }
 
 #[tokio::test]
+async fn an_assertion_names_the_audience_and_certificate_asked_for() {
+    let pair = Pair::rsa();
+    let jwk = pair.private_jwk(&json!({"alg": "PS256"}));
+    let plain = PrivateKeyJwt::from_jwk(&jwk).unwrap();
+    let named = plain
+        .clone()
+        .with_audience("https://issuer.test/token")
+        // SHA-256 of "abc", FIPS 180-4.
+        .with_certificate_thumbprint(b"abc");
+    let x5t = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+    for (key, audience, header) in [
+        (plain, "https://issuer.test/realms/lab", json!({"alg": "PS256", "typ": "JWT"})),
+        (
+            named,
+            "https://issuer.test/token",
+            json!({"alg": "PS256", "typ": "JWT", "x5t#S256": x5t}),
+        ),
+    ] {
+        let issuer = TestIssuer::new();
+        let auth = ClientAuth::PrivateKeyJwt(key);
+        let endpoint = TokenEndpoint::new(issuer.provider(), "job", auth);
+        endpoint.request(own_right()).await.unwrap();
+        let sent = issuer.last_request("token").unwrap();
+        let assertion = sent.value("client_assertion").unwrap();
+        assert_eq!(part(assertion, 0), header);
+        assert_eq!(part(assertion, 1)["aud"], audience);
+    }
+}
+
+#[tokio::test]
 async fn a_key_on_p_521_signs_with_es512() {
     let pair = Pair::p521();
     let issuer = TestIssuer::new();

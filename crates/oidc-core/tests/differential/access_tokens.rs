@@ -85,7 +85,7 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
         TokenRefusal::IssuedInFuture { .. } => "issued-in-future",
         TokenRefusal::InvalidClaim { claim: "sub", reason: "it is empty" } => "empty-subject",
         TokenRefusal::InvalidClaim { claim: "iss", .. } => "issuer-list",
-        TokenRefusal::InvalidClaim { claim: "exp" | "nbf" | "iat" | "auth_time", .. } => "time",
+        TokenRefusal::InvalidClaim { claim: "exp" | "nbf" | "iat", .. } => "time",
         TokenRefusal::InvalidClaim { .. } => "claim-type",
         TokenRefusal::TooLarge { .. } => "size",
         TokenRefusal::SenderConstrained => "bound",

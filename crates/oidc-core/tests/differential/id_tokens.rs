@@ -41,11 +41,11 @@ const STRICTER: [&str; 12] = [
 ];
 
 /// Accepted here, refused by the peer.
-const LENIENT: [&str; 3] = ["other-audience", "content-type", "person-claim"];
+const LENIENT: [&str; 2] = ["other-audience", "person-claim"];
 
-/// Claims that OpenID Connect Core 1.0 §5.1 gives a type, and `amr`, among those that a token has.
-const ABOUT_THE_PERSON: [&str; 7] =
-    ["name", "email", "email_verified", "address", "updated_at", "locale", "amr"];
+/// Claims that OpenID Connect Core 1.0 §5.1 gives a type, `acr` and `amr`, among those that a token has.
+const ABOUT_THE_PERSON: [&str; 8] =
+    ["name", "email", "email_verified", "address", "updated_at", "locale", "acr", "amr"];
 
 /// Verification with openidconnect in a careful setup: every check that can be switched on, with the
 /// clock difference that this crate allows.
@@ -110,7 +110,8 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
         }
         TokenRefusal::NotYetValid { .. } => "not-before",
         TokenRefusal::InvalidClaim { claim: "sub", reason: "it is empty" } => "empty-subject",
-        TokenRefusal::InvalidClaim { claim: "exp" | "nbf" | "iat" | "auth_time", .. } => "time",
+        TokenRefusal::InvalidClaim { claim: "exp" | "nbf" | "iat", .. }
+        | TokenRefusal::MissingClaim { claim: "auth_time" } => "time",
         TokenRefusal::InvalidClaim { .. } => "claim-type",
         TokenRefusal::WrongHash { .. } => "hash",
         TokenRefusal::TooLarge { .. } => "size",
@@ -132,9 +133,6 @@ fn lenient(claims: &Verified<IdToken>, refused: &Refused) -> Option<&'static str
                 && reason.contains("not a trusted audience") =>
         {
             Some("other-audience")
-        }
-        Refused::By(ClaimsVerificationError::Unsupported(reason)) if reason.contains("JWT") => {
-            Some("content-type")
         }
         Refused::Unreadable(_) => {
             let mut others = claims.members().clone();

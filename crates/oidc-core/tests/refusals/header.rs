@@ -1,10 +1,11 @@
 //! Headers that name keys to trust, extensions, or something to fetch.
 
+use oidc_core::Validation;
 use oidc_core::testing::TestIssuer;
 use oidc_core::token::Algorithm;
 use serde_json::json;
 
-use super::{AUDIENCE, World};
+use super::{AUDIENCE, World, changed};
 
 #[tokio::test]
 async fn a_kid_is_only_ever_a_name() {
@@ -75,6 +76,34 @@ async fn no_header_names_a_key_to_trust_and_nothing_is_fetched_for_it() {
         world.code(&world.header(json!({"x5t": "abc", "x5t#S256": "abc"}))).await,
         "accepted"
     );
+}
+
+#[tokio::test]
+async fn ignored_key_members_are_still_never_used() {
+    let ignoring = |rules: Validation| rules.dangerous_ignore_header_keys();
+    let world = World::with(TestIssuer::new(), ignoring);
+    let attacker = TestIssuer::named("https://issuer.test/realms/lab", Algorithm::ES256);
+    let named = json!({
+        "jwk": attacker.signing_key().jwk(), "x5c": ["MIIB"],
+        "jku": "http://127.0.0.1:18999/jwks", "x5u": "http://127.0.0.1:18999/x",
+    });
+    assert_eq!(world.code(&world.header(named.clone())).await, "accepted");
+    let before = world.issuer.requests("");
+    let header = changed(attacker.header(), named);
+    let forged = attacker.sign_with(&header, &world.issuer.claims(AUDIENCE));
+    assert_eq!(world.code(&forged).await, "unknown_key");
+    assert_eq!(world.code(&world.header(json!({"crit": ["x"]}))).await, "header_not_allowed");
+    assert_eq!(world.issuer.requests("jwks"), before - world.issuer.requests("configuration") + 1);
+}
+
+#[tokio::test]
+async fn a_jwt_within_a_jwt_is_refused() {
+    let world = World::new();
+    for cty in ["JWT", "jwt", "application/jwt"] {
+        let token = world.header(json!({"cty": cty}));
+        assert_eq!(world.code(&token).await, "header_not_allowed", "{cty}");
+    }
+    assert_eq!(world.code(&world.header(json!({"cty": "json"}))).await, "accepted");
 }
 
 #[tokio::test]

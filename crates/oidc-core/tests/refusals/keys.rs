@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use oidc_core::keys::{JwkSet, StaticKeys};
 use oidc_core::testing::TestIssuer;
+use oidc_core::token::Algorithm;
 use oidc_core::{Validation, Verifier};
 use serde_json::{Value, json};
 
@@ -83,5 +84,39 @@ async fn two_different_keys_under_one_kid_are_both_unusable() {
     assert_eq!(parse(json!([encryption, first])).len(), 1);
     for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, r#"{"keys":[]}x"#] {
         assert!(JwkSet::parse(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn one_kid_may_name_a_key_for_each_algorithm() {
+    let issuer = TestIssuer::new();
+    let rs256 = issuer.signing_key().jwk();
+    let ps256 = changed(rs256.clone(), json!({"alg": "PS256"}));
+    let ed = TestIssuer::with_algorithm(Algorithm::Ed25519);
+    let ed = changed(ed.signing_key().jwk(), json!({"kid": rs256["kid"]}));
+    let parse = |keys: Value| JwkSet::parse(json!({"keys": keys}).to_string().as_bytes()).unwrap();
+    assert_eq!(parse(json!([rs256, ps256, ed])).len(), 3);
+    let set = parse(json!([ps256, ed, rs256]));
+    let rules = Validation::new(issuer.issuer(), AUDIENCE);
+    let verifier = Verifier::new(rules, Arc::new(StaticKeys::new(set))).with_clock(issuer.clock());
+    assert!(verifier.access_token(&issuer.access_token(AUDIENCE)).await.is_ok());
+    // A key for any RSA algorithm fits what each of the others is for.
+    let any = changed(rs256.clone(), json!({"alg": null}));
+    let set = parse(json!([any, ps256, ed]));
+    assert_eq!((set.len(), set.skipped().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn ed25519_is_known_by_both_of_its_names() {
+    for algorithm in [Algorithm::Ed25519, Algorithm::EdDSA] {
+        let issuer = TestIssuer::with_algorithm(algorithm);
+        let rules = || Validation::new(issuer.issuer(), AUDIENCE);
+        let verifier = |rules| Verifier::new(rules, issuer.keys()).with_clock(issuer.clock());
+        let token = issuer.access_token(AUDIENCE);
+        let verified = verifier(rules()).access_token(&token).await.unwrap();
+        assert_eq!(verified.algorithm(), Some(algorithm));
+        let others = Algorithm::ALL.into_iter().filter(|other| *other != algorithm);
+        let refusal = verifier(rules().with_algorithms(others)).access_token(&token).await;
+        assert_eq!(refusal.unwrap_err().code(), "algorithm_not_allowed");
     }
 }

@@ -109,6 +109,7 @@ async fn id_tokens_are_held_to_the_login_they_belong_to() {
         (json!({"iat": null}), "missing_claim"),
         (json!({"exp": world.issuer.now() - 60}), "expired"),
         (json!({"typ": null}), "accepted"),
+        (json!({"acr": 2, "scope": ["openid"], "jti": 1, "sid": 1, "auth_time": "x"}), "accepted"),
     ] {
         assert_eq!(check(changes.clone(), &expected).await, result, "{changes}");
     }
@@ -133,6 +134,26 @@ async fn id_tokens_are_held_to_the_login_they_belong_to() {
     assert_eq!(check(json!({"auth_time": null}), &recent).await, "missing_claim");
     let ever = IdTokenExpectations::default().with_max_age(Duration::MAX);
     assert_eq!(check(json!({}), &ever).await, "accepted");
+}
+
+#[tokio::test]
+async fn an_id_token_for_another_party_needs_permission() {
+    let issuer = TestIssuer::new();
+    let world = World::with(issuer, |rules| rules.with_trusted_party("android"));
+    let check = async |changes: Value| {
+        let token = world.issuer.sign(&changed(world.issuer.id_claims(AUDIENCE, None), changes));
+        let expected = IdTokenExpectations::default();
+        let verdict = world.verifier.id_token(&token, &expected).await;
+        verdict.err().map_or("accepted", |refusal| refusal.code())
+    };
+    for (changes, result) in [
+        (json!({"azp": "android"}), "accepted"),
+        (json!({"azp": AUDIENCE}), "accepted"),
+        (json!({"azp": "ios"}), "wrong_authorized_party"),
+        (json!({"azp": "android", "aud": "android"}), "wrong_audience"),
+    ] {
+        assert_eq!(check(changes.clone()).await, result, "{changes}");
+    }
 }
 
 #[tokio::test]
@@ -166,6 +187,9 @@ async fn logout_tokens_are_held_to_back_channel_logout() {
         (json!({"exp": null, "iat": now - 3600}), "expired"),
         (json!({"typ": null}), "accepted"),
         (json!({"typ": "ID"}), "wrong_type"),
+        // It would end all sessions of the subject.
+        (json!({"sid": 1}), "invalid_claim"),
+        (json!({"jti": 1}), "missing_claim"),
     ] {
         assert_eq!(check(changes.clone()).await, result, "{changes}");
     }

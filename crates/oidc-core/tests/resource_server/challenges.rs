@@ -202,7 +202,10 @@ async fn optional_means_without_credentials_not_with_bad_ones() {
     let world = World::new();
     let layer = world.layer().optional();
     assert_eq!(seen(&layer, request(&[])).await.body, "anonymous");
-    assert_eq!(seen(&layer, request(&["Basic YTpi"])).await.body, "anonymous");
+    for other in ["Basic YTpi", "DPoP a", "Negotiate", ""] {
+        let found = seen(&layer, request(&[other])).await;
+        assert_eq!((found.status, found.code().as_str()), (401, "no_credentials"), "{other:?}");
+    }
     let token = world.token(json!({}));
     assert_eq!(seen(&layer, bearer(&token)).await.status, 200);
     world.issuer.clock().advance(Duration::from_secs(3600));

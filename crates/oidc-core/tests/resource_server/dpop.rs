@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::{Body, World, answer, bearer, challenges, request, seen};
 
-const ALGORITHMS: &str = r#"algs="RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA""#;
+const ALGORITHMS: &str =
+    r#"algs="RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519""#;
 
 fn dpop(world: &World, key: &DpopKey, token: &str, nonce: Option<&str>) -> Request<Body> {
     proven(world, key, token, nonce, "https://api.example/v1/models")

@@ -71,3 +71,16 @@ async fn a_bound_opaque_token_needs_its_proof_too() {
     let request = proven(&world, &stranger, OPAQUE, None, "https://api.example/models");
     assert_eq!(seen(&layer, request).await.code(), "proof_wrong_key");
 }
+
+#[tokio::test]
+async fn an_opaque_token_without_iss_has_its_issuer() {
+    let world = World::new();
+    let layer = layer(&world);
+    let mut answer = world.issuer.claims("api");
+    answer["active"] = json!(true);
+    answer.as_object_mut().unwrap().remove("iss");
+    world.issuer.answer("/introspect", 200, answer.to_string());
+    let (parts, _) = bearer(OPAQUE).into_parts();
+    let identity = layer.identify(&parts).await.unwrap().unwrap();
+    assert_eq!(identity.issuer(), world.issuer.issuer().as_str());
+}

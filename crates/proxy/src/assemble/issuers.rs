@@ -4,13 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
 use oidc_core::http::Http;
-use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::keys::RemoteKeys;
 use oidc_core::provider::{PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
-use super::{AssembleError, at};
+use super::{AssembleError, at, bearer};
 use crate::{
     config::{self, Allow, Config, IssuerConfig},
     gateway::App,
@@ -58,64 +56,45 @@ pub fn issuer_client(
     clock: &Arc<dyn Clock>,
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
-    let mut options = HttpOptions::default();
-    if let Some(ca_file) = &config.ca_file {
-        options = options.with_ca_file(ca_file);
-    }
-    if let config::ClientAuth::Mtls(own) = &config.client_auth {
-        options = options.with_client_certificate(&own.certificate, &own.key);
-    }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?);
-    let provider = provider(config, http, &place)?;
-    let issuer = provider.issuer().clone();
-    let keys = RemoteKeys::new(provider.clone());
-    keys.start();
-    let key_source: Arc<dyn oidc_core::keys::KeySource> = Arc::new(keys.clone());
+    let provider = provider(config, bearer::http(name, config)?, &place)?;
+    let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
     let auth = client_auth(config, &place("client_auth"))?;
-    let mut client =
-        Client::new(provider.clone(), Arc::clone(&key_source), config.client_id.clone(), auth)
-            .with_leeway(config.leeway)
-            .with_clock(Arc::clone(clock));
+    // Without a client, no login begins and no answer of one is accepted.
+    let client_id = config.client_id.as_deref().unwrap_or_default();
+    let mut client = Client::new(provider.clone(), Arc::clone(&keys), client_id, auth)
+        .with_leeway(config.leeway)
+        .with_clock(Arc::clone(clock));
     if !config.algorithms.is_empty() {
         client = client.with_algorithms(config.algorithms.iter().copied());
     }
-    let rules = |audience: &str| {
-        let rules = Validation::new(issuer.clone(), audience)
-            .with_leeway(config.leeway)
-            .with_profile(profile(config.profile));
-        match &*config.algorithms {
-            [] => rules,
-            named => rules.with_algorithms(named.iter().copied()),
-        }
+    for party in &config.authorized_parties {
+        client = client.with_trusted_party(party);
+    }
+    let rules = |audience: &str| bearer::rules(config, audience).map_err(at(place("url")));
+    let bearer = match config.audience.split_first() {
+        None => None,
+        Some((first, more)) => Some(more.iter().fold(rules(first)?, Validation::with_audience)),
     };
-    let bearer = config.audience.split_first().map(|(first, more)| {
-        more.iter().fold(rules(first), |rules, audience| rules.with_audience(audience))
-    });
     let introspection =
         bearer.clone().zip(config.introspection.as_ref()).map(|(validation, introspection)| {
             Introspection::new(client.token_endpoint().clone(), validation)
                 .with_max_age(introspection.cache)
         });
-    let own = Verifier::new(
-        rules(&config.client_id).with_authorized_party(&config.client_id),
-        Arc::clone(&key_source),
-    )
-    .with_clock(Arc::clone(clock))
-    .with_cache(0);
-    let claims = ClaimReader::new(name, &config.url, config.claims.clone());
+    let own = Verifier::new(rules(client_id)?.with_authorized_party(client_id), Arc::clone(&keys))
+        .with_clock(Arc::clone(clock))
+        .with_cache(0);
     Ok(IssuerClient {
         name: name.to_owned(),
         url: config.url.clone(),
         provider,
         keys,
+        remote_keys,
+        offers_login: config.offers_login(),
         client,
         bearer,
         introspection,
         own,
-        claims: match config.email.require_verified {
-            true => claims,
-            false => claims.with_unverified_emails(),
-        },
+        claims: ClaimReader::new(name, config),
         leeway: config.leeway,
         scopes: config.scopes.clone(),
         authorization: config.authorization.clone().into_iter().collect(),
@@ -160,13 +139,6 @@ fn wanted(config: &Config) -> Wanted {
         wanted.claims.extend(requirement.claims.keys().cloned());
     }
     wanted
-}
-
-fn profile(profile: config::Profile) -> oidc_core::verify::Profile {
-    match profile {
-        config::Profile::Keycloak => oidc_core::verify::Profile::Keycloak,
-        config::Profile::Rfc9068 => oidc_core::verify::Profile::Rfc9068,
-    }
 }
 
 fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, AssembleError> {

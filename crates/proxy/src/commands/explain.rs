@@ -150,7 +150,7 @@ impl Explain {
             (None, None) => return Ok(Caller::Anonymous),
         };
         let (name, issuer) = self.issuer(config, &claims)?;
-        Ok(Caller::Known(ClaimReader::new(name, &issuer.url, issuer.claims.clone()).read(&claims)))
+        Ok(Caller::Known(ClaimReader::new(name, issuer).read(&claims)))
     }
 
     fn issuer<'c>(
@@ -164,8 +164,7 @@ impl Explain {
                 .find(|(known, _)| *known == name)
                 .with_context(|| format!("unknown --issuer {name}: not in the configuration"));
         }
-        let by_url =
-            issuers.clone().find(|(_, issuer)| claims.issuer.as_ref() == Some(&issuer.url));
+        let by_url = issuers.clone().find(|(_, issuer)| assemble::is_origin(issuer, claims));
         match (by_url, issuers.next(), issuers.next()) {
             (Some(found), ..) => Ok(found),
             (None, Some(only), None) => Ok(only),

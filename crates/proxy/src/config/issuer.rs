@@ -8,6 +8,7 @@ use oidc_core::token::Algorithm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 use super::secret::SecretRef;
 use super::text::{OneOrMany, at_least_one, one_or_many};
 
@@ -29,8 +30,10 @@ pub struct IssuerConfig {
     #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub dangerous_allow_http: Vec<String>,
-    /// The gateway's client there. Example: `gateway`.
-    pub client_id: String,
+    /// The gateway's client there. Without it, which is for the profiles `generic` and `workload`, the issuer's bearer tokens are
+    /// accepted and no browser login is offered. Example: `gateway`.
+    #[serde(default)]
+    pub client_id: Option<String>,
     /// Client authentication of the gateway. Default: `none`, a public client.
     /// Example: `{ secret: { file: /run/secrets/gateway } }`.
     #[serde(default)]
@@ -57,15 +60,54 @@ pub struct IssuerConfig {
     /// E-mail addresses. Example: `{ require_verified: true }`.
     #[serde(default)]
     pub email: Email,
+    /// The tenants of an issuer whose `url` holds `{tenantid}`, as Microsoft Entra's; a token's `iss` must be the `url` with one of
+    /// them. Metadata and keys are read at the tenant `organizations`. Example: `[9122040d-6c67-4c5b-b112-36a304b66dad]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub tenants: Vec<String>,
+    /// The issuer that access tokens name, where it is another than `url`: AD FS announces it as `access_token_issuer`. A name
+    /// only; nothing is fetched from it. Example: `http://adfs.example/adfs/services/trust`.
+    #[serde(default)]
+    pub access_token_issuer: Option<String>,
     /// Rules that its access tokens follow. Example: `keycloak`.
     #[serde(default)]
     pub profile: Profile,
+    /// The claim that must hold one of `audience`; `client_id` is for Amazon Cognito and needs `token_use`.
+    /// Example: `client_id`.
+    #[serde(default)]
+    pub audience_claim: AudienceClaim,
+    /// The claim `token_use` that its access tokens must have. Example: `access`.
+    #[serde(default)]
+    pub token_use: Option<TokenUse>,
+    /// The SPIFFE trust domain of its workloads: their `sub` must be in it, and `iss` may be missing. Example: `acme.example`.
+    #[serde(default)]
+    pub trust_domain: Option<String>,
+    /// A file with its public keys (JWK Set), instead of those it publishes; read again when it changes.
+    /// Example: `/run/spire/bundle.json`.
+    #[serde(default)]
+    pub keys_file: Option<PathBuf>,
+    /// The way in which a platform's discovery document and keys are read, under the profile `workload`.
+    /// Example: `{ ca_file: /run/secrets/ca.crt, token_file: /run/secrets/token }`.
+    #[serde(default)]
+    pub fetch: Option<Fetch>,
+    /// Other clients whose ID tokens for the gateway are accepted at login (`azp`). Example: `[mobile-app]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub authorized_parties: Vec<String>,
+    /// Accepts ID tokens as bearer tokens, under the profile `generic`: for Dex, which issues no others. A token that a person gave
+    /// another application to sign in there is accepted here too, if that application is in `audience`. Example: `false`.
+    #[serde(default)]
+    pub dangerous_accept_id_tokens: bool,
+    /// Ignores header members of tokens that name keys (`jku`, `jwk`, `x5u`, `x5c`), instead of refusing such tokens. They are
+    /// never used. Example: `false`.
+    #[serde(default)]
+    pub dangerous_ignore_header_keys: bool,
     /// The signature algorithms of its ID, access and logout tokens; one, or a list. Without this key, those that its discovery
     /// document announces for ID tokens (`id_token_signing_alg_values_supported`). Example: `[RS256]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub algorithms: Vec<Algorithm>,
-    /// Paths of names, roles and groups in its tokens; the defaults fit Keycloak.
+    /// Paths of names, roles, groups and scopes in its tokens; the defaults fit Keycloak.
     /// Example: `{ groups: teams }`.
     #[serde(default)]
     pub claims: ClaimPaths,
@@ -209,55 +251,6 @@ pub struct Mtls {
     pub certificate: PathBuf,
     /// Its private key, PEM. Example: `/run/secrets/client.key`.
     pub key: PathBuf,
-}
-
-/// Rules that an access token must follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Profile {
-    /// Keycloak's: header `typ` is `JWT`, the claim `typ` is `Bearer`. ID tokens are refused.
-    #[default]
-    Keycloak,
-    /// The JWT profile of RFC 9068: header `typ` is `at+jwt`.
-    Rfc9068,
-}
-
-/// Paths of the user's attributes in a token. Dots separate the steps of a path (`realm_access.roles`); a claim whose own name
-/// is the whole path is preferred.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClaimPaths {
-    /// The user name in rules (`users`) and logs. Example: `preferred_username`.
-    pub user_name: String,
-    /// The e-mail address. Example: `email`.
-    pub email: String,
-    /// The display name. Example: `name`.
-    pub name: String,
-    /// Realm roles; a rule names them without a colon (`data-scientist`). One path, or a list.
-    /// Example: `[realm_access.roles]`.
-    #[serde(with = "one_or_many")]
-    #[schemars(with = "OneOrMany<String>")]
-    pub roles: Vec<String>,
-    /// Client roles: an object `{ CLIENT: { roles: […] } }`. A rule names them `CLIENT:ROLE` (`churn:score`), so that a client
-    /// role is never taken for a realm role; a realm role with a colon in its name is left out while this is set. `null`: no
-    /// client roles.
-    /// Example: `resource_access`.
-    pub client_roles: Option<String>,
-    /// Groups. Example: `groups`.
-    pub groups: String,
-}
-
-impl Default for ClaimPaths {
-    fn default() -> Self {
-        Self {
-            user_name: "preferred_username".to_owned(),
-            email: "email".to_owned(),
-            name: "name".to_owned(),
-            roles: vec!["realm_access.roles".to_owned()],
-            client_roles: Some("resource_access".to_owned()),
-            groups: "groups".to_owned(),
-        }
-    }
 }
 
 /// Token introspection (RFC 7662).

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use oidc_core::keys::FileKeys;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -36,6 +37,16 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         let here = root.key("issuers").key(name);
         if let Some(file) = &issuer.ca_file {
             certificates(here.key("ca_file"), file, found);
+        }
+        let fetch = issuer.fetch.as_ref();
+        if let Some(file) = fetch.and_then(|fetch| fetch.ca_file.as_ref()) {
+            certificates(here.key("fetch").key("ca_file"), file, found);
+        }
+        if let Some(file) = fetch.and_then(|fetch| fetch.token_file.as_ref()) {
+            read(here.key("fetch").key("token_file"), &SecretRef::File(file.clone()), found);
+        }
+        if let Some(Err(error)) = issuer.keys_file.as_ref().map(FileKeys::open) {
+            found.problem(here.key("keys_file"), cli_auth::with_causes(&error));
         }
         match &issuer.client_auth {
             ClientAuth::Secret(secret) => {

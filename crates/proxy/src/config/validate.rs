@@ -21,6 +21,7 @@ mod admin;
 mod callers;
 mod issuers;
 mod names;
+mod profiles;
 mod routes;
 
 /// Findings of the checks.

@@ -45,7 +45,7 @@ impl Endpoints {
         let form = read_form(call.request.into_body().body).await?;
         let token = parameter(&form, "logout_token")?.unwrap_or_default();
         let mut unchecked = None;
-        for issuer in self.issuers.iter() {
+        for issuer in self.issuers.iter().filter(|issuer| issuer.offers_login()) {
             match issuer.client().verifier().logout_token(&token).await {
                 Ok(verified) => return self.obey(issuer, &verified, &context).await,
                 Err(refusal) if may_hold_later(&refusal, &token, issuer) => {

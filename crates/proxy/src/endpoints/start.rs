@@ -68,12 +68,15 @@ impl Endpoints {
         Ok(sign_in_page(&call, return_to))
     }
 
-    /// The issuer a login goes to: the one named, or the only one.
+    /// The issuer a login goes to: the one named, or the only one that offers a login.
     fn issuer(&self, named: Option<&str>) -> Option<&IssuerClient> {
         match named {
-            Some(name) => self.issuers.named(name).map(|issuer| &**issuer),
+            Some(name) => {
+                let named = self.issuers.named(name).filter(|issuer| issuer.offers_login());
+                named.map(|issuer| &**issuer)
+            }
             None => {
-                let mut issuers = self.issuers.iter();
+                let mut issuers = self.issuers.iter().filter(|issuer| issuer.offers_login());
                 let only = issuers.next()?;
                 issuers.next().is_none().then_some(only)
             }

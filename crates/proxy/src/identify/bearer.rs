@@ -94,7 +94,7 @@ pub(super) fn verifier(
 ) -> Option<Verifier> {
     let mut accepted = issuers
         .values()
-        .filter_map(|issuer| Some((issuer.bearer.clone()?, Arc::new(issuer.keys.clone()))));
+        .filter_map(|issuer| Some((issuer.bearer.clone()?, Arc::clone(&issuer.keys))));
     let (rules, keys) = accepted.next()?;
     let verifier = accepted
         .fold(Verifier::new(rules, keys), |verifier, (rules, keys)| {

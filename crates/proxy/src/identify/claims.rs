@@ -3,16 +3,13 @@
 //! Issuers differ in where they put roles and groups, so the paths are configuration and not code. A pure function: claims in,
 //! [`Known`] out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use access_policy::Known;
 use oidc_core::Claims;
-use serde_json::Value;
+use oidc_core::token::{ClaimPaths, Names};
 
-use crate::config::ClaimPaths;
+use crate::config::{IssuerConfig, Profile};
 
 const EMAIL_VERIFIED: &str = "email_verified";
 
@@ -45,6 +42,10 @@ pub struct ClaimReader {
     issuer: String,
     iss: String,
     paths: ClaimPaths,
+    /// Whether `iss` names the tenant, and the issuer is a template of the tenants' identifiers.
+    tenants: bool,
+    /// Whether the callers are workloads: no client stands for them.
+    workloads: bool,
     /// Whether only addresses that the issuer marks as verified count as verified.
     verified_emails_only: bool,
 }
@@ -61,40 +62,41 @@ pub struct Wanted {
 }
 
 impl ClaimReader {
-    /// Reads claims of the issuer with this name in the configuration and this identifier, by these paths.
-    pub fn new(issuer: impl Into<String>, iss: impl Into<String>, paths: ClaimPaths) -> Self {
-        Self { issuer: issuer.into(), iss: iss.into(), paths, verified_emails_only: true }
-    }
-
-    /// Counts every e-mail address as verified.
-    #[must_use]
-    pub fn with_unverified_emails(self) -> Self {
-        Self { verified_emails_only: false, ..self }
+    /// Reads claims of the issuer with this name in the configuration.
+    pub fn new(name: impl Into<String>, issuer: &IssuerConfig) -> Self {
+        Self {
+            issuer: name.into(),
+            iss: issuer.url.clone(),
+            paths: issuer.claim_paths(),
+            tenants: !issuer.tenants.is_empty(),
+            workloads: issuer.profile == Profile::Workload,
+            verified_emails_only: issuer.email.require_verified,
+        }
     }
 
     /// The identity in these claims.
     pub fn read(&self, claims: &Claims) -> Arc<Known> {
-        let text = |path: &str| claims.get(path).and_then(Value::as_str).map(str::to_owned);
-        let client_roles = self.client_roles(claims);
-        let mut roles: Vec<String> =
-            self.paths.roles.iter().flat_map(|path| texts(claims.get(path))).collect();
+        let Names {
+            subject, user_name, email, name, mut roles, client_roles, groups, scopes, ..
+        } = self.paths.read(claims);
         if self.paths.client_roles.is_some() {
             // `client:role` asks for a client's role; a realm role of that name must not match.
             roles.retain(|role| !role.contains(':'));
         }
+        let iss = claims.issuer.as_ref().filter(|_| self.tenants).unwrap_or(&self.iss);
         Arc::new(Known {
             issuer: self.issuer.clone(),
-            iss: self.iss.clone(),
-            subject: claims.subject.clone().unwrap_or_default(),
-            preferred_username: text(&self.paths.user_name),
-            email: text(&self.paths.email),
+            iss: iss.clone(),
+            subject: subject.unwrap_or_default(),
+            preferred_username: user_name,
+            email,
             email_verified: claims.email_verified() || !self.verified_emails_only,
-            name: text(&self.paths.name),
+            name,
             roles,
             client_roles,
-            groups: texts(claims.get(&self.paths.groups)).collect(),
-            scopes: claims.scope.iter().map(str::to_owned).collect(),
-            client: claims.client().map(str::to_owned),
+            groups,
+            scopes: scopes.iter().map(str::to_owned).collect(),
+            client: claims.client().filter(|_| !self.workloads).map(str::to_owned),
             claims: claims.members().clone(),
         })
     }
@@ -131,21 +133,22 @@ impl ClaimReader {
 
     /// Whether both lack the user name, the e-mail address, or a claim that rules read.
     pub fn lacks(&self, wanted: &Wanted, id_token: &Claims, access: Option<&Claims>) -> bool {
-        let absent = |path: &str| {
+        let absent = |path: &String| {
             id_token.get(path).is_none() && access.is_none_or(|claims| claims.get(path).is_none())
         };
         let roles = || self.paths.roles.iter().chain(&self.paths.client_roles);
-        absent(&self.paths.user_name)
-            || absent(&self.paths.email)
-            || wanted.groups && absent(&self.paths.groups)
-            || wanted.roles && roles().all(|path| absent(path))
-            || wanted.claims.iter().any(|path| absent(path))
+        self.paths.user_name.as_ref().is_some_and(absent)
+            || self.paths.email.as_ref().is_some_and(absent)
+            || wanted.groups && self.paths.groups.iter().all(absent)
+            || wanted.roles && roles().all(absent)
+            || wanted.claims.iter().any(absent)
     }
 
     /// The claims of an ID token, and those that only UserInfo has. The e-mail address and its verification are of one source.
     pub fn with_user_info(&self, id_token: &Claims, info: &Claims) -> Claims {
         let mut members = id_token.members().clone();
-        let address = |claims: &Claims| claims.get(&self.paths.email).cloned();
+        let path = self.paths.email.as_deref();
+        let address = |claims: &Claims| path.and_then(|path| claims.get(path)).cloned();
         let own = address(id_token);
         if own.is_none() {
             members.remove(EMAIL_VERIFIED);
@@ -161,28 +164,6 @@ impl ClaimReader {
         // Both were read before, so that no member is of the wrong type.
         Claims::from_members(members).unwrap_or_else(|_| id_token.clone())
     }
-
-    fn client_roles(&self, claims: &Claims) -> BTreeMap<String, Vec<String>> {
-        let Some(Value::Object(clients)) =
-            self.paths.client_roles.as_deref().and_then(|path| claims.get(path))
-        else {
-            return BTreeMap::new();
-        };
-        clients
-            .iter()
-            .map(|(client, access)| (client.clone(), texts(access.get("roles")).collect()))
-            .collect()
-    }
-}
-
-/// The texts of a claim: a list or a single text. Values of other types are ignored.
-fn texts(value: Option<&Value>) -> impl Iterator<Item = String> {
-    let list: &[Value] = match value {
-        Some(Value::Array(values)) => values,
-        Some(one @ Value::String(_)) => std::slice::from_ref(one),
-        _ => &[],
-    };
-    list.iter().filter_map(Value::as_str).map(str::to_owned)
 }
 
 fn union(mut own: Vec<String>, more: &[String]) -> Vec<String> {
@@ -192,4 +173,46 @@ fn union(mut own: Vec<String>, more: &[String]) -> Vec<String> {
         }
     }
     own
+}
+
+#[cfg(test)]
+mod tests {
+    use oidc_core::Claims;
+
+    use super::ClaimReader;
+    use crate::config::IssuerConfig;
+
+    fn reader(yaml: &str) -> ClaimReader {
+        let issuer: IssuerConfig = serde_json::from_str(yaml).unwrap();
+        ClaimReader::new("other", &issuer)
+    }
+
+    #[test]
+    fn subjects_of_two_tenants_are_kept_apart() {
+        let entra = reader(
+            r#"{"url":"https://id.example/{tenantid}/v2.0","tenants":["a","b"],"profile":"generic"}"#,
+        );
+        let read = |tenant: &str| {
+            let claims =
+                format!(r#"{{"iss":"https://id.example/{tenant}/v2.0","sub":"1","oid":"2"}}"#);
+            entra.read(&Claims::parse(claims.as_bytes()).unwrap())
+        };
+        assert_eq!(read("a").iss, "https://id.example/a/v2.0");
+        assert_eq!(read("b").iss, "https://id.example/b/v2.0");
+        assert_eq!((&*read("a").issuer, &*read("a").subject), ("other", "1"));
+    }
+
+    #[test]
+    fn a_workload_is_named_by_its_subject_alone() {
+        let google = reader(r#"{"url":"https://id.example","profile":"workload"}"#);
+        let claims = Claims::parse(
+            br#"{"sub":"robot","azp":"12","email":"a@b.example","email_verified":true,"name":"A","scope":"s",
+                "groups":["g"],"realm_access":{"roles":["admin"]},"resource_access":{"hub":{"roles":["x"]}}}"#,
+        );
+        let known = google.read(&claims.unwrap());
+        assert_eq!((known.display_name(), known.client.as_ref()), ("robot", None));
+        assert_eq!(known.iss, "https://id.example");
+        assert!(known.roles.is_empty() && known.groups.is_empty() && known.scopes.is_empty());
+        assert!(known.client_roles.is_empty() && known.email.is_none() && known.name.is_none());
+    }
 }

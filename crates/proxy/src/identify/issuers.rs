@@ -10,7 +10,7 @@ use oidc_core::keys::{KeySource, RemoteKeys};
 use oidc_core::login::LoginRequest;
 use oidc_core::provider::Provider;
 use oidc_core::verify::Introspection;
-use oidc_core::{AccessToken, Client, Clock, Validation, Verifier};
+use oidc_core::{AccessToken, Client, Clock, Validation, Verified, Verifier};
 use web_sessions::{KeepsIdentity, Record, Renew, RenewError};
 
 use crate::{
@@ -31,7 +31,11 @@ pub struct IssuerClient {
     /// Source of its metadata.
     pub(crate) provider: Provider,
     /// Its signing keys.
-    pub(crate) keys: RemoteKeys,
+    pub(crate) keys: Arc<dyn KeySource>,
+    /// The same, if they are fetched from the issuer.
+    pub(crate) remote_keys: Option<RemoteKeys>,
+    /// Whether people may sign in there with a browser.
+    pub(crate) offers_login: bool,
     /// The gateway's login client there.
     pub(crate) client: Client,
     /// The rules for bearer tokens; `None` if no audience is configured, and then no token is accepted.
@@ -71,6 +75,16 @@ impl IssuerClient {
         &self.url
     }
 
+    /// Whether people may sign in there with a browser.
+    pub fn offers_login(&self) -> bool {
+        self.offers_login
+    }
+
+    /// Whether a token with this `iss` is of this issuer or of one of its tenants.
+    fn names(&self, iss: &str) -> bool {
+        self.url == iss || self.bearer.as_ref().is_some_and(|rules| rules.names_issuer(iss))
+    }
+
     /// Its claim reader.
     pub fn claims(&self) -> &ClaimReader {
         &self.claims
@@ -99,6 +113,8 @@ impl IssuerClient {
         self.keys.current().map(|_| ()).map_err(|error| error.to_string())?;
         match self.provider.current() {
             Some(_) => Ok(()),
+            // Nothing is fetched from an issuer whose keys are in a file.
+            None if self.remote_keys.is_none() => Ok(()),
             None => Err("metadata not discovered yet".to_owned()),
         }
     }
@@ -133,19 +149,15 @@ impl Issuers {
         self.bearer.as_ref()
     }
 
-    /// The issuer of a token that [`Issuers::bearer`] accepted. A token without an issuer was accepted by the issuer that was
-    /// asked about it.
-    pub(crate) fn of(&self, token: &AccessToken) -> Option<&IssuerClient> {
-        let mut all = self.by_name.values().map(|issuer| &**issuer);
-        match token.issuer.as_deref() {
-            Some(url) => all.find(|issuer| issuer.url == url),
-            None => all.find(|issuer| issuer.introspection.is_some()),
-        }
+    /// The issuer of a token that [`Issuers::bearer`] accepted.
+    pub(crate) fn of(&self, token: &Verified<AccessToken>) -> Option<&IssuerClient> {
+        let url = token.confirmed_by().as_str();
+        self.by_name.values().map(|issuer| &**issuer).find(|issuer| issuer.url == url)
     }
 
     /// Whether an issuer of this identifier is configured, for any use.
     pub(crate) fn is_configured(&self, iss: &str) -> bool {
-        self.by_name.values().any(|issuer| issuer.url == iss)
+        self.by_name.values().any(|issuer| issuer.names(iss))
     }
 
     /// Whether an issuer is asked about tokens that are not JWTs.

@@ -14,6 +14,7 @@ mod callers;
 mod mistakes;
 mod online;
 mod outside;
+mod profiles;
 mod providers;
 
 /// The smallest file for one application.
@@ -72,7 +73,7 @@ fn a_small_file_is_enough() {
     assert_eq!(config.session.idle, Duration::from_secs(3600));
     let issuer = config.issuers.get("main").unwrap();
     assert_eq!(issuer.scopes, ["openid", "profile", "email"]);
-    assert_eq!(issuer.claims.roles, ["realm_access.roles"]);
+    assert_eq!(issuer.claim_paths().roles, ["realm_access.roles"]);
     let route = config.routes.get("app").unwrap();
     assert_eq!(route.access.first().unwrap().allow, Allow::SignedIn);
     assert_eq!(route.timeouts.idle, Duration::from_secs(600));

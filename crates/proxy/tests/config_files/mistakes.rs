@@ -32,7 +32,7 @@ routes:
         "1:9: listen: invalid value: found the number `8443`; write an address to listen on, such as `0.0.0.0:8443`",
         "2:13: public_url: invalid URL: it is more than an origin; write `https://platform.example`",
         "3:19: trusted_proxies#1: invalid value `10.0.0.0`; write a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address",
-        "5:3: issuers.main: missing `client_id`; add it",
+        "5:3: issuers.main.client_id: missing client ID; write the gateway's client at the provider",
         "6:10: issuers.main.url: issuer \"http://keycloak.example/realms/platform\" must use https; http \
          is accepted on localhost, 127.0.0.0/8 and [::1] only, and on hosts that dangerous_allow_http lists",
         "7:28: issuers.main.client_auth.secret: invalid secret: this file must not contain it; \
@@ -215,7 +215,12 @@ fn a_consequential_problem_is_not_reported() {
     // Without its issuer the rule's name for it, and the need for a login, would look wrong too.
     let text = small_with("client_id: gateway", "client_auth: none")
         .replace("signed_in", "{ issuers: [main] }");
-    assert_eq!(problems(&text), ["3:3: issuers.main: missing `client_id`; add it"]);
+    assert_eq!(
+        problems(&text),
+        [
+            "3:3: issuers.main.client_id: missing client ID; write the gateway's client at the provider"
+        ]
+    );
     // The second rule stays the second although the first could not be read.
     let text = small_with("{ allow: signed_in }", "{ allow: none }\n      - { allow: {} }");
     let found = problems(&text);

@@ -29,6 +29,8 @@ _T = TypeVar("_T")
 _Texts = str | Iterable[str]
 _Span = float | timedelta
 _Path = str | PathLike[str]
+_Profile = Literal["keycloak", "rfc9068", "generic", "workload"]
+_ClaimPaths = Mapping[str, str | Iterable[str] | None]
 
 @final
 class Issuer:
@@ -38,11 +40,15 @@ class Issuer:
     issuer is down. Share one between threads, tasks and forked workers.
 
     Args:
-        url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only.
+        url: the issuer exactly as its tokens name it in ``iss``; ``https``, or ``http`` on loopback only. With ``{tenantid}`` in it, the
+            issuer of each tenant.
         discovery_url: another address of the same issuer, for a provider that this program reaches by another name than browsers do.
             Its metadata is read there, and must still name ``url`` as the issuer; its endpoints are used as it announces them.
         dangerous_allow_http: hosts off loopback with which plain ``http`` is accepted, such as ``["keycloak"]`` in a Compose project.
             Tokens and secrets can be read and changed on the way to them.
+        tenants: the tenants that take the place of ``{tenantid}``, as Microsoft Entra has them; tokens of others are refused.
+        profile: the form of its access tokens, for verifiers that name none; see :meth:`verifier`.
+        claims: paths of names in its tokens, for verifiers that name none; see :meth:`verifier`.
         ca_file: PEM file with the only certificates to trust; else what ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` name; else what
             the platform trusts. ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are honoured; loopback is reached
             without a proxy.
@@ -58,6 +64,9 @@ class Issuer:
         *,
         discovery_url: str | None = None,
         dangerous_allow_http: _Texts | None = None,
+        tenants: _Texts | None = None,
+        profile: _Profile = "keycloak",
+        claims: _ClaimPaths | None = None,
         ca_file: _Path | None = None,
         timeout: _Span = ...,
     ) -> Self: ...
@@ -69,7 +78,13 @@ class Issuer:
         self,
         audience: _Texts,
         *,
-        profile: Literal["keycloak", "rfc9068"] = "keycloak",
+        profile: _Profile | None = None,
+        claims: _ClaimPaths | None = None,
+        audience_claim: Literal["aud", "client_id"] = "aud",
+        access_token_issuer: str | None = None,
+        trust_domain: str | None = None,
+        dangerous_accept_id_tokens: bool = False,
+        dangerous_ignore_header_keys: bool = False,
         leeway: _Span = ...,
         algorithms: _Texts | None = None,
     ) -> Verifier:
@@ -77,8 +92,19 @@ class Issuer:
 
         Args:
             audience: the name, or names, by which tokens call this service (``aud``); one of them is enough.
-            profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only. ID,
-                refresh and logout tokens are refused by both.
+            profile: ``keycloak`` takes access tokens as Keycloak writes them (and RFC 9068's), ``rfc9068`` the standard's only,
+                ``generic`` any provider's, ``workload`` those that a platform gives its jobs (GitLab CI, GitHub Actions, Kubernetes,
+                SPIFFE). The issuer's unless set. ID, refresh and logout tokens are refused by all.
+            claims: paths of names in the tokens, by ``subject``, ``user_name``, ``email``, ``name``, ``roles``, ``client_roles``,
+                ``groups`` and ``scopes``: ``{"roles": '"https://acme.example/app".roles'}``. A path is the exact name of a claim, or
+                names joined by dots, those that hold dots in quotation marks. The others stay those of the profile.
+            audience_claim: ``client_id`` takes the client that a token was issued to for its audience and requires
+                ``token_use: access``: Amazon Cognito writes no ``aud``.
+            access_token_issuer: the ``iss`` of access tokens, where it is another than the issuer's own, as with AD FS.
+            trust_domain: the SPIFFE trust domain of the tokens, which may then lack ``iss``.
+            dangerous_accept_id_tokens: accept ID tokens too, for Dex, which issues no others.
+            dangerous_ignore_header_keys: ignore header members that name keys (``jku``, ``jwk``, ``x5u``, ``x5c``) instead of refusing
+                the token. They are never used.
             leeway: how far clocks may differ, in seconds or as a ``timedelta``; 30 s unless set, 300 s at most.
             algorithms: accept only these, like ``["RS256", "ES256"]``. What the issuer announces for ID tokens unless set, or every asymmetric one if it announces none; ``none`` and HMAC never.
 

@@ -98,7 +98,8 @@ class Require:
         return None
 
 
-@dataclass
+# Two exceptions are equal only if they are the same, as all exceptions; so this one can be hashed too.
+@dataclass(eq=False)
 class Refused(Exception):
     """A request that is not let through, and what to answer."""
 

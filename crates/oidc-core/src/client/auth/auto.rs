@@ -80,6 +80,11 @@ impl AutoAuth {
         self
     }
 
+    #[cfg(feature = "login")]
+    pub(super) fn has_certificate(&self) -> bool {
+        self.certificate
+    }
+
     /// Adds a certificate, which the HTTP adapter sends ([`ClientAuth::MutualTls`]).
     #[must_use]
     pub fn with_certificate(mut self) -> Self {

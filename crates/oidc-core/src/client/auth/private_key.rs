@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::{ClientAuthError, Occasion, assertion, file};
 use crate::jose::{InvalidPrivateKey, SigningKey};
 use crate::secret::Secret;
-use crate::token::Algorithm;
+use crate::token::{Algorithm, thumbprint};
 
-/// The key of `private_key_jwt`. `aud` of its assertions is the issuer identifier, nothing else.
+/// The key of `private_key_jwt`. `aud` of its assertions is the issuer identifier, nothing else, unless
+/// [`PrivateKeyJwt::with_audience`] says otherwise.
 ///
 /// ```
 /// use oidc_core::Secret;
@@ -28,7 +29,11 @@ use crate::token::Algorithm;
 /// # Ok::<(), oidc_core::client::InvalidPrivateKey>(())
 /// ```
 #[derive(Clone)]
-pub struct PrivateKeyJwt(Place);
+pub struct PrivateKeyJwt {
+    place: Place,
+    audience: Option<Arc<str>>,
+    x5t_s256: Option<Arc<str>>,
+}
 
 #[derive(Clone)]
 enum Place {
@@ -63,7 +68,7 @@ impl PrivateKeyJwt {
         key_id: Option<String>,
     ) -> Result<Self, InvalidPrivateKey> {
         let key = SigningKey::from_pem(pem, Some(algorithm))?;
-        Ok(Self(Place::Value(NamedKey { key, key_id })))
+        Ok(Self::at(Place::Value(NamedKey { key, key_id })))
     }
 
     /// Reads a private JWK (RFC 7517): `RSA`, `EC` or `OKP`. `alg` and `kid` are the JWK's; without
@@ -73,7 +78,7 @@ impl PrivateKeyJwt {
     /// If it is not a JWK, or only a public one.
     pub fn from_jwk(jwk: &Secret) -> Result<Self, InvalidPrivateKey> {
         let (key, key_id) = SigningKey::from_jwk(jwk)?;
-        Ok(Self(Place::Value(NamedKey { key, key_id })))
+        Ok(Self::at(Place::Value(NamedKey { key, key_id })))
     }
 
     /// A file with a private key in PEM or a private JWK: read now, and again whenever it has
@@ -94,25 +99,53 @@ impl PrivateKeyJwt {
         let key = NamedKey::parse(&text, algorithm, key_id.as_ref())
             .map_err(|source| ClientAuthError::KeyFile { path: path.clone(), source })?;
         let last = Mutex::new((text, key));
-        Ok(Self(Place::File(Arc::new(KeyFile { path, algorithm, key_id, last }))))
+        Ok(Self::at(Place::File(Arc::new(KeyFile { path, algorithm, key_id, last }))))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, audience: None, x5t_s256: None }
+    }
+
+    /// Sets `aud` of assertions, where the provider wants another than its issuer identifier: Microsoft Entra and Okta want the
+    /// token endpoint's URL (RFC 7523 §3). The issuer identifier is the safer one: an assertion for a URL could be used by
+    /// another server that answers there.
+    #[must_use]
+    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into().into());
+        self
+    }
+
+    /// Names the key by its certificate, in DER: the header `x5t#S256` (RFC 7515 §4.1.8), which Microsoft Entra wants. A `kid`
+    /// is sent besides.
+    #[must_use]
+    pub fn with_certificate_thumbprint(mut self, certificate: &[u8]) -> Self {
+        self.x5t_s256 = Some(thumbprint(certificate).into());
+        self
     }
 
     pub(super) async fn assertion(
         &self,
         occasion: Occasion<'_>,
     ) -> Result<Secret, ClientAuthError> {
-        self.sign("JWT", &assertion::claims(occasion)).await
+        let mut claims = assertion::claims(occasion);
+        if let (Some(claims), Some(audience)) = (claims.as_object_mut(), &self.audience) {
+            claims.insert("aud".to_owned(), json!(&**audience));
+        }
+        self.sign("JWT", &claims).await
     }
 
     /// Signs a JWT with this `typ`, with the current key.
     pub(crate) async fn sign(&self, typ: &str, claims: &Value) -> Result<Secret, ClientAuthError> {
-        let NamedKey { key, key_id } = match &self.0 {
+        let NamedKey { key, key_id } = match &self.place {
             Place::Value(key) => key.clone(),
             Place::File(file) => file.key().await?,
         };
         let mut header = json!({"alg": key.algorithm().as_str(), "typ": typ});
-        if let (Some(header), Some(kid)) = (header.as_object_mut(), key_id) {
-            header.insert("kid".to_owned(), json!(kid));
+        let names = [("kid", key_id.as_deref()), ("x5t#S256", self.x5t_s256.as_deref())];
+        for (name, value) in names {
+            if let (Some(header), Some(value)) = (header.as_object_mut(), value) {
+                header.insert(name.to_owned(), json!(value));
+            }
         }
         Ok(key.sign(&header, claims)?)
     }
@@ -160,7 +193,7 @@ impl fmt::Debug for NamedKey {
 
 impl fmt::Debug for PrivateKeyJwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.place {
             Place::Value(key) => write!(f, "PrivateKeyJwt({key:?})"),
             Place::File(file) => write!(f, "PrivateKeyJwt({})", file.path.display()),
         }

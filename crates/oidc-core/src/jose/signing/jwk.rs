@@ -34,7 +34,7 @@ pub(super) fn read(jwk: &Secret) -> Result<(Pair, Algorithm, Option<String>), In
         _ => return Err(bad("its kty is none of RSA, EC and OKP")),
     };
     let algorithm = match text(&members, "alg")? {
-        // RFC 9864 calls EdDSA on Ed25519 by the curve's name.
+        // RFC 9864 calls EdDSA on Ed25519 by the curve's name; more providers verify the older name.
         Some("Ed25519") => Some(Algorithm::EdDSA),
         Some(name) => Some(name.parse().map_err(|_| bad("its alg is not known here"))?),
         None => fits.first().copied(),

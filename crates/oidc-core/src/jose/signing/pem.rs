@@ -27,10 +27,10 @@ pub(super) fn pair(key: &PrivateKeyDer<'_>, algorithm: Algorithm) -> Option<Pair
         .map(Pair::Ec);
     }
     match (algorithm, key) {
-        (Algorithm::EdDSA, PrivateKeyDer::Pkcs8(der)) => {
+        (Algorithm::EdDSA | Algorithm::Ed25519, PrivateKeyDer::Pkcs8(der)) => {
             Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).ok().map(Pair::Ed)
         }
-        (Algorithm::EdDSA, _) => None,
+        (Algorithm::EdDSA | Algorithm::Ed25519, _) => None,
         (_, PrivateKeyDer::Pkcs8(der)) => {
             RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).ok().map(Pair::Rsa)
         }

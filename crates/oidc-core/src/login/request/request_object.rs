@@ -32,8 +32,10 @@ pub(super) async fn signed(
     issuer: &Issuer,
     now: SystemTime,
 ) -> Result<Secret, ClientAuthError> {
-    let mut claims: Map<String, Value> =
-        parameters.iter().map(|(name, value)| (name.clone(), typed(name, value))).collect();
+    let mut claims = Map::new();
+    for (name, value) in parameters {
+        add(&mut claims, name, typed(name, value));
+    }
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let own = [
         ("iss", json!(client_id)),
@@ -45,6 +47,15 @@ pub(super) async fn signed(
     ];
     claims.extend(own.map(|(name, value)| (name.to_owned(), value)));
     key.sign(MEDIA_TYPE, &Value::Object(claims)).await
+}
+
+/// Adds a parameter; the values of a repeated one are a list (RFC 8707 §2).
+fn add(claims: &mut Map<String, Value>, name: &str, value: Value) {
+    match claims.get_mut(name) {
+        None => drop(claims.insert(name.to_owned(), value)),
+        Some(Value::Array(values)) => values.push(value),
+        Some(first) => *first = Value::Array(vec![first.take(), value]),
+    }
 }
 
 /// The parameters beside the object in a URL.

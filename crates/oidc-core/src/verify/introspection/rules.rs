@@ -38,14 +38,13 @@ pub(super) fn judge(
     check_kind(&members)?;
     let claims = Claims::from_members(members)?;
     if claims.issuer.is_some() {
-        validation.check_issuer(&claims)?;
+        validation.check_access_token_issuer(&claims)?;
     }
     if audience_required || !claims.audience.is_empty() {
         validation.check_audience(&claims)?;
     }
     validation.check_times(&claims, now)?;
-    let subject = claims.subject.clone().ok_or(TokenRefusal::MissingClaim { claim: "sub" })?;
-    Ok(Verified::introspected(AccessToken::new(claims, subject)))
+    Ok(Verified::introspected(validation.named(claims)?, validation.issuer()))
 }
 
 /// Refresh and ID tokens are active too: refuses them by `token_type` (RFC 6749 §5.1) and

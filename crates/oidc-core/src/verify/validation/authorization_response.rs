@@ -41,6 +41,6 @@ impl Validation {
         require(claims.expires_at, "exp")?;
         self.check_times(&claims, now)?;
         let response = AuthorizationResponse::new(claims)?;
-        Ok(Verified::new(response, header.key_id, header.algorithm))
+        Ok(Verified::new(response, &self.issuer, header))
     }
 }

@@ -44,6 +44,6 @@ impl Validation {
             reason: "it is not an object",
         })?;
         let response = IntrospectionResponse::new(said.clone());
-        Ok(Verified::new(response, header.key_id, header.algorithm))
+        Ok(Verified::new(response, &self.issuer, header))
     }
 }

@@ -160,8 +160,7 @@ impl Verifier {
     /// Reports to the observer that the sender of a valid token may not use it.
     pub(super) fn observe_unproved(&self, token: &Verified<AccessToken>, code: &'static str) {
         if let Some(observer) = &self.judge.observer {
-            let claimed = token.issuer.as_deref();
-            let issuer = self.issuers().find(|issuer| Some(issuer.as_str()) == claimed);
+            let issuer = Some(token.confirmed_by());
             observer(&Event::TokenRefused { issuer, code, took: Duration::ZERO });
         }
     }

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use cli_auth::{shown, with_causes};
 use oidc_core::SystemClock;
-use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
-use oidc_core::keys::RemoteKeys;
+use oidc_core::keys::{FileKeys, KeySource as _, RemoteKeys};
 use oidc_core::provider::ProviderMetadata;
 
 use self::registration::Registration;
@@ -32,7 +31,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let config = Config::load(path)?.config;
     let mut fine = true;
     for (name, issuer) in &config.issuers {
-        match ask_issuer(issuer).await {
+        match ask_issuer(name, issuer).await {
             Ok(IssuerReport { metadata, keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
@@ -40,6 +39,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                     fine = false;
                     writeln!(out, "issuers.{name}: {doubt}")?;
                 }
+                let Some(metadata) = metadata.filter(|_| issuer.offers_login()) else { continue };
                 let clock = Arc::new(SystemClock) as Arc<_>;
                 // No user signs in here, so no claim is wanted.
                 let client = assemble::issuer_client(name, issuer, Default::default(), &clock)?;
@@ -67,21 +67,24 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
 
 /// Facts that an issuer published.
 struct IssuerReport {
-    metadata: Arc<ProviderMetadata>,
+    /// `None` where the keys are in a file.
+    metadata: Option<Arc<ProviderMetadata>>,
     keys: usize,
     doubts: Vec<String>,
 }
 
-async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
-    let mut options = HttpOptions::default();
-    if let Some(file) = &config.ca_file {
-        options = options.with_ca_file(file.clone());
+async fn ask_issuer(name: &str, config: &IssuerConfig) -> Result<IssuerReport, String> {
+    if let Some(file) = &config.keys_file {
+        let keys = FileKeys::open(file).map_err(|error| with_causes(&error))?;
+        let keys = keys.current().map_err(|error| with_causes(&error))?.len();
+        return Ok(IssuerReport { metadata: None, keys, doubts: Vec::new() });
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(|error| with_causes(&error))?);
+    let http = assemble::http(name, config).map_err(|error| with_causes(&error))?;
     let provider = assemble::provider(config, http, &str::to_owned);
     let provider = provider.map_err(|error| with_causes(&error))?;
     let metadata = provider.refresh_now().await.map_err(|error| with_causes(&error))?;
-    let doubts = doubts(config, &metadata);
+    // The other keys are about logins.
+    let doubts = if config.offers_login() { doubts(config, &metadata) } else { Vec::new() };
     let keys = match RemoteKeys::new(provider).refresh_now().await {
         Ok(keys) => keys.len(),
         // The mistake alone: it names the issuer, the member and the remedy.
@@ -90,7 +93,7 @@ async fn ask_issuer(config: &IssuerConfig) -> Result<IssuerReport, String> {
             return Err(mistake.unwrap_or_else(|| with_causes(&error)));
         }
     };
-    Ok(IssuerReport { metadata, keys, doubts })
+    Ok(IssuerReport { metadata: Some(metadata), keys, doubts })
 }
 
 /// Settings of the configuration that this issuer does not support.

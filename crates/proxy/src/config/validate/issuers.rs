@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Findings, at, needs_identity, needs_login};
+use super::{Findings, at, needs_identity, needs_login, profiles};
 use crate::config::policy::{Allow, Requirement};
 use crate::config::problem::KeyPath;
-use crate::config::{ClientAuth, Config, IssuerConfig, RouteConfig, SignIn};
+use crate::config::{ClientAuth, Config, IssuerConfig, Profile, RouteConfig, SignIn};
 use provider::{addresses, authorization, unverified_emails, without_refresh};
 
 mod provider;
@@ -19,6 +19,14 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         found.problem(here.clone(), message);
     }
     let login = config.routes.values().any(needs_login);
+    let for_programs = |issuer: &IssuerConfig| {
+        !issuer.offers_login() && matches!(issuer.profile, Profile::Generic | Profile::Workload)
+    };
+    if login && !config.issuers.is_empty() && config.issuers.values().all(for_programs) {
+        let message = "missing login: no issuer has a `client_id`, so no browser can sign in; add one, or write \
+                       `sign_in: challenge` on the routes";
+        found.problem(here.clone(), message);
+    }
     for (index, (name, issuer)) in config.issuers.iter().enumerate() {
         let here = here.key(name);
         found.name(here.clone(), name);
@@ -48,10 +56,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findings) {
-    if issuer.client_id.trim().is_empty() {
-        let message = "missing client ID; write the gateway's client at the provider";
-        found.problem(here.key("client_id"), message);
-    }
     if issuer.introspection.is_some() {
         introspection(here, issuer, found);
     }
@@ -70,7 +74,8 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
             found.problem(here.key("scopes"), message);
         }
     }
-    if login && !issuer.scopes.iter().any(|scope| scope.contains("openid")) {
+    if login && issuer.offers_login() && !issuer.scopes.iter().any(|scope| scope.contains("openid"))
+    {
         let message =
             "missing scope `openid`: without it a login returns no identity; add it to the list";
         found.problem(here.key("scopes"), message);
@@ -80,26 +85,7 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
                        and write less";
         found.warning(here.key("leeway"), message);
     }
-    claims(&here.key("claims"), issuer, found);
-}
-
-fn claims(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
-    let claims = &issuer.claims;
-    let single = [
-        ("user_name", Some(&claims.user_name)),
-        ("email", Some(&claims.email)),
-        ("name", Some(&claims.name)),
-        ("client_roles", claims.client_roles.as_ref()),
-        ("groups", Some(&claims.groups)),
-    ];
-    let roles = claims.roles.iter().map(|path| ("roles", Some(path)));
-    for (key, path) in single.into_iter().chain(roles) {
-        if path.is_some_and(|path| path.trim().is_empty()) {
-            let message =
-                "invalid claim name: it is empty; write one, or omit the key for the default";
-            found.problem(here.key(key), message);
-        }
-    }
+    profiles::check(here, issuer, found);
 }
 
 /// The provider answers only clients that authenticate, and only about tokens meant for them (RFC 7662 §2.1, §4).
@@ -113,7 +99,7 @@ fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
     if issuer.audience.is_empty() {
         let message = format!(
             "missing `audience`: without it no bearer token is accepted; write `audience: [{}]`",
-            issuer.client_id
+            issuer.client_id.as_deref().unwrap_or("doorward")
         );
         found.problem(here, message);
     }
@@ -131,12 +117,13 @@ fn bearer(config: &Config, found: &mut Findings) {
     if config.issuers.values().any(|issuer| !issuer.audience.is_empty()) {
         return;
     }
-    for (name, issuer) in &config.issuers {
+    // Those without a client are named elsewhere.
+    for (name, issuer) in config.issuers.iter().filter(|(_, issuer)| issuer.offers_login()) {
         let message = format!(
             "missing `audience`: route `{route}` accepts bearer tokens ({reason}); write \
              `audience: [{client}]`, which Keycloak adds to tokens by an audience mapper (client scope → \
              Mappers → Audience → Included Client Audience: {client})",
-            client = issuer.client_id,
+            client = issuer.client_id.as_deref().unwrap_or("doorward"),
         );
         found.problem(at(&["issuers", name, "audience"]), message);
     }

@@ -67,7 +67,7 @@ pub(super) async fn check(
             Err(LoginError::PushedAuthorization(error @ TokenEndpointError::OAuth { .. })) => {
                 found.doubts.push(format!(
                     "takes no login for {uri}: {error}; register this redirect URI for the client `{}`",
-                    config.client_id
+                    config.client_id.as_deref().unwrap_or_default()
                 ));
             }
             Err(error) => found.doubts.push(with_causes(&error)),
