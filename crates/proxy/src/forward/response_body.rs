@@ -33,6 +33,9 @@ pub(super) struct Origin {
     pub(super) request_id: RequestId,
 }
 
+/// Reason of a response that was passed on to its end.
+const COMPLETE: &str = "complete";
+
 /// A response up to this size fits the buffers, whether the client reads it or not.
 const SOON_DONE: u64 = 64 * 1024;
 
@@ -94,13 +97,17 @@ impl Flow {
         match (&self.inner, self.cut) {
             (_, Some(cut)) => Cow::Owned(cut.to_string()),
             (Some(inner), None) if !inner.is_end_stream() => "the client left".into(),
-            _ => "complete".into(),
+            _ => COMPLETE.into(),
         }
     }
 }
 
 impl Account {
     fn close(self, end: Cow<'static, str>) {
+        // A short call that ended well is no stream; the line of its request says all.
+        if self.reason.is_none() && end == COMPLETE && self.record.is_brief() {
+            return;
+        }
         let received = self.upload.as_deref().map_or(0, Progress::bytes);
         self.record.ended(&self.reason.unwrap_or(end), received, self.sent);
     }

@@ -15,7 +15,7 @@ use super::cutoff::Cutoff;
 use crate::{
     audit::{StreamEnd, stream_ended},
     config::Streams,
-    review::{Kind, Permit, Review},
+    review::{Kind, Permit, Review, UNDISTURBED},
 };
 
 /// Idle time of a cutoff that only watches permission; another one counts the bytes.
@@ -169,6 +169,11 @@ pub(super) struct StreamRecord {
 }
 
 impl StreamRecord {
+    /// Whether this is a gRPC call that may as well have been a plain exchange so far.
+    pub(super) fn is_brief(&self) -> bool {
+        self.protocol == Protocol::Grpc && self.begun.elapsed() < UNDISTURBED
+    }
+
     /// Writes the line.
     pub(super) fn ended(&self, reason: &dyn fmt::Display, received: u64, sent: u64) {
         stream_ended(&StreamEnd {
