@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::Instant;
 use tracing::{Instrument as _, field::Empty};
@@ -155,14 +156,16 @@ impl TokenEndpoint {
     /// [`TokenEndpointError`] says whether the grant or the client is invalid, or the failure is
     /// temporary.
     pub async fn request(&self, grant: Grant) -> Result<TokenSet, TokenEndpointError> {
-        self.observed(grant.grant_type(), self.ask(grant), TokenEndpointError::code).await
+        let (grant_type, asked) = (grant.grant_type(), Box::pin(self.ask(grant)));
+        self.observed(grant_type, asked, TokenEndpointError::code).await
     }
 
-    /// Makes a token request, and reports it with the name of its failure.
+    /// Makes a token request, and reports it with the name of its failure. The request is boxed, so that
+    /// its state is not in the futures of all callers.
     pub(crate) async fn observed<T, E>(
         &self,
         grant_type: &str,
-        asked: impl Future<Output = Result<T, E>>,
+        asked: BoxFuture<'_, Result<T, E>>,
         code: impl FnOnce(&E) -> &'static str,
     ) -> Result<T, E> {
         let begun = Instant::now();

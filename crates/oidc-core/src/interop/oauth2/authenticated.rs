@@ -70,7 +70,7 @@ impl AuthenticatedHttpClient {
         let answer = match to {
             ClientEndpoint::Token => {
                 let code = |failed: &Failed| failed.error.code();
-                self.endpoint.observed(grant_type, asked, code).await
+                self.endpoint.observed(grant_type, Box::pin(asked), code).await
             }
             _ => asked.await,
         };
