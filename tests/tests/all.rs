@@ -12,5 +12,6 @@ mod refresh;
 mod forward_auth;
 mod failures;
 mod reload;
+mod split;
 mod demo;
 mod commands;
