@@ -13,6 +13,7 @@ mod refresh;
 mod forward_auth;
 mod failures;
 mod reload;
+mod split;
 mod demo;
 mod commands;
 mod programs;

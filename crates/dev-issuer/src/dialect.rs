@@ -30,6 +30,17 @@ pub struct Dialect {
     secrets_in_body_only: bool,
 }
 
+/// Claims about a person.
+const PROFILE: [&str; 7] = [
+    "name",
+    "given_name",
+    "family_name",
+    "preferred_username",
+    "email",
+    "email_verified",
+    "groups",
+];
+
 /// Members to set, and with `None` to leave out.
 #[derive(Clone, Debug, Default)]
 struct Changes(BTreeMap<String, Option<Value>>);
@@ -129,37 +140,14 @@ impl Dialect {
     }
 
     /// ID tokens with the claims of the protocol only: who the person is, UserInfo says.
-    pub fn minimal_id_token(mut self) -> Self {
-        for claim in [
-            "name",
-            "given_name",
-            "family_name",
-            "preferred_username",
-            "email",
-            "email_verified",
-            "groups",
-            "realm_access",
-            "resource_access",
-        ] {
-            self.id_token.set(claim, None);
-        }
-        self
+    pub fn minimal_id_token(self) -> Self {
+        let roles = ["realm_access", "resource_access"];
+        PROFILE.into_iter().chain(roles).fold(self, Self::without_id_token)
     }
 
-    /// Access tokens with the claims of the protocol only.
-    pub fn minimal_access_token(mut self) -> Self {
-        for claim in [
-            "name",
-            "given_name",
-            "family_name",
-            "preferred_username",
-            "email",
-            "email_verified",
-            "groups",
-        ] {
-            self.access_token.set(claim, None);
-        }
-        self
+    /// Access tokens with the claims of the protocol and the roles only.
+    pub fn minimal_access_token(self) -> Self {
+        PROFILE.into_iter().fold(self, Self::without_access_token)
     }
 
     /// Keys and tokens without `kid`.

@@ -23,8 +23,8 @@ const FLAGS: [&str; 3] = [
     "frontchannel_logout_supported",
 ];
 
-/// All members that are read, but for `issuer`.
-const MEMBERS: [&str; 26] = [
+/// The other members that are read, but for `issuer`: endpoints, and what checks need.
+const NEEDED: [&str; 17] = [
     "jwks_uri",
     "authorization_endpoint",
     "token_endpoint",
@@ -36,15 +36,6 @@ const MEMBERS: [&str; 26] = [
     "end_session_endpoint",
     "require_pushed_authorization_requests",
     "authorization_response_iss_parameter_supported",
-    "backchannel_logout_supported",
-    "backchannel_logout_session_supported",
-    "frontchannel_logout_supported",
-    "scopes_supported",
-    "response_modes_supported",
-    "response_types_supported",
-    "subject_types_supported",
-    "grant_types_supported",
-    "code_challenge_methods_supported",
     "token_endpoint_auth_methods_supported",
     "token_endpoint_auth_signing_alg_values_supported",
     "id_token_signing_alg_values_supported",
@@ -53,10 +44,17 @@ const MEMBERS: [&str; 26] = [
     "mtls_endpoint_aliases",
 ];
 
+/// All members that are read, but for `issuer`.
+fn members() -> impl Iterator<Item = &'static str> {
+    NEEDED.into_iter().chain(LISTS).chain(FLAGS)
+}
+
 /// The members that are read, without those that are absent in another spelling.
 pub(super) fn read(mut members: Map<String, Value>) -> Map<String, Value> {
-    members.retain(|name, _| name == "issuer" || MEMBERS.contains(&name.as_str()));
-    members.retain(|_, value| !is_absent(value));
+    members.retain(|name, value| {
+        let read = name == "issuer" || self::members().any(|member| member == name);
+        read && !is_absent(value)
+    });
     if let Some(Value::Object(aliases)) = members.get_mut("mtls_endpoint_aliases") {
         aliases.retain(|_, value| !is_absent(value));
     }
@@ -84,7 +82,7 @@ pub(super) fn culprit(
     members: &Map<String, Value>,
     reads: impl Fn(Map<String, Value>) -> Result<(), String>,
 ) -> Option<(&'static str, String)> {
-    MEMBERS.into_iter().find_map(|name| {
+    self::members().find_map(|name| {
         let alone = ["issuer", name].into_iter();
         let alone = alone.filter_map(|name| Some((name.to_owned(), members.get(name)?.clone())));
         reads(alone.collect()).err().map(|error| (name, error))
