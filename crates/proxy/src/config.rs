@@ -21,6 +21,7 @@ mod session;
 mod route;
 mod preset;
 mod upstream;
+mod upstream_tls;
 mod policy;
 mod path;
 mod outbound;
@@ -54,6 +55,7 @@ pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
+pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ mod cutoff;
 mod tunnel;
 mod upgrade;
 mod upload;
+mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
@@ -26,7 +27,7 @@ pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use oidc_core::Clock;
@@ -48,7 +49,7 @@ use crate::{
     upstream::{InFlight, Lease, Upload, Upstream},
 };
 use access_policy::Caller;
-use http_canonical::{RequestParts, Scheme};
+use http_canonical::{CanonicalHost, RequestParts, Scheme};
 use web_sessions::{Sessions, caching};
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
@@ -106,6 +107,9 @@ impl Upstreams {
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
+        if let Some(redirect) = with_slash(upstream, &request)? {
+            return Ok(redirect);
+        }
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
         let asked = request.path_and_query();
@@ -200,6 +204,7 @@ impl Upstreams {
                 let opening = upgrade::Opening {
                     client,
                     key,
+                    asked: &permit.host,
                     cutoff,
                     drain: self.drain.clone(),
                     activity: session.zip(self.sessions.clone()),
@@ -207,7 +212,7 @@ impl Upstreams {
                 };
                 opening.open(begun)
             }
-            _ => pass_on(begun, cutoff, watch, origin, public),
+            _ => pass_on(begun, cutoff, watch, origin, (public, &permit.host)),
         }
     }
 
@@ -259,7 +264,7 @@ fn pass_on(
     cutoff: Cutoff,
     watch: impl FnOnce() -> Cutoff,
     origin: Origin,
-    public: bool,
+    (public, asked): (bool, &CanonicalHost),
 ) -> Result<Response<Body>, Refusal> {
     let Begun { response, lease, in_flight, progress } = begun;
     let (parts, incoming) = response.into_parts();
@@ -267,15 +272,16 @@ fn pass_on(
     headers::check_response(parts.status, &headers).map_err(|bad| {
         unavailable(&origin.route, in_flight.target().name(), &format!("its response has {bad}"))
     })?;
-    if headers::clean_response(&mut headers)
-        && let Some(upstream) = &origin.route.upstream
-        && upstream.first_stolen_cookie()
-    {
-        tracing::warn!(
-            route = origin.route.name,
-            upstream = in_flight.target().name(),
-            "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
-        );
+    let stolen = headers::clean_response(&mut headers);
+    if let Some(upstream) = &origin.route.upstream {
+        way_back::map(&mut headers, upstream, asked);
+        if stolen && upstream.first_stolen_cookie() {
+            tracing::warn!(
+                route = origin.route.name,
+                upstream = in_flight.target().name(),
+                "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
+            );
+        }
     }
     if !public {
         caching::forbid_sharing(&mut headers);
@@ -290,6 +296,28 @@ fn pass_on(
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Redirect from the removed prefix to the same path with a slash, without which links of the upstream's page leave the prefix.
+/// An unsafe method is sent on: its client may not repeat the body.
+fn with_slash(
+    upstream: &Upstream,
+    request: &CanonicalRequest,
+) -> Result<Option<Response<Body>>, Refusal> {
+    let safe = matches!(**request.method(), Method::GET | Method::HEAD);
+    if !safe || request.opens_websocket() || !upstream.lacks_slash(request.path()) {
+        return Ok(None);
+    }
+    let location = match request.query() {
+        Some(query) => format!("{}/?{query}", request.path()),
+        None => format!("{}/", request.path()),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, internal(HeaderValue::try_from(location), "path")?);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(response))
 }
 
 /// Path and query as the upstream sees them.

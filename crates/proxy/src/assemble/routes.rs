@@ -31,10 +31,22 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         let rewrite = Rewrite {
             strip_prefix: path(&route.rewrite.strip_prefix, "rewrite.strip_prefix")?,
             add_prefix: path(&route.rewrite.add_prefix, "rewrite.add_prefix")?,
+            own_urls: Some(
+                CanonicalPath::parse(&config.endpoints, Keep::default())
+                    .map_err(at("endpoints"))?,
+            ),
+            prefix_is_resource: route.access.iter().any(|rule| {
+                let path = rule.path.as_ref().map(|path| path.0.as_str());
+                path.is_some() && path == route.rewrite.strip_prefix.as_deref()
+            }),
         };
-        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform())
-            .map_err(at(place("upstream")))?;
-        Some(upstream.with_rewrite(rewrite))
+        let tls =
+            UpstreamTls::configured(&route.upstream_tls).map_err(at(place("upstream_tls")))?;
+        let upstream = Upstream::new(&route.upstream, &tls)
+            .map_err(at(place("upstream")))?
+            .with_host(&route.upstream_host)
+            .with_rewrite(rewrite);
+        Some(upstream)
     };
     Ok(Route {
         name: name.to_owned(),

@@ -11,6 +11,7 @@ use super::policy::AccessRule;
 use super::preset::Preset;
 use super::text::{OneOrMany, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
+use super::upstream_tls::{UpstreamHost, UpstreamTlsConfig};
 
 /// One application behind the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,13 @@ pub struct RouteConfig {
     #[serde(default, with = "one_or_many")]
     #[schemars(with = "OneOrMany<UpstreamUrl>")]
     pub upstream: Vec<UpstreamUrl>,
+    /// Host in the requests to the upstream: `client` (the one that the client asked for), `upstream` (the target's own) or a
+    /// name. `X-Forwarded-Host` always has the client's. Example: `upstream`.
+    #[serde(default)]
+    pub upstream_host: UpstreamHost,
+    /// TLS to the upstream. Example: `{ ca_file: /etc/tls/internal-ca.pem }`.
+    #[serde(default)]
+    pub upstream_tls: UpstreamTlsConfig,
     /// Settings that a known application needs; keys of the route take precedence.
     /// Example: `jupyterhub`.
     #[serde(default)]
@@ -182,7 +190,9 @@ written_as_text!(HostPattern, "a host", "platform.example");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
-    /// Prefix to remove, by whole segments. Example: `/jupyter`.
+    /// Prefix to remove, by whole segments. Redirects and cookies of the upstream get it back, unless they have it already. A
+    /// GET of the prefix alone is redirected to the prefix with a slash, unless a rule of the route has exactly this path.
+    /// Example: `/jupyter`.
     pub strip_prefix: Option<String>,
     /// Prefix to add, after `strip_prefix` was removed. Example: `/app`.
     pub add_prefix: Option<String>,

@@ -21,6 +21,7 @@ mod admin;
 mod issuers;
 mod names;
 mod routes;
+mod upstream_tls;
 
 /// Findings of the checks.
 #[derive(Debug, Default)]

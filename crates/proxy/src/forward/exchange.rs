@@ -221,6 +221,7 @@ impl Outgoing {
     /// The request as it is sent to a target. Length and framing follow from the body.
     fn into_request(self, target: &Target, upload: Upload) -> Result<Request<Upload>, Refusal> {
         let Self { method, path_and_query, host, mut headers, accepts_trailers, upgrade } = self;
+        let host = target.host().cloned().unwrap_or(host);
         let (uri, version) = if target.is_http2() {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             let scheme = if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };

@@ -15,11 +15,14 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::{Begun, cutoff::Cutoff, headers, response_body::Origin, tunnel::Tunnel, unavailable};
+use super::{
+    Begun, cutoff::Cutoff, headers, response_body::Origin, tunnel::Tunnel, unavailable, way_back,
+};
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,
 };
+use http_canonical::CanonicalHost;
 use web_sessions::{LiveSession, Sessions};
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -37,7 +40,9 @@ pub(super) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
 }
 
 /// A tunnel that is about to be opened.
-pub(super) struct Opening {
+pub(super) struct Opening<'a> {
+    /// The host that the client asked for.
+    pub(super) asked: &'a CanonicalHost,
     /// The client's half, once it has the 101.
     pub(super) client: OnUpgrade,
     /// The client's key.
@@ -49,7 +54,7 @@ pub(super) struct Opening {
     pub(super) origin: Origin,
 }
 
-impl Opening {
+impl Opening<'_> {
     /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
     pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
         let Begun { mut response, in_flight, .. } = begun;
@@ -70,6 +75,9 @@ impl Opening {
         let upstream = hyper::upgrade::on(&mut response);
         let mut headers = std::mem::take(response.headers_mut());
         headers::clean_response(&mut headers);
+        if let Some(upstream) = &self.origin.route.upstream {
+            way_back::map(&mut headers, upstream, self.asked);
+        }
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::tls::{TlsError, UpstreamTls};
+use super::{
+    failure::refused_by_tls,
+    tls::{TlsError, UpstreamTls},
+};
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
 
 /// An open connection, over TCP, a Unix socket or TLS.
@@ -62,11 +65,17 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The upstream's certificate is not trusted.
-    #[error("TLS: the certificate is not trusted: {source}")]
+    #[error("TLS: the certificate is not trusted: {}", untrusted(source))]
     Certificate {
         /// the error from rustls
         #[source]
         source: rustls::Error,
+    },
+    /// The upstream does not accept the gateway without a certificate, or not with this one.
+    #[error("{reason}")]
+    ClientCertificate {
+        /// the reason and the remedy
+        reason: String,
     },
     /// TLS failed in another way; often the port serves plain HTTP.
     #[error("TLS handshake failed: {source}")]
@@ -125,9 +134,12 @@ impl Dialer {
         let http2 = matches!(url.protocol(), UpstreamProtocol::H2 | UpstreamProtocol::H2c);
         let tls = match url.address() {
             UpstreamAddress::Tcp { host, .. } if url.is_tls() => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| {
-                    InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
-                })?;
+                let name = match tls.server_name() {
+                    Some(name) => name.clone(),
+                    None => ServerName::try_from(host.clone()).map_err(|_| {
+                        InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
+                    })?,
+                };
                 let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
                 let config = tls
                     .speaking(protocol)
@@ -210,11 +222,25 @@ fn network(source: io::Error) -> ConnectError {
     }
 }
 
+/// The cause; that of a check of our own without the names of the types around it.
+fn untrusted(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(own)) => {
+            own.0.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 fn tls_failure(source: io::Error) -> ConnectError {
     match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(reason @ rustls::Error::InvalidCertificate(_)) => {
             ConnectError::Certificate { source: reason.clone() }
         }
-        _ => ConnectError::Tls { source },
+        _ => match source.get_ref().and_then(|inner| inner.downcast_ref()).and_then(refused_by_tls)
+        {
+            Some(reason) => ConnectError::ClientCertificate { reason },
+            None => ConnectError::Tls { source },
+        },
     }
 }

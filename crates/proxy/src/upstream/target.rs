@@ -8,19 +8,25 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
+use http_canonical::Scheme;
 use tokio::time::Instant;
 
 use super::{
+    absolute_url::AbsoluteUrl,
     balance::{Candidate, Health},
     dial::{ConnectError, Dialer, InvalidUpstream},
     pool::{Http1Pool, Http2Pool, Lease},
     tls::UpstreamTls,
 };
-use crate::config::UpstreamUrl;
+use crate::config::{UpstreamAddress, UpstreamHost, UpstreamUrl};
 
 /// One address requests are sent to.
 pub(crate) struct Target {
     name: String,
+    address: UpstreamAddress,
+    /// The host in requests, if it is not the client's.
+    host: Option<HeaderValue>,
     dialer: Dialer,
     connections: Connections,
     health: Health,
@@ -58,6 +64,8 @@ impl Target {
         };
         Ok(Self {
             name: url.to_string(),
+            address: url.address().clone(),
+            host: None,
             dialer,
             connections,
             health: Health::default(),
@@ -68,6 +76,41 @@ impl Target {
     /// The target as configured.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Sets the host in requests.
+    pub(super) fn set_host(&mut self, host: &UpstreamHost) {
+        let text = match (host, &self.address) {
+            (UpstreamHost::Client, _) => None,
+            (UpstreamHost::Named(host), _) => Some(host.to_string()),
+            (UpstreamHost::Upstream, UpstreamAddress::Unix(_)) => Some("localhost".to_owned()),
+            (UpstreamHost::Upstream, UpstreamAddress::Tcp { host, port }) => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                let default = *port == self.scheme().default_port();
+                Some(if default { host } else { format!("{host}:{port}") })
+            }
+        };
+        // Hosts of the configuration are visible ASCII.
+        self.host = text.and_then(|text| HeaderValue::try_from(text).ok());
+    }
+
+    /// The host in requests, if it is not the client's.
+    pub(crate) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// Whether a URL is one of this target: by its address, or by the host in requests.
+    pub(super) fn is_named_by(&self, url: &AbsoluteUrl<'_>) -> bool {
+        let address = match &self.address {
+            UpstreamAddress::Tcp { host, port } => url.names(self.scheme(), host, *port),
+            UpstreamAddress::Unix(_) => false,
+        };
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok()?.parse().ok());
+        address || host.is_some_and(|host| url.is_of(&host))
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.is_tls() { Scheme::Https } else { Scheme::Http }
     }
 
     pub(crate) fn is_http2(&self) -> bool {

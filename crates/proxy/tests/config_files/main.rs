@@ -11,6 +11,7 @@ use doorward::config::{
 mod any_text;
 mod mistakes;
 mod outside;
+mod proxying;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

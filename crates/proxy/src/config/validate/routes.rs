@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Findings, access, at};
+use super::{Findings, access, at, upstream_tls};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
 use http_canonical::CanonicalPath;
@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
             found.problem(here.key("match"), message);
         }
         upstream(&here, config, route, found);
+        upstream_tls::check(&here, route, found);
         limits(&here, route, found);
         access::check(&here, route, issuers, found);
     }

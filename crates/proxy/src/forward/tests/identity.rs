@@ -124,7 +124,7 @@ async fn an_upstream_receives_exactly_the_documented_fields() {
     route.identity = IdentityForwarding { headers: true, assertion: true, access_token: true };
     let prefix = "/app".parse().unwrap();
     route.upstream = route.upstream.map(|upstream| {
-        upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), add_prefix: None })
+        upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), ..Rewrite::default() })
     });
     let route = Arc::new(route);
     let session = stage.session(known()).await;
