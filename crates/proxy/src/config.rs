@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -15,10 +14,12 @@ use url::Url;
 mod text;
 mod admin;
 mod listener;
+mod trusted_proxy;
 mod issuer;
 mod secret;
 mod session;
 mod route;
+mod headers;
 mod preset;
 mod upstream;
 mod upstream_tls;
@@ -36,6 +37,7 @@ mod validate;
 mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
+pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
     ClaimPaths, ClientAuth, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, Profile,
     PushedAuthorization, SigningAlgorithm,
@@ -54,6 +56,7 @@ pub use route::{
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
 
@@ -79,11 +82,11 @@ pub struct Config {
     #[serde(default, with = "admin")]
     #[schemars(with = "admin::AddressOrKeys")]
     pub admin: AdminConfig,
-    /// Networks of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted. Empty: no proxy is trusted. Example:
-    /// `[10.0.0.0/8]`.
-    #[serde(default, deserialize_with = "text::networks")]
-    #[schemars(with = "text::OneOrMany<String>")]
-    pub trusted_proxies: Vec<IpNet>,
+    /// Networks of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted; `unix` for peers on unix sockets of
+    /// `listen`. Empty: no proxy is trusted. Example: `[10.0.0.0/8, unix]`.
+    #[serde(default, with = "text::one_or_many")]
+    #[schemars(with = "text::OneOrMany<TrustedProxy>")]
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,

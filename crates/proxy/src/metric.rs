@@ -36,6 +36,8 @@ macro_rules! metrics_table {
 metrics_table! {
     REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
+    UNDERSCORED = "doorward_underscored_headers_dropped_total", "counter", ["route"],
+        "Request header fields removed because their name has `_`, which many servers read as `-`.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
@@ -164,6 +166,11 @@ pub fn forwarded(route: &str) -> Counter {
     counter!(REQUESTS, "route" => route.to_owned(), "outcome" => "forwarded")
 }
 
+/// Counts fields of a route's requests that were removed for a `_` in their names.
+pub fn underscored(route: &str) -> Counter {
+    counter!(UNDERSCORED, "route" => route.to_owned())
+}
+
 /// Counts bearer tokens of an issuer that were verified before.
 pub fn tokens_remembered(issuer: &str) -> Counter {
     counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => "cached")
@@ -272,6 +279,7 @@ mod tests {
             reloaded("ok");
             configured("abc", Some("xyz"));
             request("app", "forwarded");
+            underscored("app").increment(1);
             // `stage` keeps handles of whichever recorder the first test to call it had.
             histogram!(STAGES, "stage" => "total").record(0.005);
             shadow("app", 1, "allow");

@@ -23,7 +23,10 @@ pub enum Refusal {
     },
     /// The gateway does not serve this host (RFC 9110 §15.5.20).
     #[error("no route serves this host")]
-    Misdirected,
+    Misdirected {
+        /// the origin that the gateway serves
+        instead: String,
+    },
     /// The gateway serves the host, but no route owns the path.
     #[error("no route serves this path")]
     NoRoute,
@@ -143,7 +146,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { status, .. } => *status,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -168,7 +171,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed_request",
-            Self::Misdirected => "unknown_host",
+            Self::Misdirected { .. } => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
             Self::LoginNeeded { .. } => "login_needed",

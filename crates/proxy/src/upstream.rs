@@ -5,6 +5,7 @@ mod balance;
 mod dial;
 mod failure;
 mod pool;
+mod race;
 mod rewrite;
 mod target;
 mod tls;

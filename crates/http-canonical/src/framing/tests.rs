@@ -25,6 +25,10 @@ fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                 Action::Pass(0) | Action::Skip(0) => panic!("no progress"),
                 Action::Pass(count) => passed.extend(waiting.drain(..count)),
                 Action::Skip(count) => drop(waiting.drain(..count)),
+                Action::Replace(with) => {
+                    waiting.remove(0);
+                    passed.extend(with);
+                }
                 Action::NeedMore => break,
                 Action::Paused => framing.resume(),
                 Action::BadHead(violation) | Action::BadBody(violation) => {
@@ -74,6 +78,57 @@ fn plain_requests_pass_unchanged() {
 }
 
 #[test]
+fn bytes_that_a_url_does_not_hold_raw_pass_encoded() {
+    for (target, sent) in [
+        ("/a^`{b}|\"?q", "/a^%60{b}|\"?q"),
+        ("/?q={\"a\":\"`\"}", "/?q={%22a%22:%22`%22}"),
+        ("/`", "/%60"),
+        ("/a?\"", "/a?%22"),
+        ("http://a/`?\"", "http://a/%60?%22"),
+        ("/```?\"\"", "/%60%60%60?%22%22"),
+    ] {
+        let request = |target| {
+            format!("POST {target} HTTP/1.1\r\nHost: a\r\nX: `\"\r\nContent-Length: 3\r\n\r\n`\"?")
+        };
+        let (given, passed) = (request(target), request(sent));
+        let outcome = whole(given.as_bytes());
+        assert_eq!((outcome.broken, outcome.heads), (None, 1));
+        assert_eq!(String::from_utf8(outcome.passed).unwrap(), passed);
+        assert_eq!(feed(given.as_bytes().chunks(1)).passed, passed.as_bytes(), "{target}");
+    }
+}
+
+#[test]
+fn absolute_targets_pass_with_a_host_of_their_own() {
+    for target in ["http://a/", "https://a:8443/x?y", "http://a", "http://a?q", "HTTP://[::1]/"] {
+        passes(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    assert_eq!(broken("GET http://a/ HTTP/1.1\r\n\r\n"), Some(Reason::Host));
+}
+
+#[test]
+fn a_name_with_underscores_never_imitates_another() {
+    for name in ["X_Request", "csrf_token", "Content_Type_", "api_key", "_", "x-a_b"] {
+        passes(with(&format!("{name}: 1")));
+    }
+    for name in [
+        "Content_Length",
+        "Transfer_Encoding",
+        "X_Forwarded_User",
+        "x-forwarded_user",
+        "X_Doorward-Assertion",
+        "Remote_User",
+        "content_type",
+        "Sec_WebSocket_Key",
+        "TRACEPARENT_",
+        "keep_alive",
+    ] {
+        let refused = name != "TRACEPARENT_";
+        assert_eq!(broken(with(&format!("{name}: 1"))).is_some(), refused, "{name}");
+    }
+}
+
+#[test]
 fn request_lines_have_one_form() {
     for line in [
         "",
@@ -101,7 +156,12 @@ fn request_lines_have_one_form() {
         );
     }
     for target in [
-        "http://a/",
+        "http:///",
+        "http://a@a/",
+        "http://a\\@a/",
+        "ftp://a/",
+        "http:/a",
+        "http://a#b",
         "//",
         "*",
         "a",

@@ -1,7 +1,7 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, RouteConfig},
+    config::{self, Config, HostPattern, ListenAddr, RouteConfig},
     endpoints::browser_scheme,
     metric,
     route::{Route, Routes},
@@ -51,6 +51,8 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
     Ok(Route {
         name: name.to_owned(),
         forwarded: metric::forwarded(name),
+        underscores: route.headers.underscores,
+        underscored: metric::underscored(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches
@@ -124,11 +126,14 @@ fn requirement(config: &config::Requirement) -> access_policy::Requirement {
 ///
 /// Those of [`route`].
 pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
-    let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
+    let ports = config.listen.iter().filter_map(|address| match address {
+        ListenAddr::Tcp(address) => Some(address.port()),
+        ListenAddr::Unix(_) => None,
+    });
     let routes = config
         .routes
         .iter()
         .map(|(name, route)| self::route(name, route, config))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Routes::new(routes, public_host))
+    Ok(Routes::new(routes, &config.public_url, ports))
 }

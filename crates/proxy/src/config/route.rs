@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::headers::RouteHeaders;
 use super::policy::AccessRule;
 use super::preset::Preset;
 use super::text::{OneOrMany, one_or_many, written_as_text};
@@ -47,6 +48,9 @@ pub struct RouteConfig {
     /// Example: `{ encoded_slash: keep, double_slash: keep }`.
     #[serde(default)]
     pub paths: PathHandling,
+    /// Treatment of header fields. Example: `{ underscores: refuse }`.
+    #[serde(default)]
+    pub headers: RouteHeaders,
     /// Treatment of a request without an identity. Example: `auto`.
     #[serde(default)]
     pub sign_in: SignIn,

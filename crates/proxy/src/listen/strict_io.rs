@@ -146,6 +146,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                     rest.advance(count);
                     self.buffer.unsplit(rest);
                 }
+                Action::Replace(with) => {
+                    let mut rest = self.buffer.split_off(self.ready);
+                    rest.advance(1);
+                    self.buffer.extend_from_slice(&with);
+                    self.ready += with.len();
+                    self.buffer.unsplit(rest);
+                }
                 Action::NeedMore | Action::Paused => return,
                 broken @ (Action::BadHead(_) | Action::BadBody(_)) => return self.fail(broken),
             }
@@ -164,6 +171,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                 }
                 Action::Skip(count) => {
                     self.buffer.extend_from_slice(rest.get(count..).unwrap_or_default());
+                    self.judge();
+                    break;
+                }
+                Action::Replace(with) => {
+                    self.buffer.extend_from_slice(&with);
+                    self.ready += with.len();
+                    self.buffer.extend_from_slice(rest.get(1..).unwrap_or_default());
                     self.judge();
                     break;
                 }

@@ -39,7 +39,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::Malformed { .. } => {
             "Two parsers could read the request differently, or it breaks a rule of HTTP."
         }
-        Refusal::Misdirected => "No route serves the host.",
+        Refusal::Misdirected { .. } => {
+            "No route serves the host, or the gateway does not serve it at this port."
+        }
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
         Refusal::LoginNeeded { redirect: true, .. } => {
@@ -82,7 +84,7 @@ fn one_of_each() -> Vec<Refusal> {
     };
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "".into() },
-        Refusal::Misdirected,
+        Refusal::Misdirected { instead: String::new() },
         Refusal::NoRoute,
         Refusal::BodyTooLarge { limit: 0 },
         login(true),

@@ -54,7 +54,7 @@ fn all() -> Vec<Refusal> {
     const SECRET: &str = "10.9.8.7:5432 refused";
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "dot segment".into() },
-        Refusal::Misdirected,
+        Refusal::Misdirected { instead: "https://platform.example".into() },
         Refusal::NoRoute,
         Refusal::BadCredentials(TokenRefusal::BadSignature),
         login_needed(true),

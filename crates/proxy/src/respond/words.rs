@@ -36,9 +36,12 @@ impl Refusal {
                 sentence(reason),
                 "Check the address for stray characters. If a link on a page brought you here, report it to the owner of that page.",
             ),
-            Self::Misdirected => Words::new(
+            Self::Misdirected { instead } => Words::new(
                 "Nothing is served under this name",
-                "This gateway does not serve the host that was asked for.",
+                format!(
+                    "This gateway does not serve the host and port that were asked for. Its address is {}.",
+                    shown(instead, 300)
+                ),
                 "Check the address. If it used to work, the service may have moved.",
             ),
             Self::NoRoute => Words::new(

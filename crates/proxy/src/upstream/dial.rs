@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     failure::refused_by_tls,
+    race,
     tls::{TlsError, UpstreamTls},
 };
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
@@ -181,7 +182,7 @@ impl Dialer {
             UpstreamAddress::Tcp { host, port } => (host, *port),
         };
         let addresses = self.resolve(host, port).await?;
-        let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(network)?;
+        let tcp = race::first(addresses, TcpStream::connect).await.map_err(network)?;
         tcp.set_nodelay(true).map_err(network)?;
         if let Ok(peer) = tcp.peer_addr() {
             self.last_good.store(Some(Arc::new(peer)));

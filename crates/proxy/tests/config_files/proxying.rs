@@ -1,6 +1,6 @@
 //! Keys of a route about the way to its upstream and back.
 
-use doorward::config::{Config, UpstreamHost};
+use doorward::config::{Config, TrustedProxy, UpstreamHost};
 
 use super::{config, expect_each, small_with};
 
@@ -84,4 +84,38 @@ fn missing_files_for_an_upstream_are_named() {
         assert!(problems.iter().any(|problem| problem.contains(&start)), "{key}: {problems:#?}");
     }
     assert_eq!(problems.len(), 3, "{problems:#?}");
+}
+
+#[test]
+fn trusted_proxies_may_be_peers_on_unix_sockets() {
+    let with = |keys: &str| {
+        small_with(
+            "public_url: https://platform.example\n",
+            &format!("public_url: https://platform.example\n{keys}\n"),
+        )
+    };
+    let config =
+        config(&with("listen: unix:/run/doorward.sock\ntrusted_proxies: [unix, 10.0.0.0/8]"));
+    assert_eq!(
+        config.trusted_proxies,
+        [TrustedProxy::Unix, TrustedProxy::Network("10.0.0.0/8".parse().unwrap())]
+    );
+    let loaded = Config::parse("doorward.yaml", &with("trusted_proxies: unix")).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.iter().any(|one| one.contains("trusted_proxies: `unix` trusts no peer")),
+        "{warnings:?}"
+    );
+    expect_each(&[
+        (
+            "platform.example\n",
+            "platform.example\ntrusted_proxies: [socket]\n",
+            "trusted_proxies#1: invalid value `socket`; write a network",
+        ),
+        (
+            "http://app:8000",
+            "http://app:8000\n    headers: { underscores: keep }",
+            "routes.app.headers.underscores: unsupported value `keep`; write `drop` or `refuse`",
+        ),
+    ]);
 }

@@ -1,3 +1,5 @@
+mod unknown;
+
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::future::join_all;

@@ -18,7 +18,7 @@ use super::super::*;
 use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
-    config::{HostPattern, IdentityForwarding, SignIn, Timeouts},
+    config::{HostPattern, IdentityForwarding, SignIn, Timeouts, Underscores},
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
     route::Routed,
@@ -152,6 +152,8 @@ pub(super) fn route(targets: &[String]) -> Route {
     let urls: Vec<_> = targets.iter().map(|target| target.parse().unwrap()).collect();
     Route {
         forwarded: metrics::Counter::noop(),
+        underscores: Underscores::default(),
+        underscored: metrics::Counter::noop(),
         name: "app".into(),
         title: "App".into(),
         host: HostPattern::Exact("platform.example".into()),
