@@ -8,7 +8,7 @@ use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth};
 use crate::{
     authorize::Permitted,
     identify::{Credential, Identified, Sender},
-    listen::CanonicalRequest,
+    listen::{CanonicalRequest, Glimpse},
     metric::{self, Stage},
     refusal::{Fault, Refusal},
     route::{Route, Routed},
@@ -42,7 +42,17 @@ impl Trail {
         }
     }
 
-    /// Starts the record of a request that could not be read.
+    /// Starts the record of a request that is refused before it was read.
+    pub fn glimpsed(glimpse: &Glimpse) -> Self {
+        Self {
+            method: glimpse.method.clone(),
+            target: glimpse.path.clone(),
+            client: glimpse.peer.ip(),
+            ..Self::unread()
+        }
+    }
+
+    /// Starts the record of a request of which nothing is known.
     pub fn unread() -> Self {
         let now = now();
         Self {

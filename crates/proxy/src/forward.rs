@@ -28,7 +28,6 @@ pub use upstream_fields::{UpstreamField, upstream_fields};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
@@ -112,7 +111,7 @@ impl Upstreams {
         }
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let asked = request.path_and_query();
+        let return_to = request.path_and_query();
         let RequestParts {
             method,
             host: host_asked_for,
@@ -129,8 +128,6 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, tunnel } = body.into_inner();
-        // Only during an upload can the session end before the response begins.
-        let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
         if route.identity.access_token {
             // The application treats this field as verified.
@@ -191,6 +188,10 @@ impl Upstreams {
             return_to: &return_to,
         };
         let begun = exchange.begin(outgoing, sent, progress).await?;
+        if session.as_ref().is_some_and(|session| session.ended().is_cancelled()) {
+            // Ended while the upstream worked, by a refresh that was refused for example. The head has not been sent yet.
+            return Err(exchange.session_ended());
+        }
         let watch = || {
             Cutoff::new(session.clone(), expires, NEVER_IDLE)
                 .with_review(Arc::clone(&self.review), Arc::clone(&permit))
@@ -269,8 +270,10 @@ fn pass_on(
     let Begun { response, lease, in_flight, progress } = begun;
     let (parts, incoming) = response.into_parts();
     let mut headers = parts.headers;
-    headers::check_response(parts.status, &headers).map_err(|bad| {
-        unavailable(&origin.route, in_flight.target().name(), &format!("its response has {bad}"))
+    headers::check_response(parts.status, &headers).map_err(|bad| Refusal::UpstreamInvalid {
+        route: origin.route.name.clone(),
+        reason: format!("{}: its response has {bad}", in_flight.target().name()),
+        too_large: false,
     })?;
     let stolen = headers::clean_response(&mut headers);
     if let Some(upstream) = &origin.route.upstream {

@@ -79,6 +79,16 @@ pub enum Refusal {
         /// the cause, for the log only
         reason: String,
     },
+    /// The upstream's answer cannot be passed on: its head is too large, or two parsers could read it differently.
+    #[error("answer of the upstream of route {route} cannot be passed on: {reason}")]
+    UpstreamInvalid {
+        /// the route's name
+        route: String,
+        /// the cause, for the log only
+        reason: String,
+        /// whether the head is too large
+        too_large: bool,
+    },
     /// The upstream did not begin its answer in time.
     #[error("upstream of route {route} did not answer within {}", humantime::format_duration(*after))]
     UpstreamTimeout {
@@ -156,7 +166,9 @@ impl Refusal {
             Self::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UpstreamUnavailable { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. } => StatusCode::BAD_REQUEST,
             Self::TooMany { .. }
@@ -179,6 +191,7 @@ impl Refusal {
             Self::ForeignOrigin { .. } => "foreign_origin",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UpstreamUnavailable { .. } => "upstream_unavailable",
+            Self::UpstreamInvalid { .. } => "upstream_invalid",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
@@ -205,7 +218,9 @@ impl Refusal {
     /// The party at fault.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::UpstreamUnavailable { .. } | Self::UpstreamTimeout { .. } => Fault::Upstream,
+            Self::UpstreamUnavailable { .. }
+            | Self::UpstreamInvalid { .. }
+            | Self::UpstreamTimeout { .. } => Fault::Upstream,
             Self::TooMany { .. } => Fault::Client,
             other if other.status().is_server_error() => Fault::Gateway,
             _ => Fault::Client,

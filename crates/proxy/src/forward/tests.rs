@@ -2,6 +2,7 @@
 
 mod responses;
 mod attempts;
+mod before_the_head;
 mod fixtures;
 mod identity;
 mod prefixes;

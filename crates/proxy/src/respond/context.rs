@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::listen::Glimpse;
 use access_policy::Known;
 
 /// Every byte with a meaning in a query is encoded.
@@ -38,13 +39,13 @@ impl AnswerContext {
     pub fn new(
         site: &Arc<Site>,
         method: &Method,
-        headers: &HeaderMap,
+        wants: Wants,
         request_id: impl Into<String>,
         path_and_query: impl Into<String>,
     ) -> Self {
         Self {
             site: Arc::clone(site),
-            wants: Wants::of(headers),
+            wants,
             request_id: request_id.into(),
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
@@ -53,7 +54,17 @@ impl AnswerContext {
         }
     }
 
-    /// A request that could not be read: only its id is known.
+    /// A request that is refused before it was read.
+    pub fn glimpsed(site: &Arc<Site>, request_id: impl Into<String>, glimpse: &Glimpse) -> Self {
+        Self {
+            wants: glimpse.wants,
+            return_to: glimpse.path.clone(),
+            safe: matches!(glimpse.method, Method::GET | Method::HEAD),
+            ..Self::unread(site, request_id)
+        }
+    }
+
+    /// A request of which only its id is known.
     pub fn unread(site: &Arc<Site>, request_id: impl Into<String>) -> Self {
         Self {
             site: Arc::clone(site),

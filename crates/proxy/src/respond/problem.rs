@@ -38,6 +38,7 @@ pub(super) fn answer(
         }
         Refusal::LoginNeeded { route, .. }
         | Refusal::UpstreamUnavailable { route, .. }
+        | Refusal::UpstreamInvalid { route, .. }
         | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),
         _ => (None, [].as_slice()),
     };

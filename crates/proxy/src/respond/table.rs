@@ -58,6 +58,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::UpstreamUnavailable { .. } => {
             "The upstream cannot be reached, or broke off before its answer began."
         }
+        Refusal::UpstreamInvalid { .. } => {
+            "The upstream's answer has a header section that is too large, or breaks a rule of HTTP."
+        }
         Refusal::UpstreamTimeout { .. } => {
             "The upstream did not begin its answer within `timeouts.response_head`."
         }
@@ -100,6 +103,7 @@ fn one_of_each() -> Vec<Refusal> {
         },
         Refusal::ForeignOrigin { origin: String::new() },
         Refusal::UpstreamUnavailable { route: String::new(), reason: String::new() },
+        Refusal::UpstreamInvalid { route: String::new(), reason: String::new(), too_large: false },
         Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
         Refusal::TooMany { what: "", retry_after: Duration::ZERO },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },

@@ -84,6 +84,16 @@ impl Refusal {
                 "The service behind this address does not answer.",
                 WAIT,
             ),
+            Self::UpstreamInvalid { too_large: true, .. } => Words::new(
+                "The service's answer is too large",
+                "The header section of the service's answer is larger than the gateway passes on.",
+                "Often a cookie of this service has grown: remove its cookies and try again, or report it to its owner.",
+            ),
+            Self::UpstreamInvalid { .. } => Words::new(
+                "The service's answer cannot be read",
+                "The service answered in a way that breaks a rule of HTTP.",
+                "Report it to the owner of this service, and quote the reference.",
+            ),
             Self::UpstreamTimeout { after, .. } => Words::new(
                 "The service takes too long",
                 format!(

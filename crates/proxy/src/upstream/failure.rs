@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use super::pool::READ_AHEAD;
+
 /// The cause of a failed exchange, in words.
 pub(crate) fn explain(error: &hyper::Error) -> String {
     if let Some(cause) = cause::<io::Error>(error) {
@@ -20,6 +22,9 @@ pub(crate) fn explain(error: &hyper::Error) -> String {
     }
     if error.is_incomplete_message() {
         return "connection closed before the response was complete".to_owned();
+    }
+    if error.is_parse_too_large() {
+        return format!("the head of its response is larger than {} KiB", READ_AHEAD / 1024);
     }
     if error.is_parse() {
         return format!("its response is not valid HTTP: {}", chain(error));

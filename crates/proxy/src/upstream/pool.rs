@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(90);
 /// Most connections that wait, for each target; enough for every load that one core serves.
 const WAITING: usize = 4096;
 /// The largest head of a response, and the most of a body that is read ahead, in bytes.
-const READ_AHEAD: usize = 64 * 1024;
+pub(super) const READ_AHEAD: usize = 64 * 1024;
 
 /// A connection that an exchange uses now.
 pub(crate) enum Lease {

@@ -8,6 +8,7 @@ use doorward::config::{
     Problems, SecretRef, SessionStoreConfig, UpstreamAddress, UpstreamProtocol, UpstreamUrl,
 };
 
+mod anchors;
 mod any_text;
 mod mistakes;
 mod outside;

@@ -17,30 +17,30 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::commands::Outcome;
-use crate::config::{
-    ClientAuth, Config, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl,
-};
+use crate::config::{ClientAuth, IssuerConfig, PushedAuthorization, UpstreamAddress, UpstreamUrl};
 
-/// Contacts every issuer and upstream of a file and prints a line about each.
+/// Checks a file, contacts every issuer and upstream of it, prints a line about each, and at the end the verdict.
 ///
 /// # Errors
 ///
-/// The file has problems, or `out` cannot be written.
+/// `out` cannot be written.
 pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let config = Config::load(path)?.config;
-    let mut fine = true;
+    let Some(loaded) = super::read(path, out)? else { return Ok(Outcome::Failure) };
+    let config = loaded.config;
+    super::routes(&config, out)?;
+    let mut problems = 0;
     for (name, issuer) in &config.issuers {
         match ask_issuer(issuer).await {
             Ok(IssuerReport { keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
                 for doubt in doubts {
-                    fine = false;
+                    problems += 1;
                     writeln!(out, "issuers.{name}: {doubt}")?;
                 }
             }
             Err(reason) => {
-                fine = false;
+                problems += 1;
                 writeln!(out, "issuers.{name}: {}", shown(&reason))?;
             }
         }
@@ -50,14 +50,22 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
             let verdict = match connect(upstream, route.timeouts.connect).await {
                 Ok(()) => "answers".to_owned(),
                 Err(reason) => {
-                    fine = false;
+                    problems += 1;
                     reason
                 }
             };
             writeln!(out, "routes.{name}.upstream: {upstream}: {}", shown(&verdict))?;
         }
     }
-    Ok(if fine { Outcome::Fine } else { Outcome::Failure })
+    let file = path.display();
+    if problems > 0 {
+        let problems = super::counted(problems, "problem");
+        writeln!(out, "\n{problems} online; {file} itself can be read")?;
+        return Ok(Outcome::Failure);
+    }
+    let counts = super::counts(&config);
+    writeln!(out, "\n{file} is valid: {counts}; every issuer and upstream answers")?;
+    Ok(Outcome::Fine)
 }
 
 /// Facts that an issuer published.

@@ -284,7 +284,9 @@ pub(super) async fn body(response: Response<Body>) -> Result<String, axum::Error
 
 pub(super) fn reason(refusal: Refusal) -> String {
     match refusal {
-        Refusal::UpstreamUnavailable { reason, .. } => reason,
+        Refusal::UpstreamUnavailable { reason, .. } | Refusal::UpstreamInvalid { reason, .. } => {
+            reason
+        }
         other => panic!("{other}"),
     }
 }
