@@ -51,7 +51,7 @@ pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use route::{
     ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
-    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,
+    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};

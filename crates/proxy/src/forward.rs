@@ -57,6 +57,9 @@ const UNDATED: Duration = Duration::from_secs(60 * 60);
 /// Idle time of a cutoff that only watches permission; another one counts the bytes.
 const NEVER_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
+const LARGE_IDENTITY: usize = 16_000;
+
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
     assertions: Arc<Assertions>,
@@ -225,12 +228,20 @@ impl Upstreams {
         credential: &Credential,
     ) -> Result<(), Refusal> {
         let Caller::Known(known) = caller else { return Ok(()) };
+        let known = &self.assertions.seen_by(known, route);
+        let mut size = 0;
         if route.identity.headers {
-            self.assertions.identity(known).set(headers);
+            let identity = self.assertions.identity(known);
+            size += identity.size();
+            identity.set(headers);
         }
         if route.identity.assertion {
             let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+            size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
+        }
+        if size > LARGE_IDENTITY {
+            warn_of_large_identity(route, size);
         }
         if route.identity.access_token {
             let bearer = match credential {
@@ -256,6 +267,19 @@ impl Upstreams {
         };
         // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left)
+    }
+}
+
+/// Warns once for each route.
+#[cold]
+fn warn_of_large_identity(route: &Route, bytes: usize) {
+    if route.upstream.as_ref().is_some_and(Upstream::first_large_identity) {
+        tracing::warn!(
+            route = route.name,
+            bytes,
+            "the identity of a caller takes more header bytes than many servers accept (431); write `identity: {{ groups: \
+             matching }}` on the route, or turn off `headers` or `assertion`"
+        );
     }
 }
 

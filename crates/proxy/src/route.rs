@@ -7,7 +7,7 @@ use access_policy::Policy;
 use http::StatusCode;
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use url::Url;
 
 use crate::{
@@ -42,6 +42,8 @@ pub struct Route {
     pub policy: Policy,
     /// Data about the caller that the upstream receives.
     pub identity: IdentityForwarding,
+    /// The groups that its upstream receives; all when `None`.
+    pub groups: Option<Arc<BTreeSet<String>>>,
     /// Timeouts of its upstream.
     pub timeouts: Timeouts,
     /// The largest request body, in bytes.

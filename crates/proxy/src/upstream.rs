@@ -47,6 +47,7 @@ pub struct Upstream {
     balancer: Balancer,
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
+    large_identity: AtomicBool,
 }
 
 impl Upstream {
@@ -68,6 +69,7 @@ impl Upstream {
             balancer: Balancer::default(),
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
+            large_identity: AtomicBool::new(false),
         })
     }
 
@@ -169,6 +171,11 @@ impl Upstream {
     /// Whether this is the first time that the upstream set a cookie of the gateway's.
     pub(super) fn first_stolen_cookie(&self) -> bool {
         !self.cookie_dropped.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first time that the upstream gets an identity that many servers find too large.
+    pub(super) fn first_large_identity(&self) -> bool {
+        !self.large_identity.swap(true, Ordering::Relaxed)
     }
 
     /// Whether a second target exists.

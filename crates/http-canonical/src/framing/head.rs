@@ -51,6 +51,7 @@ struct Facts {
     length: Option<u64>,
     chunked: bool,
     websocket: bool,
+    other_protocol: bool,
     connection_upgrade: bool,
     cookie: bool,
     /// Bits of the single-occurrence names that were seen; see [`single_bit`].
@@ -160,7 +161,11 @@ impl Facts {
                 self.cookie = true;
                 return Ok(());
             }
-            7 if is(name, b"upgrade") => self.websocket = is(value, b"websocket"),
+            7 if is(name, b"upgrade") => {
+                self.websocket = is(value, b"websocket");
+                // A client that offers HTTP/2 in clear text goes on with HTTP/1.1 (RFC 9113 §3.1).
+                self.other_protocol = !self.websocket && !is(value, b"h2c");
+            }
             10 if is(name, b"connection") => {
                 let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrade |= words.any(|word| is(word, b"upgrade"));
@@ -201,6 +206,9 @@ impl Facts {
         }
         if self.chunked && self.length.is_some() {
             return Err(Reason::TwoFramings);
+        }
+        if self.other_protocol && self.connection_upgrade {
+            return Err(Reason::Upgrade);
         }
         let body = self.chunked || self.length.is_some_and(|length| length > 0);
         if self.websocket && self.connection_upgrade {

@@ -107,6 +107,17 @@ fn absolute_targets_pass_with_a_host_of_their_own() {
 }
 
 #[test]
+fn only_a_websocket_is_another_protocol() {
+    for protocol in ["SPDY/3.1", "tcp", "TLS/1.0", "websocket, tcp", "h2c, tcp", ""] {
+        let asks = with(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: {protocol}"));
+        assert_eq!(broken(asks), Some(Reason::Upgrade), "{protocol}");
+        passes(with(&format!("Upgrade: {protocol}")));
+    }
+    assert_eq!(Reason::Upgrade.status(), 501);
+    passes(with("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"));
+}
+
+#[test]
 fn a_name_with_underscores_never_imitates_another() {
     for name in ["X_Request", "csrf_token", "Content_Type_", "api_key", "_", "x-a_b"] {
         passes(with(&format!("{name}: 1")));

@@ -70,6 +70,8 @@ reasons! {
     Expect EXPECTATION_FAILED "expect" "Only `Expect: 100-continue` is supported."
     /// A WebSocket handshake with a body.
     UpgradeBody BAD_REQUEST "upgrade_body" "A WebSocket handshake must be an HTTP/1.1 GET without a body."
+    /// A switch to another protocol than WebSocket, without which the request means something else.
+    Upgrade NOT_IMPLEMENTED "upgrade" "Only WebSocket is supported as another protocol."
     /// The chunked coding is malformed.
     Chunk BAD_REQUEST "chunk" "The chunked body is malformed."
     /// A trailer section is malformed or too large.

@@ -1,12 +1,14 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, ListenAddr, RouteConfig},
+    config::{self, Config, HostPattern, ListenAddr, RouteConfig, SentGroups},
     endpoints::browser_scheme,
     metric,
     route::{Route, Routes},
     upstream::{Rewrite, Upstream, UpstreamTls},
 };
+use std::{collections::BTreeSet, sync::Arc};
+
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 
@@ -67,12 +69,22 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             double_slash: route.paths.double_slash == config::Keep::Keep,
         },
         sign_in: route.sign_in,
+        groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
         policy: policy(name, route)?,
         identity: route.identity,
         timeouts: route.timeouts,
         body_limit: route.limits.body.map(|size| size.0),
         upstream,
     })
+}
+
+/// The groups that rules of a route name.
+fn groups(route: &RouteConfig) -> BTreeSet<String> {
+    let requirements = route.access.iter().flat_map(|rule| match &rule.allow {
+        config::Allow::AnyOf(all) => all.as_slice(),
+        config::Allow::Anyone | config::Allow::SignedIn => &[],
+    });
+    requirements.flat_map(|requirement| requirement.groups.iter().cloned()).collect()
 }
 
 fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {

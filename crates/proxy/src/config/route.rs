@@ -244,14 +244,28 @@ pub struct IdentityForwarding {
     pub headers: bool,
     /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
     pub assertion: bool,
+    /// Groups in the headers and the assertion: `all`, or `matching` for those that rules of this route speak of. Many servers
+    /// refuse a request whose headers pass 16 kB. Example: `matching`.
+    pub groups: SentGroups,
     /// `Authorization: Bearer` with the user's own access token, always fresh. This upstream then receives no bearer token that
     /// the gateway did not verify. Example: `false`.
     pub access_token: bool,
 }
 
+/// Groups that the upstream receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SentGroups {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that rules of the route name.
+    Matching,
+}
+
 impl Default for IdentityForwarding {
     fn default() -> Self {
-        Self { headers: true, assertion: true, access_token: false }
+        Self { headers: true, assertion: true, groups: SentGroups::default(), access_token: false }
     }
 }
 

@@ -88,6 +88,21 @@ pub enum ConnectError {
     /// An `h2:` upstream that does not agree to HTTP/2.
     #[error("unsupported HTTP/2: the upstream does not offer it by ALPN; use `https:`")]
     NotHttp2,
+    /// An HTTP/2 upstream that accepts the connection and sends no SETTINGS, or allows no stream.
+    #[error("no HTTP/2: the upstream {}", settings(*after))]
+    NoSettings {
+        /// the route's limit; `None` when the upstream closed the connection
+        after: Option<Duration>,
+    },
+    /// Every HTTP/2 connection is at the upstream's limit of streams, and none ended in time.
+    #[error("no free HTTP/2 stream within {}", humantime::format_duration(*after))]
+    NoStream {
+        /// the route's limit
+        after: Duration,
+    },
+    /// The outcome of one attempt, for each caller that waited for it.
+    #[error(transparent)]
+    Shared(Arc<ConnectError>),
     /// The connection is open, but HTTP cannot start.
     #[error("HTTP handshake failed: {source}")]
     Http {
@@ -220,6 +235,18 @@ fn network(source: io::Error) -> ConnectError {
         ConnectError::Refused
     } else {
         ConnectError::Network { source }
+    }
+}
+
+fn settings(after: Option<Duration>) -> String {
+    match after {
+        Some(after) => {
+            format!(
+                "sends no SETTINGS, or allows no stream, within {}",
+                humantime::format_duration(after)
+            )
+        }
+        None => "closed the connection before its SETTINGS".to_owned(),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Target {
     address: UpstreamAddress,
     /// The host in requests, if it is not the client's.
     host: Option<HeaderValue>,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     connections: Connections,
     health: Health,
     in_flight: AtomicUsize,
@@ -35,7 +35,7 @@ pub(crate) struct Target {
 
 enum Connections {
     Http1(Arc<Http1Pool>),
-    Http2(Http2Pool),
+    Http2(Arc<Http2Pool>),
 }
 
 /// Status of a target, for metrics and the admin listener.
@@ -56,9 +56,9 @@ pub(crate) struct InFlight(Arc<Target>);
 
 impl Target {
     pub(crate) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
-        let dialer = Dialer::new(url, tls)?;
+        let dialer = Arc::new(Dialer::new(url, tls)?);
         let connections = if dialer.is_http2() {
-            Connections::Http2(Http2Pool::new())
+            Connections::Http2(Arc::new(Http2Pool::new()))
         } else {
             Connections::Http1(Arc::default())
         };
@@ -121,8 +121,7 @@ impl Target {
         self.dialer.is_tls()
     }
 
-    /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one. HTTP/2 needs no other
-    /// connection for a second attempt, unless the current one takes no more requests.
+    /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one.
     pub(crate) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
@@ -132,9 +131,9 @@ impl Target {
                 // Connecting is rare, so its future is boxed: otherwise every request's future would be as large.
                 Box::pin(async { pool.open(self.dialer.dial(within).await?).await }).await
             }
-            Connections::Http2(pool) => match pool.take() {
+            Connections::Http2(pool) => match pool.take().filter(|_| !fresh) {
                 Some(lease) => return Ok(lease),
-                None => Box::pin(pool.lease(&self.dialer, within)).await,
+                None => Box::pin(pool.lease(&self.dialer, within, fresh)).await,
             },
         };
         match &lease {

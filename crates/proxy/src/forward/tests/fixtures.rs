@@ -168,6 +168,7 @@ pub(super) fn route(targets: &[String]) -> Route {
             shadow: false,
         }]),
         identity: IdentityForwarding::default(),
+        groups: None,
         timeouts: Timeouts::default(),
         body_limit: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
