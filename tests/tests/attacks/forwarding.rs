@@ -93,7 +93,8 @@ async fn a_host_that_is_not_configured_is_served_nothing() -> Result<()> {
         let head = format!("GET /public/a HTTP/1.1\r\nHost: {bad}\r\nConnection: close\r\n\r\n");
         assert_eq!(stage.raw(head).await?.status(), 400, "Host: {bad:?}");
     }
-    for absolute in ["http://evil.test/public/a", "http://HOST/public/a", "//evil.test/public/a"] {
+    for absolute in ["http://evil.test/public/a", "http://u@HOST/public/a", "//evil.test/public/a"]
+    {
         let head = format!("GET {absolute} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n");
         let status = stage.raw(head).await?.status();
         assert!(matches!(status, 400 | 404), "{absolute}: {status}");

@@ -148,7 +148,7 @@ impl Http2Pool {
         if let Some(attempt) = &*current {
             return Some(attempt.clone());
         }
-        self.connections.rcu(|all| without_closed(all));
+        self.connections.rcu(without_closed);
         if self.connections.load().len() >= CONNECTIONS {
             return None;
         }
