@@ -31,13 +31,15 @@ fn routes_share_what_is_written_once() {
 
 #[test]
 fn a_mistake_in_a_shared_value_is_reported() {
-    let text =
-        small_with("access:\n      - { allow: signed_in }", "access: &a [ { alow: signed_in } ]");
+    let text = small_with(
+        "access:\n      - { allow: signed_in }",
+        "access: &a [ { allow: signed_in, isuers: x } ]",
+    );
     let text =
         format!("{text}  other: {{ match: {{ path: /o }}, upstream: http://o:1, access: *a }}\n");
     let found = problems(&text);
     assert!(
-        found.iter().any(|one| one.contains("routes.app.access#1.alow: unknown key")),
+        found.iter().any(|one| one.contains("routes.app.access#1.isuers: unknown key")),
         "{found:#?}"
     );
     assert!(found.iter().any(|one| one.starts_with("14:")), "at the alias: {found:#?}");
@@ -82,7 +84,7 @@ fn a_merge_key_takes_maps_only() {
         ("<<: [7]", "invalid merge key (`<<`): write a map"),
         ("<<: {}\n    <<: {}", "this key occurs twice"),
         ("'<<': {}", "unknown key"),
-        ("<<: { upstrem: x }", "routes.app.upstrem: unknown key"),
+        ("<<: { upstram: x }", "routes.app.upstram: unknown key"),
     ] {
         let text = small_with("    upstream:", &format!("    {merge}\n    upstream:"));
         let found = Config::parse("doorward.yaml", &text).unwrap_err().to_string();
