@@ -1,6 +1,6 @@
 //! Upstreams over HTTP/2: connections, their streams, and the time that waiting for one takes.
 
-use std::{convert::Infallible, time::Instant as Clock};
+use std::convert::Infallible;
 
 use http_body_util::Empty;
 use hyper::{body::Bytes, server::conn::http2, service::service_fn};
@@ -57,7 +57,7 @@ async fn a_limit_of_streams_opens_more_connections() {
         })
         .collect();
     let upstream = route.upstream.as_ref().unwrap();
-    let begun = Clock::now();
+    let begun = Instant::now();
     while connections.load(std::sync::atomic::Ordering::SeqCst) < 3 {
         assert!(begun.elapsed() < SOON, "{:?}", upstream.status());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -85,7 +85,7 @@ async fn a_silent_upstream_fails_all_who_wait_at_once() {
     });
     let connect = Duration::from_millis(400);
     let (stage, route) = (Stage::new(), with_connect(&url, connect));
-    let begun = Clock::now();
+    let begun = Instant::now();
     let asks = (0..8).map(|_| stage.ask(&route, post("/", "x")));
     for refused in futures_util::future::join_all(asks).await {
         let said = reason(refused.unwrap_err());
