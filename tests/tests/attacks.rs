@@ -52,6 +52,8 @@ mod framing;
 mod answers;
 #[path = "attacks/websockets.rs"]
 mod websockets;
+#[path = "attacks/proxying.rs"]
+mod proxying;
 #[path = "attacks/open_streams.rs"]
 mod open_streams;
 #[path = "attacks/long_exchanges.rs"]

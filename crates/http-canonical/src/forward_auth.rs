@@ -12,7 +12,7 @@ use crate::{
     host::{CanonicalHost, HostRefusal},
     method::CanonicalMethod,
     path::{CanonicalPath, Keep},
-    query::check_query,
+    query::canonical_query,
     refusal::RequestRefusal,
 };
 
@@ -82,16 +82,14 @@ impl ForwardAuth {
             Some((path, query)) => (path, Some(query)),
             None => (first, None),
         };
-        if let Some(query) = query {
-            check_query(query).map_err(NoQuestion::Malformed)?;
-        }
+        let query = query.map(canonical_query).transpose().map_err(NoQuestion::Malformed)?;
         // A whole URL may end with its authority; a request target must not be empty.
         let whole = targets.iter().all(|target| target.authority.is_some());
         let path = if path.is_empty() && whole { "/" } else { path };
         Ok(Self {
             method: method(headers)?,
             path: CanonicalPath::parse(path, Keep::ALL).map_err(malformed)?,
-            query: query.map(str::to_owned),
+            query,
             host: host(headers, &targets, named, scheme)?,
             websocket: opens_websocket(headers),
         })

@@ -27,7 +27,13 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// The trusted proxies. A clone is the same list: [`Trust::replace`] reaches all of them.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    proxies: Arc<ArcSwap<Vec<IpNet>>>,
+    proxies: Arc<ArcSwap<Proxies>>,
+}
+
+#[derive(Debug, Default)]
+struct Proxies {
+    networks: Vec<IpNet>,
+    unix: bool,
 }
 
 impl Trust {
@@ -38,21 +44,27 @@ impl Trust {
 
     /// Trusts peers in these networks.
     pub fn new(proxies: Vec<IpNet>) -> Self {
-        Self { proxies: Arc::new(ArcSwap::from_pointee(proxies)) }
+        let trust = Self::default();
+        trust.replace(proxies, false);
+        trust
     }
 
-    /// Replaces the list, for a new configuration.
-    pub fn replace(&self, proxies: Vec<IpNet>) {
-        self.proxies.store(Arc::new(proxies));
+    /// Replaces the list, for a new configuration. With `unix`, peers on the gateway's own unix sockets are trusted, whose files
+    /// only their users can open.
+    pub fn replace(&self, networks: Vec<IpNet>, unix: bool) {
+        self.proxies.store(Arc::new(Proxies { networks, unix }));
     }
 
-    /// Whether a peer is trusted. A peer on a unix socket has no address, so it is not.
+    /// Whether a peer is trusted.
     pub fn trusts(&self, peer: Peer) -> bool {
-        peer.ip().is_some_and(|address| self.trusts_address(address))
+        match peer {
+            Peer::Unix => self.proxies.load().unix,
+            Peer::Tcp(_) => peer.ip().is_some_and(|address| self.trusts_address(address)),
+        }
     }
 
     fn trusts_address(&self, address: IpAddr) -> bool {
-        self.proxies.load().iter().any(|network| network.contains(&address))
+        self.proxies.load().networks.iter().any(|network| network.contains(&address))
     }
 }
 

@@ -2,18 +2,21 @@
 //!
 //! A state machine without I/O: it decides for each byte whether it may pass. It accepts a subset in which no two parsers can
 //! disagree: one framing per message, CRLF and nothing else at line ends, one host, no folding, no chunk extensions. The bytes
-//! that pass are unchanged, so the parser behind it frames them the same way; trailers are checked and left out.
+//! that pass are unchanged, so the parser behind it frames them the same way; trailers are checked and left out. Of a request
+//! target, bytes that the parser cannot hold and that mean nothing but themselves are percent-encoded.
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 
 mod chunked;
 mod head;
+mod target;
 mod violation;
 
 pub use violation::{Reason, Violation};
 
 use chunked::Chunked;
-use head::Head;
+use head::{Complete, Head};
+use target::Escaping;
 
 /// Limits on a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub enum Action {
     Pass(usize),
     /// This number of bytes is left out.
     Skip(usize),
+    /// The byte at the front is left out, and these bytes pass in its place.
+    Replace([u8; 3]),
     /// More bytes are needed; call again with the same bytes and more behind them.
     NeedMore,
     /// A WebSocket was asked for: nothing passes before [`Framing::resume`] or the end of HTTP.
@@ -60,10 +65,22 @@ pub struct Framing {
 #[derive(Debug)]
 enum State {
     Head(Head),
+    Target(Escaping, BodyFraming),
     Length(u64),
     Chunked(Chunked),
     Paused,
     Broken(Action),
+}
+
+impl State {
+    fn after_head(body: BodyFraming) -> Self {
+        match body {
+            BodyFraming::Length(0) => Self::Head(Head::default()),
+            BodyFraming::Length(length) => Self::Length(length),
+            BodyFraming::Chunked => Self::Chunked(Chunked::default()),
+            BodyFraming::Upgrade => Self::Paused,
+        }
+    }
 }
 
 /// Framing of a message's body.
@@ -88,7 +105,7 @@ impl Framing {
 
     /// Whether the next byte begins or continues a head.
     pub fn in_head(&self) -> bool {
-        matches!(self.state, State::Head(_))
+        matches!(self.state, State::Head(_) | State::Target(..))
     }
 
     /// Whether the next byte belongs to a body.
@@ -106,21 +123,28 @@ impl Framing {
         match &mut self.state {
             State::Head(head) => match head.advance(bytes, &self.limits) {
                 Ok(None) => Action::NeedMore,
-                Ok(Some((length, framing))) => {
+                Ok(Some(Complete { length, body, escaping: None })) => {
                     self.heads += 1;
-                    self.state = match framing {
-                        BodyFraming::Length(0) => State::Head(Head::default()),
-                        BodyFraming::Length(length) => State::Length(length),
-                        BodyFraming::Chunked => State::Chunked(Chunked::default()),
-                        BodyFraming::Upgrade => State::Paused,
-                    };
+                    self.state = State::after_head(body);
                     Action::Pass(length)
+                }
+                Ok(Some(Complete { body, escaping: Some(escaping), .. })) => {
+                    self.heads += 1;
+                    self.state = State::Target(escaping, body);
+                    self.advance(bytes)
                 }
                 Err(reason) => {
                     self.heads += 1;
                     self.broken(Action::BadHead(reason.into()))
                 }
             },
+            State::Target(escaping, body) => {
+                let (action, over) = escaping.advance(bytes);
+                if over {
+                    self.state = State::after_head(*body);
+                }
+                action
+            }
             State::Length(left) => {
                 let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 if here == 0 {

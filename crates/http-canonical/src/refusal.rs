@@ -25,8 +25,8 @@ pub enum RequestRefusal {
     /// An invalid host.
     #[error("{0}")]
     Host(HostRefusal),
-    /// `:authority` and `Host` differ.
-    #[error("`:authority` and `Host` name different hosts")]
+    /// The authority of the request target and `Host` differ.
+    #[error("the request target and `Host` name different hosts")]
     TwoHosts,
     /// `X-Forwarded-Host` of a trusted proxy is not a valid host.
     #[error("`X-Forwarded-Host`: {0}")]
@@ -37,8 +37,10 @@ pub enum RequestRefusal {
     /// `X-Forwarded-Host` and `Forwarded` name different hosts, so that one of them was not written by the proxy.
     #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
     TwoForwardedHosts,
-    /// A name with other characters than letters, digits and `-`.
-    #[error("a header name has a character other than letters, digits and `-`")]
+    /// A name with other characters than letters, digits, `-` and `_`, or one with `_` that some server takes for a reserved name.
+    #[error(
+        "a header name has a character other than letters, digits and `-`, or imitates a reserved name"
+    )]
     HeaderName,
     /// A header that may occur once occurs more than once.
     #[error("the header `{0}` occurs more than once")]

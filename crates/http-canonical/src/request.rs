@@ -16,7 +16,7 @@ use crate::{
     host::{CanonicalHost, HostRefusal},
     method::CanonicalMethod,
     path::{CanonicalPath, Keep},
-    query::check_query,
+    query::canonical_query,
     refusal::RequestRefusal,
     request_id::{RequestId, TraceParent},
     scrub, websocket,
@@ -42,7 +42,7 @@ pub struct RequestParts<B> {
     pub scheme: Scheme,
     /// The path, including ambiguous forms that some route may keep: [`CanonicalPath::check`] judges them for the route.
     pub path: CanonicalPath,
-    /// The query as it was sent, without `?`.
+    /// The query without `?`; bytes that a URL does not hold raw are percent-encoded.
     pub query: Option<String>,
     /// The other end of the connection.
     pub peer: Peer,
@@ -59,6 +59,8 @@ pub struct RequestParts<B> {
     pub websocket: bool,
     /// Whether the client accepts trailers (`TE: trailers`), as gRPC does.
     pub accepts_trailers: bool,
+    /// Number of fields that were removed for a `_` in their names.
+    pub underscored: usize,
     /// The length of the body, when it was declared.
     pub content_length: Option<u64>,
     /// The reference number.
@@ -105,15 +107,12 @@ impl<B> CanonicalRequest<B> {
         }
         .without_default_port(scheme);
         let path = CanonicalPath::parse(parts.uri.path(), Keep::ALL)?;
-        let query = parts.uri.query().map(str::to_owned);
-        if let Some(query) = &query {
-            check_query(query)?;
-        }
+        let query = parts.uri.query().map(canonical_query).transpose()?;
         let traceparent = TraceParent::given(&parts.headers);
         let accepts_trailers = scrub::accepts_trailers(&parts.headers);
         let mut headers = parts.headers;
         let gateway_token = headers.remove(X_DOORWARD_TOKEN);
-        scrub::scrub(&mut headers);
+        let underscored = scrub::scrub(&mut headers);
         let parts = RequestParts {
             method,
             host,
@@ -127,6 +126,7 @@ impl<B> CanonicalRequest<B> {
             gateway_token,
             websocket: asks_websocket,
             accepts_trailers,
+            underscored,
             content_length,
             request_id,
             traceparent,
@@ -194,6 +194,11 @@ impl<B> CanonicalRequest<B> {
         self.parts.websocket
     }
 
+    /// Its [`RequestParts::underscored`].
+    pub fn underscored(&self) -> usize {
+        self.parts.underscored
+    }
+
     /// Its [`RequestParts::request_id`].
     pub fn request_id(&self) -> &RequestId {
         &self.parts.request_id
@@ -229,11 +234,10 @@ fn named_host(parts: &Parts) -> Result<CanonicalHost, RequestRefusal> {
         None => None,
     };
     let Some(authority) = parts.uri.authority() else { return field.ok_or(RequestRefusal::NoHost) };
-    if parts.version != Version::HTTP_2 {
-        return Err(RequestRefusal::Target);
-    }
     let authority: CanonicalHost = authority.as_str().parse().map_err(RequestRefusal::Host)?;
     match field {
+        // RFC 9112 §3.2: the absolute form of HTTP/1.1 needs `Host` too.
+        None if parts.version != Version::HTTP_2 => Err(RequestRefusal::NoHost),
         Some(field) if field != authority => Err(RequestRefusal::TwoHosts),
         _ => Ok(authority),
     }

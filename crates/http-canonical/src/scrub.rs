@@ -36,10 +36,31 @@ pub(crate) fn single_field(name: &[u8]) -> Option<usize> {
     SINGLE.binary_search_by(|single| single.as_bytes().cmp(name)).ok()
 }
 
+/// Names that are about the message or the request, and so are not passed on.
+const OF_THE_REQUEST: [&str; 4] = ["content-length", "expect", "host", "traceparent"];
+
+/// Whether a name with `_` becomes, in a server that takes `_` for `-`, one that only the gateway writes, that belongs to the
+/// connection, or that may occur once. Names are compared without case.
+pub(crate) fn folds_onto_ours(name: &[u8]) -> bool {
+    if !name.contains(&b'_') {
+        return false;
+    }
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let folded: Vec<u8> = name.iter().map(plain).collect();
+    let Ok(folded) = std::str::from_utf8(&folded) else { return true };
+    is_reserved(folded)
+        || is_hop_by_hop(folded)
+        || OF_THE_REQUEST.contains(&folded)
+        || single_field(folded.as_bytes()).is_some()
+}
+
 /// Refuses header sections that HTTP/1 framing cannot check or that HTTP/2 lets through.
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), RequestRefusal> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    if headers.keys().any(|name| !name.as_str().bytes().all(plain)) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let bad = |name: &HeaderName| {
+        !name.as_str().bytes().all(plain) || folds_onto_ours(name.as_str().as_bytes())
+    };
+    if headers.keys().any(bad) {
         return Err(RequestRefusal::HeaderName);
     }
     if headers.len() != headers.keys_len() {
@@ -73,23 +94,30 @@ pub(super) fn accepts_trailers(headers: &HeaderMap) -> bool {
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Removes every field that is not end-to-end or that a client must not send; joins cookie crumbs into one field.
-pub(super) fn scrub(headers: &mut HeaderMap) {
+/// Removes every field that is not end-to-end or that a client must not send; joins cookie crumbs into one field. Removes names
+/// with `_` too, which servers confuse with others, and returns the number of those fields.
+pub(super) fn scrub(headers: &mut HeaderMap) -> usize {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {
         let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         gone.extend(named.filter_map(|name| HeaderName::from_bytes(name).ok()));
     }
-    let ours = |name: &str| {
-        is_hop_by_hop(name)
-            || is_reserved(name)
-            || matches!(name, "host" | "content-length" | "expect" | "traceparent")
-    };
-    gone.extend(headers.keys().filter(|name| ours(name.as_str())).cloned());
+    let ours =
+        |name: &str| is_hop_by_hop(name) || is_reserved(name) || OF_THE_REQUEST.contains(&name);
+    let mut underscored = 0;
+    for name in headers.keys() {
+        if name.as_str().contains('_') {
+            underscored += headers.get_all(name).iter().count();
+            gone.push(name.clone());
+        } else if ours(name.as_str()) {
+            gone.push(name.clone());
+        }
+    }
     for name in gone {
         headers.remove(name);
     }
     join_cookies(headers);
+    underscored
 }
 
 /// [RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)

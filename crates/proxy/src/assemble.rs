@@ -19,7 +19,7 @@ use rand::RngExt;
 use web_sessions::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions};
 
 use crate::{
-    config::{self, Config, SessionStoreConfig},
+    config::{self, Config, SessionStoreConfig, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
     forward::{Assertions, Upstreams},
     gateway::{App, Gateway},
@@ -207,7 +207,8 @@ pub fn app(
     });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     lasting.issuers.store(Arc::clone(&issuers));
-    lasting.trust.replace(config.trusted_proxies.clone());
+    let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
+    lasting.trust.replace(networks, unix);
     lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));
     Ok(App {
         site: Arc::new(site(config, &public_host)),

@@ -13,7 +13,7 @@ use crate::{
     authorize::Permitted,
     config::SignedOut,
     identify::{Credential, Identified, Sender},
-    listen::CanonicalRequest,
+    listen::{CanonicalRequest, Glimpse},
     metric::{self, Stage},
     refusal::{Fault, Refusal},
     route::{Route, Routed},
@@ -47,7 +47,17 @@ impl Trail {
         }
     }
 
-    /// Starts the record of a request that could not be read.
+    /// Starts the record of a request that is refused before it was read.
+    pub fn glimpsed(glimpse: &Glimpse) -> Self {
+        Self {
+            method: glimpse.method.clone(),
+            target: glimpse.path.clone(),
+            client: glimpse.peer.ip(),
+            ..Self::unread()
+        }
+    }
+
+    /// Starts the record of a request of which nothing is known.
     pub fn unread() -> Self {
         let now = now();
         Self {

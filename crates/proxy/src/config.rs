@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -15,15 +14,18 @@ use url::Url;
 mod text;
 mod admin;
 mod listener;
+mod trusted_proxy;
 mod issuer;
 mod secret;
 mod session;
 mod route;
 mod streams;
 mod callers;
+mod headers;
 mod preset;
 mod profile;
 mod upstream;
+mod upstream_tls;
 mod policy;
 mod path;
 mod outbound;
@@ -39,6 +41,7 @@ mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
+pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
@@ -53,13 +56,15 @@ pub use problem::{Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use route::{
     ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
-    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SignIn, Timeouts,
+    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
+pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,11 +88,11 @@ pub struct Config {
     #[serde(default, with = "admin")]
     #[schemars(with = "admin::AddressOrKeys")]
     pub admin: AdminConfig,
-    /// Networks of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted. Empty: no proxy is trusted. Example:
-    /// `[10.0.0.0/8]`.
-    #[serde(default, deserialize_with = "text::networks")]
-    #[schemars(with = "text::OneOrMany<String>")]
-    pub trusted_proxies: Vec<IpNet>,
+    /// Networks of proxies whose `X-Forwarded-*` and `Forwarded` headers are trusted; `unix` for peers on unix sockets of
+    /// `listen`. Empty: no proxy is trusted. Example: `[10.0.0.0/8, unix]`.
+    #[serde(default, with = "text::one_or_many")]
+    #[schemars(with = "text::OneOrMany<TrustedProxy>")]
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,

@@ -17,6 +17,7 @@ mod streams;
 mod tunnel;
 mod upgrade;
 mod upload;
+mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
@@ -28,8 +29,7 @@ pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::PathAndQuery};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
@@ -56,6 +56,9 @@ use web_sessions::{Sessions, caching};
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
+const LARGE_IDENTITY: usize = 16_000;
 
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
@@ -106,9 +109,12 @@ impl Upstreams {
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
+        if let Some(redirect) = with_slash(upstream, &request)? {
+            return Ok(redirect);
+        }
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let asked = request.path_and_query();
+        let return_to = request.path_and_query();
         let RequestParts {
             method,
             host: host_asked_for,
@@ -125,8 +131,6 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, pace, tunnel } = body.into_inner();
-        // Only during an upload can the session end before the response begins.
-        let return_to = if body.is_end_stream() { String::new() } else { asked };
         headers::take_credentials(&mut headers, &credential);
         if route.identity.access_token {
             // The application treats this field as verified.
@@ -195,6 +199,10 @@ impl Upstreams {
             return_to: &return_to,
         };
         let begun = exchange.begin(outgoing, sent, progress).await?;
+        if bounds.session.as_ref().is_some_and(|session| session.ended().is_cancelled()) {
+            // Ended while the upstream worked, by a refresh that was refused for example. The head has not been sent yet.
+            return Err(exchange.session_ended());
+        }
         let origin = Origin { route: Arc::clone(&route), request_id };
         match (tunnel, upgrade) {
             (Some(client), Some(key))
@@ -224,12 +232,20 @@ impl Upstreams {
         credential: &Credential,
     ) -> Result<(), Refusal> {
         let Caller::Known(known) = caller else { return Ok(()) };
+        let known = &self.assertions.seen_by(known, route);
+        let mut size = 0;
         if route.identity.headers {
-            self.assertions.identity(known).set(headers);
+            let identity = self.assertions.identity(known);
+            size += identity.size();
+            identity.set(headers);
         }
         if route.identity.assertion {
             let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+            size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
+        }
+        if size > LARGE_IDENTITY {
+            warn_of_large_identity(route, size);
         }
         if route.identity.access_token {
             let bearer = match credential {
@@ -259,6 +275,19 @@ impl Upstreams {
     }
 }
 
+/// Warns once for each route.
+#[cold]
+fn warn_of_large_identity(route: &Route, bytes: usize) {
+    if route.upstream.as_ref().is_some_and(Upstream::first_large_identity) {
+        tracing::warn!(
+            route = route.name,
+            bytes,
+            "the identity of a caller takes more header bytes than many servers accept (431); write `identity: {{ groups: \
+             matching }}` on the route, or turn off `headers` or `assertion`"
+        );
+    }
+}
+
 /// Passes a response on, unless two parsers could read it differently.
 fn pass_on(
     begun: Begun,
@@ -269,18 +298,21 @@ fn pass_on(
     let Begun { response, lease, in_flight, progress } = begun;
     let (parts, incoming) = response.into_parts();
     let mut headers = parts.headers;
-    headers::check_response(parts.status, &headers).map_err(|bad| {
-        unavailable(&origin.route, in_flight.target().name(), &format!("its response has {bad}"))
+    headers::check_response(parts.status, &headers).map_err(|bad| Refusal::UpstreamInvalid {
+        route: origin.route.name.clone(),
+        reason: format!("{}: its response has {bad}", in_flight.target().name()),
+        too_large: false,
     })?;
-    if headers::clean_response(&mut headers)
-        && let Some(upstream) = &origin.route.upstream
-        && upstream.first_stolen_cookie()
-    {
-        tracing::warn!(
-            route = origin.route.name,
-            upstream = in_flight.target().name(),
-            "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
-        );
+    let stolen = headers::clean_response(&mut headers);
+    if let Some(upstream) = &origin.route.upstream {
+        way_back::map(&mut headers, upstream, &bounds.permit.host);
+        if stolen && upstream.first_stolen_cookie() {
+            tracing::warn!(
+                route = origin.route.name,
+                upstream = in_flight.target().name(),
+                "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
+            );
+        }
     }
     if !public {
         caching::forbid_sharing(&mut headers);
@@ -293,6 +325,28 @@ fn pass_on(
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Redirect from the removed prefix to the same path with a slash, without which links of the upstream's page leave the prefix.
+/// An unsafe method is sent on: its client may not repeat the body.
+fn with_slash(
+    upstream: &Upstream,
+    request: &CanonicalRequest,
+) -> Result<Option<Response<Body>>, Refusal> {
+    let safe = matches!(**request.method(), Method::GET | Method::HEAD);
+    if !safe || request.opens_websocket() || !upstream.lacks_slash(request.path()) {
+        return Ok(None);
+    }
+    let location = match request.query() {
+        Some(query) => format!("{}/?{query}", request.path()),
+        None => format!("{}/", request.path()),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, internal(HeaderValue::try_from(location), "path")?);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(response))
 }
 
 /// Path and query as the upstream sees them.

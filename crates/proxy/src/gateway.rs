@@ -44,8 +44,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
-use http_canonical::{RequestId, Trust, Wants};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_canonical::{Peer, RequestId, Trust, Wants};
 
 use crate::{
     audit::Trail,
@@ -54,7 +54,7 @@ use crate::{
     endpoints::{Endpoints, OwnUrls, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
-    listen::{CanonicalRequest, canonical},
+    listen::{CanonicalRequest, ConnInfo, Glimpse, canonical},
     refusal::Refusal,
     respond::{AnswerContext, Site, respond, see_other, status_of},
     route::Routes,
@@ -116,26 +116,19 @@ pub struct App {
 
 impl App {
     async fn serve(&self, request: Request<Body>) -> Response<Body> {
-        let request_id = request.extensions().get::<RequestId>().cloned();
-        let is_question = self.endpoints.is_question(request.uri().path());
+        let unread = Unread::of(&request);
+        let wants = unread.wants;
         let request = match canonical(request, &self.trust) {
             Some(Ok(request)) => Box::new(request),
-            unread => {
-                let context = AnswerContext::unread(
-                    &self.site,
-                    request_id.as_ref().map_or("-", RequestId::as_str),
-                );
-                let refusal = match unread {
-                    Some(Err(refusal)) => refusal.into(),
-                    _ => Refusal::Internal { reason: "the request has no connection".to_owned() },
-                };
-                Trail::unread().refused(&refusal);
-                let answer = respond(&refusal, &context);
-                return if is_question { not_let_through(answer) } else { answer };
+            Some(Err(refusal)) => return self.refuse_unread(unread, &refusal.into()),
+            None => {
+                let reason = "the request has no connection".to_owned();
+                return self.refuse_unread(unread, &Refusal::Internal { reason });
             }
         };
+        drop(unread);
         let is_question = self.endpoints.is_question(request.path().compared());
-        let context = self.context(&request);
+        let context = self.context(&request, wants);
         let mut trail = Trail::new(&request);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
@@ -178,20 +171,38 @@ impl App {
         answer
     }
 
+    /// Answers a request that has no canonical form.
+    fn refuse_unread(&self, unread: Unread, refusal: &Refusal) -> Response<Body> {
+        let Unread { method, uri, wants, peer, request_id } = unread;
+        let id = request_id.as_ref().map_or("-", RequestId::as_str);
+        let (context, trail) = match peer {
+            Some(peer) => {
+                let glimpse = Glimpse::of_parts(method, &uri, wants, peer);
+                (AnswerContext::glimpsed(&self.site, id, &glimpse), Trail::glimpsed(&glimpse))
+            }
+            None => (AnswerContext::unread(&self.site, id), Trail::unread()),
+        };
+        trail.refused(refusal);
+        let answer = respond(refusal, &context);
+        let is_question = self.endpoints.is_question(uri.path());
+        if is_question { not_let_through(answer) } else { answer }
+    }
+
     /// Token with which a refused person can switch account in one step from the refusal page.
     fn sign_out_token(&self, refusal: &Refusal, carried: &Carried) -> Option<String> {
         let session = carried.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
         self.endpoints.form_token(session).ok()
     }
 
-    fn context(&self, request: &CanonicalRequest) -> AnswerContext {
+    fn context(&self, request: &CanonicalRequest, wants: Wants) -> AnswerContext {
         let mut context = AnswerContext::new(
             &self.site,
             request.method(),
-            request.headers(),
+            wants,
             request.request_id().as_str(),
             request.path_and_query(),
-        );
+        )
+        .with_script(request.headers());
         // None of the gateway's own URLs speaks gRPC: a proxy that asks one goes by the HTTP status.
         if context.wants == Wants::Grpc
             && self.endpoints.name_of(request.path().compared()).is_some()
@@ -199,6 +210,28 @@ impl App {
             context.wants = Wants::Problem;
         }
         context
+    }
+}
+
+/// Facts about a request that are kept until it has its canonical form; copying them allocates nothing.
+struct Unread {
+    method: Method,
+    uri: Uri,
+    wants: Wants,
+    peer: Option<Peer>,
+    request_id: Option<RequestId>,
+}
+
+impl Unread {
+    fn of(request: &Request<Body>) -> Self {
+        let extensions = request.extensions();
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            wants: Wants::of(request.headers()),
+            peer: extensions.get::<Arc<ConnInfo>>().map(|connection| connection.peer),
+            request_id: extensions.get::<RequestId>().cloned(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod writer;
 
 use std::{
     fmt::{self, Write as _},
-    io,
+    io::{self, IsTerminal as _},
 };
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -44,6 +44,8 @@ impl Log {
         let builder = tracing_subscriber::fmt()
             .with_writer(move || lines.clone())
             .with_env_filter(filter(config.level));
+        // Only a terminal shows colours; there the subscriber respects `NO_COLOR`.
+        let builder = if io::stderr().is_terminal() { builder } else { builder.with_ansi(false) };
         // A second subscriber in one process (tests) is not an error: the first keeps writing.
         let started = match config.format {
             LogFormat::Json => tracing::subscriber::set_global_default(

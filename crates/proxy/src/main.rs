@@ -75,11 +75,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve { config } => runtime()?.block_on(serve::serve(&config))?,
         Command::Demo(demo) => runtime()?.block_on(demo.run())?,
         Command::Check { config, online } => {
-            let fine = check::check(&config, &mut out)?;
-            match (fine, online) {
-                (true, true) => runtime()?.block_on(check::online(&config, &mut out))?,
-                (true, false) => Outcome::Fine,
-                (false, _) => Outcome::Failure,
+            if online {
+                runtime()?.block_on(check::online(&config, &mut out))?
+            } else if check::check(&config, &mut out)? {
+                Outcome::Fine
+            } else {
+                Outcome::Failure
             }
         }
         Command::Explain(explain) => explain.run(&mut out)?,

@@ -40,6 +40,8 @@ macro_rules! metrics_table {
 metrics_table! {
     REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
+    UNDERSCORED = "doorward_underscored_headers_dropped_total", "counter", ["route"],
+        "Request header fields removed because their name has `_`, which many servers read as `-`.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     REQUEST_SECONDS = "doorward_request_seconds", "histogram", ["route"],
@@ -171,6 +173,11 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
     handle.record(took.as_secs_f64());
 }
 
+/// Counts fields of a route's requests that were removed for a `_` in their names.
+pub fn underscored(route: &str) -> Counter {
+    counter!(UNDERSCORED, "route" => route.to_owned())
+}
+
 /// Counts bearer tokens of an issuer that were verified before.
 pub fn tokens_remembered(issuer: &str) -> Counter {
     counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => "cached")
@@ -280,6 +287,7 @@ mod tests {
             reloaded("ok");
             configured("abc", Some("xyz"));
             request("app", "no_route");
+            underscored("app").increment(1);
             let meters = RouteMeters::new("app");
             meters.forwarded(http::StatusCode::NOT_FOUND, Duration::from_millis(7));
             meters.sent(5);

@@ -23,7 +23,10 @@ pub enum Refusal {
     },
     /// The gateway does not serve this host (RFC 9110 §15.5.20).
     #[error("no route serves this host")]
-    Misdirected,
+    Misdirected {
+        /// the origin that the gateway serves
+        instead: String,
+    },
     /// The gateway serves the host, but no route owns the path.
     #[error("no route serves this path")]
     NoRoute,
@@ -78,6 +81,16 @@ pub enum Refusal {
         route: String,
         /// the cause, for the log only
         reason: String,
+    },
+    /// The upstream's answer cannot be passed on: its head is too large, or two parsers could read it differently.
+    #[error("answer of the upstream of route {route} cannot be passed on: {reason}")]
+    UpstreamInvalid {
+        /// the route's name
+        route: String,
+        /// the cause, for the log only
+        reason: String,
+        /// whether the head is too large
+        too_large: bool,
     },
     /// The upstream did not begin its answer in time.
     #[error("upstream of route {route} did not answer within {}", humantime::format_duration(*after))]
@@ -154,7 +167,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { status, .. } => *status,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Misdirected { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::BadCredentials(refusal) if refusal.mistake().is_some() => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -167,7 +180,9 @@ impl Refusal {
             Self::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UpstreamUnavailable { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. } | Self::CredentialsDisagree => StatusCode::BAD_REQUEST,
             Self::TooMany { .. }
@@ -184,7 +199,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed_request",
-            Self::Misdirected => "unknown_host",
+            Self::Misdirected { .. } => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
             Self::CredentialsDisagree => "credentials_disagree",
@@ -193,6 +208,7 @@ impl Refusal {
             Self::ForeignOrigin { .. } => "foreign_origin",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UpstreamUnavailable { .. } => "upstream_unavailable",
+            Self::UpstreamInvalid { .. } => "upstream_invalid",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
@@ -230,7 +246,9 @@ impl Refusal {
     /// The party at fault.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::UpstreamUnavailable { .. } | Self::UpstreamTimeout { .. } => Fault::Upstream,
+            Self::UpstreamUnavailable { .. }
+            | Self::UpstreamInvalid { .. }
+            | Self::UpstreamTimeout { .. } => Fault::Upstream,
             Self::TooMany { .. } => Fault::Client,
             other if other.status().is_server_error() => Fault::Gateway,
             _ => Fault::Client,

@@ -4,9 +4,11 @@
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use access_policy::Policy;
+use http::StatusCode;
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
-use std::sync::Arc;
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use url::Url;
 
 mod offer;
 
@@ -15,7 +17,7 @@ pub use offer::Offer;
 use crate::{
     config::{
         BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
-        Streams, Timeouts, WebOrigin,
+        Streams, Timeouts, Underscores, WebOrigin,
     },
     listen::CanonicalRequest,
     metric::RouteMeters,
@@ -38,6 +40,10 @@ pub struct Route {
     pub browser_scheme: Scheme,
     /// Forms that its paths may hold although they are refused otherwise.
     pub keep: Keep,
+    /// Treatment of fields whose name has `_`.
+    pub underscores: Underscores,
+    /// Counts the fields that were removed for it.
+    pub underscored: metrics::Counter,
     /// Treatment of an unknown caller that must sign in.
     pub sign_in: SignIn,
     /// Owner of the bearer tokens in `Authorization`.
@@ -54,6 +60,8 @@ pub struct Route {
     pub policy: Policy,
     /// Data about the caller that the upstream receives.
     pub identity: IdentityForwarding,
+    /// The groups that its upstream receives; all when `None`.
+    pub groups: Option<Arc<BTreeSet<String>>>,
     /// Timeouts of its upstream.
     pub timeouts: Timeouts,
     /// Effect of the end of a bearer token on its open streams.
@@ -102,6 +110,10 @@ pub struct Routes {
     /// Most specific first.
     routes: Vec<Arc<Route>>,
     public_host: String,
+    /// The origin of `public_url`.
+    public_origin: String,
+    /// Ports that a request may name; 0 for any.
+    ports: Vec<u16>,
 }
 
 /// A request whose route is chosen, and whose path the route accepts.
@@ -113,14 +125,25 @@ pub struct Routed {
 }
 
 impl Routes {
-    /// Sorts the routes. `public_host` is served even if no route owns `/`, because the gateway's own pages are there.
-    pub fn new(routes: Vec<Route>, public_host: impl Into<String>) -> Self {
+    /// Sorts the routes. The host of `public_url` is served even if no route owns `/`, because the gateway's own pages are there.
+    /// A request may name the port of `public_url` or one of `listen`; with 0 among these, which the system replaces by a free
+    /// port, it may name any.
+    pub fn new(
+        routes: Vec<Route>,
+        public_url: &Url,
+        listen: impl IntoIterator<Item = u16>,
+    ) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
             let key = |route: &Route| (specificity(&route.host), route.prefix.as_str().len());
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
-        Self { routes, public_host: public_host.into() }
+        Self {
+            routes,
+            public_host: public_url.host_str().unwrap_or_default().to_owned(),
+            public_origin: public_url.origin().ascii_serialization(),
+            ports: public_url.port_or_known_default().into_iter().chain(listen).collect(),
+        }
     }
 
     /// All routes, the most specific first.
@@ -130,8 +153,18 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        host.name() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.name()))
+        let name = host.name() == self.public_host
+            || self.routes.iter().any(|route| route.host.matches(host.name()));
+        name && self.serves_port_of(host)
+    }
+
+    fn serves_port_of(&self, host: &CanonicalHost) -> bool {
+        host.port().is_none_or(|port| self.ports.contains(&port) || self.ports.contains(&0))
+    }
+
+    /// The refusal for a host that the gateway does not serve.
+    pub fn misdirected(&self) -> Refusal {
+        Refusal::Misdirected { instead: self.public_origin.clone() }
     }
 
     /// The route that owns a host and one reading of a path.
@@ -141,9 +174,12 @@ impl Routes {
     /// [`Refusal::Misdirected`] for a host that the gateway does not serve (421), [`Refusal::NoRoute`] for a path that no route
     /// owns (404).
     fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
-        self.routes.iter().find(|route| route.owns(host, path)).ok_or_else(|| {
-            if self.knows_host(host) { Refusal::NoRoute } else { Refusal::Misdirected }
-        })
+        let found = self.routes.iter().find(|route| route.owns(host, path));
+        match found {
+            Some(route) if self.serves_port_of(host) => Ok(route),
+            None if self.knows_host(host) => Err(Refusal::NoRoute),
+            _ => Err(self.misdirected()),
+        }
     }
 
     /// Chooses the route, which then checks the form of the path.
@@ -156,6 +192,16 @@ impl Routes {
     pub fn route(&self, request: impl Into<Box<CanonicalRequest>>) -> Result<Routed, Refusal> {
         let request = request.into();
         let route = self.choose(request.host(), request.path())?;
+        match (request.underscored(), route.underscores) {
+            (0, _) => {}
+            (count, Underscores::Drop) => route.underscored.increment(count as u64),
+            (_, Underscores::Refuse) => {
+                return Err(Refusal::Malformed {
+                    status: StatusCode::BAD_REQUEST,
+                    reason: Cow::Borrowed("a header name has `_`, which this route refuses"),
+                });
+            }
+        }
         Ok(Routed { request, route })
     }
 

@@ -1,10 +1,13 @@
 //! The upstream of a route: its targets, the choice among them, and the rewrite of the path.
 
+mod absolute_url;
 mod balance;
 mod dial;
 mod failure;
 mod pool;
 mod probe;
+mod race;
+mod rewrite;
 mod target;
 mod tls;
 mod upload;
@@ -18,13 +21,14 @@ use std::{
     },
 };
 
-use http_canonical::{CanonicalPath, StripError};
+use http_canonical::{CanonicalHost, CanonicalPath, StripError};
 use tokio::time::Instant;
 
-use self::balance::Balancer;
+use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
 pub use self::{
     balance::Balance,
     dial::{ConnectError, InvalidUpstream},
+    rewrite::Rewrite,
     target::TargetStatus,
     tls::{TlsError, UpstreamTls},
 };
@@ -34,7 +38,7 @@ pub(crate) use self::{
     target::{InFlight, Target},
     upload::Upload,
 };
-use crate::config::UpstreamUrl;
+use crate::config::{UpstreamHost, UpstreamUrl};
 
 /// The service behind a route, on one or several targets.
 ///
@@ -44,15 +48,7 @@ pub struct Upstream {
     balancer: Balancer,
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
-}
-
-/// Change of the path on its way. The policy sees the original path.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rewrite {
-    /// Prefix to remove, in whole segments.
-    pub strip_prefix: Option<CanonicalPath>,
-    /// Prefix to add, after `strip_prefix` was removed.
-    pub add_prefix: Option<CanonicalPath>,
+    large_identity: AtomicBool,
 }
 
 impl Upstream {
@@ -74,7 +70,20 @@ impl Upstream {
             balancer: Balancer::default(),
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
+            large_identity: AtomicBool::new(false),
         })
+    }
+
+    /// Sets the host in requests; the default is the client's.
+    #[must_use]
+    pub fn with_host(mut self, host: &UpstreamHost) -> Self {
+        for target in &mut self.targets {
+            // No other owner exists before the first exchange.
+            if let Some(target) = Arc::get_mut(target) {
+                target.set_host(host);
+            }
+        }
+        self
     }
 
     /// Sets the distribution of requests; the default is [`Balance::LeastInFlight`].
@@ -112,28 +121,46 @@ impl Upstream {
     ///
     /// [`StripError::DoubleSlash`] when the path would begin with `//`, which names a host.
     pub(super) fn rewrite<'a>(&self, path: &'a CanonicalPath) -> Result<Cow<'a, str>, StripError> {
-        let stripped = match &self.rewrite.strip_prefix {
-            Some(prefix) => match path.strip_prefix(prefix) {
-                Ok(stripped) => Some(stripped),
-                Err(StripError::NotBelow) => None,
-                Err(refused) => return Err(refused),
-            },
-            None => None,
-        };
-        let add =
-            self.rewrite.add_prefix.as_ref().map(|prefix| prefix.as_str().trim_end_matches('/'));
-        Ok(match (stripped, add) {
-            (None, None | Some("")) => Cow::Borrowed(path.as_str()),
-            (Some(path), None | Some("")) => Cow::Owned(path.as_str().to_owned()),
-            (None, Some(prefix)) => Cow::Owned(format!("{prefix}{path}")),
-            (Some(path), Some(prefix)) => Cow::Owned(format!("{prefix}{path}")),
-        })
+        self.rewrite.there(path)
+    }
+
+    /// Whether a path is the removed prefix without the slash that the upstream's page needs.
+    pub(super) fn lacks_slash(&self, path: &CanonicalPath) -> bool {
+        self.rewrite.lacks_slash(path)
     }
 
     /// The removed prefix, for `X-Forwarded-Prefix`.
     pub(super) fn stripped_prefix(&self) -> Option<&str> {
-        let prefix = self.rewrite.strip_prefix.as_ref()?.as_str().trim_end_matches('/');
-        (!prefix.is_empty()).then_some(prefix)
+        self.rewrite.stripped_prefix()
+    }
+
+    /// The reference by which browsers reach what the upstream's `reference` names; `None` when it stays as it is. A URL of the
+    /// upstream's own origin becomes a path; so does one of the origin that the client asked for, if its path changes.
+    pub(super) fn public_reference(
+        &self,
+        reference: &str,
+        asked: &CanonicalHost,
+    ) -> Option<String> {
+        let Some(url) = AbsoluteUrl::read(reference) else {
+            return (!names_a_host(reference)).then(|| self.rewrite.back(reference)).flatten();
+        };
+        let own = self.targets.iter().any(|target| target.is_named_by(&url));
+        let path = url.reference();
+        match self.rewrite.back(&path) {
+            Some(public) if own || url.is_of(asked) => Some(public),
+            None if own && !names_a_host(&path) => Some(path.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The `Path` of a cookie for browsers; `None` when it stays as it is.
+    pub(super) fn cookie_path(&self, path: &str) -> Option<String> {
+        self.rewrite.cookie_path(path)
+    }
+
+    /// Whether browsers know the upstream's paths by other names.
+    pub(super) fn renames_paths(&self) -> bool {
+        self.rewrite.is_needed()
     }
 
     /// The target for the next exchange and its index; another than `except` if there is one.
@@ -145,6 +172,11 @@ impl Upstream {
     /// Whether this is the first time that the upstream set a cookie of the gateway's.
     pub(super) fn first_stolen_cookie(&self) -> bool {
         !self.cookie_dropped.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first time that the upstream gets an identity that many servers find too large.
+    pub(super) fn first_large_identity(&self) -> bool {
+        !self.large_identity.swap(true, Ordering::Relaxed)
     }
 
     /// Whether a second target exists.
@@ -166,41 +198,49 @@ impl fmt::Debug for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_canonical::Keep;
 
-    fn upstream(strip: Option<&str>, add: Option<&str>) -> Upstream {
-        let parse = |text: &str| text.parse::<CanonicalPath>().unwrap();
-        Upstream::new(&["http://127.0.0.1:1".parse().unwrap()], &UpstreamTls::platform())
-            .unwrap()
-            .with_rewrite(Rewrite { strip_prefix: strip.map(parse), add_prefix: add.map(parse) })
+    fn upstream(strip: &str) -> Upstream {
+        let urls = ["http://app.svc:8000", "http://[::1]:80"].map(|url| url.parse().unwrap());
+        Upstream::new(&urls, &UpstreamTls::platform()).unwrap().with_rewrite(Rewrite {
+            strip_prefix: Some(strip.parse().unwrap()),
+            ..Rewrite::default()
+        })
     }
 
     #[test]
-    fn a_path_is_rewritten_by_whole_segments() {
-        for (strip, add, path, sent) in [
-            (None, None, "/a/b", "/a/b"),
-            (Some("/app"), None, "/app/x", "/x"),
-            (Some("/app"), None, "/app", "/"),
-            (Some("/app"), None, "/app/", "/"),
-            (Some("/app"), None, "/apple/x", "/apple/x"),
-            (Some("/"), None, "/a", "/a"),
-            (None, Some("/base"), "/a", "/base/a"),
-            (None, Some("/"), "/a", "/a"),
-            (Some("/app"), Some("/base"), "/app", "/base/"),
-            (Some("/app"), Some("/base/"), "/app/x/", "/base/x/"),
+    fn urls_of_the_upstream_and_of_the_client_become_paths() {
+        let asked: CanonicalHost = "platform.example".parse().unwrap();
+        for (reference, public) in [
+            ("/x", Some("/app/x")),
+            ("http://app.svc:8000/x?a#b", Some("/app/x?a#b")),
+            ("HTTP://APP.svc:8000", Some("/app/")),
+            ("http://app.svc:8000?q", Some("/app/?q")),
+            ("//app.svc:8000/x", Some("/app/x")),
+            ("http://[::1]/x", Some("/app/x")),
+            ("http://app.svc:8000/app/x", Some("/app/x")),
+            ("https://platform.example/x", Some("/app/x")),
+            ("http://platform.example:80/x", Some("/app/x")),
+            ("https://platform.example/app/x", None),
+            ("https://platform.example:8443/x", None),
+            ("http://app.svc:8001/x", None),
+            ("https://app.svc:8000/x", None),
+            ("http://app.svc:8000.evil.test/x", None),
+            ("http://app.svc:8000@evil.test/x", None),
+            ("http://platform.example\\@evil.test/x", None),
+            ("https://evil.test/x", None),
+            ("//evil.test/x", None),
+            ("/\\evil.test/x", None),
+            ("ftp://app.svc:8000/x", None),
+            ("x/y", None),
         ] {
-            let path: CanonicalPath = path.parse().unwrap();
-            assert_eq!(upstream(strip, add).rewritten(&path), sent, "{strip:?} {add:?} {path}");
+            let mapped = upstream("/app").public_reference(reference, &asked);
+            assert_eq!(mapped.as_deref(), public, "{reference}");
         }
-    }
-
-    #[test]
-    fn a_path_that_would_begin_with_two_slashes_is_not_sent() {
-        let path = CanonicalPath::parse("/app//evil.test/x", Keep::ALL).unwrap();
-        assert!(matches!(
-            upstream(Some("/app"), None).rewrite(&path),
-            Err(StripError::DoubleSlash)
-        ));
+        for hidden in ["http://app.svc:8000//evil.test", "http://app.svc:8000/\\evil.test"] {
+            assert_eq!(upstream("/").public_reference(hidden, &asked), None, "{hidden}");
+        }
+        let plain = upstream("/").public_reference("http://app.svc:8000/x", &asked);
+        assert_eq!(plain.as_deref(), Some("/x"));
     }
 
     #[test]

@@ -43,6 +43,10 @@ const ENDED: u64 = 200_000;
 const ACTIVITY: Duration = Duration::from_secs(1);
 /// Longest time between the exchange of a code and its session.
 const LOGIN: Duration = Duration::from_secs(600);
+/// Number of unknown tickets that are remembered.
+const UNKNOWN: u64 = 50_000;
+/// Time for which an unknown ticket is remembered.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 /// Number of refreshes that run at once.
 const GRANTS: usize = 32;
 
@@ -67,6 +71,9 @@ pub struct Sessions {
     spent: moka::sync::Cache<Digest, ()>,
     /// Sign-outs by the provider while logins were in progress.
     logouts: Logouts,
+    /// Tickets that the store did not know a moment ago, so that a client that repeats one reads no store. A ticket is random, so
+    /// none of them becomes one of a session later.
+    unknown: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
 }
@@ -109,6 +116,7 @@ impl Sessions {
             ended: remembered(ENDED, limits.lifetime),
             spent: remembered(ENDED, limits.lifetime),
             logouts: Logouts::new(LOGIN),
+            unknown: remembered(UNKNOWN, UNKNOWN_FOR),
             unwritten: Mutex::default(),
         }
     }
@@ -163,6 +171,9 @@ impl Sessions {
 
     /// The same as [`open`](Self::open), but not a use of the session.
     pub async fn peek(&self, ticket: &Ticket) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        if self.store.keeps_records() && !ticket.names_a_record() {
+            return Ok(None);
+        }
         let (digest, now) = (ticket.digest(), self.clock.now());
         if let Some(session) = self.look_up(&digest, now) {
             return Ok(Some(session));
@@ -289,12 +300,18 @@ impl Sessions {
         if let Some(session) = self.opened.get(&digest) {
             return Ok(session);
         }
-        if self.spent.contains_key(&digest) {
+        if self.spent.contains_key(&digest) || self.unknown.contains_key(&digest) {
             return Err(Closed::Nothing);
         }
         match self.store.load(ticket).await {
             Err(error) => Err(Closed::Failed(error)),
-            Ok(None) => Err(Closed::Nothing),
+            Ok(None) => {
+                // A store without records reads only the ticket, and a key that is added later may open it.
+                if self.store.keeps_records() {
+                    self.unknown.insert(digest, ());
+                }
+                Err(Closed::Nothing)
+            }
             Ok(Some(record)) => self.adopt(record, ticket.clone()).ok_or(Closed::Nothing),
         }
     }

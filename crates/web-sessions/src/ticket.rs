@@ -15,6 +15,9 @@ pub(super) const CHUNK_LEN: usize = 3800;
 /// The longest ticket that fits the cookies; one byte holds their number.
 pub(super) const MAX_TICKET: usize = CHUNKS * CHUNK_LEN - 1;
 
+/// Length of the text of 256 random bits.
+const RANDOM_LEN: usize = 43;
+
 /// Names a session in logs, on the admin listener and in deny-lists; gives no access to the session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(String);
@@ -56,6 +59,13 @@ impl Ticket {
     /// 256 random bits.
     pub fn random() -> Self {
         Self(Secret::from(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())))
+    }
+
+    /// Whether it has the form of [`Ticket::random`]. A store that keeps records makes no other.
+    pub(crate) fn names_a_record(&self) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let text = self.expose().as_bytes();
+        text.len() == RANDOM_LEN && text.iter().copied().all(plain)
     }
 
     /// The text for the cookie.

@@ -23,7 +23,9 @@ pub fn served(data: &[u8]) {
     let found = RUNTIME.with_borrow(|runtime| runtime.block_on(serve(&passed)));
     assert!(found.len() <= expected.len(), "hyper finds more requests");
     for (one, other) in found.iter().zip(&expected) {
-        assert_eq!((&one.method, &one.target), (&other.method, &other.target));
+        // The absolute form without a path is written with one.
+        let target = other.target.parse::<Uri>().map(|target| target.to_string());
+        assert_eq!((&one.method, Some(&one.target)), (&other.method, target.ok().as_ref()));
         assert_eq!(one.body, other.body, "hyper reads another body");
         let sorted = |message: &Message| {
             let mut fields = message.fields.clone();

@@ -29,7 +29,9 @@ pub(crate) fn page() -> anyhow::Result<String> {
     write!(
         page,
         "\n## Headers removed from every request\n\n\
-         A header name may have letters, digits and `-` only: a request with another, such as `X_Forwarded_User`, gets 400. \
+         A header name may have letters, digits, `-` and `_` only. Names with `_` are removed, or refused with 400 where the route says \
+         `headers: {{ underscores: refuse }}`, because many servers read `_` as `-`; one that would so become a name of this page, \
+         such as `X_Forwarded_User`, always gets 400. \
          From `trusted_proxies`, `X-Forwarded-For`, `-Proto`, `-Host` and `X-Request-Id` are read before they are removed. The \
          gateway's own cookies are removed too, and `Authorization` when it held a token that the gateway checked, as `Bearer` or as the password of Basic.\n\n\
          Beginning with: {}.\n\nBy name: {}.\n\nOf one connection (RFC 9110 §7.6.1), with the names that `Connection` lists: {}.\n",

@@ -31,6 +31,20 @@ fn forwarding_fields_of_an_untrusted_peer_are_ignored() {
 }
 
 #[test]
+fn a_trusted_unix_peer_names_the_client() {
+    let trust = Trust::new(Vec::new());
+    let fields: HeaderMap =
+        [(X_FORWARDED_FOR, "203.0.113.7, 10.0.0.2".parse().unwrap())].into_iter().collect();
+    let said = |trust: &Trust| Origin::of(&fields, Peer::Unix, trust).unwrap().chain;
+    assert_eq!(said(&trust), chain(&[]));
+    trust.replace(Vec::new(), true);
+    assert_eq!(said(&trust), chain(&["10.0.0.2"]));
+    trust.replace(vec!["10.0.0.0/8".parse().unwrap()], true);
+    assert_eq!(said(&trust), chain(&["203.0.113.7", "10.0.0.2"]));
+    assert!(!trust.trusts(Peer::Tcp("127.0.0.1:1".parse().unwrap())));
+}
+
+#[test]
 fn the_client_is_the_nearest_address_that_is_not_a_proxy() {
     let said = origin("10.0.0.1:1", &[("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2")]);
     assert_eq!(said.chain, chain(&["203.0.113.7", "10.0.0.2", "10.0.0.1"]));

@@ -112,7 +112,10 @@ impl Chunked {
             self.at = At::Over;
             return Ok(Action::Pass(end + 1));
         }
-        split_field(line).map_err(|_| Reason::Trailer)?;
+        let (name, _) = split_field(line).map_err(|_| Reason::Trailer)?;
+        if name.contains(&b'_') {
+            return Err(Reason::Trailer);
+        }
         let seen = seen + end + 1;
         if seen > TRAILER_LIMIT {
             return Err(Reason::Trailer);

@@ -7,8 +7,14 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::{BodyFraming, HeadLimits, Reason};
-use crate::{host::CanonicalHost, scrub::single_field};
+use super::{
+    BodyFraming, HeadLimits, Reason,
+    target::{Escaping, Target},
+};
+use crate::{
+    host::CanonicalHost,
+    scrub::{folds_onto_ours, single_field},
+};
 
 /// A head that is arriving.
 #[derive(Debug, Default)]
@@ -22,16 +28,30 @@ pub(super) struct Head {
     facts: Facts,
 }
 
+/// A head that is complete.
+#[derive(Debug)]
+pub(super) struct Complete {
+    /// Its length in bytes.
+    pub(super) length: usize,
+    /// The framing of the body that follows.
+    pub(super) body: BodyFraming,
+    /// The bytes of the target to replace, if there are any.
+    pub(super) escaping: Option<Escaping>,
+}
+
 /// Facts that decide the framing.
 #[derive(Debug, Default)]
 struct Facts {
     fields: usize,
+    /// The target, if bytes of it must be replaced.
+    raw_target: Option<Target>,
     http_10: bool,
     get: bool,
     host: bool,
     length: Option<u64>,
     chunked: bool,
     websocket: bool,
+    other_protocol: bool,
     connection_upgrade: bool,
     cookie: bool,
     /// Bits of the single-occurrence names that were seen; see [`single_bit`].
@@ -44,7 +64,7 @@ impl Head {
         &mut self,
         bytes: &[u8],
         limits: &HeadLimits,
-    ) -> Result<Option<(usize, BodyFraming)>, Reason> {
+    ) -> Result<Option<Complete>, Reason> {
         let from = self.searched;
         for end in memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()) {
             let end = from + end;
@@ -60,7 +80,9 @@ impl Head {
                 self.facts.request_line(line)?;
                 self.begun = true;
             } else if line.is_empty() {
-                return self.facts.framing().map(|framing| Some((end + 1, framing)));
+                let body = self.facts.framing()?;
+                let escaping = self.facts.raw_target.map(|target| Escaping::new(target, end + 1));
+                return Ok(Some(Complete { length: end + 1, body, escaping }));
             } else {
                 self.facts.field(line, limits.fields)?;
             }
@@ -116,7 +138,9 @@ impl Facts {
             return Err(Reason::Method);
         }
         self.get = method == b"GET";
-        if is_target(target) { Ok(()) } else { Err(Reason::Target) }
+        let target = Target::read(method.len() + 1, target).ok_or(Reason::Target)?;
+        self.raw_target = target.is_raw().then_some(target);
+        Ok(())
     }
 
     fn field(&mut self, line: &[u8], limit: usize) -> Result<(), Reason> {
@@ -137,7 +161,11 @@ impl Facts {
                 self.cookie = true;
                 return Ok(());
             }
-            7 if is(name, b"upgrade") => self.websocket = is(value, b"websocket"),
+            7 if is(name, b"upgrade") => {
+                self.websocket = is(value, b"websocket");
+                // A client that offers HTTP/2 in clear text goes on with HTTP/1.1 (RFC 9113 §3.1).
+                self.other_protocol = !self.websocket && !is(value, b"h2c");
+            }
             10 if is(name, b"connection") => {
                 let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrade |= words.any(|word| is(word, b"upgrade"));
@@ -179,6 +207,9 @@ impl Facts {
         if self.chunked && self.length.is_some() {
             return Err(Reason::TwoFramings);
         }
+        if self.other_protocol && self.connection_upgrade {
+            return Err(Reason::Upgrade);
+        }
         let body = self.chunked || self.length.is_some_and(|length| length > 0);
         if self.websocket && self.connection_upgrade {
             return match self.get && !self.http_10 && !body {
@@ -197,8 +228,8 @@ impl Facts {
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     let colon = memchr(b':', line).ok_or(Reason::HeaderName)?;
     let (name, value) = line.split_at(colon);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    if name.is_empty() || !name.iter().all(plain) {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || !name.iter().all(plain) || folds_onto_ours(name) {
         return Err(Reason::HeaderName);
     }
     let value = value.get(1..).unwrap_or_default();
@@ -260,17 +291,4 @@ fn is_token(byte: u8) -> bool {
                 | b'|'
                 | b'~'
         )
-}
-
-/// Whether a target is in origin form, in the bytes that browsers send: no fragment, only visible ASCII.
-fn is_target(target: &[u8]) -> bool {
-    let mut halves = target.splitn(2, |byte| *byte == b'?');
-    let path = halves.next().unwrap_or_default();
-    let query = halves.next().unwrap_or_default();
-    let in_path = |byte: &u8| {
-        matches!(byte, 0x21..=0x7E) && !matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'^' | b'`')
-    };
-    let in_query =
-        |byte: &u8| matches!(byte, 0x21..=0x7E) && !matches!(byte, b'#' | b'"' | b'<' | b'>');
-    path.first() == Some(&b'/') && path.iter().all(in_path) && query.iter().all(in_query)
 }

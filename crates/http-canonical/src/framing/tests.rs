@@ -1,4 +1,5 @@
 mod splits;
+mod targets;
 
 use super::{
     cases::{CHUNKS, CONTENT_LENGTHS, TRANSFER_ENCODINGS},
@@ -25,6 +26,10 @@ fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
                 Action::Pass(0) | Action::Skip(0) => panic!("no progress"),
                 Action::Pass(count) => passed.extend(waiting.drain(..count)),
                 Action::Skip(count) => drop(waiting.drain(..count)),
+                Action::Replace(with) => {
+                    waiting.remove(0);
+                    passed.extend(with);
+                }
                 Action::NeedMore => break,
                 Action::Paused => framing.resume(),
                 Action::BadHead(violation) | Action::BadBody(violation) => {
@@ -101,7 +106,12 @@ fn request_lines_have_one_form() {
         );
     }
     for target in [
-        "http://a/",
+        "http:///",
+        "http://a@a/",
+        "http://a\\@a/",
+        "ftp://a/",
+        "http:/a",
+        "http://a#b",
         "//",
         "*",
         "a",

@@ -39,7 +39,7 @@ reasons! {
     BareLineEnd BAD_REQUEST "bare_line_end" "A line ends in CR or LF alone."
     /// Neither method, target and version, nor separated by single spaces.
     RequestLine BAD_REQUEST "request_line" "The request line is not `METHOD /path HTTP/1.1`."
-    /// The target is not a path.
+    /// The target is neither a path nor a URL of http or https.
     Target BAD_REQUEST "target" "The request target is not a path in visible ASCII without `#` and `\\`."
     /// Another version.
     Version HTTP_VERSION_NOT_SUPPORTED "version" "Only HTTP/1.0 and HTTP/1.1 are supported."
@@ -51,8 +51,9 @@ reasons! {
     HeadTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "head_too_large" "The header section is too large."
     /// A line folded into the next (obs-fold).
     Folded BAD_REQUEST "folded" "A header line begins with white space."
-    /// A header name with other characters than letters, digits and `-`, or no colon right after it.
-    HeaderName BAD_REQUEST "header_name" "A header name has a character other than letters, digits and `-`."
+    /// A header name with other characters than letters, digits, `-` and `_`, no colon right after it, or one with `_` that some
+    /// server takes for a reserved name.
+    HeaderName BAD_REQUEST "header_name" "A header name has a character other than letters, digits and `-`, or imitates a reserved name."
     /// A control character in a header value.
     HeaderValue BAD_REQUEST "header_value" "A header value has a control character."
     /// A field that may occur once occurs twice.
@@ -69,6 +70,8 @@ reasons! {
     Expect EXPECTATION_FAILED "expect" "Only `Expect: 100-continue` is supported."
     /// A WebSocket handshake with a body.
     UpgradeBody BAD_REQUEST "upgrade_body" "A WebSocket handshake must be an HTTP/1.1 GET without a body."
+    /// A switch to another protocol than WebSocket, without which the request means something else.
+    Upgrade NOT_IMPLEMENTED "upgrade" "Only WebSocket is supported as another protocol."
     /// The chunked coding is malformed.
     Chunk BAD_REQUEST "chunk" "The chunked body is malformed."
     /// A trailer section is malformed or too large.

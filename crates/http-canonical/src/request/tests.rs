@@ -150,9 +150,41 @@ fn http_2_names_one_host_and_no_connection_fields() {
             RequestRefusal::ConnectionSpecific(_)
         ));
     }
-    for name in ["x_forwarded_user", "x.forwarded.user", "x-forwarded_user"] {
+    for name in ["x_forwarded_user", "x.forwarded.user", "x-forwarded_user", "content_length"] {
         assert_eq!(h2("http://a/", &[(name, "x")]).unwrap_err(), RequestRefusal::HeaderName);
     }
+}
+
+#[test]
+fn an_absolute_target_must_name_the_same_host() {
+    let ask = |target, fields: &[_]| read(request(Version::HTTP_11, target, fields));
+    let served = ask("http://A.example/x?q", &[("host", "a.example")]).unwrap();
+    assert_eq!((served.host().name(), &*served.path_and_query()), ("a.example", "/x?q"));
+    assert_eq!(ask("http://a", &[("host", "a")]).unwrap().path().as_str(), "/");
+    assert_eq!(ask("http://a?q", &[("host", "a")]).unwrap().path_and_query(), "/?q");
+    assert_eq!(ask("http://a/", &[("host", "b")]).unwrap_err(), RequestRefusal::TwoHosts);
+    assert_eq!(ask("http://a:81/", &[("host", "a")]).unwrap_err(), RequestRefusal::TwoHosts);
+    assert_eq!(ask("http://a/", &[]).unwrap_err(), RequestRefusal::NoHost);
+    assert!(matches!(ask("http://u@a/", &[("host", "a")]), Err(RequestRefusal::Host(_))));
+}
+
+#[test]
+fn names_with_underscores_are_dropped_and_counted() {
+    let fields =
+        [("host", "a"), ("csrf_token", "1"), ("csrf_token", "2"), ("x-a_b", "3"), ("x-c", "4")];
+    let read = h1(&fields).unwrap();
+    assert_eq!(read.underscored(), 3);
+    assert_eq!(read.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-c"]);
+    for name in ["remote_user", "host_", "_host", "sec_fetch_site", "proxy_authorization"] {
+        let refused = h1(&[("host", "a"), (name, "1")]).is_err();
+        assert_eq!(refused, !matches!(name, "host_" | "_host"), "{name}");
+    }
+}
+
+#[test]
+fn a_query_is_sent_as_a_url_holds_it() {
+    let read = read(request(Version::HTTP_11, "/a^{b}?q={x}|\\^", &[("host", "a")])).unwrap();
+    assert_eq!(read.path_and_query(), "/a%5E%7Bb%7D?q=%7Bx%7D%7C%5C%5E");
 }
 
 #[test]
@@ -177,8 +209,6 @@ fn ambiguous_requests_are_refused() {
         h1(&[("host", "a"), ("content-length", "+1")]).unwrap_err(),
         RequestRefusal::ContentLength
     );
-    let absolute = request(Version::HTTP_11, "http://a/", &[("host", "a")]);
-    assert_eq!(read(absolute).unwrap_err(), RequestRefusal::Target);
     let mut connect = request(Version::HTTP_2, "http://a/", &[]);
     *connect.method_mut() = http::Method::CONNECT;
     assert_eq!(read(connect).unwrap_err().status(), 501);

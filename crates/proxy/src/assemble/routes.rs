@@ -1,12 +1,14 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, Preset, RouteConfig},
+    config::{self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups},
     endpoints::browser_scheme,
-    metric::RouteMeters,
+    metric::{self, RouteMeters},
     route::{Route, Routes},
     upstream::{Rewrite, Upstream, UpstreamTls},
 };
+use std::{collections::BTreeSet, sync::Arc};
+
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 
@@ -31,14 +33,28 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         let rewrite = Rewrite {
             strip_prefix: path(&route.rewrite.strip_prefix, "rewrite.strip_prefix")?,
             add_prefix: path(&route.rewrite.add_prefix, "rewrite.add_prefix")?,
+            own_urls: Some(
+                CanonicalPath::parse(&config.endpoints, Keep::default())
+                    .map_err(at("endpoints"))?,
+            ),
+            prefix_is_resource: route.access.iter().any(|rule| {
+                let path = rule.path.as_ref().map(|path| path.0.as_str());
+                path.is_some() && path == route.rewrite.strip_prefix.as_deref()
+            }),
         };
-        let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform())
-            .map_err(at(place("upstream")))?;
-        Some(upstream.with_rewrite(rewrite))
+        let tls =
+            UpstreamTls::configured(&route.upstream_tls).map_err(at(place("upstream_tls")))?;
+        let upstream = Upstream::new(&route.upstream, &tls)
+            .map_err(at(place("upstream")))?
+            .with_host(&route.upstream_host)
+            .with_rewrite(rewrite);
+        Some(upstream)
     };
     Ok(Route {
         name: name.to_owned(),
         meters: RouteMeters::new(name),
+        underscores: route.headers.underscores,
+        underscored: metric::underscored(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
         host: route
             .matches
@@ -59,6 +75,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
             .then(|| format!("{}/registry_token", config.endpoints.trim_end_matches('/'))),
         origins: route.origins.clone(),
         portal: route.portal.clone(),
+        groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
         policy: policy(name, route)?,
         identity: route.identity,
         timeouts: route.timeouts,
@@ -68,6 +85,15 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         body_limit: route.limits.body.map(|size| size.0),
         upstream,
     })
+}
+
+/// The groups that rules of a route name.
+fn groups(route: &RouteConfig) -> BTreeSet<String> {
+    let requirements = route.access.iter().flat_map(|rule| match &rule.allow {
+        config::Allow::AnyOf(all) => all.as_slice(),
+        config::Allow::Anyone | config::Allow::SignedIn => &[],
+    });
+    requirements.flat_map(|requirement| requirement.groups.iter().cloned()).collect()
 }
 
 fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
@@ -121,11 +147,14 @@ fn requirement(config: &config::Requirement) -> access_policy::Requirement {
 ///
 /// Those of [`route`].
 pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
-    let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
+    let ports = config.listen.iter().filter_map(|address| match address {
+        ListenAddr::Tcp(address) => Some(address.port()),
+        ListenAddr::Unix(_) => None,
+    });
     let routes = config
         .routes
         .iter()
         .map(|(name, route)| self::route(name, route, config))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Routes::new(routes, public_host))
+    Ok(Routes::new(routes, &config.public_url, ports))
 }

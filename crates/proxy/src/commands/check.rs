@@ -19,11 +19,19 @@ pub use online::online;
 /// `out` cannot be written.
 pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
     let file = path.display();
+    let Some(loaded) = read(path, out)? else { return Ok(false) };
+    writeln!(out, "{file} is valid: {}", counts(&loaded.config))?;
+    routes(&loaded.config, out)?;
+    Ok(true)
+}
+
+/// Reads a file and prints its warnings, and its problems with a verdict.
+fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Loaded>> {
+    let file = path.display();
     match Config::load(path) {
         Ok(loaded) => {
             warnings(&file, &loaded.warnings, out)?;
-            summary(&file, &loaded, out)?;
-            Ok(true)
+            Ok(Some(loaded))
         }
         Err(Problems { problems, warnings: doubts, .. }) => {
             for problem in &problems {
@@ -36,7 +44,7 @@ pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
                 count => format!(" and {}", counted(count, "warning")),
             };
             writeln!(out, "\n{problems}{doubts} in {file}")?;
-            Ok(false)
+            Ok(None)
         }
     }
 }
@@ -57,11 +65,12 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn summary(file: &impl std::fmt::Display, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
-    let config = &loaded.config;
-    let routes = counted(config.routes.len(), "route");
+fn counts(config: &Config) -> String {
     let issuers = counted(config.issuers.len(), "issuer");
-    writeln!(out, "{file} is valid: {routes}, {issuers}")?;
+    format!("{}, {issuers}", counted(config.routes.len(), "route"))
+}
+
+fn routes(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let width = config.routes.keys().map(String::len).max().unwrap_or_default();
     for (name, route) in &config.routes {
         let from = from(config, route);

@@ -3,6 +3,7 @@
 //! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). An invalid one is refused with
 //! its reasons, and the previous one stays in use.
 
+mod descriptors;
 pub mod reload;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use crate::{
     commands::serve::reload::Reloader,
     config::{Config, Loaded},
     gateway::Serving,
-    listen::{Certificates, Drain, Drained, Listener},
+    listen::{Certificates, Drain, Drained, Limits, Listener},
     log::Log,
     metric,
     respond::OwnAnswers,
@@ -123,6 +124,7 @@ impl Running {
             .context("tls")?;
         let listener = Listener::bind(&config.listen, certificates)
             .await?
+            .with_limits(descriptors::share(Limits::default()))
             .with_trust(trust)
             .with_answers(Arc::new(answers));
         let admin = Admin {

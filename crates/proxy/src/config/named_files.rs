@@ -70,6 +70,19 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             ClientAuth::None => {}
         }
     }
+    for (name, route) in &config.routes {
+        let (here, tls) = (root.key("routes").key(name).key("upstream_tls"), &route.upstream_tls);
+        for (key, file) in
+            [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]
+        {
+            if let Some(file) = file {
+                certificates(here.key(key), file, found);
+            }
+        }
+        if let Some(file) = &tls.client_key {
+            private_key_file(here.key("client_key"), file, found);
+        }
+    }
     session(config, &root.key("session"), found);
 }
 

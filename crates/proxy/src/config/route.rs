@@ -8,12 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callers::{BearerTokens, PortalCard, WebOrigin};
+use super::headers::RouteHeaders;
 use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
 use super::streams::{SignedOut, Streams, WebSockets};
 use super::text::{OneOrMany, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
+use super::upstream_tls::{UpstreamHost, UpstreamTlsConfig};
 
 /// One application behind the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +33,13 @@ pub struct RouteConfig {
     #[serde(default, with = "one_or_many")]
     #[schemars(with = "OneOrMany<UpstreamUrl>")]
     pub upstream: Vec<UpstreamUrl>,
+    /// Host in the requests to the upstream: `client` (the one that the client asked for), `upstream` (the target's own) or a
+    /// name. `X-Forwarded-Host` always has the client's. Example: `upstream`.
+    #[serde(default)]
+    pub upstream_host: UpstreamHost,
+    /// TLS to the upstream. Example: `{ ca_file: /etc/tls/internal-ca.pem }`.
+    #[serde(default)]
+    pub upstream_tls: UpstreamTlsConfig,
     /// Settings that a known application needs; keys of the route take precedence.
     /// Example: `jupyterhub`.
     #[serde(default)]
@@ -42,6 +51,9 @@ pub struct RouteConfig {
     /// Example: `{ encoded_slash: keep, double_slash: keep }`.
     #[serde(default)]
     pub paths: PathHandling,
+    /// Treatment of header fields. Example: `{ underscores: refuse }`.
+    #[serde(default)]
+    pub headers: RouteHeaders,
     /// Treatment of a request without an identity. Example: `auto`.
     #[serde(default)]
     pub sign_in: SignIn,
@@ -209,7 +221,9 @@ written_as_text!(HostPattern, "a host", "platform.example");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewrite {
-    /// Prefix to remove, by whole segments. Example: `/jupyter`.
+    /// Prefix to remove, by whole segments. Redirects and cookies of the upstream get it back, unless they have it already. A
+    /// GET of the prefix alone is redirected to the prefix with a slash, unless a rule of the route has exactly this path.
+    /// Example: `/jupyter`.
     #[serde(deserialize_with = "prefix")]
     #[schemars(with = "Option<String>")]
     pub strip_prefix: Option<String>,
@@ -261,14 +275,28 @@ pub struct IdentityForwarding {
     pub headers: bool,
     /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
     pub assertion: bool,
+    /// Groups in the headers and the assertion: `all`, or `matching` for those that rules of this route speak of. Many servers
+    /// refuse a request whose headers pass 16 kB. Example: `matching`.
+    pub groups: SentGroups,
     /// `Authorization: Bearer` with the user's own access token, always fresh. This upstream then receives no bearer token that
     /// the gateway did not verify. Example: `false`.
     pub access_token: bool,
 }
 
+/// Groups that the upstream receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SentGroups {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that rules of the route name.
+    Matching,
+}
+
 impl Default for IdentityForwarding {
     fn default() -> Self {
-        Self { headers: true, assertion: true, access_token: false }
+        Self { headers: true, assertion: true, groups: SentGroups::default(), access_token: false }
     }
 }
 

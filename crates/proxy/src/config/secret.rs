@@ -96,7 +96,8 @@ impl Config {
             ClientAuth::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
             ClientAuth::None | ClientAuth::AssertionFile(_) => Vec::new(),
         });
-        self.session.key.iter().filter_map(file).chain(clients).collect()
+        let upstreams = self.routes.values().flat_map(|route| route.upstream_tls.files());
+        self.session.key.iter().filter_map(file).chain(clients).chain(upstreams).collect()
     }
 }
 

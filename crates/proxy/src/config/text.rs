@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{
@@ -125,10 +124,6 @@ impl TextForm for SocketAddr {
     const WHAT: &'static str = "an address and a port, such as `127.0.0.1:9090`";
 }
 
-impl TextForm for IpNet {
-    const WHAT: &'static str = "a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address";
-}
-
 impl TextForm for Url {
     const WHAT: &'static str = "a URL, such as `https://platform.example`";
 }
@@ -145,12 +140,6 @@ impl<'de, T: TextForm> Deserialize<'de> for Parsed<T> {
 /// Reads an address with a port.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     Parsed::deserialize(deserializer).map(|Parsed(address)| address)
-}
-
-/// Reads networks.
-pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    let AsList(networks) = AsList::<Parsed<IpNet>>::deserialize(deserializer)?;
-    Ok(networks.into_iter().map(|Parsed(network)| network).collect())
 }
 
 /// Reads a URL.

@@ -1,13 +1,16 @@
 //! The YAML file as a tree in which every node has its line and column.
 //!
-//! Aliases, merge keys and tags are refused, so a tree is never larger than its file. Duplicate keys are reported; no value
-//! overwrites another.
+//! Anchors and merge keys are read, within bounds; tags are refused. Duplicate keys are reported; no written value overwrites
+//! another.
+
+mod anchors;
 
 use std::collections::BTreeSet;
 
 use saphyr::Scalar;
-use saphyr_parser::{Event, Parser, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
+use self::anchors::Anchors;
 use super::problem::{Finding, KeyPath, Position};
 
 /// Deepest nesting that is read; deeper than any real file.
@@ -119,7 +122,12 @@ impl Tree {
     /// Reads a text; the error names the position from which it cannot be read as YAML.
     pub(super) fn read(text: &str) -> Result<Self, Finding> {
         let parser = Parser::new_from_str(text);
-        let mut reader = TreeReader { parser, findings: Vec::new(), dropped: Vec::new() };
+        let mut reader = TreeReader {
+            parser,
+            findings: Vec::new(),
+            dropped: Vec::new(),
+            anchors: Anchors::default(),
+        };
         let empty = || Node { position: Position::START, key: None, value: Value::Map(Vec::new()) };
         let root = reader.document()?.unwrap_or_else(empty);
         Ok(Self { root, findings: reader.findings, dropped: reader.dropped })
@@ -130,6 +138,7 @@ struct TreeReader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     findings: Vec<Finding>,
     dropped: Vec<KeyPath>,
+    anchors: Anchors,
 }
 
 impl<'a> TreeReader<'a> {
@@ -183,29 +192,32 @@ impl<'a> TreeReader<'a> {
         if depth > DEPTH {
             return Err(Finding::located(at, position, "invalid file: it is nested too deeply"));
         }
-        let value = match event {
-            Event::Alias(_) => {
-                self.drop_value(
-                    at,
-                    position,
-                    "unsupported alias (`*name`); write the value itself",
-                );
-                return Ok(None);
+        let (anchor, value) = match event {
+            Event::Alias(number) => {
+                return match self.anchors.copy(number, position, depth) {
+                    Ok(node) => Ok(Some(Node { key: None, ..node })),
+                    Err(message) => {
+                        self.drop_value(at, position, message);
+                        Ok(None)
+                    }
+                };
             }
-            Event::Scalar(text, style, _, tag) => {
+            Event::Scalar(text, style, anchor, tag) => {
                 match Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref()) {
-                    Some(scalar) => scalar_value(scalar),
+                    Some(scalar) => (anchor, scalar_value(scalar)),
                     None => {
                         self.drop_value(at, position, "unsupported tag (`!…`); remove it");
                         return Ok(None);
                     }
                 }
             }
-            Event::SequenceStart(..) => Value::List(self.list(at, depth)?),
-            Event::MappingStart(..) => Value::Map(self.map(at, depth)?),
+            Event::SequenceStart(anchor, _) => (anchor, Value::List(self.list(at, depth)?)),
+            Event::MappingStart(anchor, _) => (anchor, Value::Map(self.map(at, depth)?)),
             _ => return Err(Finding::located(at, position, "missing value; write one")),
         };
-        Ok(Some(Node { position, key: None, value }))
+        let node = Node { position, key: None, value };
+        self.anchors.keep(anchor, &node);
+        Ok(Some(node))
     }
 
     fn list(&mut self, at: KeyPath, depth: usize) -> Result<Vec<Node>, Finding> {
@@ -223,11 +235,20 @@ impl<'a> TreeReader<'a> {
     fn map(&mut self, at: KeyPath, depth: usize) -> Result<Vec<(String, Node)>, Finding> {
         let mut entries: Vec<(String, Node)> = Vec::new();
         let mut seen = BTreeSet::new();
+        let mut merged = None;
         loop {
             let (event, key) = self.next()?;
-            let name = match event {
-                Event::MappingEnd => return Ok(entries),
-                Event::Scalar(name, ..) => name.into_owned(),
+            let (name, plain) = match event {
+                Event::MappingEnd => {
+                    // Keys of the map itself come first, wherever the merge key is.
+                    if let Some((node, key)) = merged
+                        && let Err(message) = anchors::merge(&mut entries, &mut seen, node)
+                    {
+                        self.drop_value(at, key, message);
+                    }
+                    return Ok(entries);
+                }
+                Event::Scalar(name, style, ..) => (name.into_owned(), style == ScalarStyle::Plain),
                 other => {
                     self.node(other, key, at.clone(), depth + 1)?;
                     let message = "invalid key: it is not a plain word; quote it";
@@ -240,10 +261,10 @@ impl<'a> TreeReader<'a> {
             let path = at.key(&name);
             let (event, position) = self.next()?;
             let node = self.node(event, position, path.clone(), depth + 1)?;
-            if name == "<<" {
-                let message = "unsupported merge key (`<<`); write the keys themselves";
-                self.drop_value(at.clone(), key, message);
-            } else if !seen.insert(name.clone()) {
+            let merges = name == "<<" && plain;
+            if merges && merged.is_none() {
+                merged = node.map(|node| (node, key));
+            } else if merges || !seen.insert(name.clone()) {
                 let message = "invalid map: this key occurs twice; keep one of them";
                 self.findings.push(Finding::located(path, key, message));
             } else if let Some(node) = node {

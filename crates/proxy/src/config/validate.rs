@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::Config;
 use super::path;
 use super::policy::Allow;
 use super::problem::{Finding, KeyPath};
 use super::route::{RouteConfig, SignIn};
 use super::session::SessionStoreConfig;
+use super::{Config, ListenAddr, TrustedProxy};
 
 mod access;
 mod admin;
@@ -23,6 +23,7 @@ mod issuers;
 mod names;
 mod profiles;
 mod routes;
+mod upstream_tls;
 
 /// Findings of the checks.
 #[derive(Debug, Default)]
@@ -100,14 +101,21 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
             "invalid prefix: `/` belongs to the routes; write `/oauth2`",
         );
     }
-    for network in &config.trusted_proxies {
-        if network.prefix_len() == 0 {
+    for proxy in &config.trusted_proxies {
+        if let TrustedProxy::Network(network) = proxy
+            && network.prefix_len() == 0
+        {
             let message = format!(
                 "`{network}` trusts the `X-Forwarded-*` headers of every client; write the networks of \
                  the proxies"
             );
             found.warning(at(&["trusted_proxies"]), message);
         }
+    }
+    let unix = |address: &ListenAddr| matches!(address, ListenAddr::Unix(_));
+    if config.trusted_proxies.contains(&TrustedProxy::Unix) && !config.listen.iter().any(unix) {
+        let message = "`unix` trusts no peer: no address of `listen` is a unix socket; omit it, or listen on one, such as `unix:/run/doorward.sock`";
+        found.warning(at(&["trusted_proxies"]), message);
     }
     session(config, &mut found);
     issuers::check(config, &mut found);

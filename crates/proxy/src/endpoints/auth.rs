@@ -101,6 +101,7 @@ impl Endpoints {
     ) -> Result<(), Refusal> {
         let Caller::Known(known) = &sender.caller else { return Ok(()) };
         let headers = response.headers_mut();
+        let known = &self.assertions.seen_by(known, route);
         if route.identity.headers {
             for (name, value) in self.assertions.identity(known).named() {
                 for prefix in ["x-auth-request", "x-forwarded"] {

@@ -118,7 +118,7 @@ async fn known_host(
     if notes.is_for_host_of(&endpoints.routes) {
         Ok(next.run(request).await)
     } else {
-        Err(Refusal::Misdirected)
+        Err(endpoints.routes.misdirected())
     }
 }
 

@@ -6,7 +6,7 @@
 //! [RFC 7519]: https://www.rfc-editor.org/rfc/rfc7519
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::identity::IdentityHeaders;
+use crate::route::Route;
 use access_policy::Known;
 use web_sessions::P256Key;
 
@@ -34,6 +35,8 @@ const LIFE: Duration = Duration::from_secs(60);
 const LEFT: Duration = Duration::from_secs(20);
 /// Most identities whose header values are kept.
 const IDENTITIES: u64 = 20_000;
+/// Most sets of groups for which one identity is kept.
+const NARROWED: usize = 64;
 const IDENTITY_IDLE: Duration = Duration::from_secs(300);
 
 /// Signs assertions, and remembers what it signed.
@@ -70,6 +73,13 @@ struct CallerHeaders {
     known: Arc<Known>,
     headers: Arc<IdentityHeaders>,
     assertions: Mutex<Vec<Signed>>,
+    /// The same identity with the groups that some route sends.
+    narrowed: Mutex<Vec<Narrowed>>,
+}
+
+struct Narrowed {
+    groups: Arc<BTreeSet<String>>,
+    known: Arc<Known>,
 }
 
 struct Signed {
@@ -141,6 +151,28 @@ impl Assertions {
         self.keys.load().published.clone()
     }
 
+    /// The identity that the upstream of a route receives: with all groups, or with those that the route sends.
+    pub fn seen_by(&self, known: &Arc<Known>, route: &Route) -> Arc<Known> {
+        let Some(groups) = &route.groups else { return Arc::clone(known) };
+        if known.groups.iter().all(|group| groups.contains(group)) {
+            return Arc::clone(known);
+        }
+        let entry = self.entry(known);
+        let mut narrowed = entry.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = narrowed.iter().find(|one| Arc::ptr_eq(&one.groups, groups)) {
+            return Arc::clone(&found.known);
+        }
+        let mut fewer = Known::clone(known);
+        fewer.groups.retain(|group| groups.contains(group));
+        let fewer = Arc::new(fewer);
+        // Each reload brings new sets.
+        if narrowed.len() >= NARROWED {
+            narrowed.remove(0);
+        }
+        narrowed.push(Narrowed { groups: Arc::clone(groups), known: Arc::clone(&fewer) });
+        fewer
+    }
+
     /// The header values of an identity.
     pub fn identity(&self, known: &Arc<Known>) -> Arc<IdentityHeaders> {
         Arc::clone(&self.entry(known).headers)
@@ -181,6 +213,7 @@ impl Assertions {
                 known: Arc::clone(known),
                 headers: Arc::new(IdentityHeaders::new(known)),
                 assertions: Mutex::default(),
+                narrowed: Mutex::default(),
             })
         });
         debug_assert!(

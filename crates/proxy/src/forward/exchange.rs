@@ -210,17 +210,27 @@ impl Exchange<'_> {
             _ => {}
         }
         match failed {
+            Failed::Send(error) if error.error().is_parse() => Refusal::UpstreamInvalid {
+                route: self.route.name.clone(),
+                reason: format!("{}: {}", target.name(), explain(error.error())),
+                too_large: error.error().is_parse_too_large(),
+            },
             Failed::Send(error) => unavailable(self.route, target.name(), &explain(error.error())),
             Failed::TimedOut => Refusal::UpstreamTimeout {
                 route: self.route.name.clone(),
                 after: self.route.timeouts.response_head,
             },
             Failed::NoLongerPermitted(refusal) => refusal,
-            Failed::SessionEnded => Refusal::LoginNeeded {
-                route: self.route.name.clone(),
-                redirect: false,
-                return_to: self.return_to.to_owned(),
-            },
+            Failed::SessionEnded => self.session_ended(),
+        }
+    }
+
+    /// The refusal of an exchange whose session ended before the response was passed on.
+    pub(super) fn session_ended(&self) -> Refusal {
+        Refusal::LoginNeeded {
+            route: self.route.name.clone(),
+            redirect: false,
+            return_to: self.return_to.to_owned(),
         }
     }
 }
@@ -229,6 +239,7 @@ impl Outgoing {
     /// The request as it is sent to a target. Length and framing follow from the body.
     fn into_request(self, target: &Target, upload: Upload) -> Result<Request<Upload>, Refusal> {
         let Self { method, path_and_query, host, mut headers, accepts_trailers, upgrade } = self;
+        let host = target.host().cloned().unwrap_or(host);
         let (uri, version) = if target.is_http2() {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             let scheme = if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };

@@ -38,6 +38,7 @@ pub struct IdentityHeaders {
     email: Option<HeaderValue>,
     groups: Option<HeaderValue>,
     roles: Option<HeaderValue>,
+    size: usize,
 }
 
 impl IdentityHeaders {
@@ -53,7 +54,8 @@ impl IdentityHeaders {
                     .map(move |role| format!("{client}:{}", encoded(role, ROLE_SYNTAX)))
             }),
         );
-        Self {
+        let mut headers = Self {
+            size: 0,
             user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
             issuer: text(&known.iss),
             preferred_username: known.preferred_username.as_ref().and_then(text),
@@ -62,7 +64,14 @@ impl IdentityHeaders {
             email: known.email.as_ref().filter(|_| known.email_verified).and_then(text),
             groups: list(known.groups.iter().map(|group| encoded(group, SYNTAX))),
             roles: list(roles),
-        }
+        };
+        headers.size = headers.named().map(|(name, value)| name.len() + value.len()).sum();
+        headers
+    }
+
+    /// Bytes of all values and their names, without the common beginning of the names.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// Each value with its name after `x-forwarded-`; unknown values are absent. Groups are separated by `,`, and so are roles:

@@ -2,10 +2,15 @@
 
 mod responses;
 mod attempts;
+mod before_the_head;
 mod fixtures;
+mod http2_upstreams;
 mod identity;
+mod large_identity;
+mod prefixes;
 mod requests;
 mod activity;
 mod streams;
 mod trust;
+mod upstream_tls;
 mod websockets;

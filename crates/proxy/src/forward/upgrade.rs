@@ -15,7 +15,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::{Begun, headers, response_body::Origin, streams::Bounds, tunnel::Tunnel, unavailable};
+use super::{
+    Begun, headers, response_body::Origin, streams::Bounds, tunnel::Tunnel, unavailable, way_back,
+};
 use crate::{
     listen::{Body, Drain},
     refusal::Refusal,
@@ -67,6 +69,9 @@ impl Opening<'_> {
         let upstream = hyper::upgrade::on(&mut response);
         let mut headers = std::mem::take(response.headers_mut());
         headers::clean_response(&mut headers);
+        if let Some(upstream) = &self.origin.route.upstream {
+            way_back::map(&mut headers, upstream, &self.bounds.permit.host);
+        }
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);

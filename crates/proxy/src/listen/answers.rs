@@ -3,13 +3,19 @@
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
+use super::Glimpse;
 use http_canonical::RequestId;
 use http_canonical::framing::Violation;
 
 /// Makes those answers. The listener adds `Connection: close` where HTTP needs it.
 pub trait Answers: Send + Sync + 'static {
     /// Answers a request that breaks a rule of HTTP.
-    fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body>;
+    fn violation(
+        &self,
+        violation: &Violation,
+        request_id: &RequestId,
+        glimpse: &Glimpse,
+    ) -> Response<Body>;
 
     /// Answers a request whose service panicked.
     fn panicked(&self, request_id: &RequestId) -> Response<Body>;
@@ -36,7 +42,12 @@ impl PlainAnswers {
 // === impl PlainAnswers ===
 
 impl Answers for PlainAnswers {
-    fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body> {
+    fn violation(
+        &self,
+        violation: &Violation,
+        request_id: &RequestId,
+        _glimpse: &Glimpse,
+    ) -> Response<Body> {
         Self::problem(violation.status(), violation.reason().sentence(), request_id)
     }
 

@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 
 use http_canonical::{Peer, Scheme, framing::Violation};
 
-use super::ListenAddr;
+use super::{Glimpse, ListenAddr};
 
 /// A connection, as an extension of its requests.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub(super) struct ConnState {
     /// Streams of HTTP/2 that are open, and the number of those that ended.
     open: AtomicU64,
     ended: AtomicU64,
-    /// The request at which reading stopped, and the violation.
-    stopped: OnceLock<(u64, Violation)>,
+    /// The request at which reading stopped, the violation, and what is known of a request without a head.
+    stopped: OnceLock<(u64, Violation, Option<Box<Glimpse>>)>,
     /// The request whose answer decides about an upgrade; 0 when none does.
     asks_upgrade: AtomicU64,
     decision: AtomicU8,
@@ -91,16 +91,14 @@ impl ConnState {
     }
 
     /// Records that reading stopped at a request. Only the first call counts.
-    pub(super) fn stop(&self, request: u64, violation: Violation) {
-        let _ = self.stopped.set((request, violation));
+    pub(super) fn stop(&self, request: u64, violation: Violation, glimpse: Option<Glimpse>) {
+        let _ = self.stopped.set((request, violation, glimpse.map(Box::new)));
     }
 
     /// The violation in a request's head or body.
-    pub(super) fn violation(&self, request: u64) -> Option<Violation> {
-        self.stopped
-            .get()
-            .filter(|(stopped, _)| *stopped == request)
-            .map(|(_, violation)| *violation)
+    pub(super) fn violation(&self, request: u64) -> Option<(Violation, Option<&Glimpse>)> {
+        let (stopped, violation, glimpse) = self.stopped.get()?;
+        (*stopped == request).then_some((*violation, glimpse.as_deref()))
     }
 
     /// Records that reading waits for the answer to a request.

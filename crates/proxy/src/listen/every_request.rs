@@ -14,8 +14,8 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    Answers, ConnInfo, Limits, conn::Upgrade, open_stream::OpenStream, payload::UpgradeAsked,
-    request_body::RequestBody, response_progress::ResponseProgress,
+    Answers, ConnInfo, Glimpse, Limits, conn::Upgrade, open_stream::OpenStream,
+    payload::UpgradeAsked, request_body::RequestBody, response_progress::ResponseProgress,
 };
 use crate::metric;
 use http_canonical::framing::{Reason, Violation};
@@ -45,10 +45,17 @@ where
     async move {
         let id = request_id(&request, &shared.trust, &connection);
         let asked = connection.state.asks(number);
-        // A complete request has no body whose pauses matter.
-        let progress = (http2 && !request.body().is_end_stream()).then(ResponseProgress::default);
-        let mut response = match connection.state.violation(number) {
-            Some(violation) => refuse(&shared, &violation, &id, http2),
+        let head_violation = connection.state.violation(number);
+        // A complete request has no body that could break a rule, or whose pauses matter.
+        let has_body = head_violation.is_none() && !request.body().is_end_stream();
+        let glimpse = has_body.then(|| Box::new(Glimpse::of(&request, connection.peer)));
+        let progress = (http2 && has_body).then(ResponseProgress::default);
+        let refuse = |violation: &Violation, seen: Option<&Glimpse>| {
+            let nothing = Glimpse::of_head(&[], connection.peer);
+            refuse(&shared, violation, &id, seen.unwrap_or(&nothing), http2)
+        };
+        let mut response = match head_violation {
+            Some((violation, seen)) => refuse(&violation, seen),
             None => {
                 let request =
                     with_extensions(request, &shared, &connection, &id, asked, progress.clone());
@@ -63,14 +70,14 @@ where
                     }
                 };
                 match connection.state.violation(number) {
-                    Some(violation) => refuse(&shared, &violation, &id, http2),
+                    Some((violation, _)) => refuse(&violation, glimpse.as_deref()),
                     None => response,
                 }
             }
         };
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches && !asked {
-            response = refuse(&shared, &Reason::UnaskedUpgrade.into(), &id, http2);
+            response = refuse(&Reason::UnaskedUpgrade.into(), glimpse.as_deref());
         }
         if asked {
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
@@ -112,11 +119,24 @@ fn with_extensions(
     request
 }
 
-fn refuse(shared: &Shared, violation: &Violation, id: &RequestId, http2: bool) -> Response<Body> {
+fn refuse(
+    shared: &Shared,
+    violation: &Violation,
+    id: &RequestId,
+    seen: &Glimpse,
+    http2: bool,
+) -> Response<Body> {
     let reason = violation.reason().as_str();
     metric::malformed(reason);
-    tracing::info!(request_id = %id, reason, "request refused: it violates HTTP");
-    let mut response = shared.answers.violation(violation, id);
+    tracing::info!(
+        request_id = %id,
+        reason,
+        method = seen.method.as_str(),
+        path = seen.path,
+        address = seen.peer.ip().map(tracing::field::display),
+        "request refused: it violates HTTP"
+    );
+    let mut response = shared.answers.violation(violation, id, seen);
     if !http2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -21,7 +21,7 @@ use tokio_util::io::poll_read_buf;
 mod writing;
 
 use super::{
-    ConnInfo, Limits,
+    ConnInfo, Glimpse, Limits,
     accept::Held,
     conn::Upgrade,
     deadline::{BodyClock, Deadline},
@@ -146,8 +146,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                     rest.advance(count);
                     self.buffer.unsplit(rest);
                 }
+                Action::Replace(with) => {
+                    let mut rest = self.buffer.split_off(self.ready);
+                    rest.advance(1);
+                    self.buffer.extend_from_slice(&with);
+                    self.ready += with.len();
+                    self.buffer.unsplit(rest);
+                }
                 Action::NeedMore | Action::Paused => return,
-                broken @ (Action::BadHead(_) | Action::BadBody(_)) => return self.fail(broken),
+                broken @ (Action::BadHead(_) | Action::BadBody(_)) => {
+                    let glimpse = Glimpse::of_head(rest, self.info.peer);
+                    return self.fail(broken, glimpse);
+                }
             }
         }
     }
@@ -167,12 +177,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                     self.judge();
                     break;
                 }
+                Action::Replace(with) => {
+                    self.buffer.extend_from_slice(&with);
+                    self.ready += with.len();
+                    self.buffer.extend_from_slice(rest.get(1..).unwrap_or_default());
+                    self.judge();
+                    break;
+                }
                 Action::NeedMore | Action::Paused => {
                     self.buffer.extend_from_slice(rest);
                     break;
                 }
                 broken @ (Action::BadHead(_) | Action::BadBody(_)) => {
-                    self.fail(broken);
+                    self.fail(broken, Glimpse::of_head(rest, self.info.peer));
                     break;
                 }
             }
@@ -192,17 +209,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         }
     }
 
-    fn fail(&mut self, broken: Action) {
+    fn fail(&mut self, broken: Action, glimpse: Glimpse) {
         self.buffer.truncate(self.ready);
         match broken {
             Action::BadHead(violation) => {
-                self.info.state.stop(self.framing.request(), violation);
+                self.info.state.stop(self.framing.request(), violation, Some(glimpse));
                 self.buffer.extend_from_slice(STAND_IN);
                 self.ready = self.buffer.len();
                 self.mode = Mode::Answering;
             }
             Action::BadBody(violation) => {
-                self.info.state.stop(self.framing.request(), violation);
+                self.info.state.stop(self.framing.request(), violation, None);
                 self.mode = Mode::Failed(violation.reason());
             }
             _ => {}
@@ -215,7 +232,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         if self.framing.in_body() {
             ready!(self.body.poll_waiting(context));
             let broken = self.framing.give_up(Reason::BodyTimeout);
-            self.fail(broken);
+            self.fail(broken, Glimpse::of_head(&[], self.info.peer));
             return Poll::Ready(Overdue::Answered);
         }
         if self.buffer.is_empty() && self.head_by.is_none() {
@@ -229,7 +246,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             return Poll::Ready(Overdue::Silent);
         }
         let broken = self.framing.give_up(Reason::HeadTimeout);
-        self.fail(broken);
+        let glimpse =
+            Glimpse::of_head(self.buffer.get(self.ready..).unwrap_or_default(), self.info.peer);
+        self.fail(broken, glimpse);
         Poll::Ready(Overdue::Answered)
     }
 

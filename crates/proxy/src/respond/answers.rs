@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::Response;
 
 use super::{AnswerContext, Site, respond};
-use crate::listen::Answers;
+use crate::listen::{Answers, Glimpse};
 use crate::refusal::Refusal;
 use http_canonical::{RequestId, framing::Violation};
 
@@ -26,9 +26,14 @@ impl OwnAnswers {
 }
 
 impl Answers for OwnAnswers {
-    fn violation(&self, violation: &Violation, request_id: &RequestId) -> Response<Body> {
+    fn violation(
+        &self,
+        violation: &Violation,
+        request_id: &RequestId,
+        glimpse: &Glimpse,
+    ) -> Response<Body> {
         let refusal = Refusal::from(*violation);
-        respond(&refusal, &AnswerContext::unread(&self.site, request_id.as_str()))
+        respond(&refusal, &AnswerContext::glimpsed(&self.site, request_id.as_str(), glimpse))
     }
 
     fn panicked(&self, request_id: &RequestId) -> Response<Body> {

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, header};
 use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::listen::Glimpse;
 use access_policy::Known;
 
 use crate::config::SignedOut;
@@ -49,17 +50,17 @@ impl AnswerContext {
     pub fn new(
         site: &Arc<Site>,
         method: &Method,
-        headers: &HeaderMap,
+        wants: Wants,
         request_id: impl Into<String>,
         path_and_query: impl Into<String>,
     ) -> Self {
         Self {
             site: Arc::clone(site),
-            wants: Wants::of(headers),
+            wants,
             request_id: request_id.into(),
             return_to: path_and_query.into(),
             safe: matches!(*method, Method::GET | Method::HEAD),
-            script: is_script(headers),
+            script: false,
             signed_out: SignedOut::default(),
             offer: Offer::default(),
             service: None,
@@ -68,7 +69,17 @@ impl AnswerContext {
         }
     }
 
-    /// A request that could not be read: only its id is known.
+    /// A request that is refused before it was read.
+    pub fn glimpsed(site: &Arc<Site>, request_id: impl Into<String>, glimpse: &Glimpse) -> Self {
+        Self {
+            wants: glimpse.wants,
+            return_to: glimpse.path.clone(),
+            safe: matches!(glimpse.method, Method::GET | Method::HEAD),
+            ..Self::unread(site, request_id)
+        }
+    }
+
+    /// A request of which only its id is known.
     pub fn unread(site: &Arc<Site>, request_id: impl Into<String>) -> Self {
         Self {
             site: Arc::clone(site),
@@ -83,6 +94,13 @@ impl AnswerContext {
             who: None,
             sign_out_token: None,
         }
+    }
+
+    /// Sets whether a script of a page sent the request, by its headers.
+    #[must_use]
+    pub fn with_script(mut self, headers: &HeaderMap) -> Self {
+        self.script = is_script(headers);
+        self
     }
 
     /// Sets the answer of the route to scripts of pages whose user is not signed in.

@@ -60,6 +60,7 @@ fn for_refusal(
         }
         Refusal::LoginNeeded { route, .. }
         | Refusal::UpstreamUnavailable { route, .. }
+        | Refusal::UpstreamInvalid { route, .. }
         | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),
         _ => (None, [].as_slice()),
     };

@@ -68,7 +68,8 @@ mod tests {
             .into_iter()
             .collect();
         let site = Arc::new(Site::new("/oauth2", "platform.example"));
-        AnswerContext::new(&site, &Method::GET, &headers, "req-1", "/lab/api/kernels")
+        AnswerContext::new(&site, &Method::GET, Wants::of(&headers), "req-1", "/lab/api/kernels")
+            .with_script(&headers)
             .with_signed_out(signed_out)
     }
 

@@ -39,7 +39,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::Malformed { .. } => {
             "Two parsers could read the request differently, or it breaks a rule of HTTP."
         }
-        Refusal::Misdirected => "No route serves the host.",
+        Refusal::Misdirected { .. } => {
+            "No route serves the host, or the gateway does not serve it at this port."
+        }
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
         Refusal::CredentialsDisagree => {
@@ -58,6 +60,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::BodyTooLarge { .. } => "The body is larger than `limits.body`.",
         Refusal::UpstreamUnavailable { .. } => {
             "The upstream cannot be reached, or broke off before its answer began."
+        }
+        Refusal::UpstreamInvalid { .. } => {
+            "The upstream's answer has a header section that is too large, or breaks a rule of HTTP."
         }
         Refusal::UpstreamTimeout { .. } => {
             "The upstream did not begin its answer within `timeouts.response_head`."
@@ -88,7 +93,7 @@ fn one_of_each() -> Vec<Refusal> {
     };
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "".into() },
-        Refusal::Misdirected,
+        Refusal::Misdirected { instead: String::new() },
         Refusal::NoRoute,
         Refusal::BodyTooLarge { limit: 0 },
         Refusal::CredentialsDisagree,
@@ -105,6 +110,7 @@ fn one_of_each() -> Vec<Refusal> {
         },
         Refusal::ForeignOrigin { origin: String::new() },
         Refusal::UpstreamUnavailable { route: String::new(), reason: String::new() },
+        Refusal::UpstreamInvalid { route: String::new(), reason: String::new(), too_large: false },
         Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
         Refusal::TooMany { what: "", retry_after: Duration::ZERO },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },

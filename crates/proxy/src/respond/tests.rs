@@ -17,7 +17,7 @@ fn context(method: &Method, name: &'static str, value: &'static str) -> AnswerCo
     let site = Arc::new(Site::new("/oauth2", "platform.example"));
     let mut headers = HeaderMap::new();
     headers.insert(name, HeaderValue::from_static(value));
-    AnswerContext::new(&site, method, &headers, "req-1", "/lab?token=hush")
+    AnswerContext::new(&site, method, Wants::of(&headers), "req-1", "/lab?token=hush")
 }
 
 fn browser() -> AnswerContext {
@@ -55,7 +55,7 @@ fn all() -> Vec<Refusal> {
     const SECRET: &str = "10.9.8.7:5432 refused";
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "dot segment".into() },
-        Refusal::Misdirected,
+        Refusal::Misdirected { instead: "https://platform.example".into() },
         Refusal::NoRoute,
         Refusal::BadCredentials(TokenRefusal::BadSignature),
         Refusal::CredentialsDisagree,
@@ -66,6 +66,8 @@ fn all() -> Vec<Refusal> {
         Refusal::ForeignOrigin { origin: "https://evil.test".into() },
         Refusal::BodyTooLarge { limit: 10 },
         Refusal::UpstreamUnavailable { route: "lab".into(), reason: SECRET.into() },
+        Refusal::UpstreamInvalid { route: "lab".into(), reason: SECRET.into(), too_large: true },
+        Refusal::UpstreamInvalid { route: "lab".into(), reason: SECRET.into(), too_large: false },
         Refusal::UpstreamTimeout { route: "lab".into(), after: Duration::from_secs(60) },
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },

@@ -37,9 +37,12 @@ impl Refusal {
                 sentence(reason),
                 "Check the address for stray characters. If a link on a page brought you here, report it to the owner of that page.",
             ),
-            Self::Misdirected => Words::new(
+            Self::Misdirected { instead } => Words::new(
                 "Nothing is served under this name",
-                "This gateway does not serve the host that was asked for.",
+                format!(
+                    "This gateway does not serve the host and port that were asked for. Its address is {}.",
+                    shown(instead, 300)
+                ),
                 "Check the address. If it used to work, the service may have moved.",
             ),
             Self::NoRoute => Words::new(
@@ -88,6 +91,16 @@ impl Refusal {
                 &format!("{service} cannot be reached"),
                 format!("{service} serves this address, and does not answer."),
                 WAIT,
+            ),
+            Self::UpstreamInvalid { too_large: true, .. } => Words::new(
+                "The service's answer is too large",
+                "The header section of the service's answer is larger than the gateway passes on.",
+                "Often a cookie of this service has grown: remove its cookies and try again, or report it to its owner.",
+            ),
+            Self::UpstreamInvalid { .. } => Words::new(
+                "The service's answer cannot be read",
+                "The service answered in a way that breaks a rule of HTTP.",
+                "Report it to the owner of this service, and quote the reference.",
             ),
             Self::UpstreamTimeout { after, .. } => Words::new(
                 &format!("{service} takes too long"),

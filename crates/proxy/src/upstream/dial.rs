@@ -19,7 +19,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::tls::{TlsError, UpstreamTls};
+use super::{
+    failure::refused_by_tls,
+    race,
+    tls::{TlsError, UpstreamTls},
+};
 use crate::config::{UpstreamAddress, UpstreamProtocol, UpstreamUrl};
 
 /// An open connection, over TCP, a Unix socket or TLS.
@@ -62,11 +66,17 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The upstream's certificate is not trusted.
-    #[error("TLS: the certificate is not trusted: {source}")]
+    #[error("TLS: the certificate is not trusted: {}", untrusted(source))]
     Certificate {
         /// the error from rustls
         #[source]
         source: rustls::Error,
+    },
+    /// The upstream does not accept the gateway without a certificate, or not with this one.
+    #[error("{reason}")]
+    ClientCertificate {
+        /// the reason and the remedy
+        reason: String,
     },
     /// TLS failed in another way; often the port serves plain HTTP.
     #[error("TLS handshake failed: {source}")]
@@ -78,6 +88,21 @@ pub enum ConnectError {
     /// An `h2:` upstream that does not agree to HTTP/2.
     #[error("unsupported HTTP/2: the upstream does not offer it by ALPN; use `https:`")]
     NotHttp2,
+    /// An HTTP/2 upstream that accepts the connection and sends no SETTINGS, or allows no stream.
+    #[error("no HTTP/2: the upstream {}", settings(*after))]
+    NoSettings {
+        /// the route's limit; `None` when the upstream closed the connection
+        after: Option<Duration>,
+    },
+    /// Every HTTP/2 connection is at the upstream's limit of streams, and none ended in time.
+    #[error("no free HTTP/2 stream within {}", humantime::format_duration(*after))]
+    NoStream {
+        /// the route's limit
+        after: Duration,
+    },
+    /// The outcome of one attempt, for each caller that waited for it.
+    #[error(transparent)]
+    Shared(Arc<ConnectError>),
     /// The connection is open, but HTTP cannot start.
     #[error("HTTP handshake failed: {source}")]
     Http {
@@ -125,9 +150,12 @@ impl Dialer {
         let http2 = matches!(url.protocol(), UpstreamProtocol::H2 | UpstreamProtocol::H2c);
         let tls = match url.address() {
             UpstreamAddress::Tcp { host, .. } if url.is_tls() => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| {
-                    InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
-                })?;
+                let name = match tls.server_name() {
+                    Some(name) => name.clone(),
+                    None => ServerName::try_from(host.clone()).map_err(|_| {
+                        InvalidUpstream::ServerName { target: url.to_string(), host: host.clone() }
+                    })?,
+                };
                 let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
                 let config = tls
                     .speaking(protocol)
@@ -169,7 +197,7 @@ impl Dialer {
             UpstreamAddress::Tcp { host, port } => (host, *port),
         };
         let addresses = self.resolve(host, port).await?;
-        let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(network)?;
+        let tcp = race::first(addresses, TcpStream::connect).await.map_err(network)?;
         tcp.set_nodelay(true).map_err(network)?;
         if let Ok(peer) = tcp.peer_addr() {
             self.last_good.store(Some(Arc::new(peer)));
@@ -210,11 +238,37 @@ fn network(source: io::Error) -> ConnectError {
     }
 }
 
+fn settings(after: Option<Duration>) -> String {
+    match after {
+        Some(after) => {
+            format!(
+                "sends no SETTINGS, or allows no stream, within {}",
+                humantime::format_duration(after)
+            )
+        }
+        None => "closed the connection before its SETTINGS".to_owned(),
+    }
+}
+
+/// The cause; that of a check of our own without the names of the types around it.
+fn untrusted(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(own)) => {
+            own.0.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 fn tls_failure(source: io::Error) -> ConnectError {
     match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(reason @ rustls::Error::InvalidCertificate(_)) => {
             ConnectError::Certificate { source: reason.clone() }
         }
-        _ => ConnectError::Tls { source },
+        _ => match source.get_ref().and_then(|inner| inner.downcast_ref()).and_then(refused_by_tls)
+        {
+            Some(reason) => ConnectError::ClientCertificate { reason },
+            None => ConnectError::Tls { source },
+        },
     }
 }

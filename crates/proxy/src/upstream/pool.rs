@@ -1,7 +1,9 @@
 //! Pools the connections to one target that wait for the next exchange.
 //!
-//! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. HTTP/2: one
-//! connection for all exchanges. A connection returns to the pool only when its response was read to the end.
+//! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. A connection returns to
+//! the pool only when its response was read to the end. HTTP/2: exchanges share connections.
+
+mod http2;
 
 use std::{
     collections::VecDeque,
@@ -12,17 +14,19 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
-    client::conn::{TrySendError, http1, http2},
+    client::conn::{TrySendError, http1, http2::SendRequest},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{sync::Semaphore, time::Instant};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+pub(crate) use self::http2::Http2Pool;
+use self::http2::Slot;
 
 use super::{
-    dial::{ConnectError, Dialer, Stream},
+    dial::{ConnectError, Stream},
     upload::Upload,
 };
 
@@ -31,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(90);
 /// Most connections that wait, for each target; enough for every load that one core serves.
 const WAITING: usize = 4096;
 /// The largest head of a response, and the most of a body that is read ahead, in bytes.
-const READ_AHEAD: usize = 64 * 1024;
+pub(super) const READ_AHEAD: usize = 64 * 1024;
 
 /// A connection that an exchange uses now.
 pub(crate) enum Lease {
@@ -43,7 +47,7 @@ pub(crate) enum Lease {
         reused: bool,
     },
     /// HTTP/2: shared.
-    Http2 { sender: http2::SendRequest<Upload>, reused: bool },
+    Http2 { sender: SendRequest<Upload>, _slot: Slot, reused: bool },
 }
 
 impl Lease {
@@ -194,62 +198,5 @@ async fn sweep(pool: Weak<Http1Pool>) {
             Some(pool) if pool.discard_old() => {}
             _ => return,
         }
-    }
-}
-
-/// The one HTTP/2 connection.
-pub(crate) struct Http2Pool {
-    current: ArcSwapOption<http2::SendRequest<Upload>>,
-    /// Held by the caller that opens the next connection; the others wait for it.
-    opening: Semaphore,
-    open: Open,
-}
-
-impl Http2Pool {
-    pub(crate) fn new() -> Self {
-        Self { current: ArcSwapOption::empty(), opening: Semaphore::new(1), open: Open::default() }
-    }
-
-    pub(crate) fn connections(&self) -> &Open {
-        &self.open
-    }
-
-    /// The connection, if there is one that takes requests.
-    pub(crate) fn take(&self) -> Option<Lease> {
-        let sender = self.current.load_full().filter(|sender| sender.is_ready())?;
-        Some(Lease::Http2 { sender: http2::SendRequest::clone(&sender), reused: true })
-    }
-
-    /// The connection; a new one if there is none or it takes no more requests.
-    pub(crate) async fn lease(
-        &self,
-        dialer: &Dialer,
-        within: Duration,
-    ) -> Result<Lease, ConnectError> {
-        let _turn = self.opening.acquire().await;
-        if let Some(lease) = self.take() {
-            return Ok(lease);
-        }
-        let io = dialer.dial(within).await?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(256 * 1024)
-            .initial_connection_window_size(4 * 1024 * 1024)
-            .max_header_list_size(u32::try_from(READ_AHEAD).unwrap_or(u32::MAX))
-            .max_send_buf_size(READ_AHEAD)
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .handshake::<_, Upload>(TokioIo::new(io))
-            .await
-            .map_err(|source| ConnectError::Http { source })?;
-        let counted = self.open.one();
-        tokio::spawn(async move {
-            let _counted = counted;
-            if let Err(error) = connection.await {
-                tracing::trace!(%error, "upstream connection ended");
-            }
-        });
-        self.current.store(Some(Arc::new(sender.clone())));
-        Ok(Lease::Http2 { sender, reused: false })
     }
 }

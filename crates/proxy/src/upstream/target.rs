@@ -8,20 +8,26 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
+use http_canonical::Scheme;
 use tokio::time::Instant;
 
 use super::{
+    absolute_url::AbsoluteUrl,
     balance::{Candidate, Health},
     dial::{ConnectError, Dialer, InvalidUpstream},
     pool::{Http1Pool, Http2Pool, Lease},
     tls::UpstreamTls,
 };
-use crate::config::UpstreamUrl;
+use crate::config::{UpstreamAddress, UpstreamHost, UpstreamUrl};
 
 /// One address requests are sent to.
 pub(crate) struct Target {
     name: String,
-    dialer: Dialer,
+    address: UpstreamAddress,
+    /// The host in requests, if it is not the client's.
+    host: Option<HeaderValue>,
+    dialer: Arc<Dialer>,
     connections: Connections,
     health: Health,
     in_flight: AtomicUsize,
@@ -29,7 +35,7 @@ pub(crate) struct Target {
 
 enum Connections {
     Http1(Arc<Http1Pool>),
-    Http2(Http2Pool),
+    Http2(Arc<Http2Pool>),
 }
 
 /// Status of a target, for metrics and the admin listener.
@@ -50,14 +56,16 @@ pub(crate) struct InFlight(Arc<Target>);
 
 impl Target {
     pub(crate) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
-        let dialer = Dialer::new(url, tls)?;
+        let dialer = Arc::new(Dialer::new(url, tls)?);
         let connections = if dialer.is_http2() {
-            Connections::Http2(Http2Pool::new())
+            Connections::Http2(Arc::new(Http2Pool::new()))
         } else {
             Connections::Http1(Arc::default())
         };
         Ok(Self {
             name: url.to_string(),
+            address: url.address().clone(),
+            host: None,
             dialer,
             connections,
             health: Health::default(),
@@ -70,6 +78,41 @@ impl Target {
         &self.name
     }
 
+    /// Sets the host in requests.
+    pub(super) fn set_host(&mut self, host: &UpstreamHost) {
+        let text = match (host, &self.address) {
+            (UpstreamHost::Client, _) => None,
+            (UpstreamHost::Named(host), _) => Some(host.to_string()),
+            (UpstreamHost::Upstream, UpstreamAddress::Unix(_)) => Some("localhost".to_owned()),
+            (UpstreamHost::Upstream, UpstreamAddress::Tcp { host, port }) => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                let default = *port == self.scheme().default_port();
+                Some(if default { host } else { format!("{host}:{port}") })
+            }
+        };
+        // Hosts of the configuration are visible ASCII.
+        self.host = text.and_then(|text| HeaderValue::try_from(text).ok());
+    }
+
+    /// The host in requests, if it is not the client's.
+    pub(crate) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// Whether a URL is one of this target: by its address, or by the host in requests.
+    pub(super) fn is_named_by(&self, url: &AbsoluteUrl<'_>) -> bool {
+        let address = match &self.address {
+            UpstreamAddress::Tcp { host, port } => url.names(self.scheme(), host, *port),
+            UpstreamAddress::Unix(_) => false,
+        };
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok()?.parse().ok());
+        address || host.is_some_and(|host| url.is_of(&host))
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.is_tls() { Scheme::Https } else { Scheme::Http }
+    }
+
     pub(crate) fn is_http2(&self) -> bool {
         self.dialer.is_http2()
     }
@@ -78,8 +121,7 @@ impl Target {
         self.dialer.is_tls()
     }
 
-    /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one. HTTP/2 needs no other
-    /// connection for a second attempt, unless the current one takes no more requests.
+    /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one.
     pub(crate) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let lease = match &self.connections {
             Connections::Http1(pool) => {
@@ -89,9 +131,9 @@ impl Target {
                 // Connecting is rare, so its future is boxed: otherwise every request's future would be as large.
                 Box::pin(async { pool.open(self.dialer.dial(within).await?).await }).await
             }
-            Connections::Http2(pool) => match pool.take() {
+            Connections::Http2(pool) => match pool.take().filter(|_| !fresh) {
                 Some(lease) => return Ok(lease),
-                None => Box::pin(pool.lease(&self.dialer, within)).await,
+                None => Box::pin(pool.lease(&self.dialer, within, fresh)).await,
             },
         };
         match &lease {

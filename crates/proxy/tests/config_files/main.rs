@@ -9,6 +9,7 @@ use doorward::config::{
     UpstreamUrl,
 };
 
+mod anchors;
 mod any_text;
 mod callers;
 mod mistakes;
@@ -16,6 +17,7 @@ mod online;
 mod outside;
 mod profiles;
 mod providers;
+mod proxying;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

@@ -31,7 +31,7 @@ routes:
     let expected = [
         "1:9: listen: invalid value: found the number `8443`; write an address to listen on, such as `0.0.0.0:8443`",
         "2:13: public_url: invalid URL: it is more than an origin; write `https://platform.example`",
-        "3:19: trusted_proxies#1: invalid value `10.0.0.0`; write a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address",
+        "3:19: trusted_proxies#1: invalid value `10.0.0.0`; write a network, such as `10.0.0.0/8`, or `10.0.0.7/32` for one address, or `unix`",
         "5:3: issuers.main.client_id: missing client ID; write the gateway's client at the provider",
         "6:10: issuers.main.url: issuer \"http://keycloak.example/realms/platform\" must use https; http \
          is accepted on localhost, 127.0.0.0/8 and [::1] only, and on hosts that dangerous_allow_http lists",

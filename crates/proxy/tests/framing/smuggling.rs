@@ -81,7 +81,7 @@ async fn heads_in_any_other_form() {
         "GET /outer HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nAuthorization: y\r\n\r\n",
         "GET /outer HTTP/1.1\r\nHost: a\r\nCookie: x\r\nCookie: y\r\n\r\n",
         "GET /outer HTTP/1.1\r\nHost: a\r\nOrigin: x\r\nOrigin: y\r\n\r\n",
-        "GET http://a/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a@b/outer HTTP/1.1\r\nHost: a\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
         "TRACE /outer HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{after, attack, canary, forwarded, latin1, post};
+use super::{after, attack, canary, forwarded, latin1, post, refused};
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,12 +128,17 @@ async fn an_upgrade_that_is_declined_opens_no_tunnel() -> Result<()> {
         assert!(matches!(answer.status(), 400 | 426), "{text:?}: {answer:?}");
         assert!(reached.is_empty(), "{text:?}");
     }
-    // Other protocols are not supported: the request passes without the upgrade.
-    for protocol in ["h2c", "h2c, websocket", "TLS/1.0", "websocket2", "HTTP/2.0"] {
+    // Other protocols are not supported. A client that offers HTTP/2 goes on without it; for the others the request would mean
+    // something else.
+    for protocol in ["h2c", "H2C", "h2c, websocket", "TLS/1.0", "websocket2", "HTTP/2.0"] {
         let text = format!(
             "GET /public/outer HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n{key}\r\n\r\n{}",
             canary()
         );
+        if !protocol.eq_ignore_ascii_case("h2c") {
+            assert_eq!(refused(&stage, &text).await?, 501, "{protocol}");
+            continue;
+        }
         let seen = forwarded(&stage, &text, &[200, 401], "").await?;
         for name in ["upgrade", "http2-settings", "connection"] {
             assert_eq!(seen.values(name), Vec::<String>::new(), "{protocol}");

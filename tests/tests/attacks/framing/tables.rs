@@ -235,7 +235,8 @@ pub(super) const HEADS: &[&str] = &[
     "GET /public/outer HTTPS/1.1\r\nHost: HOST\r\n\r\n",
     "PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n",
     // Targets.
-    "GET http://HOST/public/outer HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    "GET http://evil.test/public/outer HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    "GET http://u@HOST/public/outer HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "GET public/outer HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "GET /public/outer#x HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "GET /public/\u{e9} HTTP/1.1\r\nHost: HOST\r\n\r\n",

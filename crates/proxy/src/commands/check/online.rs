@@ -22,21 +22,23 @@ use crate::config::{
 
 mod registration;
 
-/// Contacts every issuer and upstream of a file and prints a line about each.
+/// Checks a file, contacts every issuer and upstream of it, prints a line about each, and at the end the verdict.
 ///
 /// # Errors
 ///
-/// The file has problems, or `out` cannot be written.
+/// `out` cannot be written.
 pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let config = Config::load(path)?.config;
-    let mut fine = true;
+    let Some(loaded) = super::read(path, out)? else { return Ok(Outcome::Failure) };
+    let config = loaded.config;
+    super::routes(&config, out)?;
+    let mut problems = 0;
     for (name, issuer) in &config.issuers {
         match ask_issuer(name, issuer).await {
             Ok(IssuerReport { metadata, keys, doubts }) => {
                 let keys = super::counted(keys, "key");
                 writeln!(out, "issuers.{name}: answers, {keys} for signatures")?;
                 for doubt in doubts {
-                    fine = false;
+                    problems += 1;
                     writeln!(out, "issuers.{name}: {doubt}")?;
                 }
                 let Some(metadata) = metadata.filter(|_| issuer.offers_login()) else { continue };
@@ -49,20 +51,28 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                     writeln!(out, "issuers.{name}: {}", shown(&line))?;
                 }
                 for doubt in doubts {
-                    fine = false;
+                    problems += 1;
                     writeln!(out, "issuers.{name}: {}", shown(&doubt))?;
                 }
             }
             Err(reason) => {
-                fine = false;
+                problems += 1;
                 writeln!(out, "issuers.{name}: {}", shown(&reason))?;
             }
         }
     }
     for (name, route) in &config.routes {
-        fine &= ask_upstream(name, route, &config, out).await?;
+        problems += ask_upstream(name, route, &config, out).await?;
     }
-    Ok(if fine { Outcome::Fine } else { Outcome::Failure })
+    let file = path.display();
+    if problems > 0 {
+        let problems = super::counted(problems, "problem");
+        writeln!(out, "\n{problems} online; {file} itself can be read")?;
+        return Ok(Outcome::Failure);
+    }
+    let counts = super::counts(&config);
+    writeln!(out, "\n{file} is valid: {counts}; every issuer and upstream answers")?;
+    Ok(Outcome::Fine)
 }
 
 /// Facts that an issuer published.
@@ -178,34 +188,34 @@ fn refreshes(config: &IssuerConfig, metadata: &ProviderMetadata) -> Option<Strin
     }
 }
 
-/// Asks the targets of a route; `true` if each answers without a server error.
+/// Asks the targets of a route; the number of those that do not answer, or with a server error.
 async fn ask_upstream(
     name: &str,
     config: &RouteConfig,
     whole: &Config,
     out: &mut dyn Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<usize> {
     let route = assemble::route(name, config, whole)?;
-    let Some(upstream) = &route.upstream else { return Ok(true) };
+    let Some(upstream) = &route.upstream else { return Ok(0) };
     let host = match &route.host {
         HostPattern::Exact(host) => host.clone(),
         HostPattern::Below(parent) => format!("check.{parent}"),
     };
     let within = (route.timeouts.connect, route.timeouts.response_head);
-    let mut fine = true;
+    let mut problems = 0;
     for (target, answer) in upstream.probe(&host, &route.prefix, within).await {
         let verdict = match answer {
             Ok(status) if status.is_server_error() => {
-                fine = false;
+                problems += 1;
                 format!("answers {status}: the service or a proxy before it fails")
             }
             Ok(status) => format!("answers {status}"),
             Err(reason) => {
-                fine = false;
+                problems += 1;
                 format!("cannot be reached: {reason}")
             }
         };
         writeln!(out, "routes.{name}.upstream: {target}: {}", shown(&verdict))?;
     }
-    Ok(fine)
+    Ok(problems)
 }

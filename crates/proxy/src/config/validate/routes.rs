@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Findings, access, at, callers};
+use super::{Findings, access, at, callers, upstream_tls};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, RouteConfig};
 use http_canonical::CanonicalPath;
@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
             found.problem(here.key("match"), message);
         }
         upstream(&here, config, route, found);
+        upstream_tls::check(&here, route, found);
         limits(&here, route, found);
         callers::check(&here, config, route, found);
         access::check(&here, route, issuers, found);

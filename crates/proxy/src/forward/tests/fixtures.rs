@@ -20,7 +20,7 @@ use crate::{
     authorize::authorize,
     config::{
         BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
-        Streams, Timeouts,
+        Streams, Timeouts, Underscores,
     },
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
@@ -155,6 +155,8 @@ pub(super) fn route(targets: &[String]) -> Route {
     let urls: Vec<_> = targets.iter().map(|target| target.parse().unwrap()).collect();
     Route {
         meters: crate::metric::RouteMeters::none(),
+        underscores: Underscores::default(),
+        underscored: metrics::Counter::noop(),
         name: "app".into(),
         title: "App".into(),
         host: HostPattern::Exact("platform.example".into()),
@@ -174,6 +176,7 @@ pub(super) fn route(targets: &[String]) -> Route {
             shadow: false,
         }]),
         identity: IdentityForwarding::default(),
+        groups: None,
         timeouts: Timeouts::default(),
         streams: Streams::default(),
         ping: Ping::default(),
@@ -293,7 +296,9 @@ pub(super) async fn body(response: Response<Body>) -> Result<String, axum::Error
 
 pub(super) fn reason(refusal: Refusal) -> String {
     match refusal {
-        Refusal::UpstreamUnavailable { reason, .. } => reason,
+        Refusal::UpstreamUnavailable { reason, .. } | Refusal::UpstreamInvalid { reason, .. } => {
+            reason
+        }
         other => panic!("{other}"),
     }
 }

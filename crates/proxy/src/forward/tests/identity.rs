@@ -94,8 +94,12 @@ async fn hostile_claims_stay_values() {
 #[tokio::test]
 async fn a_route_chooses_the_identity_that_is_sent() {
     let (stage, raw) = (Stage::new(), Raw::new().await);
-    let forwarding =
-        |headers, assertion, access_token| IdentityForwarding { headers, assertion, access_token };
+    let forwarding = |headers, assertion, access_token| IdentityForwarding {
+        headers,
+        assertion,
+        access_token,
+        ..IdentityForwarding::default()
+    };
     let session = stage.session(known()).await;
     for (identity, user, assertion, authorization) in [
         (forwarding(false, false, false), 0, 0, vec![]),
@@ -123,10 +127,10 @@ async fn a_route_chooses_the_identity_that_is_sent() {
 async fn an_upstream_receives_exactly_the_documented_fields() {
     let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
-    route.identity = IdentityForwarding { headers: true, assertion: true, access_token: true };
+    route.identity = IdentityForwarding { access_token: true, ..IdentityForwarding::default() };
     let prefix = "/app".parse().unwrap();
     route.upstream = route.upstream.map(|upstream| {
-        upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), add_prefix: None })
+        upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), ..Rewrite::default() })
     });
     let route = Arc::new(route);
     let session = stage.session(known()).await;

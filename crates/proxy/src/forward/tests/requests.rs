@@ -185,7 +185,11 @@ async fn a_prefix_is_removed_and_reported() {
     let mut route = route(&[raw.url()]);
     route.upstream = route.upstream.map(|upstream| {
         let strip_prefix = Some("/app".parse().unwrap());
-        upstream.with_rewrite(Rewrite { strip_prefix, add_prefix: Some("/v2".parse().unwrap()) })
+        upstream.with_rewrite(Rewrite {
+            strip_prefix,
+            add_prefix: Some("/v2".parse().unwrap()),
+            ..Rewrite::default()
+        })
     });
     let route = Arc::new(route);
     let (answer, head) = tokio::join!(stage.ask(&route, get("/app/x?y=/app")), raw.serve_one(OK));

@@ -10,6 +10,7 @@ use super::{
     ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedOut, shown,
 };
 use crate::respond::{AnswerContext, Site};
+use http_canonical::Wants;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 const QUOTES: &str = "\" onmouseover=\"alert(1)\" x='&amp;";
@@ -20,7 +21,7 @@ fn context() -> AnswerContext {
         .with_provider("main", "Keycloak", "https://id.example/realms/lab")
         .with_provider(QUOTES, SCRIPT, "https://other.example");
     let headers = HeaderMap::new();
-    AnswerContext::new(&Arc::new(site), &Method::GET, &headers, "req-1", "/lab?a=1&b=2")
+    AnswerContext::new(&Arc::new(site), &Method::GET, Wants::of(&headers), "req-1", "/lab?a=1&b=2")
 }
 
 /// Every page, each text of which is `text`.
