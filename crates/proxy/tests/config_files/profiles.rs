@@ -206,7 +206,6 @@ fn each_mistake_of_a_workload_is_named() {
             "    url: https://{tenantid}.id.example/v2.0\n    tenants: [t]\n",
             "issuers.ci.url: ",
         ),
-        ("    sign_in: challenge\n", "", "issuers: missing login: no issuer has a `client_id`"),
         (
             ", issuers: [ci]",
             "",
@@ -217,4 +216,6 @@ fn each_mistake_of_a_workload_is_named() {
         "    url: https://id.example/{tenantid}/v2.0\n    tenants: [t]\n    client_id: gateway\n";
     let found = programs_with(url, tenants).join("\n");
     assert!(found.contains("issuers.ci.client_id: invalid with"), "{found}");
+    let found = programs_with("    sign_in: challenge\n", "").join("\n");
+    assert!(found.contains("issuers: missing login: no issuer has a `client_id`"), "{found}");
 }
