@@ -38,10 +38,8 @@ class Bearer:
     """
 
     def __init__(self, tokens: TokenSource, *origins: str) -> None:
-        if not origins:
-            raise ValueError("missing origins: name the origins that may receive tokens, such as https://churn.internal")
         self._tokens = tokens
-        self._origins = frozenset(map(_named, origins))
+        self._origins = origins_named(*origins)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if origin_of(str(request.url)) not in self._origins:
@@ -58,6 +56,17 @@ class Bearer:
         response.release()
         request.headers[hdrs.AUTHORIZATION] = fresh
         return await handler(request)
+
+
+def origins_named(*urls: str) -> frozenset[Origin]:
+    """The origins that may receive tokens.
+
+    Raises:
+        ValueError: see :class:`Bearer`.
+    """
+    if not urls:
+        raise ValueError("missing origins: name the origins that may receive tokens, such as https://churn.internal")
+    return frozenset(map(_named, urls))
 
 
 def _named(url: str) -> Origin:
