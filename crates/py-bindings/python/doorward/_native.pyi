@@ -436,8 +436,12 @@ class Coroutine:
     @property
     def __qualname__(self) -> str: ...
 
-def command(arguments: Sequence[str]) -> int:
+def command(arguments: Sequence[str], name: str = ...) -> int:
     """Run a command of ``python -m doorward`` on the process's own standard streams. Returns its exit code.
+
+    Args:
+        arguments: those of the command.
+        name: the name that help and errors call the program by.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C ends the command, unless this process has another handler for SIGINT.

@@ -7,12 +7,16 @@
 
 or for one request, ``session.get(url, middlewares=(bearer,))``. The token goes to the origins that are named and to no other, whatever
 redirects say: aiohttp calls its middlewares at each redirect, without marking it as one. A token that is answered with 401 is
-replaced; the request is repeated once with the fresh one, if its body can be sent again: in memory, or a file that can be rewound. Needs aiohttp 3.12 or newer.
+replaced; the request is repeated once with the fresh one, if its body can be sent again: in memory, or a file that can be rewound.
 
 .. _aiohttp: https://docs.aiohttp.org
 """
 
 from __future__ import annotations
+
+from ._floor import needs
+
+needs("aiohttp", "3.12.15", extra="aiohttp")
 
 from io import SEEK_END, IOBase
 

@@ -22,6 +22,11 @@ The token goes to the origins that are named and to no other. It is fresh for ea
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("aiohttp", "3.12.15", extra="fsspec")
+needs("fsspec", "2025.7", extra="fsspec")
+
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any

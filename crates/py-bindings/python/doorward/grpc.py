@@ -20,6 +20,10 @@ token. Streams, and calls that their caller does not wait for (``.future()``), a
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("grpcio", "1.60", extra="grpc")
+
 import asyncio
 from collections import namedtuple
 from collections.abc import Callable

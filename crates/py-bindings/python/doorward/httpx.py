@@ -10,10 +10,14 @@ asked and to no other, whatever redirects say; httpx itself lets it follow one f
 is answered with 401 is replaced; the request is repeated once with the fresh one, if its body can be sent again: in memory, a form, or a
 file that can be rewound.
 
-.. _httpx: https://pypi.org/project/httpx/
+.. _httpx: https://www.python-httpx.org
 """
 
 from __future__ import annotations
+
+from ._floor import needs
+
+needs("httpx", "0.26", extra="httpx")
 
 import httpx
 

@@ -16,6 +16,10 @@ the request is repeated once with the fresh one, if its body can be sent again: 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from ._floor import needs
+
+needs("requests", "2.31", extra="requests")
+
 from urllib.parse import urljoin
 
 from ._body import rewinding

@@ -14,6 +14,10 @@ a mapping whose ``Authorization`` is fresh whenever it is read.
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("urllib3", "2.0.2", extra="urllib3")
+
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin
