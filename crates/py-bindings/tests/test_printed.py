@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import luigi
 import pytest
 from traitlets.config import Config
 
@@ -84,7 +83,6 @@ def scores(issuer: Issuer, instead: dict[str, str], tmp_path: Path, monkeypatch:
     (printed,) = re.findall(r"^```ini\n(.*?)^```$", SCHEDULERS.path.read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "luigi.cfg").write_text(changed(printed, instead) + f"cache_dir = {tmp_path / 'tokens'}\n")
     monkeypatch.setenv("LUIGI_CONFIG_PATH", str(tmp_path / "luigi.cfg"))
-    luigi.configuration.get_config().add_config_path(str(tmp_path / "luigi.cfg"))
 
 
 def changed(text: str, instead: dict[str, str]) -> str:
