@@ -128,19 +128,23 @@ def checking(mlflow_server: str, issuer: Issuer) -> Iterator[Checking]:
 
 
 @pytest.fixture
-def environment(issuer: Issuer, checking: Checking, tmp_path: Path) -> dict[str, str]:
+def settings(issuer: Issuer, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "secret").write_text("secret\n")
     return {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_TRACKING_URI": checking.url,
         "MLFLOW_TRACKING_AUTH": "doorward",
         "DOORWARD_ISSUER": issuer.url,
         "DOORWARD_CLIENT_ID": "training",
         "DOORWARD_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
         "DOORWARD_CACHE_DIR": str(tmp_path / "tokens"),
     }
+
+
+@pytest.fixture
+def environment(settings: dict[str, str], checking: Checking) -> dict[str, str]:
+    return {**settings, "MLFLOW_TRACKING_URI": checking.url}
 
 
 def run(program: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -189,10 +193,10 @@ def test_other_servers_do_not_get_the_token(
     assert api.seen[-1].authorization is not None
 
 
-def test_what_is_missing_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+def test_what_is_missing_is_named(settings: dict[str, str], tmp_path: Path) -> None:
     program = "from mlflow.tracking.request_auth.registry import fetch_auth; fetch_auth('doorward')"
     for variable in ("DOORWARD_ISSUER", "DOORWARD_CLIENT_ID"):
-        left = {name: value for name, value in environment.items() if name != variable}
+        left = {name: value for name, value in settings.items() if name != variable}
         assert f"MLFLOW_TRACKING_AUTH=doorward: missing {variable}" in run(program, left, tmp_path).stderr
 
 

@@ -11,8 +11,8 @@ answered with 401 is repeated once with a fresh one, and the processes of a mach
 ``doorward token``.
 
 The token goes to the tracking server and the model registry of MLflow, and to the origins in ``DOORWARD_ORIGINS`` (with spaces between),
-such as that of a ``MlflowClient`` with an address of its own. Artifacts on other servers are requested without it. That is why this is
-no provider of headers, which MLflow does not tell the address.
+such as that of a ``MlflowClient`` with an address of its own. Artifacts on other servers are requested without it. A provider of
+headers could not do that: MLflow calls it without the address.
 
 .. _MLflow: https://mlflow.org
 """
