@@ -119,14 +119,19 @@ python *arguments:
     cd crates/py-testing && {{ python }} -m mypy python
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-bindings/pyproject.toml doorward._native
     {{ python }} -m mypy.stubtest --mypy-config-file crates/py-testing/pyproject.toml doorward_testing._native
+    @[ -n "{{ arguments }}" ] || {{ just_executable() }} python-floors short
     @[ -n "{{ arguments }}" ] || {{ just_executable() }} airflow
+
+# The adapters of the Python package with the oldest versions that they accept; `short` runs a few tests of each. Uses the wheels that `just python` installed.
+python-floors *form:
+    cd crates/py-bindings && {{ python }} tests/floors.py {{ cache }}/floors {{ form }}
 
 # The Python package in Airflow: its tasks and its web interface. Uses the wheels that `just python` built.
 airflow *arguments:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels/*.whl
     cd crates/py-bindings && {{ airflow }} -m pytest tests/airflow {{ arguments }}
 
-# The Python packages as they are released, into target/wheels: on x86-64 for older Linux too, else for this machine; see crates/py-bindings/README.md.
+# The Python packages as they are released, into target/wheels: on x86-64 for older Linux too, else for this machine; see crates/py-bindings/BUILDING.md.
 wheel *arguments=portable:
     for package in py-bindings py-testing; do \
         {{ maturin }} build --manifest-path crates/$package/Cargo.toml --release --locked --out target/wheels {{ arguments }}; \

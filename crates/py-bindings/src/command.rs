@@ -10,11 +10,16 @@ use crate::environment::CA_FILES;
 
 /// Run a command of ``python -m doorward`` on the process's own standard streams. Returns its exit code.
 ///
+/// Args:
+///     arguments: those of the command.
+///     name: the name that help and errors call the program by.
+///
 /// Raises:
 ///     KeyboardInterrupt: if Ctrl-C ends the command, unless this process has another handler for SIGINT.
 #[pyfunction]
-pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
-    let program = Program::new("python -m doorward")
+#[pyo3(signature = (arguments, name = "python -m doorward"))]
+pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>, name: &str) -> PyResult<u8> {
+    let program = Program::new(name.to_owned())
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_ca_variables(&CA_FILES);
     let command = match Command::parse(&program, arguments) {

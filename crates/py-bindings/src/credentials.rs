@@ -241,6 +241,16 @@ impl TokenSource {
         Self::give_later(this, "TokenSource.authorization_async", rejected, Form::Header)
     }
 
+    /// Reports a token that a service answered with 401, without waiting: a fresh one is fetched in the background, once however many
+    /// callers report it, and not more often than sensible. For callers that do not repeat the request; else :meth:`token` with
+    /// ``rejected``.
+    #[pyo3(signature = (token, /))]
+    fn reject(&self, py: Python<'_>, token: &str) -> PyResult<()> {
+        let work = self.ask(py, Some(token))?;
+        Engine::of(py)?.begin(work);
+        Ok(())
+    }
+
     /// End of the token in memory, in UTC; ``None`` if there is none, or the issuer did not say.
     #[getter]
     fn expires_at(&self, py: Python<'_>) -> PyResult<Option<SystemTime>> {

@@ -116,6 +116,11 @@ impl Engine {
         self.wait(py, task)?.map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
+    /// Begins work whose result no caller waits for.
+    pub(crate) fn begin<T: Send + 'static>(&self, work: Work<T>) {
+        self.runtime.spawn(work);
+    }
+
     /// Runs `look` where tasks can be spawned.
     pub(crate) fn within<T>(&self, look: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();

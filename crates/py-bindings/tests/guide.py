@@ -14,10 +14,10 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 class Page:
-    """One of ``docs/guides``."""
+    """One of ``docs/guides``, or another page of the repository."""
 
-    def __init__(self, name: str) -> None:
-        self.path = REPOSITORY / "docs/guides" / name
+    def __init__(self, name: str, folder: str = "docs/guides") -> None:
+        self.path = REPOSITORY / folder / name
         text = self.path.read_text(encoding="utf-8")
         self.blocks: list[str] = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 

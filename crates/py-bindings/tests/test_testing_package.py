@@ -118,7 +118,7 @@ def test_the_extra_requires_the_same_version() -> None:
     versions = {distribution(name).version for name in PACKAGES}
     assert versions == {doorward.__version__} == {doorward_testing.__version__}
     wanted = [each.replace("'", '"') for each in distribution("doorward").requires or ()]
-    assert wanted == [f'doorward-testing=={doorward.__version__} ; extra == "testing"']
+    assert f'doorward-testing=={doorward.__version__} ; extra == "testing"' in wanted
     assert not distribution("doorward-testing").requires
 
 

@@ -238,10 +238,10 @@ def it_requires_nothing(wheel: Wheel) -> None:
     assert wheel.metadata().get_all("Provides-Extra") is None
 
 
-def it_requires_nothing_but_its_twin_for_tests(wheel: Wheel) -> None:
-    assert wheel.metadata().get_all("Provides-Extra") == ["testing"]
-    (required,) = wheel.metadata().get_all("Requires-Dist", [])
-    assert required.replace("'", '"') == f'doorward-testing=={wheel.metadata()["Version"]} ; extra == "testing"', required
+def it_requires_nothing_but_for_its_extras(wheel: Wheel) -> None:
+    required = [each.replace("'", '"') for each in wheel.metadata().get_all("Requires-Dist", [])]
+    assert required and all(re.search(r'; extra == "[a-z0-9]+"$', each) for each in required), required
+    assert f'doorward-testing=={wheel.metadata()["Version"]} ; extra == "testing"' in required, required
 
 
 def it_holds_the_package_with_its_types_and_nothing_else(wheel: Wheel) -> None:
@@ -290,6 +290,12 @@ def it_holds_what_mints(wheel: Wheel) -> None:
 
 def alone_it_names_what_to_install_for_tests(wheel: Wheel) -> None:
     assert wheel.python(*FLAGS, "-c", ALONE).splitlines() == [REMEDY, REMEDY]
+
+
+def alone_it_has_the_command(wheel: Wheel) -> None:
+    script = wheel.environment.folder / "bin" / "doorward"
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"doorward {wheel.metadata()['Version']}\n", ""), done
 
 
 def alone_it_gives_pytest_no_fixture(wheel: Wheel) -> None:
@@ -344,7 +350,7 @@ def elf_sections(octets: bytes) -> set[str]:
 
 
 ENTRY_POINTS = {
-    "doorward": {"jupyterhub.authenticators", "apache_airflow_provider"},
+    "doorward": {"console_scripts", "jupyterhub.authenticators", "apache_airflow_provider", "mlflow.request_auth_provider"},
     "doorward_testing": {"pytest11"},
 }
 
@@ -359,10 +365,11 @@ OF_BOTH: list[Callable[[Wheel], None]] = [
 CHECKS: dict[str, list[Callable[[Wheel], None]]] = {
     "doorward": [
         *OF_BOTH,
-        it_requires_nothing_but_its_twin_for_tests,
+        it_requires_nothing_but_for_its_extras,
         it_holds_nothing_that_mints,
         it_installs_where_nothing_else_is,
         alone_it_names_what_to_install_for_tests,
+        alone_it_has_the_command,
         alone_it_gives_pytest_no_fixture,
     ],
     "doorward_testing": [

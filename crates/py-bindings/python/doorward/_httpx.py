@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from functools import cache
 from typing import Any
 
 from . import TokenSource
+from ._body import rewinding
 from ._origin import origin_of
 from ._renewal import renewed, renewed_async
 
@@ -19,11 +20,12 @@ def sync_flow(tokens: TokenSource, request: Any) -> Generator[Any, Any, None]:
     """One request, or two."""
     authorization = tokens.authorization()
     request.headers[_HEADER] = authorization
+    rewind = _rewinding(request.stream)
     response = yield request
-    if not _refused(request, response, authorization):
+    if not _is_refused(request, response, authorization):
         return
     fresh = renewed(tokens, authorization)
-    if fresh is not None:
+    if fresh is not None and rewind():
         response.read()
         request.headers[_HEADER] = fresh
         yield request
@@ -33,11 +35,12 @@ async def async_flow(tokens: TokenSource, request: Any) -> AsyncGenerator[Any, A
     """The same for the async client."""
     authorization = await tokens.authorization_async()
     request.headers[_HEADER] = authorization
+    rewind = _rewinding(request.stream)
     response = yield request
-    if not _refused(request, response, authorization):
+    if not _is_refused(request, response, authorization):
         return
     fresh = await renewed_async(tokens, authorization)
-    if fresh is not None:
+    if fresh is not None and rewind():
         await response.aread()
         request.headers[_HEADER] = fresh
         yield request
@@ -71,14 +74,30 @@ def _class(bases: tuple[type, ...]) -> type:
     return type("TokenSource", bases, {"__module__": "doorward"}) if bases else TokenSource
 
 
-def _refused(request: Any, response: Any, authorization: str) -> bool:
-    """True if this token was refused, by the origin it was sent to, and the request can be sent again."""
+def _is_refused(request: Any, response: Any, authorization: str) -> bool:
+    """True if this token was refused, by the origin it was sent to."""
     if response.status_code != 401 or response.request.headers.get(_HEADER) != authorization:
         return False
-    if origin_of(str(response.request.url)) != origin_of(str(request.url)):
-        return False
+    return origin_of(str(response.request.url)) == origin_of(str(request.url))
+
+
+def _rewinding(stream: Any) -> Callable[[], bool]:
+    """See :func:`rewinding`. Knows the streams that the libraries make; one of the caller's own is sent once."""
+    kind = type(stream)
+    if kind.__module__.partition(".")[0] not in _LIBRARIES:
+        return lambda: False
+    if kind.__name__ == "MultipartStream":
+        return lambda: all(_is_rewound(field.file) for field in stream.fields if hasattr(field, "file"))
+    if kind.__name__ in ("ByteStream", "IteratorByteStream"):
+        return rewinding(getattr(stream, "_stream", stream))
+    return lambda: False
+
+
+def _is_rewound(file: Any) -> bool:
+    """True if the library rewinds this part of a form when it sends the form again."""
+    if isinstance(file, (bytes, str)):
+        return True
     try:
-        # A body that comes from an iterator was not read before it was sent, and is gone.
-        return request.content is not None
-    except RuntimeError:
+        return not file.closed and bool(file.seekable())
+    except AttributeError:
         return False

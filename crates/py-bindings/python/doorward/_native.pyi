@@ -512,6 +512,12 @@ class TokenSource:
     def authorization_async(self, *, rejected: str | None = None) -> _CoroutineType[Any, Any, str]:
         """:meth:`authorization`, to be awaited."""
 
+    def reject(self, token: str, /) -> None:
+        """Reports a token that a service answered with 401, without waiting: a fresh one is fetched in the background, once however many
+        callers report it, and not more often than sensible. For callers that do not repeat the request; else :meth:`token` with
+        ``rejected``.
+        """
+
     @property
     def expires_at(self) -> datetime | None:
         """End of the token in memory, in UTC; ``None`` if there is none, or the issuer did not say."""
@@ -781,8 +787,12 @@ class Coroutine:
     @property
     def __qualname__(self) -> str: ...
 
-def command(arguments: Sequence[str]) -> int:
+def command(arguments: Sequence[str], name: str = ...) -> int:
     """Run a command of ``python -m doorward`` on the process's own standard streams. Returns its exit code.
+
+    Args:
+        arguments: those of the command.
+        name: the name that help and errors call the program by.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C ends the command, unless this process has another handler for SIGINT.

@@ -6,13 +6,19 @@
     async with aiohttp.ClientSession(middlewares=(bearer,)) as session: ...
 
 or for one request, ``session.get(url, middlewares=(bearer,))``. The token goes to the origins that are named and to no other, whatever
-redirects say: aiohttp calls its middlewares at each redirect, without marking it as one. A request that is answered with 401 is
-repeated once, with a fresh token, if there is one and the body can be sent again. Needs aiohttp 3.12 or newer.
+redirects say: aiohttp calls its middlewares at each redirect, without marking it as one. A token that is answered with 401 is
+replaced; the request is repeated once with the fresh one, if its body can be sent again: in memory, or a file that can be rewound.
 
 .. _aiohttp: https://docs.aiohttp.org
 """
 
 from __future__ import annotations
+
+from ._floor import needs
+
+needs("aiohttp", "3.12.15", extra="aiohttp")
+
+from io import SEEK_END, IOBase
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs, payload
 from yarl import URL
@@ -36,10 +42,8 @@ class Bearer:
     """
 
     def __init__(self, tokens: TokenSource, *origins: str) -> None:
-        if not origins:
-            raise ValueError("missing origins: name the origins that may receive tokens, such as https://churn.internal")
         self._tokens = tokens
-        self._origins = frozenset(map(_named, origins))
+        self._origins = origins_named(*origins)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         if origin_of(str(request.url)) not in self._origins:
@@ -47,15 +51,26 @@ class Bearer:
         authorization = await self._tokens.authorization_async()
         request.headers[hdrs.AUTHORIZATION] = authorization
         response = await handler(request)
-        if response.status != 401 or not _is_repeatable(request):
+        if response.status != 401:
             return response
         fresh = await renewed_async(self._tokens, authorization)
-        if fresh is None:
+        if fresh is None or not _is_repeatable(request):
             return response
         await response.read()
         response.release()
         request.headers[hdrs.AUTHORIZATION] = fresh
         return await handler(request)
+
+
+def origins_named(*urls: str) -> frozenset[Origin]:
+    """The origins that may receive tokens.
+
+    Raises:
+        ValueError: see :class:`Bearer`.
+    """
+    if not urls:
+        raise ValueError("missing origins: name the origins that may receive tokens, such as https://churn.internal")
+    return frozenset(map(_named, urls))
 
 
 def _named(url: str) -> Origin:
@@ -65,4 +80,17 @@ def _named(url: str) -> Origin:
 
 def _is_repeatable(request: ClientRequest) -> bool:
     body = request.body
-    return not isinstance(body, payload.Payload) or not body.consumed
+    if not isinstance(body, payload.Payload) or isinstance(body, payload.BytesPayload):
+        return True
+    return isinstance(body, payload.IOBasePayload) and not body.consumed and _is_read(body._value)
+
+
+def _is_read(file: IOBase) -> bool:
+    """True if the whole file was sent. A service may answer before that; a thread may then still read the file, which has one position."""
+    try:
+        position = file.tell()
+        end = file.seek(0, SEEK_END)
+        file.seek(position)
+    except (OSError, ValueError):
+        return False
+    return position == end

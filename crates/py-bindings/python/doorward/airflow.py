@@ -23,10 +23,15 @@ from a task: it would be kept as its XCom.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ._floor import needs
+
+needs("apache-airflow-task-sdk", "1.1", extra="airflow", because="Airflow 3.1")
+
 from airflow.sdk import BaseHook
-from airflow.sdk.log import amask_secret, mask_secret
+from airflow.sdk.log import mask_secret
 
 from . import DoorwardError, TokenSource
 from ._airflow_provider import get_provider_info
@@ -77,7 +82,7 @@ class DoorwardHook(BaseHook):
         """:meth:`auth`, for triggers and other coroutines."""
         if self._client is None:
             connection = await self.aget_connection(self.doorward_conn_id)
-            self._client = self._described(connection, await connection.aextra_dejson())
+            self._client = self._described(connection, await _extra(connection))
         return self._client.tokens()
 
     def token(self) -> str:
@@ -93,7 +98,7 @@ class DoorwardHook(BaseHook):
     async def token_async(self) -> str:
         """:meth:`token`, to be awaited; it never blocks the event loop."""
         token = await (await self.auth_async()).token_async()
-        await amask_secret(token)
+        await _mask(token)
         return token
 
     def session(self) -> requests.Session:
@@ -126,3 +131,22 @@ class DoorwardHook(BaseHook):
     def __getstate__(self) -> dict[str, Any]:
         # A copy asks for the connection again: it may hold a secret.
         return {**self.__dict__, "_client": None}
+
+
+# Both tell the supervisor what to mask. Before Airflow 3.3 that waits, and fails on the thread of an event loop.
+
+
+async def _extra(connection: Any) -> dict[str, Any]:
+    if hasattr(connection, "aextra_dejson"):
+        extra: dict[str, Any] = await connection.aextra_dejson()
+        return extra
+    return await asyncio.to_thread(lambda: connection.extra_dejson)
+
+
+async def _mask(token: str) -> None:
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:
+        await asyncio.to_thread(mask_secret, token)
+    else:
+        await amask_secret(token)

@@ -16,6 +16,10 @@ it is accepted.
 """
 
 # Not with `from __future__ import annotations`: FastAPI reads the annotations of `Bearer.__call__`.
+from ._floor import needs
+
+needs("fastapi", "0.115.6", extra="fastapi")
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

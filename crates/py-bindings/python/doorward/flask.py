@@ -16,6 +16,10 @@ For a whole application, behind the gateway or not, wrap ``app.wsgi_app`` (see `
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("flask", "2.2", extra="flask")
+
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps

@@ -1,14 +1,16 @@
-"""Tokens on the requests of `httpx2`_, sync and async: used as :mod:`doorward.httpx` is, with the classes of httpx2.
+"""Tokens on the requests of ``httpx2``, sync and async: used as :mod:`doorward.httpx` is, with the classes of httpx2.
 
 A :class:`doorward.TokenSource` is the ``auth`` as it is, of one call or of a client::
 
     with httpx2.Client(auth=tokens) as client: ...
     async with httpx2.AsyncClient(auth=tokens) as client: ...
-
-.. _httpx2: https://pypi.org/project/httpx2/
 """
 
 from __future__ import annotations
+
+from ._floor import needs
+
+needs("httpx2", "2.0", extra="httpx2")
 
 import httpx2
 

@@ -10,15 +10,22 @@ The client is in Luigi's configuration::
 
 and a task that calls services is a :class:`TokenTask` besides::
 
+    import luigi
+
+    from doorward.luigi import TokenTask
+
     class Score(TokenTask, luigi.Task):
         customer = luigi.Parameter()
 
+        def output(self):
+            return luigi.LocalTarget(f"scores/{self.customer}.txt")
+
         def run(self):
             with self.session() as session:
-                answer = session.get(f"https://churn.example/score/{self.customer}")
-                answer.raise_for_status()
-                with self.output().open("w") as output:
-                    output.write(answer.text)
+                answer = session.get(f"https://churn.example/score/{self.customer}", timeout=30)
+            answer.raise_for_status()
+            with self.output().open("w") as output:
+                output.write(answer.text)
 
 A task never holds a token: none is in its parameters, its id, what the scheduler shows, or what is written when it fails. Luigi reports
 a failure and tries again (``retry_count``) as with any other task.
@@ -27,6 +34,10 @@ a failure and tries again (``retry_count``) as with any other task.
 """
 
 from __future__ import annotations
+
+from ._floor import needs
+
+needs("luigi", "3.3", extra="luigi")
 
 from typing import TYPE_CHECKING, ClassVar
 

@@ -7,18 +7,22 @@ A :class:`doorward.TokenSource` is the ``auth`` as it is, of one call or of a se
     session = requests.Session()
     session.auth = tokens
 
-The token goes to the origin that was asked and to no other, whatever redirects say. A request that is answered with 401 is repeated
-once, with a fresh token, if there is one and the body can be sent again.
+The token goes to the origin that was asked and to no other, whatever redirects say. A token that is answered with 401 is replaced;
+the request is repeated once with the fresh one, if its body can be sent again: in memory, or a file that can be rewound.
 
 .. _requests: https://requests.readthedocs.io
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from ._floor import needs
+
+needs("requests", "2.31", extra="requests")
+
 from urllib.parse import urljoin
 
+from ._body import rewinding
 from ._origin import Origin, origin_of
 from ._renewal import renewed
 
@@ -37,7 +41,7 @@ def sign(tokens: TokenSource, request: PreparedRequest) -> PreparedRequest:
     authorization = tokens.authorization()
     request.headers[_HEADER] = authorization
     origin = origin_of(request.url or "")
-    position = _position(request.body)
+    rewind = rewinding(request.body)
     repeated = False
 
     def follow(response: Response, **options: Any) -> Response:
@@ -48,7 +52,7 @@ def sign(tokens: TokenSource, request: PreparedRequest) -> PreparedRequest:
         if response.status_code != 401 or repeated or sent != authorization or origin_of(response.url) != origin:
             return response
         fresh = renewed(tokens, authorization)
-        if fresh is None or not position():
+        if fresh is None or not rewind():
             return response
         repeated = True
         return _hold_back(_repeat(response, fresh, options), origin)
@@ -76,24 +80,3 @@ def _repeat(response: Response, authorization: str, options: dict[str, Any]) -> 
     again.history.append(response)
     again.request = request
     return again
-
-
-def _position(body: Any) -> Callable[[], bool]:
-    """A function that rewinds the body to where it is now, and returns false if the body cannot be sent again."""
-    if body is None or isinstance(body, (bytes, str)):
-        return lambda: True
-    if not hasattr(body, "seek") or not hasattr(body, "tell"):
-        return lambda: False
-    try:
-        start = body.tell()
-    except OSError:
-        return lambda: False
-
-    def rewind() -> bool:
-        try:
-            body.seek(start)
-        except OSError:
-            return False
-        return True
-
-    return rewind

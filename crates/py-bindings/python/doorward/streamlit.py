@@ -14,6 +14,10 @@ and accepted as long as the connection lives: the gateway ends it when the perso
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("streamlit", "1.37", extra="streamlit")
+
 from collections.abc import Mapping, Sequence
 
 import streamlit as st

@@ -5,8 +5,8 @@
     http = PoolManager(tokens)
     http.request("GET", "https://churn.internal/score")
 
-The token goes to the origin that was asked and to no other, whatever redirects say. A request that is answered with 401 is repeated
-once, with a fresh token, if there is one and the body can be sent again. :func:`headers` is for libraries that take headers but no pool:
+The token goes to the origin that was asked and to no other, whatever redirects say. A token that is answered with 401 is replaced;
+the request is repeated once with the fresh one, if its body can be sent again: in memory, or a file that can be rewound. :func:`headers` is for libraries that take headers but no pool:
 a mapping whose ``Authorization`` is fresh whenever it is read.
 
 .. _urllib3: https://urllib3.readthedocs.io
@@ -14,13 +14,20 @@ a mapping whose ``Authorization`` is fresh whenever it is read.
 
 from __future__ import annotations
 
+from ._floor import needs
+
+needs("urllib3", "2.0.2", extra="urllib3")
+
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3 import BaseHTTPResponse, Retry
 
 from . import TokenSource
+from ._body import rewinding
+from ._origin import origin_of
 from ._renewal import renewed
 
 __all__ = ["PoolManager", "headers"]
@@ -47,12 +54,14 @@ class PoolManager(urllib3.PoolManager):
             return super().urlopen(method, url, redirect, **options)
         given = _without_authorization(options.pop("headers", None) or self.headers)
         authorization = self._tokens.authorization()
+        rewind = rewinding(options.get("body"))
         response = super().urlopen(method, url, redirect, headers={**given, _HEADER: authorization}, **options)
-        redirected = response.retries is not None and any(step.redirect_location for step in response.retries.history)
-        if response.status != 401 or redirected or not _is_repeatable(options.get("body")):
+        redirects = _redirects(url, response)
+        if response.status != 401 or any(origin_of(step) != origin_of(url) for step in redirects):
             return response
         fresh = renewed(self._tokens, authorization)
-        if fresh is None:
+        # What was redirected may have had its effect: it is not sent from the start again.
+        if fresh is None or redirects or not rewind():
             return response
         response.drain_conn()
         return super().urlopen(method, url, redirect, headers={**given, _HEADER: fresh}, **options)
@@ -63,8 +72,14 @@ def _without_authorization(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in dict(headers).items() if name.lower() != _HEADER.lower()}
 
 
-def _is_repeatable(body: Any) -> bool:
-    return body is None or isinstance(body, (bytes, str))
+def _redirects(url: str, response: BaseHTTPResponse) -> list[str]:
+    """The addresses that a request was redirected to."""
+    addresses: list[str] = []
+    for step in response.retries.history if response.retries else ():
+        if step.redirect_location:
+            url = urljoin(url, step.redirect_location)
+            addresses.append(url)
+    return addresses
 
 
 def headers(tokens: TokenSource, others: Mapping[str, str] | None = None) -> Mapping[str, str]:

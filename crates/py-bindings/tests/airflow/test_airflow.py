@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 import doorward
 from doorward.airflow import DoorwardHook
@@ -100,6 +99,9 @@ def test_the_button_test_reports_whether_tokens_can_be_had(issuer: Issuer, tmp_p
 
 
 def test_the_web_interface_offers_the_connection() -> None:
+    # Before Airflow 3.3 the web interface asks for the extra as JSON.
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
     hook = ProvidersManagerTaskRuntime().hooks["doorward"]
     assert hook is not None
     assert (hook.hook_class_name, hook.hook_name) == ("doorward.airflow.DoorwardHook", "Doorward (OpenID Connect)")

@@ -19,6 +19,10 @@ a server that another person visits would get the visitor's. The guide *JupyterH
 .. _JupyterHub: https://jupyterhub.readthedocs.io
 """
 
+from .._floor import needs
+
+needs("jupyterhub", "5.0", extra="jupyterhub")
+
 from .authenticator import GatewayAuthenticator
 from .limits import Limits
 
