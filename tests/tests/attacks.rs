@@ -72,6 +72,8 @@ mod id_tokens;
 mod pages;
 #[path = "attacks/redirects.rs"]
 mod redirects;
+#[path = "attacks/return_address.rs"]
+mod return_address;
 #[path = "attacks/cookies.rs"]
 mod cookies;
 #[path = "attacks/sessions.rs"]

@@ -12,7 +12,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions};
+use web_sessions::{
+    CookieStore, Cookies, EmbeddedStore, Keys, Limits, Logins, SessionStore, Sessions,
+};
 
 use crate::{
     config::{self, Config, SessionStoreConfig},
@@ -52,6 +54,8 @@ pub struct Lasting {
     pub clock: Arc<dyn Clock>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// Storage of sessions, and of logins in progress.
+    pub store: Arc<dyn SessionStore>,
     /// Keys that seal cookies and records.
     pub keys: Arc<Keys>,
     /// Signs the identity assertions for upstreams.
@@ -103,7 +107,7 @@ impl Lasting {
         };
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
-        let sessions = Sessions::new(store, limits, Arc::clone(&clock))
+        let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
             .with_renew(renew(Arc::clone(&issuers)));
         let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
         let assertions = Assertions::new(&config.public_url, &signing, Arc::clone(&clock))
@@ -112,6 +116,7 @@ impl Lasting {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
             sessions: Arc::new(sessions),
+            store,
             keys,
             assertions: Arc::new(assertions),
             drain,
@@ -192,6 +197,7 @@ pub fn app(
         issuers: Arc::clone(&issuers),
         identify: Arc::clone(&identify),
         sessions: Arc::clone(&lasting.sessions),
+        logins: Logins::new(cookies.clone(), Arc::clone(&lasting.store)),
         cookies,
         keys: Arc::clone(&lasting.keys),
         assertions: Arc::clone(&lasting.assertions),

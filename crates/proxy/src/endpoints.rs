@@ -25,7 +25,7 @@ pub mod return_to;
 mod router;
 pub mod session;
 pub mod sign_out;
-pub mod start;
+mod start;
 pub mod userinfo;
 
 use std::sync::Arc;
@@ -38,9 +38,10 @@ use http_body_util::{BodyExt, Limited};
 use http_canonical::{CanonicalHost, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
-use web_sessions::{Cookies, Keys, LiveSession, Sessions, SetCookies};
+use web_sessions::{Cookies, Keys, LiveSession, Logins, Sessions, SetCookies};
 
 pub(crate) use self::call::Call;
+pub(crate) use self::start::Visit;
 pub use self::router::OwnUrls;
 use crate::{
     forward::Assertions,
@@ -66,6 +67,7 @@ pub struct Endpoints {
     pub(crate) identify: Arc<Identify>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) cookies: Cookies,
+    pub(crate) logins: Logins,
     pub(crate) keys: Arc<Keys>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) clock: Arc<dyn Clock>,

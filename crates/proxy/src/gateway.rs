@@ -45,13 +45,13 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
-use http_canonical::{RequestId, Trust, Wants};
+use http_canonical::{CanonicalMethod, RequestId, Trust, Wants};
 
 use crate::{
     audit::Trail,
     authorize::authorize,
     carried::Carried,
-    endpoints::{Endpoints, OwnUrls, auth::not_let_through},
+    endpoints::{Endpoints, OwnUrls, Visit, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
     listen::{CanonicalRequest, canonical},
@@ -59,6 +59,9 @@ use crate::{
     respond::{AnswerContext, Site, respond, see_other},
     route::Routes,
 };
+
+/// Addresses above this length may not fit the link that begins a login.
+const LONG: usize = 2 * 1024;
 
 /// The line: all stages between a request that was read and one that is sent on.
 #[derive(Debug)]
@@ -131,7 +134,9 @@ impl App {
         let mut trail = Trail::new(&request);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
-        let (answer, mut trail, carried) = match own {
+        // Rare: the link to begin a login does not hold this address.
+        let long = (own.is_none() && context.return_to.len() > LONG).then(|| Visit::of(&request));
+        let (answer, mut trail, mut carried) = match own {
             Some(name) => {
                 trail.own_url();
                 // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
@@ -159,12 +164,40 @@ impl App {
                     .with_who(carried.known().map(|known| self.site.name_of(known)))
                     .with_sign_out_token(self.sign_out_token(&refusal, &carried));
                 trail.refused(&refusal);
-                let answer = respond(&refusal, &context);
+                let answer = match long {
+                    Some(visit) => {
+                        Box::pin(self.sign_in_at_once(&refusal, &visit, &context, &mut carried)).await
+                    }
+                    None => respond(&refusal, &context),
+                };
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
         carried.cookies.put_on(&mut answer);
         answer
+    }
+
+    /// Answers a refused request whose address is long. A navigation to sign in goes to the issuer at once.
+    async fn sign_in_at_once(
+        &self,
+        refusal: &Refusal,
+        visit: &Visit,
+        context: &AnswerContext,
+        carried: &mut Carried,
+    ) -> Response<Body> {
+        let redirected = context.safe && context.wants != Wants::Grpc;
+        let (Refusal::LoginNeeded { redirect: true, return_to, .. }, true) = (refusal, redirected)
+        else {
+            return respond(refusal, context);
+        };
+        match self.endpoints.begin_at_once(visit, return_to).await {
+            Some(Ok((url, cookies))) => {
+                carried.cookies.extend(cookies);
+                see_other(url.as_str(), StatusCode::FOUND, context)
+            }
+            Some(Err(refusal)) => respond(&refusal, context),
+            None => respond(refusal, context),
+        }
     }
 
     /// Token with which a refused person can switch account in one step from the refusal page.
@@ -174,20 +207,39 @@ impl App {
     }
 
     fn context(&self, request: &CanonicalRequest) -> AnswerContext {
-        let mut context = AnswerContext::new(
+        let context = AnswerContext::new(
             &self.site,
             request.method(),
             request.headers(),
             request.request_id().as_str(),
             request.path_and_query(),
         );
+        match self.endpoints.name_of(request.path().compared()) {
+            Some(name) => self.own_context(context, name, request),
+            None => context,
+        }
+    }
+
+    /// The context of a request for one of the gateway's own URLs.
+    fn own_context(
+        &self,
+        mut context: AnswerContext,
+        name: &str,
+        request: &CanonicalRequest,
+    ) -> AnswerContext {
         // None of the gateway's own URLs speaks gRPC: a proxy that asks one goes by the HTTP status.
-        if context.wants == Wants::Grpc
-            && self.endpoints.name_of(request.path().compared()).is_some()
-        {
+        if context.wants == Wants::Grpc {
             context.wants = Wants::Problem;
         }
-        context
+        match request.question() {
+            // The browser has the address that the proxy asks about, and gets its answer there.
+            Ok(question) if matches!(name, "auth" | "start" | "sign_in") => {
+                let method = question.method.as_ref().unwrap_or(&CanonicalMethod::GET);
+                let origin = self.endpoints.origin(&question.host);
+                context.about(method, question.path_and_query(), origin)
+            }
+            _ => context,
+        }
     }
 }
 

@@ -39,7 +39,7 @@ metrics_table! {
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
-        "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `failed`, or the code of the failed check.";
+        "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `session_too_large`, `failed`, or the code of the failed check.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
         "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use oidc_core::Secret;
 use url::Url;
 
+pub(crate) use self::login::{Begun, LIFETIME as LOGIN_LIFETIME};
 use self::read::Presented;
 pub use self::set::SetCookies;
 use crate::{
@@ -153,6 +154,11 @@ impl Cookies {
         SetCookies::new(
             self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect(),
         )
+    }
+
+    /// The keys that seal them.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// A `Cookie` header without any cookie that is ours or that some parser could take for ours; `None` when nothing is left.

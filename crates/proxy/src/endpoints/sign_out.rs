@@ -61,7 +61,7 @@ impl std::fmt::Display for After {
 
 impl Endpoints {
     pub(super) async fn sign_out_page(&self, call: Call) -> Result<Response<Body>, Refusal> {
-        let return_to = Some(self.return_to(&call)?);
+        let return_to = Some(self.return_to(&call)?.address);
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to, at_provider: false };
             return Ok(page.into_response(&call.context, StatusCode::OK));

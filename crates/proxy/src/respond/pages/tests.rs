@@ -7,7 +7,8 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::{
-    ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedOut, shown,
+    ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedIn, SignedOut,
+    shown,
 };
 use crate::respond::{AnswerContext, Site};
 
@@ -46,6 +47,7 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
             SignIn { heading_to: Some(own()), return_to: own(), notice: Some(own()) }
                 .into_response(&context, ok),
         ),
+        ("signed_in", SignedIn { reason: own() }.into_response(&context, ok)),
         (
             "signed_out",
             SignedOut { return_to: Some(own()), at_provider: false }.into_response(&context, ok),
