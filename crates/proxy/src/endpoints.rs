@@ -41,8 +41,8 @@ use url::Url;
 use web_sessions::{Cookies, Keys, LiveSession, Logins, Sessions, SetCookies};
 
 pub(crate) use self::call::Call;
-pub(crate) use self::start::Visit;
 pub use self::router::OwnUrls;
+pub(crate) use self::start::Visit;
 use crate::{
     forward::Assertions,
     identify::{Identify, Sender, issuers::Issuers},

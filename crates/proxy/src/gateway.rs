@@ -135,7 +135,8 @@ impl App {
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
         // Rare: the link to begin a login does not hold this address.
-        let long = (own.is_none() && context.return_to.len() > LONG).then(|| Visit::of(&request));
+        let long = ((own.is_none() || is_question) && context.return_to.len() > LONG)
+            .then(|| Visit::of(&request, is_question));
         let (answer, mut trail, mut carried) = match own {
             Some(name) => {
                 trail.own_url();
@@ -166,7 +167,8 @@ impl App {
                 trail.refused(&refusal);
                 let answer = match long {
                     Some(visit) => {
-                        Box::pin(self.sign_in_at_once(&refusal, &visit, &context, &mut carried)).await
+                        Box::pin(self.sign_in_at_once(&refusal, &visit, &context, &mut carried))
+                            .await
                     }
                     None => respond(&refusal, &context),
                 };

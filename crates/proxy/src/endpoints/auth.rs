@@ -141,7 +141,9 @@ fn redirects(call: &Call) -> Result<bool, Refusal> {
     match parameter(call.query(), "sign_in")?.as_deref() {
         None => Ok(false),
         Some("redirect") => Ok(true),
-        Some(_) => Err(refused("unknown value of the parameter `sign_in`; the only one is `redirect`")),
+        Some(_) => {
+            Err(refused("unknown value of the parameter `sign_in`; the only one is `redirect`"))
+        }
     }
 }
 

@@ -111,9 +111,7 @@ fn encoded(target: &[u8]) -> String {
     let mut in_path = true;
     let mut rest = target;
     while let Some((byte, after)) = rest.split_first() {
-        let escape = |bytes: &[u8]| {
-            matches!(bytes, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-        };
+        let escape = |bytes: &[u8]| matches!(bytes, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
         in_path &= !matches!(byte, b'?' | b'#');
         match byte {
             b'%' if escape(after) => text.push('%'),
@@ -166,7 +164,8 @@ fn stays(reading: &str, origin: &str) -> bool {
 fn looks_like_slash(character: char) -> bool {
     matches!(
         character,
-        '\\' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{3031}'..='\u{3035}' | '\u{ff0f}' | '\u{ff3c}'
+        '\\' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{3031}'
+            ..='\u{3035}' | '\u{ff0f}' | '\u{ff3c}'
     )
 }
 

@@ -114,7 +114,7 @@ async fn known_host(
     request: axum::extract::Request,
     next: Next,
 ) -> Outcome {
-    if notes.is_for_host_of(&endpoints.routes) {
+    if notes.is_for_host_of(&endpoints.routes, request.uri().path() == "/auth") {
         Ok(next.run(request).await)
     } else {
         Err(Refusal::Misdirected)

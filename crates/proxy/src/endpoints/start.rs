@@ -55,11 +55,15 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// The visit that a request belongs to.
-    pub(crate) fn of(request: &CanonicalRequest) -> Self {
+    /// The visit that a request belongs to, or that a proxy asks about.
+    pub(crate) fn of(request: &CanonicalRequest, question: bool) -> Self {
         let cookies = request.headers().get_all(header::COOKIE).iter();
+        let host = match request.question() {
+            Ok(asked) if question => &asked.host,
+            _ => request.host(),
+        };
         Self {
-            host: request.host().clone(),
+            host: host.clone(),
             client_ip: request.client_ip(),
             headers: cookies.map(|cookie| (header::COOKIE, cookie.clone())).collect(),
         }
@@ -84,7 +88,8 @@ impl Endpoints {
         let Some(issuer) = self.issuer(named.as_deref()) else {
             return Ok(sign_in_page(&call, return_to, status));
         };
-        let (url, cookies) = self.begin(issuer, &Visit::of(&call.request), return_to).await?;
+        let (url, cookies) =
+            self.begin(issuer, &Visit::of(&call.request, false), return_to).await?;
         call.notes.set_cookies(cookies);
         Ok(see_other(url.as_str(), StatusCode::FOUND, &call.context))
     }
