@@ -10,6 +10,7 @@ mod websocket;
 mod streaming;
 mod refresh;
 mod forward_auth;
+mod forward_auth_recipes;
 mod failures;
 mod reload;
 mod demo;
