@@ -196,6 +196,9 @@ pub struct PathHandling {
     pub encoded_slash: Keep,
     /// `//` in a path. Example: `keep`.
     pub double_slash: Keep,
+    /// An escape of an escape in a path, such as `%252F`, which some applications write for a slash in a name (Harbor). Example:
+    /// `keep`.
+    pub double_encoded: Keep,
 }
 
 /// Treatment of an ambiguous path form.
