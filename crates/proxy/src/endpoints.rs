@@ -12,12 +12,14 @@
 //! | `session` | GET | the end of the session, as JSON |
 //! | `session/refresh` | POST | refreshes the session's tokens now |
 //! | `backchannel_logout` | POST | the provider ends sessions |
+//! | `frontchannel_logout?iss=&sid=` | GET | the provider's page ends a session |
 //! | `portal` | GET | the services this user may open |
 //! | `jwks` | GET | keys of the identity assertion |
 
 pub mod auth;
 pub mod backchannel_logout;
 mod call;
+mod frontchannel_logout;
 pub mod callback;
 pub mod jwks;
 pub mod portal;

@@ -41,7 +41,7 @@ metrics_table! {
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
         "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `too_many_requests`, `login_replayed`, `no_transaction`, `session_too_large`, `failed`, or the code of the failed check.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
-        "Logouts: `here`, `by_provider` (back-channel), or a logout token that was `replayed` or a `bad_token`.";
+        "Logouts: `here`, `by_provider` (back-channel), `by_browser` (front-channel), a front-channel request that names no session (`bad_request`), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
         "Token refreshes of sessions: `ok`, `unavailable` (retried later), `invalid_grant` and `bad_id_token` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],

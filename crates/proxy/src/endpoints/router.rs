@@ -59,6 +59,7 @@ impl OwnUrls {
             .route("/session", get(at!(session)))
             .route("/session/refresh", post(at!(session_refresh)))
             .route("/backchannel_logout", post(at!(backchannel_logout)))
+            .route("/frontchannel_logout", get(at!(frontchannel_logout)))
             .route("/portal", get(at!(portal)))
             .route("/jwks", get(at!(jwks)))
             .method_not_allowed_fallback(other_method)

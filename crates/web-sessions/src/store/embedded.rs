@@ -175,8 +175,15 @@ impl SessionStore for EmbeddedStore {
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError> {
         let holder = tables::holder(which);
-        self.blocking(move |file| file.write(|writer| file.end_held(writer, &holder, signed_with)))
-            .await
+        self.blocking(move |file| {
+            // Callers that name no session cost no write.
+            if file.read(|reader| reader.holds(&holder))? {
+                file.write(|writer| file.end_held(writer, &holder, signed_with))
+            } else {
+                Ok(Ended::default())
+            }
+        })
+        .await
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {

@@ -193,6 +193,7 @@ pub(super) struct Reader {
     sealed: redb::ReadOnlyTable<Key, &'static [u8]>,
     index: redb::ReadOnlyTable<Key, Indexed>,
     seen: redb::ReadOnlyTable<Key, u64>,
+    held: redb::ReadOnlyMultimapTable<Key, Key>,
     logins: redb::ReadOnlyTable<Key, (u64, &'static [u8])>,
 }
 
@@ -203,8 +204,14 @@ impl Reader {
             sealed: transaction.open_table(SEALED)?,
             index: transaction.open_table(INDEX)?,
             seen: transaction.open_table(SEEN)?,
+            held: transaction.open_multimap_table(HELD)?,
             logins: transaction.open_table(LOGINS)?,
         })
+    }
+
+    /// Whether there are records under `holder`.
+    pub(super) fn holds(&self, holder: &Digest) -> Result<bool, Error> {
+        Ok(self.held.get(holder)?.next().is_some())
     }
 
     /// The sealed state of a login.
