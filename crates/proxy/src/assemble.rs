@@ -172,7 +172,8 @@ pub fn app(
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
-    let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));
+    let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys))
+        .with_name(&config.session.cookie_name);
     let lifetime = config.session.lifetime;
     let cookie = SessionCookie::new(
         cookies.clone(),

@@ -127,7 +127,7 @@ impl Upstreams {
         let Payload { body, tunnel } = body.into_inner();
         // Only during an upload can the session end before the response begins.
         let return_to = if body.is_end_stream() { String::new() } else { asked };
-        headers::take_credentials(&mut headers, &credential);
+        headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
         if route.identity.access_token {
             // The application treats this field as verified.
             headers.remove(header::AUTHORIZATION);
@@ -267,8 +267,8 @@ fn pass_on(
     headers::check_response(parts.status, &headers).map_err(|bad| {
         unavailable(&origin.route, in_flight.target().name(), &format!("its response has {bad}"))
     })?;
-    if headers::clean_response(&mut headers)
-        && let Some(upstream) = &origin.route.upstream
+    if let Some(upstream) = &origin.route.upstream
+        && headers::clean_response(&mut headers, upstream.own_cookies())
         && upstream.first_stolen_cookie()
     {
         tracing::warn!(

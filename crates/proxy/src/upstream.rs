@@ -19,6 +19,7 @@ use std::{
 
 use http_canonical::{CanonicalPath, StripError};
 use tokio::time::Instant;
+use web_sessions::OwnNames;
 
 use self::balance::Balancer;
 pub use self::{
@@ -43,6 +44,7 @@ pub struct Upstream {
     balancer: Balancer,
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
+    own_cookies: OwnNames,
 }
 
 /// Change of the path on its way. The policy sees the original path.
@@ -73,6 +75,7 @@ impl Upstream {
             balancer: Balancer::default(),
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
+            own_cookies: OwnNames::default(),
         })
     }
 
@@ -88,6 +91,18 @@ impl Upstream {
     pub fn with_rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = rewrite;
         self
+    }
+
+    /// Neither gets nor sets cookies of these names.
+    #[must_use]
+    pub fn with_own_cookies(mut self, own_cookies: OwnNames) -> Self {
+        self.own_cookies = own_cookies;
+        self
+    }
+
+    /// Names of cookies that are the gateway's.
+    pub(crate) fn own_cookies(&self) -> &OwnNames {
+        &self.own_cookies
     }
 
     /// The targets as configured.

@@ -58,7 +58,7 @@ mod logins;
 mod fixtures;
 
 pub use self::{
-    cookies::{CookieError, Cookies, SetCookies},
+    cookies::{CookieError, Cookies, OwnNames, SetCookies},
     digest::{Digest, sha256},
     logins::{BeginError, Logins, Returned},
     record::{Limits, Record, Summary, Which},

@@ -9,6 +9,7 @@ use crate::{
 };
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
+use web_sessions::OwnNames;
 
 use super::{AssembleError, at};
 
@@ -34,7 +35,8 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         };
         let upstream = Upstream::new(&route.upstream, &UpstreamTls::platform())
             .map_err(at(place("upstream")))?;
-        Some(upstream.with_rewrite(rewrite))
+        let own_cookies = OwnNames::new(&config.session.cookie_name);
+        Some(upstream.with_rewrite(rewrite).with_own_cookies(own_cookies))
     };
     Ok(Route {
         name: name.to_owned(),
@@ -51,9 +53,9 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         keep: Keep {
             encoded_slash: route.paths.encoded_slash == config::Keep::Keep,
             double_slash: route.paths.double_slash == config::Keep::Keep,
+            double_encoded: route.paths.double_encoded == config::Keep::Keep,
         },
         sign_in: route.sign_in,
-            double_encoded: route.paths.double_encoded == config::Keep::Keep,
         policy: policy(name, route)?,
         identity: route.identity,
         timeouts: route.timeouts,

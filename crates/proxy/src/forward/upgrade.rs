@@ -69,7 +69,9 @@ impl Opening {
         }
         let upstream = hyper::upgrade::on(&mut response);
         let mut headers = std::mem::take(response.headers_mut());
-        headers::clean_response(&mut headers);
+        if let Some(upstream) = &self.origin.route.upstream {
+            headers::clean_response(&mut headers, upstream.own_cookies());
+        }
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);
