@@ -11,6 +11,7 @@ mod streaming;
 mod refresh;
 mod forward_auth;
 mod forward_auth_recipes;
+mod fragments;
 mod failures;
 mod reload;
 mod demo;

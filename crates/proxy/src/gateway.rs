@@ -235,7 +235,7 @@ impl App {
         }
         match request.question() {
             // The browser has the address that the proxy asks about, and gets its answer there.
-            Ok(question) if matches!(name, "auth" | "start" | "sign_in") => {
+            Ok(question) if matches!(name, "auth" | "start") => {
                 let method = question.method.as_ref().unwrap_or(&CanonicalMethod::GET);
                 let origin = self.endpoints.origin(&question.host);
                 context.about(method, question.path_and_query(), origin)

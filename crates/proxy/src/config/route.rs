@@ -221,7 +221,7 @@ pub enum SignIn {
     Auto,
     /// Always redirected to the login.
     Redirect,
-    /// Always 401 with `WWW-Authenticate`.
+    /// Always 401 with `WWW-Authenticate`; a browser gets the sign-in page, which keeps the fragment of the address (`#/runs/1`).
     Challenge,
 }
 

@@ -1,10 +1,12 @@
 //! The pages of a sign-in: its beginning, and its ends other than the address asked for.
+//!
+//! The first has the only script of the gateway's, which keeps the fragment of the address; the page works without it.
 
 use askama::Template;
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{Frame, NAME, SENTENCE, html, sentence, shown};
+use super::{Frame, NAME, SENTENCE, assets::script_version, html, sentence, shown};
 use crate::respond::AnswerContext;
 
 /// A link or button with its text.
@@ -31,6 +33,7 @@ struct SignInPage {
     heading_to: Option<String>,
     notice: Option<String>,
     choices: Vec<Choice>,
+    script: &'static str,
 }
 
 impl SignIn {
@@ -54,8 +57,11 @@ impl SignIn {
             heading_to: self.heading_to.map(|title| shown(&title, NAME)),
             notice: self.notice.map(|notice| shown(&notice, SENTENCE)),
             choices,
+            script: script_version(),
         };
-        html(&page, status, &[], context)
+        let mut answer = html(&page, status, &[], context);
+        allow_script(&mut answer);
+        answer
     }
 }
 
@@ -108,5 +114,15 @@ impl SignInFailed {
             again: context.site.start(&self.return_to),
         };
         html(&page, status, &[], context)
+    }
+}
+
+/// Lets the page run the gateway's own script.
+fn allow_script(answer: &mut Response<Body>) {
+    let headers = answer.headers_mut();
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|value| value.to_str().ok());
+    let policy = policy.map(|policy| format!("{policy}; script-src 'self'"));
+    if let Some(Ok(policy)) = policy.map(HeaderValue::try_from) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
 }
