@@ -78,6 +78,14 @@ mod return_address;
 mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
+#[path = "attacks/conformance.rs"]
+mod conformance;
+#[path = "attacks/cookie_names.rs"]
+mod cookie_names;
+#[path = "attacks/sign_outs.rs"]
+mod sign_outs;
+#[path = "attacks/double_encoded.rs"]
+mod double_encoded;
 #[path = "attacks/refreshes.rs"]
 mod refreshes;
 #[path = "attacks/logs.rs"]
