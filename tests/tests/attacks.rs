@@ -24,6 +24,8 @@ mod methods;
 mod side_doors;
 #[path = "attacks/questions.rs"]
 mod questions;
+#[path = "attacks/held_requests.rs"]
+mod held_requests;
 #[path = "attacks/audit.rs"]
 mod audit;
 #[path = "attacks/admin.rs"]
