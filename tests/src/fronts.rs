@@ -36,7 +36,7 @@ impl Front {
         Self::start("caddy", world, &mut command).await
     }
 
-    async fn start(name: &str, world: &World, command: &mut Command) -> Result<Self> {
+    pub(crate) async fn start(name: &str, world: &World, command: &mut Command) -> Result<Self> {
         let mut program = Program::start(name, world.folder(), command)?;
         wait::until(name, Duration::from_secs(20), async || {
             program.check_running()?;

@@ -26,6 +26,7 @@ pub mod websocket;
 pub mod jupyterhub;
 pub mod applications;
 pub mod fronts;
+pub mod recipes;
 pub mod relay;
 pub mod counter;
 

@@ -11,6 +11,8 @@ mod websocket;
 mod streaming;
 mod refresh;
 mod forward_auth;
+mod forward_auth_recipes;
+mod fragments;
 mod failures;
 mod reload;
 mod split;

@@ -24,6 +24,8 @@ mod methods;
 mod side_doors;
 #[path = "attacks/questions.rs"]
 mod questions;
+#[path = "attacks/held_requests.rs"]
+mod held_requests;
 #[path = "attacks/audit.rs"]
 mod audit;
 #[path = "attacks/admin.rs"]
@@ -84,10 +86,20 @@ mod id_tokens;
 mod pages;
 #[path = "attacks/redirects.rs"]
 mod redirects;
+#[path = "attacks/return_address.rs"]
+mod return_address;
 #[path = "attacks/cookies.rs"]
 mod cookies;
 #[path = "attacks/sessions.rs"]
 mod sessions;
+#[path = "attacks/conformance.rs"]
+mod conformance;
+#[path = "attacks/cookie_names.rs"]
+mod cookie_names;
+#[path = "attacks/sign_outs.rs"]
+mod sign_outs;
+#[path = "attacks/double_encoded.rs"]
+mod double_encoded;
 #[path = "attacks/refreshes.rs"]
 mod refreshes;
 #[path = "attacks/logs.rs"]

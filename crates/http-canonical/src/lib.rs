@@ -36,6 +36,7 @@
 mod escape;
 mod oddities;
 mod reading;
+mod double_encoding;
 mod path;
 mod pattern;
 mod host;

@@ -17,8 +17,10 @@ impl Oddities {
     pub(super) const EMPTY: Self = Self(16);
     /// `%3F` or `%23`
     pub(super) const END: Self = Self(32);
+    /// `%25` and two more hexadecimal digits that decode to a separator, a dot or the path's end
+    pub(super) const DOUBLE: Self = Self(64);
     /// All of these bits; a path has it if it has any of them.
-    pub(super) const ANY: Self = Self(63);
+    pub(super) const ANY: Self = Self(127);
 
     pub(super) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -11,6 +11,7 @@ use std::{fmt, str::FromStr};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::{
+    double_encoding,
     escape::{hex, is_delimiter, is_unreserved, push_escape, with_plain_delimiters},
     oddities::Oddities,
     reading,
@@ -23,11 +24,14 @@ pub struct Keep {
     pub encoded_slash: bool,
     /// `//` stays: an empty segment.
     pub double_slash: bool,
+    /// `%252F` stays, and every other escape that would give a separator, a dot or the path's end when decoded twice. A reading
+    /// with a dot segment is refused in any case, and so are a control character and a percent sign.
+    pub double_encoded: bool,
 }
 
 impl Keep {
-    /// Both kept: used to choose the route, before the route's own setting is known.
-    pub const ALL: Self = Self { encoded_slash: true, double_slash: true };
+    /// All kept: used to choose the route, before the route's own setting is known.
+    pub const ALL: Self = Self { encoded_slash: true, double_slash: true, double_encoded: true };
 }
 
 /// An absolute path in canonical form.
@@ -83,8 +87,9 @@ pub enum PathRefusal {
     /// `.` or `..` as a segment, in any encoding, with or without `;` parameters.
     #[error("the path holds a dot segment")]
     DotSegment,
-    /// Decoding twice would give a separator, a dot, a percent sign, the path's end or a control character.
-    #[error("the path is percent-encoded twice")]
+    /// Decoding twice would give a separator, a dot or the path's end, on a route that does not accept it; or, on any route, a dot
+    /// segment, a percent sign or a control character.
+    #[error("the path is percent-encoded twice, which this route does not accept")]
     DoubleEncoding,
     /// The decoded path is not UTF-8.
     #[error("the path is not UTF-8 once decoded")]
@@ -207,13 +212,19 @@ impl CanonicalPath {
         if non_ascii && percent_decode_str(&text).decode_utf8().is_err() {
             return Err(PathRefusal::NotUtf8);
         }
-        check_double_encoding(&text, &mut oddities)?;
+        if !double_encoding::note(&text, &mut oddities) {
+            return Err(PathRefusal::DoubleEncoding);
+        }
         if has_dot_segment(&text, oddities) {
             return Err(PathRefusal::DotSegment);
         }
         let compared = delimiters.then(|| with_plain_delimiters(&text).into_boxed_str());
         let readings = reading::all(&text, oddities);
         let readings = readings.ok_or(PathRefusal::Ambiguous)?;
+        let dots = |reading: &String| has_dot_segment(reading, Oddities::ANY);
+        if oddities.has(Oddities::DOUBLE) && readings.iter().any(dots) {
+            return Err(PathRefusal::DoubleEncoding);
+        }
         Ok(Self { text, compared, oddities, readings })
     }
 
@@ -221,8 +232,11 @@ impl CanonicalPath {
     ///
     /// # Errors
     ///
-    /// [`PathRefusal::EncodedSlash`] or [`PathRefusal::DoubleSlash`].
+    /// [`PathRefusal::EncodedSlash`], [`PathRefusal::DoubleSlash`] or [`PathRefusal::DoubleEncoding`].
     pub fn check(&self, keep: Keep) -> Result<(), PathRefusal> {
+        if self.oddities.has(Oddities::DOUBLE) && !keep.double_encoded {
+            return Err(PathRefusal::DoubleEncoding);
+        }
         let slash = self.oddities.has(Oddities::SLASH) || self.oddities.has(Oddities::BACKSLASH);
         if slash && !keep.encoded_slash {
             return Err(PathRefusal::EncodedSlash);
@@ -335,37 +349,6 @@ fn has_dot_segment(text: &str, oddities: Oddities) -> bool {
             simple(segment)
         }
     })
-}
-
-/// Checks each `%25` whose next characters would form a meaningful escape once decoded, and that decoding once more makes no
-/// other such escape: `%252%2545` would become `%252E`.
-fn check_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
-    find_double_encoding(text, oddities)?;
-    if oddities.has(Oddities::TWICE) {
-        let mut third = Oddities::default();
-        find_double_encoding(&reading::decode_twice(text), &mut third)?;
-        if third.has(Oddities::TWICE) {
-            return Err(PathRefusal::DoubleEncoding);
-        }
-    }
-    Ok(())
-}
-
-fn find_double_encoding(text: &str, oddities: &mut Oddities) -> Result<(), PathRefusal> {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once("%25") {
-        let mut next = after.bytes();
-        if let (Some(high), Some(low)) = (next.next().and_then(hex), next.next().and_then(hex)) {
-            match high << 4 | low {
-                b'/' | b'\\' | b'.' | b';' | b'?' | b'#' | b'%' | 0..=0x1F | 0x7F => {
-                    return Err(PathRefusal::DoubleEncoding);
-                }
-                _ => oddities.add(Oddities::TWICE),
-            }
-        }
-        rest = after;
-    }
-    Ok(())
 }
 
 // === impl CanonicalPath ===

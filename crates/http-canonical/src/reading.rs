@@ -33,6 +33,8 @@ pub(super) fn all(text: &str, oddities: Oddities) -> Option<Box<[String]>> {
     if oddities == Oddities::default() {
         return Some(Box::default());
     }
+    // Decoded twice, it may have any of the other forms.
+    let oddities = if oddities.has(Oddities::DOUBLE) { Oddities::ANY } else { oddities };
     let mut found = vec![with_escaped_semicolons(text)];
     let mut next = 0;
     while let Some(from) = found.get(next).cloned() {

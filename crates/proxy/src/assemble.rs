@@ -16,7 +16,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{CookieStore, Cookies, EmbeddedStore, Keys, Limits, SessionStore, Sessions};
+use web_sessions::{
+    CookieStore, Cookies, EmbeddedStore, Keys, Limits, Logins, SessionStore, Sessions,
+};
 
 use crate::{
     config::{self, Config, SessionStoreConfig, TrustedProxy},
@@ -56,6 +58,8 @@ pub struct Lasting {
     pub clock: Arc<dyn Clock>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// Storage of sessions, and of logins in progress.
+    pub store: Arc<dyn SessionStore>,
     /// Keys that seal cookies and records.
     pub keys: Arc<Keys>,
     /// Signs the identity assertions for upstreams.
@@ -107,7 +111,7 @@ impl Lasting {
         };
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
-        let sessions = Sessions::new(store, limits, Arc::clone(&clock))
+        let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
             .with_renew(renew(Arc::clone(&issuers)))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)));
         let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
@@ -117,6 +121,7 @@ impl Lasting {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
             sessions: Arc::new(sessions),
+            store,
             keys,
             assertions: Arc::new(assertions),
             drain,
@@ -172,7 +177,8 @@ pub fn app(
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
-    let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys));
+    let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys))
+        .with_name(&config.session.cookie_name);
     let lifetime = config.session.lifetime;
     let cookie = SessionCookie::new(
         cookies.clone(),
@@ -197,6 +203,7 @@ pub fn app(
         issuers: Arc::clone(&issuers),
         identify: Arc::clone(&identify),
         sessions: Arc::clone(&lasting.sessions),
+        logins: Logins::new(cookies.clone(), Arc::clone(&lasting.store)),
         cookies,
         keys: Arc::clone(&lasting.keys),
         assertions: Arc::clone(&lasting.assertions),

@@ -104,7 +104,7 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
     let granted = judge(&case).map_err(|denied| match denied {
         Denied::SignIn => Refusal::LoginNeeded {
             route: route.name.clone(),
-            redirect: route.sends_to_sign_in(request),
+            redirect: route.sends_to_sign_in(request.opens_websocket(), request.headers()),
             return_to: request.path_and_query(),
         },
         Denied::Refused(refusal) => refusal,

@@ -12,6 +12,7 @@
 //! | `session` | GET | the end of the session, as JSON |
 //! | `session/refresh` | POST | refreshes the session's tokens now |
 //! | `backchannel_logout` | POST | the provider ends sessions |
+//! | `frontchannel_logout?iss=&sid=` | GET | the provider's page ends a session |
 //! | `portal` | GET | the services this user may open |
 //! | `registry_token` | GET | the token of a client of a container registry |
 //! | `jwks` | GET | keys of the identity assertion |
@@ -19,6 +20,7 @@
 pub mod auth;
 pub mod backchannel_logout;
 mod call;
+mod frontchannel_logout;
 pub mod callback;
 pub mod jwks;
 mod login_refusal;
@@ -28,7 +30,7 @@ pub mod return_to;
 mod router;
 pub mod session;
 pub mod sign_out;
-pub mod start;
+mod start;
 pub mod userinfo;
 
 use std::sync::Arc;
@@ -41,10 +43,11 @@ use http_body_util::{BodyExt, Limited};
 use http_canonical::{CanonicalHost, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
-use web_sessions::{Cookies, Keys, LiveSession, Sessions, SetCookies};
+use web_sessions::{Cookies, Keys, LiveSession, Logins, Sessions, SetCookies};
 
 pub(crate) use self::call::Call;
 pub use self::router::OwnUrls;
+pub(crate) use self::start::Visit;
 use crate::{
     forward::Assertions,
     identify::{Identify, Sender, authorization::Takes, issuers::Issuers},
@@ -69,6 +72,7 @@ pub struct Endpoints {
     pub(crate) identify: Arc<Identify>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) cookies: Cookies,
+    pub(crate) logins: Logins,
     pub(crate) keys: Arc<Keys>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -131,7 +131,7 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, pace, tunnel } = body.into_inner();
-        headers::take_credentials(&mut headers, &credential);
+        headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
         if route.identity.access_token {
             // The application treats this field as verified.
             headers.remove(header::AUTHORIZATION);
@@ -303,8 +303,8 @@ fn pass_on(
         reason: format!("{}: its response has {bad}", in_flight.target().name()),
         too_large: false,
     })?;
-    let stolen = headers::clean_response(&mut headers);
     if let Some(upstream) = &origin.route.upstream {
+        let stolen = headers::clean_response(&mut headers, upstream.own_cookies());
         way_back::map(&mut headers, upstream, &bounds.permit.host);
         if stolen && upstream.first_stolen_cookie() {
             tracing::warn!(

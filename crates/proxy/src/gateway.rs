@@ -45,13 +45,13 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_canonical::{Peer, RequestId, Trust, Wants};
+use http_canonical::{CanonicalMethod, Peer, RequestId, Trust, Wants};
 
 use crate::{
     audit::Trail,
     authorize::authorize,
     carried::Carried,
-    endpoints::{Endpoints, OwnUrls, auth::not_let_through},
+    endpoints::{Endpoints, OwnUrls, Visit, auth::not_let_through},
     forward::Upstreams,
     identify::Identify,
     listen::{CanonicalRequest, ConnInfo, Glimpse, canonical},
@@ -59,6 +59,9 @@ use crate::{
     respond::{AnswerContext, Site, respond, see_other, status_of},
     route::Routes,
 };
+
+/// Addresses above this length may not fit the link that begins a login.
+const LONG: usize = 2 * 1024;
 
 /// The line: all stages between a request that was read and one that is sent on.
 #[derive(Debug)]
@@ -132,6 +135,9 @@ impl App {
         let mut trail = Trail::new(&request);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
+        // Rare: the link to begin a login does not hold this address.
+        let long = ((own.is_none() || is_question) && context.return_to.len() > LONG)
+            .then(|| Visit::of(&request, is_question));
         let (answer, mut trail, mut carried) = match own {
             Some(name) => {
                 trail.own_url();
@@ -163,7 +169,13 @@ impl App {
                     .with_sign_out_token(self.sign_out_token(&refusal, &carried))
                     .with_signed_out(trail.signed_out());
                 trail.refused_with(&refusal, status_of(&refusal, &context));
-                let answer = respond(&refusal, &context);
+                let answer = match long {
+                    Some(visit) => {
+                        Box::pin(self.sign_in_at_once(&refusal, &visit, &context, &mut carried))
+                            .await
+                    }
+                    None => respond(&refusal, &context),
+                };
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
@@ -188,6 +200,29 @@ impl App {
         if is_question { not_let_through(answer) } else { answer }
     }
 
+    /// Answers a refused request whose address is long. A navigation to sign in goes to the issuer at once.
+    async fn sign_in_at_once(
+        &self,
+        refusal: &Refusal,
+        visit: &Visit,
+        context: &AnswerContext,
+        carried: &mut Carried,
+    ) -> Response<Body> {
+        let redirected = context.safe && context.wants != Wants::Grpc;
+        let (Refusal::LoginNeeded { redirect: true, return_to, .. }, true) = (refusal, redirected)
+        else {
+            return respond(refusal, context);
+        };
+        match self.endpoints.begin_at_once(visit, return_to).await {
+            Some(Ok((url, cookies))) => {
+                carried.cookies.extend(cookies);
+                see_other(url.as_str(), StatusCode::FOUND, context)
+            }
+            Some(Err(refusal)) => respond(&refusal, context),
+            None => respond(refusal, context),
+        }
+    }
+
     /// Token with which a refused person can switch account in one step from the refusal page.
     fn sign_out_token(&self, refusal: &Refusal, carried: &Carried) -> Option<String> {
         let session = carried.session().filter(|_| matches!(refusal, Refusal::Forbidden { .. }))?;
@@ -195,7 +230,7 @@ impl App {
     }
 
     fn context(&self, request: &CanonicalRequest, wants: Wants) -> AnswerContext {
-        let mut context = AnswerContext::new(
+        let context = AnswerContext::new(
             &self.site,
             request.method(),
             wants,
@@ -203,13 +238,32 @@ impl App {
             request.path_and_query(),
         )
         .with_script(request.headers());
+        match self.endpoints.name_of(request.path().compared()) {
+            Some(name) => self.own_context(context, name, request),
+            None => context,
+        }
+    }
+
+    /// The context of a request for one of the gateway's own URLs.
+    fn own_context(
+        &self,
+        mut context: AnswerContext,
+        name: &str,
+        request: &CanonicalRequest,
+    ) -> AnswerContext {
         // None of the gateway's own URLs speaks gRPC: a proxy that asks one goes by the HTTP status.
-        if context.wants == Wants::Grpc
-            && self.endpoints.name_of(request.path().compared()).is_some()
-        {
+        if context.wants == Wants::Grpc {
             context.wants = Wants::Problem;
         }
-        context
+        match request.question() {
+            // The browser has the address that the proxy asks about, and gets its answer there.
+            Ok(question) if matches!(name, "auth" | "start") => {
+                let method = question.method.as_ref().unwrap_or(&CanonicalMethod::GET);
+                let origin = self.endpoints.origin(&question.host);
+                context.about(method, question.path_and_query(), origin)
+            }
+            _ => context,
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
     if let Refusal::LoginNeeded { redirect: true, return_to, .. } = refusal {
         // A form is never replayed by a redirect: the user sees the sign-in page and still has the form behind it.
         if context.safe && context.wants != Wants::Grpc {
-            return see_other(&context.site.start(return_to), StatusCode::FOUND, context);
+            let start = format!("{}{}", context.origin, context.site.start(return_to));
+            return see_other(&start, StatusCode::FOUND, context);
         }
     }
     let status = match refusal {

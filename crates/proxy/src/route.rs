@@ -4,7 +4,7 @@
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use access_policy::Policy;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
@@ -92,13 +92,11 @@ impl Route {
         }
     }
 
-    /// Whether an unknown caller that sends this request is redirected to sign in, rather than challenged.
-    pub fn sends_to_sign_in(&self, request: &CanonicalRequest) -> bool {
+    /// Whether an unknown caller that sends a request with these fields is redirected to sign in, rather than challenged.
+    pub fn sends_to_sign_in(&self, websocket: bool, headers: &HeaderMap) -> bool {
         match self.sign_in {
-            SignIn::Auto => {
-                !request.opens_websocket() && Wants::of(request.headers()) == Wants::Page
-            }
-            SignIn::Redirect => !request.opens_websocket(),
+            SignIn::Auto => !websocket && Wants::of(headers) == Wants::Page,
+            SignIn::Redirect => !websocket,
             SignIn::Challenge => false,
         }
     }

@@ -23,6 +23,7 @@ use std::{
 
 use http_canonical::{CanonicalHost, CanonicalPath, StripError};
 use tokio::time::Instant;
+use web_sessions::OwnNames;
 
 use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
 pub use self::{
@@ -49,6 +50,7 @@ pub struct Upstream {
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
     large_identity: AtomicBool,
+    own_cookies: OwnNames,
 }
 
 impl Upstream {
@@ -71,6 +73,7 @@ impl Upstream {
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
             large_identity: AtomicBool::new(false),
+            own_cookies: OwnNames::default(),
         })
     }
 
@@ -98,6 +101,18 @@ impl Upstream {
     pub fn with_rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = rewrite;
         self
+    }
+
+    /// Neither gets nor sets cookies of these names.
+    #[must_use]
+    pub fn with_own_cookies(mut self, own_cookies: OwnNames) -> Self {
+        self.own_cookies = own_cookies;
+        self
+    }
+
+    /// Names of cookies that are the gateway's.
+    pub(crate) fn own_cookies(&self) -> &OwnNames {
+        &self.own_cookies
     }
 
     /// The targets as configured.

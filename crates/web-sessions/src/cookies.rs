@@ -7,6 +7,7 @@
 //! [RFC 6265bis]: https://datatracker.ietf.org/doc/draft-ietf-httpbis-rfc6265bis/
 
 mod login;
+mod own_names;
 mod read;
 mod set;
 
@@ -17,6 +18,8 @@ use http::{HeaderMap, HeaderValue};
 use oidc_core::Secret;
 use url::Url;
 
+pub(crate) use self::login::{Begun, LIFETIME as LOGIN_LIFETIME};
+pub use self::own_names::OwnNames;
 use self::read::Presented;
 pub use self::set::SetCookies;
 use crate::{
@@ -67,17 +70,28 @@ struct Names {
     login: String,
 }
 
+impl Names {
+    fn of(name: &str, secure: bool) -> Self {
+        let session = format!("{}{name}", if secure { "__Host-" } else { "" });
+        Self {
+            chunks: std::array::from_fn(|index| format!("{session}.{index}")),
+            login: format!("{session}{LOGIN}"),
+            session,
+        }
+    }
+}
+
 impl Cookies {
     /// Cookies of the gateway at `public_url`: `__Host-doorward`, `Secure`, with https; plain `doorward` without.
     pub fn new(public_url: &Url, keys: Arc<Keys>) -> Self {
         let secure = public_url.scheme() == "https";
-        let session = format!("{}{NAME}", if secure { "__Host-" } else { "" });
-        let names = Names {
-            chunks: std::array::from_fn(|index| format!("{session}.{index}")),
-            login: format!("{session}{LOGIN}"),
-            session,
-        };
-        Self { keys, names: Arc::new(names), secure }
+        Self { keys, names: Arc::new(Names::of(NAME, secure)), secure }
+    }
+
+    /// With another name than `doorward`, for one of several gateways on a host: each then has its own session.
+    #[must_use]
+    pub fn with_name(self, name: &str) -> Self {
+        Self { names: Arc::new(Names::of(name, self.secure)), ..self }
     }
 
     /// The ticket that a request presents, if it is unambiguous. Only [`Sessions`](crate::sessions::Sessions) knows whether it opens.
@@ -148,17 +162,26 @@ impl Cookies {
         })
     }
 
-    /// The cookies that remove the session cookies which the request presents.
+    /// The cookies that remove the session cookies which the request presents, but not a session that another gateway of the
+    /// host sealed.
     pub fn clear_session(&self, headers: &HeaderMap) -> SetCookies {
+        let ticket = self.session_ticket(headers);
+        if ticket.is_some_and(|ticket| self.keys.is_foreign(ticket.expose())) {
+            return SetCookies::default();
+        }
         SetCookies::new(
             self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect(),
         )
     }
 
-    /// A `Cookie` header without any cookie that is ours or that some parser could take for ours; `None` when nothing is left.
-    /// The bytes of the other cookies stay as they are.
+    /// The keys that seal them.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The same as [`OwnNames::strip`] for a gateway without a configured name.
     pub fn strip(header: &HeaderValue) -> Option<HeaderValue> {
-        read::strip(header)
+        OwnNames::default().strip(header)
     }
 
     /// The names of our session cookies that the request presents.

@@ -6,6 +6,7 @@
 //! | store records | [`SessionStore`]: [`EmbeddedStore`] (a file), [`CookieStore`] (the cookie itself) |
 //! | open, refresh and end sessions | [`Sessions`] → [`LiveSession`] |
 //! | read and write cookies | [`Cookies`] → [`Ticket`], [`SetCookies`] |
+//! | keep a login until the browser comes back | [`Logins`] → [`Returned`] |
 //! | seal with keys that rotate | [`Keys`] |
 //!
 //! A cookie holds a [`Ticket`]. With the embedded store the ticket names a record kept here; with the cookie store the
@@ -52,13 +53,15 @@ mod store;
 mod sessions;
 pub mod caching;
 mod cookies;
+mod logins;
 
 #[cfg(test)]
 mod fixtures;
 
 pub use self::{
-    cookies::{CookieError, Cookies, SetCookies},
+    cookies::{CookieError, Cookies, OwnNames, SetCookies},
     digest::{Digest, sha256},
+    logins::{BeginError, Logins, Returned},
     record::{Limits, Record, Summary, Which},
     seal::{Keys, KeysError, P256Key, Purpose, SealError},
     sessions::{

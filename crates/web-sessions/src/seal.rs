@@ -164,6 +164,14 @@ impl Keys {
         Some(body)
     }
 
+    /// Whether a text has the form of a sealed value, but of none of these keys: another gateway sealed it, or a key that is gone.
+    pub fn is_foreign(&self, sealed: &str) -> bool {
+        let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed) else { return false };
+        let [VERSION, rest @ ..] = sealed.as_slice() else { return false };
+        let Some((id, _)) = rest.split_first_chunk::<KEY_ID_LEN>() else { return false };
+        sealed.len() >= HEAD_LEN + TAG_LEN && !self.ring.load().iter().any(|key| key.id == *id)
+    }
+
     /// Signing keys for ES256 (RFC 7518 §3.4), one per secret in the same order: the first signs, all are published.
     /// Gateways that share the session keys derive the same ones.
     pub fn derive_p256(&self, label: &str) -> Result<Vec<P256Key>, KeysError> {

@@ -17,6 +17,7 @@ pub use self::{
     embedded::{EmbeddedError, EmbeddedStore},
 };
 use crate::{
+    digest::Digest,
     record::{Limits, Record, Summary, Which},
     ticket::{SessionId, Ticket},
 };
@@ -87,11 +88,32 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// Deletes records that are over, and returns their number.
+    /// Deletes records that are over, and returns their number. Deletes the state of logins that took too long as well.
     async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError>;
 
     /// Whether the store can be used now, for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Keeps the sealed state of a login under a key until a time. `false`: this store keeps none, or has no room for another;
+    /// the browser's cookie then holds the state.
+    async fn keep_login(
+        &self,
+        _key: &Digest,
+        _sealed: &[u8],
+        _until: SystemTime,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// The sealed state of a login that [`keep_login`](Self::keep_login) kept.
+    async fn login(&self, _key: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    /// Deletes the state of a login.
+    async fn forget_login(&self, _key: &Digest) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Result of ending several sessions.

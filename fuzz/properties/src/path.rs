@@ -3,9 +3,9 @@
 use http_canonical::{CanonicalPath, Keep, PathPattern, is_below};
 
 const KEEPS: [Keep; 4] = [
-    Keep { encoded_slash: false, double_slash: false },
-    Keep { encoded_slash: true, double_slash: false },
-    Keep { encoded_slash: false, double_slash: true },
+    Keep { encoded_slash: false, double_slash: false, double_encoded: false },
+    Keep { encoded_slash: true, double_slash: false, double_encoded: false },
+    Keep { encoded_slash: false, double_slash: true, double_encoded: false },
     Keep::ALL,
 ];
 

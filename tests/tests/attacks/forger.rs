@@ -43,6 +43,7 @@ struct House {
     more_keys: Mutex<Vec<Value>>,
     token_answer: Mutex<(u16, String)>,
     asked: Mutex<BTreeMap<String, usize>>,
+    authorization: Mutex<Option<String>>,
 }
 
 impl Forger {
@@ -55,6 +56,7 @@ impl Forger {
             more_keys: Mutex::default(),
             token_answer: Mutex::new((400, r#"{"error":"invalid_grant"}"#.to_owned())),
             asked: Mutex::default(),
+            authorization: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&house)));
         Ok(Self { house, task })
@@ -78,6 +80,11 @@ impl Forger {
     /// The number of requests for a path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         lock(&self.house.asked).get(path).copied().unwrap_or_default()
+    }
+
+    /// `Authorization` of the last token request.
+    pub(crate) fn last_authorization(&self) -> Option<String> {
+        lock(&self.house.authorization).clone()
     }
 
     /// A valid header.
@@ -232,6 +239,11 @@ async fn serve(mut stream: TcpStream, house: &House) -> Result<()> {
     let target = head.split(' ').nth(1).context("no target")?;
     let path = target.split('?').next().unwrap_or_default();
     *lock(&house.asked).entry(path.to_owned()).or_default() += 1;
+    if path == "/token" {
+        let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+        let found = fields.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        *lock(&house.authorization) = found.map(|(_, value)| value.trim().to_owned());
+    }
     let (status, body) = house.answer(path);
     let answer = format!(
         "HTTP/1.1 {status} As asked\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",

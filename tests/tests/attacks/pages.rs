@@ -62,8 +62,10 @@ async fn foreign_text_is_escaped_on_pages() -> Result<()> {
     ];
     for (name, page) in pages {
         ensure!(page.header("content-type").starts_with("text/html"), "{name}: {page:?}");
+        // The gateway's own script, which only the sign-in page has.
+        let body = page.body.replace("<script src=\"/oauth2/sign_in.js?v=", "");
         for mark in ["<img", "<script", "<svg onload", "javascript:", "onerror=alert(1)>"] {
-            ensure!(!page.body.contains(mark), "{name} holds {mark}: {}", page.body);
+            ensure!(!body.contains(mark), "{name} holds {mark}: {}", page.body);
         }
         let policy = page.header("content-security-policy");
         for directive in ["default-src 'none'", "frame-ancestors 'none'"] {

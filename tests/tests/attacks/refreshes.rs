@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// A stage that trusts only the forger.
-async fn stage(name: &str, forger: &Forger) -> Result<Stage> {
+pub(crate) async fn stage(name: &str, forger: &Forger) -> Result<Stage> {
     let url = forger.url();
     Setup::new(name).with_plan(move |plan| plan.with_issuer(&url)).start().await
 }
 
 /// A session of these claims, whose access token lasts this long.
-async fn session<'s>(
+pub(crate) async fn session<'s>(
     stage: &'s Stage,
     forger: &Forger,
     seconds: u64,
@@ -43,7 +43,12 @@ async fn session<'s>(
     Ok(browser)
 }
 
-fn answer(forger: &Forger, id: &Members, access: &Members, seconds: u64) -> Result<Value> {
+pub(crate) fn answer(
+    forger: &Forger,
+    id: &Members,
+    access: &Members,
+    seconds: u64,
+) -> Result<Value> {
     Ok(json!({
         "access_token": forger.token(&Forger::header(), access)?,
         "id_token": forger.token(&Forger::header(), id)?,

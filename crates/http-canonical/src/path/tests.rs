@@ -99,12 +99,12 @@ fn a_route_may_keep_slashes_and_nothing_else() {
     let path = CanonicalPath::parse("/a%2fb%5cc//d", Keep::ALL).unwrap();
     assert_eq!(path.as_str(), "/a%2Fb%5Cc//d");
     assert_eq!(path.segments().collect::<Vec<_>>(), ["a%2Fb%5Cc", "", "d"]);
-    for raw in ["/a/..%2Fb", "/a/%2e%2e%5cb", "/..%2f", "/a//../b", "/a%252fb", "/a%2f.%2fb"] {
+    for raw in ["/a/..%2Fb", "/a/%2e%2e%5cb", "/..%2f", "/a//../b", "/a%2f.%2fb"] {
         assert!(CanonicalPath::parse(raw, Keep::ALL).is_err(), "{raw}");
     }
-    let slash = Keep { encoded_slash: true, double_slash: false };
+    let slash = Keep { encoded_slash: true, ..Keep::default() };
     assert_eq!(CanonicalPath::parse("/a%2fb//c", slash), Err(PathRefusal::DoubleSlash));
-    let double = Keep { encoded_slash: false, double_slash: true };
+    let double = Keep { double_slash: true, ..Keep::default() };
     assert_eq!(CanonicalPath::parse("/a%2fb//c", double), Err(PathRefusal::EncodedSlash));
 }
 
@@ -268,4 +268,45 @@ fn a_prefix_is_removed_whatever_its_spelling() {
         assert_eq!(parse(path).strip_prefix(&parse(prefix)).unwrap().as_str(), rest, "{path}");
     }
     assert_eq!(parse("/%40xy/a").strip_prefix(&parse("/@x")), Err(StripError::NotBelow));
+}
+
+#[test]
+fn a_doubly_encoded_path_is_kept_where_a_route_says_so() {
+    let double = Keep { double_encoded: true, ..Keep::default() };
+    let path = CanonicalPath::parse("/repositories/a%252fb/x", double).unwrap();
+    assert_eq!(path.as_str(), "/repositories/a%252fb/x");
+    assert_eq!(path.check(Keep::default()), Err(PathRefusal::DoubleEncoding));
+    for other in [
+        Keep { encoded_slash: true, ..Keep::default() },
+        Keep { double_slash: true, ..Keep::default() },
+    ] {
+        assert_eq!(path.check(other), Err(PathRefusal::DoubleEncoding));
+    }
+    for reading in ["/repositories/a%2Fb/x", "/repositories/a/b/x"] {
+        assert!(path.readings().iter().any(|one| one == reading), "{reading}: {path:?}");
+    }
+    for raw in ["/a%252Eb", "/a%253Bb", "/a%253Fb", "/a%2523b", "/a%255Cb", "/%252Fadmin"] {
+        let path = CanonicalPath::parse(raw, double).unwrap();
+        assert!(!path.readings().is_empty(), "{raw}");
+    }
+    for raw in [
+        "/a/%252e%252e/b",
+        "/a/%252e",
+        "/a%252F..%252Fb",
+        "/a%255C..%255Cb",
+        "/a/..%253Bx/b",
+        "/a/.%252e;x/b",
+        "/a/..%2523/b",
+        "/a/..%253F/b",
+        "/a%25252Fb",
+        "/a%2525",
+        "/a%2500",
+        "/a%250d",
+        "/a%252%2546b",
+    ] {
+        let refused = CanonicalPath::parse(raw, Keep::ALL);
+        let expected =
+            |refusal| matches!(refusal, PathRefusal::DoubleEncoding | PathRefusal::DotSegment);
+        assert!(refused.as_ref().is_err_and(|refusal| expected(*refusal)), "{raw}: {refused:?}");
+    }
 }

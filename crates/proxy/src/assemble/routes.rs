@@ -11,6 +11,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
+use web_sessions::OwnNames;
 
 use super::{AssembleError, at};
 
@@ -47,6 +48,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         let upstream = Upstream::new(&route.upstream, &tls)
             .map_err(at(place("upstream")))?
             .with_host(&route.upstream_host)
+            .with_own_cookies(OwnNames::new(&config.session.cookie_name))
             .with_rewrite(rewrite);
         Some(upstream)
     };
@@ -67,6 +69,7 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         keep: Keep {
             encoded_slash: route.paths.encoded_slash == config::Keep::Keep,
             double_slash: route.paths.double_slash == config::Keep::Keep,
+            double_encoded: route.paths.double_encoded == config::Keep::Keep,
         },
         sign_in: route.sign_in,
         bearer: route.bearer,

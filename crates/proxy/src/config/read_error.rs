@@ -173,7 +173,7 @@ fn elsewhere(key: &str) -> Option<(&'static str, &'static str)> {
         ),
         "users" | "emails" | "email_domains" | "subjects" | "roles" | "groups" | "scopes"
         | "clients" => ("allow", "write it in `allow: { … }` of a rule"),
-        "encoded_slash" | "double_slash" => {
+        "encoded_slash" | "double_slash" | "double_encoded" => {
             ("paths", "write `paths: { encoded_slash: keep, double_slash: keep }`")
         }
         "upstreams" => ("upstream", "write `upstream`, which takes a list too"),

@@ -241,6 +241,9 @@ pub struct PathHandling {
     pub encoded_slash: Keep,
     /// `//` in a path. Example: `keep`.
     pub double_slash: Keep,
+    /// An escape of an escape in a path, such as `%252F`, which some applications write for a slash in a name (Harbor). Example:
+    /// `keep`.
+    pub double_encoded: Keep,
 }
 
 /// Treatment of an ambiguous path form.
@@ -263,7 +266,7 @@ pub enum SignIn {
     Auto,
     /// Always redirected to the login.
     Redirect,
-    /// Always 401 with `WWW-Authenticate`.
+    /// Always 401 with `WWW-Authenticate`; a browser gets the sign-in page, which keeps the fragment of the address (`#/runs/1`).
     Challenge,
 }
 

@@ -29,6 +29,10 @@ pub struct SessionConfig {
     #[serde(with = "one_or_many")]
     #[schemars(with = "OneOrMany<SecretRef>")]
     pub key: Vec<SecretRef>,
+    /// Name of the session cookie, after `__Host-` with https. Give each of several gateways on one host its own name, or they end
+    /// each other's sessions. With a name that begins with `doorward-`, every gateway of the host withholds the cookie from its
+    /// upstreams; otherwise only this one does. Example: `doorward-lab`.
+    pub cookie_name: String,
 }
 
 impl Default for SessionConfig {
@@ -38,6 +42,7 @@ impl Default for SessionConfig {
             lifetime: Duration::from_secs(12 * 60 * 60),
             store: SessionStoreConfig::default(),
             key: Vec::new(),
+            cookie_name: "doorward".to_owned(),
         }
     }
 }

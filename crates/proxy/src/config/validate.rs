@@ -199,6 +199,19 @@ fn session(config: &Config, found: &mut Findings) {
         );
         found.problem(here.key("idle"), message);
     }
+    let name = &session.cookie_name;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || name.len() > 40 || !name.bytes().all(plain) {
+        let message = format!(
+            "invalid cookie name {name:?}: only letters, digits, `-` and `_`, at most 40; write such as `doorward-lab`"
+        );
+        found.problem(here.key("cookie_name"), message);
+    } else if name.starts_with("__") || name.contains("-login-") {
+        let message = format!(
+            "invalid cookie name {name:?}: the prefix `__Host-` is added with https, and `-login-` marks logins in progress; write such as `doorward-lab`"
+        );
+        found.problem(here.key("cookie_name"), message);
+    }
     match &session.store {
         SessionStoreConfig::Redis(_) => {
             let instead = "write `embedded` (one gateway) or `cookie` (several, sharing `key`)";

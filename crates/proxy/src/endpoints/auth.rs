@@ -1,8 +1,8 @@
 //! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy.
 //!
 //! The proxy in front asks about a request it holds: 202 lets it through, 401 asks for a sign-in, 403 refuses. nginx turns any
-//! other status into an error of its own, so no other is sent; the status that a request in line would get is in
-//! `X-Doorward-Status`. The fields that describe the request are read only from `trusted_proxies`, because a client could
+//! other status into an error of its own, so no other is sent, but by `?sign_in=redirect` 302 for a navigation that has to sign
+//! in. The status that a request in line would get is in `X-Doorward-Status`. The fields that describe the request are read only from `trusted_proxies`, because a client could
 //! choose the path that the rules see. A question about no request, or about one of the gateway's own URLs, is refused: a page
 //! that reaches this URL through the proxy could otherwise read the user's token from the answer. For the same reason the token
 //! is sent only for routes without an upstream: where the gateway forwards the requests itself, a proxy before it may pass a
@@ -15,7 +15,7 @@ use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is
 
 use crate::{
     authorize::{Case, Denied, Page, judge},
-    endpoints::{Call, Endpoints},
+    endpoints::{Call, Endpoints, parameter},
     identify::{
         Credential, Sender,
         authorization::{Takes, other_site},
@@ -24,7 +24,7 @@ use crate::{
     route::Route,
 };
 
-/// `x-doorward-status`: the status that a request in line would have got.
+/// `x-doorward-status`: the status that a request in line would have got, where the answer has another.
 pub const X_DOORWARD_STATUS: HeaderName = HeaderName::from_static("x-doorward-status");
 
 impl Endpoints {
@@ -40,6 +40,7 @@ impl Endpoints {
         let route = self.routes.choose(&question.host, &question.path)?;
         call.notes.audit(|trail| trail.would_take(&route));
         let method = method(question, &route)?;
+        let redirects = redirects(&call)?;
         call.notes.challenge_on(&route, question, &method, call.request.headers());
         let sender = self.sender(&call, Takes::on(&route)).await?;
         call.notes.audit(|trail| trail.asked_by(&sender, &method, &question.path));
@@ -62,7 +63,8 @@ impl Endpoints {
         let granted = judge(&case).map_err(|denied| match denied {
             Denied::SignIn => Refusal::LoginNeeded {
                 route: route.name.clone(),
-                redirect: false,
+                redirect: redirects
+                    && route.sends_to_sign_in(question.websocket, call.request.headers()),
                 return_to: call.context.return_to.clone(),
             },
             Denied::Refused(refusal) => refusal,
@@ -77,7 +79,7 @@ impl Endpoints {
     }
 
     /// Whether the request is for one of the gateway's own URLs, in any reading of its path.
-    fn is_own(&self, question: &ForwardAuth) -> bool {
+    pub(super) fn is_own(&self, question: &ForwardAuth) -> bool {
         let readings = question.path.readings().iter().map(String::as_str);
         std::iter::once(question.path.compared())
             .chain(readings)
@@ -148,6 +150,17 @@ fn method(question: &ForwardAuth, route: &Route) -> Result<CanonicalMethod, Refu
     }
 }
 
+/// Whether the proxy passes a redirect on to the browser.
+fn redirects(call: &Call) -> Result<bool, Refusal> {
+    match parameter(call.query(), "sign_in")?.as_deref() {
+        None => Ok(false),
+        Some("redirect") => Ok(true),
+        Some(_) => {
+            Err(refused("unknown value of the parameter `sign_in`; the only one is `redirect`"))
+        }
+    }
+}
+
 fn no_question(none: &NoQuestion) -> Refusal {
     Refusal::Malformed {
         status: StatusCode::FORBIDDEN,
@@ -159,10 +172,10 @@ fn refused(reason: &'static str) -> Refusal {
     Refusal::Malformed { status: StatusCode::FORBIDDEN, reason: reason.into() }
 }
 
-/// The answer to a question as proxies understand it: 401 asks for a sign-in, any other refusal is 403.
+/// The answer to a question as proxies understand it: 401 asks for a sign-in, 302 leads to it, any other refusal is 403.
 pub(crate) fn not_let_through(mut answer: Response<Body>) -> Response<Body> {
     let status = answer.status();
-    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    if !matches!(status, StatusCode::FOUND | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         answer.headers_mut().insert(X_DOORWARD_STATUS, HeaderValue::from(status.as_u16()));
         *answer.status_mut() = StatusCode::FORBIDDEN;
     }

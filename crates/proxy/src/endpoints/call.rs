@@ -57,9 +57,15 @@ impl Notes {
         })))
     }
 
-    /// Whether the request is for one of the hosts of these routes. To be asked before a handler takes the request.
-    pub(super) fn is_for_host_of(&self, routes: &Routes) -> bool {
-        self.inner().request.as_ref().is_some_and(|request| routes.knows_host(request.host()))
+    /// Whether the request is for one of the hosts of these routes. To be asked before a handler takes the request. A `question`
+    /// is for the host asked about: the proxy may address the gateway by another name, such as that of a service in a cluster.
+    pub(super) fn is_for_host_of(&self, routes: &Routes, question: bool) -> bool {
+        let inner = self.inner();
+        let Some(request) = &inner.request else { return false };
+        match request.question() {
+            Ok(asked) if question => routes.knows_host(&asked.host),
+            _ => routes.knows_host(request.host()),
+        }
     }
 
     /// Facts that an answer needs.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use oidc_core::login::{Login, PendingLogin, callback};
-use web_sessions::SetCookies;
+use web_sessions::{SetCookies, StoreError};
 
 use crate::{
     endpoints::{
@@ -19,7 +19,7 @@ use crate::{
     identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
-    respond::see_other,
+    respond::{pages, see_other},
 };
 
 impl Endpoints {
@@ -27,25 +27,35 @@ impl Endpoints {
         let headers = call.request.headers();
         let raw_query = call.request.query().unwrap_or_default();
         let now = self.clock.now();
-        let begun = callback::state(raw_query)
-            .and_then(|state| self.cookies.take_login::<Transaction>(headers, &state, now));
-        let Some((transaction, forget)) = begun else {
+        let begun = match callback::state(raw_query) {
+            Some(state) => self.logins.find::<Transaction>(headers, &state, now).await?,
+            None => None,
+        };
+        let Some(begun) = begun else {
             return self.callback_without_login(&call).await;
         };
+        let transaction = &begun.transaction;
         let Some(issuer) = self.issuers.named(&transaction.issuer) else {
             return Err(failed("issuer_gone", "The identity provider is no longer configured."));
         };
-        let answer = self.finish(&call, issuer, &transaction).await;
+        let (return_to, too_long) = (transaction.return_to.clone(), transaction.too_long);
+        let answer = self.finish(&call, issuer, transaction).await;
         match answer {
-            Ok((ticket_cookies, return_to)) => {
+            Ok(cookies) => {
                 metric::login(issuer.name(), "ok");
-                call.notes.set_cookies(forget);
-                call.notes.set_cookies(ticket_cookies);
+                call.notes.set_cookies(self.logins.forget(begun).await);
+                call.notes.set_cookies(cookies);
+                if too_long {
+                    return Ok(arrived(
+                        "The address you asked for is too long to be kept while you sign in.",
+                        &call,
+                    ));
+                }
                 Ok(see_other(&return_to, StatusCode::FOUND, &call.context))
             }
             Err(Refusal::SignInFailed { reason, code, .. }) => {
-                call.notes.set_cookies(forget);
-                Err(Refusal::SignInFailed { reason, code, return_to: transaction.return_to })
+                call.notes.set_cookies(self.logins.forget(begun).await);
+                Err(Refusal::SignInFailed { reason, code, return_to })
             }
             Err(other) => Err(other),
         }
@@ -56,7 +66,7 @@ impl Endpoints {
         call: &Call,
         issuer: &Arc<IssuerClient>,
         transaction: &Transaction,
-    ) -> Result<(SetCookies, String), Refusal> {
+    ) -> Result<SetCookies, Refusal> {
         let raw_query = call.request.query().unwrap_or_default();
         let pending = &transaction.pending;
         // RFC 9700 §4.4: the code and the verifier go to the issuer that the browser was sent to, and to no other that has its
@@ -76,7 +86,13 @@ impl Endpoints {
         let record = issuer.record(login, self.clock.now()).await;
         let record = record.map_err(|error| login_refusal::of_user_info(issuer, &error))?;
         let subject = record.known.subject.clone();
-        let created = self.sessions.create_since(record, exchanged_at).await?;
+        let created = self.sessions.create_since(record, exchanged_at).await;
+        let created = created.inspect_err(|error| {
+            tracing::warn!(issuer = issuer.name(), %error, "no session was begun");
+            if matches!(error, StoreError::TooLarge { .. }) {
+                metric::login(issuer.name(), "session_too_large");
+            }
+        })?;
         let Some((ticket, session)) = created else {
             return Err(login_refusal::ended_meanwhile(issuer));
         };
@@ -86,7 +102,7 @@ impl Endpoints {
             .cookies
             .set_session(call.request.headers(), &ticket, self.lifetime)
             .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
-        Ok((cookies, transaction.return_to.clone()))
+        Ok(cookies)
     }
 
     /// Exchanges the code, once for each login: a cookie that comes back with another code makes no further token request.
@@ -130,14 +146,23 @@ impl Endpoints {
     /// The browser came back from a login it did not begin, or whose cookie is gone: two tabs, an old bookmark, or an attack.
     async fn callback_without_login(&self, call: &Call) -> Result<Response<Body>, Refusal> {
         if self.session_of(&call.request).await?.is_some() {
-            return Ok(see_other(HOME, StatusCode::FOUND, &call.context));
+            return Ok(arrived(
+                "The address you asked for is not known any more: this sign-in was finished before, took more than an hour, or began before too many others.",
+                call,
+            ));
         }
         metric::login("unknown", "no_transaction");
         Err(failed(
             "no_transaction",
-            "This sign-in was not begun in this browser, or it took more than an hour.",
+            "This sign-in was not begun in this browser, took more than an hour, or began before too many others.",
         ))
     }
+}
+
+/// The page for a browser that is signed in, but whose way is lost.
+fn arrived(reason: &str, call: &Call) -> Response<Body> {
+    let page = pages::SignedIn { reason: reason.to_owned() };
+    page.into_response(&call.context, StatusCode::OK)
 }
 
 fn failed(code: &'static str, reason: &'static str) -> Refusal {

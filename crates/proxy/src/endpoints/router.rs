@@ -59,6 +59,7 @@ impl OwnUrls {
             .route("/session", get(at!(session)))
             .route("/session/refresh", post(at!(session_refresh)))
             .route("/backchannel_logout", post(at!(backchannel_logout)))
+            .route("/frontchannel_logout", get(at!(frontchannel_logout)))
             .route("/portal", get(at!(portal)))
             .route("/registry_token", get(at!(registry_token)))
             .route("/jwks", get(at!(jwks)))
@@ -115,7 +116,7 @@ async fn known_host(
     request: axum::extract::Request,
     next: Next,
 ) -> Outcome {
-    if notes.is_for_host_of(&endpoints.routes) {
+    if notes.is_for_host_of(&endpoints.routes, request.uri().path() == "/auth") {
         Ok(next.run(request).await)
     } else {
         Err(endpoints.routes.misdirected())

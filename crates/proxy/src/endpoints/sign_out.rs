@@ -1,22 +1,33 @@
 //! `sign_out`: ends the session here and at the provider (OpenID Connect RP-Initiated Logout 1.0 §2).
 //!
-//! A GET only asks; ending takes a POST from the gateway's own page, so that no other site can sign users out.
+//! The refresh token is revoked (RFC 7009), so that it opens no session elsewhere. A GET only asks; ending takes a POST from the gateway's own page, so that no other site can sign users out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Response, StatusCode};
 use http_canonical::CanonicalHost;
+use oidc_core::Secret;
+use oidc_core::client::{TokenEndpointError, TokenHint};
 use oidc_core::login::LogoutRequest;
 use url::Url;
 use web_sessions::{LiveSession, Purpose, Record, Which};
 
 use crate::{
-    endpoints::{Call, Endpoints, parameter, read_form, return_to::sanitize},
+    endpoints::{
+        Call, Endpoints, parameter, read_form,
+        return_to::{HOME, sanitize},
+    },
+    identify::issuers::IssuerClient,
     metric,
     refusal::Refusal,
     respond::{AnswerContext, pages, see_other},
 };
+
+/// The longest URL to end the session at the provider: common servers refuse a request line above 8 KiB, and some above 4.
+const LONGEST: usize = 4 * 1024;
+/// Time limit for revoking a refresh token.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Context in which a form token is sealed.
 const FORM: &str = "sign_out";
@@ -36,6 +47,14 @@ impl After {
         match state.strip_prefix("switch:") {
             Some(return_to) => Self::SignInAgain(sanitize(return_to, origin)),
             None => Self::Rest(sanitize(state, origin)),
+        }
+    }
+
+    /// The same, without the path.
+    fn at_home(&self) -> Self {
+        match self {
+            Self::Rest(_) => Self::Rest(HOME.to_owned()),
+            Self::SignInAgain(_) => Self::SignInAgain(HOME.to_owned()),
         }
     }
 
@@ -61,7 +80,7 @@ impl std::fmt::Display for After {
 
 impl Endpoints {
     pub(super) async fn sign_out_page(&self, call: Call) -> Result<Response<Body>, Refusal> {
-        let return_to = Some(self.return_to(&call)?);
+        let return_to = Some(self.return_to(&call)?.address);
         let Some(session) = self.session_of(&call.request).await? else {
             let page = pages::SignedOut { return_to, at_provider: false };
             return Ok(page.into_response(&call.context, StatusCode::OK));
@@ -103,6 +122,7 @@ impl Endpoints {
             "signed out"
         );
         metric::logout(&record.known.issuer, "here");
+        self.revoke(&record);
         call.notes.set_cookies(clear);
         Ok(match self.logout_url(&record, &host, &after) {
             Some(url) => see_other(url.as_str(), StatusCode::SEE_OTHER, &context),
@@ -115,19 +135,52 @@ impl Endpoints {
         Ok(After::read(&state, &self.origin(call.request.host())).answer(&call.context, true))
     }
 
-    /// URL at which the provider ends its own session, if it offers one.
+    /// URL at which the provider ends its own session, if it offers one. Where it would be too long for a request line, it loses
+    /// the path to come back to, then the ID token.
     fn logout_url(&self, record: &Record, host: &CanonicalHost, after: &After) -> Option<Url> {
+        let issuer = self.issuer_of(record)?;
+        let back = self.own_url(host, "signed_out").ok();
+        let url = |hint: Option<Secret>, after: &After| {
+            let mut request = LogoutRequest::default().with_state(after.to_string());
+            request.id_token_hint = hint;
+            request.post_logout_redirect_uri = back.clone();
+            issuer.client().logout_url(&request)
+        };
+        let hint = || record.id_token.clone();
+        let fits = |url: &Option<Url>| url.as_ref().is_none_or(|url| url.as_str().len() <= LONGEST);
+        let home = after.at_home();
+        let whole = Some(url(hint(), after)).filter(fits);
+        whole
+            .or_else(|| Some(url(hint(), &home)).filter(fits))
+            .or_else(|| Some(url(None, after)).filter(fits))
+            .unwrap_or_else(|| url(None, &home))
+    }
+
+    /// The issuer that a session's tokens are from. Its name may now belong to another issuer, which must not get them.
+    fn issuer_of(&self, record: &Record) -> Option<&Arc<IssuerClient>> {
         let issuer = self.issuers.named(&record.known.issuer)?;
-        // The name may now belong to another issuer, which must not get the ID token.
-        let issuer = Some(issuer).filter(|issuer| record.is_of(issuer.url()))?;
-        let mut request = LogoutRequest::default().with_state(after.to_string());
-        if let Some(id_token) = record.id_token.clone() {
-            request = request.with_id_token_hint(id_token);
-        }
-        if let Ok(back) = self.own_url(host, "signed_out") {
-            request = request.with_post_logout_redirect_uri(back);
-        }
-        issuer.client().logout_url(&request)
+        Some(issuer).filter(|issuer| record.is_of(issuer.url()))
+    }
+
+    /// Revokes the refresh token in a task of its own: the user does not wait for it.
+    fn revoke(&self, record: &Record) {
+        let (Some(issuer), Some(token)) = (self.issuer_of(record), record.refresh_token.clone())
+        else {
+            return;
+        };
+        let issuer = Arc::clone(issuer);
+        tokio::spawn(async move {
+            let revoked = issuer.client().revoke(&token, TokenHint::RefreshToken);
+            match tokio::time::timeout(PATIENCE, revoked).await {
+                Ok(Ok(())) | Ok(Err(TokenEndpointError::NotSupported { .. })) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(issuer = issuer.name(), %error, "refresh token not revoked");
+                }
+                Err(_) => {
+                    tracing::warn!(issuer = issuer.name(), "refresh token not revoked: no answer");
+                }
+            }
+        });
     }
 
     /// Ends this session and those that the same provider session began on other hosts.

@@ -16,7 +16,7 @@ use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_canonical::{RequestId, Scheme, TraceParent, reserved::is_hop_by_hop};
-use web_sessions::Cookies;
+use web_sessions::OwnNames;
 
 use crate::identify::{Credential, authorization::Carrier};
 
@@ -41,7 +41,11 @@ pub(super) struct From<'a> {
 }
 
 /// Removes the credentials for the gateway, and the fields about the connection to it.
-pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential) {
+pub(super) fn take_credentials(
+    headers: &mut HeaderMap,
+    credential: &Credential,
+    own_cookies: &OwnNames,
+) {
     if let Credential::Bearer { carrier: Carrier::Bearer | Carrier::Basic, .. } = credential {
         headers.remove(header::AUTHORIZATION);
     }
@@ -58,7 +62,7 @@ pub(super) fn take_credentials(headers: &mut HeaderMap, credential: &Credential)
         return;
     }
     let kept: Vec<HeaderValue> =
-        headers.get_all(header::COOKIE).iter().filter_map(Cookies::strip).collect();
+        headers.get_all(header::COOKIE).iter().filter_map(|all| own_cookies.strip(all)).collect();
     headers.remove(header::COOKIE);
     for value in kept {
         headers.append(header::COOKIE, value);
@@ -156,7 +160,7 @@ pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
 
 /// Removes from a response the fields about the upstream's connection and those reserved for the gateway. Returns whether a
 /// cookie of the gateway's was among them.
-pub(super) fn clean_response(headers: &mut HeaderMap) -> bool {
+pub(super) fn clean_response(headers: &mut HeaderMap, own_cookies: &OwnNames) -> bool {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {
         let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -175,7 +179,7 @@ pub(super) fn clean_response(headers: &mut HeaderMap) -> bool {
     for name in gone {
         headers.remove(name);
     }
-    let ours = |value: &HeaderValue| names_our_cookie(value);
+    let ours = |value: &HeaderValue| names_our_cookie(value, own_cookies);
     if !headers.get_all(header::SET_COOKIE).iter().any(ours) {
         return false;
     }
@@ -189,10 +193,10 @@ pub(super) fn clean_response(headers: &mut HeaderMap) -> bool {
 }
 
 /// Whether a `Set-Cookie` would set, or clear, a cookie of the gateway's.
-fn names_our_cookie(value: &HeaderValue) -> bool {
+fn names_our_cookie(value: &HeaderValue, own_cookies: &OwnNames) -> bool {
     let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     HeaderValue::from_bytes(pair.trim_ascii())
-        .is_ok_and(|pair| !pair.is_empty() && Cookies::strip(&pair).is_none())
+        .is_ok_and(|pair| !pair.is_empty() && own_cookies.strip(&pair).is_none())
 }
 
 /// Whether a trailer field may be passed on: none for framing, routing or authentication, and none reserved for the gateway
@@ -242,17 +246,17 @@ mod tests {
     #[test]
     fn only_a_verified_token_is_removed() {
         let mut headers = map(&[("authorization", "Bearer t")]);
-        take_credentials(&mut headers, &token(Carrier::Bearer));
+        take_credentials(&mut headers, &token(Carrier::Bearer), &OwnNames::default());
         assert!(headers.is_empty());
         let mut headers = map(&[("authorization", "Basic bjp0")]);
-        take_credentials(&mut headers, &token(Carrier::Basic));
+        take_credentials(&mut headers, &token(Carrier::Basic), &OwnNames::default());
         assert!(headers.is_empty());
         let mut headers = map(&[("authorization", "Bearer the-applications-own")]);
-        take_credentials(&mut headers, &token(Carrier::OwnField));
+        take_credentials(&mut headers, &token(Carrier::OwnField), &OwnNames::default());
         assert_eq!(headers.len(), 1);
         for own in ["token abc", "Basic dXNlcjpwdw==", "Bearer the-applications-own"] {
             let mut headers = map(&[("authorization", own)]);
-            take_credentials(&mut headers, &Credential::None);
+            take_credentials(&mut headers, &Credential::None, &OwnNames::default());
             assert_eq!(headers[header::AUTHORIZATION], own);
         }
     }
@@ -264,7 +268,7 @@ mod tests {
             ("cookie", "doorward=secret"),
             ("cookie", "c=3"),
         ]);
-        take_credentials(&mut headers, &Credential::None);
+        take_credentials(&mut headers, &Credential::None, &OwnNames::default());
         let kept: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
         assert_eq!(kept, ["a=1; b=2", "c=3"]);
     }
@@ -329,12 +333,12 @@ mod tests {
             ("set-cookie", "doorward=; Max-Age=0"),
             ("content-type", "text/plain"),
         ]);
-        assert!(clean_response(&mut headers));
+        assert!(clean_response(&mut headers, &OwnNames::default()));
         assert_eq!(
             headers,
             map(&[("set-cookie", "theme=dark; Path=/"), ("content-type", "text/plain")])
         );
-        assert!(!clean_response(&mut headers));
+        assert!(!clean_response(&mut headers, &OwnNames::default()));
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Opening<'_> {
         }
         let upstream = hyper::upgrade::on(&mut response);
         let mut headers = std::mem::take(response.headers_mut());
-        headers::clean_response(&mut headers);
         if let Some(upstream) = &self.origin.route.upstream {
+            headers::clean_response(&mut headers, upstream.own_cookies());
             way_back::map(&mut headers, upstream, &self.bounds.permit.host);
         }
         headers.remove(header::CONTENT_LENGTH);

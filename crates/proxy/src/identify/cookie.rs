@@ -135,8 +135,13 @@ impl From<StoreError> for Refusal {
         let reason = error.to_string();
         match error {
             StoreError::Unavailable { .. } => Self::StoreUnavailable { reason },
-            StoreError::TooLarge { .. } => Self::Internal {
-                reason: format!("{reason}; the embedded store takes sessions of any size"),
+            StoreError::TooLarge { size, limit } => Self::SignInFailed {
+                reason: format!(
+                    "The identity provider's tokens are too large for the session cookie: {size} bytes, at most {limit} fit. Operators set `session.store: embedded`, or have the provider put fewer claims into tokens"
+                )
+                .into(),
+                code: "session_too_large",
+                return_to: "/".to_owned(),
             },
         }
     }

@@ -18,6 +18,9 @@ use crate::route::Offer;
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
+/// The longest link to one of the gateway's own URLs, in bytes: most servers, and this one, refuse a request line above 8 KiB.
+const LONGEST_LINK: usize = 8000;
+
 /// A request, as far as its answer needs it.
 #[derive(Debug, Clone)]
 pub struct AnswerContext {
@@ -29,6 +32,9 @@ pub struct AnswerContext {
     pub request_id: String,
     /// Path and query as they were requested.
     pub return_to: String,
+    /// Origin before the path in redirects to the gateway's own URLs. Empty in line: the browser resolves the path. A proxy that
+    /// asks a forward-auth question may resolve it against the gateway's address, which browsers cannot reach.
+    pub origin: String,
     /// Whether the method is safe (GET, HEAD), so that the request can be repeated without harm.
     pub safe: bool,
     /// Whether a script of a page sent the request: its page shows the answer, or waits for a better one.
@@ -59,6 +65,7 @@ impl AnswerContext {
             wants,
             request_id: request_id.into(),
             return_to: path_and_query.into(),
+            origin: String::new(),
             safe: matches!(*method, Method::GET | Method::HEAD),
             script: false,
             signed_out: SignedOut::default(),
@@ -86,6 +93,7 @@ impl AnswerContext {
             wants: Wants::Problem,
             request_id: request_id.into(),
             return_to: "/".to_owned(),
+            origin: String::new(),
             safe: false,
             script: false,
             signed_out: SignedOut::default(),
@@ -121,6 +129,16 @@ impl AnswerContext {
     #[must_use]
     pub fn with_service(mut self, title: Option<&str>) -> Self {
         self.service = title.map(str::to_owned);
+        self
+    }
+
+    /// Replaces the facts of the request by those of the request that a proxy asks about: its method, its path and query, and
+    /// the origin of its host.
+    #[must_use]
+    pub fn about(mut self, method: &Method, path_and_query: String, origin: String) -> Self {
+        self.safe = matches!(*method, Method::GET | Method::HEAD);
+        self.return_to = path_and_query;
+        self.origin = origin;
         self
     }
 
@@ -222,9 +240,15 @@ impl Site {
         }
     }
 
-    /// URL that begins a sign-in which returns to `return_to`.
+    /// URL that begins a sign-in which returns to `return_to`. It says so where that is too long to be on a link: a request line
+    /// of that length is refused.
     pub fn start(&self, return_to: &str) -> String {
-        format!("{}/start?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
+        let return_to = utf8_percent_encode(return_to, QUERY_VALUE);
+        let start = format!("{}/start?rd={return_to}", self.endpoints);
+        if start.len() > LONGEST_LINK {
+            return format!("{}/start?too_long=1", self.endpoints);
+        }
+        start
     }
 
     /// URL that begins a sign-in with one provider.
@@ -235,7 +259,9 @@ impl Site {
 
     /// URL to sign out, and return to `return_to` as another user.
     pub fn sign_out(&self, return_to: &str) -> String {
-        format!("{}/sign_out?rd={}", self.endpoints, utf8_percent_encode(return_to, QUERY_VALUE))
+        let encoded = utf8_percent_encode(return_to, QUERY_VALUE);
+        let link = format!("{}/sign_out?rd={encoded}", self.endpoints);
+        if link.len() > LONGEST_LINK { format!("{}/sign_out", self.endpoints) } else { link }
     }
 
     pub(super) fn realm(&self) -> &str {
@@ -260,6 +286,17 @@ mod tests {
         let start = site.start("/lab?a=1&rd=//evil.test#x\r\n é");
         assert_eq!(start, "/oauth2/start?rd=/lab%3Fa%3D1%26rd%3D//evil.test%23x%0D%0A%20%C3%A9");
         assert!(site.start_with("a&b", "/").ends_with("rd=/&issuer=a%26b"));
+    }
+
+    #[test]
+    fn no_link_is_longer_than_a_request_line() {
+        let site = Site::new("/oauth2", "platform.example");
+        assert!(site.start(&format!("/{}", "a".repeat(7900))).contains("rd=/aaa"));
+        for long in [format!("/{}", "a".repeat(8000)), format!("/{}", "%C3%A9".repeat(900))] {
+            assert_eq!(site.start(&long), "/oauth2/start?too_long=1");
+            assert_eq!(site.start_with("main", &long), "/oauth2/start?too_long=1&issuer=main");
+            assert_eq!(site.sign_out(&long), "/oauth2/sign_out");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod assets;
 mod portal;
+mod sign_in;
 mod text;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 pub use self::assets::asset;
 pub use self::portal::{Portal, Service};
+pub use self::sign_in::{SignIn, SignInFailed, SignedIn};
 pub(crate) use self::text::{sentence, shown};
 use crate::respond::{AnswerContext, own};
 
@@ -44,58 +46,6 @@ impl Frame {
             inline: None,
             reference: shown(&context.request_id, 64),
         }
-    }
-}
-
-/// A link or button with its text.
-struct Choice {
-    url: String,
-    text: String,
-}
-
-/// Asks a user to sign in, at one of the gateway's providers.
-#[derive(Debug, Clone)]
-pub struct SignIn {
-    /// The service the user is on the way to.
-    pub heading_to: Option<String>,
-    /// Path and query to come back to.
-    pub return_to: String,
-    /// Notice to read first.
-    pub notice: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignInPage {
-    frame: Frame,
-    heading_to: Option<String>,
-    notice: Option<String>,
-    choices: Vec<Choice>,
-}
-
-impl SignIn {
-    /// The answer that shows this page.
-    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
-        let site = &context.site;
-        let choices = match site.providers() {
-            [] | [_] => {
-                vec![Choice { url: site.start(&self.return_to), text: "Sign in".to_owned() }]
-            }
-            several => several
-                .iter()
-                .map(|provider| Choice {
-                    url: site.start_with(&provider.name, &self.return_to),
-                    text: format!("Continue with {}", shown(&provider.title, NAME)),
-                })
-                .collect(),
-        };
-        let page = SignInPage {
-            frame: Frame::of(context),
-            heading_to: self.heading_to.map(|title| shown(&title, NAME)),
-            notice: self.notice.map(|notice| shown(&notice, SENTENCE)),
-            choices,
-        };
-        html(&page, status, &[], context)
     }
 }
 
@@ -263,35 +213,6 @@ impl ErrorPage {
             advice: self.advice.map(|advice| shown(&advice, SENTENCE)),
             retry: self.retry,
             who: context.who.as_deref().map(|who| shown(who, NAME)),
-        };
-        html(&page, status, &[], context)
-    }
-}
-
-/// Tells a user why the sign-in did not finish. Never starts another one by itself: a fault at the provider would make a loop.
-#[derive(Debug, Clone)]
-pub struct SignInFailed {
-    /// Reason of the failure.
-    pub reason: String,
-    /// Target of the sign-in.
-    pub return_to: String,
-}
-
-#[derive(Template)]
-#[template(path = "sign_in_failed.html")]
-struct SignInFailedPage {
-    frame: Frame,
-    reason: String,
-    again: String,
-}
-
-impl SignInFailed {
-    /// The answer that shows this page.
-    pub fn into_response(self, context: &AnswerContext, status: StatusCode) -> Response<Body> {
-        let page = SignInFailedPage {
-            frame: Frame::of(context),
-            reason: shown(&sentence(&self.reason), SENTENCE),
-            again: context.site.start(&self.return_to),
         };
         html(&page, status, &[], context)
     }

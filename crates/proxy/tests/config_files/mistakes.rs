@@ -85,6 +85,10 @@ fn each_mistake_is_reported_at_its_position() {
         ("session:", "session:\n  lifetime: 0s", "8:13: session.lifetime: invalid duration: zero would end everything at once"),
         ("session:", "session:\n  idle: soon", "8:9: session.idle: invalid duration: found `soon`; write a number and a unit"),
         ("session:", "session:\n  store: disk", "8:10: session.store: unsupported value `disk`; write `embedded`, `cookie` or `redis`"),
+        ("session:", "session:\n  cookie_name: lab session", "8:16: session.cookie_name: invalid cookie name \"lab session\": only letters, digits, `-` and `_`, at most 40"),
+        ("session:", "session:\n  cookie_name: ''", "8:16: session.cookie_name: invalid cookie name \"\""),
+        ("session:", "session:\n  cookie_name: __Host-lab", "8:16: session.cookie_name: invalid cookie name \"__Host-lab\": the prefix `__Host-` is added with https"),
+        ("session:", "session:\n  cookie_name: lab-login-x", "8:16: session.cookie_name: invalid cookie name \"lab-login-x\""),
         ("{ file: /run/secrets/session-key }", "{ file: /a, env: B }", "8:3: session.key: invalid secret: it has two sources"),
         ("{ file: /run/secrets/session-key }", "c2VjcmV0", "8:8: session.key: invalid secret: this file must not contain it"),
         // issuers

@@ -44,15 +44,42 @@ fn every_target_resolves_to_the_own_origin() {
 }
 
 #[test]
-fn a_target_of_two_thousand_bytes_is_the_longest() {
-    let long = format!("/{}", "a".repeat(1999));
+fn a_target_of_eight_kilobytes_is_the_longest() {
+    let long = format!("/{}", "a".repeat(8 * 1024 - 1));
     assert_eq!(sanitize(&long, OWN), long);
     assert_eq!(sanitize(&format!("{long}a"), OWN), HOME);
 }
 
+#[test]
+fn a_raw_target_is_encoded_as_a_browser_would() {
+    for (raw, written) in [
+        ("/path/✓", "/path/%E2%9C%93"),
+        ("/a b", "/a%20b"),
+        ("/?q=é", "/?q=%C3%A9"),
+        ("/p?c=C:\\dir", "/p?c=C:%5Cdir"),
+        ("/p?q=a+b", "/p?q=a+b"),
+        ("/100%", "/100%25"),
+        ("/a%2", "/a%252"),
+        ("/a%20b%C3%A9", "/a%20b%C3%A9"),
+        ("/p?q=\"<{|}>", "/p?q=\"<{|}>"),
+        ("/app/#/é b", "/app/#/%C3%A9%20b"),
+        ("/a/〱b/∕c", "/a/%E3%80%B1b/%E2%88%95c"),
+        ("https://good.example/✓", "/%E2%9C%93"),
+        // In a path, browsers read a backslash as a slash.
+        ("/a\\b", HOME),
+        ("/\u{ff0f}evil.test", HOME),
+        ("/\u{ff3c}evil.test", HOME),
+        ("/%EF%BC%8Fevil.test", HOME),
+        ("/%25EF%25BC%258Fevil.test", HOME),
+        ("/\u{2044}evil.test", HOME),
+    ] {
+        assert_eq!(sanitize(raw, OWN), written, "{raw}");
+    }
+}
+
 proptest::proptest! {
     #[test]
-    fn no_target_ever_leaves_the_origin(target in "[/\\\\a-z%0-9.:@;?#\\t\\n ]{0,40}") {
+    fn no_target_ever_leaves_the_origin(target in "[/\\\\a-z%0-9.:@;?#\\t\\n é〱／✓]{0,40}") {
         let base = Url::parse(OWN).unwrap();
         let location = sanitize(&target, OWN);
         proptest::prop_assert_eq!(base.join(&location).unwrap().origin(), base.origin());

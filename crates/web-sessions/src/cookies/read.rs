@@ -53,11 +53,13 @@ pub(super) fn presented<'h>(headers: &'h HeaderMap, wanted: &str) -> Presented<'
     presented
 }
 
-pub(super) fn strip(header: &HeaderValue) -> Option<HeaderValue> {
-    if !segments(header).any(could_be_ours) {
+/// A `Cookie` header without the cookies that could be ours: named `doorward`, or `configured`, which is in lower case.
+pub(super) fn strip(header: &HeaderValue, configured: Option<&str>) -> Option<HeaderValue> {
+    let ours = |segment: &[u8]| could_be_ours(segment, configured);
+    if !segments(header).any(ours) {
         return Some(header.clone());
     }
-    let kept: Vec<&[u8]> = segments(header).filter(|segment| !could_be_ours(segment)).collect();
+    let kept: Vec<&[u8]> = segments(header).filter(|segment| !ours(segment)).collect();
     let joined = kept.join(&b';');
     let left = trim(&joined);
     if left.is_empty() {
@@ -84,11 +86,12 @@ fn trim(bytes: &[u8]) -> &[u8] {
 
 /// Whether some parser could take this cookie for one of ours: by another case or prefix, with blanks or quotes around the
 /// name, percent-encoded, or nameless with the name in the value.
-fn could_be_ours(segment: &[u8]) -> bool {
+fn could_be_ours(segment: &[u8], configured: Option<&str>) -> bool {
     let mut parts = segment.split(|byte| *byte == b'=').map(trim);
     // The first part that is not empty: in `=__Host-doorward=x` a browser or server may take the second part for the name.
     let Some(name) = parts.find(|part| !part.is_empty()) else { return false };
-    if !name.contains(&b'%') && !mentions_us(name) {
+    let mentioned = mentions(name, NAME) || configured.is_some_and(|own| mentions(name, own));
+    if !name.contains(&b'%') && !mentioned {
         return false;
     }
     let decoded: Cow<'_, [u8]> = percent_decode(name).into();
@@ -101,24 +104,30 @@ fn could_be_ours(segment: &[u8]) -> bool {
                 '"' | '$' | '\u{feff}' | '\u{200b}' | char::REPLACEMENT_CHARACTER
             )
     });
+    let written = rest;
     while let Some(bare) = ["__host-", "__secure-", "__http-", "http-"]
         .iter()
         .find_map(|prefix| rest.strip_prefix(prefix))
     {
         rest = bare;
     }
-    match rest.strip_prefix(NAME) {
-        None => false,
-        Some("") => true,
-        Some(tail) => {
-            tail.starts_with(LOGIN)
-                || tail
-                    .strip_prefix('.')
-                    .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        }
-    }
+    // With a prefix, every name of this form is some gateway's: no application has it.
+    let of_another = rest.len() < written.len()
+        && rest.strip_prefix(NAME).is_some_and(|tail| tail.starts_with('-'));
+    of_another || has_name(rest, NAME) || configured.is_some_and(|own| has_name(rest, own))
 }
 
-fn mentions_us(name: &[u8]) -> bool {
-    name.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME.as_bytes()))
+/// Whether a cookie's name is `name`, one of its chunks, or one of its logins.
+fn has_name(found: &str, name: &str) -> bool {
+    let chunk = |tail: &str| {
+        tail.strip_prefix('.')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    found
+        .strip_prefix(name)
+        .is_some_and(|tail| tail.is_empty() || tail.starts_with(LOGIN) || chunk(tail))
+}
+
+fn mentions(name: &[u8], us: &str) -> bool {
+    name.windows(us.len()).any(|window| window.eq_ignore_ascii_case(us.as_bytes()))
 }

@@ -44,7 +44,7 @@ impl SetCookies {
 
     /// The values, for tests.
     #[cfg(test)]
-    pub(super) fn values(&self) -> &[HeaderValue] {
+    pub(crate) fn values(&self) -> &[HeaderValue] {
         &self.0
     }
 }

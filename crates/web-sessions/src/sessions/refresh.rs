@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{LiveSession, RenewError, Sessions};
-use crate::record::Record;
+use crate::{record::Record, store::StoreError};
 
 /// The longest time that a request waits for a refresh.
 const WAIT: Duration = Duration::from_secs(10);
@@ -287,6 +287,12 @@ impl Sessions {
             Ok(None) => {
                 self.deny(session.id());
                 Err(RenewError::Ended)
+            }
+            // Asking again would not make them smaller.
+            Err(error @ StoreError::TooLarge { .. }) => {
+                tracing::error!(session = %session.id(), %error, "session ended: refreshed tokens do not fit");
+                self.end_over(session).await;
+                Err(error.into())
             }
             Err(error) => {
                 tracing::error!(session = %session.id(), %error, "refreshed tokens not stored");

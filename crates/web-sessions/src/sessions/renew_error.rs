@@ -27,7 +27,7 @@ pub enum RenewError {
         /// time until the next attempt
         retry_after: Duration,
     },
-    /// The provider issued new tokens that could not be stored yet.
+    /// The provider issued new tokens that could not be stored yet, or that the store has no room for, which ends the session.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,8 +46,11 @@ impl RenewError {
     /// Whether the session is over; otherwise the error may pass and the session stays.
     pub fn session_ended(&self) -> bool {
         match self {
-            Self::Ended | Self::Refused { .. } | Self::NoRefreshToken => true,
-            Self::Unavailable { .. } | Self::Store(_) => false,
+            Self::Ended
+            | Self::Refused { .. }
+            | Self::NoRefreshToken
+            | Self::Store(StoreError::TooLarge { .. }) => true,
+            Self::Unavailable { .. } | Self::Store(StoreError::Unavailable { .. }) => false,
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) 
     a_person_is_signed_out_everywhere_and_may_come_back(&store(), &clock).await;
     a_logout_token_ends_only_sessions_signed_alike(&store(), &clock).await;
     sweeping_spares_sessions_that_live(&store(), &clock).await;
+    a_kept_login_waits_until_it_is_forgotten(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
     kept_records_are_counted(&store(), &clock).await;
     store().ready().await.unwrap();
@@ -193,6 +194,21 @@ async fn kept_records_are_counted(store: &impl SessionStore, clock: &MovableCloc
     for kept in 0..3 {
         assert_eq!(store.count().await.unwrap(), Some(kept));
         store.create(&record(clock.now())).await.unwrap();
+    }
+}
+
+/// A store may keep no logins; then the browser's cookie holds them.
+async fn a_kept_login_waits_until_it_is_forgotten(store: &impl SessionStore, clock: &MovableClock) {
+    let (key, other, until) = ([1; 32], [2; 32], clock.now() + Duration::from_secs(3600));
+    let kept = store.keep_login(&key, b"sealed", until).await.unwrap();
+    let found = store.login(&key).await.unwrap();
+    assert_eq!(found.as_deref(), kept.then_some(&b"sealed"[..]));
+    assert_eq!(store.login(&other).await.unwrap(), None);
+    store.forget_login(&other).await.unwrap();
+    assert_eq!(store.login(&key).await.unwrap().is_some(), kept);
+    for _ in 0..2 {
+        store.forget_login(&key).await.unwrap();
+        assert_eq!(store.login(&key).await.unwrap(), None);
     }
 }
 

@@ -32,6 +32,9 @@ use crate::{
 
 /// Memory for pages of the file.
 const PAGE_CACHE: usize = 16 * 1024 * 1024;
+/// Number of logins whose state the file keeps, which bounds what unknown callers can make it grow by. The state of more logins
+/// travels in the browser's cookie.
+const LOGINS: u64 = 10_000;
 
 /// Reasons the session file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -172,8 +175,15 @@ impl SessionStore for EmbeddedStore {
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError> {
         let holder = tables::holder(which);
-        self.blocking(move |file| file.write(|writer| file.end_held(writer, &holder, signed_with)))
-            .await
+        self.blocking(move |file| {
+            // Callers that name no session cost no write.
+            if file.read(|reader| reader.holds(&holder))? {
+                file.write(|writer| file.end_held(writer, &holder, signed_with))
+            } else {
+                Ok(Ended::default())
+            }
+        })
+        .await
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
@@ -194,12 +204,14 @@ impl SessionStore for EmbeddedStore {
     async fn sweep(&self, limits: &Limits, now: SystemTime) -> Result<usize, StoreError> {
         let limits = *limits;
         self.blocking(move |file| {
-            let over = file.read(|reader| reader.over(&limits, now))?;
-            if over.is_empty() {
+            let (over, logins) =
+                file.read(|reader| Ok((reader.over(&limits, now)?, reader.logins_over(now)?)))?;
+            if over.is_empty() && logins.is_empty() {
                 return Ok(0);
             }
             file.write(|writer| {
-                over.iter().try_for_each(|digest| writer.remove(digest).map(drop))
+                over.iter().try_for_each(|digest| writer.remove(digest).map(drop))?;
+                logins.iter().try_for_each(|key| writer.forget_login(key))
             })?;
             Ok(over.len())
         })
@@ -208,6 +220,29 @@ impl SessionStore for EmbeddedStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.blocking(|file| file.read(|_| Ok(()))).await
+    }
+
+    async fn keep_login(
+        &self,
+        key: &Digest,
+        sealed: &[u8],
+        until: SystemTime,
+    ) -> Result<bool, StoreError> {
+        let (key, sealed) = (*key, sealed.to_vec());
+        self.blocking(move |file| {
+            file.write(|writer| writer.keep_login(&key, &sealed, until, LOGINS))
+        })
+        .await
+    }
+
+    async fn login(&self, key: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = *key;
+        self.blocking(move |file| file.read(|reader| reader.login(&key))).await
+    }
+
+    async fn forget_login(&self, key: &Digest) -> Result<(), StoreError> {
+        let key = *key;
+        self.blocking(move |file| file.write(|writer| writer.forget_login(&key))).await
     }
 }
 

@@ -35,6 +35,15 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 static MARK: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("image/svg+xml", include_str!("../../../pages/mark.svg")));
 
+static SIGN_IN: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("text/javascript; charset=utf-8", include_str!("../../../pages/sign_in.js"))
+});
+
+/// Version in the reference to the script of the sign-in page, after `?v=`.
+pub(super) fn script_version() -> &'static str {
+    &SIGN_IN.version
+}
+
 /// Version in the stylesheet's reference, after `?v=`.
 pub(super) fn style_version() -> &'static str {
     &STYLE.version
@@ -50,11 +59,12 @@ pub(super) fn style_source() -> &'static str {
     &STYLE.source
 }
 
-/// Answers for `style.css` and `mark.svg` under the gateway's prefix; `None` for any other name.
+/// Answers for `style.css`, `mark.svg` and `sign_in.js` under the gateway's prefix; `None` for any other name.
 pub fn asset(name: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Response<Body>> {
     let asset: &Asset = match name {
         "style.css" => &STYLE,
         "mark.svg" => &MARK,
+        "sign_in.js" => &SIGN_IN,
         _ => return None,
     };
     let tag = format!("\"{}\"", asset.version);

@@ -1,3 +1,4 @@
+mod sizes;
 mod streams;
 
 use std::sync::{
@@ -24,6 +25,8 @@ struct Provider {
     answers: Semaphore,
     error: Mutex<Option<RenewError>>,
     subject: Mutex<&'static str>,
+    /// Bytes that the access token has beside its number.
+    padding: AtomicUsize,
     clock: Arc<MovableClock>,
 }
 
@@ -45,7 +48,7 @@ impl Provider {
         }
         Ok(Record {
             known: Arc::new(person("main", *self.subject.lock().unwrap())),
-            access_token: format!("access-{time}").into(),
+            access_token: format!("access-{time}{}", "x".repeat(self.padding.load(SeqCst))).into(),
             refresh_token: Some(format!("refresh-{time}").into()),
             access_expires_at: oidc_core::Clock::now(&*self.clock) + LIFE,
             ..(*record).clone()
@@ -89,6 +92,7 @@ impl Fixture {
             answers: Semaphore::new(if open { Semaphore::MAX_PERMITS } else { 0 }),
             error: Mutex::default(),
             subject: Mutex::new("alice"),
+            padding: AtomicUsize::new(0),
             clock: Arc::clone(&clock),
         });
         let limits = Limits::new(LIFE * 50, LIFE * 100);

@@ -26,6 +26,8 @@ const SEALED: TableDefinition<'_, Key, &'static [u8]> = TableDefinition::new("se
 const INDEX: TableDefinition<'_, Key, Indexed> = TableDefinition::new("index");
 const SEEN: TableDefinition<'_, Key, u64> = TableDefinition::new("seen");
 const NAMES: TableDefinition<'_, &'static str, Key> = TableDefinition::new("names");
+/// End of its time, and sealed state, of each login in progress.
+const LOGINS: TableDefinition<'_, Key, (u64, &'static [u8])> = TableDefinition::new("logins");
 const HELD: MultimapTableDefinition<'_, Key, Key> = MultimapTableDefinition::new("held");
 
 /// A record ready to be stored.
@@ -93,6 +95,7 @@ pub(super) struct Writer<'t> {
     seen: Table<'t, Key, u64>,
     names: Table<'t, &'static str, Key>,
     held: MultimapTable<'t, Key, Key>,
+    logins: Table<'t, Key, (u64, &'static [u8])>,
 }
 
 impl<'t> Writer<'t> {
@@ -103,6 +106,7 @@ impl<'t> Writer<'t> {
             seen: transaction.open_table(SEEN)?,
             names: transaction.open_table(NAMES)?,
             held: transaction.open_multimap_table(HELD)?,
+            logins: transaction.open_table(LOGINS)?,
         })
     }
 
@@ -157,6 +161,26 @@ impl<'t> Writer<'t> {
         Ok(Some((sealed.value().to_vec(), seen)))
     }
 
+    /// Keeps the sealed state of a login; `false` if `limit` of them are kept already.
+    pub(super) fn keep_login(
+        &mut self,
+        key: &Digest,
+        sealed: &[u8],
+        until: SystemTime,
+        limit: u64,
+    ) -> Result<bool, Error> {
+        if self.logins.len()? >= limit {
+            return Ok(false);
+        }
+        self.logins.insert(key, (nanos(until), sealed))?;
+        Ok(true)
+    }
+
+    pub(super) fn forget_login(&mut self, key: &Digest) -> Result<(), Error> {
+        self.logins.remove(key)?;
+        Ok(())
+    }
+
     /// Stores the time a session was last used; ignores a session that does not exist.
     pub(super) fn touch(&mut self, id: &SessionId, at: SystemTime) -> Result<(), Error> {
         let digest = self.names.get(id.as_str())?.map(|digest| *digest.value());
@@ -172,6 +196,8 @@ pub(super) struct Reader {
     sealed: redb::ReadOnlyTable<Key, &'static [u8]>,
     index: redb::ReadOnlyTable<Key, Indexed>,
     seen: redb::ReadOnlyTable<Key, u64>,
+    held: redb::ReadOnlyMultimapTable<Key, Key>,
+    logins: redb::ReadOnlyTable<Key, (u64, &'static [u8])>,
 }
 
 impl Reader {
@@ -181,12 +207,36 @@ impl Reader {
             sealed: transaction.open_table(SEALED)?,
             index: transaction.open_table(INDEX)?,
             seen: transaction.open_table(SEEN)?,
+            held: transaction.open_multimap_table(HELD)?,
+            logins: transaction.open_table(LOGINS)?,
         })
     }
 
     /// Number of records.
     pub(super) fn count(&self) -> Result<usize, Error> {
         Ok(usize::try_from(self.sealed.len()?).unwrap_or(usize::MAX))
+    }
+
+    /// Whether there are records under `holder`.
+    pub(super) fn holds(&self, holder: &Digest) -> Result<bool, Error> {
+        Ok(self.held.get(holder)?.next().is_some())
+    }
+
+    /// The sealed state of a login.
+    pub(super) fn login(&self, key: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.logins.get(key)?.map(|kept| kept.value().1.to_vec()))
+    }
+
+    /// The logins whose time is over.
+    pub(super) fn logins_over(&self, now: SystemTime) -> Result<Vec<Digest>, Error> {
+        let mut over = Vec::new();
+        for entry in self.logins.iter()? {
+            let (key, kept) = entry?;
+            if from_nanos(kept.value().0) <= now {
+                over.push(*key.value());
+            }
+        }
+        Ok(over)
     }
 
     /// A sealed record, and the time its session was last used.

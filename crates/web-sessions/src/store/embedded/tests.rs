@@ -204,3 +204,16 @@ async fn a_failed_file_is_reopened() {
     std::fs::rename(&away, state).unwrap();
     assert!(store.load(&ticket).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn logins_beyond_the_bound_are_not_kept() {
+    let (_directory, path) = place();
+    let store = store(&path);
+    let until = MovableClock::new().now();
+    for (number, kept) in [(1, true), (2, true), (3, false)] {
+        let keep = |writer: &mut Writer<'_>| writer.keep_login(&[number; 32], b"x", until, 2);
+        assert_eq!(store.file.write(keep).unwrap(), kept, "{number}");
+    }
+    store.forget_login(&[1; 32]).await.unwrap();
+    assert!(store.keep_login(&[3; 32], b"x", until).await.unwrap());
+}
