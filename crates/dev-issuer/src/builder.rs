@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dialect::Dialect;
 use crate::dpop::Proofs;
 use crate::faults::Faults;
 use crate::forms::Forms;
@@ -21,8 +22,7 @@ use crate::grant::GrantCounts;
 use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
-use crate::opaque_tokens::OpaqueTokens;
-use crate::path;
+use crate::presented_tokens::PresentedTokens;
 use crate::provider::{Lifetimes, Provider, TokenAlgorithms};
 use crate::public_keys::{PublicKeys, TrustedIssuers};
 use crate::pushed_requests::PushedRequests;
@@ -46,6 +46,7 @@ pub struct DevIssuerBuilder {
     announced: Option<Vec<Algorithm>>,
     trusted: TrustedIssuers,
     dpop_nonce_required: bool,
+    dialect: Dialect,
 }
 
 impl DevIssuer {
@@ -84,12 +85,19 @@ impl DevIssuerBuilder {
             announced: None,
             trusted: TrustedIssuers::default(),
             dpop_nonce_required: false,
+            dialect: Dialect::default(),
         }
     }
 
-    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default.
+    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default. Other dialects have other paths.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
+        self
+    }
+
+    /// Shapes documents and tokens like another provider's; Keycloak's by default.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
         self
     }
 
@@ -212,12 +220,16 @@ impl DevIssuerBuilder {
         let failed = |source| StartError::Bind { addr: addr.to_owned(), source };
         let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
-        let path = path::of_realm(&self.realm);
+        let path = self.dialect.path(&self.realm);
+        let base = format!("http://{addr}{path}");
         let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
         let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
-            issuer: format!("http://{addr}{path}"),
+            issuer: self.dialect.issuer(&base),
+            base,
+            dialect: self.dialect,
             cookies: Cookies::new(addr.port(), &path),
+            path,
             realm: self.realm,
             clock: self.clock,
             lifetimes: self.lifetimes,
@@ -235,7 +247,7 @@ impl DevIssuerBuilder {
             grants: GrantCounts::default(),
             used_assertions: UsedIdentifiers::default(),
             proofs: Proofs::new(self.dpop_nonce_required),
-            opaque_tokens: OpaqueTokens::default(),
+            presented: PresentedTokens::default(),
             trusted: self.trusted,
             backchannel: Backchannel::new(),
         };

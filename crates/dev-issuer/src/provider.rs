@@ -14,13 +14,14 @@ use crate::clock::{Clock, seconds};
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
+use crate::dialect::{AccessForm, Dialect, Unsigned};
 use crate::dpop::Proofs;
 use crate::faults::{Endpoint, Fault, Faults};
 use crate::forms::Forms;
 use crate::grant::GrantCounts;
 use crate::jws::{self, Claims};
 use crate::keys::Keys;
-use crate::opaque_tokens::OpaqueTokens;
+use crate::presented_tokens::PresentedTokens;
 use crate::public_keys::TrustedIssuers;
 use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
@@ -52,7 +53,13 @@ impl TokenAlgorithms {
 
 #[derive(Debug)]
 pub(crate) struct Provider {
+    pub(crate) dialect: Dialect,
+    /// The issuer identifier.
     pub(crate) issuer: String,
+    /// URL under which the endpoints are: the issuer identifier without a trailing slash.
+    pub(crate) base: String,
+    /// Path of [`Provider::base`].
+    pub(crate) path: String,
     pub(crate) realm: String,
     pub(crate) clock: Clock,
     pub(crate) lifetimes: Lifetimes,
@@ -71,7 +78,7 @@ pub(crate) struct Provider {
     pub(crate) grants: GrantCounts,
     pub(crate) used_assertions: UsedIdentifiers,
     pub(crate) proofs: Proofs,
-    pub(crate) opaque_tokens: OpaqueTokens,
+    pub(crate) presented: PresentedTokens,
     pub(crate) trusted: TrustedIssuers,
     pub(crate) backchannel: Backchannel,
 }
@@ -79,7 +86,7 @@ pub(crate) struct Provider {
 impl Provider {
     /// An endpoint's URL, from its path under the issuer.
     pub(crate) fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.issuer)
+        format!("{}{path}", self.base)
     }
 
     /// The issuer that this endpoint states; another one under [`Fault::WrongIssuer`].
@@ -126,7 +133,7 @@ impl Provider {
         claims: &Claims,
         typ: &str,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        self.sign_with(None, claims, typ)
+        self.sign_with(None, claims, Some(typ))
     }
 
     /// Signs with the current key for this algorithm, or with the first.
@@ -134,7 +141,7 @@ impl Provider {
         &self,
         algorithm: Option<Algorithm>,
         claims: &Claims,
-        typ: &str,
+        typ: Option<&str>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let algorithm = algorithm.unwrap_or(self.keys.algorithm());
         let key = self.keys.signing_with(algorithm);
@@ -150,18 +157,24 @@ impl Provider {
         let lifetime = self.access_token_lifetime(&entitled.client);
         let stamp = self.stamp(lifetime);
         let algorithms = &self.token_algorithms;
-        let signed = self.sign_with(algorithms.access, &entitled.access_claims(&stamp), "JWT")?;
-        let access_token = match entitled.client.opaque_access_tokens {
-            true => self.opaque_tokens.issue(signed),
-            false => signed,
+        let access_claims = entitled.access_claims(&stamp);
+        let own = self.sign_with(algorithms.access, &access_claims, Some("JWT"))?;
+        let access_token = match self.dialect.access(entitled, &access_claims) {
+            _ if entitled.client.opaque_access_tokens => self.presented.issue_opaque(own),
+            AccessForm::Own => own,
+            AccessForm::Opaque => self.presented.issue_opaque(own),
+            AccessForm::Jwt(Unsigned { typ, claims }) => {
+                self.presented.stands_for(self.sign_with(algorithms.access, &claims, typ)?, own)
+            }
+            AccessForm::IdToken => {
+                self.presented.stands_for(self.sign_id(entitled, &stamp, None)?, own)
+            }
         };
         let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
-            true => {
-                let claims = self.id_claims(entitled, &stamp, &access_token);
-                Some(self.sign_with(algorithms.id, &claims, "JWT")?)
-            }
+            true => Some(self.sign_id(entitled, &stamp, Some(&access_token))?),
             false => None,
         };
+        let refresh = refresh.filter(|_| self.dialect.refreshes(entitled));
         let refresh_stamp = self.stamp(self.refresh_token_lifetime(entitled));
         let refresh_token = match refresh {
             Some(link) => Some(self.sign_refresh(entitled, &refresh_stamp, link)?),
@@ -182,13 +195,25 @@ impl Provider {
         })
     }
 
-    fn id_claims(&self, entitled: &Entitlement, stamp: &Stamp, access_token: &str) -> Claims {
+    /// An ID token, with `at_hash` of the access token that is issued beside it.
+    fn sign_id(
+        &self,
+        entitled: &Entitlement,
+        stamp: &Stamp,
+        access_token: Option<&str>,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let algorithm = self.token_algorithms.id.unwrap_or(self.keys.algorithm());
-        let mut claims = entitled.id_claims(stamp, Some((access_token, algorithm)));
+        let mut claims = entitled.id_claims(stamp, access_token.map(|token| (token, algorithm)));
         if self.faults.active(Endpoint::Token) == Fault::WrongNonce {
             claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
         }
-        claims
+        let sign = |claims: &Claims| self.sign_with(self.token_algorithms.id, claims, Some("JWT"));
+        if self.dialect == Dialect::Keycloak {
+            return sign(&claims);
+        }
+        let own = sign(&claims)?;
+        let presented = sign(&self.dialect.id(entitled, claims))?;
+        Ok(self.presented.stands_for(presented, own))
     }
 
     /// Lifetime of a refresh token, which never exceeds that of its session.
@@ -222,7 +247,7 @@ impl Provider {
     /// The claims of an access token of this provider that is active now: signed, unexpired, not
     /// revoked, its session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
-        let claims = jws::open(&self.opaque_tokens.resolve(token), &self.keys).ok()?;
+        let claims = jws::open(&self.presented.resolve(token), &self.keys).ok()?;
         let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
         (is_access && self.is_live(&claims)).then_some(claims)
     }
@@ -251,7 +276,7 @@ impl Provider {
         let messages = clients.iter().filter_map(|client| {
             let uri = client.backchannel_logout_uri.clone()?;
             let claims = tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
-            match self.sign_with(self.token_algorithms.logout, &claims, "logout+jwt") {
+            match self.sign_with(self.token_algorithms.logout, &claims, Some("logout+jwt")) {
                 Ok(token) => Some((uri, token)),
                 Err(error) => {
                     tracing::warn!(client = client.id, %error, "logout token not signed");

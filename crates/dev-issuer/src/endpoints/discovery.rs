@@ -26,7 +26,7 @@ const ASSERTION_ALGORITHMS: [&str; 12] = [
 ];
 
 pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
-    Json(json!({
+    let mut document = json!({
         "issuer": provider.stated_issuer(Endpoint::Discovery),
         "authorization_endpoint": provider.at(path::AUTHORIZATION),
         "token_endpoint": provider.at(path::TOKEN),
@@ -69,6 +69,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "request_parameter_supported": true,
         "request_object_signing_alg_values_supported": SIGNATURES,
         "request_uri_parameter_supported": false,
-    }))
-    .into_response()
+    });
+    provider.dialect.discovery(&provider.issuer, &mut document);
+    Json(document).into_response()
 }

@@ -8,6 +8,7 @@ mod signer;
 
 mod client_auth;
 mod device;
+mod dialects;
 mod dpop;
 mod exchange;
 mod faults;
