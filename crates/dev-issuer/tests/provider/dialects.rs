@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::browser::http;
 use crate::party::{CALLBACK, CHALLENGE, VERIFIER, claims, gateway, header, provider, query};
 
-/// What a relying party learns from discovery.
+/// A relying party that knows its provider by discovery.
 struct Party {
     issuer: DevIssuer,
     discovery: Value,
