@@ -9,8 +9,10 @@ mod discovery;
 mod identity;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use crate::jws::Claims;
 use crate::tokens::Entitlement;
@@ -54,6 +56,16 @@ pub enum Dialect {
     Cognito,
     /// AD FS: another issuer in access tokens than in ID tokens.
     Adfs,
+}
+
+/// The text names no dialect.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{name:?} is not one of keycloak, entra-id, google, okta, auth0, gitlab, authentik, zitadel, dex, cognito, adfs"
+)]
+pub struct UnknownDialect {
+    /// The name given.
+    pub name: String,
 }
 
 /// A token before it is signed.
@@ -188,6 +200,17 @@ impl fmt::Display for Dialect {
     }
 }
 
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|dialect| dialect.to_string() == name)
+            .ok_or_else(|| UnknownDialect { name: name.to_owned() })
+    }
+}
+
 /// The members of `claims` with these names, in Keycloak's values.
 fn kept(claims: &Claims, names: &[&str]) -> Claims {
     names.iter().filter_map(|name| Some(((*name).to_owned(), claims.get(*name)?.clone()))).collect()
@@ -195,4 +218,19 @@ fn kept(claims: &Claims, names: &[&str]) -> Claims {
 
 fn set(claims: &mut Claims, name: &str, value: Value) {
     claims.insert(name.to_owned(), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dialect, UnknownDialect};
+
+    #[test]
+    fn every_dialect_is_read_by_its_name_and_named_in_the_error() {
+        let error = UnknownDialect { name: String::new() }.to_string();
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.to_string().parse(), Ok(dialect));
+            assert!(error.contains(&dialect.to_string()), "{error}");
+        }
+        assert!("Entra".parse::<Dialect>().is_err());
+    }
 }

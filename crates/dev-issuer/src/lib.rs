@@ -88,7 +88,7 @@ mod mint;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use builder::DevIssuerBuilder;
 pub use client::DevClient;
-pub use dialect::Dialect;
+pub use dialect::{Dialect, UnknownDialect};
 pub use faults::{Endpoint, Fault, Faults};
 pub use grant::Grant;
 pub use issuer::{DevIssuer, SignInError, StartError};
