@@ -36,8 +36,8 @@ mod forwarding;
 mod credentials;
 #[path = "attacks/foreign_tokens.rs"]
 mod foreign_tokens;
-#[path = "attacks/providers.rs"]
-mod providers;
+#[path = "attacks/provider_guides.rs"]
+mod provider_guides;
 #[path = "attacks/two_issuers.rs"]
 mod two_issuers;
 #[path = "attacks/framing.rs"]

@@ -14,7 +14,6 @@ use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
-use crate::dialect::Dialect;
 use crate::dpop::Proofs;
 use crate::faults::Faults;
 use crate::forms::Forms;
@@ -23,6 +22,7 @@ use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
 use crate::presented_tokens::PresentedTokens;
+use crate::product::Product;
 use crate::provider::{Lifetimes, Provider, TokenAlgorithms};
 use crate::public_keys::{PublicKeys, TrustedIssuers};
 use crate::pushed_requests::PushedRequests;
@@ -46,7 +46,7 @@ pub struct DevIssuerBuilder {
     announced: Option<Vec<Algorithm>>,
     trusted: TrustedIssuers,
     dpop_nonce_required: bool,
-    dialect: Dialect,
+    product: Product,
 }
 
 impl DevIssuer {
@@ -85,19 +85,19 @@ impl DevIssuerBuilder {
             announced: None,
             trusted: TrustedIssuers::default(),
             dpop_nonce_required: false,
-            dialect: Dialect::default(),
+            product: Product::default(),
         }
     }
 
-    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default. Other dialects have other paths.
+    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default. Other products have other paths.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
         self
     }
 
     /// Shapes documents and tokens like another provider's; Keycloak's by default.
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
+    pub fn product(mut self, product: Product) -> Self {
+        self.product = product;
         self
     }
 
@@ -220,14 +220,14 @@ impl DevIssuerBuilder {
         let failed = |source| StartError::Bind { addr: addr.to_owned(), source };
         let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
-        let path = self.dialect.path(&self.realm);
+        let path = self.product.path(&self.realm);
         let base = format!("http://{addr}{path}");
         let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
         let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
-            issuer: self.dialect.issuer(&base),
+            issuer: self.product.issuer(&base),
             base,
-            dialect: self.dialect,
+            product: self.product,
             cookies: Cookies::new(addr.port(), &path),
             path,
             realm: self.realm,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::algorithm::Algorithm;
-use crate::dialect::{AccessForm, Unsigned};
 use crate::grant::Grant;
 use crate::identifiers::{random_handle, random_session_id, random_uuid};
 use crate::issuer::DevIssuer;
 use crate::jws;
 use crate::keys::KeyError;
+use crate::product::{AccessForm, Unsigned};
 use crate::scope::Scope;
 use crate::sessions::SessionMark;
 use crate::tokens::{Entitlement, Stamp, logout_claims, set_audience};
@@ -285,27 +285,27 @@ impl DevIssuer {
         Ok(token)
     }
 
-    /// The ordered token in the provider's dialect. A dialect with opaque access tokens has Keycloak's here.
+    /// The ordered token in the provider's product. A product with opaque access tokens has Keycloak's here.
     fn minted(&self, order: &Mint) -> Result<Unsigned, MintError> {
         let entitled = self.entitlement(order)?;
         let lifetime = self.provider.access_token_lifetime(&entitled.client);
         let stamp = self.minted_stamp(order, order.lifetime.unwrap_or(lifetime));
         let sid = entitled.session.as_ref().map(|session| session.id.as_str());
-        let dialect = self.provider.dialect;
+        let product = self.provider.product;
         let mut typ = Some("JWT");
         let mut claims = match order.kind {
             Kind::Access | Kind::Service => {
                 let own = entitled.access_claims(&stamp);
-                match dialect.access(&entitled, &own) {
+                match product.access(&entitled, &own) {
                     AccessForm::Own | AccessForm::Opaque => own,
-                    AccessForm::IdToken => dialect.id(&entitled, entitled.id_claims(&stamp, None)),
+                    AccessForm::IdToken => product.id(&entitled, entitled.id_claims(&stamp, None)),
                     AccessForm::Jwt(token) => {
                         typ = token.typ;
                         token.claims
                     }
                 }
             }
-            Kind::Id => dialect.id(&entitled, entitled.id_claims(&stamp, None)),
+            Kind::Id => product.id(&entitled, entitled.id_claims(&stamp, None)),
             Kind::Refresh => entitled.refresh_claims(&stamp, &random_uuid(), &random_handle()),
             Kind::Logout => logout_claims(
                 &stamp,

@@ -1,5 +1,5 @@
 //! Tokens that are presented in another form than the provider's own: opaque texts ([RFC 7662]), which only introspection can read,
-//! and JWTs of another dialect.
+//! and JWTs of another product.
 //!
 //! [RFC 7662]: https://www.rfc-editor.org/rfc/rfc7662
 

@@ -14,7 +14,6 @@ use crate::clock::{Clock, seconds};
 use crate::codes::Codes;
 use crate::cookies::Cookies;
 use crate::devices::Devices;
-use crate::dialect::{AccessForm, Dialect, Unsigned};
 use crate::dpop::Proofs;
 use crate::faults::{Endpoint, Fault, Faults};
 use crate::forms::Forms;
@@ -22,6 +21,7 @@ use crate::grant::GrantCounts;
 use crate::jws::{self, Claims};
 use crate::keys::Keys;
 use crate::presented_tokens::PresentedTokens;
+use crate::product::{AccessForm, Product, Unsigned};
 use crate::public_keys::TrustedIssuers;
 use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
@@ -53,7 +53,7 @@ impl TokenAlgorithms {
 
 #[derive(Debug)]
 pub(crate) struct Provider {
-    pub(crate) dialect: Dialect,
+    pub(crate) product: Product,
     /// The issuer identifier.
     pub(crate) issuer: String,
     /// URL under which the endpoints are: the issuer identifier without a trailing slash.
@@ -159,7 +159,7 @@ impl Provider {
         let algorithms = &self.token_algorithms;
         let access_claims = entitled.access_claims(&stamp);
         let own = self.sign_with(algorithms.access, &access_claims, Some("JWT"))?;
-        let access_token = match self.dialect.access(entitled, &access_claims) {
+        let access_token = match self.product.access(entitled, &access_claims) {
             _ if entitled.client.opaque_access_tokens => self.presented.issue_opaque(own),
             AccessForm::Own => own,
             AccessForm::Opaque => self.presented.issue_opaque(own),
@@ -174,7 +174,7 @@ impl Provider {
             true => Some(self.sign_id(entitled, &stamp, Some(&access_token))?),
             false => None,
         };
-        let refresh = refresh.filter(|_| self.dialect.refreshes(entitled));
+        let refresh = refresh.filter(|_| self.product.refreshes(entitled));
         let refresh_stamp = self.stamp(self.refresh_token_lifetime(entitled));
         let refresh_token = match refresh {
             Some(link) => Some(self.sign_refresh(entitled, &refresh_stamp, link)?),
@@ -208,11 +208,11 @@ impl Provider {
             claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
         }
         let sign = |claims: &Claims| self.sign_with(self.token_algorithms.id, claims, Some("JWT"));
-        if self.dialect == Dialect::Keycloak {
+        if self.product == Product::Keycloak {
             return sign(&claims);
         }
         let own = sign(&claims)?;
-        let presented = sign(&self.dialect.id(entitled, claims))?;
+        let presented = sign(&self.product.id(entitled, claims))?;
         Ok(self.presented.stands_for(presented, own))
     }
 

@@ -70,6 +70,6 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "request_object_signing_alg_values_supported": SIGNATURES,
         "request_uri_parameter_supported": false,
     });
-    provider.dialect.discovery(&provider.issuer, &mut document);
+    provider.product.discovery(&provider.issuer, &mut document);
     Json(document).into_response()
 }

@@ -85,6 +85,6 @@ fn redeem(
         let kind = if refreshes { exchange::REFRESH_TOKEN } else { exchange::ACCESS_TOKEN };
         body.insert("issued_token_type".to_owned(), json!(kind));
     }
-    provider.dialect.token_response(&mut body);
+    provider.product.token_response(&mut body);
     Ok(body)
 }

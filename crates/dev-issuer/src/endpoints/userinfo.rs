@@ -72,7 +72,7 @@ fn user_claims(
     let entitled = Entitlement::of_person(user, client, scope, session.mark(), Grant::Other);
     let mut body = entitled.profile_claims();
     body.insert("sub".to_owned(), subject);
-    Ok(provider.dialect.user_info(&entitled, body))
+    Ok(provider.product.user_info(&entitled, body))
 }
 
 /// Scheme and token of the `Authorization` header.

@@ -8,7 +8,7 @@ mod signer;
 
 mod client_auth;
 mod device;
-mod dialects;
+mod products;
 mod dpop;
 mod exchange;
 mod faults;

@@ -1,10 +1,10 @@
-//! The configuration of each provider's guide, driven at dev-issuer in that provider's dialect: sign-in, roles, bearer tokens,
+//! The configuration of each provider's guide, driven at dev-issuer in that provider's product: sign-in, roles, bearer tokens,
 //! refresh, sign-out. Beside each token that is accepted stands one that must not be.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use dev_issuer::{DevClient, DevIssuer, Dialect, Grant, Mint, User};
+use dev_issuer::{DevClient, DevIssuer, Grant, Mint, Product, User};
 use e2e::visitor::form_token;
 use tokio::time::sleep;
 
@@ -19,7 +19,7 @@ const TOKENS_LIVE: Duration = Duration::from_secs(4);
 /// A guide, and what its provider can do.
 struct Guide {
     name: &'static str,
-    dialect: Dialect,
+    product: Product,
     /// What the rule asks for; alice has the role `admin`, is in the group `lab`, and has an address.
     allow: &'static str,
     /// User name of alice at the upstream.
@@ -41,8 +41,8 @@ enum Bearer {
 }
 
 impl Guide {
-    fn new(name: &'static str, dialect: Dialect, allow: &'static str, user: &'static str) -> Self {
-        Self { name, dialect, allow, user, bearer: Bearer::Users, logs_out: true }
+    fn new(name: &'static str, product: Product, allow: &'static str, user: &'static str) -> Self {
+        Self { name, product, allow, user, bearer: Bearer::Users, logs_out: true }
     }
 
     fn bearer(mut self, bearer: Bearer) -> Self {
@@ -118,7 +118,7 @@ fn alice() -> User {
 async fn second(guide: &Guide, configuration: &Configuration) -> Result<DevIssuer> {
     let audience = configuration.audience.clone().unwrap_or_default();
     let client = DevClient::confidential(audience, CLIENT_SECRET);
-    let builder = DevIssuer::builder().realm("models").dialect(guide.dialect);
+    let builder = DevIssuer::builder().realm("models").product(guide.product);
     Ok(builder.user(alice()).client(client).start("127.0.0.1:0").await?)
 }
 
@@ -131,10 +131,10 @@ async fn drive(guide: Guide) -> Result<()> {
     );
     let issuers = configuration.yaml.replace("SECOND", second.url());
     let (audience, scopes) = (configuration.audience.clone(), configuration.scopes.clone());
-    let dialect = guide.dialect;
+    let product = guide.product;
     let stage = Setup::new(&format!("provider-{}", guide.name))
         .with_issuer(move |issuer| {
-            issuer.dialect(dialect).user(alice()).access_token_lifetime(TOKENS_LIVE)
+            issuer.product(product).user(alice()).access_token_lifetime(TOKENS_LIVE)
         })
         .with_client(move |client| {
             // The stage's client has the audience `gateway`, which is no API here.
@@ -220,54 +220,54 @@ async fn bearer(guide: &Guide, stage: &Stage, second: &DevIssuer) -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entra_id() -> Result<()> {
-    drive(Guide::new("entra-id", Dialect::EntraId, "roles: [admin]", "alice@corp.example")).await
+    drive(Guide::new("entra-id", Product::EntraId, "roles: [admin]", "alice@corp.example")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google() -> Result<()> {
     let guide =
-        Guide::new("google", Dialect::Google, "emails: [alice@corp.example]", "alice@corp.example");
+        Guide::new("google", Product::Google, "emails: [alice@corp.example]", "alice@corp.example");
     drive(guide.bearer(Bearer::Services).without_logout()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn okta() -> Result<()> {
-    drive(Guide::new("okta", Dialect::Okta, "roles: [lab]", "alice@corp.example")).await
+    drive(Guide::new("okta", Product::Okta, "roles: [lab]", "alice@corp.example")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn auth0() -> Result<()> {
-    drive(Guide::new("auth0", Dialect::Auth0, "roles: [admin]", "alice")).await
+    drive(Guide::new("auth0", Product::Auth0, "roles: [admin]", "alice")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gitlab() -> Result<()> {
-    let guide = Guide::new("gitlab", Dialect::GitLab, "roles: [lab]", "alice");
+    let guide = Guide::new("gitlab", Product::GitLab, "roles: [lab]", "alice");
     drive(guide.bearer(Bearer::None).without_logout()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn authentik() -> Result<()> {
-    let guide = Guide::new("authentik", Dialect::Authentik, "roles: [lab]", "alice");
+    let guide = Guide::new("authentik", Product::Authentik, "roles: [lab]", "alice");
     drive(guide.bearer(Bearer::OfSecond)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn zitadel() -> Result<()> {
-    drive(Guide::new("zitadel", Dialect::Zitadel, "roles: [admin]", "alice@corp.example")).await
+    drive(Guide::new("zitadel", Product::Zitadel, "roles: [admin]", "alice@corp.example")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dex() -> Result<()> {
-    drive(Guide::new("dex", Dialect::Dex, "roles: [lab]", "alice").without_logout()).await
+    drive(Guide::new("dex", Product::Dex, "roles: [lab]", "alice").without_logout()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cognito() -> Result<()> {
-    drive(Guide::new("cognito", Dialect::Cognito, "roles: [lab]", "alice").without_logout()).await
+    drive(Guide::new("cognito", Product::Cognito, "roles: [lab]", "alice").without_logout()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn adfs() -> Result<()> {
-    drive(Guide::new("adfs", Dialect::Adfs, "roles: [admin]", "alice@corp.example")).await
+    drive(Guide::new("adfs", Product::Adfs, "roles: [admin]", "alice@corp.example")).await
 }

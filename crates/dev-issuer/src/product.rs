@@ -1,6 +1,6 @@
 //! Documents and tokens in the shape of other providers.
 //!
-//! The provider works on Keycloak's shape inside. A [`Dialect`] changes what leaves it: the issuer's path, members of discovery,
+//! The provider works on Keycloak's shape inside. A [`Product`] changes what leaves it: the issuer's path, members of discovery,
 //! claims and headers of tokens, UserInfo, and which sign-ins get a refresh token. The shapes follow the providers' public
 //! documentation.
 
@@ -23,16 +23,16 @@ use crate::tokens::Entitlement;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use dev_issuer::{DevIssuer, Dialect};
+/// use dev_issuer::{DevIssuer, Product};
 ///
-/// let entra = DevIssuer::builder().dialect(Dialect::EntraId).start("127.0.0.1:0").await?;
+/// let entra = DevIssuer::builder().product(Product::EntraId).start("127.0.0.1:0").await?;
 /// assert!(entra.url().ends_with("/v2.0"));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Dialect {
+pub enum Product {
     /// Keycloak 26.
     #[default]
     Keycloak,
@@ -58,12 +58,12 @@ pub enum Dialect {
     Adfs,
 }
 
-/// The text names no dialect.
+/// The text names no product.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{name:?} is not one of keycloak, entra-id, google, okta, auth0, gitlab, authentik, zitadel, dex, cognito, adfs"
 )]
-pub struct UnknownDialect {
+pub struct UnknownProduct {
     /// The name given.
     pub name: String,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Unsigned {
 pub(crate) enum AccessForm {
     /// Keycloak's JWT, unchanged.
     Own,
-    /// A JWT of this dialect.
+    /// A JWT of this product.
     Jwt(Unsigned),
     /// A text that only introspection and UserInfo can read.
     Opaque,
@@ -89,8 +89,8 @@ pub(crate) enum AccessForm {
     IdToken,
 }
 
-impl Dialect {
-    /// Every dialect.
+impl Product {
+    /// Every product.
     pub const ALL: [Self; 11] = [
         Self::Keycloak,
         Self::EntraId,
@@ -146,12 +146,12 @@ impl Dialect {
         access::form(self, entitled, canonical)
     }
 
-    /// The claims of an ID token, in Keycloak's shape, in this dialect.
+    /// The claims of an ID token, in Keycloak's shape, in this product.
     pub(crate) fn id(self, entitled: &Entitlement, canonical: Claims) -> Claims {
         identity::id(self, entitled, canonical)
     }
 
-    /// The answer of UserInfo, in Keycloak's shape, in this dialect.
+    /// The answer of UserInfo, in Keycloak's shape, in this product.
     pub(crate) fn user_info(self, entitled: &Entitlement, canonical: Claims) -> Claims {
         identity::user_info(self, entitled, canonical)
     }
@@ -182,7 +182,7 @@ impl Dialect {
     }
 }
 
-impl fmt::Display for Dialect {
+impl fmt::Display for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Keycloak => "keycloak",
@@ -200,14 +200,14 @@ impl fmt::Display for Dialect {
     }
 }
 
-impl FromStr for Dialect {
-    type Err = UnknownDialect;
+impl FromStr for Product {
+    type Err = UnknownProduct;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
-            .find(|dialect| dialect.to_string() == name)
-            .ok_or_else(|| UnknownDialect { name: name.to_owned() })
+            .find(|product| product.to_string() == name)
+            .ok_or_else(|| UnknownProduct { name: name.to_owned() })
     }
 }
 
@@ -222,15 +222,15 @@ fn set(claims: &mut Claims, name: &str, value: Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dialect, UnknownDialect};
+    use super::{Product, UnknownProduct};
 
     #[test]
-    fn every_dialect_is_read_by_its_name_and_named_in_the_error() {
-        let error = UnknownDialect { name: String::new() }.to_string();
-        for dialect in Dialect::ALL {
-            assert_eq!(dialect.to_string().parse(), Ok(dialect));
-            assert!(error.contains(&dialect.to_string()), "{error}");
+    fn every_product_is_read_by_its_name_and_named_in_the_error() {
+        let error = UnknownProduct { name: String::new() }.to_string();
+        for product in Product::ALL {
+            assert_eq!(product.to_string().parse(), Ok(product));
+            assert!(error.contains(&product.to_string()), "{error}");
         }
-        assert!("Entra".parse::<Dialect>().is_err());
+        assert!("Entra".parse::<Product>().is_err());
     }
 }

@@ -1,6 +1,6 @@
-//! Documents and tokens of each dialect, from discovery to the end of the session.
+//! Documents and tokens of each product, from discovery to the end of the session.
 
-use dev_issuer::{DevIssuer, Dialect, Mint};
+use dev_issuer::{DevIssuer, Mint, Product};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -14,9 +14,9 @@ struct Party {
 }
 
 impl Party {
-    async fn start(dialect: Dialect) -> Self {
+    async fn start(product: Product) -> Self {
         let client = gateway().audience("api://churn");
-        let issuer = provider().client(client).dialect(dialect).start("127.0.0.1:0").await.unwrap();
+        let issuer = provider().client(client).product(product).start("127.0.0.1:0").await.unwrap();
         let discovery =
             format!("{}/.well-known/openid-configuration", issuer.url().trim_end_matches('/'));
         let discovery = http().get(discovery).send().await.unwrap().json().await.unwrap();
@@ -69,69 +69,69 @@ impl Party {
 const ALL: &str = "&scope=openid+profile+email+offline_access+models%3Aread&access_type=offline";
 
 #[tokio::test]
-async fn each_dialect_signs_in_refreshes_and_answers_user_info() {
-    for dialect in Dialect::ALL {
-        let party = Party::start(dialect).await;
+async fn each_product_signs_in_refreshes_and_answers_user_info() {
+    for product in Product::ALL {
+        let party = Party::start(product).await;
         let issuer = party.issuer.url();
-        assert_eq!(party.discovery["issuer"], *issuer, "{dialect}");
+        assert_eq!(party.discovery["issuer"], *issuer, "{product}");
         let tokens = party.log_in(ALL).await;
         let id = claims(tokens["id_token"].as_str().unwrap());
-        assert_eq!((&id["iss"], &id["nonce"]), (&issuer.into(), &"n-1".into()), "{dialect}");
-        assert_eq!(id["aud"], "gateway", "{dialect}");
+        assert_eq!((&id["iss"], &id["nonce"]), (&issuer.into(), &"n-1".into()), "{product}");
+        assert_eq!(id["aud"], "gateway", "{product}");
         let user = party.user_info(&tokens).await;
-        assert_eq!(user["sub"], id["sub"], "{dialect}");
+        assert_eq!(user["sub"], id["sub"], "{product}");
         let refresh = tokens["refresh_token"].as_str().unwrap();
         let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
         let (status, next) = party.token(&fields).await;
-        assert_eq!(status, StatusCode::OK, "{dialect}: {next}");
-        assert_eq!(claims(next["id_token"].as_str().unwrap())["sub"], id["sub"], "{dialect}");
+        assert_eq!(status, StatusCode::OK, "{product}: {next}");
+        assert_eq!(claims(next["id_token"].as_str().unwrap())["sub"], id["sub"], "{product}");
     }
 }
 
 #[tokio::test]
 async fn a_refresh_token_has_to_be_asked_for_where_it_must() {
-    for dialect in Dialect::ALL {
-        let party = Party::start(dialect).await;
+    for product in Product::ALL {
+        let party = Party::start(product).await;
         let plain = party.log_in("&scope=openid+profile+email").await;
         let always = matches!(
-            dialect,
-            Dialect::Keycloak | Dialect::GitLab | Dialect::Cognito | Dialect::Adfs
+            product,
+            Product::Keycloak | Product::GitLab | Product::Cognito | Product::Adfs
         );
-        assert_eq!(plain["refresh_token"].is_string(), always, "{dialect}");
+        assert_eq!(plain["refresh_token"].is_string(), always, "{product}");
     }
 }
 
 #[tokio::test]
-async fn access_tokens_have_the_shape_of_the_dialect() {
+async fn access_tokens_have_the_shape_of_the_product() {
     // typ of the header, audience, scope claim, and a claim with the user's role or group.
     let shapes = [
-        (Dialect::EntraId, "JWT", "api://churn", "scp", "roles"),
-        (Dialect::Okta, "", "api://churn", "scp", "groups"),
-        (Dialect::Auth0, "JWT", "api://churn", "scope", "https://platform.example/roles"),
-        (Dialect::Authentik, "JWT", "gateway", "scope", "groups"),
-        (Dialect::Zitadel, "JWT", "gateway", "", "urn:zitadel:iam:org:project:roles"),
-        (Dialect::Dex, "JWT", "gateway", "", "groups"),
-        (Dialect::Cognito, "", "", "scope", "cognito:groups"),
-        (Dialect::Adfs, "JWT", "api://churn", "scp", "role"),
+        (Product::EntraId, "JWT", "api://churn", "scp", "roles"),
+        (Product::Okta, "", "api://churn", "scp", "groups"),
+        (Product::Auth0, "JWT", "api://churn", "scope", "https://platform.example/roles"),
+        (Product::Authentik, "JWT", "gateway", "scope", "groups"),
+        (Product::Zitadel, "JWT", "gateway", "", "urn:zitadel:iam:org:project:roles"),
+        (Product::Dex, "JWT", "gateway", "", "groups"),
+        (Product::Cognito, "", "", "scope", "cognito:groups"),
+        (Product::Adfs, "JWT", "api://churn", "scp", "role"),
     ];
-    for (dialect, typ, audience, scope, roles) in shapes {
-        let party = Party::start(dialect).await;
+    for (product, typ, audience, scope, roles) in shapes {
+        let party = Party::start(product).await;
         let issued = party.log_in(ALL).await["access_token"].as_str().unwrap().to_owned();
         let minted = party.issuer.mint(Mint::access("alice").client("gateway")).unwrap();
         for token in [issued, minted] {
             let claims = claims(&token);
-            assert_eq!(header(&token)["typ"].as_str().unwrap_or_default(), typ, "{dialect}");
+            assert_eq!(header(&token)["typ"].as_str().unwrap_or_default(), typ, "{product}");
             let aud = claims["aud"].as_array().map_or(&claims["aud"], |all| &all[0]);
-            assert_eq!(aud.as_str().unwrap_or_default(), audience, "{dialect}: {claims}");
-            assert!(scope.is_empty() || !claims[scope].is_null(), "{dialect}: {claims}");
-            assert!(!claims[roles].is_null(), "{dialect}: {claims}");
-            assert!(claims["realm_access"].is_null(), "{dialect}: {claims}");
+            assert_eq!(aud.as_str().unwrap_or_default(), audience, "{product}: {claims}");
+            assert!(scope.is_empty() || !claims[scope].is_null(), "{product}: {claims}");
+            assert!(!claims[roles].is_null(), "{product}: {claims}");
+            assert!(claims["realm_access"].is_null(), "{product}: {claims}");
         }
     }
-    for dialect in [Dialect::Google, Dialect::GitLab] {
-        let party = Party::start(dialect).await;
+    for product in [Product::Google, Product::GitLab] {
+        let party = Party::start(product).await;
         let tokens = party.log_in(ALL).await;
-        assert!(!tokens["access_token"].as_str().unwrap().contains('.'), "{dialect}");
+        assert!(!tokens["access_token"].as_str().unwrap().contains('.'), "{product}");
     }
 }
 
@@ -139,7 +139,7 @@ async fn access_tokens_have_the_shape_of_the_dialect() {
 async fn auth0_tokens_without_an_api_are_opaque() {
     let bare = dev_issuer::DevClient::confidential("gateway", "s3cret:&")
         .redirect_uri("http://127.0.0.1:*/oauth2/callback");
-    let builder = provider().client(bare).dialect(Dialect::Auth0);
+    let builder = provider().client(bare).product(Product::Auth0);
     let issuer = builder.start("127.0.0.1:0").await.unwrap();
     let tokens = issuer.log_in("alice", "gateway", "openid").unwrap();
     assert!(!tokens.access_token.contains('.'));
@@ -147,7 +147,7 @@ async fn auth0_tokens_without_an_api_are_opaque() {
 
 #[tokio::test]
 async fn entra_subjects_differ_by_application() {
-    let party = Party::start(Dialect::EntraId).await;
+    let party = Party::start(Product::EntraId).await;
     let tokens = party.log_in(ALL).await;
     let access = claims(tokens["access_token"].as_str().unwrap());
     let id = claims(tokens["id_token"].as_str().unwrap());
@@ -159,32 +159,32 @@ async fn entra_subjects_differ_by_application() {
 #[tokio::test]
 async fn discovery_lacks_what_the_provider_lacks() {
     let absent = [
-        (Dialect::EntraId, "code_challenge_methods_supported"),
-        (Dialect::Google, "end_session_endpoint"),
-        (Dialect::Auth0, "introspection_endpoint"),
-        (Dialect::GitLab, "end_session_endpoint"),
-        (Dialect::Dex, "revocation_endpoint"),
-        (Dialect::Cognito, "end_session_endpoint"),
+        (Product::EntraId, "code_challenge_methods_supported"),
+        (Product::Google, "end_session_endpoint"),
+        (Product::Auth0, "introspection_endpoint"),
+        (Product::GitLab, "end_session_endpoint"),
+        (Product::Dex, "revocation_endpoint"),
+        (Product::Cognito, "end_session_endpoint"),
     ];
-    for (dialect, name) in absent {
-        let party = Party::start(dialect).await;
-        assert!(party.discovery[name].is_null(), "{dialect}: {name}");
+    for (product, name) in absent {
+        let party = Party::start(product).await;
+        assert!(party.discovery[name].is_null(), "{product}: {name}");
     }
-    let adfs = Party::start(Dialect::Adfs).await;
+    let adfs = Party::start(Product::Adfs).await;
     assert_ne!(adfs.discovery["access_token_issuer"], adfs.discovery["issuer"]);
 }
 
 #[tokio::test]
-async fn an_id_token_of_a_dialect_is_a_hint_at_sign_out() {
-    for dialect in
-        [Dialect::EntraId, Dialect::Okta, Dialect::Auth0, Dialect::Zitadel, Dialect::Adfs]
+async fn an_id_token_of_a_product_is_a_hint_at_sign_out() {
+    for product in
+        [Product::EntraId, Product::Okta, Product::Auth0, Product::Zitadel, Product::Adfs]
     {
-        let party = Party::start(dialect).await;
+        let party = Party::start(product).await;
         let tokens = party.log_in(ALL).await;
         assert_eq!(party.issuer.sessions(), 1);
         let hint = tokens["id_token"].as_str().unwrap();
         let url = format!("{}?id_token_hint={hint}", party.endpoint("end_session_endpoint"));
         http().get(url).send().await.unwrap();
-        assert_eq!(party.issuer.sessions(), 0, "{dialect}");
+        assert_eq!(party.issuer.sessions(), 0, "{product}");
     }
 }

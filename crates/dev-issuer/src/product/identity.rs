@@ -3,9 +3,9 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use crate::dialect::{Dialect, kept, set};
 use crate::identifiers;
 use crate::jws::{Claims, text};
+use crate::product::{Product, kept, set};
 use crate::tokens::Entitlement;
 
 /// Claim for roles at Auth0, which names none itself: an action of the tenant adds it.
@@ -16,11 +16,11 @@ pub(super) const ZITADEL_ROLES: &str = "urn:zitadel:iam:org:project:roles";
 /// Claims of every ID token.
 const PROTOCOL: [&str; 7] = ["iss", "aud", "iat", "exp", "nonce", "auth_time", "at_hash"];
 
-pub(super) fn id(dialect: Dialect, entitled: &Entitlement, canonical: Claims) -> Claims {
+pub(super) fn id(product: Product, entitled: &Entitlement, canonical: Claims) -> Claims {
     let mut claims = kept(&canonical, &PROTOCOL);
-    match dialect {
-        Dialect::Keycloak => return canonical,
-        Dialect::EntraId => {
+    match product {
+        Product::Keycloak => return canonical,
+        Product::EntraId => {
             for absent in ["auth_time", "at_hash"] {
                 claims.remove(absent);
             }
@@ -31,37 +31,37 @@ pub(super) fn id(dialect: Dialect, entitled: &Entitlement, canonical: Claims) ->
             claims.extend(kept(&canonical, &["sid"]));
             add_entra_user(&mut claims, entitled, &canonical, &client);
         }
-        Dialect::Authentik => {
+        Product::Authentik => {
             claims.extend(authentik(entitled, &canonical));
             claims.extend(kept(&canonical, &["sid"]));
         }
-        Dialect::Adfs => {
+        Product::Adfs => {
             claims.remove("at_hash");
             set(&mut claims, "sub", json!(entitled.user.subject));
             set(&mut claims, "upn", json!(entitled.user.email));
             set(&mut claims, "unique_name", json!(format!("CORP\\{}", entitled.user.username)));
             claims.extend(kept(&canonical, &["sid"]));
         }
-        Dialect::Zitadel => {
+        Product::Zitadel => {
             claims.extend(kept(&canonical, &["sub", "azp", "sid"]));
             set(&mut claims, "amr", json!(["pwd"]));
         }
-        Dialect::Cognito => {
+        Product::Cognito => {
             set(&mut claims, "sub", json!(entitled.user.subject));
             set(&mut claims, "token_use", json!("id"));
             set(&mut claims, "cognito:username", json!(entitled.user.username));
             set(&mut claims, "cognito:groups", json!(group_names(entitled)));
             claims.extend(kept(&canonical, &["email", "email_verified", "jti"]));
         }
-        Dialect::Google | Dialect::Okta | Dialect::Auth0 | Dialect::GitLab | Dialect::Dex => {
-            claims.extend(user(dialect, entitled, &canonical));
-            if matches!(dialect, Dialect::Google | Dialect::Dex) {
+        Product::Google | Product::Okta | Product::Auth0 | Product::GitLab | Product::Dex => {
+            claims.extend(user(product, entitled, &canonical));
+            if matches!(product, Product::Google | Product::Dex) {
                 claims.remove("auth_time");
             }
-            if dialect == Dialect::Google {
+            if product == Product::Google {
                 claims.extend(kept(&canonical, &["azp"]));
             }
-            if matches!(dialect, Dialect::Okta | Dialect::Auth0) {
+            if matches!(product, Product::Okta | Product::Auth0) {
                 claims.extend(kept(&canonical, &["sid"]));
             }
         }
@@ -69,56 +69,56 @@ pub(super) fn id(dialect: Dialect, entitled: &Entitlement, canonical: Claims) ->
     claims
 }
 
-pub(super) fn user_info(dialect: Dialect, entitled: &Entitlement, canonical: Claims) -> Claims {
-    match dialect {
-        Dialect::Keycloak => canonical,
-        Dialect::EntraId => {
+pub(super) fn user_info(product: Product, entitled: &Entitlement, canonical: Claims) -> Claims {
+    match product {
+        Product::Keycloak => canonical,
+        Product::EntraId => {
             let mut claims = kept(&canonical, &["name", "given_name", "family_name", "email"]);
             set(&mut claims, "sub", json!(pairwise(&entitled.user.subject, &entitled.client.id)));
             claims
         }
-        Dialect::Adfs => kept(&canonical, &["sub"]),
-        Dialect::Cognito => {
+        Product::Adfs => kept(&canonical, &["sub"]),
+        Product::Cognito => {
             let mut claims = kept(&canonical, &["sub", "email"]);
             set(&mut claims, "email_verified", json!(entitled.user.email_verified.to_string()));
             set(&mut claims, "username", json!(entitled.user.username));
             claims
         }
-        Dialect::Zitadel => {
+        Product::Zitadel => {
             let mut claims = kept(&canonical, &["sub", "name", "email", "email_verified"]);
             set(&mut claims, "preferred_username", json!(entitled.user.email));
             set(&mut claims, ZITADEL_ROLES, zitadel_roles(entitled));
             claims
         }
-        Dialect::Authentik => authentik_profile(entitled, &canonical),
-        Dialect::Google | Dialect::Okta | Dialect::Auth0 | Dialect::GitLab | Dialect::Dex => {
-            user(dialect, entitled, &canonical)
+        Product::Authentik => authentik_profile(entitled, &canonical),
+        Product::Google | Product::Okta | Product::Auth0 | Product::GitLab | Product::Dex => {
+            user(product, entitled, &canonical)
         }
     }
 }
 
 /// Claims of the user at providers whose ID token and UserInfo say the same.
-fn user(dialect: Dialect, entitled: &Entitlement, canonical: &Claims) -> Claims {
+fn user(product: Product, entitled: &Entitlement, canonical: &Claims) -> Claims {
     let mut claims = kept(canonical, &["name", "email", "email_verified"]);
     set(&mut claims, "sub", json!(entitled.user.subject));
-    match dialect {
-        Dialect::Google => {
+    match product {
+        Product::Google => {
             claims.extend(kept(canonical, &["given_name", "family_name"]));
             let host = entitled.user.email.split_once('@').map_or("", |(_, host)| host);
             set(&mut claims, "hd", json!(host));
         }
-        Dialect::Okta => {
+        Product::Okta => {
             set(&mut claims, "ver", json!(1));
             set(&mut claims, "preferred_username", json!(entitled.user.email));
             set(&mut claims, "groups", json!(group_names(entitled)));
         }
-        Dialect::Auth0 => {
+        Product::Auth0 => {
             set(&mut claims, "sub", json!(format!("auth0|{}", entitled.user.subject)));
             set(&mut claims, "nickname", json!(entitled.user.username));
             set(&mut claims, "updated_at", json!("2026-01-01T00:00:00.000Z"));
             set(&mut claims, AUTH0_ROLES, json!(entitled.user.roles));
         }
-        Dialect::GitLab => {
+        Product::GitLab => {
             set(&mut claims, "nickname", json!(entitled.user.username));
             set(&mut claims, "preferred_username", json!(entitled.user.username));
             set(&mut claims, "groups_direct", json!(group_names(entitled)));

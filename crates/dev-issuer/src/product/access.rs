@@ -2,33 +2,33 @@
 
 use serde_json::{Value, json};
 
-use crate::dialect::{AccessForm, Dialect, Unsigned, identity, kept, set};
 use crate::jws::{Claims, text};
+use crate::product::{AccessForm, Product, Unsigned, identity, kept, set};
 use crate::tokens::Entitlement;
 
 /// Scopes of OpenID Connect, which no access token for an API names.
 const IDENTITY_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
-pub(super) fn form(dialect: Dialect, entitled: &Entitlement, canonical: &Claims) -> AccessForm {
+pub(super) fn form(product: Product, entitled: &Entitlement, canonical: &Claims) -> AccessForm {
     let machine = entitled.session.is_none();
-    let claims = match dialect {
-        Dialect::Keycloak => return AccessForm::Own,
+    let claims = match product {
+        Product::Keycloak => return AccessForm::Own,
         // Service accounts present ID tokens of their own.
-        Dialect::Google if machine => google_service_account(entitled, canonical),
-        Dialect::Google | Dialect::GitLab => return AccessForm::Opaque,
+        Product::Google if machine => google_service_account(entitled, canonical),
+        Product::Google | Product::GitLab => return AccessForm::Opaque,
         // Without an API there is nothing that a JWT could be for.
-        Dialect::Auth0 if entitled.api().is_none() => return AccessForm::Opaque,
-        Dialect::Dex => return AccessForm::IdToken,
-        Dialect::EntraId => entra_id(entitled, canonical),
-        Dialect::Okta => okta(entitled, canonical),
-        Dialect::Auth0 => auth0(entitled, canonical),
-        Dialect::Authentik => authentik(entitled, canonical),
-        Dialect::Zitadel => zitadel(entitled, canonical),
-        Dialect::Cognito => cognito(entitled, canonical),
-        Dialect::Adfs => adfs(entitled, canonical),
+        Product::Auth0 if entitled.api().is_none() => return AccessForm::Opaque,
+        Product::Dex => return AccessForm::IdToken,
+        Product::EntraId => entra_id(entitled, canonical),
+        Product::Okta => okta(entitled, canonical),
+        Product::Auth0 => auth0(entitled, canonical),
+        Product::Authentik => authentik(entitled, canonical),
+        Product::Zitadel => zitadel(entitled, canonical),
+        Product::Cognito => cognito(entitled, canonical),
+        Product::Adfs => adfs(entitled, canonical),
     };
     // Okta and Cognito send `kid` and `alg` only.
-    let typ = !matches!(dialect, Dialect::Okta | Dialect::Cognito);
+    let typ = !matches!(product, Product::Okta | Product::Cognito);
     AccessForm::Jwt(Unsigned { typ: typ.then_some("JWT"), claims })
 }
 
