@@ -36,6 +36,7 @@ pub struct Plan {
     admin_token: Option<String>,
     public_url: String,
     issuer: String,
+    issuers: Option<String>,
     other_issuers: BTreeMap<String, String>,
     workload_issuers: BTreeMap<String, String>,
     client_secret: String,
@@ -74,6 +75,7 @@ impl Plan {
             admin_token: None,
             public_url: world.public_url(),
             issuer: issuer.to_owned(),
+            issuers: None,
             other_issuers: BTreeMap::new(),
             workload_issuers: BTreeMap::new(),
             client_secret: secret.to_owned(),
@@ -116,6 +118,13 @@ impl Plan {
     #[must_use]
     pub fn with_issuer_of_programs(mut self, name: &str, settings: &str) -> Self {
         self.workload_issuers.insert(name.to_owned(), settings.to_owned());
+        self
+    }
+
+    /// The whole table of issuers, with `ISSUER` for the first one's URL and `SECRET` for the file of the client's secret.
+    #[must_use]
+    pub fn with_issuers(mut self, yaml: &str) -> Self {
+        self.issuers = Some(yaml.to_owned());
         self
     }
 
@@ -205,11 +214,26 @@ impl Plan {
             }
         }
         yaml.push_str(&self.settings);
+        self.write_issuers(&mut yaml, &client_secret)?;
+        writeln!(yaml, "session:\n  store: {}", self.store)?;
+        writeln!(yaml, "  key: {{ file: {} }}", key.display())?;
+        yaml.push_str(&self.session_settings);
+        writeln!(yaml, "routes:\n{}", indented(&self.routes, 2))?;
+        std::fs::write(&path, yaml)?;
+        Ok(path)
+    }
+
+    fn write_issuers(&self, yaml: &mut String, client_secret: &Path) -> Result<()> {
+        let secret = client_secret.display();
+        if let Some(issuers) = &self.issuers {
+            let filled = issuers.replace("ISSUER", &self.issuer);
+            writeln!(yaml, "{}", filled.replace("SECRET", &secret.to_string()))?;
+            return Ok(());
+        }
         writeln!(yaml, "issuers:")?;
         let others = self.other_issuers.iter().map(|(name, url)| (name.as_str(), url, ""));
         let main = ("main", &self.issuer, self.issuer_settings.as_str());
         for (name, url, settings) in std::iter::once(main).chain(others) {
-            let secret = client_secret.display();
             writeln!(yaml, "  {name}:\n    url: {url}\n    client_id: {GATEWAY_CLIENT}")?;
             writeln!(yaml, "    client_auth: {{ secret: {{ file: {secret} }} }}")?;
             writeln!(yaml, "    audience: [{}]\n{settings}", self.audience)?;
@@ -217,12 +241,7 @@ impl Plan {
         for (name, settings) in &self.workload_issuers {
             writeln!(yaml, "  {name}:\n{}", indented(settings, 4))?;
         }
-        writeln!(yaml, "session:\n  store: {}", self.store)?;
-        writeln!(yaml, "  key: {{ file: {} }}", key.display())?;
-        yaml.push_str(&self.session_settings);
-        writeln!(yaml, "routes:\n{}", indented(&self.routes, 2))?;
-        std::fs::write(&path, yaml)?;
-        Ok(path)
+        Ok(())
     }
 }
 

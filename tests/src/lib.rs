@@ -19,6 +19,7 @@ pub mod authority;
 pub mod keycloak;
 pub mod gateway;
 pub mod visitor;
+pub mod oidc_provider;
 pub mod wire;
 pub mod browser;
 pub mod upstream;

@@ -7,6 +7,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -16,6 +17,7 @@ use crate::{
     browser::Browser,
     jupyterhub::JupyterHub,
     keycloak::{Keycloak, Realm},
+    oidc_provider::OidcProvider,
     upstream::Echo,
 };
 
@@ -80,6 +82,11 @@ impl World {
     /// A new realm in the shared Keycloak, which knows this world's callback and post-logout addresses.
     pub async fn realm(&self) -> Result<Realm> {
         Keycloak::shared().await?.realm(&self.name, &self.public_url()).await
+    }
+
+    /// The provider of npm's `oidc-provider`, which knows this world's addresses. Access tokens live for `lifetime`.
+    pub async fn oidc_provider(&self, lifetime: Duration) -> Result<OidcProvider> {
+        OidcProvider::start(&self.folder, &self.public_url(), lifetime).await
     }
 
     /// The upstream that records what reaches it.

@@ -5,6 +5,7 @@ mod login;
 mod logout;
 mod policy;
 mod bearer;
+mod another_provider;
 mod jupyterhub;
 mod session_ends;
 mod websocket;

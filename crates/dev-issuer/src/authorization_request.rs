@@ -36,6 +36,7 @@ pub(crate) struct AuthorizationRequest {
     force_login: bool,
     max_age: Option<Duration>,
     dpop_key: Option<String>,
+    offline: bool,
 }
 
 /// Reason a request is refused.
@@ -95,6 +96,7 @@ impl AuthorizationRequest {
         Ok(Self {
             nonce: params.value("nonce").map(str::to_owned),
             dpop_key: params.value("dpop_jkt").map(str::to_owned),
+            offline: params.value("access_type") == Some("offline"),
             login_hint: params.value("login_hint").map(str::to_owned),
             force_login: prompts.contains(&"login"),
             forbids_pages,
@@ -123,6 +125,7 @@ impl AuthorizationRequest {
             scope: self.scope.clone(),
             session: session.id.clone(),
             key: self.dpop_key.clone(),
+            offline: self.offline,
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::grant::GrantCounts;
 use crate::issuer::{DevIssuer, StartError};
 use crate::keys::Keys;
 use crate::listener::{NotBindable, resolve_loopback};
-use crate::opaque_tokens::OpaqueTokens;
-use crate::path;
+use crate::presented_tokens::PresentedTokens;
+use crate::product::Product;
 use crate::provider::{Lifetimes, Provider, TokenAlgorithms};
 use crate::public_keys::{PublicKeys, TrustedIssuers};
 use crate::pushed_requests::PushedRequests;
@@ -49,6 +49,7 @@ pub struct DevIssuerBuilder {
     trusted: TrustedIssuers,
     dpop_nonce_required: bool,
     dialect: Dialect,
+    product: Product,
     public_url: Option<String>,
 }
 
@@ -89,13 +90,20 @@ impl DevIssuerBuilder {
             trusted: TrustedIssuers::default(),
             dpop_nonce_required: false,
             dialect: Dialect::default(),
+            product: Product::default(),
             public_url: None,
         }
     }
 
-    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default.
+    /// The last part of the issuer identifier, `/realms/<realm>`; `dev` by default. Other products have other paths.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
+        self
+    }
+
+    /// Shapes documents and tokens like another provider's; Keycloak's by default.
+    pub fn product(mut self, product: Product) -> Self {
+        self.product = product;
         self
     }
 
@@ -232,17 +240,20 @@ impl DevIssuerBuilder {
         let failed = |source| StartError::Bind { addr: addr.to_owned(), source };
         let socket = TcpListener::bind(addrs.as_slice()).await.map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
-        let path = path::of_realm(&self.realm);
+        let path = self.product.path(&self.realm);
+        let base = format!("http://{addr}{path}");
         let others = self.more_algorithms.into_iter().chain(self.token_algorithms.all());
         let keys = Keys::obtain(self.signing_algorithm, others).await;
         let provider = Provider {
-            issuer: match self.public_url {
+            issuer: self.product.issuer(&match self.public_url {
                 Some(origin) => format!("{}{path}", origin.trim_end_matches('/')),
-                None => format!("http://{addr}{path}"),
-            },
-            address: format!("http://{addr}{path}"),
+                None => base.clone(),
+            }),
+            base,
+            product: self.product,
             dialect: Shared::new(self.dialect),
             cookies: Cookies::new(addr.port(), &path),
+            path,
             realm: self.realm,
             clock: self.clock,
             lifetimes: self.lifetimes,
@@ -260,7 +271,7 @@ impl DevIssuerBuilder {
             grants: GrantCounts::default(),
             used_assertions: UsedIdentifiers::default(),
             proofs: Proofs::new(self.dpop_nonce_required),
-            opaque_tokens: OpaqueTokens::default(),
+            presented: PresentedTokens::default(),
             trusted: self.trusted,
             backchannel: Backchannel::new(),
         };

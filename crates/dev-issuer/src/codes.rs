@@ -22,6 +22,8 @@ pub(crate) struct CodeGrant {
     pub(crate) session: String,
     /// Thumbprint of the key that the proof sent with the code must be signed with (RFC 9449 §10).
     pub(crate) key: Option<String>,
+    /// `access_type=offline`, as Google names it.
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub(crate) async fn apply(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(endpoint) = path::endpoint(&provider.realm, request.uri().path()) else {
+    let Some(endpoint) = path::endpoint(&provider.path, request.uri().path()) else {
         return next.run(request).await;
     };
     provider.faults.count(endpoint);

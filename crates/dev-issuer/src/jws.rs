@@ -16,11 +16,13 @@ pub(crate) type Claims = Map<String, Value>;
 #[derive(Debug)]
 pub(crate) struct NotOurs;
 
-/// The header of a token that `key` signs, with this `typ`.
-pub(crate) fn header(key: &SigningKey, typ: &str) -> Claims {
+/// The header of a token that `key` signs, with this `typ` if there is one.
+pub(crate) fn header(key: &SigningKey, typ: Option<&str>) -> Claims {
     let mut header = Map::new();
     header.insert("alg".to_owned(), json!(key.algorithm().to_string()));
-    header.insert("typ".to_owned(), json!(typ));
+    if let Some(typ) = typ {
+        header.insert("typ".to_owned(), json!(typ));
+    }
     header.insert("kid".to_owned(), json!(key.id));
     header
 }

@@ -9,6 +9,7 @@ use url::Url;
 use crate::jws;
 use crate::keys::Keys;
 use crate::params::Params;
+use crate::presented_tokens::PresentedTokens;
 use crate::registry::Registry;
 
 /// A checked logout request.
@@ -21,10 +22,15 @@ pub(crate) struct LogoutRequest {
 }
 
 impl LogoutRequest {
-    pub(crate) fn read(keys: &Keys, registry: &Registry, params: &Params) -> Result<Self, String> {
+    pub(crate) fn read(
+        keys: &Keys,
+        presented: &PresentedTokens,
+        registry: &Registry,
+        params: &Params,
+    ) -> Result<Self, String> {
         let hint = match params.value("id_token_hint") {
             Some(token) => {
-                let claims = jws::open(token, keys)
+                let claims = jws::open(&presented.resolve(token), keys)
                     .map_err(|_| "id_token_hint is not a token of this provider.".to_owned())?;
                 if jws::text(&claims, "typ") != Some("ID") {
                     return Err("id_token_hint is not an ID token.".to_owned());

@@ -8,8 +8,9 @@ use crate::algorithm::Algorithm;
 use crate::grant::Grant;
 use crate::identifiers::{random_handle, random_session_id, random_uuid};
 use crate::issuer::DevIssuer;
-use crate::jws::{self, Claims};
+use crate::jws;
 use crate::keys::KeyError;
+use crate::product::{AccessForm, Unsigned};
 use crate::scope::Scope;
 use crate::sessions::SessionMark;
 use crate::tokens::{Entitlement, Stamp, logout_claims, set_audience};
@@ -238,7 +239,7 @@ impl DevIssuer {
     /// # Errors
     /// If the person or client is unknown here, no client is registered, or signing fails.
     pub fn mint(&self, order: Mint) -> Result<String, MintError> {
-        let mut claims = self.minted_claims(&order)?;
+        let Unsigned { typ, mut claims } = self.minted(&order)?;
         for (name, value) in order.claims {
             match value {
                 Some(value) => drop(claims.insert(name, value)),
@@ -255,7 +256,6 @@ impl DevIssuer {
             _ => None,
         };
         let current = keys.signing_with(ordered.unwrap_or(keys.algorithm()));
-        let typ = if order.kind == Kind::Logout { "logout+jwt" } else { "JWT" };
         let mut header = self.provider.header(&current, typ);
         let algorithm = match order.signature {
             Signature::By(algorithm) => algorithm,
@@ -285,14 +285,27 @@ impl DevIssuer {
         Ok(token)
     }
 
-    fn minted_claims(&self, order: &Mint) -> Result<Claims, MintError> {
+    /// The ordered token in the provider's product. A product with opaque access tokens has Keycloak's here.
+    fn minted(&self, order: &Mint) -> Result<Unsigned, MintError> {
         let entitled = self.entitlement(order)?;
         let lifetime = self.provider.access_token_lifetime(&entitled.client);
         let stamp = self.minted_stamp(order, order.lifetime.unwrap_or(lifetime));
         let sid = entitled.session.as_ref().map(|session| session.id.as_str());
+        let product = self.provider.product;
+        let mut typ = Some("JWT");
         let mut claims = match order.kind {
-            Kind::Access | Kind::Service => entitled.access_claims(&stamp),
-            Kind::Id => entitled.id_claims(&stamp, None),
+            Kind::Access | Kind::Service => {
+                let own = entitled.access_claims(&stamp);
+                match product.access(&entitled, &own) {
+                    AccessForm::Own | AccessForm::Opaque => own,
+                    AccessForm::IdToken => product.id(&entitled, entitled.id_claims(&stamp, None)),
+                    AccessForm::Jwt(token) => {
+                        typ = token.typ;
+                        token.claims
+                    }
+                }
+            }
+            Kind::Id => product.id(&entitled, entitled.id_claims(&stamp, None)),
             Kind::Refresh => entitled.refresh_claims(&stamp, &random_uuid(), &random_handle()),
             Kind::Logout => logout_claims(
                 &stamp,
@@ -301,6 +314,9 @@ impl DevIssuer {
                 sid.unwrap_or_default(),
             ),
         };
+        if order.kind == Kind::Logout {
+            typ = Some("logout+jwt");
+        }
         if let Some(audience) = &order.audience {
             set_audience(&mut claims, audience.clone());
         }
@@ -308,7 +324,7 @@ impl DevIssuer {
             let begins = self.provider.clock.seconds() + delay.as_secs();
             claims.insert("nbf".to_owned(), json!(begins));
         }
-        Ok(claims)
+        Ok(Unsigned { typ, claims })
     }
 
     fn minted_stamp(&self, order: &Mint, lifetime: Duration) -> Stamp {

@@ -20,17 +20,12 @@ pub(crate) const REDIRECT_TARGET: &str = "/redirected";
 /// Comes before the issuer's own path ([RFC 8414 §3.1](https://www.rfc-editor.org/rfc/rfc8414#section-3.1)).
 pub(crate) const AUTHORIZATION_SERVER_METADATA: &str = "/.well-known/oauth-authorization-server";
 
-/// The issuer's own path.
-pub(crate) fn of_realm(realm: &str) -> String {
-    format!("/realms/{realm}")
-}
-
-/// The endpoint at a path; `None` for an unknown path.
-pub(crate) fn endpoint(realm: &str, requested: &str) -> Option<Endpoint> {
+/// The endpoint at a path, where the issuer's own path is `base`; `None` for an unknown path.
+pub(crate) fn endpoint(base: &str, requested: &str) -> Option<Endpoint> {
     if requested.starts_with(AUTHORIZATION_SERVER_METADATA) {
         return Some(Endpoint::Discovery);
     }
-    match requested.strip_prefix(&of_realm(realm))? {
+    match requested.strip_prefix(base)? {
         DISCOVERY => Some(Endpoint::Discovery),
         JWKS => Some(Endpoint::Jwks),
         AUTHORIZATION => Some(Endpoint::Authorization),

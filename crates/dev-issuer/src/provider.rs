@@ -21,7 +21,8 @@ use crate::forms::Forms;
 use crate::grant::GrantCounts;
 use crate::jws::{self, Claims};
 use crate::keys::{Keys, SigningKey};
-use crate::opaque_tokens::OpaqueTokens;
+use crate::presented_tokens::PresentedTokens;
+use crate::product::{AccessForm, Product, Unsigned};
 use crate::public_keys::TrustedIssuers;
 use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
@@ -54,9 +55,13 @@ impl TokenAlgorithms {
 
 #[derive(Debug)]
 pub(crate) struct Provider {
+    pub(crate) product: Product,
+    /// The issuer identifier.
     pub(crate) issuer: String,
-    /// Beginning of the endpoints that clients call; the issuer identifier, unless it has a public URL.
-    pub(crate) address: String,
+    /// Beginning of the endpoints that clients call: the issuer identifier without a trailing slash, unless it has a public URL.
+    pub(crate) base: String,
+    /// Path of [`Provider::base`].
+    pub(crate) path: String,
     pub(crate) dialect: Shared<Dialect>,
     pub(crate) realm: String,
     pub(crate) clock: Clock,
@@ -76,7 +81,7 @@ pub(crate) struct Provider {
     pub(crate) grants: GrantCounts,
     pub(crate) used_assertions: UsedIdentifiers,
     pub(crate) proofs: Proofs,
-    pub(crate) opaque_tokens: OpaqueTokens,
+    pub(crate) presented: PresentedTokens,
     pub(crate) trusted: TrustedIssuers,
     pub(crate) backchannel: Backchannel,
 }
@@ -84,16 +89,16 @@ pub(crate) struct Provider {
 impl Provider {
     /// An endpoint's URL for clients, from its path under the issuer.
     pub(crate) fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
+        format!("{}{path}", self.base)
     }
 
     /// An endpoint's URL for browsers.
     pub(crate) fn public_at(&self, path: &str) -> String {
-        format!("{}{path}", self.issuer)
+        format!("{}{path}", self.issuer.trim_end_matches('/'))
     }
 
     /// The header of a token that `key` signs, with this `typ`.
-    pub(crate) fn header(&self, key: &SigningKey, typ: &str) -> Claims {
+    pub(crate) fn header(&self, key: &SigningKey, typ: Option<&str>) -> Claims {
         let mut header = jws::header(key, typ);
         if !self.dialect.lock().names_keys() {
             header.remove("kid");
@@ -145,7 +150,7 @@ impl Provider {
         claims: &Claims,
         typ: &str,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        self.sign_with(None, claims, typ)
+        self.sign_with(None, claims, Some(typ))
     }
 
     /// Signs with the current key for this algorithm, or with the first.
@@ -153,7 +158,7 @@ impl Provider {
         &self,
         algorithm: Option<Algorithm>,
         claims: &Claims,
-        typ: &str,
+        typ: Option<&str>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let algorithm = algorithm.unwrap_or(self.keys.algorithm());
         let key = self.keys.signing_with(algorithm);
@@ -169,20 +174,25 @@ impl Provider {
         let lifetime = self.access_token_lifetime(&entitled.client);
         let stamp = self.stamp(lifetime);
         let algorithms = &self.token_algorithms;
-        let mut claims = entitled.access_claims(&stamp);
-        self.dialect.lock().change_access_token(&mut claims);
-        let signed = self.sign_with(algorithms.access, &claims, "JWT")?;
-        let access_token = match entitled.client.opaque_access_tokens {
-            true => self.opaque_tokens.issue(signed),
-            false => signed,
+        let mut access_claims = entitled.access_claims(&stamp);
+        self.dialect.lock().change_access_token(&mut access_claims);
+        let own = self.sign_with(algorithms.access, &access_claims, Some("JWT"))?;
+        let access_token = match self.product.access(entitled, &access_claims) {
+            _ if entitled.client.opaque_access_tokens => self.presented.issue_opaque(own),
+            AccessForm::Own => own,
+            AccessForm::Opaque => self.presented.issue_opaque(own),
+            AccessForm::Jwt(Unsigned { typ, claims }) => {
+                self.presented.stands_for(self.sign_with(algorithms.access, &claims, typ)?, own)
+            }
+            AccessForm::IdToken => {
+                self.presented.stands_for(self.sign_id(entitled, &stamp, None)?, own)
+            }
         };
         let id_token = match entitled.scope.contains("openid") && entitled.session.is_some() {
-            true => {
-                let claims = self.id_claims(entitled, &stamp, &access_token);
-                Some(self.sign_with(algorithms.id, &claims, "JWT")?)
-            }
+            true => Some(self.sign_id(entitled, &stamp, Some(&access_token))?),
             false => None,
         };
+        let refresh = refresh.filter(|_| self.product.refreshes(entitled));
         let refresh_stamp = self.stamp(self.refresh_token_lifetime(entitled));
         let refresh_token = match refresh {
             Some(link) => Some(self.sign_refresh(entitled, &refresh_stamp, link)?),
@@ -203,14 +213,26 @@ impl Provider {
         })
     }
 
-    fn id_claims(&self, entitled: &Entitlement, stamp: &Stamp, access_token: &str) -> Claims {
+    /// An ID token, with `at_hash` of the access token that is issued beside it.
+    fn sign_id(
+        &self,
+        entitled: &Entitlement,
+        stamp: &Stamp,
+        access_token: Option<&str>,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let algorithm = self.token_algorithms.id.unwrap_or(self.keys.algorithm());
-        let mut claims = entitled.id_claims(stamp, Some((access_token, algorithm)));
+        let mut claims = entitled.id_claims(stamp, access_token.map(|token| (token, algorithm)));
         if self.faults.active(Endpoint::Token) == Fault::WrongNonce {
             claims.insert("nonce".to_owned(), json!("not-the-nonce-that-was-sent"));
         }
         self.dialect.lock().change_id_token(&mut claims);
-        claims
+        let sign = |claims: &Claims| self.sign_with(self.token_algorithms.id, claims, Some("JWT"));
+        if self.product == Product::Keycloak {
+            return sign(&claims);
+        }
+        let own = sign(&claims)?;
+        let presented = sign(&self.product.id(entitled, claims))?;
+        Ok(self.presented.stands_for(presented, own))
     }
 
     /// Lifetime of a refresh token, which never exceeds that of its session.
@@ -244,7 +266,7 @@ impl Provider {
     /// The claims of an access token of this provider that is active now: signed, unexpired, not
     /// revoked, its session alive.
     pub(crate) fn live_access_token(&self, token: &str) -> Option<Claims> {
-        let claims = jws::open(&self.opaque_tokens.resolve(token), &self.keys).ok()?;
+        let claims = jws::open(&self.presented.resolve(token), &self.keys).ok()?;
         let is_access = matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP"));
         (is_access && self.is_live(&claims)).then_some(claims)
     }
@@ -273,7 +295,7 @@ impl Provider {
         let messages = clients.iter().filter_map(|client| {
             let uri = client.backchannel_logout_uri.clone()?;
             let claims = tokens::logout_claims(&stamp, &user.subject, &client.id, &session.id);
-            match self.sign_with(self.token_algorithms.logout, &claims, "logout+jwt") {
+            match self.sign_with(self.token_algorithms.logout, &claims, Some("logout+jwt")) {
                 Ok(token) => Some((uri, token)),
                 Err(error) => {
                     tracing::warn!(client = client.id, %error, "logout token not signed");

@@ -15,7 +15,7 @@ use crate::path;
 use crate::provider::Provider;
 
 pub(crate) fn router(provider: Arc<Provider>) -> Router {
-    let base = path::of_realm(&provider.realm);
+    let base = provider.path.clone();
     let at = |path: &str| format!("{base}{path}");
     Router::new()
         .route(&at(path::DISCOVERY), get(discovery::show))

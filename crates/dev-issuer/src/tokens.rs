@@ -47,6 +47,8 @@ pub(crate) struct Entitlement {
     pub(crate) key: Option<String>,
     /// Actor on behalf of the person (RFC 8693 §4.1).
     pub(crate) actor: Option<Value>,
+    /// The client asked for access while the person is away (`access_type=offline`).
+    pub(crate) offline: bool,
 }
 
 /// Issuer and times of a token.
@@ -82,12 +84,19 @@ impl Entitlement {
             audience: None,
             key: None,
             actor: None,
+            offline: false,
         }
     }
 
     /// Authentication scheme in which the access token must be presented.
     pub(crate) fn token_type(&self) -> &'static str {
         if self.key.is_some() { "DPoP" } else { "Bearer" }
+    }
+
+    /// The API that the access token is for, where the client has one.
+    pub(crate) fn api(&self) -> Option<String> {
+        let audience = self.audience.as_ref().unwrap_or(&self.client.audience);
+        audience.iter().find(|audience| **audience != self.client.id).cloned()
     }
 
     pub(crate) fn access_claims(&self, stamp: &Stamp) -> Claims {

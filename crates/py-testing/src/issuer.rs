@@ -13,7 +13,7 @@ mod json;
 mod order;
 mod running;
 
-use order::{person, signed_with, token};
+use order::{in_product, person, signed_with, token};
 use running::Running;
 
 /// Parts of the provider that can be counted or made to fail, by the names used in Python.
@@ -59,12 +59,19 @@ impl Drop for TestIssuer {
 #[pymethods]
 impl TestIssuer {
     #[new]
-    #[pyo3(signature = (*, realm = "dev", token_lifetime = Span(Duration::from_secs(300)), algorithm = "RS256"))]
-    fn new(py: Python<'_>, realm: &str, token_lifetime: Span, algorithm: &str) -> PyResult<Self> {
+    #[pyo3(signature = (*, realm = "dev", token_lifetime = Span(Duration::from_secs(300)), algorithm = "RS256", product = "keycloak"))]
+    fn new(
+        py: Python<'_>,
+        realm: &str,
+        token_lifetime: Span,
+        algorithm: &str,
+        product: &str,
+    ) -> PyResult<Self> {
         let builder = DevIssuer::builder()
             .realm(realm)
             .access_token_lifetime(token_lifetime.0)
-            .signing_algorithm(signed_with(algorithm)?);
+            .signing_algorithm(signed_with(algorithm)?)
+            .product(in_product(product)?);
         let running = Running::start(py, builder)?;
         Ok(Self {
             url: running.issuer.url().to_owned(),

@@ -70,6 +70,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
         "request_object_signing_alg_values_supported": SIGNATURES,
         "request_uri_parameter_supported": false,
     });
+    provider.product.discovery(&provider.issuer, &mut document);
     provider.dialect.lock().change_discovery(&mut document);
     Json(document).into_response()
 }

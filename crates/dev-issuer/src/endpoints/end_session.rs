@@ -49,7 +49,12 @@ pub(crate) async fn post(
 }
 
 async fn answer(provider: &Provider, params: &Params, headers: &HeaderMap) -> Response {
-    let request = match LogoutRequest::read(&provider.keys, &provider.registry, params) {
+    let request = match LogoutRequest::read(
+        &provider.keys,
+        &provider.presented,
+        &provider.registry,
+        params,
+    ) {
         Ok(request) => request,
         Err(why) => return pages::refused("This sign-out request cannot be served", &why),
     };

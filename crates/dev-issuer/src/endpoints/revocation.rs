@@ -26,7 +26,7 @@ pub(crate) async fn revoke(
     let is_refresh = jws::open_refresh(token, &provider.keys);
     let (claims, is_refresh) = match is_refresh {
         Ok(claims) => (claims, true),
-        Err(_) => match jws::open(&provider.opaque_tokens.resolve(token), &provider.keys) {
+        Err(_) => match jws::open(&provider.presented.resolve(token), &provider.keys) {
             Ok(claims) if matches!(jws::text(&claims, "typ"), Some("Bearer" | "DPoP")) => {
                 (claims, false)
             }

@@ -85,6 +85,7 @@ fn redeem(
         let kind = if refreshes { exchange::REFRESH_TOKEN } else { exchange::ACCESS_TOKEN };
         body.insert("issued_token_type".to_owned(), json!(kind));
     }
+    provider.product.token_response(&mut body);
     provider.dialect.lock().change_token_answer(&mut body, grant == Grant::RefreshToken);
     Ok(body)
 }

@@ -72,6 +72,7 @@ fn user_claims(
     let entitled = Entitlement::of_person(user, client, scope, session.mark(), Grant::Other);
     let mut body = entitled.profile_claims();
     body.insert("sub".to_owned(), subject);
+    let mut body = provider.product.user_info(&entitled, body);
     provider.dialect.lock().change_userinfo(&mut body);
     Ok(body)
 }

@@ -8,6 +8,7 @@ mod signer;
 
 mod client_auth;
 mod device;
+mod products;
 mod dpop;
 mod exchange;
 mod faults;

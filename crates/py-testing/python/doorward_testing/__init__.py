@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 
     from doorward import Verifier
 
-__all__ = ["Algorithm", "Issuer"]
+__all__ = ["Algorithm", "Product", "Issuer"]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 """Algorithms an issuer can sign with (RFC 7518 §3.1, RFC 8037 §3.1)."""
+
+
+Product = Literal[
+    "keycloak", "entra-id", "google", "okta", "auth0", "gitlab", "authentik", "zitadel", "dex", "cognito", "adfs"
+]
+"""Providers whose documents and tokens an issuer can imitate."""
 
 
 class Issuer(_native.TestIssuer):
@@ -46,16 +52,22 @@ class Issuer(_native.TestIssuer):
         realm: the last part of its URL, ``http://127.0.0.1:PORT/realms/REALM``.
         token_lifetime: how long access tokens live, in seconds or as a ``timedelta``.
         algorithm: what it signs with, such as ``ES256``.
+        product: the provider that its documents and tokens look like, such as ``okta``.
 
     Raises:
         OSError: if it cannot listen.
-        ValueError: if the algorithm is unknown.
+        ValueError: if the algorithm or the product is unknown.
     """
 
     def __new__(
-        cls, *, realm: str = "dev", token_lifetime: float | timedelta = 300.0, algorithm: Algorithm = "RS256"
+        cls,
+        *,
+        realm: str = "dev",
+        token_lifetime: float | timedelta = 300.0,
+        algorithm: Algorithm = "RS256",
+        product: Product = "keycloak",
     ) -> Self:
-        issuer = super().__new__(cls, realm=realm, token_lifetime=token_lifetime, algorithm=algorithm)
+        issuer = super().__new__(cls, realm=realm, token_lifetime=token_lifetime, algorithm=algorithm, product=product)
         issuer.add_client("client", "secret")
         return issuer
 

@@ -15,7 +15,7 @@ _Span = float | timedelta
 class TestIssuer:
     """The native part of :class:`doorward.testing.Issuer`."""
 
-    def __new__(cls, *, realm: str = "dev", token_lifetime: _Span = ..., algorithm: str = "RS256") -> Self: ...
+    def __new__(cls, *, realm: str = "dev", token_lifetime: _Span = ..., algorithm: str = "RS256", product: str = "keycloak") -> Self: ...
     @property
     def url(self) -> str:
         """The issuer identifier: ``http://127.0.0.1:PORT/realms/REALM``."""

@@ -1,6 +1,6 @@
 //! Reads what Python says about a person or a token into the types of `dev-issuer`.
 
-use dev_issuer::{Algorithm, Mint, UnknownAlgorithm, User};
+use dev_issuer::{Algorithm, Mint, Product, UnknownAlgorithm, UnknownProduct, User};
 use py_values::{Span, Texts};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -92,6 +92,10 @@ fn apply(order: Mint, option: &str, value: &Bound<'_, PyAny>) -> PyResult<Mint> 
 /// Roles as Keycloak writes them, in the realm and at a client alike.
 fn roles_of(value: &Bound<'_, PyAny>) -> PyResult<Value> {
     Ok(json!({ "roles": value.extract::<Texts>()?.0 }))
+}
+
+pub(super) fn in_product(name: &str) -> PyResult<Product> {
+    name.parse().map_err(|error: UnknownProduct| PyValueError::new_err(error.to_string()))
 }
 
 pub(super) fn signed_with(name: &str) -> PyResult<Algorithm> {

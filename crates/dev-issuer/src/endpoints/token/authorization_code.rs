@@ -51,6 +51,7 @@ pub(super) fn redeem(
     let entitled = Entitlement {
         nonce: grant.nonce,
         key,
+        offline: grant.offline,
         ..Entitlement::of_person(user, client, grant.scope, mark, Grant::AuthorizationCode)
     };
     Ok(provider.issue(&entitled, link.as_ref())?)

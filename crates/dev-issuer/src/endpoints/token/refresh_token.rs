@@ -67,6 +67,7 @@ pub(super) fn redeem(
     let mark = session.mark();
     let entitled = Entitlement {
         key,
+        offline: true,
         ..Entitlement::of_person(user, client, scope, mark, Grant::RefreshToken)
     };
     Ok(provider.issue(&entitled, Some(&next))?)
