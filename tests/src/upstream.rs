@@ -172,7 +172,7 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
         record.add(request.clone());
         let target = request.target();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        if path.ends_with("/ws") {
+        if path.ends_with("/ws") && request.value("sec-websocket-key").is_some() {
             return web_socket(stream, &request).await;
         } else if path.ends_with("/sse") {
             events(&mut stream, query).await?;

@@ -31,6 +31,7 @@
 //! ```
 
 mod auth;
+mod client_endpoint;
 mod device;
 mod grant;
 mod token_endpoint;
@@ -41,11 +42,11 @@ pub use auth::{
     AutoAuth, ClientAuth, ClientAuthAttempt, ClientAuthError, ClientSecret, PrivateKeyJwt,
 };
 pub(crate) use auth::{Form, Occasion};
+pub(crate) use client_endpoint::ClientEndpoint;
 pub use device::{DeviceAuthorization, DeviceError};
 #[cfg(feature = "oauth2")]
 pub(crate) use grant::GRANT_TYPES;
 pub use grant::Grant;
-pub(crate) use token_endpoint::ClientEndpoint;
 #[cfg(feature = "oauth2")]
 pub(crate) use token_endpoint::Failed;
 pub use token_endpoint::{TokenEndpoint, TokenHint};

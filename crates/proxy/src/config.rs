@@ -22,6 +22,7 @@ mod route;
 mod streams;
 mod callers;
 mod headers;
+mod byte_size;
 mod preset;
 mod profile;
 mod upstream;
@@ -40,6 +41,7 @@ mod validate;
 mod named_files;
 
 pub use admin::{AdminConfig, AdminTokenError};
+pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
@@ -55,8 +57,8 @@ pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use route::{
-    ByteSize, ByteSizeError, HostPattern, HostPatternError, IdentityForwarding, Keep, Limits,
-    PathHandling, PerUserLimits, Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
+    HostPattern, HostPatternError, IdentityForwarding, Keep, Limits, PathHandling, PerUserLimits,
+    Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};

@@ -20,10 +20,12 @@ use crate::trusted::Trusted;
 use crate::waiting::{later, now};
 
 mod authentication;
+mod form;
 mod person;
 mod recipe;
 
 pub(crate) use authentication::Authentication;
+use form::Form;
 use person::Shown;
 pub(crate) use recipe::Recipe;
 
@@ -69,27 +71,6 @@ impl Client {
         }
         let parts = self.trusted.parts(py)?;
         Ok(self.exchanged.keep(py, self.recipe.exchanged(&parts)))
-    }
-}
-
-/// Form in which a caller gets a token.
-#[derive(Clone, Copy)]
-enum Form {
-    Bare,
-    Header,
-}
-
-impl Form {
-    fn of(self, py: Python<'_>, token: &AccessToken) -> PyResult<Py<PyAny>> {
-        let header;
-        let text = match self {
-            Self::Bare => token.secret().expose(),
-            Self::Header => {
-                header = token.authorization();
-                header.to_str().map_err(|error| PyValueError::new_err(error.to_string()))?
-            }
-        };
-        Ok(text.into_pyobject(py)?.into_any().unbind())
     }
 }
 

@@ -34,6 +34,8 @@ enum Bearer {
     None,
     /// Of users.
     Users,
+    /// Of users, for another client than the gateway's.
+    UsersOf(&'static str),
     /// Of service accounts, which have no roles; alice's are refused.
     Services,
     /// Of another issuer of the guide.
@@ -173,17 +175,14 @@ async fn drive(guide: Guide) -> Result<()> {
     ensure!(stage.issuer.token_requests_by_grant(Grant::RefreshToken) > 0, "no refresh");
 
     let page = browser.open("/oauth2/sign_out").await?;
-    let form = [("csrf", form_token(&page.body)?)];
-    let form = [("csrf", form[0].1.as_str())];
-    let answer = browser.post("/oauth2/sign_out", &stage.origin(), &form).await?;
-    ensure!(answer.status == 303, "{answer:?}");
-    let onward = answer.location()?;
-    assert_eq!(
-        onward.as_str().starts_with(stage.issuer.url().trim_end_matches('/')),
-        guide.logs_out,
-        "{onward}"
-    );
+    let csrf = form_token(&page.body)?;
+    let answer =
+        browser.post("/oauth2/sign_out", &stage.origin(), &[("csrf", csrf.as_str())]).await?;
+    // Without a logout endpoint at the provider, a page of the gateway says that the session is over.
+    assert_eq!(answer.status, if guide.logs_out { 303 } else { 200 }, "{answer:?}");
     if guide.logs_out {
+        let onward = answer.location()?;
+        ensure!(onward.as_str().starts_with(stage.issuer.url().trim_end_matches('/')), "{onward}");
         e2e::visitor::plain_client()?.get(onward).send().await?;
         assert!(stage.issuer.session_ids("alice").is_empty(), "signed in at the provider");
     }
@@ -198,6 +197,7 @@ async fn bearer(guide: &Guide, stage: &Stage, second: &DevIssuer) -> Result<()> 
     let access = || Mint::access("alice").client("gateway");
     let (good, expected) = match guide.bearer {
         Bearer::Users => (stage.issuer.mint(access())?, 200),
+        Bearer::UsersOf(client) => (stage.issuer.mint(access().audience([client]))?, 200),
         Bearer::None => (stage.issuer.log_in("alice", "gateway", "openid")?.access_token, 401),
         Bearer::Services => (stage.issuer.mint(Mint::service("gateway"))?, 403),
         Bearer::OfSecond => (second.mint(Mint::access("alice"))?, 200),
@@ -259,7 +259,8 @@ async fn zitadel() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dex() -> Result<()> {
-    drive(Guide::new("dex", Product::Dex, "roles: [lab]", "alice").without_logout()).await
+    let guide = Guide::new("dex", Product::Dex, "roles: [lab]", "alice");
+    drive(guide.bearer(Bearer::UsersOf("models")).without_logout()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

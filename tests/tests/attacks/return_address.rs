@@ -31,7 +31,7 @@ const SERVED: &[(&str, &str)] = &[
     ("/echo?q=%", "/echo?q=%25"),
     ("/echo?q=%FF", "/echo?q=%FF"),
     ("/echo?c=C:\\dir", "/echo?c=C:%5Cdir"),
-    ("/echo?q={|}^`", "/echo?q={|}^`"),
+    ("/echo?q={|}^`", "/echo?q=%7B%7C%7D%5E%60"),
     ("/echo?rd=//evil.test&rd=2", "/echo?rd=//evil.test&rd=2"),
     ("/echo?a?b=/c", "/echo?a?b=/c"),
 ];

@@ -341,11 +341,20 @@ async fn another_kind_of_token_is_not_an_access_token() -> Result<()> {
             "wrong_type",
         ));
     }
-    for typ in ["ID", "Refresh", "Offline", "Logout", "bearer", "DPoP", ""] {
+    for (typ, code) in [
+        ("ID", "wrong_type"),
+        ("Refresh", "wrong_type"),
+        ("Offline", "wrong_type"),
+        ("Logout", "wrong_type"),
+        ("bearer", "wrong_type"),
+        // A bound token without its binding.
+        ("DPoP", "missing_claim"),
+        ("", "wrong_type"),
+    ] {
         attacks.push(attack(
             format!("typ {typ:?}"),
             mint(Mint::access("alice").claim("typ", typ))?,
-            "wrong_type",
+            code,
         ));
     }
     for text in [

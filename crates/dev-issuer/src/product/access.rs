@@ -1,6 +1,6 @@
 //! Access tokens.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::jws::{Claims, text};
 use crate::product::{AccessForm, Product, Unsigned, identity, kept, set};
@@ -131,7 +131,7 @@ fn adfs(entitled: &Entitlement, canonical: &Claims) -> Claims {
     set(&mut claims, "sub", json!(entitled.user.subject));
     if entitled.session.is_some() {
         set(&mut claims, "upn", json!(entitled.user.email));
-        set(&mut claims, "role", one_or_list(&entitled.user.roles));
+        set(&mut claims, "role", identity::one_or_list(&entitled.user.roles));
     }
     claims
 }
@@ -155,12 +155,4 @@ pub(super) fn access_issuer(issuer: &str) -> String {
 
 fn api_scopes(entitled: &Entitlement) -> Vec<&str> {
     entitled.scope.words().filter(|word| !IDENTITY_SCOPES.contains(word)).collect()
-}
-
-/// AD FS writes a claim with one value as text.
-fn one_or_list(values: &[String]) -> Value {
-    match values {
-        [one] => json!(one),
-        all => json!(all),
-    }
 }

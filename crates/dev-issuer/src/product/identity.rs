@@ -40,6 +40,8 @@ pub(super) fn id(product: Product, entitled: &Entitlement, canonical: Claims) ->
             set(&mut claims, "sub", json!(entitled.user.subject));
             set(&mut claims, "upn", json!(entitled.user.email));
             set(&mut claims, "unique_name", json!(format!("CORP\\{}", entitled.user.username)));
+            // With the scope `allatclaims`, or a client that is its own web API.
+            set(&mut claims, "role", one_or_list(&entitled.user.roles));
             claims.extend(kept(&canonical, &["sid"]));
         }
         Product::Zitadel => {
@@ -191,6 +193,14 @@ pub(super) fn zitadel_roles(entitled: &Entitlement) -> Value {
     let roles: Map<String, Value> =
         entitled.user.roles.iter().map(|role| (role.clone(), granted.clone())).collect();
     Value::Object(roles)
+}
+
+/// AD FS writes a claim with one value as text.
+pub(super) fn one_or_list(values: &[String]) -> Value {
+    match values {
+        [one] => json!(one),
+        all => json!(all),
+    }
 }
 
 fn pairwise(subject: &str, application: &str) -> String {

@@ -38,7 +38,8 @@ async fn oidcc_client_test_discovery_issuer_mismatch() -> Result<()> {
             // The gateway may not listen yet.
             Err(_) => return Ok(None),
         };
-        ensure!(start.status == 503, "{start:?}");
+        // The first answer may come before the document was read.
+        ensure!(matches!(start.status, 500 | 503), "{start:?}");
         Ok((stage.issuer.requests(Endpoint::Discovery) > 1).then_some(()))
     })
     .await?;
