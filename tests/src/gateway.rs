@@ -17,7 +17,7 @@ use crate::{
     World,
     keycloak::{GATEWAY_CLIENT, Realm},
     program::Program,
-    tools, visitor, wait,
+    token_text, tools, visitor, wait,
     world::free_port,
 };
 
@@ -329,7 +329,7 @@ impl Gateway {
             let line = log.lines().find(|line| line.contains(sign));
             ensure!(line.is_none(), "«{sign}» is in the log: {}", line.unwrap_or_default());
         }
-        let line = log.lines().find(|line| has_token(line));
+        let line = log.lines().find(|line| token_text::has_token(line));
         ensure!(line.is_none(), "a token is in the log: {}", line.unwrap_or_default());
         Ok(())
     }
@@ -348,16 +348,6 @@ impl Gateway {
         })
         .await
     }
-}
-
-/// Whether the text has a JWT or the beginning of one. `eyJ` alone is no sign: one session identifier in thirteen thousand has it
-/// inside; a key's thumbprint is 43 characters long.
-pub fn has_token(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    text.match_indices("eyJ").any(|(at, _)| {
-        let word = text[at..].split(|c| !inside(c)).next().unwrap_or_default();
-        word.len() > 43 || text[at + word.len()..].starts_with('.')
-    })
 }
 
 /// Runs a `doorward` command to its end.
@@ -388,29 +378,4 @@ fn indented(yaml: &str, depth: usize) -> String {
         out.push('\n');
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_token;
-
-    #[test]
-    fn a_token_is_seen_and_an_identifier_is_not() {
-        let jwt =
-            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJjaHVybiJ9.c2ln";
-        let claims = &jwt[21..jwt.len() - 5];
-        let line = |value: &str| format!(r#"{{"msg":"request","value":"{value}","status":200}}"#);
-        for value in
-            [jwt, claims, &jwt[..30], &format!("a token: {jwt}"), &format!("Bearer%20{jwt}")]
-        {
-            assert!(has_token(&line(value)), "{value}");
-        }
-        for value in [
-            "4iO3eyJNclTtHumPtNyUAe",
-            "eyJ3NclTtHumPtNyUAevuQ",
-            "eyJ0JBuIKx3zOxza48FEb3Ztm1qV_TMvmufaLNZQ9wx",
-        ] {
-            assert!(!has_token(&line(value)), "{value}");
-        }
-    }
 }

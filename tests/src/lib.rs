@@ -12,6 +12,7 @@
 )]
 
 pub mod tools;
+pub mod token_text;
 pub mod program;
 pub mod wait;
 pub mod world;

@@ -4,13 +4,8 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use e2e::{
-    World,
-    gateway::{Plan, has_token},
-    jupyterhub::JupyterHub,
-    keycloak::GATEWAY_CLIENT,
-    tools,
-    visitor::Visitor,
-    wait,
+    World, gateway::Plan, jupyterhub::JupyterHub, keycloak::GATEWAY_CLIENT, token_text::has_token,
+    tools, visitor::Visitor, wait,
 };
 use serde_json::json;
 use tokio::time::timeout;

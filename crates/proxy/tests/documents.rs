@@ -28,10 +28,11 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md")];
-    for folder in ["docs/guides", "docs/concepts"] {
+    for folder in ["docs/guides", "docs/guides/providers", "docs/concepts"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         pages.extend(entries.map(|entry| entry.unwrap().path()));
     }
+    pages.retain(|page| page.is_file());
     pages
 }
 
@@ -58,6 +59,16 @@ fn blocks(page: &str) -> Vec<String> {
 fn whole(block: &str) -> Option<String> {
     if block.contains("public_url:") {
         return Some(block.to_owned());
+    }
+    if block.starts_with("issuers:") && block.contains(" url: ") && !block.contains("\nroutes:") {
+        let (before, after) = (REST.find("issuers:").unwrap(), REST.find("session:").unwrap());
+        let (head, session) = (&REST[..before], &REST[after..]);
+        let sign_in = if block.contains("client_id:") { "auto" } else { "challenge" };
+        let route = format!(
+            "routes: {{ app: {{ match: {{ path: / }}, upstream: http://app:8080, sign_in: {sign_in}, \
+             access: [{{ allow: signed_in }}] }} }}\n"
+        );
+        return Some(format!("{head}{block}{session}{route}"));
     }
     if block.starts_with("routes:") {
         return Some(format!("{REST}{block}"));
@@ -87,5 +98,5 @@ fn every_configuration_in_the_documentation_is_valid() {
             }
         }
     }
-    assert!(tried >= 8, "only {tried} were found");
+    assert!(tried >= 20, "only {tried} were found");
 }

@@ -20,7 +20,7 @@ const TOKENS_LIVE: Duration = Duration::from_secs(4);
 struct Guide {
     name: &'static str,
     product: Product,
-    /// What the rule asks for; alice has the role `admin`, is in the group `lab`, and has an address.
+    /// Requirement of the rule; alice has the role `admin`, is in the group `lab`, and has an address.
     allow: &'static str,
     /// User name of alice at the upstream.
     user: &'static str,
