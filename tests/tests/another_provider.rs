@@ -96,7 +96,7 @@ async fn users_sign_in_are_refreshed_and_sign_out() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_at_the_provider_ends_the_session_here() -> Result<()> {
-    let Scene { world, provider, gateway, .. } = scene("another-provider-logout").await?;
+    let Scene { world, provider, echo: _echo, gateway } = scene("another-provider-logout").await?;
     let visitor = Visitor::new()?;
     OidcProvider::log_in(&visitor, &world.url("/lab"), "alice").await?;
     assert_eq!(visitor.fetch(&world.url("/lab")).await?.status, 200);

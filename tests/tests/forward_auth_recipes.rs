@@ -47,7 +47,7 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("/?q=%C3%A9", "/?q=%C3%A9"),
     ("/?q=%26%23%25%2B%3D", "/?q=%26%23%25%2B%3D"),
     ("/?q=%22%7B%7C%7D", "/?q=%22%7B%7C%7D"),
-    ("/?q={a|b}", "/?q={a|b}"),
+    ("/?q={a|b}", "/?q=%7Ba%7Cb%7D"),
     ("/?c=C:\\dir", "/?c=C:%5Cdir"),
     ("/?rd=//evil.test&issuer=none&sign_in=x", "/?rd=//evil.test&issuer=none&sign_in=x"),
     ("/?a?b=/c/../d", "/?a?b=/c/../d"),

@@ -89,7 +89,7 @@ fn refused<'py>(py: Python<'py>, refusal: &TokenRefusal) -> PyResult<Raised<'py>
         }
         TokenRefusal::InvalidClaim { claim, .. } => {
             let remedy = match *claim {
-                "scope" => "have the issuer write `scope` as one text of words separated by spaces, not as a list (RFC 9068 §2.2.3)",
+                "scope" => "have the issuer write `scope` as words in one text (RFC 9068 §2.2.3), or as a list of texts",
                 _ => "have the issuer write the claim as the standard says",
             };
             raise("InvalidClaim", remedy)?.with("claim", *claim)

@@ -86,14 +86,11 @@ def test_a_refused_client_has_the_status_of_the_answer(issuer: Issuer) -> None:
 
 
 def test_remedies_are_true(issuer: Issuer) -> None:
-    listed = refusal(issuer, claims={"scope": ["score"]})
-    assert (listed.code, listed.claim) == ("invalid_claim", "scope") and "one text" in (listed.remedy or "")
     bound = refusal(issuer, claims={"typ": "DPoP"})
     assert (bound.code, bound.claim) == ("missing_claim", "cnf") and "key" in (bound.remedy or "")
-    unnamed = refusal(issuer, header={"alg": "Ed25519"})
-    assert unnamed.code == "algorithm_not_allowed" and "algorithms=" not in (unnamed.remedy or "")
+    assert issuer.verifier("churn", algorithms=["Ed25519", "RS256"]).verify(issuer.mint("alice", audience="churn"))
     with pytest.raises(doorward.ConfigurationError):
-        issuer.verifier("churn", algorithms="Ed25519")
+        issuer.verifier("churn", algorithms="ed25519")
     with pytest.raises(doorward.AlgorithmNotAllowed) as other:
         issuer.verifier("churn", algorithms="ES256").verify(issuer.mint("alice", audience="churn"))
     assert "algorithms=" in (other.value.remedy or "")

@@ -84,7 +84,7 @@ def test_why_a_key_is_skipped_can_be_learnt(records: Records) -> None:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_port}"
-        with Issuer() as signer, pytest.raises(doorward.IssuerUnavailable) as none:
+        with Issuer() as signer, pytest.raises(doorward.IssuerMisconfigured) as none:
             doorward.Issuer(url, timeout=5).verifier("churn").verify(signer.mint("alice", audience="churn", issuer=url))
         assert "no usable key" in str(none.value)
         failed = records.seen(lambda record: record.name == "doorward.keys")

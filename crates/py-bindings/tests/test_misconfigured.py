@@ -56,7 +56,7 @@ def test_the_remedy_is_in_text_and_traceback(issuer: Issuer) -> None:
     url = issuer.url + "/"
     error = mistake(doorward.Issuer(url), issuer.mint(audience="churn", issuer=url))
     assert error.remedy and error.remedy not in error.message
-    assert str(error) == f"{error.message} (remedy: {error.remedy})"
+    assert str(error) == f"{error.message}; {error.remedy}"
     assert error.remedy in "".join(traceback.format_exception(error))
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.member) == (str(error), error.member)

@@ -138,7 +138,7 @@ def test_the_token_of_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_page_with_python_has_a_suite() -> None:
-    suites = (Path(__file__).parent / name for name in ("test_guide.py", "test_guide_clients.py", "test_guide_services.py", "test_guide_testing.py", "test_printed.py"))
-    tried = set(re.findall(r'Page\("([\w.-]+)"', "".join(path.read_text() for path in suites))) | {"model-apis.md"}
+    suites = (Path(__file__).parent / name for name in ("test_guide.py", "test_guide_clients.py", "test_guide_logins.py", "test_guide_services.py", "test_guide_testing.py", "test_printed.py"))
+    tried = set(re.findall(r'Page\("([\w.-]+)"', "".join(path.read_text() for path in suites))) | {"model-apis.md", "credential-helpers.md"}
     pages = {path.name for path in (REPOSITORY / "docs").rglob("*.md") if "```python" in path.read_text()}
     assert pages <= tried
