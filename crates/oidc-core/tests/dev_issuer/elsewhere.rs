@@ -58,9 +58,12 @@ impl Elsewhere {
         Provider::new(self.issuer.url().parse().unwrap(), http)
     }
 
+    pub(crate) fn keys(&self) -> Arc<RemoteKeys> {
+        Arc::new(RemoteKeys::new(self.provider()))
+    }
+
     pub(crate) fn client(&self, id: &str, auth: ClientAuth) -> Client {
-        let keys = Arc::new(RemoteKeys::new(self.provider()));
-        Client::new(self.provider(), keys, id, auth).with_clock(Arc::new(self.clock.clone()))
+        Client::new(self.provider(), self.keys(), id, auth).with_clock(Arc::new(self.clock.clone()))
     }
 
     pub(crate) fn endpoint(&self, id: &str, auth: ClientAuth) -> TokenEndpoint {

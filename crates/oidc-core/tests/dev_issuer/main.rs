@@ -12,4 +12,5 @@ mod introspection_memory;
 mod logout;
 mod native;
 mod revocation;
+mod products;
 mod signed_messages;
