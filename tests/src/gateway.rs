@@ -128,6 +128,13 @@ impl Plan {
         self
     }
 
+    /// These routes only.
+    #[must_use]
+    pub fn with_only_routes(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.routes);
+        self
+    }
+
     /// The gateway takes no bearer tokens.
     #[must_use]
     pub fn without_audience(mut self) -> Self {

@@ -46,6 +46,8 @@ mod origins;
 mod overview;
 #[path = "attacks/foreign_tokens.rs"]
 mod foreign_tokens;
+#[path = "attacks/sidecar.rs"]
+mod sidecar;
 #[path = "attacks/provider_guides.rs"]
 mod provider_guides;
 #[path = "attacks/two_issuers.rs"]

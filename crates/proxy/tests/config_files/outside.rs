@@ -154,7 +154,7 @@ fn the_examples_are_valid() {
         assert!(!String::from_utf8(out).unwrap().contains("warning"), "{}", file.display());
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
 
 #[test]
