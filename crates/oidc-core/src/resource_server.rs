@@ -9,6 +9,7 @@
 //! | accept requests without a token too | [`VerifyLayer::optional`] |
 //! | accept tokens bound to a key (RFC 9449) | [`VerifyLayer::with_dpop`] |
 //! | accept tokens bound to a certificate (RFC 8705) | [`ClientCertificate`] in the request's extensions |
+//! | take callers from the gateway before the service, and no other | [`GatewayLayer`] → [`GatewayCaller`] |
 //! | write an adapter for another framework | [`VerifyLayer::identify`] → [`Rejected`] |
 //!
 //! [`VerifyLayer`] reads the token from `Authorization` only, verifies it, and adds an [`Identity`]
@@ -34,11 +35,13 @@ use crate::verify::{Presented, Verifier};
 #[cfg(feature = "axum")]
 mod axum;
 mod challenge;
+mod gateway;
 mod identity;
 mod rejected;
 mod service;
 
 use challenge::{Challenges, Scheme};
+pub use gateway::{BehindGateway, GatewayCaller, GatewayLayer};
 pub use identity::{Forbidden, Identity, Requirement};
 pub use rejected::Rejected;
 pub use service::{Verify, VerifyBody};

@@ -10,7 +10,7 @@ use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 
-use super::{Anonymous, Forbidden, Identity, Rejected};
+use super::{Anonymous, Forbidden, GatewayCaller, Identity, Rejected};
 
 impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = Rejected;
@@ -20,6 +20,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
             Ok(identity) => Ok(identity),
             Err(anonymous) => Err(anonymous.rejected()),
         }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GatewayCaller {
+    type Rejection = Rejected;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejected> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!("a handler extracts a GatewayCaller without a GatewayLayer before it");
+            unverified()
+        })
     }
 }
 
@@ -39,8 +50,12 @@ fn of(parts: &Parts) -> Result<Result<Identity, Anonymous>, Rejected> {
         return Ok(Err(anonymous.clone()));
     }
     tracing::error!("a handler extracts an Identity without a VerifyLayer before it");
+    Err(unverified())
+}
+
+fn unverified() -> Rejected {
     let detail = "this service is not set up to check who calls it";
-    Err(Rejected::new(StatusCode::INTERNAL_SERVER_ERROR, "not_verified", detail))
+    Rejected::new(StatusCode::INTERNAL_SERVER_ERROR, "not_verified", detail)
 }
 
 impl IntoResponse for Rejected {

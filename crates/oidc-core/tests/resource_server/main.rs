@@ -22,6 +22,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 mod challenges;
 mod dpop;
 mod extractor;
+mod gateway;
 mod identity;
 mod introspection;
 
