@@ -1,8 +1,8 @@
 //! FAPI 2.0 Security Profile: the modules of the OpenID Foundation's plan for relying parties, each under its own name.
 //!
-//! The client authenticates with `private_key_jwt`, pushes its requests and binds its tokens by DPoP. The provider is the test
-//! issuer, which answers as the module says. With a client certificate instead, the ID token rules are the same code; the
-//! certificate itself is tested in `tests/possession/certificate.rs`.
+//! The client pushes its requests. It authenticates with `private_key_jwt` and binds its tokens by DPoP, or does both with a client
+//! certificate (RFC 8705): every module runs in both variants. The provider is the test issuer, which answers as the module says;
+//! the handshake with a certificate is tested at Keycloak.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -25,8 +25,16 @@ const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"gateway-1",
     "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
+/// Client authentication and binding of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    PrivateKeyJwtAndDpop,
+    Certificate,
+}
+
 /// A login up to the redirect back, at a provider that signs with PS256.
 struct Module {
+    variant: Variant,
     issuer: TestIssuer,
     client: Client,
     pending: PendingLogin,
@@ -35,29 +43,44 @@ struct Module {
 }
 
 impl Module {
-    async fn start() -> Self {
+    async fn start(variant: Variant) -> Self {
         let issuer = TestIssuer::with_algorithm(Algorithm::PS256);
         issuer.set_metadata("id_token_signing_alg_values_supported", json!(["PS256"]));
         issuer.set_metadata("require_pushed_authorization_requests", json!(true));
-        let auth = ClientAuth::PrivateKeyJwt(PrivateKeyJwt::from_jwk(&KEY.into()).unwrap());
-        let client = Client::new(issuer.provider(), issuer.keys(), CLIENT, auth)
+        let auth = match variant {
+            Variant::PrivateKeyJwtAndDpop => {
+                ClientAuth::PrivateKeyJwt(PrivateKeyJwt::from_jwk(&KEY.into()).unwrap())
+            }
+            Variant::Certificate => ClientAuth::MutualTls,
+        };
+        let mut client = Client::new(issuer.provider(), issuer.keys(), CLIENT, auth)
             .with_clock(issuer.clock())
-            .with_algorithms([Algorithm::PS256])
-            .with_dpop(Arc::new(DpopKey::generate().unwrap()));
+            .with_algorithms([Algorithm::PS256]);
+        if variant == Variant::PrivateKeyJwtAndDpop {
+            client = client.with_dpop(Arc::new(DpopKey::generate().unwrap()));
+        }
         let request = LoginRequest::new(CALLBACK.parse().unwrap());
         let (url, pending) = client.begin_login(request).await.unwrap();
         let pushed = issuer.last_request("/par").unwrap();
         let nonce = pushed.value("nonce").unwrap().to_owned();
         let query = issuer.authorize(&url);
-        Self { issuer, client, pending, query, nonce }
+        Self { variant, issuer, client, pending, query, nonce }
     }
 
     /// The token response of a valid login, with this ID token.
     fn answer(&self, id_token: &str) -> Value {
         json!({
-            "access_token": "bound-access-token", "token_type": "DPoP", "expires_in": 300,
+            "access_token": "bound-access-token", "token_type": self.token_type(), "expires_in": 300,
             "refresh_token": "bound-refresh-token", "scope": "openid", "id_token": id_token,
         })
+    }
+
+    /// Tokens bound to a certificate have the usual type (RFC 8705 §3).
+    fn token_type(&self) -> &'static str {
+        match self.variant {
+            Variant::PrivateKeyJwtAndDpop => "DPoP",
+            Variant::Certificate => "Bearer",
+        }
     }
 
     fn id_claims(&self) -> Value {
@@ -71,7 +94,8 @@ impl Module {
         match self.client.finish_login(code, &self.pending).await {
             Ok(login) => {
                 assert_eq!(login.id_token.subject(), SUBJECT);
-                assert_eq!(login.tokens.token_type, TokenType::DPoP);
+                let bound_by_key = login.tokens.token_type == TokenType::DPoP;
+                assert_eq!(bound_by_key, self.variant == Variant::PrivateKeyJwtAndDpop);
                 "ok"
             }
             Err(LoginError::IdToken(refusal)) => refusal.code(),
@@ -80,45 +104,57 @@ impl Module {
         }
     }
 
-    /// Finishes the login with an ID token whose claims are changed.
-    async fn with_claims(change: impl FnOnce(&mut Value)) -> &'static str {
-        let module = Self::start().await;
-        let mut claims = module.id_claims();
-        change(&mut claims);
-        let id_token = module.issuer.sign(&claims);
-        module.finish(&module.answer(&id_token)).await
+    /// Finishes the login with an ID token whose claims are changed; the verdict, which both variants share.
+    async fn with_claims(change: impl Fn(&mut Value)) -> &'static str {
+        Self::each(async |module| {
+            let mut claims = module.id_claims();
+            change(&mut claims);
+            let id_token = module.issuer.sign(&claims);
+            module.finish(&module.answer(&id_token)).await
+        })
+        .await
     }
 
     async fn without_claim(name: &str) -> &'static str {
         Self::with_claims(|claims| drop(claims.as_object_mut().unwrap().remove(name))).await
     }
 
+    /// Runs a module in both variants; their common verdict.
+    async fn each(run: impl AsyncFn(Self) -> &'static str) -> &'static str {
+        let by_key = run(Self::start(Variant::PrivateKeyJwtAndDpop).await).await;
+        let by_certificate = run(Self::start(Variant::Certificate).await).await;
+        assert_eq!(by_key, by_certificate, "the variants differ");
+        by_key
+    }
+
     /// The verdict on the redirect back; no other request may follow a refusal.
     async fn with_callback(
         change: impl Fn(&str, Option<&str>) -> Option<Option<String>>,
     ) -> &'static str {
-        let mut module = Self::start().await;
-        let pairs: Vec<(String, String)> =
-            url::form_urlencoded::parse(module.query.as_bytes()).into_owned().collect();
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in pairs {
-            match change(&name, Some(&value)) {
-                None => drop(query.append_pair(&name, &value)),
-                Some(None) => {}
-                Some(Some(other)) => drop(query.append_pair(&name, &other)),
+        Self::each(async |mut module| {
+            let pairs: Vec<(String, String)> =
+                url::form_urlencoded::parse(module.query.as_bytes()).into_owned().collect();
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            for (name, value) in pairs {
+                match change(&name, Some(&value)) {
+                    None => drop(query.append_pair(&name, &value)),
+                    Some(None) => {}
+                    Some(Some(other)) => drop(query.append_pair(&name, &other)),
+                }
             }
-        }
-        module.query = query.finish();
-        module.issuer.reset_requests();
-        let verdict = module.client.parse_callback(&module.query, &module.pending).await;
-        assert_eq!(module.issuer.requests("/token"), 0, "the code is not used after a refusal");
-        verdict.map_or_else(|refusal| refusal.code(), |_| "ok")
+            module.query = query.finish();
+            module.issuer.reset_requests();
+            let verdict = module.client.parse_callback(&module.query, &module.pending).await;
+            assert_eq!(module.issuer.requests("/token"), 0, "the code is not used after a refusal");
+            verdict.map_or_else(|refusal| refusal.code(), |_| "ok")
+        })
+        .await
     }
 }
 
 #[tokio::test]
 async fn happy_path() {
-    let module = Module::start().await;
+    let module = Module::start(Variant::PrivateKeyJwtAndDpop).await;
     let id_token = module.issuer.sign(&module.id_claims());
     assert_eq!(module.finish(&module.answer(&id_token)).await, "ok");
     let request = module.issuer.last_request("/token").unwrap();
@@ -134,7 +170,7 @@ async fn happy_path() {
 
 #[tokio::test]
 async fn happy_path_no_dpop_nonce() {
-    let module = Module::start().await;
+    let module = Module::start(Variant::PrivateKeyJwtAndDpop).await;
     let id_token = module.issuer.sign(&module.id_claims());
     assert_eq!(module.finish(&module.answer(&id_token)).await, "ok");
     assert_eq!(module.issuer.requests("/token"), 1, "no second attempt without a nonce");
@@ -174,7 +210,7 @@ async fn invalid_secondary_aud() {
     let party = |azp: Value| {
         Module::with_claims(move |claims| {
             claims["aud"] = json!([CLIENT, "untrusted"]);
-            claims["azp"] = azp;
+            claims["azp"] = azp.clone();
         })
     };
     assert_eq!(party(json!("untrusted")).await, "wrong_authorized_party");
@@ -191,19 +227,24 @@ async fn invalid_secondary_aud() {
 
 #[tokio::test]
 async fn invalid_null_alg() {
-    let module = Module::start().await;
-    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let unsigned = format!("{}.{}.", encode(json!({"alg": "none"})), encode(module.id_claims()));
-    assert_eq!(module.finish(&module.answer(&unsigned)).await, "algorithm_not_allowed");
+    let verdict = Module::each(async |module| {
+        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let unsigned =
+            format!("{}.{}.", encode(json!({"alg": "none"})), encode(module.id_claims()));
+        module.finish(&module.answer(&unsigned)).await
+    });
+    assert_eq!(verdict.await, "algorithm_not_allowed");
 }
 
 #[tokio::test]
 async fn invalid_alternate_alg() {
-    let module = Module::start().await;
-    let mut header = module.issuer.header();
-    header["alg"] = json!("RS256");
-    let other = module.issuer.sign_with(&header, &module.id_claims());
-    assert_eq!(module.finish(&module.answer(&other)).await, "algorithm_not_allowed");
+    let verdict = Module::each(async |module| {
+        let mut header = module.issuer.header();
+        header["alg"] = json!("RS256");
+        let other = module.issuer.sign_with(&header, &module.id_claims());
+        module.finish(&module.answer(&other)).await
+    });
+    assert_eq!(verdict.await, "algorithm_not_allowed");
 }
 
 #[tokio::test]
@@ -266,16 +307,30 @@ async fn ensure_authorization_response_with_missing_state_fails() {
 
 #[tokio::test]
 async fn token_endpoint_response_without_expires_in() {
-    let module = Module::start().await;
-    let mut answer = module.answer(&module.issuer.sign(&module.id_claims()));
-    answer.as_object_mut().unwrap().remove("expires_in");
-    assert_eq!(module.finish(&answer).await, "ok");
+    let verdict = Module::each(async |module| {
+        let mut answer = module.answer(&module.issuer.sign(&module.id_claims()));
+        answer.as_object_mut().unwrap().remove("expires_in");
+        module.finish(&answer).await
+    });
+    assert_eq!(verdict.await, "ok");
+}
+
+#[tokio::test]
+async fn happy_path_with_a_certificate() {
+    let module = Module::start(Variant::Certificate).await;
+    let id_token = module.issuer.sign(&module.id_claims());
+    assert_eq!(module.finish(&module.answer(&id_token)).await, "ok");
+    let request = module.issuer.last_request("/token").unwrap();
+    assert_eq!(request.value("client_id"), Some(CLIENT), "the certificate proves the rest");
+    assert!(
+        request.value("client_assertion").is_none() && request.value("client_secret").is_none()
+    );
 }
 
 #[tokio::test]
 async fn token_type_case_insensitivity() {
     for spelling in ["dpop", "DPOP", "dPoP"] {
-        let module = Module::start().await;
+        let module = Module::start(Variant::PrivateKeyJwtAndDpop).await;
         let mut answer = module.answer(&module.issuer.sign(&module.id_claims()));
         answer["token_type"] = json!(spelling);
         assert_eq!(module.finish(&answer).await, "ok", "{spelling}");
@@ -284,7 +339,7 @@ async fn token_type_case_insensitivity() {
 
 #[tokio::test]
 async fn a_bearer_token_is_refused_where_a_bound_one_was_asked_for() {
-    let module = Module::start().await;
+    let module = Module::start(Variant::PrivateKeyJwtAndDpop).await;
     let mut answer = module.answer(&module.issuer.sign(&module.id_claims()));
     answer["token_type"] = json!("Bearer");
     assert_eq!(module.finish(&answer).await, "not_bound");
@@ -292,7 +347,7 @@ async fn a_bearer_token_is_refused_where_a_bound_one_was_asked_for() {
 
 #[tokio::test]
 async fn refresh_token() {
-    let module = Module::start().await;
+    let module = Module::start(Variant::PrivateKeyJwtAndDpop).await;
     let id_token = module.issuer.sign(&module.id_claims());
     assert_eq!(module.finish(&module.answer(&id_token)).await, "ok");
     let subject_of = |subject: &str| {
