@@ -106,8 +106,9 @@ async fn verifications_during_503_cause_one_fetch_a_step() {
             assert_eq!(fixture.code(&unheard).await, "keys_unavailable");
         }
         assert_eq!(asked(), 1, "{path}: the step before the first pause");
-        // Pauses grow from 1 s to 4 s, less a quarter at most for jitter; older keys may serve meanwhile.
-        let (mut seen, mut last, mut pause) = (1, Instant::now(), 0.75);
+        // Pauses grow from 1 s to 4 s, less a quarter at most for jitter; older keys may serve meanwhile. When exactly the first
+        // of them end depends on how metadata and keys, each with a pause of its own, follow each other.
+        let mut seen = 1;
         for _ in 0..300 {
             sleep(Duration::from_secs(1)).await;
             for _ in 0..100 {
@@ -115,17 +116,9 @@ async fn verifications_during_503_cause_one_fetch_a_step() {
             }
             let now = asked();
             assert!(now <= seen + 1, "{path}: {now} after {seen}");
-            if now > seen {
-                assert!(
-                    last.elapsed().as_secs_f64() >= pause,
-                    "{path} {warm}: {:?} {pause} {seen}",
-                    last.elapsed()
-                );
-                (seen, last) = (now, Instant::now());
-                pause = f64::min(2.0 * pause, 2.0);
-            }
+            seen = now;
         }
-        assert!(seen >= 70, "{path}: it was asked again: {seen}");
+        assert!((70..=105).contains(&seen), "{path} {warm}: asked {seen} times in five minutes");
     }
 }
 
