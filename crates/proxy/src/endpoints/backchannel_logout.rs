@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use moka::sync::Cache;
+use moka::{
+    ops::compute::{CompResult, Op},
+    sync::Cache,
+};
 use oidc_core::token::LogoutToken;
 use oidc_core::{TokenRefusal, Verified};
 use web_sessions::{Ended, Which};
@@ -31,7 +34,13 @@ impl Default for SeenLogoutTokens {
 impl SeenLogoutTokens {
     /// Whether this token is new; remembers it.
     fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
-        self.0.entry(format!("{issuer} {jwt_id}")).or_insert(()).is_fresh()
+        // Calls for one key run one after the other; two calls of `or_insert` may both insert.
+        let token = self.0.entry(format!("{issuer} {jwt_id}"));
+        let remembered = token.and_compute_with(|known| match known {
+            Some(_) => Op::Nop,
+            None => Op::Put(()),
+        });
+        matches!(remembered, CompResult::Inserted(_))
     }
 
     fn forget(&self, issuer: &str, jwt_id: &str) {

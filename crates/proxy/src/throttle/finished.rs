@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
 
 /// Number of logins that are remembered; for older ones, the bucket of the address still limits a replay.
 const LOGINS: u64 = 100_000;
@@ -25,7 +29,12 @@ impl Default for FinishedLogins {
 impl FinishedLogins {
     /// Remembers a state; `true` if it is finished for the first time.
     pub(crate) fn first_time(&self, state: &str) -> bool {
-        self.0.entry_by_ref(state).or_insert(()).is_fresh()
+        // Calls for one key run one after the other; two calls of `or_insert` may both insert.
+        let remembered = self.0.entry_by_ref(state).and_compute_with(|known| match known {
+            Some(_) => Op::Nop,
+            None => Op::Put(()),
+        });
+        matches!(remembered, CompResult::Inserted(_))
     }
 
     /// Forgets a state, because the issuer did not judge the code: the browser may present it again.
