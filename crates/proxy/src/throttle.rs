@@ -24,7 +24,7 @@ use oidc_core::{Clock, TokenRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::Bucket;
-pub(crate) use self::finished::FinishedLogins;
+pub(crate) use self::finished::Finished;
 use crate::{metric, refusal::Refusal};
 use web_sessions::{Digest, sha256};
 
@@ -53,7 +53,7 @@ pub struct Throttle {
     tokens: Lane,
     good: Cache<Digest, ()>,
     refused: Cache<Digest, ()>,
-    finished: FinishedLogins,
+    finished: Finished,
 }
 
 /// Permission for one call to an issuer, for as long as it is held.
@@ -72,7 +72,7 @@ impl Throttle {
             tokens: Lane::new("unknown tokens"),
             good: tokens().time_to_idle(GOOD).build(),
             refused: tokens().time_to_live(REFUSED).build(),
-            finished: FinishedLogins::default(),
+            finished: Finished::evicting(EvictionPolicy::lru()),
         }
     }
 
@@ -91,7 +91,7 @@ impl Throttle {
     }
 
     /// The logins that were finished here.
-    pub(crate) fn finished(&self) -> &FinishedLogins {
+    pub(crate) fn finished(&self) -> &Finished {
         &self.finished
     }
 

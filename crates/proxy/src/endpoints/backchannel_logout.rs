@@ -1,13 +1,10 @@
 //! `backchannel_logout`: the provider says that a session ended (OpenID Connect Back-Channel Logout 1.0 §2.5).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use moka::{
-    ops::compute::{CompResult, Op},
-    sync::Cache,
-};
+use moka::policy::EvictionPolicy;
 use oidc_core::token::LogoutToken;
 use oidc_core::{TokenRefusal, Verified};
 use web_sessions::{Ended, Which};
@@ -18,33 +15,27 @@ use crate::{
     metric,
     refusal::Refusal,
     respond::{AnswerContext, problem},
+    throttle::Finished,
 };
 
 /// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).
 #[derive(Debug, Clone)]
-pub struct SeenLogoutTokens(Cache<String, ()>);
+pub struct SeenLogoutTokens(Finished);
 
 impl Default for SeenLogoutTokens {
     fn default() -> Self {
-        // Logout tokens live minutes; an hour and a hundred thousand entries are enough, and bounded.
-        Self(Cache::builder().max_capacity(100_000).time_to_live(Duration::from_secs(3600)).build())
+        Self(Finished::evicting(EvictionPolicy::default()))
     }
 }
 
 impl SeenLogoutTokens {
     /// Whether this token is new; remembers it.
     fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
-        // Calls for one key run one after the other; two calls of `or_insert` may both insert.
-        let token = self.0.entry(format!("{issuer} {jwt_id}"));
-        let remembered = token.and_compute_with(|known| match known {
-            Some(_) => Op::Nop,
-            None => Op::Put(()),
-        });
-        matches!(remembered, CompResult::Inserted(_))
+        self.0.first_time(&format!("{issuer} {jwt_id}"))
     }
 
     fn forget(&self, issuer: &str, jwt_id: &str) {
-        self.0.invalidate(&format!("{issuer} {jwt_id}"));
+        self.0.forget(&format!("{issuer} {jwt_id}"));
     }
 }
 

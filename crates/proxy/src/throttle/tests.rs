@@ -112,7 +112,7 @@ async fn a_failed_wait_costs_nothing_and_a_flood_does_not_wait() {
 
 #[test]
 fn a_login_is_finished_once_unless_forgotten() {
-    let finished = FinishedLogins::default();
+    let finished = Finished::evicting(EvictionPolicy::lru());
     assert!(finished.first_time("a") && finished.first_time("b"));
     assert!(!finished.first_time("a"));
     finished.forget("a");
