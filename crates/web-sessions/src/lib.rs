@@ -67,7 +67,10 @@ pub use self::{
     sessions::{
         Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions, StreamGuard,
     },
-    store::{CookieStore, EmbeddedError, EmbeddedStore, Ended, SessionStore, StoreError},
+    store::{
+        Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, HeldTurn, InTurn, Seen,
+        SessionStore, SharedStore, StoreError, TURN, Turn,
+    },
     ticket::{SessionId, Ticket},
 };
 
