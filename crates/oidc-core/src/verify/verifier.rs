@@ -29,6 +29,8 @@ mod authorization_response;
 #[cfg(feature = "token")]
 mod opaque;
 mod possession;
+#[cfg(feature = "login")]
+mod user_info;
 
 /// Verifies tokens of one issuer, or of several, for one purpose.
 ///
