@@ -11,6 +11,8 @@
 #[path = "attacks/stage.rs"]
 mod stage;
 
+#[path = "attacks/load.rs"]
+mod load;
 #[path = "attacks/browser.rs"]
 mod browser;
 #[path = "attacks/forger.rs"]
@@ -120,3 +122,7 @@ mod floods;
 mod provider_faults;
 #[path = "attacks/profiles.rs"]
 mod profiles;
+#[path = "attacks/reloads.rs"]
+mod reloads;
+#[path = "attacks/stops.rs"]
+mod stops;

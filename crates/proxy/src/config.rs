@@ -18,6 +18,7 @@ mod trusted_proxy;
 mod issuer;
 mod secret;
 mod session;
+mod shutdown;
 mod route;
 mod streams;
 mod callers;
@@ -33,6 +34,7 @@ mod outbound;
 mod telemetry;
 mod skipped;
 mod load;
+mod contents;
 mod problem;
 mod read;
 mod read_error;
@@ -43,6 +45,7 @@ mod named_files;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
+pub use contents::Contents;
 pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
@@ -62,6 +65,7 @@ pub use route::{
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
+pub use shutdown::Shutdown;
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
@@ -104,6 +108,9 @@ pub struct Config {
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,
+    /// Times of a stop after SIGTERM. Example: `{ lame_duck: 5s, grace: 30s, streams: 60s }`.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]

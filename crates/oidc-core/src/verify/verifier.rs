@@ -26,6 +26,7 @@ use crate::token::{AccessToken, IdToken, LogoutToken};
 
 #[cfg(feature = "login")]
 mod authorization_response;
+mod inherited;
 #[cfg(feature = "token")]
 mod opaque;
 mod possession;

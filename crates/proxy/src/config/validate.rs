@@ -23,6 +23,7 @@ mod issuers;
 mod names;
 mod profiles;
 mod routes;
+mod shutdown;
 mod upstream_tls;
 
 /// Findings of the checks.
@@ -94,6 +95,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     let mut found = Findings::default();
     listeners(config, &mut found);
     admin::check(config, &mut found);
+    shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
         found.problem(

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -19,7 +20,7 @@ use tokio::{
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Drain, ListenAddr};
+use super::{Drain, Inherited, ListenAddr};
 use crate::metric;
 use http_canonical::Peer;
 
@@ -55,7 +56,7 @@ pub(super) struct Socket {
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, file: Option<SocketFile> },
 }
 
 /// An accepted connection.
@@ -80,20 +81,42 @@ impl Held {
 }
 
 impl Socket {
-    pub(super) async fn bind(address: &ListenAddr) -> Result<Self, ListenError> {
+    /// Binds an address, or takes the socket that another process bound to it.
+    pub(super) async fn bind(
+        address: &ListenAddr,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Bind { address: address.clone(), source };
         match address {
             ListenAddr::Tcp(tcp) => {
-                let listener = TcpListener::bind(tcp).await.map_err(failed)?;
+                let listener = match inherited.take_tcp(*tcp) {
+                    Some(taken) => TcpListener::from_std(taken).map_err(failed)?,
+                    None => TcpListener::bind(tcp).await.map_err(failed)?,
+                };
                 let bound: SocketAddr = listener.local_addr().map_err(failed)?;
                 Ok(Self { address: ListenAddr::Tcp(bound), bound: Bound::Tcp(listener) })
             }
             ListenAddr::Unix(path) => {
-                remove_dead_socket(path).await;
-                let listener = UnixListener::bind(path).map_err(failed)?;
-                let bound = Bound::Unix { listener, _file: SocketFile(path.clone()) };
+                let (listener, own) = match inherited.take_unix(path) {
+                    Some((taken, own)) => (UnixListener::from_std(taken).map_err(failed)?, own),
+                    None => {
+                        remove_dead_socket(path).await;
+                        (UnixListener::bind(path).map_err(failed)?, true)
+                    }
+                };
+                let file = own.then(|| SocketFile(path.clone()));
+                let bound = Bound::Unix { listener, file };
                 Ok(Self { address: address.clone(), bound })
             }
+        }
+    }
+
+    /// Closes the socket, whose file belongs to another process now.
+    fn leave_file(&mut self) {
+        if let Bound::Unix { file, .. } = &mut self.bound
+            && let Some(file) = file.take()
+        {
+            file.leave();
         }
     }
 
@@ -111,15 +134,15 @@ impl Socket {
         }
     }
 
-    /// Accepts until the drain begins.
+    /// Accepts until the drain ends that.
     pub(super) async fn accept_until(
-        self,
+        mut self,
         drain: Drain,
         places: Arc<Semaphore>,
         tracker: TaskTracker,
         mut handle: impl FnMut(Stream, Peer, Held),
     ) {
-        let accepting = async move {
+        let accepting = async {
             let mut complaints = Complaints::default();
             while let Ok(place) = Arc::clone(&places).acquire_owned().await {
                 match self.accept().await {
@@ -133,8 +156,17 @@ impl Socket {
             }
         };
         tokio::select! {
-            () = drain.begun() => {}
+            () = drain.accepting_over() => {}
             () = accepting => {}
+        }
+        if drain.is_replaced() {
+            return self.leave_file();
+        }
+        // The kernel has made these connections already, and would reset them with the socket.
+        while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+            && let Some(Ok((stream, peer))) = self.accept().now_or_never()
+        {
+            handle(stream, peer, Held::new(place, &tracker));
         }
     }
 }
@@ -188,11 +220,20 @@ async fn remove_dead_socket(path: &Path) {
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
+impl SocketFile {
+    /// Leaves the file where it is.
+    fn leave(mut self) {
+        self.0.clear();
+    }
+}
+
 // === impl SocketFile ===
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }
 
