@@ -46,6 +46,7 @@ pub struct Plan {
     issuer_settings: String,
     session_settings: String,
     settings: String,
+    descriptors: Option<u32>,
 }
 
 impl Plan {
@@ -83,6 +84,7 @@ impl Plan {
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
+            descriptors: None,
         })
     }
 
@@ -171,6 +173,13 @@ impl Plan {
         self
     }
 
+    /// The process may open so many files.
+    #[must_use]
+    pub fn with_descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Keys of the file's top level.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
@@ -190,7 +199,7 @@ impl Plan {
     pub fn launch(self) -> Result<Gateway> {
         let config = self.write()?;
         Ok(Gateway {
-            program: launch(&self.folder, &config)?,
+            program: launch(&self, &config)?,
             secrets: [self.client_secret.clone(), session_key()]
                 .into_iter()
                 .chain(self.admin_token.clone())
@@ -285,8 +294,13 @@ impl Gateway {
     /// kill -9, then the same program on the same ports and data.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.program.kill();
-        self.program = launch(&self.plan.folder, &self.config)?;
+        self.program = launch(&self.plan, &self.config)?;
         self.wait_until_ready().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
     }
 
     /// Every line of its log, which must all be JSON objects.
@@ -363,10 +377,18 @@ pub fn command(arguments: &[&str]) -> Result<Output> {
     Ok(crate::program::prepare(&mut command)?.args(arguments).output()?)
 }
 
-fn launch(folder: &Path, config: &Path) -> Result<Program> {
-    let mut command = Command::new(tools::doorward()?);
-    command.arg("serve").arg("--config").arg(config).current_dir(folder);
-    Program::start("gateway", folder, &mut command)
+fn launch(plan: &Plan, config: &Path) -> Result<Program> {
+    let mut command = match plan.descriptors {
+        Some(most) => {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+            shell.arg(tools::doorward()?);
+            shell
+        }
+        None => Command::new(tools::doorward()?),
+    };
+    command.arg("serve").arg("--config").arg(config).current_dir(&plan.folder);
+    Program::start("gateway", &plan.folder, &mut command)
 }
 
 /// The same in every scenario, so that a restart can open data that was sealed before.

@@ -128,6 +128,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("listen", old.listen != new.listen),
         ("tls", old.tls != new.tls),
+        ("limits", old.limits != new.limits),
         ("admin", old.admin != new.admin),
         ("session", old.session != new.session),
         ("log", old.log != new.log),
