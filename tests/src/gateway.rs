@@ -50,6 +50,7 @@ pub struct Plan {
     session_settings: String,
     settings: String,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Plan {
@@ -88,6 +89,7 @@ impl Plan {
             issuer_settings: String::new(),
             session_settings: String::new(),
             environment: Vec::new(),
+            descriptors: None,
         })
     }
 
@@ -176,6 +178,13 @@ impl Plan {
         self
     }
 
+    /// The process may open so many files.
+    #[must_use]
+    pub fn with_descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Keys of the file's top level.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
@@ -218,7 +227,15 @@ impl Plan {
     }
 
     fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
-        let mut command = Command::new(tools::doorward()?);
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+                shell.arg(tools::doorward()?);
+                shell
+            }
+            None => Command::new(tools::doorward()?),
+        };
         command.arg("serve").arg("--config").arg(config).args(arguments);
         command.current_dir(&self.folder).envs(self.environment.iter().cloned());
         Program::start("gateway", &self.folder, &mut command)
@@ -314,6 +331,11 @@ impl Gateway {
         self.program.kill();
         self.program = self.plan.run(&self.config, &[])?;
         self.wait_until_ready().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
     }
 
     /// Every line of its log, which must all be JSON objects.

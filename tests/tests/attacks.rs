@@ -66,6 +66,8 @@ mod proxying;
 mod open_streams;
 #[path = "attacks/long_exchanges.rs"]
 mod long_exchanges;
+#[path = "attacks/limits.rs"]
+mod limits;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]

@@ -18,7 +18,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("metric", ""),
     ("log", "config"),
     ("listen", "config metric"),
-    ("upstream", "config"),
+    ("upstream", "config metric"),
     ("route", "config refusal metric listen upstream"),
     ("throttle", "refusal metric"),
     ("identify", "config refusal metric listen route throttle"),

@@ -13,6 +13,7 @@ use url::Url;
 
 mod text;
 mod admin;
+mod limits;
 mod listener;
 mod trusted_proxy;
 mod issuer;
@@ -51,6 +52,7 @@ pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
 };
+pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
@@ -99,6 +101,9 @@ pub struct Config {
     #[serde(default, with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<TrustedProxy>")]
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
+    #[serde(default)]
+    pub limits: ListenerLimits,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,

@@ -130,7 +130,7 @@ impl Running {
             .context("tls")?;
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::default()))
+            .with_limits(descriptors::share(Limits::from(&config.limits)))
             .with_trust(trust)
             .with_answers(Arc::new(answers));
         let admin = Admin {

@@ -20,6 +20,7 @@ mod access;
 mod admin;
 mod callers;
 mod issuers;
+mod limits;
 mod names;
 mod profiles;
 mod routes;
@@ -94,6 +95,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    limits::check(config, &mut found);
     admin::check(config, &mut found);
     shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);

@@ -153,6 +153,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("listen", started.listen != new.listen),
         ("tls", started.tls != new.tls),
+        ("limits", started.limits != new.limits),
         ("admin", started.admin != new.admin),
         ("session.store", old_session.store != session.store),
         ("session.idle", old_session.idle != session.idle),
