@@ -64,6 +64,8 @@ mod proxying;
 mod open_streams;
 #[path = "attacks/long_exchanges.rs"]
 mod long_exchanges;
+#[path = "attacks/late_answers.rs"]
+mod late_answers;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]
