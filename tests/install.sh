@@ -74,6 +74,7 @@ skopeo skopeo
 wrk wrk
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  [[ -d /usr/lib/R/site-library/shiny ]] || missing+=(r-base-core r-cran-shiny)
   if ((${#missing[@]} == 0)); then
     say debian "present"
     return
