@@ -33,6 +33,7 @@ use crate::{
     listen::Drain,
     respond::Site,
     review::Review,
+    telemetry::Telemetry,
     throttle::Throttle,
 };
 
@@ -74,6 +75,8 @@ pub struct Lasting {
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
+    /// Records traces, when configured.
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 impl Lasting {
@@ -81,9 +84,10 @@ impl Lasting {
     ///
     /// # Errors
     ///
-    /// A key that cannot be read or is too short, a store that cannot be opened.
+    /// A key that cannot be read or is too short, a store that cannot be opened, a collector that cannot be called.
     pub fn new(config: &Config, drain: Drain) -> Result<Self, AssembleError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let telemetry = Telemetry::start(&config.telemetry).map_err(at("telemetry"))?;
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
         let store: Arc<dyn SessionStore> = match &config.session.store {
@@ -129,6 +133,7 @@ impl Lasting {
             trust: Trust::none(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
+            telemetry,
         })
     }
 }
@@ -172,7 +177,7 @@ pub fn app(
     previous: Option<(&Config, &App)>,
 ) -> Result<App, AssembleError> {
     // Everything that can fail comes first, so that `lasting` keeps the old configuration when the new one is refused.
-    let issuers = issuers::issuers(config, &lasting.clock, previous)?;
+    let issuers = issuers::issuers(config, &lasting.clock, lasting.telemetry.as_ref(), previous)?;
     let routes = Arc::new(routes(config)?);
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
@@ -223,6 +228,7 @@ pub fn app(
         own_urls: OwnUrls::new(Arc::clone(&endpoints)),
         endpoints,
         gateway: Gateway::new(routes, identify, upstreams),
+        telemetry: lasting.telemetry.clone(),
     })
 }
 

@@ -29,6 +29,9 @@ use crate::{
 /// Time that requests in progress have to finish.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Time for the last spans to reach the collector.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Runs the gateway.
 ///
 /// # Errors
@@ -170,6 +173,9 @@ impl Running {
         self.housekeeping.cancel();
         if let Err(error) = self.maintenance.await {
             tracing::error!(%error, "sessions not flushed");
+        }
+        if let Some(telemetry) = &self.lasting.telemetry {
+            telemetry.stop(LAST_SPANS).await;
         }
         drained
     }

@@ -23,6 +23,7 @@ mod issuers;
 mod names;
 mod profiles;
 mod routes;
+mod telemetry;
 mod upstream_tls;
 
 /// Findings of the checks.
@@ -124,10 +125,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
         let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);
     }
-    if config.telemetry.otlp.is_some() {
-        let instead = "omit it and read `/metrics` on the `admin` address";
-        found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
-    }
+    telemetry::check(&config.telemetry, &mut found);
     found
 }
 

@@ -131,6 +131,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin", old.admin != new.admin),
         ("session", old.session != new.session),
         ("log", old.log != new.log),
+        ("telemetry", old.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
