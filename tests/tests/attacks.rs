@@ -122,6 +122,12 @@ mod user_info;
 mod misconfigured;
 #[path = "attacks/floods.rs"]
 mod floods;
+#[path = "attacks/traces.rs"]
+mod traces;
+#[path = "attacks/collectors.rs"]
+mod collectors;
+#[path = "attacks/exchanges.rs"]
+mod exchanges;
 #[path = "attacks/provider_faults.rs"]
 mod provider_faults;
 #[path = "attacks/profiles.rs"]

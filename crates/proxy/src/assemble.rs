@@ -33,6 +33,7 @@ use crate::{
     listen::Drain,
     respond::Site,
     review::Review,
+    telemetry::Telemetry,
     throttle::Throttle,
 };
 
@@ -74,6 +75,8 @@ pub struct Lasting {
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
+    /// Records traces, when configured.
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 impl Lasting {
@@ -81,9 +84,10 @@ impl Lasting {
     ///
     /// # Errors
     ///
-    /// A key that cannot be read or is too short, a store that cannot be opened.
+    /// A key that cannot be read or is too short, a store that cannot be opened, a collector that cannot be called.
     pub fn new(config: &Config, drain: Drain) -> Result<Self, AssembleError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let telemetry = Telemetry::start(&config.telemetry).map_err(at("telemetry"))?;
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
         let store: Arc<dyn SessionStore> = match &config.session.store {
@@ -127,6 +131,7 @@ impl Lasting {
             trust: Trust::none(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
+            telemetry,
         })
     }
 }
@@ -224,7 +229,7 @@ pub fn app(
         None => None,
     };
     let routes = Arc::new(routes::after(config, before)?);
-    let issuers = issuers::issuers(config, &lasting.clock, before)?;
+    let issuers = issuers::issuers(config, &lasting.clock, lasting.telemetry.as_ref(), before)?;
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
@@ -277,6 +282,7 @@ pub fn app(
         own_urls: OwnUrls::new(Arc::clone(&endpoints)),
         endpoints,
         gateway: Gateway::new(routes, identify, upstreams),
+        telemetry: lasting.telemetry.clone(),
     })
 }
 

@@ -69,7 +69,7 @@ pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use shutdown::Shutdown;
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
-pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
@@ -126,7 +126,7 @@ pub struct Config {
     /// The log. Example: `{ format: json, level: info }`.
     #[serde(default)]
     pub log: LogConfig,
-    /// Traces. Not yet supported.
+    /// Traces. Example: `{ otlp: http://collector:4318, sample: 0.1 }`.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }

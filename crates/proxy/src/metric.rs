@@ -46,6 +46,8 @@ metrics_table! {
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     REQUEST_SECONDS = "doorward_request_seconds", "histogram", ["route"],
         "Duration of forwarded requests by route, to the head of the response.";
+    UPSTREAM_SECONDS = "doorward_upstream_seconds", "histogram", ["route"],
+        "Time from the decision to the head of the upstream's response, by route.";
     UPSTREAM_RESPONSES = "doorward_upstream_responses_total", "counter", ["route", "status"],
         "Responses of the route's upstream, by the class of their status: `1xx` (a WebSocket) to `5xx`.";
     BYTES = "doorward_body_bytes_total", "counter", ["route", "direction"],
@@ -96,6 +98,8 @@ metrics_table! {
         "Changes of the certificate's files: `replaced`, `refused` (the old one stays in use), `failed`.";
     DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
         "Log lines dropped because the log's reader was too slow.";
+    SPANS = "doorward_trace_spans_total", "counter", ["outcome"],
+        "Spans of traces: `exported`, `refused` by the collector, or `dropped` because too many waited for it.";
 }
 
 /// Registers the meaning of each metric with the recorder.
@@ -175,6 +179,11 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
         Stage::Total => total,
     };
     handle.record(took.as_secs_f64());
+}
+
+/// Counts spans for the collector.
+pub(crate) fn spans(outcome: &'static str) -> Counter {
+    counter!(SPANS, "outcome" => outcome)
 }
 
 /// Counts fields of a route's requests that were removed for a `_` in their names.
@@ -303,7 +312,11 @@ mod tests {
             request("app", "no_route");
             underscored("app").increment(1);
             let meters = RouteMeters::new("app");
-            meters.forwarded(http::StatusCode::NOT_FOUND, Duration::from_millis(7));
+            meters.forwarded(
+                http::StatusCode::NOT_FOUND,
+                Duration::from_millis(7),
+                Duration::from_millis(5),
+            );
             meters.sent(5);
             meters.received(3);
             // `stage` keeps handles of whichever recorder the first test to call it had.
@@ -317,6 +330,7 @@ mod tests {
             panicked();
             handshake_failed("timeout");
             certificate_reloaded("replaced");
+            spans("exported").increment(1);
             let load = UpstreamLoad { connections: 2, ..UpstreamLoad::default() };
             sample(3, [("main".to_owned(), 2)].into_iter(), [("app", load)].into_iter(), 1);
         });

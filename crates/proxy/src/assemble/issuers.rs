@@ -15,11 +15,13 @@ use crate::{
         claims::{ClaimReader, Wanted},
         issuers::{IssuerClient, Issuers},
     },
+    telemetry::{Telemetry, TracedHttp},
 };
 
 pub(super) fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    telemetry: Option<&Telemetry>,
     before: Option<Before<'_>>,
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
@@ -35,7 +37,7 @@ pub(super) fn issuers(
             Some(client) => {
                 Arc::new(IssuerClient { wanted: wanted.clone(), ..IssuerClient::clone(&client) })
             }
-            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock)?),
+            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock, telemetry)?),
         };
         by_name.insert(name.clone(), client);
     }
@@ -45,7 +47,8 @@ pub(super) fn issuers(
     Ok(same.unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock, earlier))))
 }
 
-/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys.
+/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys. With `telemetry`, the calls to the
+/// issuer are recorded.
 ///
 /// # Errors
 ///
@@ -55,9 +58,14 @@ pub fn issuer_client(
     config: &IssuerConfig,
     wanted: Wanted,
     clock: &Arc<dyn Clock>,
+    telemetry: Option<&Telemetry>,
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
-    let provider = provider(config, bearer::http(name, config)?, &place)?;
+    let mut http = bearer::http(name, config)?;
+    if let Some(telemetry) = telemetry {
+        http = Arc::new(TracedHttp::new(http, telemetry.clone(), name));
+    }
+    let provider = provider(config, http, &place)?;
     let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
     let auth = client_auth(config, &place("client_auth"))?;
     // Without a client, no login begins and no answer of one is accepted.

@@ -31,6 +31,9 @@ use crate::{
     respond::OwnAnswers,
 };
 
+/// Time for the last spans to reach the collector.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Runs the gateway, on the inherited sockets where the configuration names their addresses.
 ///
 /// # Errors
@@ -177,6 +180,9 @@ impl Running {
         self.housekeeping.cancel();
         if let Err(error) = self.maintenance.await {
             tracing::error!(%error, "sessions not flushed");
+        }
+        if let Some(telemetry) = &self.lasting.telemetry {
+            telemetry.stop(LAST_SPANS).await;
         }
         drained
     }

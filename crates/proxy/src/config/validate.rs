@@ -25,6 +25,7 @@ mod names;
 mod profiles;
 mod routes;
 mod shutdown;
+mod telemetry;
 mod upstream_tls;
 
 /// Findings of the checks.
@@ -128,10 +129,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
         let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);
     }
-    if config.telemetry.otlp.is_some() {
-        let instead = "omit it and read `/metrics` on the `admin` address";
-        found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
-    }
+    telemetry::check(&config.telemetry, &mut found);
     found
 }
 

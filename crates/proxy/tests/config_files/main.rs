@@ -19,6 +19,7 @@ mod outside;
 mod profiles;
 mod providers;
 mod proxying;
+mod telemetry;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

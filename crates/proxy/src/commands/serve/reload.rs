@@ -160,6 +160,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("session.lifetime", old_session.lifetime != session.lifetime),
         ("session.key", old_session.key.is_empty() != session.key.is_empty()),
         ("log", started.log != new.log),
+        ("telemetry", started.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
