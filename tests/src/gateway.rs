@@ -21,13 +21,15 @@ use crate::{
     world::free_port,
 };
 
+mod replica;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file of the admin token, in the scenario's folder.
 pub const ADMIN_TOKEN: &str = "admin-token";
 
 /// Builds a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     folder: PathBuf,
     port: u16,

@@ -31,5 +31,11 @@ pub mod fronts;
 pub mod recipes;
 pub mod relay;
 pub mod counter;
+pub mod resp;
+pub mod valkey;
+pub mod sentinels;
+pub mod cluster;
+pub mod toxiproxy;
+pub mod replicas;
 
 pub use world::World;
