@@ -71,6 +71,7 @@ caddy caddy
 redis-server redis-server
 docker-registry docker-registry
 skopeo skopeo
+faketime faketime
 wrk wrk
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)

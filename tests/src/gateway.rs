@@ -48,6 +48,7 @@ pub struct Plan {
     issuer_settings: String,
     session_settings: String,
     settings: String,
+    environment: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -85,6 +86,7 @@ impl Plan {
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
+            environment: BTreeMap::new(),
         })
     }
 
@@ -192,7 +194,7 @@ impl Plan {
     pub fn launch(self) -> Result<Gateway> {
         let config = self.write()?;
         Ok(Gateway {
-            program: launch(&self.folder, &config)?,
+            program: launch(&self, &config)?,
             secrets: [self.client_secret.clone(), session_key()]
                 .into_iter()
                 .chain(self.admin_token.clone())
@@ -287,7 +289,7 @@ impl Gateway {
     /// kill -9, then the same program on the same ports and data.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.program.kill();
-        self.program = launch(&self.plan.folder, &self.config)?;
+        self.program = launch(&self.plan, &self.config)?;
         self.wait_until_ready().await
     }
 
@@ -365,10 +367,11 @@ pub fn command(arguments: &[&str]) -> Result<Output> {
     Ok(crate::program::prepare(&mut command)?.args(arguments).output()?)
 }
 
-fn launch(folder: &Path, config: &Path) -> Result<Program> {
+fn launch(plan: &Plan, config: &Path) -> Result<Program> {
     let mut command = Command::new(tools::doorward()?);
-    command.arg("serve").arg("--config").arg(config).current_dir(folder);
-    Program::start("gateway", folder, &mut command)
+    command.arg("serve").arg("--config").arg(config).current_dir(&plan.folder);
+    command.envs(&plan.environment);
+    Program::start("gateway", &plan.folder, &mut command)
 }
 
 /// The same in every scenario, so that a restart can open data that was sealed before.

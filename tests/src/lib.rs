@@ -37,5 +37,7 @@ pub mod sentinels;
 pub mod cluster;
 pub mod toxiproxy;
 pub mod replicas;
+pub mod clock;
+pub mod process;
 
 pub use world::World;

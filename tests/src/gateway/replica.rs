@@ -13,6 +13,13 @@ impl Plan {
         self
     }
 
+    /// A variable of the gateway's environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The same gateway in its own folder and on its own ports, for a load balancer that owns the public port.
     pub(crate) fn replica(&self, number: usize) -> Result<Self> {
         let mut replica = self.clone().behind_a_front()?;
@@ -31,7 +38,7 @@ impl Gateway {
 
     /// Starts it after [`Gateway::kill`] with the same ports and data.
     pub async fn start_again(&mut self) -> Result<()> {
-        self.program = launch(&self.plan.folder, &self.config)?;
+        self.program = launch(&self.plan, &self.config)?;
         self.wait_until_ready().await
     }
 
