@@ -69,8 +69,7 @@ impl Cluster {
     pub fn store(&self) -> String {
         let nodes: Vec<String> =
             self.nodes.iter().take(PRIMARIES).map(|n| format!("\"{}\"", n.address())).collect();
-        let first = nodes.first().map(|node| node.trim_matches('"').to_owned()).unwrap_or_default();
-        format!("{{ redis: {{ url: \"redis://{first}\", cluster: [{}] }} }}", nodes.join(", "))
+        format!("{{ redis: {{ cluster: [{}] }} }}", nodes.join(", "))
     }
 
     /// The ports of the servers that run.

@@ -67,11 +67,8 @@ impl Sentinels {
     /// `session.store` of a gateway that finds the primary through the sentinels.
     pub fn store(&self) -> String {
         let nodes: Vec<String> = self.ports.iter().map(|p| format!("\"127.0.0.1:{p}\"")).collect();
-        format!(
-            "{{ redis: {{ url: \"redis://127.0.0.1:{}/0\", sentinel: {{ master: {MASTER}, nodes: [{}] }} }} }}",
-            self.servers[0].port(),
-            nodes.join(", ")
-        )
+        let nodes = nodes.join(", ");
+        format!("{{ redis: {{ sentinel: {{ master: {MASTER}, nodes: [{nodes}] }} }} }}")
     }
 
     /// The port of the primary, as the sentinels have it.

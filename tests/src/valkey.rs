@@ -178,7 +178,13 @@ impl Valkey {
         if let Some(password) = password {
             // No administration; keys and channels of the gateway's prefix only.
             let rights = [USER, "on", &format!(">{password}"), "~doorward:*", "&doorward:*"];
-            command.arg("--user").args(rights).args(["+@all", "-@admin", "-@dangerous", "+info"]);
+            command.arg("--user").args(rights).args([
+                "+@all",
+                "-@admin",
+                "-@dangerous",
+                "+info",
+                "+role",
+            ]);
         }
         command.args(arguments);
         let mut program = Program::start(name, folder, &mut command)?;

@@ -1,6 +1,10 @@
 //! Many users of the provider in process, each with a session over the store.
 
-use std::time::Duration;
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{DevClient, DevIssuer, User};
@@ -19,7 +23,12 @@ pub(crate) struct People {
     pub(crate) stage: Stage,
     pub(crate) issuer: DevIssuer,
     pub(crate) valkey: Valkey,
+    sign_ins: AtomicU32,
 }
+
+/// 127.1.0.0
+const FIRST_ADDRESS: u32 = 0x7f01_0000;
+const ADDRESSES: u32 = 60_000;
 
 impl People {
     /// So many users, whose access tokens live for `lifetime`.
@@ -41,12 +50,13 @@ impl People {
             plan.with("log: { level: warn }")
         })
         .await?;
-        Ok(Self { stage, issuer, valkey })
+        Ok(Self { stage, issuer, valkey, sign_ins: AtomicU32::new(0) })
     }
 
-    /// Signs one user in.
+    /// Signs one user in, from an address that no other of the last sign-ins came from.
     pub(crate) async fn sign_in(&self, number: usize) -> Result<Visitor> {
-        let visitor = Visitor::new()?;
+        let count = self.sign_ins.fetch_add(1, Ordering::Relaxed);
+        let visitor = Visitor::at(Ipv4Addr::from_bits(FIRST_ADDRESS + count % ADDRESSES))?;
         let start = visitor.open(&self.stage.world.url("/oauth2/start?rd=/home")).await?;
         ensure!(start.status == 302, "{} {}", start.status, start.body);
         let user = format!("user-{number}");

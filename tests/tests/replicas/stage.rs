@@ -116,7 +116,10 @@ impl Stage {
         let listed: Value = client.get(&sessions).send().await?.json().await?;
         let id = listed["sessions"]
             .as_array()
-            .and_then(|all| all.iter().find(|session| session.to_string().contains(user)))
+            .and_then(|all| {
+                // Listed are the names to show: "Alice Liddell".
+                all.iter().find(|session| session.to_string().to_lowercase().contains(user))
+            })
             .and_then(|session| session["id"].as_str())
             .with_context(|| format!("{user} is not listed: {listed}"))?
             .to_owned();
