@@ -96,7 +96,10 @@ async fn holder_is_killed(name: &str, reaches_the_provider: bool) -> Result<()> 
     stage.replicas.gateway_mut(0)?.kill();
     if reaches_the_provider {
         // The request that the dead replica has sent arrives and uses the refresh token.
-        sleep(Duration::from_secs(1)).await;
+        e2e::wait::until("the grant", Duration::from_secs(10), async || {
+            Ok((!realm.events("REFRESH_TOKEN").await?.is_empty()).then_some(()))
+        })
+        .await?;
     }
     slow.delay(Duration::ZERO);
 
