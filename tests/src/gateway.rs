@@ -21,6 +21,8 @@ use crate::{
     world::free_port,
 };
 
+mod replica;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A stop that waits for requests only, so that no scenario waits for its end.
@@ -30,7 +32,7 @@ const STOP_SOON: &str = "shutdown: { lame_duck: 0s, streams: 0s }\n";
 pub const ADMIN_TOKEN: &str = "admin-token";
 
 /// Builds a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     folder: PathBuf,
     port: u16,
