@@ -1,5 +1,8 @@
 //! Shared parts of the session tests: a clock that the test moves, people, records.
 
+pub(super) mod replicas;
+pub(super) mod shared;
+
 use std::{
     collections::BTreeMap,
     sync::{
