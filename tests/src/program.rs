@@ -52,11 +52,6 @@ impl Program {
         &self.log
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Its output so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log)

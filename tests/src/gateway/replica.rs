@@ -34,9 +34,4 @@ impl Gateway {
         self.program = self.plan.run(&self.config, &[])?;
         self.wait_until_ready().await
     }
-
-    /// The process id.
-    pub fn process(&self) -> u32 {
-        self.program.id()
-    }
 }

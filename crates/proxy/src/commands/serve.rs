@@ -96,6 +96,7 @@ pub struct Running {
     listener: Listener,
     serving: Serving,
     drain: Drain,
+    lasting: Lasting,
     reloader: Reloader,
     admin: std::net::SocketAddr,
     housekeeping: CancellationToken,
@@ -161,7 +162,7 @@ impl Running {
             "ready to serve"
         );
         let reloader = Reloader::new(serving.clone(), lasting.clone(), applied);
-        Ok(Self { listener, serving, drain, reloader, admin, housekeeping, maintenance })
+        Ok(Self { listener, serving, drain, lasting, reloader, admin, housekeeping, maintenance })
     }
 
     /// Address of the admin listener.

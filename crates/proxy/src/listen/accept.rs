@@ -170,10 +170,12 @@ impl Socket {
             return self.leave_file();
         }
         // The kernel has made these connections already, and would reset them with the socket.
-        while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        while let Some(place) = places.free_now()
             && let Some(Ok((stream, peer))) = self.accept().now_or_never()
         {
-            handle(stream, peer, Held::new(place, &tracker));
+            if let Some(seat) = places.seat(peer) {
+                handle(stream, peer, Held::new(place, seat, &tracker));
+            }
         }
     }
 }

@@ -50,7 +50,7 @@ impl Places {
 
     /// Waits for a place; `None` never comes while the listener runs.
     pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.all).try_acquire_owned() {
+        if let Some(place) = self.free_now() {
             return Some(place);
         }
         metric::limit_reached("connections");
@@ -59,6 +59,11 @@ impl Places {
             tracing::warn!(limit, unreported, "the limit on connections is reached; new ones wait");
         }
         Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+
+    /// A place, if one is free.
+    pub(super) fn free_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).try_acquire_owned().ok()
     }
 
     /// A place for a connection from this peer; `None` when its address has too many.
