@@ -4,4 +4,5 @@ mod store {
     pub(crate) mod servers;
 
     mod conformance;
+    mod gateway;
 }
