@@ -3,6 +3,13 @@
 mod store {
     pub(crate) mod servers;
 
+    mod access;
+    mod changes;
+    mod cluster;
     mod conformance;
+    mod expiry;
+    mod failover;
     mod gateway;
+    mod loss;
+    mod turns;
 }
