@@ -262,7 +262,7 @@ async fn a_lifetime_ends_at_every_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_elsewhere_during_the_code_exchange_ends_the_session() {
+async fn a_sign_out_elsewhere_during_the_code_exchange_counts() {
     let replicas = Replicas::new();
     let exchanged_at = replicas.now();
     let which = Which::ProviderSession { issuer: "main".to_owned(), sid: "sid-1".to_owned() };
