@@ -149,6 +149,13 @@ impl Plan {
         self
     }
 
+    /// `session.store`, in YAML.
+    #[must_use]
+    pub fn with_store(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.store);
+        self
+    }
+
     /// The admin listener on this address, with this token where one is given.
     #[must_use]
     pub fn with_admin(mut self, address: &str, token: Option<&str>) -> Self {

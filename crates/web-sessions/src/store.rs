@@ -3,16 +3,25 @@
 mod cookie;
 mod embedded;
 mod encoding;
+#[cfg(feature = "redis")]
+mod redis;
 mod shared;
 
-#[cfg(test)]
-pub(super) mod conformance;
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) mod conformance;
 
 use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
 use oidc_core::token::Algorithm;
 
+#[cfg(feature = "test-util")]
+pub use self::conformance::conforms as session_store_conforms;
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,
+    SharedReplayMemory, ask_redis,
+};
 pub use self::{
     cookie::CookieStore,
     embedded::{EmbeddedError, EmbeddedStore},
