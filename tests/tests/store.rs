@@ -5,4 +5,5 @@ mod store {
 
     mod conformance;
     mod gateway;
+    mod sessions;
 }
