@@ -12,4 +12,5 @@ mod store {
     mod gateway;
     mod loss;
     mod turns;
+    mod sessions;
 }
