@@ -1,5 +1,7 @@
 //! The built `doorward`, configured by a scenario, watched from outside.
 
+mod launch;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -173,13 +175,6 @@ impl Plan {
         self
     }
 
-    /// The process may open so many files.
-    #[must_use]
-    pub fn with_descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
-        self
-    }
-
     /// Keys of the file's top level.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
@@ -199,7 +194,7 @@ impl Plan {
     pub fn launch(self) -> Result<Gateway> {
         let config = self.write()?;
         Ok(Gateway {
-            program: launch(&self, &config)?,
+            program: launch::program(&self, &config)?,
             secrets: [self.client_secret.clone(), session_key()]
                 .into_iter()
                 .chain(self.admin_token.clone())
@@ -294,7 +289,7 @@ impl Gateway {
     /// kill -9, then the same program on the same ports and data.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.program.kill();
-        self.program = launch(&self.plan, &self.config)?;
+        self.program = launch::program(&self.plan, &self.config)?;
         self.wait_until_ready().await
     }
 
@@ -375,20 +370,6 @@ impl Gateway {
 pub fn command(arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(tools::doorward()?);
     Ok(crate::program::prepare(&mut command)?.args(arguments).output()?)
-}
-
-fn launch(plan: &Plan, config: &Path) -> Result<Program> {
-    let mut command = match plan.descriptors {
-        Some(most) => {
-            let mut shell = Command::new("sh");
-            shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
-            shell.arg(tools::doorward()?);
-            shell
-        }
-        None => Command::new(tools::doorward()?),
-    };
-    command.arg("serve").arg("--config").arg(config).current_dir(&plan.folder);
-    Program::start("gateway", &plan.folder, &mut command)
 }
 
 /// The same in every scenario, so that a restart can open data that was sealed before.

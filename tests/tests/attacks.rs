@@ -66,6 +66,10 @@ mod open_streams;
 mod long_exchanges;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/readiness.rs"]
+mod readiness;
+#[path = "attacks/upstreams.rs"]
+mod upstreams;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]

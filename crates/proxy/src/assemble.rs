@@ -34,6 +34,7 @@ use crate::{
     respond::Site,
     review::Review,
     throttle::Throttle,
+    upstream::Upstream,
 };
 
 /// The reason a valid configuration could not be applied.
@@ -214,6 +215,7 @@ pub fn app(
     });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     lasting.issuers.store(Arc::clone(&issuers));
+    routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);
     lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));

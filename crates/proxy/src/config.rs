@@ -23,6 +23,7 @@ mod route;
 mod streams;
 mod callers;
 mod headers;
+mod health;
 mod byte_size;
 mod preset;
 mod profile;
@@ -45,6 +46,7 @@ pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use headers::{RouteHeaders, Underscores};
+pub use health::HealthConfig;
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,

@@ -5,7 +5,7 @@ use crate::{
     endpoints::browser_scheme,
     metric::{self, RouteMeters},
     route::{Route, Routes},
-    upstream::{Rewrite, Upstream, UpstreamTls},
+    upstream::{HealthCheck, Rewrite, Upstream, UpstreamTls},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -48,6 +48,12 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         let upstream = Upstream::new(&route.upstream, &tls)
             .map_err(at(place("upstream")))?
             .with_host(&route.upstream_host)
+            .with_meters(name)
+            .with_check(route.health.as_ref().map(|health| HealthCheck {
+                path: health.path.clone(),
+                host: asked_host(route, own_host),
+                interval: health.interval,
+            }))
             .with_own_cookies(OwnNames::new(&config.session.cookie_name))
             .with_rewrite(rewrite);
         Some(upstream)
@@ -88,6 +94,15 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         body_limit: route.limits.body.map(|size| size.0),
         upstream,
     })
+}
+
+/// A host that requests of a route ask for.
+fn asked_host(route: &RouteConfig, own_host: &str) -> String {
+    match &route.matches.host {
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Below(parent)) => format!("health.{parent}"),
+        None => own_host.to_owned(),
+    }
 }
 
 /// The groups that rules of a route name.
