@@ -13,6 +13,7 @@ mod name;
 mod pool;
 mod probe;
 mod race;
+mod readmit;
 mod rewrite;
 mod target;
 mod tls;

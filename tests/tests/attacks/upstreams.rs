@@ -173,6 +173,60 @@ async fn requests_do_not_pile_up_behind_a_silent_address() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ejected_target_returns_without_a_failed_request() -> Result<()> {
+    let (socket, dead) = closed_port()?;
+    let echo = Echo::start().await?;
+    let stage = Setup::new("upstreams-return")
+        .with_routes(&route("two", &[dead.clone(), echo.url()], ""))
+        .start()
+        .await?;
+    let line = format!("doorward_upstream_healthy{{route=\"two\",target=\"{dead}\"}}");
+    let healthy = async || Ok::<_, anyhow::Error>(metric(&stage.gateway, &line).await? > 0.5);
+    // A GET that finds it dead is sent to the other one.
+    wait::until("the ejection", PATIENCE, async || {
+        let answers = try_join_all((0..5).map(|_| stage.get("/two").send())).await?;
+        ensure!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        Ok((!healthy().await?).then_some(()))
+    })
+    .await?;
+    let posts = async |time: Duration| {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let answers = try_join_all((0..5).map(|_| stage.post("/two").body("x").send())).await?;
+            ensure!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    };
+    // Longer than the first ejection: none of these may be the attempt.
+    posts(Duration::from_secs(8)).await?;
+    ensure!(!healthy().await?);
+    let listener = socket.listen(64)?;
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nback";
+                    let _ = stream.write_all(answer).await;
+                }
+            });
+        }
+    });
+    wait::until("its return", Duration::from_secs(20), async || {
+        posts(Duration::from_millis(200)).await?;
+        Ok(healthy().await?.then_some(()))
+    })
+    .await?;
+    wait::until("its answer", PATIENCE, async || {
+        Ok((stage.get("/two").send().await?.body == "back").then_some(()))
+    })
+    .await?;
+    serving.abort();
+    stage.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_fails_its_check_gets_no_requests() -> Result<()> {
     let well = Arc::new(AtomicBool::new(true));
     let state = Arc::clone(&well);

@@ -1,7 +1,8 @@
 //! Health of a target: judged by its connections, and where a check is configured by its answers to that.
 //!
 //! A circuit breaker. Connections that fail several times in a row, or that are closed several times in a row before a response,
-//! eject the target for a time that doubles, with jitter. Afterwards one attempt at a time decides whether requests go there again.
+//! eject the target for a time that doubles, with jitter. Afterwards one attempt decides whether requests go there again: for
+//! connections that fail it is the gateway's own (`readmit`), so that no request is spent on it.
 
 use std::{
     sync::{
@@ -36,6 +37,8 @@ pub(crate) struct Health {
     /// Whether the configured check fails.
     unwell: AtomicBool,
     attempt: Semaphore,
+    /// Whether a task tries to connect.
+    readmitting: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -83,12 +86,13 @@ impl Default for Health {
             troubled: AtomicBool::new(false),
             unwell: AtomicBool::new(false),
             attempt: Semaphore::new(1),
+            readmitting: AtomicBool::new(false),
         }
     }
 }
 
 impl Health {
-    /// Whether requests may go there. After an ejection this is so while no attempt is in progress.
+    /// Whether requests may go there.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
         if self.unwell.load(Ordering::Relaxed) {
             return false;
@@ -96,9 +100,8 @@ impl Health {
         if !self.troubled.load(Ordering::Acquire) {
             return true;
         }
-        self.with(|failures| match failures.ejected_until {
-            Some(until) => until <= now && self.attempt.available_permits() > 0,
-            None => true,
+        self.with(|failures| {
+            failures.connects < FAILURES && failures.ejected_until.is_none_or(|until| until <= now)
         })
     }
 
@@ -119,6 +122,28 @@ impl Health {
 
     fn refuses_connections(&self) -> bool {
         self.troubled.load(Ordering::Acquire) && self.with(|failures| failures.connects >= FAILURES)
+    }
+
+    /// The end of the ejection of a target to which connections fail; `None` for others.
+    pub(super) fn refuses_until(&self) -> Option<Instant> {
+        let refuses = self.troubled.load(Ordering::Acquire);
+        refuses
+            .then(|| {
+                self.with(|failures| {
+                    failures.ejected_until.filter(|_| failures.connects >= FAILURES)
+                })
+            })
+            .flatten()
+    }
+
+    /// Whether a task is to begin that tries to connect.
+    pub(super) fn begin_readmitting(&self) -> bool {
+        self.refuses_connections() && !self.readmitting.swap(true, Ordering::AcqRel)
+    }
+
+    /// Called when that task ends.
+    pub(super) fn end_readmitting(&self) {
+        self.readmitting.store(false, Ordering::Release);
     }
 
     /// Notes a connection that was made. Returns whether this ends an ejection.
@@ -202,10 +227,13 @@ mod tests {
             assert!(about(length, expected), "{length:?} is not about {expected} s");
             assert!(!health.is_good(Instant::now()));
             assert_eq!(health.connect_failed(Instant::now()), None, "already ejected");
+            assert!(health.refuses_until().is_some());
             tokio::time::advance(length.unwrap()).await;
-            assert!(health.is_good(Instant::now()));
+            assert!(!health.is_good(Instant::now()), "only a connection ends it");
             expected = f64::min(expected * 2.0, 60.0);
         }
+        assert!(health.connected() && health.is_good(Instant::now()));
+        assert_eq!(health.refuses_until(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,6 +259,9 @@ mod tests {
         assert!(!health.connected());
         assert!(!health.is_good(Instant::now()));
         assert!(health.may_connect().await.unwrap().is_none(), "connections are made");
+        tokio::time::advance(FIRST_EJECTION * 2).await;
+        assert!(health.is_good(Instant::now()), "the next request decides");
+        assert!(about(health.hung_up(Instant::now()), 10.0));
         assert!(health.answered());
         assert!(health.is_good(Instant::now()));
     }
@@ -245,7 +276,6 @@ mod tests {
         tokio::time::advance(LONGEST_EJECTION).await;
         let attempt = health.may_connect().await.unwrap();
         assert!(attempt.is_some());
-        assert!(!health.is_good(Instant::now()), "others go to another target");
         let begun = Instant::now();
         assert_eq!(health.may_connect().await.err(), Some(Ejected));
         assert_eq!(begun.elapsed(), PATIENCE);

@@ -149,7 +149,7 @@ impl Name {
             || earlier.iter().any(|address| !addresses.contains(address))
         {
             self.moved.store(true, Ordering::Release);
-            tracing::info!(name = self.host, ?addresses, before = ?earlier, "the addresses of an upstream have changed");
+            tracing::debug!(name = self.host, ?addresses, before = ?earlier, "the addresses of an upstream have changed");
         }
         let found = Found { at: Instant::now(), addresses: Arc::clone(addresses), earlier };
         self.found.store(Some(Arc::new(found)));

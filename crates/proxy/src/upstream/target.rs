@@ -37,7 +37,7 @@ pub(crate) struct Target {
     pub(super) connections: Connections,
     /// Whether a task follows the name.
     pub(super) following: Arc<AtomicBool>,
-    health: Health,
+    pub(super) health: Arc<Health>,
     ejections: Counter,
     checking: AtomicBool,
     in_flight: AtomicUsize,
@@ -98,7 +98,7 @@ impl Target {
             dialer,
             connections,
             following: Arc::default(),
-            health: Health::default(),
+            health: Arc::default(),
             ejections: Counter::noop(),
             checking: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -228,6 +228,7 @@ impl Target {
     fn ejected(&self, time: Option<Duration>, cause: &dyn std::fmt::Display) {
         let Some(time) = time else { return };
         self.ejections.increment(1);
+        self.readmit();
         let time = humantime::format_duration(Duration::from_millis(
             u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         ));
