@@ -21,6 +21,7 @@ use crate::{
     world::free_port,
 };
 
+mod launch;
 mod replica;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -187,13 +188,6 @@ impl Plan {
         self
     }
 
-    /// The process may open so many files.
-    #[must_use]
-    pub fn with_descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
-        self
-    }
-
     /// Keys of the file's top level.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
@@ -205,13 +199,6 @@ impl Plan {
     /// The folder in which the gateway runs.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// A variable in the environment of the gateway.
-    #[must_use]
-    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
     }
 
     /// Writes the file and its secrets, starts the gateway, waits until it is ready.
@@ -233,21 +220,6 @@ impl Plan {
             config,
             plan: self,
         })
-    }
-
-    fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
-        let mut command = match self.descriptors {
-            Some(most) => {
-                let mut shell = Command::new("sh");
-                shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
-                shell.arg(tools::doorward()?);
-                shell
-            }
-            None => Command::new(tools::doorward()?),
-        };
-        command.arg("serve").arg("--config").arg(config).args(arguments);
-        command.current_dir(&self.folder).envs(self.environment.iter().cloned());
-        Program::start("gateway", &self.folder, &mut command)
     }
 
     /// Writes the file and its secrets, for the commands that only read it.

@@ -70,6 +70,10 @@ mod long_exchanges;
 mod limits;
 #[path = "attacks/late_answers.rs"]
 mod late_answers;
+#[path = "attacks/readiness.rs"]
+mod readiness;
+#[path = "attacks/upstreams.rs"]
+mod upstreams;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]

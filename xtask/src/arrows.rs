@@ -42,7 +42,10 @@ const GATEWAY: &[(&str, &str)] = &[
         "config metric telemetry listen upstream route throttle identify review forward respond endpoints gateway",
     ),
     ("admin", "config metric log listen upstream respond gateway"),
-    ("commands", "config refusal metric log listen route identify respond gateway assemble admin"),
+    (
+        "commands",
+        "config refusal metric log listen upstream route identify respond gateway assemble admin",
+    ),
 ];
 
 /// Crates that touch no socket, no clock and no runtime, and what would bring one of these.

@@ -35,6 +35,7 @@ use crate::{
     review::Review,
     telemetry::Telemetry,
     throttle::Throttle,
+    upstream::Upstream,
 };
 
 /// The reason a valid configuration could not be applied.
@@ -252,6 +253,7 @@ pub fn app(
         rotation.apply(lasting);
     }
     lasting.issuers.store(Arc::clone(&issuers));
+    routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);
     lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));

@@ -25,6 +25,7 @@ mod route;
 mod streams;
 mod callers;
 mod headers;
+mod health;
 mod byte_size;
 mod preset;
 mod profile;
@@ -49,6 +50,7 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
 pub use headers::{RouteHeaders, Underscores};
+pub use health::HealthConfig;
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,

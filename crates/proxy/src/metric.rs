@@ -81,12 +81,22 @@ metrics_table! {
         "1 for the configuration in force, by the SHA-256 of its text.";
     KEY_FETCHES = "doorward_jwks_fetches_total", "counter", ["issuer"],
         "Fetches of an issuer's keys.";
+    ISSUER_AVAILABLE = "doorward_issuer_available", "gauge", ["issuer"],
+        "1 while the issuer's metadata and keys are known and not too old, else 0: `/readyz` has the reason.";
+    STORE_AVAILABLE = "doorward_store_available", "gauge", [],
+        "1 while the store of sessions answers, else 0.";
     UPSTREAM_CONNECTIONS = "doorward_upstream_connections", "gauge", ["route"],
         "Open connections to the route's upstream, those that wait among them.";
     UPSTREAM_EXCHANGES = "doorward_upstream_in_flight", "gauge", ["route"],
         "Exchanges with the route's upstream in progress, open WebSockets among them.";
     UPSTREAM_EJECTED = "doorward_upstream_targets_ejected", "gauge", ["route"],
         "Targets of the route's upstream that get no requests for now, because they could not be reached.";
+    UPSTREAM_HEALTHY = "doorward_upstream_healthy", "gauge", ["route", "target"],
+        "1 while the target gets requests; 0 while it is ejected or fails its health check.";
+    UPSTREAM_EJECTIONS = "doorward_upstream_ejections_total", "counter", ["route", "target"],
+        "Ejections of the target: its connections failed, were closed before a response, or its health check failed.";
+    UPSTREAM_RETRIES = "doorward_upstream_retries_total", "counter", ["route", "outcome"],
+        "Second attempts: `ok` when the upstream answered, `failed`, or `no_budget` when none was made because too many recent requests had one.";
     CONNECTIONS = "doorward_connections", "gauge", [],
         "Open connections from clients.";
     CONNECTIONS_LIMIT = "doorward_connections_limit", "gauge", [],
@@ -272,6 +282,27 @@ pub(crate) fn certificate_reloaded(outcome: &'static str) {
     counter!(CERTIFICATES, "outcome" => outcome).increment(1);
 }
 
+/// Sets whether an issuer's keys and metadata can be used; called when metrics are requested.
+pub(crate) fn issuer_available(issuer: &str, available: bool) {
+    gauge!(ISSUER_AVAILABLE, "issuer" => issuer.to_owned()).set(f64::from(u8::from(available)));
+}
+
+/// Sets whether the store of sessions answers; called when metrics are requested.
+pub(crate) fn store_available(available: bool) {
+    gauge!(STORE_AVAILABLE).set(f64::from(u8::from(available)));
+}
+
+/// Counts ejections of a target.
+pub(crate) fn ejections(route: &str, target: &str) -> Counter {
+    counter!(UPSTREAM_EJECTIONS, "route" => route.to_owned(), "target" => target.to_owned())
+}
+
+/// Sets whether a target gets requests; called when metrics are requested.
+pub(crate) fn upstream_healthy(route: &str, target: &str, healthy: bool) {
+    gauge!(UPSTREAM_HEALTHY, "route" => route.to_owned(), "target" => target.to_owned())
+        .set(f64::from(u8::from(healthy)));
+}
+
 /// Load of a route's upstream now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpstreamLoad {
@@ -346,6 +377,11 @@ mod tests {
             );
             meters.sent(5);
             meters.received(3);
+            meters.retried(true);
+            issuer_available("main", true);
+            store_available(true);
+            ejections("app", "http://app:8000").increment(1);
+            upstream_healthy("app", "http://app:8000", true);
             // `stage` keeps handles of whichever recorder the first test to call it had.
             histogram!(STAGES, "stage" => "total").record(0.005);
             shadow("app", 1, "allow");

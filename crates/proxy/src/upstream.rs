@@ -3,11 +3,17 @@
 mod absolute_url;
 mod balance;
 mod bound;
+mod budget;
+mod check;
 mod dial;
 mod failure;
+mod follow;
+mod health;
+mod name;
 mod pool;
 mod probe;
 mod race;
+mod readmit;
 mod rewrite;
 mod target;
 mod tls;
@@ -26,10 +32,13 @@ use http_canonical::{CanonicalHost, CanonicalPath, StripError};
 use tokio::time::Instant;
 use web_sessions::OwnNames;
 
-use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
+use self::{
+    absolute_url::AbsoluteUrl, balance::Balancer, budget::RetryBudget, rewrite::names_a_host,
+};
 pub use self::{
     balance::Balance,
     bound::bound_connections,
+    check::HealthCheck,
     dial::{ConnectError, InvalidUpstream},
     rewrite::Rewrite,
     target::TargetStatus,
@@ -54,6 +63,8 @@ pub struct Upstream {
     cookie_dropped: AtomicBool,
     large_identity: AtomicBool,
     own_cookies: OwnNames,
+    check: Option<HealthCheck>,
+    retries: RetryBudget,
 }
 
 impl Upstream {
@@ -98,6 +109,8 @@ impl Upstream {
             cookie_dropped: AtomicBool::new(false),
             large_identity: AtomicBool::new(false),
             own_cookies: OwnNames::default(),
+            check: None,
+            retries: RetryBudget::default(),
         })
     }
 
@@ -108,6 +121,24 @@ impl Upstream {
             // No other owner exists before the first exchange; one that is kept has this host already.
             if let Some(target) = Arc::get_mut(target) {
                 target.set_host(host);
+            }
+        }
+        self
+    }
+
+    /// Checks the health of each target, once [`Upstream::begin_checks`] was called.
+    #[must_use]
+    pub fn with_check(mut self, check: Option<HealthCheck>) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Counts the ejections of its targets under the name of its route.
+    #[must_use]
+    pub fn with_meters(mut self, route: &str) -> Self {
+        for target in &mut self.targets {
+            if let Some(target) = Arc::get_mut(target) {
+                target.set_meters(route);
             }
         }
         self
@@ -200,6 +231,16 @@ impl Upstream {
     /// Whether browsers know the upstream's paths by other names.
     pub(super) fn renames_paths(&self) -> bool {
         self.rewrite.is_needed()
+    }
+
+    /// Counts a request, a share of which may be tried again.
+    pub(super) fn count_request(&self) {
+        self.retries.request();
+    }
+
+    /// Whether a request may be tried again now.
+    pub(super) fn may_retry(&self) -> bool {
+        self.retries.retry(Instant::now())
     }
 
     /// The target for the next exchange and its index; another than `except` if there is one.

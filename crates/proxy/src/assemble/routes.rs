@@ -5,7 +5,7 @@ use crate::{
     endpoints::browser_scheme,
     metric::{self, RouteMeters},
     route::{Route, Routes},
-    upstream::{Rewrite, Upstream, UpstreamTls},
+    upstream::{HealthCheck, Rewrite, Upstream, UpstreamTls},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -61,6 +61,12 @@ fn route_after(
         let upstream = Upstream::after(kept, &route.upstream, &tls)
             .map_err(at(place("upstream")))?
             .with_host(&route.upstream_host)
+            .with_meters(name)
+            .with_check(route.health.as_ref().map(|health| HealthCheck {
+                path: health.path.clone(),
+                host: asked_host(route, own_host),
+                interval: health.interval,
+            }))
             .with_own_cookies(OwnNames::new(&config.session.cookie_name))
             .with_rewrite(rewrite);
         Some(upstream)
@@ -108,9 +114,19 @@ fn same_way<'a>(name: &str, route: &RouteConfig, before: Before<'a>) -> Option<&
     let earlier = before.config.routes.get(name)?;
     let same = earlier.upstream_tls == route.upstream_tls
         && earlier.upstream_host == route.upstream_host
+        && earlier.health == route.health
         && before.has_same(route.files());
     let mut routes = before.app.endpoints.routes.iter();
     routes.find(|kept| same && kept.name == name)
+}
+
+/// A host that requests of a route ask for.
+fn asked_host(route: &RouteConfig, own_host: &str) -> String {
+    match &route.matches.host {
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Below(parent)) => format!("health.{parent}"),
+        None => own_host.to_owned(),
+    }
 }
 
 /// The groups that rules of a route name.

@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES, UPSTREAM_SECONDS};
+use super::{
+    BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES, UPSTREAM_RETRIES, UPSTREAM_SECONDS,
+};
 
 /// Records what a route forwards.
 pub struct RouteMeters {
@@ -16,6 +18,8 @@ pub struct RouteMeters {
     responses: [Counter; 5],
     received: Counter,
     sent: Counter,
+    /// `ok`, `failed`, `no_budget`
+    retries: [Counter; 3],
 }
 
 impl RouteMeters {
@@ -30,6 +34,9 @@ impl RouteMeters {
                 .map(|class| counter!(UPSTREAM_RESPONSES, "route" => route(), "status" => class)),
             received: counter!(BYTES, "route" => route(), "direction" => "received"),
             sent: counter!(BYTES, "route" => route(), "direction" => "sent"),
+            retries: ["ok", "failed", "no_budget"].map(
+                |outcome| counter!(UPSTREAM_RETRIES, "route" => route(), "outcome" => outcome),
+            ),
         }
     }
 
@@ -42,6 +49,7 @@ impl RouteMeters {
             responses: std::array::from_fn(|_| Counter::noop()),
             received: Counter::noop(),
             sent: Counter::noop(),
+            retries: std::array::from_fn(|_| Counter::noop()),
         }
     }
 
@@ -60,6 +68,18 @@ impl RouteMeters {
     /// Counts bytes of a request's body.
     pub(crate) fn received(&self, bytes: usize) {
         self.received.increment(bytes as u64);
+    }
+
+    /// Counts a second attempt, which the upstream answered or not.
+    pub(crate) fn retried(&self, answered: bool) {
+        let [ok, failed, _] = &self.retries;
+        if answered { ok } else { failed }.increment(1);
+    }
+
+    /// Counts a second attempt that was not made.
+    pub(crate) fn retry_refused(&self) {
+        let [_, _, no_budget] = &self.retries;
+        no_budget.increment(1);
     }
 
     /// Counts bytes of a response's body.

@@ -184,7 +184,12 @@ async fn readiness_metrics_and_the_session_report_the_state() {
         (response.status().as_u16(), response.text().await.unwrap())
     };
     assert_eq!(admin("/healthz").await.0, 200);
-    assert_eq!(admin("/readyz").await, (200, "ready\n".to_owned()));
+    let (status, body) = admin("/readyz").await;
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["ready"], &body["draining"]), (200, &true.into(), &false.into()));
+    assert_eq!(body["store"], serde_json::json!({ "available": true }));
+    let states: Vec<_> = body["issuers"].as_object().unwrap().values().collect();
+    assert!(!states.is_empty() && states.iter().all(|state| state["available"] == true), "{body}");
     let (_, metrics) = admin("/metrics").await;
     assert!(
         metrics.contains(r#"doorward_requests_total{route="app",outcome="forwarded"}"#),
