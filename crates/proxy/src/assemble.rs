@@ -5,19 +5,20 @@ mod issuers;
 mod routes;
 
 pub(crate) use bearer::{http, is_origin};
-pub use issuers::issuer_client;
 pub(crate) use issuers::provider;
+pub use issuers::{issuer_client, issuers};
 pub use routes::{route, routes};
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 use web_sessions::{
-    CookieStore, Cookies, EmbeddedStore, Keys, Limits, Logins, SessionStore, Sessions,
+    CookieStore, Cookies, EmbeddedStore, Keys, Limits, Logins, RenewError, SessionStore, Sessions,
 };
 
 use crate::{
@@ -131,6 +132,16 @@ impl Lasting {
     }
 }
 
+impl Lasting {
+    /// Refreshes no session any more: another process does, and a refresh token is used once.
+    pub fn stop_refreshing(&self) {
+        let reason = "another process has taken over";
+        self.sessions.set_renew(Arc::new(move |_| {
+            std::future::ready(Err(RenewError::unavailable(reason))).boxed()
+        }));
+    }
+}
+
 /// The configuration in use, from which a new one keeps what is unchanged.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {
@@ -218,13 +229,26 @@ pub fn app(
     lasting: &Lasting,
     before: Option<Before<'_>>,
 ) -> Result<App, AssembleError> {
+    app_with(config, lasting, issuers(config, &lasting.clock, before)?, before)
+}
+
+/// Builds the application with issuers that were made before.
+///
+/// # Errors
+///
+/// Those of [`app`].
+pub fn app_with(
+    config: &Config,
+    lasting: &Lasting,
+    issuers: Arc<Issuers>,
+    before: Option<Before<'_>>,
+) -> Result<App, AssembleError> {
     // Everything that can fail comes first, so that `lasting` keeps the old configuration when the new one is refused.
     let rotation = match before {
         Some(before) => Rotation::prepare(config, lasting, before)?,
         None => None,
     };
     let routes = Arc::new(routes::after(config, before)?);
-    let issuers = issuers::issuers(config, &lasting.clock, before)?;
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;

@@ -17,7 +17,12 @@ use crate::{
     },
 };
 
-pub(super) fn issuers(
+/// Makes all issuers; unchanged ones keep their keys and their verified tokens.
+///
+/// # Errors
+///
+/// Those of [`issuer_client`].
+pub fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     before: Option<Before<'_>>,

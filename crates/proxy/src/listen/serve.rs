@@ -131,7 +131,8 @@ where
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let connection = pin!(connection);
-        drive(connection, |running| running.graceful_shutdown(), &drain, &served, None).await;
+        let stages = (drain.begun(), &drain);
+        drive(connection, |running| running.graceful_shutdown(), stages, &served, None).await;
     }
 
     async fn http2<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
@@ -156,7 +157,8 @@ where
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(io), service);
         let (connection, idle) = (pin!(connection), Some(limits.idle));
-        drive(connection, |running| running.graceful_shutdown(), &drain, &served, idle).await;
+        let stages = (drain.goaway(), &drain);
+        drive(connection, |running| running.graceful_shutdown(), stages, &served, idle).await;
     }
 }
 
@@ -172,7 +174,7 @@ async fn silence_ends(drain: &Drain) {
 async fn drive<C, E>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
-    drain: &Drain,
+    (begun, drain): (impl Future<Output = ()>, &Drain),
     info: &ConnInfo,
     idle: Option<Duration>,
 ) where
@@ -194,7 +196,7 @@ async fn drive<C, E>(
     tokio::select! {
         biased;
         ended = connection.as_mut() => return log_end(ended),
-        () = drain.begun() => {}
+        () = begun => {}
         () = idle_for => {}
     }
     finish(connection.as_mut());

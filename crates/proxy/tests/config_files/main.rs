@@ -18,6 +18,7 @@ mod outside;
 mod profiles;
 mod providers;
 mod proxying;
+mod stopping;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

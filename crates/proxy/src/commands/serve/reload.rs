@@ -158,6 +158,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("session.idle", old_session.idle != session.idle),
         ("session.lifetime", old_session.lifetime != session.lifetime),
         ("session.key", old_session.key.is_empty() != session.key.is_empty()),
+        ("hand_over", started.hand_over != new.hand_over),
         ("log", started.log != new.log),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
