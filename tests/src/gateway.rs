@@ -1,5 +1,9 @@
 //! The built `doorward`, configured by a scenario, watched from outside.
 
+mod processes;
+
+pub use processes::Predecessor;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -8,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -214,14 +218,8 @@ impl Plan {
                 .collect(),
             config,
             plan: self,
+            replaced: 0,
         })
-    }
-
-    fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
-        let mut command = Command::new(tools::doorward()?);
-        command.arg("serve").arg("--config").arg(config).args(arguments);
-        command.current_dir(&self.folder).envs(self.environment.iter().cloned());
-        Program::start("gateway", &self.folder, &mut command)
     }
 
     /// Writes the file and its secrets, for the commands that only read it.
@@ -286,6 +284,8 @@ pub struct Gateway {
     config: PathBuf,
     program: Program,
     secrets: Vec<String>,
+    /// Number of processes that were replaced.
+    replaced: usize,
 }
 
 impl Gateway {
@@ -318,44 +318,12 @@ impl Gateway {
 
     /// Every line of its log, which must all be JSON objects.
     pub fn log_lines(&self) -> Result<Vec<Value>> {
-        self.program
-            .output()
-            .lines()
-            .map(|line| {
-                let value: Value = serde_json::from_str(line)
-                    .with_context(|| format!("a log line is not JSON: {line}"))?;
-                ensure!(value.is_object(), "a log line is not an object: {line}");
-                Ok(value)
-            })
-            .collect()
+        processes::log_lines(&self.program)
     }
 
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.program.signal(signal);
-    }
-
-    /// Waits for its end after a signal; it must have ended with status 0.
-    pub async fn ended_within(&mut self, limit: Duration) -> Result<()> {
-        let program = &mut self.program;
-        let status = wait::until("the gateway to end", limit, async || Ok(program.ended())).await?;
-        ensure!(status.success(), "the gateway ended with {status}");
-        Ok(())
-    }
-
-    /// Waits for a log line with this message; returns the newest.
-    pub async fn logged(&self, message: &str) -> Result<Value> {
-        wait::until(&format!("the log line {message:?}"), PATIENCE, async || {
-            let mut lines = self.log_lines()?;
-            lines.retain(|line| line["msg"].as_str() == Some(message));
-            Ok(lines.pop())
-        })
-        .await
     }
 
     /// SIGHUP: it reads its file again, now.
