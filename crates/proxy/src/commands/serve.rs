@@ -62,12 +62,14 @@ pub async fn serve(path: &Path, inherited: Inherited, take_over: bool) -> anyhow
     let drain = Drain::with_times(loaded.config.shutdown);
     let manager = Arc::new(ServiceManager::of_this_process());
     let signals = Signals::new()?;
+    // From here on a SIGHUP that comes early waits, and does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
     let hand_over = loaded.config.hand_over.clone();
     let start = Start::find(hand_over.as_deref(), inherited, take_over).await?;
     let mut gateway =
         Running::start(loaded, metrics, Arc::clone(&log), drain.clone(), start).await?;
     let offer = gateway.take_over(hand_over.as_deref()).await?;
-    let reloads = gateway.reloader().watch(path.to_owned(), Arc::clone(&manager));
+    let reloads = gateway.reloader().watch(path.to_owned(), hangup, Arc::clone(&manager));
     let _reloads = AbortOnDropHandle::new(tokio::spawn(reloads));
     let stops = signals.stop(drain.clone(), Arc::clone(&manager));
     let _stops = AbortOnDropHandle::new(tokio::spawn(stops));

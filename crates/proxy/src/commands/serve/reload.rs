@@ -10,10 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Mutex,
-};
+use tokio::{signal::unix::Signal, sync::Mutex};
 
 use super::service_manager::ServiceManager;
 use crate::{
@@ -70,9 +67,9 @@ impl Reloader {
     pub(super) async fn watch(
         self,
         path: PathBuf,
+        mut hangup: Signal,
         manager: Arc<ServiceManager>,
-    ) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    ) {
         let mut look = tokio::time::interval(LOOK);
         let mut seen = self.look(&path).await;
         loop {
