@@ -1,5 +1,7 @@
 //! The built `doorward`, configured by a scenario, watched from outside.
 
+pub use processes::Predecessor;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -8,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -22,6 +24,7 @@ use crate::{
 };
 
 mod launch;
+mod processes;
 mod replica;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -159,13 +162,6 @@ impl Plan {
         self
     }
 
-    /// `session.store`, in YAML.
-    #[must_use]
-    pub fn with_store(mut self, yaml: &str) -> Self {
-        yaml.clone_into(&mut self.store);
-        self
-    }
-
     /// The admin listener on this address, with this token where one is given.
     #[must_use]
     pub fn with_admin(mut self, address: &str, token: Option<&str>) -> Self {
@@ -219,6 +215,7 @@ impl Plan {
                 .collect(),
             config,
             plan: self,
+            replaced: 0,
         })
     }
 
@@ -284,6 +281,8 @@ pub struct Gateway {
     config: PathBuf,
     program: Program,
     secrets: Vec<String>,
+    /// Number of processes that were replaced.
+    replaced: usize,
 }
 
 impl Gateway {
@@ -321,44 +320,12 @@ impl Gateway {
 
     /// Every line of its log, which must all be JSON objects.
     pub fn log_lines(&self) -> Result<Vec<Value>> {
-        self.program
-            .output()
-            .lines()
-            .map(|line| {
-                let value: Value = serde_json::from_str(line)
-                    .with_context(|| format!("a log line is not JSON: {line}"))?;
-                ensure!(value.is_object(), "a log line is not an object: {line}");
-                Ok(value)
-            })
-            .collect()
+        processes::log_lines(&self.program)
     }
 
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.program.signal(signal);
-    }
-
-    /// Waits for its end after a signal; it must have ended with status 0.
-    pub async fn ended_within(&mut self, limit: Duration) -> Result<()> {
-        let program = &mut self.program;
-        let status = wait::until("the gateway to end", limit, async || Ok(program.ended())).await?;
-        ensure!(status.success(), "the gateway ended with {status}");
-        Ok(())
-    }
-
-    /// Waits for a log line with this message; returns the newest.
-    pub async fn logged(&self, message: &str) -> Result<Value> {
-        wait::until(&format!("the log line {message:?}"), PATIENCE, async || {
-            let mut lines = self.log_lines()?;
-            lines.retain(|line| line["msg"].as_str() == Some(message));
-            Ok(lines.pop())
-        })
-        .await
     }
 
     /// SIGHUP: it reads its file again, now.

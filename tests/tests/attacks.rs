@@ -138,5 +138,7 @@ mod provider_faults;
 mod profiles;
 #[path = "attacks/reloads.rs"]
 mod reloads;
+#[path = "attacks/hand_overs.rs"]
+mod hand_overs;
 #[path = "attacks/stops.rs"]
 mod stops;

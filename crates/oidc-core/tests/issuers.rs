@@ -133,3 +133,44 @@ async fn verifiers_that_grew_from_one_share_nothing_they_remember() {
     assert!(narrow.recall(&token).is_err());
     assert_eq!(narrow.access_token(&token).await.unwrap_err().code(), "wrong_audience");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_verifier_takes_over_tokens_of_unchanged_issuers_only() {
+    let (people, jobs) = (
+        TestIssuer::named("https://people.test/realms/lab", Algorithm::ES256),
+        TestIssuer::named("https://jobs.test/realms/lab", Algorithm::ES256),
+    );
+    let (people_keys, jobs_keys) = (people.keys(), jobs.keys());
+    let rules = |issuer: &TestIssuer| Validation::new(issuer.issuer(), "hub");
+    let before = Verifier::new(rules(&people), people_keys.clone())
+        .with_issuer(rules(&jobs), jobs_keys.clone())
+        .with_clock(people.clock());
+    let (person, job) = (people.access_token("hub"), jobs.access_token("hub"));
+    before.access_token(&person).await.unwrap();
+    before.access_token(&job).await.unwrap();
+    let remembered =
+        |verifier: &Verifier| (verifier.recall(&person).is_ok(), verifier.recall(&job).is_ok());
+    assert_eq!(remembered(&before), (true, true));
+
+    // The other way round, so that each has another place.
+    let swapped = || {
+        Verifier::new(rules(&jobs), jobs_keys.clone())
+            .with_issuer(rules(&people), people_keys.clone())
+            .with_clock(people.clock())
+    };
+    assert_eq!(remembered(&swapped().with_memory_of(&before, |_| true)), (true, true));
+    let changed = swapped().with_memory_of(&before, |issuer| *issuer == people.issuer());
+    assert_eq!(remembered(&changed), (true, false), "other rules for jobs");
+    let other_keys = Verifier::new(rules(&people), people.keys())
+        .with_issuer(rules(&jobs), jobs_keys.clone())
+        .with_clock(people.clock());
+    other_keys.access_token(&people.access_token("hub")).await.unwrap();
+    assert_eq!(remembered(&other_keys.with_memory_of(&before, |_| true)), (false, true));
+    let without = Verifier::new(rules(&jobs), jobs_keys.clone()).with_clock(people.clock());
+    assert_eq!(remembered(&without.with_memory_of(&before, |_| true)), (false, true));
+    // A key that is gone ends what was taken over, as it ends the rest.
+    let after = swapped().with_memory_of(&before, |_| true);
+    people.rotate();
+    after.access_token(&people.access_token("hub")).await.unwrap();
+    assert_eq!(remembered(&after), (false, true));
+}

@@ -18,6 +18,7 @@ use axum::{
     routing::{delete, get},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
 
 use self::{guard::Guard, readiness::Start};
 use crate::{
@@ -47,20 +48,32 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves until the process ends, on the socket that another process bound to the address if there is one.
+    /// The socket of the admin listener: the one that another process bound to the address, or a new one.
     ///
     /// # Errors
     ///
     /// The address cannot be bound.
     pub async fn bind(
+        config: &AdminConfig,
+        inherited: &mut Inherited,
+    ) -> std::io::Result<TcpListener> {
+        match inherited.take_tcp(config.listen) {
+            Some(taken) => TcpListener::from_std(taken),
+            None => TcpListener::bind(config.listen).await,
+        }
+    }
+
+    /// Serves until the process ends, or another process has taken over.
+    ///
+    /// # Errors
+    ///
+    /// The socket has no address.
+    pub fn serve(
         self,
         config: AdminConfig,
-        inherited: &mut Inherited,
+        listener: TcpListener,
     ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
-        let listener = match inherited.take_tcp(config.listen) {
-            Some(taken) => tokio::net::TcpListener::from_std(taken)?,
-            None => tokio::net::TcpListener::bind(config.listen).await?,
-        };
+        let drain = self.drain.clone();
         let addr = listener.local_addr()?;
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
@@ -71,7 +84,13 @@ impl Admin {
             .with_state(Arc::new(self))
             .layer(Extension(Arc::new(Start::now())))
             .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded));
-        Ok((addr, tokio::spawn(serve::serve(listener, router))))
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = drain.replaced() => {}
+                () = serve::serve(listener, router) => {}
+            }
+        });
+        Ok((addr, task))
     }
 }
 

@@ -6,8 +6,8 @@ mod routes;
 mod store;
 
 pub(crate) use bearer::{http, is_origin};
-pub use issuers::issuer_client;
 pub(crate) use issuers::provider;
+pub use issuers::{issuer_client, issuers};
 pub use routes::{route, routes};
 pub use store::ask_store;
 
@@ -15,10 +15,11 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{Cookies, Keys, Limits, Logins, SessionStore, Sessions};
+use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
 
 use crate::{
     config::{self, Config, TrustedProxy},
@@ -88,8 +89,20 @@ impl Lasting {
     ///
     /// A key that cannot be read or is too short, a store that cannot be opened, a collector that cannot be called.
     pub fn new(config: &Config, drain: Drain) -> Result<Self, AssembleError> {
+        Self::with_telemetry(config, drain, telemetry(config)?)
+    }
+
+    /// The same, with the telemetry that the issuers have already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lasting::new`].
+    pub(crate) fn with_telemetry(
+        config: &Config,
+        drain: Drain,
+        telemetry: Option<Telemetry>,
+    ) -> Result<Self, AssembleError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let telemetry = Telemetry::start(&config.telemetry).map_err(at("telemetry"))?;
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
         let store = store::open(config, &keys, &clock)?;
@@ -114,6 +127,25 @@ impl Lasting {
             telemetry,
         })
     }
+}
+
+impl Lasting {
+    /// Refreshes no session any more: another process does, and a refresh token is used once.
+    pub fn stop_refreshing(&self) {
+        let reason = "another process has taken over";
+        self.sessions.set_renew(Arc::new(move |_| {
+            std::future::ready(Err(RenewError::unavailable(reason))).boxed()
+        }));
+    }
+}
+
+/// What records traces, if the configuration says so.
+///
+/// # Errors
+///
+/// A collector that cannot be called.
+pub(crate) fn telemetry(config: &Config) -> Result<Option<Telemetry>, AssembleError> {
+    Telemetry::start(&config.telemetry).map_err(at("telemetry"))
 }
 
 /// The configuration in use, from which a new one keeps what is unchanged.
@@ -203,13 +235,27 @@ pub fn app(
     lasting: &Lasting,
     before: Option<Before<'_>>,
 ) -> Result<App, AssembleError> {
+    let issuers = issuers(config, &lasting.clock, lasting.telemetry.as_ref(), before)?;
+    app_with(config, lasting, issuers, before)
+}
+
+/// Builds the application with issuers that were made before.
+///
+/// # Errors
+///
+/// Those of [`app`].
+pub fn app_with(
+    config: &Config,
+    lasting: &Lasting,
+    issuers: Arc<Issuers>,
+    before: Option<Before<'_>>,
+) -> Result<App, AssembleError> {
     // Everything that can fail comes first, so that `lasting` keeps the old configuration when the new one is refused.
     let rotation = match before {
         Some(before) => Rotation::prepare(config, lasting, before)?,
         None => None,
     };
     let routes = Arc::new(routes::after(config, before)?);
-    let issuers = issuers::issuers(config, &lasting.clock, lasting.telemetry.as_ref(), before)?;
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;

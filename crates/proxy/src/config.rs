@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,11 @@ pub struct Config {
     /// Times of a stop after SIGTERM. Example: `{ lame_duck: 5s, grace: 30s, streams: 60s }`.
     #[serde(default)]
     pub shutdown: Shutdown,
+    /// Unix socket on which the running process gives its listening sockets to `doorward serve --take-over`, for an upgrade without a
+    /// refused connection. Only a process of the same user, or of root, gets them. Without it there is no hand-over.
+    /// Example: `/run/doorward/hand-over.sock`.
+    #[serde(default)]
+    pub hand_over: Option<PathBuf>,
     /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]

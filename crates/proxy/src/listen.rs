@@ -22,6 +22,7 @@ mod request_body;
 mod serve;
 mod strict_io;
 pub mod tls;
+mod unix_file;
 
 pub use accept::ListenError;
 pub use answers::{Answers, PlainAnswers};
@@ -34,10 +35,11 @@ pub use limits::Limits;
 pub use open_stream::OpenEnded;
 pub use payload::{CanonicalRequest, Payload, UpgradeAsked, canonical};
 pub use tls::{CertificateError, Certificates};
+pub use unix_file::PrivateSocket;
 
 pub use crate::config::ListenAddr;
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use tokio::task::JoinSet;
@@ -128,6 +130,15 @@ impl Listener {
     /// The addresses, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> Vec<ListenAddr> {
         self.sockets.iter().map(|socket| socket.address.clone()).collect()
+    }
+
+    /// Other descriptors of the same sockets, for a process that takes over.
+    ///
+    /// # Errors
+    ///
+    /// The process has too many open files.
+    pub fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(accept::Socket::descriptor).collect()
     }
 
     /// Serves until the drain is over: sockets close when it begins, and connections may finish until their time is over.

@@ -27,6 +27,9 @@ enum Command {
         /// The configuration
         #[arg(long, short, value_name = "FILE", default_value = "doorward.yaml")]
         config: PathBuf,
+        /// Take the sockets of the running gateway, and have it end without refusing a connection
+        #[arg(long)]
+        take_over: bool,
     },
     /// Run everything in one process, on loopback: an identity provider, two services, the gateway before them
     Demo(demo::Demo),
@@ -75,10 +78,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     let outcome = match command {
-        Command::Serve { config } => {
+        Command::Serve { config, take_over } => {
             // Before the runtime, whose threads may read the environment.
             let inherited = Inherited::from_environment()?;
-            runtime()?.block_on(serve::serve(&config, inherited))?
+            runtime()?.block_on(serve::serve(&config, inherited, take_over))?
         }
         Command::Demo(demo) => runtime()?.block_on(demo.run())?,
         Command::Check { config, online } => {

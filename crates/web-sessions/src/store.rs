@@ -110,6 +110,12 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Whether the store can be used now, for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
 
+    /// Closes the store for another process that takes over: nothing can be read or stored afterwards. A store that several
+    /// processes use has nothing to close.
+    async fn release(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Keeps the sealed state of a login under a key until a time. `false`: this store keeps none, or has no room for another;
     /// the browser's cookie then holds the state.
     async fn keep_login(

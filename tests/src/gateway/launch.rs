@@ -22,8 +22,20 @@ impl Plan {
         self
     }
 
-    /// Runs `serve` with this configuration and more arguments.
+    /// `session.store`, in YAML.
+    #[must_use]
+    pub fn with_store(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.store);
+        self
+    }
+
+    /// Starts a process, whose log has the name `gateway`.
     pub(super) fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
+        self.run_as("gateway", config, arguments)
+    }
+
+    /// Starts a process, whose log has this name.
+    pub(super) fn run_as(&self, name: &str, config: &Path, arguments: &[&str]) -> Result<Program> {
         let mut command = match self.descriptors {
             Some(most) => {
                 let mut shell = Command::new("sh");
@@ -35,6 +47,6 @@ impl Plan {
         };
         command.arg("serve").arg("--config").arg(config).args(arguments);
         command.current_dir(&self.folder).envs(self.environment.iter().cloned());
-        Program::start("gateway", &self.folder, &mut command)
+        Program::start(name, &self.folder, &mut command)
     }
 }

@@ -6,13 +6,6 @@ use super::{Gateway, Plan};
 use crate::world::free_port;
 
 impl Plan {
-    /// `session.store`, in YAML.
-    #[must_use]
-    pub fn with_store(mut self, yaml: &str) -> Self {
-        yaml.clone_into(&mut self.store);
-        self
-    }
-
     /// The same gateway in its own folder and on its own ports, for a load balancer that owns the public port.
     pub(crate) fn replica(&self, number: usize) -> Result<Self> {
         let mut replica = self.clone().behind_a_front()?;

@@ -70,8 +70,9 @@ pub(crate) async fn reload(stage: &Stage, old: &str, new: &str) -> Result<()> {
 /// Writes a configuration and reloads it.
 pub(crate) async fn reconfigure(stage: &Stage, text: &str) -> Result<()> {
     let config: &Path = stage.gateway.config();
-    std::fs::write(config, text)?;
+    // The file may be found changed before the signal comes.
     let before = reloads(stage)?;
+    std::fs::write(config, text)?;
     stage.gateway.hang_up();
     let deadline = Instant::now() + SOON;
     while reloads(stage)? == before {

@@ -28,9 +28,15 @@ impl Stage {
         Ok(lines)
     }
 
-    /// SIGHUP; waits for one more line with this message.
-    async fn hang_up(&self, message: &str) -> Result<Value> {
+    /// Changes files, and sends SIGHUP; waits for one more line with this message.
+    async fn hang_up(
+        &self,
+        message: &str,
+        change: impl FnOnce() -> std::io::Result<()>,
+    ) -> Result<Value> {
+        // The files may be found changed before the signal comes.
         let before = self.lines(message)?.len();
+        change()?;
         self.gateway.hang_up();
         self.one_more(message, before).await
     }
@@ -86,7 +92,7 @@ async fn a_touched_secret_changes_nothing_without_the_provider() -> Result<()> {
         fs::rename(&beside, &path)?;
         stage.one_more("configuration unchanged", before).await?;
     }
-    stage.hang_up("configuration unchanged").await?;
+    stage.hang_up("configuration unchanged", || Ok(())).await?;
     assert_eq!(status(&stage, &known).await?, 200);
     assert_eq!(status(&stage, &fresh).await?, 200, "the keys are still known");
     let answer = stage.get("/echo/x").header("Cookie", &cookie).send().await?;
@@ -118,8 +124,8 @@ async fn another_issuers_secret_leaves_keys_and_tokens_alone() -> Result<()> {
     let cached = "doorward_token_verifications_total{issuer=\"main\",outcome=\"cached\"}";
     let remembered = stage.metric(cached).await?;
 
-    fs::write(stage.file("partner-secret"), "its second secret")?;
-    stage.hang_up("configuration reloaded").await?;
+    let secret = stage.file("partner-secret");
+    stage.hang_up("configuration reloaded", || fs::write(secret, "its second secret")).await?;
     wait::until("the partner's keys to be fetched again", PATIENCE, async || {
         Ok((partner.requests(Endpoint::Jwks) > fetched.1).then_some(()))
     })
@@ -144,19 +150,24 @@ async fn a_refused_reload_rotates_no_session_key() -> Result<()> {
     let first = fs::read_to_string(stage.gateway.config())?;
     let key = fs::read_to_string(stage.file("session-key"))?;
     // Both are new: the session key, and a route whose certificate and key do not belong together.
-    fs::write(stage.file("session-key"), "another session key of 32 bytes and more")?;
     let route = "  broken:\n    match: { path: /broken }\n    upstream: https://localhost:1\n    \
                  upstream_tls: { client_certificate: own.crt, client_key: own.key }\n    access: [{ allow: signed_in }]\n";
-    fs::write(stage.gateway.config(), format!("{first}{route}"))?;
     let refused = "invalid configuration refused; the previous one stays in use";
-    stage.hang_up(refused).await?;
+    let change = || {
+        fs::write(stage.gateway.config(), format!("{first}{route}"))?;
+        fs::write(stage.file("session-key"), "another session key of 32 bytes and more")
+    };
+    let line = stage.hang_up(refused, change).await?;
+    ensure!(line["reason"].as_str().is_some_and(|reason| reason.contains("broken")), "{line}");
     assert_eq!(stage.get("/oauth2/jwks").send().await?.body, published);
     let answer = stage.get("/echo/x").header("Cookie", &cookie).send().await?;
     assert_eq!(answer.status, 200, "the session's key is still in use");
     let again = stage.sign_in("bob").await?;
-    fs::write(stage.file("session-key"), key)?;
-    fs::write(stage.gateway.config(), &first)?;
-    stage.hang_up("configuration unchanged").await?;
+    let restore = || {
+        fs::write(stage.file("session-key"), &key)?;
+        fs::write(stage.gateway.config(), &first)
+    };
+    stage.hang_up("configuration unchanged", restore).await?;
     let answer = stage.get("/echo/x").header("Cookie", &again).send().await?;
     assert_eq!(answer.status, 200, "the old key sealed it");
     stage.finish(&[&cookie, &again])

@@ -76,6 +76,7 @@ async fn sigterm_passes_its_stages_in_order() -> Result<()> {
     assert_eq!(open.ask("still").await?, "still", "streams have their own time");
     assert_eq!(slow.answer().await?.status, 200, "a request in progress finishes");
     assert_eq!(open.closing_code().await, GOING_AWAY);
+    drop(open);
     let took = begun.elapsed().as_secs_f64();
     ensure!((4.5..6.5).contains(&took), "streams ended after {took} s");
     events.closed_within(Duration::from_secs(1)).await?;
@@ -104,6 +105,7 @@ async fn a_request_beyond_the_grace_is_cut_and_a_stream_is_not() -> Result<()> {
     let answer = events.answer().await.context("the stream did not run to its end")?;
     assert_eq!(answer.body.matches("data: event").count(), 20);
     assert_eq!(open.closing_code().await, GOING_AWAY);
+    drop(open);
     stage.gateway.ended_within(Duration::from_secs(3)).await?;
     let line = stage.gateway.logged("stopped with connections still open after their time").await?;
     ensure!(line["connections"].as_u64() > Some(0), "{line}");
@@ -119,6 +121,7 @@ async fn an_interrupt_waits_for_requests_only() -> Result<()> {
     sleep(Duration::from_millis(200)).await;
     stage.gateway.signal(Signal::INT);
     assert_eq!(open.closing_code().await, GOING_AWAY);
+    drop(open);
     ensure!(!accepts(&stage).await);
     assert_eq!(slow.answer().await?.status, 200);
     stage.gateway.ended_within(Duration::from_secs(2)).await?;

@@ -18,7 +18,12 @@ use crate::{
     telemetry::{Telemetry, TracedHttp},
 };
 
-pub(super) fn issuers(
+/// Makes all issuers; unchanged ones keep their keys and their verified tokens.
+///
+/// # Errors
+///
+/// Those of [`issuer_client`].
+pub fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     telemetry: Option<&Telemetry>,

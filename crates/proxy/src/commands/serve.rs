@@ -4,15 +4,23 @@
 //! its reasons, and the previous one stays in use.
 
 mod descriptors;
+mod hand_over;
+mod housekeeping;
 mod service_manager;
 pub mod reload;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use oidc_core::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Outcome;
@@ -20,26 +28,33 @@ use crate::{
     admin::Admin,
     assemble::{self, Lasting},
     commands::serve::{
+        hand_over::{Offer, Predecessor},
+        housekeeping::Housekeeping,
         reload::{Applied, Reloader},
         service_manager::ServiceManager,
     },
     config::{Config, Loaded, Shutdown},
     gateway::Serving,
-    listen::{Certificates, Drain, Drained, Inherited, Limits, Listener},
+    listen::{Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
     log::Log,
     metric,
     respond::OwnAnswers,
 };
 
+pub use hand_over::Start;
+
 /// Time for the last spans to reach the collector.
 const LAST_SPANS: Duration = Duration::from_secs(3);
+/// Time for the end of a hand-over once no connection is left.
+const HAND_OVER: Duration = Duration::from_secs(60);
 
-/// Runs the gateway, on the inherited sockets where the configuration names their addresses.
+/// Runs the gateway, on the inherited sockets where the configuration names their addresses. With `take_over` it gets the sockets of
+/// the running gateway, if there is one, and has it end.
 ///
 /// # Errors
 ///
 /// The configuration has problems or cannot be applied: an address is in use, a store cannot be opened.
-pub async fn serve(path: &Path, inherited: Inherited) -> anyhow::Result<Outcome> {
+pub async fn serve(path: &Path, inherited: Inherited, take_over: bool) -> anyhow::Result<Outcome> {
     let loaded = Config::load(path)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
     for warning in &loaded.warnings {
@@ -49,17 +64,30 @@ pub async fn serve(path: &Path, inherited: Inherited) -> anyhow::Result<Outcome>
     let drain = Drain::with_times(loaded.config.shutdown);
     let manager = Arc::new(ServiceManager::of_this_process());
     let signals = Signals::new()?;
-    let gateway = Running::start(loaded, metrics, log, drain.clone(), inherited).await?;
-    let reloads = gateway.reloader().watch(path.to_owned(), Arc::clone(&manager));
+    // From here on a SIGHUP that comes early waits, and does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let hand_over = loaded.config.hand_over.clone();
+    let start = Start::find(hand_over.as_deref(), inherited, take_over).await?;
+    let mut gateway =
+        Running::start(loaded, metrics, Arc::clone(&log), drain.clone(), start).await?;
+    let offer = gateway.take_over(hand_over.as_deref()).await?;
+    let reloads = gateway.reloader().watch(path.to_owned(), hangup, Arc::clone(&manager));
     let _reloads = AbortOnDropHandle::new(tokio::spawn(reloads));
-    let _stops = AbortOnDropHandle::new(tokio::spawn(signals.stop(drain, Arc::clone(&manager))));
+    let stops = signals.stop(drain.clone(), Arc::clone(&manager));
+    let _stops = AbortOnDropHandle::new(tokio::spawn(stops));
     manager.ready();
     let _alive = AbortOnDropHandle::new(tokio::spawn(async move { manager.keep_alive().await }));
     let drained = gateway.serve().await;
+    if let Some(offer) = offer.filter(|_| drain.is_replaced()) {
+        // Without a connection left, the next process may still wait for the session file.
+        let _ = timeout(HAND_OVER, offer).await;
+    }
     if let Drained::Cut { connections } = drained {
         tracing::warn!(connections, "stopped with connections still open after their time");
     }
     tracing::info!("stopped");
+    // The admin listener may have ended before: the log ends here.
+    drop(log);
     Ok(Outcome::Fine)
 }
 
@@ -99,8 +127,9 @@ pub struct Running {
     lasting: Lasting,
     reloader: Reloader,
     admin: std::net::SocketAddr,
-    housekeeping: CancellationToken,
-    maintenance: tokio::task::JoinHandle<()>,
+    descriptors: Vec<OwnedFd>,
+    predecessor: Option<Predecessor>,
+    housekeeping: Housekeeping,
 }
 
 impl Running {
@@ -114,18 +143,11 @@ impl Running {
         metrics: PrometheusHandle,
         log: Arc<Log>,
         drain: Drain,
-        mut inherited: Inherited,
+        start: Start,
     ) -> anyhow::Result<Self> {
+        let Start { mut inherited, mut predecessor } = start;
         let applied = Applied::new(loaded);
         let Loaded { config, hash, .. } = applied.loaded();
-        let lasting = {
-            let (config, drain) = (config.clone(), drain.clone());
-            tokio::task::spawn_blocking(move || Lasting::new(&config, drain)).await??
-        };
-        let app = assemble::app(config, &lasting, None)?;
-        let answers = OwnAnswers::new(Arc::clone(&app.site));
-        let trust = app.trust.clone();
-        let serving = Serving::new(app);
         let certificates = config
             .tls
             .as_ref()
@@ -134,9 +156,29 @@ impl Running {
             .context("tls")?;
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::from(&config.limits)))
-            .with_trust(trust)
-            .with_answers(Arc::new(answers));
+            .with_limits(descriptors::share(Limits::from(&config.limits)));
+        let admin_socket = Admin::bind(&config.admin, &mut inherited)
+            .await
+            .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
+        inherited.finish()?;
+        let mut descriptors = listener.descriptors()?;
+        descriptors.push(admin_socket.as_fd().try_clone_to_owned()?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let telemetry = assemble::telemetry(config)?;
+        let issuers = assemble::issuers(config, &clock, telemetry.as_ref(), None)?;
+        // All that may fail comes before the running process gives up its session file.
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.prepare(config, &issuers).await?;
+        }
+        let lasting = {
+            let (config, drain) = (config.clone(), drain.clone());
+            tokio::task::spawn_blocking(move || Lasting::with_telemetry(&config, drain, telemetry))
+                .await??
+        };
+        let app = assemble::app_with(config, &lasting, issuers, None)?;
+        let answers = OwnAnswers::new(Arc::clone(&app.site));
+        let listener = listener.with_trust(app.trust.clone()).with_answers(Arc::new(answers));
+        let serving = Serving::new(app);
         let admin = Admin {
             serving: serving.clone(),
             sessions: Arc::clone(&lasting.sessions),
@@ -144,14 +186,8 @@ impl Running {
             metrics,
             log,
         };
-        let (admin, _) = admin
-            .bind(config.admin.clone(), &mut inherited)
-            .await
-            .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
-        inherited.finish()?;
-        let housekeeping = CancellationToken::new();
-        let maintenance =
-            tokio::spawn(Arc::clone(&lasting.sessions).maintain(housekeeping.clone()));
+        let (admin, _) = admin.serve(config.admin.clone(), admin_socket)?;
+        let housekeeping = Housekeeping::begin(Arc::clone(&lasting.sessions));
         metric::configured(hash, None);
         tracing::info!(
             listen = addresses(&listener),
@@ -162,7 +198,17 @@ impl Running {
             "ready to serve"
         );
         let reloader = Reloader::new(serving.clone(), lasting.clone(), applied);
-        Ok(Self { listener, serving, drain, lasting, reloader, admin, housekeeping, maintenance })
+        Ok(Self {
+            listener,
+            serving,
+            drain,
+            lasting,
+            reloader,
+            admin,
+            descriptors,
+            predecessor,
+            housekeeping,
+        })
     }
 
     /// Address of the admin listener.
@@ -175,13 +221,48 @@ impl Running {
         self.reloader.clone()
     }
 
+    /// Has the process that ran before end, and offers the sockets to the next one while the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// The socket of the hand-over cannot be bound.
+    async fn take_over(
+        &mut self,
+        hand_over: Option<&Path>,
+    ) -> anyhow::Result<Option<AbortOnDropHandle<()>>> {
+        let predecessor = self.predecessor.take();
+        let took_over = predecessor.is_some();
+        let replaces = match predecessor {
+            Some(predecessor) => predecessor.end().await,
+            None => false,
+        };
+        let descriptors = std::mem::take(&mut self.descriptors);
+        let Some(path) = hand_over else { return Ok(None) };
+        let socket = match PrivateSocket::bind(path, replaces).await {
+            Ok(socket) => socket,
+            // The clients of the process before this one are here now.
+            Err(error) if took_over => {
+                tracing::error!(%error, path = %path.display(), "no further hand-over: cannot listen on this socket");
+                return Ok(None);
+            }
+            Err(error) => {
+                let context = format!("hand_over: cannot listen on {}", path.display());
+                return Err(error).context(context);
+            }
+        };
+        let offer = Offer {
+            socket,
+            descriptors,
+            lasting: self.lasting.clone(),
+            housekeeping: self.housekeeping.clone(),
+        };
+        Ok(Some(AbortOnDropHandle::new(tokio::spawn(offer.serve()))))
+    }
+
     /// Serves until the drain is over.
     pub async fn serve(self) -> Drained {
         let drained = self.listener.serve(self.serving, self.drain).await;
-        self.housekeeping.cancel();
-        if let Err(error) = self.maintenance.await {
-            tracing::error!(%error, "sessions not flushed");
-        }
+        self.housekeeping.finish().await;
         if let Some(telemetry) = &self.lasting.telemetry {
             telemetry.stop(LAST_SPANS).await;
         }

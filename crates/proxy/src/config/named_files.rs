@@ -33,6 +33,9 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             directory_of(root.key("listen"), path, found);
         }
     }
+    if let Some(path) = &config.hand_over {
+        directory_of(root.key("hand_over"), path, found);
+    }
     for (name, issuer) in &config.issuers {
         let here = root.key("issuers").key(name);
         if let Some(file) = &issuer.ca_file {

@@ -6,8 +6,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::unix::fs::FileTypeExt,
-    path::{Path, PathBuf},
+    os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -23,6 +22,7 @@ use super::{
     Drain, Inherited, ListenAddr,
     places::{Places, Seat},
     rarely::Rarely,
+    unix_file::{SocketFile, remove_dead_socket},
 };
 use crate::metric;
 use http_canonical::Peer;
@@ -107,10 +107,18 @@ impl Socket {
                         (UnixListener::bind(path).map_err(failed)?, true)
                     }
                 };
-                let file = own.then(|| SocketFile(path.clone()));
+                let file = own.then(|| SocketFile::new(path));
                 let bound = Bound::Unix { listener, file };
                 Ok(Self { address: address.clone(), bound })
             }
+        }
+    }
+
+    /// Another descriptor of the same socket.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        match &self.bound {
+            Bound::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Bound::Unix { listener, .. } => listener.as_fd().try_clone_to_owned(),
         }
     }
 
@@ -196,41 +204,6 @@ fn complain(complaints: &mut Rarely, address: &ListenAddr, error: &io::Error) {
     metric::accept_failed();
     if let Some(unreported) = complaints.due() {
         tracing::error!(%address, %error, unreported, "cannot accept connections; retrying");
-    }
-}
-
-/// Removes the socket file that a killed process left. A file whose socket is still in use stays, and binding reports the
-/// error.
-async fn remove_dead_socket(path: &Path) {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
-        return;
-    }
-    if let Err(error) = UnixStream::connect(path).await
-        && error.kind() == io::ErrorKind::ConnectionRefused
-    {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// The file of a unix socket, removed when listening ends.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl SocketFile {
-    /// Leaves the file where it is.
-    fn leave(mut self) {
-        self.0.clear();
-    }
-}
-
-// === impl SocketFile ===
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _ = std::fs::remove_file(&self.0);
-        }
     }
 }
 

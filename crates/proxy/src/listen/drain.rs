@@ -27,7 +27,7 @@ pub struct Drain {
 struct Stages {
     times: Mutex<Shutdown>,
     announced: AtomicBool,
-    replaced: AtomicBool,
+    replaced: CancellationToken,
     accepting_over: CancellationToken,
     begun: CancellationToken,
     requests_over: CancellationToken,
@@ -60,7 +60,7 @@ impl Drain {
         let stages = Stages {
             times: Mutex::new(times),
             announced: AtomicBool::new(false),
-            replaced: AtomicBool::new(false),
+            replaced: CancellationToken::new(),
             accepting_over: CancellationToken::new(),
             begun: CancellationToken::new(),
             requests_over: CancellationToken::new(),
@@ -97,7 +97,7 @@ impl Drain {
     /// from now on. The lame-duck time is left to those that are open.
     pub fn begin_replaced(&self) {
         if !self.is_announced() {
-            self.stages.replaced.store(true, Ordering::Release);
+            self.stages.replaced.cancel();
             self.stages.accepting_over.cancel();
         }
         self.begin();
@@ -148,12 +148,26 @@ impl Drain {
 
     /// Whether another process accepts the connections, and owns the files of the unix sockets.
     pub fn is_replaced(&self) -> bool {
-        self.stages.replaced.load(Ordering::Acquire)
+        self.stages.replaced.is_cancelled()
+    }
+
+    /// Waits until another process accepts the connections.
+    pub async fn replaced(&self) {
+        self.stages.replaced.cancelled().await;
     }
 
     /// Waits until no connection is accepted any more.
     pub async fn accepting_over(&self) {
         self.stages.accepting_over.cancelled().await;
+    }
+
+    /// Waits until HTTP/2 connections get GOAWAY: at the end of the lame-duck time or, since no request is lost by it, at once when
+    /// another process accepts the connections.
+    pub async fn goaway(&self) {
+        tokio::select! {
+            () = self.begun() => {}
+            () = self.replaced() => {}
+        }
     }
 
     /// Waits for the end of the lame-duck time: idle connections are closed, the others finish.

@@ -23,8 +23,15 @@ use super::ListenAddr;
 /// Listening sockets that another process bound. Those that nothing takes are closed when this is dropped.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    sockets: Vec<(ListenAddr, Socket)>,
-    owns_files: bool,
+    sockets: Vec<Passed>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    bound: ListenAddr,
+    socket: Socket,
+    /// Whether a gateway had it, which leaves its file; the file of another socket is not ours to remove.
+    of_gateway: bool,
 }
 
 #[derive(Debug)]
@@ -77,9 +84,9 @@ impl Inherited {
                     Err(error) => return Err(unusable(error)),
                 },
             };
-            sockets.push(listening(descriptor).map_err(unusable)?);
+            sockets.push(Passed::new(descriptor, false).map_err(unusable)?);
         }
-        Ok(Self { sockets, owns_files: false })
+        Ok(Self { sockets })
     }
 
     /// Sockets of a gateway that ends: their files are removed when this process ends.
@@ -91,13 +98,18 @@ impl Inherited {
         let checked = descriptors
             .into_iter()
             .enumerate()
-            .map(|(index, descriptor)| listening(descriptor).map_err(unusable(index)));
-        Ok(Self { sockets: checked.collect::<Result<_, _>>()?, owns_files: true })
+            .map(|(index, descriptor)| Passed::new(descriptor, true).map_err(unusable(index)));
+        Ok(Self { sockets: checked.collect::<Result<_, _>>()? })
+    }
+
+    /// Adds the sockets of another process; of two that are bound to one address, this one's is taken.
+    pub fn extend(&mut self, other: Self) {
+        self.sockets.extend(other.sockets);
     }
 
     /// The socket that is bound to this address.
     pub(crate) fn take_tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        match self.take(&ListenAddr::Tcp(address))? {
+        match self.take(&ListenAddr::Tcp(address))?.socket {
             Socket::Tcp(listener) => Some(listener),
             Socket::Unix(_) => None,
         }
@@ -105,15 +117,16 @@ impl Inherited {
 
     /// The socket that is bound to this path, and whether its file is to be removed at the end.
     pub(super) fn take_unix(&mut self, path: &Path) -> Option<(UnixListener, bool)> {
-        match self.take(&ListenAddr::Unix(path.to_owned()))? {
-            Socket::Unix(listener) => Some((listener, self.owns_files)),
+        let passed = self.take(&ListenAddr::Unix(path.to_owned()))?;
+        match passed.socket {
+            Socket::Unix(listener) => Some((listener, passed.of_gateway)),
             Socket::Tcp(_) => None,
         }
     }
 
-    fn take(&mut self, address: &ListenAddr) -> Option<Socket> {
-        let place = self.sockets.iter().position(|(bound, _)| bound == address)?;
-        Some(self.sockets.swap_remove(place).1)
+    fn take(&mut self, address: &ListenAddr) -> Option<Passed> {
+        let place = self.sockets.iter().position(|passed| passed.bound == *address)?;
+        Some(self.sockets.remove(place))
     }
 
     /// Ends the taking: every socket must have been taken, unless the gateway that had it listened on more addresses.
@@ -122,12 +135,19 @@ impl Inherited {
     ///
     /// [`InheritError::Unused`].
     pub fn finish(self) -> Result<(), InheritError> {
-        if self.sockets.is_empty() || self.owns_files {
-            return Ok(());
+        let unused = self.sockets.iter().filter(|passed| !passed.of_gateway);
+        let addresses: Vec<_> = unused.map(|passed| format!("`{}`", passed.bound)).collect();
+        match addresses.is_empty() {
+            true => Ok(()),
+            false => Err(InheritError::Unused { addresses: addresses.join(", ") }),
         }
-        let addresses: Vec<_> =
-            self.sockets.iter().map(|(bound, _)| format!("`{bound}`")).collect();
-        Err(InheritError::Unused { addresses: addresses.join(", ") })
+    }
+}
+
+impl Passed {
+    fn new(descriptor: OwnedFd, of_gateway: bool) -> io::Result<Self> {
+        let (bound, socket) = listening(descriptor)?;
+        Ok(Self { bound, socket, of_gateway })
     }
 }
 

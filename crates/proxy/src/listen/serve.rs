@@ -135,7 +135,8 @@ where
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let connection = pin!(connection);
-        drive(connection, |running| running.graceful_shutdown(), &drain, &served, None).await;
+        let stages = (drain.begun(), &drain);
+        drive(connection, |running| running.graceful_shutdown(), stages, &served, None).await;
     }
 
     async fn http2<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
@@ -160,7 +161,8 @@ where
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(io), service);
         let (connection, idle) = (pin!(connection), Some(limits.idle));
-        drive(connection, |running| running.graceful_shutdown(), &drain, &served, idle).await;
+        let stages = (drain.goaway(), &drain);
+        drive(connection, |running| running.graceful_shutdown(), stages, &served, idle).await;
     }
 }
 
@@ -176,7 +178,7 @@ async fn silence_ends(drain: &Drain) {
 async fn drive<C>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
-    drain: &Drain,
+    (begun, drain): (impl Future<Output = ()>, &Drain),
     info: &ConnInfo,
     idle: Option<Duration>,
 ) where
@@ -197,7 +199,7 @@ async fn drive<C>(
     tokio::select! {
         biased;
         ended = connection.as_mut() => return log_end(ended),
-        () = drain.begun() => {}
+        () = begun => {}
         () = idle_for => metric::limit_reached("idle"),
     }
     finish(connection.as_mut());

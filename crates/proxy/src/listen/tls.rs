@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -74,8 +75,8 @@ pub enum CertificateError {
     Setup(#[source] rustls::Error),
 }
 
-/// Modification time and size of both files, to notice a change.
-type Stamp = [Option<(SystemTime, u64)>; 2];
+/// File, modification time and size of both, to notice a change: a copy that keeps the time is another file.
+type Stamp = [Option<(u64, SystemTime, u64)>; 2];
 
 impl Certificates {
     /// Reads a pair.
@@ -137,7 +138,7 @@ impl Certificates {
     async fn stamp(&self) -> Stamp {
         let of = async |path: &Path| {
             let metadata = tokio::fs::metadata(path).await.ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
+            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
         };
         [of(&self.certificate).await, of(&self.key).await]
     }

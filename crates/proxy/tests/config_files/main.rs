@@ -20,6 +20,7 @@ mod outside;
 mod profiles;
 mod providers;
 mod proxying;
+mod stopping;
 mod telemetry;
 
 /// The smallest file for one application.

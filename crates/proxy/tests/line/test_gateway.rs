@@ -10,9 +10,9 @@ use std::{
 use axum::{Json, Router, http::HeaderMap, routing::any};
 use dev_issuer::{DevClient, DevIssuer};
 use doorward::{
-    commands::serve::{Running, recorder, reload::Reloader},
+    commands::serve::{Running, Start, recorder, reload::Reloader},
     config::Config,
-    listen::{Drain, Inherited},
+    listen::Drain,
     log::Log,
 };
 use http::header;
@@ -108,9 +108,8 @@ impl TestGateway {
         let loaded = Config::load(&folder.path().join("doorward.yaml")).unwrap();
         let log = Arc::new(Log::start(&loaded.config.log).unwrap());
         let drain = Drain::new(Duration::from_millis(100));
-        let running = Running::start(loaded, metrics(), log, drain.clone(), Inherited::default())
-            .await
-            .unwrap();
+        let running =
+            Running::start(loaded, metrics(), log, drain.clone(), Start::default()).await.unwrap();
         let admin = format!("http://{}", running.admin());
         let reloader = running.reloader();
         tokio::spawn(running.serve());

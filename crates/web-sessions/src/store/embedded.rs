@@ -93,14 +93,17 @@ struct SessionFile {
 struct Opened {
     /// Number of times the file was opened.
     times: u64,
-    /// `None` when it could not be opened again.
+    /// `None` when it could not be opened again, or is closed for another process.
     database: Option<Database>,
+    /// Whether another process has the file now.
+    released: bool,
 }
 
 impl EmbeddedStore {
     /// Opens the file, or creates it (0600, its directory 0700). Blocks; for the start of the program.
     pub fn open(path: &Path, keys: Arc<Keys>) -> Result<Self, EmbeddedError> {
-        let database = RwLock::new(Opened { times: 1, database: Some(open(path)?) });
+        let database =
+            RwLock::new(Opened { times: 1, database: Some(open(path)?), released: false });
         Ok(Self { file: Arc::new(SessionFile { path: path.to_owned(), keys, database }) })
     }
 
@@ -240,6 +243,16 @@ impl SessionStore for EmbeddedStore {
         self.blocking(move |file| file.read(|reader| reader.login(&key))).await
     }
 
+    async fn release(&self) -> Result<(), StoreError> {
+        self.blocking(|file| {
+            let mut opened = file.database.write().unwrap_or_else(PoisonError::into_inner);
+            opened.released = true;
+            opened.database = None;
+            Ok(())
+        })
+        .await
+    }
+
     async fn forget_login(&self, key: &Digest) -> Result<(), StoreError> {
         let key = *key;
         self.blocking(move |file| file.write(|writer| writer.forget_login(&key))).await
@@ -316,7 +329,7 @@ impl SessionFile {
         }
         let mut opened = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have reopened it meanwhile.
-        if opened.times == times {
+        if opened.times == times && !opened.released {
             // Closed first, because an open file is locked.
             opened.database = None;
             opened.database = Some(open(&self.path).map_err(unavailable)?);

@@ -10,10 +10,10 @@ use super::{Demo, services};
 use crate::{
     commands::{
         Outcome,
-        serve::{Running, recorder},
+        serve::{Running, Start, recorder},
     },
     config::Config,
-    listen::{Drain, Inherited},
+    listen::Drain,
     log::Log,
 };
 
@@ -43,8 +43,7 @@ pub(super) async fn run(demo: &Demo) -> anyhow::Result<Outcome> {
     let loaded = Config::parse("demo", &text)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
     let drain = Drain::new(Duration::from_secs(2));
-    let running =
-        Running::start(loaded, recorder()?, log, drain.clone(), Inherited::default()).await?;
+    let running = Running::start(loaded, recorder()?, log, drain.clone(), Start::default()).await?;
     let admin = running.admin();
     let stopper = tokio::spawn(async move {
         // Without a signal handler, Ctrl-C ends the process at once.

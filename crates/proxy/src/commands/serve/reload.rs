@@ -10,10 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Mutex,
-};
+use tokio::{signal::unix::Signal, sync::Mutex};
 
 use super::service_manager::ServiceManager;
 use crate::{
@@ -70,9 +67,9 @@ impl Reloader {
     pub(super) async fn watch(
         self,
         path: PathBuf,
+        mut hangup: Signal,
         manager: Arc<ServiceManager>,
-    ) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    ) {
         let mut look = tokio::time::interval(LOOK);
         let mut seen = self.look(&path).await;
         loop {
@@ -159,6 +156,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("session.idle", old_session.idle != session.idle),
         ("session.lifetime", old_session.lifetime != session.lifetime),
         ("session.key", old_session.key.is_empty() != session.key.is_empty()),
+        ("hand_over", started.hand_over != new.hand_over),
         ("log", started.log != new.log),
         ("telemetry", started.telemetry != new.telemetry),
     ];

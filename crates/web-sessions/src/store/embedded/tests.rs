@@ -37,6 +37,25 @@ async fn embedded_store_conforms() {
 }
 
 #[tokio::test]
+async fn a_released_file_belongs_to_the_next_process() {
+    let (_directory, path) = place();
+    let first = store(&path);
+    let record = record(MovableClock::new().now());
+    let ticket = first.create(&record).await.unwrap();
+    first.release().await.unwrap();
+    let second = store(&path);
+    assert_eq!(second.load(&ticket).await.unwrap().map(|found| found.id), Some(record.id.clone()));
+    // The first one never takes it back, although it opens a file again after an error.
+    for _ in 0..2 {
+        let refused = first.load(&ticket).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
+        assert!(first.ready().await.is_err());
+    }
+    drop(second);
+    assert!(first.create(&record).await.is_err(), "also when nothing has it open");
+}
+
+#[tokio::test]
 async fn a_kill_loses_no_acknowledged_write() {
     let (_directory, path) = place();
     let clock = MovableClock::new();
