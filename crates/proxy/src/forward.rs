@@ -176,6 +176,7 @@ impl Upstreams {
             sessions: self.sessions.clone(),
             token_ends,
         };
+        bounds.used();
         if let Some(pace) = pace.filter(|_| bounds.protocol == Some(Protocol::Grpc)) {
             pace.allow_pauses();
         }

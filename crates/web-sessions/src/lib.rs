@@ -46,6 +46,7 @@ mod memory;
 mod ticket;
 mod record;
 mod logouts;
+mod uses;
 mod seal;
 mod store;
 
@@ -69,6 +70,7 @@ pub use self::{
     },
     store::{CookieStore, EmbeddedError, EmbeddedStore, Ended, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
+    uses::{LastUse, LastUses, OpenUse, Use},
 };
 
 /// The example of the README.

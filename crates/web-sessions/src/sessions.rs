@@ -3,6 +3,7 @@
 
 mod maintenance;
 mod ending;
+mod in_use;
 mod live;
 mod opening;
 mod refresh;
@@ -32,6 +33,7 @@ use crate::{
     record::{Limits, Record, Summary},
     store::{SessionStore, StoreError},
     ticket::{SessionId, Ticket},
+    uses::Uses,
 };
 
 /// Number of opened sessions kept in memory by default.
@@ -77,6 +79,7 @@ pub struct Sessions {
     unknown: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
+    uses: Uses,
 }
 
 /// End times of a session and its access token.
@@ -100,6 +103,7 @@ enum Closed {
 impl Sessions {
     /// Sessions kept in `store`.
     pub fn new(store: Arc<dyn SessionStore>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let began = clock.now();
         Self {
             store,
             limits,
@@ -119,6 +123,7 @@ impl Sessions {
             logouts: Logouts::new(LOGIN),
             unknown: remembered(UNKNOWN, UNKNOWN_FOR),
             unwritten: Mutex::default(),
+            uses: Uses::new(began),
         }
     }
 

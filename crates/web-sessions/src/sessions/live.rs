@@ -23,6 +23,7 @@ use crate::{
     moment::{from_nanos, nanos},
     record::{Limits, Record},
     ticket::{SessionId, Ticket},
+    uses::OwnUses,
 };
 use access_policy::Known;
 
@@ -42,6 +43,7 @@ pub struct LiveSession {
     renewals: Notify,
     streams: AtomicUsize,
     refreshing: Mutex<Refreshing>,
+    pub(super) uses: OwnUses,
 }
 
 /// The part of a session that a refresh replaces.
@@ -67,6 +69,7 @@ impl LiveSession {
             renewals: Notify::new(),
             streams: AtomicUsize::new(0),
             refreshing: Mutex::default(),
+            uses: OwnUses::default(),
         }
     }
 
