@@ -21,3 +21,4 @@ mod split;
 mod demo;
 mod commands;
 mod programs;
+mod collector;
