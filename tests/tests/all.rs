@@ -8,6 +8,7 @@ mod bearer;
 mod another_provider;
 mod jupyterhub;
 mod session_ends;
+mod cullers;
 mod websocket;
 mod streaming;
 mod refresh;

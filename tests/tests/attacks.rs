@@ -32,6 +32,8 @@ mod held_requests;
 mod audit;
 #[path = "attacks/admin.rs"]
 mod admin;
+#[path = "attacks/activity.rs"]
+mod activity;
 #[path = "attacks/headers.rs"]
 mod headers;
 #[path = "attacks/forwarding.rs"]

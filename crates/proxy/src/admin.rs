@@ -1,8 +1,10 @@
-//! The admin listener: health, readiness, metrics, sessions. It is never part of the public listener.
+//! The admin listener: health, readiness, metrics, sessions, activity. It is never part of the public listener.
 //!
 //! Probes and metrics are open; everything else needs the admin token, or a listener on a loopback address.
 
+mod activity;
 mod guard;
+mod query;
 mod readiness;
 mod serve;
 mod sessions;
@@ -81,6 +83,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/sessions", get(sessions::list).delete(sessions::end_all_of))
             .route("/sessions/{id}", delete(sessions::end))
+            .route("/activity", get(activity::list))
             .with_state(Arc::new(self))
             .layer(Extension(Arc::new(Start::now())))
             .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded));

@@ -179,6 +179,7 @@ impl Upstreams {
             token_ends,
             drain: self.drain.clone(),
         };
+        bounds.used();
         if let Some(pace) = pace.filter(|_| bounds.protocol == Some(Protocol::Grpc)) {
             pace.allow_pauses();
         }

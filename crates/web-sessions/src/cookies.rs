@@ -87,7 +87,7 @@ impl Names {
     }
 }
 
-/// Which of [`Names::of_session`] a request presents.
+/// Those of [`Names::of_session`] that a request presents.
 #[derive(Debug, Clone, Copy)]
 struct NamesPresented([bool; 1 + CHUNKS]);
 

@@ -51,6 +51,7 @@ mod memory;
 mod ticket;
 mod record;
 mod logouts;
+mod uses;
 mod seal;
 mod store;
 
@@ -79,6 +80,7 @@ pub use self::{
         SessionStore, SharedStore, StoreError, TURN, Turn,
     },
     ticket::{SessionId, Ticket},
+    uses::{LastUse, LastUses, OpenUse, Use},
 };
 
 #[cfg(feature = "redis")]

@@ -156,7 +156,7 @@ pub struct Summary {
     pub last_seen: SystemTime,
 }
 
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let text = OffsetDateTime::from(*time).format(&Rfc3339).map_err(S::Error::custom)?;
     serializer.serialize_str(&text)
 }

@@ -4,6 +4,7 @@
 mod maintenance;
 mod ending;
 mod follow;
+mod in_use;
 mod listing;
 mod live;
 mod near_cache;
@@ -36,6 +37,7 @@ use crate::{
     record::{Limits, Record},
     store::{SessionStore, StoreError},
     ticket::{SessionId, Ticket},
+    uses::Uses,
 };
 
 /// Number of opened sessions kept in memory by default.
@@ -83,6 +85,7 @@ pub struct Sessions {
     unknown: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
+    uses: Uses,
     /// The next flush does not wait for its time.
     flush_soon: Notify,
     /// Other processes use the store too.
@@ -114,6 +117,7 @@ enum Closed {
 impl Sessions {
     /// Sessions kept in `store`.
     pub fn new(store: Arc<dyn SessionStore>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let began = clock.now();
         Self {
             shares: store.shared().is_some(),
             store,
@@ -134,6 +138,7 @@ impl Sessions {
             logouts: Logouts::new(LOGIN),
             unknown: remembered(UNKNOWN, UNKNOWN_FOR),
             unwritten: Mutex::default(),
+            uses: Uses::new(began),
             flush_soon: Notify::new(),
             near: NearCache::default(),
             refreshes: TaskTracker::new(),

@@ -79,9 +79,12 @@ async fn a_rebound_name_reaches_no_session_on_loopback() -> Result<()> {
     probes_are_open(&stage).await?;
     for host in ["rebound.test:ADMIN", "rebound.test", "10.0.0.7:ADMIN", "127.0.0.1:80", "0.0.0.0"]
     {
-        for (method, target) in
-            [("GET", "/sessions"), ("DELETE", "/sessions?user=alice"), ("DELETE", "/sessions/x")]
-        {
+        for (method, target) in [
+            ("GET", "/sessions"),
+            ("GET", "/activity"),
+            ("DELETE", "/sessions?user=alice"),
+            ("DELETE", "/sessions/x"),
+        ] {
             let answer = stage.admin_ask(method, target, &[&format!("Host: {host}")]).await?;
             assert_eq!(answer.status, 421, "{method} {target} {host}: {answer:?}");
             assert!(!answer.body.contains("alice"), "{answer:?}");
@@ -153,6 +156,7 @@ async fn without_a_token_other_machines_get_probes_only() -> Result<()> {
     let alice = stage.sign_in("alice").await?;
     probes_are_open(&stage).await?;
     for target in [
+        "/activity",
         "/sessions",
         "//sessions",
         "/sessions/",
@@ -206,9 +210,12 @@ async fn the_admin_token_opens_and_nothing_else_does() -> Result<()> {
         &["Host: gateway.test", &format!("Proxy-Authorization: Bearer {TOKEN}")],
         &["Host: gateway.test", &format!("Cookie: token={TOKEN}")],
     ] {
-        for (method, target) in
-            [("GET", "/sessions"), ("DELETE", "/sessions?user=alice"), ("GET", "/nowhere")]
-        {
+        for (method, target) in [
+            ("GET", "/sessions"),
+            ("GET", "/activity"),
+            ("DELETE", "/sessions?user=alice"),
+            ("GET", "/nowhere"),
+        ] {
             let answer = stage.admin_ask(method, target, fields).await?;
             assert_eq!(answer.status, 401, "{method} {target} {fields:?}: {answer:?}");
             assert!(answer.header("www-authenticate").starts_with("Bearer realm="), "{answer:?}");

@@ -70,6 +70,9 @@ impl Endpoints {
             Denied::Refused(refusal) => refusal,
         })?;
         call.notes.audit(|trail| trail.let_through(granted.rule));
+        if let Credential::Session(session) = &sender.credential {
+            self.sessions.used(session, &route.name);
+        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         if !granted.without_identity {

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::Instant;
-use web_sessions::{LiveSession, Sessions};
+use web_sessions::{LiveSession, OpenUse, Sessions, Use};
 
 use super::cutoff::Cutoff;
 use crate::{
@@ -114,16 +114,29 @@ impl Bounds {
             .with_drain(drained.then(|| self.drain.clone()))
     }
 
+    /// Notes that the session's user uses the route.
+    pub(super) fn used(&self) {
+        if let (Some(session), Some(sessions)) = (&self.session, &self.sessions) {
+            sessions.used(session, &self.permit.route.name);
+        }
+    }
+
     /// Notes activity of the session; `None` without one.
     pub(super) fn activity(&self) -> Option<Activity> {
-        self.session.clone().zip(self.sessions.clone()).map(Activity::new)
+        let (session, sessions) = self.session.clone().zip(self.sessions.clone())?;
+        let used = sessions.use_of(&session, &self.permit.route.name);
+        Some(Activity::new(session, sessions, used))
     }
 
     /// The record of a stream, for the line at its end; `None` for a plain exchange.
     pub(super) fn record(&self, tally: &Arc<Tally>) -> Option<Box<StreamRecord>> {
         let protocol = self.protocol?;
+        let used = self.session.as_ref().zip(self.sessions.as_ref());
         Some(Box::new(StreamRecord {
             protocol,
+            _open: used.map(|(session, sessions)| {
+                sessions.use_of(session, &self.permit.route.name).open()
+            }),
             permit: Arc::clone(&self.permit),
             tally: Arc::clone(tally),
             begun: Instant::now(),
@@ -135,22 +148,23 @@ impl Bounds {
 pub(super) struct Activity {
     session: Arc<LiveSession>,
     sessions: Arc<Sessions>,
+    used: Arc<Use>,
     interval: Duration,
     noted: Instant,
 }
 
 impl Activity {
-    fn new((session, sessions): (Arc<LiveSession>, Arc<Sessions>)) -> Self {
+    fn new(session: Arc<LiveSession>, sessions: Arc<Sessions>, used: Arc<Use>) -> Self {
         // The request itself was noted.
         let (interval, noted) = (sessions.activity_interval(), Instant::now());
-        Self { session, sessions, interval, noted }
+        Self { session, sessions, used, interval, noted }
     }
 
-    /// Notes activity at `now`: nothing, or an atomic of the session.
+    /// Notes activity at `now`: nothing, or atomics of the session and the use.
     pub(super) fn note(&mut self, now: Instant) {
         if now.duration_since(self.noted) >= self.interval {
             self.noted = now;
-            self.sessions.active(&self.session);
+            self.sessions.active_on(&self.session, &self.used);
         }
     }
 }
@@ -167,6 +181,8 @@ pub(super) struct StreamRecord {
     permit: Arc<Permit>,
     tally: Arc<Tally>,
     begun: Instant,
+    /// Counted while it is open.
+    _open: Option<OpenUse>,
 }
 
 impl StreamRecord {

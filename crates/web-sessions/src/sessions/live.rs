@@ -27,6 +27,7 @@ use crate::{
     record::{Limits, Record},
     store::Seen,
     ticket::{SessionId, Ticket},
+    uses::OwnUses,
 };
 use access_policy::Known;
 
@@ -50,6 +51,7 @@ pub struct LiveSession {
     renewals: Notify,
     streams: AtomicUsize,
     refreshing: Mutex<Refreshing>,
+    pub(super) uses: OwnUses,
 }
 
 /// The part of a session that a refresh replaces.
@@ -77,6 +79,7 @@ impl LiveSession {
             renewals: Notify::new(),
             streams: AtomicUsize::new(0),
             refreshing: Mutex::default(),
+            uses: OwnUses::default(),
         }
     }
 

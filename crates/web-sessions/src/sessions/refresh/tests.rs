@@ -1,3 +1,4 @@
+mod replicas;
 mod sizes;
 mod streams;
 mod turns;
