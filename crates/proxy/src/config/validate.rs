@@ -19,6 +19,7 @@ use super::{Config, ListenAddr, TrustedProxy};
 mod access;
 mod admin;
 mod callers;
+mod cookie_domain;
 mod issuers;
 mod names;
 mod profiles;
@@ -212,6 +213,7 @@ fn session(config: &Config, found: &mut Findings) {
         );
         found.problem(here.key("cookie_name"), message);
     }
+    cookie_domain::check(&here.key("dangerous_cookie_domain"), config, found);
     match &session.store {
         SessionStoreConfig::Redis(_) => {
             let instead = "write `embedded` (one gateway) or `cookie` (several, sharing `key`)";
