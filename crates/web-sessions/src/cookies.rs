@@ -61,7 +61,7 @@ pub struct Cookies {
     keys: Arc<Keys>,
     names: Arc<Names>,
     secure: bool,
-    /// Whose hosts share the session cookie; `None`: it is of one host.
+    /// Domain whose hosts share the session cookie; `None`: it is of one host.
     domain: Option<Arc<str>>,
 }
 

@@ -113,7 +113,7 @@ mod tests {
         assert!(is_of("lab.example", "lab.example"));
         assert!(is_of("a.lab.example", "lab.example"));
         assert!(is_of("b.a.lab.example", "lab.example"));
-        for other in ["example", "evillab.example", "lab.example.evil.example", "lab.exampl"] {
+        for other in ["example", "evillab.example", "lab.example.evil.example", "lab.examples"] {
             assert!(!is_of(other, "lab.example"), "{other}");
         }
     }

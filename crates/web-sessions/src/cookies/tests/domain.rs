@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_shared_session_cookie_names_its_domain_and_a_login_does_not() {
+fn a_shared_session_names_its_domain_and_a_login_does_not() {
     let cookies = cookies().with_dangerous_domain("lab.example").with_name("doorward-lab");
     let session = |cookies: &Cookies, request: &HeaderMap, text: &str| {
         let set = cookies.set_session(request, &ticket(text), HOUR).unwrap();
