@@ -36,7 +36,7 @@ async fn signed(issuer: &TestIssuer, claims: &Value) -> Result<Claims, UserInfoE
 fn code(answer: Result<Claims, UserInfoError>) -> String {
     match answer.unwrap_err() {
         UserInfoError::Refused(refusal) => refusal.code().to_owned(),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
