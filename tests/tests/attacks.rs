@@ -82,6 +82,10 @@ mod unread;
 mod ways_past;
 #[path = "attacks/private_answers.rs"]
 mod private_answers;
+#[path = "attacks/tenants.rs"]
+mod tenants;
+#[path = "attacks/cookie_domain.rs"]
+mod cookie_domain;
 #[path = "attacks/tokens.rs"]
 mod tokens;
 #[path = "attacks/token_forms.rs"]

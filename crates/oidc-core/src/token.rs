@@ -34,5 +34,6 @@ pub use claims::{
     Scope,
 };
 pub use confirmation::Confirmation;
+#[cfg(feature = "token")]
 pub(crate) use confirmation::thumbprint;
 pub use kinds::{AccessToken, IdToken, LogoutToken};

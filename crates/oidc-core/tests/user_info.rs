@@ -27,7 +27,7 @@ async fn ask(client: &Client) -> Result<Claims, UserInfoError> {
     client.user_info(&Secret::from("opaque"), SUBJECT).await
 }
 
-/// What the client makes of these claims, signed with the provider's key.
+/// The client's verdict on these claims, signed with the provider's key.
 async fn signed(issuer: &TestIssuer, claims: &Value) -> Result<Claims, UserInfoError> {
     issuer.answer_as("userinfo", 200, JWT, issuer.sign(claims));
     ask(&client(issuer)).await
@@ -36,7 +36,7 @@ async fn signed(issuer: &TestIssuer, claims: &Value) -> Result<Claims, UserInfoE
 fn code(answer: Result<Claims, UserInfoError>) -> String {
     match answer.unwrap_err() {
         UserInfoError::Refused(refusal) => refusal.code().to_owned(),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 

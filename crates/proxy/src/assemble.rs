@@ -259,8 +259,11 @@ pub fn app_with(
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
-    let cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys))
+    let mut cookies = Cookies::new(&config.public_url, Arc::clone(&lasting.keys))
         .with_name(&config.session.cookie_name);
+    if let Some(domain) = &config.session.dangerous_cookie_domain {
+        cookies = cookies.with_dangerous_domain(domain);
+    }
     let lifetime = config.session.lifetime;
     let cookie = SessionCookie::new(
         cookies.clone(),

@@ -62,22 +62,29 @@ pub struct Cookies {
     keys: Arc<Keys>,
     names: Arc<Names>,
     secure: bool,
+    /// Domain whose hosts share the session cookie; `None`: it is of one host.
+    domain: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
 struct Names {
+    /// Without prefix.
+    plain: String,
     session: String,
     chunks: [String; CHUNKS],
     login: String,
 }
 
 impl Names {
-    fn of(name: &str, secure: bool) -> Self {
-        let session = format!("{}{name}", if secure { "__Host-" } else { "" });
+    /// `shared`: the session cookie is of a domain, which the prefix `__Host-` forbids. Logins stay with their host.
+    fn of(name: &str, secure: bool, shared: bool) -> Self {
+        let (of_host, of_domain) = if secure { ("__Host-", "__Secure-") } else { ("", "") };
+        let session = format!("{}{name}", if shared { of_domain } else { of_host });
         Self {
             chunks: std::array::from_fn(|index| format!("{session}.{index}")),
-            login: format!("{session}{LOGIN}"),
+            login: format!("{of_host}{name}{LOGIN}"),
             session,
+            plain: name.to_owned(),
         }
     }
 
@@ -95,13 +102,23 @@ impl Cookies {
     /// Cookies of the gateway at `public_url`: `__Host-doorward`, `Secure`, with https; plain `doorward` without.
     pub fn new(public_url: &Url, keys: Arc<Keys>) -> Self {
         let secure = public_url.scheme() == "https";
-        Self { keys, names: Arc::new(Names::of(NAME, secure)), secure }
+        Self { keys, names: Arc::new(Names::of(NAME, secure, false)), secure, domain: None }
     }
 
     /// With another name than `doorward`, for one of several gateways on a host: each then has its own session.
     #[must_use]
     pub fn with_name(self, name: &str) -> Self {
-        Self { names: Arc::new(Names::of(name, self.secure)), ..self }
+        let shared = self.domain.is_some();
+        Self { names: Arc::new(Names::of(name, self.secure, shared)), ..self }
+    }
+
+    /// With a session cookie that all hosts of `domain` share: `__Secure-doorward` with https. Browsers send it to every server
+    /// of the domain, also to those that are not behind the gateway, and accept one of this name from them. Cookies of logins
+    /// stay with their host.
+    #[must_use]
+    pub fn with_dangerous_domain(self, domain: &str) -> Self {
+        let names = Names::of(&self.names.plain, self.secure, true);
+        Self { names: Arc::new(names), domain: Some(domain.into()), ..self }
     }
 
     /// The ticket that a request presents, if it is unambiguous. Only [`Sessions`](crate::sessions::Sessions) knows whether it opens.
@@ -231,13 +248,17 @@ impl Cookies {
         max_age: Duration,
     ) -> Result<HeaderValue, CookieError> {
         let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
-        let cookie = Cookie::build((name, value))
+        let domain = self.domain.as_deref().filter(|_| !name.starts_with(&self.names.login));
+        let mut cookie = Cookie::build((name, value))
             .path("/")
             .secure(self.secure)
             .http_only(true)
             .same_site(SameSite::Lax)
-            .max_age(time::Duration::seconds(max_age))
-            .build();
+            .max_age(time::Duration::seconds(max_age));
+        if let Some(domain) = domain {
+            cookie = cookie.domain(domain);
+        }
+        let cookie = cookie.build();
         let mut header = HeaderValue::try_from(cookie.to_string())
             .map_err(|error| CookieError::Encode { reason: error.to_string() })?;
         header.set_sensitive(true);

@@ -173,8 +173,12 @@ pub(super) fn add_entra_user(
     }
 }
 
-/// The directory's identifier, made of the realm's name.
+/// The directory's identifier, made of the realm's name. The realm `organizations` is the authority at which all
+/// directories sign in.
 pub(super) fn tenant(realm: &str) -> String {
+    if realm == "organizations" {
+        return realm.to_owned();
+    }
     let hash = digest(&SHA256, realm.as_bytes());
     let mut bytes = [0_u8; 16];
     for (byte, from) in bytes.iter_mut().zip(hash.as_ref()) {

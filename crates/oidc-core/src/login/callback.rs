@@ -154,13 +154,23 @@ pub fn parse(
     pending: &PendingLogin,
     metadata: &ProviderMetadata,
 ) -> Result<Code, CallbackRefusal> {
+    parse_of(query, pending, metadata, |issuer| issuer == metadata.issuer.as_str())
+}
+
+/// [`parse`] for a provider whose issuers `is_issuer` knows.
+pub(crate) fn parse_of(
+    query: &str,
+    pending: &PendingLogin,
+    metadata: &ProviderMetadata,
+    is_issuer: impl Fn(&str) -> bool,
+) -> Result<Code, CallbackRefusal> {
     let query = Query::read(query)?;
     belongs(query.value("state"), pending)?;
     if pending.signed_response {
         return Err(CallbackRefusal::NotSigned);
     }
     match query.value("iss") {
-        Some(issuer) if issuer == metadata.issuer.as_str() => {}
+        Some(issuer) if is_issuer(issuer) => {}
         Some(issuer) => {
             return Err(CallbackRefusal::WrongIssuer {
                 expected: metadata.issuer.to_string(),

@@ -15,7 +15,7 @@ use crate::keys::KeySource;
 use crate::login::callback::{self, CallbackRefusal, Code};
 use crate::login::user_info::user_info;
 use crate::login::{LoginError, LoginRequest, LogoutRequest, PendingLogin, UserInfoError};
-use crate::provider::Provider;
+use crate::provider::{IssuerTemplate, Provider};
 use crate::secret::Secret;
 use crate::token::{Algorithm, Claims, IdToken};
 use crate::verify::{IdTokenExpectations, Validation, Verified, Verifier};
@@ -118,6 +118,14 @@ impl Client {
         self.with_validation(|validation| validation.with_algorithms(algorithms))
     }
 
+    /// Accepts logins of the listed tenants, at a provider with one issuer for each, as Microsoft Entra
+    /// ([`Validation::for_tenants`]). The provider is that of [`IssuerTemplate::issuer`]: logins begin at the
+    /// authority of all tenants, and the ID token names the one that the person belongs to.
+    #[must_use]
+    pub fn with_tenants(self, template: IssuerTemplate) -> Self {
+        self.with_validation(|validation| validation.with_tenants(template))
+    }
+
     /// Also accepts ID tokens for this client that another client asked for ([`Validation::with_trusted_party`]).
     #[must_use]
     pub fn with_trusted_party(self, client: impl Into<String>) -> Self {
@@ -183,7 +191,9 @@ impl Client {
             return callback::parse_signed(query, pending, &self.verifier).await;
         }
         let metadata = self.provider().metadata().await?;
-        callback::parse(query, pending, &metadata)
+        callback::parse_of(query, pending, &metadata, |iss| {
+            self.verifier.validation().names_issuer(iss)
+        })
     }
 
     /// Exchanges the code and verifies the ID token.

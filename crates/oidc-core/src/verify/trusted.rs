@@ -55,7 +55,9 @@ impl Signed {
             Self::OwnToken => true,
             #[cfg(feature = "login")]
             Self::OwnMessage => true,
-            _ => false,
+            Self::Token => false,
+            #[cfg(feature = "token")]
+            Self::Message => false,
         }
     }
 }

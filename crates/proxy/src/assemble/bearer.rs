@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oidc_core::http::reqwest::{HttpOptions, ReqwestHttp};
 use oidc_core::http::{BearerFile, Http};
 use oidc_core::keys::{FileKeys, KeySource, RemoteKeys};
-use oidc_core::provider::{InvalidIssuer, IssuerTemplate, PlainHttpHosts, Provider};
+use oidc_core::provider::{InvalidIssuer, PlainHttpHosts, Provider};
 use oidc_core::{Claims, Issuer, Validation};
 
 use super::{AssembleError, at};
@@ -17,13 +17,13 @@ use crate::config::{self, AudienceClaim, IssuerConfig};
 ///
 /// The `url` is no issuer, or no template for the tenants.
 pub(super) fn rules(config: &IssuerConfig, audience: &str) -> Result<Validation, InvalidIssuer> {
-    let rules = match &*config.tenants {
-        [] => {
+    let rules = match config.template()? {
+        None => {
             // `check` and the provider's own address refuse invalid hosts.
             let hosts = PlainHttpHosts::dangerous(&config.dangerous_allow_http).unwrap_or_default();
             Validation::new(Issuer::dangerous_allow_http(&config.url, &hosts)?, audience)
         }
-        tenants => Validation::for_tenants(IssuerTemplate::new(&config.url, tenants)?, audience),
+        Some(template) => Validation::for_tenants(template, audience),
     };
     let mut rules = rules
         .with_leeway(config.leeway)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
 use oidc_core::http::Http;
-use oidc_core::provider::{PlainHttpHosts, Provider};
+use oidc_core::provider::{IssuerTemplate, PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
@@ -81,6 +81,12 @@ pub fn issuer_client(
     if !config.algorithms.is_empty() {
         client = client.with_algorithms(config.algorithms.iter().copied());
     }
+    let template = config.template().map_err(at(place("url")))?;
+    let tenants =
+        template.iter().flat_map(IssuerTemplate::issuers).map(Issuer::to_string).collect();
+    if let Some(template) = template {
+        client = client.with_tenants(template);
+    }
     for party in &config.authorized_parties {
         client = client.with_trusted_party(party);
     }
@@ -100,6 +106,7 @@ pub fn issuer_client(
     Ok(IssuerClient {
         name: name.to_owned(),
         url: config.url.clone(),
+        tenants,
         provider,
         keys,
         remote_keys,

@@ -61,7 +61,8 @@ pub struct IssuerConfig {
     #[serde(default)]
     pub email: Email,
     /// The tenants of an issuer whose `url` holds `{tenantid}`, as Microsoft Entra's; a token's `iss` must be the `url` with one of
-    /// them. Metadata and keys are read at the tenant `organizations`. Example: `[9122040d-6c67-4c5b-b112-36a304b66dad]`.
+    /// them, and its `tid`, if it has one, the same tenant. Metadata and keys are read at the tenant `organizations`, and people
+    /// of all the tenants sign in there; with a `client_id` and one tenant, at that tenant. Example: `[9122040d-6c67-4c5b-b112-36a304b66dad]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub tenants: Vec<String>,

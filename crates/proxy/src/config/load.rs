@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::issuer::IssuerConfig;
 use super::problem::{Finding, KeyPath, Position, Problem, Problems, Step};
 use super::read::{Reading, read};
 use super::skipped::Skipped;
@@ -90,7 +91,10 @@ fn checked(
     }
     let warnings = located(warnings, &root);
     match value {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, hash: hash(text) }),
+        Some(mut config) if problems.is_empty() => {
+            config.issuers.values_mut().for_each(IssuerConfig::settle);
+            Ok(Loaded { config, warnings, hash: hash(text) })
+        }
         _ => Err(Problems { file, problems: located(problems, &root), warnings }),
     }
 }

@@ -1,7 +1,9 @@
 //! The form of an issuer's access tokens, and the claims that name their callers.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use oidc_core::provider::{InvalidIssuer, IssuerTemplate};
 use oidc_core::token;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -125,6 +127,41 @@ impl IssuerConfig {
     #[must_use]
     pub fn offers_login(&self) -> bool {
         self.client_id.is_some()
+    }
+
+    /// Its identifier. A template with one tenant, at which people sign in, is that tenant's issuer: a client that is
+    /// registered in one tenant is unknown at the authority of all.
+    #[must_use]
+    pub fn identifier(&self) -> Cow<'_, str> {
+        match &*self.tenants {
+            [tenant] if self.offers_login() => IssuerTemplate::new(&self.url, [tenant])
+                .ok()
+                .and_then(|template| {
+                    template.issuers().next().map(|it| it.as_str().to_owned().into())
+                })
+                .unwrap_or(Cow::Borrowed(&self.url)),
+            _ => Cow::Borrowed(&self.url),
+        }
+    }
+
+    /// The template of its tenants, if it has several issuers.
+    ///
+    /// # Errors
+    ///
+    /// The `url` is no template, or the tenants are none.
+    pub fn template(&self) -> Result<Option<IssuerTemplate>, InvalidIssuer> {
+        match &*self.tenants {
+            [] => Ok(None),
+            tenants => IssuerTemplate::new(&self.url, tenants).map(Some),
+        }
+    }
+
+    /// The same issuer without a template where it has one identifier only.
+    pub(super) fn settle(&mut self) {
+        if let Cow::Owned(identifier) = self.identifier() {
+            self.url = identifier;
+            self.tenants.clear();
+        }
     }
 
     /// The paths of names in its tokens: those that are written, and the defaults of its profile.

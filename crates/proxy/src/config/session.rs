@@ -34,6 +34,10 @@ pub struct SessionConfig {
     /// each other's sessions. With a name that begins with `doorward-`, every gateway of the host withholds the cookie from its
     /// upstreams; otherwise only this one does. Example: `doorward-lab`.
     pub cookie_name: String,
+    /// Domain whose hosts share one session: the host of `public_url` or a parent of it, and of every `match.host`. Browsers send
+    /// the cookie to all servers of the domain, also to those that are not behind the gateway, and accept one of its name from
+    /// them; with https its prefix is `__Secure-`. Without this key each host has its own session. Example: `lab.example`.
+    pub dangerous_cookie_domain: Option<String>,
 }
 
 impl Default for SessionConfig {
@@ -44,6 +48,7 @@ impl Default for SessionConfig {
             store: SessionStoreConfig::default(),
             key: Vec::new(),
             cookie_name: "doorward".to_owned(),
+            dangerous_cookie_domain: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{Config, ListenAddr, TrustedProxy};
 mod access;
 mod admin;
 mod callers;
+mod cookie_domain;
 mod issuers;
 mod limits;
 mod names;
@@ -215,6 +216,7 @@ fn session(config: &Config, found: &mut Findings) {
         );
         found.problem(here.key("cookie_name"), message);
     }
+    cookie_domain::check(&here.key("dangerous_cookie_domain"), config, found);
     match &session.store {
         SessionStoreConfig::Redis(store) => {
             let here = here.key("store").key("redis");

@@ -87,6 +87,16 @@ impl Endpoints {
         token: &Verified<LogoutToken>,
         context: &AnswerContext,
     ) -> Result<Response<Body>, Refusal> {
+        // The store knows the subject of a session and the configured name of its issuer, not the tenant: another tenant's user
+        // may have this subject.
+        if !issuer.tenants.is_empty() && token.session_id().is_none() {
+            tracing::warn!(
+                issuer = issuer.name(),
+                "refused a logout token without sid: a subject alone does not name the user among several tenants"
+            );
+            metric::logout(issuer.name(), "bad_token");
+            return Ok(bad_token(context));
+        }
         if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()).await? {
             metric::logout(issuer.name(), "replayed");
             return Ok(problem(
@@ -131,8 +141,9 @@ impl Endpoints {
         issuer: &Arc<IssuerClient>,
         token: &Verified<LogoutToken>,
     ) -> Result<Ended, Refusal> {
+        let subject = token.subject().filter(|_| issuer.tenants.is_empty());
         let issuer = issuer.name().to_owned();
-        let (named, unnamed) = match (token.session_id(), token.subject()) {
+        let (named, unnamed) = match (token.session_id(), subject) {
             (Some(sid), subject) => (
                 Which::ProviderSession { issuer: issuer.clone(), sid: sid.to_owned() },
                 subject.map(|subject| Which::Unnamed { issuer, subject: subject.to_owned() }),
@@ -155,7 +166,7 @@ impl Endpoints {
 fn may_hold_later(refusal: &TokenRefusal, token: &str, issuer: &IssuerClient) -> bool {
     refusal.is_unavailable()
         || matches!(refusal, TokenRefusal::UnknownKey { .. })
-            && oidc_core::verify::unverified_issuer(token).is_some_and(|iss| iss == issuer.url())
+            && oidc_core::verify::unverified_issuer(token).is_some_and(|iss| issuer.is_issuer(&iss))
 }
 
 fn bad_token(context: &AnswerContext) -> Response<Body> {

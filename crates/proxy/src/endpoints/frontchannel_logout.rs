@@ -24,8 +24,11 @@ impl Endpoints {
     pub(super) async fn frontchannel_logout(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let iss = parameter(call.query(), "iss")?.unwrap_or_default();
         let sid = parameter(call.query(), "sid")?.unwrap_or_default();
-        let issuers: Vec<&Arc<IssuerClient>> =
-            self.issuers.iter().filter(|issuer| issuer.url() == iss && !sid.is_empty()).collect();
+        let issuers: Vec<&Arc<IssuerClient>> = self
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.is_issuer(&iss) && !sid.is_empty())
+            .collect();
         if issuers.is_empty() {
             metric::logout("unknown", "bad_request");
             return Ok(problem(

@@ -159,7 +159,7 @@ impl Endpoints {
     /// The issuer that a session's tokens are from. Its name may now belong to another issuer, which must not get them.
     fn issuer_of(&self, record: &Record) -> Option<&Arc<IssuerClient>> {
         let issuer = self.issuers.named(&record.known.issuer)?;
-        Some(issuer).filter(|issuer| record.is_of(issuer.url()))
+        Some(issuer).filter(|issuer| issuer.began(record))
     }
 
     /// Revokes the refresh token in a task of its own: the user does not wait for it.

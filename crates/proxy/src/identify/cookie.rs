@@ -102,9 +102,13 @@ impl SessionCookie {
     pub(super) fn identity(&self, session: &LiveSession) -> Caller {
         let known = session.known();
         match self.issuers.named(&known.issuer) {
-            Some(issuer) if issuer.url() == known.iss => Caller::Known(known),
+            Some(issuer) if issuer.is_issuer(&known.iss) => Caller::Known(known),
             // A session of a version that did not store the identifier.
-            Some(issuer) if known.iss.is_empty() && session.record().is_of(issuer.url()) => {
+            Some(issuer)
+                if known.iss.is_empty()
+                    && issuer.tenants.is_empty()
+                    && session.record().is_of(issuer.url()) =>
+            {
                 session.complete_issuer(issuer.url());
                 Caller::Known(session.known())
             }

@@ -28,6 +28,8 @@ pub struct IssuerClient {
     pub(crate) name: String,
     /// Its identifier, byte for byte.
     pub(crate) url: String,
+    /// The identifiers of its tenants, if `url` is their template.
+    pub(crate) tenants: Vec<String>,
     /// Source of its metadata.
     pub(crate) provider: Provider,
     /// Its signing keys.
@@ -73,6 +75,22 @@ impl IssuerClient {
     /// Its identifier.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether its people have this issuer identifier: its own, or that of a tenant.
+    pub(crate) fn is_issuer(&self, iss: &str) -> bool {
+        match &*self.tenants {
+            [] => self.url == iss,
+            tenants => tenants.iter().any(|tenant| tenant == iss),
+        }
+    }
+
+    /// Whether a session began there.
+    pub(crate) fn began(&self, record: &Record) -> bool {
+        match &*self.tenants {
+            [] => record.is_of(&self.url),
+            tenants => tenants.iter().any(|tenant| record.is_of(tenant)),
+        }
     }
 
     /// Whether people may sign in there with a browser.
@@ -200,7 +218,7 @@ impl Issuers {
 pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
     Arc::new(move |record: Arc<Record>| -> BoxFuture<'static, Result<Record, RenewError>> {
         let issuer = current.load().named(&record.known.issuer).cloned();
-        let issuer = issuer.filter(|issuer| record.is_of(&issuer.url));
+        let issuer = issuer.filter(|issuer| issuer.began(&record));
         async move {
             match issuer {
                 Some(issuer) => issuer.renew(&record).await,
@@ -220,7 +238,7 @@ pub fn renew(current: Arc<ArcSwap<Issuers>>) -> Arc<Renew> {
 pub fn keeps_identity(current: Arc<ArcSwap<Issuers>>) -> Arc<KeepsIdentity> {
     Arc::new(move |record: &Record| {
         let issuers = current.load();
-        let issuer = issuers.named(&record.known.issuer).filter(|issuer| record.is_of(&issuer.url));
+        let issuer = issuers.named(&record.known.issuer).filter(|issuer| issuer.began(record));
         issuer.is_some_and(|issuer| issuer.without_refresh == WithoutRefresh::KeepIdentity)
     })
 }

@@ -12,6 +12,7 @@ use doorward::config::{
 mod anchors;
 mod any_text;
 mod callers;
+mod cookie_domain;
 mod health;
 mod limits;
 mod mistakes;

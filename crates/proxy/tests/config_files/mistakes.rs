@@ -89,6 +89,10 @@ fn each_mistake_is_reported_at_its_position() {
         ("session:", "session:\n  cookie_name: ''", "8:16: session.cookie_name: invalid cookie name \"\""),
         ("session:", "session:\n  cookie_name: __Host-lab", "8:16: session.cookie_name: invalid cookie name \"__Host-lab\": the prefix `__Host-` is added with https"),
         ("session:", "session:\n  cookie_name: lab-login-x", "8:16: session.cookie_name: invalid cookie name \"lab-login-x\""),
+        ("session:", "session:\n  dangerous_cookie_domain: example", "8:28: session.dangerous_cookie_domain: invalid domain \"example\": write a name of two labels or more"),
+        ("session:", "session:\n  dangerous_cookie_domain: .platform.example", "8:28: session.dangerous_cookie_domain: invalid domain \".platform.example\": write a name of two labels or more"),
+        ("session:", "session:\n  dangerous_cookie_domain: other.example", "8:28: session.dangerous_cookie_domain: invalid domain \"other.example\": the host of `public_url` is not of it"),
+        ("session:", "session:\n  dangerous_cookie_domain: a.platform.example", "8:28: session.dangerous_cookie_domain: invalid domain \"a.platform.example\": the host of `public_url` is not of it"),
         ("{ file: /run/secrets/session-key }", "{ file: /a, env: B }", "8:3: session.key: invalid secret: it has two sources"),
         ("{ file: /run/secrets/session-key }", "c2VjcmV0", "8:8: session.key: invalid secret: this file must not contain it"),
         // issuers

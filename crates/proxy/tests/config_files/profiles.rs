@@ -51,6 +51,32 @@ fn a_workload_issuer_needs_no_client_and_has_no_names() {
 }
 
 #[test]
+fn people_of_a_templates_tenants_may_sign_in() {
+    let template = "https://id.example/{tenantid}/v2.0";
+    let with = |tenants: &str, more: &str| {
+        let issuer = format!(
+            "    url: \"{template}\"\n    tenants: {tenants}\n    profile: generic\n    audience: [\"api://models\"]\n{more}"
+        );
+        let ci =
+            "    url: https://gitlab.example\n    profile: workload\n    audience: [doorward]\n";
+        PROGRAMS.replace(ci, &issuer)
+    };
+    let client = "    client_id: gateway\n";
+    let several = super::config(&with("[t-1, t-2]", client));
+    assert_eq!(several.issuers["ci"].url, template);
+    assert_eq!(several.issuers["ci"].tenants, ["t-1", "t-2"]);
+    // A client of one tenant is unknown at the authority of all.
+    let one = super::config(&with("[t-1]", client));
+    assert_eq!(one.issuers["ci"].url, "https://id.example/t-1/v2.0");
+    assert_eq!(one.issuers["ci"].tenants, [""; 0]);
+    // Without a client there is no login, and the keys are those of all tenants.
+    assert_eq!(super::config(&with("[t-1]", "")).issuers["ci"].url, template);
+    let twin = "  twin:\n    url: https://id.example/t-1/v2.0\n    client_id: other\n";
+    let found = problems(&with("[t-1]", &format!("{client}{twin}"))).join("\n");
+    assert!(found.contains("issuers.twin.url"), "{found}");
+}
+
+#[test]
 fn the_examples_of_other_providers_are_read() {
     let entra = "    url: \"https://login.microsoftonline.com/{tenantid}/v2.0\"\n    tenants: [t-1, t-2]\n    \
                  profile: generic\n    audience: [\"api://models\"]\n";
@@ -212,10 +238,6 @@ fn each_mistake_of_a_workload_is_named() {
             "subjects: missing `issuers`: a subject is unique within its issuer only",
         ),
     ]);
-    let tenants =
-        "    url: https://id.example/{tenantid}/v2.0\n    tenants: [t]\n    client_id: gateway\n";
-    let found = programs_with(url, tenants).join("\n");
-    assert!(found.contains("issuers.ci.client_id: invalid with"), "{found}");
     let found = programs_with("    sign_in: challenge\n", "").join("\n");
     assert!(found.contains("issuers: missing login: no issuer has a `client_id`"), "{found}");
 }

@@ -76,7 +76,7 @@ pub(super) fn user_info(py: Python<'_>, error: &UserInfoError) -> PyErr {
         UserInfoError::Refused(refusal) => errors::refusal(py, refusal),
         UserInfoError::Encrypted => {
             let reason = error.to_string();
-            errors::refusal(py, &TokenRefusal::Malformed { part: "UserInfo", reason })
+            errors::refusal(py, &TokenRefusal::Malformed { part: "token", reason })
         }
         UserInfoError::Unauthorized => {
             let (error, status) = ("invalid_token".to_owned(), 401);

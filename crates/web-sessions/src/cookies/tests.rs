@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::fixtures::*;
 
+mod domain;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn cookies() -> Cookies {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{ClientAuthError, Occasion};
+use crate::issuer::IssuerTemplate;
 use crate::jose::signing_input;
 use crate::random;
 use crate::secret::Secret;
@@ -18,10 +19,17 @@ const LIFETIME: Duration = Duration::from_secs(60);
 
 pub(super) fn claims(occasion: Occasion<'_>) -> Value {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // A template is no identifier that a provider would find in `aud`.
+    let issuer = occasion.metadata.issuer.as_str();
+    let endpoint = occasion.metadata.token_endpoint.as_ref();
+    let audience = match endpoint.filter(|_| IssuerTemplate::is_template(issuer)) {
+        Some(endpoint) => endpoint.as_str(),
+        None => issuer,
+    };
     json!({
         "iss": occasion.client_id,
         "sub": occasion.client_id,
-        "aud": occasion.metadata.issuer.as_str(),
+        "aud": audience,
         "jti": random::text(),
         "iat": seconds(occasion.now),
         "exp": seconds(occasion.now + LIFETIME),

@@ -34,7 +34,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         authorization(&here.key("authorization"), issuer, found);
         without_refresh(&here.key("without_refresh"), issuer, config, found);
         unverified_emails(&here.key("email"), issuer, config, found);
-        let twin = config.issuers.iter().take(index).find(|(_, other)| other.url == issuer.url);
+        let twin = config
+            .issuers
+            .iter()
+            .take(index)
+            .find(|(_, other)| other.identifier() == issuer.identifier());
         if let Some((twin, _)) = twin {
             let message = format!(
                 "invalid URL: `issuers.{twin}` has the same, so a token does not name its issuer; remove one \

@@ -47,11 +47,6 @@ fn client(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
             let message = "missing client ID; write the gateway's client at the provider";
             found.problem(here.key("client_id"), message);
         }
-        (Some(_), _) if !issuer.tenants.is_empty() && IssuerTemplate::is_template(&issuer.url) => {
-            let message = "invalid with `tenants`: no login covers several tenants; remove the key, and configure \
-                           an issuer of one tenant for logins";
-            found.problem(here.key("client_id"), message);
-        }
         (Some(_), _) => {}
     }
     if !issuer.offers_login() && issuer.audience.is_empty() {

@@ -29,7 +29,7 @@ impl IssuerClient {
     /// required.
     pub async fn record(&self, login: Login, now: SystemTime) -> Result<Record, UserInfoError> {
         let Login { tokens, id_token, .. } = login;
-        let access = self.access_token_about(&tokens, id_token.subject()).await;
+        let access = self.access_token_about(&tokens, &id_token).await;
         let access = access.as_deref().map(|access| &***access);
         let known = match self.identity(&tokens.access_token, &id_token, access).await {
             Err(error) if self.needs(&error) => return Err(error),
@@ -62,6 +62,12 @@ impl IssuerClient {
         let tokens = refreshed.tokens;
         let mut next = record.clone();
         let new_id_token = refreshed.id_token.as_ref();
+        // OpenID Connect Core 1.0 §12.2: the issuer stays the same, and so does the tenant.
+        if !self.tenants.is_empty()
+            && new_id_token.is_some_and(|token| token.issuer.as_ref() != Some(&record.known.iss))
+        {
+            return Err(self.of_another());
+        }
         next.known =
             self.renewed_identity(record, &tokens, new_id_token.map(|token| &***token)).await?;
         if let Some(id_token) = new_id_token {
@@ -91,10 +97,15 @@ impl IssuerClient {
     ) -> Result<Arc<Known>, RenewError> {
         let subject = &record.known.subject;
         let access = match id_token {
-            Some(_) => self.access_token_about(tokens, subject).await,
+            Some(id_token) => self.access_token_about(tokens, id_token).await,
             // Nothing else in this answer names its subject.
             None => match self.own.access_token(tokens.access_token.expose()).await {
-                Ok(access) if access.subject() != subject => return Err(self.of_another()),
+                Ok(access)
+                    if access.subject() != subject
+                        || !self.is_tenant(&access, &record.known.iss) =>
+                {
+                    return Err(self.of_another());
+                }
                 access => self.readable(access),
             },
         };
@@ -150,11 +161,12 @@ impl IssuerClient {
     async fn access_token_about(
         &self,
         tokens: &TokenSet,
-        subject: &str,
+        id_token: &Claims,
     ) -> Option<Arc<Verified<AccessToken>>> {
         let access = self.own.access_token(tokens.access_token.expose()).await;
         let access = self.readable(access)?;
-        if access.subject() == subject {
+        let iss = id_token.issuer.as_deref().unwrap_or_default();
+        if id_token.subject.as_deref() == Some(access.subject()) && self.is_tenant(&access, iss) {
             return Some(access);
         }
         tracing::warn!(
@@ -162,6 +174,11 @@ impl IssuerClient {
             "access token is about another subject than the ID token; it is not read for roles"
         );
         None
+    }
+
+    /// Whether a token is of this tenant, where there are several.
+    fn is_tenant(&self, token: &Claims, iss: &str) -> bool {
+        self.tenants.is_empty() || token.issuer.as_deref() == Some(iss)
     }
 
     fn readable(
