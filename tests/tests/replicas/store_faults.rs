@@ -190,8 +190,11 @@ impl Fault {
                 }
             }
         }
+        while !self.try_to_sign_in().await? {
+            ensure!(began.elapsed() < HEALED, "{}: no sign-in {HEALED:?} afterwards", self.name);
+            sleep(Duration::from_millis(20)).await;
+        }
         note(&format!("{}: healed after {:.1?}", self.name, began.elapsed()));
-        ensure!(self.try_to_sign_in().await?, "{}: no user can sign in afterwards", self.name);
         let errors = self.realm.events("REFRESH_TOKEN_ERROR").await?;
         ensure!(errors.is_empty(), "a refresh token was used twice: {errors:?}");
         let mut secrets = vec![PASSWORD.to_owned(), self.token];
