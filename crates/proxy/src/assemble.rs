@@ -3,11 +3,13 @@
 mod bearer;
 mod issuers;
 mod routes;
+mod store;
 
 pub(crate) use bearer::{http, is_origin};
 pub use issuers::issuer_client;
 pub(crate) use issuers::provider;
 pub use routes::{route, routes};
+pub use store::ask_store;
 
 use std::sync::Arc;
 
@@ -16,12 +18,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{
-    CookieStore, Cookies, EmbeddedStore, Keys, Limits, Logins, SessionStore, Sessions,
-};
+use web_sessions::{Cookies, Keys, Limits, Logins, SessionStore, Sessions};
 
 use crate::{
-    config::{self, Config, SessionStoreConfig, TrustedProxy},
+    config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
     forward::{Assertions, Upstreams},
     gateway::{App, Gateway},
@@ -77,7 +77,8 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    /// Opens the session store and derives the keys. Blocks while the store's file is opened.
+    /// Opens the session store and derives the keys. Blocks while the store's file is opened. A store of the network needs
+    /// a Tokio runtime.
     ///
     /// # Errors
     ///
@@ -86,29 +87,7 @@ impl Lasting {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
-        let store: Arc<dyn SessionStore> = match &config.session.store {
-            // No browser login is configured: no session is kept, and the random key of this process seals nothing.
-            _ if config.session.key.is_empty() => Arc::new(CookieStore::new(
-                Arc::clone(&keys),
-                config.session.lifetime,
-                Arc::clone(&clock),
-            )),
-            SessionStoreConfig::Embedded(embedded) => Arc::new(
-                EmbeddedStore::open(&embedded.path, Arc::clone(&keys))
-                    .map_err(at("session.store"))?,
-            ),
-            SessionStoreConfig::Cookie => Arc::new(CookieStore::new(
-                Arc::clone(&keys),
-                config.session.lifetime,
-                Arc::clone(&clock),
-            )),
-            SessionStoreConfig::Redis(_) => {
-                return Err(AssembleError {
-                    place: "session.store.redis".to_owned(),
-                    reason: "not yet supported; use embedded or cookie".to_owned(),
-                });
-            }
-        };
+        let store = store::open(config, &keys, &clock)?;
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
@@ -121,6 +100,7 @@ impl Lasting {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
             sessions: Arc::new(sessions),
+            seen_logout_tokens: SeenLogoutTokens::new(Arc::clone(&store)),
             store,
             keys,
             assertions: Arc::new(assertions),
@@ -128,7 +108,6 @@ impl Lasting {
             review: Arc::default(),
             trust: Trust::none(),
             issuers,
-            seen_logout_tokens: SeenLogoutTokens::default(),
         })
     }
 }

@@ -17,6 +17,7 @@ mod listener;
 mod trusted_proxy;
 mod issuer;
 mod secret;
+mod redis_store;
 mod session;
 mod route;
 mod streams;
@@ -56,12 +57,15 @@ pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
+pub use redis_store::{
+    RedisAddress, RedisAddressError, RedisStore, RedisTls, RedisUrl, RedisUrlError, Sentinel,
+};
 pub use route::{
     HostPattern, HostPatternError, IdentityForwarding, Keep, Limits, PathHandling, PerUserLimits,
     Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
 };
 pub use secret::{SecretError, SecretRef};
-pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
+pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};

@@ -13,6 +13,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
+use web_sessions::RedisEvent;
 
 /// One metric: its name, kind, labels and meaning.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,12 @@ metrics_table! {
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],
         "Sessions that the store keeps; with the store `cookie`, those that this process used lately.";
+    STORE_SECONDS = "doorward_store_seconds", "histogram", ["operation", "outcome"],
+        "Duration of calls to the store `redis`, by operation and outcome: `ok`, `timeout`, `failed` (an error, or no connection), `refused` (too many calls in flight).";
+    STORE_CONNECTIONS = "doorward_store_reconnects_total", "counter", ["connection"],
+        "Connections to the store `redis` made again after a loss: `calls`, `turns`.";
+    STORE_CHANGES = "doorward_store_changes_arriving", "gauge", [],
+        "1 while changes of other gateways arrive from the store `redis`; at 0 every session is read before it is used.";
     BUILD = "doorward_build_info", "gauge", ["version"],
         "1 for the version of this program.";
     SHADOWS = "doorward_shadow_rules_total", "counter", ["route", "rule", "outcome"],
@@ -128,6 +135,22 @@ pub fn token_verified(issuer: &str, outcome: &'static str) {
 /// Counts a session cookie.
 pub fn session_opened(outcome: &'static str) {
     counter!(SESSIONS_OPENED, "outcome" => outcome).increment(1);
+}
+
+/// Counts an event between the session store and its servers.
+pub fn store(event: RedisEvent) {
+    match event {
+        RedisEvent::Call { operation, outcome, took } => {
+            histogram!(STORE_SECONDS, "operation" => operation, "outcome" => outcome)
+                .record(took.as_secs_f64());
+        }
+        RedisEvent::Reconnected { connection } => {
+            counter!(STORE_CONNECTIONS, "connection" => connection).increment(1);
+        }
+        RedisEvent::ChangesArriving(arriving) => {
+            gauge!(STORE_CHANGES).set(if arriving { 1.0 } else { 0.0 });
+        }
+    }
 }
 
 /// Counts a reload of the configuration.
@@ -284,6 +307,10 @@ mod tests {
             refreshed("main", "ok");
             token_verified("main", "verified");
             session_opened("opened");
+            let took = Duration::from_millis(2);
+            store(RedisEvent::Call { operation: "load", outcome: "ok", took });
+            store(RedisEvent::Reconnected { connection: "calls" });
+            store(RedisEvent::ChangesArriving(true));
             reloaded("ok");
             configured("abc", Some("xyz"));
             request("app", "no_route");

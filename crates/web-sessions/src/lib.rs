@@ -3,7 +3,7 @@
 //! | to … | use |
 //! |---|---|
 //! | describe a session | [`Record`], [`Limits`] |
-//! | store records | [`SessionStore`]: [`EmbeddedStore`] (a file), [`CookieStore`] (the cookie itself) |
+//! | store records | [`SessionStore`]: [`EmbeddedStore`] (a file), [`CookieStore`] (the cookie itself), `RedisStore` (feature `redis`: Valkey or Redis, for several processes) |
 //! | open, refresh and end sessions | [`Sessions`] → [`LiveSession`] |
 //! | read and write cookies | [`Cookies`] → [`Ticket`], [`SetCookies`] |
 //! | keep a login until the browser comes back | [`Logins`] → [`Returned`] |
@@ -57,6 +57,8 @@ mod logins;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 
 pub use self::{
     cookies::{CookieError, Cookies, OwnNames, SetCookies},
@@ -67,8 +69,19 @@ pub use self::{
     sessions::{
         Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions, StreamGuard,
     },
-    store::{CookieStore, EmbeddedError, EmbeddedStore, Ended, SessionStore, StoreError},
+    store::{
+        Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, HeldTurn, InTurn, Seen,
+        SessionStore, SharedStore, StoreError, TURN, Turn,
+    },
     ticket::{SessionId, Ticket},
+};
+
+#[cfg(feature = "test-util")]
+pub use self::store::session_store_conforms;
+#[cfg(feature = "redis")]
+pub use self::store::{
+    Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,
+    SharedReplayMemory, ask_redis,
 };
 
 /// The example of the README.

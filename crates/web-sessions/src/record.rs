@@ -12,7 +12,10 @@ use oidc_core::verify::unverified_issuer;
 use serde::{Serialize, Serializer, ser::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::ticket::SessionId;
+use crate::{
+    digest::{Digest, sha256},
+    ticket::SessionId,
+};
 
 /// Everything about one session that must outlive the process.
 #[derive(Debug, Clone)]
@@ -213,6 +216,17 @@ impl Which {
                     && record.known.subject == *subject
             }
         }
+    }
+
+    /// Names the choice in a store, where its words must not be kept. Lengths come first, so that no two choices give the same
+    /// digest.
+    pub(super) fn digest(&self) -> Digest {
+        let (kind, issuer, name) = match self {
+            Self::ProviderSession { issuer, sid } => ("sid", issuer, sid),
+            Self::Subject { issuer, subject } => ("sub", issuer, subject),
+            Self::Unnamed { issuer, subject } => ("unnamed", issuer, subject),
+        };
+        sha256(format!("{kind} {} {issuer}{name}", issuer.len()).as_bytes())
     }
 
     /// The choices that include a record.

@@ -3,18 +3,29 @@
 mod cookie;
 mod embedded;
 mod encoding;
+#[cfg(feature = "redis")]
+mod redis;
+mod shared;
 
-#[cfg(test)]
-pub(super) mod conformance;
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) mod conformance;
 
 use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
 use oidc_core::token::Algorithm;
 
+#[cfg(feature = "test-util")]
+pub use self::conformance::conforms as session_store_conforms;
+#[cfg(feature = "redis")]
+pub use self::redis::{
+    Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,
+    SharedReplayMemory, ask_redis,
+};
 pub use self::{
     cookie::CookieStore,
     embedded::{EmbeddedError, EmbeddedStore},
+    shared::{Change, HeldTurn, InTurn, SharedStore, TURN, Turn},
 };
 use crate::{
     digest::Digest,
@@ -60,13 +71,18 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     -> Result<Option<Ticket>, StoreError>;
 
     /// Stores the times at which sessions were last used, many at once.
-    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
+    async fn touch(&self, seen: &[Seen]) -> Result<(), StoreError>;
 
     /// Whether the store keeps records. If not, the ticket is the record. A refresh or a new time of last use then changes the
     /// ticket, and takes effect once the browser has the new one. Such a change is made while a request waits, so that its
     /// answer carries the new ticket.
     fn keeps_records(&self) -> bool {
         true
+    }
+
+    /// The part that knows of other processes; `None` where this process alone uses the store.
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
     }
 
     /// Ends a session: no ticket of it opens again.
@@ -114,6 +130,17 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn forget_login(&self, _key: &Digest) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// The time at which a session was last used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Name of the session.
+    pub id: SessionId,
+    /// Digest of its present ticket.
+    pub ticket: Digest,
+    /// Time of the last request or the last activity on a stream.
+    pub at: SystemTime,
 }
 
 /// Result of ending several sessions.

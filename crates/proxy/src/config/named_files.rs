@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::problem::KeyPath;
 use super::session::SessionStoreConfig;
 use super::validate::Findings;
-use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, SecretRef};
+use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, RedisStore, SecretRef};
 
 /// Shortest accepted session key, in bytes.
 const SHORTEST_KEY: usize = 32;
@@ -124,6 +124,32 @@ fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
     {
         let here = here.key("store");
         directory_of(here, &store.path, found);
+    }
+    if let SessionStoreConfig::Redis(store) = &config.session.store {
+        redis(&here.key("store").key("redis"), store, found);
+    }
+}
+
+/// The files of the store in Valkey or Redis.
+fn redis(here: &KeyPath, store: &RedisStore, found: &mut Findings) {
+    if let Some(password) = &store.password {
+        read(here.key("password"), password, found);
+    }
+    if let Some(sentinel) = &store.sentinel
+        && let Some(password) = &sentinel.password
+    {
+        read(here.key("sentinel").key("password"), password, found);
+    }
+    let Some(tls) = &store.tls else { return };
+    let here = here.key("tls");
+    for (key, file) in [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]
+    {
+        if let Some(file) = file {
+            certificates(here.key(key), file, found);
+        }
+    }
+    if let Some(file) = &tls.client_key {
+        private_key_file(here.key("client_key"), file, found);
     }
 }
 

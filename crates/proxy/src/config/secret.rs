@@ -84,7 +84,8 @@ impl SecretRef {
 
 impl Config {
     /// The files whose content is a secret of this configuration, or belongs to one; they are read again when they
-    /// change. A file with an assertion and the admin token are not among them: they are read at each use anyway.
+    /// change. A file with an assertion, the admin token, and the files of the store `redis` are not among them: they are read at each
+    /// use, or connection, anyway.
     pub fn secret_files(&self) -> Vec<PathBuf> {
         let file = |secret: &SecretRef| match secret {
             SecretRef::File(path) => Some(path.clone()),

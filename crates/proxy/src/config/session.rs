@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::redis_store::RedisStore;
 use super::secret::SecretRef;
 use super::text::{OneOrMany, one_or_many};
 
@@ -56,8 +57,8 @@ pub enum SessionStoreConfig {
     Embedded(EmbeddedStore),
     /// In the browser's cookie, sealed; a logout elsewhere is not seen.
     Cookie,
-    /// In Redis, shared by several gateways. Not yet supported.
-    Redis(RedisStore),
+    /// In Valkey or Redis, shared by several gateways.
+    Redis(Box<RedisStore>),
 }
 
 /// `embedded` may also be written as a word, with its default path.
@@ -90,28 +91,4 @@ impl Default for EmbeddedStore {
     fn default() -> Self {
         Self { path: PathBuf::from("/var/lib/doorward/sessions.redb") }
     }
-}
-
-/// A Redis server, cluster or sentinel group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RedisStore {
-    /// The server, `redis://` or `rediss://`, without a password. Example: `rediss://redis:6379`.
-    pub url: String,
-    /// The password. Example: `{ file: /run/secrets/redis }`.
-    #[serde(default)]
-    pub password: Option<SecretRef>,
-    /// Prefix of every key. Example: `doorward:`.
-    #[serde(default = "default_prefix")]
-    pub prefix: String,
-    /// Further nodes of a cluster. Example: `[rediss://redis-1:6379]`.
-    #[serde(default)]
-    pub cluster: Vec<String>,
-    /// Name of the primary that sentinels at `url` watch. Example: `mymaster`.
-    #[serde(default)]
-    pub sentinel: Option<String>,
-}
-
-fn default_prefix() -> String {
-    "doorward:".to_owned()
 }

@@ -22,6 +22,7 @@ mod callers;
 mod issuers;
 mod names;
 mod profiles;
+mod redis_store;
 mod routes;
 mod upstream_tls;
 
@@ -213,9 +214,9 @@ fn session(config: &Config, found: &mut Findings) {
         found.problem(here.key("cookie_name"), message);
     }
     match &session.store {
-        SessionStoreConfig::Redis(_) => {
-            let instead = "write `embedded` (one gateway) or `cookie` (several, sharing `key`)";
-            found.not_yet(here.key("store"), "redis", instead);
+        SessionStoreConfig::Redis(store) => {
+            let here = here.key("store").key("redis");
+            redis_store::check(&here, store, !session.key.is_empty(), found);
         }
         SessionStoreConfig::Embedded(store) if store.path.as_os_str().is_empty() => {
             let message = "missing path; name the file, such as `/var/lib/doorward/sessions.redb`";

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use moka::policy::EvictionPolicy;
 use oidc_core::token::LogoutToken;
 use oidc_core::{TokenRefusal, Verified};
-use web_sessions::{Ended, Which};
+use web_sessions::{Ended, SessionStore, StoreError, Which, sha256};
 
 use crate::{
     endpoints::{Call, Endpoints, parameter, read_form},
@@ -18,24 +18,40 @@ use crate::{
     throttle::Finished,
 };
 
-/// The `jti` of logout tokens already processed, so that none is processed twice (§2.6).
+/// The `jti` of logout tokens already processed, so that none is processed twice (§2.6): by this process, or by any that shares
+/// its store.
 #[derive(Debug, Clone)]
-pub struct SeenLogoutTokens(Finished);
-
-impl Default for SeenLogoutTokens {
-    fn default() -> Self {
-        Self(Finished::evicting(EvictionPolicy::default()))
-    }
+pub struct SeenLogoutTokens {
+    here: Finished,
+    store: Arc<dyn SessionStore>,
 }
 
 impl SeenLogoutTokens {
-    /// Whether this token is new; remembers it.
-    fn first_time(&self, issuer: &str, jwt_id: &str) -> bool {
-        self.0.first_time(&format!("{issuer} {jwt_id}"))
+    /// Remembers tokens here, and in the store if several processes share it.
+    pub fn new(store: Arc<dyn SessionStore>) -> Self {
+        Self { here: Finished::evicting(EvictionPolicy::default()), store }
     }
 
-    fn forget(&self, issuer: &str, jwt_id: &str) {
-        self.0.forget(&format!("{issuer} {jwt_id}"));
+    /// Whether this token is new; remembers it.
+    async fn first_time(&self, issuer: &str, jwt_id: &str) -> Result<bool, StoreError> {
+        let name = format!("{issuer} {jwt_id}");
+        if !self.here.first_time(&name) {
+            return Ok(false);
+        }
+        let Some(shared) = self.store.shared() else { return Ok(true) };
+        let first = shared.first_use(&sha256(name.as_bytes()), Finished::LIFETIME).await;
+        // The provider sends it again, and it must then be processed.
+        first.inspect_err(|_| self.here.forget(&name))
+    }
+
+    async fn forget(&self, issuer: &str, jwt_id: &str) {
+        let name = format!("{issuer} {jwt_id}");
+        self.here.forget(&name);
+        if let Some(shared) = self.store.shared()
+            && let Err(error) = shared.forget_use(&sha256(name.as_bytes())).await
+        {
+            tracing::warn!(issuer, %error, "a logout token that failed counts as used; the provider must send a new one");
+        }
     }
 }
 
@@ -71,7 +87,7 @@ impl Endpoints {
         token: &Verified<LogoutToken>,
         context: &AnswerContext,
     ) -> Result<Response<Body>, Refusal> {
-        if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()) {
+        if !self.seen_logout_tokens.first_time(issuer.name(), token.jwt_id()).await? {
             metric::logout(issuer.name(), "replayed");
             return Ok(problem(
                 StatusCode::BAD_REQUEST,
@@ -80,12 +96,16 @@ impl Endpoints {
                 context,
             ));
         }
-        let ended = self.end_named(issuer, token).await.inspect_err(|_| {
-            // The provider may send it again, and it must then be processed.
-            self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
-        })?;
+        let ended = match self.end_named(issuer, token).await {
+            Ok(ended) => ended,
+            Err(refusal) => {
+                // The provider may send it again, and it must then be processed.
+                self.seen_logout_tokens.forget(issuer.name(), token.jwt_id()).await;
+                return Err(refusal);
+            }
+        };
         if ended.ids.is_empty() && !ended.spared.is_empty() {
-            self.seen_logout_tokens.forget(issuer.name(), token.jwt_id());
+            self.seen_logout_tokens.forget(issuer.name(), token.jwt_id()).await;
             tracing::warn!(
                 issuer = issuer.name(),
                 algorithm = token.algorithm().map(oidc_core::token::Algorithm::as_str),

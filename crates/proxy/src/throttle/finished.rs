@@ -12,18 +12,18 @@ use moka::{
 
 /// Number of names that are remembered; for older logins, the bucket of the address still limits a replay.
 const REMEMBERED: u64 = 100_000;
-/// The longest time that a login may take. Logout tokens live minutes.
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
-
 /// Names of what was finished. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Finished(Cache<String, ()>);
 
 impl Finished {
+    /// The longest time that a login may take. Logout tokens live minutes.
+    pub(crate) const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
     /// Remembers nothing yet, and forgets by this policy when it is full.
     pub(crate) fn evicting(policy: EvictionPolicy) -> Self {
         let names = Cache::builder().max_capacity(REMEMBERED).eviction_policy(policy);
-        Self(names.time_to_live(LIFETIME).build())
+        Self(names.time_to_live(Self::LIFETIME).build())
     }
 
     /// Remembers a name; `true` if it is finished for the first time.

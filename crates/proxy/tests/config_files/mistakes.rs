@@ -166,10 +166,47 @@ fn each_mistake_is_reported_at_its_position() {
 }
 
 #[test]
+fn mistakes_in_the_store_redis_are_explained() {
+    let in_store = |keys: &str| format!("session:\n  store:\n    redis: {{ {keys} }}");
+    #[rustfmt::skip]
+    let cases = [
+        ("", "session.store.redis: missing servers; write `url: redis://HOST:PORT`, `sentinel: { master: …, nodes: […] }` or `cluster: […]`"),
+        ("url: 'redis://r', cluster: [n1]", "session.store.redis.cluster: invalid `cluster` beside `url`: keep one of them"),
+        ("sentinel: { master: m, nodes: [a, b, c] }, cluster: [n1]", "session.store.redis.cluster: invalid `cluster` beside `sentinel`: keep one of them"),
+        ("url: 'redis://r', sentinel: { master: m, nodes: [a, b, c] }", "session.store.redis.sentinel: invalid `sentinel` beside `url`: keep one of them"),
+        ("sentinel: { master: '', nodes: [a, b, c] }", "session.store.redis.sentinel.master: invalid name: write that of `sentinel monitor NAME …`"),
+        ("sentinel: { master: m, nodes: [] }", "session.store.redis.sentinel.nodes: missing sentinels"),
+        ("url: 'redis://gate:secret@r'", "session.store.redis.url: invalid address: it has a user or a password; write `user: NAME` and `password: { file: PATH }` beside `url`"),
+        ("url: 'http://r'", "session.store.redis.url: unsupported scheme `http`; write `redis://HOST:PORT`, or `rediss://HOST:PORT` with TLS"),
+        ("url: 'redis://r/first'", "session.store.redis.url: invalid address; write such as `redis://valkey:6379/0`"),
+        ("cluster: ['n1:port']", "session.store.redis.cluster#1: invalid address; write a host and a port, such as `valkey-1:6379`"),
+        ("url: 'redis://r', tls: {}", "session.store.redis.tls: invalid `tls`: the address is without TLS; write `rediss://`, or omit it"),
+        ("url: 'rediss://r', tls: { client_key: /k }", "session.store.redis.tls.client_key: missing `client_certificate`: write it beside `client_key`, or omit both"),
+        ("url: 'redis://r', user: gate", "session.store.redis.user: missing `password`; write `password: { file: PATH }` beside `user`"),
+        ("url: 'redis://r', prefix: '{a}'", "session.store.redis.prefix: invalid prefix \"{a}\": 1 to 64 visible characters"),
+        ("url: 'redis://r', prefix: ''", "session.store.redis.prefix: invalid prefix \"\""),
+        ("url: 'redis://r', timeout: 1ms", "session.store.redis.timeout: invalid duration: between 10ms and 10s; write such as `500ms`"),
+        ("url: 'redis://r', timeout: 1m", "session.store.redis.timeout: invalid duration: between 10ms and 10s"),
+        ("url: 'redis://r', sentinels: m", "session.store.redis.sentinels: unknown key; did you mean `sentinel`?"),
+    ];
+    for (keys, expected) in cases {
+        let found = problems(&small_with("session:", &in_store(keys)));
+        assert_eq!(found.len(), 1, "{keys}: {found:#?}");
+        assert!(found[0].contains(expected), "{keys}\n{expected}\n{found:#?}");
+    }
+    for keys in [
+        "url: 'rediss://r:6380/2', user: u, password: { env: P }, tls: { ca_file: /ca }, prefix: 'a:', timeout: 1s",
+        "sentinel: { master: m, nodes: [a, 'b:1', '[::1]:2'], password: { file: /p } }, tls: {}",
+        "cluster: [n1, 'n2:7000']",
+    ] {
+        assert!(problems(&small_with("session:", &in_store(keys))).is_empty(), "{keys}");
+    }
+}
+
+#[test]
 fn unsupported_keys_are_refused_by_name() {
     #[rustfmt::skip]
     let cases = [
-        ("session:", "session:\n  store: { redis: { url: 'redis://r:6379' } }", "8:3: session.store: unsupported `redis`: this version does not serve it; "),
         ("routes:", "outbound: { listen: '127.0.0.1:8081' }\nroutes:", "9:1: outbound: unsupported `outbound`: this version does not serve it; "),
         ("routes:", "telemetry: { otlp: 'http://collector:4318' }\nroutes:", "9:20: telemetry.otlp: unsupported `telemetry.otlp`: this version does not serve it; "),
         ("    access:", "    limits: { per_user: { requests_per_second: 50 } }\n    access:", "13:15: routes.app.limits.per_user: unsupported `limits.per_user`: this version does not serve it; "),
@@ -257,6 +294,12 @@ fn no_secret_is_repeated_in_a_message() {
         ("{ file: /run/secrets/session-key }", "hunter2"),
         ("{ file: /run/secrets/session-key }", "[hunter2]"),
         ("session:", "session:\n  store: { redis: { url: 'redis://r', password: hunter2 } }"),
+        ("session:", "session:\n  store: { redis: { url: 'redis://:hunter2@r' } }"),
+        ("session:", "session:\n  store: { redis: { cluster: ['hunter2@r:6379'] } }"),
+        (
+            "session:",
+            "session:\n  store: { redis: { sentinel: { master: m, nodes: [r], password: hunter2 } } }",
+        ),
         ("http://app:8000", "http://me:hunter2@app:8000"),
     ] {
         let found = problems(&small_with(old, new));

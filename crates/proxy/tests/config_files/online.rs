@@ -147,3 +147,20 @@ async fn check_online_runs_beside_warnings_and_names_a_silent_issuer() {
     assert_eq!(outcome, Outcome::Failure);
     assert!(!out.contains("issuers.main: answers") && out.contains("answers 204"), "{out}");
 }
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_a_problem() {
+    let bench = Bench::new(CALLBACK).await;
+    let (url, _requests) = upstream("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let store = format!("store: {{ redis: {{ url: 'redis://{free}' }} }}");
+    let (outcome, out) = bench.check(&url, "store: cookie", &store).await;
+    assert_eq!(outcome, Outcome::Failure, "{out}");
+    assert!(out.contains(&format!("session.store: {free} cannot be reached: ")), "{out}");
+    // Something answers that speaks another protocol.
+    let other = url.replace("http:", "redis:");
+    let store = format!("store: {{ redis: {{ url: '{other}' }} }}");
+    let (outcome, out) = bench.check(&url, "store: cookie", &store).await;
+    assert_eq!(outcome, Outcome::Failure, "{out}");
+    assert!(out.contains("session.store: "), "{out}");
+}

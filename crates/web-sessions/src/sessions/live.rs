@@ -22,6 +22,7 @@ use crate::{
     digest::Digest,
     moment::{from_nanos, nanos},
     record::{Limits, Record},
+    store::Seen,
     ticket::{SessionId, Ticket},
 };
 use access_policy::Known;
@@ -188,10 +189,10 @@ impl LiveSession {
         self.stirred.load(Relaxed) && self.stirred.swap(false, Relaxed)
     }
 
-    /// Name and time of last use, to be written to the store.
-    pub(super) fn take_seen(&self) -> (SessionId, SystemTime) {
+    /// The time of last use, to be written to the store.
+    pub(super) fn take_seen(&self) -> Seen {
         self.unwritten.store(false, Relaxed);
-        (self.id.clone(), self.last_seen())
+        Seen { id: self.id.clone(), ticket: self.present.load().digest, at: self.last_seen() }
     }
 
     pub(super) fn streaming(&self) -> bool {

@@ -1,14 +1,20 @@
 //! Behaviour common to all stores. An adapter's test calls [`conforms`] with a way to make a fresh store.
 
+#![expect(clippy::unwrap_used, reason = "a test support module: a failed unwrap is a failed test")]
+
 use std::{sync::Arc, time::Duration};
 
 use oidc_core::{Clock as _, Secret};
 
 use super::*;
-use crate::fixtures::*;
+use crate::testing::*;
 
 /// Runs every case, each on a store of its own.
-pub(super) async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) -> S) {
+///
+/// # Panics
+///
+/// If the store does not conform.
+pub async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) -> S) {
     let clock = MovableClock::new();
     let store = || fresh(Arc::clone(&clock));
     a_record_comes_back_as_it_was(&store(), &clock).await;
@@ -89,7 +95,8 @@ async fn what_ended_stays_ended(store: &impl SessionStore, clock: &MovableClock)
     assert!(!opens(store, &first).await && !opens(store, &second).await);
     // A refresh or a late `touch` in progress does not bring it back.
     assert!(store.replace(&second, &record).await.unwrap().is_none());
-    store.touch(&[(record.id.clone(), clock.now())]).await.unwrap();
+    let ticket = second.digest();
+    store.touch(&[Seen { id: record.id.clone(), ticket, at: clock.now() }]).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
 }
 

@@ -25,8 +25,8 @@ use super::encoding;
 use crate::{
     digest::Digest,
     record::{Limits, Record, Summary, Which},
-    seal::{Keys, Purpose},
-    store::{Ended, SessionStore, StoreError},
+    seal::Keys,
+    store::{Ended, Seen, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -156,10 +156,10 @@ impl SessionStore for EmbeddedStore {
         Ok(kept.then(|| ticket.clone()))
     }
 
-    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError> {
+    async fn touch(&self, seen: &[Seen]) -> Result<(), StoreError> {
         let seen = seen.to_vec();
         self.blocking(move |file| {
-            file.write(|writer| seen.iter().try_for_each(|(id, at)| writer.touch(id, *at)))
+            file.write(|writer| seen.iter().try_for_each(|seen| writer.touch(&seen.id, seen.at)))
         })
         .await
     }
@@ -174,7 +174,7 @@ impl SessionStore for EmbeddedStore {
         which: &Which,
         signed_with: Option<Algorithm>,
     ) -> Result<Ended, StoreError> {
-        let holder = tables::holder(which);
+        let holder = which.digest();
         self.blocking(move |file| {
             // Callers that name no session cost no write.
             if file.read(|reader| reader.holds(&holder))? {
@@ -254,25 +254,20 @@ impl fmt::Debug for EmbeddedStore {
 
 impl SessionFile {
     fn entry(&self, digest: &Digest, record: &Record) -> Result<Entry, StoreError> {
-        let plaintext = encoding::encode(record).map_err(unavailable)?;
-        let sealed = self.keys.seal_bytes(Purpose::Record, digest, &plaintext);
-        Ok(Entry::new(record, sealed.map_err(unavailable)?))
+        let sealed = encoding::seal(&self.keys, digest, record).map_err(unavailable)?;
+        Ok(Entry::new(record, sealed))
     }
 
     /// Opens a sealed record. Logs and returns `None` if that fails.
     fn record(&self, digest: &Digest, sealed: &[u8], last_seen: SystemTime) -> Option<Record> {
-        let record = self
-            .keys
-            .open_bytes(Purpose::Record, digest, sealed)
-            .and_then(|plaintext| encoding::decode(&plaintext).ok());
-        let Some(record) = record else {
+        let record = encoding::open(&self.keys, digest, sealed, last_seen);
+        if record.is_none() {
             tracing::warn!(
                 path = %self.path.display(),
                 "skipped a session record that does not open: it is damaged, or its key is gone"
             );
-            return None;
-        };
-        Some(Record { last_seen: last_seen.max(record.last_seen), ..record })
+        }
+        record
     }
 
     /// Ends the sessions that are held by `holder`. A record that does not open counts as one without an algorithm.

@@ -3,7 +3,7 @@
 //! [`Secret`] cannot be serialized on purpose. Only this module turns a session's secrets into plain bytes. The bytes are wiped
 //! when dropped and go nowhere but into [`Keys`](crate::seal::Keys).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use oidc_core::Secret;
 use oidc_core::token::Algorithm;
@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
+    digest::Digest,
     moment::{from_nanos, nanos},
     record::Record,
+    seal::{Keys, Purpose, SealError},
     ticket::SessionId,
 };
 use access_policy::Known;
@@ -93,6 +95,34 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, serde_json::Error> {
         id_token_algorithm: read.j.and_then(|name| name.parse().ok()),
         generation: read.g,
     })
+}
+
+/// Seals a record for a store that keeps it under this digest of its ticket.
+pub(super) fn seal(keys: &Keys, digest: &Digest, record: &Record) -> Result<Vec<u8>, NotSealed> {
+    let plaintext = encode(record)?;
+    Ok(keys.seal_bytes(Purpose::Record, digest, &plaintext)?)
+}
+
+/// The record that [`seal`] sealed, with the later of its time of last use and this one. `None` if it does not open.
+pub(super) fn open(
+    keys: &Keys,
+    digest: &Digest,
+    sealed: &[u8],
+    last_seen: SystemTime,
+) -> Option<Record> {
+    let plaintext = keys.open_bytes(Purpose::Record, digest, sealed)?;
+    let record = decode(&plaintext).ok()?;
+    Some(Record { last_seen: last_seen.max(record.last_seen), ..record })
+}
+
+/// A record could not be sealed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) enum NotSealed {
+    /// It has no JSON form.
+    Encoding(#[from] serde_json::Error),
+    /// The cryptographic library failed.
+    Sealing(#[from] SealError),
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! `doorward check --online`: checks that the issuers and upstreams answer and fit the configuration.
+//! `doorward check --online`: checks that the issuers, the session store and the upstreams answer and fit the configuration.
 //!
 //! Reads public documents of the issuers, authenticates the gateway there as its client, and announces a login for each host
-//! where the provider takes pushed requests. Asks each upstream with one `HEAD`. No user signs in, and no token is issued.
+//! where the provider takes pushed requests. Connects to a session store of the network. Asks each upstream with
+//! one `HEAD`. No user signs in, and no token is issued.
 
 use std::io::Write;
 use std::path::Path;
@@ -63,6 +64,14 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     }
     for (name, route) in &config.routes {
         problems += ask_upstream(name, route, &config, out).await?;
+    }
+    match assemble::ask_store(&config).await {
+        Some(Ok(servers)) => writeln!(out, "session.store: {} answers", shown(&servers))?,
+        Some(Err(reason)) => {
+            problems += 1;
+            writeln!(out, "session.store: {}", shown(&reason))?;
+        }
+        None => {}
     }
     let file = path.display();
     if problems > 0 {

@@ -12,7 +12,7 @@ use redb::{
 };
 
 use crate::{
-    digest::{Digest, sha256},
+    digest::Digest,
     moment::{from_nanos, nanos},
     record::{Limits, Record, Which},
     ticket::SessionId,
@@ -52,9 +52,9 @@ impl Entry {
         };
         for which in Which::of(record) {
             match which {
-                Which::Subject { .. } => entry.subject = holder(&which),
+                Which::Subject { .. } => entry.subject = which.digest(),
                 Which::ProviderSession { .. } | Which::Unnamed { .. } => {
-                    entry.provider_session = Some(holder(&which));
+                    entry.provider_session = Some(which.digest());
                 }
             }
         }
@@ -65,16 +65,6 @@ impl Entry {
     pub(super) fn damage(&mut self) {
         self.sealed.reverse();
     }
-}
-
-/// The key of a choice of sessions. Lengths come first, so that no two choices give the same key.
-pub(super) fn holder(which: &Which) -> Digest {
-    let (kind, issuer, name) = match which {
-        Which::ProviderSession { issuer, sid } => ("sid", issuer, sid),
-        Which::Subject { issuer, subject } => ("sub", issuer, subject),
-        Which::Unnamed { issuer, subject } => ("unnamed", issuer, subject),
-    };
-    sha256(format!("{kind} {} {issuer}{name}", issuer.len()).as_bytes())
 }
 
 /// Runs `work` in one transaction. It is on disk when this returns, and has no effect when it fails.

@@ -1,0 +1,123 @@
+//! Servers of a test, and stores that use them.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use oidc_core::Clock;
+use tempfile::TempDir;
+use web_sessions::{
+    Keys, Limits, RedisNode, RedisOptions, RedisServers, RedisStore, testing::MovableClock,
+};
+
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// A running program that ends with the test.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Programs that speak the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Valkey,
+    Redis,
+}
+
+impl Kind {
+    pub(crate) fn program(self) -> PathBuf {
+        match self {
+            Self::Valkey => {
+                #[expect(clippy::disallowed_methods, reason = "the folder of installed parts")]
+                let home = std::env::var("HOME").expect("HOME");
+                let program = Path::new(&home).join(".cache/doorward/valkey/valkey-server");
+                assert!(
+                    program.is_file(),
+                    "{} is missing; run tests/install.sh",
+                    program.display()
+                );
+                program
+            }
+            Self::Redis => "redis-server".into(),
+        }
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    pub(crate) async fn start(kind: Kind, arguments: &[&str]) -> Self {
+        Self::start_on(kind, free_port(), arguments).await
+    }
+
+    pub(crate) async fn start_on(kind: Kind, port: u16, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(kind.program());
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--dir", &folder.path().display().to_string()])
+            .args(arguments)
+            .stdout(Stdio::null());
+        let server = Self { child: command.spawn().expect("the server starts"), port, folder };
+        server.answers().await;
+        server
+    }
+
+    pub(crate) async fn answers(&self) {
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the server on port {} does not answer", self.port);
+    }
+
+    pub(crate) fn node(&self) -> RedisNode {
+        RedisNode { host: "127.0.0.1".to_owned(), port: self.port }
+    }
+
+    /// Runs one command and returns its answer in words.
+    pub(crate) async fn ask(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        format!("{:?}", command.query_async::<redis::Value>(&mut connection).await)
+    }
+}
+
+pub(crate) fn keys() -> Arc<Keys> {
+    web_sessions::testing::keys()
+}
+
+pub(crate) fn options(servers: RedisServers, prefix: &str) -> RedisOptions {
+    RedisOptions::new(servers, prefix, Duration::from_millis(500))
+}
+
+pub(crate) fn store_of(options: RedisOptions, clock: Arc<dyn Clock>) -> RedisStore {
+    RedisStore::new(options, keys(), Limits::new(IDLE, LIFETIME), clock)
+}
+
+/// A store on one server.
+pub(crate) fn single(server: &Server, prefix: &str) -> RedisStore {
+    let servers = RedisServers::Single(server.node());
+    store_of(options(servers, prefix), MovableClock::new())
+}
