@@ -1,4 +1,5 @@
 mod providers;
+mod replicas;
 mod unknown;
 
 use std::sync::atomic::Ordering::SeqCst;
