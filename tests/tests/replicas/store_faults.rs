@@ -37,7 +37,7 @@ const HEALED: Duration = Duration::from_secs(2);
 /// Longer than a replica may use a session without asking the store.
 const LASTS: Duration = Duration::from_secs(8);
 
-/// What users notice while a fault lasts.
+/// Effect of a fault on users while it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
     /// Sessions answer 503 as soon as the replica may no longer trust what it knows.
