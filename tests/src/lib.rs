@@ -31,6 +31,7 @@ pub mod fronts;
 pub mod recipes;
 pub mod relay;
 pub mod counter;
+pub mod collector;
 pub mod resp;
 pub mod valkey;
 pub mod sentinels;

@@ -70,6 +70,11 @@ impl Program {
         Ok(())
     }
 
+    /// Its status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// kill -9, the whole group, at once.
     pub fn kill(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::KILL);

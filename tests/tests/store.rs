@@ -3,5 +3,14 @@
 mod store {
     pub(crate) mod servers;
 
+    mod access;
+    mod changes;
+    mod cluster;
     mod conformance;
+    mod expiry;
+    mod failover;
+    mod gateway;
+    mod loss;
+    mod turns;
+    mod sessions;
 }

@@ -17,28 +17,35 @@ const GATEWAY: &[(&str, &str)] = &[
     ("refusal", ""),
     ("metric", ""),
     ("log", "config"),
+    ("telemetry", "config metric"),
     ("listen", "config metric"),
-    ("upstream", "config"),
+    ("upstream", "config metric"),
     ("route", "config refusal metric listen upstream"),
     ("throttle", "refusal metric"),
     ("identify", "config refusal metric listen route throttle"),
     ("authorize", "config refusal listen route identify"),
     ("review", "refusal route identify authorize"),
-    ("audit", "config refusal metric listen route identify authorize"),
-    ("forward", "config refusal listen upstream route identify authorize review audit"),
+    ("audit", "config refusal metric telemetry listen upstream route identify authorize"),
+    ("forward", "config refusal telemetry listen upstream route identify authorize review audit"),
     ("carried", "route identify"),
     ("respond", "config refusal listen route"),
     (
         "endpoints",
         "config refusal metric listen route throttle identify authorize forward carried respond audit",
     ),
-    ("gateway", "refusal listen route identify authorize forward carried respond audit endpoints"),
+    (
+        "gateway",
+        "refusal telemetry listen route identify authorize forward carried respond audit endpoints",
+    ),
     (
         "assemble",
-        "config metric listen upstream route throttle identify review forward respond endpoints gateway",
+        "config metric telemetry listen upstream route throttle identify review forward respond endpoints gateway",
     ),
     ("admin", "config metric log listen upstream respond gateway"),
-    ("commands", "config refusal metric log listen route identify respond gateway assemble admin"),
+    (
+        "commands",
+        "config refusal metric log listen upstream route identify respond gateway assemble admin",
+    ),
 ];
 
 /// Crates that touch no socket, no clock and no runtime, and what would bring one of these.

@@ -3,30 +3,31 @@
 //! Probes and metrics are open; everything else needs the admin token, or a listener on a loopback address.
 
 mod guard;
+mod readiness;
 mod serve;
 mod sessions;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use self::guard::Guard;
+use self::{guard::Guard, readiness::Start};
 use crate::{
     config::AdminConfig,
     gateway::Serving,
-    listen::Drain,
+    listen::{Drain, Inherited},
     log::Log,
     metric::{self, UpstreamLoad},
     respond::pages::shown,
-    upstream::TargetStatus,
+    upstream::{TargetStatus, Upstream},
 };
 use web_sessions::Sessions;
 
@@ -46,7 +47,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves until the process ends.
+    /// Serves until the process ends, on the socket that another process bound to the address if there is one.
     ///
     /// # Errors
     ///
@@ -54,48 +55,32 @@ impl Admin {
     pub async fn bind(
         self,
         config: AdminConfig,
+        inherited: &mut Inherited,
     ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
-        let listener = tokio::net::TcpListener::bind(config.listen).await?;
+        let listener = match inherited.take_tcp(config.listen) {
+            Some(taken) => tokio::net::TcpListener::from_std(taken)?,
+            None => tokio::net::TcpListener::bind(config.listen).await?,
+        };
         let addr = listener.local_addr()?;
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
-            .route("/readyz", get(readyz))
+            .route("/readyz", get(readiness::readyz))
             .route("/metrics", get(metrics))
             .route("/sessions", get(sessions::list).delete(sessions::end_all_of))
             .route("/sessions/{id}", delete(sessions::end))
             .with_state(Arc::new(self))
+            .layer(Extension(Arc::new(Start::now())))
             .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded));
         Ok((addr, tokio::spawn(serve::serve(listener, router))))
     }
-
-    /// Everything that is not ready, each with its reason.
-    async fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.drain.is_begun() {
-            reasons.push("draining: the gateway is shutting down".to_owned());
-        }
-        for issuer in self.serving.app().endpoints.issuers.iter() {
-            if let Err(reason) = issuer.ready() {
-                reasons.push(format!("issuer {} ({}): {reason}", issuer.name(), issuer.url()));
-            }
-        }
-        if let Err(error) = self.sessions.ready().await {
-            reasons.push(error.to_string());
-        }
-        reasons
-    }
-}
-
-async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
-    let reasons = admin.unready().await;
-    if reasons.is_empty() {
-        return "ready\n".into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let sessions = admin.sessions.total().await;
+    metric::store_available(admin.sessions.ready().await.is_ok());
+    for (name, (_, state)) in admin.issuers() {
+        metric::issuer_available(&name, state.is_ok());
+    }
     let app = admin.serving.app();
     let fetches = app.endpoints.issuers.iter().filter_map(|issuer| {
         Some((issuer.name().to_owned(), issuer.remote_keys.as_ref()?.fetches()))
@@ -104,6 +89,11 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         app.endpoints.routes.iter().filter_map(|route| {
             Some((route.name.as_str(), load(&route.upstream.as_ref()?.status())))
         });
+    for route in app.endpoints.routes.iter() {
+        for target in route.upstream.iter().flat_map(Upstream::status) {
+            metric::upstream_healthy(&route.name, &target.target, target.good);
+        }
+    }
     metric::sample(sessions, fetches, upstreams, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, admin.metrics.render()).into_response()

@@ -47,6 +47,8 @@ metrics_table! {
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     REQUEST_SECONDS = "doorward_request_seconds", "histogram", ["route"],
         "Duration of forwarded requests by route, to the head of the response.";
+    UPSTREAM_SECONDS = "doorward_upstream_seconds", "histogram", ["route"],
+        "Time from the decision to the head of the upstream's response, by route.";
     UPSTREAM_RESPONSES = "doorward_upstream_responses_total", "counter", ["route", "status"],
         "Responses of the route's upstream, by the class of their status: `1xx` (a WebSocket) to `5xx`.";
     BYTES = "doorward_body_bytes_total", "counter", ["route", "direction"],
@@ -79,14 +81,28 @@ metrics_table! {
         "1 for the configuration in force, by the SHA-256 of its text.";
     KEY_FETCHES = "doorward_jwks_fetches_total", "counter", ["issuer"],
         "Fetches of an issuer's keys.";
+    ISSUER_AVAILABLE = "doorward_issuer_available", "gauge", ["issuer"],
+        "1 while the issuer's metadata and keys are known and not too old, else 0: `/readyz` has the reason.";
+    STORE_AVAILABLE = "doorward_store_available", "gauge", [],
+        "1 while the store of sessions answers, else 0.";
     UPSTREAM_CONNECTIONS = "doorward_upstream_connections", "gauge", ["route"],
         "Open connections to the route's upstream, those that wait among them.";
     UPSTREAM_EXCHANGES = "doorward_upstream_in_flight", "gauge", ["route"],
         "Exchanges with the route's upstream in progress, open WebSockets among them.";
     UPSTREAM_EJECTED = "doorward_upstream_targets_ejected", "gauge", ["route"],
         "Targets of the route's upstream that get no requests for now, because they could not be reached.";
+    UPSTREAM_HEALTHY = "doorward_upstream_healthy", "gauge", ["route", "target"],
+        "1 while the target gets requests; 0 while it is ejected or fails its health check.";
+    UPSTREAM_EJECTIONS = "doorward_upstream_ejections_total", "counter", ["route", "target"],
+        "Ejections of the target: its connections failed, were closed before a response, or its health check failed.";
+    UPSTREAM_RETRIES = "doorward_upstream_retries_total", "counter", ["route", "outcome"],
+        "Second attempts: `ok` when the upstream answered, `failed`, or `no_budget` when none was made because too many recent requests had one.";
     CONNECTIONS = "doorward_connections", "gauge", [],
         "Open connections from clients.";
+    CONNECTIONS_LIMIT = "doorward_connections_limit", "gauge", [],
+        "Most connections from clients at once: `limits.connections`, or fewer where the process may open few files.";
+    LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
+        "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
@@ -99,6 +115,8 @@ metrics_table! {
         "Changes of the certificate's files: `replaced`, `refused` (the old one stays in use), `failed`.";
     DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
         "Log lines dropped because the log's reader was too slow.";
+    SPANS = "doorward_trace_spans_total", "counter", ["outcome"],
+        "Spans of traces: `exported`, `refused` by the collector, or `dropped` because too many waited for it.";
 }
 
 /// Registers the meaning of each metric with the recorder.
@@ -196,6 +214,11 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
     handle.record(took.as_secs_f64());
 }
 
+/// Counts spans for the collector.
+pub(crate) fn spans(outcome: &'static str) -> Counter {
+    counter!(SPANS, "outcome" => outcome)
+}
+
 /// Counts fields of a route's requests that were removed for a `_` in their names.
 pub fn underscored(route: &str) -> Counter {
     counter!(UNDERSCORED, "route" => route.to_owned())
@@ -224,6 +247,16 @@ pub(crate) fn connections(change: f64) {
     gauge!(CONNECTIONS).increment(change);
 }
 
+/// Sets the most connections from clients at once.
+pub(crate) fn connections_limit(most: usize) {
+    gauge!(CONNECTIONS_LIMIT).set(float(most));
+}
+
+/// Counts a client that reached a limit of the listener.
+pub(crate) fn limit_reached(limit: &'static str) {
+    counter!(LIMITS, "limit" => limit).increment(1);
+}
+
 /// Counts a connection that could not be accepted.
 pub(crate) fn accept_failed() {
     counter!(ACCEPT_ERRORS).increment(1);
@@ -247,6 +280,27 @@ pub(crate) fn handshake_failed(outcome: &'static str) {
 /// Counts a change of the certificate's files.
 pub(crate) fn certificate_reloaded(outcome: &'static str) {
     counter!(CERTIFICATES, "outcome" => outcome).increment(1);
+}
+
+/// Sets whether an issuer's keys and metadata can be used; called when metrics are requested.
+pub(crate) fn issuer_available(issuer: &str, available: bool) {
+    gauge!(ISSUER_AVAILABLE, "issuer" => issuer.to_owned()).set(f64::from(u8::from(available)));
+}
+
+/// Sets whether the store of sessions answers; called when metrics are requested.
+pub(crate) fn store_available(available: bool) {
+    gauge!(STORE_AVAILABLE).set(f64::from(u8::from(available)));
+}
+
+/// Counts ejections of a target.
+pub(crate) fn ejections(route: &str, target: &str) -> Counter {
+    counter!(UPSTREAM_EJECTIONS, "route" => route.to_owned(), "target" => target.to_owned())
+}
+
+/// Sets whether a target gets requests; called when metrics are requested.
+pub(crate) fn upstream_healthy(route: &str, target: &str, healthy: bool) {
+    gauge!(UPSTREAM_HEALTHY, "route" => route.to_owned(), "target" => target.to_owned())
+        .set(f64::from(u8::from(healthy)));
 }
 
 /// Load of a route's upstream now.
@@ -316,18 +370,30 @@ mod tests {
             request("app", "no_route");
             underscored("app").increment(1);
             let meters = RouteMeters::new("app");
-            meters.forwarded(http::StatusCode::NOT_FOUND, Duration::from_millis(7));
+            meters.forwarded(
+                http::StatusCode::NOT_FOUND,
+                Duration::from_millis(7),
+                Duration::from_millis(5),
+            );
             meters.sent(5);
             meters.received(3);
+            meters.retried(true);
+            issuer_available("main", true);
+            store_available(true);
+            ejections("app", "http://app:8000").increment(1);
+            upstream_healthy("app", "http://app:8000", true);
             // `stage` keeps handles of whichever recorder the first test to call it had.
             histogram!(STAGES, "stage" => "total").record(0.005);
             shadow("app", 1, "allow");
             connections(1.0);
             accept_failed();
+            connections_limit(10);
+            limit_reached("head");
             malformed("host");
             panicked();
             handshake_failed("timeout");
             certificate_reloaded("replaced");
+            spans("exported").increment(1);
             let load = UpstreamLoad { connections: 2, ..UpstreamLoad::default() };
             sample(3, [("main".to_owned(), 2)].into_iter(), [("app", load)].into_iter(), 1);
         });

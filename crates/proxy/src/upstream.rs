@@ -2,11 +2,18 @@
 
 mod absolute_url;
 mod balance;
+mod bound;
+mod budget;
+mod check;
 mod dial;
 mod failure;
+mod follow;
+mod health;
+mod name;
 mod pool;
 mod probe;
 mod race;
+mod readmit;
 mod rewrite;
 mod target;
 mod tls;
@@ -25,9 +32,13 @@ use http_canonical::{CanonicalHost, CanonicalPath, StripError};
 use tokio::time::Instant;
 use web_sessions::OwnNames;
 
-use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
+use self::{
+    absolute_url::AbsoluteUrl, balance::Balancer, budget::RetryBudget, rewrite::names_a_host,
+};
 pub use self::{
     balance::Balance,
+    bound::bound_connections,
+    check::HealthCheck,
     dial::{ConnectError, InvalidUpstream},
     rewrite::Rewrite,
     target::TargetStatus,
@@ -43,14 +54,17 @@ use crate::config::{UpstreamHost, UpstreamUrl};
 
 /// The service behind a route, on one or several targets.
 ///
-/// Owns its connections. Dropped with its route at a reload; exchanges in progress continue.
+/// Owns its connections. At a reload, [`Upstream::after`] shares them with the next one; the others are dropped with their route,
+/// and exchanges in progress continue.
 pub struct Upstream {
     targets: Vec<Arc<Target>>,
-    balancer: Balancer,
+    balancer: Arc<Balancer>,
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
     large_identity: AtomicBool,
     own_cookies: OwnNames,
+    check: Option<HealthCheck>,
+    retries: RetryBudget,
 }
 
 impl Upstream {
@@ -60,20 +74,43 @@ impl Upstream {
     ///
     /// [`InvalidUpstream`] without a target, or with one that TLS cannot name.
     pub fn new(targets: &[UpstreamUrl], tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+        Self::after(None, targets, tls)
+    }
+
+    /// An upstream on these targets, which shares those that `earlier` had too: their connections, health and exchanges. The
+    /// earlier one must have the same TLS and the same host in requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::new`].
+    pub fn after(
+        earlier: Option<&Self>,
+        targets: &[UpstreamUrl],
+        tls: &UpstreamTls,
+    ) -> Result<Self, InvalidUpstream> {
         if targets.is_empty() {
             return Err(InvalidUpstream::NoTarget);
         }
+        let kept = |url: &UpstreamUrl| {
+            let name = url.to_string();
+            earlier?.targets.iter().find(|target| target.name() == name).cloned()
+        };
         let targets = targets
             .iter()
-            .map(|url| Target::new(url, tls).map(Arc::new))
+            .map(|url| match kept(url) {
+                Some(target) => Ok(target),
+                None => Target::new(url, tls).map(Arc::new),
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             targets,
-            balancer: Balancer::default(),
+            balancer: earlier.map(|earlier| Arc::clone(&earlier.balancer)).unwrap_or_default(),
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
             large_identity: AtomicBool::new(false),
             own_cookies: OwnNames::default(),
+            check: None,
+            retries: RetryBudget::default(),
         })
     }
 
@@ -81,9 +118,27 @@ impl Upstream {
     #[must_use]
     pub fn with_host(mut self, host: &UpstreamHost) -> Self {
         for target in &mut self.targets {
-            // No other owner exists before the first exchange.
+            // No other owner exists before the first exchange; one that is kept has this host already.
             if let Some(target) = Arc::get_mut(target) {
                 target.set_host(host);
+            }
+        }
+        self
+    }
+
+    /// Checks the health of each target, once [`Upstream::begin_checks`] was called.
+    #[must_use]
+    pub fn with_check(mut self, check: Option<HealthCheck>) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Counts the ejections of its targets under the name of its route.
+    #[must_use]
+    pub fn with_meters(mut self, route: &str) -> Self {
+        for target in &mut self.targets {
+            if let Some(target) = Arc::get_mut(target) {
+                target.set_meters(route);
             }
         }
         self
@@ -92,7 +147,7 @@ impl Upstream {
     /// Sets the distribution of requests; the default is [`Balance::LeastInFlight`].
     #[must_use]
     pub fn with_balance(mut self, balance: Balance) -> Self {
-        self.balancer.balance = balance;
+        self.balancer = Arc::new(Balancer::new(balance));
         self
     }
 
@@ -176,6 +231,16 @@ impl Upstream {
     /// Whether browsers know the upstream's paths by other names.
     pub(super) fn renames_paths(&self) -> bool {
         self.rewrite.is_needed()
+    }
+
+    /// Counts a request, a share of which may be tried again.
+    pub(super) fn count_request(&self) {
+        self.retries.request();
+    }
+
+    /// Whether a request may be tried again now.
+    pub(super) fn may_retry(&self) -> bool {
+        self.retries.retry(Instant::now())
     }
 
     /// The target for the next exchange and its index; another than `except` if there is one.

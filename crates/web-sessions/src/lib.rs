@@ -81,13 +81,13 @@ pub use self::{
     ticket::{SessionId, Ticket},
 };
 
-#[cfg(feature = "test-util")]
-pub use self::store::session_store_conforms;
 #[cfg(feature = "redis")]
 pub use self::store::{
     Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,
     SharedReplayMemory, ask_redis,
 };
+#[cfg(feature = "test-util")]
+pub use self::store::{session_store_conforms, shared_store_conforms};
 
 /// The example of the README.
 #[cfg(doctest)]

@@ -212,7 +212,8 @@ impl Sessions {
     /// Notes activity on an open stream of a session. Takes no lock: the next flush finds it, as long as the stream holds the
     /// session. Call it at most once in [`activity_interval`](Self::activity_interval), so that a short `idle` is met too.
     pub fn active(&self, session: &LiveSession) {
-        session.stir(self.clock.now());
+        let now = self.clock.now();
+        self.hurry(session.stir(now), now);
     }
 
     /// Has the store learn about the activity of a stream that ends. Its session may be held by nothing else until the next flush.
@@ -327,7 +328,12 @@ impl Sessions {
         if self.store.keeps_records() {
             self.unwritten().push(Arc::clone(session));
         }
-        // Another process would take the session for idle before the next regular flush.
+        self.hurry(before, now);
+    }
+
+    /// Has the time of a use stored at once that came late in the idle time: another process would take the session for idle before
+    /// the next regular flush.
+    fn hurry(&self, before: SystemTime, now: SystemTime) {
         if self.shares && now.duration_since(before).is_ok_and(|idle| idle > self.limits.idle / 2) {
             self.flush_soon.notify_one();
         }

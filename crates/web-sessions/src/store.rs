@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use oidc_core::token::Algorithm;
 
 #[cfg(feature = "test-util")]
-pub use self::conformance::conforms as session_store_conforms;
+pub use self::conformance::{conforms as session_store_conforms, shares as shared_store_conforms};
 #[cfg(feature = "redis")]
 pub use self::redis::{
     Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Gateway, Plan, launch};
+use super::{Gateway, Plan};
 use crate::world::free_port;
 
 impl Plan {
@@ -10,13 +10,6 @@ impl Plan {
     #[must_use]
     pub fn with_store(mut self, yaml: &str) -> Self {
         yaml.clone_into(&mut self.store);
-        self
-    }
-
-    /// A variable of the gateway's environment.
-    #[must_use]
-    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -38,12 +31,7 @@ impl Gateway {
 
     /// Starts it after [`Gateway::kill`] with the same ports and data.
     pub async fn start_again(&mut self) -> Result<()> {
-        self.program = launch(&self.plan, &self.config)?;
+        self.program = self.plan.run(&self.config, &[])?;
         self.wait_until_ready().await
-    }
-
-    /// The process id.
-    pub fn process(&self) -> u32 {
-        self.program.id()
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
-    pub(crate) folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Drop for Server {
@@ -75,7 +75,8 @@ impl Server {
             .args(["--dir", &folder.path().display().to_string()])
             .args(arguments)
             .stdout(Stdio::null());
-        let server = Self { child: command.spawn().expect("the server starts"), port, folder };
+        let server =
+            Self { child: command.spawn().expect("the server starts"), port, _folder: folder };
         server.answers().await;
         server
     }
@@ -90,14 +91,69 @@ impl Server {
         panic!("the server on port {} does not answer", self.port);
     }
 
+    /// A sentinel with these settings.
+    pub(crate) async fn sentinel(kind: Kind, port: u16, settings: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        std::fs::write(&file, format!("port {port}\nbind 127.0.0.1\n{settings}")).unwrap();
+        let mut command = Command::new(kind.program());
+        command.arg(file).arg("--sentinel").current_dir(folder.path()).stdout(Stdio::null());
+        let server =
+            Self { child: command.spawn().expect("the sentinel starts"), port, _folder: folder };
+        server.answers().await;
+        server
+    }
+
+    /// Sends a signal: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits until the answer to a command has this text.
+    pub(crate) async fn until(&self, words: &[&str], text: &str) {
+        let mut answer = String::new();
+        for _ in 0..400 {
+            answer = self.ask(words).await;
+            if answer.contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{words:?} on port {}: {answer}", self.port);
+    }
+
+    pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// The names of all keys.
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        redis::cmd("KEYS").arg("*").query_async(&mut self.connection().await).await.unwrap()
+    }
+
+    /// All keys and values, as text.
+    pub(crate) async fn dump(&self) -> String {
+        let mut connection = self.connection().await;
+        let mut dump = String::new();
+        for key in self.keys().await {
+            let value: Vec<u8> =
+                redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+            dump.push_str(&key);
+            dump.push_str(&String::from_utf8_lossy(&value));
+        }
+        dump
+    }
+
     pub(crate) fn node(&self) -> RedisNode {
         RedisNode { host: "127.0.0.1".to_owned(), port: self.port }
     }
 
     /// Runs one command and returns its answer in words.
     pub(crate) async fn ask(&self, words: &[&str]) -> String {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = self.connection().await;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         format!("{:?}", command.query_async::<redis::Value>(&mut connection).await)

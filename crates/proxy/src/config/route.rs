@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::byte_size::ByteSize;
 use super::callers::{BearerTokens, PortalCard, WebOrigin};
 use super::headers::RouteHeaders;
+use super::health::HealthConfig;
 use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
@@ -82,6 +83,10 @@ pub struct RouteConfig {
     /// Time limits for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// Active health check of each upstream target; without it, a target is judged by its connections only. Example:
+    /// `{ path: /health, interval: 10s }`.
+    #[serde(default)]
+    pub health: Option<HealthConfig>,
     /// Effect of the end of a bearer token on its open streams: WebSockets, server-sent events, gRPC. Uploads, downloads and
     /// other plain exchanges run to their end in any case. Example: `until_token_ends`.
     #[serde(default)]

@@ -1,8 +1,9 @@
 //! One exchange with an upstream, up to the head of its response.
 //!
 //! A second attempt is made at most once, and only when no effect can happen twice: on another target when no connection was
-//! made and the method is idempotent without a body; on a new connection when no byte was written; or when a kept-alive
-//! connection closed without a response to a safe method without a body.
+//! made and the method is idempotent without a body; on a new connection when no byte was written; or for a safe method without a
+//! body when a connection closed without a response: on a new connection after a kept-alive one, on another target after a new
+//! one. Except where no byte was written, the upstream's budget of second attempts must permit it.
 
 use std::{borrow::Cow, future::Future, pin::pin, sync::Arc};
 
@@ -23,7 +24,7 @@ use crate::{
     refusal::Refusal,
     review::{Kind, Permit, Review, UNDISTURBED},
     route::Route,
-    upstream::{Lease, Target, Upload, Upstream, explain, is_hang_up},
+    upstream::{InFlight, Lease, Target, Upload, Upstream, explain, is_hang_up},
 };
 use web_sessions::LiveSession;
 
@@ -48,6 +49,25 @@ pub(super) struct Exchange<'a> {
     pub(super) return_to: &'a str,
 }
 
+/// Notes that a target closed a new connection without a response. Requests with a body are left out: their client may be the
+/// cause.
+fn note(failed: &Failed, target: &Target) {
+    if let Failed::Send(error) = failed
+        && is_hang_up(error.error())
+    {
+        target.hung_up(&explain(error.error()));
+    }
+}
+
+/// A first attempt that failed.
+struct First<'a> {
+    place: usize,
+    target: &'a Arc<Target>,
+    lease: Lease,
+    in_flight: InFlight,
+    bodyless: bool,
+}
+
 /// Result of sending a request on a connection.
 type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
@@ -69,29 +89,89 @@ impl Exchange<'_> {
     ) -> Result<Begun, Refusal> {
         let bodyless = upload.is_empty();
         let repeatable = bodyless && outgoing.method.is_idempotent();
-        let (target, mut lease) = self.connect(repeatable, outgoing.upgrade).await?;
+        self.upstream.count_request();
+        let (place, target, mut lease) = self.connect(repeatable, outgoing.upgrade).await?;
         let in_flight = target.begin();
-        let spare =
-            (bodyless && lease.is_reused() && outgoing.method.is_safe()).then(|| outgoing.clone());
+        let spare = (bodyless
+            && outgoing.method.is_safe()
+            && (lease.is_reused() || self.upstream.has_alternative()))
+        .then(|| outgoing.clone());
         let request = outgoing.into_request(target, upload)?;
-        let mut sent = self.send(&mut lease, request, progress.as_deref()).await;
-        if let Err(Failed::Send(error)) = &mut sent {
-            let again = match error.take_message() {
-                Some(unsent) => Some(unsent),
-                None if is_hang_up(error.error()) => {
-                    spare.map(|spare| spare.into_request(target, Upload::Empty)).transpose()?
+        let sent = self.send(&mut lease, request, progress.as_deref()).await;
+        let failed = match sent {
+            Ok(response) => {
+                target.answered();
+                return Ok(Begun { response, lease, in_flight, progress });
+            }
+            Err(failed) => failed,
+        };
+        let first = First { place, target, lease, in_flight, bodyless };
+        Box::pin(self.again(first, failed, spare, progress)).await
+    }
+
+    /// A second attempt, if the first one had no effect and the method permits it.
+    async fn again(
+        &self,
+        first: First<'_>,
+        mut failed: Failed,
+        spare: Option<Outgoing>,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<Begun, Refusal> {
+        let First { place, target, lease, in_flight, bodyless } = first;
+        let fresh = !lease.is_reused();
+        drop(lease);
+        let Failed::Send(error) = &mut failed else {
+            return Err(self.refusal(failed, target, progress.as_deref()));
+        };
+        let unsent = error.take_message();
+        let hung_up = unsent.is_none() && is_hang_up(error.error());
+        if fresh && bodyless {
+            note(&failed, target);
+        }
+        // A connection that was just made and closed again is no accident of keeping it: only another target may do better.
+        let elsewhere = hung_up && fresh && self.upstream.has_alternative();
+        let other = elsewhere.then(|| self.upstream.choose(Some(place))).flatten();
+        let (next, in_flight) = match other {
+            Some((_, other)) => (other, other.begin()),
+            None => (target, in_flight),
+        };
+        let request = match (unsent, spare) {
+            (Some(unsent), _) => Some(unsent),
+            (None, Some(spare)) if hung_up && (!fresh || elsewhere) && self.may_retry() => {
+                Some(spare.into_request(next, Upload::Empty)?)
+            }
+            _ => None,
+        };
+        let Some(request) = request else {
+            return Err(self.refusal(failed, target, progress.as_deref()));
+        };
+        let mut lease = self
+            .leased(next, !elsewhere)
+            .await
+            .inspect_err(|_| self.route.meters.retried(false))?;
+        let sent = self.send(&mut lease, request, progress.as_deref()).await;
+        self.route.meters.retried(sent.is_ok());
+        match sent {
+            Ok(response) => {
+                next.answered();
+                Ok(Begun { response, lease, in_flight, progress })
+            }
+            Err(failed) => {
+                if bodyless && !lease.is_reused() {
+                    note(&failed, next);
                 }
-                None => None,
-            };
-            if let Some(request) = again {
-                lease = Box::pin(self.fresh(target)).await?;
-                sent = Box::pin(self.send(&mut lease, request, progress.as_deref())).await;
+                Err(self.refusal(failed, next, progress.as_deref()))
             }
         }
-        match sent {
-            Ok(response) => Ok(Begun { response, lease, in_flight, progress }),
-            Err(failed) => Err(self.refusal(failed, target, progress.as_deref())),
+    }
+
+    /// Whether the upstream's budget permits a second attempt.
+    fn may_retry(&self) -> bool {
+        let permitted = self.upstream.may_retry();
+        if !permitted {
+            self.route.meters.retry_refused();
         }
+        permitted
     }
 
     /// Connects to a target, or to another one if that fails and the request allows it.
@@ -99,7 +179,7 @@ impl Exchange<'_> {
         &self,
         repeatable: bool,
         upgrade: bool,
-    ) -> Result<(&Arc<Target>, Lease), Refusal> {
+    ) -> Result<(usize, &Arc<Target>, Lease), Refusal> {
         let none = || unavailable(self.route, "no target", "the upstream has no target");
         let within = self.route.timeouts.connect;
         let (place, target) = self.upstream.choose(None).ok_or_else(none)?;
@@ -112,11 +192,13 @@ impl Exchange<'_> {
             });
         }
         match target.lease(within, false).await {
-            Ok(lease) => Ok((target, lease)),
-            Err(error) if repeatable && self.upstream.has_alternative() => {
-                let (_, other) = self.upstream.choose(Some(place)).ok_or_else(none)?;
-                match Box::pin(other.lease(within, false)).await {
-                    Ok(lease) => Ok((other, lease)),
+            Ok(lease) => Ok((place, target, lease)),
+            Err(error) if repeatable && self.upstream.has_alternative() && self.may_retry() => {
+                let (place, other) = self.upstream.choose(Some(place)).ok_or_else(none)?;
+                let second = Box::pin(other.lease(within, false)).await;
+                self.route.meters.retried(second.is_ok());
+                match second {
+                    Ok(lease) => Ok((place, other, lease)),
                     Err(second) => Err(unavailable(
                         self.route,
                         other.name(),
@@ -128,8 +210,8 @@ impl Exchange<'_> {
         }
     }
 
-    async fn fresh(&self, target: &Target) -> Result<Lease, Refusal> {
-        let lease = target.lease(self.route.timeouts.connect, true).await;
+    async fn leased(&self, target: &Target, fresh: bool) -> Result<Lease, Refusal> {
+        let lease = target.lease(self.route.timeouts.connect, fresh).await;
         lease.map_err(|error| unavailable(self.route, target.name(), &error.to_string()))
     }
 

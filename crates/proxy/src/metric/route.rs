@@ -5,16 +5,21 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES};
+use super::{
+    BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES, UPSTREAM_RETRIES, UPSTREAM_SECONDS,
+};
 
 /// Records what a route forwards.
 pub struct RouteMeters {
     forwarded: Counter,
     seconds: Histogram,
+    upstream: Histogram,
     /// By the class of the status, from `1xx`.
     responses: [Counter; 5],
     received: Counter,
     sent: Counter,
+    /// `ok`, `failed`, `no_budget`
+    retries: [Counter; 3],
 }
 
 impl RouteMeters {
@@ -24,10 +29,14 @@ impl RouteMeters {
         Self {
             forwarded: counter!(REQUESTS, "route" => route(), "outcome" => "forwarded"),
             seconds: histogram!(REQUEST_SECONDS, "route" => route()),
+            upstream: histogram!(UPSTREAM_SECONDS, "route" => route()),
             responses: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter!(UPSTREAM_RESPONSES, "route" => route(), "status" => class)),
             received: counter!(BYTES, "route" => route(), "direction" => "received"),
             sent: counter!(BYTES, "route" => route(), "direction" => "sent"),
+            retries: ["ok", "failed", "no_budget"].map(
+                |outcome| counter!(UPSTREAM_RETRIES, "route" => route(), "outcome" => outcome),
+            ),
         }
     }
 
@@ -36,16 +45,20 @@ impl RouteMeters {
         Self {
             forwarded: Counter::noop(),
             seconds: Histogram::noop(),
+            upstream: Histogram::noop(),
             responses: std::array::from_fn(|_| Counter::noop()),
             received: Counter::noop(),
             sent: Counter::noop(),
+            retries: std::array::from_fn(|_| Counter::noop()),
         }
     }
 
-    /// Records a request that the upstream answered with this status, and the time to the head of the response.
-    pub(crate) fn forwarded(&self, status: StatusCode, took: Duration) {
+    /// Records a request that the upstream answered with this status, and the time to the head of the response: in all, and
+    /// from the decision.
+    pub(crate) fn forwarded(&self, status: StatusCode, took: Duration, upstream: Duration) {
         self.forwarded.increment(1);
         self.seconds.record(took.as_secs_f64());
+        self.upstream.record(upstream.as_secs_f64());
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(responses) = self.responses.get(class) {
             responses.increment(1);
@@ -55,6 +68,18 @@ impl RouteMeters {
     /// Counts bytes of a request's body.
     pub(crate) fn received(&self, bytes: usize) {
         self.received.increment(bytes as u64);
+    }
+
+    /// Counts a second attempt, which the upstream answered or not.
+    pub(crate) fn retried(&self, answered: bool) {
+        let [ok, failed, _] = &self.retries;
+        if answered { ok } else { failed }.increment(1);
+    }
+
+    /// Counts a second attempt that was not made.
+    pub(crate) fn retry_refused(&self) {
+        let [_, _, no_budget] = &self.retries;
+        no_budget.increment(1);
     }
 
     /// Counts bytes of a response's body.

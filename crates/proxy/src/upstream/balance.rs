@@ -1,15 +1,6 @@
-//! Chooses the target of a request, and ejects failing targets for a while.
-//!
-//! A target whose connections fail several times in a row is ejected, for a time that doubles. If all targets are ejected, all
-//! are tried.
+//! Chooses the target of a request. If all targets are ejected, all are tried.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -21,58 +12,6 @@ pub enum Balance {
     LeastInFlight,
     /// One after the other.
     RoundRobin,
-}
-
-/// Connections that must fail in a row before a target is ejected.
-const FAILURES: u32 = 3;
-const FIRST_EJECTION: Duration = Duration::from_secs(5);
-const LONGEST_EJECTION: Duration = Duration::from_secs(60);
-
-/// Health of a target, judged by its connections only.
-#[derive(Debug, Default)]
-pub(crate) struct Health {
-    failures: Mutex<Failures>,
-}
-
-#[derive(Debug, Default)]
-struct Failures {
-    in_a_row: u32,
-    ejected_until: Option<Instant>,
-    ejected_for: Option<Duration>,
-}
-
-impl Health {
-    /// Whether requests may go there.
-    pub(crate) fn is_good(&self, now: Instant) -> bool {
-        self.with(|failures| failures.ejected_until.is_none_or(|until| until <= now))
-    }
-
-    /// Notes a connection that was made. Returns whether the target had been ejected before.
-    pub(crate) fn succeeded(&self) -> bool {
-        self.with(|failures| std::mem::take(failures).ejected_for.is_some())
-    }
-
-    /// Notes a failed connection. Returns the time for which this failure ejects the target, if it does.
-    pub(crate) fn failed(&self, now: Instant) -> Option<Duration> {
-        self.with(|failures| {
-            failures.in_a_row = failures.in_a_row.saturating_add(1);
-            let serving = failures.ejected_until.is_some_and(|until| until > now);
-            if failures.in_a_row < FAILURES || serving {
-                return None;
-            }
-            let length = match failures.ejected_for {
-                Some(last) => (last * 2).min(LONGEST_EJECTION),
-                None => FIRST_EJECTION,
-            };
-            failures.ejected_for = Some(length);
-            failures.ejected_until = Some(now + length);
-            Some(length)
-        })
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut Failures) -> T) -> T {
-        change(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// Facts about a target that the balancer needs.
@@ -91,6 +30,11 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
+    /// Distributes in this way.
+    pub(crate) fn new(balance: Balance) -> Self {
+        Self { balance, turn: AtomicUsize::new(0) }
+    }
+
     /// The index of the target to use; never `except`, unless there is no other. `None` only for an empty list.
     pub(crate) fn choose<T: Candidate>(
         &self,
@@ -146,34 +90,6 @@ mod tests {
 
     fn fakes(list: &[(bool, usize)]) -> Vec<Fake> {
         list.iter().map(|&(good, in_flight)| Fake { good, in_flight }).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn three_failures_eject_for_a_time_that_doubles() {
-        let health = Health::default();
-        assert_eq!(health.failed(Instant::now()), None);
-        assert_eq!(health.failed(Instant::now()), None);
-        let mut expected = 5;
-        for _ in 0..6 {
-            assert_eq!(health.failed(Instant::now()), Some(Duration::from_secs(expected)));
-            assert!(!health.is_good(Instant::now()));
-            assert_eq!(health.failed(Instant::now()), None, "already ejected");
-            tokio::time::advance(Duration::from_secs(expected)).await;
-            assert!(health.is_good(Instant::now()));
-            expected = (expected * 2).min(60);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_success_forgets_all_failures() {
-        let health = Health::default();
-        for _ in 0..3 {
-            health.failed(Instant::now());
-        }
-        assert!(health.succeeded());
-        assert!(health.is_good(Instant::now()));
-        assert_eq!(health.failed(Instant::now()), None);
-        assert!(!health.succeeded());
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! Opens connections to one upstream: name, TCP or Unix socket, TLS.
 //!
-//! Names are resolved for every connection, so that a changed address is used without a restart; when the resolver fails, the
-//! address that worked last is used.
+//! The addresses of a name come from [`Name`], so that a changed address is used without a restart.
 
 use std::{
     io,
@@ -11,16 +10,18 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
+    bound::{Place, Placed},
     failure::refused_by_tls,
+    name::Name,
     race,
     tls::{TlsError, UpstreamTls},
 };
@@ -58,6 +59,17 @@ pub enum ConnectError {
         /// the route's limit
         after: Duration,
     },
+    /// All connections that the limit on open files leaves for upstreams are in use, and none ended in time.
+    #[error(
+        "no connection is free within {}: the limit on open files is reached", humantime::format_duration(*after)
+    )]
+    NoDescriptor {
+        /// the route's limit
+        after: Duration,
+    },
+    /// The last connections to the target failed, and one attempt at another is in progress.
+    #[error("no connection: the last ones failed, and one attempt is in progress")]
+    Ejected,
     /// Another error of the network.
     #[error("cannot connect: {source}")]
     Network {
@@ -112,6 +124,17 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether it says something about the target, and not about this process or about requests that the target has.
+    pub(crate) fn is_the_targets(&self) -> bool {
+        match self {
+            Self::NoDescriptor { .. } | Self::NoStream { .. } | Self::Ejected => false,
+            Self::Shared(error) => error.is_the_targets(),
+            _ => true,
+        }
+    }
+}
+
 /// Reason an upstream cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidUpstream {
@@ -142,7 +165,13 @@ pub(crate) struct Dialer {
     address: UpstreamAddress,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     http2: bool,
-    last_good: ArcSwapOption<SocketAddr>,
+    name: Option<Arc<Name>>,
+}
+
+/// An open connection, and the address at its other end.
+pub(crate) struct Dialed {
+    pub(super) io: Box<dyn Stream>,
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Dialer {
@@ -164,7 +193,18 @@ impl Dialer {
             }
             _ => None,
         };
-        Ok(Self { address: url.address().clone(), tls, http2, last_good: ArcSwapOption::empty() })
+        let name = match url.address() {
+            UpstreamAddress::Tcp { host, port } if host.parse::<IpAddr>().is_err() => {
+                Some(Arc::new(Name::new(host, *port)))
+            }
+            _ => None,
+        };
+        Ok(Self { address: url.address().clone(), tls, http2, name })
+    }
+
+    /// The name of its target, if it has one.
+    pub(super) fn name(&self) -> Option<&Arc<Name>> {
+        self.name.as_ref()
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -176,13 +216,17 @@ impl Dialer {
     }
 
     /// Opens one connection, TLS included.
-    pub(crate) async fn dial(&self, within: Duration) -> Result<Box<dyn Stream>, ConnectError> {
-        tokio::time::timeout(within, self.open())
+    pub(crate) async fn dial(&self, within: Duration) -> Result<Dialed, ConnectError> {
+        let deadline = Instant::now() + within;
+        let place = timeout_at(deadline, Place::wait())
+            .await
+            .map_err(|_| ConnectError::NoDescriptor { after: within })?;
+        timeout_at(deadline, self.open(place))
             .await
             .unwrap_or(Err(ConnectError::TimedOut { after: within }))
     }
 
-    async fn open(&self) -> Result<Box<dyn Stream>, ConnectError> {
+    async fn open(&self, place: Place) -> Result<Dialed, ConnectError> {
         let (host, port) = match &self.address {
             UpstreamAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|source| {
@@ -192,40 +236,35 @@ impl Dialer {
                         network(source)
                     }
                 })?;
-                return Ok(Box::new(stream));
+                return Ok(Dialed {
+                    io: Box::new(Placed { io: stream, _place: place }),
+                    peer: None,
+                });
             }
             UpstreamAddress::Tcp { host, port } => (host, *port),
         };
         let addresses = self.resolve(host, port).await?;
         let tcp = race::first(addresses, TcpStream::connect).await.map_err(network)?;
         tcp.set_nodelay(true).map_err(network)?;
-        if let Ok(peer) = tcp.peer_addr() {
-            self.last_good.store(Some(Arc::new(peer)));
-        }
-        let Some((connector, name)) = &self.tls else { return Ok(Box::new(tcp)) };
+        let peer = tcp.peer_addr().ok();
+        let Some((connector, name)) = &self.tls else {
+            return Ok(Dialed { io: Box::new(Placed { io: tcp, _place: place }), peer });
+        };
         let tls = connector.connect(name.clone(), tcp).await.map_err(tls_failure)?;
         if self.http2 && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ConnectError::NotHttp2);
         }
-        Ok(Box::new(tls))
+        Ok(Dialed { io: Box::new(Placed { io: tls, _place: place }), peer })
     }
 
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let found = match tokio::net::lookup_host((host, port)).await {
-            Ok(found) => Ok(found.collect::<Vec<_>>()),
-            Err(source) => Err(source),
-        };
-        match (found, self.last_good.load_full()) {
-            (Ok(found), _) if !found.is_empty() => Ok(found),
-            (_, Some(last)) => Ok(vec![*last]),
-            (Ok(_), None) => Err(ConnectError::Resolve {
-                host: host.to_owned(),
-                source: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
-            }),
-            (Err(source), None) => Err(ConnectError::Resolve { host: host.to_owned(), source }),
+        match (&self.name, host.parse::<IpAddr>()) {
+            (_, Ok(address)) => Ok(vec![SocketAddr::new(address, port)]),
+            (Some(name), Err(_)) => name
+                .addresses()
+                .await
+                .map_err(|source| ConnectError::Resolve { host: name.host().to_owned(), source }),
+            (None, Err(_)) => Ok(Vec::new()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod http2;
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -26,7 +27,9 @@ pub(crate) use self::http2::Http2Pool;
 use self::http2::Slot;
 
 use super::{
-    dial::{ConnectError, Stream},
+    bound::is_scarce,
+    dial::{ConnectError, Dialed},
+    name::Name,
     upload::Upload,
 };
 
@@ -43,6 +46,7 @@ pub(crate) enum Lease {
     Http1 {
         sender: http1::SendRequest<Upload>,
         home: Arc<Http1Pool>,
+        peer: Option<SocketAddr>,
         /// whether it served another exchange before: the other end may have closed it since
         reused: bool,
     },
@@ -71,15 +75,15 @@ impl Lease {
 
     /// Ends the exchange, finished or not. hyper closes the connection if the response was not read to the end.
     pub(crate) fn give_back(self) {
-        let Self::Http1 { mut sender, home, .. } = self else { return };
+        let Self::Http1 { mut sender, home, peer, .. } = self else { return };
         if sender.is_ready() {
-            home.put(sender);
+            home.put(sender, peer);
         } else if !sender.is_closed()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {
                 if sender.ready().await.is_ok() {
-                    home.put(sender);
+                    home.put(sender, peer);
                 }
             });
         }
@@ -92,6 +96,7 @@ pub(crate) struct Http1Pool {
     waiting: Mutex<VecDeque<Waiting>>,
     swept: AtomicBool,
     open: Open,
+    name: Option<Arc<Name>>,
 }
 
 /// Counts the connections of one target; clones share the count.
@@ -122,16 +127,22 @@ impl Drop for Counted {
 struct Waiting {
     sender: http1::SendRequest<Upload>,
     since: Instant,
+    peer: Option<SocketAddr>,
 }
 
 impl Http1Pool {
+    /// A pool of connections to the addresses of this name, or to one address.
+    pub(crate) fn new(name: Option<Arc<Name>>) -> Self {
+        Self { name, ..Self::default() }
+    }
+
     /// The most recently used connection that is still open.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Waiting { sender, since }) = waiting.pop_back() {
+        while let Some(Waiting { sender, since, peer }) = waiting.pop_back() {
             if sender.is_ready() && now.duration_since(since) < IDLE {
-                return Some(Lease::Http1 { sender, home: Arc::clone(self), reused: true });
+                return Some(Lease::Http1 { sender, home: Arc::clone(self), peer, reused: true });
             }
         }
         None
@@ -142,7 +153,8 @@ impl Http1Pool {
     }
 
     /// Starts HTTP on a connection.
-    pub(crate) async fn open(self: &Arc<Self>, io: Box<dyn Stream>) -> Result<Lease, ConnectError> {
+    pub(crate) async fn open(self: &Arc<Self>, dialed: Dialed) -> Result<Lease, ConnectError> {
+        let Dialed { io, peer } = dialed;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_AHEAD)
             .handshake::<_, Upload>(TokioIo::new(io))
@@ -156,17 +168,27 @@ impl Http1Pool {
                 tracing::trace!(%error, "upstream connection ended");
             }
         });
-        Ok(Lease::Http1 { sender, home: Arc::clone(self), reused: false })
+        Ok(Lease::Http1 { sender, home: Arc::clone(self), peer, reused: false })
     }
 
-    fn put(self: &Arc<Self>, sender: http1::SendRequest<Upload>) {
+    /// Drops waiting connections to addresses for which `keep` is false.
+    pub(super) fn drain_except(&self, keep: impl Fn(SocketAddr) -> bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|one| one.peer.is_none_or(&keep));
+    }
+
+    fn put(self: &Arc<Self>, sender: http1::SendRequest<Upload>, peer: Option<SocketAddr>) {
+        let gone = |(name, peer): (&Arc<Name>, SocketAddr)| !name.has(peer);
+        if is_scarce() || self.name.as_ref().zip(peer).is_some_and(gone) {
+            return;
+        }
         let now = Instant::now();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() >= WAITING {
                 waiting.pop_front();
             }
-            waiting.push_back(Waiting { sender, since: now });
+            waiting.push_back(Waiting { sender, since: now, peer });
         }
         if !self.swept.swap(true, Ordering::Relaxed) {
             let pool = Arc::downgrade(self);
@@ -177,11 +199,13 @@ impl Http1Pool {
         }
     }
 
-    /// Drops connections that wait too long or were closed. Returns whether any is left.
+    /// Drops connections that wait too long or were closed; all of them when others need their place. Returns whether any is left.
     fn discard_old(&self) -> bool {
         let now = Instant::now();
+        let scarce = is_scarce();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|one| one.sender.is_ready() && now.duration_since(one.since) < IDLE);
+        waiting
+            .retain(|one| !scarce && one.sender.is_ready() && now.duration_since(one.since) < IDLE);
         if waiting.is_empty() {
             waiting.shrink_to_fit();
             self.swept.store(false, Ordering::Relaxed);

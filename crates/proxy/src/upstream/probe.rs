@@ -20,21 +20,23 @@ impl Upstream {
         let path = self.rewritten(path).into_owned();
         let mut answers = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
-            let answer = ask(target, host, &path, within).await;
+            let answer = ask(target, &Method::HEAD, host, &path, within).await;
             answers.push((target.name().to_owned(), answer));
         }
         answers
     }
 }
 
-async fn ask(
+/// One request on a connection of its own: the status of its answer, or the reason there is none.
+pub(super) async fn ask(
     target: &Target,
+    method: &Method,
     host: &str,
     path: &str,
     (connect, answer): (Duration, Duration),
 ) -> Result<StatusCode, String> {
     let mut lease = target.lease(connect, true).await.map_err(|error| error.to_string())?;
-    let request = request(target, host, path).map_err(|error| error.to_string())?;
+    let request = request(target, method, host, path).map_err(|error| error.to_string())?;
     match timeout(answer, lease.send(request)).await {
         Ok(Ok(response)) => Ok(response.status()),
         Ok(Err(error)) => Err(explain(error.error())),
@@ -42,9 +44,14 @@ async fn ask(
     }
 }
 
-fn request(target: &Target, host: &str, path: &str) -> Result<Request<Upload>, http::Error> {
+fn request(
+    target: &Target,
+    method: &Method,
+    host: &str,
+    path: &str,
+) -> Result<Request<Upload>, http::Error> {
     let mut request = Request::new(Upload::Empty);
-    *request.method_mut() = Method::HEAD;
+    *request.method_mut() = method.clone();
     if target.is_http2() {
         let scheme = if target.is_tls() { "https" } else { "http" };
         *request.version_mut() = Version::HTTP_2;

@@ -1,25 +1,31 @@
 //! One target of an upstream: its connections, its health and its exchanges.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use http::HeaderValue;
 use http_canonical::Scheme;
+use metrics::Counter;
 use tokio::time::Instant;
 
 use super::{
     absolute_url::AbsoluteUrl,
-    balance::{Candidate, Health},
+    balance::Candidate,
     dial::{ConnectError, Dialer, InvalidUpstream},
+    health::{Ejected, Health},
     pool::{Http1Pool, Http2Pool, Lease},
     tls::UpstreamTls,
 };
-use crate::config::{UpstreamAddress, UpstreamHost, UpstreamUrl};
+use crate::{
+    config::{UpstreamAddress, UpstreamHost, UpstreamUrl},
+    metric,
+};
 
 /// One address requests are sent to.
 pub(crate) struct Target {
@@ -27,15 +33,38 @@ pub(crate) struct Target {
     address: UpstreamAddress,
     /// The host in requests, if it is not the client's.
     host: Option<HeaderValue>,
-    dialer: Arc<Dialer>,
-    connections: Connections,
-    health: Health,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) connections: Connections,
+    /// Whether a task follows the name.
+    pub(super) following: Arc<AtomicBool>,
+    pub(super) health: Arc<Health>,
+    ejections: Counter,
+    checking: AtomicBool,
     in_flight: AtomicUsize,
 }
 
-enum Connections {
+#[derive(Clone)]
+pub(super) enum Connections {
     Http1(Arc<Http1Pool>),
     Http2(Arc<Http2Pool>),
+}
+
+impl Connections {
+    /// Open connections.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Http1(pool) => pool.connections().count(),
+            Self::Http2(pool) => pool.connections().count(),
+        }
+    }
+
+    /// Takes connections to addresses for which `keep` is false out of service; exchanges in progress finish.
+    pub(super) fn drain_except(&self, keep: impl Fn(SocketAddr) -> bool) {
+        match self {
+            Self::Http1(pool) => pool.drain_except(keep),
+            Self::Http2(pool) => pool.drain_except(keep),
+        }
+    }
 }
 
 /// Status of a target, for metrics and the admin listener.
@@ -60,7 +89,7 @@ impl Target {
         let connections = if dialer.is_http2() {
             Connections::Http2(Arc::new(Http2Pool::new()))
         } else {
-            Connections::Http1(Arc::default())
+            Connections::Http1(Arc::new(Http1Pool::new(dialer.name().cloned())))
         };
         Ok(Self {
             name: url.to_string(),
@@ -68,7 +97,10 @@ impl Target {
             host: None,
             dialer,
             connections,
-            health: Health::default(),
+            following: Arc::default(),
+            health: Arc::default(),
+            ejections: Counter::noop(),
+            checking: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
         })
     }
@@ -76,6 +108,11 @@ impl Target {
     /// The target as configured.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> &UpstreamAddress {
+        &self.address
     }
 
     /// Sets the host in requests.
@@ -92,6 +129,31 @@ impl Target {
         };
         // Hosts of the configuration are visible ASCII.
         self.host = text.and_then(|text| HeaderValue::try_from(text).ok());
+    }
+
+    /// Counts its ejections under the name of a route.
+    pub(super) fn set_meters(&mut self, route: &str) {
+        self.ejections = metric::ejections(route, &self.name);
+    }
+
+    /// Whether its health check is to begin.
+    pub(super) fn first_check(&self) -> bool {
+        !self.checking.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes the outcome of a health check.
+    pub(super) fn checked(&self, path: &str, outcome: Result<(), String>) {
+        let cause = outcome.err();
+        match self.health.checked(cause.is_none()) {
+            Some(true) => {
+                tracing::info!(upstream = %self.name, path, "upstream target passes its health check again");
+            }
+            Some(false) => {
+                self.ejections.increment(1);
+                tracing::warn!(upstream = %self.name, path, cause, "upstream target fails its health check and gets no requests");
+            }
+            None => {}
+        }
     }
 
     /// The host in requests, if it is not the client's.
@@ -123,46 +185,73 @@ impl Target {
 
     /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one.
     pub(crate) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
+        let waiting = match &self.connections {
+            _ if fresh => None,
+            Connections::Http1(pool) => pool.take(),
+            Connections::Http2(pool) => pool.take(),
+        };
+        match waiting {
+            Some(lease) => Ok(lease),
+            // Connecting is rare, so its future is boxed: otherwise every request's future would be as large.
+            None => Box::pin(self.connect(within, fresh)).await,
+        }
+    }
+
+    async fn connect(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
+        let _attempt = self.health.may_connect().await.map_err(|Ejected| ConnectError::Ejected)?;
         let lease = match &self.connections {
-            Connections::Http1(pool) => {
-                if !fresh && let Some(lease) = pool.take() {
-                    return Ok(lease);
-                }
-                // Connecting is rare, so its future is boxed: otherwise every request's future would be as large.
-                Box::pin(async { pool.open(self.dialer.dial(within).await?).await }).await
-            }
-            Connections::Http2(pool) => match pool.take().filter(|_| !fresh) {
-                Some(lease) => return Ok(lease),
-                None => Box::pin(pool.lease(&self.dialer, within, fresh)).await,
+            Connections::Http1(pool) => match self.dialer.dial(within).await {
+                Ok(io) => pool.open(io).await,
+                Err(error) => Err(error),
             },
+            Connections::Http2(pool) => pool.lease(&self.dialer, within, fresh).await,
         };
         match &lease {
             Ok(lease) if lease.is_reused() => {}
             Ok(_) => {
-                if self.health.succeeded() {
-                    tracing::info!(upstream = %self.name, "upstream target serves requests again");
-                }
+                self.restored(self.health.connected());
+                self.follow_name();
             }
-            Err(error) => {
-                if let Some(time) = self.health.failed(Instant::now()) {
-                    let time = humantime::format_duration(time);
-                    tracing::warn!(upstream = %self.name, cause = %error, "upstream target ejected for {time}");
-                }
+            Err(error) if error.is_the_targets() => {
+                self.ejected(self.health.connect_failed(Instant::now()), error);
             }
+            Err(_) => {}
         }
         lease
     }
 
+    /// Notes a response.
+    pub(crate) fn answered(&self) {
+        self.restored(self.health.answered());
+    }
+
+    /// Notes a new connection that was closed before a response.
+    pub(crate) fn hung_up(&self, cause: &str) {
+        self.ejected(self.health.hung_up(Instant::now()), &cause);
+    }
+
+    fn ejected(&self, time: Option<Duration>, cause: &dyn std::fmt::Display) {
+        let Some(time) = time else { return };
+        self.ejections.increment(1);
+        self.readmit();
+        let time = humantime::format_duration(Duration::from_millis(
+            u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        ));
+        tracing::warn!(upstream = %self.name, %cause, "upstream target ejected for {time}");
+    }
+
+    fn restored(&self, restored: bool) {
+        if restored {
+            tracing::info!(upstream = %self.name, "upstream target serves requests again");
+        }
+    }
+
     pub(crate) fn status(&self) -> TargetStatus {
-        let connections = match &self.connections {
-            Connections::Http1(pool) => pool.connections().count(),
-            Connections::Http2(pool) => pool.connections().count(),
-        };
         TargetStatus {
             target: self.name.clone(),
             good: self.health.is_good(Instant::now()),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            connections,
+            connections: self.connections.count(),
         }
     }
 
@@ -175,7 +264,7 @@ impl Target {
 
 impl InFlight {
     /// The target of the exchange.
-    pub(crate) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Arc<Target> {
         &self.0
     }
 }

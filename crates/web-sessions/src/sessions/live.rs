@@ -217,12 +217,14 @@ impl LiveSession {
         first.then(|| from_nanos(before))
     }
 
-    /// Notes activity on an open stream: atomics only, so that it costs a stream next to nothing.
-    pub(super) fn stir(&self, now: SystemTime) {
-        self.last_seen.fetch_max(nanos(now), Relaxed);
+    /// Notes activity on an open stream: atomics only, so that it costs a stream next to nothing. Returns the time of the use
+    /// before it.
+    pub(super) fn stir(&self, now: SystemTime) -> SystemTime {
+        let before = self.last_seen.fetch_max(nanos(now), Relaxed);
         if !self.stirred.load(Relaxed) {
             self.stirred.store(true, Relaxed);
         }
+        from_nanos(before)
     }
 
     /// Whether a stream was active since the last call.

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 pub(super) const TICK: Duration = Duration::from_secs(3);
 /// Number of checks between two writes of `last_seen`.
 const FLUSH: u64 = 5;
-/// Where other processes judge by the time of last use, a shorter `idle` than this has it written at each check.
+/// A shorter `idle` than this has times of last use written at each check, if other processes judge by them.
 const SHORT: Duration = Duration::from_secs(60);
 /// Number of checks between two sweeps of the store.
 const SWEEP: u64 = 100;

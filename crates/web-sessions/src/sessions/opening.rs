@@ -23,7 +23,9 @@ impl Sessions {
         ticket: &Ticket,
         digest: Digest,
     ) -> Result<Arc<LiveSession>, Closed> {
-        let loaded = self.opening.try_get_with(digest, self.load(ticket, digest)).await;
+        // Boxed, because the future of each request would have room for it.
+        let load = Box::pin(self.load(ticket, digest));
+        let loaded = self.opening.try_get_with(digest, load).await;
         self.opening.invalidate(&digest).await;
         loaded.map_err(|closed| (*closed).clone())
     }

@@ -1,3 +1,4 @@
+mod answers;
 mod providers;
 mod replicas;
 mod unknown;

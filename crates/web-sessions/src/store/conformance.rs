@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test support module: a failed unwrap is a failed test")]
 
+mod shared;
+
 use std::{sync::Arc, time::Duration};
 
 use oidc_core::{Clock as _, Secret};
 
+pub use self::shared::shares;
 use super::*;
 use crate::testing::*;
 

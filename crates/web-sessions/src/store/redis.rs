@@ -160,7 +160,7 @@ impl RedisStore {
     /// Time until a record can no longer be used, however active, with [`SLACK`].
     fn life_left(&self, record: &Record) -> Duration {
         let age = self.clock.now().duration_since(record.created_at).unwrap_or(Duration::ZERO);
-        self.limits.lifetime.saturating_sub(age) + SLACK
+        (self.limits.lifetime + SLACK).saturating_sub(age).max(Duration::from_millis(1))
     }
 
     /// Time to live of a session that is in use: the expiry then moves only once in half an idle time.

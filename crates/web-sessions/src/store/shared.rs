@@ -125,10 +125,21 @@ pub enum Change {
 mod tests {
     use std::sync::Arc;
 
-    use crate::{fixtures::shared::Shared, store::conformance::conforms};
+    use crate::{
+        fixtures::{MovableClock, shared::Shared},
+        store::conformance::{conforms, shares},
+    };
 
     #[tokio::test]
     async fn the_shared_store_of_the_tests_conforms() {
         conforms(|clock| Arc::into_inner(Shared::new(clock).process()).unwrap()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shared_store_of_the_tests_shares() {
+        let clock = MovableClock::new();
+        let shared = Shared::new(Arc::clone(&clock));
+        let (here, there) = (shared.process(), shared.process());
+        shares(&*here, &*there, &clock).await;
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         upstream(&here, config, route, found);
         upstream_tls::check(&here, route, found);
         limits(&here, route, found);
+        health(&here, route, found);
         callers::check(&here, config, route, found);
         access::check(&here, route, issuers, found);
     }
@@ -107,6 +108,22 @@ fn upstream(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Fi
     }
     if let Some(prefix) = &route.rewrite.add_prefix {
         found.canonical(here.key("add_prefix"), prefix);
+    }
+}
+
+fn health(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
+    let Some(health) = &route.health else { return };
+    let here = here.key("health");
+    found.canonical(here.key("path"), &health.path);
+    if health.interval < Duration::from_secs(1) {
+        let message = "invalid interval: shorter than a second; write a duration such as `10s`";
+        found.problem(here.key("interval"), message);
+    } else {
+        found.duration(here.key("interval"), health.interval);
+    }
+    if route.upstream.is_empty() {
+        let message = "invalid `health`: the route has no `upstream` to check; omit it";
+        found.problem(here, message);
     }
 }
 

@@ -162,6 +162,47 @@ async fn a_target_that_refuses_three_times_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_get_goes_to_another_target_when_a_new_connection_is_closed() {
+    let stage = Stage::new();
+    let (closing, serving) = (Raw::new().await, Raw::new().await);
+    // Targets are chosen at random; with enough requests the closing one is chosen first.
+    for _ in 0..8 {
+        let route = Arc::new(route(&[closing.url(), serving.url()]));
+        let close = async {
+            loop {
+                drop(closing.accept().await);
+            }
+        };
+        let serve = async {
+            let asked = stage.ask(&route, get("/"));
+            let (answer, _) = tokio::join!(asked, serving.serve_one(OK));
+            body(answer.unwrap()).await.unwrap()
+        };
+        tokio::select! {
+            answer = serve => assert_eq!(answer, "ok"),
+            () = close => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_closed_three_times_eject_a_target() {
+    let (stage, raw) = (Stage::new(), Raw::new().await);
+    let route = raw.route();
+    let good = || route.upstream.as_ref().unwrap().status()[0].good;
+    for attempt in 0..3 {
+        assert!(good(), "after {attempt}");
+        let close = async { raw.accept().await.head().await };
+        let (refused, _) = tokio::join!(stage.ask(&route, get("/")), close);
+        reason(refused.unwrap_err());
+    }
+    assert!(!good());
+    let (answer, _) = tokio::join!(stage.ask(&route, get("/")), raw.serve_one(OK));
+    assert_eq!(body(answer.unwrap()).await.unwrap(), "ok", "the only target is tried all the same");
+    assert!(good(), "a response ends the ejection");
+}
+
+#[tokio::test]
 async fn connections_and_exchanges_are_counted() {
     let stage = Stage::new();
     let (_raw, route, connection) = warm(&stage).await;

@@ -10,6 +10,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -31,7 +32,7 @@ use tokio::{
 
 use super::{Counted, Lease, Open, READ_AHEAD};
 use crate::upstream::{
-    dial::{ConnectError, Dialer, Stream},
+    dial::{ConnectError, Dialed, Dialer, Stream},
     upload::Upload,
 };
 
@@ -60,6 +61,7 @@ struct Connection {
     streams: AtomicUsize,
     /// Most streams at once, as the upstream says now.
     limit: Arc<AtomicUsize>,
+    peer: Option<SocketAddr>,
 }
 
 /// One stream on a connection, until dropped.
@@ -171,6 +173,17 @@ impl Http2Pool {
         Some(attempt)
     }
 
+    /// Takes no further stream on connections to addresses for which `keep` is false; they close when their last stream ends.
+    pub(in crate::upstream) fn drain_except(&self, keep: impl Fn(SocketAddr) -> bool) {
+        if self.connections.load().iter().all(|one| one.peer.is_none_or(&keep)) {
+            return;
+        }
+        self.connections.rcu(|all| {
+            let kept = all.iter().filter(|one| one.peer.is_none_or(&keep));
+            kept.cloned().collect::<Vec<_>>()
+        });
+    }
+
     /// Called when a connection has no stream any more: of those, only one stays open.
     fn trim(&self, idle: &Arc<Connection>) {
         let waits = |other: &Arc<Connection>| other.streams.load(Ordering::Acquire) == 0;
@@ -193,7 +206,7 @@ async fn connect(
     within: Duration,
 ) -> Result<Arc<Connection>, ConnectError> {
     let deadline = Instant::now() + within;
-    let io = dialer.dial(within).await?;
+    let Dialed { io, peer } = dialer.dial(within).await?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_max_send_streams(0)
@@ -218,7 +231,7 @@ async fn connect(
             return Err(ConnectError::NoSettings { after: Some(within) });
         }
     }
-    Ok(Arc::new(Connection { sender, streams: AtomicUsize::new(0), limit }))
+    Ok(Arc::new(Connection { sender, streams: AtomicUsize::new(0), limit, peer }))
 }
 
 /// Runs a connection to its end, and publishes the number of streams that the upstream allows.

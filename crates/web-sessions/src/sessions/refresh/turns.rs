@@ -198,18 +198,17 @@ impl Sessions {
         tokio::spawn(async move {
             loop {
                 sleep(STORE.mul_f64(jitter(0.5, 1.5))).await;
+                if !session.ended().is_cancelled()
+                    && let Begun::Running(mut running) = sessions.begin(&session, Need::Granted)
                 {
-                    let mut refreshing = session.refreshing();
-                    if refreshing.granted.is_none() && refreshing.running.is_none()
-                        || session.ended().is_cancelled()
-                    {
-                        refreshing.granted = None;
-                        refreshing.storing = false;
-                        return;
-                    }
-                }
-                if let Begun::Running(mut running) = sessions.begin(&session, Need::Granted) {
                     let _ = running.outcome.wait_for(Option::is_some).await;
+                }
+                let mut refreshing = session.refreshing();
+                let stored = refreshing.granted.is_none() && refreshing.running.is_none();
+                if stored || session.ended().is_cancelled() {
+                    refreshing.granted = None;
+                    refreshing.storing = false;
+                    return;
                 }
             }
         });

@@ -235,6 +235,20 @@ async fn a_session_in_use_elsewhere_is_not_idle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_in_use_elsewhere_keeps_its_session() {
+    let replicas = Replicas::new();
+    let SignedIn { here, there, .. } = replicas.signed_in(replicas.lasting()).await;
+    let streams = (here.hold(), there.hold());
+    replicas.pass(TICK * 6).await;
+    replicas.clock.advance(IDLE - TICK * 10);
+    replicas.here.sessions.active(streams.0.session());
+    replicas.settle().await;
+    replicas.clock.advance(TICK * 10);
+    replicas.there.sessions.check().await;
+    assert!(!streams.1.session().ended().is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_ends_no_idle_session() {
     let replicas = Replicas::new();
     let SignedIn { ticket, there, .. } = replicas.signed_in(replicas.lasting()).await;
@@ -262,7 +276,7 @@ async fn a_lifetime_ends_at_every_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_elsewhere_during_the_code_exchange_ends_the_session() {
+async fn a_sign_out_elsewhere_during_the_code_exchange_counts() {
     let replicas = Replicas::new();
     let exchanged_at = replicas.now();
     let which = Which::ProviderSession { issuer: "main".to_owned(), sid: "sid-1".to_owned() };

@@ -1,0 +1,40 @@
+//! Starts the program, with limits and variables of its process where a scenario sets them.
+
+use std::{path::Path, process::Command};
+
+use anyhow::Result;
+
+use super::Plan;
+use crate::{program::Program, tools};
+
+impl Plan {
+    /// The process may open so many files.
+    #[must_use]
+    pub fn with_descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// A variable in the environment of the gateway.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs `serve` with this configuration and more arguments.
+    pub(super) fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+                shell.arg(tools::doorward()?);
+                shell
+            }
+            None => Command::new(tools::doorward()?),
+        };
+        command.arg("serve").arg("--config").arg(config).args(arguments);
+        command.current_dir(&self.folder).envs(self.environment.iter().cloned());
+        Program::start("gateway", &self.folder, &mut command)
+    }
+}
