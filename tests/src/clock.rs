@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::gateway::Plan;
 
-/// Where Debian has the library.
+/// Folder in which Debian has the library.
 const LIBRARIES: &str = "/usr/lib";
 
 /// The clock; its file says by how much it is wrong.

@@ -14,8 +14,11 @@ use tokio::{
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::sleep,
+    time::{sleep, timeout},
 };
+
+/// Time for the answer to the last request of a client that is gone.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
 
 /// A counting relay on a free port of loopback; stops when dropped.
 #[derive(Debug)]
@@ -75,11 +78,15 @@ async fn accept(
         connections.spawn(async move {
             let Ok(far) = TcpStream::connect(&target).await else { return };
             let (near_read, mut near_write) = near.into_split();
-            let (mut far_read, far_write) = far.into_split();
+            let (mut far_read, mut far_write) = far.into_split();
+            let mut answers = std::pin::pin!(tokio::io::copy(&mut far_read, &mut near_write));
             // Either side may break off; that ends the connection.
             tokio::select! {
-                _ = requests(near_read, far_write, &asked, &latency) => {}
-                _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+                _ = requests(near_read, &mut far_write, &asked, &latency) => {
+                    // A server that loses its client may not finish what it was asked for.
+                    let _ = timeout(LAST_ANSWER, answers).await;
+                }
+                _ = &mut answers => {}
             }
         });
         while connections.try_join_next().is_some() {}
@@ -89,7 +96,7 @@ async fn accept(
 /// Passes requests with a `Content-Length` or no body, which is all that the library sends.
 async fn requests(
     near: OwnedReadHalf,
-    mut far: OwnedWriteHalf,
+    far: &mut OwnedWriteHalf,
     asked: &Asked,
     latency: &watch::Receiver<Duration>,
 ) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What the kernel says about a process: memory, descriptors, processor time.
+//! Figures of a process that the kernel keeps: memory, descriptors, processor time.
 
 use std::{fs, time::Duration};
 

@@ -8,6 +8,7 @@ use e2e::{
     World,
     keycloak::Keycloak,
     replicas::CHOICE,
+    valkey::Valkey,
     visitor::{Visitor, plain_client},
 };
 use tokio::{
@@ -50,7 +51,8 @@ async fn a_killed_keycloak_disturbs_no_signed_in_user() -> Result<()> {
     let world = World::new("provider-killed")?;
     let keycloak = Keycloak::alone(world.folder()).await?;
     let realm = keycloak.realm("platform", &world.public_url()).await?;
-    let stage = Stage::start(world, &realm, "cookie", |plan| plan).await?;
+    let valkey = Valkey::start(world.folder()).await?;
+    let stage = Stage::start(world, &realm, &valkey.store(), |plan| plan).await?;
     let alice = stage.sign_in("alice").await?;
     let token = realm.client_credentials("airflow-run", None).await?;
     // Keycloak writes its file a moment later.
@@ -99,7 +101,9 @@ async fn a_provider_thirty_seconds_slow_disturbs_no_signed_in_user() -> Result<(
         .redirect_uri(world.url("/oauth2/callback"));
     let issuer = DevIssuer::builder().user(User::new("alice", "alice")).client(client);
     let issuer = Arc::new(issuer.start("127.0.0.1:0").await?);
-    let stage = Stage::with_issuer(world, issuer.url(), SECRET, "cookie", |plan| plan).await?;
+    let valkey = Valkey::start(world.folder()).await?;
+    let store = valkey.store();
+    let stage = Stage::with_issuer(world, issuer.url(), SECRET, &store, |plan| plan).await?;
     let alice = Visitor::new()?;
     let start = alice.open(&stage.world.url("/oauth2/start?rd=/home")).await?;
     let back = issuer.sign_in(start.location()?.as_str(), "alice").context("at the provider")?;

@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{DevClient, DevIssuer, Mint, User};
 use e2e::{
     World,
+    authority::Authority,
     replicas::CHOICE,
-    valkey::Valkey,
+    valkey::{self, Valkey},
     visitor::{Visitor, plain_client},
 };
 
@@ -16,6 +17,13 @@ const SECRET: &str = "the gateway's secret at the provider in process";
 /// The provider in process, in whose name a scenario mints logout tokens.
 async fn stage(name: &str, sealed: bool) -> Result<(Stage, DevIssuer, Valkey)> {
     let world = World::new(name)?;
+    let valkey = Valkey::start(world.folder()).await?;
+    let store = if sealed { "cookie".to_owned() } else { valkey.store() };
+    let (stage, issuer) = stage_over(world, &store).await?;
+    Ok((stage, issuer, valkey))
+}
+
+async fn stage_over(world: World, store: &str) -> Result<(Stage, DevIssuer)> {
     let client = DevClient::confidential("gateway", SECRET)
         .audience("gateway")
         .redirect_uri(world.url("/oauth2/callback"))
@@ -23,10 +31,8 @@ async fn stage(name: &str, sealed: bool) -> Result<(Stage, DevIssuer, Valkey)> {
     let users =
         DevIssuer::builder().user(User::new("alice", "alice")).user(User::new("bob", "bob"));
     let issuer = users.client(client).start("127.0.0.1:0").await?;
-    let valkey = Valkey::start(world.folder()).await?;
-    let store = if sealed { "cookie".to_owned() } else { valkey.store() };
-    let stage = Stage::with_issuer(world, issuer.url(), SECRET, &store, |plan| plan).await?;
-    Ok((stage, issuer, valkey))
+    let stage = Stage::with_issuer(world, issuer.url(), SECRET, store, |plan| plan).await?;
+    Ok((stage, issuer))
 }
 
 /// Begins a login at one replica; the address at which the provider sends the browser back.
@@ -45,9 +51,15 @@ async fn begin(
 
 async fn ends_at_another(name: &str, sealed: bool) -> Result<()> {
     let (stage, issuer, _valkey) = stage(name, sealed).await?;
+    goes_both_ways(&stage, &issuer).await?;
+    stage.finish(&[])
+}
+
+/// A login that begins at one replica and ends at the other, in both directions.
+async fn goes_both_ways(stage: &Stage, issuer: &DevIssuer) -> Result<()> {
     for (from, to) in [(0, 1), (1, 0)] {
         let visitor = Visitor::new()?;
-        let back = begin(&stage, &issuer, &visitor, from).await?;
+        let back = begin(stage, issuer, &visitor, from).await?;
         let answer = stage.open(&visitor, to, &back).await?;
         assert_eq!(answer.status, 302, "{}", answer.body);
         ensure!(answer.location()?.path() == "/home", "{}", answer.location()?);
@@ -55,7 +67,7 @@ async fn ends_at_another(name: &str, sealed: bool) -> Result<()> {
             assert_eq!(stage.fetch(&visitor, replica, "/home").await?.status, 200);
         }
     }
-    stage.finish(&[])
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +78,25 @@ async fn a_login_begun_at_one_replica_ends_at_another() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_in_cookies_ends_at_another_replica() -> Result<()> {
     ends_at_another("replicas-login-sealed", true).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_by_tls_with_a_user_serves_two_replicas() -> Result<()> {
+    let world = World::new("replicas-redis-tls")?;
+    let authority = Authority::new(&world.folder().join("authority"))?;
+    let redis = valkey::Setup::new(world.folder(), "redis")?.with_tls(&authority)?;
+    let redis = redis.with_user("the password of this scenario")?.start().await?;
+    let url = format!("rediss://localhost:{}/0", redis.tls_port()?);
+    let tls = format!(", tls: {{ ca_file: {} }}", authority.certificate().display());
+    let (stage, issuer) = stage_over(world, &redis.store_at(&url, &tls)).await?;
+    goes_both_ways(&stage, &issuer).await?;
+    let visitor = Visitor::new()?;
+    let back = begin(&stage, &issuer, &visitor, 0).await?;
+    assert_eq!(stage.open(&visitor, 1, &back).await?.status, 302);
+    let cookie = visitor.cookies(&stage.world.url("/"))?;
+    ensure!(stage.sign_out(&visitor, 0).await?.status.is_redirection());
+    stage.until_refused(&cookie, 1).await?;
+    stage.finish(&[&visitor])
 }
 
 #[tokio::test(flavor = "multi_thread")]
