@@ -120,3 +120,5 @@ mod floods;
 mod provider_faults;
 #[path = "attacks/profiles.rs"]
 mod profiles;
+#[path = "attacks/rules.rs"]
+mod rules;

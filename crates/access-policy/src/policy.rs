@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: Vec<Rule>,
+    depends_on_time: bool,
 }
 
 /// One rule of a policy.
@@ -87,7 +88,8 @@ pub struct Step {
 impl Policy {
     /// A policy of these rules, in this order. A policy without rules lets no caller through.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        let depends_on_time = requirements(&rules).any(Requirement::depends_on_time);
+        Self { rules, depends_on_time }
     }
 
     /// The rules, in order.
@@ -102,20 +104,13 @@ impl Policy {
 
     /// Whether the time of a request can change the decision.
     pub fn depends_on_time(&self) -> bool {
-        self.requirements().any(Requirement::depends_on_time)
+        self.depends_on_time
     }
 
     /// The first time after `now` at which an open stream may be one that is no longer permitted; `None` if no rule has hours
     /// that end.
     pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
-        self.requirements().filter_map(|requirement| requirement.ends_after(now)).min()
-    }
-
-    fn requirements(&self) -> impl Iterator<Item = &Requirement> {
-        self.rules.iter().flat_map(|rule| match &rule.allow {
-            Allow::AnyOf(requirements) => requirements.as_slice(),
-            Allow::Anyone | Allow::SignedIn => &[],
-        })
+        requirements(&self.rules).filter_map(|requirement| requirement.ends_after(now)).min()
     }
 
     /// Decides about a request. Pure: the same request and caller always give the same decision.
@@ -177,6 +172,13 @@ impl Policy {
         }
         steps
     }
+}
+
+fn requirements(rules: &[Rule]) -> impl Iterator<Item = &Requirement> {
+    rules.iter().flat_map(|rule| match &rule.allow {
+        Allow::AnyOf(requirements) => requirements.as_slice(),
+        Allow::Anyone | Allow::SignedIn => &[],
+    })
 }
 
 impl Rule {

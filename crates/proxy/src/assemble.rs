@@ -186,8 +186,12 @@ pub fn app(
         Arc::clone(&issuers),
         lifetime,
     );
-    let identify =
-        Arc::new(Identify::new(Arc::clone(&issuers), cookie, Arc::clone(&lasting.throttle)));
+    let identify = Arc::new(Identify::new(
+        Arc::clone(&issuers),
+        cookie,
+        Arc::clone(&lasting.throttle),
+        Arc::clone(&lasting.clock),
+    ));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),

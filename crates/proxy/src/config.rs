@@ -27,6 +27,7 @@ mod preset;
 mod profile;
 mod upstream;
 mod upstream_tls;
+mod hours;
 mod policy;
 mod path;
 mod outbound;
@@ -44,6 +45,7 @@ pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use headers::{RouteHeaders, Underscores};
+pub use hours::{Days, DaysError, Hours};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
@@ -52,7 +54,7 @@ pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use path::{PathError, RulePath};
-pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
+pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
