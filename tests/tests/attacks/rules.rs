@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use dev_issuer::{Mint, User};
 use tokio::time::sleep;
 
@@ -67,8 +67,7 @@ fn setup(name: &str) -> Setup {
 async fn sent_to_issuer(browser: &Browser<'_>, target: &str) -> Result<url::Url> {
     let answer = browser.open(target).await?;
     assert_eq!(answer.status, 302, "{answer:?}");
-    let start = answer.location()?;
-    let start = format!("{}?{}", start.path(), start.query().unwrap_or_default());
+    let start = answer.header("location").to_owned();
     let answer = browser.open(&start).await?;
     assert_eq!(answer.status, 302, "{start}: {answer:?}");
     answer.location()
@@ -79,19 +78,19 @@ async fn a_stronger_sign_in_is_asked_for_and_is_enough() -> Result<()> {
     let stage = setup("rules-levels").start().await?;
     let browser = Browser::signed_in(&stage, "alice").await?;
     let answer = browser.open("/strong/page?a=1").await?;
-    let start = answer.location()?;
-    let asked: Vec<_> = start.query_pairs().filter(|(name, _)| name == "acr_values").collect();
-    assert_eq!(asked[0].1, "2 3");
+    let start = answer.header("location");
+    assert!(start.ends_with("&issuer=main&acr_values=2%203"), "{start}");
     let issuer = sent_to_issuer(&browser, "/strong/page?a=1").await?;
     let answer = browser.open(&callback(&stage, &issuer, "alice")?).await?;
-    assert_eq!(answer.location()?.as_str(), stage.world.url("/strong/page?a=1"));
+    assert_eq!(answer.header("location"), "/strong/page?a=1");
     assert_eq!(browser.open("/strong/page?a=1").await?.status, 200);
 
     let script = Browser::signed_in(&stage, "alice").await?;
     let answer = script.fetch("/strong/data").await?;
     assert_eq!(answer.status, 401, "a script is not redirected");
     assert_eq!(answer.json()?["code"], "insufficient_user_authentication");
-    stage.finish(&[&browser.cookie(), &script.cookie()])
+    let cookies = [browser.cookie(), script.cookie()];
+    stage.finish(&cookies.each_ref().map(String::as_str))
 }
 
 #[tokio::test(flavor = "multi_thread")]
