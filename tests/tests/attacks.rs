@@ -148,3 +148,5 @@ mod reloads;
 mod hand_overs;
 #[path = "attacks/stops.rs"]
 mod stops;
+#[path = "attacks/rules.rs"]
+mod rules;

@@ -5,15 +5,16 @@
 //! | describe the caller | [`Caller`], [`Known`]: claims that an issuer has confirmed |
 //! | write rules | [`Policy`] of [`Rule`]s: paths, methods, [`Allow`] |
 //! | ask for roles, groups, scopes, claims | [`Requirement`] |
+//! | ask for hours, a strong or recent sign-in, a condition | [`Hours`], [`Requirement::acr`], [`Condition`] |
 //! | decide | [`Policy::decide`] → [`Decision`] |
 //! | explain | [`Policy::explain`] → [`Step`]s; [`Unmet`] names the missing parts |
 //!
 //! The first rule whose path and method match decides. Without a matching rule the request is refused, and so is a path that
 //! servers could read in a way for which another rule would decide. Nothing here opens a connection, reads a clock or knows
-//! tokens: the same request and caller always give the same decision.
+//! tokens: time is part of the request, and the same request and caller always give the same decision.
 //!
 //! ```
-//! use access_policy::{Allow, Caller, Decision, Known, Policy, Requirement, Rule};
+//! use access_policy::{AccessRequest, Allow, Caller, Decision, Known, Policy, Requirement, Rule};
 //! use http_canonical::{CanonicalMethod, CanonicalPath};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,22 +27,29 @@
 //! }]);
 //!
 //! let path: CanonicalPath = "/models/churn".parse()?;
-//! assert_eq!(policy.decide(&CanonicalMethod::GET, &path, &Caller::Anonymous), Decision::SignIn { rule: 1 });
+//! let request = AccessRequest::new(&CanonicalMethod::GET, &path);
+//! assert_eq!(policy.decide(&request, &Caller::Anonymous), Decision::SignIn { rule: 1 });
 //!
 //! let alice = Known { subject: "a1".to_owned(), roles: vec!["data-scientist".to_owned()], ..Known::default() };
-//! let decision = policy.decide(&CanonicalMethod::GET, &path, &Caller::Known(alice.into()));
+//! let decision = policy.decide(&request, &Caller::Known(alice.into()));
 //! assert_eq!(decision, Decision::Allow { rule: 1, public: false });
 //! # Ok(()) }
 //! ```
 
 mod caller;
+mod request;
 mod subject;
+mod hours;
+mod condition;
 mod requirement;
 mod policy;
 
 pub use caller::{Caller, Known};
+pub use condition::{Condition, ConditionError};
+pub use hours::{Hours, HoursError, Weekday};
 pub use policy::{Allow, Decision, Policy, Rule, Step};
-pub use requirement::{Requirement, Unmet};
+pub use request::{AccessRequest, Times};
+pub use requirement::{Requirement, StepUp, Unmet};
 
 /// The example of the README.
 #[cfg(doctest)]

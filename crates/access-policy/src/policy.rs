@@ -2,10 +2,13 @@
 //!
 //! Pure functions of a request and a caller: nothing here reads a clock, a store or the network.
 
+use std::time::SystemTime;
+
 use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
 
 use crate::{
     caller::Caller,
+    request::AccessRequest,
     requirement::{Requirement, Unmet},
 };
 
@@ -13,6 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: Vec<Rule>,
+    depends_on_time: bool,
 }
 
 /// One rule of a policy.
@@ -84,7 +88,8 @@ pub struct Step {
 impl Policy {
     /// A policy of these rules, in this order. A policy without rules lets no caller through.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        let depends_on_time = requirements(&rules).any(Requirement::depends_on_time);
+        Self { rules, depends_on_time }
     }
 
     /// The rules, in order.
@@ -97,20 +102,26 @@ impl Policy {
         self.rules.iter().any(|rule| !rule.methods.is_empty())
     }
 
+    /// Whether the time of a request can change the decision.
+    pub fn depends_on_time(&self) -> bool {
+        self.depends_on_time
+    }
+
+    /// The first time after `now` at which an open stream may be one that is no longer permitted; `None` if no rule has hours
+    /// that end.
+    pub fn changes_after(&self, now: SystemTime) -> Option<SystemTime> {
+        requirements(&self.rules).filter_map(|requirement| requirement.ends_after(now)).min()
+    }
+
     /// Decides about a request. Pure: the same request and caller always give the same decision.
-    pub fn decide(
-        &self,
-        method: &CanonicalMethod,
-        path: &CanonicalPath,
-        caller: &Caller,
-    ) -> Decision {
+    pub fn decide(&self, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
         for (place, rule) in self.rules.iter().enumerate() {
             if rule.shadow {
                 continue;
             }
-            match rule.applies(method, path) {
+            match rule.applies(request.method, request.path) {
                 PathMatch::No => {}
-                PathMatch::Yes => return rule.allow.decide(place + 1, caller),
+                PathMatch::Yes => return rule.allow.decide(place + 1, request, caller),
                 PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
             }
         }
@@ -120,34 +131,31 @@ impl Policy {
     /// Decisions of the shadow rules: `(rule, allowed)`.
     pub fn shadows<'a>(
         &'a self,
-        method: &'a CanonicalMethod,
-        path: &'a CanonicalPath,
+        request: &'a AccessRequest<'_>,
         caller: &'a Caller,
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
         self.rules
             .iter()
             .enumerate()
             .filter(move |(_, rule)| {
-                rule.shadow && matches!(rule.applies(method, path), PathMatch::Yes)
+                rule.shadow && matches!(rule.applies(request.method, request.path), PathMatch::Yes)
             })
             .map(move |(place, rule)| {
-                let decision = rule.allow.decide(place + 1, caller);
+                let decision = rule.allow.decide(place + 1, request, caller);
                 (place + 1, matches!(decision, Decision::Allow { .. }))
             })
     }
 
     /// Evaluates every rule up to the one that decides, with reasons.
-    pub fn explain(
-        &self,
-        method: &CanonicalMethod,
-        path: &CanonicalPath,
-        caller: &Caller,
-    ) -> Vec<Step> {
+    pub fn explain(&self, request: &AccessRequest<'_>, caller: &Caller) -> Vec<Step> {
+        let AccessRequest { method, path, .. } = *request;
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let because = match rule.applies(method, path) {
-                PathMatch::Yes => match rule.allow.decide(place + 1, caller) {
-                    Decision::Allow { .. } => format!("matches, and {}", rule.allow.met(caller)),
+                PathMatch::Yes => match rule.allow.decide(place + 1, request, caller) {
+                    Decision::Allow { .. } => {
+                        format!("matches, and {}", rule.allow.met(request, caller))
+                    }
                     Decision::Deny { unmet, .. } => {
                         format!("matches, but the caller {}", unmet.summary())
                     }
@@ -164,6 +172,13 @@ impl Policy {
         }
         steps
     }
+}
+
+fn requirements(rules: &[Rule]) -> impl Iterator<Item = &Requirement> {
+    rules.iter().flat_map(|rule| match &rule.allow {
+        Allow::AnyOf(requirements) => requirements.as_slice(),
+        Allow::Anyone | Allow::SignedIn => &[],
+    })
 }
 
 impl Rule {
@@ -191,28 +206,29 @@ impl Rule {
 }
 
 impl Allow {
-    fn decide(&self, rule: usize, caller: &Caller) -> Decision {
+    fn decide(&self, rule: usize, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
         match (self, caller) {
             (Self::Anyone, _) => Decision::Allow { rule, public: true },
             (Self::SignedIn, Caller::Known(_)) => Decision::Allow { rule, public: false },
             (_, Caller::Anonymous) => Decision::SignIn { rule },
             (Self::AnyOf(requirements), Caller::Known(known)) => {
-                if requirements.iter().any(|requirement| requirement.is_met_by(known)) {
+                if requirements.iter().any(|requirement| requirement.is_met_by(known, request)) {
                     Decision::Allow { rule, public: false }
                 } else {
-                    Decision::Deny { rule: Some(rule), unmet: Unmet::of(requirements, known) }
+                    let unmet = Unmet::of(requirements, known, request);
+                    Decision::Deny { rule: Some(rule), unmet }
                 }
             }
         }
     }
 
-    fn met(&self, caller: &Caller) -> String {
+    fn met(&self, request: &AccessRequest<'_>, caller: &Caller) -> String {
         match (self, caller) {
             (Self::Anyone, _) => "anyone may pass".to_owned(),
             (Self::SignedIn, _) => "the caller is signed in".to_owned(),
             (Self::AnyOf(requirements), Caller::Known(known)) => requirements
                 .iter()
-                .find(|requirement| requirement.is_met_by(known))
+                .find(|requirement| requirement.is_met_by(known, request))
                 .map_or_else(String::new, |requirement| format!("the caller has {requirement}")),
             (Self::AnyOf(_), Caller::Anonymous) => String::new(),
         }

@@ -35,6 +35,8 @@ pub(crate) struct AuthorizationRequest {
     scope: Scope,
     force_login: bool,
     max_age: Option<Duration>,
+    /// `acr_values`: accepted levels of the sign-in, best first.
+    acr_values: Vec<String>,
     dpop_key: Option<String>,
     offline: bool,
 }
@@ -101,6 +103,7 @@ impl AuthorizationRequest {
             force_login: prompts.contains(&"login"),
             forbids_pages,
             max_age,
+            acr_values: words(params.value("acr_values")),
             scope,
             code_challenge,
             client,
@@ -113,6 +116,17 @@ impl AuthorizationRequest {
     pub(crate) fn accepts_login_at(&self, auth_time: SystemTime, now: SystemTime) -> bool {
         let age = now.duration_since(auth_time).unwrap_or_default();
         !self.force_login && self.max_age.is_none_or(|limit| age <= limit)
+    }
+
+    /// True if a sign-in of this level is one of those asked for that the provider has; also if it has none of them.
+    pub(crate) fn accepts_level(&self, level: &str, levels: &[String]) -> bool {
+        self.level(levels).is_none() || self.acr_values.iter().any(|accepted| accepted == level)
+    }
+
+    /// The first level asked for that the provider has.
+    pub(crate) fn level<'l>(&self, levels: &'l [String]) -> Option<&'l str> {
+        let known = |wanted: &String| levels.iter().find(|level| *level == wanted);
+        self.acr_values.iter().find_map(known).map(String::as_str)
     }
 
     /// The grant of a code for this session.
@@ -136,6 +150,10 @@ impl Refusal {
         let (target, description) = (Box::new(target.clone()), description.to_owned());
         Self::Response { target, error, description }
     }
+}
+
+fn words(list: Option<&str>) -> Vec<String> {
+    list.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 /// The client and its redirect URI. Nothing is sent to a URI that is not registered for the client.

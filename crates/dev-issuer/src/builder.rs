@@ -30,6 +30,7 @@ use crate::pushed_requests::PushedRequests;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::shared::Shared;
+use crate::tokens::LOWEST_LEVEL;
 use crate::used_identifiers::UsedIdentifiers;
 use crate::user::User;
 
@@ -41,6 +42,7 @@ pub struct DevIssuerBuilder {
     clients: Vec<DevClient>,
     lifetimes: Lifetimes,
     rotate_refresh_tokens: bool,
+    sign_in_levels: Vec<String>,
     clock: Clock,
     signing_algorithm: Algorithm,
     more_algorithms: Vec<Algorithm>,
@@ -82,6 +84,7 @@ impl DevIssuerBuilder {
                 session: Duration::from_secs(36_000),
             },
             rotate_refresh_tokens: true,
+            sign_in_levels: vec![LOWEST_LEVEL.to_owned()],
             clock: Clock::system(),
             signing_algorithm: Algorithm::default(),
             more_algorithms: Vec::new(),
@@ -200,6 +203,15 @@ impl DevIssuerBuilder {
         self
     }
 
+    /// Has these levels of sign-in, the lowest first, and grants the first of `acr_values` that it has after another sign-in
+    /// ([OpenID Connect Core 1.0 §3.1.2.1]). Without it, `1` is the only level.
+    ///
+    /// [OpenID Connect Core 1.0 §3.1.2.1]: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+    pub fn sign_in_levels<S: Into<String>>(mut self, levels: impl IntoIterator<Item = S>) -> Self {
+        self.sign_in_levels = levels.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Requires a nonce of this provider in each proof of possession ([RFC 9449 §8]), each usable once.
     ///
     /// [RFC 9449 §8]: https://www.rfc-editor.org/rfc/rfc9449#section-8
@@ -258,6 +270,7 @@ impl DevIssuerBuilder {
             clock: self.clock,
             lifetimes: self.lifetimes,
             rotate_refresh_tokens: self.rotate_refresh_tokens,
+            sign_in_levels: self.sign_in_levels,
             registry: Registry::new(self.users, self.clients),
             keys: keys.map_err(StartError::Keys)?,
             token_algorithms: self.token_algorithms,

@@ -143,7 +143,8 @@ impl DevIssuer {
         let url = Url::parse(authorization_url).map_err(SignInError::Url)?;
         let params = Params::parse(url.query().unwrap_or_default().as_bytes());
         let granted = authorization::read(provider, params).and_then(|request| {
-            authorization::grant(provider, &request, &provider.begin_session(username))
+            let session = provider.begin_session_for(&request, username);
+            authorization::grant(provider, &request, &session)
         });
         let refused = |refusal| match authorization::refusal_url(provider, refusal) {
             Ok(url) => SignInError::SentBack(url.into()),

@@ -13,7 +13,7 @@ use crate::keys::KeyError;
 use crate::product::{AccessForm, Unsigned};
 use crate::scope::Scope;
 use crate::sessions::SessionMark;
-use crate::tokens::{Entitlement, Stamp, logout_claims, set_audience};
+use crate::tokens::{Entitlement, LOWEST_LEVEL, Stamp, logout_claims, set_audience};
 
 /// Order for a token outside any flow. The token of a person belongs to no session, so introspection and
 /// userinfo do not accept it. For tokens that are active there, use [`DevIssuer::log_in`].
@@ -356,6 +356,7 @@ impl DevIssuer {
         let session = SessionMark {
             id: order.sid.clone().unwrap_or_else(random_session_id),
             auth_time: self.provider.clock.now(),
+            level: LOWEST_LEVEL.to_owned(),
         };
         Ok(Entitlement {
             nonce: order.nonce.clone(),

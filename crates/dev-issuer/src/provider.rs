@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::algorithm::Algorithm;
+use crate::authorization_request::AuthorizationRequest;
 use crate::backchannel::Backchannel;
 use crate::client::DevClient;
 use crate::clock::{Clock, seconds};
@@ -67,6 +68,8 @@ pub(crate) struct Provider {
     pub(crate) clock: Clock,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) rotate_refresh_tokens: bool,
+    /// Levels of sign-in that it has (`acr`).
+    pub(crate) sign_in_levels: Vec<String>,
     pub(crate) registry: Registry,
     pub(crate) keys: Keys,
     pub(crate) token_algorithms: TokenAlgorithms,
@@ -114,9 +117,24 @@ impl Provider {
         }
     }
 
+    /// Signs a user in, at the lowest level.
     pub(crate) fn begin_session(&self, username: &str) -> Session {
+        self.begin_session_of(username, tokens::LOWEST_LEVEL)
+    }
+
+    /// Signs a user in for a request, at the level that it asks for.
+    pub(crate) fn begin_session_for(
+        &self,
+        request: &AuthorizationRequest,
+        username: &str,
+    ) -> Session {
+        let level = request.level(&self.sign_in_levels);
+        self.begin_session_of(username, level.unwrap_or(tokens::LOWEST_LEVEL))
+    }
+
+    fn begin_session_of(&self, username: &str, level: &str) -> Session {
         let now = self.clock.now();
-        self.sessions.begin(username, now, now + self.lifetimes.session)
+        self.sessions.begin(username, level, now, now + self.lifetimes.session)
     }
 
     /// Lifetime of an access token for this client.

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) cookie: String,
     pub(crate) username: String,
     pub(crate) auth_time: SystemTime,
+    /// Level of the sign-in (`acr`).
+    pub(crate) level: String,
     pub(crate) ends_at: SystemTime,
     /// Per client, its chains of refresh tokens: chain → the valid `jti`.
     clients: BTreeMap<String, BTreeMap<String, String>>,
@@ -30,11 +32,12 @@ pub(crate) struct Session {
 pub(crate) struct SessionMark {
     pub(crate) id: String,
     pub(crate) auth_time: SystemTime,
+    pub(crate) level: String,
 }
 
 impl Session {
     pub(crate) fn mark(&self) -> SessionMark {
-        SessionMark { id: self.id.clone(), auth_time: self.auth_time }
+        SessionMark { id: self.id.clone(), auth_time: self.auth_time, level: self.level.clone() }
     }
 
     pub(crate) fn clients(&self) -> impl Iterator<Item = &str> {
@@ -70,12 +73,19 @@ struct State {
 }
 
 impl Sessions {
-    pub(crate) fn begin(&self, username: &str, now: SystemTime, ends_at: SystemTime) -> Session {
+    pub(crate) fn begin(
+        &self,
+        username: &str,
+        level: &str,
+        now: SystemTime,
+        ends_at: SystemTime,
+    ) -> Session {
         let session = Session {
             id: random_session_id(),
             cookie: random_handle(),
             username: username.to_owned(),
             auth_time: now,
+            level: level.to_owned(),
             ends_at,
             clients: BTreeMap::new(),
         };

@@ -19,6 +19,9 @@ use crate::scope::Scope;
 use crate::sessions::SessionMark;
 use crate::user::User;
 
+/// Level (`acr`) of a sign-in by password, and of tokens for programs.
+pub(crate) const LOWEST_LEVEL: &str = "1";
+
 /// Scopes that every client has, and that only the refresh token lists.
 const REFRESH_TOKEN_SCOPES: &str = "acr basic roles web-origins";
 
@@ -192,7 +195,8 @@ impl Entitlement {
         set(&mut claims, "sub", json!(self.user.subject));
         set(&mut claims, "typ", json!(typ));
         set(&mut claims, "azp", json!(self.client.id));
-        set(&mut claims, "acr", json!("1"));
+        let level = self.session.as_ref().map_or(LOWEST_LEVEL, |session| &session.level);
+        set(&mut claims, "acr", json!(level));
         if let Some(session) = &self.session {
             set(&mut claims, "sid", json!(session.id));
             set(&mut claims, "auth_time", json!(seconds(session.auth_time)));

@@ -271,8 +271,12 @@ pub fn app_with(
         Arc::clone(&issuers),
         lifetime,
     );
-    let identify =
-        Arc::new(Identify::new(Arc::clone(&issuers), cookie, Arc::clone(&lasting.throttle)));
+    let identify = Arc::new(Identify::new(
+        Arc::clone(&issuers),
+        cookie,
+        Arc::clone(&lasting.throttle),
+        Arc::clone(&lasting.clock),
+    ));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),

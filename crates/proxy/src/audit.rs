@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use access_policy::{Caller, Known};
-use http_canonical::{CanonicalMethod, CanonicalPath, ForwardAuth};
+use access_policy::{AccessRequest, Caller, Known};
+use http_canonical::ForwardAuth;
 
 use crate::{
     authorize::Permitted,
@@ -116,7 +116,10 @@ impl Trail {
         self.stage(Stage::Identify);
         self.called_by(&identified.sender);
         let Routed { request, route } = &identified.routed;
-        shadows(route, request.method(), request.path(), &identified.sender.caller);
+        let access = AccessRequest::new(request.method(), request.path())
+            .with_host(request.host().name())
+            .with_times(identified.times);
+        shadows(route, &access, &identified.sender.caller);
     }
 
     /// Notes the request about which a proxy in front asks: the decision is about that one.
@@ -133,10 +136,10 @@ impl Trail {
     }
 
     /// Notes the caller of the request asked about.
-    pub fn asked_by(&mut self, sender: &Sender, method: &CanonicalMethod, path: &CanonicalPath) {
+    pub fn asked_by(&mut self, sender: &Sender, access: &AccessRequest<'_>) {
         self.called_by(sender);
         if let Some(route) = &self.route {
-            shadows(route, method, path, &sender.caller);
+            shadows(route, access, &sender.caller);
         }
     }
 
@@ -257,7 +260,7 @@ impl Trail {
         let route = self.route_name();
         let decision = match refusal {
             None => "allow",
-            Some(Refusal::LoginNeeded { .. }) => "sign_in",
+            Some(Refusal::LoginNeeded { .. } | Refusal::StrongerSignInNeeded { .. }) => "sign_in",
             Some(_) => "deny",
         };
         let reason = refusal.map(ToString::to_string);
@@ -378,8 +381,8 @@ fn name_of(credential: &Credential) -> &'static str {
 }
 
 /// Counts and logs what shadow rules would have decided.
-fn shadows(route: &Route, method: &CanonicalMethod, path: &CanonicalPath, identity: &Caller) {
-    for (rule, allowed) in route.policy.shadows(method, path, identity) {
+fn shadows(route: &Route, access: &AccessRequest<'_>, identity: &Caller) {
+    for (rule, allowed) in route.policy.shadows(access, identity) {
         let outcome = if allowed { "allow" } else { "refuse" };
         metric::shadow(&route.name, rule, outcome);
         tracing::info!(route = route.name, rule, outcome, "shadow rule");

@@ -3,11 +3,11 @@
 //! The first rule whose path and method match decides. No match and an ambiguous request are refusals. Only this module makes
 //! [`Permitted`], and without one nothing is forwarded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{Caller, Decision};
+use access_policy::{AccessRequest, Caller, Decision, StepUp};
 use http::{HeaderValue, header};
-use http_canonical::{CanonicalMethod, CanonicalPath, PathRefusal};
+use http_canonical::PathRefusal;
 
 use crate::{
     config::WebOrigin,
@@ -73,9 +73,14 @@ impl Permitted {
         self.public
     }
 
+    /// Time at which the request began, if its rules asked for it.
+    pub(crate) fn began(&self) -> Option<SystemTime> {
+        self.identified.times.map(|times| times.began)
+    }
+
     /// Takes it apart, to be sent.
     pub(crate) fn into_parts(self) -> (Box<CanonicalRequest>, Arc<Route>, Sender) {
-        let Identified { routed: Routed { request, route }, sender } = self.identified;
+        let Identified { routed: Routed { request, route }, sender, .. } = self.identified;
         (request, route, sender)
     }
 }
@@ -84,17 +89,19 @@ impl Permitted {
 ///
 /// # Errors
 ///
-/// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::Forbidden`] when the caller lacks a
+/// [`Refusal::LoginNeeded`] when the caller is unknown and must be known, [`Refusal::StrongerSignInNeeded`] when only the strength or
+/// the age of the sign-in is missing, [`Refusal::Forbidden`] when the caller lacks a
 /// requirement of the rule, [`Refusal::BadCredentials`] when a bearer token of no configured issuer came to a rule that is not
 /// for anyone or to a route whose upstream receives access tokens, [`Refusal::ForeignOrigin`] for a WebSocket that another
 /// site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
-    let Identified { routed, sender } = identified;
+    let Identified { routed, sender, times } = identified;
     let Routed { request, route } = &routed;
     let case = Case {
         route,
-        method: request.method(),
-        path: request.path(),
+        access: AccessRequest::new(request.method(), request.path())
+            .with_host(request.host().name())
+            .with_times(times),
         sender: &sender,
         page: request.opens_websocket().then(|| Page {
             origin: request.headers().get(header::ORIGIN),
@@ -107,18 +114,22 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
             redirect: route.sends_to_sign_in(request.opens_websocket(), request.headers()),
             return_to: request.path_and_query(),
         },
+        Denied::StepUp(step_up) => step_up.refusal(
+            route,
+            route.sends_to_sign_in(request.opens_websocket(), request.headers()),
+            request.path_and_query(),
+        ),
         Denied::Refused(refusal) => refusal,
     })?;
     let sender = if granted.without_identity { Sender::ANONYMOUS } else { sender };
     let Granted { rule, public, .. } = granted;
-    Ok(Permitted { identified: Identified { routed, sender }, rule, public })
+    Ok(Permitted { identified: Identified { routed, sender, times }, rule, public })
 }
 
 /// Input of the rules: a request that passes through, one that a proxy holds, or a stream that is open.
 pub(crate) struct Case<'a> {
     pub(crate) route: &'a Route,
-    pub(crate) method: &'a CanonicalMethod,
-    pub(crate) path: &'a CanonicalPath,
+    pub(crate) access: AccessRequest<'a>,
     pub(crate) sender: &'a Sender,
     /// Present when a WebSocket is to be opened.
     pub(crate) page: Option<Page<'a>>,
@@ -148,14 +159,49 @@ pub(crate) struct Granted {
 pub(crate) enum Denied {
     /// The caller is unknown and must be known.
     SignIn,
+    /// The caller's sign-in is not strong or not recent enough.
+    StepUp(Box<Stronger>),
     /// Anything else.
     Refused(Refusal),
 }
 
+/// The sign-in that a caller needs whose own is not enough.
+#[derive(Debug)]
+pub(crate) struct Stronger {
+    step_up: StepUp,
+    /// The missing parts, in words.
+    missing: String,
+    /// The issuer of the caller, by its name in the configuration.
+    issuer: String,
+    /// Whether the caller's sign-in is a session, which another sign-in can replace.
+    session: bool,
+}
+
+impl Stronger {
+    /// The refusal. A browser that would be sent to sign in is sent to sign in again.
+    pub(crate) fn refusal(
+        self: Box<Self>,
+        route: &Route,
+        redirect: bool,
+        return_to: String,
+    ) -> Refusal {
+        let Self { step_up, missing, issuer, session } = *self;
+        Refusal::StrongerSignInNeeded {
+            route: route.name.clone(),
+            title: route.title.clone(),
+            redirect: redirect && session,
+            return_to,
+            step_up: Box::new(step_up),
+            issuer,
+            missing,
+        }
+    }
+}
+
 /// Decides for requests that pass through, for forward-auth questions and for open streams.
 pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
-    let Case { route, method, path, sender, page } = case;
-    let decision = route.policy.decide(method, path, &sender.caller);
+    let Case { route, access, sender, page } = case;
+    let decision = route.policy.decide(access, &sender.caller);
     let public = matches!(decision, Decision::Allow { public: true, .. });
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
     let passes = |unread: &Unread| match unread {
@@ -172,6 +218,14 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
         Decision::SignIn { .. } => return Err(Denied::SignIn),
         Decision::Ambiguous { .. } => return Err(Denied::Refused(PathRefusal::Ambiguous.into())),
         Decision::Deny { rule, unmet } => {
+            if let (Some(step_up), Caller::Known(known)) = (&unmet.step_up, &sender.caller) {
+                return Err(Denied::StepUp(Box::new(Stronger {
+                    step_up: step_up.clone(),
+                    missing: unmet.summary(),
+                    issuer: known.issuer.clone(),
+                    session: sender.has_session(),
+                })));
+            }
             return Err(Denied::Refused(Refusal::Forbidden {
                 route: route.name.clone(),
                 title: route.title.clone(),

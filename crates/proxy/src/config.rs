@@ -32,6 +32,7 @@ mod preset;
 mod profile;
 mod upstream;
 mod upstream_tls;
+mod hours;
 mod policy;
 mod path;
 mod outbound;
@@ -52,6 +53,7 @@ pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
 pub use headers::{RouteHeaders, Underscores};
 pub use health::HealthConfig;
+pub use hours::{Days, DaysError, Hours};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
@@ -61,7 +63,7 @@ pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use path::{PathError, RulePath};
-pub use policy::{AccessRule, Allow, ClaimValues, Hours, Requirement, Weekday};
+pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
 pub use preset::Preset;
 pub use problem::{Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};

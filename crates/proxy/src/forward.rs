@@ -106,7 +106,7 @@ impl Upstreams {
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
-        let public = permitted.is_public();
+        let (public, began) = (permitted.is_public(), permitted.began());
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
@@ -169,6 +169,7 @@ impl Upstreams {
             path,
             caller,
             credential,
+            began,
         });
         let mut bounds = Bounds {
             protocol: Protocol::of_request(upgrade.is_some(), &headers),

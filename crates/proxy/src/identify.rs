@@ -11,8 +11,8 @@ pub mod issuers;
 
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
-use access_policy::{Caller, Known};
-use oidc_core::{Secret, TokenRefusal};
+use access_policy::{Caller, Known, Times};
+use oidc_core::{Clock, Secret, TokenRefusal};
 use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     },
     listen::CanonicalRequest,
     refusal::Refusal,
-    route::Routed,
+    route::{Route, Routed},
     throttle::Throttle,
 };
 
@@ -50,6 +50,8 @@ pub enum Credential {
 pub struct Identified {
     pub(crate) routed: Routed,
     pub(crate) sender: Sender,
+    /// The times that the rules need; none unless they do.
+    pub(crate) times: Option<Times>,
 }
 
 /// The sender of a request: the caller as rules know it, and the proof of its identity.
@@ -123,13 +125,29 @@ pub struct Identify {
     issuers: Arc<Issuers>,
     cookie: SessionCookie,
     throttle: Arc<Throttle>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Identify {
     /// Reads bearer tokens of these issuers, and session cookies. The throttle limits the calls to an issuer for tokens that
     /// only the issuer can read.
-    pub fn new(issuers: Arc<Issuers>, cookie: SessionCookie, throttle: Arc<Throttle>) -> Self {
-        Self { issuers, cookie, throttle }
+    pub fn new(
+        issuers: Arc<Issuers>,
+        cookie: SessionCookie,
+        throttle: Arc<Throttle>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { issuers, cookie, throttle, clock }
+    }
+
+    /// The times of a request that begins now, if a rule of the route needs them.
+    pub(crate) fn times(&self, route: &Route) -> Option<Times> {
+        route.policy.depends_on_time().then(|| Times::beginning(self.clock.now()))
+    }
+
+    /// The present time.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Finds the caller of a routed request. Cookies that the answer must carry, also on a refusal, are added to `cookies`.
@@ -154,7 +172,8 @@ impl Identify {
                 return Err(Refusal::ForeignOrigin { origin });
             }
         }
-        Ok(Identified { routed, sender })
+        let times = self.times(&routed.route);
+        Ok(Identified { routed, sender, times })
     }
 
     /// Finds the caller of a request. A token for the gateway takes precedence over a cookie; where both name a caller, it

@@ -54,7 +54,7 @@ metrics_table! {
     BYTES = "doorward_body_bytes_total", "counter", ["route", "direction"],
         "Bytes of bodies: `received` from clients, `sent` to them. WebSockets are not counted.";
     LOGINS = "doorward_logins_total", "counter", ["issuer", "outcome"],
-        "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `issuer_misconfigured`, `too_many_requests`, `login_replayed`, `no_transaction`, `ended_meanwhile`, `session_too_large`, `failed`, or the code of the failed check.";
+        "Logins: `started`, then `ok` or the failure: `refused_by_provider`, `provider_unavailable`, `issuer_misconfigured`, `too_many_requests`, `login_replayed`, `sign_in_too_weak`, `no_transaction`, `ended_meanwhile`, `session_too_large`, `failed`, or the code of the failed check.";
     LOGOUTS = "doorward_logouts_total", "counter", ["issuer", "outcome"],
         "Logouts: `here`, `by_provider` (back-channel), `by_browser` (front-channel), a front-channel request that names no session (`bad_request`), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],

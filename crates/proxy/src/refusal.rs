@@ -8,7 +8,7 @@ use http::StatusCode;
 use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
 use oidc_core::TokenRefusal;
 
-use access_policy::Unmet;
+use access_policy::{StepUp, Unmet};
 
 /// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,24 @@ pub enum Refusal {
         unmet: Box<Unmet>,
         /// whether a bearer token was presented: the challenge is then `insufficient_scope`
         bearer: bool,
+    },
+    /// The caller's sign-in is not strong or not recent enough, and nothing else is missing (RFC 9470).
+    #[error("a stronger or newer sign-in is required on route {route}: the caller {missing}")]
+    StrongerSignInNeeded {
+        /// the route's name
+        route: String,
+        /// the route's title
+        title: String,
+        /// whether a browser is sent to sign in again; otherwise a challenge
+        redirect: bool,
+        /// path and query to return to
+        return_to: String,
+        /// the sign-in that would be enough
+        step_up: Box<StepUp>,
+        /// the issuer's name in the configuration
+        issuer: String,
+        /// what is missing, in words
+        missing: String,
     },
     /// A WebSocket or form came from another site's page (RFC 6455 §10.2).
     #[error("cross-site request from origin {origin}")]
@@ -176,8 +194,11 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::BadCredentials(_) => StatusCode::UNAUTHORIZED,
-            Self::LoginNeeded { redirect: true, .. } => StatusCode::FOUND,
-            Self::LoginNeeded { .. } => StatusCode::UNAUTHORIZED,
+            Self::LoginNeeded { redirect: true, .. }
+            | Self::StrongerSignInNeeded { redirect: true, .. } => StatusCode::FOUND,
+            Self::LoginNeeded { .. } | Self::StrongerSignInNeeded { .. } => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
@@ -204,6 +225,7 @@ impl Refusal {
             Self::BadCredentials(refusal) => refusal.code(),
             Self::CredentialsDisagree => "credentials_disagree",
             Self::LoginNeeded { .. } => "login_needed",
+            Self::StrongerSignInNeeded { .. } => "insufficient_user_authentication",
             Self::Forbidden { .. } => "forbidden",
             Self::ForeignOrigin { .. } => "foreign_origin",
             Self::BodyTooLarge { .. } => "body_too_large",

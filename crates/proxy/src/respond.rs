@@ -33,15 +33,23 @@ const DOCKER_API: HeaderName = HeaderName::from_static("docker-distribution-api-
 ///
 /// Logs nothing: the gateway logs the refusal, including the causes that callers must not see.
 pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
-    if let Refusal::LoginNeeded { redirect: true, return_to, .. } = refusal {
-        // A form is never replayed by a redirect: the user sees the sign-in page and still has the form behind it.
-        if context.safe && context.wants != Wants::Grpc {
-            let start = format!("{}{}", context.origin, context.site.start(return_to));
-            return see_other(&start, StatusCode::FOUND, context);
+    let start = match refusal {
+        Refusal::LoginNeeded { redirect: true, return_to, .. } => {
+            Some(context.site.start(return_to))
         }
+        Refusal::StrongerSignInNeeded { redirect: true, return_to, step_up, issuer, .. } => {
+            Some(context.site.start_stronger(issuer, return_to, step_up))
+        }
+        _ => None,
+    };
+    // A form is never replayed by a redirect: the user sees the sign-in page and still has the form behind it.
+    if let Some(start) = start.filter(|_| context.safe && context.wants != Wants::Grpc) {
+        let start = format!("{}{start}", context.origin);
+        return see_other(&start, StatusCode::FOUND, context);
     }
     let status = match refusal {
         Refusal::LoginNeeded { .. } => signed_out::status(context),
+        Refusal::StrongerSignInNeeded { .. } => StatusCode::UNAUTHORIZED,
         other => other.status(),
     };
     let words = refusal.words(context.service.as_deref());

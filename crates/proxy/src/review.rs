@@ -2,12 +2,18 @@
 //!
 //! A WebSocket or an event stream is permitted once, at its beginning, and may stay open for hours. The basis of that decision
 //! can change meanwhile: a refresh brings other roles or groups, a reload brings stricter rules or another audience, or removes
-//! the route. Each of these has the stream judged again, by the rules and the identity at that time; a stream that would not be
+//! the route; the hours of a rule end. Each of these has the stream judged again, by the rules and the identity at that time; a stream that would not be
 //! permitted now is closed. The end of the session needs no judgement, and closes streams by itself.
 
-use std::{fmt, future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use access_policy::Caller;
+use access_policy::{AccessRequest, Caller, Times};
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
@@ -26,6 +32,9 @@ pub(crate) const UNDISTURBED: Duration = Duration::from_secs(1);
 
 /// Time after which a stream is judged again that could not be judged because the issuer is unreachable.
 const LATER: Duration = Duration::from_secs(30);
+
+/// The longest pause before a stream whose hours end is judged again.
+const HOURS: Duration = Duration::from_secs(60);
 
 /// Holds the current rules, and notifies open streams when they change.
 pub struct Review {
@@ -54,6 +63,8 @@ pub struct Permit {
     pub(crate) caller: Caller,
     /// Proof of the identity.
     pub(crate) credential: Credential,
+    /// Time at which the request began, where its rules asked for it.
+    pub(crate) began: Option<SystemTime>,
 }
 
 /// Kind of an exchange: it decides what an identity is worth that only a new request could confirm.
@@ -67,7 +78,8 @@ pub(crate) enum Kind {
 
 /// Result of judging an open stream.
 enum Verdict {
-    Permitted,
+    /// With the time after which the rules may decide otherwise.
+    Permitted(Option<Duration>),
     Unknown,
     Revoked(Refusal),
 }
@@ -93,7 +105,7 @@ impl Review {
                     permit.log_revocation(&refusal);
                     return refusal;
                 }
-                Verdict::Permitted => None,
+                Verdict::Permitted(again) => again,
                 Verdict::Unknown => Some(LATER),
             };
             let renewed = async {
@@ -118,7 +130,8 @@ impl Review {
     }
 
     async fn judge(&self, permit: &Permit, kind: Kind) -> Verdict {
-        let Some(line) = self.line.load_full() else { return Verdict::Permitted };
+        let Some(line) = self.line.load_full() else { return Verdict::Permitted(None) };
+        let now = line.identify.now();
         let route = match line.routes.choose(&permit.host, &permit.path) {
             // The rules of another route do not apply to the upstream that serves this stream.
             Ok(route) if route.name != permit.route.name => {
@@ -141,15 +154,25 @@ impl Review {
         let sender = Sender { caller, credential: permit.credential.clone(), unread: None };
         let case = Case {
             route: &route,
-            method: &permit.method,
-            path: &permit.path,
+            access: AccessRequest::new(&permit.method, &permit.path)
+                .with_host(permit.host.name())
+                .with_times(Some(Times { now, began: permit.began.unwrap_or(now) })),
             sender: &sender,
             // The page was judged when the stream was opened, and does not change.
             page: None,
         };
         match judge(&case) {
-            Ok(_) => Verdict::Permitted,
+            Ok(_) => {
+                let changes_at = route.policy.changes_after(now);
+                let pause = changes_at.and_then(|at| at.duration_since(now).ok());
+                // The clock may be set meanwhile.
+                Verdict::Permitted(pause.map(|pause| pause.min(HOURS)))
+            }
             Err(Denied::Refused(refusal)) => Verdict::Revoked(refusal),
+            Err(Denied::StepUp(stronger)) => {
+                let return_to = permit.path.as_str().to_owned();
+                Verdict::Revoked(stronger.refusal(&route, false, return_to))
+            }
             Err(Denied::SignIn) => Verdict::Revoked(Refusal::LoginNeeded {
                 route: route.name.clone(),
                 redirect: false,

@@ -23,6 +23,7 @@ mod path;
 mod host;
 mod forwarded;
 mod route;
+mod condition;
 mod redirect;
 mod form;
 mod cookies;
@@ -31,6 +32,7 @@ mod tokens;
 mod provider;
 mod config;
 
+pub use condition::condition;
 pub use config::config;
 pub use cookies::cookies;
 pub use form::logout_form;
@@ -50,9 +52,10 @@ pub use tokens::{claims, jwk_set, jws};
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 18] = [
+pub const PROPERTIES: [(&str, Property); 19] = [
     ("chunked", chunked),
     ("claims", claims),
+    ("condition", condition),
     ("config", config),
     ("cookies", cookies),
     ("discovery", discovery),

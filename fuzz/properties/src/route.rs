@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use access_policy::{Caller, Decision};
+use access_policy::{AccessRequest, Caller, Decision};
 use http_canonical::{CanonicalMethod, CanonicalPath, Keep};
 
 use crate::{
@@ -62,12 +62,13 @@ pub fn route(data: &[u8]) {
     let host = "platform.example".parse().unwrap();
     let Ok(route) = ROUTES.choose(&host, &path) else { return };
     let (get, anonymous) = (CanonicalMethod::GET, Caller::Anonymous);
-    let rule = match route.policy.decide(&get, &path, &anonymous) {
+    let request = AccessRequest::new(&get, &path);
+    let rule = match route.policy.decide(&request, &anonymous) {
         Decision::Allow { rule, .. } | Decision::SignIn { rule } => Some(rule),
         Decision::Deny { rule, .. } => rule,
         Decision::Ambiguous { .. } => return,
     };
-    let explained = route.policy.explain(&get, &path, &anonymous);
+    let explained = route.policy.explain(&request, &anonymous);
     let decided = explained.last().filter(|step| step.applies).map(|step| step.rule);
     assert_eq!(decided, rule, "another rule is explained");
     let mut dice = Dice(seed(data));

@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::caller::Known;
 
+mod circumstances;
+
 fn alice() -> Caller {
     Caller::Known(
         Known {
@@ -39,7 +41,7 @@ fn roles(names: &[&str]) -> Requirement {
 
 fn decide(rules: Vec<Rule>, caller: &Caller) -> Decision {
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
-    Policy::new(rules).decide(&CanonicalMethod::GET, &path, caller)
+    Policy::new(rules).decide(&AccessRequest::new(&CanonicalMethod::GET, &path), caller)
 }
 
 fn allowed(requirement: Requirement) -> bool {
@@ -102,8 +104,11 @@ fn each_kind_of_name_matches_its_own_claim_only() {
         email_verified,
         ..Known::default()
     };
-    let met =
-        |requirement: &Requirement, email_verified| requirement.is_met_by(&known(email_verified));
+    let path = "/".parse().expect("a path");
+    let request = AccessRequest::new(&CanonicalMethod::GET, &path);
+    let met = |requirement: &Requirement, email_verified| {
+        requirement.is_met_by(&known(email_verified), &request)
+    };
     let one = |name: &str| vec![name.to_owned()];
     for (name, user, subject, email) in [
         ("alice", true, false, false),
@@ -167,7 +172,9 @@ fn a_rule_for_get_decides_about_head() {
     let policy = Policy::new(rules);
     assert!(policy.depends_on_method());
     let path: CanonicalPath = "/x".parse().expect("a path");
-    let by = |method: &str| policy.decide(&method.parse().expect("a method"), &path, &alice());
+    let by = |method: &str| {
+        policy.decide(&AccessRequest::new(&method.parse().expect("a method"), &path), &alice())
+    };
     assert!(matches!(by("GET"), Decision::Deny { rule: Some(1), .. }));
     assert!(matches!(by("HEAD"), Decision::Deny { rule: Some(1), .. }));
     assert!(matches!(by("OPTIONS"), Decision::Allow { rule: 2, .. }));
@@ -232,10 +239,11 @@ fn shadow_rules_are_evaluated_and_never_enforced() {
     let policy = Policy::new(vec![shadow, rule(None, &[], Allow::SignedIn)]);
     let path: CanonicalPath = "/x".parse().expect("a path");
     assert_eq!(
-        policy.decide(&CanonicalMethod::GET, &path, &alice()),
+        policy.decide(&AccessRequest::new(&CanonicalMethod::GET, &path), &alice()),
         Decision::Allow { rule: 2, public: false }
     );
-    let said: Vec<_> = policy.shadows(&CanonicalMethod::GET, &path, &alice()).collect();
+    let (request, alice) = (AccessRequest::new(&CanonicalMethod::GET, &path), alice());
+    let said: Vec<_> = policy.shadows(&request, &alice).collect();
     assert_eq!(said, [(1, false)]);
 }
 
@@ -248,7 +256,7 @@ fn explain_names_the_deciding_rule_and_the_reason() {
         rule(None, &[], Allow::Anyone),
     ]);
     let path: CanonicalPath = "/models/churn".parse().expect("a path");
-    let steps = policy.explain(&CanonicalMethod::GET, &path, &alice());
+    let steps = policy.explain(&AccessRequest::new(&CanonicalMethod::GET, &path), &alice());
     let reasons: Vec<&str> = steps.iter().map(|step| step.because.as_str()).collect();
     assert_eq!(
         reasons,

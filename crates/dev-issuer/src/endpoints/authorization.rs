@@ -62,6 +62,7 @@ fn answer(provider: &Provider, params: Params, headers: &HeaderMap) -> Response 
 /// True if the session's user need not sign in again for this request.
 fn is_enough(provider: &Provider, session: &Session, request: &AuthorizationRequest) -> bool {
     request.accepts_login_at(session.auth_time, provider.clock.now())
+        && request.accepts_level(&session.level, &provider.sign_in_levels)
         && provider.registry.user(&session.username).is_some()
 }
 

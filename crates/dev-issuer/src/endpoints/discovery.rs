@@ -51,7 +51,7 @@ pub(crate) async fn show(State(provider): State<Arc<Provider>>) -> Response {
             "name", "given_name", "family_name", "preferred_username", "email", "email_verified",
             "groups", "realm_access", "resource_access"
         ],
-        "acr_values_supported": ["1"],
+        "acr_values_supported": provider.sign_in_levels,
         "id_token_signing_alg_values_supported": provider.announced_algorithms(),
         "dpop_signing_alg_values_supported": SIGNATURES,
         "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,

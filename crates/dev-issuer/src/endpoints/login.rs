@@ -61,7 +61,7 @@ pub(crate) async fn submit(
         return show(&provider, &headers, Purpose::Login(request), Some(&typed));
     };
     provider.forms.close(csrf);
-    let session = provider.begin_session(&user.username);
+    let session = provider.begin_session_for(&request, &user.username);
     let response = match authorization::grant(&provider, &request, &session) {
         Ok(url) => see_other(url.as_str()),
         Err(refusal) => return refused(&provider, refusal),

@@ -151,7 +151,8 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
             config::Allow::Anyone => access_policy::Allow::Anyone,
             config::Allow::SignedIn => access_policy::Allow::SignedIn,
             config::Allow::AnyOf(all) => {
-                access_policy::Allow::AnyOf(all.iter().map(requirement).collect())
+                let all = all.iter().map(|one| requirement(&format!("{place}.allow"), one));
+                access_policy::Allow::AnyOf(all.collect::<Result<_, _>>()?)
             }
         };
         rules.push(access_policy::Rule {
@@ -164,8 +165,13 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
     Ok(Policy::new(rules))
 }
 
-fn requirement(config: &config::Requirement) -> access_policy::Requirement {
-    access_policy::Requirement {
+fn requirement(
+    place: &str,
+    config: &config::Requirement,
+) -> Result<access_policy::Requirement, AssembleError> {
+    let hours = config.hours.as_ref().map(config::Hours::read).transpose();
+    let when = config.when.as_deref().map(access_policy::Condition::compile).transpose();
+    Ok(access_policy::Requirement {
         users: config.users.clone(),
         emails: config.emails.clone(),
         email_domains: config.email_domains.clone(),
@@ -180,7 +186,11 @@ fn requirement(config: &config::Requirement) -> access_policy::Requirement {
             .iter()
             .map(|(path, values)| (path.clone(), values.0.clone()))
             .collect(),
-    }
+        acr: config.acr.clone(),
+        max_age: config.max_age,
+        hours: hours.map_err(at(format!("{place}.hours")))?,
+        when: when.map_err(at(format!("{place}.when")))?,
+    })
 }
 
 /// Makes all routes; needs no network, so that `doorward explain` uses the same rules as `serve`.

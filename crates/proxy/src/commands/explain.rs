@@ -3,12 +3,12 @@
 //! Evaluates the same routes and rules as `serve`. `--token` is read, not verified: verification needs the issuer's keys, which
 //! the rules do not depend on.
 
-use std::{io::Write, path::PathBuf, sync::Arc};
+use std::{io::Write, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
-use oidc_core::Claims;
+use oidc_core::{Claims, Clock as _, SystemClock};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -18,7 +18,7 @@ use super::Outcome;
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
-use access_policy::{Caller, Decision, Step};
+use access_policy::{AccessRequest, Caller, Decision, Step, Times};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -35,6 +35,9 @@ pub struct Explain {
     url: Url,
     #[command(flatten)]
     caller: CallerArguments,
+    /// The time of the request, as `2026-11-30T09:00:00Z`; now by default
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+    at: Option<SystemTime>,
     /// The issuer of the claims; required if several are configured
     #[arg(long)]
     issuer: Option<String>,
@@ -97,8 +100,12 @@ impl Explain {
             Ok(route) => route,
             Err(refusal) => return Ok(Explanation::without_route(&refusal)),
         };
-        let steps = route.policy.explain(&self.method, &path, identity);
-        let decision = route.policy.decide(&self.method, &path, identity);
+        let now = self.at.unwrap_or_else(|| SystemClock.now());
+        let request = AccessRequest::new(&self.method, &path)
+            .with_host(host.name())
+            .with_times(Some(Times::beginning(now)));
+        let steps = route.policy.explain(&request, identity);
+        let decision = route.policy.decide(&request, identity);
         let (outcome, verdict) = match &decision {
             Decision::Allow { rule, .. } => (Outcome::Fine, format!("allowed by rule {rule}")),
             Decision::SignIn { rule } => (
@@ -110,6 +117,13 @@ impl Explain {
             Decision::Ambiguous { .. } => {
                 (Outcome::Refused, "refused: the path can be read in two ways (400)".to_owned())
             }
+            Decision::Deny { rule: Some(rule), unmet } if unmet.step_up.is_some() => (
+                Outcome::LoginNeeded,
+                format!(
+                    "rule {rule} requires another sign-in: the caller {}; a browser is redirected to sign in again, a program gets 401",
+                    unmet.summary()
+                ),
+            ),
             Decision::Deny { rule: Some(rule), unmet } => (
                 Outcome::Refused,
                 format!("refused by rule {rule}: the caller {}", unmet.summary()),

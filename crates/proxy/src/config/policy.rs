@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    hours::Hours,
     path::RulePath,
     text::{AsList, OneOrMany, at_least_one},
 };
@@ -167,18 +168,21 @@ pub struct Requirement {
     /// Example: `{ department: [risk, audit] }`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, ClaimValues>,
-    /// Authentication context classes. Not yet supported. Example: `"2"`.
+    /// Accepted levels of the sign-in (`acr`). Levels have no order, so each accepted one is named. A person with another level is
+    /// sent to sign in with one of these; a program gets 401 `insufficient_user_authentication` (RFC 9470). Example: `"2"`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub acr: Vec<String>,
-    /// Greatest age of the login. Not yet supported. Example: `1h`.
+    /// Greatest age of the sign-in (`auth_time`) when a request begins. A person whose sign-in is older is asked to sign in again.
+    /// Example: `1h`.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub max_age: Option<Duration>,
-    /// Hours of the week. Not yet supported.
+    /// Hours of the week.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
-    /// A condition in CEL. Not yet supported. Example: `claims.department == "risk"`.
+    /// A condition on claims and request in the Common Expression Language; what cannot be evaluated, such as a claim that is
+    /// missing, is not met. Example: `claims.department == "risk" && request.method != "DELETE"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
 }
@@ -215,33 +219,4 @@ impl JsonSchema for ClaimValues {
         let scalar = serde_json::json!({ "type": ["string", "number", "boolean"] });
         schemars::json_schema!({ "anyOf": [scalar, { "type": "array", "items": scalar }] })
     }
-}
-
-/// Opening hours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Hours {
-    /// The days. Example: `[mon, tue, wed, thu, fri]`.
-    #[serde(default)]
-    pub days: Vec<Weekday>,
-    /// From this time. Example: `"09:00"`.
-    pub from: String,
-    /// Until this time. Example: `"18:00"`.
-    pub to: String,
-    /// In this time zone. Example: `Europe/Paris`.
-    pub zone: String,
-}
-
-/// A day of the week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are weekdays")]
-pub enum Weekday {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
 }

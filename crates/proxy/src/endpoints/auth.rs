@@ -8,7 +8,7 @@
 //! is sent only for routes without an upstream: where the gateway forwards the requests itself, a proxy before it may pass a
 //! page's own `X-Forwarded-Uri` on to this URL.
 
-use access_policy::Caller;
+use access_policy::{AccessRequest, Caller};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below};
@@ -40,10 +40,15 @@ impl Endpoints {
         let route = self.routes.choose(&question.host, &question.path)?;
         call.notes.audit(|trail| trail.would_take(&route));
         let method = method(question, &route)?;
-        let redirects = redirects(&call)?;
+        let wanted = redirects(&call)?;
+        let redirects =
+            || wanted && route.sends_to_sign_in(question.websocket, call.request.headers());
         call.notes.challenge_on(&route, question, &method, call.request.headers());
         let sender = self.sender(&call, Takes::on(&route)).await?;
-        call.notes.audit(|trail| trail.asked_by(&sender, &method, &question.path));
+        let access = AccessRequest::new(&method, &question.path)
+            .with_host(question.host.name())
+            .with_times(self.identify.times(&route));
+        call.notes.audit(|trail| trail.asked_by(&sender, &access));
         if sender.is_basic() {
             let own = self.page_origin(&route, &question.host);
             if let Some(origin) = other_site(call.request.headers(), &own, &route.origins) {
@@ -52,8 +57,7 @@ impl Endpoints {
         }
         let case = Case {
             route: &route,
-            method: &method,
-            path: &question.path,
+            access,
             sender: &sender,
             page: question.websocket.then(|| Page {
                 origin: call.request.headers().get(header::ORIGIN),
@@ -63,10 +67,12 @@ impl Endpoints {
         let granted = judge(&case).map_err(|denied| match denied {
             Denied::SignIn => Refusal::LoginNeeded {
                 route: route.name.clone(),
-                redirect: redirects
-                    && route.sends_to_sign_in(question.websocket, call.request.headers()),
+                redirect: redirects(),
                 return_to: call.context.return_to.clone(),
             },
+            Denied::StepUp(stronger) => {
+                stronger.refusal(&route, redirects(), call.context.return_to.clone())
+            }
             Denied::Refused(refusal) => refusal,
         })?;
         call.notes.audit(|trail| trail.let_through(granted.rule));

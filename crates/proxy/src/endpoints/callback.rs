@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use access_policy::Known;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use oidc_core::login::{Login, PendingLogin, callback};
+use serde_json::Value;
 use web_sessions::{SetCookies, StoreError};
 
 use crate::{
@@ -85,6 +87,7 @@ impl Endpoints {
         let login = self.redeem(call, issuer, code, pending).await?;
         let record = issuer.record(login, self.clock.now()).await;
         let record = record.map_err(|error| login_refusal::of_user_info(issuer, &error))?;
+        strong_enough(issuer, &record.known, &transaction.levels)?;
         let subject = record.known.subject.clone();
         let created = self.sessions.create_since(record, exchanged_at).await;
         let created = created.inspect_err(|error| {
@@ -167,6 +170,27 @@ impl Endpoints {
 fn arrived(reason: &str, call: &Call) -> Response<Body> {
     let page = pages::SignedIn { reason: reason.to_owned() };
     page.into_response(&call.context, StatusCode::OK)
+}
+
+/// A provider may ignore the levels it was asked for (OpenID Connect Core 1.0 §3.1.2.1). The rule would then send the browser to
+/// sign in again without end.
+fn strong_enough(issuer: &IssuerClient, known: &Known, levels: &[String]) -> Result<(), Refusal> {
+    let level = known.claims.get("acr").and_then(Value::as_str);
+    if levels.is_empty() || level.is_some_and(|level| levels.iter().any(|one| one == level)) {
+        return Ok(());
+    }
+    metric::login(issuer.name(), "sign_in_too_weak");
+    let (got, wanted) = (level.unwrap_or("none"), levels.join(" or "));
+    tracing::warn!(
+        issuer = issuer.name(),
+        got,
+        wanted,
+        "the provider did not sign in at the level asked for"
+    );
+    Err(failed(
+        "sign_in_too_weak",
+        "This service needs a stronger sign-in than your identity provider made.",
+    ))
 }
 
 fn failed(code: &'static str, reason: &'static str) -> Refusal {

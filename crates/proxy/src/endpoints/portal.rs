@@ -1,6 +1,6 @@
 //! `portal`: the services this user may open.
 
-use access_policy::{Caller, Decision};
+use access_policy::{AccessRequest, Caller, Decision, Times};
 use axum::body::Body;
 use http::{Response, StatusCode};
 use http_canonical::{CanonicalMethod, CanonicalPath, Keep};
@@ -15,9 +15,18 @@ use crate::{
 };
 
 /// Whether a user may open the page that a route's card leads to.
-fn opens(route: &Route, page: &CanonicalPath, identity: &Caller) -> bool {
-    let decision = route.policy.decide(&CanonicalMethod::GET, page, identity);
-    matches!(decision, Decision::Allow { .. })
+fn opens(route: &Route, page: &CanonicalPath, times: Option<Times>, caller: &Caller) -> bool {
+    let host = match &route.host {
+        HostPattern::Exact(host) => host.as_str(),
+        _ => "",
+    };
+    let request = AccessRequest::new(&CanonicalMethod::GET, page).with_host(host).with_times(times);
+    match route.policy.decide(&request, caller) {
+        Decision::Allow { .. } => true,
+        // The card leads to that sign-in.
+        Decision::Deny { unmet, .. } => unmet.step_up.is_some(),
+        Decision::SignIn { .. } | Decision::Ambiguous { .. } => false,
+    }
 }
 
 /// Whether the portal has no card for a route: only programs use one that challenges every caller.
@@ -47,7 +56,8 @@ impl Endpoints {
             .filter(|route| route.upstream.is_some() && !is_hidden(route))
             .filter_map(|route| {
                 let page = start(route);
-                opens(route, &page, &sender.caller).then(|| self.service(route, &page))?
+                let times = self.identify.times(route);
+                opens(route, &page, times, &sender.caller).then(|| self.service(route, &page))?
             })
             .collect();
         let csrf = match &sender.credential {

@@ -5,6 +5,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use access_policy::StepUp;
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_canonical::CanonicalHost;
@@ -29,6 +30,9 @@ use crate::{
 /// Time limit for one step of a login at the provider.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// The longest list of levels on a link, in bytes.
+const LONGEST_LEVELS: usize = 500;
+
 /// State kept between the redirect to the provider and the way back, sealed in a cookie of its own.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Transaction {
@@ -44,6 +48,9 @@ pub(crate) struct Transaction {
     /// Whether the address asked for was too long to be kept.
     #[serde(default)]
     pub(crate) too_long: bool,
+    /// Accepted levels of this sign-in (`acr_values`); any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) levels: Vec<String>,
 }
 
 /// The visit of a browser that begins a login, as far as the login needs it.
@@ -88,8 +95,9 @@ impl Endpoints {
         let Some(issuer) = self.issuer(named.as_deref()) else {
             return Ok(sign_in_page(&call, return_to, status));
         };
-        let (url, cookies) =
-            self.begin(issuer, &Visit::of(&call.request, false), return_to).await?;
+        let stronger = step_up(call.query())?;
+        let visit = Visit::of(&call.request, false);
+        let (url, cookies) = self.begin(issuer, &visit, return_to, stronger).await?;
         call.notes.set_cookies(cookies);
         Ok(see_other(url.as_str(), StatusCode::FOUND, &call.context))
     }
@@ -104,7 +112,7 @@ impl Endpoints {
         let issuer = self.issuer(None)?;
         let origin = self.origin(&visit.host);
         let return_to = ReturnTo::read(address.as_bytes(), &origin, self.longest());
-        Some(self.begin(issuer, visit, return_to).await)
+        Some(self.begin(issuer, visit, return_to, StepUp::default()).await)
     }
 
     /// Begins a login at an issuer; the browser's next address, and the cookies of the login.
@@ -113,6 +121,7 @@ impl Endpoints {
         issuer: &IssuerClient,
         visit: &Visit,
         return_to: ReturnTo,
+        stronger: StepUp,
     ) -> Result<(Url, SetCookies), Refusal> {
         let mut request = LoginRequest::new(self.own_url(&visit.host, "callback")?)
             .with_scopes(issuer.scopes.iter().cloned());
@@ -122,6 +131,12 @@ impl Endpoints {
             PushedAuthorization::Never => request.without_pushed_request(),
         };
         request = issuer.with_own_parameters(request);
+        if !stronger.acr_values.is_empty() {
+            request = request.with_acr_values(stronger.acr_values.iter().cloned());
+        }
+        if let Some(max_age) = stronger.max_age {
+            request = request.with_max_age(max_age);
+        }
         let admitted = self.throttle.login(issuer.name(), visit.client_ip).await?;
         let (url, pending) = in_time(issuer, issuer.client().begin_login(request)).await?;
         drop(admitted);
@@ -132,6 +147,7 @@ impl Endpoints {
             pending,
             return_to: return_to.address,
             too_long: return_to.too_long,
+            levels: stronger.acr_values,
         };
         let (headers, now) = (&visit.headers, self.clock.now());
         let cookies = match self.logins.begin(headers, &state, &transaction, now).await {
@@ -200,6 +216,29 @@ impl Endpoints {
         let origin = self.origin(call.request.host());
         Ok(ReturnTo::of_query(call.query(), &origin, LIMIT)?.unwrap_or_default())
     }
+}
+
+/// The sign-in that a link asks for (OpenID Connect Core 1.0 §3.1.2.1: `acr_values`, `max_age`).
+///
+/// # Errors
+///
+/// [`Refusal::Malformed`] for a value that no rule writes.
+fn step_up(query: &[u8]) -> Result<StepUp, Refusal> {
+    let malformed = |name: &str| Refusal::Malformed {
+        status: StatusCode::BAD_REQUEST,
+        reason: format!("the parameter `{name}` has a value that is not allowed").into(),
+    };
+    let levels = parameter(query, "acr_values")?.unwrap_or_default();
+    if levels.len() > LONGEST_LEVELS || !levels.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(malformed("acr_values"));
+    }
+    let max_age = parameter(query, "max_age")?
+        .map(|seconds| seconds.parse().map_err(|_| malformed("max_age")))
+        .transpose()?;
+    Ok(StepUp {
+        acr_values: levels.split_ascii_whitespace().map(str::to_owned).collect(),
+        max_age: max_age.map(|seconds: u32| Duration::from_secs(seconds.into())),
+    })
 }
 
 fn sign_in_page(call: &Call, return_to: ReturnTo, status: StatusCode) -> Response<Body> {

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate` by RFC 6750 §3 and RFC 7617 §2; for a container registry by the [distribution token specification], whose
+//! `WWW-Authenticate` by RFC 6750 §3, RFC 9470 §3 and RFC 7617 §2; for a container registry by the [distribution token specification], whose
 //! clients take `realm` for the address of a token endpoint.
 //!
 //! [distribution token specification]: https://distribution.github.io/distribution/spec/auth/token/
@@ -30,6 +30,20 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
         Refusal::LoginNeeded { .. } => {
             if let Offer::Registry { scope: Some(scope), .. } = &context.offer {
                 bearer.push_str(&format!(",scope=\"{}\"", quotable(scope, 400)));
+            }
+        }
+        Refusal::StrongerSignInNeeded { step_up, missing, .. } => {
+            let description = quotable(missing, DESCRIPTION_CHARS);
+            bearer.push_str(&format!(
+                ", error=\"insufficient_user_authentication\", error_description=\"{description}\""
+            ));
+            if !step_up.acr_values.is_empty() {
+                let levels: Vec<_> =
+                    step_up.acr_values.iter().map(|level| scope_token(level)).collect();
+                bearer.push_str(&format!(", acr_values=\"{}\"", levels.join(" ")));
+            }
+            if let Some(max_age) = step_up.max_age {
+                bearer.push_str(&format!(", max_age=\"{}\"", max_age.as_secs()));
             }
         }
         Refusal::BadCredentials(refusal) if !refusal.is_unavailable() => {

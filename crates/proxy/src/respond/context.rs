@@ -9,7 +9,7 @@ use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::listen::Glimpse;
-use access_policy::Known;
+use access_policy::{Known, StepUp};
 
 use crate::config::SignedOut;
 use crate::route::Offer;
@@ -255,6 +255,20 @@ impl Site {
     pub fn start_with(&self, provider: &str, return_to: &str) -> String {
         let provider = utf8_percent_encode(provider, QUERY_VALUE);
         format!("{}&issuer={provider}", self.start(return_to))
+    }
+
+    /// URL that begins a sign-in that is strong and recent enough.
+    pub(crate) fn start_stronger(&self, issuer: &str, return_to: &str, step_up: &StepUp) -> String {
+        let mut start = self.start_with(issuer, return_to);
+        if !step_up.acr_values.is_empty() {
+            let levels = step_up.acr_values.join(" ");
+            let levels = utf8_percent_encode(&levels, QUERY_VALUE);
+            start.push_str(&format!("&acr_values={levels}"));
+        }
+        if let Some(max_age) = step_up.max_age {
+            start.push_str(&format!("&max_age={}", max_age.as_secs()));
+        }
+        start
     }
 
     /// URL to sign out, and return to `return_to` as another user.

@@ -59,6 +59,7 @@ fn for_refusal(
             (Some(route.as_str()), unmet.alternatives.as_slice())
         }
         Refusal::LoginNeeded { route, .. }
+        | Refusal::StrongerSignInNeeded { route, .. }
         | Refusal::UpstreamUnavailable { route, .. }
         | Refusal::UpstreamInvalid { route, .. }
         | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),

@@ -53,6 +53,12 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::LoginNeeded { .. } => {
             "The caller is not signed in: other requests get a challenge."
         }
+        Refusal::StrongerSignInNeeded { redirect: true, .. } => {
+            "Only a stronger or newer sign-in is missing: a browser's navigation is redirected to sign in again."
+        }
+        Refusal::StrongerSignInNeeded { .. } => {
+            "Only a stronger or newer sign-in is missing: other requests get a challenge (RFC 9470)."
+        }
         Refusal::Forbidden { .. } => {
             "The caller is known and lacks what the deciding rule requires."
         }
@@ -91,6 +97,15 @@ fn one_of_each() -> Vec<Refusal> {
         redirect,
         return_to: String::new(),
     };
+    let stronger = |redirect| Refusal::StrongerSignInNeeded {
+        route: String::new(),
+        title: String::new(),
+        redirect,
+        return_to: String::new(),
+        step_up: Box::default(),
+        issuer: String::new(),
+        missing: String::new(),
+    };
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "".into() },
         Refusal::Misdirected { instead: String::new() },
@@ -99,6 +114,8 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::CredentialsDisagree,
         login(true),
         login(false),
+        stronger(true),
+        stronger(false),
         Refusal::SignInFailed { reason: "".into(), code: "login_failed", return_to: String::new() },
         Refusal::Forbidden {
             route: String::new(),

@@ -46,6 +46,7 @@ fn forbidden(bearer: bool) -> Refusal {
             alternatives: vec!["needs the role admin".into(), "needs the client ci".into()],
             for_people: vec!["needs the role admin".into()],
             scopes: vec!["score".into(), "score".into()],
+            step_up: None,
         }),
         bearer,
     }

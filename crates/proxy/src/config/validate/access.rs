@@ -1,6 +1,8 @@
 //! Checks of a route's rules: each must be reachable and able to match a caller.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+
+use access_policy::{Condition, HoursError};
 
 use super::{Findings, names};
 use crate::config::problem::{KeyPath, nearest, one_of};
@@ -113,7 +115,7 @@ fn allow(here: &KeyPath, allow: &Allow, issuers: &BTreeSet<String>, found: &mut 
         values(&here, requirement, found);
         names::check(&here, requirement, found);
         named_issuers(&here.key("issuers"), requirement, issuers, found);
-        not_served(&here, requirement, found);
+        circumstances(&here, requirement, found);
     }
 }
 
@@ -187,21 +189,32 @@ fn named_issuers(
     }
 }
 
-fn not_served(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
-    if !requirement.acr.is_empty() {
-        let instead = "omit it and require a role that the provider grants after a strong login";
-        found.not_yet(here.key("acr"), "acr", instead);
+/// Values whose form only the rules know.
+fn circumstances(here: &KeyPath, requirement: &Requirement, found: &mut Findings) {
+    if requirement.acr.iter().any(|level| level.is_empty() || level.contains(char::is_whitespace)) {
+        let message = "invalid level: one text without spaces each; write `acr: [\"2\", \"3\"]`";
+        found.problem(here.key("acr"), message);
     }
-    if requirement.max_age.is_some() {
-        let instead = "omit it and shorten `session.lifetime`";
-        found.not_yet(here.key("max_age"), "max_age", instead);
+    if requirement.max_age.is_some_and(|age| age < Duration::from_secs(1)) {
+        let message = "invalid duration: no sign-in is that recent; write a time such as `1h`";
+        found.problem(here.key("max_age"), message);
     }
-    if requirement.hours.is_some() {
-        let instead = "omit it and have the provider withdraw the role outside of hours";
-        found.not_yet(here.key("hours"), "hours", instead);
+    if let Some(hours) = &requirement.hours
+        && let Err(error) = hours.read()
+    {
+        let here = here.key("hours");
+        let place = match &error {
+            HoursError::Time { text } if *text == hours.from => here.key("from"),
+            HoursError::Time { .. } => here.key("to"),
+            HoursError::Zone { .. } => here.key("zone"),
+            HoursError::Date { .. } => here.key("except"),
+            HoursError::Empty => here,
+        };
+        found.problem(place, error.to_string());
     }
-    if requirement.when.is_some() {
-        let instead = "omit it and compare claims with `claims: { NAME: [VALUE] }`";
-        found.not_yet(here.key("when"), "when", instead);
+    if let Some(when) = &requirement.when
+        && let Err(error) = Condition::compile(when)
+    {
+        found.problem(here.key("when"), error.to_string());
     }
 }

@@ -120,7 +120,8 @@ impl Stage {
         }
         let request = canonical(request, &Trust::none()).unwrap().unwrap();
         let routed = Routed { request: request.into(), route: Arc::clone(route) };
-        let identified = Identified { routed, sender: Sender { caller, credential, unread: None } };
+        let sender = Sender { caller, credential, unread: None };
+        let identified = Identified { routed, sender, times: None };
         soon(self.upstreams.forward(authorize(identified)?)).await
     }
 }

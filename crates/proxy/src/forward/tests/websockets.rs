@@ -60,6 +60,7 @@ impl Gateway {
                 let identified = Identified {
                     routed: Routed { request: request.into(), route },
                     sender: Sender::known(live.known(), Credential::Session(live)),
+                    times: None,
                 };
                 let answer = stage.upstreams.forward(authorize(identified).unwrap()).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {

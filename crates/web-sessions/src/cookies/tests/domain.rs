@@ -20,11 +20,13 @@ fn a_shared_session_names_its_domain_and_a_login_does_not() {
     assert!(cookies.session_ticket(&shared).is_some());
     assert!(cookies.session_ticket(&request("__Host-doorward-lab=abc")).is_none());
     let cleared = cookies.clear_session(&shared);
-    let removed = cleared.values()[0].to_str().unwrap();
+    let cleared = cleared.values();
+    let removed = cleared[0].to_str().unwrap();
     assert_eq!(removed, format!("__Secure-doorward-lab=; {attributes}=0"));
 
     let begun = cookies.begin_login(&HeaderMap::new(), "state", &1, SystemTime::now()).unwrap();
-    let login = begun.values()[0].to_str().unwrap();
+    let begun = begun.values();
+    let login = begun[0].to_str().unwrap();
     assert!(login.starts_with("__Host-doorward-lab-login-"), "{login}");
     assert!(!login.contains("Domain="), "{login}");
 
