@@ -192,11 +192,6 @@ impl Plan {
         self
     }
 
-    /// The folder in which the gateway runs.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Writes the file and its secrets, starts the gateway, waits until it is ready.
     pub async fn start(self) -> Result<Gateway> {
         let mut gateway = self.launch()?;

@@ -139,7 +139,7 @@ impl Lasting {
     }
 }
 
-/// What records traces, if the configuration says so.
+/// The recorder of traces, if the configuration asks for one.
 ///
 /// # Errors
 ///

@@ -61,7 +61,7 @@ pub struct LastUse {
     pub streams: usize,
 }
 
-/// What is known about the use of applications.
+/// The known uses of applications.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastUses {
     /// Beginning of the process: earlier activity is unknown.

@@ -8,6 +8,11 @@ use super::Plan;
 use crate::{program::Program, tools};
 
 impl Plan {
+    /// The folder in which the gateway runs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The process may open so many files.
     #[must_use]
     pub fn with_descriptors(mut self, most: u32) -> Self {
