@@ -61,7 +61,7 @@ async fn sigterm_passes_its_stages_in_order() -> Result<()> {
     sleep(Duration::from_millis(300)).await;
     let (status, body) = readiness(&stage).await?;
     assert_eq!(status, 503);
-    ensure!(body.contains("draining"), "{body}");
+    ensure!(body.contains(r#""draining":true"#), "{body}");
     // Connections and requests are still accepted, and asked to go elsewhere.
     let fresh = ask(&mut stage.connect().await?, &stage, "fresh").await?;
     for answer in [fresh, ask(&mut kept, &stage, "kept").await?] {

@@ -56,17 +56,13 @@ fn route_after(
         };
         let tls =
             UpstreamTls::configured(&route.upstream_tls).map_err(at(place("upstream_tls")))?;
-        let kept = before.and_then(|before| same_way(name, route, before));
+        let kept = before.and_then(|before| same_way(name, route, config, before));
         let kept = kept.and_then(|kept| kept.upstream.as_ref());
         let upstream = Upstream::after(kept, &route.upstream, &tls)
             .map_err(at(place("upstream")))?
             .with_host(&route.upstream_host)
             .with_meters(name)
-            .with_check(route.health.as_ref().map(|health| HealthCheck {
-                path: health.path.clone(),
-                host: asked_host(route, own_host),
-                interval: health.interval,
-            }))
+            .with_check(check(route, config))
             .with_own_cookies(OwnNames::new(&config.session.cookie_name))
             .with_rewrite(rewrite);
         Some(upstream)
@@ -109,24 +105,31 @@ fn route_after(
     })
 }
 
+/// The health check of a route, with a host that its requests ask for.
+fn check(route: &RouteConfig, config: &Config) -> Option<HealthCheck> {
+    let health = route.health.as_ref()?;
+    let host = match &route.matches.host {
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Below(parent)) => format!("health.{parent}"),
+        None => config.public_url.host_str().unwrap_or_default().to_owned(),
+    };
+    Some(HealthCheck { path: health.path.clone(), host, interval: health.interval })
+}
+
 /// The route as it was before, if its targets are reached in the same way now.
-fn same_way<'a>(name: &str, route: &RouteConfig, before: Before<'a>) -> Option<&'a Arc<Route>> {
+fn same_way<'a>(
+    name: &str,
+    route: &RouteConfig,
+    config: &Config,
+    before: Before<'a>,
+) -> Option<&'a Arc<Route>> {
     let earlier = before.config.routes.get(name)?;
     let same = earlier.upstream_tls == route.upstream_tls
         && earlier.upstream_host == route.upstream_host
-        && earlier.health == route.health
+        && check(earlier, before.config) == check(route, config)
         && before.has_same(route.files());
     let mut routes = before.app.endpoints.routes.iter();
     routes.find(|kept| same && kept.name == name)
-}
-
-/// A host that requests of a route ask for.
-fn asked_host(route: &RouteConfig, own_host: &str) -> String {
-    match &route.matches.host {
-        Some(HostPattern::Exact(host)) => host.clone(),
-        Some(HostPattern::Below(parent)) => format!("health.{parent}"),
-        None => own_host.to_owned(),
-    }
 }
 
 /// The groups that rules of a route name.
