@@ -14,7 +14,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -25,6 +24,8 @@ use crate::{
     world::free_port,
 };
 
+mod replica;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A stop that waits for requests only, so that no scenario waits for its end.
@@ -34,7 +35,7 @@ const STOP_SOON: &str = "shutdown: { lame_duck: 0s, streams: 0s }\n";
 pub const ADMIN_TOKEN: &str = "admin-token";
 
 /// Builds a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     folder: PathBuf,
     port: u16,
@@ -54,6 +55,7 @@ pub struct Plan {
     session_settings: String,
     settings: String,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Plan {
@@ -92,6 +94,7 @@ impl Plan {
             issuer_settings: String::new(),
             session_settings: String::new(),
             environment: Vec::new(),
+            descriptors: None,
         })
     }
 
@@ -177,6 +180,13 @@ impl Plan {
     #[must_use]
     pub fn with_session_setting(mut self, line: &str) -> Self {
         self.session_settings.push_str(&indented(line, 2));
+        self
+    }
+
+    /// The process may open so many files.
+    #[must_use]
+    pub fn with_descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -309,13 +319,6 @@ impl Gateway {
         &self.config
     }
 
-    /// kill -9, then the same program on the same ports and data.
-    pub async fn kill_and_restart(&mut self) -> Result<()> {
-        self.program.kill();
-        self.program = self.plan.run(&self.config, &[])?;
-        self.wait_until_ready().await
-    }
-
     /// Every line of its log, which must all be JSON objects.
     pub fn log_lines(&self) -> Result<Vec<Value>> {
         processes::log_lines(&self.program)
@@ -324,11 +327,6 @@ impl Gateway {
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
-    }
-
-    /// SIGHUP: it reads its file again, now.
-    pub fn hang_up(&self) {
-        self.program.signal(Signal::HUP);
     }
 
     /// The Prometheus page.

@@ -42,6 +42,11 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The file that has its output.
     pub fn log(&self) -> &Path {
         &self.log

@@ -142,6 +142,11 @@ impl Echo {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Forgets the requests so far, in scenarios that send many.
+    pub fn forget(&self) {
+        self.record.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The last request whose target starts with `prefix`.
     pub fn last(&self, prefix: &str) -> Result<Recorded> {
         self.requests()

@@ -34,6 +34,7 @@ use crate::{
     listen::Drain,
     respond::Site,
     review::Review,
+    telemetry::Telemetry,
     throttle::Throttle,
 };
 
@@ -75,6 +76,8 @@ pub struct Lasting {
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
+    /// Records traces, when configured.
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 impl Lasting {
@@ -82,8 +85,21 @@ impl Lasting {
     ///
     /// # Errors
     ///
-    /// A key that cannot be read or is too short, a store that cannot be opened.
+    /// A key that cannot be read or is too short, a store that cannot be opened, a collector that cannot be called.
     pub fn new(config: &Config, drain: Drain) -> Result<Self, AssembleError> {
+        Self::with_telemetry(config, drain, telemetry(config)?)
+    }
+
+    /// The same with a collector that was found before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lasting::new`].
+    pub fn with_telemetry(
+        config: &Config,
+        drain: Drain,
+        telemetry: Option<Telemetry>,
+    ) -> Result<Self, AssembleError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
@@ -128,6 +144,7 @@ impl Lasting {
             trust: Trust::none(),
             issuers,
             seen_logout_tokens: SeenLogoutTokens::default(),
+            telemetry,
         })
     }
 }
@@ -205,6 +222,15 @@ fn signer(config: &Config, keys: &Keys) -> Result<Signer, AssembleError> {
     Signer::new(&config.public_url, &signing).map_err(at("session.key"))
 }
 
+/// The collector of the traces, if one is configured.
+///
+/// # Errors
+///
+/// It cannot be called as configured.
+pub fn telemetry(config: &Config) -> Result<Option<Telemetry>, AssembleError> {
+    Telemetry::start(&config.telemetry).map_err(at("telemetry"))
+}
+
 fn session_secrets(config: &Config) -> Result<Vec<Secret>, AssembleError> {
     if config.session.key.is_empty() {
         let random: [u8; 32] = rand::rng().random();
@@ -229,7 +255,8 @@ pub fn app(
     lasting: &Lasting,
     before: Option<Before<'_>>,
 ) -> Result<App, AssembleError> {
-    app_with(config, lasting, issuers(config, &lasting.clock, before)?, before)
+    let issuers = issuers(config, &lasting.clock, lasting.telemetry.as_ref(), before)?;
+    app_with(config, lasting, issuers, before)
 }
 
 /// Builds the application with issuers that were made before.
@@ -301,6 +328,7 @@ pub fn app_with(
         own_urls: OwnUrls::new(Arc::clone(&endpoints)),
         endpoints,
         gateway: Gateway::new(routes, identify, upstreams),
+        telemetry: lasting.telemetry.clone(),
     })
 }
 

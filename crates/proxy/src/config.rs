@@ -14,6 +14,7 @@ use url::Url;
 
 mod text;
 mod admin;
+mod limits;
 mod listener;
 mod trusted_proxy;
 mod issuer;
@@ -52,6 +53,7 @@ pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
 };
+pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
@@ -68,7 +70,7 @@ pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
 pub use shutdown::Shutdown;
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
-pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
@@ -100,6 +102,9 @@ pub struct Config {
     #[serde(default, with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<TrustedProxy>")]
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
+    #[serde(default)]
+    pub limits: ListenerLimits,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,
@@ -127,7 +132,7 @@ pub struct Config {
     /// The log. Example: `{ format: json, level: info }`.
     #[serde(default)]
     pub log: LogConfig,
-    /// Traces. Not yet supported.
+    /// Traces. Example: `{ otlp: http://collector:4318, sample: 0.1 }`.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }

@@ -16,6 +16,8 @@ mod inherited;
 mod limits;
 mod open_stream;
 mod payload;
+mod places;
+mod rarely;
 mod request_body;
 mod serve;
 mod strict_io;
@@ -40,7 +42,7 @@ pub use crate::config::ListenAddr;
 use std::{convert::Infallible, fmt, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
@@ -151,7 +153,7 @@ impl Listener {
         let _watching = self
             .certificates
             .map(|pair| AbortOnDropHandle::new(tokio::spawn(pair.watch(CERTIFICATE_CHECK))));
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Arc::new(places::Places::new(self.limits, self.trust.clone()));
         let tracker = TaskTracker::new();
         let shared = Arc::new(every_request::Shared {
             limits: self.limits,

@@ -2,6 +2,7 @@
 
 mod absolute_url;
 mod balance;
+mod bound;
 mod dial;
 mod failure;
 mod pool;
@@ -28,6 +29,7 @@ use web_sessions::OwnNames;
 use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
 pub use self::{
     balance::Balance,
+    bound::bound_connections,
     dial::{ConnectError, InvalidUpstream},
     rewrite::Rewrite,
     target::TargetStatus,

@@ -20,7 +20,15 @@ impl Plan {
     }
 
     fn run_as(&self, name: &str, config: &Path, arguments: &[&str]) -> Result<Program> {
-        let mut command = Command::new(tools::doorward()?);
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+                shell.arg(tools::doorward()?);
+                shell
+            }
+            None => Command::new(tools::doorward()?),
+        };
         command.arg("serve").arg("--config").arg(config).args(arguments);
         command.current_dir(&self.folder).envs(self.environment.iter().cloned());
         Program::start(name, &self.folder, &mut command)
@@ -45,6 +53,23 @@ impl Gateway {
     pub fn restart_as(&mut self, command: &mut Command) -> Result<()> {
         self.program = Program::start("gateway", &self.plan.folder, command)?;
         Ok(())
+    }
+
+    /// kill -9, then the same program on the same ports and data.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.program.kill();
+        self.program = self.plan.run(&self.config, &[])?;
+        self.wait_until_ready().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// SIGHUP: it reads its file again, now.
+    pub fn hang_up(&self) {
+        self.program.signal(Signal::HUP);
     }
 
     /// Sends a signal.

@@ -30,6 +30,8 @@ mod inherited;
 #[cfg(feature = "token")]
 mod opaque;
 mod possession;
+#[cfg(feature = "login")]
+mod user_info;
 
 /// Verifies tokens of one issuer, or of several, for one purpose.
 ///

@@ -15,6 +15,7 @@ use crate::{
         claims::{ClaimReader, Wanted},
         issuers::{IssuerClient, Issuers},
     },
+    telemetry::{Telemetry, TracedHttp},
 };
 
 /// Makes all issuers; unchanged ones keep their keys and their verified tokens.
@@ -25,6 +26,7 @@ use crate::{
 pub fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    telemetry: Option<&Telemetry>,
     before: Option<Before<'_>>,
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
@@ -40,7 +42,7 @@ pub fn issuers(
             Some(client) => {
                 Arc::new(IssuerClient { wanted: wanted.clone(), ..IssuerClient::clone(&client) })
             }
-            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock)?),
+            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock, telemetry)?),
         };
         by_name.insert(name.clone(), client);
     }
@@ -50,7 +52,8 @@ pub fn issuers(
     Ok(same.unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock, earlier))))
 }
 
-/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys.
+/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys. With `telemetry`, the calls to the
+/// issuer are recorded.
 ///
 /// # Errors
 ///
@@ -60,9 +63,14 @@ pub fn issuer_client(
     config: &IssuerConfig,
     wanted: Wanted,
     clock: &Arc<dyn Clock>,
+    telemetry: Option<&Telemetry>,
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
-    let provider = provider(config, bearer::http(name, config)?, &place)?;
+    let mut http = bearer::http(name, config)?;
+    if let Some(telemetry) = telemetry {
+        http = Arc::new(TracedHttp::new(http, telemetry.clone(), name));
+    }
+    let provider = provider(config, http, &place)?;
     let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
     let auth = client_auth(config, &place("client_auth"))?;
     // Without a client, no login begins and no answer of one is accepted.

@@ -43,6 +43,9 @@ use crate::{
 
 pub use hand_over::Start;
 
+/// Time for the last spans to reach the collector.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Time for the end of a hand-over once no connection is left.
 const HAND_OVER: Duration = Duration::from_secs(60);
 
@@ -154,7 +157,7 @@ impl Running {
             .context("tls")?;
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::default()));
+            .with_limits(descriptors::share(Limits::from(&config.limits)));
         let admin_socket = Admin::bind(&config.admin, &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
@@ -162,14 +165,16 @@ impl Running {
         let mut descriptors = listener.descriptors()?;
         descriptors.push(admin_socket.as_fd().try_clone_to_owned()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let issuers = assemble::issuers(config, &clock, None)?;
+        let telemetry = assemble::telemetry(config)?;
+        let issuers = assemble::issuers(config, &clock, telemetry.as_ref(), None)?;
         // All that may fail comes before the running process gives up its session file.
         if let Some(predecessor) = &mut predecessor {
             predecessor.prepare(config, &issuers).await?;
         }
         let lasting = {
             let (config, drain) = (config.clone(), drain.clone());
-            tokio::task::spawn_blocking(move || Lasting::new(&config, drain)).await??
+            tokio::task::spawn_blocking(move || Lasting::with_telemetry(&config, drain, telemetry))
+                .await??
         };
         let app = assemble::app_with(config, &lasting, issuers, None)?;
         let answers = OwnAnswers::new(Arc::clone(&app.site));
@@ -259,6 +264,9 @@ impl Running {
     pub async fn serve(self) -> Drained {
         let drained = self.listener.serve(self.serving, self.drain).await;
         self.housekeeping.finish().await;
+        if let Some(telemetry) = &self.lasting.telemetry {
+            telemetry.stop(LAST_SPANS).await;
+        }
         drained
     }
 }

@@ -112,6 +112,11 @@ impl Cutoff {
         self
     }
 
+    /// Bytes of the upload so far.
+    pub(super) fn uploaded(&self) -> u64 {
+        self.upload.as_deref().map_or(0, Progress::bytes)
+    }
+
     /// Notes that bytes moved. Returns the reason if the stream must end nevertheless: a busy stream never waits.
     pub(super) fn moved(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
         let now = Instant::now();

@@ -1,7 +1,7 @@
 //! Binds sockets and accepts connections, without a busy loop on errors.
 //!
-//! The number of connections is limited: at the limit none is accepted, and new ones wait in the kernel's queue. When accepting
-//! fails for lack of file descriptors or memory, the loop pauses and logs that once in ten seconds.
+//! The number of connections is limited (`places`). When accepting fails for lack of file descriptors or memory, the loop pauses
+//! and logs that once in ten seconds.
 
 use std::{
     io,
@@ -14,20 +14,20 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
     Drain, Inherited, ListenAddr,
+    places::{Places, Seat},
+    rarely::Rarely,
     unix_file::{SocketFile, remove_dead_socket},
 };
 use crate::metric;
 use http_canonical::Peer;
 
 const PAUSE: Duration = Duration::from_millis(100);
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Reasons the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +72,14 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Held {
     _place: OwnedSemaphorePermit,
+    _seat: Seat,
     _tracked: TaskTrackerToken,
 }
 
 impl Held {
-    fn new(place: OwnedSemaphorePermit, tracker: &TaskTracker) -> Self {
+    fn new(place: OwnedSemaphorePermit, seat: Seat, tracker: &TaskTracker) -> Self {
         metric::connections(1.0);
-        Self { _place: place, _tracked: tracker.token() }
+        Self { _place: place, _seat: seat, _tracked: tracker.token() }
     }
 }
 
@@ -148,18 +149,22 @@ impl Socket {
     pub(super) async fn accept_until(
         mut self,
         drain: Drain,
-        places: Arc<Semaphore>,
+        places: Arc<Places>,
         tracker: TaskTracker,
         mut handle: impl FnMut(Stream, Peer, Held),
     ) {
         let accepting = async {
-            let mut complaints = Complaints::default();
-            while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let mut complaints = Rarely::default();
+            while let Some(place) = places.free().await {
                 match self.accept().await {
-                    Ok((stream, peer)) => handle(stream, peer, Held::new(place, &tracker)),
+                    Ok((stream, peer)) => {
+                        if let Some(seat) = places.seat(peer) {
+                            handle(stream, peer, Held::new(place, seat, &tracker));
+                        }
+                    }
                     Err(error) if is_the_clients(&error) => {}
                     Err(error) => {
-                        complaints.raise(&self.address, &error);
+                        complain(&mut complaints, &self.address, &error);
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
@@ -173,10 +178,12 @@ impl Socket {
             return self.leave_file();
         }
         // The kernel has made these connections already, and would reset them with the socket.
-        while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        while let Some(place) = places.free_now()
             && let Some(Ok((stream, peer))) = self.accept().now_or_never()
         {
-            handle(stream, peer, Held::new(place, &tracker));
+            if let Some(seat) = places.seat(peer) {
+                handle(stream, peer, Held::new(place, seat, &tracker));
+            }
         }
     }
 }
@@ -192,23 +199,11 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-/// Logs one line in ten seconds, with the number of suppressed ones.
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    silent: u64,
-}
-
-impl Complaints {
-    fn raise(&mut self, address: &ListenAddr, error: &io::Error) {
-        metric::accept_failed();
-        if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
-            self.silent += 1;
-            return;
-        }
-        tracing::error!(%address, %error, unreported = self.silent, "cannot accept connections; retrying");
-        self.last = Some(Instant::now());
-        self.silent = 0;
+/// Counts a failure, and logs one in ten seconds.
+fn complain(complaints: &mut Rarely, address: &ListenAddr, error: &io::Error) {
+    metric::accept_failed();
+    if let Some(unreported) = complaints.due() {
+        tracing::error!(%address, %error, unreported, "cannot accept connections; retrying");
     }
 }
 

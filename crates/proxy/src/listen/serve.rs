@@ -63,7 +63,10 @@ where
                     secured = timeout_at(by, tls.accept(stream)) => match secured {
                         Ok(Ok(secured)) => secured,
                         Ok(Err(error)) => return failed_handshake("failed", &error),
-                        Err(late) => return failed_handshake("timeout", &late),
+                        Err(late) => {
+                            metric::limit_reached("first_head");
+                            return failed_handshake("timeout", &late);
+                        }
                     },
                     () = silence_ends(&self.drain) => return,
                 };
@@ -103,7 +106,8 @@ where
             heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
                 Ok(Ok(Some(protocol))) => protocol,
                 // No bytes, or too late: there is no request to answer.
-                Ok(Ok(None) | Err(_)) | Err(_) => return,
+                Ok(Ok(None) | Err(_)) => return,
+                Err(_) => return metric::limit_reached("first_head"),
             },
             () = silence_ends(&self.drain) => return,
         };
@@ -171,15 +175,14 @@ async fn silence_ends(drain: &Drain) {
 /// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the
 /// grace of the drain is over; with a response that has no end of its own, when the drain ends. A connection with an open stream
 /// is not idle.
-async fn drive<C, E>(
+async fn drive<C>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
     (begun, drain): (impl Future<Output = ()>, &Drain),
     info: &ConnInfo,
     idle: Option<Duration>,
 ) where
-    C: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    C: Future<Output = hyper::Result<()>>,
 {
     let idle_for = async {
         let Some(limit) = idle else { return std::future::pending().await };
@@ -197,7 +200,7 @@ async fn drive<C, E>(
         biased;
         ended = connection.as_mut() => return log_end(ended),
         () = begun => {}
-        () = idle_for => {}
+        () = idle_for => metric::limit_reached("idle"),
     }
     finish(connection.as_mut());
     let time_is_over = async {
@@ -213,8 +216,12 @@ async fn drive<C, E>(
     }
 }
 
-fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
+        // hyper gets whole heads only, so that its timer for a head ends no connection but an idle one.
+        if error.is_timeout() {
+            metric::limit_reached("idle");
+        }
         tracing::debug!(%error, "connection ended early");
     }
 }

@@ -12,6 +12,7 @@ use doorward::config::{
 mod anchors;
 mod any_text;
 mod callers;
+mod limits;
 mod mistakes;
 mod online;
 mod outside;
@@ -19,6 +20,7 @@ mod profiles;
 mod providers;
 mod proxying;
 mod stopping;
+mod telemetry;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

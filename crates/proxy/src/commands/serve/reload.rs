@@ -150,6 +150,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("listen", started.listen != new.listen),
         ("tls", started.tls != new.tls),
+        ("limits", started.limits != new.limits),
         ("admin", started.admin != new.admin),
         ("session.store", old_session.store != session.store),
         ("session.idle", old_session.idle != session.idle),
@@ -157,6 +158,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("session.key", old_session.key.is_empty() != session.key.is_empty()),
         ("hand_over", started.hand_over != new.hand_over),
         ("log", started.log != new.log),
+        ("telemetry", started.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
