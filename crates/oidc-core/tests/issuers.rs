@@ -166,7 +166,7 @@ async fn a_verifier_takes_over_tokens_of_unchanged_issuers_only() {
         .with_clock(people.clock());
     other_keys.access_token(&people.access_token("hub")).await.unwrap();
     assert_eq!(remembered(&other_keys.with_memory_of(&before, |_| true)), (false, true));
-    let without = Verifier::new(rules(&jobs), jobs_keys).with_clock(people.clock());
+    let without = Verifier::new(rules(&jobs), jobs_keys.clone()).with_clock(people.clock());
     assert_eq!(remembered(&without.with_memory_of(&before, |_| true)), (false, true));
     // A key that is gone ends what was taken over, as it ends the rest.
     let after = swapped().with_memory_of(&before, |_| true);

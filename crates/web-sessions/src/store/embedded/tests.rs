@@ -44,7 +44,7 @@ async fn a_released_file_belongs_to_the_next_process() {
     let ticket = first.create(&record).await.unwrap();
     first.release().await.unwrap();
     let second = store(&path);
-    assert_eq!(second.load(&ticket).await.unwrap().map(|found| found.id), Some(record.id));
+    assert_eq!(second.load(&ticket).await.unwrap().map(|found| found.id), Some(record.id.clone()));
     // The first one never takes it back, although it opens a file again after an error.
     for _ in 0..2 {
         let refused = first.load(&ticket).await.unwrap_err();
