@@ -125,6 +125,11 @@ attacks *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- {{ filter }}
 
+# A reload each second for a minute under load, which loses no request.
+reload-minute:
+    cargo build --locked -p doorward
+    DOORWARD_RELOAD_SECONDS=60 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- a_reload_each_second
+
 # Several gateways over one store, and what fails around them; the filter chooses scenarios.
 replicas *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
@@ -144,10 +149,6 @@ soak:
 sizing:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --ignored --nocapture sizing
-# A reload each second for a minute under load, which loses no request.
-reload-minute:
-    cargo build --locked -p doorward
-    DOORWARD_RELOAD_SECONDS=60 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- a_reload_each_second
 
 # The Python packages as they are installed from their wheels, the one for tests as the provider: tests, types, and the stubs against the binaries.
 python *arguments:

@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -301,18 +300,6 @@ impl Gateway {
         &self.config
     }
 
-    /// kill -9, then the same program on the same ports and data.
-    pub async fn kill_and_restart(&mut self) -> Result<()> {
-        self.program.kill();
-        self.program = self.plan.run(&self.config, &[])?;
-        self.wait_until_ready().await
-    }
-
-    /// Its process.
-    pub fn process(&self) -> u32 {
-        self.program.id()
-    }
-
     /// Every line of its log, which must all be JSON objects.
     pub fn log_lines(&self) -> Result<Vec<Value>> {
         processes::log_lines(&self.program)
@@ -321,11 +308,6 @@ impl Gateway {
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
-    }
-
-    /// SIGHUP: it reads its file again, now.
-    pub fn hang_up(&self) {
-        self.program.signal(Signal::HUP);
     }
 
     /// The Prometheus page.

@@ -33,6 +33,23 @@ impl Gateway {
         Ok(())
     }
 
+    /// kill -9, then the same program on the same ports and data.
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
+        self.program.kill();
+        self.program = self.plan.run(&self.config, &[])?;
+        self.wait_until_ready().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
+    }
+
+    /// SIGHUP: it reads its file again, now.
+    pub fn hang_up(&self) {
+        self.program.signal(Signal::HUP);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.program.signal(signal);
