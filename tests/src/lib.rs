@@ -31,5 +31,14 @@ pub mod fronts;
 pub mod recipes;
 pub mod relay;
 pub mod counter;
+pub mod collector;
+pub mod resp;
+pub mod valkey;
+pub mod sentinels;
+pub mod cluster;
+pub mod toxiproxy;
+pub mod replicas;
+pub mod clock;
+pub mod process;
 
 pub use world::World;

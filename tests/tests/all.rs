@@ -20,3 +20,4 @@ mod split;
 mod demo;
 mod commands;
 mod programs;
+mod collector;

@@ -1,6 +1,11 @@
-//! The audit line of a request, and its metrics. Records the decisions of the stages, and makes none.
+//! The audit line of a request, its metrics and its span. Records the decisions of the stages, and makes none.
+
+mod tally;
+
+pub(crate) use self::tally::Tally;
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,6 +22,7 @@ use crate::{
     metric::{self, Stage},
     refusal::{Fault, Refusal},
     route::{Route, Routed},
+    telemetry::{self, Span},
 };
 use http::StatusCode;
 
@@ -29,11 +35,15 @@ pub struct Trail {
     client: Option<std::net::IpAddr>,
     route: Option<Arc<Route>>,
     own_url: bool,
+    /// The gateway's own URL, for the span.
+    own_path: Option<String>,
     known: Option<Arc<Known>>,
     credential: &'static str,
     rule: Option<usize>,
     begun: Instant,
     stage_begun: Instant,
+    /// Present when the trace is recorded.
+    span: Option<Span>,
 }
 
 impl Trail {
@@ -66,17 +76,29 @@ impl Trail {
             client: None,
             route: None,
             own_url: false,
+            own_path: None,
             known: None,
             credential: "none",
             rule: None,
             begun: now,
             stage_begun: now,
+            span: None,
         }
+    }
+
+    /// With the span of the request.
+    #[must_use]
+    pub(crate) fn with_span(mut self, span: Option<Span>) -> Self {
+        self.span = span;
+        self
     }
 
     /// Notes that the request is for one of the gateway's own URLs.
     pub fn own_url(&mut self) {
         self.own_url = true;
+        if self.span.is_some() {
+            self.own_path = Some(self.target.clone());
+        }
     }
 
     /// The route that was chosen.
@@ -129,19 +151,21 @@ impl Trail {
         self.rule = Some(permitted.rule());
     }
 
-    /// Finishes a request that was answered, by the upstream or by the gateway itself.
-    pub fn answered(mut self, status: StatusCode) {
+    /// Finishes a request that was answered, by the upstream or by the gateway itself. The line of a plain exchange is written
+    /// at its end, with the bytes of its bodies.
+    pub(crate) fn answered(mut self, status: StatusCode, exchange: Option<Arc<Tally>>) {
         let outcome = if self.own_url { "answered" } else { "forwarded" };
-        if !self.own_url {
-            self.stage(Stage::Forward);
-        }
-        match &self.route {
-            Some(route) if !self.own_url => {
-                route.meters.forwarded(status, now() - self.begun);
+        let forwarding = if self.own_url { None } else { Some(self.stage(Stage::Forward)) };
+        match (&self.route, forwarding) {
+            (Some(route), Some(upstream)) => {
+                route.meters.forwarded(status, now() - self.begun, upstream);
             }
             _ => metric::request("-", outcome),
         }
-        self.finish(outcome, status, None);
+        match exchange {
+            Some(exchange) => exchange.answered(self, outcome, status),
+            None => self.finish(outcome, status, None),
+        }
     }
 
     /// Finishes a request that was refused.
@@ -171,10 +195,13 @@ impl Trail {
         self.route.as_ref().map_or("-", |route| route.name.as_str())
     }
 
-    fn stage(&mut self, stage: Stage) {
+    /// Ends a stage, and returns its duration.
+    fn stage(&mut self, stage: Stage) -> Duration {
         let now = now();
-        metric::stage(stage, now - self.stage_begun);
+        let took = now - self.stage_begun;
+        metric::stage(stage, took);
         self.stage_begun = now;
+        took
     }
 
     fn called_by(&mut self, sender: &Sender) {
@@ -185,9 +212,48 @@ impl Trail {
     }
 
     /// Writes the audit line: one for each request, with the decision and its reason.
-    fn finish(&self, outcome: &'static str, status: StatusCode, refusal: Option<&Refusal>) {
+    fn finish(mut self, outcome: &'static str, status: StatusCode, refusal: Option<&Refusal>) {
+        let took = self.total(outcome, status);
+        self.write(&Line { outcome, status, refusal, took, exchange: None });
+    }
+
+    /// Counts the time to the head of the answer, and describes the request in its span.
+    fn total(&mut self, outcome: &'static str, status: StatusCode) -> Duration {
         let took = now() - self.begun;
         metric::stage(Stage::Total, took);
+        if let Some(mut span) = self.span.take() {
+            self.describe(&mut span, outcome, status);
+            self.span = Some(span);
+        }
+        took
+    }
+
+    #[cold]
+    fn describe(&self, span: &mut Span, outcome: &'static str, status: StatusCode) {
+        let method = telemetry::known(&self.method);
+        let prefix = match &self.own_path {
+            // No client may choose the name of a span.
+            Some(path) => (status != StatusCode::NOT_FOUND).then(|| path.clone()),
+            None => self.route.as_ref().map(|route| route.prefix.as_str().to_owned()),
+        };
+        span.name(match &prefix {
+            Some(prefix) => Cow::Owned(format!("{method} {prefix}")),
+            None => Cow::Borrowed(method),
+        });
+        span.set("http.request.method", method);
+        span.path(&self.target);
+        span.status(status);
+        span.set("doorward.outcome", outcome);
+        if let Some(prefix) = prefix {
+            span.set("http.route", prefix);
+        }
+        if let Some(route) = &self.route {
+            span.set("doorward.route", route.name.clone());
+        }
+    }
+
+    fn write(&self, line: &Line<'_>) {
+        let Line { outcome, status, refusal, took, exchange } = *line;
         let route = self.route_name();
         let decision = match refusal {
             None => "allow",
@@ -198,7 +264,7 @@ impl Trail {
         let server_fault = refusal.is_some_and(|refusal| refusal.fault() != Fault::Client);
         let known = self.known.as_deref();
         macro_rules! audit {
-            ($level:ident) => {
+            ($level:ident $(, $more:ident = $value:expr)*) => {
                 tracing::$level!(
                     target: "doorward::audit",
                     decision,
@@ -216,16 +282,45 @@ impl Trail {
                     address = self.client.map(tracing::field::display),
                     reason = reason.as_deref(),
                     took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    trace_id = self.span.as_ref().map(|span| tracing::field::display(span.trace())),
+                    $($more = $value,)*
                     "request"
                 )
             };
         }
-        if server_fault {
-            audit!(warn);
-        } else {
-            audit!(info);
+        match exchange {
+            // Written after the request, whose span would have given the id.
+            Some(Exchanged { request_id, upstream, bytes }) => audit!(
+                info,
+                request_id = request_id,
+                upstream = upstream,
+                bytes_received = bytes.map(|(received, _)| received),
+                bytes_sent = bytes.map(|(_, sent)| sent)
+            ),
+            None if server_fault => audit!(warn),
+            None => audit!(info),
         }
     }
+}
+
+/// Facts of the audit line beside the record of the request.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    outcome: &'static str,
+    status: StatusCode,
+    refusal: Option<&'a Refusal>,
+    /// Time to the head of the answer.
+    took: Duration,
+    exchange: Option<Exchanged<'a>>,
+}
+
+/// An exchange with an upstream, as the audit line shows it.
+#[derive(Clone, Copy)]
+struct Exchanged<'a> {
+    request_id: &'a str,
+    upstream: &'a str,
+    /// Bytes of the bodies, from the client and to it, once both are over.
+    bytes: Option<(u64, u64)>,
 }
 
 /// End of an open stream.
@@ -235,6 +330,8 @@ pub(crate) struct StreamEnd<'a> {
     pub(crate) route: &'a str,
     pub(crate) path: &'a str,
     pub(crate) request_id: &'a str,
+    /// The target.
+    pub(crate) upstream: &'a str,
     /// The caller when the stream was opened, and its proof.
     pub(crate) sender: (&'a Caller, &'a Credential),
     pub(crate) reason: &'a dyn fmt::Display,
@@ -263,6 +360,7 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         user = known.and_then(|known| known.preferred_username.as_deref()),
         client = known.and_then(|known| known.client.as_deref()),
         credential = name_of(credential),
+        upstream = end.upstream,
         reason = %end.reason,
         bytes_received = end.received,
         bytes_sent = end.sent,

@@ -13,12 +13,14 @@ use url::Url;
 
 mod text;
 mod admin;
+mod limits;
 mod listener;
 mod trusted_proxy;
 mod issuer;
 mod secret;
 mod redis_store;
 mod session;
+mod shutdown;
 mod route;
 mod streams;
 mod callers;
@@ -34,6 +36,7 @@ mod outbound;
 mod telemetry;
 mod skipped;
 mod load;
+mod contents;
 mod problem;
 mod read;
 mod read_error;
@@ -44,11 +47,13 @@ mod named_files;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
+pub use contents::Contents;
 pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
 };
+pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
@@ -66,8 +71,9 @@ pub use route::{
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};
+pub use shutdown::Shutdown;
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
-pub use telemetry::{LogConfig, LogFormat, LogLevel, TelemetryConfig};
+pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
@@ -99,6 +105,9 @@ pub struct Config {
     #[serde(default, with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<TrustedProxy>")]
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
+    #[serde(default)]
+    pub limits: ListenerLimits,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,
@@ -108,6 +117,9 @@ pub struct Config {
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,
+    /// Times of a stop after SIGTERM. Example: `{ lame_duck: 5s, grace: 30s, streams: 60s }`.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]
@@ -118,7 +130,7 @@ pub struct Config {
     /// The log. Example: `{ format: json, level: info }`.
     #[serde(default)]
     pub log: LogConfig,
-    /// Traces. Not yet supported.
+    /// Traces. Example: `{ otlp: http://collector:4318, sample: 0.1 }`.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }

@@ -6,6 +6,7 @@
 //! twice, except once for a safe method without a body whose kept-alive connection turned out to be closed.
 
 mod assertion;
+mod call;
 mod response_body;
 mod exchange;
 mod frames;
@@ -20,7 +21,7 @@ mod upload;
 mod way_back;
 mod upstream_fields;
 
-pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
+pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
@@ -44,9 +45,9 @@ use self::{
 use crate::{
     authorize::Permitted,
     identify::{Credential, Sender},
-    listen::{Body, CanonicalRequest, Drain, Payload},
+    listen::{Body, CanonicalRequest, Drain, OpenEnded, Payload},
     refusal::Refusal,
-    review::{Permit, Review},
+    review::{Kind, Permit, Review},
     route::Route,
     upstream::{InFlight, Lease, Upload, Upstream},
 };
@@ -78,7 +79,7 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions. Ends open WebSockets when `drain` begins, and streams that `review` no longer
+    /// Vouches for callers by these assertions. Ends open streams with their time of `drain`, and those that `review` no longer
     /// permits.
     pub fn new(
         assertions: Arc<Assertions>,
@@ -131,6 +132,7 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, pace, tunnel } = body.into_inner();
+        let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
         if route.identity.access_token {
             // The application treats this field as verified.
@@ -138,14 +140,14 @@ impl Upstreams {
         }
         headers::set_origin(
             &mut headers,
-            &headers::From {
+            headers::From {
                 host: &host,
                 // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
                 scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
                 chain: &forwarded_for,
                 prefix: upstream.stripped_prefix(),
                 request_id: &request_id,
-                traceparent: traceparent.as_ref(),
+                traceparent,
             },
         );
         self.set_identity(&mut headers, &route, &caller, &credential)?;
@@ -175,6 +177,7 @@ impl Upstreams {
             session,
             sessions: self.sessions.clone(),
             token_ends,
+            drain: self.drain.clone(),
         };
         if let Some(pace) = pace.filter(|_| bounds.protocol == Some(Protocol::Grpc)) {
             pace.allow_pauses();
@@ -198,27 +201,28 @@ impl Upstreams {
             review: (&self.review, &bounds.permit, bounds.kind()),
             return_to: &return_to,
         };
-        let begun = exchange.begin(outgoing, sent, progress).await?;
+        let asked_for = call.as_ref().map(|_| outgoing.path_and_query.clone());
+        let begun = exchange.begin(outgoing, sent, progress).await;
+        if let (Some(call), Some(asked_for)) = (call, asked_for) {
+            call::end(call, &asked_for, &begun);
+        }
+        let begun = begun?;
         if bounds.session.as_ref().is_some_and(|session| session.ended().is_cancelled()) {
             // Ended while the upstream worked, by a refresh that was refused for example. The head has not been sent yet.
             return Err(exchange.session_ended());
         }
-        let origin = Origin { route: Arc::clone(&route), request_id };
         match (tunnel, upgrade) {
             (Some(client), Some(key))
                 if begun.response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
-                let opening = upgrade::Opening {
-                    client,
-                    key,
-                    bounds: &bounds,
-                    drain: self.drain.clone(),
-                    origin,
-                };
+                let origin = Origin::of(&begun, &bounds, request_id);
+                let (bounds, drain) = (&bounds, self.drain.clone());
+                let opening = upgrade::Opening { client, key, bounds, drain, origin };
                 opening.open(begun)
             }
             _ => {
                 bounds.answered(begun.response.headers());
+                let origin = Origin::of(&begun, &bounds, request_id);
                 pass_on(begun, &bounds, origin, public)
             }
         }
@@ -320,10 +324,15 @@ fn pass_on(
     if let Some(progress) = &progress {
         progress.begin_response();
     }
+    let tally = Arc::clone(&origin.tally);
     let body = ResponseBody::new(incoming, bounds, progress, (lease, in_flight), origin);
     let mut response = Response::new(Body::new(body));
+    tally.put_on(&mut response);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
+    if bounds.kind() == Kind::Stream {
+        response.extensions_mut().insert(OpenEnded);
+    }
     Ok(response)
 }
 

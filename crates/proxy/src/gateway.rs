@@ -45,10 +45,10 @@ use std::{
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_canonical::{CanonicalMethod, Peer, RequestId, Trust, Wants};
+use http_canonical::{CanonicalMethod, Peer, RequestId, TraceParent, Trust, Wants};
 
 use crate::{
-    audit::Trail,
+    audit::{Tally, Trail},
     authorize::authorize,
     carried::Carried,
     endpoints::{Endpoints, OwnUrls, Visit, auth::not_let_through},
@@ -58,6 +58,7 @@ use crate::{
     refusal::Refusal,
     respond::{AnswerContext, Site, respond, see_other, status_of},
     route::Routes,
+    telemetry::{Span, Telemetry},
 };
 
 /// Addresses above this length may not fit the link that begins a login.
@@ -115,24 +116,38 @@ pub struct App {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) own_urls: OwnUrls,
     pub(crate) gateway: Gateway,
+    /// Present when traces are recorded.
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 impl App {
-    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+    /// Answers a request, as work of the trace that it belongs to.
+    async fn traced(&self, telemetry: &Telemetry, request: Request<Body>) -> Response<Body> {
+        let peer = request.extensions().get::<Arc<ConnInfo>>().map(|connection| connection.peer);
+        let trusted = peer.is_some_and(|peer| self.trust.trusts(peer));
+        let given = TraceParent::given(request.headers());
+        let (trace, span) = telemetry.request(given.as_ref(), trusted, request.version());
+        trace.scope(self.serve(request, span)).await
+    }
+
+    async fn serve(&self, request: Request<Body>, mut span: Option<Span>) -> Response<Body> {
         let unread = Unread::of(&request);
         let wants = unread.wants;
         let request = match canonical(request, &self.trust) {
             Some(Ok(request)) => Box::new(request),
-            Some(Err(refusal)) => return self.refuse_unread(unread, &refusal.into()),
+            Some(Err(refusal)) => return self.refuse_unread(unread, &refusal.into(), span),
             None => {
                 let reason = "the request has no connection".to_owned();
-                return self.refuse_unread(unread, &Refusal::Internal { reason });
+                return self.refuse_unread(unread, &Refusal::Internal { reason }, span);
             }
         };
         drop(unread);
         let is_question = self.endpoints.is_question(request.path().compared());
         let context = self.context(&request, wants);
-        let mut trail = Trail::new(&request);
+        if let Some(span) = &mut span {
+            span.set("url.scheme", request.scheme().as_str());
+        }
+        let mut trail = Trail::new(&request).with_span(span);
         let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
         // Rare: the link to begin a login does not hold this address.
@@ -151,13 +166,14 @@ impl App {
             }
         };
         let mut answer = match answer {
-            Ok(answer) => {
-                trail.answered(answer.status());
+            Ok(mut answer) => {
+                let exchange = Tally::of(&mut answer);
+                trail.answered(answer.status(), exchange);
                 answer
             }
             Err(Refusal::NoRoute) if is_home => {
                 trail.own_url();
-                trail.answered(StatusCode::FOUND);
+                trail.answered(StatusCode::FOUND, None);
                 let portal = format!("{}/portal", self.site.endpoints());
                 see_other(&portal, StatusCode::FOUND, &context)
             }
@@ -184,7 +200,12 @@ impl App {
     }
 
     /// Answers a request that has no canonical form.
-    fn refuse_unread(&self, unread: Unread, refusal: &Refusal) -> Response<Body> {
+    fn refuse_unread(
+        &self,
+        unread: Unread,
+        refusal: &Refusal,
+        span: Option<Span>,
+    ) -> Response<Body> {
         let Unread { method, uri, wants, peer, request_id } = unread;
         let id = request_id.as_ref().map_or("-", RequestId::as_str);
         let (context, trail) = match peer {
@@ -194,7 +215,7 @@ impl App {
             }
             None => (AnswerContext::unread(&self.site, id), Trail::unread()),
         };
-        trail.refused(refusal);
+        trail.with_span(span).refused(refusal);
         let answer = respond(refusal, &context);
         let is_question = self.endpoints.is_question(uri.path());
         if is_question { not_let_through(answer) } else { answer }
@@ -325,7 +346,10 @@ impl tower::Service<Request<Body>> for Serving {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let app = self.app.load_full();
-        Box::pin(async move { Ok(app.serve(request).await) })
+        match app.telemetry.clone() {
+            Some(telemetry) => Box::pin(async move { Ok(app.traced(&telemetry, request).await) }),
+            None => Box::pin(async move { Ok(app.serve(request, None).await) }),
+        }
     }
 }
 
@@ -359,7 +383,7 @@ routes:
         let config = Config::parse("doorward.yaml", SMALL).unwrap().config;
         let lasting = Lasting::new(&config, Drain::new(Duration::ZERO)).unwrap();
         let app = assemble::app(&config, &lasting, None).unwrap();
-        let size = std::mem::size_of_val(&app.serve(Request::new(Body::empty())));
+        let size = std::mem::size_of_val(&app.serve(Request::new(Body::empty()), None));
         assert!(size <= 6 * 1024, "{size} bytes");
     }
 }

@@ -20,6 +20,7 @@ pub mod throttle;
 pub mod audit;
 pub mod log;
 pub mod metric;
+pub mod telemetry;
 
 pub mod config;
 pub mod assemble;

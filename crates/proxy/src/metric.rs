@@ -47,6 +47,8 @@ metrics_table! {
         "Duration of the stages: identify, authorize, forward (to the response head), total.";
     REQUEST_SECONDS = "doorward_request_seconds", "histogram", ["route"],
         "Duration of forwarded requests by route, to the head of the response.";
+    UPSTREAM_SECONDS = "doorward_upstream_seconds", "histogram", ["route"],
+        "Time from the decision to the head of the upstream's response, by route.";
     UPSTREAM_RESPONSES = "doorward_upstream_responses_total", "counter", ["route", "status"],
         "Responses of the route's upstream, by the class of their status: `1xx` (a WebSocket) to `5xx`.";
     BYTES = "doorward_body_bytes_total", "counter", ["route", "direction"],
@@ -87,6 +89,10 @@ metrics_table! {
         "Targets of the route's upstream that get no requests for now, because they could not be reached.";
     CONNECTIONS = "doorward_connections", "gauge", [],
         "Open connections from clients.";
+    CONNECTIONS_LIMIT = "doorward_connections_limit", "gauge", [],
+        "Most connections from clients at once: `limits.connections`, or fewer where the process may open few files.";
+    LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
+        "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
@@ -99,6 +105,8 @@ metrics_table! {
         "Changes of the certificate's files: `replaced`, `refused` (the old one stays in use), `failed`.";
     DROPPED_LINES = "doorward_log_lines_dropped_total", "counter", [],
         "Log lines dropped because the log's reader was too slow.";
+    SPANS = "doorward_trace_spans_total", "counter", ["outcome"],
+        "Spans of traces: `exported`, `refused` by the collector, or `dropped` because too many waited for it.";
 }
 
 /// Registers the meaning of each metric with the recorder.
@@ -196,6 +204,11 @@ pub(crate) fn stage(stage: Stage, took: Duration) {
     handle.record(took.as_secs_f64());
 }
 
+/// Counts spans for the collector.
+pub(crate) fn spans(outcome: &'static str) -> Counter {
+    counter!(SPANS, "outcome" => outcome)
+}
+
 /// Counts fields of a route's requests that were removed for a `_` in their names.
 pub fn underscored(route: &str) -> Counter {
     counter!(UNDERSCORED, "route" => route.to_owned())
@@ -222,6 +235,16 @@ pub(crate) fn shadow(route: &str, rule: usize, outcome: &'static str) {
 /// Counts a connection from a client that begins (1) or ends (-1).
 pub(crate) fn connections(change: f64) {
     gauge!(CONNECTIONS).increment(change);
+}
+
+/// Sets the most connections from clients at once.
+pub(crate) fn connections_limit(most: usize) {
+    gauge!(CONNECTIONS_LIMIT).set(float(most));
+}
+
+/// Counts a client that reached a limit of the listener.
+pub(crate) fn limit_reached(limit: &'static str) {
+    counter!(LIMITS, "limit" => limit).increment(1);
 }
 
 /// Counts a connection that could not be accepted.
@@ -316,7 +339,11 @@ mod tests {
             request("app", "no_route");
             underscored("app").increment(1);
             let meters = RouteMeters::new("app");
-            meters.forwarded(http::StatusCode::NOT_FOUND, Duration::from_millis(7));
+            meters.forwarded(
+                http::StatusCode::NOT_FOUND,
+                Duration::from_millis(7),
+                Duration::from_millis(5),
+            );
             meters.sent(5);
             meters.received(3);
             // `stage` keeps handles of whichever recorder the first test to call it had.
@@ -324,10 +351,13 @@ mod tests {
             shadow("app", 1, "allow");
             connections(1.0);
             accept_failed();
+            connections_limit(10);
+            limit_reached("head");
             malformed("host");
             panicked();
             handshake_failed("timeout");
             certificate_reloaded("replaced");
+            spans("exported").increment(1);
             let load = UpstreamLoad { connections: 2, ..UpstreamLoad::default() };
             sample(3, [("main".to_owned(), 2)].into_iter(), [("app", load)].into_iter(), 1);
         });

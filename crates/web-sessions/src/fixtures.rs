@@ -1,5 +1,8 @@
 //! Shared parts of the session tests: a store that fails on demand.
 
+pub(super) mod replicas;
+pub(super) mod shared;
+
 use std::{
     sync::{
         Arc, Mutex,

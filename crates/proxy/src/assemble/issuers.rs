@@ -8,43 +8,47 @@ use oidc_core::provider::{PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
-use super::{AssembleError, at, bearer};
+use super::{AssembleError, Before, at, bearer};
 use crate::{
     config::{self, Allow, Config, IssuerConfig},
-    gateway::App,
     identify::{
         claims::{ClaimReader, Wanted},
         issuers::{IssuerClient, Issuers},
     },
+    telemetry::{Telemetry, TracedHttp},
 };
 
 pub(super) fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    previous: Option<(&Config, &App)>,
+    telemetry: Option<&Telemetry>,
+    before: Option<Before<'_>>,
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
     let wanted = wanted(config);
     for (name, issuer) in &config.issuers {
-        let kept = previous
-            .filter(|(config, _)| config.issuers.get(name) == Some(issuer))
-            .and_then(|(_, app)| app.endpoints.issuers.named(name).cloned());
+        let kept = before
+            .filter(|before| before.config.issuers.get(name) == Some(issuer))
+            .filter(|before| before.has_same(issuer.files()))
+            .and_then(|before| before.app.endpoints.issuers.named(name).cloned());
         let client = match kept {
             Some(client) if client.wanted == wanted => client,
             // Provider and keys are shared.
             Some(client) => {
                 Arc::new(IssuerClient { wanted: wanted.clone(), ..IssuerClient::clone(&client) })
             }
-            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock)?),
+            None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock, telemetry)?),
         };
         by_name.insert(name.clone(), client);
     }
-    // If all of them are unchanged, verified tokens stay remembered too.
-    let kept = previous.map(|(_, app)| &app.endpoints.issuers).filter(|kept| kept.same(&by_name));
-    Ok(kept.cloned().unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock))))
+    let earlier = before.map(|before| &before.app.endpoints.issuers);
+    let same = earlier.filter(|earlier| earlier.same(&by_name)).cloned();
+    let earlier = earlier.map(|earlier| &**earlier);
+    Ok(same.unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock, earlier))))
 }
 
-/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys.
+/// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys. With `telemetry`, the calls to the
+/// issuer are recorded.
 ///
 /// # Errors
 ///
@@ -54,9 +58,14 @@ pub fn issuer_client(
     config: &IssuerConfig,
     wanted: Wanted,
     clock: &Arc<dyn Clock>,
+    telemetry: Option<&Telemetry>,
 ) -> Result<IssuerClient, AssembleError> {
     let place = |key: &str| format!("issuers.{name}.{key}");
-    let provider = provider(config, bearer::http(name, config)?, &place)?;
+    let mut http = bearer::http(name, config)?;
+    if let Some(telemetry) = telemetry {
+        http = Arc::new(TracedHttp::new(http, telemetry.clone(), name));
+    }
+    let provider = provider(config, http, &place)?;
     let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
     let auth = client_auth(config, &place("client_auth"))?;
     // Without a client, no login begins and no answer of one is accepted.

@@ -83,6 +83,20 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             private_key_file(here.key("client_key"), file, found);
         }
     }
+    let here = root.key("telemetry");
+    for (name, secret) in &config.telemetry.headers {
+        if let Some(value) = read(here.key("headers").key(name), secret, found)
+            && http::HeaderValue::from_str(value.expose()).is_err()
+        {
+            let message = format!(
+                "invalid header value: {secret} holds characters that no header has; store one line of text there"
+            );
+            found.problem(here.key("headers").key(name), message);
+        }
+    }
+    if let Some(file) = &config.telemetry.ca_file {
+        certificates(here.key("ca_file"), file, found);
+    }
     session(config, &root.key("session"), found);
 }
 

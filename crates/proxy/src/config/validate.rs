@@ -20,10 +20,13 @@ mod access;
 mod admin;
 mod callers;
 mod issuers;
+mod limits;
 mod names;
 mod profiles;
 mod redis_store;
 mod routes;
+mod shutdown;
+mod telemetry;
 mod upstream_tls;
 
 /// Findings of the checks.
@@ -94,7 +97,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    limits::check(config, &mut found);
     admin::check(config, &mut found);
+    shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
         found.problem(
@@ -125,10 +130,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
         let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);
     }
-    if config.telemetry.otlp.is_some() {
-        let instead = "omit it and read `/metrics` on the `admin` address";
-        found.not_yet(at(&["telemetry", "otlp"]), "telemetry.otlp", instead);
-    }
+    telemetry::check(&config.telemetry, &mut found);
     found
 }
 

@@ -15,7 +15,7 @@ pub use http_canonical::{
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_canonical::{RequestId, Scheme, TraceParent, reserved::is_hop_by_hop};
+use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop};
 use web_sessions::OwnNames;
 
 use crate::identify::{Credential, authorization::Carrier};
@@ -37,7 +37,7 @@ pub(super) struct From<'a> {
     /// The prefix removed from the path.
     pub(super) prefix: Option<&'a str>,
     pub(super) request_id: &'a RequestId,
-    pub(super) traceparent: Option<&'a TraceParent>,
+    pub(super) traceparent: Option<HeaderValue>,
 }
 
 /// Removes the credentials for the gateway, and the fields about the connection to it.
@@ -70,7 +70,7 @@ pub(super) fn take_credentials(
 }
 
 /// Writes the fields about the origin of the request.
-pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
+pub(super) fn set_origin(headers: &mut HeaderMap, from: From<'_>) {
     let scheme = from.scheme.as_str();
     headers.insert(X_FORWARDED_HOST, from.host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
@@ -103,7 +103,7 @@ pub(super) fn set_origin(headers: &mut HeaderMap, from: &From<'_>) {
     }
     headers.insert(X_REQUEST_ID, from.request_id.header_value());
     match from.traceparent {
-        Some(trace) => drop(headers.insert(TRACEPARENT, trace.header_value())),
+        Some(trace) => drop(headers.insert(TRACEPARENT, trace)),
         None => set(headers, TRACEPARENT, new_trace()),
     }
 }
@@ -279,7 +279,7 @@ mod tests {
         let mut headers = map(&[("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=evil")]);
         set_origin(
             &mut headers,
-            &From {
+            From {
                 host: &HeaderValue::from_static("platform.example:8443"),
                 scheme: Scheme::Https,
                 chain: &chain,

@@ -20,17 +20,24 @@ use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
 use super::{
+    Begun,
     cutoff::{Cut, Cutoff, Progress},
     headers,
     streams::{Activity, Bounds, StreamRecord},
 };
-use crate::upstream::{InFlight, Lease, explain};
+use crate::{
+    audit::Tally,
+    review::Kind,
+    route::Route,
+    upstream::{InFlight, Lease, explain},
+};
 
 /// Route and request, for the log line about a response that breaks off.
 #[derive(Clone)]
 pub(super) struct Origin {
-    pub(super) route: Arc<crate::route::Route>,
-    pub(super) request_id: RequestId,
+    pub(super) route: Arc<Route>,
+    /// The account of the exchange, which is over when nothing holds it.
+    pub(super) tally: Arc<Tally>,
 }
 
 /// Reason of a response that was passed on to its end.
@@ -149,7 +156,7 @@ impl ResponseBody {
         } else {
             Held::Alone(flow)
         };
-        let account = bounds.record(&origin.request_id).map(|record| {
+        let account = bounds.record(&origin.tally).map(|record| {
             Box::new(Account { record, upload: upload.clone(), sent: 0, reason: None })
         });
         let cutoff = bounds.cutoff().with_upload(upload);
@@ -172,7 +179,7 @@ impl ResponseBody {
         match &error {
             ResponseError::Upstream(cause) => tracing::warn!(
                 route = self.origin.route.name,
-                request_id = self.origin.request_id.as_str(),
+                request_id = self.origin.tally.request_id(),
                 upstream = self.in_flight.target().name(),
                 reason = explain(cause),
                 "the upstream broke off its response, so the client's was broken off too"
@@ -185,8 +192,15 @@ impl ResponseBody {
 }
 
 impl Origin {
+    /// The origin of an exchange whose response has begun.
+    pub(super) fn of(begun: &Begun, bounds: &Bounds, request_id: RequestId) -> Self {
+        let target = Arc::clone(begun.in_flight.target());
+        let tally = Tally::new(request_id, target, bounds.kind() == Kind::Stream);
+        Self { route: Arc::clone(&bounds.permit.route), tally }
+    }
+
     fn ended(&self, cut: Cut) {
-        let (route, id) = (self.route.name.as_str(), self.request_id.as_str());
+        let (route, id) = (self.route.name.as_str(), self.tally.request_id());
         tracing::info!(route, request_id = id, reason = %cut, "ended an open response");
     }
 }
@@ -231,6 +245,7 @@ impl http_body::Body for ResponseBody {
                 }
                 if let Some(data) = frame.data_ref() {
                     this.origin.route.meters.sent(data.len());
+                    this.origin.tally.sent(data.len());
                     if let Some(account) = &mut this.account {
                         account.sent += data.len() as u64;
                     }
@@ -275,6 +290,7 @@ impl Drop for ResponseBody {
         if let Held::Watched(_, watch) = &self.flow {
             watch.abort();
         }
+        self.origin.tally.received(self.cutoff.uploaded());
         if let Some(account) = self.account.take() {
             account.close(self.flow.look(Flow::end));
         }

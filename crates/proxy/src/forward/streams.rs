@@ -7,14 +7,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
-use http_canonical::RequestId;
 use tokio::time::Instant;
 use web_sessions::{LiveSession, Sessions};
 
 use super::cutoff::Cutoff;
 use crate::{
-    audit::{StreamEnd, stream_ended},
+    audit::{StreamEnd, Tally, stream_ended},
     config::Streams,
+    listen::Drain,
     review::{Kind, Permit, Review, UNDISTURBED},
 };
 
@@ -71,6 +71,7 @@ pub(super) struct Bounds {
     pub(super) protocol: Option<Protocol>,
     /// End of the bearer token.
     pub(super) token_ends: Option<Instant>,
+    pub(super) drain: Drain,
 }
 
 impl Bounds {
@@ -106,11 +107,11 @@ impl Bounds {
         let bounded =
             self.kind() == Kind::Stream && self.permit.route.streams == Streams::UntilTokenEnds;
         let expires = self.token_ends.filter(|_| bounded);
-        Cutoff::new(self.session.clone(), expires, idle).with_review(
-            Arc::clone(&self.review),
-            Arc::clone(&self.permit),
-            self.kind(),
-        )
+        // A tunnel says goodbye by itself, and a plain exchange has the grace of its connection.
+        let drained = matches!(self.protocol, Some(Protocol::Events | Protocol::Grpc));
+        Cutoff::new(self.session.clone(), expires, idle)
+            .with_review(Arc::clone(&self.review), Arc::clone(&self.permit), self.kind())
+            .with_drain(drained.then(|| self.drain.clone()))
     }
 
     /// Notes activity of the session; `None` without one.
@@ -119,12 +120,12 @@ impl Bounds {
     }
 
     /// The record of a stream, for the line at its end; `None` for a plain exchange.
-    pub(super) fn record(&self, request_id: &RequestId) -> Option<Box<StreamRecord>> {
+    pub(super) fn record(&self, tally: &Arc<Tally>) -> Option<Box<StreamRecord>> {
         let protocol = self.protocol?;
         Some(Box::new(StreamRecord {
             protocol,
             permit: Arc::clone(&self.permit),
-            request_id: request_id.clone(),
+            tally: Arc::clone(tally),
             begun: Instant::now(),
         }))
     }
@@ -164,7 +165,7 @@ impl Drop for Activity {
 pub(super) struct StreamRecord {
     protocol: Protocol,
     permit: Arc<Permit>,
-    request_id: RequestId,
+    tally: Arc<Tally>,
     begun: Instant,
 }
 
@@ -180,7 +181,8 @@ impl StreamRecord {
             protocol: self.protocol.name(),
             route: &self.permit.route.name,
             path: self.permit.path.as_str(),
-            request_id: self.request_id.as_str(),
+            request_id: self.tally.request_id(),
+            upstream: self.tally.upstream(),
             sender: (&self.permit.caller, &self.permit.credential),
             reason,
             received,

@@ -78,18 +78,20 @@ impl Opening<'_> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
+        self.origin.tally.put_on(&mut response);
         let Self { client, bounds, drain, origin, .. } = self;
         let (cutoff, activity) = (bounds.cutoff(), bounds.activity());
-        let record = bounds.record(&origin.request_id);
+        let record = bounds.record(&origin.tally);
         tokio::spawn(async move {
-            let (route, id) = (origin.route.name.as_str(), origin.request_id.as_str());
+            let (route, id) = (origin.route.name.as_str(), origin.tally.request_id());
             match tokio::time::timeout(SWITCH, try_join(client, upstream)).await {
                 Ok(Ok((client, upstream))) => {
                     let ping = origin.route.ping.within(origin.route.timeouts.idle);
                     let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
                         .with_activity(activity)
                         .with_pings(ping);
-                    let (end, passed) = tunnel.run(async move { drain.begun().await }).await;
+                    let (end, passed) = tunnel.run(async move { drain.streams_over().await }).await;
+                    origin.tally.passed(passed.up, passed.down);
                     if let Some(record) = record {
                         record.ended(&end, passed.up, passed.down);
                     }

@@ -5,12 +5,13 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES};
+use super::{BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES, UPSTREAM_SECONDS};
 
 /// Records what a route forwards.
 pub struct RouteMeters {
     forwarded: Counter,
     seconds: Histogram,
+    upstream: Histogram,
     /// By the class of the status, from `1xx`.
     responses: [Counter; 5],
     received: Counter,
@@ -24,6 +25,7 @@ impl RouteMeters {
         Self {
             forwarded: counter!(REQUESTS, "route" => route(), "outcome" => "forwarded"),
             seconds: histogram!(REQUEST_SECONDS, "route" => route()),
+            upstream: histogram!(UPSTREAM_SECONDS, "route" => route()),
             responses: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| counter!(UPSTREAM_RESPONSES, "route" => route(), "status" => class)),
             received: counter!(BYTES, "route" => route(), "direction" => "received"),
@@ -36,16 +38,19 @@ impl RouteMeters {
         Self {
             forwarded: Counter::noop(),
             seconds: Histogram::noop(),
+            upstream: Histogram::noop(),
             responses: std::array::from_fn(|_| Counter::noop()),
             received: Counter::noop(),
             sent: Counter::noop(),
         }
     }
 
-    /// Records a request that the upstream answered with this status, and the time to the head of the response.
-    pub(crate) fn forwarded(&self, status: StatusCode, took: Duration) {
+    /// Records a request that the upstream answered with this status, and the time to the head of the response: in all, and
+    /// from the decision.
+    pub(crate) fn forwarded(&self, status: StatusCode, took: Duration, upstream: Duration) {
         self.forwarded.increment(1);
         self.seconds.record(took.as_secs_f64());
+        self.upstream.record(upstream.as_secs_f64());
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(responses) = self.responses.get(class) {
             responses.increment(1);

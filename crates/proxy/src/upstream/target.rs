@@ -78,6 +78,11 @@ impl Target {
         &self.name
     }
 
+    /// Its address.
+    pub(crate) fn address(&self) -> &UpstreamAddress {
+        &self.address
+    }
+
     /// Sets the host in requests.
     pub(super) fn set_host(&mut self, host: &UpstreamHost) {
         let text = match (host, &self.address) {
@@ -175,7 +180,7 @@ impl Target {
 
 impl InFlight {
     /// The target of the exchange.
-    pub(crate) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Arc<Target> {
         &self.0
     }
 }

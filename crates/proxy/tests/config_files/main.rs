@@ -12,12 +12,14 @@ use doorward::config::{
 mod anchors;
 mod any_text;
 mod callers;
+mod limits;
 mod mistakes;
 mod online;
 mod outside;
 mod profiles;
 mod providers;
 mod proxying;
+mod telemetry;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

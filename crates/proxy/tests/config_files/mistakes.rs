@@ -208,7 +208,6 @@ fn unsupported_keys_are_refused_by_name() {
     #[rustfmt::skip]
     let cases = [
         ("routes:", "outbound: { listen: '127.0.0.1:8081' }\nroutes:", "9:1: outbound: unsupported `outbound`: this version does not serve it; "),
-        ("routes:", "telemetry: { otlp: 'http://collector:4318' }\nroutes:", "9:20: telemetry.otlp: unsupported `telemetry.otlp`: this version does not serve it; "),
         ("    access:", "    limits: { per_user: { requests_per_second: 50 } }\n    access:", "13:15: routes.app.limits.per_user: unsupported `limits.per_user`: this version does not serve it; "),
         ("signed_in", "{ roles: a, acr: '2' }", "14:35: routes.app.access#1.allow.acr: unsupported `acr`: this version does not serve it; "),
         ("signed_in", "{ roles: a, max_age: 1h }", "14:39: routes.app.access#1.allow.max_age: unsupported `max_age`: this version does not serve it; "),
@@ -317,7 +316,6 @@ fn only_unsupported_keys_of_the_full_file_are_refused() {
         "44:157: routes.warehouse-console.access#1.allow.max_age",
         "44:167: routes.warehouse-console.access#1.allow.when",
         "45:1: outbound",
-        "50:20: telemetry.otlp",
     ];
     let found = problems(include_str!("every_key.yaml"));
     let keys: Vec<&str> = found

@@ -120,3 +120,15 @@ pub enum Change {
     /// Changes may have been missed: read every record again before it is used.
     Missed,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{fixtures::shared::Shared, store::conformance::conforms};
+
+    #[tokio::test]
+    async fn the_shared_store_of_the_tests_conforms() {
+        conforms(|clock| Arc::into_inner(Shared::new(clock).process()).unwrap()).await;
+    }
+}

@@ -45,7 +45,8 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
                 let Some(metadata) = metadata.filter(|_| issuer.offers_login()) else { continue };
                 let clock = Arc::new(SystemClock) as Arc<_>;
                 // No user signs in here, so no claim is wanted.
-                let client = assemble::issuer_client(name, issuer, Default::default(), &clock)?;
+                let client =
+                    assemble::issuer_client(name, issuer, Default::default(), &clock, None)?;
                 let Registration { proved, doubts } =
                     registration::check(&client, issuer, &metadata, &config).await;
                 for line in proved {
