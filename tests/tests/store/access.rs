@@ -132,9 +132,13 @@ async fn servers_are_known_by_their_authority_and_clients_by_their_certificate()
     let client = Some((own.certificate.clone(), own.key.clone()));
     let tls = RedisTls { ca_file, client };
     let store = store_of(options(servers(), "t:").with_tls(Some(tls.clone())), MovableClock::new());
+    // Tests are built without optimization, and reading the system's certificates takes its time.
+    arriving(&store).await;
+    while store.ready().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let ticket = store.create(&record(MovableClock::new().now())).await.unwrap();
     assert!(store.load(&ticket).await.unwrap().is_some());
-    arriving(&store).await;
     for (wrong, words) in [
         (RedisTls { client: None, ..tls.clone() }, "cannot be reached"),
         (RedisTls { ca_file: None, ..tls.clone() }, "ertificate"),

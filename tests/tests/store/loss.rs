@@ -99,4 +99,23 @@ async fn a_full_server_says_what_to_do_and_loses_no_session() {
     let error = store.create(&record(MovableClock::new().now())).await.unwrap_err().to_string();
     assert!(error.contains("has no memory left; raise its `maxmemory`"), "{error}");
     assert!(store.load(&ticket).await.unwrap().is_some());
+    store.end(&first.id).await.unwrap();
+    assert!(store.load(&ticket).await.unwrap().is_none(), "a sign-out needs no memory");
+}
+
+#[tokio::test]
+async fn a_server_that_became_a_replica_serves_the_sessions_that_it_has() {
+    let server = Server::start(Kind::Valkey, &[]).await;
+    let store = single(&server, "t:");
+    let first = record(MovableClock::new().now());
+    let ticket = store.create(&first).await.unwrap();
+    server.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for _ in 0..3 {
+        let error = store.create(&record(MovableClock::new().now())).await.unwrap_err().to_string();
+        assert!(error.contains("is a replica and takes no writes; name the primary"), "{error}");
+        assert!(store.load(&ticket).await.unwrap().is_some());
+    }
+    server.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    store.create(&record(MovableClock::new().now())).await.unwrap();
 }

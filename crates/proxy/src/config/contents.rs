@@ -39,7 +39,7 @@ fn digest_of(path: &Path) -> Option<[u8; SHA256_OUTPUT_LEN]> {
 impl Config {
     /// The files whose content is a secret of this configuration or another part of it. They are read when the configuration is
     /// applied, and it is applied again when one of them changes. Files that are read at each use anyway are not among them: an
-    /// assertion, the admin token, the keys of an issuer.
+    /// assertion, the admin token, the keys of an issuer, the password and certificates of the store `redis` (at each connection).
     #[must_use]
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let issuers = self.issuers.values().flat_map(IssuerConfig::files);

@@ -1,6 +1,10 @@
 //! Behaviour common to all stores. An adapter's test calls [`conforms`] with a way to make a fresh store.
 
-#![expect(clippy::unwrap_used, reason = "a test support module: a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test support module: a failed unwrap is a failed test"
+)]
 
 mod shared;
 

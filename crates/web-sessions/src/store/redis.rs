@@ -224,7 +224,10 @@ impl RedisStore {
             .arg(id.as_str())
             .arg(STREAM)
             .arg(millis(STREAMED));
-        self.calls.call::<()>("end", announced).await?;
+        // Its deletion reaches the other processes also as a change of its record, so a full server fails no sign-out.
+        if let Err(error) = self.calls.call::<()>("end", announced).await {
+            tracing::warn!(session = %id, %error, "end of a session not announced");
+        }
         let Some((one, two)) = found else { return Ok(false) };
         let entry = names::member(digest, id);
         let take_out =

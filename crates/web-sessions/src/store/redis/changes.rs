@@ -155,7 +155,7 @@ impl Receiver {
             let access = self.connector.access().await?;
             let pushes = self.pushes(Arc::clone(&tracked.lost));
             for primary in primaries {
-                let node = self.connector.node(&primary, &access, Some(Arc::clone(&pushes)));
+                let node = self.connector.tracking(&primary, &access, Arc::clone(&pushes));
                 let mut node = node.await?;
                 self.turn_on(&primary, &mut node).await?;
                 tracked.nodes.push((primary, node));

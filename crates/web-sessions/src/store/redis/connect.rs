@@ -38,7 +38,7 @@ impl Connection {
             Self::Node(node) => node.req_packed_command(command).await,
             Self::Cluster(cluster) => cluster.req_packed_command(command).await,
         };
-        reply?.extract_error().map_err(Into::into)
+        reply?.extract_error()
     }
 
     /// Runs a command without a key, on the server that keeps `key`.
@@ -51,7 +51,7 @@ impl Connection {
                 cluster.route_command(command, RoutingInfo::SingleNode(near)).await
             }
         };
-        reply?.extract_error().map_err(Into::into)
+        reply?.extract_error()
     }
 }
 
@@ -81,7 +81,11 @@ impl Connector {
             }
             RedisServers::Single(_) | RedisServers::Sentinel { .. } => {
                 let node = self.primary().await?;
-                self.node(&node, &access, None).await.map(Connection::Node)
+                let (connection, role) = self.open(&node, &access, None).await?;
+                match self.accepts(role) {
+                    true => Ok(Connection::Node(connection)),
+                    false => Err(self.is_a_replica(&node)),
+                }
             }
         }
     }
@@ -122,13 +126,35 @@ impl Connector {
         Ok((slots, primaries))
     }
 
+    /// Whether calls may go to a server of this role. Where there is no other server, a replica serves the sessions that it has,
+    /// and refuses new ones.
+    pub(super) fn accepts(&self, role: Role) -> bool {
+        role.primary || matches!(self.options.servers, RedisServers::Single(_))
+    }
+
+    fn is_a_replica(&self, node: &RedisNode) -> String {
+        format!("{} is a replica; name the primary, or its sentinels", self.at(node))
+    }
+
     /// A connection to one server that is a primary, with pushes to `pushes` (RESP3).
-    pub(super) async fn node(
+    pub(super) async fn tracking(
+        &self,
+        node: &RedisNode,
+        access: &Access,
+        pushes: Arc<dyn AsyncPushSender>,
+    ) -> Result<MultiplexedConnection, String> {
+        match self.open(node, access, Some(pushes)).await? {
+            (connection, role) if role.primary => Ok(connection),
+            _ => Err(self.is_a_replica(node)),
+        }
+    }
+
+    async fn open(
         &self,
         node: &RedisNode,
         access: &Access,
         pushes: Option<Arc<dyn AsyncPushSender>>,
-    ) -> Result<MultiplexedConnection, String> {
+    ) -> Result<(MultiplexedConnection, Role), String> {
         let servers = self.at(node);
         let protocol = match &pushes {
             Some(_) => ProtocolVersion::RESP3,
@@ -142,11 +168,8 @@ impl Connector {
             .await
             .map_err(|error| fault::describe(&servers, &error))?;
         let role = connection.req_packed_command(&::redis::cmd("ROLE")).await;
-        match role.and_then(|role| Ok(role.extract_error()?)).and_then(Role::from_reply) {
-            Ok(role) if role.primary => Ok(connection),
-            Ok(_) => Err(format!("{servers} is a replica; name the primary, or its sentinels")),
-            Err(error) => Err(fault::describe(&servers, &error)),
-        }
+        let role = role.and_then(Value::extract_error).and_then(Role::from_reply);
+        role.map(|role| (connection, role)).map_err(|error| fault::describe(&servers, &error))
     }
 
     async fn ask_sentinels(
@@ -200,7 +223,8 @@ impl Connector {
         access: &Access,
         protocol: ProtocolVersion,
     ) -> Result<Client, String> {
-        let mut login = RedisConnectionInfo::default().set_protocol(protocol);
+        let mut login =
+            RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         if let Some(password) = password {
             let password = read(Arc::clone(password)).await?;
             login = login.set_password(password.expose());
@@ -313,7 +337,8 @@ impl Access {
         let mut login = RedisConnectionInfo::default()
             .set_db(options.database)
             .set_protocol(protocol)
-            .set_lib_name("doorward", env!("CARGO_PKG_VERSION"));
+            // A command more for the user's rules, which Redis 7.0 does not know.
+            .set_skip_set_lib_name();
         if let Some(user) = &options.user {
             login = login.set_username(user);
         }

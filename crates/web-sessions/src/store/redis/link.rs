@@ -2,6 +2,9 @@
 //!
 //! A call waits for a connection only while the first attempt after a loss runs. After a failed attempt calls fail at once, until
 //! one succeeds. A connection without calls is checked every second, so that a loss is found before a call meets it.
+//!
+//! A cluster is one connection here, to many servers. It serves the slots of the others while one server hangs, so it is replaced
+//! only when another one stands.
 
 use std::{
     sync::{
@@ -13,7 +16,7 @@ use std::{
 
 use ::redis::{FromRedisValue, RedisResult, Value, from_redis_value};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -49,6 +52,8 @@ struct Shared {
     near: String,
     state: watch::Sender<State>,
     permits: Semaphore,
+    /// A call found the cluster's connection wanting.
+    suspect: Notify,
     /// Number of connections so far.
     made: AtomicU64,
 }
@@ -77,6 +82,7 @@ impl Link {
             near,
             state: watch::Sender::new(State::Connecting),
             permits: Semaphore::new(IN_FLIGHT),
+            suspect: Notify::new(),
             made: AtomicU64::new(0),
         });
         let keeper = tokio::spawn(Arc::clone(&shared).keep(moved));
@@ -144,7 +150,9 @@ impl Shared {
             }
             *used = None;
             self.lost(generation, &reason);
-            if !std::mem::replace(&mut again, false) {
+            // A cluster's connection repeats calls itself.
+            let repeats = matches!(connection, Connection::Cluster(_));
+            if repeats || !std::mem::replace(&mut again, false) {
                 return Err(unavailable(reason));
             }
         }
@@ -161,6 +169,9 @@ impl Shared {
     }
 
     fn lost(&self, generation: u64, reason: &str) {
+        if matches!(&*self.state.borrow(), State::Up(_, Connection::Cluster(_))) {
+            return self.suspect.notify_one();
+        }
         let lost = self.state.send_if_modified(|state| {
             let current = matches!(state, State::Up(known, _) if *known == generation);
             if current {
@@ -185,38 +196,40 @@ impl Shared {
     async fn connect(&self) {
         let mut pause = BACK_OFF.0;
         loop {
-            let limit = self.connector.options().timeout.max(CONNECT);
-            let made = timeout(limit, self.connector.connect()).await.unwrap_or_else(|_| {
-                let limit = limit.as_millis();
-                let servers = &self.connector.options().servers;
-                Err(format!("{servers} cannot be reached: no connection in {limit}ms"))
-            });
-            match made {
-                Ok(connection) => {
-                    let generation = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-                    if generation > 1 {
-                        let connection = self.purpose;
-                        let event = RedisEvent::Reconnected { connection };
-                        (self.connector.options().observe)(event);
-                        tracing::info!(purpose = self.purpose, "connected to the session store");
-                    }
-                    self.state.send_replace(State::Up(generation, connection));
-                    return;
-                }
-                Err(reason) => {
-                    let before = self.state.send_replace(State::Down(reason.as_str().into()));
-                    if !matches!(before, State::Down(before) if *before == *reason) {
-                        tracing::warn!(
-                            purpose = self.purpose,
-                            reason,
-                            "no connection to the session store"
-                        );
-                    }
-                }
+            match self.fresh().await {
+                Ok(connection) => return self.up(connection),
+                Err(reason) => self.down(reason),
             }
             // Between half of it and all of it, so that many processes do not come at once.
             sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    /// A new connection.
+    async fn fresh(&self) -> Result<Connection, String> {
+        let limit = self.connector.options().timeout.max(CONNECT);
+        timeout(limit, self.connector.connect()).await.unwrap_or_else(|_| {
+            let servers = &self.connector.options().servers;
+            Err(format!("{servers} cannot be reached: no connection in {}ms", limit.as_millis()))
+        })
+    }
+
+    fn up(&self, connection: Connection) {
+        let generation = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        if generation > 1 {
+            (self.connector.options().observe)(RedisEvent::Reconnected {
+                connection: self.purpose,
+            });
+            tracing::info!(purpose = self.purpose, "connected to the session store");
+        }
+        self.state.send_replace(State::Up(generation, connection));
+    }
+
+    fn down(&self, reason: String) {
+        let before = self.state.send_replace(State::Down(reason.as_str().into()));
+        if !matches!(before, State::Down(before) if *before == *reason) {
+            tracing::warn!(purpose = self.purpose, reason, "no connection to the session store");
         }
     }
 
@@ -231,6 +244,7 @@ impl Shared {
             tokio::select! {
                 _ = states.changed() => {}
                 Ok(()) = moved.changed() => self.lost(generation, "another server is the primary"),
+                () = self.suspect.notified() => self.replace().await,
                 () = sleep(CHECK) => {
                     let limit = self.connector.options().timeout;
                     match timeout(limit, self.check(connection)).await {
@@ -243,7 +257,17 @@ impl Shared {
         }
     }
 
-    /// Checks that the server still answers, and still is the primary.
+    /// Replaces the connection of a cluster. Calls use the former one meanwhile.
+    async fn replace(&self) {
+        match self.fresh().await {
+            Ok(connection) => self.up(connection),
+            Err(reason) => self.down(reason),
+        }
+        // One at a time, however many calls fail.
+        sleep(BACK_OFF.1 / 2).await;
+    }
+
+    /// Checks that the server still answers, and still may be used.
     async fn check(&self, mut connection: Connection) -> Result<(), String> {
         let checked: RedisResult<Role> = match &connection {
             Connection::Node(_) => {
@@ -258,7 +282,7 @@ impl Shared {
             }
         };
         match checked {
-            Ok(Role { primary: true, .. }) => Ok(()),
+            Ok(role) if self.connector.accepts(role) => Ok(()),
             Ok(_) => Err("the server is no longer the primary".to_owned()),
             Err(error) => Err(self.connector.describe(&error)),
         }
