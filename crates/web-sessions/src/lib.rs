@@ -88,7 +88,7 @@ pub use self::store::{
     Observe, ReadPassword, RedisEvent, RedisNode, RedisOptions, RedisServers, RedisStore, RedisTls,
     SharedReplayMemory, ask_redis,
 };
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub use self::store::{session_store_conforms, shared_store_conforms};
 
 /// The example of the README.
