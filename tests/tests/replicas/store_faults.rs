@@ -292,7 +292,7 @@ async fn a_read_only_store_signs_no_user_out() -> Result<()> {
     let fault = Fault::new("read-only", false).await?;
     // The replica of a server that is not there.
     fault.valkey.ask(&["REPLICAOF", "127.0.0.1", "1"]).await?;
-    fault.watch(Notice::Refused).await?;
+    fault.watch(Notice::SignInsOnly).await?;
     ensure!(!fault.try_to_sign_in().await?, "a session was not stored and the user not told");
     fault.valkey.ask(&["REPLICAOF", "NO", "ONE"]).await?;
     fault.healed().await

@@ -32,7 +32,7 @@ fn with_password(options: RedisOptions, text: &'static str) -> RedisOptions {
 }
 
 #[tokio::test]
-async fn the_documented_user_may_do_all_that_the_store_does_and_no_more() {
+async fn the_documented_user_may_do_what_the_store_does_only() {
     for kind in [Kind::Valkey, Kind::Redis] {
         let server = Server::start(kind, &[]).await;
         let rules = documented_rules();
@@ -72,7 +72,7 @@ async fn the_documented_user_may_do_all_that_the_store_does_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_named_and_a_changed_one_is_used_without_a_restart() {
+async fn a_wrong_password_is_named_and_a_changed_one_is_used() {
     let server = Server::start(Kind::Valkey, &[]).await;
     let set = async |password: &str| {
         server
@@ -111,7 +111,7 @@ async fn a_wrong_password_is_named_and_a_changed_one_is_used_without_a_restart()
 }
 
 #[tokio::test]
-async fn servers_are_known_by_their_authority_and_clients_by_their_certificate() {
+async fn tls_knows_servers_by_authority_and_clients_by_certificate() {
     let world = World::new("store-tls").unwrap();
     let authority = Authority::new(world.folder()).unwrap();
     let files = authority.server().unwrap();

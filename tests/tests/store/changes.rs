@@ -1,4 +1,4 @@
-//! What one process changes reaches the others.
+//! Changes of one process reach the others.
 
 use std::time::Duration;
 

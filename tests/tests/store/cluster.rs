@@ -97,7 +97,7 @@ async fn changes_arrive_from_every_primary() {
 }
 
 #[tokio::test]
-async fn a_primary_that_hangs_fails_only_calls_in_time_and_distrusts_all() {
+async fn a_primary_that_hangs_fails_calls_in_time() {
     let nodes = start(Kind::Valkey, 3).await;
     let clock = MovableClock::new();
     let store = store_of(options(servers(&nodes), "t:"), clock.clone());

@@ -26,8 +26,8 @@ async fn no_key_lasts_and_none_holds_a_secret() {
     store.first_use(&[1; 32], Duration::from_secs(60)).await.unwrap();
     let proof = oidc_core::dpop::UsedProof::new("key", "jti", Duration::from_secs(60));
     oidc_core::dpop::ReplayMemory::remember(&store.replay_memory(), &proof).await.unwrap();
-    let nobody = Which::Subject { issuer: "main".to_owned(), subject: "nobody".to_owned() };
-    store.end_matching(&nobody, None).await.unwrap();
+    let unknown = Which::Subject { issuer: "main".to_owned(), subject: "unknown".to_owned() };
+    store.end_matching(&unknown, None).await.unwrap();
     let kinds = server.keys().await;
     for kind in ["s:", "u:", "l:", "i:", "w:", "all", "a:", "logins", "j:", "p:", "o:"] {
         assert!(kinds.iter().any(|key| key.starts_with(&format!("t:{kind}"))), "{kind}: {kinds:?}");
@@ -44,7 +44,7 @@ async fn no_key_lasts_and_none_holds_a_secret() {
 }
 
 #[tokio::test]
-async fn a_session_in_use_outlives_its_idle_time_and_no_use_outlives_its_lifetime() {
+async fn use_outlives_the_idle_time_and_not_the_lifetime() {
     let server = Server::start(Kind::Valkey, &[]).await;
     let clock = MovableClock::new();
     let servers = web_sessions::RedisServers::Single(server.node());
@@ -78,7 +78,7 @@ async fn a_session_in_use_outlives_its_idle_time_and_no_use_outlives_its_lifetim
 }
 
 #[tokio::test]
-async fn a_session_that_the_server_let_expire_is_not_counted_or_listed() {
+async fn an_expired_session_is_not_counted_or_listed() {
     let server = Server::start(Kind::Valkey, &[]).await;
     let clock = MovableClock::new();
     let servers = web_sessions::RedisServers::Single(server.node());

@@ -42,7 +42,7 @@ async fn healed(store: &web_sessions::RedisStore, ticket: &Ticket) {
 }
 
 #[tokio::test]
-async fn a_restarted_server_is_used_again_and_a_call_does_not_notice_a_quick_one() {
+async fn a_restarted_server_is_used_again() {
     let port = free_port();
     let server = Server::start_on(Kind::Valkey, port, &[]).await;
     let store = single(&server, "t:");
@@ -104,7 +104,7 @@ async fn a_full_server_says_what_to_do_and_loses_no_session() {
 }
 
 #[tokio::test]
-async fn a_server_that_became_a_replica_serves_the_sessions_that_it_has() {
+async fn a_demoted_server_serves_the_sessions_that_it_has() {
     let server = Server::start(Kind::Valkey, &[]).await;
     let store = single(&server, "t:");
     let first = record(MovableClock::new().now());

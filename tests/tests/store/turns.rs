@@ -27,7 +27,7 @@ async fn ours(store: &RedisStore, ticket: &web_sessions::Ticket, generation: u64
 }
 
 #[tokio::test]
-async fn one_process_at_a_time_refreshes_and_the_others_get_its_record() {
+async fn one_process_refreshes_and_the_others_get_its_record() {
     let server = Server::start(Kind::Valkey, &[]).await;
     let (one, two) = (single(&server, "t:"), single(&server, "t:"));
     let first = record(now());
