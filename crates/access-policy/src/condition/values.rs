@@ -47,7 +47,7 @@ fn boxed(value: &Value) -> Box<dyn Val + '_> {
     }
 }
 
-fn name_of<'n>(index: &'n dyn Val) -> Result<&'n str, ExecutionError> {
+fn name_of(index: &dyn Val) -> Result<&str, ExecutionError> {
     let name = index.downcast_ref::<CelString<'_>>().map(|name| name.inner());
     name.ok_or_else(|| ExecutionError::UnexpectedType {
         got: index.get_type().name().to_owned(),
