@@ -125,6 +125,7 @@ impl Upstreams {
             mut headers,
             websocket,
             accepts_trailers,
+            trailers,
             content_length,
             request_id,
             traceparent,
@@ -183,7 +184,7 @@ impl Upstreams {
         }
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, &route, &bounds),
+            None => upload(body, &route, &bounds, &trailers),
         };
         let outgoing = Outgoing {
             method: method.into_http(),
@@ -191,6 +192,7 @@ impl Upstreams {
             host,
             headers,
             accepts_trailers,
+            trailers,
             upgrade: upgrade.is_some(),
         };
         let exchange = Exchange {
