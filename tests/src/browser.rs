@@ -26,6 +26,9 @@ use crate::{program, tools};
 /// Longer than the driver's own limits, whose errors say more.
 const LIMIT: Duration = Duration::from_secs(130);
 
+/// For a page that a provider's redirects lead to.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A running Chromium; gone when the last page and person of it are.
 #[derive(Debug, Clone)]
 pub struct Browser(Arc<Driver>);
@@ -131,6 +134,15 @@ impl Person {
         let command = json!({ "do": "new_page", "context": self.name, "page": id });
         self.driver.run(command).await?;
         Ok(Page { driver: Arc::clone(&self.driver), id })
+    }
+
+    /// A new tab at `url`, after signing in at Keycloak's form as `user`.
+    pub async fn sign_in(&self, url: &str, user: &str) -> Result<Page> {
+        let page = self.tab().await?;
+        page.goto(url).await?;
+        page.log_in(user).await?;
+        page.wait_for_url(url, PATIENCE).await?;
+        Ok(page)
     }
 
     /// Every cookie, as Playwright describes it: name, value, domain, path, expires, httpOnly, secure, sameSite.

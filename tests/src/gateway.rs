@@ -21,13 +21,18 @@ use crate::{
     world::free_port,
 };
 
+mod replica;
+
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A stop that waits for requests only, so that no scenario waits for its end.
+const STOP_SOON: &str = "shutdown: { lame_duck: 0s, streams: 0s }\n";
 
 /// The file of the admin token, in the scenario's folder.
 pub const ADMIN_TOKEN: &str = "admin-token";
 
 /// Builds a configuration file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     folder: PathBuf,
     port: u16,
@@ -46,6 +51,8 @@ pub struct Plan {
     issuer_settings: String,
     session_settings: String,
     settings: String,
+    environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Plan {
@@ -83,6 +90,8 @@ impl Plan {
             routes: routes.to_owned(),
             issuer_settings: String::new(),
             session_settings: String::new(),
+            environment: Vec::new(),
+            descriptors: None,
         })
     }
 
@@ -171,11 +180,30 @@ impl Plan {
         self
     }
 
+    /// The process may open so many files.
+    #[must_use]
+    pub fn with_descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     /// Keys of the file's top level.
     #[must_use]
     pub fn with(mut self, yaml: &str) -> Self {
         self.settings.push_str(yaml);
         self.settings.push('\n');
+        self
+    }
+
+    /// The folder in which the gateway runs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A variable in the environment of the gateway.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -190,7 +218,7 @@ impl Plan {
     pub fn launch(self) -> Result<Gateway> {
         let config = self.write()?;
         Ok(Gateway {
-            program: launch(&self.folder, &config)?,
+            program: self.run(&config, &[])?,
             secrets: [self.client_secret.clone(), session_key()]
                 .into_iter()
                 .chain(self.admin_token.clone())
@@ -198,6 +226,21 @@ impl Plan {
             config,
             plan: self,
         })
+    }
+
+    fn run(&self, config: &Path, arguments: &[&str]) -> Result<Program> {
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+                shell.arg(tools::doorward()?);
+                shell
+            }
+            None => Command::new(tools::doorward()?),
+        };
+        command.arg("serve").arg("--config").arg(config).args(arguments);
+        command.current_dir(&self.folder).envs(self.environment.iter().cloned());
+        Program::start("gateway", &self.folder, &mut command)
     }
 
     /// Writes the file and its secrets, for the commands that only read it.
@@ -221,6 +264,9 @@ impl Plan {
             }
         }
         yaml.push_str(&self.settings);
+        if !self.settings.contains("shutdown:") {
+            yaml.push_str(STOP_SOON);
+        }
         self.write_issuers(&mut yaml, &client_secret)?;
         writeln!(yaml, "session:\n  store: {}", self.store)?;
         writeln!(yaml, "  key: {{ file: {} }}", key.display())?;
@@ -285,8 +331,13 @@ impl Gateway {
     /// kill -9, then the same program on the same ports and data.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.program.kill();
-        self.program = launch(&self.plan.folder, &self.config)?;
+        self.program = self.plan.run(&self.config, &[])?;
         self.wait_until_ready().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.program.id()
     }
 
     /// Every line of its log, which must all be JSON objects.
@@ -306,6 +357,29 @@ impl Gateway {
     /// Lines that record a decision, newest last.
     pub fn audit(&self) -> Result<Vec<Value>> {
         Ok(self.log_lines()?.into_iter().filter(|line| line["decision"].is_string()).collect())
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
+    }
+
+    /// Waits for its end after a signal; it must have ended with status 0.
+    pub async fn ended_within(&mut self, limit: Duration) -> Result<()> {
+        let program = &mut self.program;
+        let status = wait::until("the gateway to end", limit, async || Ok(program.ended())).await?;
+        ensure!(status.success(), "the gateway ended with {status}");
+        Ok(())
+    }
+
+    /// Waits for a log line with this message; returns the newest.
+    pub async fn logged(&self, message: &str) -> Result<Value> {
+        wait::until(&format!("the log line {message:?}"), PATIENCE, async || {
+            let mut lines = self.log_lines()?;
+            lines.retain(|line| line["msg"].as_str() == Some(message));
+            Ok(lines.pop())
+        })
+        .await
     }
 
     /// SIGHUP: it reads its file again, now.
@@ -361,12 +435,6 @@ impl Gateway {
 pub fn command(arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(tools::doorward()?);
     Ok(crate::program::prepare(&mut command)?.args(arguments).output()?)
-}
-
-fn launch(folder: &Path, config: &Path) -> Result<Program> {
-    let mut command = Command::new(tools::doorward()?);
-    command.arg("serve").arg("--config").arg(config).current_dir(folder);
-    Program::start("gateway", folder, &mut command)
 }
 
 /// The same in every scenario, so that a restart can open data that was sealed before.

@@ -4,7 +4,12 @@
 //! sessions or count refreshes do not meet each other. It answers over plain HTTP on 127.0.0.1, and over TLS on localhost
 //! where it asks for client certificates; it names itself as it is addressed, so a realm is one issuer here and another there.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use reqwest::{Client, Method};
@@ -37,55 +42,62 @@ pub struct Keycloak {
     base: String,
     tls_base: String,
     authority: Authority,
-    _program: Program,
+    place: Place,
+    program: Mutex<Option<Program>>,
+}
+
+/// The folder and the ports of a Keycloak, which a restart keeps.
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+    port: u16,
+    tls_port: u16,
+    management: u16,
+    /// Set when realms and sessions are in a file and survive a restart; else they are in memory.
+    kept: bool,
 }
 
 impl Keycloak {
     /// The Keycloak of this test process; the first call starts it.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Keycloak> = OnceCell::const_new();
-        SHARED.get_or_try_init(Self::start).await
+        SHARED.get_or_try_init(async || Self::start(&run_folder()?, false).await).await
     }
 
-    async fn start() -> Result<Self> {
+    /// A Keycloak of a scenario's own, which the scenario may kill: its realms and sessions are in a file of `folder`. It lives
+    /// as long as the test process, so that it can have realms as the shared one has.
+    pub async fn alone(folder: &Path) -> Result<&'static Self> {
+        Ok(Box::leak(Box::new(Self::start(folder, true).await?)))
+    }
+
+    /// kill -9.
+    pub fn kill(&self) {
+        if let Some(mut program) =
+            self.program.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            program.kill();
+        }
+    }
+
+    /// Starts it after [`Keycloak::kill`] with the same ports and data, and waits until it is ready.
+    pub async fn start_again(&self) -> Result<()> {
+        let program = self.place.launch(&self.authority).await?;
+        *self.program.lock().unwrap_or_else(PoisonError::into_inner) = Some(program);
+        Ok(())
+    }
+
+    async fn start(folder: &Path, kept: bool) -> Result<Self> {
         let (port, tls_port, management) = (free_port()?, free_port()?, free_port()?);
-        let authority = Authority::new(&run_folder()?.join("authority"))?;
-        let server = authority.server()?;
-        let mut program = Program::start(
-            "keycloak",
-            &run_folder()?,
-            Command::new(program_of_this_run()?)
-                .args(["start", "--optimized", "--http-enabled=true", "--hostname-strict=false"])
-                .arg("--http-host=127.0.0.1")
-                .arg(format!("--http-port={port}"))
-                .arg(format!("--http-management-port={management}"))
-                .arg("--http-management-scheme=http")
-                .arg(format!("--https-port={tls_port}"))
-                .arg(argument("--https-certificate-file=", server.certificate))
-                .arg(argument("--https-certificate-key-file=", server.key))
-                // The authority whose client certificates it trusts.
-                .arg(argument("--truststore-paths=", authority.certificate()))
-                // Else it opens ports for other Keycloaks to find it.
-                .arg("--cache=local")
-                .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN)
-                .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN)
-                .env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx768m")
-                // Halves the start-up time: only the fast compiler runs.
-                .env("JAVA_OPTS_APPEND", "-XX:TieredStopAtLevel=1"),
-        )?;
-        let health = format!("http://127.0.0.1:{management}/health/ready");
-        let client = visitor::plain_client()?;
-        wait::until("Keycloak", Duration::from_secs(120), async || {
-            program.check_running()?;
-            let answer = client.get(&health).timeout(Duration::from_secs(5)).send().await?;
-            Ok(answer.status().is_success().then_some(()))
-        })
-        .await?;
+        let authority = Authority::new(&folder.join("authority"))?;
+        let place = Place { folder: folder.to_owned(), port, tls_port, management, kept };
+        place.furnish()?;
+        let program = place.launch(&authority).await?;
         Ok(Self {
             base: format!("http://127.0.0.1:{port}"),
             tls_base: format!("https://localhost:{tls_port}"),
             authority,
-            _program: program,
+            place,
+            program: Mutex::new(Some(program)),
         })
     }
 
@@ -138,18 +150,60 @@ impl Keycloak {
     }
 }
 
-/// Keycloak with its own folder for data. In a shared one the last process to start would choose the trusted client
-/// certificates for all test runs.
-fn program_of_this_run() -> Result<PathBuf> {
-    let (installed, home) = (tools::installed("keycloak")?, run_folder()?.join("keycloak"));
-    std::fs::create_dir_all(home.join("bin"))?;
-    // It lives where its script is, past all links.
-    let script = home.join("bin/kc.sh");
-    std::fs::copy(installed.join("bin/kc.sh"), &script)?;
-    for part in ["conf", "lib", "providers", "themes"] {
-        std::os::unix::fs::symlink(installed.join(part), home.join(part))?;
+impl Place {
+    fn home(&self) -> PathBuf {
+        self.folder.join("keycloak")
     }
-    Ok(script)
+
+    /// Makes its own folder for data. In a shared one the last process to start would choose the trusted client certificates
+    /// for all test runs.
+    fn furnish(&self) -> Result<()> {
+        let (installed, home) = (tools::installed("keycloak")?, self.home());
+        std::fs::create_dir_all(home.join("bin"))?;
+        // It lives where its script is, past all links.
+        std::fs::copy(installed.join("bin/kc.sh"), home.join("bin/kc.sh"))?;
+        for part in ["conf", "lib", "providers", "themes"] {
+            std::os::unix::fs::symlink(installed.join(part), home.join(part))?;
+        }
+        Ok(())
+    }
+
+    async fn launch(&self, authority: &Authority) -> Result<Program> {
+        let server = authority.server()?;
+        let mut command = Command::new(self.home().join("bin/kc.sh"));
+        command
+            .args(["start", "--optimized", "--http-enabled=true", "--hostname-strict=false"])
+            .arg("--http-host=127.0.0.1")
+            .arg(format!("--http-port={}", self.port))
+            .arg(format!("--http-management-port={}", self.management))
+            .arg("--http-management-scheme=http")
+            .arg(format!("--https-port={}", self.tls_port))
+            .arg(argument("--https-certificate-file=", server.certificate))
+            .arg(argument("--https-certificate-key-file=", server.key))
+            // The authority whose client certificates it trusts.
+            .arg(argument("--truststore-paths=", authority.certificate()))
+            // Else it opens ports for other Keycloaks to find it.
+            .arg("--cache=local")
+            .env("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN)
+            .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN)
+            .env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx768m")
+            // Halves the start-up time: only the fast compiler runs.
+            .env("JAVA_OPTS_APPEND", "-XX:TieredStopAtLevel=1");
+        if self.kept {
+            let file = self.home().join("data/database");
+            command.arg(format!("--db-url=jdbc:h2:file:{};NON_KEYWORDS=VALUE", file.display()));
+        }
+        let mut program = Program::start("keycloak", &self.folder, &mut command)?;
+        let health = format!("http://127.0.0.1:{}/health/ready", self.management);
+        let client = visitor::plain_client()?;
+        wait::until("Keycloak", Duration::from_secs(120), async || {
+            program.check_running()?;
+            let answer = client.get(&health).timeout(Duration::from_secs(5)).send().await?;
+            Ok(answer.status().is_success().then_some(()))
+        })
+        .await?;
+        Ok(program)
+    }
 }
 
 fn realm_of_gateway(public_url: &str) -> Result<Value> {

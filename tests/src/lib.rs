@@ -32,5 +32,13 @@ pub mod recipes;
 pub mod relay;
 pub mod counter;
 pub mod collector;
+pub mod resp;
+pub mod valkey;
+pub mod sentinels;
+pub mod cluster;
+pub mod toxiproxy;
+pub mod replicas;
+pub mod clock;
+pub mod process;
 
 pub use world::World;

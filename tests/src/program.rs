@@ -42,6 +42,11 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The file that has its output.
     pub fn log(&self) -> &Path {
         &self.log
@@ -63,6 +68,11 @@ impl Program {
             anyhow::bail!("{} ended ({status}); its log ends:\n{tail}", self.name);
         }
         Ok(())
+    }
+
+    /// Its status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// kill -9, the whole group, at once.

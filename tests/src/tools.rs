@@ -49,6 +49,16 @@ pub fn doorward() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// Whether `DOORWARD_LONG` asks for the long forms of scenarios, which take minutes to an hour.
+pub fn long_form() -> bool {
+    variable("DOORWARD_LONG").is_some()
+}
+
+/// `DOORWARD_SESSIONS`: sessions of the figures for sizing.
+pub fn sessions_to_size() -> Option<usize> {
+    variable("DOORWARD_SESSIONS")?.parse().ok()
+}
+
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)

@@ -6,7 +6,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -99,6 +102,7 @@ impl Recorded {
 pub struct Echo {
     address: SocketAddr,
     record: Record,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -113,8 +117,9 @@ impl Echo {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let record = Record::default();
-        let task = tokio::spawn(accept(listener, record.clone()));
-        Ok(Self { address, record, task })
+        let connections = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(accept(listener, record.clone(), Arc::clone(&connections)));
+        Ok(Self { address, record, connections, task })
     }
 
     /// Its address.
@@ -130,6 +135,16 @@ impl Echo {
     /// Requests received so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.record.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the requests so far, in scenarios that send many.
+    pub fn forget(&self) {
+        self.record.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The last request whose target starts with `prefix`.
@@ -156,9 +171,10 @@ impl Record {
     }
 }
 
-async fn accept(listener: TcpListener, record: Record) {
+async fn accept(listener: TcpListener, record: Record, count: Arc<AtomicUsize>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        count.fetch_add(1, Ordering::Relaxed);
         let record = record.clone();
         // The gateway reports a connection that breaks.
         connections.spawn(async move { serve(stream, record).await.ok() });

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, Once, PoisonError},
     time::Duration,
 };
@@ -19,6 +20,11 @@ use url::Url;
 
 /// A client that follows nothing, remembers nothing and goes through no proxy.
 pub fn plain_client() -> Result<Client> {
+    client_from(None)
+}
+
+/// The same, whose connections come from this address.
+fn client_from(address: Option<IpAddr>) -> Result<Client> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // An error means that a provider is installed already.
@@ -28,6 +34,7 @@ pub fn plain_client() -> Result<Client> {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
+        .local_address(address)
         .build()?)
 }
 
@@ -108,6 +115,11 @@ impl Visitor {
     /// An empty jar.
     pub fn new() -> Result<Self> {
         Ok(Self { client: plain_client()?, jar: Mutex::default() })
+    }
+
+    /// An empty jar in a browser at another address of loopback: the gateway limits sign-ins by address.
+    pub fn at(address: Ipv4Addr) -> Result<Self> {
+        Ok(Self { client: client_from(Some(address.into()))?, jar: Mutex::default() })
     }
 
     /// Opens `url` as a person does, without following.

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    applications::{ModelApi, Streamlit},
+    applications::{Dashboard, Framework, ModelApi},
     browser::Browser,
     jupyterhub::JupyterHub,
     keycloak::{Keycloak, Realm},
@@ -109,9 +109,9 @@ impl World {
         JupyterHub::start(&self.folder, &self.public_url(), realm).await
     }
 
-    /// A Streamlit dashboard under `/dashboard`.
-    pub async fn streamlit(&self) -> Result<Streamlit> {
-        Streamlit::start(&self.folder).await
+    /// A dashboard under `/dashboard`.
+    pub async fn dashboard(&self, framework: Framework) -> Result<Dashboard> {
+        Dashboard::start(&self.folder, framework, self.public_port).await
     }
 
     /// A model API under `/models/churn`.

@@ -11,6 +11,8 @@
 #[path = "attacks/stage.rs"]
 mod stage;
 
+#[path = "attacks/load.rs"]
+mod load;
 #[path = "attacks/browser.rs"]
 mod browser;
 #[path = "attacks/forger.rs"]
@@ -64,6 +66,10 @@ mod proxying;
 mod open_streams;
 #[path = "attacks/long_exchanges.rs"]
 mod long_exchanges;
+#[path = "attacks/limits.rs"]
+mod limits;
+#[path = "attacks/late_answers.rs"]
+mod late_answers;
 #[path = "attacks/unread.rs"]
 mod unread;
 #[path = "attacks/ways_past.rs"]
@@ -128,3 +134,7 @@ mod exchanges;
 mod provider_faults;
 #[path = "attacks/profiles.rs"]
 mod profiles;
+#[path = "attacks/reloads.rs"]
+mod reloads;
+#[path = "attacks/stops.rs"]
+mod stops;

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use e2e::{World, wait, websocket};
+use e2e::{
+    World,
+    applications::{Dashboard, Framework},
+    wait, websocket,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,11 +53,10 @@ async fn the_visitor_signs_in_at_keycloak() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn streamlit_and_the_model_api_answer() -> Result<()> {
     let world = World::new("harness-applications")?;
-    let (dashboard, api) = (world.streamlit().await?, world.model_api().await?);
+    let (dashboard, api) = (world.dashboard(Framework::Streamlit).await?, world.model_api().await?);
     let page = world.browser().await?.person().await?.tab().await?;
     page.goto(&format!("{}/dashboard/", dashboard.url())).await?;
-    page.click("button:has-text('Press')").await?;
-    page.wait_for_text("body", "pressed 1 times", PATIENCE).await?;
+    Dashboard::press(&page, 1..=1).await?;
 
     let client = e2e::visitor::plain_client()?;
     let stream = client.get(format!("{}/models/churn/answers?n=3", api.url())).send().await?;

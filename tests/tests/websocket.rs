@@ -12,8 +12,6 @@ use e2e::{
 use reqwest::Method;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn route(upstream: &str) -> String {
     format!(
         "live:\n  match: {{ path: / }}\n  upstream: {upstream}\n  access: [{{ allow: signed_in }}]"
@@ -89,26 +87,6 @@ async fn signing_out_closes_open_web_sockets() -> Result<()> {
     let closed = timeout(Duration::from_secs(15), socket.next_text()).await;
     assert_eq!(closed.context("the web socket outlived the session")??, None);
     gateway.finish(&visitor.cookie_values())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_streamlit_widget_answers() -> Result<()> {
-    let world = World::new("streamlit")?;
-    let (realm, dashboard) = (world.realm().await?, world.streamlit().await?);
-    let routes = format!(
-        "dashboard:\n  match: {{ path: /dashboard }}\n  upstream: {}\n  preset: streamlit\n  access: [{{ allow: signed_in }}]",
-        dashboard.url()
-    );
-    let gateway = Plan::new(&world, &realm, &routes)?.start().await?;
-    let page = world.browser().await?.person().await?.tab().await?;
-    page.goto(&world.url("/dashboard/")).await?;
-    page.log_in("alice").await?;
-    page.wait_for_url(&world.url("/dashboard/"), PATIENCE).await?;
-    for presses in 1..=2 {
-        page.click("button:has-text('Press')").await?;
-        page.wait_for_text("body", &format!("pressed {presses} times"), PATIENCE).await?;
-    }
-    gateway.finish(&[])
 }
 
 #[tokio::test(flavor = "multi_thread")]

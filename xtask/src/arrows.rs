@@ -19,7 +19,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("log", "config"),
     ("telemetry", "config metric"),
     ("listen", "config metric"),
-    ("upstream", "config"),
+    ("upstream", "config metric"),
     ("route", "config refusal metric listen upstream"),
     ("throttle", "refusal metric"),
     ("identify", "config refusal metric listen route throttle"),

@@ -28,6 +28,7 @@ pub struct Dialect {
     lifetimes_as_text: bool,
     without_key_ids: bool,
     secrets_in_body_only: bool,
+    signed_userinfo: bool,
 }
 
 /// Claims about a person.
@@ -160,6 +161,17 @@ impl Dialect {
     pub fn secrets_in_body_only(mut self) -> Self {
         self.secrets_in_body_only = true;
         self.discovery("token_endpoint_auth_methods_supported", json!(["client_secret_post"]))
+    }
+
+    /// Signs UserInfo (OpenID Connect Core 1.0 §5.3.2), for clients that registered
+    /// `userinfo_signed_response_alg`. Its `iss` and `aud` are claims to change like the others.
+    pub fn signed_userinfo(mut self) -> Self {
+        self.signed_userinfo = true;
+        self
+    }
+
+    pub(crate) fn signs_userinfo(&self) -> bool {
+        self.signed_userinfo
     }
 
     pub(crate) fn takes_basic(&self) -> bool {

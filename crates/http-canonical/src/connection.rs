@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::request_id::RequestId;
 
 /// The other end of a connection.
@@ -19,6 +21,18 @@ impl Peer {
         match self {
             Self::Tcp(address) => Some(address.ip().to_canonical()),
             Self::Unix => None,
+        }
+    }
+}
+
+/// The network of an address that one customer of an access provider has: an IPv4 address, or an IPv6 /64. Bounds for each client
+/// count by it.
+pub fn customer_network(address: IpAddr) -> IpNet {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),
+        IpAddr::V6(address) => {
+            let address = IpAddr::V6(address);
+            IpNet::new(address, 64).map_or(IpNet::from(address), |network| network.trunc())
         }
     }
 }

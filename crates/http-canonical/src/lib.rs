@@ -59,7 +59,7 @@ mod forward_auth;
 pub mod framing;
 mod request;
 
-pub use connection::{Arrival, Peer, Scheme};
+pub use connection::{Arrival, Peer, Scheme, customer_network};
 pub use forward_auth::{ForwardAuth, NoQuestion};
 pub use forwarded::Trust;
 pub use host::{CanonicalHost, HostRefusal};

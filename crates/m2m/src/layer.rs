@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use oidc_core::Clock;
 use oidc_core::dpop::DpopKey;
@@ -31,7 +31,7 @@ mod replay;
 pub use replay::ReplayBody;
 
 /// Longest part of a body that is kept to be sent again, in bytes.
-const REPLAY_LIMIT: usize = 64 * 1024;
+pub(crate) const REPLAY_LIMIT: usize = 64 * 1024;
 
 /// Adds a token to the requests for some origins.
 ///
@@ -168,7 +168,8 @@ where
                 let mut request = Request::from_parts(parts.clone(), body);
                 exchange.authorize(&parts.method, url, request.headers_mut())?;
                 let answer = ready.call(request).await.map_err(BearerError::Service)?;
-                let goes_on = exchange.goes_on(url, answer.status(), answer.headers()).await;
+                let is_refused = answer.status() == StatusCode::UNAUTHORIZED;
+                let goes_on = exchange.goes_on(url, is_refused, answer.headers()).await;
                 let Some(again) = record.replay().filter(|_| goes_on) else {
                     return Ok(answer);
                 };

@@ -14,6 +14,10 @@
     doc = "| [`layer`] | [`BearerLayer`](layer::BearerLayer): adds the token to requests of a tower service |"
 )]
 #![cfg_attr(
+    feature = "tonic",
+    doc = "| [`grpc`] | [`GrpcBearerLayer`](grpc::GrpcBearerLayer): the same for the calls of a tonic channel |"
+)]
+#![cfg_attr(
     feature = "reqwest",
     doc = "| [`middleware`] | [`BearerMiddleware`](middleware::BearerMiddleware): the same for reqwest |"
 )]
@@ -50,6 +54,8 @@ pub mod cache;
 mod cache_key;
 pub mod client_credentials;
 pub mod exchange;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 pub mod issuer_tokens;
 pub mod jwt_bearer;
 #[cfg(feature = "tower")]

@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::Extensions;
 use http::header::AUTHORIZATION;
+use http::{Extensions, StatusCode};
 use oidc_core::Clock;
 use oidc_core::dpop::DpopKey;
 use reqwest::{Request, Response};
@@ -102,7 +102,8 @@ impl Middleware for BearerMiddleware {
                 return Ok(answer);
             }
             let url = || Some(answer.url().clone());
-            let goes_on = exchange.goes_on(url, answer.status(), answer.headers()).await;
+            let is_refused = answer.status() == StatusCode::UNAUTHORIZED;
+            let goes_on = exchange.goes_on(url, is_refused, answer.headers()).await;
             match again.filter(|_| goes_on) {
                 Some(again) => request = again,
                 None => return Ok(answer),

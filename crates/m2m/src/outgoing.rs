@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use http::{Method, StatusCode};
 use oidc_core::client::{InvalidPrivateKey, TokenType};
 use oidc_core::dpop::{DpopKey, DpopNonces};
 use oidc_core::{Clock, SystemClock};
@@ -82,6 +82,19 @@ impl Outgoing {
         };
         Ok(Exchange { outgoing: self, token, has_renewed: false, has_new_nonce: false })
     }
+
+    /// Tells the source in the background that a service refused this token; the next request then has a
+    /// newer one. Without a Tokio runtime there is no task to do it in, and nothing happens.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn report(&self, rejected: AccessToken) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let source = Arc::clone(&self.source);
+        runtime.spawn(async move {
+            if let Err(error) = source.token_after(&rejected).await {
+                tracing::debug!(%error, "a token was rejected, and there is no newer one");
+            }
+        });
+    }
 }
 
 impl Exchange<'_> {
@@ -107,18 +120,26 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// True if the request is to be sent again after this answer: once with the service's nonce, once
-    /// with a newer token.
-    pub(crate) async fn goes_on(
-        &mut self,
+    /// Keeps the nonce of an answer to a bound token; true if it has one.
+    pub(crate) fn note_nonce(
+        &self,
         url: impl FnOnce() -> Option<Url>,
-        status: StatusCode,
         headers: &HeaderMap,
     ) -> bool {
         let is_bound = self.token.token_type() == TokenType::DPoP;
-        let has_nonce =
-            is_bound && url().is_some_and(|url| self.outgoing.nonces.note(&url, headers));
-        if status != StatusCode::UNAUTHORIZED {
+        is_bound && url().is_some_and(|url| self.outgoing.nonces.note(&url, headers))
+    }
+
+    /// True if the request is to be sent again after this answer: once with the service's nonce, once
+    /// with a newer token. `is_refused`: the service refused the token.
+    pub(crate) async fn goes_on(
+        &mut self,
+        url: impl FnOnce() -> Option<Url>,
+        is_refused: bool,
+        headers: &HeaderMap,
+    ) -> bool {
+        let has_nonce = self.note_nonce(url, headers);
+        if !is_refused {
             return false;
         }
         if has_nonce && wants_nonce(headers) {
@@ -141,8 +162,15 @@ impl Exchange<'_> {
     }
 }
 
+#[cfg(feature = "tonic")]
+impl Exchange<'_> {
+    pub(crate) fn token(&self) -> &AccessToken {
+        &self.token
+    }
+}
+
 /// RFC 9449 §9
-fn wants_nonce(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_nonce(headers: &HeaderMap) -> bool {
     headers.get_all(WWW_AUTHENTICATE).iter().any(|challenge| {
         challenge.to_str().is_ok_and(|challenge| challenge.contains("use_dpop_nonce"))
     })

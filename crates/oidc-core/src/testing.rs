@@ -95,7 +95,7 @@ struct State {
     requests: Vec<Recorded>,
     codes: HashMap<String, endpoints::Granted>,
     pushed: HashMap<String, Vec<(String, String)>>,
-    answers: HashMap<String, (u16, String)>,
+    answers: HashMap<String, endpoints::Fixed>,
     serial: u64,
 }
 
@@ -218,7 +218,7 @@ impl TestIssuer {
 
     /// Answers like this on paths that end in `path`, for any request.
     pub fn answer(&self, path: &str, status: u16, body: impl Into<String>) {
-        self.state().answers.insert(path.to_owned(), (status, body.into()));
+        self.answer_as(path, status, "application/json", body);
     }
 
     /// Signs with a new key from now on; the old ones stay published.

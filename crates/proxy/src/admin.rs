@@ -22,7 +22,7 @@ use self::guard::Guard;
 use crate::{
     config::AdminConfig,
     gateway::Serving,
-    listen::Drain,
+    listen::{Drain, Inherited},
     log::Log,
     metric::{self, UpstreamLoad},
     respond::pages::shown,
@@ -46,7 +46,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves until the process ends.
+    /// Serves until the process ends, on the socket that another process bound to the address if there is one.
     ///
     /// # Errors
     ///
@@ -54,8 +54,12 @@ impl Admin {
     pub async fn bind(
         self,
         config: AdminConfig,
+        inherited: &mut Inherited,
     ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
-        let listener = tokio::net::TcpListener::bind(config.listen).await?;
+        let listener = match inherited.take_tcp(config.listen) {
+            Some(taken) => tokio::net::TcpListener::from_std(taken)?,
+            None => tokio::net::TcpListener::bind(config.listen).await?,
+        };
         let addr = listener.local_addr()?;
         let router = Router::new()
             .route("/healthz", get(async || "alive\n"))
@@ -71,7 +75,7 @@ impl Admin {
     /// Everything that is not ready, each with its reason.
     async fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.drain.is_begun() {
+        if self.drain.is_announced() {
             reasons.push("draining: the gateway is shutting down".to_owned());
         }
         for issuer in self.serving.app().endpoints.issuers.iter() {

@@ -9,7 +9,7 @@ pub use issuers::issuer_client;
 pub(crate) use issuers::provider;
 pub use routes::{route, routes};
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,7 +23,7 @@ use web_sessions::{
 use crate::{
     config::{self, Config, SessionStoreConfig, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
-    forward::{Assertions, Upstreams},
+    forward::{Assertions, Signer, Upstreams},
     gateway::{App, Gateway},
     identify::{
         Identify,
@@ -118,9 +118,7 @@ impl Lasting {
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
             .with_renew(renew(Arc::clone(&issuers)))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)));
-        let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
-        let assertions = Assertions::new(&config.public_url, &signing, Arc::clone(&clock))
-            .map_err(at("session.key"))?;
+        let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
         Ok(Self {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
@@ -138,19 +136,67 @@ impl Lasting {
     }
 }
 
-/// Reloads session keys whose files changed: the first seals from now on, all of them open.
-///
-/// # Errors
-///
-/// A key that cannot be read or is too short; the old ones stay.
-pub fn rotate_session_keys(config: &Config, lasting: &Lasting) -> Result<(), AssembleError> {
-    if config.session.key.is_empty() {
-        return Ok(());
+/// The configuration in use, from which a new one keeps what is unchanged.
+#[derive(Debug, Clone, Copy)]
+pub struct Before<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The application that was made from it.
+    pub app: &'a App,
+    /// Files whose contents have changed since.
+    pub changed: &'a BTreeSet<PathBuf>,
+}
+
+impl Before<'_> {
+    /// Whether none of these files has changed.
+    fn has_same(&self, mut files: impl Iterator<Item = PathBuf>) -> bool {
+        files.all(|file| !self.changed.contains(&file))
     }
-    let secrets = session_secrets(config)?;
-    lasting.keys.replace(&octets(&secrets)).map_err(at("session.key"))?;
-    let signing = lasting.keys.derive_p256("assertion").map_err(at("session.key"))?;
-    lasting.assertions.replace(&signing).map_err(at("session.key"))
+}
+
+/// Session keys and name of a new configuration that are not in use yet.
+struct Rotation {
+    /// The session keys, if they have changed.
+    keys: Option<Keys>,
+    signer: Signer,
+}
+
+impl Rotation {
+    /// Reads the keys; `None` when neither they nor the gateway's name have changed.
+    fn prepare(
+        config: &Config,
+        lasting: &Lasting,
+        before: Before<'_>,
+    ) -> Result<Option<Self>, AssembleError> {
+        let same = config.session.key == before.config.session.key
+            && before.has_same(config.session_key_files());
+        // A gateway without browser logins keeps the random key of its process.
+        let keys = match same || config.session.key.is_empty() {
+            true => None,
+            false => {
+                let secrets = session_secrets(config)?;
+                Some(Keys::new(&octets(&secrets)).map_err(at("session.key"))?)
+            }
+        };
+        if keys.is_none() && config.public_url == before.config.public_url {
+            return Ok(None);
+        }
+        let signer = signer(config, keys.as_ref().unwrap_or(&lasting.keys))?;
+        Ok(Some(Self { keys, signer }))
+    }
+
+    /// Puts them in use: the first key seals from now on, all of them open.
+    fn apply(self, lasting: &Lasting) {
+        if let Some(keys) = self.keys {
+            lasting.keys.adopt(keys);
+        }
+        lasting.assertions.replace(self.signer);
+    }
+}
+
+fn signer(config: &Config, keys: &Keys) -> Result<Signer, AssembleError> {
+    let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
+    Signer::new(&config.public_url, &signing).map_err(at("session.key"))
 }
 
 fn session_secrets(config: &Config) -> Result<Vec<Secret>, AssembleError> {
@@ -166,7 +212,8 @@ fn octets(secrets: &[Secret]) -> Vec<&[u8]> {
     secrets.iter().map(|secret| secret.expose().as_bytes()).collect()
 }
 
-/// Builds the application from a configuration. Unchanged issuers keep their keys and their verified tokens.
+/// Builds the application from a configuration and puts it in use, as a whole or not at all. Unchanged issuers keep their keys
+/// and their verified tokens, unchanged upstreams their connections and their health.
 ///
 /// # Errors
 ///
@@ -174,11 +221,15 @@ fn octets(secrets: &[Secret]) -> Vec<&[u8]> {
 pub fn app(
     config: &Config,
     lasting: &Lasting,
-    previous: Option<(&Config, &App)>,
+    before: Option<Before<'_>>,
 ) -> Result<App, AssembleError> {
     // Everything that can fail comes first, so that `lasting` keeps the old configuration when the new one is refused.
-    let issuers = issuers::issuers(config, &lasting.clock, lasting.telemetry.as_ref(), previous)?;
-    let routes = Arc::new(routes(config)?);
+    let rotation = match before {
+        Some(before) => Rotation::prepare(config, lasting, before)?,
+        None => None,
+    };
+    let routes = Arc::new(routes::after(config, before)?);
+    let issuers = issuers::issuers(config, &lasting.clock, lasting.telemetry.as_ref(), before)?;
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
@@ -218,6 +269,9 @@ pub fn app(
         throttle: Arc::clone(&lasting.throttle),
     });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
+    if let Some(rotation) = rotation {
+        rotation.apply(lasting);
+    }
     lasting.issuers.store(Arc::clone(&issuers));
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);

@@ -13,11 +13,13 @@ use url::Url;
 
 mod text;
 mod admin;
+mod limits;
 mod listener;
 mod trusted_proxy;
 mod issuer;
 mod secret;
 mod session;
+mod shutdown;
 mod route;
 mod streams;
 mod callers;
@@ -33,6 +35,7 @@ mod outbound;
 mod telemetry;
 mod skipped;
 mod load;
+mod contents;
 mod problem;
 mod read;
 mod read_error;
@@ -43,11 +46,13 @@ mod named_files;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
+pub use contents::Contents;
 pub use headers::{RouteHeaders, Underscores};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
 };
+pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
@@ -62,6 +67,7 @@ pub use route::{
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, RedisStore, SessionConfig, SessionStoreConfig};
+pub use shutdown::Shutdown;
 pub use streams::{Ping, PingError, SignedOut, Streams, WebSockets};
 pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, TelemetryConfig};
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
@@ -95,6 +101,9 @@ pub struct Config {
     #[serde(default, with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<TrustedProxy>")]
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
+    #[serde(default)]
+    pub limits: ListenerLimits,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,
@@ -104,6 +113,9 @@ pub struct Config {
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,
+    /// Times of a stop after SIGTERM. Example: `{ lame_duck: 5s, grace: 30s, streams: 60s }`.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]

@@ -21,7 +21,7 @@ mod upload;
 mod way_back;
 mod upstream_fields;
 
-pub use assertion::{AssertionError, Assertions, X_DOORWARD_ASSERTION};
+pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
@@ -45,9 +45,9 @@ use self::{
 use crate::{
     authorize::Permitted,
     identify::{Credential, Sender},
-    listen::{Body, CanonicalRequest, Drain, Payload},
+    listen::{Body, CanonicalRequest, Drain, OpenEnded, Payload},
     refusal::Refusal,
-    review::{Permit, Review},
+    review::{Kind, Permit, Review},
     route::Route,
     upstream::{InFlight, Lease, Upload, Upstream},
 };
@@ -79,7 +79,7 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions. Ends open WebSockets when `drain` begins, and streams that `review` no longer
+    /// Vouches for callers by these assertions. Ends open streams with their time of `drain`, and those that `review` no longer
     /// permits.
     pub fn new(
         assertions: Arc<Assertions>,
@@ -178,6 +178,7 @@ impl Upstreams {
             session,
             sessions: self.sessions.clone(),
             token_ends,
+            drain: self.drain.clone(),
         };
         if let Some(pace) = pace.filter(|_| bounds.protocol == Some(Protocol::Grpc)) {
             pace.allow_pauses();
@@ -331,6 +332,9 @@ fn pass_on(
     tally.put_on(&mut response);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
+    if bounds.kind() == Kind::Stream {
+        response.extensions_mut().insert(OpenEnded);
+    }
     Ok(response)
 }
 

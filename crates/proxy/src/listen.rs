@@ -12,9 +12,12 @@ mod deadline;
 mod drain;
 mod every_request;
 mod glimpse;
+mod inherited;
 mod limits;
 mod open_stream;
 mod payload;
+mod places;
+mod rarely;
 mod request_body;
 mod serve;
 mod strict_io;
@@ -26,7 +29,9 @@ pub use axum::body::Body;
 pub use conn::ConnInfo;
 pub use drain::{Drain, Drained};
 pub use glimpse::Glimpse;
+pub use inherited::{InheritError, Inherited};
 pub use limits::Limits;
+pub use open_stream::OpenEnded;
 pub use payload::{CanonicalRequest, Payload, UpgradeAsked, canonical};
 pub use tls::{CertificateError, Certificates};
 
@@ -35,7 +40,7 @@ pub use crate::config::ListenAddr;
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
@@ -65,6 +70,19 @@ impl Listener {
         addresses: &[ListenAddr],
         certificates: Option<Arc<Certificates>>,
     ) -> Result<Self, ListenError> {
+        Self::bind_or_take(addresses, certificates, &mut Inherited::default()).await
+    }
+
+    /// Binds all addresses but those whose sockets were bound by another process.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub async fn bind_or_take(
+        addresses: &[ListenAddr],
+        certificates: Option<Arc<Certificates>>,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ListenError> {
         if addresses.is_empty() {
             return Err(ListenError::NoAddress);
         }
@@ -74,7 +92,7 @@ impl Listener {
         };
         let mut sockets = Vec::with_capacity(addresses.len());
         for address in addresses {
-            sockets.push(accept::Socket::bind(address).await?);
+            sockets.push(accept::Socket::bind(address, inherited).await?);
         }
         Ok(Self {
             sockets,
@@ -112,7 +130,7 @@ impl Listener {
         self.sockets.iter().map(|socket| socket.address.clone()).collect()
     }
 
-    /// Serves until the drain is over: sockets close when it begins, and connections may finish until it ends.
+    /// Serves until the drain is over: sockets close when it begins, and connections may finish until their time is over.
     ///
     /// The service reads a request with [`canonical`].
     pub async fn serve<S>(self, service: S, drain: Drain) -> Drained
@@ -124,12 +142,13 @@ impl Listener {
         let _watching = self
             .certificates
             .map(|pair| AbortOnDropHandle::new(tokio::spawn(pair.watch(CERTIFICATE_CHECK))));
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Arc::new(places::Places::new(self.limits, self.trust.clone()));
         let tracker = TaskTracker::new();
         let shared = Arc::new(every_request::Shared {
             limits: self.limits,
             trust: self.trust,
             answers: self.answers,
+            drain: drain.clone(),
         });
         let mut accepting = JoinSet::new();
         for socket in self.sockets {
@@ -146,12 +165,12 @@ impl Listener {
             let places = Arc::clone(&places);
             accepting.spawn(socket.accept_until(drain.clone(), places, tracker.clone(), handle));
         }
-        drain.begun().await;
+        drain.accepting_over().await;
         while accepting.join_next().await.is_some() {}
         tracker.close();
         tokio::select! {
-            () = tracker.wait() => Drained::Clean,
-            () = drain.ended() => Drained::Cut { connections: tracker.len() },
+            () = tracker.wait() => drain.result(0),
+            () = drain.ended() => drain.result(tracker.len()),
         }
     }
 }

@@ -73,7 +73,7 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Trace => "trace",
     };
     EnvFilter::new(format!(
-        "error,doorward={level},oidc_core={level},m2m={level},dev_issuer={level}"
+        "error,doorward={level},web_sessions={level},oidc_core={level},m2m={level},dev_issuer={level}"
     ))
 }
 

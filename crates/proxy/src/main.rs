@@ -4,7 +4,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
-use doorward::commands::{self, Outcome, check, demo, explain, healthcheck, schema, serve};
+use doorward::{
+    commands::{self, Outcome, check, demo, explain, healthcheck, schema, serve},
+    listen::Inherited,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -72,7 +75,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     let outcome = match command {
-        Command::Serve { config } => runtime()?.block_on(serve::serve(&config))?,
+        Command::Serve { config } => {
+            // Before the runtime, whose threads may read the environment.
+            let inherited = Inherited::from_environment()?;
+            runtime()?.block_on(serve::serve(&config, inherited))?
+        }
         Command::Demo(demo) => runtime()?.block_on(demo.run())?,
         Command::Check { config, online } => {
             if online {

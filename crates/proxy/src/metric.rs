@@ -82,6 +82,10 @@ metrics_table! {
         "Targets of the route's upstream that get no requests for now, because they could not be reached.";
     CONNECTIONS = "doorward_connections", "gauge", [],
         "Open connections from clients.";
+    CONNECTIONS_LIMIT = "doorward_connections_limit", "gauge", [],
+        "Most connections from clients at once: `limits.connections`, or fewer where the process may open few files.";
+    LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
+        "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
@@ -210,6 +214,16 @@ pub(crate) fn connections(change: f64) {
     gauge!(CONNECTIONS).increment(change);
 }
 
+/// Sets the most connections from clients at once.
+pub(crate) fn connections_limit(most: usize) {
+    gauge!(CONNECTIONS_LIMIT).set(float(most));
+}
+
+/// Counts a client that reached a limit of the listener.
+pub(crate) fn limit_reached(limit: &'static str) {
+    counter!(LIMITS, "limit" => limit).increment(1);
+}
+
 /// Counts a connection that could not be accepted.
 pub(crate) fn accept_failed() {
     counter!(ACCEPT_ERRORS).increment(1);
@@ -310,6 +324,8 @@ mod tests {
             shadow("app", 1, "allow");
             connections(1.0);
             accept_failed();
+            connections_limit(10);
+            limit_reached("head");
             malformed("host");
             panicked();
             handshake_failed("timeout");

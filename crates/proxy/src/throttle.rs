@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use http_canonical::customer_network;
 use ipnet::IpNet;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use oidc_core::verify::Introspection;
@@ -176,7 +177,7 @@ impl Lane {
         client: Option<IpAddr>,
         clock: &dyn Clock,
     ) -> Result<Admitted, Refusal> {
-        let address = client.map(account);
+        let address = client.map(customer_network);
         let bucket = address.map(|address| self.buckets.get_with(address, Arc::default));
         let refuse = |retry_after: Duration, bound: &'static str| {
             let noted = bucket.as_deref().unwrap_or(&self.elsewhere);
@@ -214,17 +215,6 @@ impl Lane {
                 calls.insert(issuer.to_owned(), Arc::clone(&fresh));
                 fresh
             }
-        }
-    }
-}
-
-/// The network whose bucket an address uses: one customer of an access provider has a whole IPv6 /64.
-fn account(address: IpAddr) -> IpNet {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),
-        IpAddr::V6(address) => {
-            let address = IpAddr::V6(address);
-            IpNet::new(address, 64).map_or(IpNet::from(address), |network| network.trunc())
         }
     }
 }

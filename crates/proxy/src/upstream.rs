@@ -2,6 +2,7 @@
 
 mod absolute_url;
 mod balance;
+mod bound;
 mod dial;
 mod failure;
 mod pool;
@@ -28,6 +29,7 @@ use web_sessions::OwnNames;
 use self::{absolute_url::AbsoluteUrl, balance::Balancer, rewrite::names_a_host};
 pub use self::{
     balance::Balance,
+    bound::bound_connections,
     dial::{ConnectError, InvalidUpstream},
     rewrite::Rewrite,
     target::TargetStatus,
@@ -43,10 +45,11 @@ use crate::config::{UpstreamHost, UpstreamUrl};
 
 /// The service behind a route, on one or several targets.
 ///
-/// Owns its connections. Dropped with its route at a reload; exchanges in progress continue.
+/// Owns its connections. At a reload, [`Upstream::after`] shares them with the next one; the others are dropped with their route,
+/// and exchanges in progress continue.
 pub struct Upstream {
     targets: Vec<Arc<Target>>,
-    balancer: Balancer,
+    balancer: Arc<Balancer>,
     rewrite: Rewrite,
     cookie_dropped: AtomicBool,
     large_identity: AtomicBool,
@@ -60,16 +63,37 @@ impl Upstream {
     ///
     /// [`InvalidUpstream`] without a target, or with one that TLS cannot name.
     pub fn new(targets: &[UpstreamUrl], tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
+        Self::after(None, targets, tls)
+    }
+
+    /// An upstream on these targets, which shares those that `earlier` had too: their connections, health and exchanges. The
+    /// earlier one must have the same TLS and the same host in requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::new`].
+    pub fn after(
+        earlier: Option<&Self>,
+        targets: &[UpstreamUrl],
+        tls: &UpstreamTls,
+    ) -> Result<Self, InvalidUpstream> {
         if targets.is_empty() {
             return Err(InvalidUpstream::NoTarget);
         }
+        let kept = |url: &UpstreamUrl| {
+            let name = url.to_string();
+            earlier?.targets.iter().find(|target| target.name() == name).cloned()
+        };
         let targets = targets
             .iter()
-            .map(|url| Target::new(url, tls).map(Arc::new))
+            .map(|url| match kept(url) {
+                Some(target) => Ok(target),
+                None => Target::new(url, tls).map(Arc::new),
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             targets,
-            balancer: Balancer::default(),
+            balancer: earlier.map(|earlier| Arc::clone(&earlier.balancer)).unwrap_or_default(),
             rewrite: Rewrite::default(),
             cookie_dropped: AtomicBool::new(false),
             large_identity: AtomicBool::new(false),
@@ -81,7 +105,7 @@ impl Upstream {
     #[must_use]
     pub fn with_host(mut self, host: &UpstreamHost) -> Self {
         for target in &mut self.targets {
-            // No other owner exists before the first exchange.
+            // No other owner exists before the first exchange; one that is kept has this host already.
             if let Some(target) = Arc::get_mut(target) {
                 target.set_host(host);
             }
@@ -92,7 +116,7 @@ impl Upstream {
     /// Sets the distribution of requests; the default is [`Balance::LeastInFlight`].
     #[must_use]
     pub fn with_balance(mut self, balance: Balance) -> Self {
-        self.balancer.balance = balance;
+        self.balancer = Arc::new(Balancer::new(balance));
         self
     }
 

@@ -264,6 +264,7 @@ impl Client {
     /// Raises:
     ///     TokenRequestRefused: if the issuer does not accept the access token, or has no such endpoint.
     ///     WrongSubject: if the claims are about another person.
+    ///     InvalidToken: if the answer is signed, but not by the issuer for this client; and if it is encrypted.
     ///     IssuerUnavailable: to be tried again later.
     #[pyo3(signature = (access_token, *, subject))]
     fn user_info(

@@ -21,6 +21,7 @@ use url::Url;
 pub(crate) use self::login::{Begun, LIFETIME as LOGIN_LIFETIME};
 pub use self::own_names::OwnNames;
 use self::read::Presented;
+use self::set::Refreshed;
 pub use self::set::SetCookies;
 use crate::{
     seal::{Keys, SealError},
@@ -79,7 +80,16 @@ impl Names {
             session,
         }
     }
+
+    /// The name of a session in one cookie, and those of its chunks.
+    fn of_session(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.session).chain(&self.chunks)
+    }
 }
+
+/// Which of [`Names::of_session`] a request presents.
+#[derive(Debug, Clone, Copy)]
+struct NamesPresented([bool; 1 + CHUNKS]);
 
 impl Cookies {
     /// Cookies of the gateway at `public_url`: `__Host-doorward`, `Secure`, with https; plain `doorward` without.
@@ -123,6 +133,36 @@ impl Cookies {
         ticket: &Ticket,
         max_age: Duration,
     ) -> Result<SetCookies, CookieError> {
+        self.of_ticket(self.presented(headers), ticket, max_age).map(SetCookies::new)
+    }
+
+    /// The cookies that give the browser the session's present ticket, if it presented an older one. Where the ticket is the
+    /// session itself, the answer to the same request must carry them. They are none if the session has ended in this process
+    /// when they are put on the answer.
+    pub fn newer_session(
+        &self,
+        headers: &HeaderMap,
+        presented: &Ticket,
+        session: &Arc<LiveSession>,
+        max_age: Duration,
+    ) -> SetCookies {
+        if session.newer_ticket(presented).is_none() {
+            return SetCookies::default();
+        }
+        SetCookies::refreshed(Refreshed {
+            cookies: self.clone(),
+            session: Arc::clone(session),
+            presented: self.presented(headers),
+            max_age,
+        })
+    }
+
+    fn of_ticket(
+        &self,
+        presented: NamesPresented,
+        ticket: &Ticket,
+        max_age: Duration,
+    ) -> Result<Vec<HeaderValue>, CookieError> {
         let text = ticket.expose();
         if text.len() > MAX_TICKET {
             return Err(CookieError::TooLarge { size: text.len(), limit: MAX_TICKET });
@@ -136,30 +176,14 @@ impl Cookies {
             named.map(|(name, piece)| (name.as_str(), piece.into_owned())).collect()
         };
         let mut cookies: Vec<HeaderValue> = self
-            .session_names(headers)
+            .session_names(presented)
             .filter(|name| !parts.iter().any(|(kept, _)| kept == name))
             .map(|name| self.expire(name))
             .collect::<Result<_, _>>()?;
         for (name, value) in parts {
             cookies.push(self.cookie(name, value, max_age)?);
         }
-        Ok(SetCookies::new(cookies))
-    }
-
-    /// The cookies that give the browser the session's present ticket, if it presented an older one. Where the ticket is the
-    /// session itself, the answer to the same request must carry them.
-    pub fn newer_session(
-        &self,
-        headers: &HeaderMap,
-        presented: &Ticket,
-        session: &LiveSession,
-        max_age: Duration,
-    ) -> SetCookies {
-        let Some(ticket) = session.newer_ticket(presented) else { return SetCookies::default() };
-        self.set_session(headers, &ticket, max_age).unwrap_or_else(|error| {
-            tracing::warn!(%error, session = %session.id(), "refreshed session does not fit its cookies");
-            SetCookies::default()
-        })
+        Ok(cookies)
     }
 
     /// The cookies that remove the session cookies which the request presents, but not a session that another gateway of the
@@ -170,7 +194,9 @@ impl Cookies {
             return SetCookies::default();
         }
         SetCookies::new(
-            self.session_names(headers).filter_map(|name| self.expire(name).ok()).collect(),
+            self.session_names(self.presented(headers))
+                .filter_map(|name| self.expire(name).ok())
+                .collect(),
         )
     }
 
@@ -184,11 +210,18 @@ impl Cookies {
         OwnNames::default().strip(header)
     }
 
-    /// The names of our session cookies that the request presents.
-    fn session_names<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-        let ours = std::iter::once(&self.names.session).chain(&self.names.chunks);
-        ours.filter(|ours| read::pairs(headers).any(|(name, _)| name == ours.as_bytes()))
-            .map(String::as_str)
+    /// The session cookies of ours that a request presents.
+    fn presented(&self, headers: &HeaderMap) -> NamesPresented {
+        let is_presented =
+            |ours: &String| read::pairs(headers).any(|(name, _)| name == ours.as_bytes());
+        let mut names = self.names.of_session();
+        NamesPresented(std::array::from_fn(|_| names.next().is_some_and(is_presented)))
+    }
+
+    /// Their names.
+    fn session_names(&self, presented: NamesPresented) -> impl Iterator<Item = &str> {
+        let names = self.names.of_session().zip(presented.0);
+        names.filter(|(_, is_presented)| *is_presented).map(|(name, _)| name.as_str())
     }
 
     fn cookie(

@@ -1,5 +1,8 @@
 //! Shared parts of the session tests: a clock that the test moves, people, records.
 
+pub(super) mod replicas;
+pub(super) mod shared;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -17,7 +20,7 @@ use oidc_core::token::Algorithm;
 use crate::{
     record::{Limits, Record, Summary, Which},
     seal::Keys,
-    store::{Ended, SessionStore, StoreError},
+    store::{Ended, Seen, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -149,9 +152,10 @@ impl SessionStore for Faulty {
         self.up()?.replace(ticket, record).await
     }
 
-    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError> {
+    async fn touch(&self, seen: &[Seen]) -> Result<(), StoreError> {
         self.up()?.touch(seen).await?;
-        self.touches.lock().unwrap().extend_from_slice(seen);
+        let seen = seen.iter().map(|seen| (seen.id.clone(), seen.at));
+        self.touches.lock().unwrap().extend(seen);
         Ok(())
     }
 

@@ -13,6 +13,11 @@
 //! ticket is the sealed record itself. [`Sessions`] opens tickets once and remembers them, so that later requests with the
 //! same cookie cost no cryptography and no I/O.
 //!
+//! Several processes may use one store, if it has the part [`SharedStore`]. An opened session is then used for a few seconds
+//! without reading it again, and not at all after a change; a sign-out at one process ends the session at the others, with its
+//! streams; and the processes take turns at refreshing, so that a refresh token is used once. [`Sessions::maintain`] follows the
+//! changes.
+//!
 //! A session ends by logout, by its limits, or because the provider says so. It never ends because a request was refused or
 //! because a store did not answer.
 //!
@@ -67,7 +72,10 @@ pub use self::{
     sessions::{
         Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions, StreamGuard,
     },
-    store::{CookieStore, EmbeddedError, EmbeddedStore, Ended, SessionStore, StoreError},
+    store::{
+        Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, HeldTurn, InTurn, Seen,
+        SessionStore, SharedStore, StoreError, TURN, Turn,
+    },
     ticket::{SessionId, Ticket},
 };
 

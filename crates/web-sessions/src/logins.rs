@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cookies::{Begun, CookieError, Cookies, LOGIN_LIFETIME, SetCookies},
-    digest::Digest,
+    digest::{Digest, sha256},
     seal::Purpose,
     store::{SessionStore, StoreError},
 };
@@ -111,6 +111,28 @@ impl Logins {
         returned.cookies
     }
 
+    /// Remembers that the code of a login is exchanged now; `false` if another process that shares the store has done so. A process
+    /// remembers by itself what it has done.
+    ///
+    /// # Errors
+    ///
+    /// The store did not answer, so that it is not known.
+    pub async fn first_exchange(&self, state: &str) -> Result<bool, StoreError> {
+        match self.store.shared() {
+            Some(shared) => shared.first_use(&exchange_of(state), LOGIN_LIFETIME).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Forgets the exchange of a login, because the provider did not judge the code.
+    pub async fn forget_exchange(&self, state: &str) {
+        if let Some(shared) = self.store.shared()
+            && let Err(error) = shared.forget_use(&exchange_of(state)).await
+        {
+            tracing::warn!(%error, "a login that may be repeated counts as finished");
+        }
+    }
+
     /// Keeps the state in the store; `None` if the store does not take it.
     async fn keep<T: Serialize>(
         &self,
@@ -125,6 +147,11 @@ impl Logins {
         let sealed = sealed.map_err(CookieError::from)?;
         Ok(self.store.keep_login(&key, &sealed, now + LOGIN_LIFETIME).await?.then_some(cookies))
     }
+}
+
+/// The name under which the store remembers the exchange of a login's code.
+fn exchange_of(state: &str) -> Digest {
+    sha256(format!("login {state}").as_bytes())
 }
 
 // === impl Logins ===

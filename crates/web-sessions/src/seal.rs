@@ -100,8 +100,13 @@ impl Keys {
 
     /// Replaces the secrets; on an error the old ones stay.
     pub fn replace<S: AsRef<[u8]>>(&self, secrets: &[S]) -> Result<(), KeysError> {
-        self.ring.store(ring(secrets)?.into());
+        self.adopt(Self::new(secrets)?);
         Ok(())
+    }
+
+    /// Takes the place of the secrets with others that were made before, which cannot fail.
+    pub fn adopt(&self, keys: Self) {
+        self.ring.store(keys.ring.into_inner());
     }
 
     /// Seals a value as text (base64url) for one purpose and one name, such as the cookie's.

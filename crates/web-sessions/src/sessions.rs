@@ -3,7 +3,10 @@
 
 mod maintenance;
 mod ending;
+mod follow;
+mod listing;
 mod live;
+mod near_cache;
 mod opening;
 mod refresh;
 mod renew_error;
@@ -17,19 +20,20 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use oidc_core::Clock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
-use self::refresh::within;
 pub use self::{
     live::{LiveSession, StreamGuard},
     refresh::{Freshness, KeepsIdentity, Renew},
     renew_error::RenewError,
 };
+use self::{near_cache::NearCache, refresh::within};
 use crate::{
     digest::Digest,
     logouts::Logouts,
     memory::remembered,
-    record::{Limits, Record, Summary},
+    record::{Limits, Record},
     store::{SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
@@ -48,6 +52,8 @@ const LOGIN: Duration = Duration::from_secs(600);
 const UNKNOWN: u64 = 50_000;
 /// Time for which an unknown ticket is remembered.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// Time for which a result stays for the requests that waited for it.
+const OPENING: Duration = Duration::from_secs(1);
 /// Number of refreshes that run at once.
 const GRANTS: usize = 32;
 
@@ -77,6 +83,14 @@ pub struct Sessions {
     unknown: moka::sync::Cache<Digest, ()>,
     /// Sessions used since the last flush.
     unwritten: Mutex<Vec<Arc<LiveSession>>>,
+    /// The next flush does not wait for its time.
+    flush_soon: Notify,
+    /// Other processes use the store too.
+    shares: bool,
+    /// Records of a shared store, and how long they may be used.
+    near: NearCache,
+    /// Refreshes in progress.
+    refreshes: TaskTracker,
 }
 
 /// End times of a session and its access token.
@@ -101,6 +115,7 @@ impl Sessions {
     /// Sessions kept in `store`.
     pub fn new(store: Arc<dyn SessionStore>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         Self {
+            shares: store.shared().is_some(),
             store,
             limits,
             clock,
@@ -111,7 +126,7 @@ impl Sessions {
             opened: opened(CAPACITY),
             opening: moka::future::Cache::builder()
                 .max_capacity(10_000)
-                .time_to_live(Duration::from_secs(10))
+                .time_to_live(OPENING)
                 .build(),
             live: Mutex::default(),
             ended: remembered(ENDED, limits.lifetime),
@@ -119,6 +134,9 @@ impl Sessions {
             logouts: Logouts::new(LOGIN),
             unknown: remembered(UNKNOWN, UNKNOWN_FOR),
             unwritten: Mutex::default(),
+            flush_soon: Notify::new(),
+            near: NearCache::default(),
+            refreshes: TaskTracker::new(),
         }
     }
 
@@ -179,9 +197,7 @@ impl Sessions {
         if let Some(session) = self.look_up(&digest, now) {
             return Ok(Some(session));
         }
-        let loaded = self.opening.try_get_with(digest, self.load(ticket, digest)).await;
-        self.opening.invalidate(&digest).await;
-        match loaded.map_err(|closed| (*closed).clone()) {
+        match self.reading(ticket, digest).await {
             Err(Closed::Nothing) => Ok(None),
             Err(Closed::Failed(error)) => Err(error),
             Ok(session) if session.ended().is_cancelled() => Ok(None),
@@ -238,33 +254,18 @@ impl Sessions {
     ) -> Result<Option<(Ticket, Arc<LiveSession>)>, StoreError> {
         let (ticket, session) = self.create(record).await?;
         // The session is listed now, so that a sign-out finds either it or its place here.
-        if self.logouts.end(&session.record(), exchanged_at) {
-            self.end(session.id()).await?;
-            return Ok(None);
+        match self.signed_out_since(&session.record(), exchanged_at).await {
+            Ok(false) => Ok(Some((ticket, session))),
+            Ok(true) => {
+                self.end(session.id()).await?;
+                Ok(None)
+            }
+            // Whether the provider has ended it is not known, so it does not begin.
+            Err(error) => {
+                self.end_over(&session).await;
+                Err(error)
+            }
         }
-        Ok(Some((ticket, session)))
-    }
-
-    /// All sessions, at most `limit`, the latest used first.
-    pub async fn list(&self, limit: usize) -> Result<Vec<Summary>, StoreError> {
-        let mut found: HashMap<SessionId, Summary> = HashMap::new();
-        for summary in self.store.list(limit).await? {
-            found.insert(summary.id.clone(), summary);
-        }
-        for session in self.all() {
-            let summary =
-                Summary { last_seen: session.last_seen(), ..Summary::from(&*session.record()) };
-            found.insert(summary.id.clone(), summary);
-        }
-        let now = self.clock.now();
-        let mut sessions: Vec<Summary> = found.into_values().collect();
-        sessions.retain(|summary| {
-            !self.ended.contains_key(&summary.id)
-                && !self.limits.passed(summary.created_at, summary.last_seen, now)
-        });
-        sessions.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.last_seen));
-        sessions.truncate(limit);
-        Ok(sessions)
     }
 
     /// End times of a session.
@@ -275,19 +276,6 @@ impl Sessions {
             lifetime_at: record.created_at + self.limits.lifetime,
             token_at: record.access_expires_at,
         }
-    }
-
-    /// Number of sessions in the store; of those open in this process where the store keeps none, or cannot be reached.
-    pub async fn total(&self) -> usize {
-        match self.store.count().await {
-            Ok(Some(kept)) => kept,
-            Ok(None) | Err(_) => self.count(),
-        }
-    }
-
-    /// Number of sessions open in this process.
-    pub fn count(&self) -> usize {
-        self.live().values().filter(|session| session.strong_count() > 0).count()
     }
 
     /// Whether the store can be used now.
@@ -335,8 +323,13 @@ impl Sessions {
     }
 
     fn saw(&self, session: &Arc<LiveSession>, now: SystemTime) {
-        if session.saw(now) && self.store.keeps_records() {
+        let Some(before) = session.saw(now) else { return };
+        if self.store.keeps_records() {
             self.unwritten().push(Arc::clone(session));
+        }
+        // Another process would take the session for idle before the next regular flush.
+        if self.shares && now.duration_since(before).is_ok_and(|idle| idle > self.limits.idle / 2) {
+            self.flush_soon.notify_one();
         }
     }
 

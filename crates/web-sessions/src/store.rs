@@ -3,6 +3,7 @@
 mod cookie;
 mod embedded;
 mod encoding;
+mod shared;
 
 #[cfg(test)]
 pub(super) mod conformance;
@@ -15,6 +16,7 @@ use oidc_core::token::Algorithm;
 pub use self::{
     cookie::CookieStore,
     embedded::{EmbeddedError, EmbeddedStore},
+    shared::{Change, HeldTurn, InTurn, SharedStore, TURN, Turn},
 };
 use crate::{
     digest::Digest,
@@ -60,13 +62,18 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     -> Result<Option<Ticket>, StoreError>;
 
     /// Stores the times at which sessions were last used, many at once.
-    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError>;
+    async fn touch(&self, seen: &[Seen]) -> Result<(), StoreError>;
 
     /// Whether the store keeps records. If not, the ticket is the record. A refresh or a new time of last use then changes the
     /// ticket, and takes effect once the browser has the new one. Such a change is made while a request waits, so that its
     /// answer carries the new ticket.
     fn keeps_records(&self) -> bool {
         true
+    }
+
+    /// The part that knows of other processes; `None` where this process alone uses the store.
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
     }
 
     /// Ends a session: no ticket of it opens again.
@@ -114,6 +121,17 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn forget_login(&self, _key: &Digest) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// The time at which a session was last used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Name of the session.
+    pub id: SessionId,
+    /// Digest of its present ticket.
+    pub ticket: Digest,
+    /// Time of the last request or the last activity on a stream.
+    pub at: SystemTime,
 }
 
 /// Result of ending several sessions.

@@ -64,6 +64,39 @@ async fn user_info_about_another_subject_is_refused() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signed_answer_is_read_if_it_is_for_this_client() -> Result<()> {
+    let roles = json!({ "roles": ["admin"] });
+    let signed = Dialect::new().minimal_id_token().signed_userinfo();
+    let signed = signed.userinfo("realm_access", roles);
+    for (name, setting, dialect, status) in [
+        ("honest", "when_missing", signed.clone(), 200),
+        ("iss", "when_missing", signed.clone().userinfo("iss", json!("https://evil.test")), 403),
+        ("no-iss", "when_missing", signed.clone().without_userinfo("iss"), 403),
+        ("aud", "when_missing", signed.clone().userinfo("aud", json!("another-client")), 403),
+        ("no-aud", "when_missing", signed.clone().without_userinfo("aud"), 403),
+        ("kind", "when_missing", signed.clone().userinfo("typ", json!("ID")), 403),
+        ("always", "always", signed.clone().userinfo("aud", json!("another-client")), 400),
+        ("sub", "when_missing", signed.userinfo("sub", json!("another-subject")), 400),
+    ] {
+        let setting = format!("userinfo: {setting}");
+        let setup = Setup::new(&format!("provider-userinfo-signed-{name}"))
+            .with_client(|client| client.opaque_access_tokens())
+            .with_issuer(|issuer| issuer.dialect(dialect))
+            .with_plan(move |plan| plan.with_issuer_setting(&setting));
+        let stage = setup.start().await?;
+        let browser = Browser::new(&stage);
+        let signed_in = browser.sign_in("alice").await?;
+        if status == 400 {
+            assert_eq!(signed_in.status, 400, "{name}: {signed_in:?}");
+            continue;
+        }
+        assert_eq!(browser.open("/admin/x").await?.status, status, "{name}");
+        assert_eq!(stage.issuer.requests(Endpoint::UserInfo), 1, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_verified_address_of_user_info_is_of_one_source() -> Result<()> {
     let stage = Setup::new("provider-userinfo-email").start().await?;
     for (name, dialect, expected) in [

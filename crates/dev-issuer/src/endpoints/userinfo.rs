@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use crate::dpop::ProvenRequest;
+use crate::faults::Endpoint;
 use crate::grant::Grant;
 use crate::jws::{self, Claims};
 use crate::oauth_error::OAuthError;
@@ -25,8 +26,10 @@ pub(crate) async fn show(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let mut answer = match user_claims(&provider, &method, &headers) {
-        Ok(body) => ([(CACHE_CONTROL, "no-store")], Json(body)).into_response(),
+    let mut answer = match user_claims(&provider, &method, &headers)
+        .and_then(|claims| written(&provider, &claims))
+    {
+        Ok(answer) => answer,
         Err(error @ (OAuthError::InvalidDpopProof(_) | OAuthError::UseDpopNonce)) => {
             let challenge = format!("DPoP error=\"{}\"", error.code());
             (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)]).into_response()
@@ -37,6 +40,16 @@ pub(crate) async fn show(
         provider.proofs.add_nonce(provider.clock.seconds(), answer.headers_mut());
     }
     answer
+}
+
+/// As JSON, or signed.
+fn written(provider: &Provider, claims: &Claims) -> Result<Response, OAuthError> {
+    if provider.dialect.lock().signs_userinfo() {
+        let jwt = provider.sign(claims, "JWT")?;
+        let headers = [(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, "application/jwt")];
+        return Ok((headers, jwt).into_response());
+    }
+    Ok(([(CACHE_CONTROL, "no-store")], Json(claims)).into_response())
 }
 
 fn user_claims(
@@ -73,7 +86,12 @@ fn user_claims(
     let mut body = entitled.profile_claims();
     body.insert("sub".to_owned(), subject);
     let mut body = provider.product.user_info(&entitled, body);
-    provider.dialect.lock().change_userinfo(&mut body);
+    let dialect = provider.dialect.lock();
+    if dialect.signs_userinfo() {
+        body.insert("iss".to_owned(), json!(provider.stated_issuer(Endpoint::UserInfo)));
+        body.insert("aud".to_owned(), json!(entitled.client.id));
+    }
+    dialect.change_userinfo(&mut body);
     Ok(body)
 }
 

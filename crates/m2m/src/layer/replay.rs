@@ -28,7 +28,7 @@ enum State<B> {
 }
 
 /// The part of a body that has been sent.
-pub(super) struct Record<B>(Arc<Mutex<Sent<B>>>);
+pub(crate) struct Record<B>(Arc<Mutex<Sent<B>>>);
 
 struct Sent<B> {
     data: VecDeque<Bytes>,
@@ -41,11 +41,11 @@ struct Sent<B> {
 }
 
 impl<B: Body> ReplayBody<B> {
-    pub(super) fn once(body: B) -> Self {
+    pub(crate) fn once(body: B) -> Self {
         Self(State::Once(body))
     }
 
-    pub(super) fn recorded(body: B, limit: usize) -> (Self, Record<B>) {
+    pub(crate) fn recorded(body: B, limit: usize) -> (Self, Record<B>) {
         let sent = Sent {
             data: VecDeque::new(),
             trailers: None,
@@ -64,7 +64,7 @@ impl<B: Body> ReplayBody<B> {
 
 impl<B> Record<B> {
     /// The same body again, if all of it is available: the sent part was kept, and the rest was returned.
-    pub(super) fn replay(&self) -> Option<ReplayBody<B>> {
+    pub(crate) fn replay(&self) -> Option<ReplayBody<B>> {
         let mut sent = self.sent();
         sent.room?;
         let rest = match sent.is_whole {
@@ -73,6 +73,19 @@ impl<B> Record<B> {
         };
         let (again, trailers) = (sent.data.clone(), sent.trailers.clone());
         Some(ReplayBody(State::Recorded { again, rest, trailers, record: self.clone() }))
+    }
+
+    /// The same body again, if it was sent to its end and all of it was kept.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn replay_whole(&self) -> Option<ReplayBody<B>> {
+        let is_whole = self.sent().is_whole;
+        is_whole.then(|| self.replay()).flatten()
+    }
+
+    /// The data that was kept, in the parts it was sent in.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn kept(&self) -> VecDeque<Bytes> {
+        self.sent().data.clone()
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent<B>> {

@@ -250,20 +250,22 @@ impl Client {
         Ok(Refreshed { tokens, id_token: Some(id_token) })
     }
 
-    /// Asks for claims about the person; they must be about `expected_subject`.
+    /// Asks for claims about the person; they must be about `expected_subject`. An answer that the
+    /// provider signed is verified like an ID token: its signature, `iss` and `aud`.
     ///
     /// # Errors
     ///
     /// [`UserInfoError::Unauthorized`] when the endpoint does not accept the access token;
     /// [`UserInfoError::WrongSubject`] when the claims are about another subject, which must be
-    /// treated as an attack (OpenID Connect Core 1.0 §5.3.2); [`UserInfoError::Provider`] and
+    /// treated as an attack (OpenID Connect Core 1.0 §5.3.2); [`UserInfoError::Refused`] when a signed
+    /// answer is not the provider's for this client; [`UserInfoError::Provider`] and
     /// [`UserInfoError::Fetch`] may be temporary.
     pub async fn user_info(
         &self,
         access_token: &Secret,
         expected_subject: &str,
     ) -> Result<Claims, UserInfoError> {
-        user_info(&self.endpoint, access_token, expected_subject).await
+        user_info(&self.endpoint, &self.verifier, access_token, expected_subject).await
     }
 
     /// Revokes a token that is no longer needed (RFC 7009).

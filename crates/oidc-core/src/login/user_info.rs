@@ -2,7 +2,8 @@
 //!
 //! A token that is bound to a key is sent with a proof (RFC 9449 §7.1), and once more if the
 //! provider requires its nonce in it (§9). If the answer's `sub` is not the one of the ID token
-//! (§5.3.2), the whole answer is refused.
+//! (§5.3.2), the whole answer is refused. So is a signed one that is not the provider's for this client,
+//! and an encrypted one.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -13,8 +14,10 @@ use crate::client::TokenEndpoint;
 use crate::http::{self as port, FetchError};
 use crate::jose::InvalidPrivateKey;
 use crate::provider::ProviderError;
+use crate::refusal::TokenRefusal;
 use crate::secret::Secret;
 use crate::token::{Claims, InvalidClaims};
+use crate::verify::Verifier;
 
 /// Reason there are no UserInfo claims.
 #[derive(Clone, Debug, Error)]
@@ -40,9 +43,17 @@ pub enum UserInfoError {
     /// The claims are about another subject (OpenID Connect Core 1.0 §5.3.2).
     #[error("the UserInfo answer is about another subject than the ID token")]
     WrongSubject,
-    /// A signed or encrypted answer; plain JSON was requested.
-    #[error("the UserInfo answer is not JSON; have the provider answer with plain JSON")]
+    /// Neither JSON nor a JWT.
+    #[error("the UserInfo answer is neither application/json nor application/jwt")]
     NotJson,
+    /// An encrypted answer (OpenID Connect Core 1.0 §5.3.2); this client has no key to decrypt it.
+    #[error(
+        "the UserInfo answer is encrypted; have the provider answer with plain JSON or a signed JWT (userinfo_encrypted_response_alg)"
+    )]
+    Encrypted,
+    /// A signed answer that is not this provider's, or not for this client.
+    #[error("the signed UserInfo answer is refused: {0}")]
+    Refused(#[from] TokenRefusal),
     /// Not a Claims Set.
     #[error("the UserInfo answer cannot be used")]
     Invalid(#[from] InvalidClaims),
@@ -54,6 +65,7 @@ impl UserInfoError {
         match self {
             Self::Provider(error) => error.is_temporary(),
             Self::Fetch(error) => error.is_temporary(),
+            Self::Refused(refusal) => refusal.is_unavailable() && refusal.mistake().is_none(),
             _ => false,
         }
     }
@@ -61,6 +73,7 @@ impl UserInfoError {
 
 pub(crate) async fn user_info(
     endpoint: &TokenEndpoint,
+    verifier: &Verifier,
     access_token: &Secret,
     expected_subject: &str,
 ) -> Result<Claims, UserInfoError> {
@@ -76,14 +89,33 @@ pub(crate) async fn user_info(
     let answer = port::document(url.as_str(), answer)?;
     let content_type = answer.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.to_ascii_lowercase().starts_with("application/json") {
-        return Err(UserInfoError::NotJson);
-    }
-    let claims = Claims::parse(answer.body())?;
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let claims = match media_type.to_ascii_lowercase().as_str() {
+        "application/json" => Claims::parse(answer.body())?,
+        "application/jwt" => {
+            let announced = &metadata.userinfo_signing_alg_values_supported;
+            signed(verifier, answer.body(), announced).await?
+        }
+        _ => return Err(UserInfoError::NotJson),
+    };
     if claims.subject.as_deref() != Some(expected_subject) {
         return Err(UserInfoError::WrongSubject);
     }
     Ok(claims)
+}
+
+/// The claims of an answer that must be a signed JWT.
+async fn signed(
+    verifier: &Verifier,
+    body: &[u8],
+    announced: &[String],
+) -> Result<Claims, UserInfoError> {
+    let answer = std::str::from_utf8(body).map_err(|_| UserInfoError::NotJson)?;
+    // RFC 7516 §9: five parts are encrypted, three are signed.
+    if answer.bytes().filter(|byte| *byte == b'.').count() == 4 {
+        return Err(UserInfoError::Encrypted);
+    }
+    Ok(verifier.user_info(answer, announced).await?)
 }
 
 async fn ask(

@@ -24,7 +24,7 @@ const FLAGS: [&str; 3] = [
 ];
 
 /// The other members that are read, but for `issuer`: endpoints, and what checks need.
-const NEEDED: [&str; 17] = [
+const NEEDED: [&str; 18] = [
     "jwks_uri",
     "authorization_endpoint",
     "token_endpoint",
@@ -39,6 +39,7 @@ const NEEDED: [&str; 17] = [
     "token_endpoint_auth_methods_supported",
     "token_endpoint_auth_signing_alg_values_supported",
     "id_token_signing_alg_values_supported",
+    "userinfo_signing_alg_values_supported",
     "dpop_signing_alg_values_supported",
     "tls_client_certificate_bound_access_tokens",
     "mtls_endpoint_aliases",

@@ -96,6 +96,9 @@ pub struct ProviderMetadata {
     /// Algorithms of ID tokens.
     #[serde(default)]
     pub id_token_signing_alg_values_supported: Vec<String>,
+    /// Algorithms of signed UserInfo answers.
+    #[serde(default)]
+    pub userinfo_signing_alg_values_supported: Vec<String>,
     /// RFC 9449 §5.1: algorithms of proofs; empty where tokens cannot be bound to a key.
     #[serde(default)]
     pub dpop_signing_alg_values_supported: Vec<String>,

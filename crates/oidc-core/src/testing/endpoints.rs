@@ -21,6 +21,14 @@ pub(super) struct Granted {
     challenge: String,
 }
 
+/// An answer that a test has set.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
 pub(super) fn metadata(issuer: &str) -> Value {
     json!({
         "issuer": issuer,
@@ -85,8 +93,8 @@ impl TestIssuer {
                 .find(|(suffix, _)| path.ends_with(suffix.as_str()))
                 .map(|(_, a)| a.clone())
         };
-        if let Some((status, body)) = fixed {
-            return answer(status, "application/json", body);
+        if let Some(Fixed { status, content_type, body }) = fixed {
+            return answer(status, &content_type, body);
         }
         let form: Pairs = url::form_urlencoded::parse(request.body()).into_owned().collect();
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -132,6 +140,12 @@ impl TestIssuer {
             }
             _ => (400, json!({"error": "invalid_grant", "error_description": "Code not valid"})),
         }
+    }
+
+    /// Answers like this, of this media type, on paths that end in `path`.
+    pub fn answer_as(&self, path: &str, status: u16, content_type: &str, body: impl Into<String>) {
+        let fixed = Fixed { status, content_type: content_type.to_owned(), body: body.into() };
+        self.state().answers.insert(path.to_owned(), fixed);
     }
 
     /// A token response as Keycloak writes it.

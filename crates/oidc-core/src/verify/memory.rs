@@ -115,6 +115,15 @@ impl<T: Send + Sync + 'static> Memory<T> {
         Self::new(self.max_bytes)
     }
 
+    /// Also remembers the tokens of `other` whose issuer has an index here.
+    pub(super) fn take_over(&self, other: &Self, index: impl Fn(usize) -> Option<usize>) {
+        for (place, entry) in &other.tokens {
+            if let Some(issuer) = index(entry.issuer) {
+                self.tokens.insert(*place, Entry { issuer, ..entry });
+            }
+        }
+    }
+
     pub(super) fn get(&self, place: &Place) -> Option<Entry<T>> {
         self.tokens.get(place)
     }

@@ -25,6 +25,10 @@ pub(crate) enum Signed {
     Token,
     /// A token that this program fetched from the issuer itself.
     OwnToken,
+    /// Another message that this program fetched from the issuer itself. The algorithms that the rules name
+    /// count for it; those that the issuer announces for it are the caller's to check.
+    #[cfg(feature = "login")]
+    OwnMessage,
     /// Another message from the issuer, for which it announces other algorithms.
     #[cfg(feature = "token")]
     Message,
@@ -33,6 +37,26 @@ pub(crate) enum Signed {
 impl Signed {
     fn is_token(self) -> bool {
         matches!(self, Self::Token | Self::OwnToken)
+    }
+
+    /// Whether the algorithms that the rules name count for it.
+    fn is_ruled(self) -> bool {
+        match self {
+            Self::Token | Self::OwnToken => true,
+            #[cfg(feature = "login")]
+            Self::OwnMessage => true,
+            #[cfg(feature = "token")]
+            Self::Message => false,
+        }
+    }
+
+    fn is_own(self) -> bool {
+        match self {
+            Self::OwnToken => true,
+            #[cfg(feature = "login")]
+            Self::OwnMessage => true,
+            _ => false,
+        }
     }
 }
 
@@ -61,7 +85,7 @@ impl Trusted {
         }
         jws.check_header()?;
         let algorithm = jws.header.algorithm;
-        let named = self.validation.algorithms().filter(|_| signed.is_token());
+        let named = self.validation.algorithms().filter(|_| signed.is_ruled());
         if let Some(named) = named.filter(|named| !named.contains(&algorithm)) {
             return Err(TokenRefusal::not_among(algorithm, named));
         }
@@ -77,9 +101,7 @@ impl Trusted {
                         let unread = jws.claimed_origin().err().cloned();
                         return Err(unread.unwrap_or(TokenRefusal::MissingClaim { claim: "iss" }));
                     }
-                    (_, kid) if signed == Signed::OwnToken => {
-                        self.keys.refreshed_for_own(kid).await?
-                    }
+                    (_, kid) if signed.is_own() => self.keys.refreshed_for_own(kid).await?,
                     (_, kid) => self.keys.refreshed(kid).await?,
                 }
             }

@@ -22,6 +22,8 @@ mod expectations;
 mod introspection_response;
 mod profile;
 mod settings;
+#[cfg(feature = "login")]
+mod user_info;
 
 pub use expectations::IdTokenExpectations;
 use profile::Issuers;

@@ -59,6 +59,11 @@ impl<T> Verified<T> {
         }
     }
 
+    #[cfg(feature = "login")]
+    pub(crate) fn into_inner(self) -> T {
+        self.token
+    }
+
     /// A value that an application derives from the claims, computed once and kept as long as the
     /// token is remembered: an identity with roles, a tenant. The first caller decides the type; a
     /// value of another type is computed at each call.

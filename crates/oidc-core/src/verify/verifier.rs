@@ -26,9 +26,12 @@ use crate::token::{AccessToken, IdToken, LogoutToken};
 
 #[cfg(feature = "login")]
 mod authorization_response;
+mod inherited;
 #[cfg(feature = "token")]
 mod opaque;
 mod possession;
+#[cfg(feature = "login")]
+mod user_info;
 
 /// Verifies tokens of one issuer, or of several, for one purpose.
 ///

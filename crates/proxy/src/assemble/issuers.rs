@@ -8,10 +8,9 @@ use oidc_core::provider::{PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
-use super::{AssembleError, at, bearer};
+use super::{AssembleError, Before, at, bearer};
 use crate::{
     config::{self, Allow, Config, IssuerConfig},
-    gateway::App,
     identify::{
         claims::{ClaimReader, Wanted},
         issuers::{IssuerClient, Issuers},
@@ -23,14 +22,15 @@ pub(super) fn issuers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     telemetry: Option<&Telemetry>,
-    previous: Option<(&Config, &App)>,
+    before: Option<Before<'_>>,
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
     let wanted = wanted(config);
     for (name, issuer) in &config.issuers {
-        let kept = previous
-            .filter(|(config, _)| config.issuers.get(name) == Some(issuer))
-            .and_then(|(_, app)| app.endpoints.issuers.named(name).cloned());
+        let kept = before
+            .filter(|before| before.config.issuers.get(name) == Some(issuer))
+            .filter(|before| before.has_same(issuer.files()))
+            .and_then(|before| before.app.endpoints.issuers.named(name).cloned());
         let client = match kept {
             Some(client) if client.wanted == wanted => client,
             // Provider and keys are shared.
@@ -41,9 +41,10 @@ pub(super) fn issuers(
         };
         by_name.insert(name.clone(), client);
     }
-    // If all of them are unchanged, verified tokens stay remembered too.
-    let kept = previous.map(|(_, app)| &app.endpoints.issuers).filter(|kept| kept.same(&by_name));
-    Ok(kept.cloned().unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock))))
+    let earlier = before.map(|before| &before.app.endpoints.issuers);
+    let same = earlier.filter(|earlier| earlier.same(&by_name)).cloned();
+    let earlier = earlier.map(|earlier| &**earlier);
+    Ok(same.unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock, earlier))))
 }
 
 /// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys. With `telemetry`, the calls to the

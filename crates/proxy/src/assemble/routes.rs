@@ -13,7 +13,7 @@ use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 use web_sessions::OwnNames;
 
-use super::{AssembleError, at};
+use super::{AssembleError, Before, at};
 
 /// Makes one route.
 ///
@@ -21,6 +21,17 @@ use super::{AssembleError, at};
 ///
 /// The key of the route that cannot be applied, and the reason.
 pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, AssembleError> {
+    route_after(name, route, config, None)
+}
+
+/// Makes one route that keeps the targets of an earlier one, with their connections and their health, if they are reached in
+/// the same way.
+fn route_after(
+    name: &str,
+    route: &RouteConfig,
+    config: &Config,
+    before: Option<Before<'_>>,
+) -> Result<Route, AssembleError> {
     let place = |key: &str| format!("routes.{name}.{key}");
     let own_host = config.public_url.host_str().unwrap_or_default();
     let path = |text: &Option<String>, key: &str| {
@@ -45,7 +56,9 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         };
         let tls =
             UpstreamTls::configured(&route.upstream_tls).map_err(at(place("upstream_tls")))?;
-        let upstream = Upstream::new(&route.upstream, &tls)
+        let kept = before.and_then(|before| same_way(name, route, before));
+        let kept = kept.and_then(|kept| kept.upstream.as_ref());
+        let upstream = Upstream::after(kept, &route.upstream, &tls)
             .map_err(at(place("upstream")))?
             .with_host(&route.upstream_host)
             .with_own_cookies(OwnNames::new(&config.session.cookie_name))
@@ -88,6 +101,16 @@ pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, 
         body_limit: route.limits.body.map(|size| size.0),
         upstream,
     })
+}
+
+/// The route as it was before, if its targets are reached in the same way now.
+fn same_way<'a>(name: &str, route: &RouteConfig, before: Before<'a>) -> Option<&'a Arc<Route>> {
+    let earlier = before.config.routes.get(name)?;
+    let same = earlier.upstream_tls == route.upstream_tls
+        && earlier.upstream_host == route.upstream_host
+        && before.has_same(route.files());
+    let mut routes = before.app.endpoints.routes.iter();
+    routes.find(|kept| same && kept.name == name)
 }
 
 /// The groups that rules of a route name.
@@ -150,6 +173,15 @@ fn requirement(config: &config::Requirement) -> access_policy::Requirement {
 ///
 /// Those of [`route`].
 pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
+    after(config, None)
+}
+
+/// Makes all routes; those whose targets are reached as before keep their connections.
+///
+/// # Errors
+///
+/// Those of [`route`].
+pub(super) fn after(config: &Config, before: Option<Before<'_>>) -> Result<Routes, AssembleError> {
     let ports = config.listen.iter().filter_map(|address| match address {
         ListenAddr::Tcp(address) => Some(address.port()),
         ListenAddr::Unix(_) => None,
@@ -157,7 +189,7 @@ pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
     let routes = config
         .routes
         .iter()
-        .map(|(name, route)| self::route(name, route, config))
+        .map(|(name, route)| route_after(name, route, config, before))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Routes::new(routes, &config.public_url, ports))
 }

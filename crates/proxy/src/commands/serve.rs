@@ -1,58 +1,63 @@
-//! `doorward serve`: runs the gateway until a signal stops it, then lets requests in progress finish.
+//! `doorward serve`: runs the gateway until a signal stops it, then lets requests and streams in progress finish.
 //!
 //! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). An invalid one is refused with
 //! its reasons, and the previous one stays in use.
 
 mod descriptors;
+mod service_manager;
 pub mod reload;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Outcome;
 use crate::{
     admin::Admin,
     assemble::{self, Lasting},
-    commands::serve::reload::Reloader,
-    config::{Config, Loaded},
+    commands::serve::{
+        reload::{Applied, Reloader},
+        service_manager::ServiceManager,
+    },
+    config::{Config, Loaded, Shutdown},
     gateway::Serving,
-    listen::{Certificates, Drain, Drained, Limits, Listener},
+    listen::{Certificates, Drain, Drained, Inherited, Limits, Listener},
     log::Log,
     metric,
     respond::OwnAnswers,
 };
 
-/// Time that requests in progress have to finish.
-const GRACE: Duration = Duration::from_secs(30);
-
 /// Time for the last spans to reach the collector.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
-/// Runs the gateway.
+/// Runs the gateway, on the inherited sockets where the configuration names their addresses.
 ///
 /// # Errors
 ///
 /// The configuration has problems or cannot be applied: an address is in use, a store cannot be opened.
-pub async fn serve(path: &Path) -> anyhow::Result<Outcome> {
+pub async fn serve(path: &Path, inherited: Inherited) -> anyhow::Result<Outcome> {
     let loaded = Config::load(path)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
     for warning in &loaded.warnings {
         tracing::warn!(file = %path.display(), line = warning.line, "{warning}");
     }
     let metrics = recorder()?;
-    let drain = Drain::new(GRACE);
-    let gateway = Running::start(loaded, metrics, log, drain.clone()).await?;
-    let reloads = tokio::spawn(gateway.reloader().watch(path.to_owned()));
-    let stopped = tokio::spawn(stop_on_signal(drain));
+    let drain = Drain::with_times(loaded.config.shutdown);
+    let manager = Arc::new(ServiceManager::of_this_process());
+    let signals = Signals::new()?;
+    let gateway = Running::start(loaded, metrics, log, drain.clone(), inherited).await?;
+    let reloads = gateway.reloader().watch(path.to_owned(), Arc::clone(&manager));
+    let _reloads = AbortOnDropHandle::new(tokio::spawn(reloads));
+    let _stops = AbortOnDropHandle::new(tokio::spawn(signals.stop(drain, Arc::clone(&manager))));
+    manager.ready();
+    let _alive = AbortOnDropHandle::new(tokio::spawn(async move { manager.keep_alive().await }));
     let drained = gateway.serve().await;
-    reloads.abort();
-    stopped.abort();
     if let Drained::Cut { connections } = drained {
-        tracing::warn!(connections, "stopped with connections still open after the grace time");
+        tracing::warn!(connections, "stopped with connections still open after their time");
     }
     tracing::info!("stopped");
     Ok(Outcome::Fine)
@@ -92,7 +97,7 @@ pub struct Running {
     serving: Serving,
     drain: Drain,
     lasting: Lasting,
-    loaded: Arc<tokio::sync::Mutex<Loaded>>,
+    reloader: Reloader,
     admin: std::net::SocketAddr,
     housekeeping: CancellationToken,
     maintenance: tokio::task::JoinHandle<()>,
@@ -109,8 +114,10 @@ impl Running {
         metrics: PrometheusHandle,
         log: Arc<Log>,
         drain: Drain,
+        mut inherited: Inherited,
     ) -> anyhow::Result<Self> {
-        let config = &loaded.config;
+        let applied = Applied::new(loaded);
+        let Loaded { config, hash, .. } = applied.loaded();
         let lasting = {
             let (config, drain) = (config.clone(), drain.clone());
             tokio::task::spawn_blocking(move || Lasting::new(&config, drain)).await??
@@ -125,9 +132,9 @@ impl Running {
             .map(|tls| Certificates::load(&tls.certificate, &tls.key))
             .transpose()
             .context("tls")?;
-        let listener = Listener::bind(&config.listen, certificates)
+        let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::default()))
+            .with_limits(descriptors::share(Limits::from(&config.limits)))
             .with_trust(trust)
             .with_answers(Arc::new(answers));
         let admin = Admin {
@@ -138,23 +145,24 @@ impl Running {
             log,
         };
         let (admin, _) = admin
-            .bind(config.admin.clone())
+            .bind(config.admin.clone(), &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
+        inherited.finish()?;
         let housekeeping = CancellationToken::new();
         let maintenance =
             tokio::spawn(Arc::clone(&lasting.sessions).maintain(housekeeping.clone()));
-        metric::configured(&loaded.hash, None);
+        metric::configured(hash, None);
         tracing::info!(
             listen = addresses(&listener),
             %admin,
             public_url = %config.public_url,
             routes = config.routes.len(),
-            config = loaded.hash,
+            config = hash,
             "ready to serve"
         );
-        let loaded = Arc::new(tokio::sync::Mutex::new(loaded));
-        Ok(Self { listener, serving, drain, lasting, loaded, admin, housekeeping, maintenance })
+        let reloader = Reloader::new(serving.clone(), lasting.clone(), applied);
+        Ok(Self { listener, serving, drain, lasting, reloader, admin, housekeeping, maintenance })
     }
 
     /// Address of the admin listener.
@@ -164,7 +172,7 @@ impl Running {
 
     /// The reloader of this gateway.
     pub fn reloader(&self) -> Reloader {
-        Reloader::new(self.serving.clone(), self.lasting.clone(), Arc::clone(&self.loaded))
+        self.reloader.clone()
     }
 
     /// Serves until the drain is over.
@@ -187,14 +195,52 @@ fn addresses(listener: &Listener) -> String {
     addresses.join(", ")
 }
 
-async fn stop_on_signal(drain: Drain) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that stop the gateway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on: a signal that comes while the gateway starts is not lost.
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tracing::info!("stopping: no new connections, requests in progress may finish");
-    drain.begin();
-    Ok(())
+
+    /// Begins the drain at the first signal, and ends it at the second.
+    async fn stop(mut self, drain: Drain, manager: Arc<ServiceManager>) {
+        let by_a_person = self.next().await;
+        let Shutdown { lame_duck, grace, streams } = drain.times();
+        let seconds = |time: Duration| format!("{}s", time.as_secs_f64());
+        if by_a_person {
+            tracing::info!(
+                grace = seconds(grace),
+                "stopping: no new connections, requests in progress may finish, streams end"
+            );
+            drain.begin_at_once();
+        } else {
+            tracing::info!(
+                lame_duck = seconds(lame_duck),
+                grace = seconds(grace),
+                streams = seconds(streams),
+                "stopping: not ready; after the lame-duck time no new connections, requests and streams in progress may finish"
+            );
+            drain.begin();
+        }
+        manager.stopping(lame_duck + grace.max(streams) + Duration::from_secs(5));
+        self.next().await;
+        tracing::warn!("stopping at once: a second signal came");
+        drain.end();
+    }
+
+    /// Waits for a signal; `true` for SIGINT, which a person sends from a terminal.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => true,
+        }
+    }
 }

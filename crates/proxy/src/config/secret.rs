@@ -11,8 +11,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{ClientAuth, Config};
-
 /// A secret by reference: `{ file: PATH }`, read again when it changes, or `{ env: NAME }`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -79,25 +77,6 @@ impl SecretRef {
             return Err(SecretError::Empty { source_of: self.clone() });
         }
         Ok(Secret::from(text))
-    }
-}
-
-impl Config {
-    /// The files whose content is a secret of this configuration, or belongs to one; they are read again when they
-    /// change. A file with an assertion and the admin token are not among them: they are read at each use anyway.
-    pub fn secret_files(&self) -> Vec<PathBuf> {
-        let file = |secret: &SecretRef| match secret {
-            SecretRef::File(path) => Some(path.clone()),
-            SecretRef::Env(_) => None,
-        };
-        let clients = self.issuers.values().flat_map(|issuer| match &issuer.client_auth {
-            ClientAuth::Secret(secret) => Vec::from_iter(file(secret)),
-            ClientAuth::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
-            ClientAuth::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
-            ClientAuth::None | ClientAuth::AssertionFile(_) => Vec::new(),
-        });
-        let upstreams = self.routes.values().flat_map(|route| route.upstream_tls.files());
-        self.session.key.iter().filter_map(file).chain(clients).chain(upstreams).collect()
     }
 }
 

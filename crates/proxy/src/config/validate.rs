@@ -20,9 +20,11 @@ mod access;
 mod admin;
 mod callers;
 mod issuers;
+mod limits;
 mod names;
 mod profiles;
 mod routes;
+mod shutdown;
 mod telemetry;
 mod upstream_tls;
 
@@ -94,7 +96,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    limits::check(config, &mut found);
     admin::check(config, &mut found);
+    shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
         found.problem(

@@ -105,7 +105,8 @@ impl Endpoints {
         Ok(cookies)
     }
 
-    /// Exchanges the code, once for each login: a cookie that comes back with another code makes no further token request.
+    /// Exchanges the code, once for each login at all processes that share a store: a cookie that comes back with another code
+    /// makes no further token request.
     async fn redeem(
         &self,
         call: &Call,
@@ -113,8 +114,10 @@ impl Endpoints {
         code: callback::Code,
         pending: &PendingLogin,
     ) -> Result<Login, Refusal> {
-        let finished = self.throttle.finished();
-        if !finished.first_time(pending.state()) {
+        let (finished, state) = (self.throttle.finished(), pending.state());
+        if !finished.first_time(state)
+            || !self.logins.first_exchange(state).await.inspect_err(|_| finished.forget(state))?
+        {
             metric::login(issuer.name(), "login_replayed");
             return Err(failed("login_replayed", "This sign-in was finished before."));
         }
@@ -127,7 +130,8 @@ impl Endpoints {
         .await;
         // The issuer did not answer about the code, so the browser may come back with it.
         if matches!(outcome, Err(Refusal::TooMany { .. } | Refusal::ProviderUnavailable { .. })) {
-            finished.forget(pending.state());
+            finished.forget(state);
+            self.logins.forget_exchange(state).await;
         }
         outcome
     }

@@ -41,8 +41,7 @@ const IDENTITY_IDLE: Duration = Duration::from_secs(300);
 
 /// Signs assertions, and remembers what it signed.
 pub struct Assertions {
-    issuer: String,
-    keys: ArcSwap<SigningKeys>,
+    signer: ArcSwap<Signer>,
     clock: Arc<dyn Clock>,
     /// Keyed by the address of the identity, which its entry keeps alive.
     entries: moka::sync::Cache<usize, Arc<CallerHeaders>>,
@@ -62,7 +61,9 @@ pub enum AssertionError {
     Header(#[source] http::header::InvalidHeaderValue),
 }
 
-struct SigningKeys {
+/// The gateway's name and the keys that it signs with.
+pub struct Signer {
+    issuer: String,
     header: Header,
     key: EncodingKey,
     published: Value,
@@ -114,41 +115,27 @@ struct Claims<'a> {
 }
 
 impl Assertions {
-    /// Signs as this gateway. The first key signs, all are published.
-    ///
-    /// # Errors
-    ///
-    /// [`AssertionError::NoKey`], and [`AssertionError::Sign`] when the first key cannot sign.
-    pub fn new(
-        public_url: &Url,
-        keys: &[P256Key],
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, AssertionError> {
-        Ok(Self {
-            issuer: public_url.as_str().trim_end_matches('/').to_owned(),
-            keys: ArcSwap::from_pointee(SigningKeys::new(keys)?),
+    /// Signs as this signer.
+    pub fn new(signer: Signer, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            signer: ArcSwap::from_pointee(signer),
             clock,
             entries: moka::sync::Cache::builder()
                 .max_capacity(IDENTITIES)
                 .time_to_idle(IDENTITY_IDLE)
                 .build(),
-        })
+        }
     }
 
-    /// Signs with other keys from now on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Assertions::new`]; the old keys then stay.
-    pub fn replace(&self, keys: &[P256Key]) -> Result<(), AssertionError> {
-        self.keys.store(Arc::new(SigningKeys::new(keys)?));
+    /// Signs as another from now on, and forgets what was signed before.
+    pub fn replace(&self, signer: Signer) {
+        self.signer.store(Arc::new(signer));
         self.entries.invalidate_all();
-        Ok(())
     }
 
     /// The public keys as a JWK Set ([RFC 7517 §5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
     pub fn jwks(&self) -> Value {
-        self.keys.load().published.clone()
+        self.signer.load().published.clone()
     }
 
     /// The identity that the upstream of a route receives: with all groups, or with those that the route sends.
@@ -231,8 +218,9 @@ impl Assertions {
     ) -> Result<(HeaderValue, SystemTime), AssertionError> {
         let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let exp = iat + LIFE.as_secs();
+        let signer = self.signer.load();
         let claims = Claims {
-            iss: &self.issuer,
+            iss: &signer.issuer,
             aud: audience,
             sub: &known.subject,
             idp: &known.iss,
@@ -248,9 +236,8 @@ impl Assertions {
             exp,
             jti: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()),
         };
-        let keys = self.keys.load();
-        let token =
-            jsonwebtoken::encode(&keys.header, &claims, &keys.key).map_err(AssertionError::Sign)?;
+        let token = jsonwebtoken::encode(&signer.header, &claims, &signer.key)
+            .map_err(AssertionError::Sign)?;
         let mut value = HeaderValue::try_from(token).map_err(AssertionError::Header)?;
         value.set_sensitive(true);
         Ok((value, UNIX_EPOCH + Duration::from_secs(exp)))
@@ -263,8 +250,13 @@ impl CallerHeaders {
     }
 }
 
-impl SigningKeys {
-    fn new(keys: &[P256Key]) -> Result<Self, AssertionError> {
+impl Signer {
+    /// The gateway at this URL. The first key signs, all are published.
+    ///
+    /// # Errors
+    ///
+    /// [`AssertionError::NoKey`], and [`AssertionError::Sign`] when the first key cannot sign.
+    pub fn new(public_url: &Url, keys: &[P256Key]) -> Result<Self, AssertionError> {
         let first = keys.first().ok_or(AssertionError::NoKey)?;
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(first.thumbprint().to_owned());
@@ -280,12 +272,19 @@ impl SigningKeys {
                 })
             })
             .collect::<Vec<_>>();
-        Ok(Self { header, key, published: json!({ "keys": published }) })
+        let issuer = public_url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { issuer, header, key, published: json!({ "keys": published }) })
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Assertions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Assertions").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Assertions").field("signer", &self.signer.load()).finish_non_exhaustive()
     }
 }

@@ -18,7 +18,10 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use web_sessions::{LiveSession, StreamGuard};
 
-use crate::review::{Kind, Permit, Review, UNDISTURBED};
+use crate::{
+    listen::Drain,
+    review::{Kind, Permit, Review, UNDISTURBED},
+};
 
 /// Reason for which the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,9 @@ pub(super) enum Cut {
     /// The caller no longer meets a rule, or the rules have changed.
     #[error("the caller is no longer permitted")]
     NoLongerPermitted,
+    /// The time of streams is over.
+    #[error("the gateway is shutting down")]
+    Draining,
     /// No byte moved.
     #[error("no byte moved for {}", humantime::format_duration(*.after))]
     Idle {
@@ -49,6 +55,7 @@ pub(super) struct Cutoff {
     moved: Instant,
     upload: Option<Arc<Progress>>,
     review: Reviewing,
+    drain: Option<Drain>,
     armed: Option<Box<Armed>>,
 }
 
@@ -56,6 +63,7 @@ pub(super) struct Cutoff {
 struct Armed {
     timer: Pin<Box<Sleep>>,
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    drained: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Keeps the session's tokens fresh while the stream is open.
     _hold: Option<StreamGuard>,
 }
@@ -76,6 +84,7 @@ impl Cutoff {
             moved: begun,
             upload: None,
             review: Reviewing::Never,
+            drain: None,
             armed: None,
         }
     }
@@ -88,6 +97,12 @@ impl Cutoff {
         kind: Kind,
     ) -> Self {
         self.review = Reviewing::Later(review, permit, kind);
+        self
+    }
+
+    /// Ends the stream with the time that a drain leaves to streams.
+    pub(super) fn with_drain(mut self, drain: Option<Drain>) -> Self {
+        self.drain = drain;
         self
     }
 
@@ -136,13 +151,16 @@ impl Cutoff {
                 Reviewing::Later(..) => ends_at.min(self.begun + UNDISTURBED),
                 Reviewing::Never | Reviewing::Under(_) => ends_at,
             };
-            let session = &self.session;
+            let (session, drain) = (&self.session, &self.drain);
             let armed = self.armed.get_or_insert_with(|| {
                 Box::new(Armed {
                     timer: Box::pin(tokio::time::sleep_until(wake_at)),
                     ended: session
                         .as_ref()
                         .map(|live| Box::pin(live.ended().clone().cancelled_owned())),
+                    drained: drain
+                        .as_ref()
+                        .map(|drain| Box::pin(drain.end_of_streams().cancelled_owned())),
                     _hold: session.as_ref().map(LiveSession::hold),
                 })
             });
@@ -150,6 +168,11 @@ impl Cutoff {
                 && ended.as_mut().poll(cx).is_ready()
             {
                 return Poll::Ready(Cut::SessionEnded);
+            }
+            if let Some(drained) = &mut armed.drained
+                && drained.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Cut::Draining);
             }
             // The timer fired: check again, because bytes may have moved since it was set.
             ready!(armed.timer.as_mut().poll(cx));
@@ -163,6 +186,9 @@ impl Cutoff {
         }
         if self.expires.is_some_and(|expires| expires <= now) {
             return Some(Cut::TokenExpired);
+        }
+        if self.drain.as_ref().is_some_and(Drain::are_streams_over) {
+            return Some(Cut::Draining);
         }
         if now.duration_since(self.begun) >= UNDISTURBED {
             self.review.begin();

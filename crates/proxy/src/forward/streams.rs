@@ -14,6 +14,7 @@ use super::cutoff::Cutoff;
 use crate::{
     audit::{StreamEnd, Tally, stream_ended},
     config::Streams,
+    listen::Drain,
     review::{Kind, Permit, Review, UNDISTURBED},
 };
 
@@ -70,6 +71,7 @@ pub(super) struct Bounds {
     pub(super) protocol: Option<Protocol>,
     /// End of the bearer token.
     pub(super) token_ends: Option<Instant>,
+    pub(super) drain: Drain,
 }
 
 impl Bounds {
@@ -105,11 +107,11 @@ impl Bounds {
         let bounded =
             self.kind() == Kind::Stream && self.permit.route.streams == Streams::UntilTokenEnds;
         let expires = self.token_ends.filter(|_| bounded);
-        Cutoff::new(self.session.clone(), expires, idle).with_review(
-            Arc::clone(&self.review),
-            Arc::clone(&self.permit),
-            self.kind(),
-        )
+        // A tunnel says goodbye by itself, and a plain exchange has the grace of its connection.
+        let drained = matches!(self.protocol, Some(Protocol::Events | Protocol::Grpc));
+        Cutoff::new(self.session.clone(), expires, idle)
+            .with_review(Arc::clone(&self.review), Arc::clone(&self.permit), self.kind())
+            .with_drain(drained.then(|| self.drain.clone()))
     }
 
     /// Notes activity of the session; `None` without one.

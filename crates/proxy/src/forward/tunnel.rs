@@ -82,7 +82,7 @@ impl End {
             Self::Cut(Cut::TokenExpired) => Some((POLICY_VIOLATION, "token expired")),
             Self::Cut(Cut::NoLongerPermitted) => Some((POLICY_VIOLATION, "no longer permitted")),
             Self::Cut(Cut::Idle { .. }) => Some((GOING_AWAY, "idle")),
-            Self::Draining => Some((GOING_AWAY, "shutting down")),
+            Self::Cut(Cut::Draining) | Self::Draining => Some((GOING_AWAY, "shutting down")),
         }
     }
 }

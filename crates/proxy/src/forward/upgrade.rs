@@ -90,7 +90,7 @@ impl Opening<'_> {
                     let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
                         .with_activity(activity)
                         .with_pings(ping);
-                    let (end, passed) = tunnel.run(async move { drain.begun().await }).await;
+                    let (end, passed) = tunnel.run(async move { drain.streams_over().await }).await;
                     origin.tally.passed(passed.up, passed.down);
                     if let Some(record) = record {
                         record.ended(&end, passed.up, passed.down);

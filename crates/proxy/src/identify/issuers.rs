@@ -10,7 +10,7 @@ use oidc_core::keys::{KeySource, RemoteKeys};
 use oidc_core::login::LoginRequest;
 use oidc_core::provider::Provider;
 use oidc_core::verify::Introspection;
-use oidc_core::{AccessToken, Client, Clock, Validation, Verified, Verifier};
+use oidc_core::{AccessToken, Client, Clock, Issuer, Validation, Verified, Verifier};
 use web_sessions::{KeepsIdentity, Record, Renew, RenewError};
 
 use crate::{
@@ -80,6 +80,12 @@ impl IssuerClient {
         self.offers_login
     }
 
+    /// Whether this is the same issuer with the same rules and keys, kept from an earlier configuration.
+    fn is_kept_from(&self, earlier: &Self) -> bool {
+        // An issuer that is made again has a key source of its own.
+        self.name == earlier.name && Arc::ptr_eq(&self.keys, &earlier.keys)
+    }
+
     /// Whether a token with this `iss` is of this issuer or of one of its tenants.
     fn names(&self, iss: &str) -> bool {
         self.url == iss || self.bearer.as_ref().is_some_and(|rules| rules.names_issuer(iss))
@@ -128,9 +134,27 @@ pub struct Issuers {
 }
 
 impl Issuers {
-    /// These issuers.
-    pub fn new(by_name: BTreeMap<String, Arc<IssuerClient>>, clock: &Arc<dyn Clock>) -> Self {
+    /// These issuers. Verified tokens stay remembered of those that are also among the `earlier` ones.
+    pub fn new(
+        by_name: BTreeMap<String, Arc<IssuerClient>>,
+        clock: &Arc<dyn Clock>,
+        earlier: Option<&Self>,
+    ) -> Self {
         let bearer = bearer::verifier(&by_name, clock);
+        let remembered = earlier.and_then(|earlier| Some((earlier, earlier.bearer.as_ref()?)));
+        let bearer = match (bearer, remembered) {
+            (Some(bearer), Some((earlier, remembered))) => {
+                let kept = |issuer: &Issuer| {
+                    let of = |issuers: &BTreeMap<String, Arc<IssuerClient>>| {
+                        issuers.values().find(|one| one.url == issuer.as_str()).cloned()
+                    };
+                    let (own, other) = (of(&by_name), of(&earlier.by_name));
+                    own.zip(other).is_some_and(|(own, other)| own.is_kept_from(&other))
+                };
+                Some(bearer.with_memory_of(remembered, kept))
+            }
+            (bearer, _) => bearer,
+        };
         Self { by_name, bearer }
     }
 

@@ -1,7 +1,7 @@
 //! Binds sockets and accepts connections, without a busy loop on errors.
 //!
-//! The number of connections is limited: at the limit none is accepted, and new ones wait in the kernel's queue. When accepting
-//! fails for lack of file descriptors or memory, the loop pauses and logs that once in ten seconds.
+//! The number of connections is limited (`places`). When accepting fails for lack of file descriptors or memory, the loop pauses
+//! and logs that once in ten seconds.
 
 use std::{
     io,
@@ -12,19 +12,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Drain, ListenAddr};
+use super::{
+    Drain, Inherited, ListenAddr,
+    places::{Places, Seat},
+    rarely::Rarely,
+};
 use crate::metric;
 use http_canonical::Peer;
 
 const PAUSE: Duration = Duration::from_millis(100);
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Reasons the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +58,7 @@ pub(super) struct Socket {
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, file: Option<SocketFile> },
 }
 
 /// An accepted connection.
@@ -69,31 +72,54 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Held {
     _place: OwnedSemaphorePermit,
+    _seat: Seat,
     _tracked: TaskTrackerToken,
 }
 
 impl Held {
-    fn new(place: OwnedSemaphorePermit, tracker: &TaskTracker) -> Self {
+    fn new(place: OwnedSemaphorePermit, seat: Seat, tracker: &TaskTracker) -> Self {
         metric::connections(1.0);
-        Self { _place: place, _tracked: tracker.token() }
+        Self { _place: place, _seat: seat, _tracked: tracker.token() }
     }
 }
 
 impl Socket {
-    pub(super) async fn bind(address: &ListenAddr) -> Result<Self, ListenError> {
+    /// Binds an address, or takes the socket that another process bound to it.
+    pub(super) async fn bind(
+        address: &ListenAddr,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Bind { address: address.clone(), source };
         match address {
             ListenAddr::Tcp(tcp) => {
-                let listener = TcpListener::bind(tcp).await.map_err(failed)?;
+                let listener = match inherited.take_tcp(*tcp) {
+                    Some(taken) => TcpListener::from_std(taken).map_err(failed)?,
+                    None => TcpListener::bind(tcp).await.map_err(failed)?,
+                };
                 let bound: SocketAddr = listener.local_addr().map_err(failed)?;
                 Ok(Self { address: ListenAddr::Tcp(bound), bound: Bound::Tcp(listener) })
             }
             ListenAddr::Unix(path) => {
-                remove_dead_socket(path).await;
-                let listener = UnixListener::bind(path).map_err(failed)?;
-                let bound = Bound::Unix { listener, _file: SocketFile(path.clone()) };
+                let (listener, own) = match inherited.take_unix(path) {
+                    Some((taken, own)) => (UnixListener::from_std(taken).map_err(failed)?, own),
+                    None => {
+                        remove_dead_socket(path).await;
+                        (UnixListener::bind(path).map_err(failed)?, true)
+                    }
+                };
+                let file = own.then(|| SocketFile(path.clone()));
+                let bound = Bound::Unix { listener, file };
                 Ok(Self { address: address.clone(), bound })
             }
+        }
+    }
+
+    /// Closes the socket, whose file belongs to another process now.
+    fn leave_file(&mut self) {
+        if let Bound::Unix { file, .. } = &mut self.bound
+            && let Some(file) = file.take()
+        {
+            file.leave();
         }
     }
 
@@ -111,30 +137,45 @@ impl Socket {
         }
     }
 
-    /// Accepts until the drain begins.
+    /// Accepts until the drain ends that.
     pub(super) async fn accept_until(
-        self,
+        mut self,
         drain: Drain,
-        places: Arc<Semaphore>,
+        places: Arc<Places>,
         tracker: TaskTracker,
         mut handle: impl FnMut(Stream, Peer, Held),
     ) {
-        let accepting = async move {
-            let mut complaints = Complaints::default();
-            while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let accepting = async {
+            let mut complaints = Rarely::default();
+            while let Some(place) = places.free().await {
                 match self.accept().await {
-                    Ok((stream, peer)) => handle(stream, peer, Held::new(place, &tracker)),
+                    Ok((stream, peer)) => {
+                        if let Some(seat) = places.seat(peer) {
+                            handle(stream, peer, Held::new(place, seat, &tracker));
+                        }
+                    }
                     Err(error) if is_the_clients(&error) => {}
                     Err(error) => {
-                        complaints.raise(&self.address, &error);
+                        complain(&mut complaints, &self.address, &error);
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
             }
         };
         tokio::select! {
-            () = drain.begun() => {}
+            () = drain.accepting_over() => {}
             () = accepting => {}
+        }
+        if drain.is_replaced() {
+            return self.leave_file();
+        }
+        // The kernel has made these connections already, and would reset them with the socket.
+        while let Some(place) = places.free_now()
+            && let Some(Ok((stream, peer))) = self.accept().now_or_never()
+        {
+            if let Some(seat) = places.seat(peer) {
+                handle(stream, peer, Held::new(place, seat, &tracker));
+            }
         }
     }
 }
@@ -150,23 +191,11 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-/// Logs one line in ten seconds, with the number of suppressed ones.
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    silent: u64,
-}
-
-impl Complaints {
-    fn raise(&mut self, address: &ListenAddr, error: &io::Error) {
-        metric::accept_failed();
-        if self.last.is_some_and(|last| last.elapsed() < LOG_EVERY) {
-            self.silent += 1;
-            return;
-        }
-        tracing::error!(%address, %error, unreported = self.silent, "cannot accept connections; retrying");
-        self.last = Some(Instant::now());
-        self.silent = 0;
+/// Counts a failure, and logs one in ten seconds.
+fn complain(complaints: &mut Rarely, address: &ListenAddr, error: &io::Error) {
+    metric::accept_failed();
+    if let Some(unreported) = complaints.due() {
+        tracing::error!(%address, %error, unreported, "cannot accept connections; retrying");
     }
 }
 
@@ -188,11 +217,20 @@ async fn remove_dead_socket(path: &Path) {
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
+impl SocketFile {
+    /// Leaves the file where it is.
+    fn leave(mut self) {
+        self.0.clear();
+    }
+}
+
 // === impl SocketFile ===
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct ConnState {
     /// Streams of HTTP/2 that are open, and the number of those that ended.
     open: AtomicU64,
     ended: AtomicU64,
+    /// Responses without an end of their own.
+    unending: AtomicU64,
     /// The request at which reading stopped, the violation, and what is known of a request without a head.
     stopped: OnceLock<(u64, Violation, Option<Box<Glimpse>>)>,
     /// The request whose answer decides about an upgrade; 0 when none does.
@@ -82,6 +84,21 @@ impl ConnState {
     pub(super) fn stream_ended(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Counts a response without an end of its own.
+    pub(super) fn unending_begun(&self) {
+        self.unending.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts the end of such a response.
+    pub(super) fn unending_ended(&self) {
+        self.unending.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether a response without an end of its own is in progress.
+    pub(super) fn has_unending(&self) -> bool {
+        self.unending.load(Ordering::Acquire) > 0
     }
 
     /// A number that changes whenever a stream begins or ends; `None` while one is open.

@@ -14,8 +14,12 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use super::{
-    Answers, ConnInfo, Glimpse, Limits, conn::Upgrade, open_stream::OpenStream,
-    payload::UpgradeAsked, request_body::RequestBody, response_progress::ResponseProgress,
+    Answers, ConnInfo, Drain, Glimpse, Limits,
+    conn::Upgrade,
+    open_stream::{OpenEnded, OpenStream},
+    payload::UpgradeAsked,
+    request_body::RequestBody,
+    response_progress::ResponseProgress,
 };
 use crate::metric;
 use http_canonical::framing::{Reason, Violation};
@@ -26,6 +30,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) trust: Trust,
     pub(super) answers: Arc<dyn Answers>,
+    pub(super) drain: Drain,
 }
 
 /// Answers one request. It is counted before the future runs, because requests are counted in the order they arrive.
@@ -82,6 +87,13 @@ where
         if asked {
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
+        }
+        if response.extensions_mut().remove::<OpenEnded>().is_some() {
+            response = OpenEnded::count(response, &connection);
+        }
+        if !http2 && !switches && shared.drain.is_announced() {
+            // The client's next request goes to another connection, and there to another replica.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(progress) = progress {
             response = progress.begin(response);

@@ -1,4 +1,5 @@
-//! Open streams of an HTTP/2 connection: while there is one, the connection is not idle.
+//! Open streams of a connection. While HTTP/2 has one, the connection is not idle; while an answer has no end of its own, a drain
+//! leaves the connection the time of streams.
 
 use std::{
     pin::Pin,
@@ -19,10 +20,26 @@ const SOON_DONE: u64 = 64 * 1024;
 /// A stream of a connection, counted until this is dropped.
 pub(super) struct OpenStream(Arc<ConnInfo>);
 
+/// Marks a response without an end of its own, as an extension: server-sent events, gRPC.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenEnded;
+
+/// A response without an end of its own, counted until this is dropped.
+struct Unending(Arc<ConnInfo>);
+
 /// The body of a response that may take long.
-struct LongBody {
+struct LongBody<G> {
     body: Body,
-    _stream: OpenStream,
+    _stream: G,
+}
+
+impl OpenEnded {
+    /// Counts a response of this connection until it has ended.
+    pub(super) fn count(response: Response<Body>, connection: &Arc<ConnInfo>) -> Response<Body> {
+        connection.state.unending_begun();
+        let stream = Unending(Arc::clone(connection));
+        response.map(|body| Body::new(LongBody { body, _stream: stream }))
+    }
 }
 
 impl OpenStream {
@@ -47,9 +64,15 @@ impl Drop for OpenStream {
     }
 }
 
+impl Drop for Unending {
+    fn drop(&mut self) {
+        self.0.state.unending_ended();
+    }
+}
+
 // === impl LongBody ===
 
-impl HttpBody for LongBody {
+impl<G: Unpin> HttpBody for LongBody<G> {
     type Data = Bytes;
     type Error = axum::Error;
 

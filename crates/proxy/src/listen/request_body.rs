@@ -16,6 +16,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::metric;
+
 use super::{Limits, deadline::BodyClock, response_progress::ResponseProgress};
 use http_canonical::{
     framing::{Reason, Violation},
@@ -60,6 +62,7 @@ impl HttpBody for RequestBody {
                     this.clock.restart();
                     continue;
                 }
+                metric::limit_reached("body_rate");
                 let slow = Violation::from(Reason::BodyTimeout);
                 return Poll::Ready(Some(
                     Err(io::Error::new(io::ErrorKind::TimedOut, slow).into()),

@@ -63,7 +63,10 @@ where
                     secured = timeout_at(by, tls.accept(stream)) => match secured {
                         Ok(Ok(secured)) => secured,
                         Ok(Err(error)) => return failed_handshake("failed", &error),
-                        Err(late) => return failed_handshake("timeout", &late),
+                        Err(late) => {
+                            metric::limit_reached("first_head");
+                            return failed_handshake("timeout", &late);
+                        }
                     },
                     () = silence_ends(&self.drain) => return,
                 };
@@ -103,7 +106,8 @@ where
             heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
                 Ok(Ok(Some(protocol))) => protocol,
                 // No bytes, or too late: there is no request to answer.
-                Ok(Ok(None) | Err(_)) | Err(_) => return,
+                Ok(Ok(None) | Err(_)) => return,
+                Err(_) => return metric::limit_reached("first_head"),
             },
             () = silence_ends(&self.drain) => return,
         };
@@ -119,6 +123,7 @@ where
     {
         let Self { service, shared, drain, .. } = self;
         let limits = shared.limits;
+        let served = Arc::clone(&info);
         let service = service_fn(move |request: Request<Incoming>| {
             answer(service.clone(), Arc::clone(&shared), Arc::clone(&info), request)
         });
@@ -129,7 +134,8 @@ where
             .max_headers(limits.head_size.fields)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
-        drive(pin!(connection), |running| running.graceful_shutdown(), &drain, None).await;
+        let connection = pin!(connection);
+        drive(connection, |running| running.graceful_shutdown(), &drain, &served, None).await;
     }
 
     async fn http2<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
@@ -153,8 +159,8 @@ where
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(io), service);
-        let idle = Some((limits.idle, served));
-        drive(pin!(connection), |running| running.graceful_shutdown(), &drain, idle).await;
+        let (connection, idle) = (pin!(connection), Some(limits.idle));
+        drive(connection, |running| running.graceful_shutdown(), &drain, &served, idle).await;
     }
 }
 
@@ -165,18 +171,19 @@ async fn silence_ends(drain: &Drain) {
 }
 
 /// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the
-/// drain ends. A connection with an open stream is not idle.
-async fn drive<C, E>(
+/// grace of the drain is over; with a response that has no end of its own, when the drain ends. A connection with an open stream
+/// is not idle.
+async fn drive<C>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
     drain: &Drain,
-    idle: Option<(Duration, Arc<ConnInfo>)>,
+    info: &ConnInfo,
+    idle: Option<Duration>,
 ) where
-    C: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    C: Future<Output = hyper::Result<()>>,
 {
     let idle_for = async {
-        let Some((limit, info)) = idle else { return std::future::pending().await };
+        let Some(limit) = idle else { return std::future::pending().await };
         let mut before = info.state.idle_mark();
         loop {
             sleep(limit).await;
@@ -191,18 +198,28 @@ async fn drive<C, E>(
         biased;
         ended = connection.as_mut() => return log_end(ended),
         () = drain.begun() => {}
-        () = idle_for => {}
+        () = idle_for => metric::limit_reached("idle"),
     }
     finish(connection.as_mut());
+    let time_is_over = async {
+        drain.requests_over().await;
+        if info.state.has_unending() {
+            drain.ended().await;
+        }
+    };
     tokio::select! {
         biased;
         ended = connection.as_mut() => log_end(ended),
-        () = drain.ended() => {}
+        () = time_is_over => drain.count_cut(),
     }
 }
 
-fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
+        // hyper gets whole heads only, so that its timer for a head ends no connection but an idle one.
+        if error.is_timeout() {
+            metric::limit_reached("idle");
+        }
         tracing::debug!(%error, "connection ended early");
     }
 }

@@ -26,6 +26,7 @@ use super::{
     conn::Upgrade,
     deadline::{BodyClock, Deadline},
 };
+use crate::metric;
 use http_canonical::framing::{Action, Framing, Reason};
 
 /// The first bytes of an HTTP/2 connection ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
@@ -213,6 +214,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         self.buffer.truncate(self.ready);
         match broken {
             Action::BadHead(violation) => {
+                if matches!(violation.reason(), Reason::HeadTooLarge | Reason::TargetTooLong) {
+                    metric::limit_reached("head_size");
+                }
                 self.info.state.stop(self.framing.request(), violation, Some(glimpse));
                 self.buffer.extend_from_slice(STAND_IN);
                 self.ready = self.buffer.len();
@@ -231,6 +235,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
         if self.framing.in_body() {
             ready!(self.body.poll_waiting(context));
+            metric::limit_reached("body_rate");
             let broken = self.framing.give_up(Reason::BodyTimeout);
             self.fail(broken, Glimpse::of_head(&[], self.info.peer));
             return Poll::Ready(Overdue::Answered);
@@ -242,6 +247,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         let head = self.limits.head;
         let by = *self.head_by.get_or_insert_with(|| Instant::now() + head);
         ready!(self.head_deadline.poll(context, by));
+        metric::limit_reached(if self.framing.request() == 0 { "first_head" } else { "head" });
         if self.buffer.is_empty() {
             return Poll::Ready(Overdue::Silent);
         }

@@ -91,6 +91,11 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
+    /// Distributes in this way.
+    pub(crate) fn new(balance: Balance) -> Self {
+        Self { balance, turn: AtomicUsize::new(0) }
+    }
+
     /// The index of the target to use; never `except`, unless there is no other. `None` only for an empty list.
     pub(crate) fn choose<T: Candidate>(
         &self,

@@ -16,10 +16,12 @@ use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
+    bound::{Place, Placed},
     failure::refused_by_tls,
     race,
     tls::{TlsError, UpstreamTls},
@@ -55,6 +57,14 @@ pub enum ConnectError {
     /// It took too long, TLS included.
     #[error("no connection within {}", humantime::format_duration(*after))]
     TimedOut {
+        /// the route's limit
+        after: Duration,
+    },
+    /// All connections that the limit on open files leaves for upstreams are in use, and none ended in time.
+    #[error(
+        "no connection is free within {}: the limit on open files is reached", humantime::format_duration(*after)
+    )]
+    NoDescriptor {
         /// the route's limit
         after: Duration,
     },
@@ -177,12 +187,16 @@ impl Dialer {
 
     /// Opens one connection, TLS included.
     pub(crate) async fn dial(&self, within: Duration) -> Result<Box<dyn Stream>, ConnectError> {
-        tokio::time::timeout(within, self.open())
+        let deadline = Instant::now() + within;
+        let place = timeout_at(deadline, Place::wait())
+            .await
+            .map_err(|_| ConnectError::NoDescriptor { after: within })?;
+        timeout_at(deadline, self.open(place))
             .await
             .unwrap_or(Err(ConnectError::TimedOut { after: within }))
     }
 
-    async fn open(&self) -> Result<Box<dyn Stream>, ConnectError> {
+    async fn open(&self, place: Place) -> Result<Box<dyn Stream>, ConnectError> {
         let (host, port) = match &self.address {
             UpstreamAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|source| {
@@ -192,7 +206,7 @@ impl Dialer {
                         network(source)
                     }
                 })?;
-                return Ok(Box::new(stream));
+                return Ok(Box::new(Placed { io: stream, _place: place }));
             }
             UpstreamAddress::Tcp { host, port } => (host, *port),
         };
@@ -202,12 +216,14 @@ impl Dialer {
         if let Ok(peer) = tcp.peer_addr() {
             self.last_good.store(Some(Arc::new(peer)));
         }
-        let Some((connector, name)) = &self.tls else { return Ok(Box::new(tcp)) };
+        let Some((connector, name)) = &self.tls else {
+            return Ok(Box::new(Placed { io: tcp, _place: place }));
+        };
         let tls = connector.connect(name.clone(), tcp).await.map_err(tls_failure)?;
         if self.http2 && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ConnectError::NotHttp2);
         }
-        Ok(Box::new(tls))
+        Ok(Box::new(Placed { io: tls, _place: place }))
     }
 
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {

@@ -26,6 +26,7 @@ pub(crate) use self::http2::Http2Pool;
 use self::http2::Slot;
 
 use super::{
+    bound::is_scarce,
     dial::{ConnectError, Stream},
     upload::Upload,
 };
@@ -160,6 +161,9 @@ impl Http1Pool {
     }
 
     fn put(self: &Arc<Self>, sender: http1::SendRequest<Upload>) {
+        if is_scarce() {
+            return;
+        }
         let now = Instant::now();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,11 +181,13 @@ impl Http1Pool {
         }
     }
 
-    /// Drops connections that wait too long or were closed. Returns whether any is left.
+    /// Drops connections that wait too long or were closed; all of them when others need their place. Returns whether any is left.
     fn discard_old(&self) -> bool {
         let now = Instant::now();
+        let scarce = is_scarce();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|one| one.sender.is_ready() && now.duration_since(one.since) < IDLE);
+        waiting
+            .retain(|one| !scarce && one.sender.is_ready() && now.duration_since(one.since) < IDLE);
         if waiting.is_empty() {
             waiting.shrink_to_fit();
             self.swept.store(false, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use doorward::config::{
 mod anchors;
 mod any_text;
 mod callers;
+mod limits;
 mod mistakes;
 mod online;
 mod outside;

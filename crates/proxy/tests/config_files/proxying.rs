@@ -19,8 +19,11 @@ fn tls_to_an_upstream_is_configured_by_route() {
     let route = config.routes.get("app").unwrap();
     assert_eq!(route.upstream_host, UpstreamHost::Named("console.internal".parse().unwrap()));
     assert_eq!(route.upstream_tls.pin.first().unwrap().to_string(), PIN);
-    let files = config.secret_files();
-    assert!(["/c", "/k"].iter().all(|file| files.contains(&file.into())), "{files:?}");
+    let files = config.files();
+    assert!(
+        ["/c", "/k"].iter().all(|file| files.contains(std::path::Path::new(file))),
+        "{files:?}"
+    );
 }
 
 #[test]

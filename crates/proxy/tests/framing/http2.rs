@@ -155,3 +155,44 @@ async fn a_connection_with_an_open_stream_is_not_idle() {
     };
     timeout(Duration::from_secs(10), closed).await.expect("an idle connection stays open");
 }
+
+#[tokio::test]
+async fn a_drain_lets_streams_finish_and_opens_none() {
+    let listener = TestListener::start().await;
+    let mut sender = speak(listener.connect().await.stream).await;
+    let url = |path: &str| format!("http://{}{path}", listener.address);
+    let get = |path: &str| Request::get(url(path)).body(text("")).unwrap();
+    let late = tokio::spawn(sender.send_request(get("/late")));
+    sleep(Duration::from_millis(100)).await;
+    listener.drain.begin();
+    let answer = late.await.unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "/late");
+    // GOAWAY has come: the client opens no stream on this connection any more.
+    timeout(Duration::from_secs(2), async {
+        while sender.ready().await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(listener.serving.await.unwrap(), doorward::listen::Drained::Clean);
+}
+
+#[tokio::test]
+async fn a_lame_duck_serves_streams_on_the_same_connection() {
+    let listener = TestListener::start().await;
+    listener.drain.set_times(doorward::config::Shutdown {
+        lame_duck: Duration::from_secs(2),
+        ..Default::default()
+    });
+    let mut sender = speak(listener.connect().await.stream).await;
+    listener.drain.begin();
+    for _ in 0..3 {
+        let request = Request::get(format!("http://{}/h2", listener.address)).body(text(""));
+        let answer = sender.send_request(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().get("connection").is_none());
+    }
+    sleep(Duration::from_millis(2_500)).await;
+    assert!(sender.ready().await.is_err(), "the lame-duck time is over");
+}

@@ -4,6 +4,7 @@
 #[path = "../../../http-canonical/src/framing/cases.rs"]
 mod cases;
 mod deadlines;
+mod limits;
 mod http2;
 mod smuggling;
 mod tls;

@@ -6,7 +6,6 @@ mod grpc;
 mod test_gateway;
 
 use dev_issuer::{DevClient, Endpoint, Fault, Mint};
-use doorward::commands::serve::reload::Because;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde_json::{Value, json};
 
@@ -205,10 +204,10 @@ async fn a_reload_applies_new_rules_and_ignores_an_invalid_file() {
     let text = std::fs::read_to_string(&file).unwrap();
     let opened = text.replace("{ roles: [data-scientist] }", "signed_in");
     std::fs::write(&file, &opened).unwrap();
-    gateway.reloader.reload(&file, Because::Configuration).await;
+    gateway.reloader.reload(&file).await;
     assert_eq!(gateway.get("/app", &cookie).await.status(), 200);
     std::fs::write(&file, opened.replace("upstream:", "upstram:")).unwrap();
-    gateway.reloader.reload(&file, Because::Configuration).await;
+    gateway.reloader.reload(&file).await;
     assert_eq!(gateway.get("/app", &cookie).await.status(), 200);
 }
 
@@ -224,7 +223,7 @@ async fn a_changed_secret_is_read_again_without_ending_sessions() {
     std::fs::write(gateway.folder.path().join("secret"), "another").unwrap();
     std::fs::write(gateway.folder.path().join("key"), "another key of thirty-two bytes and more")
         .unwrap();
-    gateway.reloader.reload(&file, Because::Secrets).await;
+    gateway.reloader.reload(&file).await;
     // The tokens are valid for minutes, so the session in memory needs neither secret; a new sign-in needs both.
     assert_eq!(gateway.get("/app", &cookie).await.status(), 200);
     let again = gateway.sign_in("alice", 0).await;

@@ -12,7 +12,7 @@ use dev_issuer::{DevClient, DevIssuer};
 use doorward::{
     commands::serve::{Running, recorder, reload::Reloader},
     config::Config,
-    listen::Drain,
+    listen::{Drain, Inherited},
     log::Log,
 };
 use http::header;
@@ -108,7 +108,9 @@ impl TestGateway {
         let loaded = Config::load(&folder.path().join("doorward.yaml")).unwrap();
         let log = Arc::new(Log::start(&loaded.config.log).unwrap());
         let drain = Drain::new(Duration::from_millis(100));
-        let running = Running::start(loaded, metrics(), log, drain.clone()).await.unwrap();
+        let running = Running::start(loaded, metrics(), log, drain.clone(), Inherited::default())
+            .await
+            .unwrap();
         let admin = format!("http://{}", running.admin());
         let reloader = running.reloader();
         tokio::spawn(running.serve());

@@ -73,6 +73,11 @@ pub(super) fn user_info(py: Python<'_>, error: &UserInfoError) -> PyErr {
             errors::token_request(py, &error.into())
         }
         UserInfoError::WrongSubject => errors::refusal(py, &TokenRefusal::WrongSubject),
+        UserInfoError::Refused(refusal) => errors::refusal(py, refusal),
+        UserInfoError::Encrypted => {
+            let reason = error.to_string();
+            errors::refusal(py, &TokenRefusal::Malformed { part: "UserInfo", reason })
+        }
         UserInfoError::Unauthorized => {
             let (error, status) = ("invalid_token".to_owned(), 401);
             let error = TokenEndpointError::OAuth { error, description: None, status };

@@ -4,48 +4,94 @@
 //! of it), whatever the upstream's own answer allows. [`SetCookies`] can be put on an answer in one way only, which also makes
 //! the answer private.
 
+use std::{sync::Arc, time::Duration};
+
 use http::{HeaderValue, Response, header};
 
-use crate::caching;
+use super::{Cookies, NamesPresented};
+use crate::{caching, sessions::LiveSession};
 
-/// `Set-Cookie` values that are not yet on an answer.
+/// Cookies that are not yet on an answer.
+///
+/// Those of a refreshed session are made when they are put on the answer, which a slow upstream may delay: by then another request
+/// may have refreshed the session again, or its user may have signed out.
 #[derive(Debug, Default, Clone)]
 #[must_use = "a cookie that is on no answer is lost"]
-pub struct SetCookies(Vec<HeaderValue>);
+pub struct SetCookies {
+    values: Vec<HeaderValue>,
+    refreshed: Option<Box<Refreshed>>,
+}
+
+/// A session whose browser gets its present ticket.
+#[derive(Debug, Clone)]
+pub(super) struct Refreshed {
+    pub(super) cookies: Cookies,
+    pub(super) session: Arc<LiveSession>,
+    pub(super) presented: NamesPresented,
+    pub(super) max_age: Duration,
+}
+
+impl Refreshed {
+    /// The cookies with the ticket that the session has now; none if it has ended in this process.
+    fn values(&self) -> Vec<HeaderValue> {
+        let session = &self.session;
+        if session.ended().is_cancelled() {
+            return Vec::new();
+        }
+        let made = self.cookies.of_ticket(self.presented, &session.ticket(), self.max_age);
+        made.unwrap_or_else(|error| {
+            tracing::warn!(%error, session = %session.id(), "refreshed session does not fit its cookies");
+            Vec::new()
+        })
+    }
+}
 
 impl SetCookies {
     /// These values.
-    pub(super) fn new(values: Vec<HeaderValue>) -> Self {
-        Self(values)
+    pub(crate) fn new(values: Vec<HeaderValue>) -> Self {
+        Self { values, refreshed: None }
     }
 
-    /// Adds cookies that the same answer carries.
+    /// The cookies of a session, as it is when they are put on an answer.
+    pub(super) fn refreshed(refreshed: Refreshed) -> Self {
+        Self { values: Vec::new(), refreshed: Some(Box::new(refreshed)) }
+    }
+
+    /// Adds cookies that the same answer carries. An answer carries one session, the one added last.
     pub fn extend(&mut self, more: Self) {
-        self.0.extend(more.0);
+        self.values.extend(more.values);
+        self.refreshed = more.refreshed.or(self.refreshed.take());
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty() && self.refreshed.is_none()
     }
 
     /// Puts them on an answer. With at least one of them the answer becomes `Cache-Control: private, no-store` and gets
     /// `Vary: Cookie`. It loses the fields that override this for some caches (RFC 9213 and its forerunners).
     pub fn put_on<B>(self, answer: &mut Response<B>) {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return;
         }
         let headers = answer.headers_mut();
         caching::forbid(headers);
-        for cookie in self.0 {
+        for cookie in self.into_values() {
             headers.append(header::SET_COOKIE, cookie);
         }
     }
 
+    /// The values that an answer would get now.
+    fn into_values(self) -> Vec<HeaderValue> {
+        let mut values = self.refreshed.map_or_else(Vec::new, |refreshed| refreshed.values());
+        values.extend(self.values);
+        values
+    }
+
     /// The values, for tests.
     #[cfg(test)]
-    pub(crate) fn values(&self) -> &[HeaderValue] {
-        &self.0
+    pub(crate) fn values(&self) -> Vec<HeaderValue> {
+        self.clone().into_values()
     }
 }
 

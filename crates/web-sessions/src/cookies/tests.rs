@@ -164,10 +164,10 @@ fn a_new_ticket_removes_every_chunk_of_the_old_one() {
 fn clearing_removes_every_chunk_and_nothing_else() {
     let headers = request("a=1; __Host-doorward.0=x; __Host-doorward.3=y; __Host-doorward=z");
     let cleared = cookies().clear_session(&headers);
-    let names: Vec<&str> = cleared
+    let names: Vec<String> = cleared
         .values()
         .iter()
-        .map(|set| set.to_str().unwrap().split('=').next().unwrap())
+        .map(|set| set.to_str().unwrap().split('=').next().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["__Host-doorward", "__Host-doorward.0", "__Host-doorward.3"]);
     assert!(cleared.values().iter().all(|set| set.to_str().unwrap().contains("Max-Age=0")));

@@ -7,7 +7,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    fixtures::*,
+    fixtures::{
+        shared::{Process, Shared},
+        *,
+    },
     record::Limits,
     seal::Keys,
     store::{CookieStore, EmbeddedStore},
@@ -166,4 +169,28 @@ async fn a_login_of_another_gateway_of_the_host_is_left_alone() {
     let found = theirs.find::<String>(&lab.headers(), "theirs", lab.clock.now()).await.unwrap();
     assert_eq!(found.map(|found| found.transaction).as_deref(), Some("/b"));
     assert_eq!(lab.jar.len(), 21);
+}
+
+#[tokio::test]
+async fn a_login_may_come_back_to_another_process_once() {
+    let clock = MovableClock::new();
+    let shared = Shared::new(Arc::clone(&clock));
+    let (here, there) = (shared.process(), shared.process());
+    let of = |process: &Arc<Process>| logins(keys(), &(Arc::clone(process) as _));
+    let (begun, finished) = (of(&here), of(&there));
+    let mut lab = Lab::of(Arc::clone(&here) as _, TempDir::new().unwrap());
+    let address = "/app".to_owned();
+    let set = begun.begin(&lab.headers(), "state", &address, clock.now()).await.unwrap();
+    lab.take(&set);
+    let found = finished.find::<String>(&lab.headers(), "state", clock.now()).await.unwrap();
+    assert_eq!(found.unwrap().transaction, address);
+    assert!(finished.first_exchange("state").await.unwrap());
+    // The browser sends the same callback to the first process.
+    assert!(!begun.first_exchange("state").await.unwrap());
+    assert!(begun.first_exchange("another").await.unwrap());
+    there.away(true);
+    assert!(finished.first_exchange("third").await.is_err());
+    there.away(false);
+    finished.forget_exchange("state").await;
+    assert!(begun.first_exchange("state").await.unwrap());
 }

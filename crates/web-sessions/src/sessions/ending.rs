@@ -1,12 +1,15 @@
 //! Ends sessions: by name, by the provider's identifiers, or because their time is over.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
 
 use oidc_core::token::Algorithm;
 
 use super::{LiveSession, Sessions};
 use crate::{
-    record::Which,
+    record::{Record, Which},
     store::{Ended, StoreError},
     ticket::SessionId,
 };
@@ -52,6 +55,19 @@ impl Sessions {
         Ok(ended)
     }
 
+    /// Whether the provider has signed out the session of this record, at any process, since a login exchanged its code.
+    pub(super) async fn signed_out_since(
+        &self,
+        record: &Record,
+        exchanged_at: SystemTime,
+    ) -> Result<bool, StoreError> {
+        match self.store.shared() {
+            _ if self.logouts.end(record, exchanged_at) => Ok(true),
+            Some(shared) => shared.signed_out_since(record, exchanged_at).await,
+            None => Ok(false),
+        }
+    }
+
     /// Refuses this session here from now on.
     pub(super) fn deny(&self, id: &SessionId) {
         self.ended.insert(id.clone(), ());
@@ -78,8 +94,14 @@ impl Sessions {
 
     /// Refuses the ticket that a session has now, and no other.
     fn retire(&self, session: &Arc<LiveSession>) {
+        self.spent.insert(session.present().digest, ());
+        self.close(session);
+    }
+
+    /// Ends the use of a session, and its streams, because the store has no record that opens. It may have one later: a process
+    /// that seals with a new key may be ahead of this one. A ticket then opens the session again.
+    pub(super) fn close(&self, session: &Arc<LiveSession>) {
         let digest = session.present().digest;
-        self.spent.insert(digest, ());
         let mut live = self.live();
         let registered = live.get(session.id()).and_then(Weak::upgrade);
         if registered.is_some_and(|registered| Arc::ptr_eq(&registered, session)) {

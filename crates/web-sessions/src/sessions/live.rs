@@ -17,11 +17,15 @@ use oidc_core::Secret;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::refresh::{Refreshing, due_at};
+use super::{
+    near_cache::MOST_TRUST,
+    refresh::{Refreshing, due_at},
+};
 use crate::{
     digest::Digest,
     moment::{from_nanos, nanos},
     record::{Limits, Record},
+    store::Seen,
     ticket::{SessionId, Ticket},
 };
 use access_policy::Known;
@@ -38,6 +42,10 @@ pub struct LiveSession {
     stirred: AtomicBool,
     /// A ticket with the present `last_seen` is being made (cookie store).
     resealing: AtomicBool,
+    /// Time until which the record may be used without reading it again (shared store); nanoseconds since 1970, 0 for none
+    trusted_until: AtomicU64,
+    /// Notified when the record has changed in the store (shared store).
+    changes: Notify,
     ended: CancellationToken,
     renewals: Notify,
     streams: AtomicUsize,
@@ -63,6 +71,8 @@ impl LiveSession {
             unwritten: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
             resealing: AtomicBool::new(false),
+            trusted_until: AtomicU64::new(0),
+            changes: Notify::new(),
             ended: CancellationToken::new(),
             renewals: Notify::new(),
             streams: AtomicUsize::new(0),
@@ -169,10 +179,42 @@ impl LiveSession {
         self.renewals.notify_waiters();
     }
 
-    /// Notes a request; `true` when the store must be updated and no update is pending.
-    pub(super) fn saw(&self, now: SystemTime) -> bool {
-        self.last_seen.fetch_max(nanos(now), Relaxed);
-        !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed)
+    /// Takes a record of the same ticket that was read from a shared store. Does nothing but keep its time of last use unless it is
+    /// newer, so that reading again wakes no stream.
+    pub(super) fn meet(&self, record: Record, ticket: Ticket) {
+        self.last_seen.fetch_max(nanos(record.last_seen), Relaxed);
+        if record.generation > self.present.load().record.generation {
+            self.advance(record, ticket);
+        }
+    }
+
+    /// Whether its record may be used now without reading it again. A trust that would last longer than it can shows a clock that
+    /// was set back.
+    pub(super) fn is_trusted(&self, now: SystemTime) -> bool {
+        let left = self.trusted_until.load(Relaxed).saturating_sub(nanos(now));
+        (1..=MOST_TRUST.as_nanos()).contains(&u128::from(left))
+    }
+
+    pub(super) fn trust_until(&self, until: SystemTime) {
+        self.trusted_until.store(nanos(until), Relaxed);
+    }
+
+    /// Has the next request read the record again.
+    pub(super) fn distrust(&self) {
+        self.trusted_until.store(0, Relaxed);
+        self.changes.notify_waiters();
+    }
+
+    /// Notified when the record has changed in a shared store.
+    pub(super) fn changes(&self) -> &Notify {
+        &self.changes
+    }
+
+    /// Notes a request. Returns the time of the use before it when the store must be updated and no update is pending.
+    pub(super) fn saw(&self, now: SystemTime) -> Option<SystemTime> {
+        let before = self.last_seen.fetch_max(nanos(now), Relaxed);
+        let first = !self.unwritten.load(Relaxed) && !self.unwritten.swap(true, Relaxed);
+        first.then(|| from_nanos(before))
     }
 
     /// Notes activity on an open stream: atomics only, so that it costs a stream next to nothing.
@@ -188,10 +230,10 @@ impl LiveSession {
         self.stirred.load(Relaxed) && self.stirred.swap(false, Relaxed)
     }
 
-    /// Name and time of last use, to be written to the store.
-    pub(super) fn take_seen(&self) -> (SessionId, SystemTime) {
+    /// The time of last use, to be written to the store.
+    pub(super) fn take_seen(&self) -> Seen {
         self.unwritten.store(false, Relaxed);
-        (self.id.clone(), self.last_seen())
+        Seen { id: self.id.clone(), ticket: self.present.load().digest, at: self.last_seen() }
     }
 
     pub(super) fn streaming(&self) -> bool {

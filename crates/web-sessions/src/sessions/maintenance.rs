@@ -1,21 +1,29 @@
 //! Maintains the sessions between requests: stores the times of last use, ends expired sessions, refreshes those that only have
 //! streams, sweeps the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::sessions::Sessions;
+use super::{Closed, LiveSession, Sessions};
 use crate::store::StoreError;
 
 /// Interval at which sessions are checked. Shorter than the time ahead of expiry at which a refresh is due, so that a token
 /// does not expire under an open stream.
-const TICK: Duration = Duration::from_secs(3);
+pub(super) const TICK: Duration = Duration::from_secs(3);
 /// Number of checks between two writes of `last_seen`.
 const FLUSH: u64 = 5;
+/// Where other processes judge by the time of last use, a shorter `idle` than this has it written at each check.
+const SHORT: Duration = Duration::from_secs(60);
 /// Number of checks between two sweeps of the store.
 const SWEEP: u64 = 100;
+/// The longest time that the end of the process waits for refreshes in progress. The provider may have used up the refresh token
+/// already, and the session ends if the new one is not stored.
+const LAST: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// Stores the times at which sessions were last used.
@@ -36,43 +44,59 @@ impl Sessions {
     }
 
     /// Maintains the sessions until `shutdown`: stores the times of last use, ends expired sessions, refreshes those that only
-    /// have streams, and sweeps the store. Spawn it once.
+    /// have streams, and sweeps the store. Where other processes use the store too, follows their changes: a session that ended
+    /// there ends here with its streams. Spawn it once.
     pub async fn maintain(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for round in 0_u64.. {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.cancelled() => break,
-            }
-            if round % FLUSH == 0
-                && let Err(error) = self.flush().await
-            {
-                tracing::warn!(%error, "times of last use not stored");
-            }
-            self.check().await;
-            if round % SWEEP == 0 {
-                match self.store.sweep(&self.limits, self.clock.now()).await {
-                    Ok(swept) => tracing::debug!(swept, "swept the session store"),
-                    Err(error) => tracing::warn!(%error, "session store not swept"),
-                }
-            }
+        tokio::select! {
+            () = self.check_until(&shutdown) => {}
+            never = self.follow() => match never {},
+        }
+        self.refreshes.close();
+        if timeout(LAST, self.refreshes.wait()).await.is_err() {
+            tracing::warn!(refreshes = self.refreshes.len(), "stopped before refreshes had ended");
         }
         if let Err(error) = self.flush().await {
             tracing::warn!(%error, "times of last use not stored");
         }
     }
 
+    async fn check_until(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let flush = if self.shares && self.limits.idle < SHORT { 1 } else { FLUSH };
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = 0_u64;
+        loop {
+            let regular = tokio::select! {
+                _ = ticks.tick() => true,
+                () = self.flush_soon.notified() => false,
+                () = shutdown.cancelled() => return,
+            };
+            if (!regular || round.is_multiple_of(flush))
+                && let Err(error) = self.flush().await
+            {
+                tracing::warn!(%error, "times of last use not stored");
+            }
+            if !regular {
+                continue;
+            }
+            self.check().await;
+            if round.is_multiple_of(SWEEP) {
+                match self.store.sweep(&self.limits, self.clock.now()).await {
+                    Ok(swept) => tracing::debug!(swept, "swept the session store"),
+                    Err(error) => tracing::warn!(%error, "session store not swept"),
+                }
+            }
+            round += 1;
+        }
+    }
+
     /// Performs one round of [`maintain`](Self::maintain): ends expired sessions, refreshes those that only have streams.
     pub(super) async fn check(self: &Arc<Self>) {
         let now = self.clock.now();
+        let mut away = false;
         for session in self.all() {
-            let record = session.record();
-            let unrenewable = record.refresh_token.is_none() || !self.renews();
-            let over =
-                || unrenewable && now >= record.access_expires_at && !self.keeps_identity(&record);
-            if session.past(&self.limits, now) || over() {
-                self.end_over(&session).await;
+            if self.is_over(&session, now) {
+                away = away || !self.end_if_over(&session, now).await;
             } else if self.is_unconfirmed(&session) {
                 session.renewals().notify_waiters();
             } else if session.streaming() {
@@ -80,6 +104,31 @@ impl Sessions {
             }
         }
         self.live().retain(|_, session| session.strong_count() > 0);
+        self.near.tidy();
         self.opened.run_pending_tasks();
+    }
+
+    fn is_over(&self, session: &LiveSession, now: SystemTime) -> bool {
+        let record = session.record();
+        let unrenewable = record.refresh_token.is_none() || !self.renews();
+        let over =
+            || unrenewable && now >= record.access_expires_at && !self.keeps_identity(&record);
+        session.past(&self.limits, now) || over()
+    }
+
+    /// Ends a session whose time seems to be over. Another process may have seen a request since, so that a shared store is asked
+    /// first; `false` if it did not answer.
+    async fn end_if_over(&self, session: &Arc<LiveSession>, now: SystemTime) -> bool {
+        if self.shares {
+            let present = session.present_now();
+            match self.reading(&present.ticket, present.digest).await {
+                Err(Closed::Failed(_)) => return false,
+                Err(Closed::Nothing) => return true,
+                Ok(_) if !self.is_over(session, now) => return true,
+                Ok(_) => {}
+            }
+        }
+        self.end_over(session).await;
+        true
     }
 }

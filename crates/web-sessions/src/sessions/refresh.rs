@@ -4,6 +4,11 @@
 //! refresh in two cases: the token has expired, or the ticket is the record, so that the answer has to carry the new ticket. A
 //! client that disconnects does not cancel it. Its result is stored before it is used. `invalid_grant` ends the session; a
 //! provider that does not answer does not.
+//!
+//! Where other processes use the store too, they take turns (`turns`).
+
+mod state;
+mod turns;
 
 use std::{
     sync::Arc,
@@ -16,6 +21,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+pub(super) use self::state::Refreshing;
+use self::state::{Begun, Granted, Need, Outcome, Running};
 use super::{LiveSession, RenewError, Sessions};
 use crate::{record::Record, store::StoreError};
 
@@ -25,8 +32,6 @@ const WAIT: Duration = Duration::from_secs(10);
 const GRANT: Duration = Duration::from_secs(30);
 /// A refresh is due when less than this remains, or a fifth of the token's life if that is longer.
 const AHEAD: Duration = Duration::from_secs(10);
-/// The longest pause after failures.
-const PAUSE: Duration = Duration::from_secs(30);
 /// An explicit request does not refresh a token younger than this.
 const YOUNG: Duration = Duration::from_secs(5);
 
@@ -55,39 +60,6 @@ pub enum Freshness {
     },
 }
 
-/// State of a session's refresh.
-#[derive(Default)]
-pub(super) struct Refreshing {
-    running: Option<Running>,
-    failed: Option<Failed>,
-    /// Issued by the provider, not yet stored. Asking again would use the old refresh token a second time.
-    granted: Option<Record>,
-}
-
-/// A refresh in progress.
-#[derive(Clone)]
-struct Running {
-    outcome: watch::Receiver<Option<Result<(), RenewError>>>,
-    /// Time until which requests wait for it.
-    deadline: Instant,
-}
-
-/// Failed refreshes since the last success.
-struct Failed {
-    times: u32,
-    error: RenewError,
-    not_before: Instant,
-}
-
-enum Begun {
-    /// One is in progress now.
-    Running(Running),
-    /// Another request's refresh has ended in the meantime.
-    Done,
-    /// The last one failed a moment ago.
-    Pausing(RenewError),
-}
-
 /// Time at which a record's tokens should be refreshed. Jittered, so that sessions that began together do not refresh together.
 pub(super) fn due_at(record: &Record) -> SystemTime {
     let expires_at = record.access_expires_at;
@@ -96,7 +68,7 @@ pub(super) fn due_at(record: &Record) -> SystemTime {
     expires_at.checked_sub(ahead).unwrap_or(expires_at)
 }
 
-fn jitter(from: f64, to: f64) -> f64 {
+pub(super) fn jitter(from: f64, to: f64) -> f64 {
     from + (to - from) * rand::random::<f64>()
 }
 
@@ -132,16 +104,16 @@ impl Sessions {
                 Err(RenewError::NoRefreshToken)
             }
             (true, false) if self.store().keeps_records() => {
-                self.begin(session, false);
+                self.begin(session, Need::Soon);
                 Ok(Freshness::Current)
             }
             // The answer to this request carries the new ticket. A later refresh, by another process or by this one after a
             // restart, could only use the old ticket's refresh token again, and the provider would end the session.
-            (true, false) => match Box::pin(self.renewed(session, false)).await {
+            (true, false) => match Box::pin(self.renewed(session, Need::Now)).await {
                 Err(error) if error.session_ended() => Err(error),
                 Ok(_) | Err(_) => Ok(Freshness::Current),
             },
-            (true, true) => Box::pin(self.renewed(session, false)).await,
+            (true, true) => Box::pin(self.renewed(session, Need::Now)).await,
         }
     }
 
@@ -161,7 +133,7 @@ impl Sessions {
         if !can || !self.renews() || age < YOUNG {
             return self.fresh(session).await;
         }
-        self.renewed(session, true).await
+        self.renewed(session, Need::Forced).await
     }
 
     /// Whether the provider's last confirmation of the session has expired, and only a request can renew it: the ticket is the
@@ -186,7 +158,7 @@ impl Sessions {
             (present.due_at <= self.clock().now(), present.record.refresh_token.is_some())
         };
         if due && can && self.renews() {
-            self.begin(session, false);
+            self.begin(session, Need::Soon);
         }
     }
 
@@ -194,19 +166,22 @@ impl Sessions {
     async fn renewed(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
-        forced: bool,
+        need: Need,
     ) -> Result<Freshness, RenewError> {
-        let error = match self.begin(session, forced) {
-            Begun::Done => return Ok(Freshness::Renewed),
-            Begun::Pausing(error) => error,
-            Begun::Running(Running { mut outcome, deadline }) => {
-                let outcome = timeout_at(deadline, outcome.wait_for(Option::is_some)).await;
-                match outcome.map(|ended| ended.ok().and_then(|outcome| outcome.clone())) {
-                    Ok(Some(Ok(()))) => return Ok(Freshness::Renewed),
-                    Ok(Some(Err(error))) => error,
-                    Ok(None) => RenewError::unavailable("refresh did not finish"),
-                    Err(_) => RenewError::unavailable("provider did not answer in time"),
-                }
+        let error = loop {
+            let Running { mut outcome, deadline } = match self.begin(session, need) {
+                Begun::Done => return Ok(Freshness::Renewed),
+                Begun::Pausing(error) => break error,
+                Begun::Running(running) => running,
+            };
+            let outcome = timeout_at(deadline, outcome.wait_for(Option::is_some)).await;
+            match outcome.map(|ended| ended.ok().and_then(|outcome| outcome.clone())) {
+                Ok(Some(Ok(Outcome::Renewed))) => return Ok(Freshness::Renewed),
+                // It began before this request needed its result.
+                Ok(Some(Ok(Outcome::Elsewhere))) => {}
+                Ok(Some(Err(error))) => break error,
+                Ok(None) => break RenewError::unavailable("refresh did not finish"),
+                Err(_) => break RenewError::unavailable("provider did not answer in time"),
             }
         };
         if error.session_ended() {
@@ -217,7 +192,7 @@ impl Sessions {
     }
 
     /// Begins a refresh, unless one is in progress, has just been done, or has just failed.
-    fn begin(self: &Arc<Self>, session: &Arc<LiveSession>, forced: bool) -> Begun {
+    fn begin(self: &Arc<Self>, session: &Arc<LiveSession>, need: Need) -> Begun {
         let mut refreshing = session.refreshing();
         // If the sender of this receiver is gone, its task ended without a result.
         if let Some(running) = &refreshing.running
@@ -225,11 +200,22 @@ impl Sessions {
         {
             return Begun::Running(running.clone());
         }
-        // Another refresh may have replaced the record since this request read it.
-        if !forced && self.clock().now() < session.present().due_at {
+        let needless = match need {
+            // Another refresh may have replaced the record since this request read it.
+            Need::Now => self.clock().now() < session.present().due_at,
+            Need::Soon => {
+                self.clock().now() < session.present().due_at
+                    || refreshing.elsewhere.is_some_and(|until| Instant::now() < until)
+            }
+            Need::Forced => false,
+            Need::Granted => refreshing.granted.is_none(),
+        };
+        if needless {
             return Begun::Done;
         }
-        if let Some(failed) = &refreshing.failed {
+        if need != Need::Granted
+            && let Some(failed) = &refreshing.failed
+        {
             let left = failed.not_before.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Begun::Pausing(failed.error.clone().after(left));
@@ -242,8 +228,8 @@ impl Sessions {
         drop(refreshing);
 
         let (sessions, session) = (Arc::clone(self), Arc::clone(session));
-        tokio::spawn(async move {
-            let outcome = sessions.refresh(&session, granted).await;
+        self.refreshes.spawn(async move {
+            let outcome = sessions.refresh(&session, granted, need).await;
             session.refreshing().ended(&outcome);
             sender.send_replace(Some(outcome));
         });
@@ -254,11 +240,15 @@ impl Sessions {
     async fn refresh(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
-        granted: Option<Record>,
-    ) -> Result<(), RenewError> {
+        granted: Option<Granted>,
+        need: Need,
+    ) -> Result<Outcome, RenewError> {
+        if let Some(shared) = self.store().shared() {
+            return self.refresh_in_turn(shared, session, granted, need).await;
+        }
         let generation = session.record().generation;
         let record = match granted {
-            Some(granted) => granted,
+            Some(granted) => granted.record,
             None => match self.grant(session).await {
                 Err(error) => {
                     tracing::warn!(session = %session.id(), %error, "tokens not refreshed");
@@ -267,7 +257,7 @@ impl Sessions {
                     }
                     // Another process refreshed the session, and a request brought its newer ticket meanwhile.
                     if session.record().generation > generation {
-                        return Ok(());
+                        return Ok(Outcome::Renewed);
                     }
                     self.end_over(session).await;
                     return Err(error);
@@ -282,24 +272,34 @@ impl Sessions {
         match self.store().replace(&ticket, &record).await {
             Ok(Some(ticket)) => {
                 self.advance(session, record, ticket);
-                Ok(())
+                Ok(Outcome::Renewed)
             }
             Ok(None) => {
                 self.deny(session.id());
                 Err(RenewError::Ended)
             }
-            // Asking again would not make them smaller.
-            Err(error @ StoreError::TooLarge { .. }) => {
-                tracing::error!(session = %session.id(), %error, "session ended: refreshed tokens do not fit");
-                self.end_over(session).await;
-                Err(error.into())
-            }
             Err(error) => {
-                tracing::error!(session = %session.id(), %error, "refreshed tokens not stored");
-                session.refreshing().granted = Some(record);
-                Err(error.into())
+                Err(self.not_stored(session, Granted { record, held: None }, error).await)
             }
         }
+    }
+
+    /// Ends a session whose new tokens the store has no room for; keeps tokens that may be stored later.
+    async fn not_stored(
+        &self,
+        session: &Arc<LiveSession>,
+        granted: Granted,
+        error: StoreError,
+    ) -> RenewError {
+        if matches!(error, StoreError::TooLarge { .. }) {
+            // Asking again would not make them smaller.
+            tracing::error!(session = %session.id(), %error, "session ended: refreshed tokens do not fit");
+            self.end_over(session).await;
+        } else {
+            tracing::error!(session = %session.id(), %error, "refreshed tokens not stored");
+            session.refreshing().granted = Some(granted);
+        }
+        error.into()
     }
 
     async fn grant(&self, session: &LiveSession) -> Result<Record, RenewError> {
@@ -337,26 +337,6 @@ impl Sessions {
             Ok(None) => self.deny(session.id()),
             Err(error) => tracing::warn!(session = %session.id(), %error, "ticket not renewed"),
         }
-    }
-}
-
-impl Refreshing {
-    fn ended(&mut self, outcome: &Result<(), RenewError>) {
-        self.running = None;
-        self.failed = match outcome {
-            Ok(()) => None,
-            Err(error) => {
-                let times = self.failed.take().map_or(0, |failed| failed.times).saturating_add(1);
-                let pause =
-                    Duration::from_secs(1 << (times - 1).min(5)).mul_f64(jitter(0.75, 1.25));
-                let asked = match error {
-                    RenewError::Unavailable { retry_after, .. } => *retry_after,
-                    _ => Duration::ZERO,
-                };
-                let pause = pause.max(asked).clamp(Duration::from_secs(1), PAUSE);
-                Some(Failed { times, error: error.clone(), not_before: Instant::now() + pause })
-            }
-        };
     }
 }
 

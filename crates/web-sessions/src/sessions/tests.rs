@@ -1,4 +1,6 @@
+mod answers;
 mod providers;
+mod replicas;
 mod unknown;
 
 use std::sync::atomic::Ordering::SeqCst;

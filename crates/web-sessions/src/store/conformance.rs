@@ -89,7 +89,8 @@ async fn what_ended_stays_ended(store: &impl SessionStore, clock: &MovableClock)
     assert!(!opens(store, &first).await && !opens(store, &second).await);
     // A refresh or a late `touch` in progress does not bring it back.
     assert!(store.replace(&second, &record).await.unwrap().is_none());
-    store.touch(&[(record.id.clone(), clock.now())]).await.unwrap();
+    let ticket = second.digest();
+    store.touch(&[Seen { id: record.id.clone(), ticket, at: clock.now() }]).await.unwrap();
     assert!(!opens(store, &first).await && !opens(store, &second).await);
 }
 

@@ -22,7 +22,7 @@ use crate::{
     memory::remembered,
     record::{Limits, Record, Summary, Which},
     seal::{Keys, Purpose},
-    store::{Ended, SessionStore, StoreError},
+    store::{Ended, Seen, SessionStore, StoreError},
     ticket::{MAX_TICKET, SessionId, Ticket},
 };
 
@@ -124,7 +124,7 @@ impl SessionStore for CookieStore {
         Ok(Some(successor))
     }
 
-    async fn touch(&self, _seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError> {
+    async fn touch(&self, _seen: &[Seen]) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use crate::{
     digest::Digest,
     record::{Limits, Record, Summary, Which},
     seal::{Keys, Purpose},
-    store::{Ended, SessionStore, StoreError},
+    store::{Ended, Seen, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -156,10 +156,10 @@ impl SessionStore for EmbeddedStore {
         Ok(kept.then(|| ticket.clone()))
     }
 
-    async fn touch(&self, seen: &[(SessionId, SystemTime)]) -> Result<(), StoreError> {
+    async fn touch(&self, seen: &[Seen]) -> Result<(), StoreError> {
         let seen = seen.to_vec();
         self.blocking(move |file| {
-            file.write(|writer| seen.iter().try_for_each(|(id, at)| writer.touch(id, *at)))
+            file.write(|writer| seen.iter().try_for_each(|seen| writer.touch(&seen.id, seen.at)))
         })
         .await
     }

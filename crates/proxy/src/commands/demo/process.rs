@@ -13,7 +13,7 @@ use crate::{
         serve::{Running, recorder},
     },
     config::Config,
-    listen::Drain,
+    listen::{Drain, Inherited},
     log::Log,
 };
 
@@ -43,7 +43,8 @@ pub(super) async fn run(demo: &Demo) -> anyhow::Result<Outcome> {
     let loaded = Config::parse("demo", &text)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
     let drain = Drain::new(Duration::from_secs(2));
-    let running = Running::start(loaded, recorder()?, log, drain.clone()).await?;
+    let running =
+        Running::start(loaded, recorder()?, log, drain.clone(), Inherited::default()).await?;
     let admin = running.admin();
     let stopper = tokio::spawn(async move {
         // Without a signal handler, Ctrl-C ends the process at once.

@@ -15,9 +15,10 @@ use tokio::{
     sync::Mutex,
 };
 
+use super::service_manager::ServiceManager;
 use crate::{
-    assemble::{self, Lasting},
-    config::{Config, Loaded},
+    assemble::{self, Before, Lasting},
+    config::{Config, Contents, Loaded},
     gateway::Serving,
     metric,
 };
@@ -33,25 +34,44 @@ const SETTLED: Duration = Duration::from_millis(200);
 pub struct Reloader {
     serving: Serving,
     lasting: Lasting,
-    loaded: Arc<Mutex<Loaded>>,
+    applied: Arc<Mutex<Applied>>,
+    /// The configuration that the process started with: some keys are read then only.
+    started: Arc<Config>,
 }
 
-/// Cause of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Because {
-    /// The configuration may have changed.
-    Configuration,
-    /// A secret it names has changed: values derived from the old one are derived again.
-    Secrets,
+/// The configuration in use.
+#[derive(Debug)]
+pub struct Applied {
+    loaded: Loaded,
+    /// The files that it names, as they were when it was applied.
+    contents: Contents,
+}
+
+impl Applied {
+    /// A configuration that is about to be applied. Its files are read before that: one that changes meanwhile differs at the next
+    /// look, and is applied again.
+    pub(super) fn new(loaded: Loaded) -> Self {
+        let contents = Contents::of(&loaded.config);
+        Self { loaded, contents }
+    }
+
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
 }
 
 impl Reloader {
-    pub(super) fn new(serving: Serving, lasting: Lasting, loaded: Arc<Mutex<Loaded>>) -> Self {
-        Self { serving, lasting, loaded }
+    pub(super) fn new(serving: Serving, lasting: Lasting, applied: Applied) -> Self {
+        let started = Arc::new(applied.loaded.config.clone());
+        Self { serving, lasting, applied: Arc::new(Mutex::new(applied)), started }
     }
 
-    /// Reloads on SIGHUP, and when the file or a secret it names changes.
-    pub(super) async fn watch(self, path: PathBuf) -> std::io::Result<()> {
+    /// Reloads on SIGHUP, and when the file or one that it names changes.
+    pub(super) async fn watch(
+        self,
+        path: PathBuf,
+        manager: Arc<ServiceManager>,
+    ) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut look = tokio::time::interval(LOOK);
         let mut seen = self.look(&path).await;
@@ -64,52 +84,56 @@ impl Reloader {
             if !asked && (now == seen || !self.settled(&path, &now).await) {
                 continue;
             }
-            let because = match now.secrets == seen.secrets {
-                true => Because::Configuration,
-                false => Because::Secrets,
-            };
-            self.reload(&path, because).await;
-            seen = now;
+            manager.reloading();
+            self.reload(&path).await;
+            manager.ready();
+            // The new configuration may name other files.
+            seen = if asked { self.look(&path).await } else { now };
         }
     }
 
-    /// Reads the file again. A file with problems changes nothing.
-    pub async fn reload(&self, path: &Path, because: Because) {
+    /// Reads the file again, and the files that it names. One with problems changes nothing, and nor does one that is as before.
+    pub async fn reload(&self, path: &Path) {
         let fresh = match Config::load(path) {
-            Ok(fresh) => fresh,
+            Ok(fresh) => Applied::new(fresh),
             Err(problems) => return refused(&problems),
         };
-        let mut loaded = self.loaded.lock().await;
-        if let Err(error) = assemble::rotate_session_keys(&fresh.config, &self.lasting) {
-            return refused(&error);
-        }
-        if fresh.hash == loaded.hash && because == Because::Configuration {
+        let mut applied = self.applied.lock().await;
+        let changed = fresh.contents.changed_since(&applied.contents);
+        let hash = &fresh.loaded.hash;
+        if *hash == applied.loaded.hash && changed.is_empty() {
+            tracing::info!(config = hash, "configuration unchanged");
             return;
         }
-        for key in needing_restart(&loaded.config, &fresh.config) {
-            tracing::warn!(key, "this change takes effect after a restart");
-        }
-        let before = self.serving.app();
-        let kept = (because == Because::Configuration).then_some((&loaded.config, &*before));
-        match assemble::app(&fresh.config, &self.lasting, kept) {
+        let app = self.serving.app();
+        let before = Before { config: &applied.loaded.config, app: &app, changed: &changed };
+        match assemble::app(&fresh.loaded.config, &self.lasting, Some(before)) {
             Ok(app) => {
                 self.serving.replace(app);
+                self.lasting.drain.set_times(fresh.loaded.config.shutdown);
                 metric::reloaded("ok");
-                metric::configured(&fresh.hash, Some(&loaded.hash));
-                tracing::info!(config = fresh.hash, "configuration reloaded");
-                *loaded = fresh;
+                metric::configured(hash, Some(&applied.loaded.hash));
+                tracing::info!(config = hash, "configuration reloaded");
+                let waiting = needing_restart(&self.started, &fresh.loaded.config);
+                if !waiting.is_empty() {
+                    tracing::warn!(
+                        keys = waiting.join(", "),
+                        "changes of these keys take effect after a restart"
+                    );
+                }
+                *applied = fresh;
             }
             Err(error) => refused(&error),
         }
     }
 
     async fn look(&self, path: &Path) -> Seen {
-        let secrets = self.loaded.lock().await.config.secret_files();
-        let mut stamps = Vec::with_capacity(secrets.len());
-        for secret in &secrets {
-            stamps.push(Stamp::of(secret).await);
+        let files = self.applied.lock().await.loaded.config.files();
+        let mut stamps = vec![Stamp::of(path).await];
+        for file in &files {
+            stamps.push(Stamp::of(file).await);
         }
-        Seen { configuration: Stamp::of(path).await, secrets: stamps }
+        Seen(stamps)
     }
 
     async fn settled(&self, path: &Path, now: &Seen) -> bool {
@@ -123,25 +147,27 @@ fn refused(problem: &dyn std::fmt::Display) {
     tracing::error!(reason = %problem, "invalid configuration refused; the previous one stays in use");
 }
 
-/// Keys whose change needs a restart.
-fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+/// Keys that the process reads at its start only, and whose values are others now.
+fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
+    let (old_session, session) = (&started.session, &new.session);
     let changed = [
-        ("listen", old.listen != new.listen),
-        ("tls", old.tls != new.tls),
-        ("admin", old.admin != new.admin),
-        ("session", old.session != new.session),
-        ("log", old.log != new.log),
-        ("telemetry", old.telemetry != new.telemetry),
+        ("listen", started.listen != new.listen),
+        ("tls", started.tls != new.tls),
+        ("limits", started.limits != new.limits),
+        ("admin", started.admin != new.admin),
+        ("session.store", old_session.store != session.store),
+        ("session.idle", old_session.idle != session.idle),
+        ("session.lifetime", old_session.lifetime != session.lifetime),
+        ("session.key", old_session.key.is_empty() != session.key.is_empty()),
+        ("log", started.log != new.log),
+        ("telemetry", started.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
 
 /// The files as they were at one poll.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    configuration: Stamp,
-    secrets: Vec<Stamp>,
-}
+struct Seen(Vec<Stamp>);
 
 /// Distinguishes versions of a file without reading it. Editors and Kubernetes replace files rather than write to them, so the
 /// file behind the name counts, not the name.

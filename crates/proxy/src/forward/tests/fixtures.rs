@@ -61,19 +61,18 @@ pub(super) struct Stage {
     pub(super) sessions: Arc<Sessions>,
 }
 
+/// The gateway as a signer with these keys.
+pub(super) fn signer(keys: &Keys) -> Signer {
+    let public_url = "https://platform.example/".parse().unwrap();
+    Signer::new(&public_url, &keys.derive_p256("assertion").unwrap()).unwrap()
+}
+
 impl Stage {
     pub(super) fn new() -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let clock = Arc::new(MovableClock(Mutex::new(now)));
         let keys = Arc::new(Keys::new(&[[7u8; 32]]).unwrap());
-        let assertions = Arc::new(
-            Assertions::new(
-                &"https://platform.example/".parse().unwrap(),
-                &keys.derive_p256("assertion").unwrap(),
-                clock.clone(),
-            )
-            .unwrap(),
-        );
+        let assertions = Arc::new(Assertions::new(signer(&keys), clock.clone()));
         let lifetime = Duration::from_secs(43_200);
         let store = Arc::new(CookieStore::new(keys, lifetime, clock.clone()));
         let limits = Limits::new(Duration::from_secs(3600), lifetime);

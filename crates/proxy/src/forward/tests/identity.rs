@@ -177,7 +177,7 @@ async fn keys_can_be_rotated_and_the_old_ones_stay_published() {
     let alice = Arc::new(known());
     let old = stage.assertions.header(&alice, "app").unwrap();
     let keys = web_sessions::Keys::new(&[[9u8; 32], [7u8; 32]]).unwrap();
-    stage.assertions.replace(&keys.derive_p256("assertion").unwrap()).unwrap();
+    stage.assertions.replace(signer(&keys));
     let new = stage.assertions.header(&alice, "app").unwrap();
     let kid = |value: &HeaderValue| {
         jsonwebtoken::decode_header(value.to_str().unwrap()).unwrap().kid.unwrap()

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 use super::{Mode, StrictIo};
+use crate::metric;
 
 /// Time after the last byte of an answer in which unread bytes are read and dropped, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,7 +26,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         let by = since + self.limits.write_stall;
-        self.stall_deadline.poll(context, by).map(|()| io::ErrorKind::TimedOut.into())
+        self.stall_deadline.poll(context, by).map(|()| {
+            metric::limit_reached("write_stall");
+            io::ErrorKind::TimedOut.into()
+        })
     }
 
     fn watched<R>(

@@ -39,6 +39,11 @@ static SIGN_IN: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("text/javascript; charset=utf-8", include_str!("../../../pages/sign_in.js"))
 });
 
+/// For pages of applications, which refer to it without a version.
+static SIGNED_OUT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("text/javascript; charset=utf-8", include_str!("../../../pages/signed_out.js"))
+});
+
 /// Version in the reference to the script of the sign-in page, after `?v=`.
 pub(super) fn script_version() -> &'static str {
     &SIGN_IN.version
@@ -59,12 +64,13 @@ pub(super) fn style_source() -> &'static str {
     &STYLE.source
 }
 
-/// Answers for `style.css`, `mark.svg` and `sign_in.js` under the gateway's prefix; `None` for any other name.
+/// Answers for `style.css`, `mark.svg`, `sign_in.js` and `signed_out.js` under the gateway's prefix; `None` for any other name.
 pub fn asset(name: &str, query: Option<&str>, headers: &HeaderMap) -> Option<Response<Body>> {
     let asset: &Asset = match name {
         "style.css" => &STYLE,
         "mark.svg" => &MARK,
         "sign_in.js" => &SIGN_IN,
+        "signed_out.js" => &SIGNED_OUT,
         _ => return None,
     };
     let tag = format!("\"{}\"", asset.version);
@@ -121,6 +127,13 @@ mod tests {
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
         let changed = asset("mark.svg", None, &headers).expect("an asset");
         assert_eq!(changed.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn applications_refer_to_a_script_without_a_version() {
+        let script = asset("signed_out.js", None, &HeaderMap::new()).expect("an asset");
+        assert_eq!(script.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(script.headers()[header::CACHE_CONTROL], "no-cache");
     }
 
     #[test]

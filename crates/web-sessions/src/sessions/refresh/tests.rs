@@ -1,5 +1,6 @@
 mod sizes;
 mod streams;
+mod turns;
 
 use std::sync::{
     Mutex,
@@ -9,7 +10,7 @@ use std::sync::{
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::sync::{Notify, Semaphore};
 
-use super::*;
+use super::{state::PAUSE, *};
 use crate::{
     fixtures::*,
     record::Limits,
@@ -31,6 +32,27 @@ struct Provider {
 }
 
 impl Provider {
+    /// `open`: it answers at once.
+    fn new(clock: &Arc<MovableClock>, open: bool) -> Arc<Self> {
+        Arc::new(Self {
+            asked: AtomicUsize::new(0),
+            asked_now: Notify::new(),
+            answers: Semaphore::new(if open { Semaphore::MAX_PERMITS } else { 0 }),
+            error: Mutex::default(),
+            subject: Mutex::new("alice"),
+            padding: AtomicUsize::new(0),
+            clock: Arc::clone(clock),
+        })
+    }
+
+    fn renew(self: &Arc<Self>) -> Arc<Renew> {
+        let asked = Arc::clone(self);
+        Arc::new(move |record| {
+            let provider = Arc::clone(&asked);
+            async move { provider.grant(record).await }.boxed()
+        })
+    }
+
     fn fail(&self, error: Option<RenewError>) {
         *self.error.lock().unwrap() = error;
     }
@@ -86,23 +108,10 @@ impl Fixture {
         _directory: tempfile::TempDir,
         open: bool,
     ) -> Self {
-        let provider = Arc::new(Provider {
-            asked: AtomicUsize::new(0),
-            asked_now: Notify::new(),
-            answers: Semaphore::new(if open { Semaphore::MAX_PERMITS } else { 0 }),
-            error: Mutex::default(),
-            subject: Mutex::new("alice"),
-            padding: AtomicUsize::new(0),
-            clock: Arc::clone(&clock),
-        });
+        let provider = Provider::new(&clock, open);
         let limits = Limits::new(LIFE * 50, LIFE * 100);
-        let asked = Arc::clone(&provider);
-        let renew: Arc<Renew> = Arc::new(move |record| {
-            let provider = Arc::clone(&asked);
-            async move { provider.grant(record).await }.boxed()
-        });
         let sessions = Sessions::new(Arc::clone(&store) as _, limits, Arc::clone(&clock) as _);
-        let sessions = Arc::new(sessions.with_renew(renew));
+        let sessions = Arc::new(sessions.with_renew(provider.renew()));
         Self { clock, provider, store, sessions, _directory }
     }
 

@@ -152,8 +152,13 @@ async fn last_use_is_stored_and_expired_sessions_are_swept() {
     let (used, unused) = (record(clock.now()), record(clock.now()));
     let used_ticket = store.create(&used).await.unwrap();
     let unused_ticket = store.create(&unused).await.unwrap();
+    let seen = |record: &Record, ticket: &Ticket| Seen {
+        id: record.id.clone(),
+        ticket: ticket.digest(),
+        at: clock.now(),
+    };
     clock.advance(Duration::from_secs(3000));
-    store.touch(&[(used.id.clone(), clock.now())]).await.unwrap();
+    store.touch(&[seen(&used, &used_ticket)]).await.unwrap();
     clock.advance(Duration::from_secs(700));
     assert_eq!(store.sweep(&limits, clock.now()).await.unwrap(), 1);
     assert!(store.load(&unused_ticket).await.unwrap().is_none());
@@ -161,7 +166,7 @@ async fn last_use_is_stored_and_expired_sessions_are_swept() {
     assert_eq!(loaded.last_seen, clock.now() - Duration::from_secs(700));
 
     clock.advance(Duration::from_secs(3 * 3600));
-    store.touch(&[(used.id.clone(), clock.now())]).await.unwrap();
+    store.touch(&[seen(&used, &used_ticket)]).await.unwrap();
     assert_eq!(store.sweep(&limits, clock.now()).await.unwrap(), 1);
     assert!(store.list(10).await.unwrap().is_empty());
 }
