@@ -136,6 +136,8 @@ mod floods;
 mod traces;
 #[path = "attacks/collectors.rs"]
 mod collectors;
+#[path = "attacks/trailers.rs"]
+mod trailers;
 #[path = "attacks/exchanges.rs"]
 mod exchanges;
 #[path = "attacks/provider_faults.rs"]

@@ -2,8 +2,8 @@
 //!
 //! A state machine without I/O: it decides for each byte whether it may pass. It accepts a subset in which no two parsers can
 //! disagree: one framing per message, CRLF and nothing else at line ends, one host, no folding, no chunk extensions. The bytes
-//! that pass are unchanged, so the parser behind it frames them the same way; trailers are checked and left out. Of a request
-//! target, bytes that the parser cannot hold and that mean nothing but themselves are percent-encoded.
+//! that pass are unchanged, so the parser behind it frames them the same way; of a trailer section, the fields that a server
+//! could act on are left out. Of a request target, bytes that the parser cannot hold and that mean nothing but themselves are percent-encoded.
 //!
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
 

@@ -19,7 +19,9 @@ use crate::{
     query::canonical_query,
     refusal::RequestRefusal,
     request_id::{RequestId, TraceParent},
-    scrub, websocket,
+    scrub,
+    trailers::Announced,
+    websocket,
 };
 
 /// `x-doorward-token`: a token for the gateway, beside the application's own `Authorization`.
@@ -59,6 +61,8 @@ pub struct RequestParts<B> {
     pub websocket: bool,
     /// Whether the client accepts trailers (`TE: trailers`), as gRPC does.
     pub accepts_trailers: bool,
+    /// The trailer fields of the body that are passed on.
+    pub trailers: Announced,
     /// Number of fields that were removed for a `_` in their names.
     pub underscored: usize,
     /// The length of the body, when it was declared.
@@ -110,6 +114,7 @@ impl<B> CanonicalRequest<B> {
         let query = parts.uri.query().map(canonical_query).transpose()?;
         let traceparent = TraceParent::given(&parts.headers);
         let accepts_trailers = scrub::accepts_trailers(&parts.headers);
+        let trailers = Announced::of(&parts.headers);
         let mut headers = parts.headers;
         let gateway_token = headers.remove(X_DOORWARD_TOKEN);
         let underscored = scrub::scrub(&mut headers);
@@ -126,6 +131,7 @@ impl<B> CanonicalRequest<B> {
             gateway_token,
             websocket: asks_websocket,
             accepts_trailers,
+            trailers,
             underscored,
             content_length,
             request_id,

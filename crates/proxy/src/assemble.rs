@@ -34,7 +34,7 @@ use crate::{
     listen::Drain,
     respond::Site,
     review::Review,
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry, TracedStore},
     throttle::Throttle,
     upstream::Upstream,
 };
@@ -108,9 +108,11 @@ impl Lasting {
         let store = store::open(config, &keys, &clock)?;
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
+        let store = traced(store, config, telemetry.as_ref());
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
             .with_renew(renew(Arc::clone(&issuers)))
-            .with_identity_kept(keeps_identity(Arc::clone(&issuers)));
+            .with_identity_kept(keeps_identity(Arc::clone(&issuers)))
+            .with_carry(Arc::new(telemetry::carry));
         let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
         Ok(Self {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
@@ -146,6 +148,23 @@ impl Lasting {
 /// A collector that cannot be called.
 pub(crate) fn telemetry(config: &Config) -> Result<Option<Telemetry>, AssembleError> {
     Telemetry::start(&config.telemetry).map_err(at("telemetry"))
+}
+
+/// The store, with its calls recorded where traces are. A cookie needs no call.
+fn traced(
+    store: Arc<dyn SessionStore>,
+    settings: &Config,
+    telemetry: Option<&Telemetry>,
+) -> Arc<dyn SessionStore> {
+    let system = match &settings.session.store {
+        config::SessionStoreConfig::Embedded(_) => "redb",
+        config::SessionStoreConfig::Redis(_) => "redis",
+        config::SessionStoreConfig::Cookie => return store,
+    };
+    if telemetry.is_none() || settings.session.key.is_empty() {
+        return store;
+    }
+    Arc::new(TracedStore::new(store, system))
 }
 
 /// The configuration in use, from which a new one keeps what is unchanged.

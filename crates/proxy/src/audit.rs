@@ -44,6 +44,8 @@ pub struct Trail {
     stage_begun: Instant,
     /// Present when the trace is recorded.
     span: Option<Span>,
+    /// Present when an upstream answered.
+    exchange: Option<Arc<Tally>>,
 }
 
 impl Trail {
@@ -83,6 +85,7 @@ impl Trail {
             begun: now,
             stage_begun: now,
             span: None,
+            exchange: None,
         }
     }
 
@@ -154,9 +157,14 @@ impl Trail {
         self.rule = Some(permitted.rule());
     }
 
+    /// Notes the account of the exchange with the upstream that answered.
+    pub(crate) fn exchanged(&mut self, exchange: Option<Arc<Tally>>) {
+        self.exchange = exchange;
+    }
+
     /// Finishes a request that was answered, by the upstream or by the gateway itself. The line of a plain exchange is written
     /// at its end, with the bytes of its bodies.
-    pub(crate) fn answered(mut self, status: StatusCode, exchange: Option<Arc<Tally>>) {
+    pub fn answered(mut self, status: StatusCode) {
         let outcome = if self.own_url { "answered" } else { "forwarded" };
         let forwarding = if self.own_url { None } else { Some(self.stage(Stage::Forward)) };
         match (&self.route, forwarding) {
@@ -165,7 +173,7 @@ impl Trail {
             }
             _ => metric::request("-", outcome),
         }
-        match exchange {
+        match self.exchange.take() {
             Some(exchange) => exchange.answered(self, outcome, status),
             None => self.finish(outcome, status, None),
         }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{AccessRequest, Caller, Decision, StepUp};
+use access_policy::{AccessRequest, Caller, Decision};
 use http::{HeaderValue, header};
 use http_canonical::PathRefusal;
 
@@ -13,7 +13,7 @@ use crate::{
     config::WebOrigin,
     identify::{Credential, Identified, Sender, Unread},
     listen::CanonicalRequest,
-    refusal::Refusal,
+    refusal::{Refusal, StrongerSignIn},
     route::{Route, Routed},
 };
 
@@ -114,11 +114,13 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
             redirect: route.sends_to_sign_in(request.opens_websocket(), request.headers()),
             return_to: request.path_and_query(),
         },
-        Denied::StepUp(step_up) => step_up.refusal(
-            route,
-            route.sends_to_sign_in(request.opens_websocket(), request.headers()),
-            request.path_and_query(),
-        ),
+        Denied::StepUp { needed, session } => Refusal::StrongerSignInNeeded {
+            route: route.name.clone(),
+            redirect: session
+                && route.sends_to_sign_in(request.opens_websocket(), request.headers()),
+            return_to: request.path_and_query(),
+            needed,
+        },
         Denied::Refused(refusal) => refusal,
     })?;
     let sender = if granted.without_identity { Sender::ANONYMOUS } else { sender };
@@ -160,42 +162,14 @@ pub(crate) enum Denied {
     /// The caller is unknown and must be known.
     SignIn,
     /// The caller's sign-in is not strong or not recent enough.
-    StepUp(Box<Stronger>),
+    StepUp {
+        /// The sign-in that would be enough.
+        needed: Box<StrongerSignIn>,
+        /// Whether the caller's sign-in is a session, which another sign-in can replace.
+        session: bool,
+    },
     /// Anything else.
     Refused(Refusal),
-}
-
-/// The sign-in that a caller needs whose own is not enough.
-#[derive(Debug)]
-pub(crate) struct Stronger {
-    step_up: StepUp,
-    /// The missing parts, in words.
-    missing: String,
-    /// The issuer of the caller, by its name in the configuration.
-    issuer: String,
-    /// Whether the caller's sign-in is a session, which another sign-in can replace.
-    session: bool,
-}
-
-impl Stronger {
-    /// The refusal. A browser that would be sent to sign in is sent to sign in again.
-    pub(crate) fn refusal(
-        self: Box<Self>,
-        route: &Route,
-        redirect: bool,
-        return_to: String,
-    ) -> Refusal {
-        let Self { step_up, missing, issuer, session } = *self;
-        Refusal::StrongerSignInNeeded {
-            route: route.name.clone(),
-            title: route.title.clone(),
-            redirect: redirect && session,
-            return_to,
-            step_up: Box::new(step_up),
-            issuer,
-            missing,
-        }
-    }
 }
 
 /// Decides for requests that pass through, for forward-auth questions and for open streams.
@@ -219,12 +193,15 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
         Decision::Ambiguous { .. } => return Err(Denied::Refused(PathRefusal::Ambiguous.into())),
         Decision::Deny { rule, unmet } => {
             if let (Some(step_up), Caller::Known(known)) = (&unmet.step_up, &sender.caller) {
-                return Err(Denied::StepUp(Box::new(Stronger {
-                    step_up: step_up.clone(),
-                    missing: unmet.summary(),
-                    issuer: known.issuer.clone(),
+                return Err(Denied::StepUp {
+                    needed: Box::new(StrongerSignIn {
+                        title: route.title.clone(),
+                        issuer: known.issuer.clone(),
+                        step_up: step_up.clone(),
+                        missing: unmet.summary(),
+                    }),
                     session: sender.has_session(),
-                })));
+                });
             }
             return Err(Denied::Refused(Refusal::Forbidden {
                 route: route.name.clone(),

@@ -9,6 +9,7 @@ mod assertion;
 mod call;
 mod response_body;
 mod exchange;
+mod path;
 mod frames;
 pub mod headers;
 mod identity;
@@ -28,9 +29,9 @@ pub use identity::{
 };
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
@@ -38,14 +39,16 @@ use tokio::time::Instant;
 use self::{
     cutoff::Progress,
     exchange::{Exchange, Outgoing},
+    path::{path_and_query, with_slash},
     response_body::{Origin, ResponseBody},
     streams::{Bounds, Protocol},
     upload::upload,
 };
 use crate::{
+    audit::Tally,
     authorize::Permitted,
     identify::{Credential, Sender},
-    listen::{Body, CanonicalRequest, Drain, OpenEnded, Payload},
+    listen::{Body, Drain, OpenEnded, Payload},
     refusal::Refusal,
     review::{Kind, Permit, Review},
     route::Route,
@@ -106,12 +109,20 @@ impl Upstreams {
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
     pub async fn forward(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
+        self.exchange(permitted).await.map(|(response, _)| response)
+    }
+
+    /// [`forward`](Self::forward), with the account of the exchange; none for an answer of the gateway's own.
+    pub(crate) async fn exchange(
+        &self,
+        permitted: Permitted,
+    ) -> Result<(Response<Body>, Option<Arc<Tally>>), Refusal> {
         let (public, began) = (permitted.is_public(), permitted.began());
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
         if let Some(redirect) = with_slash(upstream, &request)? {
-            return Ok(redirect);
+            return Ok((redirect, None));
         }
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
@@ -125,6 +136,7 @@ impl Upstreams {
             mut headers,
             websocket,
             accepts_trailers,
+            trailers,
             content_length,
             request_id,
             traceparent,
@@ -186,7 +198,7 @@ impl Upstreams {
         }
         let (sent, progress) = match &upgrade {
             Some(_) => (Upload::Empty, None),
-            None => upload(body, &route, &bounds),
+            None => upload(body, &route, &bounds, &trailers),
         };
         let outgoing = Outgoing {
             method: method.into_http(),
@@ -194,6 +206,7 @@ impl Upstreams {
             host,
             headers,
             accepts_trailers,
+            trailers,
             upgrade: upgrade.is_some(),
         };
         let exchange = Exchange {
@@ -218,14 +231,17 @@ impl Upstreams {
                 if begun.response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 let origin = Origin::of(&begun, &bounds, request_id);
+                let tally = Arc::clone(&origin.tally);
                 let (bounds, drain) = (&bounds, self.drain.clone());
                 let opening = upgrade::Opening { client, key, bounds, drain, origin };
-                opening.open(begun)
+                opening.open(begun).map(|response| (response, Some(tally)))
             }
             _ => {
                 bounds.answered(begun.response.headers());
                 let origin = Origin::of(&begun, &bounds, request_id);
-                pass_on(begun, &bounds, origin, public)
+                let tally = Arc::clone(&origin.tally);
+                let response = pass_on(begun, &bounds, origin, public)?;
+                Ok((response, Some(tally)))
             }
         }
     }
@@ -326,54 +342,14 @@ fn pass_on(
     if let Some(progress) = &progress {
         progress.begin_response();
     }
-    let tally = Arc::clone(&origin.tally);
     let body = ResponseBody::new(incoming, bounds, progress, (lease, in_flight), origin);
     let mut response = Response::new(Body::new(body));
-    tally.put_on(&mut response);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     if bounds.kind() == Kind::Stream {
         response.extensions_mut().insert(OpenEnded);
     }
     Ok(response)
-}
-
-/// Redirect from the removed prefix to the same path with a slash, without which links of the upstream's page leave the prefix.
-/// An unsafe method is sent on: its client may not repeat the body.
-fn with_slash(
-    upstream: &Upstream,
-    request: &CanonicalRequest,
-) -> Result<Option<Response<Body>>, Refusal> {
-    let safe = matches!(**request.method(), Method::GET | Method::HEAD);
-    if !safe || request.opens_websocket() || !upstream.lacks_slash(request.path()) {
-        return Ok(None);
-    }
-    let location = match request.query() {
-        Some(query) => format!("{}/?{query}", request.path()),
-        None => format!("{}/", request.path()),
-    };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, internal(HeaderValue::try_from(location), "path")?);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(Some(response))
-}
-
-/// Path and query as the upstream sees them.
-fn path_and_query(
-    upstream: &Upstream,
-    request: &CanonicalRequest,
-) -> Result<PathAndQuery, Refusal> {
-    let path = upstream.rewrite(request.path()).map_err(|refused| Refusal::Malformed {
-        status: StatusCode::BAD_REQUEST,
-        reason: Cow::Owned(refused.to_string()),
-    })?;
-    let whole = match request.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
-    };
-    internal(PathAndQuery::try_from(whole), "path")
 }
 
 /// Values made here are always valid; an error is a bug of the gateway.

@@ -48,7 +48,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_canonical::{CanonicalMethod, Peer, RequestId, TraceParent, Trust, Wants};
 
 use crate::{
-    audit::{Tally, Trail},
+    audit::Trail,
     authorize::authorize,
     carried::Carried,
     endpoints::{Endpoints, OwnUrls, Visit, auth::not_let_through},
@@ -104,7 +104,9 @@ impl Gateway {
         carried.sender(&identified.sender);
         let permitted = authorize(identified)?;
         trail.permitted(&permitted);
-        self.upstreams.forward(permitted).await
+        let (response, exchange) = self.upstreams.exchange(permitted).await?;
+        trail.exchanged(exchange);
+        Ok(response)
     }
 }
 
@@ -166,14 +168,13 @@ impl App {
             }
         };
         let mut answer = match answer {
-            Ok(mut answer) => {
-                let exchange = Tally::of(&mut answer);
-                trail.answered(answer.status(), exchange);
+            Ok(answer) => {
+                trail.answered(answer.status());
                 answer
             }
             Err(Refusal::NoRoute) if is_home => {
                 trail.own_url();
-                trail.answered(StatusCode::FOUND, None);
+                trail.answered(StatusCode::FOUND);
                 let portal = format!("{}/portal", self.site.endpoints());
                 see_other(&portal, StatusCode::FOUND, &context)
             }

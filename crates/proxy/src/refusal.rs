@@ -63,22 +63,16 @@ pub enum Refusal {
         bearer: bool,
     },
     /// The caller's sign-in is not strong or not recent enough, and nothing else is missing (RFC 9470).
-    #[error("a stronger or newer sign-in is required on route {route}: the caller {missing}")]
+    #[error("a stronger or newer sign-in is required on route {route}: the caller {}", needed.missing)]
     StrongerSignInNeeded {
         /// the route's name
         route: String,
-        /// the route's title
-        title: String,
         /// whether a browser is sent to sign in again; otherwise a challenge
         redirect: bool,
         /// path and query to return to
         return_to: String,
         /// the sign-in that would be enough
-        step_up: Box<StepUp>,
-        /// the issuer's name in the configuration
-        issuer: String,
-        /// what is missing, in words
-        missing: String,
+        needed: Box<StrongerSignIn>,
     },
     /// A WebSocket or form came from another site's page (RFC 6455 §10.2).
     #[error("cross-site request from origin {origin}")]
@@ -167,6 +161,19 @@ pub enum Refusal {
         /// for the log only
         reason: String,
     },
+}
+
+/// The sign-in that a caller needs whose own is not enough.
+#[derive(Debug, Default)]
+pub struct StrongerSignIn {
+    /// The route's title.
+    pub title: String,
+    /// The issuer of the caller, by its name in the configuration.
+    pub issuer: String,
+    /// The sign-in that would be enough.
+    pub step_up: StepUp,
+    /// The missing parts, in words.
+    pub missing: String,
 }
 
 /// Party at fault for a refusal; metrics and alerts distinguish them.

@@ -37,8 +37,8 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         Refusal::LoginNeeded { redirect: true, return_to, .. } => {
             Some(context.site.start(return_to))
         }
-        Refusal::StrongerSignInNeeded { redirect: true, return_to, step_up, issuer, .. } => {
-            Some(context.site.start_stronger(issuer, return_to, step_up))
+        Refusal::StrongerSignInNeeded { redirect: true, return_to, needed, .. } => {
+            Some(context.site.start_stronger(&needed.issuer, return_to, &needed.step_up))
         }
         _ => None,
     };

@@ -169,10 +169,12 @@ impl Review {
                 Verdict::Permitted(pause.map(|pause| pause.min(HOURS)))
             }
             Err(Denied::Refused(refusal)) => Verdict::Revoked(refusal),
-            Err(Denied::StepUp(stronger)) => {
-                let return_to = permit.path.as_str().to_owned();
-                Verdict::Revoked(stronger.refusal(&route, false, return_to))
-            }
+            Err(Denied::StepUp { needed, .. }) => Verdict::Revoked(Refusal::StrongerSignInNeeded {
+                route: route.name.clone(),
+                redirect: false,
+                return_to: permit.path.as_str().to_owned(),
+                needed,
+            }),
             Err(Denied::SignIn) => Verdict::Revoked(Refusal::LoginNeeded {
                 route: route.name.clone(),
                 redirect: false,

@@ -11,15 +11,18 @@ mod calls;
 mod context;
 mod export;
 mod span;
+mod store;
 
 pub use self::export::StartError;
 pub(crate) use self::{
     calls::TracedHttp,
     span::{Call, Span, bounded, known},
+    store::TracedStore,
 };
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Version};
 use http_canonical::TraceParent;
 use opentelemetry::trace::SpanKind;
@@ -108,6 +111,14 @@ impl Telemetry {
 /// The trace that this task works for.
 pub(crate) fn active() -> Option<Active> {
     ACTIVE.try_with(Active::clone).ok()
+}
+
+/// Work of a task of its own for the trace that this task works for.
+pub(crate) fn carry(work: BoxFuture<'static, ()>) -> BoxFuture<'static, ()> {
+    match active() {
+        Some(active) => Box::pin(active.scope(work)),
+        None => work,
+    }
 }
 
 impl Active {

@@ -73,7 +73,8 @@ pub use self::{
     record::{Limits, Record, Summary, Which},
     seal::{Keys, KeysError, P256Key, Purpose, SealError},
     sessions::{
-        Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions, StreamGuard,
+        Carry, Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions,
+        StreamGuard,
     },
     store::{
         Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, HeldTurn, InTurn, Seen,

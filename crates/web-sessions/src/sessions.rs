@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::{
     live::{LiveSession, StreamGuard},
-    refresh::{Freshness, KeepsIdentity, Renew},
+    refresh::{Carry, Freshness, KeepsIdentity, Renew},
     renew_error::RenewError,
 };
 use self::{near_cache::NearCache, refresh::within};
@@ -94,6 +94,8 @@ pub struct Sessions {
     near: NearCache,
     /// Refreshes in progress.
     refreshes: TaskTracker,
+    /// Makes a refresh work for the request that began it.
+    carry: Option<Arc<Carry>>,
 }
 
 /// End times of a session and its access token.
@@ -142,6 +144,7 @@ impl Sessions {
             flush_soon: Notify::new(),
             near: NearCache::default(),
             refreshes: TaskTracker::new(),
+            carry: None,
         }
     }
 
@@ -157,6 +160,13 @@ impl Sessions {
     #[must_use]
     pub fn with_identity_kept(self, keeps_identity: Arc<KeepsIdentity>) -> Self {
         Self { keeps_identity: Some(keeps_identity), ..self }
+    }
+
+    /// With a wrapper for each refresh, called in the task of the request that begins it: the refresh runs in a task of its own,
+    /// which has none of that task's local values, such as a trace.
+    #[must_use]
+    pub fn with_carry(self, carry: Arc<Carry>) -> Self {
+        Self { carry: Some(carry), ..self }
     }
 
     /// Replaces the way to refresh tokens, after the configuration has changed.

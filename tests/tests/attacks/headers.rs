@@ -279,13 +279,18 @@ async fn trailers_never_become_header_fields() -> Result<()> {
             );
             assert_eq!(stage.raw(head).await?.status(), 200, "{trailer}");
             let seen = stage.upstream.last("/echo")?;
+            // A harmless trailer arrives as a trailer when it was announced.
+            let harmless = !announced.is_empty() && trailer.starts_with("X-Checksum");
+            let arrived =
+                if harmless { vec!["x-checksum: mallory".to_owned()] } else { Vec::new() };
             assert_eq!(
-                (seen.body.as_slice(), seen.trailers.len()),
-                (&b"hello"[..], 0),
+                (seen.body.as_slice(), &seen.trailers),
+                (&b"hello"[..], &arrived),
                 "{trailer}"
             );
             is_unspoilt(&seen, trailer.as_bytes());
-            assert_eq!(seen.values("trailer"), Vec::<String>::new());
+            let names = if announced.is_empty() { vec![] } else { vec!["x-checksum".to_owned()] };
+            assert_eq!(seen.values("trailer"), names);
         }
     }
     for bad in

@@ -125,17 +125,39 @@ async fn calls_to_the_provider_are_spans_of_the_login() -> Result<()> {
     let token = stage.issuer.url().parse::<url::Url>()?;
     let call = spans
         .iter()
-        .find(|span| span.trace == callback.trace && span.kind == "client")
+        .find(|span| span.parent == callback.id && span.name.starts_with("POST "))
         .with_context(|| format!("no call for the token: {spans:#?}"))?;
     ensure!(call.name.starts_with("POST /") && call.name.ends_with("token"), "{call:#?}");
     assert_eq!(call.get("server.port"), token.port().map(|port| port.to_string()).as_deref());
     assert_eq!(call.get("http.response.status_code"), Some("200"));
     ensure!(call.get("doorward.issuer").is_some(), "{call:#?}");
+    // The new session is stored for this request.
+    let stored = spans.iter().find(|span| span.name == "create").context("no call of the store")?;
+    assert_eq!((&stored.trace, &stored.parent), (&callback.trace, &callback.id));
+    assert_eq!(stored.get("db.system.name"), Some("redb"));
     // Keys are fetched ahead, for no request in particular: a trace of its own.
     let keys =
         spans.iter().find(|span| span.name.starts_with("GET ") && span.name.ends_with("certs"));
     let keys = keys.with_context(|| format!("no fetch of keys: {spans:#?}"))?;
     ensure!(keys.parent.is_empty() && keys.trace != callback.trace, "{keys:#?}");
+    stage.finish(&[&cookie])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_is_part_of_the_request_that_began_it() -> Result<()> {
+    let short =
+        |issuer: dev_issuer::DevIssuerBuilder| issuer.access_token_lifetime(Duration::from_secs(2));
+    let setup = Setup::new("trace-refresh").with_issuer(short);
+    let (stage, collector) = traced(setup, "").await?;
+    let cookie = stage.sign_in("alice").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let answer = stage.get("/echo/later").header("Cookie", &cookie).send().await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let spans = collector.spans_with(answered("/echo/later")).await?;
+    let request = server(&spans, "/echo/later")?;
+    let refresh = |span: &&Span| span.parent == request.id && span.name.ends_with("/token");
+    let refresh = spans.iter().find(refresh).with_context(|| format!("no refresh: {spans:#?}"))?;
+    ensure!(refresh.took <= request.took, "{refresh:#?} {request:#?}");
     stage.finish(&[&cookie])
 }
 

@@ -50,7 +50,8 @@ impl Scene {
             .clock(Arc::new(move || {
                 let wrong = moved.load(Ordering::Relaxed);
                 let by = Duration::from_secs(wrong.unsigned_abs());
-                if wrong < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+                let now = SystemClock.now();
+                if wrong < 0 { now - by } else { now + by }
             }))
             .start("127.0.0.1:0")
             .await?;

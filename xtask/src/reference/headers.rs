@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use doorward::forward;
-use http_canonical::reserved;
+use http_canonical::{reserved, trailers};
 
 const HEAD: &str = "\
 <!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/forward/upstream_fields.rs and
-     crates/http-canonical/src/reserved.rs instead. -->
+     crates/http-canonical/src/reserved.rs and trailers.rs instead. -->
 
 # Headers
 
@@ -39,6 +39,20 @@ pub(crate) fn page() -> anyhow::Result<String> {
         list(&reserved::NAMES, ""),
         list(&reserved::HOP_BY_HOP, "")
     )?;
+    write!(
+        page,
+        "\n## Trailers\n\n\
+         Trailer fields of a request pass if the client announced them in `Trailer`, to upstreams over HTTP/1.1 and HTTP/2. Left out \
+         are fields that were not announced, those with a name of the lists above, those that begin with `sec-` or \
+         `access-control-`, `traceparent`, `tracestate`, and: {}. More than 64 fields or 8 KiB are refused with 400. Trailers of \
+         answers pass, except those of the same list, of one connection, and those that begin with `x-doorward-`.\n",
+        list(&trailers::NEVER, "")
+    )?;
+    page.push_str(
+        "\n## Interim answers\n\n\
+         100 Continue is the gateway's own. 103 Early Hints and other interim answers (1xx) of an upstream are not passed on: the HTTP \
+         library can send none but 100. The final answer is not affected.\n",
+    );
     page.push_str(
         "\n## Headers removed from answers\n\n\
          Headers of one connection, names that begin with `x-doorward-`, and cookies by the gateway's names.\n",

@@ -1,13 +1,14 @@
 //! The chunked coding ([RFC 9112 §7.1]), without extensions.
 //!
 //! Sizes are 1 to 16 hexadecimal digits, lines end in CRLF, and the sum of all sizes is limited. The trailer section is checked
-//! like a header section and left out: the parser behind sees an empty one.
+//! like a header section. Its fields that a server could act on are left out; the parser behind never sees them.
 //!
 //! [RFC 9112 §7.1]: https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 
 use memchr::memchr;
 
 use super::{Action, Reason, head::split_field};
+use crate::trailers;
 
 /// The largest trailer section that is read.
 const TRAILER_LIMIT: usize = 8 * 1024;
@@ -27,7 +28,7 @@ enum At {
     Data { left: u64 },
     DataCr,
     DataLf,
-    Trailer { seen: usize },
+    Trailer { seen: usize, fields: usize },
     Over,
 }
 
@@ -78,7 +79,11 @@ impl Chunked {
                 match (first, total) {
                     (b'\n', Some(total)) => {
                         self.total = total;
-                        if value == 0 { At::Trailer { seen: 0 } } else { At::Data { left: value } }
+                        if value == 0 {
+                            At::Trailer { seen: 0, fields: 0 }
+                        } else {
+                            At::Data { left: value }
+                        }
                     }
                     _ => return Err(Reason::Chunk),
                 }
@@ -92,13 +97,13 @@ impl Chunked {
             At::DataCr if first == b'\r' => At::DataLf,
             At::DataLf if first == b'\n' => At::default(),
             At::DataCr | At::DataLf => return Err(Reason::Chunk),
-            At::Trailer { seen } => return self.trailer(bytes, seen),
+            At::Trailer { seen, fields } => return self.trailer(bytes, seen, fields),
             At::Over => return Ok(Action::NeedMore),
         };
         Ok(Action::Pass(1))
     }
 
-    fn trailer(&mut self, bytes: &[u8], seen: usize) -> Result<Action, Reason> {
+    fn trailer(&mut self, bytes: &[u8], seen: usize, fields: usize) -> Result<Action, Reason> {
         let Some(end) = memchr(b'\n', bytes) else {
             let stray = memchr(b'\r', bytes).is_some_and(|place| place + 1 < bytes.len());
             return match seen + bytes.len() > TRAILER_LIMIT || stray {
@@ -117,10 +122,14 @@ impl Chunked {
             return Err(Reason::Trailer);
         }
         let seen = seen + end + 1;
-        if seen > TRAILER_LIMIT {
+        if seen > TRAILER_LIMIT || fields == trailers::MOST {
             return Err(Reason::Trailer);
         }
-        self.at = At::Trailer { seen };
-        Ok(Action::Skip(end + 1))
+        self.at = At::Trailer { seen, fields: fields + 1 };
+        let name = std::str::from_utf8(name).map(str::to_ascii_lowercase);
+        match name.is_ok_and(|name| trailers::may_be_sent(&name)) {
+            true => Ok(Action::Pass(end + 1)),
+            false => Ok(Action::Skip(end + 1)),
+        }
     }
 }

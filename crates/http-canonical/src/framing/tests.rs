@@ -304,7 +304,7 @@ fn chunks_have_one_form() {
 }
 
 #[test]
-fn trailers_are_left_out() {
+fn trailers_that_a_server_could_act_on_are_left_out() {
     let head = with("Transfer-Encoding: chunked");
     let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
     let outcome = whole(
@@ -312,6 +312,14 @@ fn trailers_are_left_out() {
     );
     assert_eq!(outcome.passed, format!("{head}1\r\nx\r\n0\r\n\r\n{next}").as_bytes());
     assert_eq!((outcome.heads, outcome.broken), (2, None));
+    let outcome =
+        whole(format!("{head}0\r\nX-Sum: 1\r\nCookie: c\r\nx-sum: 2\r\n\r\n{next}").as_bytes());
+    assert_eq!(outcome.passed, format!("{head}0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\n{next}").as_bytes());
+    for bad in ["X Sum: 1", " X-Sum: 1", "X-Sum : 1", "X-Sum", "X_Sum: 1", "X-Sum: a\0b"] {
+        assert_eq!(broken(format!("{head}0\r\n{bad}\r\n\r\n")), Some(Reason::Trailer), "{bad}");
+    }
+    assert_eq!(broken(format!("{head}0\r\n{}\r\n", "X: b\r\n".repeat(64))), None);
+    assert_eq!(broken(format!("{head}0\r\n{}\r\n", "X: b\r\n".repeat(65))), Some(Reason::Trailer));
     let many = "X: b\r\n".repeat(2000);
     assert_eq!(broken(format!("{head}0\r\n{many}\r\n")), Some(Reason::Trailer));
 }

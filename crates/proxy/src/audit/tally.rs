@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_canonical::RequestId;
 
 use super::{Exchanged, Line, Trail};
@@ -53,16 +53,6 @@ impl Tally {
             sent: AtomicU64::new(0),
             at_the_end: Mutex::default(),
         })
-    }
-
-    /// Puts the account beside the answer.
-    pub(crate) fn put_on<B>(self: &Arc<Self>, answer: &mut Response<B>) {
-        answer.extensions_mut().insert(Arc::clone(self));
-    }
-
-    /// Takes the account from an answer that came from an upstream.
-    pub(crate) fn of<B>(answer: &mut Response<B>) -> Option<Arc<Self>> {
-        answer.extensions_mut().remove()
     }
 
     /// The reference number of the request.

@@ -70,9 +70,12 @@ impl Endpoints {
                 redirect: redirects(),
                 return_to: call.context.return_to.clone(),
             },
-            Denied::StepUp(stronger) => {
-                stronger.refusal(&route, redirects(), call.context.return_to.clone())
-            }
+            Denied::StepUp { needed, session } => Refusal::StrongerSignInNeeded {
+                route: route.name.clone(),
+                redirect: session && redirects(),
+                return_to: call.context.return_to.clone(),
+                needed,
+            },
             Denied::Refused(refusal) => refusal,
         })?;
         call.notes.audit(|trail| trail.let_through(granted.rule));

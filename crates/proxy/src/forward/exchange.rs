@@ -12,6 +12,7 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 use http_body::Body as _;
+use http_canonical::trailers::Announced;
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ pub(super) struct Outgoing {
     pub(super) host: HeaderValue,
     pub(super) headers: HeaderMap,
     pub(super) accepts_trailers: bool,
+    /// The trailer fields that follow the body.
+    pub(super) trailers: Announced,
     pub(super) upgrade: bool,
 }
 
@@ -320,7 +323,13 @@ impl Exchange<'_> {
 impl Outgoing {
     /// The request as it is sent to a target. Length and framing follow from the body.
     fn into_request(self, target: &Target, upload: Upload) -> Result<Request<Upload>, Refusal> {
-        let Self { method, path_and_query, host, mut headers, accepts_trailers, upgrade } = self;
+        let Self { method, path_and_query, host, mut headers, accepts_trailers, trailers, upgrade } =
+            self;
+        let trailers = trailers.header_value().filter(|_| !upload.is_empty());
+        let has_trailers = trailers.is_some();
+        if let Some(announced) = trailers {
+            headers.insert(header::TRAILER, announced);
+        }
         let host = target.host().cloned().unwrap_or(host);
         let (uri, version) = if target.is_http2() {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -343,7 +352,7 @@ impl Outgoing {
                 if [Method::POST, Method::PUT, Method::PATCH].contains(&method) {
                     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
                 }
-            } else if upload.size_hint().exact().is_none() {
+            } else if has_trailers || upload.size_hint().exact().is_none() {
                 headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
             (Uri::from(path_and_query), Version::HTTP_11)

@@ -15,7 +15,7 @@ pub use http_canonical::{
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop};
+use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop, trailers::is_never_a_trailer};
 use web_sessions::OwnNames;
 
 use crate::identify::{Credential, authorization::Carrier};
@@ -202,25 +202,8 @@ fn names_our_cookie(value: &HeaderValue, own_cookies: &OwnNames) -> bool {
 /// Whether a trailer field may be passed on: none for framing, routing or authentication, and none reserved for the gateway
 /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
 pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
-    const NEVER: [&str; 15] = [
-        "authorization",
-        "cache-control",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "location",
-        "proxy-authenticate",
-        "set-cookie",
-        "trailer",
-        "transfer-encoding",
-        "www-authenticate",
-    ];
     let name = name.as_str();
-    !NEVER.contains(&name) && !is_hop_by_hop(name) && !name.starts_with(OURS)
+    !is_never_a_trailer(name) && !name.starts_with(OURS)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod identity;
 mod large_identity;
 mod prefixes;
 mod requests;
+mod trailers;
 mod activity;
 mod streams;
 mod trust;

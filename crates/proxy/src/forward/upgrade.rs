@@ -78,7 +78,6 @@ impl Opening<'_> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
-        self.origin.tally.put_on(&mut response);
         let Self { client, bounds, drain, origin, .. } = self;
         let (cutoff, activity) = (bounds.cutoff(), bounds.activity());
         let record = bounds.record(&origin.tally);

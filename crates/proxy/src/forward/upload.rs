@@ -1,6 +1,7 @@
 //! A request's body in transit to the upstream.
 //!
-//! Nothing is stored: each frame is passed on when the upstream asks for it. Trailers are dropped. A body that is too large, or
+//! Nothing is stored: each frame is passed on when the upstream asks for it. Of the trailers, those pass that the client announced
+//! and that are neither of framing nor of authentication nor reserved for the gateway. A body that is too large, or
 //! that the client breaks off, ends the exchange and never looks complete.
 
 use std::{
@@ -10,7 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
+use http_canonical::trailers::Announced;
 
 use super::{
     cutoff::{Cut, Cutoff, Outcome, Progress},
@@ -27,6 +30,8 @@ struct Counted {
     progress: Arc<Progress>,
     cutoff: Cutoff,
     activity: Option<Activity>,
+    /// Boxed: mostly none.
+    trailers: Option<Box<Announced>>,
 }
 
 /// Reason an upload was broken off; the upstream never sees its end.
@@ -46,6 +51,7 @@ pub(super) fn upload(
     inner: Body,
     route: &Arc<Route>,
     bounds: &Bounds,
+    trailers: &Announced,
 ) -> (Upload, Option<Arc<Progress>>) {
     if inner.is_end_stream() {
         return (Upload::Empty, None);
@@ -59,8 +65,17 @@ pub(super) fn upload(
         progress: Arc::clone(&progress),
         cutoff: bounds.cutoff(),
         activity: bounds.activity(),
+        trailers: (!trailers.is_empty()).then(|| Box::new(trailers.clone())),
     };
     (Upload::streamed(counted), Some(progress))
+}
+
+impl Counted {
+    /// The trailers of a frame that are passed on.
+    #[cold]
+    fn announced(&self, frame: Frame<Bytes>) -> Option<HeaderMap> {
+        self.trailers.as_ref()?.keep(frame.into_trailers().ok()?)
+    }
 }
 
 impl http_body::Body for Counted {
@@ -97,7 +112,13 @@ impl http_body::Body for Counted {
             if body.inner.is_end_stream() {
                 body.progress.complete();
             }
-            let Ok(data) = frame.into_data() else { continue };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(other) => match body.announced(other) {
+                    Some(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                    None => continue,
+                },
+            };
             body.route.meters.received(data.len());
             body.taken = body.taken.saturating_add(data.len() as u64);
             if let Some(limit) = body.limit

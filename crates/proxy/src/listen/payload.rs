@@ -14,7 +14,7 @@ pub type CanonicalRequest = http_canonical::CanonicalRequest<Payload>;
 
 /// The body of a request, and the client's end of the WebSocket that the request asks for.
 pub struct Payload {
-    /// The body; its trailers are dropped.
+    /// The body, with the trailers that the client sent.
     pub body: Body,
     /// Lets the body pause. Present for an HTTP/2 request whose body is still arriving.
     pub(crate) pace: Option<ResponseProgress>,

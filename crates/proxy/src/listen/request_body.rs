@@ -1,4 +1,4 @@
-//! A request's body as the service reads it: without trailers, and never slower than the minimum while it is awaited.
+//! A request's body as the service reads it: never slower than the minimum while it is awaited.
 //!
 //! While the response is in progress a pause may be part of the exchange, and the service that answers limits it. So it is in a
 //! permitted gRPC call before the response, because a service may answer only at the end.
@@ -19,7 +19,10 @@ use hyper::body::Incoming;
 use crate::metric;
 
 use super::{Limits, deadline::BodyClock, response_progress::ResponseProgress};
-use http_canonical::framing::{Reason, Violation};
+use http_canonical::{
+    framing::{Reason, Violation},
+    trailers,
+};
 
 /// The body of an HTTP/2 request.
 pub(super) struct RequestBody {
@@ -71,8 +74,11 @@ impl HttpBody for RequestBody {
                         this.clock.received(data.len());
                         Some(Ok(Frame::data(data)))
                     }
-                    // Trailers are never merged into the header section and never sent on.
-                    Err(_) => continue,
+                    // Trailers are never merged into the header section.
+                    Err(other) => match other.into_trailers().ok().and_then(trailers::scrubbed) {
+                        Some(trailers) => Some(Ok(Frame::trailers(trailers))),
+                        None => continue,
+                    },
                 },
                 Some(Err(error)) => Some(Err(error.into())),
                 None => None,

@@ -32,8 +32,9 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
                 bearer.push_str(&format!(",scope=\"{}\"", quotable(scope, 400)));
             }
         }
-        Refusal::StrongerSignInNeeded { step_up, missing, .. } => {
-            let description = quotable(missing, DESCRIPTION_CHARS);
+        Refusal::StrongerSignInNeeded { needed, .. } => {
+            let step_up = &needed.step_up;
+            let description = quotable(&needed.missing, DESCRIPTION_CHARS);
             bearer.push_str(&format!(
                 ", error=\"insufficient_user_authentication\", error_description=\"{description}\""
             ));

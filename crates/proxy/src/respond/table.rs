@@ -99,12 +99,9 @@ fn one_of_each() -> Vec<Refusal> {
     };
     let stronger = |redirect| Refusal::StrongerSignInNeeded {
         route: String::new(),
-        title: String::new(),
         redirect,
         return_to: String::new(),
-        step_up: Box::default(),
-        issuer: String::new(),
-        missing: String::new(),
+        needed: Box::default(),
     };
     vec![
         Refusal::Malformed { status: StatusCode::BAD_REQUEST, reason: "".into() },

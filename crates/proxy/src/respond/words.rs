@@ -72,9 +72,9 @@ impl Refusal {
                 "This needs a signed-in user: send a session cookie, or an access token in the Authorization header.",
                 None,
             ),
-            Self::StrongerSignInNeeded { title, missing, .. } => Words::new(
+            Self::StrongerSignInNeeded { needed, .. } => Words::new(
                 "Sign in again",
-                format!("To use {}, the caller {missing}.", shown(title, 80)),
+                format!("To use {}, the caller {}.", shown(&needed.title, 80), needed.missing),
                 "Sign in again, and go on from there. A program asks the issuer for a token with the level and age named here.",
             ),
             Self::Forbidden { title, unmet, .. } => Words::new(

@@ -11,7 +11,7 @@ use oidc_core::http::{Http, HttpError};
 use super::{Call, Telemetry, active};
 
 /// Records each request to a provider as a call, and names the call to the provider. Its path is in the span: a provider has
-/// few. Keys and tokens that are fetched ahead, for no request in particular, are traces of their own.
+/// few. Keys that are fetched ahead, for no request in particular, are traces of their own.
 #[derive(Debug)]
 pub(crate) struct TracedHttp {
     inner: Arc<dyn Http>,

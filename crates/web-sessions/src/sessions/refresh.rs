@@ -44,6 +44,9 @@ pub type Renew =
 /// Whether a session without a refresh token keeps its identity after its access token has expired.
 pub type KeepsIdentity = dyn Fn(&Record) -> bool + Send + Sync;
 
+/// Makes a refresh work for the request that begins it.
+pub type Carry = dyn Fn(BoxFuture<'static, ()>) -> BoxFuture<'static, ()> + Send + Sync;
+
 /// Freshness of a session's identity and access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -228,10 +231,14 @@ impl Sessions {
         drop(refreshing);
 
         let (sessions, session) = (Arc::clone(self), Arc::clone(session));
-        self.refreshes.spawn(async move {
+        let refresh: BoxFuture<'static, ()> = Box::pin(async move {
             let outcome = sessions.refresh(&session, granted, need).await;
             session.refreshing().ended(&outcome);
             sender.send_replace(Some(outcome));
+        });
+        self.refreshes.spawn(match &self.carry {
+            Some(carry) => carry(refresh),
+            None => refresh,
         });
         Begun::Running(running)
     }
