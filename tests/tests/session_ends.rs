@@ -133,7 +133,7 @@ impl Visit {
         let client = e2e::visitor::plain_client()?;
         let listed = client.get(&sessions).send().await?.text().await?;
         let listed: Value = serde_json::from_str(&listed)?;
-        let id = listed["sessions"][0]["id"].as_str().unwrap_or_default().to_owned();
+        let id = listed.pointer("/sessions/0/id").and_then(Value::as_str).unwrap_or_default();
         let ended = client.delete(format!("{sessions}/{id}")).send().await?;
         ensure!(ended.status().is_success(), "{}", ended.status());
         Ok(())

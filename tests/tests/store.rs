@@ -1,5 +1,13 @@
 //! The store `redis` of web-sessions against real servers: Valkey, and Debian's Redis and its sentinels.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
+
 mod store {
     pub(crate) mod servers;
 

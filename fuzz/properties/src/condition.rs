@@ -1,10 +1,11 @@
 //! Conditions of rules: each text is compiled or refused, and a compiled one is decided for every caller.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use access_policy::{AccessRequest, Condition, Known};
 use http_canonical::{CanonicalMethod, CanonicalPath};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// Longest time of one evaluation with many claims, far above what is usual: this machine may be busy.
 const LONGEST: Duration = Duration::from_millis(500);

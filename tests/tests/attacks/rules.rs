@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use dev_issuer::{Mint, User};
+use oidc_core::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
 use crate::{
@@ -40,7 +41,7 @@ risk:
 ";
 
 fn seconds() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = SystemClock.now().duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }
 

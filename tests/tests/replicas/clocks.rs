@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +18,7 @@ use e2e::{
     visitor::{Visitor, plain_client},
 };
 use futures_util::future::try_join_all;
+use oidc_core::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
 const SECRET: &str = "the gateway's secret under a moved clock";
