@@ -1,7 +1,9 @@
 //! The audit line of a request, its metrics and its span. Records the decisions of the stages, and makes none.
 
+mod shadows;
 mod tally;
 
+use self::shadows::shadows;
 pub(crate) use self::tally::Tally;
 
 use std::{
@@ -385,15 +387,6 @@ fn name_of(credential: &Credential) -> &'static str {
         Credential::None => "none",
         Credential::Bearer { carrier, .. } => carrier.as_str(),
         Credential::Session(_) => "session",
-    }
-}
-
-/// Counts and logs what shadow rules would have decided.
-fn shadows(route: &Route, access: &AccessRequest<'_>, identity: &Caller) {
-    for (rule, allowed) in route.policy.shadows(access, identity) {
-        let outcome = if allowed { "allow" } else { "refuse" };
-        metric::shadow(&route.name, rule, outcome);
-        tracing::info!(route = route.name, rule, outcome, "shadow rule");
     }
 }
 

@@ -34,16 +34,11 @@ impl Scene {
     async fn sign_out(&self, visitor: &Visitor) -> Result<()> {
         let began = Instant::now();
         loop {
-            let form = self.stage.open(visitor, 0, "/oauth2/sign_out").await?;
-            if form.status == 200 {
-                let answer = self.stage.sign_out(visitor, 0).await?;
-                if answer.status.is_redirection() {
-                    return Ok(());
-                }
-                ensure!(answer.status == 503, "{} {}", answer.status, answer.body);
-            } else {
-                ensure!(form.status == 503, "{} {}", form.status, form.body);
+            let answer = self.stage.sign_out(visitor, 0).await?;
+            if answer.status.is_redirection() {
+                return Ok(());
             }
+            ensure!(answer.status == 503, "{} {}", answer.status, answer.body);
             ensure!(began.elapsed() < Duration::from_secs(30), "no sign-out in 30 s");
             sleep(Duration::from_millis(50)).await;
         }

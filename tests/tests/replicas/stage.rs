@@ -95,6 +95,9 @@ impl Stage {
     /// Confirms the page of `/oauth2/sign_out` at one of the replicas.
     pub(crate) async fn sign_out(&self, visitor: &Visitor, replica: usize) -> Result<Answer> {
         let form = self.open(visitor, replica, "/oauth2/sign_out").await?;
+        if form.status != 200 {
+            return Ok(form);
+        }
         let csrf = form_token(&form.body)?;
         let body = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("csrf", &csrf)
