@@ -81,7 +81,7 @@ pub use self::{
     ticket::{SessionId, Ticket},
 };
 
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub use self::store::session_store_conforms;
 #[cfg(feature = "redis")]
 pub use self::store::{

@@ -15,7 +15,7 @@ use std::{fmt, time::SystemTime};
 use async_trait::async_trait;
 use oidc_core::token::Algorithm;
 
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub use self::conformance::conforms as session_store_conforms;
 #[cfg(feature = "redis")]
 pub use self::redis::{
