@@ -1,6 +1,10 @@
 //! Framing of HTTP/1 messages: the same outcome however the bytes arrive, and the same messages as a second parser finds.
 
-use http_canonical::framing::{Action, Framing, HeadLimits, Reason};
+use http_canonical::{
+    framing::{Action, Framing, HeadLimits, Reason},
+    reserved::is_reserved,
+    trailers::is_never_a_trailer,
+};
 
 use crate::input::pieces;
 
@@ -225,14 +229,30 @@ fn dechunked(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
         let size = usize::try_from(size).ok()?;
         body.extend_from_slice(bytes.get(at..at.checked_add(size)?)?);
         at += size;
-        // After the last chunk this is the end of an empty trailer section.
+        if size == 0 {
+            return trailers(&bytes[at..]).map(|length| (at + length, body));
+        }
         match &bytes[at..] {
             [] | [b'\r'] => return None,
-            rest => assert!(rest.starts_with(b"\r\n"), "a trailer, or a chunk without an end"),
+            rest => assert!(rest.starts_with(b"\r\n"), "a chunk without an end"),
         }
         at += 2;
-        if size == 0 {
-            return Some((at, body));
-        }
     }
+}
+
+/// Length of a trailer section; `None` if it is incomplete. A field that passed is one that no server acts on.
+fn trailers(bytes: &[u8]) -> Option<usize> {
+    let mut room = [httparse::EMPTY_HEADER; 64];
+    let (length, fields) = match httparse::parse_headers(bytes, &mut room) {
+        Ok(httparse::Status::Complete(found)) => found,
+        Ok(httparse::Status::Partial) => return None,
+        Err(error) => panic!("a trailer section that passed is not read: {error}"),
+    };
+    for field in fields {
+        let name = field.name.to_ascii_lowercase();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        assert!(name.bytes().all(plain), "a trailer named {name} passed");
+        assert!(!is_never_a_trailer(&name) && !is_reserved(&name), "the trailer {name} passed");
+    }
+    Some(length)
 }

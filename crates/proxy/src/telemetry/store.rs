@@ -108,6 +108,10 @@ impl SessionStore for TracedStore {
         self.call("ready", self.inner.ready()).await
     }
 
+    async fn release(&self) -> Result<(), StoreError> {
+        self.call("release", self.inner.release()).await
+    }
+
     async fn keep_login(
         &self,
         key: &Digest,
