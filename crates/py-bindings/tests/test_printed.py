@@ -27,6 +27,8 @@ TESTING = Page("README.md", "crates/py-testing")
 SCHEDULERS = Page("schedulers.md")
 HUB = Page("jupyterhub.md")
 FIRST = Page("python.md")
+# Driven in Chromium with the applications, by the tests of the gateway.
+SESSION_ENDS = "session-ends.md"
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -117,7 +119,8 @@ def test_a_pod_of_argo_opens_no_connection(instead: dict[str, str], issuer: Issu
     assert issuer.requests() == 0
 
 
-def test_the_settings_of_the_hub_exist() -> None:
+def test_the_settings_of_the_hub_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CULL_IDLE_TOKEN", "of the hub")
     text = HUB.path.read_text()
     blocks = [textwrap.dedent(block) for block in re.findall(r"^ *```python\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)]
     settings = [block for block in blocks if "c." in block and "notebook" not in block]
@@ -137,8 +140,18 @@ def test_the_token_of_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.returncode == 4
 
 
+def test_applications_driven_in_a_browser_are_set_up_as_printed() -> None:
+    page = (REPOSITORY / "docs/guides" / SESSION_ENDS).read_text()
+    driven = "".join((REPOSITORY / "tests/fixtures" / name).read_text() for name in ("panel_app.py", "dash_app.py"))
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for line in "".join(blocks).splitlines():
+        setting = re.search(r"external_scripts=\[.*\]", line)
+        assert (setting[0] if setting else line) in driven, line
+
+
 def test_every_page_with_python_has_a_suite() -> None:
     suites = (Path(__file__).parent / name for name in ("test_guide.py", "test_guide_clients.py", "test_guide_logins.py", "test_guide_services.py", "test_guide_testing.py", "test_printed.py"))
-    tried = set(re.findall(r'Page\("([\w.-]+)"', "".join(path.read_text() for path in suites))) | {"model-apis.md", "credential-helpers.md"}
+    tried = set(re.findall(r'Page\("([\w.-]+)"', "".join(path.read_text() for path in suites))) | {"model-apis.md", "credential-helpers.md", SESSION_ENDS}
     pages = {path.name for path in (REPOSITORY / "docs").rglob("*.md") if "```python" in path.read_text()}
     assert pages <= tried

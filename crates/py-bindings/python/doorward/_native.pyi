@@ -301,6 +301,7 @@ class Client:
         Raises:
             TokenRequestRefused: if the issuer does not accept the access token, or has no such endpoint.
             WrongSubject: if the claims are about another person.
+            InvalidToken: if the answer is signed, but not by the issuer for this client; and if it is encrypted.
             IssuerUnavailable: to be tried again later.
         """
 
