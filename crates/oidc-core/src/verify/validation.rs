@@ -143,7 +143,7 @@ impl Validation {
         now: SystemTime,
     ) -> Result<Verified<IdToken>, TokenRefusal> {
         let (header, claims) = open(jws)?;
-        check_type(&header, &claims, "an ID token", &["jwt"], "ID")?;
+        check_type(&header, &claims, "an ID token", &["jwt"], Some("ID"))?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
         self.check_authorized_party(&claims)?;
@@ -165,7 +165,7 @@ impl Validation {
         now: SystemTime,
     ) -> Result<Verified<LogoutToken>, TokenRefusal> {
         let (header, claims) = open(jws)?;
-        check_type(&header, &claims, "a logout token", &["jwt", "logout+jwt"], "Logout")?;
+        check_type(&header, &claims, "a logout token", &["jwt", "logout+jwt"], Some("Logout"))?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
         let issued_at = require(claims.issued_at, "iat")?;
@@ -266,13 +266,14 @@ fn require<T>(value: Option<T>, claim: &'static str) -> Result<T, TokenRefusal> 
     value.ok_or(TokenRefusal::MissingClaim { claim })
 }
 
-/// ID and logout tokens: `typ` may be absent, but must not name another kind.
+/// `typ` may be absent, in the header and in the claims, but must not name another kind (RFC 8725 §3.11).
+/// A kind without a `body_type` takes none in the claims.
 fn check_type(
     header: &Header,
     claims: &Claims,
     expected: &'static str,
     media_types: &[&str],
-    body_type: &str,
+    body_type: Option<&str>,
 ) -> Result<(), TokenRefusal> {
     if let Some(found) = header.media_type.as_deref()
         && !media_types.contains(&found)
@@ -281,7 +282,7 @@ fn check_type(
         return Err(TokenRefusal::WrongType { expected, found });
     }
     match claims.token_type.as_deref() {
-        Some(found) if found != body_type => {
+        Some(found) if Some(found) != body_type => {
             Err(TokenRefusal::WrongType { expected, found: format!("typ {}", quoted(found)) })
         }
         _ => Ok(()),

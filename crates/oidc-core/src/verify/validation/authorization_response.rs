@@ -4,8 +4,7 @@
 
 use std::time::SystemTime;
 
-use super::{Validation, open, require};
-use crate::foreign_text::quoted;
+use super::{Validation, check_type, open, require};
 use crate::jose::VerifiedJws;
 use crate::refusal::TokenRefusal;
 use crate::verify::Verified;
@@ -21,17 +20,7 @@ impl Validation {
         now: SystemTime,
     ) -> Result<Verified<AuthorizationResponse>, TokenRefusal> {
         let (header, claims) = open(jws)?;
-        let kinds = [
-            ("header typ", header.media_type.as_deref().filter(|kind| *kind != "jwt")),
-            ("typ", claims.token_type.as_deref()),
-        ];
-        for (place, found) in kinds {
-            if let Some(found) = found {
-                let found = format!("{place} {}", quoted(found));
-                let expected = "a signed authorization response";
-                return Err(TokenRefusal::WrongType { expected, found });
-            }
-        }
+        check_type(&header, &claims, "a signed authorization response", &["jwt"], None)?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
         if claims.audience.len() != 1 {

@@ -4,8 +4,7 @@
 
 use std::time::SystemTime;
 
-use super::{Validation, open, require};
-use crate::foreign_text::quoted;
+use super::{Validation, check_type, open, require};
 use crate::jose::VerifiedJws;
 use crate::refusal::TokenRefusal;
 use crate::token::Claims;
@@ -21,19 +20,7 @@ impl Validation {
         now: SystemTime,
     ) -> Result<Verified<Claims>, TokenRefusal> {
         let (header, claims) = open(jws)?;
-        let kinds = [
-            ("header typ", header.media_type.as_deref().filter(|kind| *kind != "jwt")),
-            ("typ", claims.token_type.as_deref()),
-        ];
-        for (place, found) in kinds {
-            if let Some(found) = found {
-                let found = format!("{place} {}", quoted(found));
-                return Err(TokenRefusal::WrongType {
-                    expected: "a signed UserInfo answer",
-                    found,
-                });
-            }
-        }
+        check_type(&header, &claims, "a signed UserInfo answer", &["jwt"], None)?;
         if claims.members().contains_key("events") {
             return Err(TokenRefusal::ForbiddenClaim { claim: "events" });
         }
