@@ -140,6 +140,11 @@ replicas-long *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     DOORWARD_LONG=1 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads 1 --nocapture --skip soak {{ filter }}
 
+# The same with another version of the gateway as every second replica, as during a rolling upgrade: `just replicas-mixed PATH`.
+replicas-mixed other *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    DOORWARD_OTHER_BIN="$(realpath {{ other }})" RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads 1 {{ filter }}
+
 # Half an hour of sign-ins, refreshes, sign-outs, requests and WebSockets at two gateways over Valkey: no error, no growth.
 soak:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward

@@ -1,125 +1,109 @@
 //! Follows the primary that sentinels name.
 //!
-//! A sentinel announces another primary (`+switch-master`). The announcement is the earliest sign, and the only one where the old
-//! primary is cut off and goes on answering. Between announcements the sentinels are asked now and then, in case one was missed.
+//! The sentinel that leads a failover announces the promotion first (`+promoted-slave`), every sentinel announces the new primary
+//! when it knows of it (`+switch-master`). These are the earliest signs, and the only ones while the old primary goes on answering:
+//! what it takes after the promotion is lost. So all sentinels are listened to. Between announcements they are asked now and then,
+//! in case one was missed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::redis::ProtocolVersion;
 use futures_util::StreamExt as _;
 use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until, timeout},
+    sync::{Notify, watch},
+    time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     connect::Connector,
     options::{ReadPassword, RedisNode, RedisServers},
 };
 
-const CHANNEL: &str = "+switch-master";
+const CHANNELS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 /// Interval between two questions.
 const ASK: Duration = Duration::from_secs(5);
-/// Pause before the next sentinel is tried.
+/// Pause before a sentinel is listened to again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Increases `moved` whenever the primary is another one.
 pub(super) async fn follow(connector: Connector, moved: watch::Sender<u64>) {
-    let RedisServers::Sentinel { master, nodes, password } = connector.options().servers.clone()
-    else {
+    let RedisServers::Sentinel { nodes, password, .. } = connector.options().servers.clone() else {
         return;
     };
-    let mut follower = Follower { connector, moved, master, primary: None };
+    let announced = Arc::new(Notify::new());
+    let _listeners: Vec<_> = nodes
+        .into_iter()
+        .map(|sentinel| {
+            let (connector, announced) = (connector.clone(), Arc::clone(&announced));
+            let listener = Listener { connector, sentinel, password: password.clone(), announced };
+            AbortOnDropHandle::new(tokio::spawn(listener.listen()))
+        })
+        .collect();
+    let mut known: Option<RedisNode> = None;
     loop {
-        for sentinel in &nodes {
-            let reason = follower.listen(sentinel, password.as_ref()).await;
-            tracing::debug!(%sentinel, reason, "sentinel not followed");
+        match connector.primary().await {
+            Ok(node) => {
+                let before = known.replace(node.clone());
+                if before.is_some_and(|before| before != node) {
+                    tracing::warn!(primary = %node, "another server is the primary of the session store");
+                    moved.send_modify(|times| *times += 1);
+                }
+            }
+            Err(reason) => tracing::debug!(reason, "no sentinel names the primary"),
+        }
+        tokio::select! {
+            () = announced.notified() => {}
+            () = sleep(ASK) => {}
+        }
+    }
+}
+
+/// Listens to one sentinel.
+struct Listener {
+    connector: Connector,
+    sentinel: RedisNode,
+    password: Option<ReadPassword>,
+    announced: Arc<Notify>,
+}
+
+impl Listener {
+    async fn listen(self) {
+        loop {
+            let reason = self.hear().await;
+            tracing::debug!(sentinel = %self.sentinel, reason, "sentinel not followed");
             sleep(PAUSE).await;
         }
     }
-}
 
-struct Follower {
-    connector: Connector,
-    moved: watch::Sender<u64>,
-    master: String,
-    /// The primary as last heard of.
-    primary: Option<RedisNode>,
-}
-
-impl Follower {
-    async fn listen(&mut self, sentinel: &RedisNode, password: Option<&ReadPassword>) -> String {
+    /// Returns the reason when it hears nothing more.
+    async fn hear(&self) -> String {
         let limit = self.connector.options().timeout.max(Duration::from_secs(1));
-        let subscribed = timeout(limit, self.subscribe(sentinel, password)).await;
-        let mut messages = match subscribed {
-            Ok(Ok(pubsub)) => pubsub.into_on_message(),
+        let mut messages = match timeout(limit, self.subscribe()).await {
+            Ok(Ok(subscribed)) => subscribed.into_on_message(),
             Ok(Err(reason)) => return reason,
             Err(_) => return "no answer in time".to_owned(),
         };
-        let mut next = Instant::now();
-        loop {
-            tokio::select! {
-                message = messages.next() => {
-                    let Some(message) = message else { return "the connection was closed".to_owned() };
-                    let text: String = message.get_payload().unwrap_or_default();
-                    if let Some(node) = announced(&text, &self.master) {
-                        self.heard(node);
-                    }
-                }
-                () = sleep_until(next) => {
-                    match self.connector.primary().await {
-                        Ok(node) => self.heard(node),
-                        Err(reason) => return reason,
-                    }
-                    next = Instant::now() + ASK;
-                }
-            }
+        // An announcement before this moment was not heard.
+        self.announced.notify_one();
+        while messages.next().await.is_some() {
+            self.announced.notify_one();
         }
+        "the connection was closed".to_owned()
     }
 
-    async fn subscribe(
-        &self,
-        sentinel: &RedisNode,
-        password: Option<&ReadPassword>,
-    ) -> Result<::redis::aio::PubSub, String> {
+    async fn subscribe(&self) -> Result<::redis::aio::PubSub, String> {
         let access = self.connector.access().await?;
-        let client =
-            self.connector.sentinel(sentinel, password, &access, ProtocolVersion::RESP2).await?;
-        let described = |error| super::fault::describe(&format!("sentinel {sentinel}"), &error);
-        let mut pubsub = client.get_async_pubsub().await.map_err(described)?;
-        pubsub.subscribe(CHANNEL).await.map_err(described)?;
-        Ok(pubsub)
-    }
-
-    fn heard(&mut self, node: RedisNode) {
-        let before = self.primary.replace(node.clone());
-        if before.is_some_and(|before| before != node) {
-            tracing::warn!(primary = %node, "another server is the primary of the session store");
-            self.moved.send_modify(|times| *times += 1);
+        let client = self
+            .connector
+            .sentinel(&self.sentinel, self.password.as_ref(), &access, ProtocolVersion::RESP2)
+            .await?;
+        let described =
+            |error| super::fault::describe(&format!("sentinel {}", self.sentinel), &error);
+        let mut subscribed = client.get_async_pubsub().await.map_err(described)?;
+        for channel in CHANNELS {
+            subscribed.subscribe(channel).await.map_err(described)?;
         }
-    }
-}
-
-/// The new primary that an announcement names: `NAME OLD-HOST OLD-PORT HOST PORT`.
-fn announced(text: &str, master: &str) -> Option<RedisNode> {
-    let mut words = text.split(' ');
-    if words.next() != Some(master) {
-        return None;
-    }
-    let (host, port) = (words.nth(2)?, words.next()?);
-    Some(RedisNode { host: host.to_owned(), port: port.parse().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_announcement_names_the_new_primary_of_ours() {
-        let node = announced("main 10.0.0.1 6379 10.0.0.2 6380", "main");
-        assert_eq!(node, Some(RedisNode { host: "10.0.0.2".to_owned(), port: 6380 }));
-        for text in ["other 10.0.0.1 6379 10.0.0.2 6380", "main", "", "main a 1 b x"] {
-            assert_eq!(announced(text, "main"), None, "{text}");
-        }
+        Ok(subscribed)
     }
 }
