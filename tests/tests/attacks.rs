@@ -70,6 +70,8 @@ mod open_streams;
 mod long_exchanges;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/user_limits.rs"]
+mod user_limits;
 #[path = "attacks/late_answers.rs"]
 mod late_answers;
 #[path = "attacks/readiness.rs"]

@@ -21,12 +21,15 @@ const GATEWAY: &[(&str, &str)] = &[
     ("listen", "config metric"),
     ("upstream", "config metric"),
     ("route", "config refusal metric listen upstream"),
-    ("throttle", "refusal metric"),
+    ("throttle", "config refusal metric"),
     ("identify", "config refusal metric listen route throttle"),
     ("authorize", "config refusal listen route identify"),
-    ("review", "refusal route identify authorize"),
+    ("review", "refusal route throttle identify authorize"),
     ("audit", "config refusal metric telemetry listen upstream route identify authorize"),
-    ("forward", "config refusal telemetry listen upstream route identify authorize review audit"),
+    (
+        "forward",
+        "config refusal telemetry listen upstream route throttle identify authorize review audit",
+    ),
     ("carried", "route identify"),
     ("respond", "config refusal listen route"),
     (

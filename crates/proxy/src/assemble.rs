@@ -302,7 +302,8 @@ pub fn app_with(
         lasting.drain.clone(),
         Arc::clone(&lasting.review),
     )
-    .with_sessions(Arc::clone(&lasting.sessions));
+    .with_sessions(Arc::clone(&lasting.sessions))
+    .with_throttle(Arc::clone(&lasting.throttle));
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,

@@ -52,6 +52,7 @@ use crate::{
     refusal::Refusal,
     review::{Kind, Permit, Review},
     route::Route,
+    throttle::Throttle,
     upstream::{InFlight, Lease, Upload, Upstream},
 };
 use access_policy::Caller;
@@ -71,6 +72,7 @@ pub struct Upstreams {
     drain: Drain,
     review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
+    throttle: Arc<Throttle>,
 }
 
 /// An exchange whose response has begun.
@@ -83,14 +85,22 @@ struct Begun {
 
 impl Upstreams {
     /// Vouches for callers by these assertions. Ends open streams with their time of `drain`, and those that `review` no longer
-    /// permits.
+    /// permits. Users are bounded by this process's own counts, until [`with_throttle`](Self::with_throttle).
     pub fn new(
         assertions: Arc<Assertions>,
         clock: Arc<dyn Clock>,
         drain: Drain,
         review: Arc<Review>,
     ) -> Self {
-        Self { assertions, clock, drain, review, sessions: None }
+        let throttle = Arc::new(Throttle::new(Arc::clone(&clock)));
+        Self { assertions, clock, drain, review, sessions: None, throttle }
+    }
+
+    /// Counts users in these bounds, which outlive a reload.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: Arc<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
@@ -104,7 +114,8 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`] and [`Refusal::BodyTooLarge`] as their names say;
+    /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`], [`Refusal::BodyTooLarge`] and
+    /// [`Refusal::UserLimitReached`] as their names say;
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
@@ -124,6 +135,9 @@ impl Upstreams {
         if let Some(redirect) = with_slash(upstream, &request)? {
             return Ok((redirect, None));
         }
+        let asked_for = Protocol::of_request(request.opens_websocket(), request.headers());
+        let users = self.throttle.users();
+        let counted = users.admit(&route.name, route.per_user, &caller, asked_for.is_some())?;
         let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
         let return_to = request.path_and_query();
@@ -182,6 +196,7 @@ impl Upstreams {
             caller,
             credential,
             began,
+            counted,
         });
         let mut bounds = Bounds {
             protocol: Protocol::of_request(upgrade.is_some(), &headers),
@@ -237,7 +252,7 @@ impl Upstreams {
                 opening.open(begun).map(|response| (response, Some(tally)))
             }
             _ => {
-                bounds.answered(begun.response.headers());
+                bounds.answered(begun.response.headers())?;
                 let origin = Origin::of(&begun, &bounds, request_id);
                 let tally = Arc::clone(&origin.tally);
                 let response = pass_on(begun, &bounds, origin, public)?;

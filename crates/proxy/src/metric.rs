@@ -159,6 +159,11 @@ pub(crate) fn limit_reached(limit: &'static str) {
     counter!(LIMITS, "limit" => limit).increment(1);
 }
 
+/// Counts a request of a user who reached a limit of a route.
+pub(crate) fn user_limit_reached(limit: &'static str) {
+    counter!(USER_LIMITS, "limit" => limit).increment(1);
+}
+
 /// Counts a connection that could not be accepted.
 pub(crate) fn accept_failed() {
     counter!(ACCEPT_ERRORS).increment(1);

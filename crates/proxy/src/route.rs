@@ -16,8 +16,8 @@ pub use offer::Offer;
 
 use crate::{
     config::{
-        BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
-        Streams, Timeouts, Underscores, WebOrigin,
+        BearerTokens, HostPattern, IdentityForwarding, PerUserLimits, Ping, PortalCard, SignIn,
+        SignedOut, Streams, Timeouts, Underscores, WebOrigin,
     },
     listen::CanonicalRequest,
     metric::RouteMeters,
@@ -72,6 +72,8 @@ pub struct Route {
     pub signed_out: SignedOut,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
+    /// Bounds on each of its users.
+    pub per_user: Option<PerUserLimits>,
     /// Records what it forwards.
     pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.

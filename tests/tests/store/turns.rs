@@ -119,7 +119,7 @@ async fn a_refresh_waits_for_a_replica_where_there_is_one() {
     replica.signal("CONT");
 }
 
-/// How often a server was asked to wait for its replicas.
+/// Number of times that a server was asked to wait for its replicas.
 async fn waits(server: &Server) -> u64 {
     let stats = server.ask(&["INFO", "commandstats"]).await;
     let calls = stats.split_once("cmdstat_wait:calls=").map_or("0", |(_, rest)| rest);

@@ -101,6 +101,7 @@ fn route_after(
         ping: route.websocket.ping,
         signed_out: route.signed_out,
         body_limit: route.limits.body.map(|size| size.0),
+        per_user: route.limits.per_user,
         upstream,
     })
 }

@@ -344,16 +344,19 @@ pub struct Limits {
     /// The largest request body; without it, no bound: bodies are streamed, not stored.
     /// Example: `10GiB`.
     pub body: Option<ByteSize>,
-    /// Bounds for each user. Not yet supported.
+    /// Bounds on each signed-in user and each program, by issuer and subject; those of one replica. Beyond them requests get
+    /// 429. Example: `{ requests_per_second: 50, concurrent_requests: 20, concurrent_streams: 200 }`.
     pub per_user: Option<PerUserLimits>,
 }
 
-/// Bounds for each user.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Bounds on each user of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerUserLimits {
-    /// Requests in a second. Example: `50`.
+    /// Requests in a second; so many may come at once. Example: `50`.
     pub requests_per_second: Option<u32>,
-    /// Streams at the same time. Example: `200`.
+    /// Requests at the same time, streams not counted. Example: `20`.
+    pub concurrent_requests: Option<u32>,
+    /// Streams at the same time: WebSockets, server-sent events, gRPC calls. Example: `200`.
     pub concurrent_streams: Option<u32>,
 }

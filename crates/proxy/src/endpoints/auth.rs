@@ -78,6 +78,7 @@ impl Endpoints {
             },
             Denied::Refused(refusal) => refusal,
         })?;
+        self.throttle.users().asked(&route.name, route.per_user, &sender.caller)?;
         call.notes.audit(|trail| trail.let_through(granted.rule));
         if let Credential::Session(session) = &sender.credential {
             self.sessions.used(session, &route.name);

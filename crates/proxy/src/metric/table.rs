@@ -88,6 +88,8 @@ metrics_table! {
         "Most connections from clients at once: `limits.connections`, or fewer where the process may open few files.";
     LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
         "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
+    USER_LIMITS = "doorward_user_limits_reached_total", "counter", ["limit"],
+        "Requests refused with 429, by the key in `limits.per_user` of their route.";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],

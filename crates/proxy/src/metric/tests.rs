@@ -40,6 +40,7 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         accept_failed();
         connections_limit(10);
         limit_reached("head");
+        user_limit_reached("concurrent_streams");
         malformed("host");
         panicked();
         handshake_failed("timeout");

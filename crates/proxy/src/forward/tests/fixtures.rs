@@ -182,6 +182,7 @@ pub(super) fn route(targets: &[String]) -> Route {
         ping: Ping::default(),
         signed_out: SignedOut::default(),
         body_limit: None,
+        per_user: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }
 }

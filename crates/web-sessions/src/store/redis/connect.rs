@@ -1,6 +1,6 @@
 //! Makes connections: to one server, to the primary that sentinels name, to a cluster.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo,
@@ -12,9 +12,7 @@ use ::redis::{
     cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
     from_redis_value,
 };
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use oidc_core::Secret;
-use tokio::time::{Instant, timeout_at};
 
 use super::{
     fault,
@@ -23,8 +21,6 @@ use super::{
 
 /// Commands that wait to be written.
 const QUEUE: usize = 512;
-/// Time that the other sentinels have after the first answer.
-const SOON: Duration = Duration::from_millis(50);
 
 /// A connection that calls share.
 #[derive(Clone)]
@@ -176,94 +172,7 @@ impl Connector {
         role.map(|role| (connection, role)).map_err(|error| fault::describe(&servers, &error))
     }
 
-    /// Asks all sentinels at once. After a failover some know of it before the others, so the answer of the latest configuration
-    /// counts among those that come soon after the first.
-    async fn ask_sentinels(
-        &self,
-        master: &str,
-        sentinels: &[RedisNode],
-        password: Option<&ReadPassword>,
-    ) -> Result<RedisNode, String> {
-        let access = self.access().await?;
-        let mut asked: FuturesUnordered<_> = sentinels
-            .iter()
-            .map(|sentinel| self.ask_sentinel(master, sentinel, password, &access))
-            .collect();
-        let (mut latest, mut reasons): (Option<Named>, _) = (None, Vec::new());
-        let mut soon = None;
-        loop {
-            let answer = match soon {
-                None => asked.next().await,
-                Some(soon) => timeout_at(soon, asked.next()).await.unwrap_or(None),
-            };
-            match answer {
-                Some(Ok(named)) => {
-                    soon.get_or_insert_with(|| Instant::now() + SOON);
-                    if latest.as_ref().is_none_or(|latest| latest.epoch < named.epoch) {
-                        latest = Some(named);
-                    }
-                }
-                Some(Err(reason)) => reasons.push(reason),
-                None => break,
-            }
-        }
-        latest.map(|named| named.primary).ok_or_else(|| reasons.join("; "))
-    }
-
-    async fn ask_sentinel(
-        &self,
-        master: &str,
-        sentinel: &RedisNode,
-        password: Option<&ReadPassword>,
-        access: &Access,
-    ) -> Result<Named, String> {
-        let servers = format!("sentinel {sentinel}");
-        let client = self.sentinel(sentinel, password, access, ProtocolVersion::RESP2).await?;
-        let asked = async {
-            let mut connection =
-                client.get_multiplexed_async_connection_with_config(&config(None)).await?;
-            let mut state = ::redis::cmd("SENTINEL");
-            state.arg("MASTER").arg(master);
-            // The rules of a user may refuse it; then all answers count alike.
-            let state = state.query_async::<HashMap<String, String>>(&mut connection).await;
-            let epoch = state.ok().and_then(|state| state.get("config-epoch")?.parse().ok());
-            let mut address = ::redis::cmd("SENTINEL");
-            address.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-            let address: Option<(String, u16)> = address.query_async(&mut connection).await?;
-            RedisResult::Ok(address.map(|(host, port)| Named {
-                primary: RedisNode { host, port },
-                epoch: epoch.unwrap_or(0),
-            }))
-        };
-        match tokio::time::timeout(self.options.timeout, asked).await {
-            Ok(Ok(Some(named))) => Ok(named),
-            Ok(Ok(None)) => {
-                Err(format!("{servers} knows no primary {master:?}; check `sentinel.master`"))
-            }
-            Ok(Err(error)) => Err(fault::describe(&servers, &error)),
-            Err(_) => Err(format!("{servers} cannot be reached: no answer in time")),
-        }
-    }
-
-    /// A client of a sentinel.
-    pub(super) async fn sentinel(
-        &self,
-        sentinel: &RedisNode,
-        password: Option<&ReadPassword>,
-        access: &Access,
-        protocol: ProtocolVersion,
-    ) -> Result<Client, String> {
-        let mut login =
-            RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
-        if let Some(password) = password {
-            let password = read(Arc::clone(password)).await?;
-            login = login.set_password(password.expose());
-        }
-        self.client(sentinel, login, access)
-            .map_err(|error| fault::describe(&format!("sentinel {sentinel}"), &error))
-    }
-
-    fn client(
+    pub(super) fn client(
         &self,
         node: &RedisNode,
         login: RedisConnectionInfo,
@@ -315,7 +224,7 @@ impl Connector {
     /// Reads the password and the certificates, on a thread that may block.
     pub(super) async fn access(&self) -> Result<Access, String> {
         let password = match &self.options.password {
-            Some(password) => Some(read(Arc::clone(password)).await?),
+            Some(password) => Some(read_password(Arc::clone(password)).await?),
             None => None,
         };
         let certificates = match self.options.tls.clone() {
@@ -345,7 +254,7 @@ impl Connector {
 /// Longer than any deadline, for connections whose calls have deadlines of their own.
 const LONGEST: Duration = Duration::from_secs(60);
 
-fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
+pub(super) fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -354,13 +263,6 @@ fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
         Some(pushes) => config.set_push_sender(pushes),
         None => config,
     }
-}
-
-/// A primary as a sentinel names it.
-struct Named {
-    primary: RedisNode,
-    /// Version of the sentinel's configuration; each failover has a later one.
-    epoch: u64,
 }
 
 /// Credentials of a connection.
@@ -407,7 +309,7 @@ impl Role {
     }
 }
 
-async fn read(password: ReadPassword) -> Result<Secret, String> {
+pub(super) async fn read_password(password: ReadPassword) -> Result<Secret, String> {
     tokio::task::spawn_blocking(move || password()).await.map_err(|error| error.to_string())?
 }
 
