@@ -92,10 +92,11 @@ pub struct Config {
     #[serde(default = "default_listen", with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<ListenAddr>")]
     pub listen: Vec<ListenAddr>,
-    /// Certificate and key of the public listeners; without it they speak plain HTTP.
-    /// Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
-    #[serde(default)]
-    pub tls: Option<Tls>,
+    /// Certificate and key of the public listeners; without it they speak plain HTTP. Of a list, the host that the client names
+    /// chooses (SNI, RFC 6066 §3). Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
+    #[serde(default, with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "text::OneOrMany<Tls>")]
+    pub tls: Vec<Tls>,
     /// Origin that browsers see: scheme, host and, if not the default, port; no path. Redirect URIs and cookies follow from it.
     /// Example: `https://platform.example`.
     #[serde(deserialize_with = "text::url")]

@@ -135,7 +135,7 @@ impl Routes {
     ) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
-            let key = |route: &Route| (specificity(&route.host), route.prefix.as_str().len());
+            let key = |route: &Route| (route.host.specificity(), route.prefix.as_str().len());
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         Self {
@@ -223,13 +223,5 @@ impl Routes {
             }
         }
         Ok(Arc::clone(route))
-    }
-}
-
-/// An exact host before a wildcard, a longer wildcard before a shorter.
-fn specificity(host: &HostPattern) -> (u8, usize) {
-    match host {
-        HostPattern::Exact(name) => (1, name.len()),
-        HostPattern::Below(name) => (0, name.len()),
     }
 }

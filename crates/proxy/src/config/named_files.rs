@@ -20,8 +20,11 @@ const SHORTEST_KEY: usize = 32;
 /// Checks everything that a configuration names.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
-    if let Some(tls) = &config.tls {
-        let here = root.key("tls");
+    for (index, tls) in config.tls.iter().enumerate() {
+        let here = match config.tls.len() {
+            1 => root.key("tls"),
+            _ => root.key("tls").item(index),
+        };
         certificates(here.key("certificate"), &tls.certificate, found);
         private_key_file(here.key("key"), &tls.key, found);
     }

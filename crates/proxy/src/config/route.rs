@@ -148,6 +148,16 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// An exact host before a wildcard, a longer wildcard before a shorter: the greatest one comes first.
+    pub(crate) fn specificity(&self) -> (u8, usize) {
+        match self {
+            Self::Exact(name) => (1, name.len()),
+            Self::Below(name) => (0, name.len()),
+        }
+    }
+}
+
 /// Reason a text is not a host pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum HostPatternError {

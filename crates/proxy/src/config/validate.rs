@@ -28,6 +28,7 @@ mod redis_store;
 mod routes;
 mod shutdown;
 mod telemetry;
+mod tls;
 mod upstream_tls;
 
 /// Findings of the checks.
@@ -98,6 +99,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    tls::check(config, &mut found);
     limits::check(config, &mut found);
     admin::check(config, &mut found);
     shutdown::check(config, &mut found);
