@@ -29,6 +29,7 @@ mod routes;
 mod shutdown;
 mod telemetry;
 mod upstream_tls;
+mod workloads;
 
 /// Findings of the checks.
 #[derive(Debug, Default)]
