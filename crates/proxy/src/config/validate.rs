@@ -127,6 +127,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     }
     session(config, &mut found);
     issuers::check(config, &mut found);
+    workloads::trust_domains(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
         let instead = "omit it and have programs request tokens from the issuer";

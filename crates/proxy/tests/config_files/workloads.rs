@@ -106,3 +106,23 @@ fn no_browser_signs_in_for_a_route_of_jobs() {
     let person = with_login("redirect").replace(RULE, "issuers: [main, ci]");
     assert_eq!(problems(&person), [""; 0]);
 }
+
+#[test]
+fn a_trust_domain_has_one_issuer() {
+    let mesh = |name: &str, domain: &str| {
+        format!(
+            "  {name}:\n    url: https://{name}.example\n    profile: workload\n    audience: [doorward]\n    trust_domain: {domain}\n"
+        )
+    };
+    let with = |second: &str| {
+        let issuers = format!("issuers:\n{}{}", mesh("a", "acme.example"), mesh("b", second));
+        problems(&PROGRAMS.replace("issuers:\n", &issuers))
+    };
+    assert_eq!(with("other.example"), [""; 0]);
+    let found = with("acme.example");
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(
+        only.contains("issuers.b.trust_domain: invalid trust domain `acme.example`: `issuers.a`"),
+        "{only}"
+    );
+}

@@ -1,6 +1,6 @@
 //! Checks of rules about workloads. A job has its subject and its claims: it signs in with no browser, and has no names of a person.
 
-use super::{Findings, needs_identity};
+use super::{Findings, at, needs_identity};
 use crate::config::problem::KeyPath;
 use crate::config::{
     AccessRule, Allow, Config, IssuerConfig, Profile, Requirement, RouteConfig, SignIn,
@@ -33,6 +33,22 @@ pub(super) fn check(
         }
     }
     sign_in(&route_at.key("sign_in"), config, route, found);
+}
+
+/// Checks that a token without `iss` names one issuer: by the trust domain of its subject.
+pub(super) fn trust_domains(config: &Config, found: &mut Findings) {
+    for (index, (name, issuer)) in config.issuers.iter().enumerate() {
+        let Some(own) = &issuer.trust_domain else { continue };
+        let mut earlier = config.issuers.iter().take(index);
+        if let Some((twin, _)) = earlier.find(|(_, other)| other.trust_domain.as_ref() == Some(own))
+        {
+            let message = format!(
+                "invalid trust domain `{own}`: `issuers.{twin}` has it too, so a token without `iss` does not name \
+                 its issuer; remove one of them"
+            );
+            found.problem(at(&["issuers", name, "trust_domain"]), message);
+        }
+    }
 }
 
 /// The first of the workload issuers that a requirement is about, if it is about no other.
