@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use proptest::prelude::*;
 
 use super::{InvalidPattern, LONGEST_PATTERN, LONGEST_SUBJECT, SubjectPattern};
