@@ -42,7 +42,7 @@ alone:
             printf '%s\nerror: cargo check %s warns\n' "$said" "$*" >&2; exit 1
         fi
     }
-    for library in oidc-core m2m http-canonical access-policy web-sessions cli-auth dev-issuer; do
+    for library in oidc-core m2m http-canonical subject-pattern access-policy web-sessions cli-auth dev-issuer; do
         quiet --package "$library"
     done
     for library in oidc-core m2m; do
@@ -237,4 +237,4 @@ minimal-versions:
 
 # The libraries as they would be published: complete, and building from what is in the package alone.
 package:
-    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth -p http-canonical -p access-policy -p web-sessions
+    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth -p http-canonical -p subject-pattern -p access-policy -p web-sessions

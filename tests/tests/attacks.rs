@@ -52,6 +52,10 @@ mod overview;
 mod foreign_tokens;
 #[path = "attacks/sidecar.rs"]
 mod sidecar;
+#[path = "attacks/lab_and_run.rs"]
+mod lab_and_run;
+#[path = "attacks/workloads.rs"]
+mod workloads;
 #[path = "attacks/provider_guides.rs"]
 mod provider_guides;
 #[path = "attacks/two_issuers.rs"]

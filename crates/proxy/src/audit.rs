@@ -172,6 +172,7 @@ impl Trail {
         match (&self.route, forwarding) {
             (Some(route), Some(upstream)) => {
                 route.meters.forwarded(status, now() - self.begun, upstream);
+                route.meters.called_by(self.known.as_deref(), true);
             }
             _ => metric::request("-", outcome),
         }
@@ -189,6 +190,9 @@ impl Trail {
     /// Finishes a request that was refused with another status than the refusal's own.
     pub fn refused_with(self, refusal: &Refusal, status: StatusCode) {
         metric::request(self.route_name(), refusal.code());
+        if let (Refusal::Forbidden { .. }, Some(route)) = (refusal, &self.route) {
+            route.meters.called_by(self.known.as_deref(), false);
+        }
         if let Refusal::Forbidden { rule, .. } = refusal {
             let rule = *rule;
             return Self { rule, ..self }.finish(refusal.code(), status, Some(refusal));

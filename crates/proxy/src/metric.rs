@@ -5,6 +5,7 @@
 
 mod route;
 mod table;
+mod workload;
 
 pub use self::{
     route::RouteMeters,

@@ -67,9 +67,10 @@ fn route_after(
             .with_rewrite(rewrite);
         Some(upstream)
     };
+    let policy = policy(name, route)?;
     Ok(Route {
         name: name.to_owned(),
-        meters: RouteMeters::new(name),
+        meters: RouteMeters::new(name).with_workloads(name, &policy),
         underscores: route.headers.underscores,
         underscored: metric::underscored(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
@@ -94,7 +95,7 @@ fn route_after(
         origins: route.origins.clone(),
         portal: route.portal.clone(),
         groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
-        policy: policy(name, route)?,
+        policy,
         identity: route.identity,
         timeouts: route.timeouts,
         streams: route.streams,
@@ -175,11 +176,12 @@ fn requirement(
 ) -> Result<access_policy::Requirement, AssembleError> {
     let hours = config.hours.as_ref().map(config::Hours::read).transpose();
     let when = config.when.as_deref().map(access_policy::Condition::compile).transpose();
+    let subjects = config.subjects.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>();
     Ok(access_policy::Requirement {
         users: config.users.clone(),
         emails: config.emails.clone(),
         email_domains: config.email_domains.clone(),
-        subjects: config.subjects.clone(),
+        subjects: subjects.map_err(at(format!("{place}.subjects")))?,
         roles: config.roles.clone(),
         groups: config.groups.clone(),
         scopes: config.scopes.clone(),

@@ -18,7 +18,7 @@ use super::Outcome;
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
-use access_policy::{AccessRequest, Caller, Decision, Step, Times};
+use access_policy::{AccessRequest, Caller, Decision, Known, Step, Times};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -195,6 +195,11 @@ impl Explain {
         writeln!(out, "request   {} {}", self.method, self.url)?;
         match identity {
             Caller::Anonymous => writeln!(out, "caller    anonymous")?,
+            Caller::Known(known) if known.workload => {
+                let subject = shown(&known.subject);
+                writeln!(out, "caller    workload {subject} at {}", known.issuer)?;
+                lists(out, known)?;
+            }
             Caller::Known(known) => {
                 writeln!(
                     out,
@@ -203,11 +208,7 @@ impl Explain {
                     shown(&known.subject),
                     known.issuer
                 )?;
-                let lists =
-                    [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
-                for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-                    writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
-                }
+                lists(out, known)?;
             }
         }
         if let Some(route) = &explanation.route {
@@ -234,6 +235,7 @@ impl Explain {
             "method": self.method.as_str(),
             "url": self.url.as_str(),
             "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
+            "workload": matches!(identity, Caller::Known(known) if known.workload),
             "route": explanation.route.as_ref().map(|route| &route.name),
             "rules": explanation.steps.iter().map(|step| json!({
                 "rule": step.rule, "applies": step.applies, "because": step.because, "shadow": step.shadow,
@@ -243,6 +245,15 @@ impl Explain {
             "upstream": explanation.upstream,
         })
     }
+}
+
+/// Prints the roles, groups and scopes of a caller that has some.
+fn lists(out: &mut dyn Write, known: &Known) -> std::io::Result<()> {
+    let lists = [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
+    for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+        writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
+    }
+    Ok(())
 }
 
 /// Whether a file holds a JWT instead of claims.

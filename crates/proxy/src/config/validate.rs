@@ -30,6 +30,7 @@ mod shutdown;
 mod telemetry;
 mod tls;
 mod upstream_tls;
+mod workloads;
 
 /// Findings of the checks.
 #[derive(Debug, Default)]
@@ -128,6 +129,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     }
     session(config, &mut found);
     issuers::check(config, &mut found);
+    workloads::trust_domains(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
         let instead = "omit it and have programs request tokens from the issuer";

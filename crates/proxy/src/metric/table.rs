@@ -26,6 +26,8 @@ macro_rules! metrics_table {
 metrics_table! {
     REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
+    WORKLOADS = "doorward_workload_requests_total", "counter", ["route", "issuer", "subject", "outcome"],
+        "Requests of workloads: `allowed`, `refused`. `subject` is the first pattern of the route's `subjects` that the caller's `sub` matches, `-` for none.";
     UNDERSCORED = "doorward_underscored_headers_dropped_total", "counter", ["route"],
         "Request header fields removed because their name has `_`, which many servers read as `-`.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],

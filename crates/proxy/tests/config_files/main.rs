@@ -23,6 +23,7 @@ mod providers;
 mod proxying;
 mod stopping;
 mod telemetry;
+mod workloads;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\
