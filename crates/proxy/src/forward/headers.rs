@@ -15,7 +15,11 @@ pub use http_canonical::{
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop, trailers::is_never_a_trailer};
+use http_canonical::{
+    RequestId, Scheme,
+    reserved::is_hop_by_hop,
+    trailers::{Announced, is_never_a_trailer},
+};
 use web_sessions::OwnNames;
 
 use crate::identify::{Credential, authorization::Carrier};
@@ -67,6 +71,19 @@ pub(super) fn take_credentials(
     for value in kept {
         headers.append(header::COOKIE, value);
     }
+}
+
+/// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. No name has another
+/// spelling at this point, as names with `_` were removed before.
+pub(super) fn take_reserved(
+    headers: &mut HeaderMap,
+    trailers: &mut Announced,
+    reserved: &[HeaderName],
+) {
+    for name in reserved {
+        headers.remove(name);
+    }
+    trailers.forbid(reserved);
 }
 
 /// Writes the fields about the origin of the request.
