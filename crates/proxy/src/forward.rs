@@ -148,16 +148,7 @@ impl Upstreams {
         let Payload { body, pace, tunnel } = body.into_inner();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
-        if route.identity.access_token {
-            // The application treats this field as verified.
-            headers.remove(header::AUTHORIZATION);
-        }
-        if !route.reserved.is_empty() {
-            headers::take_reserved(&mut headers, &mut trailers, &route.reserved);
-        }
-        if let Some(credentials) = &route.credentials {
-            headers.insert(header::AUTHORIZATION, credentials.clone());
-        }
+        headers::take_reserved(&mut headers, &mut trailers, &route);
         headers::set_origin(
             &mut headers,
             headers::From {

@@ -22,7 +22,10 @@ use http_canonical::{
 };
 use web_sessions::OwnNames;
 
-use crate::identify::{Credential, authorization::Carrier};
+use crate::{
+    identify::{Credential, authorization::Carrier},
+    route::Route,
+};
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -73,17 +76,20 @@ pub(super) fn take_credentials(
     }
 }
 
-/// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. No name has another
-/// spelling at this point, as names with `_` were removed before.
-pub(super) fn take_reserved(
-    headers: &mut HeaderMap,
-    trailers: &mut Announced,
-    reserved: &[HeaderName],
-) {
-    for name in reserved {
+/// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. Then writes the
+/// application's own credentials. No name has another spelling at this point, as names with `_` were removed before.
+pub(super) fn take_reserved(headers: &mut HeaderMap, trailers: &mut Announced, route: &Route) {
+    if route.identity.access_token {
+        // The application treats this field as verified.
+        headers.remove(header::AUTHORIZATION);
+    }
+    for name in &route.reserved {
         headers.remove(name);
     }
-    trailers.forbid(reserved);
+    trailers.forbid(&route.reserved);
+    if let Some(credentials) = &route.credentials {
+        headers.insert(header::AUTHORIZATION, credentials.clone());
+    }
 }
 
 /// Writes the fields about the origin of the request.
