@@ -158,3 +158,9 @@ mod hand_overs;
 mod stops;
 #[path = "attacks/rules.rs"]
 mod rules;
+#[path = "attacks/applications.rs"]
+mod applications;
+#[path = "attacks/cross_origin.rs"]
+mod cross_origin;
+#[path = "attacks/audiences.rs"]
+mod audiences;

@@ -47,7 +47,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("admin", "config metric log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric log listen upstream route identify respond gateway assemble admin",
+        "config refusal metric log listen upstream route identify forward respond gateway assemble admin",
     ),
 ];
 

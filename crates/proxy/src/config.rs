@@ -25,8 +25,10 @@ mod shutdown;
 mod route;
 mod streams;
 mod callers;
+mod cors;
 mod headers;
 mod health;
+mod identity;
 mod byte_size;
 mod preset;
 mod profile;
@@ -51,9 +53,14 @@ pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
-pub use headers::{RouteHeaders, Underscores};
+pub use cors::{CorsConfig, CorsOrigin};
+pub use headers::{ResponseRules, RouteHeaders, Underscores};
 pub use health::HealthConfig;
 pub use hours::{Days, DaysError, Hours};
+pub use identity::{
+    BasicCredentials, CredentialsError, IdentityForwarding, IdentityTemplate, SentGroups,
+    TemplateError, TemplatePart, UpstreamCredentials,
+};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
@@ -71,8 +78,8 @@ pub use redis_store::{
     RedisAddress, RedisAddressError, RedisStore, RedisTls, RedisUrl, RedisUrlError, Sentinel,
 };
 pub use route::{
-    HostPattern, HostPatternError, IdentityForwarding, Keep, Limits, PathHandling, PerUserLimits,
-    Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
+    HostPattern, HostPatternError, Keep, Limits, PathHandling, PerUserLimits, Rewrite, RouteConfig,
+    RouteMatch, SignIn, Timeouts,
 };
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};

@@ -16,17 +16,19 @@ mod identity;
 mod cutoff;
 mod pings;
 mod streams;
+mod templates;
 mod tunnel;
 mod upgrade;
 mod upload;
 mod way_back;
 mod upstream_fields;
 
-pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION};
+pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use templates::filled;
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -150,7 +152,7 @@ impl Upstreams {
             mut headers,
             websocket,
             accepts_trailers,
-            trailers,
+            mut trailers,
             content_length,
             request_id,
             traceparent,
@@ -160,10 +162,7 @@ impl Upstreams {
         let Payload { body, pace, tunnel } = body.into_inner();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
-        if route.identity.access_token {
-            // The application treats this field as verified.
-            headers.remove(header::AUTHORIZATION);
-        }
+        headers::take_reserved(&mut headers, &mut trailers, &route);
         headers::set_origin(
             &mut headers,
             headers::From {
@@ -281,6 +280,12 @@ impl Upstreams {
             size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
         }
+        if let Some(fields) = &route.set {
+            for (name, value) in self.assertions.filled(known, fields).iter() {
+                size += name.as_str().len() + value.len();
+                headers.insert(name.clone(), value.clone());
+            }
+        }
         if size > LARGE_IDENTITY {
             warn_of_large_identity(route, size);
         }
@@ -343,6 +348,7 @@ fn pass_on(
     if let Some(upstream) = &origin.route.upstream {
         let stolen = headers::clean_response(&mut headers, upstream.own_cookies());
         way_back::map(&mut headers, upstream, &bounds.permit.host);
+        origin.route.response.apply(&mut headers);
         if stolen && upstream.first_stolen_cookie() {
             tracing::warn!(
                 route = origin.route.name,

@@ -44,7 +44,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_canonical::{CanonicalMethod, Peer, RequestId, TraceParent, Trust, Wants};
 
 use crate::{
@@ -57,7 +57,7 @@ use crate::{
     listen::{CanonicalRequest, ConnInfo, Glimpse, canonical},
     refusal::Refusal,
     respond::{AnswerContext, Site, respond, see_other, status_of},
-    route::Routes,
+    route::{Preflight, Routes},
     telemetry::{Span, Telemetry},
 };
 
@@ -99,6 +99,16 @@ impl Gateway {
             asked.path(),
             asked.headers(),
         );
+        if let Some(cors) = &routed.route.cors {
+            match carried.cross_origin(cors, asked.method(), asked.headers()) {
+                None => {}
+                Some(Preflight::Admitted) => {
+                    trail.own_url();
+                    return Ok(no_content());
+                }
+                Some(Preflight::Refused(origin)) => return Err(Refusal::ForeignOrigin { origin }),
+            }
+        }
         let identified = self.identify.identify(routed, &mut carried.cookies).await?;
         trail.identified(&identified);
         carried.sender(&identified.sender);
@@ -110,6 +120,14 @@ impl Gateway {
     }
 }
 
+/// The answer to a preflight that is admitted.
+#[cold]
+fn no_content() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
 /// Everything that answers requests, made from one configuration; a reload makes another.
 #[derive(Debug)]
 pub struct App {
@@ -118,6 +136,8 @@ pub struct App {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) own_urls: OwnUrls,
     pub(crate) gateway: Gateway,
+    /// `Strict-Transport-Security` of answers that belong to no route.
+    pub(crate) strict_transport: Option<HeaderValue>,
     /// Present when traces are recorded.
     pub(crate) telemetry: Option<Telemetry>,
 }
@@ -155,6 +175,7 @@ impl App {
         // Rare: the link to begin a login does not hold this address.
         let long = ((own.is_none() || is_question) && context.return_to.len() > LONG)
             .then(|| Visit::of(&request, is_question));
+        let in_line = own.is_none();
         let (answer, mut trail, mut carried) = match own {
             Some(name) => {
                 trail.own_url();
@@ -166,6 +187,11 @@ impl App {
                 let answer = self.gateway.serve(request, &mut trail, &mut carried).await;
                 (answer, trail, carried)
             }
+        };
+        let strict_transport = match &answer {
+            // A response has it from its route.
+            Ok(_) if in_line => None,
+            _ => self.strict_transport(&trail),
         };
         let mut answer = match answer {
             Ok(answer) => {
@@ -196,8 +222,17 @@ impl App {
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
-        carried.cookies.put_on(&mut answer);
+        carried.put_on(&mut answer);
+        set_strict_transport(&mut answer, strict_transport);
         answer
+    }
+
+    /// `Strict-Transport-Security` of an answer of the gateway's own.
+    fn strict_transport(&self, trail: &Trail) -> Option<HeaderValue> {
+        match trail.route() {
+            Some(route) => route.response.transport().cloned(),
+            None => self.strict_transport.clone(),
+        }
     }
 
     /// Answers a request that has no canonical form.
@@ -217,7 +252,8 @@ impl App {
             None => (AnswerContext::unread(&self.site, id), Trail::unread()),
         };
         trail.with_span(span).refused(refusal);
-        let answer = respond(refusal, &context);
+        let mut answer = respond(refusal, &context);
+        set_strict_transport(&mut answer, self.strict_transport.clone());
         let is_question = self.endpoints.is_question(uri.path());
         if is_question { not_let_through(answer) } else { answer }
     }
@@ -289,6 +325,12 @@ impl App {
     }
 }
 
+fn set_strict_transport(answer: &mut Response<Body>, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
+    }
+}
+
 /// Facts about a request that are kept until it has its canonical form; copying them allocates nothing.
 struct Unread {
     method: Method,
@@ -355,36 +397,4 @@ impl tower::Service<Request<Body>> for Serving {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use http::Request;
-
-    use crate::{
-        assemble::{self, Lasting},
-        config::Config,
-        listen::{Body, Drain},
-    };
-
-    const SMALL: &str = "\
-public_url: https://platform.example
-issuers: { main: { url: 'https://id.example', client_id: gateway, audience: gateway } }
-routes:
-  app:
-    match: { path: / }
-    upstream: http://app:8000
-    sign_in: challenge
-    access: [ { allow: signed_in } ]
-";
-
-    /// Rare branches are boxed. A future is copied as a whole each time a layer takes it, so that a rare branch of ten
-    /// kilobytes would cost every request thousands of instructions.
-    #[tokio::test]
-    async fn the_future_of_a_request_is_small() {
-        let config = Config::parse("doorward.yaml", SMALL).unwrap().config;
-        let lasting = Lasting::new(&config, Drain::new(Duration::ZERO)).unwrap();
-        let app = assemble::app(&config, &lasting, None).unwrap();
-        let size = std::mem::size_of_val(&app.serve(Request::new(Body::empty()), None));
-        assert!(size <= 6 * 1024, "{size} bytes");
-    }
-}
+mod tests;

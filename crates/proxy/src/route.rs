@@ -4,14 +4,18 @@
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use access_policy::Policy;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use url::Url;
 
+mod cors;
+mod fields;
 mod offer;
 
+pub use cors::{Cors, CorsFields, Preflight};
+pub use fields::{ResponseFields, SetFields};
 pub use offer::Offer;
 
 use crate::{
@@ -52,8 +56,12 @@ pub struct Route {
     pub basic: bool,
     /// Path of the token endpoint, for a container registry.
     pub registry: Option<String>,
+    /// Accepted `aud` of bearer tokens, sorted; empty for the issuers' own.
+    pub audience: Vec<String>,
     /// Other origins whose pages may open a WebSocket with a session.
     pub origins: Vec<WebOrigin>,
+    /// Pages of other origins that may read its answers.
+    pub cors: Option<Cors>,
     /// The card on the portal page.
     pub portal: PortalCard,
     /// Its access rules.
@@ -62,6 +70,14 @@ pub struct Route {
     pub identity: IdentityForwarding,
     /// The groups that its upstream receives; all when `None`.
     pub groups: Option<Arc<BTreeSet<String>>>,
+    /// Fields that its upstream receives, filled from facts about the caller.
+    pub set: Option<Arc<SetFields>>,
+    /// Fields that no client may send to its upstream, besides those of every route.
+    pub reserved: Vec<HeaderName>,
+    /// `Authorization` that its upstream receives with every request; sensitive.
+    pub credentials: Option<HeaderValue>,
+    /// Changes to the responses of its upstream.
+    pub response: ResponseFields,
     /// Timeouts of its upstream.
     pub timeouts: Timeouts,
     /// Effect of the end of a bearer token on its open streams.

@@ -121,10 +121,13 @@ impl Throttle {
         client: Option<IpAddr>,
         verify: impl Future<Output = Result<T, TokenRefusal>>,
     ) -> Result<T, Refusal> {
-        let Some(issuer) = asked.map(|asked| asked.validation().issuer()) else {
+        let Some(rules) = asked.map(Introspection::validation) else {
             return Ok(verify.await?);
         };
-        let token = sha256(token.as_bytes());
+        let issuer = rules.issuer();
+        // A token is asked about once for each list of audiences. A token holds no NUL.
+        let asked_for = std::iter::once(token).chain(rules.audiences().iter().map(String::as_str));
+        let token = sha256(asked_for.collect::<Vec<_>>().join("\0").as_bytes());
         if self.good.contains_key(&token) || self.refused.contains_key(&token) {
             return Ok(verify.await?);
         }

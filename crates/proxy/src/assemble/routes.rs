@@ -13,7 +13,7 @@ use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 use web_sessions::OwnNames;
 
-use super::{AssembleError, Before, at};
+use super::{AssembleError, Before, at, fields};
 
 /// Makes one route.
 ///
@@ -68,6 +68,7 @@ fn route_after(
         Some(upstream)
     };
     let policy = policy(name, route)?;
+    let here = format!("routes.{name}");
     Ok(Route {
         name: name.to_owned(),
         meters: RouteMeters::new(name).with_workloads(name, &policy),
@@ -92,11 +93,17 @@ fn route_after(
         basic: route.basic,
         registry: (route.preset == Some(Preset::Registry))
             .then(|| format!("{}/registry_token", config.endpoints.trim_end_matches('/'))),
+        audience: audience(route),
         origins: route.origins.clone(),
+        cors: fields::cors(&here, route)?,
         portal: route.portal.clone(),
         groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
         policy,
-        identity: route.identity,
+        identity: route.identity.clone(),
+        set: fields::set(&here, route)?,
+        reserved: fields::reserved(&here, route, config)?,
+        credentials: fields::credentials(&here, route)?,
+        response: fields::response(&here, &route.headers.response, config)?,
         timeouts: route.timeouts,
         streams: route.streams,
         ping: route.websocket.ping,
@@ -129,9 +136,15 @@ fn same_way<'a>(
     let same = earlier.upstream_tls == route.upstream_tls
         && earlier.upstream_host == route.upstream_host
         && check(earlier, before.config) == check(route, config)
-        && before.has_same(route.files());
+        && before.has_same(route.upstream_tls.files());
     let mut routes = before.app.endpoints.routes.iter();
     routes.find(|kept| same && kept.name == name)
+}
+
+/// The accepted `aud` of a route, in one order.
+pub(super) fn audience(route: &RouteConfig) -> Vec<String> {
+    let sorted: BTreeSet<&String> = route.audience.iter().collect();
+    sorted.into_iter().cloned().collect()
 }
 
 /// The groups that rules of a route name.

@@ -3,7 +3,9 @@
 //! Evaluates the same routes and rules as `serve`. `--token` is read, not verified: verification needs the issuer's keys, which
 //! the rules do not depend on.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::SystemTime};
+mod sent;
+
+use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -67,6 +69,9 @@ struct Explanation {
     route: Option<Arc<Route>>,
     steps: Vec<Step>,
     upstream: Option<String>,
+    /// Fields about the caller that the upstream receives.
+    fields: BTreeMap<String, String>,
+    notes: Vec<String>,
 }
 
 impl Explain {
@@ -140,7 +145,12 @@ impl Explain {
                 let path = upstream.rewritten(&path);
                 format!("{} {path} at {}", self.method, targets.join(" or "))
             });
-        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream })
+        let fields = match &upstream {
+            Some(_) => sent::fields(&route, identity),
+            None => BTreeMap::new(),
+        };
+        let notes = sent::notes(&route);
+        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream, fields, notes })
     }
 
     fn identity(&self, config: &Config) -> anyhow::Result<Caller> {
@@ -222,6 +232,12 @@ impl Explain {
         if let Some(upstream) = &explanation.upstream {
             writeln!(out, "upstream  {upstream}")?;
         }
+        for (name, value) in &explanation.fields {
+            writeln!(out, "header    {name}: {}", shown(value))?;
+        }
+        for note in &explanation.notes {
+            writeln!(out, "note      {}", shown(note))?;
+        }
         Ok(())
     }
 
@@ -243,6 +259,8 @@ impl Explain {
             "decision": decision,
             "reason": explanation.verdict,
             "upstream": explanation.upstream,
+            "headers": explanation.fields,
+            "notes": explanation.notes,
         })
     }
 }
@@ -271,6 +289,8 @@ impl Explanation {
             route: None,
             steps: Vec::new(),
             upstream: None,
+            fields: BTreeMap::new(),
+            notes: Vec::new(),
         }
     }
 }

@@ -77,6 +77,12 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         }
     }
     for (name, route) in &config.routes {
+        if let Some(credentials) = &route.identity.credentials
+            && let Err(error) = credentials.authorization()
+        {
+            let here = root.key("routes").key(name).key("identity").key("credentials");
+            found.problem(here, error.to_string());
+        }
         let (here, tls) = (root.key("routes").key(name).key("upstream_tls"), &route.upstream_tls);
         for (key, file) in
             [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]

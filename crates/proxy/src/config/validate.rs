@@ -18,8 +18,10 @@ use super::{Config, ListenAddr, TrustedProxy};
 
 mod access;
 mod admin;
+mod answers;
 mod callers;
 mod cookie_domain;
+mod identity;
 mod issuers;
 mod limits;
 mod names;

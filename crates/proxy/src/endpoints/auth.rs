@@ -133,6 +133,11 @@ impl Endpoints {
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
             headers.insert("x-doorward-assertion", assertion);
         }
+        if let Some(fields) = &route.set {
+            for (name, value) in self.assertions.filled(known, fields).iter() {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
         if route.identity.access_token && route.upstream.is_none() {
             let token = match &sender.credential {
                 Credential::Session(session) => match session.access_token(self.clock.now()) {

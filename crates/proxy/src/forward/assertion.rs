@@ -21,8 +21,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::identity::IdentityHeaders;
-use crate::route::Route;
+use super::{identity::IdentityHeaders, templates::filled};
+use crate::route::{Route, SetFields};
 use access_policy::Known;
 use web_sessions::P256Key;
 
@@ -37,6 +37,8 @@ const LEFT: Duration = Duration::from_secs(20);
 const IDENTITIES: u64 = 20_000;
 /// Most sets of groups for which one identity is kept.
 const NARROWED: usize = 64;
+/// Most routes whose fields are kept for one identity.
+const FILLED: usize = 64;
 const IDENTITY_IDLE: Duration = Duration::from_secs(300);
 
 /// Signs assertions, and remembers what it signed.
@@ -76,11 +78,18 @@ struct CallerHeaders {
     assertions: Mutex<Vec<Signed>>,
     /// The same identity with the groups that some route sends.
     narrowed: Mutex<Vec<Narrowed>>,
+    /// The fields that some route fills from this identity.
+    filled: Mutex<Vec<Filled>>,
 }
 
 struct Narrowed {
     groups: Arc<BTreeSet<String>>,
     known: Arc<Known>,
+}
+
+struct Filled {
+    fields: Arc<SetFields>,
+    values: Arc<[(HeaderName, HeaderValue)]>,
 }
 
 struct Signed {
@@ -149,15 +158,33 @@ impl Assertions {
         if let Some(found) = narrowed.iter().find(|one| Arc::ptr_eq(&one.groups, groups)) {
             return Arc::clone(&found.known);
         }
-        let mut fewer = Known::clone(known);
-        fewer.groups.retain(|group| groups.contains(group));
-        let fewer = Arc::new(fewer);
+        let fewer = Arc::new(with_groups_of(known, groups));
         // Each reload brings new sets.
         if narrowed.len() >= NARROWED {
             narrowed.remove(0);
         }
         narrowed.push(Narrowed { groups: Arc::clone(groups), known: Arc::clone(&fewer) });
         fewer
+    }
+
+    /// The fields that a route fills from an identity.
+    pub fn filled(
+        &self,
+        known: &Arc<Known>,
+        fields: &Arc<SetFields>,
+    ) -> Arc<[(HeaderName, HeaderValue)]> {
+        let entry = self.entry(known);
+        let mut all = entry.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = all.iter().find(|one| Arc::ptr_eq(&one.fields, fields)) {
+            return Arc::clone(&found.values);
+        }
+        let values: Arc<[_]> = filled(fields, known).into();
+        // Each reload brings new fields.
+        if all.len() >= FILLED {
+            all.remove(0);
+        }
+        all.push(Filled { fields: Arc::clone(fields), values: Arc::clone(&values) });
+        values
     }
 
     /// The header values of an identity.
@@ -201,6 +228,7 @@ impl Assertions {
                 headers: Arc::new(IdentityHeaders::new(known)),
                 assertions: Mutex::default(),
                 narrowed: Mutex::default(),
+                filled: Mutex::default(),
             })
         });
         debug_assert!(
@@ -242,6 +270,13 @@ impl Assertions {
         value.set_sensitive(true);
         Ok((value, UNIX_EPOCH + Duration::from_secs(exp)))
     }
+}
+
+/// The identity without the groups that are not among these.
+pub fn with_groups_of(known: &Known, groups: &BTreeSet<String>) -> Known {
+    let mut fewer = known.clone();
+    fewer.groups.retain(|group| groups.contains(group));
+    fewer
 }
 
 impl CallerHeaders {

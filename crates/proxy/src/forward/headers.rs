@@ -15,10 +15,17 @@ pub use http_canonical::{
 use std::{fmt::Write, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop, trailers::is_never_a_trailer};
+use http_canonical::{
+    RequestId, Scheme,
+    reserved::is_hop_by_hop,
+    trailers::{Announced, is_never_a_trailer},
+};
 use web_sessions::OwnNames;
 
-use crate::identify::{Credential, authorization::Carrier};
+use crate::{
+    identify::{Credential, authorization::Carrier},
+    route::Route,
+};
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -66,6 +73,22 @@ pub(super) fn take_credentials(
     headers.remove(header::COOKIE);
     for value in kept {
         headers.append(header::COOKIE, value);
+    }
+}
+
+/// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. Then writes the
+/// application's own credentials. No name has another spelling at this point, as names with `_` were removed before.
+pub(super) fn take_reserved(headers: &mut HeaderMap, trailers: &mut Announced, route: &Route) {
+    if route.identity.access_token {
+        // The application treats this field as verified.
+        headers.remove(header::AUTHORIZATION);
+    }
+    for name in &route.reserved {
+        headers.remove(name);
+    }
+    trailers.forbid(&route.reserved);
+    if let Some(credentials) = &route.credentials {
+        headers.insert(header::AUTHORIZATION, credentials.clone());
     }
 }
 

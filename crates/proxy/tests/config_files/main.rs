@@ -10,6 +10,7 @@ use doorward::config::{
 };
 
 mod anchors;
+mod applications;
 mod any_text;
 mod callers;
 mod cookie_domain;
