@@ -64,6 +64,9 @@ const UNDATED: Duration = Duration::from_secs(60 * 60);
 /// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
 const LARGE_IDENTITY: usize = 16_000;
 
+/// Fields that the gateway adds to a request, and a few.
+const ADDED: usize = 18;
+
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
     assertions: Arc<Assertions>,
@@ -124,13 +127,12 @@ impl Upstreams {
         if let Some(redirect) = with_slash(upstream, &request)? {
             return Ok((redirect, None));
         }
-        let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let return_to = request.path_and_query();
         let RequestParts {
             method,
             host: host_asked_for,
             path,
+            query,
             scheme,
             forwarded_for,
             mut headers,
@@ -143,20 +145,24 @@ impl Upstreams {
             body,
             ..
         } = request.into_parts();
-        let Payload { body, pace, tunnel } = body.into_inner();
+        let Payload { body, pace, tunnel, connection } = body.into_inner();
+        // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
+        let scheme = if scheme == Scheme::Https { scheme } else { route.browser_scheme };
+        let fields = internal(connection.origin(&host_asked_for, scheme, &forwarded_for), "host")?;
+        let host = fields.host.clone();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
         if route.identity.access_token {
             // The application treats this field as verified.
             headers.remove(header::AUTHORIZATION);
         }
+        // Grown once, for all that the gateway adds.
+        headers.reserve(ADDED);
         headers::set_origin(
             &mut headers,
             headers::From {
-                host: &host,
-                // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
-                scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
-                chain: &forwarded_for,
+                fields,
+                scheme,
                 prefix: upstream.stripped_prefix(),
                 request_id: &request_id,
                 traceparent,
@@ -214,7 +220,7 @@ impl Upstreams {
             upstream,
             session: bounds.session.as_ref(),
             review: (&self.review, &bounds.permit, bounds.kind()),
-            return_to: &return_to,
+            query: query.as_deref(),
         };
         let asked_for = call.as_ref().map(|_| outgoing.path_and_query.clone());
         let begun = exchange.begin(outgoing, sent, progress).await;
@@ -256,13 +262,14 @@ impl Upstreams {
         let Caller::Known(known) = caller else { return Ok(()) };
         let known = &self.assertions.seen_by(known, route);
         let mut size = 0;
-        if route.identity.headers {
-            let identity = self.assertions.identity(known);
-            size += identity.size();
-            identity.set(headers);
+        let wanted = route.identity.headers || route.identity.assertion;
+        let entry = wanted.then(|| self.assertions.entry(known));
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.headers) {
+            size += entry.headers.size();
+            entry.headers.set(headers);
         }
-        if route.identity.assertion {
-            let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.assertion) {
+            let assertion = internal(self.assertions.assertion(entry, &route.name), "assertion")?;
             size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
         }
