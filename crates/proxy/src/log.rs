@@ -61,10 +61,10 @@ impl Log {
                 builder.with_target(false).compact().finish(),
             ),
         };
-        match (started, config.format) {
-            (Ok(()), LogFormat::Json) => direct::begin(own, most(config.level)),
-            (Ok(()), LogFormat::Text) => {}
-            (Err(_), _) => tracing::debug!("a log is already there"),
+        match (started, config.format, most(config.level)) {
+            (Ok(()), LogFormat::Json, Some(most)) => direct::begin(own, most),
+            (Ok(()), ..) => {}
+            (Err(_), ..) => tracing::debug!("a log is already there"),
         }
         Ok(Self { writing })
     }
@@ -85,14 +85,14 @@ fn filter(level: LogLevel) -> EnvFilter {
     ))
 }
 
-/// The most detailed level of the gateway's own lines.
-fn most(level: LogLevel) -> Level {
+/// The most detailed level of lines that are written without an event; `None` where debug lines are on. There every request has
+/// a span, in which other spans nest.
+fn most(level: LogLevel) -> Option<Level> {
     match level {
-        LogLevel::Error => Level::ERROR,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Trace => Level::TRACE,
+        LogLevel::Error => Some(Level::ERROR),
+        LogLevel::Warn => Some(Level::WARN),
+        LogLevel::Info => Some(Level::INFO),
+        LogLevel::Debug | LogLevel::Trace => None,
     }
 }
 

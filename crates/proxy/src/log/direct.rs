@@ -15,7 +15,7 @@ use super::{
 /// The largest buffer that a thread keeps.
 const KEPT: usize = 16 * 1024;
 
-/// The log of this process, once it is JSON.
+/// The log of this process, once it takes lines without an event.
 static DIRECT: OnceLock<Direct> = OnceLock::new();
 
 thread_local! {
@@ -35,12 +35,7 @@ pub(super) fn begin(lines: Lines, most: Level) {
     let _ = DIRECT.set(Direct { lines, most });
 }
 
-/// The log, if it takes JSON lines of this level.
-pub(super) fn takes(level: Level) -> bool {
-    DIRECT.get().is_some_and(|direct| level <= direct.most)
-}
-
-/// The log, where it is JSON: then lines need no event.
+/// The log, where lines need no event: it is JSON, and without debug lines.
 pub(crate) fn direct() -> Option<&'static Direct> {
     DIRECT.get()
 }

@@ -6,9 +6,9 @@
 use std::future::Future;
 
 use http_canonical::RequestId;
-use tracing::{Instrument as _, Level};
+use tracing::Instrument as _;
 
-use super::direct::takes;
+use super::direct::direct;
 
 tokio::task_local! {
     /// The id of the request that the task answers.
@@ -17,10 +17,9 @@ tokio::task_local! {
 
 /// Runs the answer to a request; the lines that it writes have the id of the request.
 pub(crate) async fn of_request<F: Future>(id: &RequestId, answer: F) -> F::Output {
-    if takes(Level::ERROR) && !takes(Level::DEBUG) {
-        within(id, answer).await
-    } else {
-        answer.instrument(tracing::error_span!("request", request_id = %id)).await
+    match direct() {
+        Some(_) => within(id, answer).await,
+        None => answer.instrument(tracing::error_span!("request", request_id = %id)).await,
     }
 }
 
