@@ -28,6 +28,8 @@ REPEATS = 3
 # Part of a figure by which it may exceed its budget, and one large gateway a small one.
 TOLERANCE = 0.03
 GROWTH = 1.10
+# What may come on top: a count of allocations is small, and now and then a buffer or a table grows in a run.
+SLACK = {"instructions": 0, "allocations": 0.5}
 # Functions that allocate. Callgrind knows how often they were called.
 ALLOCATE = re.compile(r"^(mi_(malloc|zalloc|calloc|realloc|rezalloc)(_aligned)?|malloc|calloc|realloc)$")
 # The features of x86-64-v2, so that every processor takes the same way through libraries that choose by them: glibc's
@@ -133,7 +135,7 @@ def judged(figures, budget):
         for what, width in (("instructions", 14), ("allocations", 14)):
             limit = allowed[what] if allowed else None
             print(f"{figure[what]:>{width},}{limit if limit is not None else '-':>{12 if what == 'instructions' else 10}}", end="")
-            if limit is not None and figure[what] > limit * (1 + TOLERANCE):
+            if limit is not None and figure[what] > limit * (1 + TOLERANCE) + SLACK[what]:
                 wrong.append(f"{name}: {figure[what]:,} {what}, the budget is {limit:,} and 3 %")
         print()
     for name, large in figures.items():
