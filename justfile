@@ -225,6 +225,22 @@ bench-python *arguments:
 bench:
     python3 bench/gateway.py
 
+# Instructions and allocations of a request and its stages, counted by callgrind; `just bench-count session` counts some, `--large growth` at full size.
+bench-count *arguments:
+    python3 bench/instructions.py {{ arguments }}
+
+# The same, against bench/budget.json: more than 3 % above a budget fails.
+bench-check:
+    python3 bench/instructions.py --check
+
+# Makes the present figures the budget of this compiler.
+bench-budget:
+    python3 bench/instructions.py --write
+
+# Memory of the gateway for a quiet connection, with the binary of `just release`'s profile.
+bench-idle *arguments:
+    python3 bench/idle.py {{ arguments }}
+
 # The SDK with the least version of each dependency that Cargo.toml allows; needs a nightly toolchain to resolve them.
 minimal-versions:
     #!/usr/bin/env bash

@@ -67,6 +67,9 @@ const UNDATED: Duration = Duration::from_secs(60 * 60);
 /// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
 const LARGE_IDENTITY: usize = 16_000;
 
+/// Fields that the gateway adds to a request, and a few.
+const ADDED: usize = 18;
+
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
     assertions: Arc<Assertions>,
@@ -86,8 +89,7 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions. Ends open streams with their time of `drain`, and those that `review` no longer
-    /// permits. Users are bounded by this process's own counts, until [`with_throttle`](Self::with_throttle).
+    /// Vouches for callers by these assertions. Ends streams at their time of `drain`, and those that `review` permits no more.
     pub fn new(
         assertions: Arc<Assertions>,
         clock: Arc<dyn Clock>,
@@ -140,13 +142,12 @@ impl Upstreams {
         let asked_for = Protocol::of_request(request.opens_websocket(), request.headers());
         let users = self.throttle.users();
         let counted = users.admit(&route.name, route.per_user, &caller, asked_for.is_some())?;
-        let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let return_to = request.path_and_query();
         let RequestParts {
             method,
             host: host_asked_for,
             path,
+            query,
             scheme,
             forwarded_for,
             mut headers,
@@ -159,17 +160,21 @@ impl Upstreams {
             body,
             ..
         } = request.into_parts();
-        let Payload { body, pace, tunnel } = body.into_inner();
+        let Payload { body, pace, tunnel, connection } = body.into_inner();
+        // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
+        let scheme = if scheme == Scheme::Https { scheme } else { route.browser_scheme };
+        let fields = internal(connection.origin(&host_asked_for, scheme, &forwarded_for), "host")?;
+        let host = fields.host.clone();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
         headers::take_reserved(&mut headers, &mut trailers, &route);
+        // Grown once, for all that the gateway adds.
+        headers.reserve(ADDED);
         headers::set_origin(
             &mut headers,
             headers::From {
-                host: &host,
-                // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
-                scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
-                chain: &forwarded_for,
+                fields,
+                scheme,
                 prefix: upstream.stripped_prefix(),
                 request_id: &request_id,
                 traceparent,
@@ -228,7 +233,7 @@ impl Upstreams {
             upstream,
             session: bounds.session.as_ref(),
             review: (&self.review, &bounds.permit, bounds.kind()),
-            return_to: &return_to,
+            query: query.as_deref(),
         };
         let asked_for = call.as_ref().map(|_| outgoing.path_and_query.clone());
         let begun = exchange.begin(outgoing, sent, progress).await;
@@ -270,13 +275,14 @@ impl Upstreams {
         let Caller::Known(known) = caller else { return Ok(()) };
         let known = &self.assertions.seen_by(known, route);
         let mut size = 0;
-        if route.identity.headers {
-            let identity = self.assertions.identity(known);
-            size += identity.size();
-            identity.set(headers);
+        let wanted = route.identity.headers || route.identity.assertion;
+        let entry = wanted.then(|| self.assertions.entry(known));
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.headers) {
+            size += entry.headers.size();
+            entry.headers.set(headers);
         }
-        if route.identity.assertion {
-            let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.assertion) {
+            let assertion = internal(self.assertions.assertion(entry, &route.name), "assertion")?;
             size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
         }

@@ -21,7 +21,7 @@ use http_canonical::{Wants, request_id::X_REQUEST_ID};
 
 pub use self::{
     answers::OwnAnswers,
-    context::{AnswerContext, SignInWith, Site},
+    context::{AnswerContext, SignInWith, Site, is_script},
     table::{Entry, entries},
 };
 use crate::{refusal::Refusal, route::Offer};

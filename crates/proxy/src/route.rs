@@ -6,17 +6,20 @@
 use access_policy::Policy;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_canonical::Wants;
-use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
+use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use url::Url;
 
 mod cors;
 mod fields;
 mod offer;
+mod table;
 
 pub use cors::{Cors, CorsFields, Preflight};
 pub use fields::{ResponseFields, SetFields};
 pub use offer::Offer;
+
+use self::table::Table;
 
 use crate::{
     config::{
@@ -97,10 +100,6 @@ pub struct Route {
 }
 
 impl Route {
-    fn owns(&self, host: &CanonicalHost, path: &str) -> bool {
-        self.host.matches(host.name()) && is_below(path, &self.prefix)
-    }
-
     /// The origin of this route's pages as a browser writes it, for the requested host (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
         let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
@@ -125,6 +124,7 @@ impl Route {
 pub struct Routes {
     /// Most specific first.
     routes: Vec<Arc<Route>>,
+    table: Table,
     public_host: String,
     /// The origin of `public_url`.
     public_origin: String,
@@ -151,10 +151,11 @@ impl Routes {
     ) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
-            let key = |route: &Route| (route.host.specificity(), route.prefix.as_str().len());
+            let key = |route: &Route| (route.host.specificity(), route.prefix.compared().len());
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         Self {
+            table: Table::new(routes.iter().map(|route| (&route.host, &route.prefix))),
             routes,
             public_host: public_url.host_str().unwrap_or_default().to_owned(),
             public_origin: public_url.origin().ascii_serialization(),
@@ -169,8 +170,7 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        let name = host.name() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.name()));
+        let name = host.name() == self.public_host || self.table.has_host(host.name());
         name && self.serves_port_of(host)
     }
 
@@ -190,7 +190,7 @@ impl Routes {
     /// [`Refusal::Misdirected`] for a host that the gateway does not serve (421), [`Refusal::NoRoute`] for a path that no route
     /// owns (404).
     fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
-        let found = self.routes.iter().find(|route| route.owns(host, path));
+        let found = self.table.find(host.name(), path).and_then(|place| self.routes.get(place));
         match found {
             Some(route) if self.serves_port_of(host) => Ok(route),
             None if self.knows_host(host) => Err(Refusal::NoRoute),

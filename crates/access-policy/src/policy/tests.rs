@@ -4,6 +4,7 @@ use super::*;
 use crate::caller::Known;
 
 mod circumstances;
+mod many_rules;
 mod subjects;
 
 fn alice() -> Caller {

@@ -72,9 +72,9 @@ pub struct Signer {
 }
 
 /// One identity: its header values, and the assertions made for it.
-struct CallerHeaders {
+pub(super) struct CallerHeaders {
     known: Arc<Known>,
-    headers: Arc<IdentityHeaders>,
+    pub(super) headers: Arc<IdentityHeaders>,
     assertions: Mutex<Vec<Signed>>,
     /// The same identity with the groups that some route sends.
     narrowed: Mutex<Vec<Narrowed>>,
@@ -202,7 +202,15 @@ impl Assertions {
         known: &Arc<Known>,
         audience: &str,
     ) -> Result<HeaderValue, AssertionError> {
-        let entry = self.entry(known);
+        self.assertion(&self.entry(known), audience)
+    }
+
+    /// The assertion of a caller for one audience: see [`Assertions::header`].
+    pub(super) fn assertion(
+        &self,
+        entry: &CallerHeaders,
+        audience: &str,
+    ) -> Result<HeaderValue, AssertionError> {
         let now = self.clock.now();
         let good =
             |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
@@ -213,14 +221,15 @@ impl Assertions {
                 return Ok(signed.value.clone());
             }
         }
-        let (value, expires_at) = self.sign(known, audience, now)?;
+        let (value, expires_at) = self.sign(&entry.known, audience, now)?;
         let mut assertions = entry.lock();
         assertions.retain(|signed| signed.audience != audience && good(signed));
         assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
         Ok(value)
     }
 
-    fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
+    /// Everything kept about an identity. Looked up once for a request.
+    pub(super) fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
         let address = Arc::as_ptr(known).addr();
         let entry = self.entries.get_with(address, || {
             Arc::new(CallerHeaders {
