@@ -49,7 +49,7 @@ def command(name, *folders):
 
 
 class Process:
-    """A program on one core. It ends with the run: by `stop`, and by the kernel if the run is killed."""
+    """A program on one core. It ends with the run, and by the kernel if the run is killed."""
 
     def __init__(self, name, core, words, log, environment=None):
         self.name, self.log = name, pathlib.Path(log)
@@ -70,10 +70,13 @@ class Process:
         """Empties the log, which a fast server fills with gigabytes."""
         os.truncate(self.log, 0)
 
-    def stop(self):
+    def ask_to_end(self):
         self.child.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        """Waits for the end, and forces it after a while."""
         try:
-            self.child.wait(10)
+            self.child.wait(15)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()

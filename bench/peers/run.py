@@ -75,7 +75,7 @@ def chosen(parser, option, text, known):
 
 def main():
     # An end by signal stops every process, as an end by error does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     options = arguments()
     profile = "debug" if options.short else "release"

@@ -33,7 +33,8 @@ class Setup:
     """The running parts. `subjects` has a row for each way through a server that could be started."""
 
     def __init__(self, folder, stack, profile):
-        self.folder, self.stack = folder, stack
+        self.folder, self.processes = folder, []
+        stack.callback(self.stop)
         self.proxy_core, self.load_core = machine.two_cores()
         binaries = TARGET / profile
         self.doorward = os.environ.get("DOORWARD_BIN", binaries / "doorward")
@@ -71,8 +72,15 @@ class Setup:
         """Starts a program, by default on the core of proxies; the run's end stops it."""
         core = self.proxy_core if core is None else core
         process = Process(name, core, words, self.folder / f"{name}.out", environment)
-        self.stack.callback(process.stop)
+        self.processes.append(process)
         return process
+
+    def stop(self):
+        """Asks every process to end before it waits for the first, because a gateway takes seconds to drain."""
+        for process in self.processes:
+            process.ask_to_end()
+        for process in self.processes:
+            process.wait()
 
     def ready(self, name, words, *ports, environment=None):
         """Starts a program, and returns once it listens."""
