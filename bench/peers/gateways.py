@@ -3,7 +3,7 @@
 import secrets
 
 import machine
-from peers import INLINE, TLS, TRANSFERS, asking_nginx
+from peers import CHECKED, INLINE, TLS, asking_nginx
 from subject import Subject
 
 RULES = "access: [ { allow: [ { roles: [data-scientist] }, { clients: [gateway] } ] } ]"
@@ -56,10 +56,9 @@ def doorward(s):
     port, tls, front, asked = (machine.free_port() for _ in range(4))
     process = start(s, "doorward", configuration(s, "doorward", port), port)
     session = ("/closed/small", "doorward")
-    checks = INLINE | {"first-seen"}
     yield Subject("Doorward, public route", "doorward", port, [process], cases=INLINE)
-    yield Subject("Doorward, session cookie", "doorward-cookie", port, [process], "/closed", "cookie", session, cases=TRANSFERS)
-    yield Subject("Doorward, bearer token", "doorward-bearer", port, [process], "/closed", "bearer", cases=checks)
+    yield Subject("Doorward, session cookie", "doorward-cookie", port, [process], "/closed", "cookie", session)
+    yield Subject("Doorward, bearer token", "doorward-bearer", port, [process], "/closed", "bearer", cases=INLINE | CHECKED)
 
     more = f"tls: {{ certificate: {s.certificate}, key: {s.key} }}"
     process = start(s, "doorward-tls", configuration(s, "doorward-tls", tls, more, f"https://127.0.0.1:{tls}"), tls)

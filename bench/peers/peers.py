@@ -9,6 +9,7 @@ from subject import Subject
 
 TRANSFERS = {"get", "download", "upload"}
 INLINE = TRANSFERS | {"websocket"}
+CHECKED = {"get", "first-seen"}
 TLS = {"handshake-full", "handshake-resumed", "http2", "grpc"}
 
 
@@ -97,7 +98,7 @@ backend calls
     process = s.ready("haproxy", [program, "-db", "-f", conf], port, checked, tls, environment=environment)
     yield Subject("HAProxy, no checks", "haproxy", port, [process], cases=INLINE | TLS, tls_port=tls)
     yield Subject(
-        "HAProxy, JWT check", "haproxy-jwt", checked, [process], "/closed", "bearer", cases=INLINE | {"first-seen"}
+        "HAProxy, JWT check", "haproxy-jwt", checked, [process], "/closed", "bearer", cases=CHECKED
     )
 
 
@@ -187,9 +188,8 @@ def envoy(s):
     words = [s.fetched("envoy", "envoy"), "-c", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     process = s.ready("envoy", words, plain, checked, cached, tls)
     yield Subject("Envoy, no checks", "envoy", plain, [process], cases=INLINE | TLS, tls_port=tls)
-    checks = INLINE | {"first-seen"}
-    yield Subject("Envoy, jwt_authn", "envoy-jwt", checked, [process], "/closed", "bearer", cases=checks)
-    yield Subject("Envoy, jwt_authn with its cache", "envoy-jwt-cached", cached, [process], "/closed", "bearer", cases=checks)
+    yield Subject("Envoy, jwt_authn", "envoy-jwt", checked, [process], "/closed", "bearer", cases=CHECKED)
+    yield Subject("Envoy, jwt_authn with its cache", "envoy-jwt-cached", cached, [process], "/closed", "bearer", cases=CHECKED)
 
 
 def oauth2_proxy(s):
@@ -213,11 +213,9 @@ def oauth2_proxy(s):
 
     process = s.ready("oauth2-proxy", [*shared, *upstreams, *listening(port, port)], port)
     session = ("/closed/small", "_oauth2_proxy")
+    yield Subject("oauth2-proxy, session cookie", "oauth2-proxy", port, [process], "/closed", "cookie", session)
     yield Subject(
-        "oauth2-proxy, session cookie", "oauth2-proxy", port, [process], "/closed", "cookie", session, cases=TRANSFERS
-    )
-    yield Subject(
-        "oauth2-proxy, bearer token", "oauth2-proxy-jwt", port, [process], "/closed", "bearer", cases=INLINE | {"first-seen"}
+        "oauth2-proxy, bearer token", "oauth2-proxy-jwt", port, [process], "/closed", "bearer", cases=INLINE | CHECKED
     )
     asked = machine.free_port()
     words = [*shared, "--upstream", "static://202", "--reverse-proxy", *listening(asked, front)]
@@ -310,6 +308,7 @@ OIDCOAuthVerifyJwksUri https://127.0.0.1:{keys}/keys
 OIDCOAuthSSLValidateServer Off
 OIDCOAuthRemoteUserClaim sub
 ProxyPass /oauth2/ !
+ProxyPass /closed/tokens/upload http://127.0.0.1:{s.sink}/ keepalive=On
 ProxyPass / http://127.0.0.1:{s.upstream}/ keepalive=On
 <Location /oauth2>
 AuthType openid-connect
@@ -319,7 +318,7 @@ Require valid-user
 AuthType openid-connect
 Require valid-user
 </Location>
-<Location /tokens>
+<Location /closed/tokens>
 AuthType oauth20
 Require valid-user
 </Location>
@@ -327,9 +326,8 @@ Require valid-user
     words = [program, "-f", conf, "-D", "FOREGROUND"]
     process = s.ready("apache", words, port, environment=environment)
     session = ("/closed/small", "mod_auth_openidc")
+    yield Subject("Apache mod_auth_openidc, session cookie", "apache", port, [process], "/closed", "cookie", session)
     yield Subject(
-        "Apache mod_auth_openidc, session cookie", "apache", port, [process], "/closed", "cookie", session, cases={"get", "download"}
-    )
-    yield Subject(
-        "Apache mod_auth_openidc, bearer token", "apache-jwt", port, [process], "/tokens", "bearer", cases={"get", "first-seen"}
-    )
+        "Apache mod_auth_openidc, bearer token", "apache-jwt", port, [process], "/closed/tokens", "bearer",
+        cases=TRANSFERS | CHECKED,
+    )  # fmt: skip

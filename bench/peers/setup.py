@@ -50,7 +50,7 @@ class Setup:
 
     def start_parts(self, provider):
         self.upstream, self.echo, self.sink, self.grpc = (free_port() for _ in range(4))
-        for area in ("open", "closed"):
+        for area in ("open", "closed", "closed/tokens"):
             files = self.folder / "files" / area
             files.mkdir(parents=True)
             (files / "big").write_bytes(b"x" * BIG)
