@@ -2,7 +2,7 @@
 
 from html import escape
 
-from table import case_rows
+from table import REFERENCES, case_rows
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 780, 310, 100, 58, 26, 16
 STYLE = """
@@ -17,24 +17,24 @@ svg { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-se
 
 
 def svg(report):
-    """The picture, or nothing without the figures of the bare proxy."""
-    case = report["cases"].get("get")
-    if not case or "bare" not in case["subjects"]:
+    """The picture, by the first reference that has figures, or nothing without one."""
+    case = report["cases"].get("get", {"subjects": {}})
+    reference = next((key for key in REFERENCES if any(case["subjects"].get(key, {"rounds": []})["rounds"])), None)
+    if reference is None:
         return None
-    rows = [(key, name, row) for key, name, row in case_rows(case["subjects"]) if row and row.get("of_bare")]
-    rows.sort(key=lambda found: -found[2]["of_bare"][0])
-    if not rows:
-        return None
-    most = max(row["of_bare"][2] for _, _, row in rows)
+    of = f"of_{reference}"
+    rows = [(key, name, row) for key, name, row in case_rows(case["subjects"]) if row and row.get(of)]
+    rows.sort(key=lambda found: -found[2][of][0])
+    most = max(row[of][2] for _, _, row in rows)
     height = TOP + STEP * len(rows) + 34
     scale = (WIDTH - LEFT - RIGHT) / most
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
         'aria-labelledby="title">',
-        f'<title id="title">{escape(spoken(rows))}</title>',
+        f'<title id="title">{escape(spoken(rows, reference))}</title>',
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>',
-        '<text class="text" x="16" y="24" font-weight="600">Requests per second on one core, bare hyper proxy = 1.00</text>',
+        f'<text class="text" x="16" y="24" font-weight="600">Requests per second on one core, {REFERENCES[reference]} = 1.00</text>',
         f'<text class="faint" x="16" y="43">{escape(case["title"])}; median of {report["options"]["rounds"]} rounds, '
         "the line is least to most</text>",
     ]
@@ -44,11 +44,11 @@ def svg(report):
         parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP - 4}" x2="{x:.1f}" y2="{bottom}"/>')
         parts.append(f'<text class="faint" x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{tick / 4:.2f}</text>')
     for index, (key, name, row) in enumerate(rows):
-        median, least, most_ = row["of_bare"]
+        median, least, most_ = row[of]
         y = TOP + STEP * index
         middle = y + BAR / 2
         ours = "doorward" in key
-        kind = "ours" if ours else "limit" if key == "bare" else "bar"
+        kind = "ours" if ours else "limit" if key == reference else "bar"
         weight = ' font-weight="600"' if ours else ""
         parts += [
             f'<text class="text" x="{LEFT - 10}" y="{middle + 4.5}" text-anchor="end"{weight}>{escape(name)}</text>',
@@ -59,8 +59,8 @@ def svg(report):
     return "\n".join([*parts, "</svg>", ""])
 
 
-def spoken(rows):
+def spoken(rows, reference):
     """The picture in words."""
-    return "Requests per second by those of a bare hyper proxy: " + ", ".join(
-        f"{name} {row['of_bare'][0]:.2f}" for _, name, row in rows
+    return f"Requests per second by those of {REFERENCES[reference]}: " + ", ".join(
+        f"{name} {row[f'of_{reference}'][0]:.2f}" for _, name, row in rows
     )
