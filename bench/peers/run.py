@@ -56,6 +56,7 @@ def arguments():
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     parser.add_argument("--no-fetch", action="store_true", help="leave out what install.sh has not fetched yet")
     parser.add_argument("--output", type=pathlib.Path, default=setup.TARGET / "bench-peers")
+    parser.add_argument("--from", dest="earlier", type=pathlib.Path, help="figures.json of an earlier run: write it, measure nothing")
     parser.add_argument("--docs", action="store_true", help=f"write the tables and the picture to {PAGE.name}, too")
     options = parser.parse_args()
     options.cases = chosen(parser, "--cases", options.cases, CASES)
@@ -78,6 +79,9 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     options = arguments()
+    if options.earlier:
+        write(json.loads(options.earlier.read_text()), options)
+        return
     profile = "debug" if options.short else "release"
     if not options.no_fetch and set(options.only) - set(LIGHT):
         subprocess.run(["bash", setup.HERE / "install.sh"], check=True)
@@ -88,7 +92,7 @@ def main():
         "machine": machine.description(),
         "options": {name: getattr(options, name) for name in ("rounds", "seconds", "connections", "tokens")},
         "cases": {},
-        "missing": [],
+        "missing": not_chosen(options),
         "failures": [],
     }
     with tempfile.TemporaryDirectory(prefix="doorward-peers-") as folder, contextlib.ExitStack() as stack:
@@ -98,6 +102,12 @@ def main():
     write(report, options)
     if report["failures"]:
         sys.exit(1)
+
+
+def not_chosen(options):
+    """Servers and cases that the command line left out."""
+    left = [name for name in PRODUCTS if name not in options.only] + [name for name in CASES if name not in options.cases]
+    return ["not chosen for this run: " + ", ".join(left)] if left else []
 
 
 def start(s, options, report):

@@ -10,7 +10,7 @@ ENOUGH = 0.8
 def ratios(rounds, reference, figure):
     """A figure of one subject by that of another in the same rounds."""
     pairs = [(mine[figure], theirs[figure]) for mine, theirs in zip(rounds, reference) if mine and theirs]
-    return [mine / theirs for mine, theirs in pairs if theirs]
+    return [mine / theirs for mine, theirs in pairs if mine and theirs]
 
 
 def summary(rounds, references):
