@@ -24,7 +24,7 @@ class Case:
         self.s, self.options = s, options
 
     def prepare(self):
-        """What each round needs anew."""
+        """Makes ready for a round."""
 
     def measure(self, subject, headers, seconds):
         raise NotImplementedError

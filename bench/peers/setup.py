@@ -1,4 +1,4 @@
-"""What every server of the comparison stands on: a folder, the upstreams, the provider and a certificate."""
+"""The ground of every server of the comparison: a folder, the upstreams, the provider and a certificate."""
 
 import contextlib
 import os

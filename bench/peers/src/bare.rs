@@ -1,6 +1,6 @@
 //! A proxy without a single check: one thread, one pool of upstream connections, nothing between.
 //!
-//! What remains of a request's cost here is hyper, tokio and the kernel, so no gateway on this stack is faster.
+//! A request costs hyper, tokio and the kernel here and nothing else, so no gateway on this stack is faster.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
