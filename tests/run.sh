@@ -35,5 +35,4 @@ stage test just test
 stage python just python
 stage wheel just wheel-check
 stage e2e just e2e
-stage peers just bench-peers-short
 finish
