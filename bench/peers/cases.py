@@ -37,7 +37,8 @@ class Case:
         pinned = ["taskset", "-c", str(self.s.load_core), *map(str, words)]
         done = subprocess.run(pinned, capture_output=True, text=True, timeout=TIMEOUT)
         if done.returncode:
-            raise Failed((done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1][:300])
+            lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
+            raise Failed(next((line for line in lines if line.startswith("Error:")), lines[-1])[:300])
         return done.stdout
 
 

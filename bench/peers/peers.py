@@ -34,7 +34,7 @@ upstream calls {{ server 127.0.0.1:{s.grpc}; keepalive 256; keepalive_requests 1
 proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;
 server {{
   listen 127.0.0.1:{port}; listen 127.0.0.1:{tls} ssl http2;
-  ssl_certificate {s.certificate}; ssl_certificate_key {s.key}; ssl_session_cache shared:tls:1m;
+  ssl_certificate {s.certificate}; ssl_certificate_key {s.key}; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:1m;
   location / {{ proxy_pass http://app; }}
   location /open/upload {{ proxy_pass http://sink; }}
   location /open/ws {{ proxy_pass http://127.0.0.1:{s.echo}; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}
