@@ -221,6 +221,14 @@ bench-python *arguments:
     done
     nice -n 5 $venv/bin/python bench/python_verify.py --older-pyjwt $venv/older {{ arguments }}
 
+# The gateway beside other proxies in interleaved rounds of one run: `just bench-peers --rounds 5 --seconds 3`. Fetches the others into the cache; `--docs` writes docs/concepts/performance.md.
+bench-peers *arguments:
+    python3 bench/peers/run.py {{ arguments }}
+
+# Whether that works, in debug builds and with nginx alone: every answer comes from the upstream. Never judges a time.
+bench-peers-short:
+    python3 bench/peers/run.py --short
+
 # Requests per second next to plain nginx, in one run.
 bench:
     python3 bench/gateway.py
