@@ -157,8 +157,8 @@ impl Line {
         let review = Arc::clone(&lasting.review);
         Self {
             routes: assemble::routes(config).unwrap(),
-            identify: Identify::new(Arc::clone(issuers), cookie, throttle, clock()),
-            upstreams: Upstreams::new(assertions, clock(), lasting.drain.clone(), review)
+            identify: Identify::new(Arc::clone(issuers), cookie, Arc::clone(&throttle), clock()),
+            upstreams: Upstreams::new(assertions, clock(), lasting.drain.clone(), review, throttle)
                 .with_sessions(Arc::clone(&lasting.sessions)),
             cookies,
             ticket: parts.ticket(),

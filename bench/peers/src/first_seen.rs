@@ -44,11 +44,7 @@ impl FirstSeen {
         for _ in 0..self.connections {
             tasks.spawn_local(self.clone().connection(Rc::clone(&tokens)));
         }
-        let mut latencies = Vec::new();
-        while let Some(done) = tasks.join_next().await {
-            latencies.extend(done??);
-        }
-        Ok(Measured { took: began.elapsed(), latencies })
+        Measured::by(tasks, began).await
     }
 
     async fn connection(

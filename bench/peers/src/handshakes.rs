@@ -76,11 +76,7 @@ impl Handshakes {
                 anyhow::Ok(latencies)
             });
         }
-        let mut latencies = Vec::new();
-        while let Some(done) = tasks.join_next().await {
-            latencies.extend(done??);
-        }
-        Ok(Measured { took: began.elapsed(), latencies })
+        Measured::by(tasks, began).await
     }
 
     /// A client of its own for each task, so that no task uses up the tickets of another.

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
 /// Latencies of what was done in a time.
 pub(crate) struct Measured {
     pub(crate) took: Duration,
@@ -10,6 +13,18 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Waits for tasks that began together, and joins their latencies.
+    pub(crate) async fn by(
+        mut tasks: JoinSet<anyhow::Result<Vec<Duration>>>,
+        began: Instant,
+    ) -> anyhow::Result<Self> {
+        let mut latencies = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            latencies.extend(done??);
+        }
+        Ok(Self { took: began.elapsed(), latencies })
+    }
+
     /// Prints count, seconds and percentiles in microseconds.
     pub(crate) fn print(mut self) -> anyhow::Result<()> {
         anyhow::ensure!(!self.latencies.is_empty(), "nothing was measured");

@@ -62,11 +62,7 @@ impl Websockets {
                 anyhow::Ok(latencies)
             });
         }
-        let mut latencies = Vec::new();
-        while let Some(done) = tasks.join_next().await {
-            latencies.extend(done??);
-        }
-        Ok(Measured { took: began.elapsed(), latencies })
+        Measured::by(tasks, began).await
     }
 
     async fn connect(&self) -> anyhow::Result<tokio_tungstenite::WebSocketStream<TcpStream>> {

@@ -302,9 +302,9 @@ pub fn app_with(
         Arc::clone(&lasting.clock),
         lasting.drain.clone(),
         Arc::clone(&lasting.review),
+        Arc::clone(&lasting.throttle),
     )
-    .with_sessions(Arc::clone(&lasting.sessions))
-    .with_throttle(Arc::clone(&lasting.throttle));
+    .with_sessions(Arc::clone(&lasting.sessions));
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,

@@ -90,21 +90,15 @@ struct Begun {
 
 impl Upstreams {
     /// Vouches for callers by these assertions. Ends streams at their time of `drain`, and those that `review` permits no more.
+    /// Counts users by `throttle`, which outlives a reload.
     pub fn new(
         assertions: Arc<Assertions>,
         clock: Arc<dyn Clock>,
         drain: Drain,
         review: Arc<Review>,
+        throttle: Arc<Throttle>,
     ) -> Self {
-        let throttle = Arc::new(Throttle::new(Arc::clone(&clock)));
         Self { assertions, clock, drain, review, sessions: None, throttle }
-    }
-
-    /// Counts users in these bounds, which outlive a reload.
-    #[must_use]
-    pub fn with_throttle(mut self, throttle: Arc<Throttle>) -> Self {
-        self.throttle = throttle;
-        self
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
@@ -139,9 +133,10 @@ impl Upstreams {
         if let Some(redirect) = with_slash(upstream, &request)? {
             return Ok((redirect, None));
         }
-        let asked_for = Protocol::of_request(request.opens_websocket(), request.headers());
+        let is_stream =
+            || Protocol::of_request(request.opens_websocket(), request.headers()).is_some();
         let users = self.throttle.users();
-        let counted = users.admit(&route.name, route.per_user, &caller, asked_for.is_some())?;
+        let counted = users.admit(&route.name, route.per_user, &caller, is_stream)?;
         let path_and_query = path_and_query(upstream, &request)?;
         let RequestParts {
             method,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::problem::KeyPath;
 use super::route::HostPattern;
 use super::text::written_as_text;
 
@@ -77,4 +78,16 @@ pub struct Tls {
     /// Hosts that it is for; without it, every host that no other one of the list is for. Example: `[a.example, "*.b.example"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<HostPattern>,
+}
+
+impl Tls {
+    /// Each pair with its place in the file, where one pair may stand without a list.
+    pub(super) fn with_places(pairs: &[Self]) -> impl Iterator<Item = (KeyPath, &Self)> {
+        let here = KeyPath::root().key("tls");
+        let alone = pairs.len() == 1;
+        pairs
+            .iter()
+            .enumerate()
+            .map(move |(index, pair)| (if alone { here.clone() } else { here.item(index) }, pair))
+    }
 }

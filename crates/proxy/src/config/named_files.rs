@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::problem::KeyPath;
 use super::session::SessionStoreConfig;
 use super::validate::Findings;
-use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, RedisStore, SecretRef};
+use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, RedisStore, SecretRef, Tls};
 
 /// Shortest accepted session key, in bytes.
 const SHORTEST_KEY: usize = 32;
@@ -20,11 +20,7 @@ const SHORTEST_KEY: usize = 32;
 /// Checks everything that a configuration names.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
-    for (index, tls) in config.tls.iter().enumerate() {
-        let here = match config.tls.len() {
-            1 => root.key("tls"),
-            _ => root.key("tls").item(index),
-        };
+    for (here, tls) in Tls::with_places(&config.tls) {
         certificates(here.key("certificate"), &tls.certificate, found);
         private_key_file(here.key("key"), &tls.key, found);
     }

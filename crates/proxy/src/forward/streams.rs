@@ -85,8 +85,11 @@ impl Bounds {
         if self.protocol != Some(Protocol::Grpc) {
             self.protocol = Protocol::of_response(headers);
         }
-        if let (Some(_), Some(counted)) = (self.protocol, &self.permit.counted) {
-            counted.become_stream()?;
+        let route = &self.permit.route;
+        if let (Some(_), Some(counted), Some(limits)) =
+            (self.protocol, &self.permit.counted, route.per_user)
+        {
+            counted.become_stream(&route.name, limits)?;
         }
         if let (Some(_), Some(ends)) = (self.protocol, &mut self.token_ends) {
             let now = Instant::now();

@@ -55,8 +55,6 @@ struct Account {
 pub(crate) struct Counted {
     account: Arc<Account>,
     stream: AtomicBool,
-    limits: PerUserLimits,
-    route: String,
 }
 
 impl Users {
@@ -74,19 +72,17 @@ impl Users {
         route: &str,
         limits: Option<PerUserLimits>,
         caller: &Caller,
-        stream: bool,
+        is_stream: impl FnOnce() -> bool,
     ) -> Result<Option<Counted>, Refusal> {
         let (Some(limits), Caller::Known(known)) = (limits, caller) else { return Ok(None) };
         let account = self.count(route, limits, known)?;
-        let (open, most, name) = account.open(limits, stream);
-        if take_one(open, most) {
-            let stream = AtomicBool::new(stream);
-            return Ok(Some(Counted { account, stream, limits, route: route.to_owned() }));
-        }
-        if let Some(rate) = rate(limits) {
-            account.asked.give_back(rate);
-        }
-        Err(reached(route, name, most, BUSY))
+        let stream = is_stream();
+        account.enter(route, limits, stream).inspect_err(|_| {
+            if let Some(rate) = rate(limits) {
+                account.asked.give_back(rate);
+            }
+        })?;
+        Ok(Some(Counted { account, stream: AtomicBool::new(stream) }))
     }
 
     /// Counts a request that a proxy holds; its exchange is not counted, because its end is not seen here.
@@ -140,29 +136,36 @@ impl Users {
 }
 
 impl Account {
-    /// The open exchanges of a kind, their bound, and its key.
-    fn open(&self, limits: PerUserLimits, stream: bool) -> (&AtomicU32, Option<u32>, &'static str) {
-        match stream {
-            true => (&self.streams, limits.concurrent_streams, "concurrent_streams"),
-            false => (&self.requests, limits.concurrent_requests, "concurrent_requests"),
+    /// The open exchanges of a kind.
+    fn open(&self, stream: bool) -> &AtomicU32 {
+        if stream { &self.streams } else { &self.requests }
+    }
+
+    /// Counts one more of a kind.
+    fn enter(&self, route: &str, limits: PerUserLimits, stream: bool) -> Result<(), Refusal> {
+        let (most, name) = match stream {
+            true => (limits.concurrent_streams, "concurrent_streams"),
+            false => (limits.concurrent_requests, "concurrent_requests"),
+        };
+        let one_more = |count: u32| most.is_none_or(|most| count < most).then_some(count + 1);
+        match self.open(stream).fetch_update(Relaxed, Relaxed, one_more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(reached(route, name, most, BUSY)),
         }
     }
 }
 
 impl Counted {
-    /// Moves to the streams: the answer has no end of its own.
+    /// Moves to the streams of the route: the answer has no end of its own.
     ///
     /// # Errors
     ///
     /// [`Refusal::UserLimitReached`]
-    pub(crate) fn become_stream(&self) -> Result<(), Refusal> {
+    pub(crate) fn become_stream(&self, route: &str, limits: PerUserLimits) -> Result<(), Refusal> {
         if self.stream.load(Relaxed) {
             return Ok(());
         }
-        let (open, most, name) = self.account.open(self.limits, true);
-        if !take_one(open, most) {
-            return Err(reached(&self.route, name, most, BUSY));
-        }
+        self.account.enter(route, limits, true)?;
         self.stream.store(true, Relaxed);
         self.account.requests.fetch_sub(1, Relaxed);
         Ok(())
@@ -171,14 +174,8 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let (open, ..) = self.account.open(self.limits, self.stream.load(Relaxed));
-        open.fetch_sub(1, Relaxed);
+        self.account.open(self.stream.load(Relaxed)).fetch_sub(1, Relaxed);
     }
-}
-
-fn take_one(open: &AtomicU32, most: Option<u32>) -> bool {
-    let one_more = |count: u32| most.is_none_or(|most| count < most).then_some(count + 1);
-    open.fetch_update(Relaxed, Relaxed, one_more).is_ok()
 }
 
 /// A second's requests may come at once.

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, at};
-use crate::config::Config;
+use super::Findings;
+use crate::config::{Config, Tls};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
-    let here = at(&["tls"]);
     let mut taken = BTreeSet::new();
     let mut for_others = false;
-    for (index, pair) in config.tls.iter().enumerate() {
-        // With one certificate the file may have no list.
-        let here = if config.tls.len() > 1 { here.item(index) } else { here.clone() };
+    for (here, pair) in Tls::with_places(&config.tls) {
         if pair.names.is_empty() && std::mem::replace(&mut for_others, true) {
             let message = "missing `names`: another certificate without them is for every host already; write such as `names: [a.example]`";
             found.problem(here.clone(), message);

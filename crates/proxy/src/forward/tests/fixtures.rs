@@ -15,7 +15,6 @@ use tokio::{
 };
 
 use super::super::*;
-use crate::upstream::UpstreamTls;
 use crate::{
     authorize::authorize,
     config::{
@@ -26,6 +25,7 @@ use crate::{
     listen::{ConnInfo, ListenAddr, canonical},
     route::{ResponseFields, Routed},
 };
+use crate::{throttle::Throttle, upstream::UpstreamTls};
 use access_policy::{Allow, Known, Policy, Rule};
 use http_canonical::{Keep, Peer, RequestId, Trust};
 use web_sessions::{CookieStore, Keys, Limits, LiveSession, Record};
@@ -78,7 +78,9 @@ impl Stage {
         let limits = Limits::new(Duration::from_secs(3600), lifetime);
         let sessions = Arc::new(Sessions::new(store, limits, clock.clone()));
         let drain = Drain::new(Duration::from_secs(1));
-        let upstreams = Upstreams::new(assertions.clone(), clock.clone(), drain, Arc::default())
+        let throttle = Arc::new(Throttle::new(clock.clone()));
+        let review = Arc::default();
+        let upstreams = Upstreams::new(assertions.clone(), clock.clone(), drain, review, throttle)
             .with_sessions(sessions.clone());
         Self { upstreams, assertions, clock, sessions }
     }

@@ -16,6 +16,7 @@ use crate::{
     identify::{Identified, Sender},
     listen::{ListenAddr, Listener, canonical},
     route::Routed,
+    throttle::Throttle,
 };
 use http_canonical::Trust;
 use web_sessions::LiveSession;
@@ -45,6 +46,7 @@ impl Gateway {
             stage.clock.clone(),
             drain.clone(),
             Arc::default(),
+            Arc::new(Throttle::new(stage.clock.clone())),
         )
         .with_sessions(stage.sessions.clone());
         let stage = Arc::new(stage);

@@ -56,14 +56,14 @@ fn a_users_requests_in_a_second_are_bounded() {
     for _ in 0..5 {
         users.asked("lab", LIMITS, &alice).unwrap();
     }
-    let (name, wait) = limit(users.admit("lab", LIMITS, &alice, false));
+    let (name, wait) = limit(users.admit("lab", LIMITS, &alice, || false));
     assert_eq!((name, wait), ("requests_per_second", Duration::from_millis(200)));
     users.asked("lab", LIMITS, &bob).unwrap();
     users.asked("lab", LIMITS, &user("other", "alice")).unwrap();
     users.asked("wiki", LIMITS, &alice).unwrap();
     clock.advance(Duration::from_millis(200));
     users.asked("lab", LIMITS, &alice).unwrap();
-    limit(users.admit("lab", LIMITS, &alice, false));
+    limit(users.admit("lab", LIMITS, &alice, || false));
 }
 
 #[test]
@@ -72,16 +72,19 @@ fn open_requests_and_streams_are_bounded_apart() {
     let users = Users::new(clock.clone());
     let alice = user("main", "alice");
     let limits = limits(None, Some(3));
-    let ask = |stream| users.admit("lab", limits, &alice, stream).map(Option::unwrap);
+    let ask = |stream| users.admit("lab", limits, &alice, || stream).map(Option::unwrap);
     let requests: Vec<_> = (0..3).map(|_| ask(false).unwrap()).collect();
     assert_eq!(limit(ask(false)), ("concurrent_requests", BUSY));
     let stream = ask(true).unwrap();
     // An answer turns out to be a stream: it counts as one from then on.
-    requests[0].become_stream().unwrap();
-    requests[0].become_stream().unwrap();
+    requests[0].become_stream("lab", limits.unwrap()).unwrap();
+    requests[0].become_stream("lab", limits.unwrap()).unwrap();
     assert_eq!(limit(ask(true)).0, "concurrent_streams");
     let fourth = ask(false).unwrap();
-    assert_eq!(fourth.become_stream().unwrap_err().code(), "user_limit_reached");
+    assert_eq!(
+        fourth.become_stream("lab", limits.unwrap()).unwrap_err().code(),
+        "user_limit_reached"
+    );
     drop((requests, stream));
     let again: Vec<_> = (0..2).map(|_| ask(true).unwrap()).collect();
     assert_eq!(limit(ask(true)).0, "concurrent_streams");
@@ -94,9 +97,9 @@ fn a_request_refused_for_another_bound_costs_no_rate() {
     let users = Users::new(MovableClock::new());
     let alice = user("main", "alice");
     let limits = limits(Some(5), Some(1));
-    let open = users.admit("lab", limits, &alice, false).unwrap();
+    let open = users.admit("lab", limits, &alice, || false).unwrap();
     for _ in 0..50 {
-        assert_eq!(limit(users.admit("lab", limits, &alice, false)).0, "concurrent_requests");
+        assert_eq!(limit(users.admit("lab", limits, &alice, || false)).0, "concurrent_requests");
     }
     drop(open);
     for _ in 0..4 {
@@ -108,16 +111,16 @@ fn a_request_refused_for_another_bound_costs_no_rate() {
 fn accounts_that_count_nothing_are_forgotten() {
     let clock = MovableClock::new();
     let users = Users::new(clock.clone());
-    let open = users.admit("lab", LIMITS, &user("main", "open"), true).unwrap();
+    let open = users.admit("lab", LIMITS, &user("main", "open"), || true).unwrap();
     for number in 0..100_000 {
         clock.advance(Duration::from_millis(10));
         users.asked("lab", LIMITS, &user("main", &number.to_string())).unwrap();
     }
     let kept: usize = users.parts.iter().map(|part| part.lock().unwrap().accounts.len()).sum();
     assert!(kept <= PARTS * (SWEPT + 1), "{kept}");
-    let second = users.admit("lab", LIMITS, &user("main", "open"), true).unwrap();
+    let second = users.admit("lab", LIMITS, &user("main", "open"), || true).unwrap();
     assert_eq!(
-        limit(users.admit("lab", LIMITS, &user("main", "open"), true)).0,
+        limit(users.admit("lab", LIMITS, &user("main", "open"), || true)).0,
         "concurrent_streams"
     );
     drop((open, second));
@@ -127,8 +130,8 @@ fn accounts_that_count_nothing_are_forgotten() {
 fn only_known_callers_on_bounded_routes_are_counted() {
     let users = Users::new(MovableClock::new());
     for _ in 0..100 {
-        assert!(users.admit("lab", LIMITS, &Caller::Anonymous, false).unwrap().is_none());
-        assert!(users.admit("lab", None, &user("main", "alice"), true).unwrap().is_none());
+        assert!(users.admit("lab", LIMITS, &Caller::Anonymous, || false).unwrap().is_none());
+        assert!(users.admit("lab", None, &user("main", "alice"), || true).unwrap().is_none());
         users.asked("lab", LIMITS, &Caller::Anonymous).unwrap();
     }
     assert!(users.parts.iter().all(|part| part.lock().unwrap().accounts.is_empty()));
