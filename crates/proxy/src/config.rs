@@ -20,6 +20,7 @@ mod trusted_proxy;
 mod issuer;
 mod secret;
 mod redis_store;
+mod runtime;
 mod session;
 mod shutdown;
 mod route;
@@ -74,6 +75,7 @@ pub use route::{
     HostPattern, HostPatternError, IdentityForwarding, Keep, Limits, PathHandling, PerUserLimits,
     Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
 };
+pub use runtime::RuntimeConfig;
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};
 pub use shutdown::Shutdown;
@@ -113,6 +115,9 @@ pub struct Config {
     /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// Threads of the process. Example: `{ workers: 4 }`.
+    #[serde(default)]
+    pub runtime: RuntimeConfig,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,

@@ -26,6 +26,7 @@ mod names;
 mod profiles;
 mod redis_store;
 mod routes;
+mod runtime;
 mod shutdown;
 mod telemetry;
 mod upstream_tls;
@@ -99,6 +100,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     let mut found = Findings::default();
     listeners(config, &mut found);
     limits::check(config, &mut found);
+    runtime::check(config, &mut found);
     admin::check(config, &mut found);
     shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);
