@@ -220,6 +220,10 @@ bench-python *arguments:
 bench:
     python3 bench/gateway.py
 
+# Two release builds of the gateway in interleaved rounds: processor time and context switches of a request, and uneven load.
+bench-workers before *arguments:
+    python3 bench/workers.py --against {{ before }} {{ arguments }}
+
 # The SDK with the least version of each dependency that Cargo.toml allows; needs a nightly toolchain to resolve them.
 minimal-versions:
     #!/usr/bin/env bash
