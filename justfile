@@ -42,7 +42,7 @@ alone:
             printf '%s\nerror: cargo check %s warns\n' "$said" "$*" >&2; exit 1
         fi
     }
-    for library in oidc-core m2m http-canonical access-policy web-sessions cli-auth dev-issuer; do
+    for library in oidc-core m2m http-canonical subject-pattern access-policy web-sessions cli-auth dev-issuer; do
         quiet --package "$library"
     done
     for library in oidc-core m2m; do
@@ -140,6 +140,11 @@ replicas-long *filter:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     DOORWARD_LONG=1 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads 1 --nocapture --skip soak {{ filter }}
 
+# The same with another version of the gateway as every second replica, as during a rolling upgrade: `just replicas-mixed PATH`.
+replicas-mixed other *filter:
+    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
+    DOORWARD_OTHER_BIN="$(realpath {{ other }})" RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --test-threads 1 {{ filter }}
+
 # Half an hour of sign-ins, refreshes, sign-outs, requests and WebSockets at two gateways over Valkey: no error, no growth.
 soak:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
@@ -216,6 +221,14 @@ bench-python *arguments:
     done
     nice -n 5 $venv/bin/python bench/python_verify.py --older-pyjwt $venv/older {{ arguments }}
 
+# The gateway beside other proxies in interleaved rounds of one run: `just bench-peers --rounds 5 --seconds 3`. Fetches the others into the cache; `--docs` writes docs/concepts/performance.md.
+bench-peers *arguments:
+    python3 bench/peers/run.py {{ arguments }}
+
+# Whether that works, in debug builds and with nginx alone: every answer comes from the upstream. Never judges a time.
+bench-peers-short:
+    python3 bench/peers/run.py --short
+
 # Requests per second next to plain nginx, in one run.
 bench:
     python3 bench/gateway.py
@@ -223,6 +236,22 @@ bench:
 # Two release builds of the gateway in interleaved rounds: processor time and context switches of a request, and uneven load.
 bench-workers before *arguments:
     python3 bench/workers.py --against {{ before }} {{ arguments }}
+
+# Instructions and allocations of a request and its stages, counted by callgrind; `just bench-count session` counts some, `--large growth` at full size.
+bench-count *arguments:
+    python3 bench/instructions.py {{ arguments }}
+
+# The same, against bench/budget.json: more than 3 % above a budget fails.
+bench-check:
+    python3 bench/instructions.py --check
+
+# Makes the present figures the budget of this compiler.
+bench-budget:
+    python3 bench/instructions.py --write
+
+# Memory of the gateway for a quiet connection, with the binary of `just release`'s profile.
+bench-idle *arguments:
+    python3 bench/idle.py {{ arguments }}
 
 # The SDK with the least version of each dependency that Cargo.toml allows; needs a nightly toolchain to resolve them.
 minimal-versions:
@@ -236,4 +265,4 @@ minimal-versions:
 
 # The libraries as they would be published: complete, and building from what is in the package alone.
 package:
-    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth -p http-canonical -p access-policy -p web-sessions
+    cargo package --locked -p dev-issuer -p oidc-core -p m2m -p cli-auth -p http-canonical -p subject-pattern -p access-policy -p web-sessions

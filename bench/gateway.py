@@ -9,9 +9,6 @@ read the ratio to nginx, not the figures alone. Needs nginx, wrk and taskset; bu
 
 import argparse
 import contextlib
-import http.client
-import http.cookiejar
-import json
 import os
 import pathlib
 import re
@@ -19,19 +16,18 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
-import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "peers"))
+
+from identity import Provider, sign_in
+from machine import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -70,26 +66,9 @@ proxy_temp_path {folder}/{name}-proxy; fastcgi_temp_path {folder}/{name}-f; uwsg
     return ["nginx", "-p", str(folder), "-c", str(conf)]
 
 
-def sign_in(gateway, path):
-    """The session cookie of a person who signed in at the embedded provider."""
-    jar = http.cookiejar.CookieJar()
-    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    page = browser.open(urllib.request.Request(gateway + path, headers={"Accept": "text/html"}))
-    text = page.read().decode()
-    fields = dict(re.findall(r'<input[^>]*name="(csrf|[a-z_]*)"[^>]*value="([^"]*)"', text))
-    fields.update(username="alice", password="alice")
-    action = re.search(r'<form[^>]*action="([^"]*)"', text).group(1).replace("&amp;", "&")
-    target = urllib.parse.urljoin(page.url, action)
-    browser.open(target, urllib.parse.urlencode(fields).encode())
-    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar if cookie.name == "doorward")
-
-
 def machine_token(issuer):
-    form = {"grant_type": "client_credentials", "client_id": "gateway", "client_secret": "secret"}
-    answer = urllib.request.urlopen(
-        f"{issuer}/protocol/openid-connect/token", urllib.parse.urlencode(form).encode()
-    )
-    return json.load(answer)["access_token"]
+    """An access token of the program `gateway`."""
+    return next(Provider(urllib.parse.urlsplit(issuer).port).tokens(1))
 
 
 def load(url, seconds, connections, header=None):

@@ -73,6 +73,7 @@ docker-registry docker-registry
 skopeo skopeo
 faketime faketime
 wrk wrk
+valgrind valgrind
 LIST
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
   [[ -d /usr/lib/R/site-library/shiny ]] || missing+=(r-base-core r-cran-shiny)

@@ -33,6 +33,7 @@ if ((failed)); then finish; fi
 stage check just check
 stage test just test
 stage python just python
+stage budget just bench-check
 stage wheel just wheel-check
 stage e2e just e2e
 finish

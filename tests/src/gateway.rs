@@ -56,6 +56,7 @@ pub struct Plan {
     settings: String,
     environment: Vec<(String, String)>,
     descriptors: Option<u32>,
+    binary: PathBuf,
 }
 
 impl Plan {
@@ -95,6 +96,7 @@ impl Plan {
             session_settings: String::new(),
             environment: Vec::new(),
             descriptors: None,
+            binary: tools::doorward()?,
         })
     }
 

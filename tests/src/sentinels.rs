@@ -83,10 +83,10 @@ impl Sentinels {
         Err(last)
     }
 
-    /// Has the sentinels promote the replica although the primary runs; returns once they did.
+    /// Has the last sentinel promote the replica although the primary runs; returns once it did.
     pub async fn fail_over(&self) -> Result<()> {
         let before = self.primary().await?;
-        let port = self.ports.first().copied().unwrap_or_default();
+        let port = self.ports.last().copied().unwrap_or_default();
         resp::ask(port, &["SENTINEL", "FAILOVER", MASTER]).await?;
         self.until_promoted(before).await
     }
@@ -110,12 +110,18 @@ impl Sentinels {
         Ok(())
     }
 
-    /// Waits until another server than `before` is the primary, and takes writes.
+    /// Waits until another server than `before` is the primary and takes writes, and every sentinel says that the failover is over.
     pub async fn until_promoted(&self, before: u16) -> Result<()> {
         wait::until("the promotion", PATIENCE, async || {
-            let now = self.primary().await?;
-            ensure!(now != before, "{before} is still the primary");
-            let role = resp::ask(now, &["ROLE"]).await?;
+            for port in &self.ports {
+                let state = resp::ask(*port, &["SENTINEL", "MASTER", MASTER]).await?;
+                let flags = state.member("flags").unwrap_or_default();
+                let primary = state.member("port").unwrap_or_default();
+                if primary == before.to_string() || flags.contains("failover") {
+                    return Ok(None);
+                }
+            }
+            let role = resp::ask(self.primary().await?, &["ROLE"]).await?;
             Ok((role.texts().first() == Some(&"master")).then_some(()))
         })
         .await

@@ -49,6 +49,11 @@ pub fn doorward() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// `DOORWARD_OTHER_BIN`: another version of the gateway, which runs beside the binary under test where there are replicas.
+pub fn other_doorward() -> Option<PathBuf> {
+    variable("DOORWARD_OTHER_BIN").map(PathBuf::from)
+}
+
 /// Whether `DOORWARD_LONG` asks for the long forms of scenarios, which take minutes to an hour.
 pub fn long_form() -> bool {
     variable("DOORWARD_LONG").is_some()

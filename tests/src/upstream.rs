@@ -2,7 +2,7 @@
 //!
 //! Uses plain sockets: no HTTP library is between the gateway and the record. It answers any request with
 //! JSON of what it saw; a path that ends in `/sse` streams events, in `/ws` echoes a web socket, in `/slow` answers late, in
-//! `/cacheable` lets shared caches keep the answer.
+//! `/cacheable` lets shared caches keep the answer, in `/lax` lets every page read it.
 
 use std::{
     net::SocketAddr,
@@ -31,6 +31,10 @@ use tokio_tungstenite::{
 const CACHEABLE: &str = "cache-control: public, max-age=86400\r\nexpires: Thu, 01 Jan 2099 00:00:00 GMT\r\n\
     cdn-cache-control: max-age=86400\r\nsurrogate-control: max-age=86400\r\nx-accel-expires: 86400\r\n\
     vary: accept-encoding\r\netag: \"1\"\r\n";
+
+/// The fields of an application that lets every page read its answers.
+const LAX: &str = "access-control-allow-origin: *\r\naccess-control-allow-methods: *\r\naccess-control-allow-credentials: true\r\n\
+    access-control-allow-private-network: true\r\n";
 
 /// One request as it came over the wire.
 #[derive(Debug, Clone)]
@@ -197,9 +201,13 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
                 sleep(Duration::from_millis(number(query, "ms", 1000))).await;
             }
             let body = request.describe().to_string();
-            let cache = if path.ends_with("/cacheable") { CACHEABLE } else { "" };
+            let more = match path.rsplit('/').next() {
+                Some("cacheable") => CACHEABLE,
+                Some("lax") => LAX,
+                _ => "",
+            };
             let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{cache}content-length: {}\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all(format!("{head}{body}").as_bytes()).await?;

@@ -52,6 +52,10 @@ mod overview;
 mod foreign_tokens;
 #[path = "attacks/sidecar.rs"]
 mod sidecar;
+#[path = "attacks/lab_and_run.rs"]
+mod lab_and_run;
+#[path = "attacks/workloads.rs"]
+mod workloads;
 #[path = "attacks/provider_guides.rs"]
 mod provider_guides;
 #[path = "attacks/two_issuers.rs"]
@@ -72,6 +76,8 @@ mod open_streams;
 mod long_exchanges;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/user_limits.rs"]
+mod user_limits;
 #[path = "attacks/late_answers.rs"]
 mod late_answers;
 #[path = "attacks/readiness.rs"]
@@ -154,3 +160,9 @@ mod hand_overs;
 mod stops;
 #[path = "attacks/rules.rs"]
 mod rules;
+#[path = "attacks/applications.rs"]
+mod applications;
+#[path = "attacks/cross_origin.rs"]
+mod cross_origin;
+#[path = "attacks/audiences.rs"]
+mod audiences;

@@ -19,15 +19,18 @@ const GATEWAY: &[(&str, &str)] = &[
     ("workers", ""),
     ("log", "config"),
     ("telemetry", "config metric"),
-    ("listen", "config metric workers"),
+    ("listen", "config metric workers log"),
     ("upstream", "config metric workers"),
     ("route", "config refusal metric listen upstream"),
-    ("throttle", "refusal metric"),
+    ("throttle", "config refusal metric"),
     ("identify", "config refusal metric listen route throttle"),
     ("authorize", "config refusal listen route identify"),
-    ("review", "refusal route identify authorize"),
-    ("audit", "config refusal metric telemetry listen upstream route identify authorize"),
-    ("forward", "config refusal telemetry listen upstream route identify authorize review audit"),
+    ("review", "refusal route throttle identify authorize"),
+    ("audit", "config refusal metric log telemetry listen upstream route identify authorize"),
+    (
+        "forward",
+        "config refusal telemetry listen upstream route throttle identify authorize review audit",
+    ),
     ("carried", "route identify"),
     ("respond", "config refusal listen route"),
     (
@@ -45,12 +48,12 @@ const GATEWAY: &[(&str, &str)] = &[
     ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",
     ),
 ];
 
 /// Crates that touch no socket, no clock and no runtime, and what would bring one of these.
-const PURE: [&str; 2] = ["access-policy", "http-canonical"];
+const PURE: [&str; 3] = ["access-policy", "http-canonical", "subject-pattern"];
 const IMPURE: [&str; 8] =
     ["tokio", "hyper", "hyper-util", "axum", "reqwest", "tower", "oidc-core", "m2m"];
 

@@ -55,6 +55,9 @@ pub struct Known {
     pub scopes: Vec<String>,
     /// The client the token was issued to (`azp` or `client_id`).
     pub client: Option<String>,
+    /// Whether this is a job of a platform, which its subject alone names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub workload: bool,
     /// Every verified claim, for rules on claims.
     pub claims: serde_json::Map<String, serde_json::Value>,
 }

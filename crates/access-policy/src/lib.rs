@@ -5,6 +5,7 @@
 //! | describe the caller | [`Caller`], [`Known`]: claims that an issuer has confirmed |
 //! | write rules | [`Policy`] of [`Rule`]s: paths, methods, [`Allow`] |
 //! | ask for roles, groups, scopes, claims | [`Requirement`] |
+//! | ask for subjects of jobs | [`SubjectPattern`] |
 //! | ask for hours, a strong or recent sign-in, a condition | [`Hours`], [`Requirement::acr`], [`Condition`] |
 //! | decide | [`Policy::decide`] → [`Decision`] |
 //! | explain | [`Policy::explain`] → [`Step`]s; [`Unmet`] names the missing parts |
@@ -38,7 +39,6 @@
 
 mod caller;
 mod request;
-mod subject;
 mod hours;
 mod condition;
 mod requirement;
@@ -50,6 +50,7 @@ pub use hours::{Hours, HoursError, Weekday};
 pub use policy::{Allow, Decision, Policy, Rule, Step};
 pub use request::{AccessRequest, Times};
 pub use requirement::{Requirement, StepUp, Unmet};
+pub use subject_pattern::{InvalidPattern, SubjectPattern};
 
 /// The example of the README.
 #[cfg(doctest)]

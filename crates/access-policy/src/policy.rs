@@ -2,6 +2,8 @@
 //!
 //! Pure functions of a request and a caller: nothing here reads a clock, a store or the network.
 
+mod index;
+
 use std::time::SystemTime;
 
 use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
@@ -12,11 +14,16 @@ use crate::{
     requirement::{Requirement, Unmet},
 };
 
+use self::index::Index;
+
 /// Access rules of a route, in order.
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: Vec<Rule>,
+    /// Present where there are many rules.
+    index: Option<Index>,
     depends_on_time: bool,
+    has_shadows: bool,
 }
 
 /// One rule of a policy.
@@ -89,7 +96,8 @@ impl Policy {
     /// A policy of these rules, in this order. A policy without rules lets no caller through.
     pub fn new(rules: Vec<Rule>) -> Self {
         let depends_on_time = requirements(&rules).any(Requirement::depends_on_time);
-        Self { rules, depends_on_time }
+        let has_shadows = rules.iter().any(|rule| rule.shadow);
+        Self { index: Index::of(&rules), rules, depends_on_time, has_shadows }
     }
 
     /// The rules, in order.
@@ -115,6 +123,30 @@ impl Policy {
 
     /// Decides about a request. Pure: the same request and caller always give the same decision.
     pub fn decide(&self, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
+        match &self.index {
+            // With other readings, a rule may apply to one of them only.
+            Some(index) if request.path.readings().is_empty() => {
+                self.looked_up(index, request, caller)
+            }
+            _ => self.in_order(request, caller),
+        }
+    }
+
+    fn looked_up(&self, index: &Index, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
+        let rule = |place: usize| self.rules.get(place).filter(|rule| !rule.shadow);
+        let applies = |place: usize| {
+            rule(place).is_some_and(|rule| {
+                matches!(rule.applies(request.method, request.path), PathMatch::Yes)
+            })
+        };
+        let first = index.first(request.path.compared(), applies);
+        match first.and_then(|place| Some((place, rule(place)?))) {
+            Some((place, rule)) => rule.allow.decide(place + 1, request, caller),
+            None => Decision::Deny { rule: None, unmet: Unmet::default() },
+        }
+    }
+
+    fn in_order(&self, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
         for (place, rule) in self.rules.iter().enumerate() {
             if rule.shadow {
                 continue;
@@ -134,7 +166,8 @@ impl Policy {
         request: &'a AccessRequest<'_>,
         caller: &'a Caller,
     ) -> impl Iterator<Item = (usize, bool)> + 'a {
-        self.rules
+        let rules = if self.has_shadows { self.rules.as_slice() } else { &[] };
+        rules
             .iter()
             .enumerate()
             .filter(move |(_, rule)| {

@@ -1,20 +1,24 @@
 //! Requirements of a rule, and the parts that a caller lacks.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
+use subject_pattern::SubjectPattern;
 
 use crate::{
     caller::Known,
     condition::{Condition, Verdict},
     hours::Hours,
     request::{AccessRequest, Times},
-    subject,
 };
+
+/// The most characters of a caller's subject in a reason.
+const LONGEST_SHOWN: usize = 256;
 
 /// A requirement on the caller. Every key must match; within a key one value is enough.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,8 +29,8 @@ pub struct Requirement {
     pub emails: Vec<String>,
     /// Domains of verified e-mail addresses.
     pub email_domains: Vec<String>,
-    /// Subjects; `*` matches any text without `:` and `/`.
-    pub subjects: Vec<String>,
+    /// Subjects; `*` stands for at least one character without `:` and `/`.
+    pub subjects: Vec<SubjectPattern>,
     /// Realm roles, or `client:role`.
     pub roles: Vec<String>,
     /// Groups.
@@ -122,7 +126,7 @@ impl Requirement {
     }
 
     fn missing(&self, known: &Known, request: &AccessRequest<'_>) -> String {
-        let keys = self.keys(known).filter(|key| !key.met).map(|key| key.words());
+        let keys = self.keys(known).filter(|key| !key.met).map(|key| key.missing(known));
         let others = self.circumstances().filter(|one| !one.is_met(known, request));
         let missing: Vec<_> = keys.chain(others.map(|one| one.missing(known, request))).collect();
         format!("needs {}", missing.join(" and "))
@@ -167,14 +171,20 @@ impl Requirement {
             names("verified e-mail domain", &self.email_domains, &|domain| {
                 known.has_email_domain(domain)
             }),
-            names("subject", &self.subjects, &|pattern| subject::matches(pattern, &known.subject)),
+            Key {
+                singular: "subject",
+                wanted: Wanted::Subjects(&self.subjects),
+                met: self.subjects.iter().any(|pattern| pattern.matches(&known.subject)),
+            },
             names("role", &self.roles, &|role| known.has_role(role)),
             names("group", &self.groups, &|group| known.groups.contains(group)),
             names("scope", &self.scopes, &|scope| known.scopes.contains(scope)),
             names("client", &self.clients, &|client| known.client.as_ref() == Some(client)),
             names("issuer", &self.issuers, &|issuer| known.issuer == *issuer),
         ];
-        let written = lists.into_iter().filter(|key| !matches!(key.wanted, Wanted::Names([])));
+        let written = lists
+            .into_iter()
+            .filter(|key| !matches!(key.wanted, Wanted::Names([]) | Wanted::Subjects([])));
         let claims = self.claims.iter().map(|(path, wanted)| Key {
             singular: "claim",
             wanted: Wanted::Claim(path, wanted),
@@ -274,6 +284,7 @@ struct Key<'a> {
 
 enum Wanted<'a> {
     Names(&'a [String]),
+    Subjects(&'a [SubjectPattern]),
     Claim(&'a str, &'a [Value]),
 }
 
@@ -281,6 +292,7 @@ impl Key<'_> {
     fn words(&self) -> String {
         let wanted: Vec<String> = match self.wanted {
             Wanted::Names(names) => names.to_vec(),
+            Wanted::Subjects(patterns) => patterns.iter().map(ToString::to_string).collect(),
             Wanted::Claim(path, values) => {
                 values.iter().map(|value| format!("{path}={value}")).collect()
             }
@@ -289,6 +301,26 @@ impl Key<'_> {
             [one] => format!("the {} {one}", self.singular),
             many => format!("one of the {}s {}", self.singular, many.join(", ")),
         }
+    }
+
+    /// The words for a caller who does not have it. A subject is compared part by part, so the caller's own is named beside the
+    /// patterns that it does not match.
+    fn missing(&self, known: &Known) -> String {
+        let own = known.subject.as_str();
+        match self.wanted {
+            Wanted::Subjects(_) if !own.is_empty() => {
+                format!("{} (the caller is {})", self.words(), beginning(own))
+            }
+            _ => self.words(),
+        }
+    }
+}
+
+/// At most the first characters of a caller's subject.
+fn beginning(subject: &str) -> Cow<'_, str> {
+    match subject.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", subject.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(subject),
     }
 }
 

@@ -84,6 +84,7 @@ mod listener;
 // The running provider, as tests and the demo use it.
 mod issuer;
 mod builder;
+mod job;
 mod mint;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
@@ -93,6 +94,7 @@ pub use dialect::Dialect;
 pub use faults::{Endpoint, Fault, Faults};
 pub use grant::Grant;
 pub use issuer::{DevIssuer, SignInError, StartError};
+pub use job::Job;
 pub use keys::KeyError;
 pub use mint::{Mint, MintError};
 pub use product::{Product, UnknownProduct};

@@ -5,6 +5,10 @@
 //!
 //! [RFC 7239]: https://www.rfc-editor.org/rfc/rfc7239
 
+mod origin_fields;
+
+pub use origin_fields::OriginFields;
+
 use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;

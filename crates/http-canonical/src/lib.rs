@@ -61,13 +61,13 @@ mod request;
 
 pub use connection::{Arrival, Peer, Scheme, customer_network};
 pub use forward_auth::{ForwardAuth, NoQuestion};
-pub use forwarded::Trust;
+pub use forwarded::{OriginFields, Trust};
 pub use host::{CanonicalHost, HostRefusal};
 pub use method::{CanonicalMethod, MethodRefusal};
 pub use path::{CanonicalPath, Keep, PathRefusal, StripError, is_below};
 pub use pattern::{PathMatch, PathPattern, PatternError};
 pub use refusal::RequestRefusal;
-pub use request::{CanonicalRequest, RequestParts, X_DOORWARD_TOKEN};
+pub use request::{CanonicalRequest, RequestParts, X_DOORWARD_TOKEN, path_and_query};
 pub use request_id::{RequestId, TraceParent};
 pub use wants::Wants;
 

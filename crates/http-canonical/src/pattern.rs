@@ -85,6 +85,22 @@ impl PathPattern {
         &self.text
     }
 
+    /// The text with which every path begins that it matches, as the text that is compared: the literal segments up to the
+    /// first wildcard, without a slash at the end.
+    ///
+    /// ```
+    /// let pattern: http_canonical::PathPattern = "/users/*/files/**".parse()?;
+    /// assert_eq!(pattern.literal_start(), "/users");
+    /// # Ok::<(), http_canonical::PatternError>(())
+    /// ```
+    pub fn literal_start(&self) -> String {
+        let literals = self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(text),
+            Segment::Any => None,
+        });
+        literals.fold(String::new(), |start, literal| start + "/" + literal)
+    }
+
     /// Whether it matches `prefix` itself or some path below it.
     pub fn can_match_below(&self, prefix: &str) -> bool {
         let prefix = &with_plain_delimiters(prefix);

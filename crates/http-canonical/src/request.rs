@@ -6,7 +6,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request::Parts};
 use sync_wrapper::SyncWrapper;
 
 use crate::{
@@ -228,6 +228,25 @@ impl<B> CanonicalRequest<B> {
     pub fn into_parts(self) -> RequestParts<B> {
         self.parts
     }
+}
+
+/// [`CanonicalRequest::path_and_query`] of a request with this target.
+///
+/// ```
+/// let target: http::Uri = "/search?q={a}".parse()?;
+/// assert_eq!(http_canonical::path_and_query(&target)?, "/search?q=%7Ba%7D");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`CanonicalRequest::from_http`] about path and query.
+pub fn path_and_query(target: &Uri) -> Result<String, RequestRefusal> {
+    let path = CanonicalPath::parse(target.path(), Keep::ALL)?;
+    Ok(match target.query().map(canonical_query).transpose()? {
+        Some(query) => format!("{path}?{query}"),
+        None => path.as_str().to_owned(),
+    })
 }
 
 /// The host of the target and of the `Host` field, which must be the same.

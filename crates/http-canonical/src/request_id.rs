@@ -20,8 +20,9 @@ pub struct RequestId(HeaderValue);
 impl RequestId {
     /// A new one: 128 random bits in hexadecimal.
     pub fn random() -> Self {
-        let text = format!("{:032x}", rand::random::<u128>());
-        Self(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none")))
+        let mut text = [0; 32];
+        write_hex(&mut text, &rand::random::<u128>().to_be_bytes());
+        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none")))
     }
 
     /// The one that a trusted proxy gave, when it is 8 to 128 letters, digits, `-`, `_` and `.`.
@@ -48,6 +49,21 @@ impl RequestId {
 pub struct TraceParent(HeaderValue);
 
 impl TraceParent {
+    /// A trace that begins here, not sampled.
+    pub fn begin() -> Self {
+        // All-zero ids are invalid; the set bit prevents them.
+        let trace = rand::random::<u128>() | 1;
+        let parent = rand::random::<u64>() | 1;
+        let mut text = *b"00-................................-................-00";
+        let (_, ids) = text.split_at_mut(3);
+        let (trace_text, rest) = ids.split_at_mut(32);
+        write_hex(trace_text, &trace.to_be_bytes());
+        let (_, parent_text) = rest.split_at_mut(1);
+        write_hex(parent_text, &parent.to_be_bytes());
+        // Hexadecimal text is always valid.
+        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("")))
+    }
+
     /// The client's trace, if the header occurs once and is well formed.
     pub fn given(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
@@ -63,6 +79,14 @@ impl TraceParent {
     /// As the value of `traceparent`.
     pub fn header_value(&self) -> HeaderValue {
         self.0.clone()
+    }
+}
+
+/// Writes bytes in lower-case hexadecimal, two characters for each.
+fn write_hex(text: &mut [u8], bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
     }
 }
 
@@ -131,6 +155,17 @@ mod tests {
         ] {
             assert!(!is_traceparent(bad.as_bytes()), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_trace_that_begins_here_is_well_formed() {
+        let (one, other) = (TraceParent::begin(), TraceParent::begin());
+        assert!(is_traceparent(one.as_str().as_bytes()), "{one}");
+        assert!(one.as_str().ends_with("-00"));
+        assert_ne!(one, other);
+        let mut text = [0; 8];
+        write_hex(&mut text, &[0x00, 0x9A, 0xBF, 0xF1]);
+        assert_eq!(&text, b"009abff1");
     }
 
     #[test]

@@ -3,6 +3,13 @@
 //! They are removed from every request on every route. Names with other characters than letters, digits and `-` are refused
 //! before this point, so only one spelling in lower case has to be compared.
 
+mod beginnings;
+
+use self::beginnings::Beginnings;
+
+const RESERVED: Beginnings = Beginnings::of(&PREFIXES).and(&NAMES);
+const OF_CONNECTIONS: Beginnings = Beginnings::of(&HOP_BY_HOP);
+
 /// Prefixes of the reserved namespace.
 pub const PREFIXES: [&str; 21] = [
     "cf-access-",
@@ -85,14 +92,14 @@ pub const HOP_BY_HOP: [&str; 10] = [
 /// assert!(!is_reserved("x-csrf-token"));
 /// ```
 pub fn is_reserved(name: &str) -> bool {
-    let first = name.as_bytes().first();
-    let begins = |prefix: &&str| prefix.as_bytes().first() == first && name.starts_with(*prefix);
-    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(begins)
+    RESERVED.has(name)
+        && (NAMES.binary_search(&name).is_ok()
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// Whether a name, in lower case, belongs to one connection only.
 pub fn is_hop_by_hop(name: &str) -> bool {
-    HOP_BY_HOP.binary_search(&name).is_ok()
+    OF_CONNECTIONS.has(name) && HOP_BY_HOP.binary_search(&name).is_ok()
 }
 
 #[cfg(test)]
@@ -103,6 +110,23 @@ mod tests {
     fn the_lists_are_sorted_for_the_search() {
         assert!(NAMES.is_sorted());
         assert!(HOP_BY_HOP.is_sorted());
+    }
+
+    #[test]
+    fn every_name_of_the_lists_is_recognised() {
+        for name in NAMES {
+            assert!(is_reserved(name), "{name}");
+        }
+        for prefix in PREFIXES {
+            assert!(is_reserved(prefix), "{prefix}");
+            assert!(is_reserved(&format!("{prefix}any")), "{prefix}");
+        }
+        for name in HOP_BY_HOP {
+            assert!(is_hop_by_hop(name), "{name}");
+        }
+        for name in ["", "x", "-", "_x", "\u{e9}", "X-Real-Ip", "1-x", "accept", "host", "tf"] {
+            assert!(!is_reserved(name) && !is_hop_by_hop(name), "{name}");
+        }
     }
 
     #[test]

@@ -98,6 +98,18 @@ impl Announced {
         Self(names)
     }
 
+    /// Leaves out these names too.
+    ///
+    /// ```
+    /// let mut announced = http_canonical::trailers::Announced::default();
+    /// announced.forbid(&["x-remote-user".parse()?]);
+    /// assert!(announced.is_empty());
+    /// # Ok::<(), http::header::InvalidHeaderName>(())
+    /// ```
+    pub fn forbid(&mut self, names: &[HeaderName]) {
+        self.0.retain(|name| !names.contains(name));
+    }
+
     /// Whether no trailer field is passed on.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

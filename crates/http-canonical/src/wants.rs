@@ -1,6 +1,10 @@
 //! The form of the answer that a request asks for.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +23,25 @@ impl Wants {
     /// A browser omits the metadata on plain HTTP. A page is then what prefers `text/html` to all else (RFC 9110 §12.5.1), and
     /// names it first among equals: programs that also read HTML, as pip does, give it a lower weight.
     pub fn of(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if text("content-type").is_some_and(is_grpc) {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        if text(header::CONTENT_TYPE).is_some_and(is_grpc) {
             return Self::Grpc;
         }
-        let page = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
+        let page = match (text(SEC_FETCH_MODE), text(SEC_FETCH_DEST)) {
             (Some(mode), _) => mode == "navigate",
             (None, Some(destination)) => destination == "document",
-            (None, None) => text("x-requested-with").is_none() && prefers_html(headers),
+            (None, None) => text(X_REQUESTED_WITH).is_none() && prefers_html(headers),
         };
         if page { Self::Page } else { Self::Problem }
     }
 }
 
 fn is_grpc(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/grpc" || kind.starts_with("application/grpc+")
+    const GRPC: &str = "application/grpc";
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let is_like = |start: &str| start.eq_ignore_ascii_case(GRPC);
+    kind.split_at_checked(GRPC.len())
+        .is_some_and(|(start, rest)| is_like(start) && (rest.is_empty() || rest.starts_with('+')))
 }
 
 /// Whether `text/html` is the first of the media ranges with the highest weight.

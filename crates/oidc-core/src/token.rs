@@ -6,6 +6,7 @@
 //! | read claims by name | [`Claims`]: its fields, [`Claims::get`] and [`Claims::members`] |
 //! | decide by scope, audience, role or group | [`Scope`], [`Audience`], [`RealmRoles`], [`ClientRoles`], [`Groups`] |
 //! | read roles, groups and scopes by configured paths | [`ClaimPaths`] → [`Names`] |
+//! | decide by the subject of a job | [`SubjectPattern`] |
 //! | see the service that acts for the subject (RFC 8693 §4.1) | [`Actor`] |
 //! | see the key or certificate that a token is bound to (RFC 7800) | [`Confirmation`] |
 //! | name a signature algorithm (RFC 7518 §3.1) | [`Algorithm`] |
@@ -37,3 +38,4 @@ pub use confirmation::Confirmation;
 #[cfg(feature = "token")]
 pub(crate) use confirmation::thumbprint;
 pub use kinds::{AccessToken, IdToken, LogoutToken};
+pub use subject_pattern::{InvalidPattern, SubjectPattern};

@@ -1,6 +1,7 @@
 //! Builds the running application from a configuration. Only this module and those below it name a concrete adapter.
 
 mod bearer;
+mod fields;
 mod in_background;
 mod issuers;
 mod routes;
@@ -313,7 +314,8 @@ pub fn app_with(
         lasting.drain.clone(),
         Arc::clone(&lasting.review),
     )
-    .with_sessions(Arc::clone(&lasting.sessions));
+    .with_sessions(Arc::clone(&lasting.sessions))
+    .with_throttle(Arc::clone(&lasting.throttle));
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,
@@ -340,7 +342,12 @@ pub fn app_with(
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);
     lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));
+    let strict_transport = fields::strict_transport(&config.public_url).filter(|_| {
+        let mut own = routes.iter().filter(|route| route.host.matches(&public_host));
+        own.all(|route| route.response.leaves_transport())
+    });
     Ok(App {
+        strict_transport,
         site: Arc::new(site(config, &public_host)),
         trust: lasting.trust.clone(),
         own_urls: OwnUrls::new(Arc::clone(&endpoints)),

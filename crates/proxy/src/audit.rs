@@ -1,14 +1,20 @@
 //! The audit line of a request, its metrics and its span. Records the decisions of the stages, and makes none.
 
+mod line;
 mod shadows;
 mod tally;
 
-use self::shadows::shadows;
-pub(crate) use self::tally::Tally;
+use self::{
+    line::{Exchanged, Line},
+    shadows::shadows,
+};
+pub(crate) use self::{
+    line::{StreamEnd, stream_ended},
+    tally::Tally,
+};
 
 use std::{
     borrow::Cow,
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,7 +28,7 @@ use crate::{
     identify::{Credential, Identified, Sender},
     listen::{CanonicalRequest, Glimpse},
     metric::{self, Stage},
-    refusal::{Fault, Refusal},
+    refusal::Refusal,
     route::{Route, Routed},
     telemetry::{self, Span},
 };
@@ -172,6 +178,7 @@ impl Trail {
         match (&self.route, forwarding) {
             (Some(route), Some(upstream)) => {
                 route.meters.forwarded(status, now() - self.begun, upstream);
+                route.meters.called_by(self.known.as_deref(), true);
             }
             _ => metric::request("-", outcome),
         }
@@ -189,6 +196,9 @@ impl Trail {
     /// Finishes a request that was refused with another status than the refusal's own.
     pub fn refused_with(self, refusal: &Refusal, status: StatusCode) {
         metric::request(self.route_name(), refusal.code());
+        if let (Refusal::Forbidden { .. }, Some(route)) = (refusal, &self.route) {
+            route.meters.called_by(self.known.as_deref(), false);
+        }
         if let Refusal::Forbidden { rule, .. } = refusal {
             let rule = *rule;
             return Self { rule, ..self }.finish(refusal.code(), status, Some(refusal));
@@ -264,122 +274,6 @@ impl Trail {
             span.set("doorward.route", route.name.clone());
         }
     }
-
-    fn write(&self, line: &Line<'_>) {
-        let Line { outcome, status, refusal, took, exchange } = *line;
-        let route = self.route_name();
-        let decision = match refusal {
-            None => "allow",
-            Some(Refusal::LoginNeeded { .. } | Refusal::StrongerSignInNeeded { .. }) => "sign_in",
-            Some(_) => "deny",
-        };
-        let reason = refusal.map(ToString::to_string);
-        let server_fault = refusal.is_some_and(|refusal| refusal.fault() != Fault::Client);
-        let known = self.known.as_deref();
-        macro_rules! audit {
-            ($level:ident $(, $more:ident = $value:expr)*) => {
-                tracing::$level!(
-                    target: "doorward::audit",
-                    decision,
-                    outcome,
-                    status = status.as_u16(),
-                    method = self.method.as_str(),
-                    path = self.target.as_str(),
-                    route,
-                    rule = self.rule,
-                    issuer = known.map(|known| known.issuer.as_str()),
-                    subject = known.map(|known| known.subject.as_str()),
-                    user = known.and_then(|known| known.preferred_username.as_deref()),
-                    client = known.and_then(|known| known.client.as_deref()),
-                    credential = self.credential,
-                    address = self.client.map(tracing::field::display),
-                    reason = reason.as_deref(),
-                    took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                    trace_id = self.span.as_ref().map(|span| tracing::field::display(span.trace())),
-                    $($more = $value,)*
-                    "request"
-                )
-            };
-        }
-        match exchange {
-            // Written after the request, whose span would have given the id.
-            Some(Exchanged { request_id, upstream, bytes }) => audit!(
-                info,
-                request_id = request_id,
-                upstream = upstream,
-                bytes_received = bytes.map(|(received, _)| received),
-                bytes_sent = bytes.map(|(_, sent)| sent)
-            ),
-            None if server_fault => audit!(warn),
-            None => audit!(info),
-        }
-    }
-}
-
-/// Facts of the audit line beside the record of the request.
-#[derive(Clone, Copy)]
-struct Line<'a> {
-    outcome: &'static str,
-    status: StatusCode,
-    refusal: Option<&'a Refusal>,
-    /// Time to the head of the answer.
-    took: Duration,
-    exchange: Option<Exchanged<'a>>,
-}
-
-/// An exchange with an upstream, as the audit line shows it.
-#[derive(Clone, Copy)]
-struct Exchanged<'a> {
-    request_id: &'a str,
-    upstream: &'a str,
-    /// Bytes of the bodies, from the client and to it, once both are over.
-    bytes: Option<(u64, u64)>,
-}
-
-/// End of an open stream.
-pub(crate) struct StreamEnd<'a> {
-    /// `websocket`, `events` or `grpc`
-    pub(crate) protocol: &'static str,
-    pub(crate) route: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) request_id: &'a str,
-    /// The target.
-    pub(crate) upstream: &'a str,
-    /// The caller when the stream was opened, and its proof.
-    pub(crate) sender: (&'a Caller, &'a Credential),
-    pub(crate) reason: &'a dyn fmt::Display,
-    /// Bytes from the client.
-    pub(crate) received: u64,
-    /// Bytes to the client.
-    pub(crate) sent: u64,
-    pub(crate) took: Duration,
-}
-
-/// Writes the audit line of a stream's end. The line of its beginning has the same `request_id`.
-pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
-    let (caller, credential) = end.sender;
-    let known = match caller {
-        Caller::Known(known) => Some(known),
-        Caller::Anonymous => None,
-    };
-    tracing::info!(
-        target: "doorward::audit",
-        protocol = end.protocol,
-        route = end.route,
-        path = end.path,
-        request_id = end.request_id,
-        issuer = known.map(|known| known.issuer.as_str()),
-        subject = known.map(|known| known.subject.as_str()),
-        user = known.and_then(|known| known.preferred_username.as_deref()),
-        client = known.and_then(|known| known.client.as_deref()),
-        credential = name_of(credential),
-        upstream = end.upstream,
-        reason = %end.reason,
-        bytes_received = end.received,
-        bytes_sent = end.sent,
-        took_ms = u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX),
-        "stream ended"
-    );
 }
 
 fn name_of(credential: &Credential) -> &'static str {

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use access_policy::{Caller, Known};
-use http::HeaderMap;
+use axum::body::Body;
+use http::{HeaderMap, Response};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
 use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
     identify::{Credential, Sender},
-    route::{Offer, Route},
+    route::{Cors, CorsFields, Offer, Preflight, Route},
 };
 
 /// Facts for the answer to one request.
@@ -21,6 +22,7 @@ pub struct Carried {
     /// Cookies that the answer sets.
     pub cookies: SetCookies,
     offer: Option<Box<Offer>>,
+    cors: Option<Box<CorsFields>>,
     known: Option<Arc<Known>>,
     session: Option<Arc<LiveSession>>,
 }
@@ -49,6 +51,25 @@ impl Carried {
     /// Takes what a challenge offers.
     pub fn take_offer(&mut self) -> Offer {
         self.offer.take().map_or(Offer::Bearer, |offer| *offer)
+    }
+
+    /// Notes what the answer says about pages of other origins. Returns the preflight that the request is, if it is one.
+    pub fn cross_origin(
+        &mut self,
+        cors: &Cors,
+        method: &CanonicalMethod,
+        headers: &HeaderMap,
+    ) -> Option<Preflight> {
+        self.cors = Some(Box::new(cors.fields(method, headers)));
+        cors.preflight(method, headers)
+    }
+
+    /// Writes the cookies, and the fields about pages of other origins.
+    pub fn put_on(self, answer: &mut Response<Body>) {
+        self.cookies.put_on(answer);
+        if let Some(cors) = self.cors {
+            cors.put_on(answer.headers_mut());
+        }
     }
 
     /// Notes the sender of the request.

@@ -26,8 +26,10 @@ mod shutdown;
 mod route;
 mod streams;
 mod callers;
+mod cors;
 mod headers;
 mod health;
+mod identity;
 mod byte_size;
 mod preset;
 mod profile;
@@ -52,9 +54,14 @@ pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
-pub use headers::{RouteHeaders, Underscores};
+pub use cors::{CorsConfig, CorsOrigin};
+pub use headers::{ResponseRules, RouteHeaders, Underscores};
 pub use health::HealthConfig;
 pub use hours::{Days, DaysError, Hours};
+pub use identity::{
+    BasicCredentials, CredentialsError, IdentityForwarding, IdentityTemplate, SentGroups,
+    TemplateError, TemplatePart, UpstreamCredentials,
+};
 pub use issuer::{
     ClientAuth, Email, Introspection, IssuerConfig, Mtls, PrivateKeyJwt, PushedAuthorization,
     SigningAlgorithm, UserInfo, WithoutRefresh,
@@ -72,8 +79,8 @@ pub use redis_store::{
     RedisAddress, RedisAddressError, RedisStore, RedisTls, RedisUrl, RedisUrlError, Sentinel,
 };
 pub use route::{
-    HostPattern, HostPatternError, IdentityForwarding, Keep, Limits, PathHandling, PerUserLimits,
-    Rewrite, RouteConfig, RouteMatch, SentGroups, SignIn, Timeouts,
+    HostPattern, HostPatternError, Keep, Limits, PathHandling, PerUserLimits, Rewrite, RouteConfig,
+    RouteMatch, SignIn, Timeouts,
 };
 pub use runtime::RuntimeConfig;
 pub use secret::{SecretError, SecretRef};
@@ -94,10 +101,11 @@ pub struct Config {
     #[serde(default = "default_listen", with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<ListenAddr>")]
     pub listen: Vec<ListenAddr>,
-    /// Certificate and key of the public listeners; without it they speak plain HTTP.
-    /// Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
-    #[serde(default)]
-    pub tls: Option<Tls>,
+    /// Certificate and key of the public listeners; without it they speak plain HTTP. Of a list, the host that the client names
+    /// chooses (SNI, RFC 6066 §3). Example: `{ certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key }`.
+    #[serde(default, with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "text::OneOrMany<Tls>")]
+    pub tls: Vec<Tls>,
     /// Origin that browsers see: scheme, host and, if not the default, port; no path. Redirect URIs and cookies follow from it.
     /// Example: `https://platform.example`.
     #[serde(deserialize_with = "text::url")]

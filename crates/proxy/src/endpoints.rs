@@ -121,7 +121,7 @@ impl Endpoints {
     }
 
     /// The sender of a request. Cookies that identification sets go with the answer.
-    pub(crate) async fn sender(&self, call: &Call, takes: Takes) -> Result<Sender, Refusal> {
+    pub(crate) async fn sender(&self, call: &Call, takes: Takes<'_>) -> Result<Sender, Refusal> {
         let mut cookies = SetCookies::default();
         let sender = self.identify.sender(&call.request, takes, &mut cookies).await;
         call.notes.set_cookies(cookies);

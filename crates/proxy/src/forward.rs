@@ -16,17 +16,19 @@ mod identity;
 mod cutoff;
 mod pings;
 mod streams;
+mod templates;
 mod tunnel;
 mod upgrade;
 mod upload;
 mod way_back;
 mod upstream_fields;
 
-pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION};
+pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use templates::filled;
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -52,6 +54,7 @@ use crate::{
     refusal::Refusal,
     review::{Kind, Permit, Review},
     route::Route,
+    throttle::Throttle,
     upstream::{InFlight, Lease, Upload, Upstream},
 };
 use access_policy::Caller;
@@ -64,6 +67,9 @@ const UNDATED: Duration = Duration::from_secs(60 * 60);
 /// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
 const LARGE_IDENTITY: usize = 16_000;
 
+/// Fields that the gateway adds to a request, and a few.
+const ADDED: usize = 18;
+
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
     assertions: Arc<Assertions>,
@@ -71,6 +77,7 @@ pub struct Upstreams {
     drain: Drain,
     review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
+    throttle: Arc<Throttle>,
 }
 
 /// An exchange whose response has begun.
@@ -82,15 +89,22 @@ struct Begun {
 }
 
 impl Upstreams {
-    /// Vouches for callers by these assertions. Ends open streams with their time of `drain`, and those that `review` no longer
-    /// permits.
+    /// Vouches for callers by these assertions. Ends streams at their time of `drain`, and those that `review` permits no more.
     pub fn new(
         assertions: Arc<Assertions>,
         clock: Arc<dyn Clock>,
         drain: Drain,
         review: Arc<Review>,
     ) -> Self {
-        Self { assertions, clock, drain, review, sessions: None }
+        let throttle = Arc::new(Throttle::new(Arc::clone(&clock)));
+        Self { assertions, clock, drain, review, sessions: None, throttle }
+    }
+
+    /// Counts users in these bounds, which outlive a reload.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: Arc<Throttle>) -> Self {
+        self.throttle = throttle;
+        self
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
@@ -104,7 +118,8 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`] and [`Refusal::BodyTooLarge`] as their names say;
+    /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`], [`Refusal::BodyTooLarge`] and
+    /// [`Refusal::UserLimitReached`] as their names say;
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
@@ -124,39 +139,42 @@ impl Upstreams {
         if let Some(redirect) = with_slash(upstream, &request)? {
             return Ok((redirect, None));
         }
-        let host = internal(HeaderValue::try_from(request.host().to_string()), "host")?;
+        let asked_for = Protocol::of_request(request.opens_websocket(), request.headers());
+        let users = self.throttle.users();
+        let counted = users.admit(&route.name, route.per_user, &caller, asked_for.is_some())?;
         let path_and_query = path_and_query(upstream, &request)?;
-        let return_to = request.path_and_query();
         let RequestParts {
             method,
             host: host_asked_for,
             path,
+            query,
             scheme,
             forwarded_for,
             mut headers,
             websocket,
             accepts_trailers,
-            trailers,
+            mut trailers,
             content_length,
             request_id,
             traceparent,
             body,
             ..
         } = request.into_parts();
-        let Payload { body, pace, tunnel } = body.into_inner();
+        let Payload { body, pace, tunnel, connection } = body.into_inner();
+        // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
+        let scheme = if scheme == Scheme::Https { scheme } else { route.browser_scheme };
+        let fields = internal(connection.origin(&host_asked_for, scheme, &forwarded_for), "host")?;
+        let host = fields.host.clone();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
         headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
-        if route.identity.access_token {
-            // The application treats this field as verified.
-            headers.remove(header::AUTHORIZATION);
-        }
+        headers::take_reserved(&mut headers, &mut trailers, &route);
+        // Grown once, for all that the gateway adds.
+        headers.reserve(ADDED);
         headers::set_origin(
             &mut headers,
             headers::From {
-                host: &host,
-                // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
-                scheme: if scheme == Scheme::Https { scheme } else { route.browser_scheme },
-                chain: &forwarded_for,
+                fields,
+                scheme,
                 prefix: upstream.stripped_prefix(),
                 request_id: &request_id,
                 traceparent,
@@ -182,6 +200,7 @@ impl Upstreams {
             caller,
             credential,
             began,
+            counted,
         });
         let mut bounds = Bounds {
             protocol: Protocol::of_request(upgrade.is_some(), &headers),
@@ -214,7 +233,7 @@ impl Upstreams {
             upstream,
             session: bounds.session.as_ref(),
             review: (&self.review, &bounds.permit, bounds.kind()),
-            return_to: &return_to,
+            query: query.as_deref(),
         };
         let asked_for = call.as_ref().map(|_| outgoing.path_and_query.clone());
         let begun = exchange.begin(outgoing, sent, progress).await;
@@ -237,7 +256,7 @@ impl Upstreams {
                 opening.open(begun).map(|response| (response, Some(tally)))
             }
             _ => {
-                bounds.answered(begun.response.headers());
+                bounds.answered(begun.response.headers())?;
                 let origin = Origin::of(&begun, &bounds, request_id);
                 let tally = Arc::clone(&origin.tally);
                 let response = pass_on(begun, &bounds, origin, public)?;
@@ -256,15 +275,22 @@ impl Upstreams {
         let Caller::Known(known) = caller else { return Ok(()) };
         let known = &self.assertions.seen_by(known, route);
         let mut size = 0;
-        if route.identity.headers {
-            let identity = self.assertions.identity(known);
-            size += identity.size();
-            identity.set(headers);
+        let wanted = route.identity.headers || route.identity.assertion;
+        let entry = wanted.then(|| self.assertions.entry(known));
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.headers) {
+            size += entry.headers.size();
+            entry.headers.set(headers);
         }
-        if route.identity.assertion {
-            let assertion = internal(self.assertions.header(known, &route.name), "assertion")?;
+        if let Some(entry) = entry.as_deref().filter(|_| route.identity.assertion) {
+            let assertion = internal(self.assertions.assertion(entry, &route.name), "assertion")?;
             size += assertion.len();
             headers.insert(X_DOORWARD_ASSERTION, assertion);
+        }
+        if let Some(fields) = &route.set {
+            for (name, value) in self.assertions.filled(known, fields).iter() {
+                size += name.as_str().len() + value.len();
+                headers.insert(name.clone(), value.clone());
+            }
         }
         if size > LARGE_IDENTITY {
             warn_of_large_identity(route, size);
@@ -328,6 +354,7 @@ fn pass_on(
     if let Some(upstream) = &origin.route.upstream {
         let stolen = headers::clean_response(&mut headers, upstream.own_cookies());
         way_back::map(&mut headers, upstream, &bounds.permit.host);
+        origin.route.response.apply(&mut headers);
         if stolen && upstream.first_stolen_cookie() {
             tracing::warn!(
                 route = origin.route.name,

@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+mod head;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -44,9 +46,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use http::{Method, Request, Response, StatusCode, Uri};
-use http_canonical::{CanonicalMethod, Peer, RequestId, TraceParent, Trust, Wants};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_canonical::{CanonicalMethod, RequestId, TraceParent, Trust, Wants};
 
+use self::head::Head;
 use crate::{
     audit::Trail,
     authorize::authorize,
@@ -57,7 +60,7 @@ use crate::{
     listen::{CanonicalRequest, ConnInfo, Glimpse, canonical},
     refusal::Refusal,
     respond::{AnswerContext, Site, respond, see_other, status_of},
-    route::Routes,
+    route::{Preflight, Routes},
     telemetry::{Span, Telemetry},
 };
 
@@ -99,6 +102,16 @@ impl Gateway {
             asked.path(),
             asked.headers(),
         );
+        if let Some(cors) = &routed.route.cors {
+            match carried.cross_origin(cors, asked.method(), asked.headers()) {
+                None => {}
+                Some(Preflight::Admitted) => {
+                    trail.own_url();
+                    return Ok(no_content());
+                }
+                Some(Preflight::Refused(origin)) => return Err(Refusal::ForeignOrigin { origin }),
+            }
+        }
         let identified = self.identify.identify(routed, &mut carried.cookies).await?;
         trail.identified(&identified);
         carried.sender(&identified.sender);
@@ -110,6 +123,14 @@ impl Gateway {
     }
 }
 
+/// The answer to a preflight that is admitted.
+#[cold]
+fn no_content() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
 /// Everything that answers requests, made from one configuration; a reload makes another.
 #[derive(Debug)]
 pub struct App {
@@ -118,6 +139,8 @@ pub struct App {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) own_urls: OwnUrls,
     pub(crate) gateway: Gateway,
+    /// `Strict-Transport-Security` of answers that belong to no route.
+    pub(crate) strict_transport: Option<HeaderValue>,
     /// Present when traces are recorded.
     pub(crate) telemetry: Option<Telemetry>,
 }
@@ -133,40 +156,55 @@ impl App {
     }
 
     async fn serve(&self, request: Request<Body>, mut span: Option<Span>) -> Response<Body> {
-        let unread = Unread::of(&request);
-        let wants = unread.wants;
+        let mut head = Head::of(&request);
         let request = match canonical(request, &self.trust) {
             Some(Ok(request)) => Box::new(request),
-            Some(Err(refusal)) => return self.refuse_unread(unread, &refusal.into(), span),
+            Some(Err(refusal)) => return self.refuse_unread(head, &refusal.into(), span),
             None => {
                 let reason = "the request has no connection".to_owned();
-                return self.refuse_unread(unread, &Refusal::Internal { reason }, span);
+                return self.refuse_unread(head, &Refusal::Internal { reason }, span);
             }
         };
-        drop(unread);
+        // The listener gave it one, or it has one since then.
+        let id = head.request_id.take().unwrap_or_else(|| request.request_id().clone());
+        let name = self.endpoints.name_of(request.path().compared());
         let is_question = self.endpoints.is_question(request.path().compared());
-        let context = self.context(&request, wants);
+        let own = name.map(|name| {
+            let context = self.own_context(head.context(&self.site, &id), name, &request);
+            (name.to_owned(), context)
+        });
         if let Some(span) = &mut span {
             span.set("url.scheme", request.scheme().as_str());
         }
         let mut trail = Trail::new(&request).with_span(span);
-        let own = self.endpoints.name_of(request.path().compared()).map(str::to_owned);
         let is_home = own.is_none() && request.path().as_str() == "/";
+        let is_long = match &own {
+            Some((_, context)) => is_question && context.return_to.len() > LONG,
+            None => head.is_longer_than(LONG),
+        };
         // Rare: the link to begin a login does not hold this address.
-        let long = ((own.is_none() || is_question) && context.return_to.len() > LONG)
-            .then(|| Visit::of(&request, is_question));
-        let (answer, mut trail, mut carried) = match own {
-            Some(name) => {
+        let in_line = own.is_none();
+        let long = is_long.then(|| Visit::of(&request, is_question));
+        let (answer, mut trail, mut carried, context) = match own {
+            Some((name, context)) => {
                 trail.own_url();
                 // Boxed, as every rare branch is: a request's future is copied as a whole, at the size of its largest branch.
-                Box::pin(self.own_urls.serve(&name, request, context.clone(), trail)).await
+                let served = self.own_urls.serve(&name, request, context.clone(), trail);
+                let (answer, trail, carried) = Box::pin(served).await;
+                (answer, trail, carried, Some(context))
             }
             None => {
                 let mut carried = Carried::default();
                 let answer = self.gateway.serve(request, &mut trail, &mut carried).await;
-                (answer, trail, carried)
+                (answer, trail, carried, None)
             }
         };
+        let strict_transport = match &answer {
+            // A response has it from its route.
+            Ok(_) if in_line => None,
+            _ => self.strict_transport(&trail),
+        };
+        let context = || context.unwrap_or_else(|| head.context(&self.site, &id));
         let mut answer = match answer {
             Ok(answer) => {
                 trail.answered(answer.status());
@@ -176,38 +214,52 @@ impl App {
                 trail.own_url();
                 trail.answered(StatusCode::FOUND);
                 let portal = format!("{}/portal", self.site.endpoints());
-                see_other(&portal, StatusCode::FOUND, &context)
+                see_other(&portal, StatusCode::FOUND, &context())
             }
             Err(refusal) => {
-                let context = context
-                    .with_offer(carried.take_offer())
-                    .with_service(trail.route().map(|route| route.title.as_str()))
-                    .with_who(carried.known().map(|known| self.site.name_of(known)))
-                    .with_sign_out_token(self.sign_out_token(&refusal, &carried))
-                    .with_signed_out(trail.signed_out());
-                trail.refused_with(&refusal, status_of(&refusal, &context));
-                let answer = match long {
-                    Some(visit) => {
-                        Box::pin(self.sign_in_at_once(&refusal, &visit, &context, &mut carried))
-                            .await
-                    }
-                    None => respond(&refusal, &context),
-                };
+                let answer = self.refused(&refusal, context(), trail, &mut carried, long);
+                let answer = Box::pin(answer).await;
                 if is_question { not_let_through(answer) } else { answer }
             }
         };
-        carried.cookies.put_on(&mut answer);
+        carried.put_on(&mut answer);
+        set_strict_transport(&mut answer, strict_transport);
         answer
     }
 
-    /// Answers a request that has no canonical form.
-    fn refuse_unread(
+    /// `Strict-Transport-Security` of an answer of the gateway's own.
+    fn strict_transport(&self, trail: &Trail) -> Option<HeaderValue> {
+        match trail.route() {
+            Some(route) => route.response.transport().cloned(),
+            None => self.strict_transport.clone(),
+        }
+    }
+
+    /// Answers a request that a stage refused.
+    async fn refused(
         &self,
-        unread: Unread,
         refusal: &Refusal,
-        span: Option<Span>,
+        context: AnswerContext,
+        trail: Trail,
+        carried: &mut Carried,
+        long: Option<Visit>,
     ) -> Response<Body> {
-        let Unread { method, uri, wants, peer, request_id } = unread;
+        let context = context
+            .with_offer(carried.take_offer())
+            .with_service(trail.route().map(|route| route.title.as_str()))
+            .with_who(carried.known().map(|known| self.site.name_of(known)))
+            .with_sign_out_token(self.sign_out_token(refusal, carried))
+            .with_signed_out(trail.signed_out());
+        trail.refused_with(refusal, status_of(refusal, &context));
+        match long {
+            Some(visit) => self.sign_in_at_once(refusal, &visit, &context, carried).await,
+            None => respond(refusal, &context),
+        }
+    }
+
+    /// Answers a request that has no canonical form.
+    fn refuse_unread(&self, head: Head, refusal: &Refusal, span: Option<Span>) -> Response<Body> {
+        let Head { method, uri, wants, peer, request_id, .. } = head;
         let id = request_id.as_ref().map_or("-", RequestId::as_str);
         let (context, trail) = match peer {
             Some(peer) => {
@@ -217,7 +269,8 @@ impl App {
             None => (AnswerContext::unread(&self.site, id), Trail::unread()),
         };
         trail.with_span(span).refused(refusal);
-        let answer = respond(refusal, &context);
+        let mut answer = respond(refusal, &context);
+        set_strict_transport(&mut answer, self.strict_transport.clone());
         let is_question = self.endpoints.is_question(uri.path());
         if is_question { not_let_through(answer) } else { answer }
     }
@@ -251,21 +304,6 @@ impl App {
         self.endpoints.form_token(session).ok()
     }
 
-    fn context(&self, request: &CanonicalRequest, wants: Wants) -> AnswerContext {
-        let context = AnswerContext::new(
-            &self.site,
-            request.method(),
-            wants,
-            request.request_id().as_str(),
-            request.path_and_query(),
-        )
-        .with_script(request.headers());
-        match self.endpoints.name_of(request.path().compared()) {
-            Some(name) => self.own_context(context, name, request),
-            None => context,
-        }
-    }
-
     /// The context of a request for one of the gateway's own URLs.
     fn own_context(
         &self,
@@ -289,25 +327,9 @@ impl App {
     }
 }
 
-/// Facts about a request that are kept until it has its canonical form; copying them allocates nothing.
-struct Unread {
-    method: Method,
-    uri: Uri,
-    wants: Wants,
-    peer: Option<Peer>,
-    request_id: Option<RequestId>,
-}
-
-impl Unread {
-    fn of(request: &Request<Body>) -> Self {
-        let extensions = request.extensions();
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            wants: Wants::of(request.headers()),
-            peer: extensions.get::<Arc<ConnInfo>>().map(|connection| connection.peer),
-            request_id: extensions.get::<RequestId>().cloned(),
-        }
+fn set_strict_transport(answer: &mut Response<Body>, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
     }
 }
 
@@ -355,36 +377,4 @@ impl tower::Service<Request<Body>> for Serving {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use http::Request;
-
-    use crate::{
-        assemble::{self, Lasting},
-        config::Config,
-        listen::{Body, Drain},
-    };
-
-    const SMALL: &str = "\
-public_url: https://platform.example
-issuers: { main: { url: 'https://id.example', client_id: gateway, audience: gateway } }
-routes:
-  app:
-    match: { path: / }
-    upstream: http://app:8000
-    sign_in: challenge
-    access: [ { allow: signed_in } ]
-";
-
-    /// Rare branches are boxed. A future is copied as a whole each time a layer takes it, so that a rare branch of ten
-    /// kilobytes would cost every request thousands of instructions.
-    #[tokio::test]
-    async fn the_future_of_a_request_is_small() {
-        let config = Config::parse("doorward.yaml", SMALL).unwrap().config;
-        let lasting = Lasting::new(&config, Drain::new(Duration::ZERO)).unwrap();
-        let app = assemble::app(&config, &lasting, None).unwrap();
-        let size = std::mem::size_of_val(&app.serve(Request::new(Body::empty()), None));
-        assert!(size <= 6 * 1024, "{size} bytes");
-    }
-}
+mod tests;

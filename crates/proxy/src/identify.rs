@@ -185,7 +185,7 @@ impl Identify {
     pub async fn sender(
         &self,
         request: &CanonicalRequest,
-        takes: Takes,
+        takes: Takes<'_>,
         cookies: &mut SetCookies,
     ) -> Result<Sender, Refusal> {
         let (headers, client) = (request.headers(), request.client_ip());
@@ -193,35 +193,38 @@ impl Identify {
             Presented::Nothing => (None, None),
             Presented::Malformed(form) => return Err(authorization::malformed(form).into()),
             Presented::Basic(token) => {
-                let verify = self.token(token.expose(), client, Carrier::Basic);
+                let verify = self.token(token.expose(), client, Carrier::Basic, takes.audience);
                 (Some(Box::pin(verify).await?), None)
             }
             Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
-                let bearer = self.issuers.bearer();
+                let bearer = self.issuers.verifier(takes.audience);
                 (None, bearer.map(|_| Unread::Token(TokenRefusal::SenderConstrained)))
             }
             // The gateway verifies no proofs of possession.
             Presented::Dpop(_) => return Err(TokenRefusal::SenderConstrained.into()),
             // No issuer has an audience. The gateway then ignores an application's own token.
-            Presented::Bearer(token) if self.issuers.bearer().is_none() => {
+            Presented::Bearer(token) if self.issuers.verifier(takes.audience).is_none() => {
                 match bearer::is_foreign(&self.issuers, token) {
                     true => (None, None),
                     false => return Err(bearer::no_audience().into()),
                 }
             }
-            Presented::Bearer(token) => match self.token(token, client, Carrier::Bearer).await {
-                Err(Refusal::BadCredentials(refusal))
-                    if bearer::is_foreign(&self.issuers, token) =>
-                {
-                    (None, Some(Unread::Token(refusal)))
+            Presented::Bearer(token) => {
+                match self.token(token, client, Carrier::Bearer, takes.audience).await {
+                    Err(Refusal::BadCredentials(refusal))
+                        if bearer::is_foreign(&self.issuers, token) =>
+                    {
+                        (None, Some(Unread::Token(refusal)))
+                    }
+                    identified => (Some(identified?), None),
                 }
-                identified => (Some(identified?), None),
-            },
+            }
         };
         let by_field = match request.gateway_token() {
             Some(value) => {
                 let token = authorization::own_field(value)?;
-                Some(Box::pin(self.token(token, client, Carrier::OwnField)).await?)
+                let verify = self.token(token, client, Carrier::OwnField, takes.audience);
+                Some(Box::pin(verify).await?)
             }
             None => None,
         };
@@ -253,7 +256,7 @@ impl Identify {
     pub(crate) async fn again(
         &self,
         credential: &Credential,
-        takes: Takes,
+        takes: Takes<'_>,
         unneeded: bool,
     ) -> Result<Caller, Refusal> {
         match credential {
@@ -262,9 +265,11 @@ impl Identify {
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
             Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
-            Credential::Bearer { .. } if self.issuers.bearer().is_none() => Ok(Caller::Anonymous),
+            Credential::Bearer { .. } if self.issuers.verifier(takes.audience).is_none() => {
+                Ok(Caller::Anonymous)
+            }
             Credential::Bearer { token, carrier, .. } => {
-                Ok(self.token(token.expose(), None, *carrier).await?.caller)
+                Ok(self.token(token.expose(), None, *carrier, takes.audience).await?.caller)
             }
         }
     }
@@ -274,10 +279,11 @@ impl Identify {
         token: &str,
         client: Option<IpAddr>,
         carrier: Carrier,
+        audience: &[String],
     ) -> Result<Sender, Refusal> {
-        if self.issuers.bearer().is_none() {
+        let Some(verifier) = self.issuers.verifier(audience) else {
             return Err(bearer::no_audience().into());
-        }
-        bearer::identify(&self.issuers, &self.throttle, client, token, carrier).await
+        };
+        bearer::identify(&self.issuers, verifier, &self.throttle, client, token, carrier).await
     }
 }

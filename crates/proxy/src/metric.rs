@@ -5,6 +5,7 @@
 
 mod route;
 mod table;
+mod workload;
 
 pub use self::{
     route::RouteMeters,
@@ -163,6 +164,11 @@ pub(crate) fn connections_limit(most: usize) {
 /// Counts a client that reached a limit of the listener.
 pub(crate) fn limit_reached(limit: &'static str) {
     counter!(LIMITS, "limit" => limit).increment(1);
+}
+
+/// Counts a request of a user who reached a limit of a route.
+pub(crate) fn user_limit_reached(limit: &'static str) {
+    counter!(USER_LIMITS, "limit" => limit).increment(1);
 }
 
 /// Counts a connection that could not be accepted.

@@ -120,6 +120,18 @@ pub enum Refusal {
         /// time until the next attempt
         retry_after: Duration,
     },
+    /// The user has as many requests or streams on this route as one user may have.
+    #[error("{limit} of a user on route {route} reached: {most}")]
+    UserLimitReached {
+        /// the route's name
+        route: String,
+        /// the key in `limits.per_user`
+        limit: &'static str,
+        /// its value
+        most: u32,
+        /// time until the next attempt
+        retry_after: Duration,
+    },
     /// The issuer cannot be reached and the request cannot be decided without it.
     #[error("issuer {issuer} unavailable: {reason}")]
     ProviderUnavailable {
@@ -213,6 +225,7 @@ impl Refusal {
             }
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. } | Self::CredentialsDisagree => StatusCode::BAD_REQUEST,
+            Self::UserLimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooMany { .. }
             | Self::ProviderUnavailable { .. }
             | Self::StoreUnavailable { .. }
@@ -240,6 +253,7 @@ impl Refusal {
             Self::UpstreamInvalid { .. } => "upstream_invalid",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
+            Self::UserLimitReached { .. } => "user_limit_reached",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
             Self::StoreUnavailable { .. } => "store_unavailable",
@@ -256,7 +270,9 @@ impl Refusal {
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
             }
-            Self::TooMany { retry_after, .. } => Some(*retry_after),
+            Self::TooMany { retry_after, .. } | Self::UserLimitReached { retry_after, .. } => {
+                Some(*retry_after)
+            }
             Self::ProviderUnavailable { .. } => Some(Duration::from_secs(5)),
             Self::StoreUnavailable { .. } | Self::Draining => Some(Duration::from_secs(2)),
             _ => None,

@@ -25,6 +25,7 @@ use crate::{
     identify::{Credential, Identify, Sender, authorization::Takes},
     refusal::Refusal,
     route::{Route, Routes},
+    throttle::Counted,
 };
 
 /// Exchanges are not judged again before they have lasted this long, because nearly all end sooner.
@@ -65,6 +66,8 @@ pub struct Permit {
     pub(crate) credential: Credential,
     /// Time at which the request began, where its rules asked for it.
     pub(crate) began: Option<SystemTime>,
+    /// Counts for its user until its end, where the route bounds them.
+    pub(crate) counted: Option<Counted>,
 }
 
 /// Kind of an exchange: it decides what an identity is worth that only a new request could confirm.

@@ -4,20 +4,27 @@
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use access_policy::Policy;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_canonical::Wants;
-use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme, is_below};
+use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use url::Url;
 
+mod cors;
+mod fields;
 mod offer;
+mod table;
 
+pub use cors::{Cors, CorsFields, Preflight};
+pub use fields::{ResponseFields, SetFields};
 pub use offer::Offer;
+
+use self::table::Table;
 
 use crate::{
     config::{
-        BearerTokens, HostPattern, IdentityForwarding, Ping, PortalCard, SignIn, SignedOut,
-        Streams, Timeouts, Underscores, WebOrigin,
+        BearerTokens, HostPattern, IdentityForwarding, PerUserLimits, Ping, PortalCard, SignIn,
+        SignedOut, Streams, Timeouts, Underscores, WebOrigin,
     },
     listen::CanonicalRequest,
     metric::RouteMeters,
@@ -52,8 +59,12 @@ pub struct Route {
     pub basic: bool,
     /// Path of the token endpoint, for a container registry.
     pub registry: Option<String>,
+    /// Accepted `aud` of bearer tokens, sorted; empty for the issuers' own.
+    pub audience: Vec<String>,
     /// Other origins whose pages may open a WebSocket with a session.
     pub origins: Vec<WebOrigin>,
+    /// Pages of other origins that may read its answers.
+    pub cors: Option<Cors>,
     /// The card on the portal page.
     pub portal: PortalCard,
     /// Its access rules.
@@ -62,6 +73,14 @@ pub struct Route {
     pub identity: IdentityForwarding,
     /// The groups that its upstream receives; all when `None`.
     pub groups: Option<Arc<BTreeSet<String>>>,
+    /// Fields that its upstream receives, filled from facts about the caller.
+    pub set: Option<Arc<SetFields>>,
+    /// Fields that no client may send to its upstream, besides those of every route.
+    pub reserved: Vec<HeaderName>,
+    /// `Authorization` that its upstream receives with every request; sensitive.
+    pub credentials: Option<HeaderValue>,
+    /// Changes to the responses of its upstream.
+    pub response: ResponseFields,
     /// Timeouts of its upstream.
     pub timeouts: Timeouts,
     /// Effect of the end of a bearer token on its open streams.
@@ -72,6 +91,8 @@ pub struct Route {
     pub signed_out: SignedOut,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
+    /// Bounds on each of its users.
+    pub per_user: Option<PerUserLimits>,
     /// Records what it forwards.
     pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.
@@ -79,10 +100,6 @@ pub struct Route {
 }
 
 impl Route {
-    fn owns(&self, host: &CanonicalHost, path: &str) -> bool {
-        self.host.matches(host.name()) && is_below(path, &self.prefix)
-    }
-
     /// The origin of this route's pages as a browser writes it, for the requested host (RFC 6454 §6.2).
     pub fn origin(&self, host: &CanonicalHost) -> String {
         let port = host.port().filter(|port| *port != self.browser_scheme.default_port());
@@ -107,6 +124,7 @@ impl Route {
 pub struct Routes {
     /// Most specific first.
     routes: Vec<Arc<Route>>,
+    table: Table,
     public_host: String,
     /// The origin of `public_url`.
     public_origin: String,
@@ -133,10 +151,11 @@ impl Routes {
     ) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         routes.sort_by(|a, b| {
-            let key = |route: &Route| (specificity(&route.host), route.prefix.as_str().len());
+            let key = |route: &Route| (route.host.specificity(), route.prefix.compared().len());
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         Self {
+            table: Table::new(routes.iter().map(|route| (&route.host, &route.prefix))),
             routes,
             public_host: public_url.host_str().unwrap_or_default().to_owned(),
             public_origin: public_url.origin().ascii_serialization(),
@@ -151,8 +170,7 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        let name = host.name() == self.public_host
-            || self.routes.iter().any(|route| route.host.matches(host.name()));
+        let name = host.name() == self.public_host || self.table.has_host(host.name());
         name && self.serves_port_of(host)
     }
 
@@ -172,7 +190,7 @@ impl Routes {
     /// [`Refusal::Misdirected`] for a host that the gateway does not serve (421), [`Refusal::NoRoute`] for a path that no route
     /// owns (404).
     fn find(&self, host: &CanonicalHost, path: &str) -> Result<&Arc<Route>, Refusal> {
-        let found = self.routes.iter().find(|route| route.owns(host, path));
+        let found = self.table.find(host.name(), path).and_then(|place| self.routes.get(place));
         match found {
             Some(route) if self.serves_port_of(host) => Ok(route),
             None if self.knows_host(host) => Err(Refusal::NoRoute),
@@ -221,13 +239,5 @@ impl Routes {
             }
         }
         Ok(Arc::clone(route))
-    }
-}
-
-/// An exact host before a wildcard, a longer wildcard before a shorter.
-fn specificity(host: &HostPattern) -> (u8, usize) {
-    match host {
-        HostPattern::Exact(name) => (1, name.len()),
-        HostPattern::Below(name) => (0, name.len()),
     }
 }

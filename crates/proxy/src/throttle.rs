@@ -1,4 +1,4 @@
-//! Limits the load that unknown callers can cause at an issuer.
+//! Limits the load that unknown callers can cause at an issuer, and that one user can cause at an upstream.
 //!
 //! Two kinds of request reach an issuer before the caller is known: a login (`start` and `callback`), and a token that only the
 //! issuer can read (RFC 7662). Each kind has a token bucket for each client address, and a limit on concurrent calls to one
@@ -9,6 +9,7 @@
 
 mod bucket;
 mod finished;
+mod users;
 
 use std::{
     collections::HashMap,
@@ -24,11 +25,16 @@ use oidc_core::verify::Introspection;
 use oidc_core::{Clock, TokenRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::bucket::Bucket;
-pub(crate) use self::finished::Finished;
+use self::bucket::{Bucket, Rate};
+pub(crate) use self::{
+    finished::Finished,
+    users::{Counted, Users},
+};
 use crate::{metric, refusal::Refusal};
 use web_sessions::{Digest, sha256};
 
+/// Requests of one address.
+const PER_ADDRESS: Rate = Rate::new(100, 10);
 /// Number of concurrent calls of one kind at one issuer.
 const CALLS: usize = 32;
 /// The longest time that a request waits for such a call.
@@ -55,6 +61,7 @@ pub struct Throttle {
     good: Cache<Digest, ()>,
     refused: Cache<Digest, ()>,
     finished: Finished,
+    users: Users,
 }
 
 /// Permission for one call to an issuer, for as long as it is held.
@@ -68,6 +75,7 @@ impl Throttle {
     /// Full buckets, by this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
+            users: Users::new(Arc::clone(&clock)),
             clock,
             logins: Lane::new("sign-ins"),
             tokens: Lane::new("unknown tokens"),
@@ -96,6 +104,11 @@ impl Throttle {
         &self.finished
     }
 
+    /// The bounds of each user on a route.
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
+    }
+
     /// Verifies a token that is not remembered. A token that an issuer must introspect is counted until it is found valid.
     ///
     /// # Errors
@@ -108,10 +121,13 @@ impl Throttle {
         client: Option<IpAddr>,
         verify: impl Future<Output = Result<T, TokenRefusal>>,
     ) -> Result<T, Refusal> {
-        let Some(issuer) = asked.map(|asked| asked.validation().issuer()) else {
+        let Some(rules) = asked.map(Introspection::validation) else {
             return Ok(verify.await?);
         };
-        let token = sha256(token.as_bytes());
+        let issuer = rules.issuer();
+        // A token is asked about once for each list of audiences. A token holds no NUL.
+        let asked_for = std::iter::once(token).chain(rules.audiences().iter().map(String::as_str));
+        let token = sha256(asked_for.collect::<Vec<_>>().join("\0").as_bytes());
         if self.good.contains_key(&token) || self.refused.contains_key(&token) {
             return Ok(verify.await?);
         }
@@ -135,7 +151,7 @@ impl Admitted {
     /// The call succeeded and costs the caller nothing.
     pub(crate) fn give_back(self) {
         if let Some(bucket) = &self.bucket {
-            bucket.give_back();
+            bucket.give_back(PER_ADDRESS);
         }
     }
 }
@@ -194,14 +210,14 @@ impl Lane {
         };
         let per_address = |retry_after| refuse(retry_after, "per address");
         if let Some(bucket) = &bucket {
-            bucket.check(clock.now()).map_err(per_address)?;
+            bucket.check(PER_ADDRESS, clock.now()).map_err(per_address)?;
         }
         let turn = self.calls(issuer).acquire_owned();
         let Ok(Ok(call)) = tokio::time::timeout(PATIENCE, turn).await else {
             return Err(refuse(BUSY, "calls to the issuer at once"));
         };
         if let Some(bucket) = &bucket {
-            bucket.take(clock.now()).map_err(per_address)?;
+            bucket.take(PER_ADDRESS, clock.now()).map_err(per_address)?;
         }
         Ok(Admitted { _call: call, bucket })
     }

@@ -263,3 +263,41 @@ fn explain_names_decisions_as_the_audit_line_does() {
         assert_eq!(printed["decision"], expected, "{path}");
     }
 }
+
+#[test]
+fn explain_shows_what_an_application_receives() {
+    let desk = Desk::new();
+    desk.write("password", "hunter2");
+    let password = desk.path("password").display().to_string();
+    let keys = format!(
+        "    audience: [churn]
+    cors: {{ origins: 'https://apps.example' }}
+    identity:
+      set: {{ X-Remote-User: 'u={{user_name}}', X-Team: '{{claims.team}}' }}
+      credentials: {{ basic: {{ user: svc, password: {{ file: {password} }} }} }}
+    access:
+"
+    );
+    let config = fs::read_to_string(desk.path("doorward.yaml")).unwrap();
+    desk.write("doorward.yaml", &config.replacen("    access:\n", &keys, 1));
+    let (url, claims) = ("http://127.0.0.1:8080/models/churn/score", desk.path("alice.json"));
+    let (code, printed) = desk.explain(url, &["--claims", text(&claims)]);
+    assert_eq!(code, 0, "{printed}");
+    for line in [
+        "header    x-forwarded-preferred-username: alice",
+        "header    x-remote-user: u=alice",
+        "header    authorization: (the application's credentials, `identity.credentials`)",
+        "note      a bearer token needs one of these `aud` here: churn",
+        "note      scripts of other pages may read answers: https://apps.example",
+    ] {
+        assert!(printed.contains(line), "{line:?} is missing in\n{printed}");
+    }
+    assert!(!printed.contains("x-team") && !printed.contains("hunter2"), "{printed}");
+    let (_, printed) = desk.explain(url, &["--claims", text(&claims), "--json"]);
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["headers"]["x-remote-user"], "u=alice");
+    // A refused caller's facts are sent nowhere.
+    let (code, printed) = desk.explain(url, &[]);
+    assert_eq!(code, 4, "{printed}");
+    assert!(!printed.contains("x-remote-user"), "{printed}");
+}

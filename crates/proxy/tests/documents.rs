@@ -100,3 +100,34 @@ fn every_configuration_in_the_documentation_is_valid() {
     }
     assert!(tried >= 20, "only {tried} were found");
 }
+
+/// The sources of tests whose file has this name.
+fn sources(file: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("tests/tests"), root().join("crates/proxy/tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == file) {
+                found.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_caller_in_the_documentation_names_its_test() {
+    let page = fs::read_to_string(root().join("docs/concepts/callers.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.contains(".rs::")).collect();
+    let callers = page.lines().filter(|line| line.starts_with("| ")).count() - 1;
+    assert_eq!(rows.len(), callers, "each line has a test");
+    for row in rows {
+        let (file, name) =
+            row.trim_end_matches("` |").rsplit_once('`').unwrap().1.split_once("::").unwrap();
+        let test = format!("fn {name}(");
+        assert!(sources(file).iter().any(|text| text.contains(&test)), "{file} has no test {name}");
+    }
+}

@@ -28,6 +28,7 @@ mod credentials;
 mod command;
 
 mod errors;
+mod subject_pattern;
 mod forks;
 mod engine;
 mod coroutine;
@@ -64,6 +65,8 @@ mod _native {
     use crate::gateway::Gateway;
     #[pymodule_export]
     use crate::issuer::Issuer;
+    #[pymodule_export]
+    use crate::subject_pattern::SubjectPattern;
     #[pymodule_export]
     use crate::verifier::Verifier;
 

@@ -137,6 +137,22 @@ def test_requirements(names: dict[str, Any], issuer: Issuer) -> None:
     assert passed(client="airflow-run", scope="score") == [False, False, False, False, True]
 
 
+def test_jobs_of_a_platform(names: dict[str, Any], issuer: Issuer) -> None:
+    block = PAGE.block("jobs = doorward.Issuer(")
+    PAGE.run("from doorward.access import Guard, Require\n" + block, names, {"https://gitlab.example": issuer.url})
+
+    def passes(subject: str) -> bool:
+        token = issuer.mint(audience="churn", without=["typ"], claims={"sub": subject})
+        try:
+            return bool(names["deploying"].check(f"Bearer {token}"))
+        except Refused as refused:
+            assert refused.status == 403
+            return False
+
+    assert passes("project_path:data/churn:ref_type:branch:ref:main")
+    assert not passes("project_path:data/churn:ref_type:branch:ref:feature")
+
+
 def test_a_page_of_streamlit(names: dict[str, Any], signer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = [(NAME, assertion(signer, claims={"roles": ["analyst"]}))]
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
@@ -166,5 +182,5 @@ def test_an_app_of_gradio(names: dict[str, Any], signer: Issuer, monkeypatch: py
 
 def test_every_block_is_run() -> None:
     others = ["direct = ", "guard = Guard(", "from doorward.access import Guard, Require, all_of", "import streamlit", "import gradio"]
-    others.append("def owner(")
+    others += ["def owner(", "jobs = doorward.Issuer("]
     assert {*SERVICES, *map(PAGE.block, others)} == set(PAGE.blocks)

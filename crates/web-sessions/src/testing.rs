@@ -56,6 +56,7 @@ pub fn person(issuer: &str, subject: &str) -> Known {
         groups: vec!["/finance".to_owned()],
         scopes: vec!["openid".to_owned()],
         client: Some("gateway".to_owned()),
+        workload: false,
         claims: claims.as_object().cloned().unwrap_or_default(),
     }
 }

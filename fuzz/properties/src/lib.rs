@@ -24,6 +24,7 @@ mod host;
 mod forwarded;
 mod route;
 mod condition;
+mod subject_pattern;
 mod redirect;
 mod form;
 mod cookies;
@@ -46,13 +47,14 @@ pub use request::request;
 pub use route::route;
 pub use sealed::sealed;
 pub use served::served;
+pub use subject_pattern::subject_pattern;
 pub use tokens::{claims, jwk_set, jws};
 
 /// A property of any bytes. It panics when it does not hold.
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 19] = [
+pub const PROPERTIES: [(&str, Property); 20] = [
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
@@ -71,5 +73,6 @@ pub const PROPERTIES: [(&str, Property); 19] = [
     ("route", route),
     ("sealed", sealed),
     ("served", served),
+    ("subject_pattern", subject_pattern),
     ("token_answer", token_answer),
 ];

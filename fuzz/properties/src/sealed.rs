@@ -127,6 +127,7 @@ fn record(text: &str, dice: &mut Dice) {
         groups: line().split(',').map(str::to_owned).collect(),
         scopes: line().split(' ').map(str::to_owned).collect(),
         client: maybe(line()),
+        workload: false,
         claims: serde_json::from_str(&line()).unwrap_or_default(),
     };
     let algorithm = Algorithm::ALL.into_iter().nth(dice.below(16));

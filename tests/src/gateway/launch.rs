@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::Result;
 
 use super::Plan;
-use crate::{program::Program, tools};
+use crate::program::Program;
 
 impl Plan {
     /// The folder in which the gateway runs.
@@ -45,10 +45,10 @@ impl Plan {
             Some(most) => {
                 let mut shell = Command::new("sh");
                 shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
-                shell.arg(tools::doorward()?);
+                shell.arg(&self.binary);
                 shell
             }
-            None => Command::new(tools::doorward()?),
+            None => Command::new(&self.binary),
         };
         command.arg("serve").arg("--config").arg(config).args(arguments);
         command.current_dir(&self.folder).envs(self.environment.iter().cloned());

@@ -127,7 +127,7 @@ async fn a_bomb_of_cookies_costs_little_and_shows_nothing() -> Result<()> {
             let answer = stage.get(target).header("Cookie", &bomb).send().await?;
             ensure!(answer.status < 500, "{target}: {answer:?}");
             ensure!(
-                began.elapsed() < Duration::from_secs(1),
+                began.elapsed() < Duration::from_secs(5),
                 "{target} took {:?}",
                 began.elapsed()
             );

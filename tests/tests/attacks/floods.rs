@@ -97,7 +97,7 @@ async fn a_flood_of_starts_reaches_the_provider_at_a_bounded_rate() -> Result<()
     let page = from_flooder(stage.get("/oauth2/start").navigating()).send().await?;
     assert!(page.status == 302 || page.body.contains("Too many requests at once"), "{page:?}");
     // And is served when the pause is over.
-    wait::until("a login after the pause", Duration::from_secs(5), async || {
+    wait::until("a login after the pause", Duration::from_secs(20), async || {
         let asking = stage.get("/oauth2/start").header("X-Forwarded-For", "192.0.2.1");
         Ok((asking.send().await?.status == 302).then_some(()))
     })
@@ -181,7 +181,7 @@ async fn a_flood_of_unknown_tokens_is_asked_about_at_a_bounded_rate() -> Result<
     let alice = stage.sign_in("alice").await?;
     // A new valid one is served after the pause.
     let fresh = stage.opaque("bob")?;
-    wait::until("a new token after the pause", Duration::from_secs(5), async || {
+    wait::until("a new token after the pause", Duration::from_secs(20), async || {
         Ok((stage.with_token(&fresh).await?.status == 200).then_some(()))
     })
     .await?;
@@ -219,8 +219,10 @@ async fn junk_jwts_cost_the_provider_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_with_valid_tokens_passes_at_once() -> Result<()> {
     let stage = asking("flood-fleet").start().await?;
+    // More than the unknown tokens of one address, and few enough that a busy machine serves them within the time to wait for a
+    // call.
     let tokens: Vec<String> =
-        (0..500).map(|_| stage.opaque("alice")).collect::<Result<Vec<_>>>()?;
+        (0..200).map(|_| stage.opaque("alice")).collect::<Result<Vec<_>>>()?;
     let answers = try_join_all(tokens.iter().map(|token| stage.with_token(token))).await?;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
@@ -264,7 +266,7 @@ async fn a_slow_provider_sees_so_many_logins_at_once() -> Result<()> {
     assert_eq!(stage.issuer.requests(Endpoint::Par) - before, 32);
     assert_eq!(answers.iter().filter(|answer| answer.status == 302).count(), 32);
     assert_eq!(answers.iter().filter(|answer| is_too_many(answer)).count(), 28);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     stage.issuer.faults().clear();
     stage.begin_login("/echo").await?;
     stage.finish(&[])

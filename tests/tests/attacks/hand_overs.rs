@@ -160,7 +160,7 @@ async fn systemd_learns_about_readiness_reloads_and_stops() -> Result<()> {
     assert_eq!(next()?, "READY=1");
     let begun = Instant::now();
     assert_eq!([hear()?, hear()?], ["WATCHDOG=1", "WATCHDOG=1"]);
-    ensure!(begun.elapsed() < Duration::from_millis(1_500));
+    ensure!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     std::fs::write(stage.gateway.config(), "routes: [")?;
     stage.gateway.hang_up();
     let reloading = next()?;

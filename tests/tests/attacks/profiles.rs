@@ -52,7 +52,7 @@ async fn stage(name: &str, issuer: &str, settings: String) -> Result<Stage> {
             // Every issuer that a rule names exists.
             ["ci", "api", "mesh"].into_iter().fold(plan, |plan, name| {
                 let other = format!(
-                    "url: https://{name}.example\nprofile: workload\naudience: [x]\nkeys_file: {file}\n"
+                    "url: https://{name}.example\nprofile: workload\naudience: [x]\nkeys_file: {file}\nclaims: {{ roles: roles, scopes: scope }}\n"
                 );
                 plan.with_issuer_of_programs(name, if name == issuer { &settings } else { &other })
             })

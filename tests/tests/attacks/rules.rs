@@ -46,7 +46,7 @@ fn seconds() -> u64 {
 }
 
 /// The two days after tomorrow, in UTC.
-fn days_to_come() -> String {
+pub(crate) fn days_to_come() -> String {
     let today = (seconds() / 86_400 + 3) % 7;
     let name = |after: u64| {
         let week = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];

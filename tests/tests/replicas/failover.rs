@@ -15,8 +15,12 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 struct Scene {
     name: &'static str,
     stage: Stage,
-    alice: Visitor,
+    /// Goes on throughout.
     carol: Visitor,
+    /// Signs out meanwhile.
+    alice: Visitor,
+    /// Alice's cookies from before.
+    cookie: String,
 }
 
 impl Scene {
@@ -27,14 +31,15 @@ impl Scene {
             assert_eq!(stage.fetch(&alice, replica, "/x").await?.status, 200);
             assert_eq!(stage.fetch(&carol, replica, "/x").await?.status, 200);
         }
-        Ok(Self { name, stage, alice, carol })
+        let cookie = alice.cookies(&stage.world.url("/"))?;
+        Ok(Self { name, stage, carol, alice, cookie })
     }
 
-    /// Signs `visitor` out at the first replica, again while it answers 503.
-    async fn sign_out(&self, visitor: &Visitor) -> Result<()> {
+    /// Signs Alice out at the first replica, again while it answers 503.
+    async fn sign_out(&self) -> Result<()> {
         let began = Instant::now();
         loop {
-            let answer = self.stage.sign_out(visitor, 0).await?;
+            let answer = self.stage.sign_out(&self.alice, 0).await?;
             if answer.status.is_redirection() {
                 return Ok(());
             }
@@ -44,12 +49,12 @@ impl Scene {
         }
     }
 
-    /// Asks until each replica knows the user again: 503 before, never a refusal.
-    async fn goes_on(&self, visitor: &Visitor) -> Result<()> {
+    /// Asks until each replica knows Carol again: 503 before, never a refusal.
+    async fn goes_on(&self) -> Result<()> {
         let began = Instant::now();
         for replica in [0, 1] {
             loop {
-                let answer = self.stage.fetch(visitor, replica, "/x").await?;
+                let answer = self.stage.fetch(&self.carol, replica, "/x").await?;
                 if answer.status == 200 {
                     break;
                 }
@@ -65,13 +70,20 @@ impl Scene {
         Ok(())
     }
 
-    async fn is_out(&self, cookie: &str) -> Result<()> {
+    /// Asks until each replica refuses the cookies of the signed-out session.
+    async fn is_out(&self) -> Result<()> {
         for replica in [0, 1] {
-            let took = self.stage.until_refused(cookie, replica).await?;
+            let took = self.stage.until_refused(&self.cookie, replica).await?;
             note(&format!("{}: signed out at {replica} after {took:.1?}", self.name));
             ensure!(took <= AT_ONCE, "signed out at {replica} after {took:?}");
         }
         Ok(())
+    }
+
+    /// A new sign-in works; the gateways end in order.
+    async fn end(self) -> Result<()> {
+        self.stage.sign_in("alice").await?;
+        self.stage.finish(&[])
     }
 }
 
@@ -81,14 +93,12 @@ async fn a_planned_failover_by_sentinels_keeps_sessions() -> Result<()> {
     let realm = world.realm().await?;
     let sentinels = Sentinels::start(world.folder()).await?;
     let scene = Scene::new("planned", world, &realm, &sentinels.store()).await?;
-    let cookie = scene.alice.cookies(&scene.stage.world.url("/"))?;
-    let (failover, signed_out) = tokio::join!(sentinels.fail_over(), scene.sign_out(&scene.alice));
+    let (failover, signed_out) = tokio::join!(sentinels.fail_over(), scene.sign_out());
     failover?;
     signed_out?;
-    scene.goes_on(&scene.carol).await?;
-    scene.is_out(&cookie).await?;
-    scene.stage.sign_in("alice").await?;
-    scene.stage.finish(&[])
+    scene.goes_on().await?;
+    scene.is_out().await?;
+    scene.end().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,21 +107,18 @@ async fn a_killed_primary_costs_no_session() -> Result<()> {
     let realm = world.realm().await?;
     let mut sentinels = Sentinels::start(world.folder()).await?;
     let scene = Scene::new("killed primary", world, &realm, &sentinels.store()).await?;
-    let cookie = scene.alice.cookies(&scene.stage.world.url("/"))?;
     let before = sentinels.kill_primary().await?;
     let began = Instant::now();
-    let (promoted, signed_out) =
-        tokio::join!(sentinels.until_promoted(before), scene.sign_out(&scene.alice));
+    let (promoted, signed_out) = tokio::join!(sentinels.until_promoted(before), scene.sign_out());
     promoted?;
     signed_out?;
     note(&format!("killed primary: promotion and sign-out took {:.1?}", began.elapsed()));
-    scene.goes_on(&scene.carol).await?;
-    scene.is_out(&cookie).await?;
+    scene.goes_on().await?;
+    scene.is_out().await?;
     // The former primary comes back as a replica, and back again as the primary.
     sentinels.start_killed().await?;
-    scene.goes_on(&scene.carol).await?;
-    scene.stage.sign_in("alice").await?;
-    scene.stage.finish(&[])
+    scene.goes_on().await?;
+    scene.end().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,14 +127,12 @@ async fn a_cluster_that_moves_slots_keeps_sessions() -> Result<()> {
     let realm = world.realm().await?;
     let cluster = Cluster::start(world.folder()).await?;
     let scene = Scene::new("reshard", world, &realm, &cluster.store()).await?;
-    let cookie = scene.alice.cookies(&scene.stage.world.url("/"))?;
-    let (moved, signed_out) = tokio::join!(cluster.reshard(), scene.sign_out(&scene.alice));
+    let (moved, signed_out) = tokio::join!(cluster.reshard(), scene.sign_out());
     ensure!(moved? > 0, "no key was in the cluster");
     signed_out?;
-    scene.goes_on(&scene.carol).await?;
-    scene.is_out(&cookie).await?;
-    scene.stage.sign_in("alice").await?;
-    scene.stage.finish(&[])
+    scene.goes_on().await?;
+    scene.is_out().await?;
+    scene.end().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,14 +141,12 @@ async fn a_cluster_that_replaces_primaries_keeps_sessions() -> Result<()> {
     let realm = world.realm().await?;
     let mut cluster = Cluster::start(world.folder()).await?;
     let scene = Scene::new("cluster", world, &realm, &cluster.store()).await?;
-    let cookie = scene.alice.cookies(&scene.stage.world.url("/"))?;
-    let (failover, signed_out) = tokio::join!(cluster.fail_over(), scene.sign_out(&scene.alice));
+    let (failover, signed_out) = tokio::join!(cluster.fail_over(), scene.sign_out());
     failover?;
     signed_out?;
-    scene.goes_on(&scene.carol).await?;
-    scene.is_out(&cookie).await?;
+    scene.goes_on().await?;
+    scene.is_out().await?;
     cluster.kill_a_primary().await?;
-    scene.goes_on(&scene.carol).await?;
-    scene.stage.sign_in("alice").await?;
-    scene.stage.finish(&[])
+    scene.goes_on().await?;
+    scene.end().await
 }

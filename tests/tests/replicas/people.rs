@@ -46,7 +46,9 @@ impl People {
         let issuer = issuer.start("127.0.0.1:0").await?;
         let valkey = valkey::Setup::new(world.folder(), "valkey")?.with("appendfsync", "everysec");
         let valkey = valkey.start().await?;
-        let stage = Stage::with_issuer(world, issuer.url(), SECRET, &valkey.store(), |plan| {
+        // Other work on the machine may hold a process up for longer than the default time of a call.
+        let store = valkey.store_at(&format!("redis://{}/0", valkey.address()), ", timeout: 5s");
+        let stage = Stage::with_issuer(world, issuer.url(), SECRET, &store, |plan| {
             plan.with("log: { level: warn }")
         })
         .await?;

@@ -8,9 +8,9 @@ use web_sessions::{
     testing::{MovableClock, record},
 };
 
-use super::servers::{Kind, Server, free_port, single};
+use super::servers::{Kind, PATIENCE, Server, free_port, hasty, single};
 
-/// The next change that this one accepts, within five seconds.
+/// The next change that this one accepts.
 pub(crate) async fn next(store: &RedisStore, accepts: impl Fn(&Change) -> bool) -> Change {
     let wanted = async {
         loop {
@@ -20,18 +20,17 @@ pub(crate) async fn next(store: &RedisStore, accepts: impl Fn(&Change) -> bool) 
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), wanted).await.expect("a change arrives")
+    tokio::time::timeout(PATIENCE, wanted).await.expect("a change arrives")
 }
 
 /// Waits until changes arrive.
 pub(crate) async fn arriving(store: &RedisStore) {
-    for _ in 0..400 {
-        if store.trusted_for() > Duration::ZERO {
-            return;
+    let arrived = async {
+        while store.trusted_for() == Duration::ZERO {
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("changes do not arrive");
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("changes arrive");
 }
 
 /// Forgets what came so far.
@@ -66,7 +65,7 @@ async fn a_replaced_or_ended_record_is_announced_and_a_use_is_not() {
 async fn a_lost_connection_is_known_as_changes_that_were_missed() {
     let port = free_port();
     let server = Server::start_on(Kind::Valkey, port, &[]).await;
-    let (one, two) = (single(&server, "t:"), single(&server, "t:"));
+    let (one, two) = (hasty(&server, "t:"), hasty(&server, "t:"));
     arriving(&two).await;
     drained(&two).await;
     server.ask(&["CLIENT", "KILL", "TYPE", "normal"]).await;
@@ -77,7 +76,7 @@ async fn a_lost_connection_is_known_as_changes_that_were_missed() {
     server.signal("STOP");
     let stopped = tokio::time::Instant::now();
     while two.trusted_for() > Duration::ZERO {
-        assert!(stopped.elapsed() < Duration::from_secs(3), "a server that hangs is trusted");
+        assert!(stopped.elapsed() < PATIENCE, "a server that hangs is trusted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     next(&two, |change| *change == Change::Missed).await;

@@ -10,33 +10,33 @@ use web_sessions::{
     testing::{MovableClock, record},
 };
 
-use super::servers::{Kind, Server, free_port, single};
+use super::servers::{Kind, PATIENCE, Server, free_port, hasty, single};
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_the_deadline_and_then_nothing() {
     let server = Server::start(Kind::Valkey, &[]).await;
-    let store = single(&server, "t:");
+    let store = hasty(&server, "t:");
     let ticket = store.create(&record(MovableClock::new().now())).await.unwrap();
     server.signal("STOP");
     let began = Instant::now();
     let error = store.load(&ticket).await.unwrap_err().to_string();
-    assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert!(error.contains(&format!("127.0.0.1:{}", server.port)), "{error}");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let began = Instant::now();
     for _ in 0..100 {
         store.load(&ticket).await.unwrap_err();
     }
-    assert!(began.elapsed() < Duration::from_millis(1200), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "each waits: {:?}", began.elapsed());
     server.signal("CONT");
     healed(&store, &ticket).await;
 }
 
-/// The store answers within two seconds.
+/// Waits until the store answers.
 async fn healed(store: &web_sessions::RedisStore, ticket: &Ticket) {
     let began = Instant::now();
     while store.load(ticket).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(2), "not healed");
+        assert!(began.elapsed() < PATIENCE, "not healed");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
@@ -58,7 +58,7 @@ async fn a_restarted_server_is_used_again() {
     let server = Server::start_on(Kind::Valkey, port, &[]).await;
     let began = Instant::now();
     while store.ready().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(2), "not healed");
+        assert!(began.elapsed() < PATIENCE, "not healed");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     // It kept nothing, and its scripts are gone too.
@@ -84,7 +84,7 @@ async fn calls_beyond_the_bound_fail_at_once() {
         .filter(|(error, _)| error.contains("calls of this process in flight"))
         .collect();
     assert_eq!(refused.len(), 600 - 512);
-    assert!(refused.iter().all(|(_, after)| *after < Duration::from_millis(250)));
+    assert!(refused.iter().all(|(_, after)| *after < Duration::from_secs(1)));
     server.signal("CONT");
     healed(&store, &ticket).await;
 }

@@ -1,7 +1,6 @@
 //! Servers of a test, and stores that use them.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -15,6 +14,8 @@ use web_sessions::{
 };
 
 pub(crate) const IDLE: Duration = Duration::from_secs(3600);
+/// The longest that a condition is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// A running program that ends with the test.
@@ -59,7 +60,7 @@ impl Kind {
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    e2e::world::free_port().unwrap()
 }
 
 impl Server {
@@ -164,7 +165,13 @@ pub(crate) fn keys() -> Arc<Keys> {
     web_sessions::testing::keys()
 }
 
+/// Options with a time for calls that a machine with other work keeps.
 pub(crate) fn options(servers: RedisServers, prefix: &str) -> RedisOptions {
+    RedisOptions::new(servers, prefix, Duration::from_secs(2))
+}
+
+/// Options with the default time for calls, for servers that hang.
+pub(crate) fn hasty_options(servers: RedisServers, prefix: &str) -> RedisOptions {
     RedisOptions::new(servers, prefix, Duration::from_millis(500))
 }
 
@@ -176,4 +183,10 @@ pub(crate) fn store_of(options: RedisOptions, clock: Arc<dyn Clock>) -> RedisSto
 pub(crate) fn single(server: &Server, prefix: &str) -> RedisStore {
     let servers = RedisServers::Single(server.node());
     store_of(options(servers, prefix), MovableClock::new())
+}
+
+/// The same with the default time for calls.
+pub(crate) fn hasty(server: &Server, prefix: &str) -> RedisStore {
+    let servers = RedisServers::Single(server.node());
+    store_of(hasty_options(servers, prefix), MovableClock::new())
 }

@@ -26,6 +26,10 @@ pub(crate) fn page() -> anyhow::Result<String> {
     for field in forward::upstream_fields() {
         writeln!(page, "| `{}` | {} | {} |", field.name, field.when, field.what)?;
     }
+    page.push_str(
+        "\nWith `identity.set` a route names more of them. A client's own fields and trailers by these names are removed on that \
+         route, and on the others with one of its upstreams. A header is left out when a value of its template is missing.\n",
+    );
     write!(
         page,
         "\n## Headers removed from every request\n\n\
@@ -55,7 +59,12 @@ pub(crate) fn page() -> anyhow::Result<String> {
     );
     page.push_str(
         "\n## Headers removed from answers\n\n\
-         Headers of one connection, names that begin with `x-doorward-`, and cookies by the gateway's names.\n",
+         Headers of one connection, names that begin with `x-doorward-`, and cookies by the gateway's names. On a route with `cors`, \
+         names that begin with `access-control-`; and those that `headers.response.remove` names.\n\
+         \n## Headers added to answers\n\n\
+         `Strict-Transport-Security: max-age=31536000` where `public_url` is https and its host neither an address nor `localhost`, unless \
+         the upstream sends it or the route sets or removes it; `Cache-Control: private` where not anyone may call; those that \
+         `headers.response.set` and `cors` of the route say.\n",
     );
     Ok(page)
 }

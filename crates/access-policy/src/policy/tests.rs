@@ -4,6 +4,8 @@ use super::*;
 use crate::caller::Known;
 
 mod circumstances;
+mod many_rules;
+mod subjects;
 
 fn alice() -> Caller {
     Caller::Known(
@@ -119,7 +121,8 @@ fn each_kind_of_name_matches_its_own_claim_only() {
         ("ALICE", false, false, false),
     ] {
         let users = Requirement { users: one(name), ..Requirement::default() };
-        let subjects = Requirement { subjects: one(name), ..Requirement::default() };
+        let pattern = name.parse().expect("a pattern");
+        let subjects = Requirement { subjects: vec![pattern], ..Requirement::default() };
         let emails = Requirement { emails: one(name), ..Requirement::default() };
         assert_eq!(met(&users, true), user, "users: {name}");
         assert_eq!(met(&subjects, true), subject, "subjects: {name}");

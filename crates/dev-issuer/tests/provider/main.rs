@@ -12,6 +12,7 @@ mod products;
 mod dpop;
 mod exchange;
 mod faults;
+mod jobs;
 mod jwt_bearer;
 mod keys;
 mod login;

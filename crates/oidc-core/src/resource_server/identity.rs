@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::challenge::{Challenges, Scheme};
 use super::rejected::Rejected;
+use crate::issuer::Issuer;
 use crate::secret::Secret;
 use crate::token::{AccessToken, Actor, Claims, ClientRoles, Groups, RealmRoles, Scope};
+use crate::token::{InvalidPattern, SubjectPattern};
 use crate::verify::Verified;
 
 /// The verified sender of this request: a verified token, with the proof it needs. Only a
@@ -51,6 +53,13 @@ pub enum Requirement {
     Group(String),
     /// Issued to this client (`client_id`, else `azp`).
     Client(String),
+    /// A subject of this issuer that matches a pattern. A subject is unique within its issuer only.
+    Subject {
+        /// The issuer's identifier.
+        issuer: String,
+        /// The pattern.
+        pattern: SubjectPattern,
+    },
 }
 
 /// The token is valid but lacks a requirement: 403 with `insufficient_scope` (RFC 6750 §3.1).
@@ -82,6 +91,25 @@ impl Requirement {
     pub fn client(id: impl Into<String>) -> Self {
         Self::Client(id.into())
     }
+
+    /// A job of this platform whose subject matches the pattern ([`SubjectPattern`]).
+    ///
+    /// ```
+    /// use oidc_core::Issuer;
+    /// use oidc_core::resource_server::Requirement;
+    ///
+    /// let gitlab: Issuer = "https://gitlab.example".parse()?;
+    /// let main = Requirement::subject(&gitlab, "project_path:data/*:ref_type:branch:ref:main")?;
+    /// // Every project of every group.
+    /// assert!(Requirement::subject(&gitlab, "project_path:*/*:ref_type:branch:ref:main").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The pattern could be read in two ways, or is for everyone.
+    pub fn subject(issuer: &Issuer, pattern: &str) -> Result<Self, InvalidPattern> {
+        Ok(Self::Subject { issuer: issuer.as_str().to_owned(), pattern: pattern.parse()? })
+    }
 }
 
 impl fmt::Display for Requirement {
@@ -92,6 +120,7 @@ impl fmt::Display for Requirement {
             Self::ClientRole { client, role } => write!(f, "the role {role} at {client}"),
             Self::Group(name) => write!(f, "the group {name}"),
             Self::Client(id) => write!(f, "the client {id}"),
+            Self::Subject { issuer, pattern } => write!(f, "the subject {pattern} of {issuer}"),
         }
     }
 }
@@ -175,6 +204,9 @@ impl Identity {
             Requirement::ClientRole { client, role } => self.client_roles(client).contains(role),
             Requirement::Group(name) => self.groups().contains(name),
             Requirement::Client(id) => self.client() == Some(id),
+            Requirement::Subject { issuer, pattern } => {
+                self.issuer() == issuer && pattern.matches(self.subject())
+            }
         }
     }
 
@@ -236,7 +268,7 @@ impl Identity {
         let names: Vec<_> = requirements.iter().map(Requirement::to_string).collect();
         let detail = match names.as_slice() {
             [] => "no caller may do this".to_owned(),
-            names => format!("the token lacks {}", names.join(" or ")),
+            names => format!("the token lacks {}{}", names.join(" or "), self.own(requirements)),
         };
         // The attribute `scope` names the scopes that suffice, which is only correct for a single
         // scope.
@@ -245,6 +277,15 @@ impl Identity {
             _ => Vec::new(),
         };
         Err(Forbidden(self.challenges.insufficient(self.scheme, &detail, &scopes)))
+    }
+
+    /// The caller's subject, where one was required: it is compared part by part.
+    fn own(&self, requirements: &[Requirement]) -> String {
+        let of_subject = |one: &Requirement| matches!(one, Requirement::Subject { .. });
+        match requirements.iter().any(of_subject) {
+            true => format!(" (its subject is {})", self.subject()),
+            false => String::new(),
+        }
     }
 
     /// Requires all scopes of the layer. The error names all of them, so that the client can

@@ -25,6 +25,7 @@ mod extractor;
 mod gateway;
 mod identity;
 mod introspection;
+mod subjects;
 
 type Body = Full<Bytes>;
 

@@ -1,6 +1,9 @@
 //! Builds clients and verifiers from the configured issuers. An unchanged issuer keeps its keys and its verified tokens.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
 use oidc_core::http::Http;
@@ -8,12 +11,12 @@ use oidc_core::provider::{IssuerTemplate, PlainHttpHosts, Provider};
 use oidc_core::verify::Introspection;
 use oidc_core::{Client, Clock, Issuer, Validation, Verifier};
 
-use super::{AssembleError, Before, at, bearer};
+use super::{AssembleError, Before, at, bearer, routes};
 use crate::{
-    config::{self, Allow, Config, IssuerConfig},
+    config::{self, Allow, Config, IdentityTemplate, IssuerConfig, TemplatePart},
     identify::{
         claims::{ClaimReader, Wanted},
-        issuers::{IssuerClient, Issuers},
+        issuers::{Accepts, IssuerClient, Issuers},
     },
     telemetry::{Telemetry, TracedHttp},
 };
@@ -31,6 +34,12 @@ pub fn issuers(
 ) -> Result<Arc<Issuers>, AssembleError> {
     let mut by_name = BTreeMap::new();
     let wanted = wanted(config);
+    let audiences: BTreeSet<Vec<String>> = config
+        .routes
+        .values()
+        .map(routes::audience)
+        .filter(|audience| !audience.is_empty())
+        .collect();
     for (name, issuer) in &config.issuers {
         let kept = before
             .filter(|before| before.config.issuers.get(name) == Some(issuer))
@@ -44,12 +53,50 @@ pub fn issuers(
             }
             None => Arc::new(issuer_client(name, issuer, wanted.clone(), clock, telemetry)?),
         };
-        by_name.insert(name.clone(), client);
+        by_name.insert(name.clone(), accepting(name, issuer, client, &audiences)?);
     }
     let earlier = before.map(|before| &before.app.endpoints.issuers);
     let same = earlier.filter(|earlier| earlier.same(&by_name)).cloned();
     let earlier = earlier.map(|earlier| &**earlier);
     Ok(same.unwrap_or_else(|| Arc::new(Issuers::new(by_name, clock, earlier))))
+}
+
+/// The issuer, with the rules for these audiences of routes. Those that it has already stay, with what they remember.
+fn accepting(
+    name: &str,
+    config: &IssuerConfig,
+    client: Arc<IssuerClient>,
+    audiences: &BTreeSet<Vec<String>>,
+) -> Result<Arc<IssuerClient>, AssembleError> {
+    if client.by_audience.keys().eq(audiences) {
+        return Ok(client);
+    }
+    let kept_or_new = |audience: &Vec<String>| match client.by_audience.get(audience) {
+        Some(kept) => Ok(Some(kept.clone())),
+        None => accepts(name, config, &client.client, audience),
+    };
+    let mut by_audience = BTreeMap::new();
+    for audience in audiences {
+        by_audience.extend(kept_or_new(audience)?.map(|accepts| (audience.clone(), accepts)));
+    }
+    Ok(Arc::new(IssuerClient { by_audience, ..IssuerClient::clone(&client) }))
+}
+
+/// The tokens of an issuer that have one of these audiences; `None` without an audience.
+fn accepts(
+    name: &str,
+    config: &IssuerConfig,
+    client: &Client,
+    audience: &[String],
+) -> Result<Option<Accepts>, AssembleError> {
+    let Some((first, more)) = audience.split_first() else { return Ok(None) };
+    let rules = bearer::rules(config, first).map_err(at(format!("issuers.{name}.url")))?;
+    let rules = more.iter().fold(rules, Validation::with_audience);
+    let introspection = config.introspection.as_ref().map(|introspection| {
+        Introspection::new(client.token_endpoint().clone(), rules.clone())
+            .with_max_age(introspection.cache)
+    });
+    Ok(Some(Accepts { rules, introspection }))
 }
 
 /// Makes one issuer and the gateway as its client; it begins to fetch the issuer's keys. With `telemetry`, the calls to the
@@ -90,17 +137,9 @@ pub fn issuer_client(
     for party in &config.authorized_parties {
         client = client.with_trusted_party(party);
     }
-    let rules = |audience: &str| bearer::rules(config, audience).map_err(at(place("url")));
-    let bearer = match config.audience.split_first() {
-        None => None,
-        Some((first, more)) => Some(more.iter().fold(rules(first)?, Validation::with_audience)),
-    };
-    let introspection =
-        bearer.clone().zip(config.introspection.as_ref()).map(|(validation, introspection)| {
-            Introspection::new(client.token_endpoint().clone(), validation)
-                .with_max_age(introspection.cache)
-        });
-    let own = Verifier::new(rules(client_id)?.with_authorized_party(client_id), Arc::clone(&keys))
+    let bearer = accepts(name, config, &client, &config.audience)?;
+    let rules = bearer::rules(config, client_id).map_err(at(place("url")))?;
+    let own = Verifier::new(rules.with_authorized_party(client_id), Arc::clone(&keys))
         .with_clock(Arc::clone(clock))
         .with_cache(0);
     Ok(IssuerClient {
@@ -113,7 +152,7 @@ pub fn issuer_client(
         offers_login: config.offers_login(),
         client,
         bearer,
-        introspection,
+        by_audience: BTreeMap::new(),
         own,
         claims: ClaimReader::new(name, config),
         leeway: config.leeway,
@@ -147,7 +186,7 @@ pub(crate) fn provider(
     })
 }
 
-/// Claims that the rules of the routes read.
+/// Claims that the rules of the routes read, and the fields that they fill.
 fn wanted(config: &Config) -> Wanted {
     let mut wanted = Wanted::default();
     let rules = config.routes.values().flat_map(|route| &route.access);
@@ -158,6 +197,17 @@ fn wanted(config: &Config) -> Wanted {
         wanted.roles |= !requirement.roles.is_empty();
         wanted.groups |= !requirement.groups.is_empty();
         wanted.claims.extend(requirement.claims.keys().cloned());
+    }
+    let templates = config.routes.values().flat_map(|route| route.identity.set.values());
+    for part in templates.flat_map(IdentityTemplate::parts) {
+        match part {
+            TemplatePart::Roles => wanted.roles = true,
+            TemplatePart::Groups => wanted.groups = true,
+            TemplatePart::Claim(path) => drop(wanted.claims.insert(path.clone())),
+            // Always wanted.
+            TemplatePart::UserName | TemplatePart::Email => {}
+            TemplatePart::Text(_) | TemplatePart::Subject | TemplatePart::Issuer => {}
+        }
     }
     wanted
 }

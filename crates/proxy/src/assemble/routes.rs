@@ -13,7 +13,7 @@ use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
 use web_sessions::OwnNames;
 
-use super::{AssembleError, Before, at};
+use super::{AssembleError, Before, at, fields};
 
 /// Makes one route.
 ///
@@ -69,9 +69,11 @@ fn route_after(
             .with_rewrite(rewrite);
         Some(upstream)
     };
+    let policy = policy(name, route)?;
+    let here = format!("routes.{name}");
     Ok(Route {
         name: name.to_owned(),
-        meters: RouteMeters::new(name),
+        meters: RouteMeters::new(name).with_workloads(name, &policy),
         underscores: route.headers.underscores,
         underscored: metric::underscored(name),
         title: route.title.clone().unwrap_or_else(|| name.to_owned()),
@@ -93,16 +95,23 @@ fn route_after(
         basic: route.basic,
         registry: (route.preset == Some(Preset::Registry))
             .then(|| format!("{}/registry_token", config.endpoints.trim_end_matches('/'))),
+        audience: audience(route),
         origins: route.origins.clone(),
+        cors: fields::cors(&here, route)?,
         portal: route.portal.clone(),
         groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
-        policy: policy(name, route)?,
-        identity: route.identity,
+        policy,
+        identity: route.identity.clone(),
+        set: fields::set(&here, route)?,
+        reserved: fields::reserved(&here, route, config)?,
+        credentials: fields::credentials(&here, route)?,
+        response: fields::response(&here, &route.headers.response, config)?,
         timeouts: route.timeouts,
         streams: route.streams,
         ping: route.websocket.ping,
         signed_out: route.signed_out,
         body_limit: route.limits.body.map(|size| size.0),
+        per_user: route.limits.per_user,
         upstream,
     })
 }
@@ -129,9 +138,15 @@ fn same_way<'a>(
     let same = earlier.upstream_tls == route.upstream_tls
         && earlier.upstream_host == route.upstream_host
         && check(earlier, before.config) == check(route, config)
-        && before.has_same(route.files());
+        && before.has_same(route.upstream_tls.files());
     let mut routes = before.app.endpoints.routes.iter();
     routes.find(|kept| same && kept.name == name)
+}
+
+/// The accepted `aud` of a route, in one order.
+pub(super) fn audience(route: &RouteConfig) -> Vec<String> {
+    let sorted: BTreeSet<&String> = route.audience.iter().collect();
+    sorted.into_iter().cloned().collect()
 }
 
 /// The groups that rules of a route name.
@@ -176,11 +191,12 @@ fn requirement(
 ) -> Result<access_policy::Requirement, AssembleError> {
     let hours = config.hours.as_ref().map(config::Hours::read).transpose();
     let when = config.when.as_deref().map(access_policy::Condition::compile).transpose();
+    let subjects = config.subjects.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>();
     Ok(access_policy::Requirement {
         users: config.users.clone(),
         emails: config.emails.clone(),
         email_domains: config.email_domains.clone(),
-        subjects: config.subjects.clone(),
+        subjects: subjects.map_err(at(format!("{place}.subjects")))?,
         roles: config.roles.clone(),
         groups: config.groups.clone(),
         scopes: config.scopes.clone(),

@@ -3,7 +3,9 @@
 //! Evaluates the same routes and rules as `serve`. `--token` is read, not verified: verification needs the issuer's keys, which
 //! the rules do not depend on.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::SystemTime};
+mod sent;
+
+use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -18,7 +20,7 @@ use super::Outcome;
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
-use access_policy::{AccessRequest, Caller, Decision, Step, Times};
+use access_policy::{AccessRequest, Caller, Decision, Known, Step, Times};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -67,6 +69,9 @@ struct Explanation {
     route: Option<Arc<Route>>,
     steps: Vec<Step>,
     upstream: Option<String>,
+    /// Fields about the caller that the upstream receives.
+    fields: BTreeMap<String, String>,
+    notes: Vec<String>,
 }
 
 impl Explain {
@@ -140,7 +145,12 @@ impl Explain {
                 let path = upstream.rewritten(&path);
                 format!("{} {path} at {}", self.method, targets.join(" or "))
             });
-        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream })
+        let fields = match &upstream {
+            Some(_) => sent::fields(&route, identity),
+            None => BTreeMap::new(),
+        };
+        let notes = sent::notes(&route);
+        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream, fields, notes })
     }
 
     fn identity(&self, config: &Config) -> anyhow::Result<Caller> {
@@ -195,6 +205,11 @@ impl Explain {
         writeln!(out, "request   {} {}", self.method, self.url)?;
         match identity {
             Caller::Anonymous => writeln!(out, "caller    anonymous")?,
+            Caller::Known(known) if known.workload => {
+                let subject = shown(&known.subject);
+                writeln!(out, "caller    workload {subject} at {}", known.issuer)?;
+                lists(out, known)?;
+            }
             Caller::Known(known) => {
                 writeln!(
                     out,
@@ -203,11 +218,7 @@ impl Explain {
                     shown(&known.subject),
                     known.issuer
                 )?;
-                let lists =
-                    [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
-                for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
-                    writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
-                }
+                lists(out, known)?;
             }
         }
         if let Some(route) = &explanation.route {
@@ -220,6 +231,12 @@ impl Explain {
         writeln!(out, "decision  {}", shown(&explanation.verdict))?;
         if let Some(upstream) = &explanation.upstream {
             writeln!(out, "upstream  {upstream}")?;
+        }
+        for (name, value) in &explanation.fields {
+            writeln!(out, "header    {name}: {}", shown(value))?;
+        }
+        for note in &explanation.notes {
+            writeln!(out, "note      {}", shown(note))?;
         }
         Ok(())
     }
@@ -234,6 +251,7 @@ impl Explain {
             "method": self.method.as_str(),
             "url": self.url.as_str(),
             "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
+            "workload": matches!(identity, Caller::Known(known) if known.workload),
             "route": explanation.route.as_ref().map(|route| &route.name),
             "rules": explanation.steps.iter().map(|step| json!({
                 "rule": step.rule, "applies": step.applies, "because": step.because, "shadow": step.shadow,
@@ -241,8 +259,19 @@ impl Explain {
             "decision": decision,
             "reason": explanation.verdict,
             "upstream": explanation.upstream,
+            "headers": explanation.fields,
+            "notes": explanation.notes,
         })
     }
+}
+
+/// Prints the roles, groups and scopes of a caller that has some.
+fn lists(out: &mut dyn Write, known: &Known) -> std::io::Result<()> {
+    let lists = [("roles", &known.roles), ("groups", &known.groups), ("scopes", &known.scopes)];
+    for (name, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+        writeln!(out, "          {name}: {}", shown(&values.join(", ")))?;
+    }
+    Ok(())
 }
 
 /// Whether a file holds a JWT instead of claims.
@@ -260,6 +289,8 @@ impl Explanation {
             route: None,
             steps: Vec::new(),
             upstream: None,
+            fields: BTreeMap::new(),
+            notes: Vec::new(),
         }
     }
 }

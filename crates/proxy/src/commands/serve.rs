@@ -150,12 +150,10 @@ impl Running {
         let Start { mut inherited, mut predecessor } = start;
         let applied = Applied::new(loaded);
         let Loaded { config, hash, .. } = applied.loaded();
-        let certificates = config
-            .tls
-            .as_ref()
-            .map(|tls| Certificates::load(&tls.certificate, &tls.key))
-            .transpose()
-            .context("tls")?;
+        let certificates = match config.tls.as_slice() {
+            [] => None,
+            pairs => Some(Certificates::load(pairs).context("tls")?),
+        };
         let workers = Workers::start(config.runtime.workers)
             .context("runtime: the workers cannot be started")?;
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)

@@ -70,7 +70,9 @@ impl IssuerConfig {
 impl RouteConfig {
     /// The files of this route.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.upstream_tls.files()
+        let credentials = self.identity.credentials.as_ref();
+        let secret = credentials.and_then(|credentials| file(credentials.secret()));
+        self.upstream_tls.files().chain(secret)
     }
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::route::HostPattern;
 use super::text::written_as_text;
 
 /// An address to accept connections on: `0.0.0.0:8443`, `[::]:8443` or `unix:/run/doorward.sock`.
@@ -73,4 +74,7 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key. Example: `/etc/tls/tls.key`.
     pub key: PathBuf,
+    /// Hosts that it is for; without it, every host that no other one of the list is for. Example: `[a.example, "*.b.example"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<HostPattern>,
 }

@@ -20,8 +20,11 @@ const SHORTEST_KEY: usize = 32;
 /// Checks everything that a configuration names.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
-    if let Some(tls) = &config.tls {
-        let here = root.key("tls");
+    for (index, tls) in config.tls.iter().enumerate() {
+        let here = match config.tls.len() {
+            1 => root.key("tls"),
+            _ => root.key("tls").item(index),
+        };
         certificates(here.key("certificate"), &tls.certificate, found);
         private_key_file(here.key("key"), &tls.key, found);
     }
@@ -74,6 +77,12 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         }
     }
     for (name, route) in &config.routes {
+        if let Some(credentials) = &route.identity.credentials
+            && let Err(error) = credentials.authorization()
+        {
+            let here = root.key("routes").key(name).key("identity").key("credentials");
+            found.problem(here, error.to_string());
+        }
         let (here, tls) = (root.key("routes").key(name).key("upstream_tls"), &route.upstream_tls);
         for (key, file) in
             [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]

@@ -138,7 +138,8 @@ pub struct Requirement {
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub email_domains: Vec<String>,
-    /// Subjects (`sub`), unique within an issuer: needs `issuers` beside it. `*` matches any text without `:` and `/`.
+    /// Subjects (`sub`), unique within an issuer: needs `issuers` beside it. `*` stands for at least one character without `:` and
+    /// `/`, at most 8 times; everything else is compared byte by byte. A `*` for the owner (`repo:*/…`) is refused.
     /// Example: `["system:serviceaccount:run:*"]`.
     #[serde(with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]

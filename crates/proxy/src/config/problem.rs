@@ -69,7 +69,7 @@ impl Position {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(Vec<Step>);
 
-const SECRETS: [&str; 4] = ["client_auth", "key", "password", "secret"];
+const SECRETS: [&str; 5] = ["client_auth", "credentials", "key", "password", "secret"];
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::byte_size::ByteSize;
 use super::callers::{BearerTokens, PortalCard, WebOrigin};
+use super::cors::CorsConfig;
 use super::headers::RouteHeaders;
 use super::health::HealthConfig;
+use super::identity::IdentityForwarding;
 use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
 use super::streams::{SignedOut, Streams, WebSockets};
-use super::text::{OneOrMany, one_or_many, written_as_text};
+use super::text::{OneOrMany, at_least_one, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
 use super::upstream_tls::{UpstreamHost, UpstreamTlsConfig};
 
@@ -53,7 +55,7 @@ pub struct RouteConfig {
     /// Example: `{ encoded_slash: keep, double_slash: keep }`.
     #[serde(default)]
     pub paths: PathHandling,
-    /// Treatment of header fields. Example: `{ underscores: refuse }`.
+    /// Treatment of header fields. Example: `{ underscores: refuse, response: { remove: [Server] } }`.
     #[serde(default)]
     pub headers: RouteHeaders,
     /// Treatment of a request without an identity. Example: `auto`.
@@ -67,9 +69,18 @@ pub struct RouteConfig {
     /// name is not read. Basic is then the gateway's on this route, and no longer the application's. Example: `true`.
     #[serde(default)]
     pub basic: bool,
+    /// Accepted `aud` of bearer tokens on this route, of every issuer and instead of the issuers' own `audience`; one, or a list.
+    /// A token for another audience is refused here, and a token for this one elsewhere. Example: `[churn]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub audience: Vec<String>,
     /// Other origins whose pages may open a WebSocket here with the user's session. Example: `[https://apps.example]`.
     #[serde(default)]
     pub origins: Vec<WebOrigin>,
+    /// Pages of other origins whose scripts may read answers. Example:
+    /// `{ origins: [https://apps.example], methods: [GET, POST], credentials: true }`.
+    #[serde(default)]
+    pub cors: Option<CorsConfig>,
     /// The card on the portal page. Example: `{ group: Models, order: 10, icon: chart }`.
     #[serde(default)]
     pub portal: PortalCard,
@@ -77,7 +88,7 @@ pub struct RouteConfig {
     /// `[ { allow: { roles: [data-scientist] } } ]`.
     #[serde(default)]
     pub access: Vec<AccessRule>,
-    /// Identity that the upstream receives. Example: `{ headers: true, assertion: true }`.
+    /// Identity that the upstream receives, and its own credentials. Example: `{ headers: true, assertion: true }`.
     #[serde(default)]
     pub identity: IdentityForwarding,
     /// Time limits for the upstream. Example: `{ connect: 5s, response_head: 60s, idle: 10m }`.
@@ -144,6 +155,16 @@ impl HostPattern {
                 .strip_suffix(parent.as_str())
                 .and_then(|rest| rest.strip_suffix('.'))
                 .is_some_and(|label| !label.is_empty()),
+        }
+    }
+}
+
+impl HostPattern {
+    /// An exact host before a wildcard, a longer wildcard before a shorter: the greatest one comes first.
+    pub(crate) fn specificity(&self) -> (u8, usize) {
+        match self {
+            Self::Exact(name) => (1, name.len()),
+            Self::Below(name) => (0, name.len()),
         }
     }
 }
@@ -276,39 +297,6 @@ pub enum SignIn {
     Challenge,
 }
 
-/// Identity that the upstream receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IdentityForwarding {
-    /// `X-Forwarded-User`, `-Preferred-Username`, `-Email`, `-Groups`, `-Roles`. Example: `true`.
-    pub headers: bool,
-    /// `X-Doorward-Assertion`, a short-lived JWT the upstream can verify. Example: `true`.
-    pub assertion: bool,
-    /// Groups in the headers and the assertion: `all`, or `matching` for those that rules of this route speak of. Many servers
-    /// refuse a request whose headers pass 16 kB. Example: `matching`.
-    pub groups: SentGroups,
-    /// `Authorization: Bearer` with the user's own access token, always fresh. This upstream then receives no bearer token that
-    /// the gateway did not verify. Example: `false`.
-    pub access_token: bool,
-}
-
-/// Groups that the upstream receives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SentGroups {
-    /// All of them.
-    #[default]
-    All,
-    /// Those that rules of the route name.
-    Matching,
-}
-
-impl Default for IdentityForwarding {
-    fn default() -> Self {
-        Self { headers: true, assertion: true, groups: SentGroups::default(), access_token: false }
-    }
-}
-
 /// Time limits for the upstream. The whole exchange has no limit: a stream may run for days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -344,16 +332,19 @@ pub struct Limits {
     /// The largest request body; without it, no bound: bodies are streamed, not stored.
     /// Example: `10GiB`.
     pub body: Option<ByteSize>,
-    /// Bounds for each user. Not yet supported.
+    /// Bounds on each signed-in user and each program, by issuer and subject; those of one replica. Beyond them requests get
+    /// 429. Example: `{ requests_per_second: 50, concurrent_requests: 20, concurrent_streams: 200 }`.
     pub per_user: Option<PerUserLimits>,
 }
 
-/// Bounds for each user.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Bounds on each user of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerUserLimits {
-    /// Requests in a second. Example: `50`.
+    /// Requests in a second; so many may come at once. Example: `50`.
     pub requests_per_second: Option<u32>,
-    /// Streams at the same time. Example: `200`.
+    /// Requests at the same time, streams not counted. Example: `20`.
+    pub concurrent_requests: Option<u32>,
+    /// Streams at the same time: WebSockets, server-sent events, gRPC calls. Example: `200`.
     pub concurrent_streams: Option<u32>,
 }

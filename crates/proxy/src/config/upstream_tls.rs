@@ -33,7 +33,7 @@ pub struct UpstreamTlsConfig {
 
 impl UpstreamTlsConfig {
     /// The files it names, for reloads.
-    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         [&self.ca_file, &self.client_certificate, &self.client_key].into_iter().flatten().cloned()
     }
 }

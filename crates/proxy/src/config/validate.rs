@@ -18,8 +18,10 @@ use super::{Config, ListenAddr, TrustedProxy};
 
 mod access;
 mod admin;
+mod answers;
 mod callers;
 mod cookie_domain;
+mod identity;
 mod issuers;
 mod limits;
 mod names;
@@ -29,7 +31,9 @@ mod routes;
 mod runtime;
 mod shutdown;
 mod telemetry;
+mod tls;
 mod upstream_tls;
+mod workloads;
 
 /// Findings of the checks.
 #[derive(Debug, Default)]
@@ -99,6 +103,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
     listeners(config, &mut found);
+    tls::check(config, &mut found);
     limits::check(config, &mut found);
     runtime::check(config, &mut found);
     admin::check(config, &mut found);
@@ -128,6 +133,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     }
     session(config, &mut found);
     issuers::check(config, &mut found);
+    workloads::trust_domains(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
         let instead = "omit it and have programs request tokens from the issuer";

@@ -78,6 +78,7 @@ impl Endpoints {
             },
             Denied::Refused(refusal) => refusal,
         })?;
+        self.throttle.users().asked(&route.name, route.per_user, &sender.caller)?;
         call.notes.audit(|trail| trail.let_through(granted.rule));
         if let Credential::Session(session) = &sender.credential {
             self.sessions.used(session, &route.name);
@@ -131,6 +132,11 @@ impl Endpoints {
                 .header(known, &route.name)
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
             headers.insert("x-doorward-assertion", assertion);
+        }
+        if let Some(fields) = &route.set {
+            for (name, value) in self.assertions.filled(known, fields).iter() {
+                headers.insert(name.clone(), value.clone());
+            }
         }
         if route.identity.access_token && route.upstream.is_none() {
             let token = match &sender.credential {

@@ -23,11 +23,12 @@ use crate::{
 impl Endpoints {
     pub(super) async fn registry_token(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let host = call.request.host().name();
-        if !self.routes.iter().any(|route| route.registry.is_some() && route.host.matches(host)) {
+        let mut routes = self.routes.iter().filter(|route| route.registry.is_some());
+        let Some(route) = routes.find(|route| route.host.matches(host)) else {
             return Err(Refusal::NoRoute);
-        }
+        };
         call.notes.offer(Offer::Basic);
-        let takes = Takes { bearer: true, basic: true };
+        let takes = Takes { bearer: true, basic: true, audience: &route.audience };
         let credential = self.sender(&call, takes).await?.credential;
         let Credential::Bearer { token, good_until, carrier: Carrier::Basic } = credential else {
             return Err(sign_in_needed(&call));

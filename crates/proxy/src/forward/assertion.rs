@@ -21,8 +21,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::identity::IdentityHeaders;
-use crate::route::Route;
+use super::{identity::IdentityHeaders, templates::filled};
+use crate::route::{Route, SetFields};
 use access_policy::Known;
 use web_sessions::P256Key;
 
@@ -37,6 +37,8 @@ const LEFT: Duration = Duration::from_secs(20);
 const IDENTITIES: u64 = 20_000;
 /// Most sets of groups for which one identity is kept.
 const NARROWED: usize = 64;
+/// Most routes whose fields are kept for one identity.
+const FILLED: usize = 64;
 const IDENTITY_IDLE: Duration = Duration::from_secs(300);
 
 /// Signs assertions, and remembers what it signed.
@@ -70,17 +72,24 @@ pub struct Signer {
 }
 
 /// One identity: its header values, and the assertions made for it.
-struct CallerHeaders {
+pub(super) struct CallerHeaders {
     known: Arc<Known>,
-    headers: Arc<IdentityHeaders>,
+    pub(super) headers: Arc<IdentityHeaders>,
     assertions: Mutex<Vec<Signed>>,
     /// The same identity with the groups that some route sends.
     narrowed: Mutex<Vec<Narrowed>>,
+    /// The fields that some route fills from this identity.
+    filled: Mutex<Vec<Filled>>,
 }
 
 struct Narrowed {
     groups: Arc<BTreeSet<String>>,
     known: Arc<Known>,
+}
+
+struct Filled {
+    fields: Arc<SetFields>,
+    values: Arc<[(HeaderName, HeaderValue)]>,
 }
 
 struct Signed {
@@ -149,15 +158,33 @@ impl Assertions {
         if let Some(found) = narrowed.iter().find(|one| Arc::ptr_eq(&one.groups, groups)) {
             return Arc::clone(&found.known);
         }
-        let mut fewer = Known::clone(known);
-        fewer.groups.retain(|group| groups.contains(group));
-        let fewer = Arc::new(fewer);
+        let fewer = Arc::new(with_groups_of(known, groups));
         // Each reload brings new sets.
         if narrowed.len() >= NARROWED {
             narrowed.remove(0);
         }
         narrowed.push(Narrowed { groups: Arc::clone(groups), known: Arc::clone(&fewer) });
         fewer
+    }
+
+    /// The fields that a route fills from an identity.
+    pub fn filled(
+        &self,
+        known: &Arc<Known>,
+        fields: &Arc<SetFields>,
+    ) -> Arc<[(HeaderName, HeaderValue)]> {
+        let entry = self.entry(known);
+        let mut all = entry.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = all.iter().find(|one| Arc::ptr_eq(&one.fields, fields)) {
+            return Arc::clone(&found.values);
+        }
+        let values: Arc<[_]> = filled(fields, known).into();
+        // Each reload brings new fields.
+        if all.len() >= FILLED {
+            all.remove(0);
+        }
+        all.push(Filled { fields: Arc::clone(fields), values: Arc::clone(&values) });
+        values
     }
 
     /// The header values of an identity.
@@ -175,7 +202,15 @@ impl Assertions {
         known: &Arc<Known>,
         audience: &str,
     ) -> Result<HeaderValue, AssertionError> {
-        let entry = self.entry(known);
+        self.assertion(&self.entry(known), audience)
+    }
+
+    /// The assertion of a caller for one audience: see [`Assertions::header`].
+    pub(super) fn assertion(
+        &self,
+        entry: &CallerHeaders,
+        audience: &str,
+    ) -> Result<HeaderValue, AssertionError> {
         let now = self.clock.now();
         let good =
             |signed: &Signed| signed.expires_at >= now + LEFT && signed.expires_at <= now + LIFE;
@@ -186,14 +221,15 @@ impl Assertions {
                 return Ok(signed.value.clone());
             }
         }
-        let (value, expires_at) = self.sign(known, audience, now)?;
+        let (value, expires_at) = self.sign(&entry.known, audience, now)?;
         let mut assertions = entry.lock();
         assertions.retain(|signed| signed.audience != audience && good(signed));
         assertions.push(Signed { audience: audience.to_owned(), expires_at, value: value.clone() });
         Ok(value)
     }
 
-    fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
+    /// Everything kept about an identity. Looked up once for a request.
+    pub(super) fn entry(&self, known: &Arc<Known>) -> Arc<CallerHeaders> {
         let address = Arc::as_ptr(known).addr();
         let entry = self.entries.get_with(address, || {
             Arc::new(CallerHeaders {
@@ -201,6 +237,7 @@ impl Assertions {
                 headers: Arc::new(IdentityHeaders::new(known)),
                 assertions: Mutex::default(),
                 narrowed: Mutex::default(),
+                filled: Mutex::default(),
             })
         });
         debug_assert!(
@@ -242,6 +279,13 @@ impl Assertions {
         value.set_sensitive(true);
         Ok((value, UNIX_EPOCH + Duration::from_secs(exp)))
     }
+}
+
+/// The identity without the groups that are not among these.
+pub fn with_groups_of(known: &Known, groups: &BTreeSet<String>) -> Known {
+    let mut fewer = known.clone();
+    fewer.groups.retain(|group| groups.contains(group));
+    fewer
 }
 
 impl CallerHeaders {

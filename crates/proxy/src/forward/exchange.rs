@@ -49,7 +49,8 @@ pub(super) struct Exchange<'a> {
     pub(super) session: Option<&'a Arc<LiveSession>>,
     /// Checks a long upload again while it runs.
     pub(super) review: (&'a Review, &'a Permit, Kind),
-    pub(super) return_to: &'a str,
+    /// The query, as the client sent it.
+    pub(super) query: Option<&'a str>,
 }
 
 /// Notes that a target closed a new connection without a response. Requests with a body are left out: their client may be the
@@ -312,11 +313,12 @@ impl Exchange<'_> {
 
     /// The refusal of an exchange whose session ended before the response was passed on.
     pub(super) fn session_ended(&self) -> Refusal {
-        Refusal::LoginNeeded {
-            route: self.route.name.clone(),
-            redirect: false,
-            return_to: self.return_to.to_owned(),
-        }
+        let path = &self.review.1.path;
+        let return_to = match self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.as_str().to_owned(),
+        };
+        Refusal::LoginNeeded { route: self.route.name.clone(), redirect: false, return_to }
     }
 }
 

@@ -12,13 +12,18 @@ pub use http_canonical::{
     request_id::{TRACEPARENT, X_REQUEST_ID},
 };
 
-use std::{fmt::Write, net::IpAddr};
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_canonical::{RequestId, Scheme, reserved::is_hop_by_hop, trailers::is_never_a_trailer};
+use http_canonical::{
+    OriginFields, RequestId, Scheme, TraceParent,
+    reserved::is_hop_by_hop,
+    trailers::{Announced, is_never_a_trailer},
+};
 use web_sessions::OwnNames;
 
-use crate::identify::{Credential, authorization::Carrier};
+use crate::{
+    identify::{Credential, authorization::Carrier},
+    route::Route,
+};
 
 /// `x-forwarded-prefix`: the prefix removed from the path.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -28,12 +33,10 @@ const OURS: &str = "x-doorward-";
 
 /// Origin of a request, as the gateway reports it.
 pub(super) struct From<'a> {
-    /// The host the client asked for.
-    pub(super) host: &'a HeaderValue,
+    /// The host the client asked for, and the trusted addresses.
+    pub(super) fields: OriginFields,
     /// The scheme the browser used.
     pub(super) scheme: Scheme,
-    /// The trusted addresses, the client first.
-    pub(super) chain: &'a [IpAddr],
     /// The prefix removed from the path.
     pub(super) prefix: Option<&'a str>,
     pub(super) request_id: &'a RequestId,
@@ -61,59 +64,49 @@ pub(super) fn take_credentials(
     if !headers.contains_key(header::COOKIE) {
         return;
     }
-    let kept: Vec<HeaderValue> =
-        headers.get_all(header::COOKIE).iter().filter_map(|all| own_cookies.strip(all)).collect();
-    headers.remove(header::COOKIE);
-    for value in kept {
+    let mut kept = headers.get_all(header::COOKIE).iter().filter_map(|all| own_cookies.strip(all));
+    // A canonical request has one field of cookies, and this allocates nothing.
+    let (first, more) = (kept.next(), kept.collect::<Vec<_>>());
+    match first {
+        Some(first) => drop(headers.insert(header::COOKIE, first)),
+        None => drop(headers.remove(header::COOKIE)),
+    }
+    for value in more {
         headers.append(header::COOKIE, value);
+    }
+}
+
+/// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. Then writes the
+/// application's own credentials. No name has another spelling at this point, as names with `_` were removed before.
+pub(super) fn take_reserved(headers: &mut HeaderMap, trailers: &mut Announced, route: &Route) {
+    if route.identity.access_token {
+        // The application treats this field as verified.
+        headers.remove(header::AUTHORIZATION);
+    }
+    for name in &route.reserved {
+        headers.remove(name);
+    }
+    trailers.forbid(&route.reserved);
+    if let Some(credentials) = &route.credentials {
+        headers.insert(header::AUTHORIZATION, credentials.clone());
     }
 }
 
 /// Writes the fields about the origin of the request.
 pub(super) fn set_origin(headers: &mut HeaderMap, from: From<'_>) {
-    let scheme = from.scheme.as_str();
-    headers.insert(X_FORWARDED_HOST, from.host.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    let mut forwarded = String::with_capacity(96);
-    if from.chain.is_empty() {
-        forwarded.push_str("for=unknown");
-    } else {
-        let mut list = String::with_capacity(16 * from.chain.len());
-        for (place, address) in from.chain.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            // Writing into a String never fails.
-            let _ = write!(list, "{comma}{address}");
-            let _ = match address {
-                IpAddr::V4(address) => write!(forwarded, "{comma}for={address}"),
-                IpAddr::V6(address) => write!(forwarded, "{comma}for=\"[{address}]\""),
-            };
-        }
-        set(headers, X_FORWARDED_FOR, list);
+    let OriginFields { host, forwarded_for, forwarded } = from.fields;
+    headers.insert(X_FORWARDED_HOST, host);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(from.scheme.as_str()));
+    if let Some(chain) = forwarded_for {
+        headers.insert(X_FORWARDED_FOR, chain);
     }
-    // RFC 7239 §4: a token contains no `:` and no brackets.
-    let host = from.host.to_str().unwrap_or_default();
-    let _ = if host.contains([':', '[']) {
-        write!(forwarded, ";host=\"{host}\";proto={scheme}")
-    } else {
-        write!(forwarded, ";host={host};proto={scheme}")
-    };
-    set(headers, header::FORWARDED, forwarded);
+    headers.insert(header::FORWARDED, forwarded);
     if let Some(prefix) = from.prefix {
         set(headers, X_FORWARDED_PREFIX, prefix.to_owned());
     }
     headers.insert(X_REQUEST_ID, from.request_id.header_value());
-    match from.traceparent {
-        Some(trace) => drop(headers.insert(TRACEPARENT, trace)),
-        None => set(headers, TRACEPARENT, new_trace()),
-    }
-}
-
-/// A trace that begins here, not sampled.
-fn new_trace() -> String {
-    // All-zero ids are invalid; the set bit prevents them.
-    let trace = rand::random::<u128>() | 1;
-    let parent = rand::random::<u64>() | 1;
-    format!("00-{trace:032x}-{parent:016x}-00")
+    let trace = from.traceparent.unwrap_or_else(|| TraceParent::begin().header_value());
+    headers.insert(TRACEPARENT, trace);
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
@@ -257,27 +250,27 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_written_in_both_forms() {
-        let chain = ["203.0.113.7".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+    fn what_a_client_says_of_its_origin_is_replaced() {
+        let host = "platform.example:8443".parse().unwrap();
+        let chain = ["203.0.113.7".parse().unwrap()];
         let mut headers = map(&[("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=evil")]);
         set_origin(
             &mut headers,
             From {
-                host: &HeaderValue::from_static("platform.example:8443"),
+                fields: OriginFields::new(&host, Scheme::Https, &chain).unwrap(),
                 scheme: Scheme::Https,
-                chain: &chain,
                 prefix: Some("/app"),
                 request_id: &RequestId::random(),
                 traceparent: None,
             },
         );
-        assert_eq!(headers[X_FORWARDED_FOR], "203.0.113.7, 2001:db8::1");
+        assert_eq!(headers[X_FORWARDED_FOR], "203.0.113.7");
         assert_eq!(headers[X_FORWARDED_HOST], "platform.example:8443");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
         assert_eq!(headers[X_FORWARDED_PREFIX], "/app");
         assert_eq!(
             headers[header::FORWARDED],
-            "for=203.0.113.7, for=\"[2001:db8::1]\";host=\"platform.example:8443\";proto=https"
+            "for=203.0.113.7;host=\"platform.example:8443\";proto=https"
         );
         assert_eq!(headers[TRACEPARENT].len(), 55);
         assert!(headers.iter().all(|(name, _)| headers.get_all(name).iter().count() == 1));

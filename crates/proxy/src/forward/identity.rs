@@ -26,7 +26,7 @@ pub const X_FORWARDED_GROUPS: HeaderName = HeaderName::from_static("x-forwarded-
 pub const X_FORWARDED_ROLES: HeaderName = HeaderName::from_static("x-forwarded-roles");
 
 /// Characters that would be syntax in a value. Non-ASCII characters are always encoded.
-const SYNTAX: &AsciiSet = &CONTROLS.add(b',').add(b'%');
+pub(super) const SYNTAX: &AsciiSet = &CONTROLS.add(b',').add(b'%');
 const ROLE_SYNTAX: &AsciiSet = &SYNTAX.add(b':');
 
 /// Identity of a caller, as header values.
@@ -45,15 +45,6 @@ impl IdentityHeaders {
     /// Encodes an identity.
     pub fn new(known: &Known) -> Self {
         let text = |text: &String| one(&encoded(text, SYNTAX));
-        let roles = known.roles.iter().map(|role| encoded(role, ROLE_SYNTAX)).chain(
-            known.client_roles.iter().flat_map(|(client, roles)| {
-                let client = encoded(client, ROLE_SYNTAX);
-                roles
-                    .iter()
-                    .filter(|role| !role.is_empty())
-                    .map(move |role| format!("{client}:{}", encoded(role, ROLE_SYNTAX)))
-            }),
-        );
         let mut headers = Self {
             size: 0,
             user: text(&known.subject).unwrap_or(HeaderValue::from_static("%00")),
@@ -63,7 +54,7 @@ impl IdentityHeaders {
             // another.
             email: known.email.as_ref().filter(|_| known.email_verified).and_then(text),
             groups: list(known.groups.iter().map(|group| encoded(group, SYNTAX))),
-            roles: list(roles),
+            roles: list(roles(known)),
         };
         headers.size = headers.named().map(|(name, value)| name.len() + value.len()).sum();
         headers
@@ -106,7 +97,7 @@ impl IdentityHeaders {
 }
 
 /// Spaces at the ends are encoded too: they would be lost on the way.
-fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
+pub(super) fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
     let body = text.trim_matches(' ');
     let start = text.len() - text.trim_start_matches(' ').len();
     let end = text.len() - start - body.len();
@@ -116,14 +107,32 @@ fn encoded(text: &str, syntax: &'static AsciiSet) -> String {
     encoded
 }
 
-fn one(text: &str) -> Option<HeaderValue> {
+pub(super) fn one(text: &str) -> Option<HeaderValue> {
     // Only printable ASCII is left, so this never fails.
     (!text.is_empty()).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 fn list(members: impl Iterator<Item = String>) -> Option<HeaderValue> {
+    joined(members).and_then(|text| one(&text))
+}
+
+/// Encoded members, separated by `,`; `None` if there are none.
+pub(super) fn joined(members: impl Iterator<Item = String>) -> Option<String> {
     let members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
-    one(&members.join(","))
+    (!members.is_empty()).then(|| members.join(","))
+}
+
+/// The encoded roles: those of the realm, then each client's as `client:role`.
+pub(super) fn roles(known: &Known) -> impl Iterator<Item = String> {
+    known.roles.iter().map(|role| encoded(role, ROLE_SYNTAX)).chain(
+        known.client_roles.iter().flat_map(|(client, roles)| {
+            let client = encoded(client, ROLE_SYNTAX);
+            roles
+                .iter()
+                .filter(|role| !role.is_empty())
+                .map(move |role| format!("{client}:{}", encoded(role, ROLE_SYNTAX)))
+        }),
+    )
 }
 
 #[cfg(test)]

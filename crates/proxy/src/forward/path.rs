@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, uri::PathAndQuery};
 
 use super::internal;
@@ -43,8 +44,8 @@ pub(super) fn path_and_query(
         reason: Cow::Owned(refused.to_string()),
     })?;
     let whole = match request.query() {
-        Some(query) => format!("{path}?{query}"),
+        Some(query) => [&path, "?", query].concat(),
         None => path.into_owned(),
     };
-    internal(PathAndQuery::try_from(whole), "path")
+    internal(PathAndQuery::from_maybe_shared(Bytes::from(whole)), "path")
 }

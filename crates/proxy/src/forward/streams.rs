@@ -15,6 +15,7 @@ use crate::{
     audit::{StreamEnd, Tally, stream_ended},
     config::Streams,
     listen::Drain,
+    refusal::Refusal,
     review::{Kind, Permit, Review, UNDISTURBED},
 };
 
@@ -76,9 +77,16 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Takes the protocol from the head of a response that opens no WebSocket, where the request did not say it.
-    pub(super) fn answered(&mut self, headers: &HeaderMap) {
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UserLimitReached`] for a stream beyond those that its user may have open.
+    pub(super) fn answered(&mut self, headers: &HeaderMap) -> Result<(), Refusal> {
         if self.protocol != Some(Protocol::Grpc) {
             self.protocol = Protocol::of_response(headers);
+        }
+        if let (Some(_), Some(counted)) = (self.protocol, &self.permit.counted) {
+            counted.become_stream()?;
         }
         if let (Some(_), Some(ends)) = (self.protocol, &mut self.token_ends) {
             let now = Instant::now();
@@ -86,6 +94,7 @@ impl Bounds {
                 *ends = now + LAST_ANSWER;
             }
         }
+        Ok(())
     }
 
     /// The kind of the exchange, as far as it is known.

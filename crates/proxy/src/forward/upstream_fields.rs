@@ -55,8 +55,8 @@ pub fn upstream_fields() -> Vec<UpstreamField> {
         ),
         field(
             header::AUTHORIZATION,
-            "`identity.access_token`, and the caller is known",
-            "`Bearer` and the caller's access token",
+            "`identity.access_token`, and the caller is known; or `identity.credentials`",
+            "`Bearer` and the caller's access token; or the application's own credentials, whatever the client sent",
         ),
         field(
             X_FORWARDED_FOR,

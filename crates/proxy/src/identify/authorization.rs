@@ -16,22 +16,28 @@ use crate::{
     route::Route,
 };
 
-/// Schemes of `Authorization` that are for the gateway.
+/// Credentials that are for the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Takes {
+pub struct Takes<'r> {
     /// `Bearer` and `DPoP`.
     pub bearer: bool,
     /// `Basic`, with a token as the password.
     pub basic: bool,
+    /// Accepted `aud` of tokens; empty for the issuers' own.
+    pub audience: &'r [String],
 }
 
-impl Takes {
+impl<'r> Takes<'r> {
     /// Bearer tokens, and nothing else.
-    pub const BEARER: Self = Self { bearer: true, basic: false };
+    pub const BEARER: Self = Self { bearer: true, basic: false, audience: &[] };
 
-    /// The schemes that are for the gateway on a route.
-    pub fn on(route: &Route) -> Self {
-        Self { bearer: route.bearer == BearerTokens::Gateway, basic: route.basic }
+    /// The credentials that are for the gateway on a route.
+    pub fn on(route: &'r Route) -> Self {
+        Self {
+            bearer: route.bearer == BearerTokens::Gateway,
+            basic: route.basic,
+            audience: &route.audience,
+        }
     }
 
     /// Whether a token in this field is for the gateway.
@@ -89,7 +95,7 @@ const OWN_FIELD: &str = "`X-Doorward-Token` is not a token";
 
 /// Reads the `Authorization` header. Servers behind the gateway differ in how they trim and compare. Every value that begins
 /// with the name of a scheme for the gateway, in any case and before any separator, is therefore a credential or malformed.
-pub fn presented(headers: &HeaderMap, takes: Takes) -> Presented<'_> {
+pub fn presented<'h>(headers: &'h HeaderMap, takes: Takes<'_>) -> Presented<'h> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Presented::Nothing };
     if takes.bearer
         && let Some(rest) = Rest::after("bearer", value)
@@ -189,7 +195,7 @@ fn is_token68(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Takes = Takes { bearer: true, basic: true };
+    const ALL: Takes<'_> = Takes { bearer: true, basic: true, audience: &[] };
 
     fn of(value: &[u8]) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())])
@@ -206,7 +212,7 @@ mod tests {
         matches!(presented(&of(value), ALL), Presented::Malformed(_))
     }
 
-    fn is_nothing(value: &[u8], takes: Takes) -> bool {
+    fn is_nothing(value: &[u8], takes: Takes<'_>) -> bool {
         matches!(presented(&of(value), takes), Presented::Nothing)
     }
 
@@ -304,7 +310,7 @@ mod tests {
         }
         assert!(matches!(presented(&HeaderMap::new(), ALL), Presented::Nothing));
         assert!(is_nothing(b"Basic dXNlcjpwdw==", Takes::BEARER));
-        let basic_only = Takes { bearer: false, basic: true };
+        let basic_only = Takes { bearer: false, ..ALL };
         for value in ["Bearer x", "bearer\tx", "DPoP x"] {
             assert!(is_nothing(value.as_bytes(), basic_only), "{value}");
         }

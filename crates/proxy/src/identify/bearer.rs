@@ -16,7 +16,7 @@ use crate::{
     identify::{
         Credential, Sender,
         authorization::Carrier,
-        issuers::{IssuerClient, Issuers},
+        issuers::{Accepts, IssuerClient, Issuers},
     },
     metric,
     refusal::Refusal,
@@ -61,14 +61,12 @@ fn has_claims(token: &str) -> bool {
 /// [`Refusal::BadCredentials`] with the failed check; [`Refusal::TooMany`] before an issuer is asked too often.
 pub async fn identify(
     issuers: &Issuers,
+    verifier: &Verifier,
     throttle: &Throttle,
     client: Option<IpAddr>,
     token: &str,
     carrier: Carrier,
 ) -> Result<Sender, Refusal> {
-    let Some(verifier) = issuers.bearer() else {
-        return Err(Refusal::Internal { reason: "no issuer accepts bearer tokens".to_owned() });
-    };
     let verified = match verifier.recall(token) {
         Ok(verified) => verified,
         Err(unverified) => {
@@ -87,14 +85,16 @@ pub async fn identify(
     Ok(Sender::known(known, Credential::Bearer { token, good_until, carrier }))
 }
 
-/// Verifies the bearer tokens of all these issuers; `None` if none of them has an audience.
-pub(super) fn verifier(
-    issuers: &BTreeMap<String, Arc<IssuerClient>>,
+/// Verifies the bearer tokens that `accepts` says of each of these issuers; `None` if none of them accepts any. Each verifier
+/// has a memory of its own: what it accepted counts for no other audience.
+pub(super) fn verifier<'i>(
+    issuers: &'i BTreeMap<String, Arc<IssuerClient>>,
+    accepts: impl Fn(&'i IssuerClient) -> Option<&'i Accepts>,
     clock: &Arc<dyn Clock>,
 ) -> Option<Verifier> {
     let mut accepted = issuers
         .values()
-        .filter_map(|issuer| Some((issuer.bearer.clone()?, Arc::clone(&issuer.keys))));
+        .filter_map(|issuer| Some((accepts(issuer)?.rules.clone(), Arc::clone(&issuer.keys))));
     let (rules, keys) = accepted.next()?;
     let verifier = accepted
         .fold(Verifier::new(rules, keys), |verifier, (rules, keys)| {
@@ -102,7 +102,8 @@ pub(super) fn verifier(
         })
         .with_clock(Arc::clone(clock))
         .with_observer(counting(issuers));
-    Some(match issuers.values().find_map(|issuer| issuer.introspection.clone()) {
+    let mut asked = issuers.values().filter_map(|issuer| accepts(issuer)?.introspection.clone());
+    Some(match asked.next() {
         Some(introspection) => {
             verifier.with_introspection(introspection.with_observer(counting(issuers)))
         }

@@ -97,6 +97,7 @@ impl ClaimReader {
             groups,
             scopes: scopes.iter().map(str::to_owned).collect(),
             client: claims.client().filter(|_| !self.workloads).map(str::to_owned),
+            workload: self.workloads,
             claims: claims.members().clone(),
         })
     }
@@ -211,6 +212,7 @@ mod tests {
         );
         let known = google.read(&claims.unwrap());
         assert_eq!((known.display_name(), known.client.as_ref()), ("robot", None));
+        assert!(known.workload);
         assert_eq!(known.iss, "https://id.example");
         assert!(known.roles.is_empty() && known.groups.is_empty() && known.scopes.is_empty());
         assert!(known.client_roles.is_empty() && known.email.is_none() && known.name.is_none());

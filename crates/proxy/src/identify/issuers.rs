@@ -2,7 +2,11 @@
 
 mod record;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -40,10 +44,10 @@ pub struct IssuerClient {
     pub(crate) offers_login: bool,
     /// The gateway's login client there.
     pub(crate) client: Client,
-    /// The rules for bearer tokens; `None` if no audience is configured, and then no token is accepted.
-    pub(crate) bearer: Option<Validation>,
-    /// Asks about bearer tokens that are not JWTs; `None`: they are refused.
-    pub(crate) introspection: Option<Introspection>,
+    /// The bearer tokens it accepts; `None` if no audience is configured, and then no token is accepted.
+    pub(crate) bearer: Option<Accepts>,
+    /// The bearer tokens it accepts on routes with an audience of their own, by that.
+    pub(crate) by_audience: BTreeMap<Vec<String>, Accepts>,
     /// Verifies access tokens that were issued to the gateway itself.
     pub(crate) own: Verifier,
     /// Reads identities from its claims.
@@ -64,6 +68,15 @@ pub struct IssuerClient {
     pub(crate) without_refresh: WithoutRefresh,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Bearer tokens of one issuer for one list of audiences.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepts {
+    /// The rules.
+    pub(crate) rules: Validation,
+    /// Asks about tokens that are not JWTs; `None`: they are refused.
+    pub(crate) introspection: Option<Introspection>,
 }
 
 impl IssuerClient {
@@ -106,7 +119,7 @@ impl IssuerClient {
 
     /// Whether a token with this `iss` is of this issuer or of one of its tenants.
     fn names(&self, iss: &str) -> bool {
-        self.url == iss || self.bearer.as_ref().is_some_and(|rules| rules.names_issuer(iss))
+        self.url == iss || self.own.validation().names_issuer(iss)
     }
 
     /// Its claim reader.
@@ -149,6 +162,8 @@ impl IssuerClient {
 pub struct Issuers {
     by_name: BTreeMap<String, Arc<IssuerClient>>,
     bearer: Option<Verifier>,
+    /// For routes with an audience of their own.
+    by_audience: BTreeMap<Vec<String>, Verifier>,
 }
 
 impl Issuers {
@@ -158,22 +173,31 @@ impl Issuers {
         clock: &Arc<dyn Clock>,
         earlier: Option<&Self>,
     ) -> Self {
-        let bearer = bearer::verifier(&by_name, clock);
-        let remembered = earlier.and_then(|earlier| Some((earlier, earlier.bearer.as_ref()?)));
-        let bearer = match (bearer, remembered) {
-            (Some(bearer), Some((earlier, remembered))) => {
-                let kept = |issuer: &Issuer| {
-                    let of = |issuers: &BTreeMap<String, Arc<IssuerClient>>| {
-                        issuers.values().find(|one| one.url == issuer.as_str()).cloned()
-                    };
-                    let (own, other) = (of(&by_name), of(&earlier.by_name));
-                    own.zip(other).is_some_and(|(own, other)| own.is_kept_from(&other))
-                };
-                Some(bearer.with_memory_of(remembered, kept))
-            }
-            (bearer, _) => bearer,
+        let kept = |issuer: &Issuer| {
+            let of = |issuers: &BTreeMap<String, Arc<IssuerClient>>| {
+                issuers.values().find(|one| one.url == issuer.as_str()).cloned()
+            };
+            let (own, other) = (of(&by_name), earlier.and_then(|earlier| of(&earlier.by_name)));
+            own.zip(other).is_some_and(|(own, other)| own.is_kept_from(&other))
         };
-        Self { by_name, bearer }
+        // The rules of one audience are never given the memory of another.
+        let remembering = |verifier: Verifier, audience: &[String]| match earlier
+            .and_then(|earlier| earlier.verifier(audience))
+        {
+            Some(remembered) => verifier.with_memory_of(remembered, kept),
+            None => verifier,
+        };
+        let bearer = bearer::verifier(&by_name, |issuer| issuer.bearer.as_ref(), clock)
+            .map(|verifier| remembering(verifier, &[]));
+        let audiences: BTreeSet<&Vec<String>> =
+            by_name.values().flat_map(|issuer| issuer.by_audience.keys()).collect();
+        let by_audience = audiences.into_iter().filter_map(|audience| {
+            let verifier =
+                bearer::verifier(&by_name, |issuer| issuer.by_audience.get(audience), clock)?;
+            Some((audience.clone(), remembering(verifier, audience)))
+        });
+        let by_audience = by_audience.collect();
+        Self { by_name, bearer, by_audience }
     }
 
     /// All of them, by name.
@@ -186,12 +210,15 @@ impl Issuers {
         self.by_name.get(name)
     }
 
-    /// Verifies bearer tokens of all issuers that accept them.
-    pub fn bearer(&self) -> Option<&Verifier> {
-        self.bearer.as_ref()
+    /// Verifies bearer tokens with one of these `aud`, of all issuers that accept them; with none, by each issuer's own.
+    pub fn verifier(&self, audience: &[String]) -> Option<&Verifier> {
+        match audience {
+            [] => self.bearer.as_ref(),
+            audience => self.by_audience.get(audience),
+        }
     }
 
-    /// The issuer of a token that [`Issuers::bearer`] accepted.
+    /// The issuer of a token that a verifier of [`Issuers::verifier`] accepted.
     pub(crate) fn of(&self, token: &Verified<AccessToken>) -> Option<&IssuerClient> {
         let url = token.confirmed_by().as_str();
         self.by_name.values().map(|issuer| &**issuer).find(|issuer| issuer.url == url)
@@ -204,7 +231,9 @@ impl Issuers {
 
     /// Whether an issuer is asked about tokens that are not JWTs.
     pub(crate) fn introspects(&self) -> bool {
-        self.by_name.values().any(|issuer| issuer.introspection.is_some())
+        let introspects = |accepts: &Accepts| accepts.introspection.is_some();
+        let mut all = self.by_name.values();
+        all.any(|issuer| issuer.bearer.iter().chain(issuer.by_audience.values()).any(introspects))
     }
 
     /// Whether these are the same issuers, all unchanged.

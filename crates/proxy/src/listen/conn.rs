@@ -4,6 +4,7 @@
 //! one. HTTP/1 answers in order, so the count identifies the request, whatever the request contains.
 
 use std::{
+    net::IpAddr,
     sync::{
         OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -13,7 +14,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use http_canonical::{Peer, Scheme, framing::Violation};
+use http::header::InvalidHeaderValue;
+use http_canonical::{CanonicalHost, OriginFields, Peer, Scheme, framing::Violation};
 
 use super::{Glimpse, ListenAddr};
 
@@ -27,12 +29,47 @@ pub struct ConnInfo {
     /// The scheme of this hop.
     pub scheme: Scheme,
     pub(super) state: ConnState,
+    origin: OnceLock<Box<Origin>>,
+}
+
+/// Origin of a request, and the fields that tell an upstream.
+#[derive(Debug)]
+struct Origin {
+    host: CanonicalHost,
+    scheme: Scheme,
+    chain: Vec<IpAddr>,
+    fields: OriginFields,
 }
 
 impl ConnInfo {
     /// A connection that was accepted.
     pub fn new(peer: Peer, local: ListenAddr, scheme: Scheme) -> Self {
-        Self { peer, local, scheme, state: ConnState::default() }
+        Self { peer, local, scheme, state: ConnState::default(), origin: OnceLock::new() }
+    }
+
+    /// The fields about the origin of a request on this connection. They are made for the first request; the others have the same,
+    /// unless a proxy in front sends the requests of several clients or for several hosts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OriginFields::new`].
+    pub(crate) fn origin(
+        &self,
+        host: &CanonicalHost,
+        scheme: Scheme,
+        chain: &[IpAddr],
+    ) -> Result<OriginFields, InvalidHeaderValue> {
+        if let Some(origin) = self.origin.get()
+            && (&origin.host, origin.scheme, origin.chain.as_slice()) == (host, scheme, chain)
+        {
+            return Ok(origin.fields.clone());
+        }
+        let fields = OriginFields::new(host, scheme, chain)?;
+        self.origin.get_or_init(|| {
+            let (host, chain, fields) = (host.clone(), chain.to_vec(), fields.clone());
+            Box::new(Origin { host, scheme, chain, fields })
+        });
+        Ok(fields)
     }
 }
 
@@ -143,5 +180,31 @@ impl ConnState {
             declined if declined == Upgrade::Declined as u8 => Upgrade::Declined,
             _ => Upgrade::Undecided,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_gets_the_fields_of_its_own_origin() {
+        let local = ListenAddr::Tcp("127.0.0.1:443".parse().unwrap());
+        let connection = ConnInfo::new(Peer::Unix, local, Scheme::Http);
+        let (one, other) = ("a.example".parse().unwrap(), "b.example".parse().unwrap());
+        let chain = |last| [IpAddr::from([203, 0, 113, last])];
+        for (host, scheme, last) in [
+            (&one, Scheme::Https, 1),
+            (&one, Scheme::Https, 1),
+            (&other, Scheme::Https, 1),
+            (&one, Scheme::Http, 1),
+            (&one, Scheme::Https, 2),
+            (&one, Scheme::Https, 1),
+        ] {
+            let fields = connection.origin(host, scheme, &chain(last)).unwrap();
+            assert_eq!(fields, OriginFields::new(host, scheme, &chain(last)).unwrap());
+        }
+        let nowhere = connection.origin(&one, Scheme::Https, &[]).unwrap();
+        assert_eq!(nowhere.forwarded_for, None);
     }
 }

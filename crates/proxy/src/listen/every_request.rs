@@ -11,7 +11,6 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
-use tracing::Instrument;
 
 use super::{
     Answers, ConnInfo, Drain, Glimpse, Limits,
@@ -21,7 +20,7 @@ use super::{
     request_body::RequestBody,
     response_progress::ResponseProgress,
 };
-use crate::metric;
+use crate::{log::of_request, metric};
 use http_canonical::framing::{Reason, Violation};
 use http_canonical::{RequestId, Trust};
 
@@ -64,8 +63,7 @@ where
             None => {
                 let request =
                     with_extensions(request, &shared, &connection, &id, asked, progress.clone());
-                let span = tracing::error_span!("request", request_id = %id);
-                let answered = service.oneshot(request).instrument(span);
+                let answered = of_request(&id, service.oneshot(request));
                 let response = match AssertUnwindSafe(answered).catch_unwind().await {
                     Ok(Ok(response)) => response,
                     Err(_panic) => {

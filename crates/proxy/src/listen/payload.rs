@@ -20,6 +20,8 @@ pub struct Payload {
     pub(crate) pace: Option<ResponseProgress>,
     /// Becomes the client's byte stream after 101 was sent. Present when 101 is a possible answer.
     pub(crate) tunnel: Option<OnUpgrade>,
+    /// The connection that it came on.
+    pub(crate) connection: Arc<ConnInfo>,
 }
 
 /// Marks a request whose head asked for a WebSocket, and whose answer may therefore be 101.
@@ -45,7 +47,7 @@ pub fn canonical(
         request_id,
         asks_websocket: tunnel.is_some(),
     };
-    let request = request.map(|body| Payload { body, pace, tunnel });
+    let request = request.map(|body| Payload { body, pace, tunnel, connection });
     Some(CanonicalRequest::from_http(request, arrival, trust))
 }
 

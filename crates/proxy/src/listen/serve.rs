@@ -75,7 +75,8 @@ where
                     Some(_) => Some(Protocol::Http1),
                     None => None,
                 };
-                self.talk(secured, peer, Scheme::Https, agreed, accepted, held).await;
+                // Boxed, so that a plain connection does not take the memory of a secured one.
+                Box::pin(self.talk(secured, peer, Scheme::Https, agreed, accepted, held)).await;
             }
             (Stream::Tcp(stream), None) => {
                 self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
@@ -112,8 +113,9 @@ where
             () = silence_ends(&self.drain) => return,
         };
         match protocol {
-            Protocol::Http1 => self.http1(io, info).await,
-            Protocol::Http2 => self.http2(io, info).await,
+            // Each in memory of its own size, which a connection keeps while it is idle.
+            Protocol::Http1 => Box::pin(self.http1(io, info)).await,
+            Protocol::Http2 => Box::pin(self.http2(io, info)).await,
         }
     }
 

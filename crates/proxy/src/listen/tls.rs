@@ -1,4 +1,4 @@
-//! Loads the certificate, and replaces it without a restart.
+//! Loads the certificates, and replaces them without a restart.
 //!
 //! New handshakes use the newest valid pair. A pair that cannot be read, or whose key does not match the certificate, is
 //! refused as a whole and the old one stays.
@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -23,19 +24,27 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-use crate::metric;
+use crate::{
+    config::{HostPattern, Tls},
+    metric,
+};
 
-/// A certificate chain and its key, from two PEM files that may change.
+/// Certificate chains and their keys, from PEM files that may change.
 #[derive(Debug)]
 pub struct Certificates {
-    certificate: PathBuf,
-    key: PathBuf,
+    pairs: Arc<Pairs>,
     provider: Arc<CryptoProvider>,
-    current: Arc<Current>,
 }
 
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct Pairs(Vec<Pair>);
+
+/// A certificate chain and its key.
+#[derive(Debug)]
+struct Pair {
+    files: Tls,
+    current: ArcSwap<CertifiedKey>,
+}
 
 /// Reasons a pair of files cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,47 +88,53 @@ pub enum CertificateError {
 type Stamp = [Option<(u64, SystemTime, u64)>; 2];
 
 impl Certificates {
-    /// Reads a pair.
+    /// Reads pairs; at least one.
     ///
     /// # Errors
     ///
     /// See [`CertificateError`].
-    pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, CertificateError> {
+    pub fn load(pairs: &[Tls]) -> Result<Arc<Self>, CertificateError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let pair = read(certificate, key, &provider)?;
-        Ok(Arc::new(Self {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            provider,
-            current: Arc::new(Current(ArcSwap::from_pointee(pair))),
-        }))
+        let load = |files: &Tls| {
+            let current = ArcSwap::from_pointee(read(files, &provider)?);
+            Ok(Pair { files: files.clone(), current })
+        };
+        let pairs = pairs.iter().map(load).collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { pairs: Arc::new(Pairs(pairs)), provider }))
     }
 
-    /// Reads the files again.
+    /// Reads all files again.
     ///
     /// # Errors
     ///
-    /// See [`CertificateError`]; the pair in use stays.
+    /// See [`CertificateError`]; that pair, and those after it, stay as they are.
     pub fn reload(&self) -> Result<(), CertificateError> {
-        let pair = read(&self.certificate, &self.key, &self.provider)?;
-        self.current.0.store(Arc::new(pair));
-        Ok(())
+        self.pairs.0.iter().try_for_each(|pair| pair.reload(&self.provider))
     }
 
-    /// Reads the files again whenever they have changed, checking at the interval `every`. Never returns.
+    /// Reads the files of a pair again whenever they have changed, checking at the interval `every`. Never returns.
     pub async fn watch(self: Arc<Self>, every: Duration) {
-        let mut seen = self.stamp().await;
+        let watched =
+            (0..self.pairs.0.len()).map(|number| Arc::clone(&self).watch_one(number, every));
+        join_all(watched).await;
+    }
+
+    async fn watch_one(self: Arc<Self>, number: usize, every: Duration) {
+        let Some(pair) = self.pairs.0.get(number) else { return };
+        let mut seen = pair.stamp().await;
         loop {
             tokio::time::sleep(every).await;
-            let stamp = self.stamp().await;
+            let stamp = pair.stamp().await;
             if stamp == seen {
                 continue;
             }
             seen = stamp;
             let own = Arc::clone(&self);
-            let outcome = match tokio::task::spawn_blocking(move || own.reload()).await {
+            let reload =
+                move || own.pairs.0.get(number).map_or(Ok(()), |pair| pair.reload(&own.provider));
+            let outcome = match tokio::task::spawn_blocking(reload).await {
                 Ok(Ok(())) => {
-                    tracing::info!(certificate = %self.certificate.display(), "certificate replaced");
+                    tracing::info!(certificate = %pair.files.certificate.display(), "certificate replaced");
                     "replaced"
                 }
                 Ok(Err(error)) => {
@@ -135,32 +150,63 @@ impl Certificates {
         }
     }
 
-    async fn stamp(&self) -> Stamp {
-        let of = async |path: &Path| {
-            let metadata = tokio::fs::metadata(path).await.ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
-        };
-        [of(&self.certificate).await, of(&self.key).await]
-    }
-
-    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pair.
+    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pairs.
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(CertificateError::Setup)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::clone(&self.pairs) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
         Ok(Arc::new(config))
     }
 }
 
-fn read(
-    certificate: &Path,
-    key: &Path,
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, CertificateError> {
+// === impl Pair ===
+
+impl Pair {
+    /// Reads the files again; after an error the pair in use stays.
+    fn reload(&self, provider: &CryptoProvider) -> Result<(), CertificateError> {
+        self.current.store(Arc::new(read(&self.files, provider)?));
+        Ok(())
+    }
+
+    async fn stamp(&self) -> Stamp {
+        let of = async |path: &Path| {
+            let metadata = tokio::fs::metadata(path).await.ok()?;
+            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+        };
+        [of(&self.files.certificate).await, of(&self.files.key).await]
+    }
+}
+
+// === impl Pairs ===
+
+impl Pairs {
+    /// The pair for a host: the one that names it most exactly, else the one for every host, else the first.
+    fn of(&self, host: Option<&str>) -> Option<&Pair> {
+        let named = host.and_then(|host| {
+            let specificity = |pair: &Pair| {
+                let names = pair.files.names.iter().filter(|name| name.matches(host));
+                names.map(HostPattern::specificity).max()
+            };
+            let named = self.0.iter().filter_map(|pair| Some((specificity(pair)?, pair)));
+            named.max_by_key(|(specificity, _)| *specificity).map(|(_, pair)| pair)
+        });
+        named.or_else(|| self.0.iter().find(|pair| pair.files.names.is_empty())).or(self.0.first())
+    }
+}
+
+impl ResolvesServerCert for Pairs {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = hello.server_name().map(str::to_ascii_lowercase);
+        self.of(host.as_deref()).map(|pair| pair.current.load_full())
+    }
+}
+
+fn read(files: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateError> {
+    let Tls { certificate, key, .. } = files;
     let bad_chain = |source| CertificateError::Certificate { path: certificate.to_owned(), source };
     let bad_key = |source| CertificateError::Key { path: key.to_owned(), source };
     let chain = contents(certificate).map_err(bad_chain)?;
@@ -180,14 +226,6 @@ fn read(
 
 fn contents(path: &Path) -> Result<Vec<u8>, pem::Error> {
     fs::read(path).map_err(|error: io::Error| pem::Error::Io(error))
-}
-
-// === impl Current ===
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
 }
 
 #[cfg(test)]
@@ -210,8 +248,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (pair("a.example"), pair("b.example"));
         let (certificate, key) = write(folder.path(), &first);
-        let certificates = Certificates::load(&certificate, &key).unwrap();
-        let served = || certificates.current.0.load().cert.first().unwrap().to_vec();
+        let files = Tls { certificate: certificate.clone(), key: key.clone(), names: Vec::new() };
+        let certificates = Certificates::load(&[files]).unwrap();
+        let served = || certificates.pairs.0[0].current.load().cert.first().unwrap().to_vec();
         assert_eq!(served(), first.cert.der().to_vec());
 
         fs::write(&certificate, second.cert.pem()).unwrap();
@@ -225,5 +264,40 @@ mod tests {
         write(folder.path(), &second);
         certificates.reload().unwrap();
         assert_eq!(served(), second.cert.der().to_vec());
+    }
+
+    #[test]
+    fn the_most_exact_name_chooses_the_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = write(folder.path(), &pair("a.example"));
+        let choose = |lists: &[&[&str]], host: Option<&str>| {
+            let pairs: Vec<Tls> = lists
+                .iter()
+                .map(|names| Tls {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                    names: names.iter().map(|name| name.parse().unwrap()).collect(),
+                })
+                .collect();
+            let certificates = Certificates::load(&pairs).unwrap();
+            let chosen = certificates.pairs.of(host).unwrap();
+            certificates.pairs.0.iter().position(|pair| std::ptr::eq(pair, chosen)).unwrap()
+        };
+        let lists: [&[&str]; 4] =
+            [&["*.example"], &["a.example", "*.deep.example"], &[], &["b.example"]];
+        for (host, expected) in [
+            (Some("c.example"), 0),
+            (Some("a.example"), 1),
+            (Some("x.deep.example"), 1),
+            (Some("b.example"), 3),
+            (Some("elsewhere.test"), 2),
+            (Some("example"), 2),
+            (None, 2),
+        ] {
+            assert_eq!(choose(&lists, host), expected, "{host:?}");
+        }
+        // Without one for every host, the first serves the rest.
+        assert_eq!(choose(&[&["a.example"], &["b.example"]], Some("c.example")), 0);
+        assert_eq!(choose(&[&["a.example"], &["b.example"]], None), 0);
     }
 }

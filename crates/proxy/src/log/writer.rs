@@ -96,14 +96,13 @@ impl Shared {
     }
 }
 
-// === impl Write ===
-
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl Lines {
+    /// Appends a whole line, or drops it where the reader is too slow.
+    pub(super) fn append(&self, line: &[u8]) {
         let mut waiting = self.0.waiting();
         if waiting.lines.len() + line.len() > LIMIT {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
-            return Ok(line.len());
+            return;
         }
         let first = waiting.lines.is_empty();
         waiting.lines.extend_from_slice(line);
@@ -111,6 +110,14 @@ impl Write for Lines {
         if first {
             self.0.news.notify_one();
         }
+    }
+}
+
+// === impl Write ===
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.append(line);
         Ok(line.len())
     }
 

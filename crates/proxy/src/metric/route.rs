@@ -2,12 +2,14 @@
 
 use std::{fmt, time::Duration};
 
+use access_policy::{Known, Policy};
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
 use super::table::{
     BYTES, REQUEST_SECONDS, REQUESTS, UPSTREAM_RESPONSES, UPSTREAM_RETRIES, UPSTREAM_SECONDS,
 };
+use super::workload::WorkloadMeters;
 
 /// Records what a route forwards.
 pub struct RouteMeters {
@@ -20,6 +22,7 @@ pub struct RouteMeters {
     sent: Counter,
     /// `ok`, `failed`, `no_budget`
     retries: [Counter; 3],
+    workloads: WorkloadMeters,
 }
 
 impl RouteMeters {
@@ -37,7 +40,15 @@ impl RouteMeters {
             retries: ["ok", "failed", "no_budget"].map(
                 |outcome| counter!(UPSTREAM_RETRIES, "route" => route(), "outcome" => outcome),
             ),
+            workloads: WorkloadMeters::none(),
         }
+    }
+
+    /// The same with those of workloads, by the patterns in the rules of the route.
+    #[must_use]
+    pub fn with_workloads(mut self, route: &str, policy: &Policy) -> Self {
+        self.workloads = WorkloadMeters::new(route, policy);
+        self
     }
 
     /// Metrics that record nothing.
@@ -50,6 +61,14 @@ impl RouteMeters {
             received: Counter::noop(),
             sent: Counter::noop(),
             retries: std::array::from_fn(|_| Counter::noop()),
+            workloads: WorkloadMeters::none(),
+        }
+    }
+
+    /// Counts a request of a workload; those of other callers are not counted here.
+    pub(crate) fn called_by(&self, known: Option<&Known>, allowed: bool) {
+        if let Some(known) = known.filter(|known| known.workload) {
+            self.workloads.count(known, allowed);
         }
     }
 

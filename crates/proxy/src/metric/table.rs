@@ -26,6 +26,8 @@ macro_rules! metrics_table {
 metrics_table! {
     REQUESTS = "doorward_requests_total", "counter", ["route", "outcome"],
         "Requests by route and outcome: `forwarded`, `answered` (the gateway's own URLs), or the code of the refusal.";
+    WORKLOADS = "doorward_workload_requests_total", "counter", ["route", "issuer", "subject", "outcome"],
+        "Requests of workloads: `allowed`, `refused`. `subject` is the first pattern of the route's `subjects` that the caller's `sub` matches, `-` for none.";
     UNDERSCORED = "doorward_underscored_headers_dropped_total", "counter", ["route"],
         "Request header fields removed because their name has `_`, which many servers read as `-`.";
     STAGES = "doorward_stage_seconds", "histogram", ["stage"],
@@ -92,6 +94,8 @@ metrics_table! {
         "Time since the start in which this worker thread did not wait. Its growth for each second is the part of a core that it uses.";
     LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
         "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
+    USER_LIMITS = "doorward_user_limits_reached_total", "counter", ["limit"],
+        "Requests refused with 429, by the key in `limits.per_user` of their route.";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],

@@ -1,6 +1,19 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use access_policy::{Allow, Known, Policy, Requirement, Rule};
+
 use super::*;
+
+/// Rules about a job.
+fn jobs() -> Policy {
+    let requirement = Requirement {
+        subjects: vec!["repo:corp/*:x".parse().unwrap()],
+        issuers: vec!["ci".to_owned()],
+        ..Requirement::default()
+    };
+    let allow = Allow::AnyOf(vec![requirement]);
+    Policy::new(vec![Rule { path: None, methods: Vec::new(), allow, shadow: false }])
+}
 
 #[test]
 fn every_metric_of_the_table_is_counted_and_no_other() {
@@ -20,7 +33,15 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         configured("abc", Some("xyz"));
         request("app", "no_route");
         underscored("app").increment(1);
-        let meters = RouteMeters::new("app");
+        let meters = RouteMeters::new("app").with_workloads("app", &jobs());
+        for (subject, allowed) in
+            [("repo:corp/churn:x", true), ("repo:corp/churn", false), ("b", false)]
+        {
+            let known = Known { issuer: "ci".into(), subject: subject.into(), ..Known::default() };
+            meters.called_by(Some(&known), true);
+            meters.called_by(Some(&Known { workload: true, ..known }), allowed);
+        }
+        meters.called_by(None, true);
         meters.forwarded(
             http::StatusCode::NOT_FOUND,
             Duration::from_millis(7),
@@ -41,6 +62,7 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         connections_limit(10);
         worker(0, 2, took);
         limit_reached("head");
+        user_limit_reached("concurrent_streams");
         malformed("host");
         panicked();
         handshake_failed("timeout");
@@ -64,6 +86,8 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         "doorward_body_bytes_total{route=\"app\",direction=\"sent\"} 5",
         "doorward_body_bytes_total{route=\"app\",direction=\"received\"} 3",
         "doorward_request_seconds_count{route=\"app\"} 1",
+        "doorward_workload_requests_total{route=\"app\",issuer=\"ci\",subject=\"repo:corp/*:x\",outcome=\"allowed\"} 1",
+        "doorward_workload_requests_total{route=\"app\",issuer=\"ci\",subject=\"-\",outcome=\"refused\"} 2",
     ] {
         assert!(page.contains(line), "{line}: {page}");
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use http_canonical::Wants;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -104,10 +104,10 @@ impl AnswerContext {
         }
     }
 
-    /// Sets whether a script of a page sent the request, by its headers.
+    /// Sets whether a script of a page sent the request: see [`is_script`].
     #[must_use]
-    pub fn with_script(mut self, headers: &HeaderMap) -> Self {
-        self.script = is_script(headers);
+    pub fn with_script(mut self, script: bool) -> Self {
+        self.script = script;
         self
     }
 
@@ -162,10 +162,13 @@ impl AnswerContext {
     }
 }
 
+/// The field by which a browser tells how a request came about.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
 /// Whether a script of a page sent these headers. Browsers send Fetch Metadata to https and loopback only; elsewhere cookies
 /// make the difference, which the programs that are meant to see 401 do not send.
-fn is_script(headers: &HeaderMap) -> bool {
-    match headers.get("sec-fetch-mode") {
+pub fn is_script(headers: &HeaderMap) -> bool {
+    match headers.get(SEC_FETCH_MODE) {
         Some(mode) => mode != "navigate",
         None => headers.contains_key(header::COOKIE),
     }

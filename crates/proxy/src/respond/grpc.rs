@@ -27,7 +27,7 @@ fn code(status: StatusCode) -> u16 {
         401 | 302 => 16, // UNAUTHENTICATED
         403 => 7,        // PERMISSION_DENIED
         404 | 421 => 12, // UNIMPLEMENTED, as gRPC maps a 404
-        413 => 8,        // RESOURCE_EXHAUSTED
+        413 | 429 => 8,  // RESOURCE_EXHAUSTED
         502..=504 => 14, // UNAVAILABLE: the client may try again
         400..=499 => 3,  // INVALID_ARGUMENT
         _ => 13,         // INTERNAL

@@ -60,6 +60,7 @@ fn for_refusal(
         }
         Refusal::LoginNeeded { route, .. }
         | Refusal::StrongerSignInNeeded { route, .. }
+        | Refusal::UserLimitReached { route, .. }
         | Refusal::UpstreamUnavailable { route, .. }
         | Refusal::UpstreamInvalid { route, .. }
         | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),

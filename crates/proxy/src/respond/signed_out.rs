@@ -58,7 +58,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::respond::{Site, respond, status_of};
+    use crate::respond::{Site, is_script, respond, status_of};
 
     fn context(signed_out: SignedOut, headers: &[(&'static str, &'static str)]) -> AnswerContext {
         let headers: HeaderMap = headers
@@ -69,7 +69,7 @@ mod tests {
             .collect();
         let site = Arc::new(Site::new("/oauth2", "platform.example"));
         AnswerContext::new(&site, &Method::GET, Wants::of(&headers), "req-1", "/lab/api/kernels")
-            .with_script(&headers)
+            .with_script(is_script(&headers))
             .with_signed_out(signed_out)
     }
 

@@ -76,6 +76,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::TooMany { .. } => {
             "One address, or all of them together, asked for more sign-ins, or sent more tokens that only the issuer can read, than the issuer is asked about."
         }
+        Refusal::UserLimitReached { .. } => {
+            "The user has reached a bound of the route's `limits.per_user`."
+        }
         Refusal::ProviderUnavailable { .. } => {
             "The issuer cannot be reached, and the request cannot be decided without it."
         }
@@ -127,6 +130,12 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::UpstreamInvalid { route: String::new(), reason: String::new(), too_large: false },
         Refusal::UpstreamTimeout { route: String::new(), after: Duration::ZERO },
         Refusal::TooMany { what: "", retry_after: Duration::ZERO },
+        Refusal::UserLimitReached {
+            route: String::new(),
+            limit: "concurrent_requests",
+            most: 0,
+            retry_after: Duration::ZERO,
+        },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
         Refusal::IssuerMisconfigured { issuer: String::new(), reason: String::new() },
         Refusal::StoreUnavailable { reason: String::new() },

@@ -32,6 +32,11 @@ fn grpc() -> AnswerContext {
     context(&Method::POST, "content-type", "application/grpc")
 }
 
+fn user_limit_reached(limit: &'static str) -> Refusal {
+    let retry_after = Duration::from_millis(20);
+    Refusal::UserLimitReached { route: "lab".into(), limit, most: 50, retry_after }
+}
+
 fn login_needed(redirect: bool) -> Refusal {
     Refusal::LoginNeeded { route: "lab".into(), redirect, return_to: "/lab?a=1&b=//x".into() }
 }
@@ -71,6 +76,8 @@ fn all() -> Vec<Refusal> {
         Refusal::UpstreamInvalid { route: "lab".into(), reason: SECRET.into(), too_large: false },
         Refusal::UpstreamTimeout { route: "lab".into(), after: Duration::from_secs(60) },
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
+        user_limit_reached("requests_per_second"),
+        user_limit_reached("concurrent_streams"),
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
         Refusal::IssuerMisconfigured { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },
@@ -213,7 +220,8 @@ fn grpc_gets_a_status_it_understands() {
 fn temporary_refusals_say_when_and_malformed_ones_close() {
     for refusal in all() {
         let answer = respond(&refusal, &program());
-        let passes = answer.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let temporary = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        let passes = temporary.contains(&answer.status());
         assert_eq!(value(&answer, header::RETRY_AFTER).is_some(), passes, "{refusal}");
         let ends = matches!(refusal, Refusal::Malformed { .. } | Refusal::BodyTooLarge { .. });
         assert_eq!(value(&answer, header::CONNECTION) == Some("close"), ends, "{refusal}");

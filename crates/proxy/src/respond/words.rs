@@ -120,6 +120,19 @@ impl Refusal {
                 "More sign-ins or unknown tokens came at once than the gateway passes on to the identity provider.",
                 WAIT,
             ),
+            Self::UserLimitReached { limit: "requests_per_second", most, .. } => Words::new(
+                "Too many requests in a second",
+                format!("{service} takes {most} requests of one user in a second."),
+                WAIT,
+            ),
+            Self::UserLimitReached { limit, most, .. } => Words::new(
+                "Too much at once",
+                format!(
+                    "{service} takes {most} {} of one user at the same time.",
+                    if *limit == "concurrent_streams" { "open streams" } else { "requests" }
+                ),
+                "Close other pages or jobs that use this service, or wait until they are done.",
+            ),
             Self::ProviderUnavailable { .. } => Words::new(
                 "Sign-in is out of reach right now",
                 "The identity provider does not answer.",

@@ -10,6 +10,7 @@ use doorward::config::{
 };
 
 mod anchors;
+mod applications;
 mod any_text;
 mod callers;
 mod cookie_domain;
@@ -24,6 +25,7 @@ mod proxying;
 mod runtime;
 mod stopping;
 mod telemetry;
+mod workloads;
 
 /// The smallest file for one application.
 pub(crate) const SMALL: &str = "\

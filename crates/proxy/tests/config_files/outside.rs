@@ -144,6 +144,11 @@ fn the_examples_are_valid() {
         for name in ["gateway", "session-key"] {
             fs::write(folder.path().join(name), "0123456789abcdef0123456789abcdef").unwrap();
         }
+        let pod = folder.path().join("kubernetes.io/serviceaccount");
+        fs::create_dir_all(&pod).unwrap();
+        let authority = rcgen::generate_simple_self_signed(["kubernetes".to_owned()]).unwrap();
+        fs::write(pod.join("ca.crt"), authority.cert.pem()).unwrap();
+        fs::write(pod.join("token"), "a service account's token").unwrap();
         let text = fs::read_to_string(&file).unwrap();
         let text = text.replace("/run/secrets", &secrets).replace("/var/lib/doorward", &secrets);
         let copy = folder.path().join("doorward.yaml");
@@ -154,7 +159,7 @@ fn the_examples_are_valid() {
         assert!(!String::from_utf8(out).unwrap().contains("warning"), "{}", file.display());
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
 }
 
 #[test]

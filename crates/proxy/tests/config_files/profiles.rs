@@ -5,7 +5,7 @@ use doorward::config::{AudienceClaim, Profile, TokenUse};
 use super::{config, expect_each, problems, small_with};
 
 /// An issuer without a client, and a route for programs.
-const PROGRAMS: &str = "\
+pub(crate) const PROGRAMS: &str = "\
 public_url: https://platform.example
 issuers:
   ci:
@@ -21,13 +21,13 @@ routes:
       - { allow: { subjects: ['project_path:data/*:ref_type:branch:ref:main'], issuers: [ci] } }
 ";
 
-fn programs_with(old: &str, new: &str) -> Vec<String> {
+pub(crate) fn programs_with(old: &str, new: &str) -> Vec<String> {
     assert!(PROGRAMS.contains(old), "{old}");
     problems(&PROGRAMS.replacen(old, new, 1))
 }
 
 /// Each change of [`PROGRAMS`] must give exactly the one problem.
-fn expect_each_program(cases: &[(&str, &str, &str)]) {
+pub(crate) fn expect_each_program(cases: &[(&str, &str, &str)]) {
     for (old, new, expected) in cases {
         let found = programs_with(old, new);
         assert!(matches!(found.as_slice(), [only] if only.contains(expected)), "{new}: {found:#?}");

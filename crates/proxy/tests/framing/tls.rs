@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use doorward::listen::{Certificates, Limits};
+use doorward::{
+    config::Tls,
+    listen::{Certificates, Limits},
+};
 use http::Request;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use tokio::{
@@ -19,17 +22,38 @@ use super::{
 type Pair = rcgen::CertifiedKey<rcgen::KeyPair>;
 
 fn pair() -> Pair {
-    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+    pair_for("localhost")
+}
+
+fn pair_for(name: &str) -> Pair {
+    rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
 fn write(folder: &Path, pair: &Pair) -> Arc<Certificates> {
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     fs::write(&certificate, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    Certificates::load(&certificate, &key).unwrap()
+    Certificates::load(&[Tls { certificate, key, names: Vec::new() }]).unwrap()
+}
+
+fn written(folder: &Path, pair: &Pair, names: &[&str]) -> Tls {
+    let file = |kind: &str| folder.join(format!("{}.{kind}", names.join("+")));
+    let (certificate, key) = (file("crt"), file("key"));
+    fs::write(&certificate, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    Tls { certificate, key, names: names.iter().map(|name| name.parse().unwrap()).collect() }
 }
 
 async fn connect(
+    listener: &TestListener,
+    trusted: &Pair,
+    alpn: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_to("localhost", listener, trusted, alpn).await
+}
+
+async fn connect_to(
+    name: &'static str,
     listener: &TestListener,
     trusted: &Pair,
     alpn: &[&[u8]],
@@ -43,7 +67,7 @@ async fn connect(
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(listener.address).await.unwrap();
-    TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
+    TlsConnector::from(Arc::new(config)).connect(name.try_into().unwrap(), stream).await
 }
 
 #[tokio::test]
@@ -98,6 +122,24 @@ async fn a_new_certificate_serves_only_new_handshakes() {
     let mut answer = String::new();
     before.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("/old"), "{answer}");
+}
+
+#[tokio::test]
+async fn each_host_gets_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b, others) = (pair_for("a.test"), pair_for("*.b.test"), pair_for("127.0.0.1"));
+    let certificates = Certificates::load(&[
+        written(folder.path(), &a, &["a.test"]),
+        written(folder.path(), &b, &["*.b.test"]),
+        written(folder.path(), &others, &[]),
+    ]);
+    let listener = TestListener::with(Limits::default(), Some(certificates.unwrap())).await;
+    connect_to("a.test", &listener, &a, &[]).await.unwrap();
+    connect_to("A.test", &listener, &a, &[]).await.unwrap();
+    connect_to("x.b.test", &listener, &b, &[]).await.unwrap();
+    // An address is no name (RFC 6066 §3): the client sends none.
+    connect_to("127.0.0.1", &listener, &others, &[]).await.unwrap();
+    assert!(connect_to("c.test", &listener, &a, &[]).await.is_err());
 }
 
 #[tokio::test]

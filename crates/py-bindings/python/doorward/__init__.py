@@ -59,7 +59,7 @@ from ._errors import (
     WrongSubject,
     AuthenticationTooOld,
 )
-from ._native import Claims, Client, Gateway, Issuer, PendingLogin, TokenSet, TokenSource, Verifier
+from ._native import Claims, Client, Gateway, Issuer, PendingLogin, SubjectPattern, TokenSet, TokenSource, Verifier
 from ._native import __version__ as __version__
 from ._unverified import Unverified, unverified
 
@@ -86,6 +86,7 @@ __all__ = [
     "MissingClaim",
     "PendingLogin",
     "SenderConstrained",
+    "SubjectPattern",
     "TokenExpired",
     "TokenInactive",
     "TokenIssuedInFuture",

@@ -14,6 +14,7 @@ __all__ = [
     "Issuer",
     "PendingLogin",
     "REFUSAL_CODES",
+    "SubjectPattern",
     "TokenSet",
     "TokenSource",
     "Verifier",
@@ -593,6 +594,32 @@ class TokenSource:
     def __deepcopy__(self, memo: object, /) -> Self: ...
     def __reduce__(self) -> Never: ...
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Never: ...
+
+@final
+class SubjectPattern:
+    """A pattern for the subjects that platforms give their jobs: GitLab CI, GitHub Actions, Kubernetes, SPIFFE.
+
+    ``*`` stands for at least one character and crosses neither ``:`` nor ``/``; everything else is compared byte by byte. A subject is unique
+    within its issuer only: compare it after :attr:`Claims.issuer`, as ``doorward.access.Require(subjects=…)`` does.
+
+    >>> main = doorward.SubjectPattern("project_path:data/*:ref_type:branch:ref:main")
+    >>> main.matches("project_path:data/churn:ref_type:branch:ref:main")
+    True
+
+    Args:
+        pattern: the pattern, such as ``system:serviceaccount:run:*``.
+
+    Raises:
+        ConfigurationError: if it could be read in two ways, or lets everyone in: ``**``, ``repo:*/…``.
+    """
+
+    def __new__(cls, pattern: str) -> SubjectPattern: ...
+    def matches(self, subject: str) -> bool:
+        """True if the pattern matches this subject."""
+
+    def __getnewargs__(self) -> tuple[str]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class Verifier:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from . import Claims, ConfigurationError, InvalidToken, IssuerMisconfigured, IssuerUnavailable, Verifier
+from . import Claims, ConfigurationError, InvalidToken, IssuerMisconfigured, IssuerUnavailable, SubjectPattern, Verifier
 
 __all__ = ["Guard", "Refused", "Require", "all_of"]
 
@@ -47,6 +47,10 @@ def _names(given: Names | None) -> tuple[str, ...] | None:
     return names
 
 
+def _patterns(given: Names) -> tuple[SubjectPattern, ...]:
+    return tuple(SubjectPattern(pattern) for pattern in one_or_more(given))
+
+
 def one_or_more(given: Names) -> tuple[str, ...]:
     """The texts that are given: one alone is not the sequence of its characters."""
     return (given,) if isinstance(given, str) else tuple(given)
@@ -67,6 +71,8 @@ class Require:
         groups: groups, by the names the tokens have for them.
         scopes: scopes.
         clients: clients the token was issued to.
+        subjects: patterns for the subjects of jobs, by the identifier of their issuer (:class:`doorward.SubjectPattern`); one that could be
+            read in two ways raises :class:`ConfigurationError`. For access tokens: an assertion names the gateway as its issuer.
     """
 
     roles: Names | None = None
@@ -74,12 +80,15 @@ class Require:
     groups: Names | None = None
     scopes: Names | None = None
     clients: Names | None = None
+    subjects: Mapping[str, Names] | None = None
 
     def __post_init__(self) -> None:
         for key in ("roles", "groups", "scopes", "clients"):
             object.__setattr__(self, key, _names(getattr(self, key)))
         at = self.client_roles
         object.__setattr__(self, "client_roles", None if at is None else {name: _names(roles) for name, roles in at.items()})
+        of = self.subjects
+        object.__setattr__(self, "subjects", None if of is None else {issuer: _patterns(given) for issuer, given in of.items()})
 
     def missing(self, claims: Claims) -> str | None:
         """Description of the requirement that the claims do not meet; ``None`` if they meet all."""
@@ -95,6 +104,11 @@ class Require:
             if wanted is not None and not _holds(wanted, has):
                 word = "all of" if isinstance(wanted, all_of) else "one of"
                 return f"the {kind} must be {word}: {', '.join(wanted) or 'none (the list is empty)'}"
+        if self.subjects is not None:
+            patterns: Any = self.subjects.get(claims.issuer, ())
+            if not any(pattern.matches(claims.subject) for pattern in patterns):
+                wanted = ", ".join(map(str, patterns)) or f"none of the issuer {claims.issuer}"
+                return f"the subject must be one of: {wanted} (it is {claims.subject})"
         return None
 
 
@@ -150,6 +164,7 @@ class Guard:
         groups: Names | None = None,
         scopes: Names | None = None,
         clients: Names | None = None,
+        subjects: Mapping[str, Names] | None = None,
         any: Sequence[Require] = (),
         realm: str | None = None,
     ) -> None:
@@ -157,7 +172,7 @@ class Guard:
             (judged, _), (wanted, remedy) = _KINDS[verifier.kind], _KINDS[self._judges]
             raise ConfigurationError(f"invalid verifier: it verifies {judged}, not {wanted}", code="verifier", remedy=f"pass {remedy}")
         self.verifier = verifier
-        self.require = Require(roles, client_roles, groups, scopes, clients)
+        self.require = Require(roles, client_roles, groups, scopes, clients, subjects)
         self.any = tuple(any)
         for requirement in self.any:
             if not isinstance(requirement, Require):

@@ -13,6 +13,37 @@ use crate::refusal::TokenRefusal;
 use crate::token::Claims;
 
 /// Form that identifies an access token.
+///
+/// A service that jobs of GitLab CI call:
+///
+/// ```
+/// # #[cfg(feature = "test-util")]
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use oidc_core::testing::TestIssuer;
+/// use oidc_core::token::SubjectPattern;
+/// use oidc_core::verify::Profile;
+/// use oidc_core::{Validation, Verifier};
+/// use serde_json::json;
+///
+/// let gitlab = TestIssuer::new();
+/// let rules = Validation::new(gitlab.issuer(), "deploy").with_profile(Profile::Workload);
+/// let verifier = Verifier::new(rules, gitlab.keys()).with_clock(gitlab.clock());
+/// let main: SubjectPattern = "project_path:data/*:ref_type:branch:ref:main".parse()?;
+///
+/// let mut claims = gitlab.claims("deploy");
+/// claims["sub"] = json!("project_path:data/churn:ref_type:branch:ref:main");
+/// let job = verifier.access_token(&gitlab.sign(&claims)).await?;
+/// assert!(main.matches(job.subject()));
+/// assert!(job.realm_roles().is_empty());
+/// # Ok(()) }
+/// # #[cfg(feature = "test-util")]
+/// # fn main() {
+/// #     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// #     runtime.block_on(run()).unwrap();
+/// # }
+/// # #[cfg(not(feature = "test-util"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Profile {

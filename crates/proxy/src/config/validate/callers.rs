@@ -3,7 +3,7 @@
 use super::Findings;
 use super::routes::below;
 use crate::config::problem::KeyPath;
-use crate::config::{BearerTokens, Config, Preset, RouteConfig};
+use crate::config::{AudienceClaim, BearerTokens, Config, Preset, Profile, RouteConfig};
 
 /// Checks one route.
 pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
@@ -12,7 +12,11 @@ pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found:
                        the application passes; remove one of the two";
         found.problem(here.key("bearer"), message);
     }
-    if route.basic && config.issuers.values().all(|issuer| issuer.audience.is_empty()) {
+    audience(&here.key("audience"), config, route, found);
+    if route.basic
+        && route.audience.is_empty()
+        && config.issuers.values().all(|issuer| issuer.audience.is_empty())
+    {
         let message = "missing `audience`: the password is a token, and no issuer accepts tokens; write \
                        `issuers.NAME.audience`";
         found.problem(here.key("basic"), message);
@@ -37,5 +41,24 @@ pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found:
             rest.unwrap_or("/")
         );
         found.warning(here.key("portal").key("start"), message);
+    }
+}
+
+/// An ID token must not pass for an access token, whatever the route.
+fn audience(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
+    if route.audience.iter().any(|audience| audience.trim().is_empty()) {
+        let message = "invalid audience: it is empty; write the value that `aud` must hold";
+        found.problem(here.clone(), message);
+    }
+    for (name, issuer) in &config.issuers {
+        let own = issuer.client_id.as_ref().filter(|id| route.audience.contains(id));
+        let by_client = issuer.audience_claim == AudienceClaim::ClientId;
+        if let (Profile::Generic, Some(id), false) = (issuer.profile, own, by_client) {
+            let message = format!(
+                "invalid audience `{id}`: it is the `client_id` of `issuers.{name}`, so an ID token of a login would \
+                 pass for an access token; have the provider issue access tokens for another audience, and write that"
+            );
+            found.problem(here.clone(), message);
+        }
     }
 }

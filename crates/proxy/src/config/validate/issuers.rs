@@ -47,6 +47,9 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             found.problem(here.key("url"), message);
         }
         details(&here, issuer, login, found);
+        if issuer.introspection.is_some() {
+            introspection(&here, issuer, config, found);
+        }
         let asked = config.issuers.iter().take(index).find(|(_, one)| one.introspection.is_some());
         if let (Some((asked, _)), Some(_)) = (asked, &issuer.introspection) {
             let message = format!(
@@ -60,9 +63,6 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 }
 
 fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findings) {
-    if issuer.introspection.is_some() {
-        introspection(here, issuer, found);
-    }
     for audience in &issuer.audience {
         if audience.trim().is_empty() {
             found.problem(
@@ -93,14 +93,15 @@ fn details(here: &KeyPath, issuer: &IssuerConfig, login: bool, found: &mut Findi
 }
 
 /// The provider answers only clients that authenticate, and only about tokens meant for them (RFC 7662 §2.1, §4).
-fn introspection(here: &KeyPath, issuer: &IssuerConfig, found: &mut Findings) {
+fn introspection(here: &KeyPath, issuer: &IssuerConfig, config: &Config, found: &mut Findings) {
     let here = here.key("introspection");
     if issuer.client_auth == ClientAuth::None {
         let message =
             "missing `client_auth`: the provider refuses introspection by a public client; add it";
         found.problem(here.clone(), message);
     }
-    if issuer.audience.is_empty() {
+    let by_route = config.routes.values().any(|route| !route.audience.is_empty());
+    if issuer.audience.is_empty() && !by_route {
         let message = format!(
             "missing `audience`: without it no bearer token is accepted; write `audience: [{}]`",
             issuer.client_id.as_deref().unwrap_or("doorward")
@@ -114,6 +115,7 @@ fn bearer(config: &Config, found: &mut Findings) {
     let Some((route, reason)) = config
         .routes
         .iter()
+        .filter(|(_, route)| route.audience.is_empty())
         .find_map(|(name, route)| bearer_reason(route).map(|reason| (name, reason)))
     else {
         return;

@@ -1,5 +1,7 @@
 //! Checks of the names in a requirement: each kind is compared with a claim of its own.
 
+use access_policy::SubjectPattern;
+
 use super::Findings;
 use crate::config::Requirement;
 use crate::config::problem::KeyPath;
@@ -30,6 +32,12 @@ pub(super) fn check(here: &KeyPath, requirement: &Requirement, found: &mut Findi
     if !requirement.subjects.is_empty() && requirement.issuers.is_empty() {
         let message = "missing `issuers`: a subject is unique within its issuer only; write `issuers: [NAME]` beside it";
         found.problem(here.key("subjects"), message);
+    }
+    for pattern in requirement.subjects.iter().filter(|pattern| !pattern.trim().is_empty()) {
+        if let Err(error) = pattern.parse::<SubjectPattern>() {
+            let message = format!("invalid pattern {pattern:?}: {error}");
+            found.problem(here.key("subjects"), message);
+        }
     }
 }
 

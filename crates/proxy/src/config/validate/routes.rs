@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Findings, access, at, callers, upstream_tls};
+use super::{Findings, access, answers, at, callers, identity, upstream_tls, workloads};
 use crate::config::problem::KeyPath;
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, PerUserLimits, RouteConfig};
 use http_canonical::CanonicalPath;
 
 /// Checks every route, and that no two routes match the same requests.
@@ -37,7 +37,10 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         limits(&here, route, found);
         health(&here, route, found);
         callers::check(&here, config, route, found);
+        identity::check(&here, route, found);
+        answers::check(&here, route, found);
         access::check(&here, route, issuers, found);
+        workloads::check(&here, config, route, found);
     }
 }
 
@@ -143,8 +146,23 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
             "invalid size: zero refuses every body; write a size, or omit the key for no limit";
         found.problem(limits.key("body"), message);
     }
-    if route.limits.per_user.is_some() {
-        let instead = "omit it and use `limits.body`";
-        found.not_yet(limits.key("per_user"), "limits.per_user", instead);
+    if let Some(per_user) = route.limits.per_user {
+        per_user_limits(per_user, &limits.key("per_user"), found);
+    }
+}
+
+fn per_user_limits(limits: PerUserLimits, here: &KeyPath, found: &mut Findings) {
+    let bounds = [
+        ("requests_per_second", limits.requests_per_second),
+        ("concurrent_requests", limits.concurrent_requests),
+        ("concurrent_streams", limits.concurrent_streams),
+    ];
+    if bounds.iter().all(|(_, most)| most.is_none()) {
+        let message = "missing bound; write `requests_per_second`, `concurrent_requests` or `concurrent_streams`, or omit `per_user`";
+        found.problem(here.clone(), message);
+    }
+    for (name, _) in bounds.iter().filter(|(_, most)| *most == Some(0)) {
+        let message = "invalid number: zero refuses every user; write a number from 1, or omit the key for no limit";
+        found.problem(here.key(name), message);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     identify::{Identified, Sender},
     listen::{ConnInfo, ListenAddr, canonical},
-    route::Routed,
+    route::{ResponseFields, Routed},
 };
 use access_policy::{Allow, Known, Policy, Rule};
 use http_canonical::{Keep, Peer, RequestId, Trust};
@@ -167,7 +167,9 @@ pub(super) fn route(targets: &[String]) -> Route {
         bearer: BearerTokens::default(),
         basic: false,
         registry: None,
+        audience: Vec::new(),
         origins: Vec::new(),
+        cors: None,
         portal: PortalCard::default(),
         policy: Policy::new(vec![Rule {
             path: None,
@@ -177,11 +179,16 @@ pub(super) fn route(targets: &[String]) -> Route {
         }]),
         identity: IdentityForwarding::default(),
         groups: None,
+        set: None,
+        reserved: Vec::new(),
+        credentials: None,
+        response: ResponseFields::default(),
         timeouts: Timeouts::default(),
         streams: Streams::default(),
         ping: Ping::default(),
         signed_out: SignedOut::default(),
         body_limit: None,
+        per_user: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }
 }

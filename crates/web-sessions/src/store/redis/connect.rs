@@ -1,6 +1,6 @@
 //! Makes connections: to one server, to the primary that sentinels name, to a cluster.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo,
@@ -172,68 +172,7 @@ impl Connector {
         role.map(|role| (connection, role)).map_err(|error| fault::describe(&servers, &error))
     }
 
-    async fn ask_sentinels(
-        &self,
-        master: &str,
-        sentinels: &[RedisNode],
-        password: Option<&ReadPassword>,
-    ) -> Result<RedisNode, String> {
-        let access = self.access().await?;
-        let mut reasons = Vec::new();
-        for sentinel in sentinels {
-            match self.ask_sentinel(master, sentinel, password, &access).await {
-                Ok(Some((host, port))) => return Ok(RedisNode { host, port }),
-                Ok(None) => reasons.push(format!(
-                    "sentinel {sentinel} knows no primary {master:?}; check `sentinel.master`"
-                )),
-                Err(reason) => reasons.push(reason),
-            }
-        }
-        Err(reasons.join("; "))
-    }
-
-    async fn ask_sentinel(
-        &self,
-        master: &str,
-        sentinel: &RedisNode,
-        password: Option<&ReadPassword>,
-        access: &Access,
-    ) -> Result<Option<(String, u16)>, String> {
-        let servers = format!("sentinel {sentinel}");
-        let client = self.sentinel(sentinel, password, access, ProtocolVersion::RESP2).await?;
-        let asked = async {
-            let mut connection =
-                client.get_multiplexed_async_connection_with_config(&config(None)).await?;
-            let mut command = ::redis::cmd("SENTINEL");
-            command.arg("get-master-addr-by-name").arg(master);
-            command.query_async(&mut connection).await
-        };
-        match tokio::time::timeout(self.options.timeout, asked).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(fault::describe(&servers, &error)),
-            Err(_) => Err(format!("{servers} cannot be reached: no answer in time")),
-        }
-    }
-
-    /// A client of a sentinel.
-    pub(super) async fn sentinel(
-        &self,
-        sentinel: &RedisNode,
-        password: Option<&ReadPassword>,
-        access: &Access,
-        protocol: ProtocolVersion,
-    ) -> Result<Client, String> {
-        let mut login =
-            RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
-        if let Some(password) = password {
-            let password = read(Arc::clone(password)).await?;
-            login = login.set_password(password.expose());
-        }
-        self.client(sentinel, login, access)
-            .map_err(|error| fault::describe(&format!("sentinel {sentinel}"), &error))
-    }
-
-    fn client(
+    pub(super) fn client(
         &self,
         node: &RedisNode,
         login: RedisConnectionInfo,
@@ -285,7 +224,7 @@ impl Connector {
     /// Reads the password and the certificates, on a thread that may block.
     pub(super) async fn access(&self) -> Result<Access, String> {
         let password = match &self.options.password {
-            Some(password) => Some(read(Arc::clone(password)).await?),
+            Some(password) => Some(read_password(Arc::clone(password)).await?),
             None => None,
         };
         let certificates = match self.options.tls.clone() {
@@ -313,9 +252,9 @@ impl Connector {
 }
 
 /// Longer than any deadline, for connections whose calls have deadlines of their own.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(60);
 
-fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
+pub(super) fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -370,7 +309,7 @@ impl Role {
     }
 }
 
-async fn read(password: ReadPassword) -> Result<Secret, String> {
+pub(super) async fn read_password(password: ReadPassword) -> Result<Secret, String> {
     tokio::task::spawn_blocking(move || password()).await.map_err(|error| error.to_string())?
 }
 
