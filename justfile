@@ -233,6 +233,10 @@ bench-peers-short:
 bench:
     python3 bench/gateway.py
 
+# Two release builds of the gateway in interleaved rounds: processor time and context switches of a request, and uneven load.
+bench-workers before *arguments:
+    python3 bench/workers.py --against {{ before }} {{ arguments }}
+
 # Instructions and allocations of a request and its stages, counted by callgrind; `just bench-count session` counts some, `--large growth` at full size.
 bench-count *arguments:
     python3 bench/instructions.py {{ arguments }}

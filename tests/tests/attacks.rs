@@ -66,6 +66,8 @@ mod framing;
 mod answers;
 #[path = "attacks/websockets.rs"]
 mod websockets;
+#[path = "attacks/workers.rs"]
+mod workers;
 #[path = "attacks/proxying.rs"]
 mod proxying;
 #[path = "attacks/open_streams.rs"]

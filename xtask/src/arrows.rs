@@ -16,10 +16,11 @@ const GATEWAY: &[(&str, &str)] = &[
     ("config", ""),
     ("refusal", ""),
     ("metric", ""),
+    ("workers", ""),
     ("log", "config"),
     ("telemetry", "config metric"),
-    ("listen", "config metric log"),
-    ("upstream", "config metric"),
+    ("listen", "config metric workers log"),
+    ("upstream", "config metric workers"),
     ("route", "config refusal metric listen upstream"),
     ("throttle", "config refusal metric"),
     ("identify", "config refusal metric listen route throttle"),
@@ -34,7 +35,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("respond", "config refusal listen route"),
     (
         "endpoints",
-        "config refusal metric listen route throttle identify authorize forward carried respond audit",
+        "config refusal metric workers listen route throttle identify authorize forward carried respond audit",
     ),
     (
         "gateway",
@@ -42,12 +43,12 @@ const GATEWAY: &[(&str, &str)] = &[
     ),
     (
         "assemble",
-        "config metric telemetry listen upstream route throttle identify review forward respond endpoints gateway",
+        "config metric workers telemetry listen upstream route throttle identify review forward respond endpoints gateway",
     ),
-    ("admin", "config metric log listen upstream respond gateway"),
+    ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric log listen upstream route identify forward respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",
     ),
 ];
 

@@ -31,6 +31,7 @@ use crate::{
     metric::{self, UpstreamLoad},
     respond::pages::shown,
     upstream::{TargetStatus, Upstream},
+    workers::Workers,
 };
 use web_sessions::Sessions;
 
@@ -47,6 +48,8 @@ pub struct Admin {
     pub metrics: PrometheusHandle,
     /// The log, for the number of lines that it dropped.
     pub log: Arc<Log>,
+    /// The workers, for their load.
+    pub workers: Workers,
 }
 
 impl Admin {
@@ -115,6 +118,9 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         for target in route.upstream.iter().flat_map(Upstream::status) {
             metric::upstream_healthy(&route.name, &target.target, target.good);
         }
+    }
+    for (worker, load) in admin.workers.loads().into_iter().enumerate() {
+        metric::worker(worker, load.connections, load.busy);
     }
     metric::sample(sessions, fetches, upstreams, admin.log.dropped());
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

@@ -2,6 +2,7 @@
 
 mod bearer;
 mod fields;
+mod in_background;
 mod issuers;
 mod routes;
 mod store;
@@ -78,6 +79,8 @@ pub struct Lasting {
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
+    /// Number of workers, each with its own connections to upstreams.
+    workers: usize,
     /// Records traces, when configured.
     pub(crate) telemetry: Option<Telemetry>,
 }
@@ -127,12 +130,20 @@ impl Lasting {
             review: Arc::default(),
             trust: Trust::none(),
             issuers,
+            workers: 0,
             telemetry,
         })
     }
 }
 
 impl Lasting {
+    /// Has its own connections to upstreams for each of so many workers. Without it, all threads share them.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// Refreshes no session any more: another process does, and a refresh token is used once.
     pub fn stop_refreshing(&self) {
         let reason = "another process has taken over";
@@ -275,7 +286,7 @@ pub fn app_with(
         Some(before) => Rotation::prepare(config, lasting, before)?,
         None => None,
     };
-    let routes = Arc::new(routes::after(config, before)?);
+    let routes = Arc::new(routes::after(config, lasting.workers, before)?);
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;

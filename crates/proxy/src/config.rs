@@ -20,6 +20,7 @@ mod trusted_proxy;
 mod issuer;
 mod secret;
 mod redis_store;
+mod runtime;
 mod session;
 mod shutdown;
 mod route;
@@ -81,6 +82,7 @@ pub use route::{
     HostPattern, HostPatternError, Keep, Limits, PathHandling, PerUserLimits, Rewrite, RouteConfig,
     RouteMatch, SignIn, Timeouts,
 };
+pub use runtime::RuntimeConfig;
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};
 pub use shutdown::Shutdown;
@@ -121,6 +123,9 @@ pub struct Config {
     /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// Threads of the process. Example: `{ workers: 4 }`.
+    #[serde(default)]
+    pub runtime: RuntimeConfig,
     /// Prefix of the gateway's own URLs. Example: `/oauth2`.
     #[serde(default = "default_endpoints")]
     pub endpoints: String,

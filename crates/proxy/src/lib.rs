@@ -21,6 +21,7 @@ pub mod audit;
 pub mod log;
 pub mod metric;
 pub mod telemetry;
+pub mod workers;
 
 pub mod config;
 pub mod assemble;

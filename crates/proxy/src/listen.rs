@@ -1,8 +1,8 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
-//! The path of a connection: `accept` takes it, up to a limit; [`tls`] may secure it; `strict_io` passes on only bytes that
-//! [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives each request its id, its span, an answer after a panic and
-//! the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
+//! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); [`tls`] may
+//! secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives
+//! each request its id, its span, an answer after a panic and the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
 mod answers;
@@ -47,6 +47,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
 
+use crate::workers::Workers;
 use http_canonical::Trust;
 
 /// Interval at which the certificate's files are checked.
@@ -60,6 +61,7 @@ pub struct Listener {
     limits: Limits,
     trust: Trust,
     answers: Arc<dyn Answers>,
+    workers: Workers,
 }
 
 impl Listener {
@@ -103,6 +105,7 @@ impl Listener {
             limits: Limits::default(),
             trust: Trust::none(),
             answers: Arc::new(PlainAnswers),
+            workers: Workers::default(),
         })
     }
 
@@ -124,6 +127,13 @@ impl Listener {
     #[must_use]
     pub fn with_answers(mut self, answers: Arc<dyn Answers>) -> Self {
         self.answers = answers;
+        self
+    }
+
+    /// Has these workers serve the connections, and not the runtime that accepts them.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Workers) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -170,11 +180,12 @@ impl Listener {
                 local: socket.address.clone(),
                 drain: drain.clone(),
             };
-            let handle = move |stream, peer, held| {
-                tokio::spawn(server.clone().run(stream, peer, held));
+            let handle = move |stream, peer, held: accept::Held| {
+                held.runtime().spawn(server.clone().run(stream, peer, held));
             };
-            let places = Arc::clone(&places);
-            accepting.spawn(socket.accept_until(drain.clone(), places, tracker.clone(), handle));
+            let (places, workers) = (Arc::clone(&places), self.workers.clone());
+            let (drain, tracker) = (drain.clone(), tracker.clone());
+            accepting.spawn(socket.accept_until(drain, places, tracker, workers, handle));
         }
         drain.accepting_over().await;
         while accepting.join_next().await.is_some() {}

@@ -150,6 +150,12 @@ pub(crate) fn connections(change: f64) {
     gauge!(CONNECTIONS).increment(change);
 }
 
+/// Sets the load of a worker; called when metrics are requested.
+pub(crate) fn worker(number: usize, connections: usize, busy: Duration) {
+    gauge!(WORKER_CONNECTIONS, "worker" => number.to_string()).set(float(connections));
+    gauge!(WORKER_BUSY, "worker" => number.to_string()).set(busy.as_secs_f64());
+}
+
 /// Sets the most connections from clients at once.
 pub(crate) fn connections_limit(most: usize) {
     gauge!(CONNECTIONS_LIMIT).set(float(most));

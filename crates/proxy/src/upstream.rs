@@ -144,6 +144,18 @@ impl Upstream {
         self
     }
 
+    /// Has its own connections for each of so many workers. Without it, all threads share them.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        for target in &mut self.targets {
+            // One that is kept has them already.
+            if let Some(target) = Arc::get_mut(target) {
+                target.set_workers(workers);
+            }
+        }
+        self
+    }
+
     /// Sets the distribution of requests; the default is [`Balance::LeastInFlight`].
     #[must_use]
     pub fn with_balance(mut self, balance: Balance) -> Self {

@@ -175,7 +175,9 @@ async fn a_refused_reload_rotates_no_session_key() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unchanged_routes_keep_their_connections() -> Result<()> {
-    let stage = Stage::new("reload-pools").await?;
+    // Each worker has its own connections.
+    let one = |plan: Plan| plan.with("runtime: { workers: 1 }");
+    let stage = Setup::new("reload-pools").with_plan(one).start().await?;
     let token = stage.issuer.mint(Mint::access("alice").client("gateway"))?;
     assert_eq!(status(&stage, &token).await?, 200);
     let before = stage.upstream.connections();
@@ -233,12 +235,12 @@ async fn keys_that_need_a_restart_are_named_in_one_line() -> Result<()> {
     let stage = Stage::new("reload-restart").await?;
     let first = fs::read_to_string(stage.gateway.config())?;
     let changed = first
-        .replace("session:\n", "session:\n  idle: 2h\n")
+        .replace("session:\n", "runtime: { workers: 3 }\nsession:\n  idle: 2h\n")
         .replace("log: { level: debug }", "log: { level: info }");
     reconfigure(&stage, &changed).await?;
     let message = "changes of these keys take effect after a restart";
     let line = stage.gateway.logged(message).await?;
-    assert_eq!(line["keys"], "session.idle, log");
+    assert_eq!(line["keys"], "runtime, session.idle, log");
     // They wait for the restart also after the next reload.
     reconfigure(&stage, &changed.replace("echo:\n", "echo:\n    title: Echo\n")).await?;
     assert_eq!(stage.lines(message)?.len(), 2);

@@ -8,7 +8,7 @@ use oidc_core::keys::{FileKeys, KeySource, RemoteKeys};
 use oidc_core::provider::{InvalidIssuer, PlainHttpHosts, Provider};
 use oidc_core::{Claims, Issuer, Validation};
 
-use super::{AssembleError, at};
+use super::{AssembleError, at, in_background::InBackground};
 use crate::config::{self, AudienceClaim, IssuerConfig};
 
 /// The rules for tokens with this audience.
@@ -72,7 +72,8 @@ pub(crate) fn http(name: &str, config: &IssuerConfig) -> Result<Arc<dyn Http>, A
     if let config::ClientAuth::Mtls(own) = &config.client_auth {
         options = options.with_client_certificate(&own.certificate, &own.key);
     }
-    let http = Arc::new(ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?);
+    let http = ReqwestHttp::new(options).map_err(at(format!("issuers.{name}")))?;
+    let http = Arc::new(InBackground(Arc::new(http)));
     Ok(match fetch.and_then(|fetch| fetch.token_file.as_ref()) {
         Some(file) => Arc::new(BearerFile::new(http, file)),
         None => http,

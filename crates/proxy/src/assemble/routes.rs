@@ -21,7 +21,7 @@ use super::{AssembleError, Before, at, fields};
 ///
 /// The key of the route that cannot be applied, and the reason.
 pub fn route(name: &str, route: &RouteConfig, config: &Config) -> Result<Route, AssembleError> {
-    route_after(name, route, config, None)
+    route_after(name, route, config, 0, None)
 }
 
 /// Makes one route that keeps the targets of an earlier one, with their connections and their health, if they are reached in
@@ -30,6 +30,7 @@ fn route_after(
     name: &str,
     route: &RouteConfig,
     config: &Config,
+    workers: usize,
     before: Option<Before<'_>>,
 ) -> Result<Route, AssembleError> {
     let place = |key: &str| format!("routes.{name}.{key}");
@@ -60,6 +61,7 @@ fn route_after(
         let kept = kept.and_then(|kept| kept.upstream.as_ref());
         let upstream = Upstream::after(kept, &route.upstream, &tls)
             .map_err(at(place("upstream")))?
+            .with_workers(workers)
             .with_host(&route.upstream_host)
             .with_meters(name)
             .with_check(check(route, config))
@@ -218,15 +220,19 @@ fn requirement(
 ///
 /// Those of [`route`].
 pub fn routes(config: &Config) -> Result<Routes, AssembleError> {
-    after(config, None)
+    after(config, 0, None)
 }
 
-/// Makes all routes; those whose targets are reached as before keep their connections.
+/// Makes all routes for so many workers; those whose targets are reached as before keep their connections.
 ///
 /// # Errors
 ///
 /// Those of [`route`].
-pub(super) fn after(config: &Config, before: Option<Before<'_>>) -> Result<Routes, AssembleError> {
+pub(super) fn after(
+    config: &Config,
+    workers: usize,
+    before: Option<Before<'_>>,
+) -> Result<Routes, AssembleError> {
     let ports = config.listen.iter().filter_map(|address| match address {
         ListenAddr::Tcp(address) => Some(address.port()),
         ListenAddr::Unix(_) => None,
@@ -234,7 +240,7 @@ pub(super) fn after(config: &Config, before: Option<Before<'_>>) -> Result<Route
     let routes = config
         .routes
         .iter()
-        .map(|(name, route)| route_after(name, route, config, before))
+        .map(|(name, route)| route_after(name, route, config, workers, before))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Routes::new(routes, &config.public_url, ports))
 }

@@ -39,6 +39,7 @@ use crate::{
     log::Log,
     metric,
     respond::OwnAnswers,
+    workers::Workers,
 };
 
 pub use hand_over::Start;
@@ -130,6 +131,7 @@ pub struct Running {
     descriptors: Vec<OwnedFd>,
     predecessor: Option<Predecessor>,
     housekeeping: Housekeeping,
+    workers: Workers,
 }
 
 impl Running {
@@ -152,9 +154,12 @@ impl Running {
             [] => None,
             pairs => Some(Certificates::load(pairs).context("tls")?),
         };
+        let workers = Workers::start(config.runtime.workers)
+            .context("runtime: the workers cannot be started")?;
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::from(&config.limits)));
+            .with_limits(descriptors::share(Limits::from(&config.limits), workers.count()))
+            .with_workers(workers.clone());
         let admin_socket = Admin::bind(&config.admin, &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
@@ -172,6 +177,7 @@ impl Running {
             let (config, drain) = (config.clone(), drain.clone());
             tokio::task::spawn_blocking(move || Lasting::with_telemetry(&config, drain, telemetry))
                 .await??
+                .with_workers(workers.count())
         };
         let app = assemble::app_with(config, &lasting, issuers, None)?;
         let answers = OwnAnswers::new(Arc::clone(&app.site));
@@ -183,6 +189,7 @@ impl Running {
             drain: drain.clone(),
             metrics,
             log,
+            workers: workers.clone(),
         };
         let (admin, _) = admin.serve(config.admin.clone(), admin_socket)?;
         let housekeeping = Housekeeping::begin(Arc::clone(&lasting.sessions));
@@ -192,6 +199,7 @@ impl Running {
             %admin,
             public_url = %config.public_url,
             routes = config.routes.len(),
+            workers = workers.count(),
             config = hash,
             "ready to serve"
         );
@@ -206,6 +214,7 @@ impl Running {
             descriptors,
             predecessor,
             housekeeping,
+            workers,
         })
     }
 
@@ -260,6 +269,7 @@ impl Running {
     /// Serves until the drain is over.
     pub async fn serve(self) -> Drained {
         let drained = self.listener.serve(self.serving, self.drain).await;
+        self.workers.stop().await;
         self.housekeeping.finish().await;
         if let Some(telemetry) = &self.lasting.telemetry {
             telemetry.stop(LAST_SPANS).await;

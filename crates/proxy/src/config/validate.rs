@@ -28,6 +28,7 @@ mod names;
 mod profiles;
 mod redis_store;
 mod routes;
+mod runtime;
 mod shutdown;
 mod telemetry;
 mod tls;
@@ -104,6 +105,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     listeners(config, &mut found);
     tls::check(config, &mut found);
     limits::check(config, &mut found);
+    runtime::check(config, &mut found);
     admin::check(config, &mut found);
     shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);

@@ -22,6 +22,7 @@ use crate::{
     metric,
     refusal::Refusal,
     respond::{AnswerContext, pages, see_other},
+    workers::in_background,
 };
 
 /// The longest URL to end the session at the provider: common servers refuse a request line above 8 KiB, and some above 4.
@@ -169,7 +170,7 @@ impl Endpoints {
             return;
         };
         let issuer = Arc::clone(issuer);
-        tokio::spawn(async move {
+        in_background(async move {
             let revoked = issuer.client().revoke(&token, TokenHint::RefreshToken);
             match tokio::time::timeout(PATIENCE, revoked).await {
                 Ok(Ok(())) | Ok(Err(TokenEndpointError::NotSupported { .. })) => {}

@@ -1,19 +1,22 @@
-//! Binds sockets and accepts connections, without a busy loop on errors.
+//! Binds sockets and accepts connections for the workers, without a busy loop on errors.
 //!
 //! The number of connections is limited (`places`). When accepting fails for lack of file descriptors or memory, the loop pauses
 //! and logs that once in ten seconds.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    runtime::Handle,
     sync::OwnedSemaphorePermit,
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
@@ -24,7 +27,10 @@ use super::{
     rarely::Rarely,
     unix_file::{SocketFile, remove_dead_socket},
 };
-use crate::metric;
+use crate::{
+    metric,
+    workers::{Assigned, Workers},
+};
 use http_canonical::Peer;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -68,18 +74,29 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Guard of a connection for its whole life, including a tunnel: its place under the limit, and its count in the drain.
+/// Guard of a connection for its whole life, including a tunnel: its place under the limit, its count in the drain, its worker.
 #[derive(Debug)]
 pub(super) struct Held {
     _place: OwnedSemaphorePermit,
     _seat: Seat,
     _tracked: TaskTrackerToken,
+    assigned: Assigned,
 }
 
 impl Held {
-    fn new(place: OwnedSemaphorePermit, seat: Seat, tracker: &TaskTracker) -> Self {
+    fn new(
+        place: OwnedSemaphorePermit,
+        seat: Seat,
+        tracker: &TaskTracker,
+        assigned: Assigned,
+    ) -> Self {
         metric::connections(1.0);
-        Self { _place: place, _seat: seat, _tracked: tracker.token() }
+        Self { _place: place, _seat: seat, _tracked: tracker.token(), assigned }
+    }
+
+    /// The runtime that serves the connection.
+    pub(super) fn runtime(&self) -> Handle {
+        self.assigned.runtime()
     }
 }
 
@@ -131,18 +148,29 @@ impl Socket {
         }
     }
 
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.bound {
-            Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
+    /// Waits for the next connection, and chooses its worker.
+    async fn accept(&self, workers: &Workers) -> io::Result<(Stream, Peer, Assigned)> {
+        let accepted = poll_fn(|context| {
+            let assigned = workers.assign();
+            let runtime = assigned.runtime();
+            // The runtime that is entered watches a connection that is accepted now.
+            let _entered = runtime.enter();
+            let accepted = ready!(self.poll_accept(context));
+            Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, assigned)))
+        });
+        accepted.await
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        Poll::Ready(match &self.bound {
+            Bound::Tcp(listener) => ready!(listener.poll_accept(context)).and_then(|accepted| {
+                let (stream, peer) = accepted;
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
-            }
-            Bound::Unix { listener, .. } => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), Peer::Unix))
-            }
-        }
+            }),
+            Bound::Unix { listener, .. } => ready!(listener.poll_accept(context))
+                .map(|(stream, _)| (Stream::Unix(stream), Peer::Unix)),
+        })
     }
 
     /// Accepts until the drain ends that.
@@ -151,15 +179,16 @@ impl Socket {
         drain: Drain,
         places: Arc<Places>,
         tracker: TaskTracker,
+        workers: Workers,
         mut handle: impl FnMut(Stream, Peer, Held),
     ) {
         let accepting = async {
             let mut complaints = Rarely::default();
             while let Some(place) = places.free().await {
-                match self.accept().await {
-                    Ok((stream, peer)) => {
+                match self.accept(&workers).await {
+                    Ok((stream, peer, assigned)) => {
                         if let Some(seat) = places.seat(peer) {
-                            handle(stream, peer, Held::new(place, seat, &tracker));
+                            handle(stream, peer, Held::new(place, seat, &tracker, assigned));
                         }
                     }
                     Err(error) if is_the_clients(&error) => {}
@@ -179,10 +208,10 @@ impl Socket {
         }
         // The kernel has made these connections already, and would reset them with the socket.
         while let Some(place) = places.free_now()
-            && let Some(Ok((stream, peer))) = self.accept().now_or_never()
+            && let Some(Ok((stream, peer, assigned))) = self.accept(&workers).now_or_never()
         {
             if let Some(seat) = places.seat(peer) {
-                handle(stream, peer, Held::new(place, seat, &tracker));
+                handle(stream, peer, Held::new(place, seat, &tracker, assigned));
             }
         }
     }

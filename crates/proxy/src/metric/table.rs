@@ -88,6 +88,10 @@ metrics_table! {
         "Open connections from clients.";
     CONNECTIONS_LIMIT = "doorward_connections_limit", "gauge", [],
         "Most connections from clients at once: `limits.connections`, or fewer where the process may open few files.";
+    WORKER_CONNECTIONS = "doorward_worker_connections", "gauge", ["worker"],
+        "Open connections from clients that this worker thread serves.";
+    WORKER_BUSY = "doorward_worker_busy_seconds", "gauge", ["worker"],
+        "Time since the start in which this worker thread did not wait. Its growth for each second is the part of a core that it uses.";
     LIMITS = "doorward_limits_reached_total", "counter", ["limit"],
         "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
     USER_LIMITS = "doorward_user_limits_reached_total", "counter", ["limit"],

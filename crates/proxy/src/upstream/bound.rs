@@ -12,12 +12,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Notify, Semaphore, SemaphorePermit},
 };
 
 use crate::metric;
 
 static PLACES: OnceLock<Places> = OnceLock::new();
+/// Notified when a connection waits for a place.
+static WANTED: Notify = Notify::const_new();
 
 struct Places {
     most: usize,
@@ -43,8 +45,14 @@ impl Place {
             return Self { _permit: Some(permit) };
         }
         metric::limit_reached("upstream_connections");
+        WANTED.notify_waiters();
         Self { _permit: places.free.acquire().await.ok() }
     }
+}
+
+/// Waits until a connection waits for a place. Unused ones, in the pools of every worker, must make room then.
+pub(super) async fn wanted() {
+    WANTED.notified().await;
 }
 
 /// Whether so few places are left that no connection may wait unused.

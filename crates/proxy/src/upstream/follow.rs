@@ -7,6 +7,7 @@ use super::{
     name::LOOK,
     target::{Connections, Target},
 };
+use crate::workers::in_background;
 
 impl Target {
     /// Called after a connection was made. One task follows the name.
@@ -16,7 +17,7 @@ impl Target {
         }
         let following = Arc::clone(&self.following);
         let (dialer, connections) = (Arc::downgrade(&self.dialer), self.connections.clone());
-        tokio::spawn(async move {
+        in_background(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
                 if !step(&dialer, &connections).await {

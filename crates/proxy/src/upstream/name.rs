@@ -21,6 +21,8 @@ use futures_util::{
 };
 use tokio::time::{Instant, timeout};
 
+use crate::workers::in_background;
+
 /// Time after which a name is looked up again.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// Time for a look while there are addresses of an earlier one.
@@ -110,7 +112,7 @@ impl Name {
             return looking.clone();
         }
         let name = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        let task = in_background(async move {
             let answer = name.ask().await;
             if let Ok(addresses) = &answer {
                 name.keep(addresses);

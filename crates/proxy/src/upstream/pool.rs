@@ -1,4 +1,4 @@
-//! Pools the connections to one target that wait for the next exchange.
+//! Pools the connections of one worker to one target that wait for the next exchange.
 //!
 //! HTTP/1.1: the most recently used connection is taken first, so that the others expire in a quiet time. A connection returns to
 //! the pool only when its response was read to the end. HTTP/2: exchanges share connections.
@@ -27,7 +27,7 @@ pub(crate) use self::http2::Http2Pool;
 use self::http2::Slot;
 
 use super::{
-    bound::is_scarce,
+    bound::{is_scarce, wanted},
     dial::{ConnectError, Dialed},
     name::Name,
     upload::Upload,
@@ -35,7 +35,7 @@ use super::{
 
 /// Longest time a connection waits unused.
 const IDLE: Duration = Duration::from_secs(90);
-/// Most connections that wait, for each target; enough for every load that one core serves.
+/// Most connections that wait, for each target and worker; enough for every load that one core serves.
 const WAITING: usize = 4096;
 /// The largest head of a response, and the most of a body that is read ahead, in bytes.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
@@ -99,7 +99,7 @@ pub(crate) struct Http1Pool {
     name: Option<Arc<Name>>,
 }
 
-/// Counts the connections of one target; clones share the count.
+/// Counts the connections of one pool; clones share the count.
 #[derive(Clone, Default)]
 pub(crate) struct Open(Arc<AtomicUsize>);
 
@@ -217,7 +217,10 @@ impl Http1Pool {
 /// Runs while connections wait; ends when none is left or the pool is dropped.
 async fn sweep(pool: Weak<Http1Pool>) {
     loop {
-        tokio::time::sleep(IDLE / 6).await;
+        tokio::select! {
+            () = tokio::time::sleep(IDLE / 6) => {}
+            () = wanted() => {}
+        }
         match pool.upgrade() {
             Some(pool) if pool.discard_old() => {}
             _ => return,

@@ -8,6 +8,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{dial::Dialer, health::Health, target::Target};
+use crate::workers::in_background;
 
 /// Time limit of an attempt.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ impl Target {
         }
         let (health, dialer) = (Arc::clone(&self.health), Arc::downgrade(&self.dialer));
         let name = self.name().to_owned();
-        tokio::spawn(async move {
+        in_background(async move {
             attempts(&health, &dialer, &name).await;
             health.end_readmitting();
         });

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     config::{UpstreamAddress, UpstreamHost, UpstreamUrl},
     metric,
+    workers::PerWorker,
 };
 
 /// One address requests are sent to.
@@ -43,27 +44,46 @@ pub(crate) struct Target {
     in_flight: AtomicUsize,
 }
 
+/// The connections to one target: a pool for each worker. A clone has the same pools.
 #[derive(Clone)]
-pub(super) enum Connections {
+pub(super) struct Connections(Arc<PerWorker<Pool>>);
+
+enum Pool {
     Http1(Arc<Http1Pool>),
     Http2(Arc<Http2Pool>),
 }
 
 impl Connections {
+    fn new(dialer: &Dialer, workers: usize) -> Self {
+        let pool = || match dialer.is_http2() {
+            true => Pool::Http2(Arc::new(Http2Pool::new())),
+            false => Pool::Http1(Arc::new(Http1Pool::new(dialer.name().cloned()))),
+        };
+        Self(Arc::new(PerWorker::new(workers, pool)))
+    }
+
     /// Open connections.
     pub(super) fn count(&self) -> usize {
-        match self {
-            Self::Http1(pool) => pool.connections().count(),
-            Self::Http2(pool) => pool.connections().count(),
-        }
+        let count = |pool: &Pool| match pool {
+            Pool::Http1(pool) => pool.connections().count(),
+            Pool::Http2(pool) => pool.connections().count(),
+        };
+        self.0.iter().map(count).sum()
     }
 
     /// Takes connections to addresses for which `keep` is false out of service; exchanges in progress finish.
     pub(super) fn drain_except(&self, keep: impl Fn(SocketAddr) -> bool) {
-        match self {
-            Self::Http1(pool) => pool.drain_except(keep),
-            Self::Http2(pool) => pool.drain_except(keep),
+        for pool in self.0.iter() {
+            match pool {
+                Pool::Http1(pool) => pool.drain_except(&keep),
+                Pool::Http2(pool) => pool.drain_except(&keep),
+            }
         }
+    }
+
+    /// The pool of this worker.
+    fn own(&self) -> &Pool {
+        self.0.own()
     }
 }
 
@@ -86,11 +106,7 @@ pub(crate) struct InFlight(Arc<Target>);
 impl Target {
     pub(crate) fn new(url: &UpstreamUrl, tls: &UpstreamTls) -> Result<Self, InvalidUpstream> {
         let dialer = Arc::new(Dialer::new(url, tls)?);
-        let connections = if dialer.is_http2() {
-            Connections::Http2(Arc::new(Http2Pool::new()))
-        } else {
-            Connections::Http1(Arc::new(Http1Pool::new(dialer.name().cloned())))
-        };
+        let connections = Connections::new(&dialer, 0);
         Ok(Self {
             name: url.to_string(),
             address: url.address().clone(),
@@ -129,6 +145,11 @@ impl Target {
         };
         // Hosts of the configuration are visible ASCII.
         self.host = text.and_then(|text| HeaderValue::try_from(text).ok());
+    }
+
+    /// Makes a pool for each of so many workers.
+    pub(super) fn set_workers(&mut self, workers: usize) {
+        self.connections = Connections::new(&self.dialer, workers);
     }
 
     /// Counts its ejections under the name of a route.
@@ -185,10 +206,10 @@ impl Target {
 
     /// A connection for one exchange: a waiting one or, with `fresh` or when none waits, a new one.
     pub(crate) async fn lease(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
-        let waiting = match &self.connections {
+        let waiting = match self.connections.own() {
             _ if fresh => None,
-            Connections::Http1(pool) => pool.take(),
-            Connections::Http2(pool) => pool.take(),
+            Pool::Http1(pool) => pool.take(),
+            Pool::Http2(pool) => pool.take(),
         };
         match waiting {
             Some(lease) => Ok(lease),
@@ -199,12 +220,12 @@ impl Target {
 
     async fn connect(&self, within: Duration, fresh: bool) -> Result<Lease, ConnectError> {
         let _attempt = self.health.may_connect().await.map_err(|Ejected| ConnectError::Ejected)?;
-        let lease = match &self.connections {
-            Connections::Http1(pool) => match self.dialer.dial(within).await {
+        let lease = match self.connections.own() {
+            Pool::Http1(pool) => match self.dialer.dial(within).await {
                 Ok(io) => pool.open(io).await,
                 Err(error) => Err(error),
             },
-            Connections::Http2(pool) => pool.lease(&self.dialer, within, fresh).await,
+            Pool::Http2(pool) => pool.lease(&self.dialer, within, fresh).await,
         };
         match &lease {
             Ok(lease) if lease.is_reused() => {}

@@ -22,6 +22,7 @@ mod outside;
 mod profiles;
 mod providers;
 mod proxying;
+mod runtime;
 mod stopping;
 mod telemetry;
 mod workloads;

@@ -4,6 +4,7 @@
 
 mod grpc;
 mod test_gateway;
+mod workers;
 
 use dev_issuer::{DevClient, Endpoint, Fault, Mint};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};

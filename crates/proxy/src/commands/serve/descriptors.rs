@@ -10,11 +10,14 @@ use crate::{listen::Limits, upstream::bound_connections};
 /// File descriptors for everything but connections of clients and to upstreams: the admin listener with its 64 connections, the
 /// other listeners, stores, logs, providers.
 const OTHERS: u64 = 128;
+/// File descriptors of a worker's runtime, and some to spare.
+const FOR_A_WORKER: u64 = 8;
 
 /// Raises the soft limit to the hard one, bounds the clients' connections so that a third of the descriptors is left for
 /// upstreams, and bounds the connections to upstreams by what is left.
-pub(super) fn share(limits: Limits) -> Limits {
-    let available = raised();
+pub(super) fn share(limits: Limits, workers: usize) -> Limits {
+    let workers = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(FOR_A_WORKER);
+    let available = raised().saturating_sub(workers);
     let most = for_clients(available);
     let connections = limits.connections.min(most);
     bound_connections(for_upstreams(available, connections));

@@ -151,6 +151,7 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("listen", started.listen != new.listen),
         ("tls", started.tls != new.tls),
         ("limits", started.limits != new.limits),
+        ("runtime", started.runtime != new.runtime),
         ("admin", started.admin != new.admin),
         ("session.store", old_session.store != session.store),
         ("session.idle", old_session.idle != session.idle),

@@ -1,4 +1,4 @@
-//! HTTP/2 connections to one target: one as long as the upstream allows enough streams on it, more at its limit
+//! HTTP/2 connections of one worker to one target: one as long as the upstream allows enough streams on it, more at its limit
 //! ([RFC 9113 §5.1.2]).
 //!
 //! A connection counts as open once the upstream's SETTINGS have arrived: only they say how many streams it takes, and an
@@ -38,7 +38,7 @@ use crate::upstream::{
 
 /// Interval at which a new connection is looked at for the upstream's SETTINGS.
 const LOOK: Duration = Duration::from_millis(1);
-/// Most connections to one target.
+/// Most connections to one target, for each worker.
 const CONNECTIONS: usize = 32;
 
 type Running = http2::Connection<TokioIo<Box<dyn Stream>>, Upload, TokioExecutor>;
