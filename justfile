@@ -21,7 +21,7 @@ default:
     @just --list --unsorted
 
 # Everything a machine can judge without running the gateway.
-check: format lint alone without-demo deny spelling docs reference rules
+check: format lint alone without-demo fuzz-lock deny spelling docs reference rules
 
 # Formatting, as rustfmt.toml has it.
 format:
@@ -112,9 +112,13 @@ e2e *filter:
     {{ airflow }} -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall {{ cache }}/wheels-e2e/doorward_testing-*.whl
     RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --no-fail-fast -- --test-threads "${E2E_THREADS:-3}" {{ filter }}
 
-# Fuzz targets, each until it has found no new coverage for `minutes=10`, `jobs=1` of them at a time; needs a nightly toolchain. `just fuzz path host` runs two.
+# Fuzz targets, each until it has found no new coverage for `minutes=10` of processor time, `jobs=1` of them at a time; needs a nightly toolchain. `just fuzz path host` runs two.
 fuzz *arguments:
     bash fuzz/run.sh {{ arguments }}
+
+# The lock file of the fuzz targets, which are a workspace of their own, fits what they depend on.
+fuzz-lock:
+    cargo update --quiet --workspace --locked --manifest-path fuzz/Cargo.toml
 
 # Adds what `just fuzz` found to the committed corpora, minimised.
 fuzz-corpus *targets:

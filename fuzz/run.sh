@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs fuzz targets, each until it has found no new coverage for a while.
+# Runs fuzz targets, each until it has found no new coverage for a while of processor time.
 #
 #   bash fuzz/run.sh [minutes=10] [jobs=1] [TARGET…]     without a TARGET: all of them
 #   bash fuzz/run.sh corpus [TARGET…]                    adds what was found to the committed corpora, minimised
@@ -41,23 +41,34 @@ install() {
   rm -rf "$cache/cargo-fuzz-build"
 }
 
-# quiet TARGET: fuzzes in rounds of $minutes, until a round has found no new coverage.
+# seconds FILE: the processor time of a shell's children, from what `times` wrote.
+seconds() {
+  awk 'NR == 2 { gsub(/[ms]/, " "); $0 = $0; print int($1 * 60 + $2 + $3 * 60 + $4) }' "$1"
+}
+
+# quiet TARGET: fuzzes in rounds, until those without new coverage have used $minutes of processor time. The clock on the wall would
+# call a target quiet that a busy machine kept waiting.
 quiet() {
-  local target=$1 found="fuzz/target/corpus/$1" log="fuzz/target/$1.log" began=$SECONDS
-  local words=() before=0 after=1 runs=0 executed verdict=quiet
+  local target=$1 found="fuzz/target/corpus/$1" log="fuzz/target/$1.log" wanted=$((minutes * 60))
+  local words=() before after=0 runs=0 executed verdict=quiet spent=0 used=0 now left
   mkdir -p "$found" "fuzz/corpus/$target"
   if [[ -f fuzz/dictionaries/$target.dict ]]; then words=("-dict=fuzz/dictionaries/$target.dict"); fi
-  while ((after > before)); do
-    cargo +nightly fuzz run "${flags[@]}" "$target" "$found" "fuzz/corpus/$target" -- -max_len="$longest" -timeout=10 \
-      ${words[@]+"${words[@]}"} -max_total_time=$((minutes * 60)) -print_final_stats=1 >"$log" 2>&1 ||
+  while ((spent < wanted)); do
+    left=$((wanted - spent))
+    cargo +nightly fuzz run "${flags[@]}" "$target" "$found" "fuzz/corpus/$target" -- -max_len="$longest" -timeout=60 \
+      ${words[@]+"${words[@]}"} -max_total_time=$((left < 20 ? 20 : left)) -print_final_stats=1 >"$log" 2>&1 ||
       verdict="BROKEN: see $log and fuzz/artifacts/$target"
+    times >"$log.times"
+    now=$(seconds "$log.times")
     before=$(sed -n 's/.*INITED cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     after=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
     runs=$((runs + ${executed:-0}))
     if [[ $verdict != quiet ]]; then break; fi
+    spent=$((after > before ? 0 : spent + now - used))
+    used=$now
   done
-  printf '%-14s %6d s  %11d runs  %6s edges  %s\n' "$target" $((SECONDS - began)) "$runs" "$after" "$verdict"
+  printf '%-16s %6d s  %11d runs  %6s edges  %s\n' "$target" "$used" "$runs" "$after" "$verdict"
   [[ $verdict == quiet ]]
 }
 
