@@ -154,10 +154,11 @@ soak:
     @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
     DOORWARD_LONG=1 RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --nocapture soak
 
-# Memory of the store for each session, processor time for each sign-in and refresh; DOORWARD_SESSIONS changes their number. DOORWARD_BIN should name a release build.
+# Memory of the store for each session, processor time for each sign-in and refresh, with release builds; DOORWARD_SESSIONS changes the number of sessions, 100,000.
 sizing:
-    @[ -n "${DOORWARD_BIN:-}" ] || cargo build --locked -p doorward
-    RUST_LIB_BACKTRACE=0 cargo test --locked -p e2e --test replicas -- --ignored --nocapture sizing
+    cargo build --release --locked -p doorward
+    DOORWARD_BIN={{ env("CARGO_TARGET_DIR", justfile_directory() / "target") / "release/doorward" }} \
+        RUST_LIB_BACKTRACE=0 cargo test --release --locked -p e2e --test replicas -- --ignored --nocapture sizing
 
 # The Python packages as they are installed from their wheels, the one for tests as the provider: tests, types, and the stubs against the binaries.
 python *arguments:
