@@ -50,6 +50,7 @@ mod refusal;
 pub mod reserved;
 mod query;
 mod scrub;
+mod spelling;
 pub mod trailers;
 mod websocket;
 pub mod forwarded;

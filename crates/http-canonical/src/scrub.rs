@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use crate::{
     refusal::RequestRefusal,
     reserved::{is_hop_by_hop, is_reserved},
+    spelling::Spelling,
 };
 
 /// Fields that must not occur twice, because the request would become ambiguous.
@@ -31,9 +32,10 @@ const SINGLE: [&str; 15] = [
     "x-doorward-token",
 ];
 
-/// Index of a name, in lower case, among the fields that must not occur twice.
+/// Index of a name, in any case, among the fields that must not occur twice.
 pub(crate) fn single_field(name: &[u8]) -> Option<usize> {
-    SINGLE.binary_search_by(|single| single.as_bytes().cmp(name)).ok()
+    // Few names have the length of another, and most differ by it.
+    SINGLE.iter().position(|single| name.eq_ignore_ascii_case(single.as_bytes()))
 }
 
 /// Names that are about the message or the request, and so are not passed on.
@@ -42,9 +44,6 @@ const OF_THE_REQUEST: [&str; 4] = ["content-length", "expect", "host", "tracepar
 /// Whether a name with `_` becomes, in a server that takes `_` for `-`, one that only the gateway writes, that belongs to the
 /// connection, or that may occur once. Names are compared without case.
 pub(crate) fn folds_onto_ours(name: &[u8]) -> bool {
-    if !name.contains(&b'_') {
-        return false;
-    }
     let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     let folded: Vec<u8> = name.iter().map(plain).collect();
     let Ok(folded) = std::str::from_utf8(&folded) else { return true };
@@ -56,12 +55,13 @@ pub(crate) fn folds_onto_ours(name: &[u8]) -> bool {
 
 /// Refuses header sections that HTTP/1 framing cannot check or that HTTP/2 lets through.
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), RequestRefusal> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let bad = |name: &HeaderName| {
         let name = name.as_str().as_bytes();
-        // Almost no name has a `_`, so that one pass is enough.
-        !name.iter().all(|byte| plain(*byte))
-            && (!name.iter().all(|byte| plain(*byte) || *byte == b'_') || folds_onto_ours(name))
+        match Spelling::of(name) {
+            Spelling::Plain => false,
+            Spelling::Underscored => folds_onto_ours(name),
+            Spelling::Invalid => true,
+        }
     };
     if headers.keys().any(bad) {
         return Err(RequestRefusal::HeaderName);

@@ -5,6 +5,7 @@
 //! each request its id, its span, an answer after a panic and the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
+mod answer_body;
 mod answers;
 mod conn;
 mod response_progress;
@@ -12,6 +13,7 @@ mod deadline;
 mod drain;
 mod every_request;
 mod glimpse;
+mod http1;
 mod inherited;
 mod limits;
 mod open_stream;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     host::CanonicalHost,
     scrub::{folds_onto_ours, single_field},
+    spelling::Spelling,
 };
 
 /// A head that is arriving.
@@ -228,9 +229,10 @@ impl Facts {
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     let colon = memchr(b':', line).ok_or(Reason::HeaderName)?;
     let (name, value) = line.split_at(colon);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if name.is_empty() || !name.iter().all(plain) || folds_onto_ours(name) {
-        return Err(Reason::HeaderName);
+    match Spelling::of(name) {
+        Spelling::Plain => {}
+        Spelling::Underscored if !folds_onto_ours(name) => {}
+        Spelling::Underscored | Spelling::Invalid => return Err(Reason::HeaderName),
     }
     let value = value.get(1..).unwrap_or_default();
     let visible = |byte: &u8| (*byte >= 0x20 && *byte != 0x7F) || *byte == b'\t';
@@ -251,11 +253,7 @@ fn trim(mut value: &[u8]) -> &[u8] {
 
 /// One bit for each name that must not occur twice; 0 for any other name.
 fn single_bit(name: &[u8]) -> u32 {
-    let mut lower = [0_u8; 24];
-    let Some(room) = lower.get_mut(..name.len()) else { return 0 };
-    room.copy_from_slice(name);
-    room.make_ascii_lowercase();
-    single_field(room).map_or(0, |place| 1 << place)
+    single_field(name).map_or(0, |place| 1 << place)
 }
 
 fn is(text: &[u8], lower: &[u8]) -> bool {

@@ -7,12 +7,14 @@ use std::{
     net::IpAddr,
     sync::{
         OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
+use tokio::time::{Instant, sleep};
 
 use http::header::InvalidHeaderValue;
 use http_canonical::{CanonicalHost, OriginFields, Peer, Scheme, framing::Violation};
@@ -78,11 +80,15 @@ impl ConnInfo {
 pub(super) struct ConnState {
     /// Requests handed to the service so far.
     served: AtomicU64,
-    /// Streams of HTTP/2 that are open, and the number of those that ended.
+    /// Exchanges that are open, and the number of those that ended.
     open: AtomicU64,
     ended: AtomicU64,
     /// Responses without an end of their own.
     unending: AtomicU64,
+    /// Whether HTTP/1 reads, and no byte of the next head has arrived.
+    awaits_head: AtomicBool,
+    /// Whether the byte stream outlives the HTTP/1 parser that has it.
+    handed_back: AtomicBool,
     /// The request at which reading stopped, the violation, and what is known of a request without a head.
     stopped: OnceLock<(u64, Violation, Option<Box<Glimpse>>)>,
     /// The request whose answer decides about an upgrade; 0 when none does.
@@ -108,16 +114,17 @@ impl ConnState {
         self.served.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    fn requests(&self) -> u64 {
+    /// Number of requests handed to the service so far.
+    pub(super) fn requests(&self) -> u64 {
         self.served.load(Ordering::Acquire)
     }
 
-    /// Counts an open stream.
+    /// Counts an open exchange.
     pub(super) fn stream_opened(&self) {
         self.open.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Counts the end of a stream.
+    /// Counts the end of an exchange.
     pub(super) fn stream_ended(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
         self.open.fetch_sub(1, Ordering::AcqRel);
@@ -138,10 +145,39 @@ impl ConnState {
         self.unending.load(Ordering::Acquire) > 0
     }
 
-    /// A number that changes whenever a stream begins or ends; `None` while one is open.
+    /// A number that changes whenever an exchange begins or ends; `None` while one is open.
     pub(super) fn idle_mark(&self) -> Option<u64> {
         let mark = self.requests() + self.ended.load(Ordering::Acquire);
         (self.open.load(Ordering::Acquire) == 0).then_some(mark)
+    }
+
+    /// Notes whether reading waits for the first byte of a head.
+    pub(super) fn set_awaits_head(&self, awaits: bool) {
+        self.awaits_head.store(awaits, Ordering::Relaxed);
+    }
+
+    /// Keeps the byte stream open although its parser ends, or no longer does.
+    pub(super) fn hand_back(&self, back: bool) {
+        self.handed_back.store(back, Ordering::Relaxed);
+    }
+
+    /// Whether the byte stream stays open when its parser ends.
+    pub(super) fn is_handed_back(&self) -> bool {
+        self.handed_back.load(Ordering::Relaxed)
+    }
+
+    /// Waits until HTTP/1 was quiet for one to two of these intervals: no exchange is open, and no byte of a head has arrived.
+    /// Returns a time since which that holds.
+    pub(super) async fn quiet(&self, interval: Duration) -> Instant {
+        let (mut since, mut before) = (Instant::now(), None);
+        loop {
+            let now = self.idle_mark().filter(|_| self.awaits_head.load(Ordering::Relaxed));
+            if now.is_some() && now == before {
+                return since;
+            }
+            (since, before) = (Instant::now(), now);
+            sleep(interval).await;
+        }
     }
 
     /// Records that reading stopped at a request. Only the first call counts.

@@ -14,8 +14,9 @@ use tower::{Service, ServiceExt};
 
 use super::{
     Answers, ConnInfo, Drain, Glimpse, Limits,
+    answer_body::AnswerBody,
     conn::Upgrade,
-    open_stream::{OpenEnded, OpenStream},
+    open_stream::{OpenEnded, OpenStream, Unending},
     payload::UpgradeAsked,
     request_body::RequestBody,
     response_progress::ResponseProgress,
@@ -38,14 +39,14 @@ pub(super) fn answer<S>(
     shared: Arc<Shared>,
     connection: Arc<ConnInfo>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let number = connection.state.next_request();
     let http2 = request.version() == Version::HTTP_2;
-    let stream = http2.then(|| OpenStream::begin(&connection));
+    let stream = OpenStream::begin(&connection, http2);
     async move {
         let id = request_id(&request, &shared.trust, &connection);
         let asked = connection.state.asks(number);
@@ -86,20 +87,17 @@ where
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
         }
-        if response.extensions_mut().remove::<OpenEnded>().is_some() {
-            response = OpenEnded::count(response, &connection);
-        }
+        let unending = response.extensions_mut().remove::<OpenEnded>();
         if !http2 && !switches && shared.drain.is_announced() {
             // The client's next request goes to another connection, and there to another replica.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some(progress) = progress {
-            response = progress.begin(response);
-        }
-        if let Some(stream) = stream {
-            response = stream.answered(response);
-        }
-        Ok(response)
+        Ok(response.map(|body| AnswerBody {
+            _stream: stream.answered(&body),
+            _unending: unending.map(|OpenEnded| Unending::begin(&connection)),
+            _progress: progress.and_then(|progress| progress.begin(&body)),
+            body,
+        }))
     }
 }
 

@@ -2,19 +2,13 @@
 //!
 //! The request body asks it whether the response is in progress. HTTP/2 only: an HTTP/1 client sends first and reads afterwards.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::Response;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 
 /// Whether a response has begun and not ended, and whether the request may pause before that.
 #[derive(Debug, Clone, Default)]
@@ -23,20 +17,17 @@ pub(crate) struct ResponseProgress {
     unhurried: Arc<AtomicBool>,
 }
 
-/// The body of a response. Dropping it marks the response as ended.
-struct TrackedBody {
-    body: Body,
-    progress: ResponseProgress,
-}
+/// A response in progress, until this is dropped.
+pub(super) struct InProgress(ResponseProgress);
 
 impl ResponseProgress {
-    /// Marks the response as begun; it is in progress until its body ends.
-    pub(super) fn begin(self, response: Response<Body>) -> Response<Body> {
-        if response.body().is_end_stream() {
-            return response;
+    /// Marks the response as begun; `None` for one that has ended with its head.
+    pub(super) fn begin(self, body: &Body) -> Option<InProgress> {
+        if body.is_end_stream() {
+            return None;
         }
         self.open.store(true, Ordering::Release);
-        response.map(|body| Body::new(TrackedBody { body, progress: self }))
+        Some(InProgress(self))
     }
 
     /// Lets the request pause although no response has begun, as a call whose service answers at the end. The stage that
@@ -51,30 +42,8 @@ impl ResponseProgress {
     }
 }
 
-// === impl TrackedBody ===
-
-impl HttpBody for TrackedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for TrackedBody {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        self.progress.open.store(false, Ordering::Release);
+        self.0.open.store(false, Ordering::Release);
     }
 }

@@ -7,11 +7,7 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{convert::Infallible, time::Duration};
 use tokio::{
@@ -31,10 +27,10 @@ use crate::metric;
 use http_canonical::{Peer, Scheme};
 
 /// Buffer size of one connection, in each direction.
-const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 64 * 1024;
 
 /// Time after the beginning of the drain in which a new connection may still complete its handshake and send its first bytes.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves the connections of one socket.
 #[derive(Clone)]
@@ -101,7 +97,8 @@ where
     {
         let limits = self.shared.limits;
         let info = Arc::new(ConnInfo::new(peer, self.local.clone(), scheme));
-        let mut io = StrictIo::new(io, Arc::clone(&info), limits, accepted, held);
+        // Boxed: it moves to the parser and back.
+        let mut io = Box::new(StrictIo::new(io, Arc::clone(&info), limits, accepted, held));
         let protocol = tokio::select! {
             biased;
             heard = timeout_at(accepted + limits.first_head, io.begin(agreed)) => match heard {
@@ -113,35 +110,13 @@ where
             () = silence_ends(&self.drain) => return,
         };
         match protocol {
-            // Each in memory of its own size, which a connection keeps while it is idle.
-            Protocol::Http1 => Box::pin(self.http1(io, info)).await,
+            Protocol::Http1 => self.http1(io, info).await,
+            // In memory of its own size, which a connection of HTTP/1 does not need.
             Protocol::Http2 => Box::pin(self.http2(io, info)).await,
         }
     }
 
-    async fn http1<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { service, shared, drain, .. } = self;
-        let limits = shared.limits;
-        let served = Arc::clone(&info);
-        let service = service_fn(move |request: Request<Incoming>| {
-            answer(service.clone(), Arc::clone(&shared), Arc::clone(&info), request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.idle)
-            .max_buf_size(BUFFER.max(limits.head_size.head + 1024))
-            .max_headers(limits.head_size.fields)
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades();
-        let connection = pin!(connection);
-        let stages = (drain.begun(), &drain);
-        drive(connection, |running| running.graceful_shutdown(), stages, &served, None).await;
-    }
-
-    async fn http2<T>(self, io: StrictIo<T>, info: Arc<ConnInfo>)
+    async fn http2<T>(self, io: Box<StrictIo<T>>, info: Arc<ConnInfo>)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -162,35 +137,34 @@ where
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(io), service);
-        let (connection, idle) = (pin!(connection), Some(limits.idle));
+        let connection = pin!(connection);
         let stages = (drain.goaway(), &drain);
-        drive(connection, |running| running.graceful_shutdown(), stages, &served, idle).await;
+        drive(connection, |running| running.graceful_shutdown(), stages, &served, limits.idle)
+            .await;
     }
 }
 
 /// Resolves when the drain no longer waits for a connection that has sent nothing.
-async fn silence_ends(drain: &Drain) {
+pub(super) async fn silence_ends(drain: &Drain) {
     drain.begun().await;
     sleep(LAST_WORDS).await;
 }
 
-/// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long, and dropped when the
-/// grace of the drain is over; with a response that has no end of its own, when the drain ends. A connection with an open stream
-/// is not idle.
+/// Runs a connection to its end. It is asked to finish when the drain begins or when it was idle too long. A connection with an
+/// open stream is not idle.
 async fn drive<C>(
     mut connection: Pin<&mut C>,
     finish: impl Fn(Pin<&mut C>),
     (begun, drain): (impl Future<Output = ()>, &Drain),
     info: &ConnInfo,
-    idle: Option<Duration>,
+    idle: Duration,
 ) where
     C: Future<Output = hyper::Result<()>>,
 {
     let idle_for = async {
-        let Some(limit) = idle else { return std::future::pending().await };
         let mut before = info.state.idle_mark();
         loop {
-            sleep(limit).await;
+            sleep(idle).await;
             let now = info.state.idle_mark();
             if now.is_some() && now == before {
                 return;
@@ -205,6 +179,15 @@ async fn drive<C>(
         () = idle_for => metric::limit_reached("idle"),
     }
     finish(connection.as_mut());
+    end(connection, drain, info).await;
+}
+
+/// Runs a connection that was asked to finish. It is dropped when the grace of the drain is over; with a response that has no end
+/// of its own, when the drain ends.
+pub(super) async fn end<C>(mut connection: Pin<&mut C>, drain: &Drain, info: &ConnInfo)
+where
+    C: Future<Output = hyper::Result<()>>,
+{
     let time_is_over = async {
         drain.requests_over().await;
         if info.state.has_unending() {
@@ -218,7 +201,7 @@ async fn drive<C>(
     }
 }
 
-fn log_end(ended: hyper::Result<()>) {
+pub(super) fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         // hyper gets whole heads only, so that its timer for a head ends no connection but an idle one.
         if error.is_timeout() {

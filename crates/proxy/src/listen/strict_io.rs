@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -13,12 +14,14 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
-use tokio_util::io::poll_read_buf;
 
+mod waiting;
 mod writing;
+
+pub(super) use waiting::Protocol;
 
 use super::{
     ConnInfo, Glimpse, Limits,
@@ -28,9 +31,6 @@ use super::{
 };
 use crate::metric;
 use http_canonical::framing::{Action, Framing, Reason};
-
-/// The first bytes of an HTTP/2 connection ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Handed to the parser in place of an invalid head.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: invalid\r\nConnection: close\r\n\r\n";
@@ -54,6 +54,8 @@ pub(super) struct StrictIo<T> {
     limits: Limits,
     /// Time by which the arriving head must be complete.
     head_by: Option<Instant>,
+    /// Time by which a head must begin, while no parser waits for it.
+    idle_by: Option<Instant>,
     head_deadline: Deadline,
     body: BodyClock,
     stalled_since: Option<Instant>,
@@ -75,13 +77,6 @@ enum Mode {
     Failed(Reason),
 }
 
-/// Protocol of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
 impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
     /// Wraps a connection. The first head's time began at `accepted`.
     pub(super) fn new(
@@ -100,36 +95,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             ready: 0,
             limits,
             head_by: Some(accepted + limits.first_head),
+            idle_by: None,
             head_deadline: Deadline::default(),
             body: BodyClock::new(&limits),
             stalled_since: None,
             stall_deadline: Deadline::default(),
             lingering: None,
             _held: held,
-        }
-    }
-
-    /// Waits for the client's first bytes and returns their protocol: the one `agreed` on in the handshake, or else HTTP/2 if
-    /// they are its preface. `None` when the client closed the connection without sending any.
-    pub(super) async fn begin(&mut self, agreed: Option<Protocol>) -> io::Result<Option<Protocol>> {
-        if agreed == Some(Protocol::Http2) {
-            self.mode = Mode::Transparent;
-            return Ok(agreed);
-        }
-        loop {
-            self.buffer.reserve(1024);
-            if self.io.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(None);
-            }
-            let seen = self.buffer.len().min(PREFACE.len());
-            if agreed.is_some() || self.buffer.get(..seen) != PREFACE.get(..seen) {
-                self.judge();
-                return Ok(Some(Protocol::Http1));
-            }
-            if seen == PREFACE.len() {
-                self.mode = Mode::Transparent;
-                return Ok(Some(Protocol::Http2));
-            }
         }
     }
 
@@ -198,6 +170,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         passed
     }
 
+    /// Reads into the buffer, by way of the stack: a connection that waits for bytes holds no memory for them.
+    fn poll_buffer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut piece = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut piece))?;
+        let read = piece.filled();
+        self.buffer.extend_from_slice(read);
+        let count = read.len();
+        self.received(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Called after bytes arrived, or the end.
+    fn received(&mut self, count: usize) {
+        self.body.received(count);
+        self.info.state.set_awaits_head(false);
+    }
+
     /// Called after bytes passed: with a head, its time is over and a body's time begins.
     fn passed(&mut self, head: bool) {
         if head {
@@ -241,8 +231,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
             return Poll::Ready(Overdue::Answered);
         }
         if self.buffer.is_empty() && self.head_by.is_none() {
-            // Between requests: the parser's own timer closes idle connections.
-            return Poll::Pending;
+            self.info.state.set_awaits_head(self.stalled_since.is_none());
+            // Between requests: the parser's own timer closes idle connections, where one waits.
+            let Some(by) = self.idle_by else { return Poll::Pending };
+            ready!(self.head_deadline.poll(context, by));
+            metric::limit_reached("idle");
+            return Poll::Ready(Overdue::Silent);
         }
         let head = self.limits.head;
         let by = *self.head_by.get_or_insert_with(|| Instant::now() + head);
@@ -269,7 +263,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                 Poll::Ready(()) => {
                     let read = out.filled().get(before..).unwrap_or_default();
                     let received = read.len();
-                    self.body.received(received);
+                    self.received(received);
                     let passed = self.judge_in_place(read);
                     out.set_filled(before + passed);
                     (Poll::Ready(received), passed)
@@ -277,10 +271,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                 Poll::Pending => (Poll::Pending, 0),
             }
         } else {
-            self.buffer.reserve(4096);
-            let received = poll_read_buf(Pin::new(&mut self.io), context, &mut self.buffer)?;
-            if let Poll::Ready(count) = received {
-                self.body.received(count);
+            let received = self.poll_buffer(context)?;
+            if received.is_ready() {
                 self.judge();
             }
             (received, 0)
@@ -312,10 +304,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
                 }
                 Upgrade::Undecided if self.buffer.len() >= EARLY => return Poll::Pending,
                 Upgrade::Undecided => {
-                    self.buffer.reserve(4096);
-                    let count =
-                        ready!(poll_read_buf(Pin::new(&mut self.io), context, &mut self.buffer))?;
-                    if count == 0 {
+                    if ready!(self.poll_buffer(context))? == 0 {
                         return Poll::Ready(Ok(Step::Return));
                     }
                 }
@@ -351,6 +340,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictIo<T> {
                 out.put_slice(this.buffer.get(..count).unwrap_or_default());
                 this.buffer.advance(count);
                 this.ready -= count;
+                if this.buffer.is_empty() {
+                    this.buffer = BytesMut::new();
+                }
                 return Poll::Ready(Ok(()));
             }
             let step = match this.mode {

@@ -9,6 +9,20 @@ use tracing::Level;
 
 use super::{level, of_request, timestamp};
 
+/// Bytes of text that need no escape. A character that does is ASCII, or begins with 0xC2: U+0080 to U+009F.
+static PLAIN: [bool; 256] = plain();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
+const fn plain() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = byte >= 0x20 && !matches!(byte, 0x22 | 0x5C | 0x7F | 0xC2);
+        byte += 1;
+    }
+    plain
+}
+
 /// A line in progress.
 #[derive(Debug)]
 pub(crate) struct Line<'a>(&'a mut Vec<u8>);
@@ -95,8 +109,8 @@ impl Line<'_> {
 
     /// Writes text within a JSON string, as [`Escaped`](super::Escaped) does.
     fn escaped(&mut self, text: &str) {
-        // Most text has nothing to escape. A character that has is ASCII, or begins with 0xC2: U+0080 to U+009F.
-        let plain = |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\' | 0x7F | 0xC2);
+        // Most text has nothing to escape.
+        let plain = |byte: u8| PLAIN.get(usize::from(byte)).is_some_and(|plain| *plain);
         if text.bytes().all(plain) {
             return self.raw(text);
         }

@@ -6,6 +6,7 @@ mod cases;
 mod deadlines;
 mod limits;
 mod http2;
+mod quiet;
 mod smuggling;
 mod tls;
 mod upgrade;

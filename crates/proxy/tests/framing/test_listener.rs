@@ -38,6 +38,7 @@ pub(crate) struct TestListener {
     pub(crate) drain: Drain,
     pub(crate) serving: JoinHandle<Drained>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    copies: Arc<()>,
 }
 
 impl TestListener {
@@ -52,9 +53,19 @@ impl TestListener {
         let drain = Drain::new(Duration::from_secs(5));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
-        let service = tower::service_fn(move |request| serve(request, Arc::clone(&record)));
+        let copies = Arc::new(());
+        let copy = Arc::clone(&copies);
+        let service = tower::service_fn(move |request| {
+            let _counted = &copy;
+            serve(request, Arc::clone(&record))
+        });
         let serving = tokio::spawn(listener.serve(service, drain.clone()));
-        Self { address, drain, serving, seen }
+        Self { address, drain, serving, seen, copies }
+    }
+
+    /// Number of copies of the service that exist.
+    pub(crate) fn services(&self) -> usize {
+        Arc::strong_count(&self.copies) - 1
     }
 
     /// The requests that reached the service so far.

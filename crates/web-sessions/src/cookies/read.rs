@@ -7,6 +7,8 @@ use percent_encoding::percent_decode;
 
 use super::{LOGIN, NAME};
 
+const HOST_PREFIX: &[u8] = b"__host-";
+
 /// Number of times a request presents a cookie of one name.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) enum Presented<'h> {
@@ -56,11 +58,15 @@ pub(super) fn presented<'h>(headers: &'h HeaderMap, wanted: &str) -> Presented<'
 /// A `Cookie` header without the cookies that could be ours: named `doorward`, or `configured`, which is in lower case.
 pub(super) fn strip(header: &HeaderValue, configured: Option<&str>) -> Option<HeaderValue> {
     let ours = |segment: &[u8]| could_be_ours(segment, configured);
-    if !segments(header).any(ours) {
-        return Some(header.clone());
+    let mut all = segments(header);
+    // Up to the first of ours nothing is copied, and each cookie is judged once.
+    let Some(first) = all.position(ours) else { return Some(header.clone()) };
+    let mut joined = Vec::with_capacity(header.len());
+    for segment in segments(header).take(first).chain(all.filter(|segment| !ours(segment))) {
+        joined.extend_from_slice(segment);
+        joined.push(b';');
     }
-    let kept: Vec<&[u8]> = segments(header).filter(|segment| !ours(segment)).collect();
-    let joined = kept.join(&b';');
+    joined.pop();
     let left = trim(&joined);
     if left.is_empty() {
         return None;
@@ -94,6 +100,9 @@ fn could_be_ours(segment: &[u8], configured: Option<&str>) -> bool {
     if !name.contains(&b'%') && !mentioned {
         return false;
     }
+    if is_written_as(name, NAME) || configured.is_some_and(|own| is_written_as(name, own)) {
+        return true;
+    }
     let decoded: Cow<'_, [u8]> = percent_decode(name).into();
     let text = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
     let mut rest = text.trim_matches(|character: char| {
@@ -115,6 +124,15 @@ fn could_be_ours(segment: &[u8], configured: Option<&str>) -> bool {
     let of_another = rest.len() < written.len()
         && rest.strip_prefix(NAME).is_some_and(|tail| tail.starts_with('-'));
     of_another || has_name(rest, NAME) || configured.is_some_and(|own| has_name(rest, own))
+}
+
+/// Whether a cookie's name is `name` as the gateway itself writes it, in any case. Most of ours are found by this.
+fn is_written_as(found: &[u8], name: &str) -> bool {
+    let bare = found
+        .split_at_checked(HOST_PREFIX.len())
+        .filter(|(prefix, _)| prefix.eq_ignore_ascii_case(HOST_PREFIX))
+        .map_or(found, |(_, bare)| bare);
+    bare.eq_ignore_ascii_case(name.as_bytes())
 }
 
 /// Whether a cookie's name is `name`, one of its chunks, or one of its logins.

@@ -38,6 +38,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> StrictIo<T> {
         written: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         if written.is_pending() {
+            self.info.state.set_awaits_head(false);
             return self.poll_stalled(context).map(Err);
         }
         self.stalled_since = None;
@@ -86,6 +87,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictIo<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.info.state.is_handed_back() {
+            return Poll::Ready(Ok(()));
+        }
         if this.lingering.is_none() {
             let shut = Pin::new(&mut this.io).poll_shutdown(context);
             ready!(this.watched(context, shut))?;
