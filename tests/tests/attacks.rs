@@ -44,6 +44,10 @@ mod credentials;
 mod token_carriers;
 #[path = "attacks/basic.rs"]
 mod basic;
+#[path = "attacks/certificates.rs"]
+mod certificates;
+#[path = "attacks/dpop.rs"]
+mod dpop;
 #[path = "attacks/origins.rs"]
 mod origins;
 #[path = "attacks/overview.rs"]
@@ -160,6 +164,8 @@ mod hand_overs;
 mod stops;
 #[path = "attacks/rules.rs"]
 mod rules;
+#[path = "attacks/sign_in_levels.rs"]
+mod sign_in_levels;
 #[path = "attacks/applications.rs"]
 mod applications;
 #[path = "attacks/cross_origin.rs"]

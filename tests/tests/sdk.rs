@@ -26,6 +26,8 @@ mod tls;
 mod federated;
 #[path = "sdk/grants.rs"]
 mod grants;
+#[path = "sdk/bound_at_the_gateway.rs"]
+mod bound_at_the_gateway;
 #[path = "sdk/possession.rs"]
 mod possession;
 #[path = "sdk/introspection.rs"]

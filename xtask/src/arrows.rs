@@ -31,7 +31,7 @@ const GATEWAY: &[(&str, &str)] = &[
         "forward",
         "config refusal telemetry listen upstream route throttle identify authorize review audit",
     ),
-    ("carried", "route identify"),
+    ("carried", "refusal route identify"),
     ("respond", "config refusal listen route"),
     (
         "endpoints",

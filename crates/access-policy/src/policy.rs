@@ -11,7 +11,7 @@ use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
 use crate::{
     caller::Caller,
     request::AccessRequest,
-    requirement::{Requirement, Unmet},
+    requirement::{Requirement, StepUp, Unmet},
 };
 
 use self::index::Index;
@@ -158,6 +158,14 @@ impl Policy {
             }
         }
         Decision::Deny { rule: None, unmet: Unmet::default() }
+    }
+
+    /// The sign-in without which an unknown caller meets no alternative of a rule (from 1), so that it can be asked for at once:
+    /// every alternative wants a level or an age. Each of the levels is accepted by one of them, and the age is the greatest.
+    pub fn sign_in_for(&self, rule: usize) -> Option<StepUp> {
+        let rule = rule.checked_sub(1).and_then(|place| self.rules.get(place))?;
+        let Allow::AnyOf(alternatives) = &rule.allow else { return None };
+        StepUp::common(alternatives)
     }
 
     /// Decisions of the shadow rules: `(rule, allowed)`.

@@ -75,6 +75,24 @@ pub struct StepUp {
     pub max_age: Option<Duration>,
 }
 
+impl StepUp {
+    /// What all of these requirements want of a sign-in; `None` if nothing.
+    pub(super) fn common(requirements: &[Requirement]) -> Option<Self> {
+        let mut acr_values: Vec<String> = Vec::new();
+        if requirements.iter().all(|one| !one.acr.is_empty()) {
+            for level in requirements.iter().flat_map(|one| &one.acr) {
+                if !acr_values.contains(level) {
+                    acr_values.push(level.clone());
+                }
+            }
+        }
+        let ages: Option<Vec<Duration>> = requirements.iter().map(|one| one.max_age).collect();
+        let max_age = ages.unwrap_or_default().into_iter().max();
+        let common = Self { acr_values, max_age };
+        (common != Self::default()).then_some(common)
+    }
+}
+
 impl Unmet {
     /// The unmet keys of each requirement, for a caller who meets none of them.
     pub(super) fn of(

@@ -1,10 +1,13 @@
 //! The connection that a request arrived on.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
-use crate::request_id::RequestId;
+use crate::{client_certificate::ClientCertificate, request_id::RequestId};
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,4 +78,6 @@ pub struct Arrival {
     pub request_id: RequestId,
     /// Whether framing saw the head ask for a WebSocket ([`Framing::is_paused`](crate::framing::Framing::is_paused)), so that 101 is a possible answer.
     pub asks_websocket: bool,
+    /// The certificate whose key the peer proved to hold in the TLS handshake.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }

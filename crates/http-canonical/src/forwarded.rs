@@ -38,6 +38,7 @@ pub struct Trust {
 struct Proxies {
     networks: Vec<IpNet>,
     unix: bool,
+    certificates: bool,
 }
 
 impl Trust {
@@ -56,7 +57,18 @@ impl Trust {
     /// Replaces the list, for a new configuration. With `unix`, peers on the gateway's own unix sockets are trusted, whose files
     /// only their users can open.
     pub fn replace(&self, networks: Vec<IpNet>, unix: bool) {
-        self.proxies.store(Arc::new(Proxies { networks, unix }));
+        self.replace_all(networks, unix, false);
+    }
+
+    /// The same. With `certificates`, all these proxies write `Client-Cert` (RFC 9440) or remove it: one that passes on what its
+    /// client wrote would let the client choose its certificate.
+    pub fn replace_all(&self, networks: Vec<IpNet>, unix: bool, certificates: bool) {
+        self.proxies.store(Arc::new(Proxies { networks, unix, certificates }));
+    }
+
+    /// Whether trusted peers state the certificates of their clients.
+    pub(crate) fn takes_certificates(&self) -> bool {
+        self.proxies.load().certificates
     }
 
     /// Whether a peer is trusted.

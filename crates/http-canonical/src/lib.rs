@@ -25,6 +25,7 @@
 //!     scheme: Scheme::Http,
 //!     request_id: RequestId::random(),
 //!     asks_websocket: false,
+//!     certificate: None,
 //! };
 //! let request = CanonicalRequest::from_http(request, arrival, &Trust::none())?;
 //! assert_eq!(request.path_and_query(), "/reports/annual?y=1");
@@ -42,6 +43,7 @@ mod pattern;
 mod host;
 mod method;
 pub mod request_id;
+mod client_certificate;
 mod connection;
 mod wants;
 mod refusal;
@@ -60,6 +62,7 @@ mod forward_auth;
 pub mod framing;
 mod request;
 
+pub use client_certificate::ClientCertificate;
 pub use connection::{Arrival, Peer, Scheme, customer_network};
 pub use forward_auth::{ForwardAuth, NoQuestion};
 pub use forwarded::{OriginFields, Trust};

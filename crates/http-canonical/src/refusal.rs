@@ -37,6 +37,14 @@ pub enum RequestRefusal {
     /// `X-Forwarded-Host` and `Forwarded` name different hosts, so that one of them was not written by the proxy.
     #[error("`X-Forwarded-Host` and `Forwarded` name different hosts")]
     TwoForwardedHosts,
+    /// `Client-Cert` or `Client-Cert-Chain` of a trusted proxy cannot be read in exactly one way.
+    #[error("`Client-Cert` or `Client-Cert-Chain` is not a certificate as RFC 9440 writes it")]
+    ClientCertificate,
+    /// The host asks for other client certificates than the connection was made with (RFC 9110 §15.5.20).
+    #[error(
+        "this host asks for other client certificates than this connection; open a new one to it"
+    )]
+    OtherClients,
     /// A name with other characters than letters, digits, `-` and `_`, or one with `_` that some server takes for a reserved name.
     #[error(
         "a header name has a character other than letters, digits and `-`, or imitates a reserved name"
@@ -67,6 +75,7 @@ impl RequestRefusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Method(MethodRefusal::NotServed(_)) => StatusCode::NOT_IMPLEMENTED,
+            Self::OtherClients => StatusCode::MISDIRECTED_REQUEST,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             _ => StatusCode::BAD_REQUEST,

@@ -4,12 +4,13 @@
 //! one client address, and no header that a client may not write. A request that two parsers could read differently is refused,
 //! never repaired. Nothing here opens a connection or reads the clock.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request::Parts};
 use sync_wrapper::SyncWrapper;
 
 use crate::{
+    client_certificate::ClientCertificate,
     connection::{Arrival, Peer, Scheme},
     forward_auth::{ForwardAuth, NoQuestion},
     forwarded::{self, Trust},
@@ -73,6 +74,8 @@ pub struct RequestParts<B> {
     pub traceparent: Option<TraceParent>,
     /// The request that a trusted proxy asks about, or the reason there is none.
     pub forward_auth: Result<ForwardAuth, NoQuestion>,
+    /// The certificate whose key the client proved to hold, to the gateway or to a trusted proxy.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// The body. Wrapped so that a request may be shared between threads by reference.
     pub body: SyncWrapper<B>,
 }
@@ -91,7 +94,7 @@ impl<B> CanonicalRequest<B> {
         trust: &Trust,
     ) -> Result<Self, RequestRefusal> {
         let (mut parts, body) = request.into_parts();
-        let Arrival { peer, scheme, request_id, asks_websocket } = arrival;
+        let Arrival { peer, scheme, request_id, asks_websocket, certificate } = arrival;
         let method = CanonicalMethod::try_from(std::mem::take(&mut parts.method))?;
         scrub::check(&parts.headers, parts.version)?;
         let content_length = content_length(&parts.headers)?;
@@ -101,9 +104,13 @@ impl<B> CanonicalRequest<B> {
         let origin = forwarded::Origin::of(&parts.headers, peer, trust)?;
         let scheme = origin.scheme.unwrap_or(scheme);
         let named = named_host(&parts)?;
-        let forward_auth = match trust.trusts(peer) {
-            true => ForwardAuth::of(&parts.headers, &named, scheme),
-            false => Err(NoQuestion::NotTrusted),
+        // The certificate of a trusted proxy's own connection is the proxy's, and not its client's.
+        let (forward_auth, client_certificate) = match trust.trusts(peer) {
+            true => (
+                ForwardAuth::of(&parts.headers, &named, scheme),
+                certificate_of_proxy(&parts.headers, trust)?,
+            ),
+            false => (Err(NoQuestion::NotTrusted), certificate),
         };
         let host = match &origin.host {
             Some(host) => host.parse().map_err(RequestRefusal::ForwardedHost)?,
@@ -137,6 +144,7 @@ impl<B> CanonicalRequest<B> {
             request_id,
             traceparent,
             forward_auth,
+            client_certificate,
             body: SyncWrapper::new(body),
         };
         Ok(Self { parts, parsed: Parsed })
@@ -200,6 +208,11 @@ impl<B> CanonicalRequest<B> {
         self.parts.websocket
     }
 
+    /// Its [`RequestParts::client_certificate`].
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.parts.client_certificate.as_deref()
+    }
+
     /// Its [`RequestParts::underscored`].
     pub fn underscored(&self) -> usize {
         self.parts.underscored
@@ -247,6 +260,16 @@ pub fn path_and_query(target: &Uri) -> Result<String, RequestRefusal> {
         Some(query) => format!("{path}?{query}"),
         None => path.as_str().to_owned(),
     })
+}
+
+fn certificate_of_proxy(
+    headers: &HeaderMap,
+    trust: &Trust,
+) -> Result<Option<Arc<ClientCertificate>>, RequestRefusal> {
+    match trust.takes_certificates() {
+        true => Ok(ClientCertificate::of_proxy(headers)?.map(Arc::new)),
+        false => Ok(None),
+    }
 }
 
 /// The host of the target and of the `Host` field, which must be the same.

@@ -36,8 +36,10 @@ pub const PREFIXES: [&str; 21] = [
 ];
 
 /// Single names of the reserved namespace, sorted.
-pub const NAMES: [&str; 28] = [
+pub const NAMES: [&str; 30] = [
     "cf-connecting-ip",
+    "client-cert",
+    "client-cert-chain",
     "client-ip",
     "fastly-client-ip",
     "forwarded",

@@ -44,8 +44,8 @@ mod replay;
 mod server_nonce;
 mod target;
 
-pub use check::ProofRefusal;
-pub(crate) use check::{DpopChecker, ProvenRequest, UncountedProof};
+pub use check::{DpopChecker, ProofRefusal};
+pub(crate) use check::{ProvenRequest, UncountedProof};
 #[cfg(feature = "token")]
 pub use key::DpopKey;
 #[cfg(feature = "token")]

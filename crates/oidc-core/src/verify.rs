@@ -74,6 +74,6 @@ pub use presented::{InvalidRequest, PresentationRefusal, Presented};
 pub use recall::Unverified;
 #[cfg(feature = "reqwest")]
 pub use setup::VerifierSetupError;
-pub use validation::{IdTokenExpectations, Profile, Validation};
+pub use validation::{Binding, IdTokenExpectations, Profile, Validation};
 pub use verified::Verified;
 pub use verifier::Verifier;

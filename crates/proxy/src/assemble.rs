@@ -4,6 +4,7 @@ mod bearer;
 mod fields;
 mod in_background;
 mod issuers;
+mod proofs;
 mod routes;
 mod store;
 
@@ -19,6 +20,7 @@ use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
+use oidc_core::dpop::ReplayMemory;
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
@@ -79,6 +81,8 @@ pub struct Lasting {
     issuers: Arc<ArcSwap<Issuers>>,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
+    /// Used DPoP proofs.
+    proofs: Arc<dyn ReplayMemory>,
     /// Number of workers, each with its own connections to upstreams.
     workers: usize,
     /// Records traces, when configured.
@@ -109,7 +113,7 @@ impl Lasting {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let secrets = session_secrets(config)?;
         let keys = Arc::new(Keys::new(&octets(&secrets)).map_err(at("session.key"))?);
-        let store = store::open(config, &keys, &clock)?;
+        let store::Opened { store, proofs } = store::open(config, &keys, &clock)?;
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
         let store = traced(store, config, telemetry.as_ref());
@@ -121,6 +125,7 @@ impl Lasting {
         Ok(Self {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
+            proofs,
             sessions: Arc::new(sessions),
             seen_logout_tokens: SeenLogoutTokens::new(Arc::clone(&store)),
             store,
@@ -302,12 +307,16 @@ pub fn app_with(
         Arc::clone(&issuers),
         lifetime,
     );
-    let identify = Arc::new(Identify::new(
+    let keys = rotation.as_ref().and_then(|rotation| rotation.keys.as_ref());
+    let proofs = proofs::checker(config, keys.unwrap_or(&lasting.keys), &lasting.proofs)?;
+    let dpop = proofs::are_required(config).then(|| proofs.algorithms());
+    let identify = Identify::new(
         Arc::clone(&issuers),
         cookie,
         Arc::clone(&lasting.throttle),
         Arc::clone(&lasting.clock),
-    ));
+    );
+    let identify = Arc::new(identify.with_proofs(proofs));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),
@@ -340,7 +349,7 @@ pub fn app_with(
     lasting.issuers.store(Arc::clone(&issuers));
     routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
-    lasting.trust.replace(networks, unix);
+    lasting.trust.replace_all(networks, unix, config.client_cert_header);
     lasting.review.replace(Arc::clone(&routes), Arc::clone(&identify));
     let strict_transport = fields::strict_transport(&config.public_url).filter(|_| {
         let mut own = routes.iter().filter(|route| route.host.matches(&public_host));
@@ -348,7 +357,10 @@ pub fn app_with(
     });
     Ok(App {
         strict_transport,
-        site: Arc::new(site(config, &public_host)),
+        site: Arc::new(match dpop {
+            Some(algorithms) => site(config, &public_host).with_dpop(algorithms),
+            None => site(config, &public_host),
+        }),
         trust: lasting.trust.clone(),
         own_urls: OwnUrls::new(Arc::clone(&endpoints)),
         endpoints,

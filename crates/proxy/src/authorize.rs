@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{AccessRequest, Caller, Decision};
+use access_policy::{AccessRequest, Caller, Decision, StepUp};
 use http::{HeaderValue, header};
 use http_canonical::PathRefusal;
 
@@ -109,10 +109,11 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         }),
     };
     let granted = judge(&case).map_err(|denied| match denied {
-        Denied::SignIn => Refusal::LoginNeeded {
+        Denied::SignIn(level) => Refusal::LoginNeeded {
             route: route.name.clone(),
             redirect: route.sends_to_sign_in(request.opens_websocket(), request.headers()),
             return_to: request.path_and_query(),
+            level,
         },
         Denied::StepUp { needed, session } => Refusal::StrongerSignInNeeded {
             route: route.name.clone(),
@@ -159,8 +160,8 @@ pub(crate) struct Granted {
 /// Refusal by [`judge`].
 #[derive(Debug)]
 pub(crate) enum Denied {
-    /// The caller is unknown and must be known.
-    SignIn,
+    /// The caller is unknown and must be known; with the sign-in that every alternative wants.
+    SignIn(Option<Box<StepUp>>),
     /// The caller's sign-in is not strong or not recent enough.
     StepUp {
         /// The sign-in that would be enough.
@@ -189,7 +190,9 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     }
     let rule = match decision {
         Decision::Allow { rule, .. } => rule,
-        Decision::SignIn { .. } => return Err(Denied::SignIn),
+        Decision::SignIn { rule } => {
+            return Err(Denied::SignIn(route.policy.sign_in_for(rule).map(Box::new)));
+        }
         Decision::Ambiguous { .. } => return Err(Denied::Refused(PathRefusal::Ambiguous.into())),
         Decision::Deny { rule, unmet } => {
             if let (Some(step_up), Caller::Known(known)) = (&unmet.step_up, &sender.caller) {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use access_policy::{Caller, Known};
 use axum::body::Body;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
 use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
     identify::{Credential, Sender},
+    refusal::DPOP_NONCE,
     route::{Cors, CorsFields, Offer, Preflight, Route},
 };
 
@@ -25,6 +26,7 @@ pub struct Carried {
     cors: Option<Box<CorsFields>>,
     known: Option<Arc<Known>>,
     session: Option<Arc<LiveSession>>,
+    nonce: Option<HeaderValue>,
 }
 
 impl Carried {
@@ -70,6 +72,14 @@ impl Carried {
         if let Some(cors) = self.cors {
             cors.put_on(answer.headers_mut());
         }
+        if let Some(nonce) = self.nonce {
+            answer.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+    }
+
+    /// Notes the nonce for the next DPoP proof.
+    pub fn next_nonce(&mut self, nonce: Option<HeaderValue>) {
+        self.nonce = nonce;
     }
 
     /// Notes the sender of the request.

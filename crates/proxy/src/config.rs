@@ -27,6 +27,7 @@ mod route;
 mod streams;
 mod callers;
 mod cors;
+mod dpop;
 mod headers;
 mod health;
 mod identity;
@@ -55,6 +56,7 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
 pub use cors::{CorsConfig, CorsOrigin};
+pub use dpop::{BoundTo, DpopConfig, TokenRules};
 pub use headers::{ResponseRules, RouteHeaders, Underscores};
 pub use health::HealthConfig;
 pub use hours::{Days, DaysError, Hours};
@@ -67,7 +69,7 @@ pub use issuer::{
     SigningAlgorithm, UserInfo, WithoutRefresh,
 };
 pub use limits::{BodyRate, ListenerLimits};
-pub use listener::{ListenAddr, ListenAddrError, Tls};
+pub use listener::{ClientCertificates, ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use path::{PathError, RulePath};
@@ -120,6 +122,11 @@ pub struct Config {
     #[serde(default, with = "text::one_or_many")]
     #[schemars(with = "text::OneOrMany<TrustedProxy>")]
     pub trusted_proxies: Vec<TrustedProxy>,
+    /// Whether every one of `trusted_proxies` states the certificates of its clients in `Client-Cert` (RFC 9440), and removes what
+    /// its clients write there. Without it the field is ignored, because a proxy that does not know it passes on what a client wrote.
+    /// The field is never sent to upstreams. Example: `true`.
+    #[serde(default)]
+    pub client_cert_header: bool,
     /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
     #[serde(default)]
     pub limits: ListenerLimits,
@@ -132,6 +139,9 @@ pub struct Config {
     /// The OpenID providers, by a name of your choice. Example: `main: { url: …, client_id: … }`.
     #[serde(default)]
     pub issuers: BTreeMap<String, IssuerConfig>,
+    /// Proofs of the key that a token is bound to (RFC 9449). Example: `{ nonce: 2m }`.
+    #[serde(default)]
+    pub dpop: DpopConfig,
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,

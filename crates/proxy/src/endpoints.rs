@@ -50,7 +50,7 @@ pub use self::router::OwnUrls;
 pub(crate) use self::start::Visit;
 use crate::{
     forward::Assertions,
-    identify::{Identify, Sender, authorization::Takes, issuers::Issuers},
+    identify::{Identify, Sender, authorization::Takes, issuers::Issuers, possession::Asked},
     listen::CanonicalRequest,
     refusal::Refusal,
     route::Routes,
@@ -121,16 +121,38 @@ impl Endpoints {
     }
 
     /// The sender of a request. Cookies that identification sets go with the answer.
-    pub(crate) async fn sender(&self, call: &Call, takes: Takes<'_>) -> Result<Sender, Refusal> {
+    pub(crate) async fn sender(
+        &self,
+        call: &Call,
+        asked: Asked<'_>,
+        takes: Takes<'_>,
+    ) -> Result<Sender, Refusal> {
         let mut cookies = SetCookies::default();
-        let sender = self.identify.sender(&call.request, takes, &mut cookies).await;
+        let sender = self.identify.sender(&call.request, asked, takes, &mut cookies).await;
         call.notes.set_cookies(cookies);
-        sender.inspect(|sender| call.notes.sent_by(sender))
+        sender.inspect(|sender| {
+            call.notes.sent_by(sender);
+            call.notes.next_nonce(self.identify.next_nonce(sender));
+        })
+    }
+
+    /// The sender of a request for one of the gateway's own URLs.
+    pub(crate) async fn own_sender(
+        &self,
+        call: &Call,
+        takes: Takes<'_>,
+    ) -> Result<Sender, Refusal> {
+        let asked = Asked {
+            method: Some(call.request.method()),
+            origin: &|| self.origin(call.request.host()),
+            path: call.request.path(),
+        };
+        self.sender(call, asked, takes).await
     }
 
     /// The same for a URL that does not accept an application's own token.
     pub(crate) async fn sender_here(&self, call: &Call) -> Result<Sender, Refusal> {
-        let mut sender = self.sender(call, Takes::BEARER).await?;
+        let mut sender = self.own_sender(call, Takes::BEARER).await?;
         match sender.unread.take() {
             Some(refusal) => Err(refusal.into()),
             None => Ok(sender),
@@ -169,6 +191,7 @@ pub(crate) fn sign_in_needed(call: &Call) -> Refusal {
         route: "doorward".to_owned(),
         redirect: false,
         return_to: call.context.return_to.clone(),
+        level: None,
     }
 }
 

@@ -49,7 +49,7 @@ use self::{
 use crate::{
     audit::Tally,
     authorize::Permitted,
-    identify::{Credential, Sender},
+    identify::{Credential, Sender, authorization::Carrier},
     listen::{Body, Drain, OpenEnded, Payload},
     refusal::Refusal,
     review::{Kind, Permit, Review},
@@ -292,6 +292,8 @@ impl Upstreams {
         }
         if route.identity.access_token {
             let bearer = match credential {
+                // Bound to the caller's key: of no use to an upstream, which has no proof.
+                Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
                 Credential::Bearer { token, .. } => format!("Bearer {}", token.expose()),
                 Credential::Session(live) => match live.access_token(self.clock.now()) {
                     Some(token) => format!("Bearer {}", token.expose()),

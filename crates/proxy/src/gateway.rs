@@ -115,6 +115,7 @@ impl Gateway {
         let identified = self.identify.identify(routed, &mut carried.cookies).await?;
         trail.identified(&identified);
         carried.sender(&identified.sender);
+        carried.next_nonce(self.identify.next_nonce(&identified.sender));
         let permitted = authorize(identified)?;
         trail.permitted(&permitted);
         let (response, exchange) = self.upstreams.exchange(permitted).await?;
@@ -284,11 +285,13 @@ impl App {
         carried: &mut Carried,
     ) -> Response<Body> {
         let redirected = context.safe && context.wants != Wants::Grpc;
-        let (Refusal::LoginNeeded { redirect: true, return_to, .. }, true) = (refusal, redirected)
+        let (Refusal::LoginNeeded { redirect: true, return_to, level, .. }, true) =
+            (refusal, redirected)
         else {
             return respond(refusal, context);
         };
-        match self.endpoints.begin_at_once(visit, return_to).await {
+        let level = level.as_deref().cloned().unwrap_or_default();
+        match self.endpoints.begin_at_once(visit, return_to, level).await {
             Some(Ok((url, cookies))) => {
                 carried.cookies.extend(cookies);
                 see_other(url.as_str(), StatusCode::FOUND, context)

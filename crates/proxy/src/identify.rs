@@ -8,18 +8,24 @@ pub mod bearer;
 pub mod claims;
 pub mod cookie;
 pub mod issuers;
+pub mod possession;
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use access_policy::{Caller, Known, Times};
+use http::HeaderValue;
+use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
+use oidc_core::verify::Presented as PresentedToken;
 use oidc_core::{Clock, Secret, TokenRefusal};
 use web_sessions::{LiveSession, SetCookies};
 
 use crate::{
     identify::{
         authorization::{Carrier, Presented, Takes},
+        bearer::Sent,
         cookie::SessionCookie,
         issuers::Issuers,
+        possession::{Asked, Target},
     },
     listen::CanonicalRequest,
     refusal::Refusal,
@@ -113,6 +119,11 @@ impl Sender {
         matches!(self.credential, Credential::Bearer { carrier: Carrier::Basic, .. })
     }
 
+    /// Whether the identity comes from a token with a DPoP proof.
+    pub(crate) fn is_dpop(&self) -> bool {
+        matches!(self.credential, Credential::Bearer { carrier: Carrier::Dpop, .. })
+    }
+
     /// Whether the identity comes from a session cookie.
     pub fn has_session(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
@@ -126,7 +137,11 @@ pub struct Identify {
     cookie: SessionCookie,
     throttle: Arc<Throttle>,
     clock: Arc<dyn Clock>,
+    proofs: Arc<DpopChecker>,
 }
+
+/// Used proofs that a process remembers unless its replicas share a memory.
+const PROOFS: usize = 100_000;
 
 impl Identify {
     /// Reads bearer tokens of these issuers, and session cookies. The throttle limits the calls to an issuer for tokens that
@@ -137,7 +152,22 @@ impl Identify {
         throttle: Arc<Throttle>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { issuers, cookie, throttle, clock }
+        let memory = Arc::new(LocalReplayMemory::new(PROOFS));
+        let proofs = Arc::new(DpopChecker::new(DpopPolicy::default(), memory));
+        Self { issuers, cookie, throttle, clock, proofs }
+    }
+
+    /// Checks the proofs of tokens in this way, instead of by the default policy and a memory of its own.
+    #[must_use]
+    pub fn with_proofs(mut self, proofs: Arc<DpopChecker>) -> Self {
+        self.proofs = proofs;
+        self
+    }
+
+    /// The nonce for the next proof of a sender that sent one, where proofs need it (RFC 9449 §8.2).
+    pub(crate) fn next_nonce(&self, sender: &Sender) -> Option<HeaderValue> {
+        let nonce = sender.is_dpop().then(|| self.proofs.nonce(self.clock.now()))?;
+        nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok())
     }
 
     /// The times of a request that begins now, if a rule of the route needs them.
@@ -154,7 +184,7 @@ impl Identify {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
+    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::Unproven`] for a bound one without its proof, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
     /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::ForeignOrigin`] for Basic from another
     /// site's page, [`Refusal::StoreUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
@@ -163,7 +193,12 @@ impl Identify {
         cookies: &mut SetCookies,
     ) -> Result<Identified, Refusal> {
         let takes = Takes::on(&routed.route);
-        let sender = self.sender(&routed.request, takes, cookies).await?;
+        let asked = Asked {
+            method: Some(routed.request.method()),
+            origin: &|| routed.route.origin(routed.request.host()),
+            path: routed.request.path(),
+        };
+        let sender = self.sender(&routed.request, asked, takes, cookies).await?;
         if sender.is_basic() {
             let Routed { request, route } = &routed;
             let own = route.origin(request.host());
@@ -177,7 +212,7 @@ impl Identify {
     }
 
     /// Finds the caller of a request. A token for the gateway takes precedence over a cookie; where both name a caller, it
-    /// must be the same one.
+    /// must be the same one. A proof of possession must be for the request that is `asked` about.
     ///
     /// # Errors
     ///
@@ -185,23 +220,35 @@ impl Identify {
     pub async fn sender(
         &self,
         request: &CanonicalRequest,
+        asked: Asked<'_>,
         takes: Takes<'_>,
         cookies: &mut SetCookies,
     ) -> Result<Sender, Refusal> {
-        let (headers, client) = (request.headers(), request.client_ip());
+        let headers = request.headers();
+        let sent = |carrier| Sent {
+            carrier,
+            client: request.client_ip(),
+            certificate: request.client_certificate(),
+        };
         let (by_token, unread) = match authorization::presented(headers, takes) {
             Presented::Nothing => (None, None),
             Presented::Malformed(form) => return Err(authorization::malformed(form).into()),
             Presented::Basic(token) => {
-                let verify = self.token(token.expose(), client, Carrier::Basic, takes.audience);
+                let verify = self.bearer(token.expose(), sent(Carrier::Basic), takes.audience);
                 (Some(Box::pin(verify).await?), None)
             }
             Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
                 let bearer = self.issuers.verifier(takes.audience);
                 (None, bearer.map(|_| Unread::Token(TokenRefusal::SenderConstrained)))
             }
-            // The gateway verifies no proofs of possession.
-            Presented::Dpop(_) => return Err(TokenRefusal::SenderConstrained.into()),
+            Presented::Dpop(_) => {
+                let proven = async {
+                    let target = Target::of(asked)?;
+                    let presented = target.presented(headers)?;
+                    self.token(presented, sent(Carrier::Dpop), takes.audience).await
+                };
+                (Some(Box::pin(proven).await?), None)
+            }
             // No issuer has an audience. The gateway then ignores an application's own token.
             Presented::Bearer(token) if self.issuers.verifier(takes.audience).is_none() => {
                 match bearer::is_foreign(&self.issuers, token) {
@@ -210,7 +257,7 @@ impl Identify {
                 }
             }
             Presented::Bearer(token) => {
-                match self.token(token, client, Carrier::Bearer, takes.audience).await {
+                match self.bearer(token, sent(Carrier::Bearer), takes.audience).await {
                     Err(Refusal::BadCredentials(refusal))
                         if bearer::is_foreign(&self.issuers, token) =>
                     {
@@ -223,7 +270,7 @@ impl Identify {
         let by_field = match request.gateway_token() {
             Some(value) => {
                 let token = authorization::own_field(value)?;
-                let verify = self.token(token, client, Carrier::OwnField, takes.audience);
+                let verify = self.bearer(token, sent(Carrier::OwnField), takes.audience);
                 Some(Box::pin(verify).await?)
             }
             None => None,
@@ -265,25 +312,50 @@ impl Identify {
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
             Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
-            Credential::Bearer { .. } if self.issuers.verifier(takes.audience).is_none() => {
-                Ok(Caller::Anonymous)
-            }
-            Credential::Bearer { token, carrier, .. } => {
-                Ok(self.token(token.expose(), None, *carrier, takes.audience).await?.caller)
+            Credential::Bearer { token, .. } => {
+                let Some(verifier) = self.issuers.verifier(takes.audience) else {
+                    return Ok(Caller::Anonymous);
+                };
+                let token = token.expose();
+                Ok(bearer::again(&self.issuers, verifier, &self.throttle, token).await?)
             }
         }
     }
 
-    async fn token(
+    async fn bearer(
         &self,
         token: &str,
-        client: Option<IpAddr>,
-        carrier: Carrier,
+        sent: Sent<'_>,
+        audience: &[String],
+    ) -> Result<Sender, Refusal> {
+        self.token(PresentedToken::bearer(token), sent, audience).await
+    }
+
+    async fn token(
+        &self,
+        presented: PresentedToken<'_>,
+        sent: Sent<'_>,
         audience: &[String],
     ) -> Result<Sender, Refusal> {
         let Some(verifier) = self.issuers.verifier(audience) else {
             return Err(bearer::no_audience().into());
         };
-        bearer::identify(&self.issuers, verifier, &self.throttle, client, token, carrier).await
+        let verified = bearer::identify(
+            &self.issuers,
+            verifier,
+            &self.throttle,
+            &self.proofs,
+            presented,
+            sent,
+        );
+        match verified.await {
+            // The answer has what the client needs to try again.
+            Err(Refusal::Unproven(mut unproven)) => {
+                unproven.algorithms = self.proofs.algorithms();
+                unproven.nonce = self.proofs.nonce(self.clock.now());
+                Err(Refusal::Unproven(unproven))
+            }
+            identified => identified,
+        }
     }
 }

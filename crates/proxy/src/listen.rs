@@ -45,7 +45,6 @@ use std::{convert::Infallible, fmt, io, os::fd::OwnedFd, sync::Arc, time::Durati
 
 use http::{Request, Response};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::Service;
 
@@ -59,7 +58,7 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 pub struct Listener {
     sockets: Vec<accept::Socket>,
     certificates: Option<Arc<Certificates>>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<tls::Handshakes>,
     limits: Limits,
     trust: Trust,
     answers: Arc<dyn Answers>,
@@ -93,7 +92,7 @@ impl Listener {
             return Err(ListenError::NoAddress);
         }
         let tls = match &certificates {
-            Some(certificates) => Some(TlsAcceptor::from(certificates.server_config()?)),
+            Some(certificates) => Some(tls::Handshakes::new(certificates)?),
             None => None,
         };
         let mut sockets = Vec::with_capacity(addresses.len());

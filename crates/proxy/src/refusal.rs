@@ -4,11 +4,16 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
 use oidc_core::TokenRefusal;
+use oidc_core::dpop::ProofRefusal;
+use oidc_core::verify::PresentationRefusal;
 
 use access_policy::{StepUp, Unmet};
+
+/// `dpop-nonce`: the nonce that the next DPoP proof must have (RFC 9449 §8.1, §9).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,9 @@ pub enum Refusal {
     /// An invalid token was presented.
     #[error("bad credentials: {0}")]
     BadCredentials(#[from] TokenRefusal),
+    /// A valid token is bound to a key, and the request does not prove that its sender holds it (RFC 9449 §7, RFC 8705 §3).
+    #[error("bad credentials: {}", .0.reason)]
+    Unproven(Box<Unproven>),
     /// Two credentials for the gateway name two callers.
     #[error("credentials of two callers")]
     CredentialsDisagree,
@@ -45,6 +53,8 @@ pub enum Refusal {
         redirect: bool,
         /// path and query to return to
         return_to: String,
+        /// the sign-in that every alternative of the rule wants, if they want one
+        level: Option<Box<StepUp>>,
     },
     /// The caller is signed in but lacks a requirement.
     #[error("{who} may not use route {route}: {}", unmet.summary())]
@@ -212,7 +222,10 @@ impl Refusal {
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::BadCredentials(_) => StatusCode::UNAUTHORIZED,
+            Self::Unproven(unproven) if unproven.reason.is_unavailable() => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::BadCredentials(_) | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
             Self::LoginNeeded { redirect: true, .. }
             | Self::StrongerSignInNeeded { redirect: true, .. } => StatusCode::FOUND,
             Self::LoginNeeded { .. } | Self::StrongerSignInNeeded { .. } => {
@@ -243,6 +256,7 @@ impl Refusal {
             Self::Misdirected { .. } => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
+            Self::Unproven(unproven) => unproven.reason.code(),
             Self::CredentialsDisagree => "credentials_disagree",
             Self::LoginNeeded { .. } => "login_needed",
             Self::StrongerSignInNeeded { .. } => "insufficient_user_authentication",
@@ -269,6 +283,9 @@ impl Refusal {
             Self::BadCredentials(refusal) if refusal.mistake().is_some() => None,
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 Some(refusal.retry_after().unwrap_or(Duration::from_secs(5)))
+            }
+            Self::Unproven(unproven) if unproven.reason.is_unavailable() => {
+                Some(unproven.reason.retry_after().unwrap_or(Duration::from_secs(2)))
             }
             Self::TooMany { retry_after, .. } | Self::UserLimitReached { retry_after, .. } => {
                 Some(*retry_after)
@@ -301,7 +318,52 @@ impl Refusal {
     }
 }
 
+/// A valid token whose sender does not prove to hold its key, and what the client needs to try again.
+#[derive(Debug)]
+pub struct Unproven {
+    /// The reason.
+    pub reason: PresentationRefusal,
+    /// The algorithms that DPoP proofs may be signed with, separated by spaces.
+    pub algorithms: String,
+    /// The nonce that the next proof must have, where one is required.
+    pub nonce: Option<String>,
+}
+
+impl Unproven {
+    /// Whether a proof of the scheme `DPoP` is what is missing or invalid.
+    pub(crate) fn is_about_dpop(&self) -> bool {
+        matches!(
+            self.reason,
+            PresentationRefusal::ProofMissing
+                | PresentationRefusal::NotBound
+                | PresentationRefusal::Proof(_)
+        )
+    }
+
+    /// `error` of the challenge (RFC 6750 §3.1, RFC 9449 §7.1, §9).
+    pub(crate) fn error(&self) -> &'static str {
+        match &self.reason {
+            PresentationRefusal::Proof(ProofRefusal::NonceNeeded) => "use_dpop_nonce",
+            PresentationRefusal::Proof(_) => "invalid_dpop_proof",
+            _ => "invalid_token",
+        }
+    }
+}
+
 // === impl Refusal ===
+
+impl From<PresentationRefusal> for Refusal {
+    fn from(refusal: PresentationRefusal) -> Self {
+        match refusal {
+            PresentationRefusal::Token(refusal) => refusal.into(),
+            reason => Self::Unproven(Box::new(Unproven {
+                reason,
+                algorithms: String::new(),
+                nonce: None,
+            })),
+        }
+    }
+}
 
 impl From<RequestRefusal> for Refusal {
     fn from(refusal: RequestRefusal) -> Self {

@@ -24,7 +24,10 @@ pub use self::{
     context::{AnswerContext, SignInWith, Site, is_script},
     table::{Entry, entries},
 };
-use crate::{refusal::Refusal, route::Offer};
+use crate::{
+    refusal::{DPOP_NONCE, Refusal},
+    route::Offer,
+};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -36,9 +39,10 @@ const DOCKER_API: HeaderName = HeaderName::from_static("docker-distribution-api-
 /// Logs nothing: the gateway logs the refusal, including the causes that callers must not see.
 pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
     let start = match refusal {
-        Refusal::LoginNeeded { redirect: true, return_to, .. } => {
-            Some(context.site.start(return_to))
-        }
+        Refusal::LoginNeeded { redirect: true, return_to, level, .. } => Some(match level {
+            Some(level) => context.site.start_at_level(return_to, level),
+            None => context.site.start(return_to),
+        }),
         Refusal::StrongerSignInNeeded { redirect: true, return_to, needed, .. } => {
             Some(context.site.start_stronger(&needed.issuer, return_to, &needed.step_up))
         }
@@ -70,6 +74,12 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         for challenge in challenge::challenges(refusal, context) {
             headers.append(header::WWW_AUTHENTICATE, challenge);
         }
+    }
+    if let Refusal::Unproven(unproven) = refusal
+        && let Some(nonce) = unproven.nonce.as_deref()
+        && let Ok(nonce) = HeaderValue::try_from(nonce)
+    {
+        headers.insert(DPOP_NONCE, nonce);
     }
     if matches!(context.offer, Offer::Registry { .. }) {
         headers.insert(DOCKER_API, HeaderValue::from_static("registry/2.0"));
@@ -118,8 +128,9 @@ fn page(
     context: &AnswerContext,
 ) -> Response<Body> {
     match refusal {
-        Refusal::LoginNeeded { return_to, .. } => pages::SignIn {
+        Refusal::LoginNeeded { return_to, level, .. } => pages::SignIn {
             heading_to: None,
+            level: level.as_deref().cloned().unwrap_or_default(),
             return_to: if context.safe { return_to.clone() } else { "/".to_owned() },
             notice: (!context.safe).then(|| {
                 "What you sent was not delivered, because you are not signed in. Sign in, go back, and send it again."

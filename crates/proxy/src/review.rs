@@ -178,10 +178,11 @@ impl Review {
                 return_to: permit.path.as_str().to_owned(),
                 needed,
             }),
-            Err(Denied::SignIn) => Verdict::Revoked(Refusal::LoginNeeded {
+            Err(Denied::SignIn(_)) => Verdict::Revoked(Refusal::LoginNeeded {
                 route: route.name.clone(),
                 redirect: false,
                 return_to: permit.path.as_str().to_owned(),
+                level: None,
             }),
         }
     }

@@ -21,8 +21,8 @@ use std::{
 use http_canonical::customer_network;
 use ipnet::IpNet;
 use moka::{policy::EvictionPolicy, sync::Cache};
-use oidc_core::verify::Introspection;
-use oidc_core::{Clock, TokenRefusal};
+use oidc_core::Clock;
+use oidc_core::verify::{Introspection, PresentationRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bucket::{Bucket, Rate};
@@ -119,7 +119,7 @@ impl Throttle {
         token: &str,
         asked: Option<&Introspection>,
         client: Option<IpAddr>,
-        verify: impl Future<Output = Result<T, TokenRefusal>>,
+        verify: impl Future<Output = Result<T, PresentationRefusal>>,
     ) -> Result<T, Refusal> {
         let Some(rules) = asked.map(Introspection::validation) else {
             return Ok(verify.await?);

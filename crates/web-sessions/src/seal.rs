@@ -177,6 +177,20 @@ impl Keys {
         sealed.len() >= HEAD_LEN + TAG_LEN && !self.ring.load().iter().any(|key| key.id == *id)
     }
 
+    /// A secret for one use, of the first session key. Gateways that share the session keys derive the same one.
+    ///
+    /// # Errors
+    ///
+    /// There is no key.
+    pub fn derive_secret(&self, label: &str) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+        let ring = self.ring.load();
+        let key = ring.first().ok_or(KeysError::None)?;
+        let mut secret = Zeroizing::new([0; 32]);
+        expand(&key.prk, &[b"secret ", label.as_bytes()], &mut *secret)
+            .ok_or(KeysError::Unusable { position: 1 })?;
+        Ok(secret)
+    }
+
     /// Signing keys for ES256 (RFC 7518 §3.4), one per secret in the same order: the first signs, all are published.
     /// Gateways that share the session keys derive the same ones.
     pub fn derive_p256(&self, label: &str) -> Result<Vec<P256Key>, KeysError> {

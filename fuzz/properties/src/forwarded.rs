@@ -57,6 +57,7 @@ fn canonical(headers: &HeaderMap, peer: IpAddr) -> Result<CanonicalRequest<()>, 
         scheme: Scheme::Http,
         request_id: RequestId::random(),
         asks_websocket: false,
+        certificate: None,
     };
     let trust = Trust::new(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
     CanonicalRequest::from_http(request, arrival, &trust)

@@ -22,6 +22,7 @@ mod request;
 mod path;
 mod host;
 mod forwarded;
+mod client_cert;
 mod route;
 mod condition;
 mod subject_pattern;
@@ -33,6 +34,7 @@ mod tokens;
 mod provider;
 mod config;
 
+pub use client_cert::client_cert;
 pub use condition::condition;
 pub use config::config;
 pub use cookies::cookies;
@@ -54,9 +56,10 @@ pub use tokens::{claims, jwk_set, jws};
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 20] = [
+pub const PROPERTIES: [(&str, Property); 21] = [
     ("chunked", chunked),
     ("claims", claims),
+    ("client_cert", client_cert),
     ("condition", condition),
     ("config", config),
     ("cookies", cookies),

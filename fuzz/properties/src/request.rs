@@ -82,6 +82,7 @@ impl Read {
             scheme: Scheme::Http,
             request_id: RequestId::random(),
             asks_websocket,
+            certificate: None,
         };
         CanonicalRequest::from_http(request, arrival, &Trust::none())
     }

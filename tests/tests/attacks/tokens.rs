@@ -243,9 +243,15 @@ async fn a_token_for_or_from_another_party_is_refused() -> Result<()> {
     attacks.push(attack("no sub", no_subject, "missing_claim"));
     attacks.push(attack(
         "bound to a key",
-        with("cnf", json!({ "jkt": "x" }))?,
-        "sender_constrained",
+        with("cnf", json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?,
+        "proof_missing",
     ));
+    attacks.push(attack(
+        "bound to a certificate",
+        with("cnf", json!({ "x5t#S256": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }))?,
+        "certificate_missing",
+    ));
+    attacks.push(attack("no key", with("cnf", json!({ "jkt": "x" }))?, "invalid_claim"));
     all_refused(&stage, attacks).await?;
     let several = with("aud", json!(["account", "gateway"]))?;
     all_pass(&stage, vec![("one audience", with("aud", json!("gateway"))?), ("several", several)])

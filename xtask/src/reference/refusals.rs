@@ -5,6 +5,8 @@ use std::fmt::Write;
 use doorward::{refusal::Fault, respond::entries};
 use http_canonical::framing::Reason;
 use oidc_core::TokenRefusal;
+use oidc_core::dpop::ProofRefusal;
+use oidc_core::verify::PresentationRefusal;
 
 const HEAD: &str = "\
 <!-- Written by `cargo run -p xtask -- docs`. Change crates/proxy/src/respond/table.rs instead. -->
@@ -36,12 +38,13 @@ pub(crate) fn page() -> anyhow::Result<String> {
             entry.met
         )?;
     }
-    let passing = ["keys_unavailable", "introspection_unavailable"];
-    let codes = TokenRefusal::CODES.iter().filter(|code| !passing.contains(code));
+    let passing = ["keys_unavailable", "introspection_unavailable", "proof_memory_unavailable"];
+    let codes = TokenRefusal::CODES.iter().chain(PresentationRefusal::CODES);
+    let codes = codes.chain(ProofRefusal::CODES).filter(|code| !passing.contains(code));
     let codes: Vec<String> = codes.map(|code| format!("`{code}`")).collect();
     write!(
         page,
-        "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`, `introspection_unavailable`.\n\n\
+        "\n## Tokens\n\n401: {}.\n\n503 with `Retry-After`: `keys_unavailable`, `introspection_unavailable`, `proof_memory_unavailable`.\n\n\
          ## Requests that break a rule of HTTP\n\n\
          Found before the request is routed; the connection is closed. The reason is the label `reason` \
          of `doorward_malformed_requests_total`.\n\n| reason | status | |\n|---|---|---|\n",

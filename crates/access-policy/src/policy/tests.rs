@@ -5,6 +5,7 @@ use crate::caller::Known;
 
 mod circumstances;
 mod many_rules;
+mod sign_in;
 mod subjects;
 
 fn alice() -> Caller {

@@ -18,6 +18,7 @@ fn arrival() -> Arrival {
         scheme: Scheme::Http,
         request_id: RequestId::random(),
         asks_websocket: false,
+        certificate: None,
     }
 }
 

@@ -112,29 +112,40 @@ pub enum ProofRefusal {
     },
 }
 
-impl ProofRefusal {
-    /// A stable name of the cause, for logs, metrics and programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Missing => "proof_missing",
-            Self::Several => "proof_several",
-            Self::Malformed { .. } => "proof_malformed",
-            Self::WrongType => "proof_wrong_type",
-            Self::AlgorithmNotAllowed { .. } => "proof_algorithm_not_allowed",
-            Self::UnusableKey { .. } => "proof_unusable_key",
-            Self::PrivateKey => "proof_private_key",
-            Self::WrongKey => "proof_wrong_key",
-            Self::BadSignature => "proof_bad_signature",
-            Self::WrongMethod { .. } => "proof_wrong_method",
-            Self::WrongTarget { .. } => "proof_wrong_target",
-            Self::WrongToken => "proof_wrong_token",
-            Self::TooOld { .. } => "proof_too_old",
-            Self::FromFuture { .. } => "proof_from_future",
-            Self::NonceNeeded => "proof_nonce_needed",
-            Self::Replayed => "proof_replayed",
-            Self::MemoryUnavailable { .. } => "proof_memory_unavailable",
+macro_rules! codes {
+    ($($variant:pat => $code:literal,)+) => {
+        impl ProofRefusal {
+            /// All names that [`code`](Self::code) returns.
+            pub const CODES: &'static [&'static str] = &[$($code),+];
+
+            /// A stable name of the cause, for logs, metrics and programs.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $($variant => $code,)+
+                }
+            }
         }
-    }
+    };
+}
+
+codes! {
+    ProofRefusal::Missing => "proof_missing",
+    ProofRefusal::Several => "proof_several",
+    ProofRefusal::Malformed { .. } => "proof_malformed",
+    ProofRefusal::WrongType => "proof_wrong_type",
+    ProofRefusal::AlgorithmNotAllowed { .. } => "proof_algorithm_not_allowed",
+    ProofRefusal::UnusableKey { .. } => "proof_unusable_key",
+    ProofRefusal::PrivateKey => "proof_private_key",
+    ProofRefusal::WrongKey => "proof_wrong_key",
+    ProofRefusal::BadSignature => "proof_bad_signature",
+    ProofRefusal::WrongMethod { .. } => "proof_wrong_method",
+    ProofRefusal::WrongTarget { .. } => "proof_wrong_target",
+    ProofRefusal::WrongToken => "proof_wrong_token",
+    ProofRefusal::TooOld { .. } => "proof_too_old",
+    ProofRefusal::FromFuture { .. } => "proof_from_future",
+    ProofRefusal::NonceNeeded => "proof_nonce_needed",
+    ProofRefusal::Replayed => "proof_replayed",
+    ProofRefusal::MemoryUnavailable { .. } => "proof_memory_unavailable",
 }
 
 /// The request that a proof must match.
@@ -145,9 +156,18 @@ pub(crate) struct ProvenRequest<'r> {
     pub(crate) jkt: &'r str,
 }
 
-/// Checks proofs, and remembers the accepted ones.
+/// Checks proofs, and remembers the accepted ones. Several verifiers may share one, so that a proof counts once among them:
+/// [`Verifier::presented_with`](crate::Verifier::presented_with).
+///
+/// ```
+/// use std::sync::Arc;
+/// use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
+///
+/// let checker = DpopChecker::new(DpopPolicy::default(), Arc::new(LocalReplayMemory::new(100_000)));
+/// assert!(checker.algorithms().contains("ES256"));
+/// ```
 #[derive(Debug)]
-pub(crate) struct DpopChecker {
+pub struct DpopChecker {
     policy: DpopPolicy,
     memory: Arc<dyn ReplayMemory>,
 }
@@ -174,17 +194,19 @@ impl UncountedProof {
 }
 
 impl DpopChecker {
-    pub(crate) fn new(policy: DpopPolicy, memory: Arc<dyn ReplayMemory>) -> Self {
+    /// Checks by this policy, with this memory of used proofs.
+    pub fn new(policy: DpopPolicy, memory: Arc<dyn ReplayMemory>) -> Self {
         Self { policy, memory }
     }
 
-    /// The nonce to hand out, if proofs need one.
-    pub(crate) fn nonce(&self, now: SystemTime) -> Option<String> {
+    /// The nonce that the next proof must have, for the header `DPoP-Nonce` (RFC 9449 §9); `None` if none is required. It
+    /// changes at intervals: call this for each answer.
+    pub fn nonce(&self, now: SystemTime) -> Option<String> {
         Some(self.policy.nonces.as_ref()?.current(now))
     }
 
-    /// The algorithms accepted, as the challenge names them (RFC 9449 §7.1).
-    pub(crate) fn algorithms(&self) -> String {
+    /// The algorithms accepted, separated by spaces, as the challenge names them (RFC 9449 §7.1).
+    pub fn algorithms(&self) -> String {
         let names: Vec<_> = self.policy.algorithms.iter().map(|one| one.as_str()).collect();
         names.join(" ")
     }

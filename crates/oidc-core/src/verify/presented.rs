@@ -83,6 +83,10 @@ pub enum PresentationRefusal {
 }
 
 impl PresentationRefusal {
+    /// The names that [`code`](Self::code) returns, beside those of [`TokenRefusal::CODES`] and [`ProofRefusal::CODES`].
+    pub const CODES: &'static [&'static str] =
+        &["not_bound", "dpop_not_accepted", "certificate_missing", "wrong_certificate"];
+
     /// A stable name of the cause, for logs, metrics and programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -165,7 +169,7 @@ impl<'r> Presented<'r> {
     }
 
     /// The token itself.
-    pub(crate) fn token(&self) -> &'r str {
+    pub fn token(&self) -> &'r str {
         self.token
     }
 

@@ -17,6 +17,7 @@ use crate::verify::Verified;
 
 #[cfg(feature = "login")]
 mod authorization_response;
+mod binding;
 mod expectations;
 #[cfg(feature = "token")]
 mod introspection_response;
@@ -25,6 +26,7 @@ mod settings;
 #[cfg(feature = "login")]
 mod user_info;
 
+pub use binding::Binding;
 pub use expectations::IdTokenExpectations;
 use profile::Issuers;
 pub use profile::Profile;
@@ -71,6 +73,7 @@ pub struct Validation {
     client_is_audience: bool,
     id_tokens: bool,
     ignores_header_keys: bool,
+    binding: Option<Binding>,
 }
 
 impl Validation {
@@ -92,6 +95,7 @@ impl Validation {
             client_is_audience: false,
             id_tokens: false,
             ignores_header_keys: false,
+            binding: None,
         }
     }
 
@@ -127,6 +131,7 @@ impl Validation {
         self.check_access_token_audience(&claims)?;
         require(claims.expires_at, "exp")?;
         self.check_times(&claims, now)?;
+        self.check_binding(&claims)?;
         if self.profile == Profile::Rfc9068 {
             require(claims.issued_at, "iat")?;
             require(claims.jwt_id.as_ref(), "jti")?;

@@ -92,6 +92,10 @@ fn accepts(
     let Some((first, more)) = audience.split_first() else { return Ok(None) };
     let rules = bearer::rules(config, first).map_err(at(format!("issuers.{name}.url")))?;
     let rules = more.iter().fold(rules, Validation::with_audience);
+    let rules = match config.tokens.bound {
+        Some(bound) => rules.with_required_binding(bound.into()),
+        None => rules,
+    };
     let introspection = config.introspection.as_ref().map(|introspection| {
         Introspection::new(client.token_endpoint().clone(), rules.clone())
             .with_max_age(introspection.cache)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oidc_core::Clock;
+use oidc_core::dpop::{LocalReplayMemory, ReplayMemory};
 use web_sessions::{
     CookieStore, EmbeddedStore, Keys, Limits, ReadPassword, RedisNode, RedisOptions, RedisServers,
     RedisStore, RedisTls, SessionStore,
@@ -14,27 +15,38 @@ use crate::{
     metric,
 };
 
+/// A store, and the memory of used DPoP proofs that belongs to it.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn SessionStore>,
+    pub(super) proofs: Arc<dyn ReplayMemory>,
+}
+
+/// Used proofs that one process remembers.
+const PROOFS: usize = 100_000;
+
 /// Opens the store. Blocks while a file is opened; a store of the network connects in the background, and needs a Tokio runtime.
 pub(super) fn open(
     config: &Config,
     keys: &Arc<Keys>,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn SessionStore>, AssembleError> {
+) -> Result<Opened, AssembleError> {
     let session = &config.session;
-    Ok(match &session.store {
+    let store: Arc<dyn SessionStore> = match &session.store {
         // No browser login is configured: no session is kept, and the random key of this process seals nothing.
         _ if session.key.is_empty() => in_cookies(session, keys, clock),
         SessionStoreConfig::Cookie => in_cookies(session, keys, clock),
         SessionStoreConfig::Embedded(embedded) => Arc::new(
             EmbeddedStore::open(&embedded.path, Arc::clone(keys)).map_err(at("session.store"))?,
         ),
-        SessionStoreConfig::Redis(redis) => Arc::new(RedisStore::new(
-            options(redis),
-            Arc::clone(keys),
-            Limits::new(session.idle, session.lifetime),
-            Arc::clone(clock),
-        )),
-    })
+        SessionStoreConfig::Redis(redis) => {
+            let limits = Limits::new(session.idle, session.lifetime);
+            let store =
+                RedisStore::new(options(redis), Arc::clone(keys), limits, Arc::clone(clock));
+            let proofs = Arc::new(store.replay_memory());
+            return Ok(Opened { store: Arc::new(store), proofs });
+        }
+    };
+    Ok(Opened { store, proofs: Arc::new(LocalReplayMemory::new(PROOFS)) })
 }
 
 fn in_cookies(

@@ -8,6 +8,7 @@ use oidc_core::token::Algorithm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dpop::TokenRules;
 use super::profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 use super::secret::SecretRef;
 use super::text::{OneOrMany, at_least_one, one_or_many};
@@ -73,6 +74,9 @@ pub struct IssuerConfig {
     /// Rules that its access tokens follow. Example: `keycloak`.
     #[serde(default)]
     pub profile: Profile,
+    /// Requirements on its bearer tokens. Example: `{ bound: dpop }`.
+    #[serde(default)]
+    pub tokens: TokenRules,
     /// The claim that must hold one of `audience`; `client_id` is for Amazon Cognito and needs `token_use`.
     /// Example: `client_id`.
     #[serde(default)]

@@ -78,6 +78,31 @@ pub struct Tls {
     /// Hosts that it is for; without it, every host that no other one of the list is for. Example: `[a.example, "*.b.example"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<HostPattern>,
+    /// CA certificates (PEM) of the clients that connect to these hosts (mutual TLS), read again when they change: connections stay,
+    /// and new ones are judged by the new file. A client certificate alone opens nothing; it proves possession of tokens that are bound to it
+    /// (RFC 8705 §3). Example: `/etc/tls/clients.pem`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients must have a certificate of `client_ca`. Example: `require`.
+    #[serde(default, skip_serializing_if = "ClientCertificates::is_default")]
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether the clients of a listener must have a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    /// They are asked for one; a client without one connects too.
+    #[default]
+    Request,
+    /// A client without one does not connect.
+    Require,
+}
+
+impl ClientCertificates {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Tls {

@@ -23,6 +23,9 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (here, tls) in Tls::with_places(&config.tls) {
         certificates(here.key("certificate"), &tls.certificate, found);
         private_key_file(here.key("key"), &tls.key, found);
+        if let Some(file) = &tls.client_ca {
+            certificates(here.key("client_ca"), file, found);
+        }
     }
     if let Err(error) = config.admin.read_token() {
         found.problem(root.key("admin").key("token"), error.to_string());

@@ -21,6 +21,7 @@ mod admin;
 mod answers;
 mod callers;
 mod cookie_domain;
+mod dpop;
 mod identity;
 mod issuers;
 mod limits;
@@ -107,6 +108,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     limits::check(config, &mut found);
     runtime::check(config, &mut found);
     admin::check(config, &mut found);
+    dpop::check(config, &mut found);
     shutdown::check(config, &mut found);
     public_url(&config.public_url, &mut found);
     if found.canonical(at(&["endpoints"]), &config.endpoints) && config.endpoints == "/" {
@@ -130,6 +132,10 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     if config.trusted_proxies.contains(&TrustedProxy::Unix) && !config.listen.iter().any(unix) {
         let message = "`unix` trusts no peer: no address of `listen` is a unix socket; omit it, or listen on one, such as `unix:/run/doorward.sock`";
         found.warning(at(&["trusted_proxies"]), message);
+    }
+    if config.client_cert_header && config.trusted_proxies.is_empty() {
+        let message = "missing `trusted_proxies`: `Client-Cert` is read from trusted proxies only; write their networks, or remove the key";
+        found.problem(at(&["client_cert_header"]), message);
     }
     session(config, &mut found);
     issuers::check(config, &mut found);

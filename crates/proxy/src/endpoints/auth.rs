@@ -18,7 +18,8 @@ use crate::{
     endpoints::{Call, Endpoints, parameter},
     identify::{
         Credential, Sender,
-        authorization::{Takes, other_site},
+        authorization::{Carrier, Takes, other_site},
+        possession::Asked,
     },
     refusal::Refusal,
     route::Route,
@@ -44,7 +45,12 @@ impl Endpoints {
         let redirects =
             || wanted && route.sends_to_sign_in(question.websocket, call.request.headers());
         call.notes.challenge_on(&route, question, &method, call.request.headers());
-        let sender = self.sender(&call, Takes::on(&route)).await?;
+        let asked = Asked {
+            method: question.method.as_ref(),
+            origin: &|| self.page_origin(&route, &question.host),
+            path: &question.path,
+        };
+        let sender = self.sender(&call, asked, Takes::on(&route)).await?;
         let access = AccessRequest::new(&method, &question.path)
             .with_host(question.host.name())
             .with_times(self.identify.times(&route));
@@ -65,10 +71,11 @@ impl Endpoints {
             }),
         };
         let granted = judge(&case).map_err(|denied| match denied {
-            Denied::SignIn => Refusal::LoginNeeded {
+            Denied::SignIn(level) => Refusal::LoginNeeded {
                 route: route.name.clone(),
                 redirect: redirects(),
                 return_to: call.context.return_to.clone(),
+                level,
             },
             Denied::StepUp { needed, session } => Refusal::StrongerSignInNeeded {
                 route: route.name.clone(),
@@ -144,6 +151,8 @@ impl Endpoints {
                     Some(token) => token,
                     None => return Ok(()),
                 },
+                // Bound to the caller's key: of no use to an upstream, which has no proof.
+                Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
                 Credential::Bearer { token, .. } => token.clone(),
                 Credential::None => return Ok(()),
             };

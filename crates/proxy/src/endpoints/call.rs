@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, HeaderValue, request::Parts};
 use http_canonical::{CanonicalMethod, ForwardAuth};
 use web_sessions::SetCookies;
 
@@ -86,6 +86,11 @@ impl Notes {
     /// Notes the sender for the answer.
     pub(super) fn sent_by(&self, sender: &Sender) {
         self.note(|noted| noted.carried.sender(sender));
+    }
+
+    /// Notes the nonce for the next DPoP proof.
+    pub(super) fn next_nonce(&self, nonce: Option<HeaderValue>) {
+        self.note(|noted| noted.carried.next_nonce(nonce));
     }
 
     /// Notes what a challenge to the request that a proxy asks about offers.

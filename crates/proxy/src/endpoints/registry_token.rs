@@ -29,7 +29,7 @@ impl Endpoints {
         };
         call.notes.offer(Offer::Basic);
         let takes = Takes { bearer: true, basic: true, audience: &route.audience };
-        let credential = self.sender(&call, takes).await?.credential;
+        let credential = self.own_sender(&call, takes).await?.credential;
         let Credential::Bearer { token, good_until, carrier: Carrier::Basic } = credential else {
             return Err(sign_in_needed(&call));
         };

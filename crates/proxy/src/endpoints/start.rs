@@ -92,10 +92,10 @@ impl Endpoints {
             },
         };
         let named = parameter(call.query(), "issuer")?;
-        let Some(issuer) = self.issuer(named.as_deref()) else {
-            return Ok(sign_in_page(&call, return_to, status));
-        };
         let stronger = step_up(call.query())?;
+        let Some(issuer) = self.issuer(named.as_deref()) else {
+            return Ok(sign_in_page(&call, return_to, status, stronger));
+        };
         let visit = Visit::of(&call.request, false);
         let (url, cookies) = self.begin(issuer, &visit, return_to, stronger).await?;
         call.notes.set_cookies(cookies);
@@ -108,11 +108,12 @@ impl Endpoints {
         &self,
         visit: &Visit,
         address: &str,
+        level: StepUp,
     ) -> Option<Result<(Url, SetCookies), Refusal>> {
         let issuer = self.issuer(None)?;
         let origin = self.origin(&visit.host);
         let return_to = ReturnTo::read(address.as_bytes(), &origin, self.longest());
-        Some(self.begin(issuer, visit, return_to, StepUp::default()).await)
+        Some(self.begin(issuer, visit, return_to, level).await)
     }
 
     /// Begins a login at an issuer; the browser's next address, and the cookies of the login.
@@ -174,7 +175,7 @@ impl Endpoints {
 
     pub(super) async fn sign_in(&self, call: Call) -> Result<Response<Body>, Refusal> {
         let return_to = self.return_to(&call)?;
-        Ok(sign_in_page(&call, return_to, StatusCode::OK))
+        Ok(sign_in_page(&call, return_to, StatusCode::OK, StepUp::default()))
     }
 
     /// Address of the request that a trusted proxy holds while it sends the browser here.
@@ -193,7 +194,12 @@ impl Endpoints {
         if redirect && call.context.safe {
             return Ok(Some(return_to));
         }
-        Err(Refusal::LoginNeeded { route: route.name.clone(), redirect: false, return_to })
+        Err(Refusal::LoginNeeded {
+            route: route.name.clone(),
+            redirect: false,
+            return_to,
+            level: None,
+        })
     }
 
     /// The issuer a login goes to: the one named, or the only one that offers a login.
@@ -241,12 +247,17 @@ fn step_up(query: &[u8]) -> Result<StepUp, Refusal> {
     })
 }
 
-fn sign_in_page(call: &Call, return_to: ReturnTo, status: StatusCode) -> Response<Body> {
+fn sign_in_page(
+    call: &Call,
+    return_to: ReturnTo,
+    status: StatusCode,
+    level: StepUp,
+) -> Response<Body> {
     let notice = return_to.too_long.then(|| {
         "The address you asked for is too long to be kept while you sign in. You will arrive at the start page."
             .to_owned()
     });
-    let page = pages::SignIn { heading_to: None, return_to: return_to.address, notice };
+    let page = pages::SignIn { heading_to: None, return_to: return_to.address, notice, level };
     page.into_response(&call.context, status)
 }
 

@@ -318,7 +318,12 @@ impl Exchange<'_> {
             Some(query) => format!("{path}?{query}"),
             None => path.as_str().to_owned(),
         };
-        Refusal::LoginNeeded { route: self.route.name.clone(), redirect: false, return_to }
+        Refusal::LoginNeeded {
+            route: self.route.name.clone(),
+            redirect: false,
+            return_to,
+            level: None,
+        }
     }
 }
 

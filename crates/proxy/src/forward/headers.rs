@@ -21,7 +21,7 @@ use http_canonical::{
 use web_sessions::OwnNames;
 
 use crate::{
-    identify::{Credential, authorization::Carrier},
+    identify::{Credential, authorization::Carrier, possession::DPOP},
     route::Route,
 };
 
@@ -49,8 +49,13 @@ pub(super) fn take_credentials(
     credential: &Credential,
     own_cookies: &OwnNames,
 ) {
-    if let Credential::Bearer { carrier: Carrier::Bearer | Carrier::Basic, .. } = credential {
+    if let Credential::Bearer {
+        carrier: Carrier::Bearer | Carrier::Dpop | Carrier::Basic, ..
+    } = credential
+    {
         headers.remove(header::AUTHORIZATION);
+        // A proof is for the token that was removed. Beside `X-Doorward-Token` it is the application's.
+        headers.remove(DPOP);
     }
     for name in [
         header::EXPECT,
@@ -223,6 +228,9 @@ mod tests {
     fn only_a_verified_token_is_removed() {
         let mut headers = map(&[("authorization", "Bearer t")]);
         take_credentials(&mut headers, &token(Carrier::Bearer), &OwnNames::default());
+        assert!(headers.is_empty());
+        let mut headers = map(&[("authorization", "DPoP t"), ("dpop", "x.y.z")]);
+        take_credentials(&mut headers, &token(Carrier::Dpop), &OwnNames::default());
         assert!(headers.is_empty());
         let mut headers = map(&[("authorization", "Basic bjp0")]);
         take_credentials(&mut headers, &token(Carrier::Basic), &OwnNames::default());

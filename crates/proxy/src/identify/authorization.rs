@@ -43,7 +43,7 @@ impl<'r> Takes<'r> {
     /// Whether a token in this field is for the gateway.
     pub fn from(self, carrier: Carrier) -> bool {
         match carrier {
-            Carrier::Bearer => self.bearer,
+            Carrier::Bearer | Carrier::Dpop => self.bearer,
             Carrier::Basic => self.basic,
             Carrier::OwnField => true,
         }
@@ -55,6 +55,8 @@ impl<'r> Takes<'r> {
 pub enum Carrier {
     /// `Authorization: Bearer`
     Bearer,
+    /// `Authorization: DPoP`, with a proof in `DPoP`.
+    Dpop,
     /// The password of `Authorization: Basic`.
     Basic,
     /// `X-Doorward-Token`, beside the application's own `Authorization`.
@@ -66,6 +68,7 @@ impl Carrier {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bearer => "bearer",
+            Self::Dpop => "dpop",
             Self::Basic => "basic",
             Self::OwnField => "x-doorward-token",
         }

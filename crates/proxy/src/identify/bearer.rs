@@ -4,13 +4,17 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use access_policy::Caller;
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use http_canonical::ClientCertificate;
 use metrics::Counter;
+use oidc_core::dpop::DpopChecker;
 use oidc_core::observer::{Event, Observer};
-use oidc_core::{Clock, Issuer, Secret, TokenRefusal, Verifier};
+use oidc_core::verify::{PresentationRefusal, Presented};
+use oidc_core::{AccessToken, Clock, Issuer, Secret, TokenRefusal, Verified, Verifier};
 
 use crate::{
     identify::{
@@ -54,35 +58,92 @@ fn has_claims(token: &str) -> bool {
     LENIENT.decode(payload).is_ok_and(|claims| claims.trim_ascii_start().starts_with(b"{"))
 }
 
-/// Verifies a token with the issuer it names, or an opaque token by asking the only issuer that is configured for those.
+/// The way in which a token came.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'r> {
+    /// The field it came in.
+    pub carrier: Carrier,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The certificate whose key the client proved to hold.
+    pub certificate: Option<&'r ClientCertificate>,
+}
+
+/// Verifies a token with the issuer it names, or an opaque token by asking the only issuer that is configured for those; and that
+/// its sender holds the key it is bound to, if it is.
 ///
 /// # Errors
 ///
-/// [`Refusal::BadCredentials`] with the failed check; [`Refusal::TooMany`] before an issuer is asked too often.
+/// [`Refusal::BadCredentials`] with the failed check; [`Refusal::Unproven`] for a bound token without its proof;
+/// [`Refusal::TooMany`] before an issuer is asked too often.
 pub async fn identify(
     issuers: &Issuers,
     verifier: &Verifier,
     throttle: &Throttle,
-    client: Option<IpAddr>,
-    token: &str,
-    carrier: Carrier,
+    proofs: &DpopChecker,
+    presented: Presented<'_>,
+    sent: Sent<'_>,
 ) -> Result<Sender, Refusal> {
-    let verified = match verifier.recall(token) {
-        Ok(verified) => verified,
-        Err(unverified) => {
+    let Sent { carrier, client, certificate } = sent;
+    let token = presented.token();
+    let remembered = match (carrier, certificate) {
+        (Carrier::Dpop, _) | (_, Some(_)) => None,
+        // A bound token is not among those remembered: nothing on this request proves its key.
+        (_, None) => verifier.recall(token).ok(),
+    };
+    let verified = match remembered {
+        Some(verified) => verified,
+        None => {
             let asked = verifier.asked_about(token);
-            let verify = verifier.verify(unverified);
+            let presented = match certificate {
+                Some(certificate) => presented.with_certificate(certificate.der()),
+                None => presented,
+            };
+            let verify = verifier.presented_with(&presented, proofs);
             Box::pin(throttle.token(token, asked, client, verify)).await?
         }
     };
-    let issuer = issuers.of(&verified).ok_or_else(|| Refusal::Internal {
-        reason: "a token was accepted from an issuer that is not configured".to_owned(),
-    })?;
+    let issuer = of(issuers, &verified)?;
     let known = verified.derive(|token| issuer.claims().read(token));
     // RFC 7662 §2.2: `exp` is optional in an answer to introspection.
     let good_until = verified.expires_at.map(|expires_at| expires_at + issuer.leeway);
     let token = Secret::from(token);
     Ok(Sender::known(known, Credential::Bearer { token, good_until, carrier }))
+}
+
+/// The present identity of a token that opened a stream; its sender proved then to hold the key it is bound to.
+///
+/// # Errors
+///
+/// Those of [`identify`], but for the proof.
+pub(super) async fn again(
+    issuers: &Issuers,
+    verifier: &Verifier,
+    throttle: &Throttle,
+    token: &str,
+) -> Result<Caller, Refusal> {
+    let verified = match verifier.recall(token) {
+        Ok(verified) => verified,
+        Err(_) => {
+            let asked = verifier.asked_about(token);
+            let verify = async {
+                let verified = verifier.dangerous_without_possession(token).await;
+                verified.map_err(PresentationRefusal::from)
+            };
+            Box::pin(throttle.token(token, asked, None, verify)).await?
+        }
+    };
+    let issuer = of(issuers, &verified)?;
+    Ok(Caller::Known(verified.derive(|token| issuer.claims().read(token))))
+}
+
+fn of<'i>(
+    issuers: &'i Issuers,
+    verified: &Verified<AccessToken>,
+) -> Result<&'i IssuerClient, Refusal> {
+    issuers.of(verified).ok_or_else(|| Refusal::Internal {
+        reason: "a token was accepted from an issuer that is not configured".to_owned(),
+    })
 }
 
 /// Verifies the bearer tokens that `accepts` says of each of these issuers; `None` if none of them accepts any. Each verifier

@@ -6,7 +6,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,
@@ -17,9 +17,11 @@ use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep};
 
 use http::header::InvalidHeaderValue;
-use http_canonical::{CanonicalHost, OriginFields, Peer, Scheme, framing::Violation};
+use http_canonical::{
+    CanonicalHost, ClientCertificate, OriginFields, Peer, Scheme, framing::Violation,
+};
 
-use super::{Glimpse, ListenAddr};
+use super::{Glimpse, ListenAddr, tls::ClientsOf};
 
 /// A connection, as an extension of its requests.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub struct ConnInfo {
     pub local: ListenAddr,
     /// The scheme of this hop.
     pub scheme: Scheme,
+    /// The certificate whose key the peer proved to hold in the TLS handshake.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+    /// The clients that the connection was made for, where some host asks for certificates.
+    pub(super) clients: Option<ClientsOf>,
     pub(super) state: ConnState,
     origin: OnceLock<Box<Origin>>,
 }
@@ -46,7 +52,30 @@ struct Origin {
 impl ConnInfo {
     /// A connection that was accepted.
     pub fn new(peer: Peer, local: ListenAddr, scheme: Scheme) -> Self {
-        Self { peer, local, scheme, state: ConnState::default(), origin: OnceLock::new() }
+        let state = ConnState::default();
+        Self {
+            peer,
+            local,
+            scheme,
+            certificate: None,
+            clients: None,
+            state,
+            origin: OnceLock::new(),
+        }
+    }
+
+    /// The same, of a peer that proved to hold the key of this certificate.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        self.certificate = certificate;
+        self
+    }
+
+    /// The same, made for these clients.
+    #[must_use]
+    pub(super) fn with_clients(mut self, clients: Option<ClientsOf>) -> Self {
+        self.clients = clients;
+        self
     }
 
     /// The fields about the origin of a request on this connection. They are made for the first request; the others have the same,

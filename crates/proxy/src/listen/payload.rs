@@ -46,9 +46,17 @@ pub fn canonical(
         scheme: connection.scheme,
         request_id,
         asks_websocket: tunnel.is_some(),
+        certificate: connection.certificate.clone(),
     };
+    // A proxy may use one connection for all hosts; it states the certificates of its clients.
+    let clients = connection.clients.clone().filter(|_| !trust.trusts(connection.peer));
     let request = request.map(|body| Payload { body, pace, tunnel, connection });
-    Some(CanonicalRequest::from_http(request, arrival, trust))
+    Some(CanonicalRequest::from_http(request, arrival, trust).and_then(|request| match clients {
+        Some(clients) if !clients.include(request.host().name()) => {
+            Err(RequestRefusal::OtherClients)
+        }
+        _ => Ok(request),
+    }))
 }
 
 // === impl Payload ===

@@ -14,7 +14,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     accept::{Held, Stream},
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
+    tls::{Handshakes, certificate_of},
 };
 use crate::metric;
 use http_canonical::{Peer, Scheme};
@@ -37,7 +37,7 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Server<S> {
     pub(super) service: S,
     pub(super) shared: Arc<Shared>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Handshakes>,
     pub(super) local: ListenAddr,
     pub(super) drain: Drain,
 }
@@ -54,7 +54,7 @@ where
         match (stream, self.tls.clone()) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let by = accepted + self.shared.limits.first_head;
-                let secured = tokio::select! {
+                let (secured, clients) = tokio::select! {
                     biased;
                     secured = timeout_at(by, tls.accept(stream)) => match secured {
                         Ok(Ok(secured)) => secured,
@@ -71,15 +71,20 @@ where
                     Some(_) => Some(Protocol::Http1),
                     None => None,
                 };
+                let info = ConnInfo::new(peer, self.local.clone(), Scheme::Https)
+                    .with_certificate(certificate_of(&secured))
+                    .with_clients(clients);
                 // Boxed, so that a plain connection does not take the memory of a secured one.
-                Box::pin(self.talk(secured, peer, Scheme::Https, agreed, accepted, held)).await;
+                Box::pin(self.talk(secured, info, agreed, accepted, held)).await;
             }
             (Stream::Tcp(stream), None) => {
-                self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
+                let info = ConnInfo::new(peer, self.local.clone(), Scheme::Http);
+                self.talk(stream, info, None, accepted, held).await;
             }
             // No TLS: the peer is on the same machine.
             (Stream::Unix(stream), _) => {
-                self.talk(stream, peer, Scheme::Http, None, accepted, held).await;
+                let info = ConnInfo::new(peer, self.local.clone(), Scheme::Http);
+                self.talk(stream, info, None, accepted, held).await;
             }
         }
     }
@@ -87,8 +92,7 @@ where
     async fn talk<T>(
         self,
         io: T,
-        peer: Peer,
-        scheme: Scheme,
+        info: ConnInfo,
         agreed: Option<Protocol>,
         accepted: Instant,
         held: Held,
@@ -96,7 +100,7 @@ where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.shared.limits;
-        let info = Arc::new(ConnInfo::new(peer, self.local.clone(), scheme));
+        let info = Arc::new(info);
         // Boxed: it moves to the parser and back.
         let mut io = Box::new(StrictIo::new(io, Arc::clone(&info), limits, accepted, held));
         let protocol = tokio::select! {

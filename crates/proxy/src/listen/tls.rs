@@ -1,7 +1,9 @@
 //! Loads the certificates, and replaces them without a restart.
 //!
 //! New handshakes use the newest valid pair. A pair that cannot be read, or whose key does not match the certificate, is
-//! refused as a whole and the old one stays.
+//! refused as a whole and the old one stays. [`clients`] asks clients for their certificates where a pair names their CA.
+
+mod clients;
 
 use std::{
     fs, io,
@@ -14,7 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use rustls::{
-    ServerConfig,
+    ConfigBuilder, ServerConfig, WantsVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -29,10 +31,15 @@ use crate::{
     metric,
 };
 
+use self::clients::Clients;
+pub(super) use self::clients::{ClientsOf, Handshakes, certificate_of};
+
 /// Certificate chains and their keys, from PEM files that may change.
 #[derive(Debug)]
 pub struct Certificates {
     pairs: Arc<Pairs>,
+    /// For each pair, present where clients are asked for certificates.
+    clients: Vec<Option<Clients>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -79,13 +86,23 @@ pub enum CertificateError {
         /// the cause
         source: rustls::Error,
     },
+    /// The CA certificates of clients cannot be used.
+    #[error(
+        "cannot use the CA certificates of clients {path}: {reason}; the file must hold PEM blocks `CERTIFICATE`"
+    )]
+    Clients {
+        /// the file
+        path: PathBuf,
+        /// the cause
+        reason: String,
+    },
     /// The cryptography cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
 }
 
-/// File, modification time and size of both, to notice a change: a copy that keeps the time is another file.
-type Stamp = [Option<(u64, SystemTime, u64)>; 2];
+/// File, modification time and size of each, to notice a change: a copy that keeps the time is another file.
+type Stamp = [Option<(u64, SystemTime, u64)>; 3];
 
 impl Certificates {
     /// Reads pairs; at least one.
@@ -99,8 +116,10 @@ impl Certificates {
             let current = ArcSwap::from_pointee(read(files, &provider)?);
             Ok(Pair { files: files.clone(), current })
         };
-        let pairs = pairs.iter().map(load).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { pairs: Arc::new(Pairs(pairs)), provider }))
+        let pairs = Arc::new(Pairs(pairs.iter().map(load).collect::<Result<_, _>>()?));
+        let clients = pairs.0.iter().map(|pair| Clients::of(&pair.files, &pairs, &provider));
+        let clients = clients.collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { pairs, clients, provider }))
     }
 
     /// Reads all files again.
@@ -109,7 +128,18 @@ impl Certificates {
     ///
     /// See [`CertificateError`]; that pair, and those after it, stay as they are.
     pub fn reload(&self) -> Result<(), CertificateError> {
-        self.pairs.0.iter().try_for_each(|pair| pair.reload(&self.provider))
+        (0..self.pairs.0.len()).try_for_each(|number| self.reload_one(number))
+    }
+
+    /// Reads the files of one pair again; after an error those in use stay.
+    fn reload_one(&self, number: usize) -> Result<(), CertificateError> {
+        let Some(pair) = self.pairs.0.get(number) else { return Ok(()) };
+        let current = Arc::new(read(&pair.files, &self.provider)?);
+        if let Some(Some(clients)) = self.clients.get(number) {
+            clients.reload(&self.pairs, &self.provider)?;
+        }
+        pair.current.store(current);
+        Ok(())
     }
 
     /// Reads the files of a pair again whenever they have changed, checking at the interval `every`. Never returns.
@@ -130,8 +160,7 @@ impl Certificates {
             }
             seen = stamp;
             let own = Arc::clone(&self);
-            let reload =
-                move || own.pairs.0.get(number).map_or(Ok(()), |pair| pair.reload(&own.provider));
+            let reload = move || own.reload_one(number);
             let outcome = match tokio::task::spawn_blocking(reload).await {
                 Ok(Ok(())) => {
                     tracing::info!(certificate = %pair.files.certificate.display(), "certificate replaced");
@@ -150,34 +179,49 @@ impl Certificates {
         }
     }
 
-    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pairs.
-    pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(CertificateError::Setup)?
+    /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pairs, without certificates of clients.
+    fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
+        let config = builder(&self.provider)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.pairs) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
-        Ok(Arc::new(config))
+        finished(config)
     }
+
+    /// The number of the pair for a host.
+    fn number_of(&self, host: Option<&str>) -> Option<usize> {
+        let pair = self.pairs.of(host)?;
+        self.pairs.0.iter().position(|one| std::ptr::eq(one, pair))
+    }
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+) -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, CertificateError> {
+    ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(CertificateError::Setup)
+}
+
+/// With HTTP/2 and HTTP/1.1, and tickets of its own: no session begun under another configuration is resumed.
+fn finished(mut config: ServerConfig) -> Result<Arc<ServerConfig>, CertificateError> {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
+    Ok(Arc::new(config))
 }
 
 // === impl Pair ===
 
 impl Pair {
-    /// Reads the files again; after an error the pair in use stays.
-    fn reload(&self, provider: &CryptoProvider) -> Result<(), CertificateError> {
-        self.current.store(Arc::new(read(&self.files, provider)?));
-        Ok(())
-    }
-
     async fn stamp(&self) -> Stamp {
         let of = async |path: &Path| {
             let metadata = tokio::fs::metadata(path).await.ok()?;
             Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
         };
-        [of(&self.files.certificate).await, of(&self.files.key).await]
+        let clients = match &self.files.client_ca {
+            Some(file) => of(file).await,
+            None => None,
+        };
+        [of(&self.files.certificate).await, of(&self.files.key).await, clients]
     }
 }
 
@@ -231,6 +275,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, pem::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientCertificates;
 
     fn write(folder: &Path, pair: &rcgen::CertifiedKey<rcgen::KeyPair>) -> (PathBuf, PathBuf) {
         let files = (folder.join("tls.crt"), folder.join("tls.key"));
@@ -248,7 +293,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (pair("a.example"), pair("b.example"));
         let (certificate, key) = write(folder.path(), &first);
-        let files = Tls { certificate: certificate.clone(), key: key.clone(), names: Vec::new() };
+        let files = Tls {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            names: Vec::new(),
+            client_ca: None,
+            client_certificates: ClientCertificates::Request,
+        };
         let certificates = Certificates::load(&[files]).unwrap();
         let served = || certificates.pairs.0[0].current.load().cert.first().unwrap().to_vec();
         assert_eq!(served(), first.cert.der().to_vec());
@@ -277,6 +328,8 @@ mod tests {
                     certificate: certificate.clone(),
                     key: key.clone(),
                     names: names.iter().map(|name| name.parse().unwrap()).collect(),
+                    client_ca: None,
+                    client_certificates: ClientCertificates::Request,
                 })
                 .collect();
             let certificates = Certificates::load(&pairs).unwrap();

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate` by RFC 6750 §3, RFC 9470 §3 and RFC 7617 §2; for a container registry by the [distribution token specification], whose
+//! `WWW-Authenticate` by RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3 and RFC 7617 §2; for a container registry by the [distribution token specification], whose
 //! clients take `realm` for the address of a token endpoint.
 //!
 //! [distribution token specification]: https://distribution.github.io/distribution/spec/auth/token/
@@ -9,7 +9,10 @@
 use http::HeaderValue;
 
 use super::AnswerContext;
-use crate::{refusal::Refusal, route::Offer};
+use crate::{
+    refusal::{Refusal, Unproven},
+    route::Offer,
+};
 
 const DESCRIPTION_CHARS: usize = 300;
 
@@ -53,6 +56,18 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
             bearer.push_str(&description);
             bearer.push('"');
         }
+        Refusal::Unproven(unproven) if unproven.reason.is_unavailable() => return Vec::new(),
+        Refusal::Unproven(unproven) if unproven.is_about_dpop() => {
+            // The token itself is of no use as a bearer token.
+            let challenge = dpop(&realm, &unproven.algorithms, unproven);
+            return HeaderValue::try_from(challenge).into_iter().collect();
+        }
+        Refusal::Unproven(unproven) => {
+            let description = quotable(&unproven.reason.to_string(), DESCRIPTION_CHARS);
+            bearer.push_str(&format!(
+                ", error=\"invalid_token\", error_description=\"{description}\""
+            ));
+        }
         Refusal::Forbidden { bearer: true, unmet, .. } => {
             bearer.push_str(", error=\"insufficient_scope\"");
             let mut scopes: Vec<String> =
@@ -69,7 +84,22 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
     // A client that knows both schemes takes the first (RFC 9110 §11.6.1); one that answers only Basic ignores the other.
     let basic = (context.offer == Offer::Basic)
         .then(|| format!("Basic realm=\"{realm}\", charset=\"UTF-8\""));
-    basic.into_iter().chain([bearer]).filter_map(|text| HeaderValue::try_from(text).ok()).collect()
+    let dpop = context.site.dpop_algorithms().map(|names| format!("DPoP algs=\"{names}\""));
+    basic
+        .into_iter()
+        .chain([bearer])
+        .chain(dpop)
+        .filter_map(|text| HeaderValue::try_from(text).ok())
+        .collect()
+}
+
+/// The challenge for a proof (RFC 9449 §7.1).
+fn dpop(realm: &str, algorithms: &str, unproven: &Unproven) -> String {
+    let description = quotable(&unproven.reason.to_string(), DESCRIPTION_CHARS);
+    let (error, algorithms) = (unproven.error(), quotable(algorithms, 200));
+    format!(
+        "DPoP realm=\"{realm}\", error=\"{error}\", error_description=\"{description}\", algs=\"{algorithms}\""
+    )
 }
 
 /// Text that is allowed in a quoted string of RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.

@@ -181,6 +181,7 @@ pub struct Site {
     realm: String,
     providers: Vec<SignInWith>,
     form_targets: Vec<String>,
+    dpop_algorithms: Option<String>,
 }
 
 /// A provider a person can sign in with.
@@ -196,7 +197,25 @@ impl Site {
     /// A gateway whose own URLs begin with `endpoints` and whose challenges name `realm` (RFC 9110 §11.5).
     pub fn new(endpoints: impl Into<String>, realm: impl Into<String>) -> Self {
         let endpoints = endpoints.into().trim_end_matches('/').to_owned();
-        Self { endpoints, realm: realm.into(), providers: Vec::new(), form_targets: Vec::new() }
+        Self {
+            endpoints,
+            realm: realm.into(),
+            providers: Vec::new(),
+            form_targets: Vec::new(),
+            dpop_algorithms: None,
+        }
+    }
+
+    /// Offers DPoP in every challenge, with these algorithms: an issuer accepts no other tokens.
+    #[must_use]
+    pub fn with_dpop(mut self, algorithms: impl Into<String>) -> Self {
+        self.dpop_algorithms = Some(algorithms.into());
+        self
+    }
+
+    /// The algorithms of DPoP proofs, where every challenge offers them.
+    pub(super) fn dpop_algorithms(&self) -> Option<&str> {
+        self.dpop_algorithms.as_deref()
     }
 
     /// Adds a provider. A sign-out form may lead to the origin of its URL.
@@ -262,16 +281,12 @@ impl Site {
 
     /// URL that begins a sign-in that is strong and recent enough.
     pub(crate) fn start_stronger(&self, issuer: &str, return_to: &str, step_up: &StepUp) -> String {
-        let mut start = self.start_with(issuer, return_to);
-        if !step_up.acr_values.is_empty() {
-            let levels = step_up.acr_values.join(" ");
-            let levels = utf8_percent_encode(&levels, QUERY_VALUE);
-            start.push_str(&format!("&acr_values={levels}"));
-        }
-        if let Some(max_age) = step_up.max_age {
-            start.push_str(&format!("&max_age={}", max_age.as_secs()));
-        }
-        start
+        at_level(self.start_with(issuer, return_to), step_up)
+    }
+
+    /// The same with the only provider, or one that the user chooses.
+    pub(crate) fn start_at_level(&self, return_to: &str, step_up: &StepUp) -> String {
+        at_level(self.start(return_to), step_up)
     }
 
     /// URL to sign out, and return to `return_to` as another user.
@@ -290,6 +305,19 @@ impl Site {
     pub(crate) fn form_targets(&self) -> &[String] {
         &self.form_targets
     }
+}
+
+/// A link that begins a sign-in of this strength and age.
+fn at_level(mut start: String, step_up: &StepUp) -> String {
+    if !step_up.acr_values.is_empty() {
+        let levels = step_up.acr_values.join(" ");
+        let levels = utf8_percent_encode(&levels, QUERY_VALUE);
+        start.push_str(&format!("&acr_values={levels}"));
+    }
+    if let Some(max_age) = step_up.max_age {
+        start.push_str(&format!("&max_age={}", max_age.as_secs()));
+    }
+    start
 }
 
 #[cfg(test)]

@@ -74,7 +74,12 @@ mod tests {
     }
 
     fn login_needed() -> Refusal {
-        Refusal::LoginNeeded { route: "lab".into(), redirect: false, return_to: "/lab".into() }
+        Refusal::LoginNeeded {
+            route: "lab".into(),
+            redirect: false,
+            return_to: "/lab".into(),
+            level: None,
+        }
     }
 
     async fn text(answer: Response<Body>) -> String {

@@ -44,6 +44,7 @@ fn met(refusal: &Refusal) -> &'static str {
         }
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
+        Refusal::Unproven(_) => "A token is bound to a key, and the request does not prove it.",
         Refusal::CredentialsDisagree => {
             "Two credentials for the gateway, such as a token and a session cookie, name two callers."
         }
@@ -99,6 +100,7 @@ fn one_of_each() -> Vec<Refusal> {
         route: String::new(),
         redirect,
         return_to: String::new(),
+        level: None,
     };
     let stronger = |redirect| Refusal::StrongerSignInNeeded {
         route: String::new(),

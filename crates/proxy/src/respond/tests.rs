@@ -6,10 +6,12 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use oidc_core::TokenRefusal;
+use oidc_core::dpop::ProofRefusal;
+use oidc_core::verify::PresentationRefusal;
 use serde_json::Value;
 
 use super::{AnswerContext, Site, entries, respond};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Unproven};
 use access_policy::Unmet;
 use http_canonical::Wants;
 
@@ -38,7 +40,12 @@ fn user_limit_reached(limit: &'static str) -> Refusal {
 }
 
 fn login_needed(redirect: bool) -> Refusal {
-    Refusal::LoginNeeded { route: "lab".into(), redirect, return_to: "/lab?a=1&b=//x".into() }
+    Refusal::LoginNeeded {
+        route: "lab".into(),
+        redirect,
+        return_to: "/lab?a=1&b=//x".into(),
+        level: None,
+    }
 }
 
 fn forbidden(bearer: bool) -> Refusal {
@@ -64,6 +71,14 @@ fn all() -> Vec<Refusal> {
         Refusal::Misdirected { instead: "https://platform.example".into() },
         Refusal::NoRoute,
         Refusal::BadCredentials(TokenRefusal::BadSignature),
+        PresentationRefusal::ProofMissing.into(),
+        PresentationRefusal::CertificateMissing.into(),
+        PresentationRefusal::from(ProofRefusal::Replayed).into(),
+        PresentationRefusal::from(ProofRefusal::MemoryUnavailable {
+            reason: "full".into(),
+            retry_after: None,
+        })
+        .into(),
         Refusal::CredentialsDisagree,
         login_needed(true),
         login_needed(false),
@@ -166,6 +181,47 @@ fn challenges_follow_the_bearer_scheme() {
 }
 
 #[test]
+fn a_refused_proof_is_answered_with_the_scheme_dpop() {
+    let unproven = |reason: ProofRefusal, nonce: Option<&str>| {
+        Refusal::Unproven(Box::new(Unproven {
+            reason: reason.into(),
+            algorithms: "ES256 EdDSA".into(),
+            nonce: nonce.map(str::to_owned),
+        }))
+    };
+    for (refusal, error) in [
+        (unproven(ProofRefusal::Replayed, None), "invalid_dpop_proof"),
+        (unproven(ProofRefusal::NonceNeeded, Some("n1")), "use_dpop_nonce"),
+    ] {
+        let answer = respond(&refusal, &program());
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let challenge = value(&answer, header::WWW_AUTHENTICATE).unwrap();
+        assert!(challenge.starts_with("DPoP realm=\"platform.example\", error=\""), "{challenge}");
+        assert!(challenge.contains(&format!("error=\"{error}\"")), "{challenge}");
+        assert!(challenge.ends_with("algs=\"ES256 EdDSA\""), "{challenge}");
+        let nonce = (error == "use_dpop_nonce").then_some("n1");
+        assert_eq!(value(&answer, "dpop-nonce"), nonce);
+    }
+    let hostile = ProofRefusal::Malformed { part: "header", reason: "x\", algs=\"none\r\n".into() };
+    let answer = respond(&unproven(hostile, None), &program());
+    let challenge = value(&answer, header::WWW_AUTHENTICATE).unwrap();
+    assert_eq!(challenge.matches('"').count(), 8, "{challenge}");
+    // A certificate is no matter of this scheme.
+    let answer = respond(&PresentationRefusal::WrongCertificate.into(), &program());
+    let challenge = value(&answer, header::WWW_AUTHENTICATE).unwrap();
+    assert!(challenge.starts_with("Bearer realm="), "{challenge}");
+}
+
+#[test]
+fn every_challenge_offers_dpop_where_it_is_required() {
+    let site = Site::new("/oauth2", "platform.example").with_dpop("ES256");
+    let context = AnswerContext { site: Arc::new(site), ..program() };
+    let answer = respond(&login_needed(false), &context);
+    let all: Vec<_> = answer.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+    assert_eq!(all, ["Bearer realm=\"platform.example\"", "DPoP algs=\"ES256\""]);
+}
+
+#[test]
 fn a_token_cannot_write_into_its_own_challenge() {
     let refusal = Refusal::BadCredentials(TokenRefusal::AlgorithmNotAllowed {
         alg: "x\", error=\"none\r\nSet-Cookie: a=b\u{202e}".to_owned(),
@@ -239,7 +295,9 @@ fn temporary_refusals_say_when_and_malformed_ones_close() {
 #[test]
 fn each_code_has_one_heading_in_the_documentation() {
     let codes = entries().into_iter().map(|entry| entry.code);
-    for code in codes.chain(TokenRefusal::CODES.iter().copied()).chain(["sign_in_failed"]) {
+    let bound = PresentationRefusal::CODES.iter().chain(ProofRefusal::CODES).copied();
+    let tokens = TokenRefusal::CODES.iter().copied().chain(bound);
+    for code in codes.chain(tokens).chain(["sign_in_failed"]) {
         assert!(is_documented(code), "{code}");
     }
     let page = documentation();

@@ -62,6 +62,16 @@ impl Refusal {
                 sentence(&refusal.to_string()),
                 "Ask the issuer for a new token and try again.",
             ),
+            Self::Unproven(unproven) if unproven.reason.is_unavailable() => Words::new(
+                "The proof of the token cannot be checked right now",
+                sentence(&unproven.reason.to_string()),
+                WAIT,
+            ),
+            Self::Unproven(unproven) => Words::new(
+                "The token is not accepted from this sender",
+                sentence(&unproven.reason.to_string()),
+                "Send the token together with the proof of its key: a DPoP proof for this request, or the client certificate.",
+            ),
             Self::CredentialsDisagree => Words::new(
                 "Two callers in one request",
                 "The request has credentials of two callers, such as a token and another user's session cookie.",

@@ -12,6 +12,7 @@ use doorward::config::{
 mod anchors;
 mod applications;
 mod any_text;
+mod bound_tokens;
 mod callers;
 mod cookie_domain;
 mod health;

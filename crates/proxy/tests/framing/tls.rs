@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use doorward::{
-    config::Tls,
+    config::{ClientCertificates, Tls},
     listen::{Certificates, Limits},
 };
 use http::Request;
@@ -33,7 +33,14 @@ fn write(folder: &Path, pair: &Pair) -> Arc<Certificates> {
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     fs::write(&certificate, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    Certificates::load(&[Tls { certificate, key, names: Vec::new() }]).unwrap()
+    Certificates::load(&[Tls {
+        certificate,
+        key,
+        names: Vec::new(),
+        client_ca: None,
+        client_certificates: ClientCertificates::Request,
+    }])
+    .unwrap()
 }
 
 fn written(folder: &Path, pair: &Pair, names: &[&str]) -> Tls {
@@ -41,7 +48,13 @@ fn written(folder: &Path, pair: &Pair, names: &[&str]) -> Tls {
     let (certificate, key) = (file("crt"), file("key"));
     fs::write(&certificate, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    Tls { certificate, key, names: names.iter().map(|name| name.parse().unwrap()).collect() }
+    Tls {
+        certificate,
+        key,
+        names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        client_ca: None,
+        client_certificates: ClientCertificates::Request,
+    }
 }
 
 async fn connect(

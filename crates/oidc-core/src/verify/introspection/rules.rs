@@ -44,6 +44,7 @@ pub(super) fn judge(
         validation.check_audience(&claims)?;
     }
     validation.check_times(&claims, now)?;
+    validation.check_binding(&claims)?;
     Ok(Verified::introspected(validation.named(claims)?, validation.issuer()))
 }
 

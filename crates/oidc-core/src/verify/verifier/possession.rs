@@ -80,23 +80,68 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
+        self.presented_by(presented, self.dpop.as_deref()).await
+    }
+
+    /// Like [`Verifier::presented`], with a checker of DPoP proofs that other verifiers use too.
+    ///
+    /// # Errors
+    /// Those of [`Verifier::presented`].
+    pub async fn presented_with(
+        &self,
+        presented: &Presented<'_>,
+        checker: &DpopChecker,
+    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
+        self.presented_by(presented, Some(checker)).await
+    }
+
+    async fn presented_by(
+        &self,
+        presented: &Presented<'_>,
+        checker: Option<&DpopChecker>,
+    ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
         let token = match self.look_up(presented.token()) {
             Ok(verified) => verified,
             Err(unverified) => self.learn(unverified).await?,
         };
-        if let Some(uncounted) = self.check_possession(presented, &token)? {
+        if let Some(uncounted) = self.check_possession_by(presented, &token, checker)? {
             self.check_counted(uncounted.count().await, &token)?;
         }
         Ok(token)
     }
 
+    /// Verifies a token whose sender has proved at an earlier time to hold the key that it is bound to: a stream that its
+    /// request opened is still open. Never for the token of a request.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`] with the first check that failed.
+    pub async fn dangerous_without_possession(
+        &self,
+        token: &str,
+    ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
+        match self.look_up(token) {
+            Ok(verified) => Ok(verified),
+            Err(unverified) => self.learn(unverified).await,
+        }
+    }
+
     /// Checks that the sender may use a valid token. A returned proof must still be counted.
+    #[cfg(feature = "blocking")]
     pub(crate) fn check_possession(
         &self,
         presented: &Presented<'_>,
         token: &Verified<AccessToken>,
     ) -> Result<Option<UncountedProof>, PresentationRefusal> {
-        self.possession(presented, token).inspect_err(|refusal| {
+        self.check_possession_by(presented, token, self.dpop.as_deref())
+    }
+
+    fn check_possession_by(
+        &self,
+        presented: &Presented<'_>,
+        token: &Verified<AccessToken>,
+        checker: Option<&DpopChecker>,
+    ) -> Result<Option<UncountedProof>, PresentationRefusal> {
+        self.possession(presented, token, checker).inspect_err(|refusal| {
             self.observe_unproved(token, refusal.code());
         })
     }
@@ -117,6 +162,7 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
         token: &AccessToken,
+        checker: Option<&DpopChecker>,
     ) -> Result<Option<UncountedProof>, PresentationRefusal> {
         let bound = token.confirmation().map_err(|error| match error {
             InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
@@ -139,13 +185,13 @@ impl Verifier {
         }
         match (jkt, &presented.scheme) {
             (None, Scheme::Bearer) => {}
-            (Some(_), Scheme::Bearer) if self.dpop.is_none() => {
+            (Some(_), Scheme::Bearer) if checker.is_none() => {
                 return Err(PresentationRefusal::DpopNotAccepted);
             }
             (Some(_), Scheme::Bearer) => return Err(PresentationRefusal::ProofMissing),
             (None, Scheme::Dpop { .. }) => return Err(PresentationRefusal::NotBound),
             (Some(jkt), Scheme::Dpop { proof, method, uri }) => {
-                let checker = self.dpop.as_ref().ok_or(PresentationRefusal::DpopNotAccepted)?;
+                let checker = checker.ok_or(PresentationRefusal::DpopNotAccepted)?;
                 let request = ProvenRequest { method, uri, access_token: presented.token(), jkt };
                 return Ok(Some(checker.check(
                     proof.clone()?,

@@ -29,8 +29,12 @@ fn whole() -> Trail {
 #[test]
 fn a_line_has_the_bytes_of_its_event() {
     let forbidden = Refusal::Internal { reason: "a \"reason\"".to_owned() };
-    let login =
-        Refusal::LoginNeeded { route: "app".to_owned(), redirect: true, return_to: "/".to_owned() };
+    let login = Refusal::LoginNeeded {
+        route: "app".to_owned(),
+        redirect: true,
+        return_to: "/".to_owned(),
+        level: None,
+    };
     let exchange = |bytes| Exchanged { request_id: "r-1", upstream: "http://app:8000", bytes };
     for (refusal, exchange) in [
         (None, None),

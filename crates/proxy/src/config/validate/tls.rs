@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Findings;
-use crate::config::{Config, Tls};
+use crate::config::{ClientCertificates, Config, Tls};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let mut taken = BTreeSet::new();
@@ -12,6 +12,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         if pair.names.is_empty() && std::mem::replace(&mut for_others, true) {
             let message = "missing `names`: another certificate without them is for every host already; write such as `names: [a.example]`";
             found.problem(here.clone(), message);
+        }
+        if pair.client_ca.is_none() && pair.client_certificates == ClientCertificates::Require {
+            let message = "missing `client_ca`: without it no client certificate is accepted; name the file with the CA certificates of the clients";
+            found.problem(here.key("client_certificates"), message);
         }
         for (number, name) in pair.names.iter().enumerate() {
             if !taken.insert(name.to_string()) {

@@ -2,6 +2,7 @@
 //!
 //! The first has the only script of the gateway's, which keeps the fragment of the address; the page works without it.
 
+use access_policy::StepUp;
 use askama::Template;
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -24,6 +25,8 @@ pub struct SignIn {
     pub return_to: String,
     /// Notice to read first.
     pub notice: Option<String>,
+    /// The sign-in that the address needs.
+    pub level: StepUp,
 }
 
 #[derive(Template)]
@@ -42,12 +45,13 @@ impl SignIn {
         let site = &context.site;
         let choices = match site.providers() {
             [] | [_] => {
-                vec![Choice { url: site.start(&self.return_to), text: "Sign in".to_owned() }]
+                let url = site.start_at_level(&self.return_to, &self.level);
+                vec![Choice { url, text: "Sign in".to_owned() }]
             }
             several => several
                 .iter()
                 .map(|provider| Choice {
-                    url: site.start_with(&provider.name, &self.return_to),
+                    url: site.start_stronger(&provider.name, &self.return_to, &self.level),
                     text: format!("Continue with {}", shown(&provider.title, NAME)),
                 })
                 .collect(),

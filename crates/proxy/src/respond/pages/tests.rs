@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access_policy::StepUp;
 use axum::body::Body;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -52,8 +53,13 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
     vec![
         (
             "sign_in",
-            SignIn { heading_to: Some(own()), return_to: own(), notice: Some(own()) }
-                .into_response(&context, ok),
+            SignIn {
+                heading_to: Some(own()),
+                return_to: own(),
+                notice: Some(own()),
+                level: StepUp { acr_values: vec![own()], max_age: None },
+            }
+            .into_response(&context, ok),
         ),
         ("signed_in", SignedIn { reason: own() }.into_response(&context, ok)),
         (

@@ -1,0 +1,69 @@
+//! `dpop`, `issuers.NAME.tokens` and the certificates of clients.
+
+use std::time::Duration;
+
+use doorward::config::{BoundTo, ClientCertificates};
+
+use super::{SMALL, config, expect_each, small_with};
+
+#[test]
+fn tokens_may_be_bound_as_the_provider_decides() {
+    let small = config(SMALL);
+    assert_eq!(small.dpop.max_age, Duration::from_secs(60));
+    assert_eq!(small.dpop.nonce, None);
+    let bound = |config: &doorward::config::Config| {
+        config.issuers.get("main").and_then(|issuer| issuer.tokens.bound)
+    };
+    assert_eq!(bound(&small), None);
+    for (written, kind) in [("dpop", BoundTo::Dpop), ("certificate", BoundTo::Certificate)] {
+        let text = format!("audience: [gateway]\n    tokens: {{ bound: {written} }}");
+        assert_eq!(bound(&config(&small_with("audience: [gateway]", &text))), Some(kind));
+    }
+    let text = "dpop: { nonce: 2m, max_age: 30s }\nsession:";
+    let dpop = config(&small_with("session:", text)).dpop;
+    assert_eq!(
+        (dpop.nonce, dpop.max_age),
+        (Some(Duration::from_secs(120)), Duration::from_secs(30))
+    );
+    let text =
+        "tls: { certificate: /c, key: /k, client_ca: /ca, client_certificates: require }\nsession:";
+    let tls = config(&small_with("session:", text)).tls.remove(0);
+    assert_eq!(tls.client_certificates, ClientCertificates::Require);
+    let text = "tls: { certificate: /c, key: /k, client_ca: /ca }\nsession:";
+    let tls = config(&small_with("session:", text)).tls.remove(0);
+    assert_eq!(tls.client_certificates, ClientCertificates::Request);
+}
+
+#[test]
+fn settings_that_bind_nothing_are_refused() {
+    let cases = [
+        ("dpop: { nonce: 0s }", "dpop.nonce: invalid duration: a proof is for one request"),
+        ("dpop: { nonce: 6m }", "dpop.nonce: invalid duration: a proof is for one request"),
+        ("dpop: { max_age: 500ms }", "dpop.max_age: invalid duration: a proof is for one request"),
+        ("dpop: { max_age: 1h }", "write 1s to 5m"),
+        ("dpop: { nonces: 1m }", "nonce"),
+        ("dpop: { nonce: 60 }", "dpop.nonce"),
+        ("client_cert_header: true", "client_cert_header: missing `trusted_proxies`"),
+        ("client_cert_header: client-cert", "client_cert_header"),
+        (
+            "tls: { certificate: /c, key: /k, client_certificates: require }",
+            "tls.client_certificates: missing `client_ca`",
+        ),
+        (
+            "tls: { certificate: /c, key: /k, client_ca: /ca, client_certificates: optional }",
+            "client_certificates",
+        ),
+    ]
+    .map(|(keys, expected)| (format!("{keys}\nsession:"), expected));
+    let cases: Vec<_> =
+        cases.iter().map(|(keys, expected)| ("session:", keys.as_str(), *expected)).collect();
+    expect_each(&cases);
+    expect_each(&[
+        (
+            "audience: [gateway]",
+            "audience: [gateway]\n    tokens: { bound: mtls }",
+            "issuers.main.tokens.bound",
+        ),
+        ("audience: [gateway]", "audience: [gateway]\n    tokens: { binding: dpop }", "bound"),
+    ]);
+}
