@@ -69,7 +69,6 @@ fn for_refusal(
     let section = match refusal {
         Refusal::SignInFailed { .. } => "sign_in_failed",
         Refusal::BadCredentials(_) => "tokens",
-        Refusal::Unproven(_) => "bound-tokens",
         other => other.code(),
     };
     let code = refusal.code();
