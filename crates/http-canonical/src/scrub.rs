@@ -13,29 +13,43 @@ use crate::{
     spelling::Spelling,
 };
 
-/// Fields that must not occur twice, because the request would become ambiguous.
+/// Fields that must not occur twice, because the request would become ambiguous; by length.
 const SINGLE: [&str; 15] = [
+    "host",
+    "expect",
+    "origin",
+    "upgrade",
+    "content-type",
     "authorization",
     "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "origin",
-    "proxy-authorization",
     "sec-fetch-dest",
     "sec-fetch-mode",
     "sec-fetch-site",
     "sec-fetch-user",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "upgrade",
     "x-doorward-token",
+    "sec-websocket-key",
+    "proxy-authorization",
+    "sec-websocket-version",
 ];
 
 /// Index of a name, in any case, among the fields that must not occur twice.
 pub(crate) fn single_field(name: &[u8]) -> Option<usize> {
-    // Few names have the length of another, and most differ by it.
-    SINGLE.iter().position(|single| name.eq_ignore_ascii_case(single.as_bytes()))
+    let (first, count) = match name.len() {
+        4 => (0, 1),
+        6 => (1, 2),
+        7 => (3, 1),
+        12 => (4, 1),
+        13 => (5, 1),
+        14 => (6, 5),
+        16 => (11, 1),
+        17 => (12, 1),
+        19 => (13, 1),
+        21 => (14, 1),
+        _ => return None,
+    };
+    let mut as_long = SINGLE.iter().enumerate().skip(first).take(count);
+    let found = as_long.find(|(_, single)| name.eq_ignore_ascii_case(single.as_bytes()));
+    found.map(|(place, _)| place)
 }
 
 /// Names that are about the message or the request, and so are not passed on.
@@ -138,4 +152,22 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 fn is(value: &HeaderValue, word: &str) -> bool {
     value.as_bytes().eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_single_field_is_found_in_any_case() {
+        for (place, name) in SINGLE.iter().enumerate() {
+            assert_eq!(single_field(name.as_bytes()), Some(place), "{name}");
+            assert_eq!(single_field(name.to_ascii_uppercase().as_bytes()), Some(place), "{name}");
+            let longer = format!("{name}s");
+            assert_eq!(single_field(longer.as_bytes()), None, "{longer}");
+        }
+        for other in ["", "cookie", "accept", "sec-fetch-dist"] {
+            assert_eq!(single_field(other.as_bytes()), None, "{other}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
 //! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); [`tls`] may
-//! secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives
-//! each request its id, its span, an answer after a panic and the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
+//! secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them, for HTTP/1 from a whole
+//! head until the connection is quiet (`http1`); `every_request` gives each request its id, its span, an answer after a panic and the
+//! result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
 mod answer_body;

@@ -21,6 +21,9 @@ pub fn forbid_sharing(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(header::CACHE_CONTROL).iter();
     let private = match (lines.next(), lines.next()) {
         (None, _) => HeaderValue::from_static("private"),
+        // The commonest lines, as the general way below would answer them.
+        (Some(line), None) if matches!(line.as_bytes(), b"no-store" | b"private") => return,
+        (Some(line), None) if line == "no-cache" => HeaderValue::from_static("private, no-cache"),
         (Some(line), None) if is_private(line) => return,
         _ => private(headers),
     };
@@ -117,6 +120,8 @@ mod tests {
             (&["private, max-age=5"], "private, max-age=5"),
             (&["PRIVATE"], "PRIVATE"),
             (&["no-store"], "no-store"),
+            (&["no-cache"], "private, no-cache"),
+            (&["No-Cache"], "private, No-Cache"),
             (&["max-age=5,,"], "private, max-age=5"),
         ] {
             let lines: Vec<_> = lines.iter().map(|line| ("cache-control", *line)).collect();
