@@ -32,6 +32,7 @@ mod sealed;
 mod tokens;
 mod provider;
 mod config;
+mod usage;
 
 pub use condition::condition;
 pub use config::config;
@@ -49,12 +50,13 @@ pub use sealed::sealed;
 pub use served::served;
 pub use subject_pattern::subject_pattern;
 pub use tokens::{claims, jwk_set, jws};
+pub use usage::usage;
 
 /// A property of any bytes. It panics when it does not hold.
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 20] = [
+pub const PROPERTIES: [(&str, Property); 21] = [
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
@@ -75,4 +77,5 @@ pub const PROPERTIES: [(&str, Property); 20] = [
     ("served", served),
     ("subject_pattern", subject_pattern),
     ("token_answer", token_answer),
+    ("usage", usage),
 ];
