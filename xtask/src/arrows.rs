@@ -17,6 +17,8 @@ const GATEWAY: &[(&str, &str)] = &[
     ("refusal", ""),
     ("metric", ""),
     ("workers", ""),
+    ("json", ""),
+    ("usage", "json"),
     ("log", "config"),
     ("telemetry", "config metric"),
     ("listen", "config metric workers log"),
@@ -29,10 +31,10 @@ const GATEWAY: &[(&str, &str)] = &[
     ("audit", "config refusal metric log telemetry listen upstream route identify authorize"),
     (
         "forward",
-        "config refusal telemetry listen upstream route throttle identify authorize review audit",
+        "config refusal metric usage telemetry listen upstream route throttle identify authorize review audit",
     ),
     ("carried", "route identify"),
-    ("respond", "config refusal listen route"),
+    ("respond", "config refusal listen route throttle"),
     (
         "endpoints",
         "config refusal metric workers listen route throttle identify authorize forward carried respond audit",

@@ -10,7 +10,7 @@ use self::{
 };
 pub(crate) use self::{
     line::{StreamEnd, stream_ended},
-    tally::Tally,
+    tally::{SpentTokens, Tally},
 };
 
 use std::{

@@ -35,6 +35,7 @@ mod preset;
 mod profile;
 mod upstream;
 mod upstream_tls;
+mod usage;
 mod hours;
 mod policy;
 mod path;
@@ -91,6 +92,7 @@ pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, Telemetry
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
+pub use usage::UsageForm;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -22,6 +22,8 @@ pub mod log;
 pub mod metric;
 pub mod telemetry;
 pub mod workers;
+pub mod json;
+pub mod usage;
 
 pub mod config;
 pub mod assemble;

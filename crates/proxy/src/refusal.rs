@@ -128,9 +128,15 @@ pub enum Refusal {
         /// the key in `limits.per_user`
         limit: &'static str,
         /// its value
-        most: u32,
+        most: u64,
         /// time until the next attempt
         retry_after: Duration,
+    },
+    /// The answer of a model is to be a stream without its usage, on a route that counts tokens for its users.
+    #[error("the answer on route {route} is to be a stream without usage")]
+    StreamWithoutUsage {
+        /// the route's name
+        route: String,
     },
     /// The issuer cannot be reached and the request cannot be decided without it.
     #[error("issuer {issuer} unavailable: {reason}")]
@@ -224,7 +230,9 @@ impl Refusal {
                 StatusCode::BAD_GATEWAY
             }
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::SignInFailed { .. } | Self::CredentialsDisagree => StatusCode::BAD_REQUEST,
+            Self::SignInFailed { .. }
+            | Self::CredentialsDisagree
+            | Self::StreamWithoutUsage { .. } => StatusCode::BAD_REQUEST,
             Self::UserLimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooMany { .. }
             | Self::ProviderUnavailable { .. }
@@ -254,6 +262,7 @@ impl Refusal {
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
             Self::UserLimitReached { .. } => "user_limit_reached",
+            Self::StreamWithoutUsage { .. } => "stream_without_usage",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
             Self::StoreUnavailable { .. } => "store_unavailable",

@@ -24,7 +24,7 @@ use self::table::Table;
 use crate::{
     config::{
         BearerTokens, HostPattern, IdentityForwarding, PerUserLimits, Ping, PortalCard, SignIn,
-        SignedOut, Streams, Timeouts, Underscores, WebOrigin,
+        SignedOut, Streams, Timeouts, Underscores, UsageForm, WebOrigin,
     },
     listen::CanonicalRequest,
     metric::RouteMeters,
@@ -93,6 +93,8 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// Bounds on each of its users.
     pub per_user: Option<PerUserLimits>,
+    /// Form in which its answers state the tokens that they took.
+    pub usage: Option<UsageForm>,
     /// Records what it forwards.
     pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.

@@ -112,6 +112,7 @@ fn route_after(
         signed_out: route.signed_out,
         body_limit: route.limits.body.map(|size| size.0),
         per_user: route.limits.per_user,
+        usage: route.usage,
         upstream,
     })
 }

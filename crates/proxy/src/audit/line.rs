@@ -8,7 +8,7 @@ use access_policy::Caller;
 use http::StatusCode;
 use tracing::Level;
 
-use super::{Trail, name_of};
+use super::{Trail, name_of, tally::SpentTokens};
 use crate::{
     identify::Credential,
     log,
@@ -33,6 +33,8 @@ pub(super) struct Exchanged<'a> {
     pub(super) upstream: &'a str,
     /// Bytes of the bodies, from the client and to it, once both are over.
     pub(super) bytes: Option<(u64, u64)>,
+    /// Tokens of an answer of a model.
+    pub(super) spent: Option<&'a SpentTokens>,
 }
 
 /// End of an open stream.
@@ -52,6 +54,8 @@ pub(crate) struct StreamEnd<'a> {
     /// Bytes to the client.
     pub(crate) sent: u64,
     pub(crate) took: Duration,
+    /// Tokens of an answer of a model.
+    pub(crate) spent: Option<&'a SpentTokens>,
 }
 
 /// Writes the audit line of a stream's end. The line of its beginning has the same `request_id`.
@@ -77,6 +81,11 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         bytes_received = end.received,
         bytes_sent = end.sent,
         took_ms = u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX),
+        model = end.spent.and_then(|spent| spent.model.as_deref()),
+        tokens = end.spent.map(|spent| spent.total),
+        tokens_input = end.spent.map(|spent| spent.input),
+        tokens_output = end.spent.map(|spent| spent.output),
+        tokens_estimated = end.spent.filter(|spent| spent.estimated).map(|_| true),
         "stream ended"
     );
 }
@@ -121,13 +130,22 @@ impl Trail {
         if let Some(span) = &self.span {
             fields.display("trace_id", span.trace());
         }
-        if let Some(Exchanged { request_id, upstream, bytes }) = line.exchange {
+        if let Some(Exchanged { request_id, upstream, bytes, spent }) = line.exchange {
             // Written after the request, whose task would have given the id.
             fields.text("request_id", request_id);
             fields.text("upstream", upstream);
             if let Some((received, sent)) = bytes {
                 fields.number("bytes_received", received);
                 fields.number("bytes_sent", sent);
+            }
+            if let Some(spent) = spent {
+                fields.optional("model", spent.model.as_deref());
+                fields.number("tokens", spent.total);
+                fields.number("tokens_input", spent.input);
+                fields.number("tokens_output", spent.output);
+                if spent.estimated {
+                    fields.flag("tokens_estimated");
+                }
             }
         }
     }
@@ -164,12 +182,17 @@ impl Trail {
         }
         match exchange {
             // Written after the request, whose span would have given the id.
-            Some(Exchanged { request_id, upstream, bytes }) => audit!(
+            Some(Exchanged { request_id, upstream, bytes, spent }) => audit!(
                 info,
                 request_id = request_id,
                 upstream = upstream,
                 bytes_received = bytes.map(|(received, _)| received),
-                bytes_sent = bytes.map(|(_, sent)| sent)
+                bytes_sent = bytes.map(|(_, sent)| sent),
+                model = spent.and_then(|spent| spent.model.as_deref()),
+                tokens = spent.map(|spent| spent.total),
+                tokens_input = spent.map(|spent| spent.input),
+                tokens_output = spent.map(|spent| spent.output),
+                tokens_estimated = spent.filter(|spent| spent.estimated).map(|_| true)
             ),
             None if line.level() == Level::WARN => audit!(warn),
             None => audit!(info),

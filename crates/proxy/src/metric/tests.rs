@@ -63,6 +63,9 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         worker(0, 2, took);
         limit_reached("head");
         user_limit_reached("concurrent_streams");
+        let (route, issuer) = ("app", "main");
+        model_tokens(ModelTokens { route, issuer, client: "ci", model: "llama" }, 3, 5);
+        model_answer("app", "counted");
         malformed("host");
         panicked();
         handshake_failed("timeout");

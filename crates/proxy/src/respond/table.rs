@@ -79,6 +79,9 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::UserLimitReached { .. } => {
             "The user has reached a bound of the route's `limits.per_user`."
         }
+        Refusal::StreamWithoutUsage { .. } => {
+            "The request asks for a stream without usage, on a route with `limits.per_user.tokens_per_day`."
+        }
         Refusal::ProviderUnavailable { .. } => {
             "The issuer cannot be reached, and the request cannot be decided without it."
         }
@@ -136,6 +139,7 @@ fn one_of_each() -> Vec<Refusal> {
             most: 0,
             retry_after: Duration::ZERO,
         },
+        Refusal::StreamWithoutUsage { route: String::new() },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
         Refusal::IssuerMisconfigured { issuer: String::new(), reason: String::new() },
         Refusal::StoreUnavailable { reason: String::new() },

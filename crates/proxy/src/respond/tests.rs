@@ -78,6 +78,8 @@ fn all() -> Vec<Refusal> {
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         user_limit_reached("requests_per_second"),
         user_limit_reached("concurrent_streams"),
+        user_limit_reached("tokens_per_day"),
+        Refusal::StreamWithoutUsage { route: "lab".into() },
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
         Refusal::IssuerMisconfigured { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },

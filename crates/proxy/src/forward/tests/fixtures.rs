@@ -191,6 +191,7 @@ pub(super) fn route(targets: &[String]) -> Route {
         signed_out: SignedOut::default(),
         body_limit: None,
         per_user: None,
+        usage: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }
 }
