@@ -76,6 +76,8 @@ mod open_streams;
 mod long_exchanges;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/model_usage.rs"]
+mod model_usage;
 #[path = "attacks/user_limits.rs"]
 mod user_limits;
 #[path = "attacks/late_answers.rs"]
