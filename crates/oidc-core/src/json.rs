@@ -320,7 +320,7 @@ mod tests {
         use serde::de::DeserializeSeed as _;
         use serde::de::value::{BorrowedStrDeserializer, MapDeserializer};
 
-        use super::{NUMBER, Strict};
+        use super::{MAX_DEPTH, NUMBER, Strict};
 
         type Failure = serde::de::value::Error;
         let read = |digits: &'static str| {
