@@ -15,6 +15,7 @@ use url::Url;
 mod text;
 mod admin;
 mod limits;
+mod mcp;
 mod listener;
 mod trusted_proxy;
 mod issuer;
@@ -70,6 +71,7 @@ pub use issuer::{
 pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
+pub use mcp::McpConfig;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};

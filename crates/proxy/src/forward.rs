@@ -130,6 +130,7 @@ impl Upstreams {
         permitted: Permitted,
     ) -> Result<(Response<Body>, Option<Arc<Tally>>), Refusal> {
         let (public, began) = (permitted.is_public(), permitted.began());
+        let message = permitted.message().cloned();
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
@@ -199,6 +200,7 @@ impl Upstreams {
             caller,
             credential,
             began,
+            message,
             counted,
         });
         let mut bounds = Bounds {

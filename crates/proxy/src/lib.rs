@@ -23,6 +23,8 @@ pub mod metric;
 pub mod telemetry;
 pub mod workers;
 pub mod json;
+pub mod mcp;
+pub mod mcp_fault;
 pub mod usage;
 
 pub mod config;

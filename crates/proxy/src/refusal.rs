@@ -10,6 +10,8 @@ use oidc_core::TokenRefusal;
 
 use access_policy::{StepUp, Unmet};
 
+use crate::mcp_fault::McpFault;
+
 /// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -112,6 +114,9 @@ pub enum Refusal {
         /// the route's limit
         after: Duration,
     },
+    /// The message of a client of MCP cannot be judged: it is not in the form of its revision, or can be read in two ways.
+    #[error("message refused: {0}")]
+    McpMessage(McpFault),
     /// More requests that need a call to an issuer than one address, or all of them together, may make.
     #[error("too many {what}: the issuer is not called for {retry_after:?}")]
     TooMany {
@@ -232,7 +237,8 @@ impl Refusal {
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. }
             | Self::CredentialsDisagree
-            | Self::StreamWithoutUsage { .. } => StatusCode::BAD_REQUEST,
+            | Self::StreamWithoutUsage { .. }
+            | Self::McpMessage(_) => StatusCode::BAD_REQUEST,
             Self::UserLimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooMany { .. }
             | Self::ProviderUnavailable { .. }
@@ -263,6 +269,7 @@ impl Refusal {
             Self::TooMany { .. } => "too_many_requests",
             Self::UserLimitReached { .. } => "user_limit_reached",
             Self::StreamWithoutUsage { .. } => "stream_without_usage",
+            Self::McpMessage(_) => "mcp_message",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
             Self::StoreUnavailable { .. } => "store_unavailable",

@@ -7,6 +7,7 @@ mod context;
 mod answers;
 mod words;
 mod challenge;
+mod json_rpc;
 mod problem;
 mod signed_out;
 mod grpc;
@@ -59,7 +60,11 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
             own(signed_out::answer(refusal, status, &words, context), context)
         }
         Wants::Problem => {
-            own(problem::answer(refusal, status, &words.title, &words.detail, context), context)
+            let answer = match refusal {
+                Refusal::McpMessage(fault) => json_rpc::answer(fault, status, &words.detail),
+                _ => problem::answer(refusal, status, &words.title, &words.detail, context),
+            };
+            own(answer, context)
         }
         Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };

@@ -32,6 +32,7 @@ mod sealed;
 mod tokens;
 mod provider;
 mod config;
+mod mcp;
 mod usage;
 
 pub use condition::condition;
@@ -41,6 +42,7 @@ pub use form::logout_form;
 pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
+pub use mcp::mcp;
 pub use path::path;
 pub use provider::{discovery, token_answer};
 pub use redirect::redirect;
@@ -56,7 +58,7 @@ pub use usage::usage;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 21] = [
+pub const PROPERTIES: [(&str, Property); 22] = [
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
@@ -69,6 +71,7 @@ pub const PROPERTIES: [(&str, Property); 21] = [
     ("jwk_set", jwk_set),
     ("jws", jws),
     ("logout_form", logout_form),
+    ("mcp", mcp),
     ("path", path),
     ("redirect", redirect),
     ("request", request),

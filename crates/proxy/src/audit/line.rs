@@ -12,6 +12,7 @@ use super::{Trail, name_of, tally::SpentTokens};
 use crate::{
     identify::Credential,
     log,
+    mcp::McpMessage,
     refusal::{Fault, Refusal},
 };
 
@@ -119,6 +120,10 @@ impl Trail {
             fields.optional("user", known.preferred_username.as_deref());
             fields.optional("client", known.client.as_deref());
         }
+        if let Some(message) = self.message.as_deref() {
+            fields.text("mcp_method", &message.method);
+            fields.optional("mcp_tool", message.tool());
+        }
         fields.text("credential", self.credential);
         if let Some(address) = self.client {
             fields.display("address", address);
@@ -170,6 +175,8 @@ impl Trail {
                     subject = known.map(|known| known.subject.as_str()),
                     user = known.and_then(|known| known.preferred_username.as_deref()),
                     client = known.and_then(|known| known.client.as_deref()),
+                    mcp_method = self.message.as_deref().map(|message| message.method.as_str()),
+                    mcp_tool = self.message.as_deref().and_then(McpMessage::tool),
                     credential = self.credential,
                     address = self.client.map(tracing::field::display),
                     reason = reason.as_deref(),

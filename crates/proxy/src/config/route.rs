@@ -13,6 +13,7 @@ use super::cors::CorsConfig;
 use super::headers::RouteHeaders;
 use super::health::HealthConfig;
 use super::identity::IdentityForwarding;
+use super::mcp::McpConfig;
 use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
@@ -112,6 +113,10 @@ pub struct RouteConfig {
     /// Bounds on requests. Example: `{ body: 10GiB }`.
     #[serde(default)]
     pub limits: Limits,
+    /// Makes the route a protected resource of the Model Context Protocol, for agents.
+    /// Example: `{ resource: https://platform.example/mcp/warehouse, scopes: [tools] }`.
+    #[serde(default)]
+    pub mcp: Option<McpConfig>,
     /// Form in which the answers of a model API state the tokens that they took: the gateway counts them for each user, client and
     /// model. The upstream is asked for answers without content encoding. Example: `openai`.
     #[serde(default)]

@@ -24,6 +24,7 @@ mod cookie_domain;
 mod identity;
 mod issuers;
 mod limits;
+mod mcp;
 mod names;
 mod profiles;
 mod redis_store;

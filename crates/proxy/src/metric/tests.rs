@@ -12,7 +12,13 @@ fn jobs() -> Policy {
         ..Requirement::default()
     };
     let allow = Allow::AnyOf(vec![requirement]);
-    Policy::new(vec![Rule { path: None, methods: Vec::new(), allow, shadow: false }])
+    Policy::new(vec![Rule {
+        path: None,
+        methods: Vec::new(),
+        messages: None,
+        allow,
+        shadow: false,
+    }])
 }
 
 #[test]

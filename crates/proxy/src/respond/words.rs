@@ -130,6 +130,11 @@ impl Refusal {
                 format!("{service} gives {most} tokens to one user in a day (UTC)."),
                 "Try again tomorrow, or ask the owner of this service for more.",
             ),
+            Self::McpMessage(fault) => Words::new(
+                "This message of MCP is refused",
+                sentence(&fault.to_string()),
+                "Send it as the specification of MCP of 2026-07-28 says, or with a client that does.",
+            ),
             Self::StreamWithoutUsage { .. } => Words::new(
                 "The stream must state its usage",
                 format!(

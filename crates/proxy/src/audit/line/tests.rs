@@ -21,6 +21,10 @@ fn whole() -> Trail {
         })),
         credential: "session",
         rule: Some(12),
+        message: Some(Arc::new(McpMessage {
+            method: "tools/call".to_owned(),
+            name: Some("query_\"x\"".to_owned()),
+        })),
         ..trail()
     }
 }
