@@ -32,6 +32,8 @@ mod held_requests;
 mod audit;
 #[path = "attacks/admin.rs"]
 mod admin;
+#[path = "attacks/agents.rs"]
+mod agents;
 #[path = "attacks/activity.rs"]
 mod activity;
 #[path = "attacks/headers.rs"]
