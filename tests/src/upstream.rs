@@ -197,7 +197,7 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
         } else if path.ends_with("/sse") {
             events(&mut stream, query).await?;
         } else if path.ends_with("/completions") {
-            model_api::answer(&mut stream, &request, query).await?;
+            crate::model_api::answer(&mut stream, &request, query).await?;
         } else {
             if path.ends_with("/slow") {
                 sleep(Duration::from_millis(number(query, "ms", 1000))).await;
