@@ -153,7 +153,7 @@ mod tests {
             ("*", &["", "anything"], &[]),
             ("a*b*c", &["abc", "axbxc", "abbcc"], &["ab", "acb", "abcd", "xabc"]),
             ("*_read", &["_read", "file_read"], &["read", "file_read_all"]),
-            ("ab*ba", &["abba", "abxba"], &["aba", "ab"]),
+            ("xy*yx", &["xyyx", "xyzyx"], &["xyx", "xy"]),
         ] {
             assert!(yes.iter().all(|name| pattern(text).matches(name)), "{text}");
             assert!(no.iter().all(|name| !pattern(text).matches(name)), "{text}");

@@ -324,8 +324,8 @@ impl Identify {
     }
 }
 
-/// What a request to a server of MCP needs besides its caller: no page of another site sends it, which the protocol asks servers to
-/// check, and its message is read where rules judge messages.
+/// Checks that no page of another site sends a request to a server of MCP, as the protocol asks, and reads its message where rules judge
+/// messages.
 async fn agent(identified: &mut Identified) -> Result<(), Refusal> {
     let Identified { routed: Routed { request, route }, sender, message, .. } = identified;
     let own = route.origin(request.host());
