@@ -142,8 +142,8 @@ async fn an_agent_signs_in_calls_tools_and_steps_up() -> Result<()> {
     let scope = agent.says("scope").await?;
     let has = |name: &str| scope.as_str().is_some_and(|all| all.split(' ').any(|one| one == name));
     ensure!(has("tools") && has("export"), "{scope}");
-    let drop = agent.next().await?;
-    ensure!(drop["tool"] == "drop_table" && drop["refused"].is_string(), "{drop}");
+    let dropping = agent.next().await?;
+    ensure!(dropping["tool"] == "drop_table" && dropping["refused"].is_string(), "{dropping}");
     let token = agent.says("token").await?;
     let token = token.as_str().context("no token")?;
     let seen = scene.seen()?;
