@@ -156,6 +156,16 @@ client_programs() {
   attempt "$log" "$cache/venv-clients/bin/pip" install --disable-pip-version-check --no-cache-dir $CLIENT_PACKAGES
 }
 
+# === An agent and a server of the Model Context Protocol ===
+
+agents() {
+  local log=$1
+  rm -rf "$cache/venv-agents"
+  python3 -m venv "$cache/venv-agents" || return 1
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" "$cache/venv-agents/bin/pip" install --disable-pip-version-check --no-cache-dir $AGENT_PACKAGES
+}
+
 # === Node.js (only where too old or absent) and npm packages ===
 
 node_is_recent() {
@@ -258,6 +268,7 @@ part keycloak "$KEYCLOAK_VERSION https-client-auth=request spiffe" "$cache/keycl
 part python "$PYTHON_PACKAGES" "$cache/venv/bin/just" python_packages
 part python-package "maturin $MATURIN_VERSION ziglang $ZIGLANG_VERSION $PYTHON_TEST_PACKAGES" "$cache/venv-python/bin/maturin" python_package_tools
 part airflow "$AIRFLOW_PACKAGES $(cksum <"$here/airflow-constraints.txt")" "$cache/venv-airflow/bin/airflow" airflow
+part agents "$AGENT_PACKAGES" "$cache/venv-agents/bin/mcp" agents
 part clients "$CLIENT_PACKAGES" "$cache/venv-clients/bin/pypi-server" client_programs
 export PATH="$PATH:$cache/venv/bin"
 if ! node_is_recent; then

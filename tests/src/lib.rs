@@ -26,6 +26,7 @@ pub mod browser;
 pub mod upstream;
 pub mod websocket;
 pub mod jupyterhub;
+pub mod model_api;
 pub mod applications;
 pub mod fronts;
 pub mod recipes;

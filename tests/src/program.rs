@@ -111,7 +111,7 @@ impl Drop for Program {
 }
 
 /// Settings of every program of the world: its own group, the mark, the parts' search path, no proxy of the machine.
-pub(crate) fn prepare(command: &mut Command) -> Result<&mut Command> {
+pub fn prepare(command: &mut Command) -> Result<&mut Command> {
     use std::os::unix::process::CommandExt as _;
     for proxy in
         ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]

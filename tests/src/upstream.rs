@@ -2,7 +2,7 @@
 //!
 //! Uses plain sockets: no HTTP library is between the gateway and the record. It answers any request with
 //! JSON of what it saw; a path that ends in `/sse` streams events, in `/ws` echoes a web socket, in `/slow` answers late, in
-//! `/cacheable` lets shared caches keep the answer, in `/lax` lets every page read it.
+//! `/completions` answers as a model API, in `/cacheable` lets shared caches keep the answer, in `/lax` lets every page read it.
 
 use std::{
     net::SocketAddr,
@@ -196,6 +196,8 @@ async fn serve(mut stream: TcpStream, record: Record) -> Result<()> {
             return web_socket(stream, &request).await;
         } else if path.ends_with("/sse") {
             events(&mut stream, query).await?;
+        } else if path.ends_with("/completions") {
+            crate::model_api::answer(&mut stream, &request, query).await?;
         } else {
             if path.ends_with("/slow") {
                 sleep(Duration::from_millis(number(query, "ms", 1000))).await;
@@ -313,7 +315,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-fn number(query: &str, name: &str, default: u64) -> u64 {
+pub(crate) fn number(query: &str, name: &str, default: u64) -> u64 {
     url::form_urlencoded::parse(query.as_bytes())
         .find(|(key, _)| key == name)
         .and_then(|(_, value)| value.parse().ok())

@@ -1,7 +1,9 @@
 //! Every scenario, in one binary so that they share one Keycloak.
 
+mod agents;
 mod harness;
 mod login;
+mod model_clients;
 mod logout;
 mod policy;
 mod bearer;

@@ -32,6 +32,8 @@ mod held_requests;
 mod audit;
 #[path = "attacks/admin.rs"]
 mod admin;
+#[path = "attacks/agents.rs"]
+mod agents;
 #[path = "attacks/activity.rs"]
 mod activity;
 #[path = "attacks/headers.rs"]
@@ -80,6 +82,8 @@ mod open_streams;
 mod long_exchanges;
 #[path = "attacks/limits.rs"]
 mod limits;
+#[path = "attacks/model_usage.rs"]
+mod model_usage;
 #[path = "attacks/user_limits.rs"]
 mod user_limits;
 #[path = "attacks/late_answers.rs"]

@@ -15,6 +15,8 @@ mod stage;
 #[path = "replicas/people.rs"]
 mod people;
 
+#[path = "replicas/budgets.rs"]
+mod budgets;
 #[path = "replicas/parts.rs"]
 mod parts;
 #[path = "replicas/signing_out.rs"]

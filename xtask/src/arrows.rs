@@ -14,25 +14,29 @@ use syn::{Attribute, Item, ItemMod, ItemUse, Meta, Token, UseTree};
 /// The modules of the gateway, the lowest first, each with those that it may use.
 const GATEWAY: &[(&str, &str)] = &[
     ("config", ""),
-    ("refusal", ""),
+    ("json", ""),
+    ("usage", "json"),
+    ("mcp_fault", "json"),
+    ("refusal", "mcp_fault"),
     ("metric", ""),
     ("workers", ""),
     ("log", "config"),
     ("telemetry", "config metric"),
     ("listen", "config metric workers log"),
     ("upstream", "config metric workers"),
-    ("route", "config refusal metric listen upstream"),
+    ("mcp", "json mcp_fault refusal listen"),
+    ("route", "config refusal metric listen mcp upstream"),
     ("throttle", "config refusal metric"),
-    ("identify", "config refusal metric listen route throttle"),
-    ("authorize", "config refusal listen route identify"),
-    ("review", "refusal route throttle identify authorize"),
-    ("audit", "config refusal metric log telemetry listen upstream route identify authorize"),
+    ("identify", "config refusal metric listen mcp route throttle"),
+    ("authorize", "config refusal listen mcp route identify"),
+    ("review", "refusal mcp route throttle identify authorize"),
+    ("audit", "config refusal metric log telemetry listen mcp upstream route identify authorize"),
     (
         "forward",
-        "config refusal telemetry listen upstream route throttle identify authorize review audit",
+        "config refusal metric usage telemetry listen upstream route throttle identify authorize review audit",
     ),
     ("carried", "refusal route identify"),
-    ("respond", "config refusal listen route"),
+    ("respond", "config mcp_fault refusal listen route throttle"),
     (
         "endpoints",
         "config refusal metric workers listen route throttle identify authorize forward carried respond audit",
@@ -43,12 +47,12 @@ const GATEWAY: &[(&str, &str)] = &[
     ),
     (
         "assemble",
-        "config metric workers telemetry listen upstream route throttle identify review forward respond endpoints gateway",
+        "config metric workers telemetry listen mcp upstream route throttle identify review forward respond endpoints gateway",
     ),
     ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify authorize forward respond gateway assemble admin",
     ),
 ];
 

@@ -6,6 +6,7 @@
 //! | write rules | [`Policy`] of [`Rule`]s: paths, methods, [`Allow`] |
 //! | ask for roles, groups, scopes, claims | [`Requirement`] |
 //! | ask for subjects of jobs | [`SubjectPattern`] |
+//! | choose by a message of MCP | [`Messages`] of a rule, [`Message`] of a request |
 //! | ask for hours, a strong or recent sign-in, a condition | [`Hours`], [`Requirement::acr`], [`Condition`] |
 //! | decide | [`Policy::decide`] → [`Decision`] |
 //! | explain | [`Policy::explain`] → [`Step`]s; [`Unmet`] names the missing parts |
@@ -23,6 +24,7 @@
 //! let policy = Policy::new(vec![Rule {
 //!     path: Some("/models/**".parse()?),
 //!     methods: vec![CanonicalMethod::GET],
+//!     messages: None,
 //!     allow: Allow::AnyOf(vec![scientists]),
 //!     shadow: false,
 //! }]);
@@ -38,6 +40,7 @@
 //! ```
 
 mod caller;
+mod message;
 mod request;
 mod hours;
 mod condition;
@@ -47,6 +50,7 @@ mod policy;
 pub use caller::{Caller, Known};
 pub use condition::{Condition, ConditionError};
 pub use hours::{Hours, HoursError, Weekday};
+pub use message::{InvalidNamePattern, Message, Messages, NamePattern};
 pub use policy::{Allow, Decision, Policy, Rule, Step};
 pub use request::{AccessRequest, Times};
 pub use requirement::{Requirement, StepUp, Unmet};

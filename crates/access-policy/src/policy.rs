@@ -6,10 +6,11 @@ mod index;
 
 use std::time::SystemTime;
 
-use http_canonical::{CanonicalMethod, CanonicalPath, PathMatch, PathPattern};
+use http_canonical::{CanonicalMethod, PathMatch, PathPattern};
 
 use crate::{
     caller::Caller,
+    message::{Message, Messages},
     request::AccessRequest,
     requirement::{Requirement, StepUp, Unmet},
 };
@@ -33,6 +34,8 @@ pub struct Rule {
     pub path: Option<PathPattern>,
     /// The methods it applies to, GET for HEAD too; all when empty.
     pub methods: Vec<CanonicalMethod>,
+    /// The messages of MCP it applies to; every request when `None`.
+    pub messages: Option<Messages>,
     /// The callers it lets through.
     pub allow: Allow,
     /// Whether the rule is only evaluated, counted and logged.
@@ -65,7 +68,7 @@ pub enum Decision {
         /// the rule's place, from 1
         rule: usize,
     },
-    /// The upstream could read the path in a way for which another rule would decide.
+    /// The upstream could read the path in a way for which another rule would decide, or a message that was not read decides.
     Ambiguous {
         /// the rule's place, from 1
         rule: usize,
@@ -97,7 +100,10 @@ impl Policy {
     pub fn new(rules: Vec<Rule>) -> Self {
         let depends_on_time = requirements(&rules).any(Requirement::depends_on_time);
         let has_shadows = rules.iter().any(|rule| rule.shadow);
-        Self { index: Index::of(&rules), rules, depends_on_time, has_shadows }
+        // A rule about messages may apply to a request without being the one that decides.
+        let about_messages = rules.iter().any(|rule| rule.messages.is_some());
+        let index = if about_messages { None } else { Index::of(&rules) };
+        Self { index, rules, depends_on_time, has_shadows }
     }
 
     /// The rules, in order.
@@ -108,6 +114,16 @@ impl Policy {
     /// Whether the method of a request can change the decision.
     pub fn depends_on_method(&self) -> bool {
         self.rules.iter().any(|rule| !rule.methods.is_empty())
+    }
+
+    /// Whether the message of a request can change the decision.
+    pub fn depends_on_message(&self) -> bool {
+        self.rules.iter().any(|rule| rule.messages.is_some())
+    }
+
+    /// Whether callers without an identity may pass.
+    pub fn is_public_in_part(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.shadow && matches!(rule.allow, Allow::Anyone))
     }
 
     /// Whether the time of a request can change the decision.
@@ -135,9 +151,7 @@ impl Policy {
     fn looked_up(&self, index: &Index, request: &AccessRequest<'_>, caller: &Caller) -> Decision {
         let rule = |place: usize| self.rules.get(place).filter(|rule| !rule.shadow);
         let applies = |place: usize| {
-            rule(place).is_some_and(|rule| {
-                matches!(rule.applies(request.method, request.path), PathMatch::Yes)
-            })
+            rule(place).is_some_and(|rule| matches!(rule.applies(request), PathMatch::Yes))
         };
         let first = index.first(request.path.compared(), applies);
         match first.and_then(|place| Some((place, rule(place)?))) {
@@ -151,7 +165,7 @@ impl Policy {
             if rule.shadow {
                 continue;
             }
-            match rule.applies(request.method, request.path) {
+            match rule.applies(request) {
                 PathMatch::No => {}
                 PathMatch::Yes => return rule.allow.decide(place + 1, request, caller),
                 PathMatch::Ambiguous => return Decision::Ambiguous { rule: place + 1 },
@@ -178,9 +192,7 @@ impl Policy {
         rules
             .iter()
             .enumerate()
-            .filter(move |(_, rule)| {
-                rule.shadow && matches!(rule.applies(request.method, request.path), PathMatch::Yes)
-            })
+            .filter(move |(_, rule)| rule.shadow && matches!(rule.applies(request), PathMatch::Yes))
             .map(move |(place, rule)| {
                 let decision = rule.allow.decide(place + 1, request, caller);
                 (place + 1, matches!(decision, Decision::Allow { .. }))
@@ -189,10 +201,9 @@ impl Policy {
 
     /// Evaluates every rule up to the one that decides, with reasons.
     pub fn explain(&self, request: &AccessRequest<'_>, caller: &Caller) -> Vec<Step> {
-        let AccessRequest { method, path, .. } = *request;
         let mut steps = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
-            let because = match rule.applies(method, path) {
+            let because = match rule.applies(request) {
                 PathMatch::Yes => match rule.allow.decide(place + 1, request, caller) {
                     Decision::Allow { .. } => {
                         format!("matches, and {}", rule.allow.met(request, caller))
@@ -202,10 +213,13 @@ impl Policy {
                     }
                     _ => "matches, and the caller is not signed in".to_owned(),
                 },
+                PathMatch::Ambiguous if request.message == Message::Unread => {
+                    "depends on the message, which is not known".to_owned()
+                }
                 PathMatch::Ambiguous => "the path can be read in two ways".to_owned(),
-                PathMatch::No => rule.why_not(method, path),
+                PathMatch::No => rule.why_not(request),
             };
-            let applies = !matches!(rule.applies(method, path), PathMatch::No);
+            let applies = !matches!(rule.applies(request), PathMatch::No);
             steps.push(Step { rule: place + 1, applies, because, shadow: rule.shadow });
             if applies && !rule.shadow {
                 break;
@@ -227,14 +241,42 @@ impl Rule {
         self.methods.is_empty() || self.methods.iter().any(|own| own.covers(method))
     }
 
-    fn applies(&self, method: &CanonicalMethod, path: &CanonicalPath) -> PathMatch {
-        if !self.is_for(method) {
+    fn applies(&self, request: &AccessRequest<'_>) -> PathMatch {
+        if !self.is_for(request.method) {
             return PathMatch::No;
         }
-        self.path.as_ref().map_or(PathMatch::Yes, |pattern| pattern.matches(path))
+        let path = self.path.as_ref().map_or(PathMatch::Yes, |path| path.matches(request.path));
+        match (&self.messages, request.message) {
+            (None, _) => path,
+            (Some(_), Message::None) => PathMatch::No,
+            (Some(_), Message::Unread) if path == PathMatch::No => PathMatch::No,
+            (Some(_), Message::Unread) => PathMatch::Ambiguous,
+            (Some(messages), Message::Read { method, name }) => {
+                if messages.include(method, name) {
+                    path
+                } else {
+                    PathMatch::No
+                }
+            }
+        }
     }
 
-    fn why_not(&self, method: &CanonicalMethod, path: &CanonicalPath) -> String {
+    fn why_not(&self, request: &AccessRequest<'_>) -> String {
+        let AccessRequest { method, path, message, .. } = *request;
+        if let Some(messages) = &self.messages {
+            match message {
+                Message::None => {
+                    return format!("does not match: the request has no message of {messages}");
+                }
+                Message::Read { method, name } if !messages.include(method, name) => {
+                    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+                    return format!(
+                        "does not match: the message {method}{name} is not of {messages}"
+                    );
+                }
+                _ => {}
+            }
+        }
         if !self.is_for(method) {
             let methods: Vec<&str> = self.methods.iter().map(|method| method.as_str()).collect();
             return format!("does not match: method {method} is not among {}", methods.join(", "));

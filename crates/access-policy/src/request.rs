@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use http_canonical::{CanonicalMethod, CanonicalPath};
 
+use crate::message::Message;
+
 /// A request that begins now, or one whose stream is open and is judged again.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessRequest<'a> {
@@ -16,6 +18,8 @@ pub struct AccessRequest<'a> {
     /// The times, for rules about hours and about the age of a sign-in. Without them no such rule is met; needed only where
     /// [`Policy::depends_on_time`](crate::Policy::depends_on_time).
     pub times: Option<Times>,
+    /// The message that it carries, for rules about messages.
+    pub message: Message<'a>,
 }
 
 /// The times of a request.
@@ -37,13 +41,19 @@ impl Times {
 impl<'a> AccessRequest<'a> {
     /// A request whose time and host matter to no rule.
     pub fn new(method: &'a CanonicalMethod, path: &'a CanonicalPath) -> Self {
-        Self { method, path, host: "", times: None }
+        Self { method, path, host: "", times: None, message: Message::None }
     }
 
     /// With the host it is for.
     #[must_use]
     pub fn with_host(self, host: &'a str) -> Self {
         Self { host, ..self }
+    }
+
+    /// With the message that it carries.
+    #[must_use]
+    pub fn with_message(self, message: Message<'a>) -> Self {
+        Self { message, ..self }
     }
 
     /// With its times.

@@ -232,6 +232,11 @@ impl<B> CanonicalRequest<B> {
         self.parts.forward_auth.as_ref()
     }
 
+    /// The body, to be read before the request is sent on.
+    pub fn body_mut(&mut self) -> &mut B {
+        self.parts.body.get_mut()
+    }
+
     /// The body alone.
     pub fn into_body(self) -> B {
         self.parts.body.into_inner()

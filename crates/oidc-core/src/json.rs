@@ -16,18 +16,46 @@ use serde_json::{Map, Number, Value};
 /// Nesting limit of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
+/// Reads one JSON object with arrays and objects nested at most `deepest` levels.
+///
+/// A member that is repeated at any depth is refused: two readers could take different values.
+///
+/// ```
+/// # use oidc_core::strict_json;
+/// let message = strict_json(br#"{ "method": "tools/list" }"#, 32)?;
+/// assert_eq!(message["method"], "tools/list");
+/// assert!(strict_json(br#"{ "method": "a", "method": "b" }"#, 32).is_err());
+/// # Ok::<(), oidc_core::NotStrictJson>(())
+/// ```
+///
+/// # Errors
+///
+/// [`NotStrictJson`]
+pub fn strict_json(bytes: &[u8], deepest: usize) -> Result<Map<String, Value>, NotStrictJson> {
+    read(bytes, Strict { levels: deepest, repeats: false })
+        .map_err(|reason| NotStrictJson { reason })
+}
+
+/// Text that is not one JSON object, or that two readers could read differently.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotStrictJson {
+    /// Position and cause; it quotes no value.
+    pub reason: String,
+}
+
 /// Reads one JSON object.
 ///
 /// The error is the parser's message; it names position and cause and quotes no values.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    read(bytes, Strict { depth: 0, repeats: false })
+    read(bytes, Strict { levels: MAX_DEPTH, repeats: false })
 }
 
 /// Like [`parse_object`], but a member of the top object may be repeated with the same value, which
 /// is not ambiguous either.
 #[cfg(feature = "login")]
 pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    read(bytes, Strict { depth: 0, repeats: true })
+    read(bytes, Strict { levels: MAX_DEPTH, repeats: true })
 }
 
 /// Like [`parse_object`], member by member, for a reader that keeps only a few of them.
@@ -90,16 +118,17 @@ type Text<'t> = serde_json::Deserializer<serde_json::de::StrRead<'t>>;
 
 #[derive(Clone, Copy)]
 struct Strict {
-    depth: usize,
+    /// Levels of arrays and objects that may follow.
+    levels: usize,
     repeats: bool,
 }
 
 impl Strict {
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        match self.levels.checked_sub(1) {
+            Some(levels) => Ok(Self { levels, repeats: false }),
+            None => Err(E::custom("nested too deeply")),
         }
-        Ok(Self { depth: self.depth + 1, repeats: false })
     }
 }
 
@@ -189,7 +218,7 @@ impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Members<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<(), A::Error> {
-        let inner = Strict { depth: 1, repeats: false };
+        let inner = Strict { levels: MAX_DEPTH - 1, repeats: false };
         let mut names: Vec<Cow<'de, str>> = Vec::new();
         while let Some(name) = access.next_key_seed(Name)? {
             (self.take)(&name, access.next_value_seed(inner)?);
@@ -291,13 +320,13 @@ mod tests {
         use serde::de::DeserializeSeed as _;
         use serde::de::value::{BorrowedStrDeserializer, MapDeserializer};
 
-        use super::{NUMBER, Strict};
+        use super::{MAX_DEPTH, NUMBER, Strict};
 
         type Failure = serde::de::value::Error;
         let read = |digits: &'static str| {
             let member = (BorrowedStrDeserializer::<Failure>::new(NUMBER), digits);
             let number = MapDeserializer::new(std::iter::once(member));
-            Strict { depth: 1, repeats: false }.deserialize(number)
+            Strict { levels: MAX_DEPTH - 1, repeats: false }.deserialize(number)
         };
         for digits in ["0", "18446744073709551615", "-3", "2.5", "1e3"] {
             let plain: serde_json::Value = serde_json::from_str(digits).unwrap();

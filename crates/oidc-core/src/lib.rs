@@ -114,6 +114,7 @@ pub mod interop;
 pub mod testing;
 
 pub use clock::{Clock, SystemClock};
+pub use json::{NotStrictJson, strict_json};
 #[cfg(feature = "login")]
 pub use login::Client;
 pub use provider::Issuer;

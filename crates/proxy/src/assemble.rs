@@ -23,6 +23,7 @@ use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::dpop::ReplayMemory;
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
+use tokio_util::sync::CancellationToken;
 use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
 
 use crate::{
@@ -147,6 +148,14 @@ impl Lasting {
     pub fn with_workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
+    }
+
+    /// Shares what users have used of their budgets with the other processes that use the store, until `stop`.
+    pub(crate) fn share_tokens(
+        &self,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.throttle).share_tokens(Arc::clone(&self.store), stop)
     }
 
     /// Refreshes no session any more: another process does, and a refresh token is used once.

@@ -10,7 +10,7 @@ use self::{
 };
 pub(crate) use self::{
     line::{StreamEnd, stream_ended},
-    tally::Tally,
+    tally::{SpentTokens, Tally},
 };
 
 use std::{
@@ -27,6 +27,7 @@ use crate::{
     config::SignedOut,
     identify::{Credential, Identified, Sender},
     listen::{CanonicalRequest, Glimpse},
+    mcp::McpMessage,
     metric::{self, Stage},
     refusal::Refusal,
     route::{Route, Routed},
@@ -48,6 +49,8 @@ pub struct Trail {
     known: Option<Arc<Known>>,
     credential: &'static str,
     rule: Option<usize>,
+    /// The message of MCP, where rules speak of messages.
+    message: Option<Arc<McpMessage>>,
     begun: Instant,
     stage_begun: Instant,
     /// Present when the trace is recorded.
@@ -90,6 +93,7 @@ impl Trail {
             known: None,
             credential: "none",
             rule: None,
+            message: None,
             begun: now,
             stage_begun: now,
             span: None,
@@ -127,9 +131,11 @@ impl Trail {
         self.stage(Stage::Identify);
         self.called_by(&identified.sender);
         let Routed { request, route } = &identified.routed;
+        self.message = identified.read_message().cloned();
         let access = AccessRequest::new(request.method(), request.path())
             .with_host(request.host().name())
-            .with_times(identified.times);
+            .with_times(identified.times)
+            .with_message(identified.message());
         shadows(route, &access, &identified.sender.caller);
     }
 

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{AccessRequest, Caller, Decision, StepUp};
+use access_policy::{AccessRequest, Caller, Decision, Known, Message, StepUp, Unmet};
 use http::{HeaderValue, header};
 use http_canonical::PathRefusal;
 
@@ -13,6 +13,7 @@ use crate::{
     config::WebOrigin,
     identify::{Credential, Identified, Sender, Unread},
     listen::CanonicalRequest,
+    mcp::{McpFault, McpMessage, Resource},
     refusal::{Refusal, StrongerSignIn},
     route::{Route, Routed},
 };
@@ -78,6 +79,11 @@ impl Permitted {
         self.identified.times.map(|times| times.began)
     }
 
+    /// The message by which it was judged, if its rules asked for it.
+    pub(crate) fn message(&self) -> Option<&Arc<McpMessage>> {
+        self.identified.read_message()
+    }
+
     /// Takes it apart, to be sent.
     pub(crate) fn into_parts(self) -> (Box<CanonicalRequest>, Arc<Route>, Sender) {
         let Identified { routed: Routed { request, route }, sender, .. } = self.identified;
@@ -95,14 +101,14 @@ impl Permitted {
 /// for anyone or to a route whose upstream receives access tokens, [`Refusal::ForeignOrigin`] for a WebSocket that another
 /// site's page opened with a session.
 pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
-    let Identified { routed, sender, times } = identified;
-    let Routed { request, route } = &routed;
+    let Identified { routed: Routed { request, route }, sender, times, .. } = &identified;
     let case = Case {
         route,
         access: AccessRequest::new(request.method(), request.path())
             .with_host(request.host().name())
-            .with_times(times),
-        sender: &sender,
+            .with_times(*times)
+            .with_message(identified.message()),
+        sender,
         page: request.opens_websocket().then(|| Page {
             origin: request.headers().get(header::ORIGIN),
             own: route.origin(request.host()),
@@ -124,9 +130,12 @@ pub fn authorize(identified: Identified) -> Result<Permitted, Refusal> {
         },
         Denied::Refused(refusal) => refusal,
     })?;
-    let sender = if granted.without_identity { Sender::ANONYMOUS } else { sender };
-    let Granted { rule, public, .. } = granted;
-    Ok(Permitted { identified: Identified { routed, sender, times }, rule, public })
+    let Granted { rule, public, without_identity } = granted;
+    let mut identified = identified;
+    if without_identity {
+        identified.sender = Sender::ANONYMOUS;
+    }
+    Ok(Permitted { identified, rule, public })
 }
 
 /// Input of the rules: a request that passes through, one that a proxy holds, or a stream that is open.
@@ -181,15 +190,28 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
     let passes = |unread: &Unread| match unread {
         Unread::Token(_) => {
-            (public || sender.leaves_authorization()) && !route.identity.access_token
+            (public || sender.leaves_authorization())
+                && !route.identity.access_token
+                && route.mcp.is_none()
         }
         Unread::Session { .. } => public,
     };
     if let Some(unread) = sender.unread.as_ref().filter(|unread| !passes(unread)) {
         return Err(Denied::Refused(unread.clone().into()));
     }
+    if let Some(refusal) = lacks_scopes(route, sender) {
+        return Err(Denied::Refused(refusal));
+    }
+    let unread = access.message == Message::Unread;
     let rule = match decision {
         Decision::Allow { rule, .. } => rule,
+        Decision::Ambiguous { .. } if unread && matches!(sender.caller, Caller::Anonymous) => {
+            return Err(Denied::SignIn(None));
+        }
+        Decision::Ambiguous { .. } if unread => {
+            let fault = McpFault::Invalid { reason: "a proxy that asks does not send it" };
+            return Err(Denied::Refused(Refusal::McpMessage(fault)));
+        }
         Decision::SignIn { rule } => {
             return Err(Denied::SignIn(route.policy.sign_in_for(rule).map(Box::new)));
         }
@@ -227,6 +249,33 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
         Some(origin) if !public => Err(Denied::Refused(Refusal::ForeignOrigin { origin })),
         foreign => Ok(Granted { rule, public, without_identity: foreign.is_some() }),
     }
+}
+
+/// The refusal of a token without the scopes that every token for the route's resource needs. A session is no token of a client.
+fn lacks_scopes(route: &Route, sender: &Sender) -> Option<Refusal> {
+    let resource = route.mcp.as_ref()?;
+    let Caller::Known(known) = &sender.caller else { return None };
+    let unmet = missing_scopes(resource, known).filter(|_| sender.is_bearer())?;
+    Some(Refusal::Forbidden {
+        route: route.name.clone(),
+        title: route.title.clone(),
+        who: known.display_name().to_owned(),
+        rule: None,
+        unmet: Box::new(unmet),
+        bearer: true,
+    })
+}
+
+/// The scopes that a token for a resource lacks.
+pub(crate) fn missing_scopes(resource: &Resource, known: &Known) -> Option<Unmet> {
+    let lacks = |scope: &&String| !known.scopes.contains(scope);
+    let missing: Vec<String> = resource.scopes.iter().filter(lacks).cloned().collect();
+    (!missing.is_empty()).then(|| Unmet {
+        alternatives: vec![format!("needs the scope {}", missing.join(" and the scope "))],
+        for_people: Vec::new(),
+        scopes: missing,
+        step_up: None,
+    })
 }
 
 impl Page<'_> {

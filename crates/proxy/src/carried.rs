@@ -39,7 +39,7 @@ impl Carried {
         path: &CanonicalPath,
         headers: &HeaderMap,
     ) {
-        if route.basic || route.registry.is_some() {
+        if route.basic || route.registry.is_some() || route.mcp.is_some() {
             let browser = headers.contains_key("sec-fetch-mode");
             self.offer = Some(Box::new(route.offer(host, method, path, browser)));
         }

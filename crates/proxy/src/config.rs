@@ -15,6 +15,7 @@ use url::Url;
 mod text;
 mod admin;
 mod limits;
+mod mcp;
 mod listener;
 mod trusted_proxy;
 mod issuer;
@@ -36,6 +37,7 @@ mod preset;
 mod profile;
 mod upstream;
 mod upstream_tls;
+mod usage;
 mod hours;
 mod policy;
 mod path;
@@ -71,6 +73,7 @@ pub use issuer::{
 pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ClientCertificates, ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
+pub use mcp::McpConfig;
 pub use outbound::{OutboundConfig, OutboundTarget};
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
@@ -93,6 +96,7 @@ pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, Telemetry
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
+pub use usage::UsageForm;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

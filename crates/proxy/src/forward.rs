@@ -11,6 +11,8 @@ mod response_body;
 mod exchange;
 mod path;
 mod frames;
+mod metering;
+mod passing;
 pub mod headers;
 mod identity;
 mod cutoff;
@@ -41,8 +43,9 @@ use tokio::time::Instant;
 use self::{
     cutoff::Progress,
     exchange::{Exchange, Outgoing},
+    passing::pass_on,
     path::{path_and_query, with_slash},
-    response_body::{Origin, ResponseBody},
+    response_body::Origin,
     streams::{Bounds, Protocol},
     upload::upload,
 };
@@ -50,16 +53,16 @@ use crate::{
     audit::Tally,
     authorize::Permitted,
     identify::{Credential, Sender, authorization::Carrier},
-    listen::{Body, Drain, OpenEnded, Payload},
+    listen::{Body, Drain, Payload},
     refusal::Refusal,
-    review::{Kind, Permit, Review},
+    review::{Permit, Review},
     route::Route,
     throttle::Throttle,
     upstream::{InFlight, Lease, Upload, Upstream},
 };
 use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
-use web_sessions::{Sessions, caching};
+use web_sessions::Sessions;
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
@@ -127,6 +130,7 @@ impl Upstreams {
         permitted: Permitted,
     ) -> Result<(Response<Body>, Option<Arc<Tally>>), Refusal> {
         let (public, began) = (permitted.is_public(), permitted.began());
+        let message = permitted.message().cloned();
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         let Some(upstream) = &route.upstream else { return Err(Refusal::NoRoute) };
@@ -156,6 +160,7 @@ impl Upstreams {
             ..
         } = request.into_parts();
         let Payload { body, pace, tunnel, connection } = body.into_inner();
+        let body = metering::asked(&route, &method, &path, &mut headers, body).await?;
         // Where TLS ends before the gateway, only the configuration knows the scheme that browsers use.
         let scheme = if scheme == Scheme::Https { scheme } else { route.browser_scheme };
         let fields = internal(connection.origin(&host_asked_for, scheme, &forwarded_for), "host")?;
@@ -195,6 +200,7 @@ impl Upstreams {
             caller,
             credential,
             began,
+            message,
             counted,
         });
         let mut bounds = Bounds {
@@ -331,49 +337,6 @@ fn warn_of_large_identity(route: &Route, bytes: usize) {
              matching }}` on the route, or turn off `headers` or `assertion`"
         );
     }
-}
-
-/// Passes a response on, unless two parsers could read it differently.
-fn pass_on(
-    begun: Begun,
-    bounds: &Bounds,
-    origin: Origin,
-    public: bool,
-) -> Result<Response<Body>, Refusal> {
-    let Begun { response, lease, in_flight, progress } = begun;
-    let (parts, incoming) = response.into_parts();
-    let mut headers = parts.headers;
-    headers::check_response(parts.status, &headers).map_err(|bad| Refusal::UpstreamInvalid {
-        route: origin.route.name.clone(),
-        reason: format!("{}: its response has {bad}", in_flight.target().name()),
-        too_large: false,
-    })?;
-    if let Some(upstream) = &origin.route.upstream {
-        let stolen = headers::clean_response(&mut headers, upstream.own_cookies());
-        way_back::map(&mut headers, upstream, &bounds.permit.host);
-        origin.route.response.apply(&mut headers);
-        if stolen && upstream.first_stolen_cookie() {
-            tracing::warn!(
-                route = origin.route.name,
-                upstream = in_flight.target().name(),
-                "the upstream sets a cookie with a name of the gateway's; such cookies are dropped"
-            );
-        }
-    }
-    if !public {
-        caching::forbid_sharing(&mut headers);
-    }
-    if let Some(progress) = &progress {
-        progress.begin_response();
-    }
-    let body = ResponseBody::new(incoming, bounds, progress, (lease, in_flight), origin);
-    let mut response = Response::new(Body::new(body));
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = headers;
-    if bounds.kind() == Kind::Stream {
-        response.extensions_mut().insert(OpenEnded);
-    }
-    Ok(response)
 }
 
 /// Values made here are always valid; an error is a bug of the gateway.

@@ -92,6 +92,11 @@ impl Gateway {
         trail: &mut Trail,
         carried: &mut Carried,
     ) -> Result<Response<Body>, Refusal> {
+        let request: Box<CanonicalRequest> = request.into();
+        if let Some(document) = self.routes.metadata(&request) {
+            trail.own_url();
+            return Ok(document);
+        }
         let routed = self.routes.route(request)?;
         trail.routed(&routed);
         let asked = &routed.request;

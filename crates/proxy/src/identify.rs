@@ -12,7 +12,7 @@ pub mod possession;
 
 use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{Caller, Known, Times};
+use access_policy::{Caller, Known, Message, Times};
 use http::HeaderValue;
 use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
 use oidc_core::verify::Presented as PresentedToken;
@@ -28,6 +28,7 @@ use crate::{
         possession::{Asked, Target},
     },
     listen::CanonicalRequest,
+    mcp::{self, McpMessage},
     refusal::Refusal,
     route::{Route, Routed},
     throttle::Throttle,
@@ -58,6 +59,36 @@ pub struct Identified {
     pub(crate) sender: Sender,
     /// The times that the rules need; none unless they do.
     pub(crate) times: Option<Times>,
+    /// The message that the rules judge; none unless they do. Boxed: few routes have such rules.
+    pub(crate) message: Option<Box<SeenMessage>>,
+}
+
+/// The message of a request, where rules judge messages.
+#[derive(Debug, Clone)]
+pub(crate) enum SeenMessage {
+    /// It was not read: the caller is unknown, and no rule lets such callers pass.
+    Unread,
+    /// The request carries one, or none.
+    Read(Option<Arc<McpMessage>>),
+}
+
+impl Identified {
+    /// The message as rules see it.
+    pub(crate) fn message(&self) -> Message<'_> {
+        match self.message.as_deref() {
+            Some(SeenMessage::Unread) => Message::Unread,
+            Some(SeenMessage::Read(Some(message))) => message.as_seen(),
+            Some(SeenMessage::Read(None)) | None => Message::None,
+        }
+    }
+
+    /// The message, if it was read.
+    pub(crate) fn read_message(&self) -> Option<&Arc<McpMessage>> {
+        match self.message.as_deref() {
+            Some(SeenMessage::Read(message)) => message.as_ref(),
+            Some(SeenMessage::Unread) | None => None,
+        }
+    }
 }
 
 /// The sender of a request: the caller as rules know it, and the proof of its identity.
@@ -186,7 +217,8 @@ impl Identify {
     ///
     /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::Unproven`] for a bound one without its proof, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
     /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::ForeignOrigin`] for Basic from another
-    /// site's page, [`Refusal::StoreUnavailable`] when a cookie cannot be judged now.
+    /// site's page and for any request of such a page to a server of MCP, [`Refusal::StoreUnavailable`] when a cookie cannot be
+    /// judged now, [`Refusal::McpMessage`] for a message with two readings.
     pub async fn identify(
         &self,
         routed: Routed,
@@ -208,7 +240,11 @@ impl Identify {
             }
         }
         let times = self.times(&routed.route);
-        Ok(Identified { routed, sender, times })
+        let mut identified = Identified { routed, sender, times, message: None };
+        if identified.routed.route.mcp.is_some() {
+            Box::pin(agent(&mut identified)).await?;
+        }
+        Ok(identified)
     }
 
     /// Finds the caller of a request. A token for the gateway takes precedence over a cookie; where both name a caller, it
@@ -358,4 +394,27 @@ impl Identify {
             identified => identified,
         }
     }
+}
+
+/// Checks that no page of another site sends a request to a server of MCP, as the protocol asks, and reads its message where rules judge
+/// messages.
+async fn agent(identified: &mut Identified) -> Result<(), Refusal> {
+    let Identified { routed: Routed { request, route }, sender, message, .. } = identified;
+    let own = route.origin(request.host());
+    let admitted = route.cors.as_ref().filter(|_| !sender.has_session());
+    let by_cors = admitted.is_some_and(|cors| cors.admits(request.headers()));
+    if let Some(origin) =
+        authorization::other_site(request.headers(), &own, &route.origins).filter(|_| !by_cors)
+    {
+        return Err(Refusal::ForeignOrigin { origin });
+    }
+    if route.policy.depends_on_message() {
+        // The body of an unknown caller is not read where it cannot matter.
+        let matters = matches!(sender.caller, Caller::Known(_)) || route.policy.is_public_in_part();
+        *message = Some(Box::new(match matters {
+            false => SeenMessage::Unread,
+            true => SeenMessage::Read(mcp::read_from(request).await?.map(Arc::new)),
+        }));
+    }
+    Ok(())
 }

@@ -22,6 +22,10 @@ pub mod log;
 pub mod metric;
 pub mod telemetry;
 pub mod workers;
+pub mod json;
+pub mod mcp;
+pub mod mcp_fault;
+pub mod usage;
 
 pub mod config;
 pub mod assemble;

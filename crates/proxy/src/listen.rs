@@ -26,6 +26,7 @@ mod serve;
 mod strict_io;
 pub mod tls;
 mod unix_file;
+mod whole_body;
 
 pub use accept::ListenError;
 pub use answers::{Answers, PlainAnswers};
@@ -39,6 +40,8 @@ pub use open_stream::OpenEnded;
 pub use payload::{CanonicalRequest, Payload, UpgradeAsked, canonical};
 pub use tls::{CertificateError, Certificates};
 pub use unix_file::PrivateSocket;
+pub use whole_body::NotWhole;
+pub(crate) use whole_body::whole_body;
 
 pub use crate::config::ListenAddr;
 

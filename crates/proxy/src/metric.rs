@@ -1,7 +1,8 @@
 //! Every metric: its name, its meaning, and the one place where it is counted.
 //!
 //! docs/reference/metrics.md is generated from the table. Labels hold names of the configuration and words of the code, never a
-//! value that a client sent, so that no client can create series.
+//! value that a client sent, so that no client can create series. Clients of issuers and models are labels only as far as they
+//! are few.
 
 mod route;
 mod table;
@@ -169,6 +170,35 @@ pub(crate) fn limit_reached(limit: &'static str) {
 /// Counts a request of a user who reached a limit of a route.
 pub(crate) fn user_limit_reached(limit: &'static str) {
     counter!(USER_LIMITS, "limit" => limit).increment(1);
+}
+
+/// Labels of the tokens of a model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelTokens<'a> {
+    pub(crate) route: &'a str,
+    pub(crate) issuer: &'a str,
+    /// Few: those beyond the first ones share a label.
+    pub(crate) client: &'a str,
+    /// Few: those beyond the first ones share a label.
+    pub(crate) model: &'a str,
+}
+
+/// Counts the tokens of an answer.
+pub(crate) fn model_tokens(labels: ModelTokens<'_>, input: u64, output: u64) {
+    let ModelTokens { route, issuer, client, model } = labels;
+    for (direction, tokens) in [("input", input), ("output", output)] {
+        counter!(
+            MODEL_TOKENS,
+            "route" => route.to_owned(), "issuer" => issuer.to_owned(), "client" => client.to_owned(),
+            "model" => model.to_owned(), "direction" => direction
+        )
+        .increment(tokens);
+    }
+}
+
+/// Counts an answer of a model by what is known of its tokens.
+pub(crate) fn model_answer(route: &str, outcome: &'static str) {
+    counter!(MODEL_ANSWERS, "route" => route.to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// Counts a connection that could not be accepted.

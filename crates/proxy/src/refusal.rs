@@ -12,6 +12,8 @@ use oidc_core::verify::PresentationRefusal;
 
 use access_policy::{StepUp, Unmet};
 
+use crate::mcp_fault::McpFault;
+
 /// `dpop-nonce`: the nonce that the next DPoP proof must have (RFC 9449 §8.1, §9).
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
@@ -122,6 +124,9 @@ pub enum Refusal {
         /// the route's limit
         after: Duration,
     },
+    /// The message of a client of MCP cannot be judged: it is not in the form of its revision, or can be read in two ways.
+    #[error("message refused: {0}")]
+    McpMessage(McpFault),
     /// More requests that need a call to an issuer than one address, or all of them together, may make.
     #[error("too many {what}: the issuer is not called for {retry_after:?}")]
     TooMany {
@@ -138,9 +143,15 @@ pub enum Refusal {
         /// the key in `limits.per_user`
         limit: &'static str,
         /// its value
-        most: u32,
+        most: u64,
         /// time until the next attempt
         retry_after: Duration,
+    },
+    /// The answer of a model is to be a stream without its usage, on a route that counts tokens for its users.
+    #[error("the answer on route {route} is to be a stream without usage")]
+    StreamWithoutUsage {
+        /// the route's name
+        route: String,
     },
     /// The issuer cannot be reached and the request cannot be decided without it.
     #[error("issuer {issuer} unavailable: {reason}")]
@@ -237,7 +248,10 @@ impl Refusal {
                 StatusCode::BAD_GATEWAY
             }
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::SignInFailed { .. } | Self::CredentialsDisagree => StatusCode::BAD_REQUEST,
+            Self::SignInFailed { .. }
+            | Self::CredentialsDisagree
+            | Self::StreamWithoutUsage { .. }
+            | Self::McpMessage(_) => StatusCode::BAD_REQUEST,
             Self::UserLimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooMany { .. }
             | Self::ProviderUnavailable { .. }
@@ -268,6 +282,8 @@ impl Refusal {
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::TooMany { .. } => "too_many_requests",
             Self::UserLimitReached { .. } => "user_limit_reached",
+            Self::StreamWithoutUsage { .. } => "stream_without_usage",
+            Self::McpMessage(_) => "mcp_message",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
             Self::StoreUnavailable { .. } => "store_unavailable",

@@ -7,6 +7,7 @@ mod context;
 mod answers;
 mod words;
 mod challenge;
+mod json_rpc;
 mod problem;
 mod signed_out;
 mod grpc;
@@ -16,7 +17,7 @@ mod table;
 mod tests;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_canonical::{Wants, request_id::X_REQUEST_ID};
 
 pub use self::{
@@ -27,10 +28,9 @@ pub use self::{
 use crate::{
     refusal::{DPOP_NONCE, Refusal},
     route::Offer,
+    throttle::reached_fields,
 };
 
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// By this field clients know a registry of the present protocol.
 const DOCKER_API: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -65,7 +65,11 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
             own(signed_out::answer(refusal, status, &words, context), context)
         }
         Wants::Problem => {
-            own(problem::answer(refusal, status, &words.title, &words.detail, context), context)
+            let answer = match refusal {
+                Refusal::McpMessage(fault) => json_rpc::answer(fault, status, &words.detail),
+                _ => problem::answer(refusal, status, &words.title, &words.detail, context),
+            };
+            own(answer, context)
         }
         Wants::Grpc => own(grpc::trailers_only(status, &words.detail), context),
     };
@@ -88,28 +92,13 @@ pub fn respond(refusal: &Refusal, context: &AnswerContext) -> Response<Body> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    if let Refusal::UserLimitReached { limit, most, .. } = refusal {
-        rate_limit_fields(headers, limit, *most);
+    if let Refusal::UserLimitReached { limit, most, retry_after, .. } = refusal {
+        reached_fields(headers, limit, *most, *retry_after);
     }
     if matches!(refusal, Refusal::Malformed { .. } | Refusal::BodyTooLarge { .. }) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
-}
-
-/// The bound of a user in the fields of draft-ietf-httpapi-ratelimit-headers-10: §3 `RateLimit-Policy`, §4 `RateLimit`. Of a bound
-/// on what is open at the same time, no window is known.
-fn rate_limit_fields(headers: &mut HeaderMap, limit: &str, most: u32) {
-    let window = if limit == "requests_per_second" { ";w=1" } else { "" };
-    let fields = [
-        (RATE_LIMIT_POLICY, format!("\"{limit}\";q={most}{window}")),
-        (RATE_LIMIT, format!("\"{limit}\";r=0")),
-    ];
-    for (name, value) in fields {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
 }
 
 /// The status of the answer to a refused request, for its audit line.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use access_policy::{AccessRequest, Caller, Times};
+use access_policy::{AccessRequest, Caller, Message, Times};
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::{
     authorize::{Case, Denied, judge},
     identify::{Credential, Identify, Sender, authorization::Takes},
+    mcp::McpMessage,
     refusal::Refusal,
     route::{Route, Routes},
     throttle::Counted,
@@ -66,6 +67,8 @@ pub struct Permit {
     pub(crate) credential: Credential,
     /// Time at which the request began, where its rules asked for it.
     pub(crate) began: Option<SystemTime>,
+    /// The message by which it was judged, where its rules asked for it.
+    pub(crate) message: Option<Arc<McpMessage>>,
     /// Counts for its user until its end, where the route bounds them.
     pub(crate) counted: Option<Counted>,
 }
@@ -159,7 +162,8 @@ impl Review {
             route: &route,
             access: AccessRequest::new(&permit.method, &permit.path)
                 .with_host(permit.host.name())
-                .with_times(Some(Times { now, began: permit.began.unwrap_or(now) })),
+                .with_times(Some(Times { now, began: permit.began.unwrap_or(now) }))
+                .with_message(permit.message()),
             sender: &sender,
             // The page was judged when the stream was opened, and does not change.
             page: None,
@@ -189,6 +193,15 @@ impl Review {
 }
 
 impl Permit {
+    /// The message as rules see it. One that was not read when the stream was opened cannot be read later.
+    fn message(&self) -> Message<'_> {
+        match &self.message {
+            Some(message) => message.as_seen(),
+            None if self.method.as_str() == "POST" => Message::Unread,
+            None => Message::None,
+        }
+    }
+
     fn log_revocation(&self, reason: &Refusal) {
         let known = match &self.credential {
             Credential::Session(session) => Some(session.known()),

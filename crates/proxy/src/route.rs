@@ -4,7 +4,7 @@
 //! Prefixes end at a segment boundary: `/models` serves `/models/churn` and not `/modelsx`.
 
 use access_policy::Policy;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
@@ -24,9 +24,10 @@ use self::table::Table;
 use crate::{
     config::{
         BearerTokens, HostPattern, IdentityForwarding, PerUserLimits, Ping, PortalCard, SignIn,
-        SignedOut, Streams, Timeouts, Underscores, WebOrigin,
+        SignedOut, Streams, Timeouts, Underscores, UsageForm, WebOrigin,
     },
-    listen::CanonicalRequest,
+    listen::{Body, CanonicalRequest},
+    mcp::{Resource, Resources},
     metric::RouteMeters,
     refusal::Refusal,
     upstream::Upstream,
@@ -93,6 +94,10 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// Bounds on each of its users.
     pub per_user: Option<PerUserLimits>,
+    /// The protected resource that it is, for clients of MCP.
+    pub mcp: Option<Resource>,
+    /// Form in which its answers state the tokens that they took.
+    pub usage: Option<UsageForm>,
     /// Records what it forwards.
     pub meters: RouteMeters,
     /// Upstream of its requests; `None` for a route that only answers forward-auth questions.
@@ -130,6 +135,8 @@ pub struct Routes {
     public_origin: String,
     /// Ports that a request may name; 0 for any.
     ports: Vec<u16>,
+    /// Documents about the routes that are protected resources.
+    resources: Resources,
 }
 
 /// A request whose route is chosen, and whose path the route accepts.
@@ -155,6 +162,7 @@ impl Routes {
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         Self {
+            resources: Resources::new(routes.iter().filter_map(|route| route.mcp.as_ref())),
             table: Table::new(routes.iter().map(|route| (&route.host, &route.prefix))),
             routes,
             public_host: public_url.host_str().unwrap_or_default().to_owned(),
@@ -176,6 +184,12 @@ impl Routes {
 
     fn serves_port_of(&self, host: &CanonicalHost) -> bool {
         host.port().is_none_or(|port| self.ports.contains(&port) || self.ports.contains(&0))
+    }
+
+    /// The answer to a request for a document about a protected resource; `None` for every other request.
+    pub(crate) fn metadata(&self, request: &CanonicalRequest) -> Option<Response<Body>> {
+        let (method, host, path) = (request.method(), request.host(), request.path());
+        self.resources.answer(method, host, path).filter(|_| self.serves_port_of(host))
     }
 
     /// The refusal for a host that the gateway does not serve.

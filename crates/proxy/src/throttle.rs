@@ -5,10 +5,13 @@
 //! issuer. A request beyond either is refused ([`Refusal::TooMany`]) before the issuer is asked. A successful request costs
 //! nothing, and a token that was valid before passes without being counted. Sessions and JWTs are never counted.
 //!
-//! The buckets belong to this process: with several replicas the limits multiply by their number.
+//! The buckets belong to this process: with several replicas the limits multiply by their number. Budgets of tokens are shared by
+//! the store.
 
 mod bucket;
 mod finished;
+mod rate_limit;
+mod tokens;
 mod users;
 
 use std::{
@@ -24,14 +27,16 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use oidc_core::Clock;
 use oidc_core::verify::{Introspection, PresentationRefusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use self::bucket::{Bucket, Rate};
 pub(crate) use self::{
     finished::Finished,
+    rate_limit::{reached_fields, tokens_left_fields},
     users::{Counted, Users},
 };
 use crate::{metric, refusal::Refusal};
-use web_sessions::{Digest, sha256};
+use web_sessions::{Digest, SessionStore, sha256};
 
 /// Requests of one address.
 const PER_ADDRESS: Rate = Rate::new(100, 10);
@@ -45,6 +50,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const ADDRESSES: u64 = 100_000;
 /// An address without requests for this long has a full bucket and can be forgotten.
 const QUIET: Duration = Duration::from_secs(60);
+/// Interval at which tokens of users are shared.
+const SHARED_EACH: Duration = Duration::from_secs(2);
 /// Number of valid tokens that are remembered, and of refused ones.
 const TOKENS: u64 = 50_000;
 /// Time for which a token that was valid once passes without being counted.
@@ -102,6 +109,31 @@ impl Throttle {
     /// The logins that were finished here.
     pub(crate) fn finished(&self) -> &Finished {
         &self.finished
+    }
+
+    /// Shares the tokens of users with the other processes that use the store, until `stop`, and once more then.
+    pub(crate) async fn share_tokens(
+        self: Arc<Self>,
+        store: Arc<dyn SessionStore>,
+        stop: CancellationToken,
+    ) {
+        let mut away = false;
+        loop {
+            let stopped = tokio::time::timeout(SHARED_EACH, stop.cancelled()).await.is_ok();
+            let shared = self.users.share_tokens(&*store).await;
+            match &shared {
+                Ok(()) if away => tracing::info!("budgets of tokens are shared again"),
+                Err(error) if !away => tracing::warn!(
+                    %error,
+                    "budgets of tokens count this process only until the store answers"
+                ),
+                _ => {}
+            }
+            away = shared.is_err();
+            if stopped {
+                return;
+            }
+        }
     }
 
     /// The bounds of each user on a route.

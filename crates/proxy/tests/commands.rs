@@ -301,3 +301,53 @@ fn explain_shows_what_an_application_receives() {
     assert_eq!(code, 4, "{printed}");
     assert!(!printed.contains("x-remote-user"), "{printed}");
 }
+
+#[test]
+fn explain_judges_a_message_of_an_agent() {
+    let desk = Desk::new();
+    let routes = "  tools:
+    match: { path: /mcp }
+    upstream: http://127.0.0.1:9
+    mcp: { resource: 'http://127.0.0.1:8080/mcp', scopes: [tools] }
+    access:
+      - { mcp_methods: [tools/list], allow: signed_in }
+      - { tools: [query_*], allow: { roles: [data-scientist] } }
+";
+    let config = fs::read_to_string(desk.path("doorward.yaml")).unwrap();
+    desk.write("doorward.yaml", &(config + routes));
+    let mut claims = alice(&["data-scientist"]);
+    desk.write("without.json", &claims.to_string());
+    claims["scope"] = json!("tools");
+    desk.write("with.json", &claims.to_string());
+    let explain = |claims: &str, more: &[&str]| {
+        let claims = desk.path(claims);
+        let mut arguments = vec!["--method", "POST", "--claims", text(&claims)];
+        arguments.extend(more);
+        desk.explain("http://127.0.0.1:8080/mcp", &arguments)
+    };
+    let (code, printed) = explain("with.json", &["--tool", "query_sales"]);
+    assert_eq!(code, 0, "{printed}");
+    for line in [
+        "rule 1    does not match: the message tools/call query_sales is not of the methods tools/list",
+        "rule 2    matches, and the caller has the role data-scientist",
+        "decision  allowed by rule 2",
+        "a bearer token needs one of these `aud` here: http://127.0.0.1:8080/mcp",
+        "a bearer token needs all of these scopes here: tools",
+    ] {
+        assert!(printed.contains(line), "{line:?} is missing in\n{printed}");
+    }
+    let (code, printed) = explain("with.json", &["--tool", "drop"]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(
+        printed.contains("the message tools/call drop is not of the tools query_*"),
+        "{printed}"
+    );
+    let (code, printed) = explain("with.json", &["--mcp-method", "tools/list"]);
+    assert_eq!(code, 0, "{printed}");
+    let (code, printed) = explain("with.json", &[]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("write `--tool NAME` or `--mcp-method METHOD`"), "{printed}");
+    let (code, printed) = explain("without.json", &["--tool", "query_sales"]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("refused: the caller needs the scope tools"), "{printed}");
+}

@@ -132,6 +132,19 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// Adds to a counter that lives until a time, and returns its value; the counter is new to the store when nothing was added
+    /// before. All processes that use the store add to the same one. `None`: this store keeps none.
+    ///
+    /// A call that is repeated on a new connection may count twice.
+    async fn add(
+        &self,
+        _counter: &Digest,
+        _amount: u64,
+        _until: SystemTime,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// Deletes the state of a login.
     async fn forget_login(&self, _key: &Digest) -> Result<(), StoreError> {
         Ok(())

@@ -33,6 +33,8 @@ mod sealed;
 mod tokens;
 mod provider;
 mod config;
+mod mcp;
+mod usage;
 
 pub use client_cert::client_cert;
 pub use condition::condition;
@@ -42,6 +44,7 @@ pub use form::logout_form;
 pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
+pub use mcp::mcp;
 pub use path::path;
 pub use provider::{discovery, token_answer};
 pub use redirect::redirect;
@@ -51,12 +54,13 @@ pub use sealed::sealed;
 pub use served::served;
 pub use subject_pattern::subject_pattern;
 pub use tokens::{claims, jwk_set, jws};
+pub use usage::usage;
 
 /// A property of any bytes. It panics when it does not hold.
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 21] = [
+pub const PROPERTIES: [(&str, Property); 23] = [
     ("chunked", chunked),
     ("claims", claims),
     ("client_cert", client_cert),
@@ -70,6 +74,7 @@ pub const PROPERTIES: [(&str, Property); 21] = [
     ("jwk_set", jwk_set),
     ("jws", jws),
     ("logout_form", logout_form),
+    ("mcp", mcp),
     ("path", path),
     ("redirect", redirect),
     ("request", request),
@@ -78,4 +83,5 @@ pub const PROPERTIES: [(&str, Property); 21] = [
     ("served", served),
     ("subject_pattern", subject_pattern),
     ("token_answer", token_answer),
+    ("usage", usage),
 ];

@@ -82,6 +82,41 @@ impl Realm {
         self.admin(Method::POST, &path, Some(&link)).await.map(drop)
     }
 
+    /// Adds the public client `agent` of an agent that comes back to this address. Its scope `tools` brings the audience of a protected
+    /// resource into tokens; `export` is one that it has to ask for.
+    pub async fn add_agent(&self, resource: &str, redirect_uri: &str) -> Result<()> {
+        let audience = json!({
+            "name": "audience of the resource",
+            "protocol": "openid-connect",
+            "protocolMapper": "oidc-audience-mapper",
+            "config": {
+                "included.custom.audience": resource,
+                "access.token.claim": "true",
+                "introspection.token.claim": "true",
+            },
+        });
+        for (name, mappers) in [("tools", json!([audience])), ("export", json!([]))] {
+            let scope = json!({
+                "name": name,
+                "protocol": "openid-connect",
+                "attributes": { "include.in.token.scope": "true" },
+                "protocolMappers": mappers,
+            });
+            self.admin(Method::POST, "/client-scopes", Some(&scope)).await?;
+        }
+        let client = json!({
+            "clientId": "agent",
+            "publicClient": true,
+            "standardFlowEnabled": true,
+            "directAccessGrantsEnabled": false,
+            "redirectUris": [redirect_uri],
+            "attributes": { "pkce.code.challenge.method": "S256" },
+            "defaultClientScopes": ["basic", "roles", "profile"],
+            "optionalClientScopes": ["tools", "export", "offline_access"],
+        });
+        self.admin(Method::POST, "/clients", Some(&client)).await.map(drop)
+    }
+
     /// Makes a new RSA key that signs from now on; the former ones still verify.
     pub async fn rotate_signing_key(&self) -> Result<()> {
         let realm = self.admin(Method::GET, "", None).await?;

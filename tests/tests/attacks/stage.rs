@@ -118,7 +118,7 @@ impl Setup {
         self.with_plan(|plan| plan.with("trusted_proxies: [127.0.0.0/8]"))
     }
 
-    /// More routes, in YAML; `UPSTREAM` is replaced by the upstream's URL.
+    /// More routes, in YAML; `UPSTREAM` is replaced by the upstream's URL, `PUBLIC` by the gateway's.
     pub(crate) fn with_routes(mut self, yaml: &str) -> Self {
         self.routes.push_str(yaml);
         self
@@ -137,7 +137,9 @@ impl Setup {
             issuer.stop().await;
         }
         let upstream = world.echo().await?;
-        let routes = format!("{ROUTES}{}", self.routes).replace("UPSTREAM", &upstream.url());
+        let routes = format!("{ROUTES}{}", self.routes)
+            .replace("UPSTREAM", &upstream.url())
+            .replace("PUBLIC", &world.public_url());
         let plan = Plan::with_client(&world, &(self.naming)(issuer.url()), CLIENT_SECRET, &routes)?;
         // Secrets must be absent from the log also at its most verbose level.
         let plan = plan.with("log: { level: debug }");

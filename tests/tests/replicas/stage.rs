@@ -3,6 +3,7 @@
 //! | route | may be used by |
 //! |---|---|
 //! | `/public` | anyone |
+//! | `/budget` | the same, each for 100 tokens of a model in a day |
 //! | `/` | every signed-in user, and programs with a token |
 
 use std::time::Duration;
@@ -163,6 +164,12 @@ public:
   match: { path: /public }
   upstream: UPSTREAM
   access: [{ allow: anyone }]
+budget:
+  match: { path: /budget }
+  upstream: UPSTREAM
+  usage: openai
+  access: [{ allow: signed_in }]
+  limits: { per_user: { tokens_per_day: 100 } }
 all:
   match: { path: / }
   upstream: UPSTREAM

@@ -1,3 +1,4 @@
+use http_canonical::CanonicalPath;
 use serde_json::json;
 
 use super::*;
@@ -32,7 +33,7 @@ fn alice() -> Caller {
 
 fn rule(path: Option<&str>, methods: &[CanonicalMethod], allow: Allow) -> Rule {
     let path = path.map(|path| path.parse().expect("a pattern"));
-    Rule { path, methods: methods.to_vec(), allow, shadow: false }
+    Rule { path, methods: methods.to_vec(), messages: None, allow, shadow: false }
 }
 
 fn roles(names: &[&str]) -> Requirement {
@@ -270,4 +271,36 @@ fn explain_names_the_deciding_rule_and_the_reason() {
             "matches, and the caller has the role data-scientist",
         ]
     );
+}
+
+#[test]
+fn a_message_that_was_not_read_lets_no_caller_pass() {
+    let messages = |methods: &[&str], tools: &[&str]| {
+        let read = |all: &[&str]| all.iter().map(|one| one.parse().expect("a pattern")).collect();
+        Some(Messages { methods: read(methods), tools: read(tools) })
+    };
+    let about = |messages, allow| Rule { messages, ..rule(None, &[], allow) };
+    let policy = Policy::new(vec![
+        about(messages(&["tools/list"], &[]), Allow::Anyone),
+        about(messages(&[], &["query_*"]), Allow::SignedIn),
+        rule(Some("/mcp/page"), &[], Allow::SignedIn),
+    ]);
+    assert!(policy.depends_on_message() && policy.is_public_in_part());
+    let decide = |path: &str, message| {
+        let path: CanonicalPath = path.parse().expect("a path");
+        let request = AccessRequest::new(&CanonicalMethod::POST, &path).with_message(message);
+        policy.decide(&request, &alice())
+    };
+    let call = |name| Message::Read { method: "tools/call", name: Some(name) };
+    let allowed = |rule, public| Decision::Allow { rule, public };
+    assert_eq!(
+        decide("/mcp", Message::Read { method: "tools/list", name: None }),
+        allowed(1, true)
+    );
+    assert_eq!(decide("/mcp", call("query_sales")), allowed(2, false));
+    assert!(matches!(decide("/mcp", call("drop")), Decision::Deny { rule: None, .. }));
+    assert_eq!(decide("/mcp/page", call("drop")), allowed(3, false));
+    assert_eq!(decide("/mcp/page", Message::None), allowed(3, false));
+    assert!(matches!(decide("/mcp", Message::None), Decision::Deny { rule: None, .. }));
+    assert_eq!(decide("/mcp/page", Message::Unread), Decision::Ambiguous { rule: 1 });
 }

@@ -3,13 +3,14 @@
 use crate::{
     config::{self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups},
     endpoints::browser_scheme,
+    mcp::Resource,
     metric::{self, RouteMeters},
     route::{Route, Routes},
     upstream::{HealthCheck, Rewrite, Upstream, UpstreamTls},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-use access_policy::Policy;
+use access_policy::{Messages, NamePattern, Policy};
 use http_canonical::{CanonicalPath, Keep};
 use web_sessions::OwnNames;
 
@@ -112,6 +113,8 @@ fn route_after(
         signed_out: route.signed_out,
         body_limit: route.limits.body.map(|size| size.0),
         per_user: route.limits.per_user,
+        usage: route.usage,
+        mcp: resource(route, config),
         upstream,
     })
 }
@@ -145,8 +148,23 @@ fn same_way<'a>(
 
 /// The accepted `aud` of a route, in one order.
 pub(super) fn audience(route: &RouteConfig) -> Vec<String> {
+    if let Some(mcp) = &route.mcp {
+        return vec![mcp.resource.as_str().to_owned()];
+    }
     let sorted: BTreeSet<&String> = route.audience.iter().collect();
     sorted.into_iter().cloned().collect()
+}
+
+/// The protected resource that a route is. Clients ask for tokens at every issuer that serves them; jobs of platforms have theirs.
+fn resource(route: &RouteConfig, config: &Config) -> Option<Resource> {
+    let mcp = route.mcp.as_ref()?;
+    let serves = |issuer: &&config::IssuerConfig| {
+        issuer.profile != config::Profile::Workload && matches!(issuer.template(), Ok(None))
+    };
+    let issuers: Vec<String> =
+        config.issuers.values().filter(serves).map(|issuer| issuer.url.clone()).collect();
+    let title = route.title.as_deref().unwrap_or("MCP server");
+    Some(Resource::new(&mcp.resource, title, &issuers, &mcp.scopes))
 }
 
 /// The groups that rules of a route name.
@@ -178,11 +196,23 @@ fn policy(name: &str, route: &RouteConfig) -> Result<Policy, AssembleError> {
         rules.push(access_policy::Rule {
             path: rule.path.as_ref().map(|path| path.0.clone()),
             methods,
+            messages: messages(&place, rule)?,
             allow,
             shadow: rule.shadow,
         });
     }
     Ok(Policy::new(rules))
+}
+
+fn messages(place: &str, rule: &config::AccessRule) -> Result<Option<Messages>, AssembleError> {
+    let read = |patterns: &[String], key: &str| {
+        let patterns = patterns.iter().map(|pattern| pattern.parse::<NamePattern>());
+        patterns.collect::<Result<Vec<_>, _>>().map_err(at(format!("{place}.{key}")))
+    };
+    let methods = read(&rule.mcp_methods, "mcp_methods")?;
+    let tools = read(&rule.tools, "tools")?;
+    let some = !methods.is_empty() || !tools.is_empty();
+    Ok(some.then_some(Messages { methods, tools }))
 }
 
 fn requirement(

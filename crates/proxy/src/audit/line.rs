@@ -8,10 +8,11 @@ use access_policy::Caller;
 use http::StatusCode;
 use tracing::Level;
 
-use super::{Trail, name_of};
+use super::{Trail, name_of, tally::SpentTokens};
 use crate::{
     identify::Credential,
     log,
+    mcp::McpMessage,
     refusal::{Fault, Refusal},
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Exchanged<'a> {
     pub(super) upstream: &'a str,
     /// Bytes of the bodies, from the client and to it, once both are over.
     pub(super) bytes: Option<(u64, u64)>,
+    /// Tokens of an answer of a model.
+    pub(super) spent: Option<&'a SpentTokens>,
 }
 
 /// End of an open stream.
@@ -52,6 +55,8 @@ pub(crate) struct StreamEnd<'a> {
     /// Bytes to the client.
     pub(crate) sent: u64,
     pub(crate) took: Duration,
+    /// Tokens of an answer of a model.
+    pub(crate) spent: Option<&'a SpentTokens>,
 }
 
 /// Writes the audit line of a stream's end. The line of its beginning has the same `request_id`.
@@ -77,6 +82,11 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         bytes_received = end.received,
         bytes_sent = end.sent,
         took_ms = u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX),
+        model = end.spent.and_then(|spent| spent.model.as_deref()),
+        tokens = end.spent.map(|spent| spent.total),
+        tokens_input = end.spent.map(|spent| spent.input),
+        tokens_output = end.spent.map(|spent| spent.output),
+        tokens_estimated = end.spent.filter(|spent| spent.estimated).map(|_| true),
         "stream ended"
     );
 }
@@ -110,6 +120,10 @@ impl Trail {
             fields.optional("user", known.preferred_username.as_deref());
             fields.optional("client", known.client.as_deref());
         }
+        if let Some(message) = self.message.as_deref() {
+            fields.text("mcp_method", &message.method);
+            fields.optional("mcp_tool", message.tool());
+        }
         fields.text("credential", self.credential);
         if let Some(address) = self.client {
             fields.display("address", address);
@@ -121,13 +135,22 @@ impl Trail {
         if let Some(span) = &self.span {
             fields.display("trace_id", span.trace());
         }
-        if let Some(Exchanged { request_id, upstream, bytes }) = line.exchange {
+        if let Some(Exchanged { request_id, upstream, bytes, spent }) = line.exchange {
             // Written after the request, whose task would have given the id.
             fields.text("request_id", request_id);
             fields.text("upstream", upstream);
             if let Some((received, sent)) = bytes {
                 fields.number("bytes_received", received);
                 fields.number("bytes_sent", sent);
+            }
+            if let Some(spent) = spent {
+                fields.optional("model", spent.model.as_deref());
+                fields.number("tokens", spent.total);
+                fields.number("tokens_input", spent.input);
+                fields.number("tokens_output", spent.output);
+                if spent.estimated {
+                    fields.flag("tokens_estimated");
+                }
             }
         }
     }
@@ -152,6 +175,8 @@ impl Trail {
                     subject = known.map(|known| known.subject.as_str()),
                     user = known.and_then(|known| known.preferred_username.as_deref()),
                     client = known.and_then(|known| known.client.as_deref()),
+                    mcp_method = self.message.as_deref().map(|message| message.method.as_str()),
+                    mcp_tool = self.message.as_deref().and_then(McpMessage::tool),
                     credential = self.credential,
                     address = self.client.map(tracing::field::display),
                     reason = reason.as_deref(),
@@ -164,12 +189,17 @@ impl Trail {
         }
         match exchange {
             // Written after the request, whose span would have given the id.
-            Some(Exchanged { request_id, upstream, bytes }) => audit!(
+            Some(Exchanged { request_id, upstream, bytes, spent }) => audit!(
                 info,
                 request_id = request_id,
                 upstream = upstream,
                 bytes_received = bytes.map(|(received, _)| received),
-                bytes_sent = bytes.map(|(_, sent)| sent)
+                bytes_sent = bytes.map(|(_, sent)| sent),
+                model = spent.and_then(|spent| spent.model.as_deref()),
+                tokens = spent.map(|spent| spent.total),
+                tokens_input = spent.map(|spent| spent.input),
+                tokens_output = spent.map(|spent| spent.output),
+                tokens_estimated = spent.filter(|spent| spent.estimated).map(|_| true)
             ),
             None if line.level() == Level::WARN => audit!(warn),
             None => audit!(info),

@@ -31,6 +31,20 @@ pub(crate) struct Tally {
 struct AtTheEnd {
     line: Option<Waiting>,
     span: Option<Span>,
+    /// Boxed: only answers of models have it.
+    spent: Option<Box<SpentTokens>>,
+}
+
+/// Tokens of an answer of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct SpentTokens {
+    /// The model that the answer names.
+    pub(crate) model: Option<String>,
+    pub(crate) total: u64,
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    /// The answer was broken off, or stated no usage.
+    pub(crate) estimated: bool,
 }
 
 /// A request whose answer has begun.
@@ -81,27 +95,40 @@ impl Tally {
         self.sent.store(sent, Ordering::Relaxed);
     }
 
+    /// Sets the tokens of the answer.
+    pub(crate) fn spent(&self, tokens: SpentTokens) {
+        let mut at_the_end = self.at_the_end.lock().unwrap_or_else(PoisonError::into_inner);
+        at_the_end.spent = Some(Box::new(tokens));
+    }
+
+    /// The tokens of the answer, for the line at the end of a stream.
+    pub(crate) fn spent_tokens(&self) -> Option<SpentTokens> {
+        let at_the_end = self.at_the_end.lock().unwrap_or_else(PoisonError::into_inner);
+        at_the_end.spent.as_deref().cloned()
+    }
+
     /// Takes the record of the request, whose answer has begun.
     pub(super) fn answered(&self, mut trail: Trail, outcome: &'static str, status: StatusCode) {
         let took = trail.total(outcome, status);
         let mut at_the_end = self.at_the_end.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stream {
-            trail.write(&self.line(outcome, status, took, None));
+            trail.write(&self.line(outcome, status, took, None, None));
             at_the_end.span = trail.span.take();
         } else {
             at_the_end.line = Some(Waiting { trail, outcome, status, took });
         }
     }
 
-    fn line(
-        &self,
+    fn line<'a>(
+        &'a self,
         outcome: &'static str,
         status: StatusCode,
         took: Duration,
         bytes: Option<(u64, u64)>,
-    ) -> Line<'_> {
+        spent: Option<&'a SpentTokens>,
+    ) -> Line<'a> {
         let exchange =
-            Exchanged { request_id: self.request_id(), upstream: self.upstream(), bytes };
+            Exchanged { request_id: self.request_id(), upstream: self.upstream(), bytes, spent };
         Line { outcome, status, refusal: None, took, exchange: Some(exchange) }
     }
 }
@@ -111,10 +138,10 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let at_the_end = self.at_the_end.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let AtTheEnd { line, mut span } = std::mem::take(at_the_end);
+        let AtTheEnd { line, mut span, spent } = std::mem::take(at_the_end);
         let bytes = (*self.received.get_mut(), *self.sent.get_mut());
         if let Some(Waiting { mut trail, outcome, status, took }) = line {
-            trail.write(&self.line(outcome, status, took, Some(bytes)));
+            trail.write(&self.line(outcome, status, took, Some(bytes), spent.as_deref()));
             span = trail.span.take();
         }
         if let Some(mut span) = span {

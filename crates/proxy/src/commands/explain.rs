@@ -20,7 +20,7 @@ use super::Outcome;
 use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
-use access_policy::{AccessRequest, Caller, Decision, Known, Step, Times};
+use access_policy::{AccessRequest, Caller, Decision, Known, Message, Step, Times};
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -37,6 +37,12 @@ pub struct Explain {
     url: Url,
     #[command(flatten)]
     caller: CallerArguments,
+    /// The method of the MCP message that the request carries
+    #[arg(long, value_name = "METHOD")]
+    mcp_method: Option<String>,
+    /// The tool that the request calls, as `tools/call` of MCP
+    #[arg(long, value_name = "NAME", conflicts_with = "mcp_method")]
+    tool: Option<String>,
     /// The time of the request, as `2026-11-30T09:00:00Z`; now by default
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
     at: Option<SystemTime>,
@@ -108,7 +114,8 @@ impl Explain {
         let now = self.at.unwrap_or_else(|| SystemClock.now());
         let request = AccessRequest::new(&self.method, &path)
             .with_host(host.name())
-            .with_times(Some(Times::beginning(now)));
+            .with_times(Some(Times::beginning(now)))
+            .with_message(self.message(&route));
         let steps = route.policy.explain(&request, identity);
         let decision = route.policy.decide(&request, identity);
         let (outcome, verdict) = match &decision {
@@ -118,6 +125,11 @@ impl Explain {
                 format!(
                     "rule {rule} requires sign-in: a browser is redirected to sign in, a program gets 401"
                 ),
+            ),
+            Decision::Ambiguous { .. } if request.message == Message::Unread => (
+                Outcome::Refused,
+                "not decided: the rules speak of messages of MCP; write `--tool NAME` or `--mcp-method METHOD`"
+                    .to_owned(),
             ),
             Decision::Ambiguous { .. } => {
                 (Outcome::Refused, "refused: the path can be read in two ways (400)".to_owned())
@@ -137,6 +149,10 @@ impl Explain {
                 (Outcome::Refused, "refused: no rule matches this path and method".to_owned())
             }
         };
+        let (outcome, verdict) = match sent::lacks_scopes(&route, identity) {
+            Some(lacks) => (Outcome::Refused, lacks),
+            None => (outcome, verdict),
+        };
         let upstream = matches!(outcome, Outcome::Fine)
             .then(|| route.upstream.as_ref())
             .flatten()
@@ -151,6 +167,18 @@ impl Explain {
         };
         let notes = sent::notes(&route);
         Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream, fields, notes })
+    }
+
+    /// The message of the request. Without arguments, a POST carries one that is not known.
+    fn message(&self, route: &Route) -> Message<'_> {
+        match (&self.tool, &self.mcp_method) {
+            (Some(tool), _) => Message::Read { method: "tools/call", name: Some(tool) },
+            (None, Some(method)) => Message::Read { method, name: None },
+            (None, None) if self.method.as_str() == "POST" && route.policy.depends_on_message() => {
+                Message::Unread
+            }
+            (None, None) => Message::None,
+        }
     }
 
     fn identity(&self, config: &Config) -> anyhow::Result<Caller> {

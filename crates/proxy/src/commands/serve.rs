@@ -192,7 +192,7 @@ impl Running {
             workers: workers.clone(),
         };
         let (admin, _) = admin.serve(config.admin.clone(), admin_socket)?;
-        let housekeeping = Housekeeping::begin(Arc::clone(&lasting.sessions));
+        let housekeeping = Housekeeping::begin(&lasting);
         metric::configured(hash, None);
         tracing::info!(
             listen = addresses(&listener),

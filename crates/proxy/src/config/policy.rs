@@ -30,6 +30,16 @@ pub struct AccessRule {
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub methods: Vec<String>,
+    /// Methods of MCP, on a route with `mcp`; without it, every request. `*` stands for any characters. The gateway then reads the
+    /// message of each request. Example: `[server/discover, tools/list]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub mcp_methods: Vec<String>,
+    /// Tools of MCP, on a route with `mcp`: the rule then applies to calls of them only. `*` stands for any characters.
+    /// Example: `[query_*]`.
+    #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<String>")]
+    pub tools: Vec<String>,
     /// Callers it lets through: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
     /// Example: `{ roles: [data-scientist, admin] }`.
     pub allow: Allow,

@@ -13,6 +13,7 @@ use super::cors::CorsConfig;
 use super::headers::RouteHeaders;
 use super::health::HealthConfig;
 use super::identity::IdentityForwarding;
+use super::mcp::McpConfig;
 use super::path::prefix;
 use super::policy::AccessRule;
 use super::preset::Preset;
@@ -20,6 +21,7 @@ use super::streams::{SignedOut, Streams, WebSockets};
 use super::text::{OneOrMany, at_least_one, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
 use super::upstream_tls::{UpstreamHost, UpstreamTlsConfig};
+use super::usage::UsageForm;
 
 /// One application behind the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +113,14 @@ pub struct RouteConfig {
     /// Bounds on requests. Example: `{ body: 10GiB }`.
     #[serde(default)]
     pub limits: Limits,
+    /// Makes the route a protected resource of the Model Context Protocol, for agents.
+    /// Example: `{ resource: https://platform.example/mcp/warehouse, scopes: [tools] }`.
+    #[serde(default)]
+    pub mcp: Option<McpConfig>,
+    /// Form in which the answers of a model API state the tokens that they took: the gateway counts them for each user, client and
+    /// model. The upstream is asked for answers without content encoding. Example: `openai`.
+    #[serde(default)]
+    pub usage: Option<UsageForm>,
 }
 
 /// Requests that belong to a route.
@@ -347,4 +357,7 @@ pub struct PerUserLimits {
     pub concurrent_requests: Option<u32>,
     /// Streams at the same time: WebSockets, server-sent events, gRPC calls. Example: `200`.
     pub concurrent_streams: Option<u32>,
+    /// Tokens of a model in a day (UTC), as its answers state them; needs `usage`. An exchange that begins within the budget runs to
+    /// its end. Replicas share the budget by the store `redis`, a few seconds late. Example: `500000`.
+    pub tokens_per_day: Option<u64>,
 }

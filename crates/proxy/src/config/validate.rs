@@ -25,6 +25,7 @@ mod dpop;
 mod identity;
 mod issuers;
 mod limits;
+mod mcp;
 mod names;
 mod profiles;
 mod redis_store;

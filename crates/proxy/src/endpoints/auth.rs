@@ -8,7 +8,7 @@
 //! is sent only for routes without an upstream: where the gateway forwards the requests itself, a proxy before it may pass a
 //! page's own `X-Forwarded-Uri` on to this URL.
 
-use access_policy::{AccessRequest, Caller};
+use access_policy::{AccessRequest, Caller, Message};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below};
@@ -53,7 +53,8 @@ impl Endpoints {
         let sender = self.sender(&call, asked, Takes::on(&route)).await?;
         let access = AccessRequest::new(&method, &question.path)
             .with_host(question.host.name())
-            .with_times(self.identify.times(&route));
+            .with_times(self.identify.times(&route))
+            .with_message(unseen(&method, &route));
         call.notes.audit(|trail| trail.asked_by(&sender, &access));
         if sender.is_basic() {
             let own = self.page_origin(&route, &question.host);
@@ -170,9 +171,11 @@ impl Endpoints {
 fn method(question: &ForwardAuth, route: &Route) -> Result<CanonicalMethod, Refusal> {
     match &question.method {
         Some(method) => Ok(method.clone()),
-        None if route.policy.depends_on_method() => Err(refused(
-            "a rule of this route depends on the method, which the proxy does not state: send `X-Forwarded-Method`",
-        )),
+        None if route.policy.depends_on_method() || route.policy.depends_on_message() => {
+            Err(refused(
+                "a rule of this route depends on the method, which the proxy does not state: send `X-Forwarded-Method`",
+            ))
+        }
         None => Ok(CanonicalMethod::GET),
     }
 }
@@ -207,4 +210,10 @@ pub(crate) fn not_let_through(mut answer: Response<Body>) -> Response<Body> {
         *answer.status_mut() = StatusCode::FORBIDDEN;
     }
     answer
+}
+
+/// The message of a request that a proxy holds: it does not send the body.
+fn unseen(method: &CanonicalMethod, route: &Route) -> Message<'static> {
+    let safe = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    if safe || !route.policy.depends_on_message() { Message::None } else { Message::Unread }
 }

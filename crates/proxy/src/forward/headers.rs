@@ -84,8 +84,8 @@ pub(super) fn take_credentials(
 /// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. Then writes the
 /// application's own credentials. No name has another spelling at this point, as names with `_` were removed before.
 pub(super) fn take_reserved(headers: &mut HeaderMap, trailers: &mut Announced, route: &Route) {
-    if route.identity.access_token {
-        // The application treats this field as verified.
+    if route.identity.access_token || route.mcp.is_some() {
+        // The application treats this field as verified. A server of MCP receives no token that a client sent.
         headers.remove(header::AUTHORIZATION);
     }
     for name in &route.reserved {

@@ -23,6 +23,7 @@ use super::{
     Begun,
     cutoff::{Cut, Cutoff, Progress},
     headers,
+    metering::Metering,
     streams::{Activity, Bounds, StreamRecord},
 };
 use crate::{
@@ -57,6 +58,8 @@ pub(super) struct ResponseBody {
     origin: Origin,
     /// Present for a stream.
     account: Option<Box<Account>>,
+    /// Present for an answer of a model.
+    metering: Option<Box<Metering>>,
 }
 
 /// The account of a stream, for the line at its end.
@@ -162,7 +165,13 @@ impl ResponseBody {
         let cutoff = bounds.cutoff().with_upload(upload);
         // The request itself was activity, and a short response ends with it.
         let activity = if long { bounds.activity() } else { None };
-        Self { flow, cutoff, activity, in_flight, origin, account }
+        Self { flow, cutoff, activity, in_flight, origin, account, metering: None }
+    }
+
+    /// The same, read in passing.
+    pub(super) fn metered(mut self, metering: Option<Box<Metering>>) -> Self {
+        self.metering = metering;
+        self
     }
 
     fn broken_off(&mut self, error: ResponseError) -> ResponseError {
@@ -246,6 +255,9 @@ impl http_body::Body for ResponseBody {
                 if let Some(data) = frame.data_ref() {
                     this.origin.route.meters.sent(data.len());
                     this.origin.tally.sent(data.len());
+                    if let Some(metering) = &mut this.metering {
+                        metering.read(data);
+                    }
                     if let Some(account) = &mut this.account {
                         account.sent += data.len() as u64;
                     }
@@ -291,6 +303,10 @@ impl Drop for ResponseBody {
             watch.abort();
         }
         self.origin.tally.received(self.cutoff.uploaded());
+        if let Some(metering) = self.metering.take() {
+            let whole = self.flow.look(Flow::end) == COMPLETE;
+            metering.end(whole, self.cutoff.uploaded(), &self.origin.tally);
+        }
         if let Some(account) = self.account.take() {
             account.close(self.flow.look(Flow::end));
         }

@@ -205,6 +205,7 @@ impl StreamRecord {
 
     /// Writes the line.
     pub(super) fn ended(&self, reason: &dyn fmt::Display, received: u64, sent: u64) {
+        let spent = self.tally.spent_tokens();
         stream_ended(&StreamEnd {
             protocol: self.protocol.name(),
             route: &self.permit.route.name,
@@ -216,6 +217,7 @@ impl StreamRecord {
             received,
             sent,
             took: self.begun.elapsed(),
+            spent: spent.as_ref(),
         });
     }
 }

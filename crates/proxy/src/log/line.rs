@@ -80,6 +80,12 @@ impl Line<'_> {
         self.raw("\"");
     }
 
+    /// Adds `true`.
+    pub(crate) fn flag(&mut self, name: &'static str) {
+        self.key(name);
+        self.raw("true");
+    }
+
     /// Adds a number.
     pub(crate) fn number(&mut self, name: &'static str, number: u64) {
         self.key(name);

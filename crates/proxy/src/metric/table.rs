@@ -96,6 +96,10 @@ metrics_table! {
         "Clients that reached a limit of the listener, by its key in `limits`. At `connections` new ones wait; at `per_address` a connection is closed; the others end the request or the connection. And `upstream_connections`: a request waited for a file descriptor to its upstream.";
     USER_LIMITS = "doorward_user_limits_reached_total", "counter", ["limit"],
         "Requests refused with 429, by the key in `limits.per_user` of their route.";
+    MODEL_TOKENS = "doorward_model_tokens_total", "counter", ["route", "issuer", "client", "model", "direction"],
+        "Tokens that answers of routes with `usage` state, by `direction`: `input`, `output`. The first 64 models and 256 clients have labels of their own, the others are `other`.";
+    MODEL_ANSWERS = "doorward_model_answers_total", "counter", ["route", "outcome"],
+        "Answers of routes with `usage`: `counted`, `unknown` (no usage in it), `estimated` (broken off, or a stream without usage).";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],

@@ -12,7 +12,13 @@ fn jobs() -> Policy {
         ..Requirement::default()
     };
     let allow = Allow::AnyOf(vec![requirement]);
-    Policy::new(vec![Rule { path: None, methods: Vec::new(), allow, shadow: false }])
+    Policy::new(vec![Rule {
+        path: None,
+        methods: Vec::new(),
+        messages: None,
+        allow,
+        shadow: false,
+    }])
 }
 
 #[test]
@@ -63,6 +69,9 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         worker(0, 2, took);
         limit_reached("head");
         user_limit_reached("concurrent_streams");
+        let (route, issuer) = ("app", "main");
+        model_tokens(ModelTokens { route, issuer, client: "ci", model: "llama" }, 3, 5);
+        model_answer("app", "counted");
         malformed("host");
         panicked();
         handshake_failed("timeout");

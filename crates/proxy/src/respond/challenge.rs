@@ -27,6 +27,10 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
                 quotable(service, 300)
             )
         }
+        Offer::Resource(resource) => format!(
+            "Bearer realm=\"{realm}\", resource_metadata=\"{}\"",
+            quotable(&resource.metadata, 1000)
+        ),
         Offer::Bearer | Offer::Basic => format!("Bearer realm=\"{realm}\""),
     };
     match refusal {
@@ -34,6 +38,7 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
             if let Offer::Registry { scope: Some(scope), .. } = &context.offer {
                 bearer.push_str(&format!(",scope=\"{}\"", quotable(scope, 400)));
             }
+            add_scopes(&mut bearer, &resource_scopes(context, &[]));
         }
         Refusal::StrongerSignInNeeded { needed, .. } => {
             let step_up = &needed.step_up;
@@ -55,6 +60,13 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
             bearer.push_str(", error=\"invalid_token\", error_description=\"");
             bearer.push_str(&description);
             bearer.push('"');
+            add_scopes(&mut bearer, &resource_scopes(context, &[]));
+        }
+        // A client of MCP asks for more scopes when it is told so: no scope would give the caller a role.
+        Refusal::Forbidden { bearer: true, unmet, .. }
+            if unmet.scopes.is_empty() && matches!(context.offer, Offer::Resource(_)) =>
+        {
+            return Vec::new();
         }
         Refusal::Unproven(unproven) if unproven.reason.is_unavailable() => return Vec::new(),
         Refusal::Unproven(unproven) if unproven.is_about_dpop() => {
@@ -70,12 +82,16 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
         }
         Refusal::Forbidden { bearer: true, unmet, .. } => {
             bearer.push_str(", error=\"insufficient_scope\"");
-            let mut scopes: Vec<String> =
-                unmet.scopes.iter().map(|scope| scope_token(scope)).collect();
-            scopes.sort_unstable();
-            scopes.dedup();
-            if !scopes.is_empty() {
-                bearer.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+            match &context.offer {
+                Offer::Resource(_) => {
+                    add_scopes(&mut bearer, &resource_scopes(context, &unmet.scopes))
+                }
+                _ => {
+                    let mut scopes = unmet.scopes.clone();
+                    scopes.sort_unstable();
+                    scopes.dedup();
+                    add_scopes(&mut bearer, &scopes);
+                }
             }
             return HeaderValue::try_from(bearer).into_iter().collect();
         }
@@ -100,6 +116,21 @@ fn dpop(realm: &str, algorithms: &str, unproven: &Unproven) -> String {
     format!(
         "DPoP realm=\"{realm}\", error=\"{error}\", error_description=\"{description}\", algs=\"{algorithms}\""
     )
+}
+
+/// Scopes that a token for the resource needs: those of every token, and these. None where the route is no resource.
+fn resource_scopes(context: &AnswerContext, more: &[String]) -> Vec<String> {
+    match &context.offer {
+        Offer::Resource(resource) => resource.scopes_with(more),
+        _ => Vec::new(),
+    }
+}
+
+fn add_scopes(challenge: &mut String, scopes: &[String]) {
+    let scopes: Vec<String> = scopes.iter().map(|scope| scope_token(scope)).collect();
+    if !scopes.is_empty() {
+        challenge.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+    }
 }
 
 /// Text that is allowed in a quoted string of RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E.

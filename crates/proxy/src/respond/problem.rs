@@ -61,6 +61,7 @@ fn for_refusal(
         Refusal::LoginNeeded { route, .. }
         | Refusal::StrongerSignInNeeded { route, .. }
         | Refusal::UserLimitReached { route, .. }
+        | Refusal::StreamWithoutUsage { route }
         | Refusal::UpstreamUnavailable { route, .. }
         | Refusal::UpstreamInvalid { route, .. }
         | Refusal::UpstreamTimeout { route, .. } => (Some(route.as_str()), [].as_slice()),

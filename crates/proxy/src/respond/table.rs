@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::refusal::{Fault, Refusal};
+use crate::{
+    mcp_fault::McpFault,
+    refusal::{Fault, Refusal},
+};
 
 /// One refusal, in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,12 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::UserLimitReached { .. } => {
             "The user has reached a bound of the route's `limits.per_user`."
         }
+        Refusal::McpMessage(_) => {
+            "The rules of the route speak of messages of MCP, and the message is of an older revision, is a batch, or its body and its header fields disagree."
+        }
+        Refusal::StreamWithoutUsage { .. } => {
+            "The request asks for a stream without usage, on a route with `limits.per_user.tokens_per_day`."
+        }
         Refusal::ProviderUnavailable { .. } => {
             "The issuer cannot be reached, and the request cannot be decided without it."
         }
@@ -138,6 +147,8 @@ fn one_of_each() -> Vec<Refusal> {
             most: 0,
             retry_after: Duration::ZERO,
         },
+        Refusal::McpMessage(McpFault::Batch),
+        Refusal::StreamWithoutUsage { route: String::new() },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
         Refusal::IssuerMisconfigured { issuer: String::new(), reason: String::new() },
         Refusal::StoreUnavailable { reason: String::new() },

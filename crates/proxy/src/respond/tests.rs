@@ -93,6 +93,9 @@ fn all() -> Vec<Refusal> {
         Refusal::TooMany { what: "sign-ins", retry_after: Duration::from_millis(100) },
         user_limit_reached("requests_per_second"),
         user_limit_reached("concurrent_streams"),
+        user_limit_reached("tokens_per_day"),
+        Refusal::StreamWithoutUsage { route: "lab".into() },
+        Refusal::McpMessage(crate::mcp_fault::McpFault::Batch),
         Refusal::ProviderUnavailable { issuer: "main".into(), reason: SECRET.into() },
         Refusal::IssuerMisconfigured { issuer: "main".into(), reason: SECRET.into() },
         Refusal::StoreUnavailable { reason: SECRET.into() },
@@ -138,7 +141,9 @@ async fn no_answer_tells_what_is_for_the_log() {
 #[tokio::test]
 async fn a_program_gets_a_problem() {
     for refusal in all() {
-        if matches!(refusal, Refusal::LoginNeeded { redirect: true, .. }) {
+        let other =
+            matches!(refusal, Refusal::LoginNeeded { redirect: true, .. } | Refusal::McpMessage(_));
+        if other {
             continue;
         }
         let answer = respond(&refusal, &program());
@@ -152,6 +157,18 @@ async fn a_program_gets_a_problem() {
         let section = problem["type"].as_str().unwrap().rsplit('#').next().unwrap();
         assert!(is_documented(section), "{refusal}: {section}");
     }
+}
+
+#[tokio::test]
+async fn an_agent_gets_an_error_of_json_rpc() {
+    let refusal = Refusal::McpMessage(crate::mcp_fault::McpFault::Batch);
+    let answer = respond(&refusal, &program());
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(value(&answer, header::CONTENT_TYPE), Some("application/json"));
+    let error: Value = serde_json::from_str(&text(answer).await).unwrap();
+    assert_eq!((&error["jsonrpc"], &error["id"]), (&Value::from("2.0"), &Value::Null));
+    assert_eq!(error["error"]["code"], -32600);
+    assert!(is_documented(refusal.code()));
 }
 
 #[tokio::test]

@@ -135,6 +135,23 @@ impl Refusal {
                 format!("{service} takes {most} requests of one user in a second."),
                 WAIT,
             ),
+            Self::UserLimitReached { limit: "tokens_per_day", most, .. } => Words::new(
+                "The tokens of today are used up",
+                format!("{service} gives {most} tokens to one user in a day (UTC)."),
+                "Try again tomorrow, or ask the owner of this service for more.",
+            ),
+            Self::McpMessage(fault) => Words::new(
+                "This message of MCP is refused",
+                sentence(&fault.to_string()),
+                "Send it as the specification of MCP of 2026-07-28 says, or with a client that does.",
+            ),
+            Self::StreamWithoutUsage { .. } => Words::new(
+                "The stream must state its usage",
+                format!(
+                    "{service} counts tokens: a request with `\"stream\": true` needs `\"stream_options\": {{\"include_usage\": true}}` too."
+                ),
+                "Add the option to the request. Client libraries have a parameter for it.",
+            ),
             Self::UserLimitReached { limit, most, .. } => Words::new(
                 "Too much at once",
                 format!(

@@ -78,6 +78,11 @@ impl Cors {
         CorsFields { fields, varies: self.origins.is_some() }
     }
 
+    /// Whether the page that sent these fields is one that may read answers.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        headers.get(header::ORIGIN).is_some_and(|origin| self.admitted(origin).is_some())
+    }
+
     /// `Access-Control-Allow-Origin` for a page. Origins are compared as browsers write them: whole, byte for byte.
     fn admitted(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match &self.origins {

@@ -4,6 +4,7 @@ use http::Method;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath};
 
 use super::Route;
+use crate::mcp::Resource;
 
 /// The longest scope of a registry that a challenge repeats.
 const SCOPE: usize = 300;
@@ -16,6 +17,8 @@ pub enum Offer {
     Bearer,
     /// `Basic`, then `Bearer`.
     Basic,
+    /// `Bearer` with the document about the resource, and the scopes that every token for it needs (RFC 9728 §5.1, RFC 6750 §3).
+    Resource(Box<Resource>),
     /// `Bearer` with a token endpoint ([distribution token specification]).
     ///
     /// [distribution token specification]: https://distribution.github.io/distribution/spec/auth/token/
@@ -46,7 +49,10 @@ impl Route {
                 scope: scope(method, path.as_str()),
             },
             None if self.basic && !browser => Offer::Basic,
-            None => Offer::Bearer,
+            None => match &self.mcp {
+                Some(resource) => Offer::Resource(Box::new(resource.clone())),
+                None => Offer::Bearer,
+            },
         }
     }
 }

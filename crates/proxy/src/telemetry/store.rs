@@ -96,6 +96,15 @@ impl SessionStore for TracedStore {
         self.call("list", self.inner.list(limit)).await
     }
 
+    async fn add(
+        &self,
+        counter: &Digest,
+        amount: u64,
+        until: SystemTime,
+    ) -> Result<Option<u64>, StoreError> {
+        self.call("add", self.inner.add(counter, amount, until)).await
+    }
+
     async fn count(&self) -> Result<Option<usize>, StoreError> {
         self.call("count", self.inner.count()).await
     }

@@ -9,6 +9,7 @@ use doorward::config::{
     UpstreamUrl,
 };
 
+mod agents;
 mod anchors;
 mod applications;
 mod any_text;

@@ -217,6 +217,8 @@ fn unsupported_keys_are_refused_by_name() {
         ("public_url:", "tls: { certificate: a, key: b, names: [A.example] }\npublic_url:", "invalid host: hosts are compared in lower case; write `a.example`"),
         ("    access:", "    limits: { per_user: {} }\n    access:", "13:15: routes.app.limits.per_user: missing bound; write `requests_per_second`, `concurrent_requests` or `concurrent_streams`"),
         ("    access:", "    limits: { per_user: { concurrent_streams: 0 } }\n    access:", "13:47: routes.app.limits.per_user.concurrent_streams: invalid number: zero refuses every user; "),
+        ("    access:", "    limits: { per_user: { tokens_per_day: 5 } }\n    access:", "13:43: routes.app.limits.per_user.tokens_per_day: invalid `tokens_per_day`: without `usage` the gateway does not know the tokens of an answer; write `usage: openai` on the route"),
+        ("    access:", "    usage: anthropic\n    access:", "13:12: routes.app.usage: "),
         ("    access:", "    limits: { per_user: { requests_per_second: fifty } }\n    access:", "13:48: routes.app.limits.per_user.requests_per_second: invalid value: found `fifty`"),
     ];
     expect_each(&cases);

@@ -34,6 +34,7 @@ pub async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) -> S) {
     a_logout_token_ends_only_sessions_signed_alike(&store(), &clock).await;
     sweeping_spares_sessions_that_live(&store(), &clock).await;
     a_kept_login_waits_until_it_is_forgotten(&store(), &clock).await;
+    a_counter_holds_all_that_was_added(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
     kept_records_are_counted(&store(), &clock).await;
     store().ready().await.unwrap();
@@ -224,6 +225,17 @@ async fn a_kept_login_waits_until_it_is_forgotten(store: &impl SessionStore, clo
         store.forget_login(&key).await.unwrap();
         assert_eq!(store.login(&key).await.unwrap(), None);
     }
+}
+
+async fn a_counter_holds_all_that_was_added(store: &impl SessionStore, clock: &MovableClock) {
+    let (counter, other, until) = ([1; 32], [2; 32], clock.now() + Duration::from_secs(3600));
+    let Some(none) = store.add(&counter, 0, until).await.unwrap() else { return };
+    assert_eq!(none, 0);
+    for expected in [40, 80, 120] {
+        assert_eq!(store.add(&counter, 40, until).await.unwrap(), Some(expected));
+    }
+    assert_eq!(store.add(&other, 5, until).await.unwrap(), Some(5));
+    assert_eq!(store.add(&counter, 0, until).await.unwrap(), Some(120));
 }
 
 async fn nothing_secret_is_printed(store: &impl SessionStore, clock: &MovableClock) {

@@ -253,6 +253,18 @@ impl SessionStore for EmbeddedStore {
         .await
     }
 
+    async fn add(
+        &self,
+        counter: &Digest,
+        amount: u64,
+        until: SystemTime,
+    ) -> Result<Option<u64>, StoreError> {
+        let counter = *counter;
+        self.blocking(move |file| file.write(|writer| writer.add(&counter, amount, until)))
+            .await
+            .map(Some)
+    }
+
     async fn forget_login(&self, key: &Digest) -> Result<(), StoreError> {
         let key = *key;
         self.blocking(move |file| file.write(|writer| writer.forget_login(&key))).await

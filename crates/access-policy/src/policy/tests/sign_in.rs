@@ -15,7 +15,7 @@ fn wants(acr: &[&str], max_age: Option<u64>) -> Requirement {
 }
 
 fn asked(allow: Allow) -> Option<StepUp> {
-    let rule = Rule { path: None, methods: Vec::new(), allow, shadow: false };
+    let rule = Rule { path: None, methods: Vec::new(), messages: None, allow, shadow: false };
     Policy::new(vec![rule]).sign_in_for(1)
 }
 

@@ -21,6 +21,10 @@ fn whole() -> Trail {
         })),
         credential: "session",
         rule: Some(12),
+        message: Some(Arc::new(McpMessage {
+            method: "tools/call".to_owned(),
+            name: Some("query_\"x\"".to_owned()),
+        })),
         ..trail()
     }
 }
@@ -35,11 +39,23 @@ fn a_line_has_the_bytes_of_its_event() {
         return_to: "/".to_owned(),
         level: None,
     };
-    let exchange = |bytes| Exchanged { request_id: "r-1", upstream: "http://app:8000", bytes };
+    let spent = |estimated| SpentTokens {
+        model: Some("m \"7b\"".to_owned()),
+        total: 44,
+        input: 12,
+        output: 30,
+        estimated,
+    };
+    let (counted, estimated) = (spent(false), spent(true));
+    let exchange =
+        |bytes| Exchanged { request_id: "r-1", upstream: "http://app:8000", bytes, spent: None };
+    let of_model = |spent| Exchanged { spent: Some(spent), ..exchange(Some((0, 4096))) };
     for (refusal, exchange) in [
         (None, None),
         (None, Some(exchange(None))),
         (None, Some(exchange(Some((0, 4096))))),
+        (None, Some(of_model(&counted))),
+        (None, Some(of_model(&estimated))),
         (Some(&forbidden), None),
         (Some(&login), None),
     ] {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use access_policy::Caller;
 
 use crate::{
+    authorize::missing_scopes,
     config::BearerTokens,
     forward::{IdentityHeaders, filled, with_groups_of},
     route::Route,
@@ -45,6 +46,13 @@ pub(super) fn fields(route: &Route, caller: &Caller) -> BTreeMap<String, String>
     fields
 }
 
+/// The verdict on claims without the scopes that every token for the route's resource needs.
+pub(super) fn lacks_scopes(route: &Route, caller: &Caller) -> Option<String> {
+    let (Some(resource), Caller::Known(known)) = (&route.mcp, caller) else { return None };
+    let unmet = missing_scopes(resource, known)?;
+    Some(format!("refused: the caller {}, as every token for this resource does", unmet.summary()))
+}
+
 /// Conditions on credentials and pages that are not among the rules.
 pub(super) fn notes(route: &Route) -> Vec<String> {
     let mut notes = Vec::new();
@@ -59,6 +67,12 @@ pub(super) fn notes(route: &Route) -> Vec<String> {
             "`Authorization: Bearer` is the application's own and names no caller here; `X-Doorward-Token` does"
                 .to_owned(),
         );
+    }
+    if let Some(resource) = route.mcp.as_ref().filter(|resource| !resource.scopes.is_empty()) {
+        notes.push(format!(
+            "a bearer token needs all of these scopes here: {}",
+            resource.scopes.join(", ")
+        ));
     }
     if let Some(cors) = &route.cors {
         let origins = match &cors.origins {

@@ -1,11 +1,12 @@
-//! The task that maintains the sessions, and its end.
+//! The tasks that maintain the sessions and share the budgets of users, and their end.
 
 use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web_sessions::Sessions;
 
-/// The task that maintains the sessions. A clone is the same task.
+use crate::assemble::Lasting;
+
+/// The tasks. A clone is the same tasks.
 #[derive(Debug, Clone)]
 pub(super) struct Housekeeping {
     stop: CancellationToken,
@@ -13,15 +14,16 @@ pub(super) struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Begins the task.
-    pub(super) fn begin(sessions: Arc<Sessions>) -> Self {
+    /// Begins the tasks.
+    pub(super) fn begin(lasting: &Lasting) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(sessions.maintain(stop.clone()));
+        tasks.spawn(Arc::clone(&lasting.sessions).maintain(stop.clone()));
+        tasks.spawn(lasting.share_tokens(stop.clone()));
         tasks.close();
         Self { stop, tasks }
     }
 
-    /// Ends the task, and waits until the times of last use are stored.
+    /// Ends the tasks, and waits until the times of last use and the tokens are stored.
     pub(super) async fn finish(&self) {
         self.stop.cancel();
         self.tasks.wait().await;

@@ -64,7 +64,10 @@ fn reachable(
         let all_methods = other.methods.is_empty()
             || (!rule.methods.is_empty()
                 && rule.methods.iter().all(|method| covers_method(&other.methods, method)));
-        !other.shadow && all_paths && all_methods
+        let about_messages = !other.mcp_methods.is_empty() || !other.tools.is_empty();
+        let all_messages =
+            !about_messages || (other.mcp_methods == rule.mcp_methods && other.tools == rule.tools);
+        !other.shadow && all_paths && all_methods && all_messages
     };
     if !rule.shadow
         && let Some(winner) = earlier.iter().position(covers)

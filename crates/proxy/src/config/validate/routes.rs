@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Findings, access, answers, at, callers, identity, upstream_tls, workloads};
+use super::{Findings, access, answers, at, callers, identity, mcp, upstream_tls, workloads};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, PerUserLimits, RouteConfig};
 use http_canonical::CanonicalPath;
@@ -40,6 +40,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         identity::check(&here, route, found);
         answers::check(&here, route, found);
         access::check(&here, route, issuers, found);
+        mcp::check(&here, config, route, found);
         workloads::check(&here, config, route, found);
     }
 }
@@ -148,14 +149,19 @@ fn limits(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
     }
     if let Some(per_user) = route.limits.per_user {
         per_user_limits(per_user, &limits.key("per_user"), found);
+        if per_user.tokens_per_day.is_some() && route.usage.is_none() {
+            let message = "invalid `tokens_per_day`: without `usage` the gateway does not know the tokens of an answer; write `usage: openai` on the route";
+            found.problem(limits.key("per_user").key("tokens_per_day"), message);
+        }
     }
 }
 
 fn per_user_limits(limits: PerUserLimits, here: &KeyPath, found: &mut Findings) {
     let bounds = [
-        ("requests_per_second", limits.requests_per_second),
-        ("concurrent_requests", limits.concurrent_requests),
-        ("concurrent_streams", limits.concurrent_streams),
+        ("requests_per_second", limits.requests_per_second.map(u64::from)),
+        ("concurrent_requests", limits.concurrent_requests.map(u64::from)),
+        ("concurrent_streams", limits.concurrent_streams.map(u64::from)),
+        ("tokens_per_day", limits.tokens_per_day),
     ];
     if bounds.iter().all(|(_, most)| most.is_none()) {
         let message = "missing bound; write `requests_per_second`, `concurrent_requests` or `concurrent_streams`, or omit `per_user`";

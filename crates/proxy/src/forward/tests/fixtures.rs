@@ -123,7 +123,7 @@ impl Stage {
         let request = canonical(request, &Trust::none()).unwrap().unwrap();
         let routed = Routed { request: request.into(), route: Arc::clone(route) };
         let sender = Sender { caller, credential, unread: None };
-        let identified = Identified { routed, sender, times: None };
+        let identified = Identified { routed, sender, times: None, message: None };
         soon(self.upstreams.forward(authorize(identified)?)).await
     }
 }
@@ -176,6 +176,7 @@ pub(super) fn route(targets: &[String]) -> Route {
         policy: Policy::new(vec![Rule {
             path: None,
             methods: Vec::new(),
+            messages: None,
             allow: Allow::Anyone,
             shadow: false,
         }]),
@@ -191,6 +192,8 @@ pub(super) fn route(targets: &[String]) -> Route {
         signed_out: SignedOut::default(),
         body_limit: None,
         per_user: None,
+        usage: None,
+        mcp: None,
         upstream: Some(Upstream::new(&urls, &UpstreamTls::platform()).unwrap()),
     }
 }

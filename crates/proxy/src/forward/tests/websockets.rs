@@ -63,6 +63,7 @@ impl Gateway {
                     routed: Routed { request: request.into(), route },
                     sender: Sender::known(live.known(), Credential::Session(live)),
                     times: None,
+                    message: None,
                 };
                 let answer = stage.upstreams.forward(authorize(identified).unwrap()).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {

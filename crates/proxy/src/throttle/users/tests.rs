@@ -30,6 +30,7 @@ const fn limits(each_second: Option<u32>, requests: Option<u32>) -> Option<PerUs
         requests_per_second: each_second,
         concurrent_requests: requests,
         concurrent_streams: Some(2),
+        tokens_per_day: None,
     })
 }
 
@@ -150,4 +151,58 @@ fn threads_share_the_bounds_of_a_user() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(admitted, 100);
+}
+
+const BUDGET: Option<PerUserLimits> = Some(PerUserLimits {
+    requests_per_second: None,
+    concurrent_requests: None,
+    concurrent_streams: None,
+    tokens_per_day: Some(100),
+});
+
+/// Counts an exchange with so many tokens.
+fn exchange(users: &Users, caller: &Caller, tokens: u64) {
+    let counted = users.admit("lab", BUDGET, caller, || false).unwrap().unwrap();
+    counted.used_tokens(tokens);
+}
+
+#[tokio::test]
+async fn processes_share_the_budgets_of_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = Arc::new(web_sessions::Keys::new(&[[7u8; 32]]).unwrap());
+    let store = web_sessions::EmbeddedStore::open(&folder.path().join("store.redb"), keys).unwrap();
+    let clock = MovableClock::new();
+    let (here, there) = (Users::new(clock.clone()), Users::new(clock.clone()));
+    let (alice, bob) = (user("main", "alice"), user("main", "bob"));
+    exchange(&here, &alice, 60);
+    exchange(&there, &alice, 60);
+    exchange(&there, &bob, 10);
+    // Each knows its own tokens only.
+    here.asked("lab", BUDGET, &alice).unwrap();
+    here.share_tokens(&store).await.unwrap();
+    there.share_tokens(&store).await.unwrap();
+    let (name, wait) = limit(there.asked("lab", BUDGET, &alice));
+    assert_eq!(name, "tokens_per_day");
+    here.asked("lab", BUDGET, &alice).unwrap();
+    here.share_tokens(&store).await.unwrap();
+    assert_eq!(limit(here.asked("lab", BUDGET, &alice)), (name, wait));
+    here.asked("lab", BUDGET, &bob).unwrap();
+    // A process that starts again learns what was used before.
+    let again = Users::new(clock.clone());
+    again.asked("lab", BUDGET, &alice).unwrap();
+    again.share_tokens(&store).await.unwrap();
+    limit(again.asked("lab", BUDGET, &alice));
+    clock.advance(wait);
+    for users in [&here, &there, &again] {
+        users.asked("lab", BUDGET, &alice).unwrap();
+        users.share_tokens(&store).await.unwrap();
+        users.asked("lab", BUDGET, &alice).unwrap();
+    }
+    // Without the store each counts on, and tells it later.
+    store.release().await.unwrap();
+    exchange(&here, &alice, 99);
+    here.share_tokens(&store).await.unwrap_err();
+    exchange(&here, &alice, 1);
+    limit(here.asked("lab", BUDGET, &alice));
+    here.asked("lab", BUDGET, &bob).unwrap();
 }

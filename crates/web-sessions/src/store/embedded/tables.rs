@@ -28,6 +28,8 @@ const SEEN: TableDefinition<'_, Key, u64> = TableDefinition::new("seen");
 const NAMES: TableDefinition<'_, &'static str, Key> = TableDefinition::new("names");
 /// End of its time, and sealed state, of each login in progress.
 const LOGINS: TableDefinition<'_, Key, (u64, &'static [u8])> = TableDefinition::new("logins");
+/// End of its time, and value, of each counter.
+const COUNTERS: TableDefinition<'_, Key, (u64, u64)> = TableDefinition::new("counters");
 const HELD: MultimapTableDefinition<'_, Key, Key> = MultimapTableDefinition::new("held");
 
 /// A record ready to be stored.
@@ -86,6 +88,7 @@ pub(super) struct Writer<'t> {
     names: Table<'t, &'static str, Key>,
     held: MultimapTable<'t, Key, Key>,
     logins: Table<'t, Key, (u64, &'static [u8])>,
+    counters: Table<'t, Key, (u64, u64)>,
 }
 
 impl<'t> Writer<'t> {
@@ -97,6 +100,7 @@ impl<'t> Writer<'t> {
             names: transaction.open_table(NAMES)?,
             held: transaction.open_multimap_table(HELD)?,
             logins: transaction.open_table(LOGINS)?,
+            counters: transaction.open_table(COUNTERS)?,
         })
     }
 
@@ -164,6 +168,23 @@ impl<'t> Writer<'t> {
         }
         self.logins.insert(key, (nanos(until), sealed))?;
         Ok(true)
+    }
+
+    /// Adds to a counter, and returns its value. A new one takes the place of those whose time ends before its own.
+    pub(super) fn add(
+        &mut self,
+        counter: &Digest,
+        amount: u64,
+        until: SystemTime,
+    ) -> Result<u64, Error> {
+        let until = nanos(until);
+        let before = self.counters.get(counter)?.map(|kept| kept.value().1);
+        if before.is_none() {
+            self.counters.retain(|_, (end, _)| end >= until)?;
+        }
+        let all = before.unwrap_or(0).saturating_add(amount);
+        self.counters.insert(counter, (until, all))?;
+        Ok(all)
     }
 
     pub(super) fn forget_login(&mut self, key: &Digest) -> Result<(), Error> {

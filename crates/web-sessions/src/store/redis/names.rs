@@ -82,6 +82,11 @@ impl Names {
         format!("{}j:{}", self.prefix, text(name))
     }
 
+    /// Something that is counted.
+    pub(super) fn counter(&self, name: &Digest) -> String {
+        format!("{}n:{}", self.prefix, text(name))
+    }
+
     /// The used proofs of one key.
     pub(super) fn proofs(&self, key: &str) -> String {
         format!("{}p:{key}", self.prefix)

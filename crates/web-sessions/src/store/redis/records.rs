@@ -165,6 +165,18 @@ impl SessionStore for RedisStore {
         Ok(true)
     }
 
+    async fn add(
+        &self,
+        counter: &Digest,
+        amount: u64,
+        until: SystemTime,
+    ) -> Result<Option<u64>, StoreError> {
+        let left = until.duration_since(self.clock.now()).unwrap_or(Duration::ZERO);
+        let script =
+            scripts::ADD.on([self.names.counter(counter)]).arg(amount).arg(millis(left).max(1));
+        self.calls.call("add", script).await.map(Some)
+    }
+
     async fn login(&self, key: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.calls.call("login", Command::new("GET", &self.names.login(key))).await
     }

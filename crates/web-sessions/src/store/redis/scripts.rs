@@ -143,6 +143,11 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
     GIVE_UP_TURN = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])";
+    /// Adds to a counter, and returns its value. Keys: counter. Arguments: amount, time to live (ms).
+    ADD = "
+local all = redis.call('INCRBY', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return all";
     /// Remembers something that counts once: 1 if nothing else has, or this attempt has already. Keys: it. Arguments: number of the
     /// attempt, time to live (ms).
     FIRST_USE = "
