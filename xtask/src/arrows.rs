@@ -41,6 +41,7 @@ const GATEWAY: &[(&str, &str)] = &[
         "gateway",
         "refusal telemetry listen route identify authorize forward carried respond audit endpoints",
     ),
+    ("ext_authz", "metric log listen forward gateway"),
     (
         "assemble",
         "config metric workers telemetry listen upstream route throttle identify review forward respond endpoints gateway",
@@ -48,7 +49,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify forward respond gateway ext_authz assemble admin",
     ),
 ];
 

@@ -21,7 +21,7 @@ use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
+use web_sessions::{Cookies, Keys, Limits, Logins, OwnNames, RenewError, SessionStore, Sessions};
 
 use crate::{
     config::{self, Config, TrustedProxy},
@@ -315,7 +315,8 @@ pub fn app_with(
         Arc::clone(&lasting.review),
         Arc::clone(&lasting.throttle),
     )
-    .with_sessions(Arc::clone(&lasting.sessions));
+    .with_sessions(Arc::clone(&lasting.sessions))
+    .with_own_cookies(OwnNames::new(&config.session.cookie_name));
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,

@@ -1,7 +1,7 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
-//! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); [`tls`] may
-//! secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives
+//! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); a proxy may tell
+//! its client (`told`); [`tls`] may secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them; `every_request` gives
 //! each request its id, its span, an answer after a panic and the result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
 mod accept;
@@ -22,6 +22,7 @@ mod request_body;
 mod serve;
 mod strict_io;
 pub mod tls;
+mod told;
 mod unix_file;
 
 pub use accept::ListenError;
@@ -62,6 +63,7 @@ pub struct Listener {
     trust: Trust,
     answers: Arc<dyn Answers>,
     workers: Workers,
+    proxy_protocol: bool,
 }
 
 impl Listener {
@@ -106,6 +108,7 @@ impl Listener {
             trust: Trust::none(),
             answers: Arc::new(PlainAnswers),
             workers: Workers::default(),
+            proxy_protocol: false,
         })
     }
 
@@ -137,6 +140,13 @@ impl Listener {
         self
     }
 
+    /// Expects the PROXY protocol at the beginning of each connection, from the trusted proxies alone.
+    #[must_use]
+    pub fn with_proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
+        self
+    }
+
     /// The addresses, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> Vec<ListenAddr> {
         self.sockets.iter().map(|socket| socket.address.clone()).collect()
@@ -164,6 +174,9 @@ impl Listener {
             .certificates
             .map(|pair| AbortOnDropHandle::new(tokio::spawn(pair.watch(CERTIFICATE_CHECK))));
         let places = Arc::new(places::Places::new(self.limits, self.trust.clone()));
+        let told = self
+            .proxy_protocol
+            .then(|| Arc::new(told::Told::new(self.trust.clone(), Arc::clone(&places))));
         let tracker = TaskTracker::new();
         let shared = Arc::new(every_request::Shared {
             limits: self.limits,
@@ -177,6 +190,7 @@ impl Listener {
                 service: service.clone(),
                 shared: Arc::clone(&shared),
                 tls: self.tls.clone(),
+                told: told.clone(),
                 local: socket.address.clone(),
                 drain: drain.clone(),
             };

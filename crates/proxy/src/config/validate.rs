@@ -24,6 +24,7 @@ mod cookie_domain;
 mod identity;
 mod issuers;
 mod limits;
+mod listeners;
 mod names;
 mod profiles;
 mod redis_store;
@@ -102,7 +103,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// Checks everything. `issuers` are the names written in the file, also of issuers that have problems.
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
-    listeners(config, &mut found);
+    listen(config, &mut found);
+    listeners::check(config, &mut found);
     tls::check(config, &mut found);
     limits::check(config, &mut found);
     runtime::check(config, &mut found);
@@ -148,7 +150,7 @@ fn at(keys: &[&str]) -> KeyPath {
     keys.iter().fold(KeyPath::root(), |path, key| path.key(key))
 }
 
-fn listeners(config: &Config, found: &mut Findings) {
+fn listen(config: &Config, found: &mut Findings) {
     if config.listen.is_empty() {
         found.problem(
             at(&["listen"]),

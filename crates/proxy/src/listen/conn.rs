@@ -29,6 +29,8 @@ pub struct ConnInfo {
     /// The scheme of this hop.
     pub scheme: Scheme,
     pub(super) state: ConnState,
+    /// Whether the one request of this connection asks for a WebSocket, of which another proxy has both ends.
+    pub(super) websocket_elsewhere: bool,
     origin: OnceLock<Box<Origin>>,
 }
 
@@ -44,7 +46,19 @@ struct Origin {
 impl ConnInfo {
     /// A connection that was accepted.
     pub fn new(peer: Peer, local: ListenAddr, scheme: Scheme) -> Self {
-        Self { peer, local, scheme, state: ConnState::default(), origin: OnceLock::new() }
+        Self {
+            peer,
+            local,
+            scheme,
+            state: ConnState::default(),
+            websocket_elsewhere: false,
+            origin: OnceLock::new(),
+        }
+    }
+
+    /// The connection of one request that a proxy holds: from the proxy's client, to the proxy.
+    pub fn elsewhere(peer: Peer, local: ListenAddr, scheme: Scheme, websocket: bool) -> Self {
+        Self { websocket_elsewhere: websocket, ..Self::new(peer, local, scheme) }
     }
 
     /// The fields about the origin of a request on this connection. They are made for the first request; the others have the same,

@@ -45,7 +45,7 @@ pub fn canonical(
         peer: connection.peer,
         scheme: connection.scheme,
         request_id,
-        asks_websocket: tunnel.is_some(),
+        asks_websocket: tunnel.is_some() || connection.websocket_elsewhere,
     };
     let request = request.map(|body| Payload { body, pace, tunnel, connection });
     Some(CanonicalRequest::from_http(request, arrival, trust))

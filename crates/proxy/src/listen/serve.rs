@@ -26,6 +26,7 @@ use super::{
     accept::{Held, Stream},
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
+    told::Told,
 };
 use crate::metric;
 use http_canonical::{Peer, Scheme};
@@ -42,6 +43,8 @@ pub(super) struct Server<S> {
     pub(super) service: S,
     pub(super) shared: Arc<Shared>,
     pub(super) tls: Option<TlsAcceptor>,
+    /// Present where proxies tell the client's address.
+    pub(super) told: Option<Arc<Told>>,
     pub(super) local: ListenAddr,
     pub(super) drain: Drain,
 }
@@ -53,8 +56,20 @@ where
     S::Future: Send + 'static,
 {
     /// Serves a connection to its end, or to the end of the drain.
-    pub(super) async fn run(self, stream: Stream, peer: Peer, held: Held) {
+    pub(super) async fn run(self, mut stream: Stream, mut peer: Peer, mut held: Held) {
         let accepted = Instant::now();
+        if let Some(told) = &self.told {
+            let by = accepted + self.shared.limits.first_head;
+            let client = Box::pin(told.client(&mut stream, peer, &mut held, by));
+            peer = tokio::select! {
+                biased;
+                client = client => match client {
+                    Some(client) => client,
+                    None => return,
+                },
+                () = silence_ends(&self.drain) => return,
+            };
+        }
         match (stream, self.tls.clone()) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let by = accepted + self.shared.limits.first_head;

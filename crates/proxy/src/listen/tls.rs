@@ -14,9 +14,9 @@ use std::{
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{
@@ -34,6 +34,7 @@ use crate::{
 pub struct Certificates {
     pairs: Arc<Pairs>,
     provider: Arc<CryptoProvider>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 #[derive(Debug)]
@@ -79,6 +80,14 @@ pub enum CertificateError {
         /// the cause
         source: rustls::Error,
     },
+    /// The authority of client certificates cannot be used.
+    #[error("cannot use the authority of client certificates {path}: {reason}")]
+    ClientAuthority {
+        /// the file
+        path: PathBuf,
+        /// the cause
+        reason: String,
+    },
     /// The cryptography cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
@@ -100,7 +109,33 @@ impl Certificates {
             Ok(Pair { files: files.clone(), current })
         };
         let pairs = pairs.iter().map(load).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { pairs: Arc::new(Pairs(pairs)), provider }))
+        Ok(Arc::new(Self { pairs: Arc::new(Pairs(pairs)), provider, clients: None }))
+    }
+
+    /// Reads a pair for peers that show a certificate of the authority in the file `client_ca`. Others are refused.
+    ///
+    /// # Errors
+    ///
+    /// See [`CertificateError`].
+    pub fn mutual(pair: &Tls, client_ca: &Path) -> Result<Arc<Self>, CertificateError> {
+        let unusable = |reason: String| CertificateError::ClientAuthority {
+            path: client_ca.to_owned(),
+            reason,
+        };
+        let pem = contents(client_ca).map_err(|error| unusable(error.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(|error| unusable(error.to_string()))?;
+        let current = ArcSwap::from_pointee(read(pair, &provider)?);
+        let pairs = Arc::new(Pairs(vec![Pair { files: pair.clone(), current }]));
+        Ok(Arc::new(Self { pairs, provider, clients: Some(clients) }))
     }
 
     /// Reads all files again.
@@ -152,11 +187,15 @@ impl Certificates {
 
     /// TLS 1.2 and 1.3 with HTTP/2 and HTTP/1.1 by ALPN, with the newest pairs.
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, CertificateError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
-            .map_err(CertificateError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.pairs) as Arc<dyn ResolvesServerCert>);
+            .map_err(CertificateError::Setup)?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::clone(&self.pairs) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
         Ok(Arc::new(config))

@@ -16,6 +16,7 @@ mod callers;
 mod cookie_domain;
 mod health;
 mod limits;
+mod listening;
 mod mistakes;
 mod online;
 mod outside;
