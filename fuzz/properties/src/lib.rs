@@ -21,7 +21,9 @@ mod served;
 mod request;
 mod path;
 mod host;
+mod ext_authz;
 mod forwarded;
+mod proxy_header;
 mod route;
 mod condition;
 mod subject_pattern;
@@ -36,12 +38,14 @@ mod config;
 pub use condition::condition;
 pub use config::config;
 pub use cookies::cookies;
+pub use ext_authz::ext_authz;
 pub use form::logout_form;
 pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
 pub use path::path;
 pub use provider::{discovery, token_answer};
+pub use proxy_header::proxy_header;
 pub use redirect::redirect;
 pub use request::request;
 pub use route::route;
@@ -54,13 +58,14 @@ pub use tokens::{claims, jwk_set, jws};
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 20] = [
+pub const PROPERTIES: [(&str, Property); 22] = [
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
     ("config", config),
     ("cookies", cookies),
     ("discovery", discovery),
+    ("ext_authz", ext_authz),
     ("forwarded", forwarded),
     ("head", head),
     ("host", host),
@@ -68,6 +73,7 @@ pub const PROPERTIES: [(&str, Property); 20] = [
     ("jws", jws),
     ("logout_form", logout_form),
     ("path", path),
+    ("proxy_header", proxy_header),
     ("redirect", redirect),
     ("request", request),
     ("route", route),
