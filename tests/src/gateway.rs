@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
@@ -40,6 +40,7 @@ pub struct Plan {
     folder: PathBuf,
     port: u16,
     admin: u16,
+    ext_authz: Option<u16>,
     admin_address: String,
     admin_token: Option<String>,
     public_url: String,
@@ -82,6 +83,7 @@ impl Plan {
             folder,
             port: world.public_port(),
             admin: free_port()?,
+            ext_authz: None,
             admin_address: "127.0.0.1".to_owned(),
             admin_token: None,
             public_url: world.public_url(),
@@ -109,8 +111,20 @@ impl Plan {
 
     /// Another server owns the public port; the gateway listens elsewhere and trusts the fields of that server.
     pub fn behind_a_front(mut self) -> Result<Self> {
-        self.port = free_port()?;
         self.settings.push_str("trusted_proxies: [127.0.0.0/8]\n");
+        self.at_another_port()
+    }
+
+    /// The gateway listens elsewhere than at the public port.
+    pub fn at_another_port(self) -> Result<Self> {
+        Ok(Self { port: free_port()?, ..self })
+    }
+
+    /// Envoy asks about each request.
+    pub fn asked_by_envoy(mut self) -> Result<Self> {
+        let port = free_port()?;
+        self.ext_authz = Some(port);
+        writeln!(self.settings, "ext_authz: {{ listen: 127.0.0.1:{port} }}")?;
         Ok(self)
     }
 
@@ -290,6 +304,11 @@ impl Gateway {
     /// The port of the admin listener.
     pub fn admin_port(&self) -> u16 {
         self.plan.admin
+    }
+
+    /// The port on which Envoy asks.
+    pub fn ext_authz_port(&self) -> Result<u16> {
+        self.plan.ext_authz.context("Envoy does not ask this gateway")
     }
 
     /// A URL of the admin listener.

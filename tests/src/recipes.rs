@@ -1,6 +1,6 @@
 //! The recipes of the guide about forward-auth, taken out of its text and run: what is printed is what is tested.
 //!
-//! nginx and Caddy are the real ones. Traefik and ingress-nginx are stand-ins that send what their documentation says.
+//! nginx, Caddy and Envoy are the real ones. Traefik and ingress-nginx are stand-ins that send what their documentation says.
 
 use std::{path::Path, process::Command, sync::Arc};
 
@@ -16,11 +16,13 @@ use crate::{
     World,
     fronts::Front,
     gateway::Gateway,
+    tools,
     upstream::Echo,
     wire::{Answer, Wire},
 };
 
 const GUIDE: &str = "docs/guides/forward-auth.md";
+const GUIDE_OF_ENVOY: &str = "docs/guides/envoy.md";
 
 /// A recipe of the guide, running on the world's public port.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl Recipe {
         gateway: &Gateway,
         upstream: &Echo,
     ) -> Result<Self> {
-        let recipe = printed(heading)?;
+        let guide = if heading == "Envoy" { GUIDE_OF_ENVOY } else { GUIDE };
+        let recipe = printed(guide, heading)?;
         let folder = world.folder().display();
         let (public, port) = (world.public_port(), gateway.port());
         let filled = recipe
@@ -70,6 +73,7 @@ impl Recipe {
                 command.env("HOME", world.folder());
                 Self::Real(Front::start("caddy", world, &mut command).await?)
             }
+            "Envoy" => Self::Real(envoy(world, gateway, upstream, |recipe| recipe).await?),
             "Traefik" => {
                 let Some(ask) = value(&filled, "address:") else { anyhow::bail!("no address") };
                 let copied = value(&filled, "authResponseHeaders:").unwrap_or_default();
@@ -99,10 +103,31 @@ impl Recipe {
     }
 }
 
-/// The first block of code under a heading.
-fn printed(heading: &str) -> Result<String> {
+/// The recipe for Envoy with a change to it.
+pub async fn envoy(
+    world: &World,
+    gateway: &Gateway,
+    upstream: &Echo,
+    change: impl FnOnce(String) -> String,
+) -> Result<Front> {
+    let recipe = printed(GUIDE_OF_ENVOY, "Envoy")?;
+    let port = |number: u16| format!("address: 127.0.0.1, port_value: {number} }}");
+    let filled = recipe
+        .replace("address: 0.0.0.0, port_value: 8443 }", &port(world.public_port()))
+        .replace("address: 127.0.0.1, port_value: 8080 }", &port(gateway.port()))
+        .replace("address: 127.0.0.1, port_value: 9191 }", &port(gateway.ext_authz_port()?))
+        .replace("address: app, port_value: 8000 }", &port(upstream.address().port()));
+    let file = write(world.folder(), "envoy.yaml", &change(filled))?;
+    let mut command = Command::new(tools::installed("envoy/envoy")?);
+    command.arg("-c").arg(file);
+    command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
+    Front::start("envoy", world, &mut command).await
+}
+
+/// The first block of code under a heading of a guide.
+pub fn printed(guide: &str, heading: &str) -> Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
-    let text = std::fs::read_to_string(root.join(GUIDE))?;
+    let text = std::fs::read_to_string(root.join(guide))?;
     let section = text.split(&format!("\n## {heading}\n")).nth(1).context("no such heading")?;
     let block = section.split("\n```").nth(1).context("no code under the heading")?;
     Ok(block.split_once('\n').context("an empty block")?.1.to_owned())

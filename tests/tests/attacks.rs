@@ -24,6 +24,16 @@ mod paths;
 mod methods;
 #[path = "attacks/side_doors.rs"]
 mod side_doors;
+#[path = "attacks/ext_authz.rs"]
+mod ext_authz;
+#[path = "attacks/ext_authz_tls.rs"]
+mod ext_authz_tls;
+#[path = "attacks/proxy_protocol.rs"]
+mod proxy_protocol;
+#[path = "attacks/to_https.rs"]
+mod to_https;
+#[path = "attacks/question_addresses.rs"]
+mod question_addresses;
 #[path = "attacks/questions.rs"]
 mod questions;
 #[path = "attacks/held_requests.rs"]

@@ -1,4 +1,4 @@
-//! Each recipe of the guide about forward-auth, as it is printed: users land at the address they asked for, programs get 401.
+//! Each recipe of the guides about forward-auth and Envoy, as it is printed: users land at the address they asked for, programs get 401.
 
 use anyhow::{Context as _, Result, ensure};
 use dev_issuer::{DevClient, DevIssuer, User};
@@ -75,7 +75,9 @@ impl Lab {
         let issuer = issuer.start("127.0.0.1:0").await?;
         let echo = world.echo().await?;
         let plan = Plan::with_client(&world, issuer.url(), SECRET, ROUTES)?;
-        let gateway = plan.behind_a_front()?.start().await?;
+        let plan = plan.behind_a_front()?;
+        let plan = if recipe == "Envoy" { plan.asked_by_envoy()? } else { plan };
+        let gateway = plan.start().await?;
         let recipe = Recipe::run(recipe, &world, &gateway, &echo).await?;
         Ok(Self { world, issuer, gateway, echo, _recipe: recipe })
     }
@@ -204,4 +206,124 @@ async fn caddy_passes_a_challenge_on_to_programs() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn traefik_passes_a_challenge_on_to_programs() -> Result<()> {
     challenges_programs("Traefik").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_leads_to_the_address_asked_for() -> Result<()> {
+    leads_to_the_address_asked_for("Envoy").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_passes_a_challenge_on_to_programs() -> Result<()> {
+    challenges_programs("Envoy").await
+}
+
+/// Lines of a client that would lead a browser elsewhere, if an answer repeated them.
+const MISLEADING: &[&str] = &[
+    "X-Forwarded-Host: evil.test",
+    "X-Forwarded-Host: localhost@evil.test",
+    "X-Forwarded-Host: evil.test\\localhost",
+    "X-Forwarded-Host: localhost, evil.test",
+    "X-Forwarded-Proto: javascript",
+    "X-Forwarded-Port: 1",
+    "X-Forwarded-Prefix: //evil.test",
+    "X-Forwarded-Uri: //evil.test/x",
+    "X-Forwarded-Uri: https://evil.test/x",
+    "X-Forwarded-Uri: /\\evil.test",
+    "X-Forwarded-Uri: /%0d%0aLocation:%20https://evil.test",
+    "X-Original-URL: https://evil.test/x",
+    "X-Original-URI: //evil.test/x",
+    "X-Rewrite-URL: //evil.test/x",
+    "X-Auth-Request-Redirect: https://evil.test/x",
+    "Forwarded: host=evil.test;proto=javascript",
+];
+
+/// Targets that would do the same.
+const MISLEADING_TARGETS: &[&str] = &[
+    "//evil.test/x",
+    "///evil.test/x",
+    "/\\evil.test",
+    "/%5Cevil.test",
+    "/%09/evil.test",
+    "/%0d%0aLocation:%20https://evil.test",
+    "/@evil.test",
+    "/https://evil.test",
+    "/a?rd=https://evil.test",
+    "/a?rd=//evil.test&rd=/b",
+    "/a?sign_in=x&issuer=none&rd=%0d%0aSet-Cookie:%20a=b",
+    "https://evil.test/a",
+    "https://localhost@evil.test/a",
+];
+
+/// No line and no target of a client has a browser go elsewhere: not at once, and not after the sign-in.
+async fn leads_nowhere_else(recipe: &str) -> Result<()> {
+    let lab = Lab::start(recipe, "hostile").await?;
+    let host = lab.world.public_url().replace("http://", "");
+    let lines = MISLEADING.iter().map(|line| ("/a", format!("{line}\r\n")));
+    let targets = MISLEADING_TARGETS.iter().map(|target| (*target, String::new()));
+    let mut led = 0;
+    for (target, line) in lines.chain(targets) {
+        let mut wire = Wire::connect(lab.world.public_port()).await?;
+        let navigation = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n";
+        wire.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{navigation}{line}\r\n")).await;
+        let answer = wire.answer().await?;
+        let case = format!("{recipe}: {target} {line}: {answer:?}");
+        ensure!(!answer.body.contains("//evil.test/x\""), "{case}");
+        let location = answer.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
+        let Some((_, location)) = location else {
+            // Caddy answers so for a host that it does not serve.
+            let nothing = answer.status == 200 && answer.body.is_empty();
+            ensure!(nothing || matches!(answer.status, 400 | 403 | 404 | 421), "{case}");
+            continue;
+        };
+        ensure!(answer.status == 302, "{case}");
+        let own = url::Url::parse(&lab.world.url("/"))?;
+        let mut next = own.join(location)?;
+        let visitor = Visitor::new()?;
+        // nginx passes the answer of `start` on, whose cookie is that of the sign-in.
+        if next.as_str().starts_with(lab.issuer.url()) {
+            led += 1;
+            let redirect = next.query_pairs().find(|(name, _)| name == "redirect_uri");
+            if let Some((_, redirect)) = redirect {
+                ensure!(redirect.starts_with(&lab.world.public_url()), "{case}");
+            }
+            continue;
+        }
+        for _ in 0..2 {
+            ensure!(next.origin() == own.origin(), "{case}: {next}");
+            next = visitor.open(next.as_str()).await?.location()?;
+            if next.as_str().starts_with(lab.issuer.url()) {
+                break;
+            }
+        }
+        ensure!(next.as_str().starts_with(lab.issuer.url()), "{case}: {next}");
+        let callback = lab.issuer.sign_in(next.as_str(), "alice")?;
+        ensure!(callback.starts_with(&lab.world.public_url()), "{case}: {callback}");
+        let landed = visitor.open(&callback).await?;
+        ensure!(landed.status == 302 && landed.location()?.origin() == own.origin(), "{landed:?}");
+        led += 1;
+    }
+    ensure!(led >= 5, "{recipe}: only {led} of them lead to a sign-in at all");
+    ensure!(lab.echo.requests().is_empty());
+    lab.gateway.finish(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_leads_a_browser_nowhere_else() -> Result<()> {
+    leads_nowhere_else("nginx").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caddy_leads_a_browser_nowhere_else() -> Result<()> {
+    leads_nowhere_else("Caddy").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traefik_leads_a_browser_nowhere_else() -> Result<()> {
+    leads_nowhere_else("Traefik").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_leads_a_browser_nowhere_else() -> Result<()> {
+    leads_nowhere_else("Envoy").await
 }

@@ -45,6 +45,7 @@ const GATEWAY: &[(&str, &str)] = &[
         "gateway",
         "refusal telemetry listen route identify authorize forward carried respond audit endpoints",
     ),
+    ("ext_authz", "metric log listen forward gateway"),
     (
         "assemble",
         "config metric workers telemetry listen mcp upstream route throttle identify review forward respond endpoints gateway",
@@ -52,7 +53,7 @@ const GATEWAY: &[(&str, &str)] = &[
     ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify authorize forward respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify authorize forward respond gateway ext_authz assemble admin",
     ),
 ];
 

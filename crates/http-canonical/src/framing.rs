@@ -16,7 +16,12 @@ pub use violation::{Reason, Violation};
 
 use chunked::Chunked;
 use head::{Complete, Head};
-use target::Escaping;
+use target::{Escaping, Target};
+
+/// Whether bytes are a path with an optional query as a request line may hold it.
+pub(crate) fn is_origin_form(target: &[u8]) -> bool {
+    target.first() == Some(&b'/') && Target::read(0, target).is_some()
+}
 
 /// Limits on a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

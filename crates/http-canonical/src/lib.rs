@@ -9,7 +9,7 @@
 //! | read the parsed request into one method, host, path, query and client address | [`CanonicalRequest::from_http`] | RFC 3986, RFC 9110, RFC 7239 |
 //!
 //! [`PathPattern`] and [`CanonicalPath::readings`] let a rule judge a path as every server may read it. [`ForwardAuth`] is the
-//! request that nginx, Traefik, Caddy or Envoy asks about. [`Wants`] is the form of answer that the client expects: a page, a problem
+//! request that nginx, Traefik or Caddy asks about, [`ext_authz`] the one that Envoy does. [`Wants`] is the form of answer that the client expects: a page, a problem
 //! document or a gRPC status.
 //!
 //! Everything here is pure: no socket, no clock, no runtime. The only input besides the arguments is the random number of
@@ -57,6 +57,8 @@ pub mod trailers;
 mod websocket;
 pub mod forwarded;
 mod forward_auth;
+pub mod ext_authz;
+pub mod proxy_protocol;
 
 // Messages.
 pub mod framing;

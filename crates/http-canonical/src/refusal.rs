@@ -53,6 +53,23 @@ pub enum RequestRefusal {
     /// A header that may occur once occurs more than once.
     #[error("the header `{0}` occurs more than once")]
     Duplicate(HeaderName),
+    /// A value with a control character.
+    #[error("a header value holds a control character")]
+    HeaderValue,
+    /// A proxy describes more header lines than a request may have.
+    #[error("the request has too many header lines")]
+    TooManyLines,
+    /// A proxy that joins the lines of a header may have joined two of one that may occur once.
+    #[error(
+        "the header `{0}` may occur once and holds a comma, by which Envoy joins two: set `encode_raw_headers: true` in Envoy"
+    )]
+    Joined(HeaderName),
+    /// A proxy describes a part of the request in two places, and differently, or in a form that no request has.
+    #[error("the proxy's description of the request leaves its {0} open")]
+    TwoReadings(&'static str),
+    /// A proxy holds a request for another protocol than WebSocket.
+    #[error("the request asks for another protocol than WebSocket")]
+    OtherProtocol,
     /// A connection-specific header in HTTP/2 (RFC 9113 §8.2.2).
     #[error("the header `{0}` is not allowed in HTTP/2")]
     ConnectionSpecific(HeaderName),

@@ -24,7 +24,7 @@ use oidc_core::dpop::ReplayMemory;
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
-use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
+use web_sessions::{Cookies, Keys, Limits, Logins, OwnNames, RenewError, SessionStore, Sessions};
 
 use crate::{
     config::{self, Config, TrustedProxy},
@@ -333,7 +333,8 @@ pub fn app_with(
         Arc::clone(&lasting.review),
         Arc::clone(&lasting.throttle),
     )
-    .with_sessions(Arc::clone(&lasting.sessions));
+    .with_sessions(Arc::clone(&lasting.sessions))
+    .with_own_cookies(OwnNames::new(&config.session.cookie_name));
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,

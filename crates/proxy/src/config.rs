@@ -14,6 +14,7 @@ use url::Url;
 
 mod text;
 mod admin;
+mod ext_authz;
 mod limits;
 mod mcp;
 mod listener;
@@ -59,6 +60,7 @@ pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
 pub use cors::{CorsConfig, CorsOrigin};
 pub use dpop::{BoundTo, DpopConfig, TokenRules};
+pub use ext_authz::{ExtAuthz, MutualTls};
 pub use headers::{ResponseRules, RouteHeaders, Underscores};
 pub use health::HealthConfig;
 pub use hours::{Days, DaysError, Hours};
@@ -131,6 +133,19 @@ pub struct Config {
     /// The field is never sent to upstreams. Example: `true`.
     #[serde(default)]
     pub client_cert_header: bool,
+    /// Whether every connection to `listen` and `redirect` begins with a header of the PROXY protocol, version 2. It is taken from
+    /// `trusted_proxies` only, and connections of other peers are closed. The address that it tells is the client's, before any
+    /// `X-Forwarded-For`. Example: `true`.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Addresses on which plain http is redirected to the same address by https, and nothing else is served; one, or a list. Needs
+    /// a `public_url` of https. Example: `0.0.0.0:8080`.
+    #[serde(default, with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "text::OneOrMany<ListenAddr>")]
+    pub redirect: Vec<ListenAddr>,
+    /// The listener on which Envoy asks about each request. Example: `{ listen: 127.0.0.1:9191 }`.
+    #[serde(default)]
+    pub ext_authz: Option<ExtAuthz>,
     /// Time and resources that a client of the public listeners may use. Example: `{ connections: 10000, per_address: 1000 }`.
     #[serde(default)]
     pub limits: ListenerLimits,

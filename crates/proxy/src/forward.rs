@@ -9,6 +9,8 @@ mod assertion;
 mod call;
 mod response_body;
 mod exchange;
+mod fields;
+mod held;
 mod path;
 mod frames;
 mod metering;
@@ -26,6 +28,7 @@ mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
+pub use held::Described;
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
@@ -35,7 +38,7 @@ pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
@@ -43,6 +46,7 @@ use tokio::time::Instant;
 use self::{
     cutoff::Progress,
     exchange::{Exchange, Outgoing},
+    fields::Recipient,
     passing::pass_on,
     path::{path_and_query, with_slash},
     response_body::Origin,
@@ -52,26 +56,19 @@ use self::{
 use crate::{
     audit::Tally,
     authorize::Permitted,
-    identify::{Credential, Sender, authorization::Carrier},
+    identify::{Credential, Sender},
     listen::{Body, Drain, Payload},
     refusal::Refusal,
     review::{Permit, Review},
     route::Route,
     throttle::Throttle,
-    upstream::{InFlight, Lease, Upload, Upstream},
+    upstream::{InFlight, Lease, Upload},
 };
-use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
-use web_sessions::Sessions;
+use web_sessions::{OwnNames, Sessions};
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
 const UNDATED: Duration = Duration::from_secs(60 * 60);
-
-/// Bytes of identity in the headers of a request that many servers do not take: Node.js allows 16 KiB for all headers.
-const LARGE_IDENTITY: usize = 16_000;
-
-/// Fields that the gateway adds to a request, and a few.
-const ADDED: usize = 18;
 
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {
@@ -81,6 +78,7 @@ pub struct Upstreams {
     review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
     throttle: Arc<Throttle>,
+    own_cookies: OwnNames,
 }
 
 /// An exchange whose response has begun.
@@ -101,13 +99,21 @@ impl Upstreams {
         review: Arc<Review>,
         throttle: Arc<Throttle>,
     ) -> Self {
-        Self { assertions, clock, drain, review, sessions: None, throttle }
+        let own_cookies = OwnNames::default();
+        Self { assertions, clock, drain, review, sessions: None, throttle, own_cookies }
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
     #[must_use]
     pub fn with_sessions(mut self, sessions: Arc<Sessions>) -> Self {
         self.sessions = Some(sessions);
+        self
+    }
+
+    /// Knows the gateway's own cookies by these names also where a route has no upstream.
+    #[must_use]
+    pub fn with_own_cookies(mut self, own_cookies: OwnNames) -> Self {
+        self.own_cookies = own_cookies;
         self
     }
 
@@ -166,21 +172,20 @@ impl Upstreams {
         let fields = internal(connection.origin(&host_asked_for, scheme, &forwarded_for), "host")?;
         let host = fields.host.clone();
         let (call, traceparent) = call::begin(traceparent.as_ref(), &route, &method);
-        headers::take_credentials(&mut headers, &credential, upstream.own_cookies());
-        headers::take_reserved(&mut headers, &mut trailers, &route);
-        // Grown once, for all that the gateway adds.
-        headers.reserve(ADDED);
-        headers::set_origin(
-            &mut headers,
-            headers::From {
-                fields,
-                scheme,
-                prefix: upstream.stripped_prefix(),
-                request_id: &request_id,
-                traceparent,
-            },
-        );
-        self.set_identity(&mut headers, &route, &caller, &credential)?;
+        let recipient = Recipient {
+            route: &route,
+            own_cookies: upstream.own_cookies(),
+            caller: &caller,
+            credential: &credential,
+        };
+        let from = headers::From {
+            fields,
+            scheme,
+            prefix: upstream.stripped_prefix(),
+            request_id: &request_id,
+            traceparent,
+        };
+        self.fill(&mut headers, &mut trailers, &recipient, from)?;
         if let Some(limit) = route.body_limit
             && content_length.is_some_and(|length| length > limit)
         {
@@ -266,54 +271,6 @@ impl Upstreams {
         }
     }
 
-    fn set_identity(
-        &self,
-        headers: &mut HeaderMap,
-        route: &Route,
-        caller: &Caller,
-        credential: &Credential,
-    ) -> Result<(), Refusal> {
-        let Caller::Known(known) = caller else { return Ok(()) };
-        let known = &self.assertions.seen_by(known, route);
-        let mut size = 0;
-        let wanted = route.identity.headers || route.identity.assertion;
-        let entry = wanted.then(|| self.assertions.entry(known));
-        if let Some(entry) = entry.as_deref().filter(|_| route.identity.headers) {
-            size += entry.headers.size();
-            entry.headers.set(headers);
-        }
-        if let Some(entry) = entry.as_deref().filter(|_| route.identity.assertion) {
-            let assertion = internal(self.assertions.assertion(entry, &route.name), "assertion")?;
-            size += assertion.len();
-            headers.insert(X_DOORWARD_ASSERTION, assertion);
-        }
-        if let Some(fields) = &route.set {
-            for (name, value) in self.assertions.filled(known, fields).iter() {
-                size += name.as_str().len() + value.len();
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        if size > LARGE_IDENTITY {
-            warn_of_large_identity(route, size);
-        }
-        if route.identity.access_token {
-            let bearer = match credential {
-                // Bound to the caller's key: of no use to an upstream, which has no proof.
-                Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
-                Credential::Bearer { token, .. } => format!("Bearer {}", token.expose()),
-                Credential::Session(live) => match live.access_token(self.clock.now()) {
-                    Some(token) => format!("Bearer {}", token.expose()),
-                    None => return Ok(()),
-                },
-                Credential::None => return Ok(()),
-            };
-            let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        Ok(())
-    }
-
     /// Time at which a bearer token ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
         let Credential::Bearer { good_until, .. } = credential else { return None };
@@ -323,19 +280,6 @@ impl Upstreams {
         };
         // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left)
-    }
-}
-
-/// Warns once for each route.
-#[cold]
-fn warn_of_large_identity(route: &Route, bytes: usize) {
-    if route.upstream.as_ref().is_some_and(Upstream::first_large_identity) {
-        tracing::warn!(
-            route = route.name,
-            bytes,
-            "the identity of a caller takes more header bytes than many servers accept (431); write `identity: {{ groups: \
-             matching }}` on the route, or turn off `headers` or `assertion`"
-        );
     }
 }
 

@@ -35,16 +35,14 @@
 //! ```
 
 mod head;
+mod held;
+mod serving;
+mod to_https;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+pub use serving::Serving;
 
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_canonical::{CanonicalMethod, RequestId, TraceParent, Trust, Wants};
@@ -81,7 +79,7 @@ impl Gateway {
         Self { routes, identify, upstreams }
     }
 
-    /// Takes a request through the stages. Facts that the answer needs, also when it is a refusal, are added to `carried`.
+    /// Takes a request through the stages, and forwards it. Facts that the answer needs, also when it is a refusal, are added to `carried`.
     ///
     /// # Errors
     ///
@@ -92,8 +90,21 @@ impl Gateway {
         trail: &mut Trail,
         carried: &mut Carried,
     ) -> Result<Response<Body>, Refusal> {
+        self.decide(request, Then::Forward, trail, carried).await
+    }
+
+    /// Takes a request through the stages; `then` is the last of them.
+    async fn decide(
+        &self,
+        request: impl Into<Box<CanonicalRequest>>,
+        then: Then,
+        trail: &mut Trail,
+        carried: &mut Carried,
+    ) -> Result<Response<Body>, Refusal> {
         let request: Box<CanonicalRequest> = request.into();
-        if let Some(document) = self.routes.metadata(&request) {
+        if then == Then::Forward
+            && let Some(document) = self.routes.metadata(&request)
+        {
             trail.own_url();
             return Ok(document);
         }
@@ -123,10 +134,23 @@ impl Gateway {
         carried.next_nonce(self.identify.next_nonce(&identified.sender));
         let permitted = authorize(identified)?;
         trail.permitted(&permitted);
+        if then == Then::Describe {
+            trail.own_url();
+            return self.upstreams.describe(permitted);
+        }
         let (response, exchange) = self.upstreams.exchange(permitted).await?;
         trail.exchanged(exchange);
         Ok(response)
     }
+}
+
+/// The last stage of a request that is permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// The gateway sends it to its upstream.
+    Forward,
+    /// A proxy holds it, and is told how to send it on.
+    Describe,
 }
 
 /// The answer to a preflight that is admitted.
@@ -153,16 +177,30 @@ pub struct App {
 
 impl App {
     /// Answers a request, as work of the trace that it belongs to.
-    async fn traced(&self, telemetry: &Telemetry, request: Request<Body>) -> Response<Body> {
+    async fn traced(
+        &self,
+        telemetry: &Telemetry,
+        request: Request<Body>,
+        then: Then,
+    ) -> Response<Body> {
         let peer = request.extensions().get::<Arc<ConnInfo>>().map(|connection| connection.peer);
         let trusted = peer.is_some_and(|peer| self.trust.trusts(peer));
         let given = TraceParent::given(request.headers());
         let (trace, span) = telemetry.request(given.as_ref(), trusted, request.version());
-        trace.scope(self.serve(request, span)).await
+        trace.scope(self.serve(request, then, span)).await
     }
 
-    async fn serve(&self, request: Request<Body>, mut span: Option<Span>) -> Response<Body> {
+    async fn serve(
+        &self,
+        request: Request<Body>,
+        then: Then,
+        mut span: Option<Span>,
+    ) -> Response<Body> {
         let mut head = Head::of(&request);
+        if then == Then::Describe && head.wants == Wants::Grpc {
+            // The proxy makes a gRPC status of the HTTP status.
+            head.wants = Wants::Problem;
+        }
         let request = match canonical(request, &self.trust) {
             Some(Ok(request)) => Box::new(request),
             Some(Err(refusal)) => return self.refuse_unread(head, &refusal.into(), span),
@@ -173,6 +211,9 @@ impl App {
         };
         // The listener gave it one, or it has one since then.
         let id = head.request_id.take().unwrap_or_else(|| request.request_id().clone());
+        if then == Then::Describe && self.endpoints.is_own(request.path()) {
+            return self.refuse_own(&head, &id, &request);
+        }
         let name = self.endpoints.name_of(request.path().compared());
         let is_question = self.endpoints.is_question(request.path().compared());
         let own = name.map(|name| {
@@ -201,7 +242,7 @@ impl App {
             }
             None => {
                 let mut carried = Carried::default();
-                let answer = self.gateway.serve(request, &mut trail, &mut carried).await;
+                let answer = self.gateway.decide(request, then, &mut trail, &mut carried).await;
                 (answer, trail, carried, None)
             }
         };
@@ -338,49 +379,6 @@ impl App {
 fn set_strict_transport(answer: &mut Response<Body>, value: Option<HeaderValue>) {
     if let Some(value) = value {
         answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
-    }
-}
-
-/// The application of the present configuration, as a service for every connection.
-#[derive(Debug, Clone)]
-pub struct Serving {
-    app: Arc<ArcSwap<App>>,
-}
-
-impl Serving {
-    /// Serves this application until it is replaced.
-    pub fn new(app: App) -> Self {
-        Self { app: Arc::new(ArcSwap::from_pointee(app)) }
-    }
-
-    /// Replaces the application. Requests under way end with the one they began with.
-    pub fn replace(&self, app: App) {
-        self.app.store(Arc::new(app));
-    }
-
-    /// The current application.
-    pub fn app(&self) -> Arc<App> {
-        self.app.load_full()
-    }
-}
-
-// === impl Service ===
-
-impl tower::Service<Request<Body>> for Serving {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let app = self.app.load_full();
-        match app.telemetry.clone() {
-            Some(telemetry) => Box::pin(async move { Ok(app.traced(&telemetry, request).await) }),
-            None => Box::pin(async move { Ok(app.serve(request, None).await) }),
-        }
     }
 }
 

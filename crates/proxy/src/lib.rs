@@ -5,6 +5,7 @@
 
 pub mod listen;
 pub mod refusal;
+pub mod ext_authz;
 pub mod gateway;
 pub mod upstream;
 pub mod route;

@@ -1,7 +1,7 @@
 //! Stage 1, listen: accept, TLS, strict framing, layers around every request, drain.
 //!
-//! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); [`tls`] may
-//! secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them, for HTTP/1 from a whole
+//! The path of a connection: `accept` takes it, up to a limit, and gives it to one of the [`workers`](crate::workers); a proxy may tell
+//! its client (`told`); [`tls`] may secure it; `strict_io` passes on only bytes that [`http_canonical::framing`] has judged; hyper parses them, for HTTP/1 from a whole
 //! head until the connection is quiet (`http1`); `every_request` gives each request its id, its span, an answer after a panic and the
 //! result of framing, in that order, and calls the service. Nothing here knows routes or identities.
 
@@ -25,6 +25,7 @@ mod request_body;
 mod serve;
 mod strict_io;
 pub mod tls;
+mod told;
 mod unix_file;
 mod whole_body;
 
@@ -67,6 +68,7 @@ pub struct Listener {
     trust: Trust,
     answers: Arc<dyn Answers>,
     workers: Workers,
+    proxy_protocol: bool,
 }
 
 impl Listener {
@@ -111,6 +113,7 @@ impl Listener {
             trust: Trust::none(),
             answers: Arc::new(PlainAnswers),
             workers: Workers::default(),
+            proxy_protocol: false,
         })
     }
 
@@ -142,6 +145,13 @@ impl Listener {
         self
     }
 
+    /// Expects the PROXY protocol at the beginning of each connection, from the trusted proxies alone.
+    #[must_use]
+    pub fn with_proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
+        self
+    }
+
     /// The addresses, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> Vec<ListenAddr> {
         self.sockets.iter().map(|socket| socket.address.clone()).collect()
@@ -169,6 +179,9 @@ impl Listener {
             .certificates
             .map(|pair| AbortOnDropHandle::new(tokio::spawn(pair.watch(CERTIFICATE_CHECK))));
         let places = Arc::new(places::Places::new(self.limits, self.trust.clone()));
+        let told = self
+            .proxy_protocol
+            .then(|| Arc::new(told::Told::new(self.trust.clone(), Arc::clone(&places))));
         let tracker = TaskTracker::new();
         let shared = Arc::new(every_request::Shared {
             limits: self.limits,
@@ -182,6 +195,7 @@ impl Listener {
                 service: service.clone(),
                 shared: Arc::clone(&shared),
                 tls: self.tls.clone(),
+                told: told.clone(),
                 local: socket.address.clone(),
                 drain: drain.clone(),
             };

@@ -211,6 +211,11 @@ pub(crate) fn malformed(reason: &'static str) {
     counter!(MALFORMED, "reason" => reason).increment(1);
 }
 
+/// Counts a connection that was closed for its header of the PROXY protocol.
+pub(crate) fn proxy_protocol_refused(reason: &'static str) {
+    counter!(PROXY_PROTOCOL, "reason" => reason).increment(1);
+}
+
 /// Counts a panic while a request was answered.
 pub(crate) fn panicked() {
     counter!(PANICS).increment(1);

@@ -178,8 +178,12 @@ impl Routes {
 
     /// Whether a host is one this gateway answers for.
     pub fn knows_host(&self, host: &CanonicalHost) -> bool {
-        let name = host.name() == self.public_host || self.table.has_host(host.name());
-        name && self.serves_port_of(host)
+        self.knows_name(host) && self.serves_port_of(host)
+    }
+
+    /// The same for a host by its name, whatever its port.
+    pub(crate) fn knows_name(&self, host: &CanonicalHost) -> bool {
+        host.name() == self.public_host || self.table.has_host(host.name())
     }
 
     fn serves_port_of(&self, host: &CanonicalHost) -> bool {

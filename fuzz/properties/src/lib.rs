@@ -21,8 +21,10 @@ mod served;
 mod request;
 mod path;
 mod host;
+mod ext_authz;
 mod forwarded;
 mod client_cert;
+mod proxy_header;
 mod route;
 mod condition;
 mod subject_pattern;
@@ -40,6 +42,7 @@ pub use client_cert::client_cert;
 pub use condition::condition;
 pub use config::config;
 pub use cookies::cookies;
+pub use ext_authz::ext_authz;
 pub use form::logout_form;
 pub use forwarded::forwarded;
 pub use framing::{chunked, head};
@@ -47,6 +50,7 @@ pub use host::host;
 pub use mcp::mcp;
 pub use path::path;
 pub use provider::{discovery, token_answer};
+pub use proxy_header::proxy_header;
 pub use redirect::redirect;
 pub use request::request;
 pub use route::route;
@@ -60,7 +64,7 @@ pub use usage::usage;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 23] = [
+pub const PROPERTIES: [(&str, Property); 25] = [
     ("chunked", chunked),
     ("claims", claims),
     ("client_cert", client_cert),
@@ -68,6 +72,7 @@ pub const PROPERTIES: [(&str, Property); 23] = [
     ("config", config),
     ("cookies", cookies),
     ("discovery", discovery),
+    ("ext_authz", ext_authz),
     ("forwarded", forwarded),
     ("head", head),
     ("host", host),
@@ -76,6 +81,7 @@ pub const PROPERTIES: [(&str, Property); 23] = [
     ("logout_form", logout_form),
     ("mcp", mcp),
     ("path", path),
+    ("proxy_header", proxy_header),
     ("redirect", redirect),
     ("request", request),
     ("route", route),

@@ -3,6 +3,7 @@
 //! SIGHUP, and a change of the file or of a secret it names, reload the configuration ([`reload`]). An invalid one is refused with
 //! its reasons, and the previous one stays in use.
 
+mod beside;
 mod descriptors;
 mod hand_over;
 mod housekeeping;
@@ -28,6 +29,7 @@ use crate::{
     admin::Admin,
     assemble::{self, Lasting},
     commands::serve::{
+        beside::Beside,
         hand_over::{Offer, Predecessor},
         housekeeping::Housekeeping,
         reload::{Applied, Reloader},
@@ -35,7 +37,7 @@ use crate::{
     },
     config::{Config, Loaded, Shutdown},
     gateway::Serving,
-    listen::{Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
+    listen::{Answers, Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
     log::Log,
     metric,
     respond::OwnAnswers,
@@ -123,6 +125,7 @@ pub fn recorder() -> anyhow::Result<PrometheusHandle> {
 #[derive(Debug)]
 pub struct Running {
     listener: Listener,
+    beside: Beside,
     serving: Serving,
     drain: Drain,
     lasting: Lasting,
@@ -156,15 +159,21 @@ impl Running {
         };
         let workers = Workers::start(config.runtime.workers)
             .context("runtime: the workers cannot be started")?;
+        let beside = Beside::bind(config, &mut inherited).await?;
+        let limits = Limits::from(&config.limits);
+        let limits = descriptors::share(limits, workers.count(), beside.connections());
+        metric::connections_limit(limits.connections);
         let listener = Listener::bind_or_take(&config.listen, certificates, &mut inherited)
             .await?
-            .with_limits(descriptors::share(Limits::from(&config.limits), workers.count()))
+            .with_limits(limits)
+            .with_proxy_protocol(config.proxy_protocol)
             .with_workers(workers.clone());
         let admin_socket = Admin::bind(&config.admin, &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
         inherited.finish()?;
         let mut descriptors = listener.descriptors()?;
+        descriptors.extend(beside.descriptors()?);
         descriptors.push(admin_socket.as_fd().try_clone_to_owned()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let telemetry = assemble::telemetry(config)?;
@@ -180,8 +189,9 @@ impl Running {
                 .with_workers(workers.count())
         };
         let app = assemble::app_with(config, &lasting, issuers, None)?;
-        let answers = OwnAnswers::new(Arc::clone(&app.site));
-        let listener = listener.with_trust(app.trust.clone()).with_answers(Arc::new(answers));
+        let answers: Arc<dyn Answers> = Arc::new(OwnAnswers::new(Arc::clone(&app.site)));
+        let beside = beside.with(&limits, &app.trust, &answers, &workers);
+        let listener = listener.with_trust(app.trust.clone()).with_answers(answers);
         let serving = Serving::new(app);
         let admin = Admin {
             serving: serving.clone(),
@@ -196,6 +206,7 @@ impl Running {
         metric::configured(hash, None);
         tracing::info!(
             listen = addresses(&listener),
+            beside = %beside,
             %admin,
             public_url = %config.public_url,
             routes = config.routes.len(),
@@ -206,6 +217,7 @@ impl Running {
         let reloader = Reloader::new(serving.clone(), lasting.clone(), applied);
         Ok(Self {
             listener,
+            beside,
             serving,
             drain,
             lasting,
@@ -268,7 +280,9 @@ impl Running {
 
     /// Serves until the drain is over.
     pub async fn serve(self) -> Drained {
-        let drained = self.listener.serve(self.serving, self.drain).await;
+        let beside = self.beside.serve(self.serving.clone(), self.drain.clone());
+        let public = self.listener.serve(self.serving, self.drain);
+        let (drained, ()) = tokio::join!(public, beside);
         self.workers.stop().await;
         self.housekeeping.finish().await;
         if let Some(telemetry) = &self.lasting.telemetry {

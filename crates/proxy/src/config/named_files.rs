@@ -35,6 +35,23 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             directory_of(root.key("listen"), path, found);
         }
     }
+    for address in &config.redirect {
+        if let ListenAddr::Unix(path) = address {
+            directory_of(root.key("redirect"), path, found);
+        }
+    }
+    if let Some(own) = &config.ext_authz {
+        let here = root.key("ext_authz");
+        if let ListenAddr::Unix(path) = &own.listen {
+            directory_of(here.key("listen"), path, found);
+        }
+        if let Some(tls) = &own.tls {
+            let here = here.key("tls");
+            certificates(here.key("certificate"), &tls.certificate, found);
+            private_key_file(here.key("key"), &tls.key, found);
+            certificates(here.key("client_ca"), &tls.client_ca, found);
+        }
+    }
     if let Some(path) = &config.hand_over {
         directory_of(root.key("hand_over"), path, found);
     }

@@ -25,6 +25,7 @@ mod dpop;
 mod identity;
 mod issuers;
 mod limits;
+mod listeners;
 mod mcp;
 mod names;
 mod profiles;
@@ -104,7 +105,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// Checks everything. `issuers` are the names written in the file, also of issuers that have problems.
 pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings {
     let mut found = Findings::default();
-    listeners(config, &mut found);
+    listen(config, &mut found);
+    listeners::check(config, &mut found);
     tls::check(config, &mut found);
     limits::check(config, &mut found);
     runtime::check(config, &mut found);
@@ -155,7 +157,7 @@ fn at(keys: &[&str]) -> KeyPath {
     keys.iter().fold(KeyPath::root(), |path, key| path.key(key))
 }
 
-fn listeners(config: &Config, found: &mut Findings) {
+fn listen(config: &Config, found: &mut Findings) {
     if config.listen.is_empty() {
         found.problem(
             at(&["listen"]),

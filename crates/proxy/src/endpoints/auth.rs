@@ -1,4 +1,4 @@
-//! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy.
+//! `auth`: forward-auth for nginx `auth_request`, Traefik ForwardAuth and Caddy `forward_auth`.
 //!
 //! The proxy in front asks about a request it holds: 202 lets it through, 401 asks for a sign-in, 403 refuses. nginx turns any
 //! other status into an error of its own, so no other is sent, but by `?sign_in=redirect` 302 for a navigation that has to sign
@@ -11,7 +11,9 @@
 use access_policy::{AccessRequest, Caller, Message};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_canonical::{CanonicalHost, CanonicalMethod, ForwardAuth, NoQuestion, is_below};
+use http_canonical::{
+    CanonicalHost, CanonicalMethod, CanonicalPath, ForwardAuth, NoQuestion, is_below,
+};
 
 use crate::{
     authorize::{Case, Denied, Page, judge},
@@ -35,8 +37,8 @@ impl Endpoints {
             no_question(none)
         })?;
         call.notes.audit(|trail| trail.asked_about(question));
-        if self.is_own(question) {
-            return Err(refused("a question about one of the gateway's own URLs is not answered"));
+        if self.is_own(&question.path) {
+            return Err(own_url());
         }
         let route = self.routes.choose(&question.host, &question.path)?;
         call.notes.audit(|trail| trail.would_take(&route));
@@ -100,9 +102,9 @@ impl Endpoints {
     }
 
     /// Whether the request is for one of the gateway's own URLs, in any reading of its path.
-    pub(super) fn is_own(&self, question: &ForwardAuth) -> bool {
-        let readings = question.path.readings().iter().map(String::as_str);
-        std::iter::once(question.path.compared())
+    pub(crate) fn is_own(&self, path: &CanonicalPath) -> bool {
+        let readings = path.readings().iter().map(String::as_str);
+        std::iter::once(path.compared())
             .chain(readings)
             .any(|path| is_below(path, &self.prefix_path))
     }
@@ -196,6 +198,11 @@ fn no_question(none: &NoQuestion) -> Refusal {
         status: StatusCode::FORBIDDEN,
         reason: format!("no forward-auth question is answered here: {none}").into(),
     }
+}
+
+/// The refusal of a question about one of the gateway's own URLs.
+pub(crate) fn own_url() -> Refusal {
+    refused("a question about one of the gateway's own URLs is not answered")
 }
 
 fn refused(reason: &'static str) -> Refusal {

@@ -185,7 +185,7 @@ impl Endpoints {
     /// [`Refusal::LoginNeeded`] for a request that must not be redirected: a program's, or a form.
     fn held(&self, call: &Call) -> Result<Option<String>, Refusal> {
         let Ok(question) = call.request.question() else { return Ok(None) };
-        if question.host.name() != call.request.host().name() || self.is_own(question) {
+        if question.host.name() != call.request.host().name() || self.is_own(&question.path) {
             return Ok(None);
         }
         let route = self.routes.choose(&question.host, &question.path)?;

@@ -78,7 +78,7 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Held {
     _place: OwnedSemaphorePermit,
-    _seat: Seat,
+    seat: Seat,
     _tracked: TaskTrackerToken,
     assigned: Assigned,
 }
@@ -91,7 +91,12 @@ impl Held {
         assigned: Assigned,
     ) -> Self {
         metric::connections(1.0);
-        Self { _place: place, _seat: seat, _tracked: tracker.token(), assigned }
+        Self { _place: place, seat, _tracked: tracker.token(), assigned }
+    }
+
+    /// Gives back the place of the peer for that of the client whom the peer tells.
+    pub(super) fn sit(&mut self, seat: Seat) {
+        self.seat = seat;
     }
 
     /// The runtime that serves the connection.

@@ -37,6 +37,8 @@ pub struct ConnInfo {
     /// The clients that the connection was made for, where some host asks for certificates.
     pub(super) clients: Option<ClientsOf>,
     pub(super) state: ConnState,
+    /// Whether the one request of this connection asks for a WebSocket, of which another proxy has both ends.
+    pub(super) websocket_elsewhere: bool,
     origin: OnceLock<Box<Origin>>,
 }
 
@@ -52,14 +54,14 @@ struct Origin {
 impl ConnInfo {
     /// A connection that was accepted.
     pub fn new(peer: Peer, local: ListenAddr, scheme: Scheme) -> Self {
-        let state = ConnState::default();
         Self {
             peer,
             local,
             scheme,
             certificate: None,
             clients: None,
-            state,
+            state: ConnState::default(),
+            websocket_elsewhere: false,
             origin: OnceLock::new(),
         }
     }
@@ -76,6 +78,11 @@ impl ConnInfo {
     pub(super) fn with_clients(mut self, clients: Option<ClientsOf>) -> Self {
         self.clients = clients;
         self
+    }
+
+    /// The connection of one request that a proxy holds: from the proxy's client, to the proxy.
+    pub fn elsewhere(peer: Peer, local: ListenAddr, scheme: Scheme, websocket: bool) -> Self {
+        Self { websocket_elsewhere: websocket, ..Self::new(peer, local, scheme) }
     }
 
     /// The fields about the origin of a request on this connection. They are made for the first request; the others have the same,

@@ -45,7 +45,7 @@ pub fn canonical(
         peer: connection.peer,
         scheme: connection.scheme,
         request_id,
-        asks_websocket: tunnel.is_some(),
+        asks_websocket: tunnel.is_some() || connection.websocket_elsewhere,
         certificate: connection.certificate.clone(),
     };
     // A proxy may use one connection for all hosts; it states the certificates of its clients.

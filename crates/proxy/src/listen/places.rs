@@ -37,7 +37,6 @@ pub(super) struct Seat {
 impl Places {
     /// Places for so many connections. Peers that `trust` names may have any number of them.
     pub(super) fn new(limits: Limits, trust: Trust) -> Self {
-        metric::connections_limit(limits.connections);
         Self {
             all: Arc::new(Semaphore::new(limits.connections)),
             limits,

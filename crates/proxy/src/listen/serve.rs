@@ -22,6 +22,7 @@ use super::{
     every_request::{Shared, answer},
     strict_io::{Protocol, StrictIo},
     tls::{Handshakes, certificate_of},
+    told::Told,
 };
 use crate::metric;
 use http_canonical::{Peer, Scheme};
@@ -38,6 +39,8 @@ pub(super) struct Server<S> {
     pub(super) service: S,
     pub(super) shared: Arc<Shared>,
     pub(super) tls: Option<Handshakes>,
+    /// Present where proxies tell the client's address.
+    pub(super) told: Option<Arc<Told>>,
     pub(super) local: ListenAddr,
     pub(super) drain: Drain,
 }
@@ -49,8 +52,20 @@ where
     S::Future: Send + 'static,
 {
     /// Serves a connection to its end, or to the end of the drain.
-    pub(super) async fn run(self, stream: Stream, peer: Peer, held: Held) {
+    pub(super) async fn run(self, mut stream: Stream, mut peer: Peer, mut held: Held) {
         let accepted = Instant::now();
+        if let Some(told) = &self.told {
+            let by = accepted + self.shared.limits.first_head;
+            let client = Box::pin(told.client(&mut stream, peer, &mut held, by));
+            peer = tokio::select! {
+                biased;
+                client = client => match client {
+                    Some(client) => client,
+                    None => return,
+                },
+                () = silence_ends(&self.drain) => return,
+            };
+        }
         match (stream, self.tls.clone()) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let by = accepted + self.shared.limits.first_head;

@@ -102,6 +102,8 @@ metrics_table! {
         "Answers of routes with `usage`: `counted`, `unknown` (no usage in it), `estimated` (broken off, or a stream without usage).";
     ACCEPT_ERRORS = "doorward_accept_errors_total", "counter", [],
         "Connections that could not be accepted, for example because the process has no file descriptor left.";
+    PROXY_PROTOCOL = "doorward_proxy_protocol_refused_total", "counter", ["reason"],
+        "Connections closed for their header of the PROXY protocol: `untrusted` (the peer is not in `trusted_proxies`), `malformed`, `timeout`, `crowded` (the client that it tells has too many connections).";
     MALFORMED = "doorward_malformed_requests_total", "counter", ["reason"],
         "Requests that violate HTTP, by the violated rule.";
     PANICS = "doorward_panics_total", "counter", [],

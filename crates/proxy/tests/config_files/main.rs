@@ -18,6 +18,7 @@ mod callers;
 mod cookie_domain;
 mod health;
 mod limits;
+mod listening;
 mod mistakes;
 mod online;
 mod outside;

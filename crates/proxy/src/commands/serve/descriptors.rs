@@ -14,10 +14,11 @@ const OTHERS: u64 = 128;
 const FOR_A_WORKER: u64 = 8;
 
 /// Raises the soft limit to the hard one, bounds the clients' connections so that a third of the descriptors is left for
-/// upstreams, and bounds the connections to upstreams by what is left.
-pub(super) fn share(limits: Limits, workers: usize) -> Limits {
+/// upstreams, and bounds the connections to upstreams by what is left. `beside` is the number of connections of other listeners.
+pub(super) fn share(limits: Limits, workers: usize, beside: usize) -> Limits {
     let workers = u64::try_from(workers).unwrap_or(u64::MAX).saturating_mul(FOR_A_WORKER);
-    let available = raised().saturating_sub(workers);
+    let beside = u64::try_from(beside).unwrap_or(u64::MAX);
+    let available = raised().saturating_sub(workers).saturating_sub(beside);
     let most = for_clients(available);
     let connections = limits.connections.min(most);
     bound_connections(for_upstreams(available, connections));

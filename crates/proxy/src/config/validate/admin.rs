@@ -1,15 +1,13 @@
 //! Checks of `admin`: it shares no port with a public listener; without a token other machines get only probes and metrics.
 
-use std::net::SocketAddr;
-
-use super::{Findings, at};
+use super::{Findings, at, listeners::share_port};
 use crate::config::{Config, ListenAddr};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let listen = config.admin.listen;
     for address in &config.listen {
         if let ListenAddr::Tcp(address) = address
-            && collide(*address, listen)
+            && share_port(*address, listen)
         {
             let message = format!(
                 "invalid address `{listen}`: the public listener uses it (`{address}`); choose another port"
@@ -26,10 +24,4 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         );
         found.warning(at(&["admin"]), message);
     }
-}
-
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }

@@ -1,0 +1,5 @@
+//! Runs the property `proxy_header`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_properties::proxy_header(data));
