@@ -36,6 +36,7 @@ mod preset;
 mod profile;
 mod upstream;
 mod upstream_tls;
+mod workload_certificates;
 mod hours;
 mod policy;
 mod path;
@@ -93,6 +94,7 @@ pub use telemetry::{LogConfig, LogFormat, LogLevel, Share, ShareError, Telemetry
 pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
+pub use workload_certificates::{CertificateSubject, WorkloadCertificates};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +141,10 @@ pub struct Config {
     /// The OpenID providers, by a name of your choice. Example: `main: { url: …, client_id: … }`.
     #[serde(default)]
     pub issuers: BTreeMap<String, IssuerConfig>,
+    /// Workloads that are known by their client certificate alone, by a name of your choice for each authority; rules write that name
+    /// in `issuers`. Example: `mesh: { ca_file: /run/spire/bundle.pem }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workload_certificates: BTreeMap<String, WorkloadCertificates>,
     /// Proofs of the key that a token is bound to (RFC 9449). Example: `{ nonce: 2m }`.
     #[serde(default)]
     pub dpop: DpopConfig,

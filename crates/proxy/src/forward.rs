@@ -299,7 +299,7 @@ impl Upstreams {
                     Some(token) => format!("Bearer {}", token.expose()),
                     None => return Ok(()),
                 },
-                Credential::None => return Ok(()),
+                Credential::None | Credential::Certificate { .. } => return Ok(()),
             };
             let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
             value.set_sensitive(true);
@@ -308,12 +308,14 @@ impl Upstreams {
         Ok(())
     }
 
-    /// Time at which a bearer token ends.
+    /// Time at which a bearer token or a client certificate ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
-        let Credential::Bearer { good_until, .. } = credential else { return None };
-        let left = match good_until {
-            Some(good_until) => good_until.duration_since(self.clock.now()).unwrap_or_default(),
-            None => UNDATED,
+        let left =
+            |end: &std::time::SystemTime| end.duration_since(self.clock.now()).unwrap_or_default();
+        let left = match credential {
+            Credential::Bearer { good_until, .. } => good_until.as_ref().map_or(UNDATED, left),
+            Credential::Certificate { until, .. } => left(until),
+            Credential::None | Credential::Session(_) => return None,
         };
         // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left)
