@@ -209,8 +209,8 @@ impl<B> CanonicalRequest<B> {
     }
 
     /// Its [`RequestParts::client_certificate`].
-    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
-        self.parts.client_certificate.as_deref()
+    pub fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.parts.client_certificate.as_ref()
     }
 
     /// Its [`RequestParts::underscored`].

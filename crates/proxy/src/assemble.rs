@@ -1,6 +1,7 @@
 //! Builds the running application from a configuration. Only this module and those below it name a concrete adapter.
 
 mod bearer;
+mod certificates;
 mod fields;
 mod in_background;
 mod issuers;
@@ -325,7 +326,8 @@ pub fn app_with(
         Arc::clone(&lasting.throttle),
         Arc::clone(&lasting.clock),
     );
-    let identify = Arc::new(identify.with_proofs(proofs));
+    let identify = identify.with_proofs(proofs).with_certificates(certificates::callers(config)?);
+    let identify = Arc::new(identify);
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),

@@ -287,6 +287,7 @@ fn name_of(credential: &Credential) -> &'static str {
         Credential::None => "none",
         Credential::Bearer { carrier, .. } => carrier.as_str(),
         Credential::Session(_) => "session",
+        Credential::Certificate { .. } => "certificate",
     }
 }
 

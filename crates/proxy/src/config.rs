@@ -39,6 +39,7 @@ mod profile;
 mod upstream;
 mod upstream_tls;
 mod usage;
+mod workload_certificates;
 mod hours;
 mod policy;
 mod path;
@@ -99,6 +100,7 @@ pub use trusted_proxy::{TrustedProxy, TrustedProxyError};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamUrl, UpstreamUrlError};
 pub use upstream_tls::{Pin, PinError, UpstreamHost, UpstreamHostError, UpstreamTlsConfig};
 pub use usage::UsageForm;
+pub use workload_certificates::{CertificateSubject, WorkloadCertificates};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -158,6 +160,10 @@ pub struct Config {
     /// The OpenID providers, by a name of your choice. Example: `main: { url: …, client_id: … }`.
     #[serde(default)]
     pub issuers: BTreeMap<String, IssuerConfig>,
+    /// Workloads that are known by their client certificate alone, by a name of your choice for each authority; rules write that name
+    /// in `issuers`. Example: `mesh: { ca_file: /run/spire/bundle.pem }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workload_certificates: BTreeMap<String, WorkloadCertificates>,
     /// Proofs of the key that a token is bound to (RFC 9449). Example: `{ nonce: 2m }`.
     #[serde(default)]
     pub dpop: DpopConfig,

@@ -271,12 +271,14 @@ impl Upstreams {
         }
     }
 
-    /// Time at which a bearer token ends.
+    /// Time at which a bearer token or a client certificate ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
-        let Credential::Bearer { good_until, .. } = credential else { return None };
-        let left = match good_until {
-            Some(good_until) => good_until.duration_since(self.clock.now()).unwrap_or_default(),
-            None => UNDATED,
+        let left =
+            |end: &std::time::SystemTime| end.duration_since(self.clock.now()).unwrap_or_default();
+        let left = match credential {
+            Credential::Bearer { good_until, .. } => good_until.as_ref().map_or(UNDATED, left),
+            Credential::Certificate { until, .. } => left(until),
+            Credential::None | Credential::Session(_) => return None,
         };
         // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left)

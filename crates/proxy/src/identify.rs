@@ -5,6 +5,7 @@
 
 pub mod authorization;
 pub mod bearer;
+pub mod certificate;
 pub mod claims;
 pub mod cookie;
 pub mod issuers;
@@ -14,6 +15,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use access_policy::{Caller, Known, Message, Times};
 use http::HeaderValue;
+use http_canonical::ClientCertificate;
 use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
 use oidc_core::verify::Presented as PresentedToken;
 use oidc_core::{Clock, Secret, TokenRefusal};
@@ -23,6 +25,7 @@ use crate::{
     identify::{
         authorization::{Carrier, Presented, Takes},
         bearer::Sent,
+        certificate::CertificateCallers,
         cookie::SessionCookie,
         issuers::Issuers,
         possession::{Asked, Target},
@@ -50,6 +53,13 @@ pub enum Credential {
     },
     /// A session cookie.
     Session(Arc<LiveSession>),
+    /// A client certificate, without a token.
+    Certificate {
+        /// The certificate.
+        certificate: Arc<ClientCertificate>,
+        /// End of its validity.
+        until: SystemTime,
+    },
 }
 
 /// A routed request whose caller is known, or known to be anonymous.
@@ -145,9 +155,13 @@ impl Sender {
         matches!(self.credential, Credential::Bearer { carrier: Carrier::OwnField, .. })
     }
 
-    /// Whether the identity comes from the password of Basic, which a browser may send for another site's page.
-    pub(crate) fn is_basic(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { carrier: Carrier::Basic, .. })
+    /// Whether the identity comes from the password of Basic or from a client certificate, which a browser may send for another
+    /// site's page.
+    pub(crate) fn is_ambient(&self) -> bool {
+        matches!(
+            self.credential,
+            Credential::Bearer { carrier: Carrier::Basic, .. } | Credential::Certificate { .. }
+        )
     }
 
     /// Whether the identity comes from a token with a DPoP proof.
@@ -169,6 +183,7 @@ pub struct Identify {
     throttle: Arc<Throttle>,
     clock: Arc<dyn Clock>,
     proofs: Arc<DpopChecker>,
+    certificates: CertificateCallers,
 }
 
 /// Used proofs that a process remembers unless its replicas share a memory.
@@ -185,7 +200,15 @@ impl Identify {
     ) -> Self {
         let memory = Arc::new(LocalReplayMemory::new(PROOFS));
         let proofs = Arc::new(DpopChecker::new(DpopPolicy::default(), memory));
-        Self { issuers, cookie, throttle, clock, proofs }
+        let certificates = CertificateCallers::default();
+        Self { issuers, cookie, throttle, clock, proofs, certificates }
+    }
+
+    /// Also knows these callers by their client certificate alone.
+    #[must_use]
+    pub fn with_certificates(mut self, certificates: CertificateCallers) -> Self {
+        self.certificates = certificates;
+        self
     }
 
     /// Checks the proofs of tokens in this way, instead of by the default policy and a memory of its own.
@@ -231,7 +254,7 @@ impl Identify {
             path: routed.request.path(),
         };
         let sender = self.sender(&routed.request, asked, takes, cookies).await?;
-        if sender.is_basic() {
+        if sender.is_ambient() {
             let Routed { request, route } = &routed;
             let own = route.origin(request.host());
             let page = authorization::other_site(request.headers(), &own, &route.origins);
@@ -264,7 +287,7 @@ impl Identify {
         let sent = |carrier| Sent {
             carrier,
             client: request.client_ip(),
-            certificate: request.client_certificate(),
+            certificate: request.client_certificate().map(|one| &**one),
         };
         let (by_token, unread) = match authorization::presented(headers, takes) {
             Presented::Nothing => (None, None),
@@ -319,7 +342,13 @@ impl Identify {
         };
         let Some(sender) = by_token else {
             let sender = self.cookie.identify(headers, cookies).await?;
-            return Ok(Sender { unread: unread.or(sender.unread), ..sender });
+            let sender = Sender { unread: unread.or(sender.unread), ..sender };
+            return Ok(match request.client_certificate() {
+                Some(certificate) => {
+                    self.certificates.sender(sender, certificate, self.clock.now())
+                }
+                None => sender,
+            });
         };
         if let Some(ticket) = self.cookie.ticket(headers) {
             let session = Box::pin(self.cookie.caller_of(&ticket)).await?;
@@ -346,6 +375,10 @@ impl Identify {
             Credential::None => Ok(Caller::Anonymous),
             Credential::Session(session) if unneeded => Ok(self.cookie.identity(session)),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
+            Credential::Certificate { certificate, .. } => {
+                let proven = self.certificates.identify(certificate, self.clock.now());
+                Ok(proven.map_or(Caller::Anonymous, |proven| Caller::Known(proven.known)))
+            }
             // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
             Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
             Credential::Bearer { token, .. } => {

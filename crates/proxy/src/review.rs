@@ -104,7 +104,9 @@ impl Review {
             // Subscribes before judging, so that no change between judging and waiting is lost.
             let renewed = match &permit.credential {
                 Credential::Session(session) => Some(session.renewals().notified()),
-                Credential::None | Credential::Bearer { .. } => None,
+                Credential::None | Credential::Bearer { .. } | Credential::Certificate { .. } => {
+                    None
+                }
             };
             let again = match self.judge(permit, kind).await {
                 Verdict::Revoked(refusal) => {
@@ -205,7 +207,7 @@ impl Permit {
     fn log_revocation(&self, reason: &Refusal) {
         let known = match &self.credential {
             Credential::Session(session) => Some(session.known()),
-            Credential::None | Credential::Bearer { .. } => None,
+            Credential::None | Credential::Bearer { .. } | Credential::Certificate { .. } => None,
         };
         tracing::info!(
             host = %self.host,

@@ -31,8 +31,13 @@ fn a_described_request_is_read_as_one_in_line() {
     };
     let Held { request, scheme, asks_websocket } = attributes.request().unwrap();
     assert_eq!(request.headers().get_all("accept").iter().count(), 2);
-    let arrival =
-        Arrival { peer: Peer::Unix, scheme, request_id: RequestId::random(), asks_websocket };
+    let arrival = Arrival {
+        peer: Peer::Unix,
+        scheme,
+        request_id: RequestId::random(),
+        asks_websocket,
+        certificate: None,
+    };
     let request = CanonicalRequest::from_http(request, arrival, &Trust::none()).unwrap();
     assert_eq!(request.path_and_query(), "/ab?q=%7B%22%60%7D");
     assert_eq!(request.host().to_string(), "app.example");

@@ -44,7 +44,8 @@ impl Config {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let issuers = self.issuers.values().flat_map(IssuerConfig::files);
         let routes = self.routes.values().flat_map(RouteConfig::files);
-        self.session_key_files().chain(issuers).chain(routes).collect()
+        let workloads = self.workload_certificates.values().map(|one| one.ca_file.clone());
+        self.session_key_files().chain(issuers).chain(routes).chain(workloads).collect()
     }
 
     /// The files of the session keys.

@@ -79,8 +79,8 @@ pub struct Tls {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<HostPattern>,
     /// CA certificates (PEM) of the clients that connect to these hosts (mutual TLS), read again when they change: connections stay,
-    /// and new ones are judged by the new file. A client certificate alone opens nothing; it proves possession of tokens that are bound to it
-    /// (RFC 8705 §3). Example: `/etc/tls/clients.pem`.
+    /// and new ones are judged by the new file. A client certificate proves possession of tokens that are bound to it
+    /// (RFC 8705 §3); alone it names a caller only where `workload_certificates` says so. Example: `/etc/tls/clients.pem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
     /// Whether clients must have a certificate of `client_ca`. Example: `require`.

@@ -99,9 +99,11 @@ fn checked(
     }
 }
 
-/// The names of all issuers in the file, also of those that could not be read.
+/// The names of all issuers and authorities in the file, also of those that could not be read.
 fn issuer_names(root: &Node) -> BTreeSet<String> {
-    root.child("issuers").into_iter().flat_map(Node::keys).map(str::to_owned).collect()
+    let sections =
+        ["issuers", "workload_certificates"].into_iter().filter_map(|key| root.child(key));
+    sections.flat_map(Node::keys).map(str::to_owned).collect()
 }
 
 /// Drops findings about parts that could not be read, and sets the paths as written in the file.

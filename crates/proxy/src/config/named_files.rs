@@ -92,6 +92,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             ClientAuth::None => {}
         }
     }
+    for (name, workloads) in &config.workload_certificates {
+        let here = root.key("workload_certificates").key(name);
+        certificates(here.key("ca_file"), &workloads.ca_file, found);
+    }
     for (name, route) in &config.routes {
         if let Some(credentials) = &route.identity.credentials
             && let Err(error) = credentials.authorization()

@@ -36,6 +36,7 @@ mod shutdown;
 mod telemetry;
 mod tls;
 mod upstream_tls;
+mod workload_certificates;
 mod workloads;
 
 /// Findings of the checks.
@@ -143,6 +144,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     session(config, &mut found);
     issuers::check(config, &mut found);
     workloads::trust_domains(config, &mut found);
+    workload_certificates::check(config, &mut found);
     routes::check(config, issuers, &mut found);
     if config.outbound.is_some() {
         let instead = "omit it and have programs request tokens from the issuer";

@@ -58,7 +58,7 @@ impl Endpoints {
             .with_times(self.identify.times(&route))
             .with_message(unseen(&method, &route));
         call.notes.audit(|trail| trail.asked_by(&sender, &access));
-        if sender.is_basic() {
+        if sender.is_ambient() {
             let own = self.page_origin(&route, &question.host);
             if let Some(origin) = other_site(call.request.headers(), &own, &route.origins) {
                 return Err(Refusal::ForeignOrigin { origin });
@@ -157,7 +157,7 @@ impl Endpoints {
                 // Bound to the caller's key: of no use to an upstream, which has no proof.
                 Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
                 Credential::Bearer { token, .. } => token.clone(),
-                Credential::None => return Ok(()),
+                Credential::None | Credential::Certificate { .. } => return Ok(()),
             };
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;

@@ -89,7 +89,7 @@ impl Upstreams {
                     Some(token) => format!("Bearer {}", token.expose()),
                     None => return Ok(()),
                 },
-                Credential::None => return Ok(()),
+                Credential::None | Credential::Certificate { .. } => return Ok(()),
             };
             let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
             value.set_sensitive(true);

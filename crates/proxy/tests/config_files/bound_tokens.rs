@@ -46,6 +46,16 @@ fn settings_that_bind_nothing_are_refused() {
         ("client_cert_header: true", "client_cert_header: missing `trusted_proxies`"),
         ("client_cert_header: client-cert", "client_cert_header"),
         (
+            "workload_certificates: { mesh: { ca_file: /ca } }",
+            "workload_certificates: missing `client_ca`",
+        ),
+        (
+            "trusted_proxies: [10.0.0.0/8]\nclient_cert_header: true\nworkload_certificates: { main: { ca_file: /ca } }",
+            "invalid name `main`: `issuers.main` has it too",
+        ),
+        ("workload_certificates: { mesh: {} }", "ca_file"),
+        ("workload_certificates: { mesh: { ca_file: /ca, subject: cn } }", "subject"),
+        (
             "tls: { certificate: /c, key: /k, client_certificates: require }",
             "tls.client_certificates: missing `client_ca`",
         ),

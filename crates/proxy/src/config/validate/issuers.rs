@@ -13,7 +13,8 @@ mod provider;
 /// Checks every issuer, and that there is one if a route needs it.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let here = at(&["issuers"]);
-    if config.issuers.is_empty() && config.routes.values().any(needs_identity) {
+    let nameless = config.issuers.is_empty() && config.workload_certificates.is_empty();
+    if nameless && config.routes.values().any(needs_identity) {
         let message = "missing issuer: rules require an identity; write \
                        `issuers: { main: { url: …, client_id: … } }`";
         found.problem(here.clone(), message);
