@@ -53,7 +53,7 @@ const GATEWAY: &[(&str, &str)] = &[
 ];
 
 /// Crates that touch no socket, no clock and no runtime, and what would bring one of these.
-const PURE: [&str; 3] = ["access-policy", "http-canonical", "subject-pattern"];
+const PURE: [&str; 4] = ["access-policy", "api-keys", "http-canonical", "subject-pattern"];
 const IMPURE: [&str; 8] =
     ["tokio", "hyper", "hyper-util", "axum", "reqwest", "tower", "oidc-core", "m2m"];
 

@@ -1,0 +1,26 @@
+//! API keys for programs that only know a password or a fixed bearer token.
+//!
+//! | to … | use |
+//! |---|---|
+//! | make or read the text of a key | [`ApiKey`], [`KeyId`] |
+//! | describe what is stored of it | [`KeyRecord`], [`Owner`], [`OwnerRecord`] |
+//! | decide whether it counts now | [`KeyRules`] → [`KeyRefusal`] |
+//!
+//! A store keeps the SHA-256 of a key and never the key. A key has the identity of its owner as of the owner's last sign-in or
+//! refresh, without what only that sign-in or its tokens can state ([`OwnerRecord::of`]).
+
+mod base32;
+mod key;
+mod record;
+mod rules;
+
+pub use self::{
+    key::{ApiKey, Digest, KeyId},
+    record::{KeyRecord, Owner, OwnerKind, OwnerRecord},
+    rules::{KeyRefusal, KeyRules},
+};
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;
