@@ -6,6 +6,7 @@
     reason = "a test support module: a failed unwrap is a failed test"
 )]
 
+mod entries;
 mod shared;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ pub async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) -> S) {
     a_kept_login_waits_until_it_is_forgotten(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
     kept_records_are_counted(&store(), &clock).await;
+    entries::keeps_entries(&store(), &clock).await;
     store().ready().await.unwrap();
 }
 
