@@ -3,43 +3,30 @@
 //! The prefix lets secret scanners find a key in a repository. The identifier names the key in logs and lists, and gives no
 //! access. The checksum (CRC-32) tells a mistyped key from an unknown one without a store; it adds no security.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
 };
-use serde::{Deserialize, Serialize, de};
 use zeroize::Zeroizing;
 
 use crate::{
     base32::{encode, is_plain},
-    rules::KeyRefusal,
+    id::{ID, KeyId},
+    refusal::KeyRefusal,
 };
 
 /// SHA-256 of a key.
 pub type Digest = [u8; 32];
 
 const PREFIX: &str = "dw_";
-/// Bytes and characters of the identifier.
-const ID: (usize, usize) = (10, 16);
 /// Bytes and characters of the secret.
 const SECRET: (usize, usize) = (32, 52);
 /// Characters of the checksum.
 const CHECKSUM: usize = 7;
 /// Characters before the checksum and its separator.
 const BODY: usize = PREFIX.len() + ID.1 + 1 + SECRET.1;
-
-/// Names a key in logs, lists and the store. It gives no access.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct KeyId(String);
-
-impl KeyId {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A key, well-formed and with the right checksum. Possession of it gives access.
 #[derive(Clone)]
@@ -64,7 +51,7 @@ impl ApiKey {
         let sum = checksum(&text);
         text.push('_');
         text.push_str(&sum);
-        Self { text, id: KeyId(id) }
+        Self { text, id: KeyId::of(id) }
     }
 
     /// Whether a token has the prefix of keys, and so is a key or an attempt at one.
@@ -91,7 +78,7 @@ impl ApiKey {
         if text.get(..BODY).map(checksum).as_deref() != Some(sum) {
             return Err(KeyRefusal::Checksum);
         }
-        Ok(Self { text: Zeroizing::new(text.to_owned()), id: KeyId(id.to_owned()) })
+        Ok(Self { text: Zeroizing::new(text.to_owned()), id: KeyId::of(id.to_owned()) })
     }
 
     /// Its identifier.
@@ -125,31 +112,6 @@ fn checksum(text: &str) -> String {
         })
     });
     encode(&(!sum).to_be_bytes())
-}
-
-// === impl KeyId ===
-
-impl FromStr for KeyId {
-    type Err = KeyRefusal;
-
-    fn from_str(text: &str) -> Result<Self, KeyRefusal> {
-        match text.len() == ID.1 && is_plain(text) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(KeyRefusal::Malformed),
-        }
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }
 
 // === impl ApiKey ===

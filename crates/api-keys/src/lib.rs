@@ -10,14 +10,18 @@
 //! refresh, without what only that sign-in or its tokens can state ([`OwnerRecord::of`]).
 
 mod base32;
+mod id;
+mod refusal;
 mod key;
 mod record;
 mod rules;
 
 pub use self::{
-    key::{ApiKey, Digest, KeyId},
+    id::{InvalidKeyId, KeyId},
+    key::{ApiKey, Digest},
     record::{KeyRecord, Owner, OwnerKind, OwnerRecord},
-    rules::{KeyRefusal, KeyRules},
+    refusal::KeyRefusal,
+    rules::KeyRules,
 };
 
 /// The example of the README.

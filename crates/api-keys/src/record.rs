@@ -9,8 +9,9 @@ use access_policy::Known;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    key::{ApiKey, Digest, KeyId},
-    rules::KeyRefusal,
+    id::KeyId,
+    key::{ApiKey, Digest},
+    refusal::KeyRefusal,
 };
 
 /// Claims that a sign-in or a token states about itself, and that say nothing about its person.

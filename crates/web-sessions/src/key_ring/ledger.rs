@@ -258,7 +258,7 @@ impl ApiKeys {
             let last_used = entries.stamp_of(&name).await?.max(here);
             found.push(KeyStatus { record, last_used });
         }
-        found.sort_by(|one, other| other.record.created_at.cmp(&one.record.created_at));
+        found.sort_by_key(|status| std::cmp::Reverse(status.record.created_at));
         Ok(found)
     }
 
