@@ -45,7 +45,7 @@ const GATEWAY: &[(&str, &str)] = &[
         "assemble",
         "config metric workers telemetry listen upstream route throttle identify review forward respond endpoints gateway",
     ),
-    ("admin", "config metric workers log listen upstream respond gateway"),
+    ("admin", "config metric workers log listen upstream identify respond gateway"),
     (
         "commands",
         "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",

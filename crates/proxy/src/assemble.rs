@@ -3,6 +3,7 @@
 mod bearer;
 mod fields;
 mod in_background;
+mod owners;
 mod issuers;
 mod routes;
 mod store;
@@ -21,8 +22,9 @@ use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
-use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
+use web_sessions::{ApiKeys, Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sessions};
 
+use self::owners::noting;
 use crate::{
     config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
@@ -30,6 +32,7 @@ use crate::{
     gateway::{App, Gateway},
     identify::{
         Identify,
+        api_key::KeyGate,
         cookie::SessionCookie,
         issuers::{Issuers, keeps_identity, renew},
     },
@@ -65,6 +68,8 @@ pub struct Lasting {
     pub sessions: Arc<Sessions>,
     /// Storage of sessions, and of logins in progress.
     pub store: Arc<dyn SessionStore>,
+    /// The API keys, in the same store.
+    pub api_keys: Arc<ApiKeys>,
     /// Keys that seal cookies and records.
     pub keys: Arc<Keys>,
     /// Signs the identity assertions for upstreams.
@@ -113,8 +118,11 @@ impl Lasting {
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
         let store = traced(store, config, telemetry.as_ref());
+        let api_keys = ApiKeys::new(Arc::clone(&store), Arc::clone(&keys), Arc::clone(&clock));
+        let api_keys = Arc::new(api_keys);
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
-            .with_renew(renew(Arc::clone(&issuers)))
+            .with_renew(noting(renew(Arc::clone(&issuers)), &api_keys, &clock))
+            .with_api_keys(Arc::clone(&api_keys))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)))
             .with_carry(Arc::new(telemetry::carry));
         let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
@@ -122,6 +130,7 @@ impl Lasting {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
             clock,
             sessions: Arc::new(sessions),
+            api_keys,
             seen_logout_tokens: SeenLogoutTokens::new(Arc::clone(&store)),
             store,
             keys,
@@ -302,12 +311,15 @@ pub fn app_with(
         Arc::clone(&issuers),
         lifetime,
     );
-    let identify = Arc::new(Identify::new(
+    let gate = config.api_keys.as_ref();
+    let gate = gate.map(|keys| KeyGate::new(Arc::clone(&lasting.api_keys), keys));
+    let identify = Identify::new(
         Arc::clone(&issuers),
         cookie,
         Arc::clone(&lasting.throttle),
         Arc::clone(&lasting.clock),
-    ));
+    );
+    let identify = Arc::new(identify.with_keys(gate));
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
         Arc::clone(&lasting.clock),
@@ -332,12 +344,14 @@ pub fn app_with(
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
         throttle: Arc::clone(&lasting.throttle),
+        api_keys: Arc::clone(&lasting.api_keys),
     });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     if let Some(rotation) = rotation {
         rotation.apply(lasting);
     }
     lasting.issuers.store(Arc::clone(&issuers));
+    lasting.api_keys.keep_owners(config.api_keys.as_ref().map(|keys| keys.suspend_after));
     routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);
@@ -358,10 +372,10 @@ pub fn app_with(
 }
 
 fn site(config: &Config, realm: &str) -> Site {
+    let empty = Site::new(config.endpoints.clone(), realm);
+    let empty = empty.with_api_keys(config.api_keys.is_some());
     config
         .issuers
         .iter()
-        .fold(Site::new(config.endpoints.clone(), realm), |site, (name, issuer)| {
-            site.with_provider(name, name, &issuer.url)
-        })
+        .fold(empty, |site, (name, issuer)| site.with_provider(name, name, &issuer.url))
 }

@@ -297,7 +297,8 @@ impl Upstreams {
                     Some(token) => format!("Bearer {}", token.expose()),
                     None => return Ok(()),
                 },
-                Credential::None => return Ok(()),
+                // A key is no access token, and no upstream may learn it.
+                Credential::Key { .. } | Credential::None => return Ok(()),
             };
             let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
             value.set_sensitive(true);
@@ -308,7 +309,11 @@ impl Upstreams {
 
     /// Time at which a bearer token ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
-        let Credential::Bearer { good_until, .. } = credential else { return None };
+        let good_until = match credential {
+            Credential::Bearer { good_until, .. } => *good_until,
+            Credential::Key { good_until, .. } => Some(*good_until),
+            Credential::None | Credential::Session(_) => return None,
+        };
         let left = match good_until {
             Some(good_until) => good_until.duration_since(self.clock.now()).unwrap_or_default(),
             None => UNDATED,

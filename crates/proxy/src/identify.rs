@@ -3,6 +3,7 @@
 //! Missing credentials are not refused here, only invalid ones: `authorize` decides whether the caller must be known. A public
 //! route therefore still learns the caller's identity.
 
+pub mod api_key;
 pub mod authorization;
 pub mod bearer;
 pub mod claims;
@@ -12,11 +13,13 @@ pub mod issuers;
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use access_policy::{Caller, Known, Times};
+use api_keys::ApiKey;
 use oidc_core::{Clock, Secret, TokenRefusal};
-use web_sessions::{LiveSession, SetCookies};
+use web_sessions::{LiveKey, LiveSession, SetCookies};
 
 use crate::{
     identify::{
+        api_key::{Attempt, KeyGate},
         authorization::{Carrier, Presented, Takes},
         cookie::SessionCookie,
         issuers::Issuers,
@@ -41,8 +44,27 @@ pub enum Credential {
         /// The field it came in.
         carrier: Carrier,
     },
+    /// An API key.
+    Key {
+        /// The key, without its secret.
+        key: Arc<LiveKey>,
+        /// Time at which it expires, or is suspended.
+        good_until: SystemTime,
+        /// The field it came in.
+        carrier: Carrier,
+    },
     /// A session cookie.
     Session(Arc<LiveSession>),
+}
+
+impl Credential {
+    /// The field in which a token or key came.
+    pub fn carrier(&self) -> Option<Carrier> {
+        match self {
+            Self::Bearer { carrier, .. } | Self::Key { carrier, .. } => Some(*carrier),
+            Self::None | Self::Session(_) => None,
+        }
+    }
 }
 
 /// A routed request whose caller is known, or known to be anonymous.
@@ -98,19 +120,19 @@ impl Sender {
         Self { caller: Caller::Known(known), credential, unread: None }
     }
 
-    /// Whether the identity comes from a bearer token.
+    /// Whether the identity comes from a bearer token or an API key.
     pub fn is_bearer(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { .. })
+        self.credential.carrier().is_some()
     }
 
     /// Whether the identity comes from `X-Doorward-Token`: `Authorization` is then the application's.
     pub fn leaves_authorization(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { carrier: Carrier::OwnField, .. })
+        self.credential.carrier() == Some(Carrier::OwnField)
     }
 
     /// Whether the identity comes from the password of Basic, which a browser may send for another site's page.
     pub(crate) fn is_basic(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { carrier: Carrier::Basic, .. })
+        self.credential.carrier() == Some(Carrier::Basic)
     }
 
     /// Whether the identity comes from a session cookie.
@@ -126,6 +148,7 @@ pub struct Identify {
     cookie: SessionCookie,
     throttle: Arc<Throttle>,
     clock: Arc<dyn Clock>,
+    keys: Option<KeyGate>,
 }
 
 impl Identify {
@@ -137,7 +160,18 @@ impl Identify {
         throttle: Arc<Throttle>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { issuers, cookie, throttle, clock }
+        Self { issuers, cookie, throttle, clock, keys: None }
+    }
+
+    /// Accepts API keys too.
+    #[must_use]
+    pub fn with_keys(self, keys: Option<KeyGate>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The API keys that it accepts, if it accepts any.
+    pub(crate) fn keys(&self) -> Option<&KeyGate> {
+        self.keys.as_ref()
     }
 
     /// The times of a request that begins now, if a rule of the route needs them.
@@ -154,7 +188,8 @@ impl Identify {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
+    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::InvalidKey`] and [`Refusal::KeyElsewhere`] for an API key,
+    /// [`Refusal::TooMany`] for too many tokens that an issuer must be asked
     /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::ForeignOrigin`] for Basic from another
     /// site's page, [`Refusal::StoreUnavailable`] when a cookie cannot be judged now.
     pub async fn identify(
@@ -193,10 +228,16 @@ impl Identify {
             Presented::Nothing => (None, None),
             Presented::Malformed(form) => return Err(authorization::malformed(form).into()),
             Presented::Basic(token) => {
-                let verify = self.token(token.expose(), client, Carrier::Basic, takes.audience);
+                let verify = self.token(token.expose(), client, Carrier::Basic, takes);
                 (Some(Box::pin(verify).await?), None)
             }
-            Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
+            Presented::Bearer(token) if self.takes_key(token) => {
+                let verify = self.key(token, client, Carrier::Bearer, takes);
+                (Some(Box::pin(verify).await?), None)
+            }
+            Presented::Dpop(token)
+                if !self.takes_key(token) && bearer::is_foreign(&self.issuers, token) =>
+            {
                 let bearer = self.issuers.verifier(takes.audience);
                 (None, bearer.map(|_| Unread::Token(TokenRefusal::SenderConstrained)))
             }
@@ -210,7 +251,7 @@ impl Identify {
                 }
             }
             Presented::Bearer(token) => {
-                match self.token(token, client, Carrier::Bearer, takes.audience).await {
+                match self.token(token, client, Carrier::Bearer, takes).await {
                     Err(Refusal::BadCredentials(refusal))
                         if bearer::is_foreign(&self.issuers, token) =>
                     {
@@ -223,7 +264,7 @@ impl Identify {
         let by_field = match request.gateway_token() {
             Some(value) => {
                 let token = authorization::own_field(value)?;
-                let verify = self.token(token, client, Carrier::OwnField, takes.audience);
+                let verify = self.token(token, client, Carrier::OwnField, takes);
                 Some(Box::pin(verify).await?)
             }
             None => None,
@@ -264,12 +305,24 @@ impl Identify {
             Credential::Session(session) if unneeded => Ok(self.cookie.identity(session)),
             Credential::Session(session) => Ok(self.cookie.identity_of_stream(session)),
             // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
-            Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
+            Credential::Bearer { carrier, .. } | Credential::Key { carrier, .. }
+                if !takes.from(*carrier) =>
+            {
+                Ok(Caller::Anonymous)
+            }
+            Credential::Key { key, carrier, .. } => match &self.keys {
+                Some(keys) => {
+                    let (issuers, now) = (&self.issuers, self.clock.now());
+                    let again = keys.again(key, *carrier, takes.route, issuers, now);
+                    Ok(Box::pin(again).await?.caller)
+                }
+                None => Ok(Caller::Anonymous),
+            },
             Credential::Bearer { .. } if self.issuers.verifier(takes.audience).is_none() => {
                 Ok(Caller::Anonymous)
             }
             Credential::Bearer { token, carrier, .. } => {
-                Ok(self.token(token.expose(), None, *carrier, takes.audience).await?.caller)
+                Ok(self.token(token.expose(), None, *carrier, takes).await?.caller)
             }
         }
     }
@@ -279,11 +332,31 @@ impl Identify {
         token: &str,
         client: Option<IpAddr>,
         carrier: Carrier,
-        audience: &[String],
+        takes: Takes<'_>,
     ) -> Result<Sender, Refusal> {
-        let Some(verifier) = self.issuers.verifier(audience) else {
+        if self.takes_key(token) {
+            return Box::pin(self.key(token, client, carrier, takes)).await;
+        }
+        let Some(verifier) = self.issuers.verifier(takes.audience) else {
             return Err(bearer::no_audience().into());
         };
         bearer::identify(&self.issuers, verifier, &self.throttle, client, token, carrier).await
+    }
+
+    /// Whether a token is an API key, or an attempt at one.
+    fn takes_key(&self, token: &str) -> bool {
+        self.keys.is_some() && ApiKey::is_like(token)
+    }
+
+    async fn key(
+        &self,
+        token: &str,
+        client: Option<IpAddr>,
+        carrier: Carrier,
+        takes: Takes<'_>,
+    ) -> Result<Sender, Refusal> {
+        let Some(keys) = &self.keys else { return Err(bearer::no_audience().into()) };
+        let attempt = Attempt { token, carrier, client, route: takes.route };
+        keys.identify(attempt, &self.issuers, &self.throttle, &*self.clock).await
     }
 }

@@ -9,6 +9,7 @@ use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
 use oidc_core::TokenRefusal;
 
 use access_policy::{StepUp, Unmet};
+use api_keys::KeyRefusal;
 
 /// Reasons a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,17 @@ pub enum Refusal {
     /// An invalid token was presented.
     #[error("bad credentials: {0}")]
     BadCredentials(#[from] TokenRefusal),
+    /// An API key that does not count was presented. The log learns the reason, and the caller does not.
+    #[error("{0}")]
+    InvalidKey(#[from] KeyRefusal),
+    /// A valid API key was presented on a route that is not among its routes.
+    #[error("API key {id} is not for route {route}")]
+    KeyElsewhere {
+        /// the key's identifier
+        id: String,
+        /// the route's name
+        route: String,
+    },
     /// Two credentials for the gateway name two callers.
     #[error("credentials of two callers")]
     CredentialsDisagree,
@@ -112,8 +124,8 @@ pub enum Refusal {
         /// the route's limit
         after: Duration,
     },
-    /// More requests that need a call to an issuer than one address, or all of them together, may make.
-    #[error("too many {what}: the issuer is not called for {retry_after:?}")]
+    /// More requests that need a call to an issuer, or wrong API keys, than one address, or all of them together, may make.
+    #[error("too many {what}: none is checked for {retry_after:?}")]
     TooMany {
         /// the kind of requests, for the log
         what: &'static str,
@@ -212,13 +224,15 @@ impl Refusal {
             Self::BadCredentials(refusal) if refusal.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::BadCredentials(_) => StatusCode::UNAUTHORIZED,
+            Self::BadCredentials(_) | Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::LoginNeeded { redirect: true, .. }
             | Self::StrongerSignInNeeded { redirect: true, .. } => StatusCode::FOUND,
             Self::LoginNeeded { .. } | Self::StrongerSignInNeeded { .. } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::KeyElsewhere { .. } | Self::ForeignOrigin { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -243,6 +257,8 @@ impl Refusal {
             Self::Misdirected { .. } => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
+            Self::InvalidKey(_) => "invalid_api_key",
+            Self::KeyElsewhere { .. } => "api_key_other_route",
             Self::CredentialsDisagree => "credentials_disagree",
             Self::LoginNeeded { .. } => "login_needed",
             Self::StrongerSignInNeeded { .. } => "insufficient_user_authentication",

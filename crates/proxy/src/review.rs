@@ -101,6 +101,7 @@ impl Review {
             // Subscribes before judging, so that no change between judging and waiting is lost.
             let renewed = match &permit.credential {
                 Credential::Session(session) => Some(session.renewals().notified()),
+                Credential::Key { key, .. } => Some(key.changes().notified()),
                 Credential::None | Credential::Bearer { .. } => None,
             };
             let again = match self.judge(permit, kind).await {
@@ -191,7 +192,7 @@ impl Permit {
     fn log_revocation(&self, reason: &Refusal) {
         let known = match &self.credential {
             Credential::Session(session) => Some(session.known()),
-            Credential::None | Credential::Bearer { .. } => None,
+            Credential::None | Credential::Bearer { .. } | Credential::Key { .. } => None,
         };
         tracing::info!(
             host = %self.host,

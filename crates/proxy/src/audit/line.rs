@@ -15,6 +15,9 @@ use crate::{
     refusal::{Fault, Refusal},
 };
 
+/// Way to the identity where it is that of an API key's owner.
+const VIA_KEY: &str = "api_key";
+
 /// Facts of the audit line beside the record of the request.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -61,6 +64,10 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         Caller::Known(known) => Some(known),
         Caller::Anonymous => None,
     };
+    let key = match credential {
+        Credential::Key { key, .. } => Some(key),
+        Credential::None | Credential::Bearer { .. } | Credential::Session(_) => None,
+    };
     tracing::info!(
         target: "doorward::audit",
         protocol = end.protocol,
@@ -72,6 +79,8 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         user = known.and_then(|known| known.preferred_username.as_deref()),
         client = known.and_then(|known| known.client.as_deref()),
         credential = name_of(credential),
+        via = key.map(|_| VIA_KEY),
+        key = key.map(|key| key.record().id.as_str()),
         upstream = end.upstream,
         reason = %end.reason,
         bytes_received = end.received,
@@ -111,6 +120,10 @@ impl Trail {
             fields.optional("client", known.client.as_deref());
         }
         fields.text("credential", self.credential);
+        if let Some(key) = &self.key {
+            fields.text("via", VIA_KEY);
+            fields.text("key", key.record().id.as_str());
+        }
         if let Some(address) = self.client {
             fields.display("address", address);
         }
@@ -153,6 +166,8 @@ impl Trail {
                     user = known.and_then(|known| known.preferred_username.as_deref()),
                     client = known.and_then(|known| known.client.as_deref()),
                     credential = self.credential,
+                    via = self.key.as_ref().map(|_| VIA_KEY),
+                    key = self.key.as_ref().map(|key| key.record().id.as_str()),
                     address = self.client.map(tracing::field::display),
                     reason = reason.as_deref(),
                     took_us = line.took_us(),

@@ -145,7 +145,7 @@ impl Endpoints {
                     None => return Ok(()),
                 },
                 Credential::Bearer { token, .. } => token.clone(),
-                Credential::None => return Ok(()),
+                Credential::Key { .. } | Credential::None => return Ok(()),
             };
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;

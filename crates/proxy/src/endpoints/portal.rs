@@ -62,7 +62,7 @@ impl Endpoints {
             .collect();
         let csrf = match &sender.credential {
             Credential::Session(session) => Some(self.form_token(session)?),
-            Credential::None | Credential::Bearer { .. } => None,
+            Credential::None | Credential::Bearer { .. } | Credential::Key { .. } => None,
         };
         let page = pages::Portal { who: call.context.site.name_of(known), services, filter, csrf };
         Ok(page.into_response(&call.context, StatusCode::OK))

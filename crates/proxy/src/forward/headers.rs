@@ -49,7 +49,7 @@ pub(super) fn take_credentials(
     credential: &Credential,
     own_cookies: &OwnNames,
 ) {
-    if let Credential::Bearer { carrier: Carrier::Bearer | Carrier::Basic, .. } = credential {
+    if let Some(Carrier::Bearer | Carrier::Basic) = credential.carrier() {
         headers.remove(header::AUTHORIZATION);
     }
     for name in [

@@ -53,6 +53,11 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
             bearer.push_str(&description);
             bearer.push('"');
         }
+        Refusal::InvalidKey(_) => {
+            bearer.push_str(
+                ", error=\"invalid_token\", error_description=\"the API key does not count\"",
+            );
+        }
         Refusal::Forbidden { bearer: true, unmet, .. } => {
             bearer.push_str(", error=\"insufficient_scope\"");
             let mut scopes: Vec<String> =

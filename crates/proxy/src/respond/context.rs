@@ -181,6 +181,7 @@ pub struct Site {
     realm: String,
     providers: Vec<SignInWith>,
     form_targets: Vec<String>,
+    api_keys: bool,
 }
 
 /// A provider a person can sign in with.
@@ -196,7 +197,25 @@ impl Site {
     /// A gateway whose own URLs begin with `endpoints` and whose challenges name `realm` (RFC 9110 §11.5).
     pub fn new(endpoints: impl Into<String>, realm: impl Into<String>) -> Self {
         let endpoints = endpoints.into().trim_end_matches('/').to_owned();
-        Self { endpoints, realm: realm.into(), providers: Vec::new(), form_targets: Vec::new() }
+        Self {
+            endpoints,
+            realm: realm.into(),
+            providers: Vec::new(),
+            form_targets: Vec::new(),
+            api_keys: false,
+        }
+    }
+
+    /// Has a page of API keys.
+    #[must_use]
+    pub fn with_api_keys(mut self, api_keys: bool) -> Self {
+        self.api_keys = api_keys;
+        self
+    }
+
+    /// Whether it has a page of API keys.
+    pub fn has_api_keys(&self) -> bool {
+        self.api_keys
     }
 
     /// Adds a provider. A sign-out form may lead to the origin of its URL.

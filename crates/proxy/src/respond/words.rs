@@ -62,6 +62,16 @@ impl Refusal {
                 sentence(&refusal.to_string()),
                 "Ask the issuer for a new token and try again.",
             ),
+            Self::InvalidKey(_) => Words::new(
+                "The API key does not count",
+                "The API key is mistyped, unknown, expired, revoked or suspended.",
+                "Make another key, or sign in once if you have not for a while. The owner of this platform finds the reason in the log, under the reference.",
+            ),
+            Self::KeyElsewhere { .. } => Words::new(
+                "The API key is for other services",
+                "The API key is valid, and this service is not among those it was made for.",
+                "Make a key for this service.",
+            ),
             Self::CredentialsDisagree => Words::new(
                 "Two callers in one request",
                 "The request has credentials of two callers, such as a token and another user's session cookie.",
@@ -117,7 +127,7 @@ impl Refusal {
             ),
             Self::TooMany { .. } => Words::new(
                 "Too many requests at once",
-                "More sign-ins or unknown tokens came at once than the gateway passes on to the identity provider.",
+                "More sign-ins, unknown tokens or wrong API keys came at once than the gateway checks.",
                 WAIT,
             ),
             Self::UserLimitReached { limit: "requests_per_second", most, .. } => Words::new(

@@ -10,6 +10,7 @@ use doorward::config::{
 };
 
 mod anchors;
+mod api_keys;
 mod applications;
 mod any_text;
 mod callers;
