@@ -13,6 +13,7 @@
     reason = "a property that does not hold is a panic"
 )]
 
+mod api_key;
 mod input;
 mod gateway;
 
@@ -33,6 +34,7 @@ mod tokens;
 mod provider;
 mod config;
 
+pub use api_key::api_key;
 pub use condition::condition;
 pub use config::config;
 pub use cookies::cookies;
@@ -54,7 +56,8 @@ pub use tokens::{claims, jwk_set, jws};
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 20] = [
+pub const PROPERTIES: [(&str, Property); 21] = [
+    ("api_key", api_key),
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
