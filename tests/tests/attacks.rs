@@ -46,6 +46,10 @@ mod admin;
 mod agents;
 #[path = "attacks/activity.rs"]
 mod activity;
+#[path = "attacks/api_keys.rs"]
+mod api_keys;
+#[path = "attacks/api_key_page.rs"]
+mod api_key_page;
 #[path = "attacks/headers.rs"]
 mod headers;
 #[path = "attacks/forwarding.rs"]

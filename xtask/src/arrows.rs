@@ -50,7 +50,7 @@ const GATEWAY: &[(&str, &str)] = &[
         "assemble",
         "config metric workers telemetry listen mcp upstream route throttle identify review forward respond endpoints gateway",
     ),
-    ("admin", "config metric workers log listen upstream respond gateway"),
+    ("admin", "config metric workers log listen upstream identify respond gateway"),
     (
         "commands",
         "config refusal metric workers log listen upstream route identify authorize forward respond gateway ext_authz assemble admin",
@@ -58,7 +58,7 @@ const GATEWAY: &[(&str, &str)] = &[
 ];
 
 /// Crates that touch no socket, no clock and no runtime, and what would bring one of these.
-const PURE: [&str; 3] = ["access-policy", "http-canonical", "subject-pattern"];
+const PURE: [&str; 4] = ["access-policy", "api-keys", "http-canonical", "subject-pattern"];
 const IMPURE: [&str; 8] =
     ["tokio", "hyper", "hyper-util", "axum", "reqwest", "tower", "oidc-core", "m2m"];
 

@@ -4,6 +4,7 @@
 
 mod activity;
 mod guard;
+mod keys;
 mod query;
 mod readiness;
 mod serve;
@@ -33,7 +34,7 @@ use crate::{
     upstream::{TargetStatus, Upstream},
     workers::Workers,
 };
-use web_sessions::Sessions;
+use web_sessions::{ApiKeys, Sessions};
 
 /// State that the admin listener reports and changes.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Admin {
     pub serving: Serving,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// The API keys.
+    pub api_keys: Arc<ApiKeys>,
     /// Whether the gateway is shutting down.
     pub drain: Drain,
     /// The metrics.
@@ -87,6 +90,8 @@ impl Admin {
             .route("/sessions", get(sessions::list).delete(sessions::end_all_of))
             .route("/sessions/{id}", delete(sessions::end))
             .route("/activity", get(activity::list))
+            .route("/keys", get(keys::list).post(keys::create).delete(keys::revoke_all_of))
+            .route("/keys/{id}", delete(keys::revoke))
             .with_state(Arc::new(self))
             .layer(Extension(Arc::new(Start::now())))
             .layer(middleware::from_fn_with_state(Arc::new(Guard::new(config, addr)), guarded));

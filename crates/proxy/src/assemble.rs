@@ -4,6 +4,7 @@ mod bearer;
 mod certificates;
 mod fields;
 mod in_background;
+mod owners;
 mod issuers;
 mod proofs;
 mod routes;
@@ -25,8 +26,11 @@ use oidc_core::dpop::ReplayMemory;
 use oidc_core::{Clock, Secret, SystemClock};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
-use web_sessions::{Cookies, Keys, Limits, Logins, OwnNames, RenewError, SessionStore, Sessions};
+use web_sessions::{
+    ApiKeys, Cookies, Keys, Limits, Logins, OwnNames, RenewError, SessionStore, Sessions,
+};
 
+use self::owners::noting;
 use crate::{
     config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
@@ -34,6 +38,7 @@ use crate::{
     gateway::{App, Gateway},
     identify::{
         Identify,
+        api_key::KeyGate,
         cookie::SessionCookie,
         issuers::{Issuers, keeps_identity, renew},
     },
@@ -69,6 +74,8 @@ pub struct Lasting {
     pub sessions: Arc<Sessions>,
     /// Storage of sessions, and of logins in progress.
     pub store: Arc<dyn SessionStore>,
+    /// The API keys, in the same store.
+    pub api_keys: Arc<ApiKeys>,
     /// Keys that seal cookies and records.
     pub keys: Arc<Keys>,
     /// Signs the identity assertions for upstreams.
@@ -119,8 +126,11 @@ impl Lasting {
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
         let store = traced(store, config, telemetry.as_ref());
+        let api_keys = ApiKeys::new(Arc::clone(&store), Arc::clone(&keys), Arc::clone(&clock));
+        let api_keys = Arc::new(api_keys);
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
-            .with_renew(renew(Arc::clone(&issuers)))
+            .with_renew(noting(renew(Arc::clone(&issuers)), &api_keys, &clock))
+            .with_api_keys(Arc::clone(&api_keys))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)))
             .with_carry(Arc::new(telemetry::carry));
         let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
@@ -129,6 +139,7 @@ impl Lasting {
             clock,
             proofs,
             sessions: Arc::new(sessions),
+            api_keys,
             seen_logout_tokens: SeenLogoutTokens::new(Arc::clone(&store)),
             store,
             keys,
@@ -320,13 +331,18 @@ pub fn app_with(
     let keys = rotation.as_ref().and_then(|rotation| rotation.keys.as_ref());
     let proofs = proofs::checker(config, keys.unwrap_or(&lasting.keys), &lasting.proofs)?;
     let dpop = proofs::are_required(config).then(|| proofs.algorithms());
+    let gate = config.api_keys.as_ref();
+    let gate = gate.map(|keys| KeyGate::new(Arc::clone(&lasting.api_keys), keys));
     let identify = Identify::new(
         Arc::clone(&issuers),
         cookie,
         Arc::clone(&lasting.throttle),
         Arc::clone(&lasting.clock),
     );
-    let identify = identify.with_proofs(proofs).with_certificates(certificates::callers(config)?);
+    let identify = identify
+        .with_proofs(proofs)
+        .with_certificates(certificates::callers(config)?)
+        .with_keys(gate);
     let identify = Arc::new(identify);
     let upstreams = Upstreams::new(
         Arc::clone(&lasting.assertions),
@@ -353,12 +369,14 @@ pub fn app_with(
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
         throttle: Arc::clone(&lasting.throttle),
+        api_keys: Arc::clone(&lasting.api_keys),
     });
     // Nothing below fails: a configuration takes effect as a whole or not at all.
     if let Some(rotation) = rotation {
         rotation.apply(lasting);
     }
     lasting.issuers.store(Arc::clone(&issuers));
+    lasting.api_keys.keep_owners(config.api_keys.as_ref().map(|keys| keys.suspend_after));
     routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace_all(networks, unix, config.client_cert_header);
@@ -382,10 +400,10 @@ pub fn app_with(
 }
 
 fn site(config: &Config, realm: &str) -> Site {
+    let empty = Site::new(config.endpoints.clone(), realm);
+    let empty = empty.with_api_keys(config.api_keys.is_some());
     config
         .issuers
         .iter()
-        .fold(Site::new(config.endpoints.clone(), realm), |site, (name, issuer)| {
-            site.with_provider(name, name, &issuer.url)
-        })
+        .fold(empty, |site, (name, issuer)| site.with_provider(name, name, &issuer.url))
 }

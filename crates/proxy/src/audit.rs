@@ -21,6 +21,7 @@ use std::{
 
 use access_policy::{AccessRequest, Caller, Known};
 use http_canonical::ForwardAuth;
+use web_sessions::LiveKey;
 
 use crate::{
     authorize::Permitted,
@@ -48,6 +49,8 @@ pub struct Trail {
     own_path: Option<String>,
     known: Option<Arc<Known>>,
     credential: &'static str,
+    /// Present when the credential is an API key.
+    key: Option<Arc<LiveKey>>,
     rule: Option<usize>,
     /// The message of MCP, where rules speak of messages.
     message: Option<Arc<McpMessage>>,
@@ -92,6 +95,7 @@ impl Trail {
             own_path: None,
             known: None,
             credential: "none",
+            key: None,
             rule: None,
             message: None,
             begun: now,
@@ -238,6 +242,9 @@ impl Trail {
             self.known = Some(Arc::clone(known));
         }
         self.credential = name_of(&sender.credential);
+        if let Credential::Key { key, .. } = &sender.credential {
+            self.key = Some(Arc::clone(key));
+        }
     }
 
     /// Writes the audit line: one for each request, with the decision and its reason.
@@ -285,7 +292,7 @@ impl Trail {
 fn name_of(credential: &Credential) -> &'static str {
     match credential {
         Credential::None => "none",
-        Credential::Bearer { carrier, .. } => carrier.as_str(),
+        Credential::Bearer { carrier, .. } | Credential::Key { carrier, .. } => carrier.as_str(),
         Credential::Session(_) => "session",
         Credential::Certificate { .. } => "certificate",
     }

@@ -14,6 +14,7 @@ use url::Url;
 
 mod text;
 mod admin;
+mod api_keys;
 mod ext_authz;
 mod limits;
 mod mcp;
@@ -55,6 +56,7 @@ mod tree;
 mod validate;
 mod named_files;
 
+pub use self::api_keys::ApiKeysConfig;
 pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
@@ -170,6 +172,9 @@ pub struct Config {
     /// Browser sessions. Example: `{ idle: 1h, lifetime: 12h, store: embedded }`.
     #[serde(default)]
     pub session: SessionConfig,
+    /// API keys; without this key none is accepted. Example: `{ max_age: 90d, routes: [registry, index], suspend_after: 30d }`.
+    #[serde(default)]
+    pub api_keys: Option<ApiKeysConfig>,
     /// Times of a stop after SIGTERM. Example: `{ lame_duck: 5s, grace: 30s, streams: 60s }`.
     #[serde(default)]
     pub shutdown: Shutdown,

@@ -13,6 +13,8 @@
 //! | `session/refresh` | POST | refreshes the session's tokens now |
 //! | `backchannel_logout` | POST | the provider ends sessions |
 //! | `frontchannel_logout?iss=&sid=` | GET | the provider's page ends a session |
+//! | `keys` | GET, POST | the user's API keys; POST makes one |
+//! | `keys/end` | POST | ends one of the user's API keys |
 //! | `portal` | GET | the services this user may open |
 //! | `registry_token` | GET | the token of a client of a container registry |
 //! | `jwks` | GET | keys of the identity assertion |
@@ -23,6 +25,7 @@ mod call;
 mod frontchannel_logout;
 pub mod callback;
 pub mod jwks;
+mod keys;
 mod login_refusal;
 pub mod portal;
 pub mod registry_token;
@@ -43,7 +46,7 @@ use http_body_util::{BodyExt, Limited};
 use http_canonical::{CanonicalHost, CanonicalPath, Scheme};
 use oidc_core::Clock;
 use url::Url;
-use web_sessions::{Cookies, Keys, LiveSession, Logins, Sessions, SetCookies};
+use web_sessions::{ApiKeys, Cookies, Keys, LiveSession, Logins, Sessions, SetCookies};
 
 pub(crate) use self::call::Call;
 pub use self::router::OwnUrls;
@@ -79,6 +82,7 @@ pub struct Endpoints {
     pub(crate) lifetime: std::time::Duration,
     pub(crate) seen_logout_tokens: backchannel_logout::SeenLogoutTokens,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) api_keys: Arc<ApiKeys>,
 }
 
 impl Endpoints {

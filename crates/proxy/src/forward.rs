@@ -271,13 +271,15 @@ impl Upstreams {
         }
     }
 
-    /// Time at which a bearer token or a client certificate ends.
+    /// Time at which a token, an API key or a client certificate ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
         let left =
             |end: &std::time::SystemTime| end.duration_since(self.clock.now()).unwrap_or_default();
         let left = match credential {
             Credential::Bearer { good_until, .. } => good_until.as_ref().map_or(UNDATED, left),
-            Credential::Certificate { until, .. } => left(until),
+            Credential::Key { good_until: until, .. } | Credential::Certificate { until, .. } => {
+                left(until)
+            }
             Credential::None | Credential::Session(_) => return None,
         };
         // Beyond the range of `Instant`: no end.

@@ -3,6 +3,7 @@
 //! Missing credentials are not refused here, only invalid ones: `authorize` decides whether the caller must be known. A public
 //! route therefore still learns the caller's identity.
 
+pub mod api_key;
 pub mod authorization;
 pub mod bearer;
 pub mod certificate;
@@ -14,15 +15,17 @@ pub mod possession;
 use std::{sync::Arc, time::SystemTime};
 
 use access_policy::{Caller, Known, Message, Times};
+use api_keys::ApiKey;
 use http::HeaderValue;
 use http_canonical::ClientCertificate;
 use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
 use oidc_core::verify::Presented as PresentedToken;
 use oidc_core::{Clock, Secret, TokenRefusal};
-use web_sessions::{LiveSession, SetCookies};
+use web_sessions::{LiveKey, LiveSession, SetCookies};
 
 use crate::{
     identify::{
+        api_key::{Attempt, KeyGate},
         authorization::{Carrier, Presented, Takes},
         bearer::Sent,
         certificate::CertificateCallers,
@@ -51,6 +54,15 @@ pub enum Credential {
         /// The field it came in.
         carrier: Carrier,
     },
+    /// An API key.
+    Key {
+        /// The key, without its secret.
+        key: Arc<LiveKey>,
+        /// Time at which it expires, or is suspended.
+        good_until: SystemTime,
+        /// The field it came in.
+        carrier: Carrier,
+    },
     /// A session cookie.
     Session(Arc<LiveSession>),
     /// A client certificate, without a token.
@@ -60,6 +72,16 @@ pub enum Credential {
         /// End of its validity.
         until: SystemTime,
     },
+}
+
+impl Credential {
+    /// The field in which a token or key came.
+    pub fn carrier(&self) -> Option<Carrier> {
+        match self {
+            Self::Bearer { carrier, .. } | Self::Key { carrier, .. } => Some(*carrier),
+            Self::None | Self::Session(_) | Self::Certificate { .. } => None,
+        }
+    }
 }
 
 /// A routed request whose caller is known, or known to be anonymous.
@@ -145,28 +167,26 @@ impl Sender {
         Self { caller: Caller::Known(known), credential, unread: None }
     }
 
-    /// Whether the identity comes from a bearer token.
+    /// Whether the identity comes from a bearer token or an API key.
     pub fn is_bearer(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { .. })
+        self.credential.carrier().is_some()
     }
 
     /// Whether the identity comes from `X-Doorward-Token`: `Authorization` is then the application's.
     pub fn leaves_authorization(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { carrier: Carrier::OwnField, .. })
+        self.credential.carrier() == Some(Carrier::OwnField)
     }
 
     /// Whether the identity comes from the password of Basic or from a client certificate, which a browser may send for another
     /// site's page.
     pub(crate) fn is_ambient(&self) -> bool {
-        matches!(
-            self.credential,
-            Credential::Bearer { carrier: Carrier::Basic, .. } | Credential::Certificate { .. }
-        )
+        matches!(self.credential, Credential::Certificate { .. })
+            || self.credential.carrier() == Some(Carrier::Basic)
     }
 
     /// Whether the identity comes from a token with a DPoP proof.
     pub(crate) fn is_dpop(&self) -> bool {
-        matches!(self.credential, Credential::Bearer { carrier: Carrier::Dpop, .. })
+        self.credential.carrier() == Some(Carrier::Dpop)
     }
 
     /// Whether the identity comes from a session cookie.
@@ -184,6 +204,7 @@ pub struct Identify {
     clock: Arc<dyn Clock>,
     proofs: Arc<DpopChecker>,
     certificates: CertificateCallers,
+    keys: Option<KeyGate>,
 }
 
 /// Used proofs that a process remembers unless its replicas share a memory.
@@ -201,7 +222,7 @@ impl Identify {
         let memory = Arc::new(LocalReplayMemory::new(PROOFS));
         let proofs = Arc::new(DpopChecker::new(DpopPolicy::default(), memory));
         let certificates = CertificateCallers::default();
-        Self { issuers, cookie, throttle, clock, proofs, certificates }
+        Self { issuers, cookie, throttle, clock, proofs, certificates, keys: None }
     }
 
     /// Also knows these callers by their client certificate alone.
@@ -224,6 +245,17 @@ impl Identify {
         nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok())
     }
 
+    /// Accepts API keys too.
+    #[must_use]
+    pub fn with_keys(self, keys: Option<KeyGate>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The API keys that it accepts, if it accepts any.
+    pub(crate) fn keys(&self) -> Option<&KeyGate> {
+        self.keys.as_ref()
+    }
+
     /// The times of a request that begins now, if a rule of the route needs them.
     pub(crate) fn times(&self, route: &Route) -> Option<Times> {
         route.policy.depends_on_time().then(|| Times::beginning(self.clock.now()))
@@ -238,7 +270,8 @@ impl Identify {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::Unproven`] for a bound one without its proof, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
+    /// [`Refusal::BadCredentials`] for an invalid token, [`Refusal::Unproven`] for a bound one without its proof,
+    /// [`Refusal::InvalidKey`] and [`Refusal::KeyElsewhere`] for an API key, [`Refusal::TooMany`] for too many tokens that an issuer must be asked
     /// about, [`Refusal::CredentialsDisagree`] for credentials of two callers, [`Refusal::ForeignOrigin`] for Basic from another
     /// site's page and for any request of such a page to a server of MCP, [`Refusal::StoreUnavailable`] when a cookie cannot be
     /// judged now, [`Refusal::McpMessage`] for a message with two readings.
@@ -293,10 +326,16 @@ impl Identify {
             Presented::Nothing => (None, None),
             Presented::Malformed(form) => return Err(authorization::malformed(form).into()),
             Presented::Basic(token) => {
-                let verify = self.bearer(token.expose(), sent(Carrier::Basic), takes.audience);
+                let verify = self.bearer(token.expose(), sent(Carrier::Basic), takes);
                 (Some(Box::pin(verify).await?), None)
             }
-            Presented::Dpop(token) if bearer::is_foreign(&self.issuers, token) => {
+            Presented::Bearer(token) if self.takes_key(token) => {
+                let verify = self.key(token, sent(Carrier::Bearer), takes);
+                (Some(Box::pin(verify).await?), None)
+            }
+            Presented::Dpop(token)
+                if !self.takes_key(token) && bearer::is_foreign(&self.issuers, token) =>
+            {
                 let bearer = self.issuers.verifier(takes.audience);
                 (None, bearer.map(|_| Unread::Token(TokenRefusal::SenderConstrained)))
             }
@@ -316,7 +355,7 @@ impl Identify {
                 }
             }
             Presented::Bearer(token) => {
-                match self.bearer(token, sent(Carrier::Bearer), takes.audience).await {
+                match self.bearer(token, sent(Carrier::Bearer), takes).await {
                     Err(Refusal::BadCredentials(refusal))
                         if bearer::is_foreign(&self.issuers, token) =>
                     {
@@ -329,7 +368,7 @@ impl Identify {
         let by_field = match request.gateway_token() {
             Some(value) => {
                 let token = authorization::own_field(value)?;
-                let verify = self.bearer(token, sent(Carrier::OwnField), takes.audience);
+                let verify = self.bearer(token, sent(Carrier::OwnField), takes);
                 Some(Box::pin(verify).await?)
             }
             None => None,
@@ -380,7 +419,19 @@ impl Identify {
                 Ok(proven.map_or(Caller::Anonymous, |proven| Caller::Known(proven.known)))
             }
             // Tokens in this field are not for the gateway any more: a request with this one is anonymous now.
-            Credential::Bearer { carrier, .. } if !takes.from(*carrier) => Ok(Caller::Anonymous),
+            Credential::Bearer { carrier, .. } | Credential::Key { carrier, .. }
+                if !takes.from(*carrier) =>
+            {
+                Ok(Caller::Anonymous)
+            }
+            Credential::Key { key, carrier, .. } => match &self.keys {
+                Some(keys) => {
+                    let (issuers, now) = (&self.issuers, self.clock.now());
+                    let again = keys.again(key, *carrier, takes.route, issuers, now);
+                    Ok(Box::pin(again).await?.caller)
+                }
+                None => Ok(Caller::Anonymous),
+            },
             Credential::Bearer { token, .. } => {
                 let Some(verifier) = self.issuers.verifier(takes.audience) else {
                     return Ok(Caller::Anonymous);
@@ -395,9 +446,12 @@ impl Identify {
         &self,
         token: &str,
         sent: Sent<'_>,
-        audience: &[String],
+        takes: Takes<'_>,
     ) -> Result<Sender, Refusal> {
-        self.token(PresentedToken::bearer(token), sent, audience).await
+        match self.takes_key(token) {
+            true => Box::pin(self.key(token, sent, takes)).await,
+            false => self.token(PresentedToken::bearer(token), sent, takes.audience).await,
+        }
     }
 
     async fn token(
@@ -426,6 +480,22 @@ impl Identify {
             }
             identified => identified,
         }
+    }
+
+    /// Whether a token is an API key, or an attempt at one.
+    fn takes_key(&self, token: &str) -> bool {
+        self.keys.is_some() && ApiKey::is_like(token)
+    }
+
+    async fn key(
+        &self,
+        token: &str,
+        Sent { carrier, client, .. }: Sent<'_>,
+        takes: Takes<'_>,
+    ) -> Result<Sender, Refusal> {
+        let Some(keys) = &self.keys else { return Err(bearer::no_audience().into()) };
+        let attempt = Attempt { token, carrier, client, route: takes.route };
+        keys.identify(attempt, &self.issuers, &self.throttle, &*self.clock).await
     }
 }
 

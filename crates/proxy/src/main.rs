@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
 use doorward::{
-    commands::{self, Outcome, check, demo, explain, healthcheck, schema, serve},
+    commands::{self, Outcome, check, demo, explain, healthcheck, key, schema, serve},
     listen::Inherited,
 };
 
@@ -46,6 +46,8 @@ enum Command {
     Explain(explain::Explain),
     #[command(flatten)]
     Auth(cli_auth::Command),
+    /// Make, list and revoke API keys of the running gateway
+    Key(key::Key),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Ask a health URL, for container health checks
@@ -98,6 +100,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let program = cli_auth::Program::new("doorward");
             return Ok(runtime()?.block_on(command.run(&program, &mut out)).into());
         }
+        Command::Key(key) => runtime()?.block_on(key.run(&mut out))?,
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;
             Outcome::Fine

@@ -54,6 +54,11 @@ pub fn token_verified(issuer: &str, outcome: &'static str) {
     counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
 }
 
+/// Counts an API key that was not accepted.
+pub fn api_key_refused(reason: &'static str) {
+    counter!(API_KEYS_REFUSED, "reason" => reason).increment(1);
+}
+
 /// Counts a session cookie.
 pub fn session_opened(outcome: &'static str) {
     counter!(SESSIONS_OPENED, "outcome" => outcome).increment(1);

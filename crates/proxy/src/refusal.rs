@@ -11,6 +11,7 @@ use oidc_core::dpop::ProofRefusal;
 use oidc_core::verify::PresentationRefusal;
 
 use access_policy::{StepUp, Unmet};
+use api_keys::KeyRefusal;
 
 use crate::mcp_fault::McpFault;
 
@@ -43,6 +44,17 @@ pub enum Refusal {
     /// A valid token is bound to a key, and the request does not prove that its sender holds it (RFC 9449 §7, RFC 8705 §3).
     #[error("bad credentials: {}", .0.reason)]
     Unproven(Box<Unproven>),
+    /// An API key that does not count was presented. The log learns the reason, and the caller does not.
+    #[error("{0}")]
+    InvalidKey(#[from] KeyRefusal),
+    /// A valid API key was presented on a route that is not among its routes.
+    #[error("API key {id} is not for route {route}")]
+    KeyElsewhere {
+        /// the key's identifier
+        id: String,
+        /// the route's name
+        route: String,
+    },
     /// Two credentials for the gateway name two callers.
     #[error("credentials of two callers")]
     CredentialsDisagree,
@@ -127,8 +139,8 @@ pub enum Refusal {
     /// The message of a client of MCP cannot be judged: it is not in the form of its revision, or can be read in two ways.
     #[error("message refused: {0}")]
     McpMessage(McpFault),
-    /// More requests that need a call to an issuer than one address, or all of them together, may make.
-    #[error("too many {what}: the issuer is not called for {retry_after:?}")]
+    /// More requests that need a call to an issuer, or wrong API keys, than one address, or all of them together, may make.
+    #[error("too many {what}: none is checked for {retry_after:?}")]
     TooMany {
         /// the kind of requests, for the log
         what: &'static str,
@@ -236,13 +248,17 @@ impl Refusal {
             Self::Unproven(unproven) if unproven.reason.is_unavailable() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::BadCredentials(_) | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
+            Self::BadCredentials(_) | Self::Unproven(_) | Self::InvalidKey(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::LoginNeeded { redirect: true, .. }
             | Self::StrongerSignInNeeded { redirect: true, .. } => StatusCode::FOUND,
             Self::LoginNeeded { .. } | Self::StrongerSignInNeeded { .. } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Forbidden { .. } | Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::KeyElsewhere { .. } | Self::ForeignOrigin { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -271,6 +287,8 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::BadCredentials(refusal) => refusal.code(),
             Self::Unproven(unproven) => unproven.reason.code(),
+            Self::InvalidKey(_) => "invalid_api_key",
+            Self::KeyElsewhere { .. } => "api_key_other_route",
             Self::CredentialsDisagree => "credentials_disagree",
             Self::LoginNeeded { .. } => "login_needed",
             Self::StrongerSignInNeeded { .. } => "insufficient_user_authentication",

@@ -104,6 +104,7 @@ impl Review {
             // Subscribes before judging, so that no change between judging and waiting is lost.
             let renewed = match &permit.credential {
                 Credential::Session(session) => Some(session.renewals().notified()),
+                Credential::Key { key, .. } => Some(key.changes().notified()),
                 Credential::None | Credential::Bearer { .. } | Credential::Certificate { .. } => {
                     None
                 }
@@ -207,7 +208,10 @@ impl Permit {
     fn log_revocation(&self, reason: &Refusal) {
         let known = match &self.credential {
             Credential::Session(session) => Some(session.known()),
-            Credential::None | Credential::Bearer { .. } | Credential::Certificate { .. } => None,
+            Credential::None
+            | Credential::Bearer { .. }
+            | Credential::Key { .. }
+            | Credential::Certificate { .. } => None,
         };
         tracing::info!(
             host = %self.host,

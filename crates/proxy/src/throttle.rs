@@ -2,7 +2,7 @@
 //!
 //! Two kinds of request reach an issuer before the caller is known: a login (`start` and `callback`), and a token that only the
 //! issuer can read (RFC 7662). Each kind has a token bucket for each client address, and a limit on concurrent calls to one
-//! issuer. A request beyond either is refused ([`Refusal::TooMany`]) before the issuer is asked. A successful request costs
+//! issuer. API keys that are not in memory have the same limits at the store. A request beyond either is refused ([`Refusal::TooMany`]) before the issuer is asked. A successful request costs
 //! nothing, and a token that was valid before passes without being counted. Sessions and JWTs are never counted.
 //!
 //! The buckets belong to this process: with several replicas the limits multiply by their number. Budgets of tokens are shared by
@@ -46,6 +46,8 @@ const CALLS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time to wait before trying again after that.
 const BUSY: Duration = Duration::from_secs(2);
+/// The store, which is asked about keys as an issuer is about tokens.
+const STORE: &str = "";
 /// Number of addresses that are remembered. The least recently used one is forgotten, which is never the one that is asking.
 const ADDRESSES: u64 = 100_000;
 /// An address without requests for this long has a full bucket and can be forgotten.
@@ -65,6 +67,7 @@ pub struct Throttle {
     clock: Arc<dyn Clock>,
     logins: Lane,
     tokens: Lane,
+    keys: Lane,
     good: Cache<Digest, ()>,
     refused: Cache<Digest, ()>,
     finished: Finished,
@@ -86,6 +89,7 @@ impl Throttle {
             clock,
             logins: Lane::new("sign-ins"),
             tokens: Lane::new("unknown tokens"),
+            keys: Lane::new("wrong API keys"),
             good: tokens().time_to_idle(GOOD).build(),
             refused: tokens().time_to_live(REFUSED).build(),
             finished: Finished::evicting(EvictionPolicy::lru()),
@@ -104,6 +108,24 @@ impl Throttle {
     ) -> Result<Admitted, Refusal> {
         let admitted = self.logins.admit(issuer, client, &*self.clock).await;
         admitted.inspect_err(|_| metric::login(issuer, "too_many_requests"))
+    }
+
+    /// Finds an API key that is not in memory, or does not count. Only a wrong one costs its address something.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooMany`], and the refusal of the key.
+    pub(crate) async fn key<T>(
+        &self,
+        client: Option<IpAddr>,
+        find: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let admitted = self.keys.admit(STORE, client, &*self.clock).await?;
+        let outcome = find.await;
+        if !matches!(outcome, Err(Refusal::InvalidKey(_))) {
+            admitted.give_back();
+        }
+        outcome
     }
 
     /// The logins that were finished here.

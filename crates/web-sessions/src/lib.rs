@@ -7,6 +7,7 @@
 //! | open, refresh and end sessions | [`Sessions`] → [`LiveSession`] |
 //! | read and write cookies | [`Cookies`] → [`Ticket`], [`SetCookies`] |
 //! | keep a login until the browser comes back | [`Logins`] → [`Returned`] |
+//! | accept API keys | [`ApiKeys`] → [`Found`] |
 //! | seal with keys that rotate | [`Keys`] |
 //!
 //! A cookie holds a [`Ticket`]. With the embedded store the ticket names a record kept here; with the cookie store the
@@ -61,6 +62,9 @@ pub mod caching;
 mod cookies;
 mod logins;
 
+// API keys.
+mod key_ring;
+
 #[cfg(test)]
 mod fixtures;
 #[cfg(any(test, feature = "test-util"))]
@@ -69,6 +73,7 @@ pub mod testing;
 pub use self::{
     cookies::{CookieError, Cookies, OwnNames, SetCookies},
     digest::{Digest, sha256},
+    key_ring::{ApiKeys, Found, KeyStatus, LiveKey, LiveOwner, NewKey, NotCreated},
     logins::{BeginError, Logins, Returned},
     record::{Limits, Record, Summary, Which},
     seal::{Keys, KeysError, P256Key, Purpose, SealError},
@@ -77,8 +82,8 @@ pub use self::{
         StreamGuard,
     },
     store::{
-        Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, HeldTurn, InTurn, Seen,
-        SessionStore, SharedStore, StoreError, TURN, Turn,
+        Change, CookieStore, EmbeddedError, EmbeddedStore, Ended, Entry, EntryStore, HeldTurn,
+        InTurn, Seen, SessionStore, SharedStore, StoreError, TURN, Turn,
     },
     ticket::{SessionId, Ticket},
     uses::{LastUse, LastUses, OpenUse, Use},

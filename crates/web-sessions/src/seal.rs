@@ -36,10 +36,12 @@ pub enum Purpose {
     Login,
     /// Hidden fields of the gateway's own forms.
     Form,
+    /// An API key's record, or its owner's.
+    ApiKey,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Ticket, Self::Record, Self::Login, Self::Form];
+    const ALL: [Self; 5] = [Self::Ticket, Self::Record, Self::Login, Self::Form, Self::ApiKey];
 
     fn label(self) -> &'static str {
         match self {
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Record => "record",
             Self::Login => "login",
             Self::Form => "form",
+            Self::ApiKey => "api key",
         }
     }
 }
@@ -169,6 +172,13 @@ impl Keys {
         Some(body)
     }
 
+    /// Whether the first of the keys sealed these bytes. Others are sealed again before their key goes.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        let ring = self.ring.load();
+        let id = sealed.get(1..=KEY_ID_LEN);
+        ring.first().is_some_and(|first| id == Some(first.id.as_slice()))
+    }
+
     /// Whether a text has the form of a sealed value, but of none of these keys: another gateway sealed it, or a key that is gone.
     pub fn is_foreign(&self, sealed: &str) -> bool {
         let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed) else { return false };
@@ -236,6 +246,7 @@ struct SessionKey {
     record: RandomizedNonceKey,
     login: RandomizedNonceKey,
     form: RandomizedNonceKey,
+    api_key: RandomizedNonceKey,
 }
 
 impl SessionKey {
@@ -243,13 +254,14 @@ impl SessionKey {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"doorward session key").extract(secret);
         let mut id = [0; KEY_ID_LEN];
         expand(&prk, &[b"key id"], &mut id)?;
-        let [ticket, record, login, form] = Purpose::ALL.map(|purpose| {
+        let [ticket, record, login, form, api_key] = Purpose::ALL.map(|purpose| {
             let mut key = Zeroizing::new([0; 32]);
             expand(&prk, &[b"seal ", purpose.label().as_bytes()], &mut *key)?;
             RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).ok()
         });
-        let (ticket, record, login, form) = (ticket?, record?, login?, form?);
-        Some(Self { id, prk, ticket, record, login, form })
+        let (ticket, record, login) = (ticket?, record?, login?);
+        let (form, api_key) = (form?, api_key?);
+        Some(Self { id, prk, ticket, record, login, form, api_key })
     }
 
     fn aead(&self, purpose: Purpose) -> &RandomizedNonceKey {
@@ -258,6 +270,7 @@ impl SessionKey {
             Purpose::Record => &self.record,
             Purpose::Login => &self.login,
             Purpose::Form => &self.form,
+            Purpose::ApiKey => &self.api_key,
         }
     }
 }

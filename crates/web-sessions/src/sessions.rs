@@ -32,6 +32,7 @@ pub use self::{
 use self::{near_cache::NearCache, refresh::within};
 use crate::{
     digest::Digest,
+    key_ring::ApiKeys,
     logouts::Logouts,
     memory::remembered,
     record::{Limits, Record},
@@ -96,6 +97,8 @@ pub struct Sessions {
     refreshes: TaskTracker,
     /// Makes a refresh work for the request that began it.
     carry: Option<Arc<Carry>>,
+    /// The API keys in the same store, which learn of its changes.
+    api_keys: Option<Arc<ApiKeys>>,
 }
 
 /// End times of a session and its access token.
@@ -145,6 +148,7 @@ impl Sessions {
             near: NearCache::default(),
             refreshes: TaskTracker::new(),
             carry: None,
+            api_keys: None,
         }
     }
 
@@ -167,6 +171,12 @@ impl Sessions {
     #[must_use]
     pub fn with_carry(self, carry: Arc<Carry>) -> Self {
         Self { carry: Some(carry), ..self }
+    }
+
+    /// With API keys in the same store: [`maintain`](Self::maintain) has them learn of its changes, and stores their last use.
+    #[must_use]
+    pub fn with_api_keys(self, api_keys: Arc<ApiKeys>) -> Self {
+        Self { api_keys: Some(api_keys), ..self }
     }
 
     /// Replaces the way to refresh tokens, after the configuration has changed.

@@ -3,6 +3,7 @@
 mod cookie;
 mod embedded;
 mod encoding;
+mod entries;
 #[cfg(feature = "redis")]
 mod redis;
 mod shared;
@@ -25,6 +26,7 @@ pub use self::redis::{
 pub use self::{
     cookie::CookieStore,
     embedded::{EmbeddedError, EmbeddedStore},
+    entries::{Entry, EntryStore},
     shared::{Change, HeldTurn, InTurn, SharedStore, TURN, Turn},
 };
 use crate::{
@@ -82,6 +84,11 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
 
     /// The part that knows of other processes; `None` where this process alone uses the store.
     fn shared(&self) -> Option<&dyn SharedStore> {
+        None
+    }
+
+    /// The part that keeps entries, such as API keys; `None` where records are kept elsewhere (cookie store).
+    fn entries(&self) -> Option<&dyn EntryStore> {
         None
     }
 

@@ -13,6 +13,7 @@
     reason = "a property that does not hold is a panic"
 )]
 
+mod api_key;
 mod input;
 mod gateway;
 
@@ -38,6 +39,7 @@ mod config;
 mod mcp;
 mod usage;
 
+pub use api_key::api_key;
 pub use client_cert::client_cert;
 pub use condition::condition;
 pub use config::config;
@@ -64,7 +66,8 @@ pub use usage::usage;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 25] = [
+pub const PROPERTIES: [(&str, Property); 26] = [
+    ("api_key", api_key),
     ("chunked", chunked),
     ("claims", claims),
     ("client_cert", client_cert),

@@ -16,6 +16,9 @@ use crate::{
     refusal::{Fault, Refusal},
 };
 
+/// Way to the identity where it is that of an API key's owner.
+const VIA_KEY: &str = "api_key";
+
 /// Facts of the audit line beside the record of the request.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -66,6 +69,13 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         Caller::Known(known) => Some(known),
         Caller::Anonymous => None,
     };
+    let key = match credential {
+        Credential::Key { key, .. } => Some(key),
+        Credential::None
+        | Credential::Bearer { .. }
+        | Credential::Session(_)
+        | Credential::Certificate { .. } => None,
+    };
     tracing::info!(
         target: "doorward::audit",
         protocol = end.protocol,
@@ -77,6 +87,8 @@ pub(crate) fn stream_ended(end: &StreamEnd<'_>) {
         user = known.and_then(|known| known.preferred_username.as_deref()),
         client = known.and_then(|known| known.client.as_deref()),
         credential = name_of(credential),
+        via = key.map(|_| VIA_KEY),
+        key = key.map(|key| key.record().id.as_str()),
         upstream = end.upstream,
         reason = %end.reason,
         bytes_received = end.received,
@@ -125,6 +137,10 @@ impl Trail {
             fields.optional("mcp_tool", message.tool());
         }
         fields.text("credential", self.credential);
+        if let Some(key) = &self.key {
+            fields.text("via", VIA_KEY);
+            fields.text("key", key.record().id.as_str());
+        }
         if let Some(address) = self.client {
             fields.display("address", address);
         }
@@ -178,6 +194,8 @@ impl Trail {
                     mcp_method = self.message.as_deref().map(|message| message.method.as_str()),
                     mcp_tool = self.message.as_deref().and_then(McpMessage::tool),
                     credential = self.credential,
+                    via = self.key.as_ref().map(|_| VIA_KEY),
+                    key = self.key.as_ref().map(|key| key.record().id.as_str()),
                     address = self.client.map(tracing::field::display),
                     reason = reason.as_deref(),
                     took_us = line.took_us(),

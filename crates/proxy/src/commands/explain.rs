@@ -21,6 +21,7 @@ use crate::{
     assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
 };
 use access_policy::{AccessRequest, Caller, Decision, Known, Message, Step, Times};
+use api_keys::ApiKey;
 use http_canonical::{CanonicalHost, CanonicalMethod, CanonicalPath, Keep};
 
 /// Arguments of the command.
@@ -193,6 +194,9 @@ impl Explain {
                 }
                 Claims::parse(&bytes).with_context(|| format!("{}", file.display()))?
             }
+            (None, Some(token)) if ApiKey::is_like(token) => anyhow::bail!(
+                "invalid --token: an API key, which only the running gateway can read; write `--claims FILE` with the claims of its owner"
+            ),
             (None, Some(token)) => {
                 let payload = token.split('.').nth(1).context("invalid --token: not a JWT")?;
                 let bytes =

@@ -196,6 +196,7 @@ impl Running {
         let admin = Admin {
             serving: serving.clone(),
             sessions: Arc::clone(&lasting.sessions),
+            api_keys: Arc::clone(&lasting.api_keys),
             drain: drain.clone(),
             metrics,
             log,

@@ -19,6 +19,7 @@ use super::{Config, ListenAddr, TrustedProxy};
 mod access;
 mod admin;
 mod answers;
+mod api_keys;
 mod callers;
 mod cookie_domain;
 mod dpop;
@@ -146,6 +147,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     workloads::trust_domains(config, &mut found);
     workload_certificates::check(config, &mut found);
     routes::check(config, issuers, &mut found);
+    api_keys::check(config, &mut found);
     if config.outbound.is_some() {
         let instead = "omit it and have programs request tokens from the issuer";
         found.not_yet(at(&["outbound"]), "outbound", instead);

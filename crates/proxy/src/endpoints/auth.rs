@@ -157,7 +157,9 @@ impl Endpoints {
                 // Bound to the caller's key: of no use to an upstream, which has no proof.
                 Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
                 Credential::Bearer { token, .. } => token.clone(),
-                Credential::None | Credential::Certificate { .. } => return Ok(()),
+                Credential::Key { .. } | Credential::Certificate { .. } | Credential::None => {
+                    return Ok(());
+                }
             };
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
                 .map_err(|error| Refusal::Internal { reason: error.to_string() })?;

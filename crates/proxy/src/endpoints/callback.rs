@@ -88,7 +88,7 @@ impl Endpoints {
         let record = issuer.record(login, self.clock.now()).await;
         let record = record.map_err(|error| login_refusal::of_user_info(issuer, &error))?;
         strong_enough(issuer, &record.known, &transaction.levels)?;
-        let subject = record.known.subject.clone();
+        let (subject, known) = (record.known.subject.clone(), Arc::clone(&record.known));
         let created = self.sessions.create_since(record, exchanged_at).await;
         let created = created.inspect_err(|error| {
             tracing::warn!(issuer = issuer.name(), %error, "no session was begun");
@@ -99,6 +99,10 @@ impl Endpoints {
         let Some((ticket, session)) = created else {
             return Err(login_refusal::ended_meanwhile(issuer));
         };
+        // The person's API keys have the identity of this sign-in from now on.
+        if let Err(error) = self.api_keys.note_owner(&known, self.clock.now()).await {
+            tracing::warn!(issuer = issuer.name(), %error, "identity of an owner of API keys not stored");
+        }
         self.end_replaced_session(call).await;
         tracing::info!(issuer = issuer.name(), subject, session = %session.id(), "signed in");
         let cookies = self

@@ -62,7 +62,10 @@ impl Endpoints {
             .collect();
         let csrf = match &sender.credential {
             Credential::Session(session) => Some(self.form_token(session)?),
-            Credential::None | Credential::Bearer { .. } | Credential::Certificate { .. } => None,
+            Credential::None
+            | Credential::Bearer { .. }
+            | Credential::Key { .. }
+            | Credential::Certificate { .. } => None,
         };
         let page = pages::Portal { who: call.context.site.name_of(known), services, filter, csrf };
         Ok(page.into_response(&call.context, StatusCode::OK))

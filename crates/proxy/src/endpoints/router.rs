@@ -60,6 +60,8 @@ impl OwnUrls {
             .route("/session/refresh", post(at!(session_refresh)))
             .route("/backchannel_logout", post(at!(backchannel_logout)))
             .route("/frontchannel_logout", get(at!(frontchannel_logout)))
+            .route("/keys", get(at!(keys_page)).post(at!(keys_create)))
+            .route("/keys/end", post(at!(keys_end)))
             .route("/portal", get(at!(portal)))
             .route("/registry_token", get(at!(registry_token)))
             .route("/jwks", get(at!(jwks)))

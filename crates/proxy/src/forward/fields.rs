@@ -89,7 +89,10 @@ impl Upstreams {
                     Some(token) => format!("Bearer {}", token.expose()),
                     None => return Ok(()),
                 },
-                Credential::None | Credential::Certificate { .. } => return Ok(()),
+                // A key is no access token, and no upstream may learn it.
+                Credential::None | Credential::Key { .. } | Credential::Certificate { .. } => {
+                    return Ok(());
+                }
             };
             let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
             value.set_sensitive(true);

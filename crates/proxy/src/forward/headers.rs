@@ -49,10 +49,7 @@ pub(super) fn take_credentials(
     credential: &Credential,
     own_cookies: &OwnNames,
 ) {
-    if let Credential::Bearer {
-        carrier: Carrier::Bearer | Carrier::Dpop | Carrier::Basic, ..
-    } = credential
-    {
+    if let Some(Carrier::Bearer | Carrier::Dpop | Carrier::Basic) = credential.carrier() {
         headers.remove(header::AUTHORIZATION);
         // A proof is for the token that was removed. Beside `X-Doorward-Token` it is the application's.
         headers.remove(DPOP);

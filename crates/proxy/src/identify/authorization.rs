@@ -25,11 +25,13 @@ pub struct Takes<'r> {
     pub basic: bool,
     /// Accepted `aud` of tokens; empty for the issuers' own.
     pub audience: &'r [String],
+    /// Name of the route, by which API keys count; `None` for the gateway's own URLs, which take none.
+    pub route: Option<&'r str>,
 }
 
 impl<'r> Takes<'r> {
     /// Bearer tokens, and nothing else.
-    pub const BEARER: Self = Self { bearer: true, basic: false, audience: &[] };
+    pub const BEARER: Self = Self { bearer: true, basic: false, audience: &[], route: None };
 
     /// The credentials that are for the gateway on a route.
     pub fn on(route: &'r Route) -> Self {
@@ -37,6 +39,7 @@ impl<'r> Takes<'r> {
             bearer: route.bearer == BearerTokens::Gateway,
             basic: route.basic,
             audience: &route.audience,
+            route: Some(&route.name),
         }
     }
 
@@ -198,7 +201,7 @@ fn is_token68(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Takes<'_> = Takes { bearer: true, basic: true, audience: &[] };
+    const ALL: Takes<'_> = Takes { bearer: true, basic: true, audience: &[], route: None };
 
     fn of(value: &[u8]) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())])

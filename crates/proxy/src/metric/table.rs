@@ -48,6 +48,8 @@ metrics_table! {
         "Token refreshes of sessions: `ok`, `unavailable` (retried later), `invalid_grant`, `bad_id_token`, `bad_user_info` and `wrong_subject` (the session ends), `error`.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
         "Bearer tokens: `cached`, `verified`, `introspected`, `too_many_requests` (the issuer is not called), or the check that failed.";
+    API_KEYS_REFUSED = "doorward_api_key_refusals_total", "counter", ["reason"],
+        "API keys that were not accepted: `malformed`, `checksum` (mistyped), `unknown`, `wrong_secret`, `revoked`, `expired`, `owner_unknown` or `owner_away` (suspended), `issuer_gone`, `other_route`, `not_here` (one of the gateway's own URLs), `too_many_requests` (not checked).";
     SESSIONS_OPENED = "doorward_session_opens_total", "counter", ["outcome"],
         "Session cookies presented: `cached`, `opened` from the store, `unknown`.";
     SESSIONS = "doorward_sessions", "gauge", [],

@@ -30,6 +30,7 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         logout("main", "here");
         refreshed("main", "ok");
         token_verified("main", "verified");
+        api_key_refused("unknown");
         session_opened("opened");
         let took = Duration::from_millis(2);
         store(RedisEvent::Call { operation: "load", outcome: "ok", took });

@@ -80,6 +80,11 @@ pub(super) fn challenges(refusal: &Refusal, context: &AnswerContext) -> Vec<Head
                 ", error=\"invalid_token\", error_description=\"{description}\""
             ));
         }
+        Refusal::InvalidKey(_) => {
+            bearer.push_str(
+                ", error=\"invalid_token\", error_description=\"the API key does not count\"",
+            );
+        }
         Refusal::Forbidden { bearer: true, unmet, .. } => {
             bearer.push_str(", error=\"insufficient_scope\"");
             match &context.offer {

@@ -182,6 +182,7 @@ pub struct Site {
     providers: Vec<SignInWith>,
     form_targets: Vec<String>,
     dpop_algorithms: Option<String>,
+    api_keys: bool,
 }
 
 /// A provider a person can sign in with.
@@ -203,6 +204,7 @@ impl Site {
             providers: Vec::new(),
             form_targets: Vec::new(),
             dpop_algorithms: None,
+            api_keys: false,
         }
     }
 
@@ -216,6 +218,18 @@ impl Site {
     /// The algorithms of DPoP proofs, where every challenge offers them.
     pub(super) fn dpop_algorithms(&self) -> Option<&str> {
         self.dpop_algorithms.as_deref()
+    }
+
+    /// Has a page of API keys.
+    #[must_use]
+    pub fn with_api_keys(mut self, api_keys: bool) -> Self {
+        self.api_keys = api_keys;
+        self
+    }
+
+    /// Whether it has a page of API keys.
+    pub fn has_api_keys(&self) -> bool {
+        self.api_keys
     }
 
     /// Adds a provider. A sign-out form may lead to the origin of its URL.

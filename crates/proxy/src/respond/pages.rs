@@ -4,6 +4,7 @@
 //! carries no secret but the token of the form on it.
 
 mod assets;
+mod keys;
 mod portal;
 mod sign_in;
 mod text;
@@ -17,6 +18,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
 pub use self::assets::asset;
+pub use self::keys::{ApiKeysPage, KeyCard};
 pub use self::portal::{Portal, Service};
 pub use self::sign_in::{SignIn, SignInFailed, SignedIn};
 pub(crate) use self::text::{sentence, shown};

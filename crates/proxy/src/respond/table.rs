@@ -48,6 +48,12 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::NoRoute => "No route of the host owns the path.",
         Refusal::BadCredentials(_) => "A token was presented and is not valid.",
         Refusal::Unproven(_) => "A token is bound to a key, and the request does not prove it.",
+        Refusal::InvalidKey(_) => {
+            "An API key was presented that is mistyped, unknown, expired, revoked or suspended; the log has the reason."
+        }
+        Refusal::KeyElsewhere { .. } => {
+            "A valid API key was presented on a route that is not among its routes."
+        }
         Refusal::CredentialsDisagree => {
             "Two credentials for the gateway, such as a token and a session cookie, name two callers."
         }
@@ -78,7 +84,7 @@ fn met(refusal: &Refusal) -> &'static str {
             "The upstream did not begin its answer within `timeouts.response_head`."
         }
         Refusal::TooMany { .. } => {
-            "One address, or all of them together, asked for more sign-ins, or sent more tokens that only the issuer can read, than the issuer is asked about."
+            "One address, or all of them together, asked for more sign-ins, or sent more tokens that only the issuer can read, than the issuer is asked about; or sent too many wrong API keys."
         }
         Refusal::UserLimitReached { .. } => {
             "The user has reached a bound of the route's `limits.per_user`."
@@ -122,6 +128,8 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::Misdirected { instead: String::new() },
         Refusal::NoRoute,
         Refusal::BodyTooLarge { limit: 0 },
+        Refusal::InvalidKey(api_keys::KeyRefusal::Malformed),
+        Refusal::KeyElsewhere { id: String::new(), route: String::new() },
         Refusal::CredentialsDisagree,
         login(true),
         login(false),

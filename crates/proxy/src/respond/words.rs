@@ -72,6 +72,16 @@ impl Refusal {
                 sentence(&unproven.reason.to_string()),
                 "Send the token together with the proof of its key: a DPoP proof for this request, or the client certificate.",
             ),
+            Self::InvalidKey(_) => Words::new(
+                "The API key does not count",
+                "The API key is mistyped, unknown, expired, revoked or suspended.",
+                "Make another key, or sign in once if you have not for a while. The owner of this platform finds the reason in the log, under the reference.",
+            ),
+            Self::KeyElsewhere { .. } => Words::new(
+                "The API key is for other services",
+                "The API key is valid, and this service is not among those it was made for.",
+                "Make a key for this service.",
+            ),
             Self::CredentialsDisagree => Words::new(
                 "Two callers in one request",
                 "The request has credentials of two callers, such as a token and another user's session cookie.",
@@ -127,7 +137,7 @@ impl Refusal {
             ),
             Self::TooMany { .. } => Words::new(
                 "Too many requests at once",
-                "More sign-ins or unknown tokens came at once than the gateway passes on to the identity provider.",
+                "More sign-ins, unknown tokens or wrong API keys came at once than the gateway checks.",
                 WAIT,
             ),
             Self::UserLimitReached { limit: "requests_per_second", most, .. } => Words::new(

@@ -5,8 +5,8 @@ use std::{borrow::Cow, future::Future, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use oidc_core::token::Algorithm;
 use web_sessions::{
-    Digest, Ended, Limits, Record, Seen, SessionId, SessionStore, SharedStore, StoreError, Summary,
-    Ticket, Which,
+    Digest, Ended, EntryStore, Limits, Record, Seen, SessionId, SessionStore, SharedStore,
+    StoreError, Summary, Ticket, Which,
 };
 
 use super::active;
@@ -78,6 +78,10 @@ impl SessionStore for TracedStore {
 
     fn shared(&self) -> Option<&dyn SharedStore> {
         self.inner.shared()
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        self.inner.entries()
     }
 
     async fn end(&self, id: &SessionId) -> Result<(), StoreError> {

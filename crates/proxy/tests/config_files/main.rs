@@ -11,6 +11,7 @@ use doorward::config::{
 
 mod agents;
 mod anchors;
+mod api_keys;
 mod applications;
 mod any_text;
 mod bound_tokens;

@@ -16,7 +16,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Closed, LiveSession, Sessions, maintenance::TICK, refresh::jitter};
-use crate::store::Change;
+use crate::{key_ring::ApiKeys, store::Change};
 
 /// Number of records that are read at once.
 const READS: usize = 32;
@@ -34,6 +34,7 @@ impl Sessions {
     pub(super) async fn follow(&self) -> Infallible {
         let Some(shared) = self.store.shared() else { return pending().await };
         let _following = self.near.follow();
+        let _followed = self.api_keys.as_deref().map(Followed::begin);
         let mut due = Due::default();
         let mut reads = FuturesUnordered::new();
         let mut change = shared.next_change();
@@ -71,12 +72,20 @@ impl Sessions {
     fn take(&self, change: Change, due: &mut Due) {
         match change {
             Change::Ended(id) => self.deny(&id),
+            Change::Entry(name) => {
+                if let Some(keys) = &self.api_keys {
+                    keys.changed(&name);
+                }
+            }
             Change::Record(digest) => {
                 self.unknown.invalidate(&digest);
                 due.add(self.near.changed(&digest));
             }
             Change::Missed => {
                 self.unknown.invalidate_all();
+                if let Some(keys) = &self.api_keys {
+                    keys.missed();
+                }
                 due.sessions.clear();
                 due.add(self.near.missed());
             }
@@ -98,6 +107,22 @@ impl Sessions {
             }
         }
         true
+    }
+}
+
+/// API keys learn of changes until this is dropped.
+struct Followed<'k>(&'k ApiKeys);
+
+impl<'k> Followed<'k> {
+    fn begin(keys: &'k ApiKeys) -> Self {
+        keys.follow(true);
+        Self(keys)
+    }
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        self.0.follow(false);
     }
 }
 

@@ -58,6 +58,9 @@ impl Sessions {
         if let Err(error) = self.flush().await {
             tracing::warn!(%error, "times of last use not stored");
         }
+        if let Some(keys) = &self.api_keys {
+            keys.flush().await;
+        }
     }
 
     async fn check_until(self: &Arc<Self>, shutdown: &CancellationToken) {
@@ -80,10 +83,18 @@ impl Sessions {
                 continue;
             }
             self.check().await;
+            if let Some(keys) = self.api_keys.as_ref().filter(|_| round.is_multiple_of(FLUSH)) {
+                keys.flush().await;
+            }
             if round.is_multiple_of(SWEEP) {
                 match self.store.sweep(&self.limits, self.clock.now()).await {
                     Ok(swept) => tracing::debug!(swept, "swept the session store"),
                     Err(error) => tracing::warn!(%error, "session store not swept"),
+                }
+                if let Some(keys) = &self.api_keys
+                    && let Err(error) = keys.sweep().await
+                {
+                    tracing::warn!(%error, "API keys not swept");
                 }
             }
             round += 1;

@@ -6,6 +6,7 @@
     reason = "a test support module: a failed unwrap is a failed test"
 )]
 
+mod entries;
 mod shared;
 
 use std::{sync::Arc, time::Duration};
@@ -37,6 +38,7 @@ pub async fn conforms<S: SessionStore>(fresh: impl Fn(Arc<MovableClock>) -> S) {
     a_counter_holds_all_that_was_added(&store(), &clock).await;
     nothing_secret_is_printed(&store(), &clock).await;
     kept_records_are_counted(&store(), &clock).await;
+    entries::keeps_entries(&store(), &clock).await;
     store().ready().await.unwrap();
 }
 

@@ -4,6 +4,7 @@
 //! replacing and ending are on disk before they return. Work on the file happens on blocking threads, never on the ones that
 //! serve requests.
 
+mod entries;
 mod tables;
 
 use std::{
@@ -26,7 +27,7 @@ use crate::{
     digest::Digest,
     record::{Limits, Record, Summary, Which},
     seal::Keys,
-    store::{Ended, Seen, SessionStore, StoreError},
+    store::{Ended, EntryStore, Seen, SessionStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -165,6 +166,10 @@ impl SessionStore for EmbeddedStore {
             file.write(|writer| seen.iter().try_for_each(|seen| writer.touch(&seen.id, seen.at)))
         })
         .await
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
+        Some(self)
     }
 
     async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
@@ -371,7 +376,8 @@ fn open(path: &Path) -> Result<Database, EmbeddedError> {
     let opened = Database::builder().set_cache_size(PAGE_CACHE).create_file(file);
     let database = opened.map_err(|error| refused(path, error))?;
     // Creates all tables, and makes sure that the file's directory entry is on disk.
-    writing(&database, |_| Ok(()))
+    entries::create(&database)
+        .and_then(|()| writing(&database, |_| Ok(())))
         .map_err(|source| EmbeddedError::Damaged { path: path.to_owned(), source })?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(in_directory)?;
     Ok(database)

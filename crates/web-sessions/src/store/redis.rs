@@ -8,6 +8,7 @@
 mod changes;
 mod command;
 mod connect;
+mod entries;
 mod fault;
 mod inbox;
 mod link;

@@ -115,6 +115,8 @@ pub enum InTurn {
 pub enum Change {
     /// The record of a ticket was replaced or deleted: read it again before it is used.
     Record(Digest),
+    /// An entry was written or deleted (see [`EntryStore`](super::EntryStore)).
+    Entry(Digest),
     /// A session ended.
     Ended(SessionId),
     /// Changes may have been missed: read every record again before it is used.

@@ -49,6 +49,7 @@ struct PortalPage {
     /// Contents of the filter's field, if the page has one.
     filter: Option<String>,
     nothing: bool,
+    api_keys: bool,
     groups: Vec<Group>,
 }
 
@@ -85,6 +86,7 @@ impl Portal {
             csrf: self.csrf,
             filter: has_filter.then(|| shown(filter.as_deref().unwrap_or_default(), NAME)),
             nothing,
+            api_keys: context.site.has_api_keys(),
             groups: groups(self.services.into_iter().filter(shows).collect()),
         };
         html(&page, status, context.site.form_targets(), context)

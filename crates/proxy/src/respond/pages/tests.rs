@@ -8,11 +8,12 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::{
-    ErrorPage, Portal, Refused, Service, SignIn, SignInFailed, SignOutConfirm, SignedIn, SignedOut,
-    shown,
+    ApiKeysPage, ErrorPage, KeyCard, Portal, Refused, Service, SignIn, SignInFailed,
+    SignOutConfirm, SignedIn, SignedOut, shown,
 };
 use crate::respond::{AnswerContext, Site};
 use http_canonical::Wants;
+use oidc_core::Secret;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 const QUOTES: &str = "\" onmouseover=\"alert(1)\" x='&amp;";
@@ -83,6 +84,7 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
             "sign_in_failed",
             SignInFailed { reason: own(), return_to: own() }.into_response(&context, ok),
         ),
+        ("keys", keys(text).into_response(&context, ok)),
         (
             "portal",
             Portal {
@@ -99,6 +101,38 @@ fn pages(text: &str) -> Vec<(&'static str, Response<Body>)> {
                 .into_response(&context, ok),
         ),
     ]
+}
+
+/// The page of API keys, each text of which is `text`.
+fn keys(text: &str) -> ApiKeysPage {
+    let own = || text.to_owned();
+    let card = |state| KeyCard {
+        id: own(),
+        label: own(),
+        routes: vec![own(), own()],
+        created: own(),
+        expires: own(),
+        last_used: Some(own()),
+        state,
+    };
+    ApiKeysPage {
+        who: own(),
+        csrf: own(),
+        keys: vec![card("active"), card("revoked")],
+        routes: vec![(own(), own())],
+        most_days: 90,
+        days: 30,
+        made: Some((Secret::from("dw_a_b_c"), own())),
+        problem: Some(own()),
+    }
+}
+
+#[tokio::test]
+async fn only_keys_that_count_can_be_ended() {
+    assert!(!format!("{:?}", keys("plain")).contains("dw_a_b_c"));
+    let page = text(keys("plain").into_response(&context(), StatusCode::OK)).await;
+    assert_eq!(page.matches("/oauth2/keys/end").count(), 1, "{page}");
+    assert!(page.contains("<code>dw_a_b_c</code>"));
 }
 
 async fn text(answer: Response<Body>) -> String {

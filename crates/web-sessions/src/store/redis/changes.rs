@@ -176,7 +176,10 @@ impl Receiver {
         node: &mut MultiplexedConnection,
     ) -> Result<(), String> {
         let mut command = ::redis::cmd("CLIENT");
-        command.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(self.names.tracked());
+        command.arg("TRACKING").arg("ON").arg("BCAST");
+        for prefix in [self.names.tracked(), self.names.tracked_entries()] {
+            command.arg("PREFIX").arg(prefix);
+        }
         let on = command.query_async::<()>(node).await;
         on.map_err(|error| super::fault::describe(&self.connector.at(primary), &error))
     }
@@ -336,7 +339,9 @@ fn invalidated(data: Vec<Value>, names: &Names, inbox: &Inbox) {
         return inbox.push(Change::Missed);
     };
     for key in keys {
-        inbox.push(names.digest_of(&key).map_or(Change::Missed, Change::Record));
+        let record = names.digest_of(&key).map(Change::Record);
+        let change = record.or_else(|| names.entry_of(&key).map(Change::Entry));
+        inbox.push(change.unwrap_or(Change::Missed));
     }
 }
 

@@ -21,7 +21,8 @@ impl Names {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The record of a session, a hash. Only keys with [`tracked`](Self::tracked) cause invalidations.
+    /// The record of a session, a hash. Only keys with [`tracked`](Self::tracked) or
+    /// [`tracked_entries`](Self::tracked_entries) cause invalidations.
     pub(super) fn session(&self, digest: &Digest) -> String {
         self.tagged("s", digest)
     }
@@ -35,6 +36,32 @@ impl Names {
     pub(super) fn digest_of(&self, key: &[u8]) -> Option<Digest> {
         let rest = key.strip_prefix(self.tracked().as_bytes())?;
         digest(rest.strip_prefix(b"{")?.strip_suffix(b"}")?)
+    }
+
+    /// An entry, a hash.
+    pub(super) fn entry(&self, name: &Digest) -> String {
+        self.tagged("k", name)
+    }
+
+    /// The start of all keys of entries.
+    pub(super) fn tracked_entries(&self) -> String {
+        format!("{}k:", self.prefix)
+    }
+
+    /// The digest in the name of an entry's key.
+    pub(super) fn entry_of(&self, key: &[u8]) -> Option<Digest> {
+        let rest = key.strip_prefix(self.tracked_entries().as_bytes())?;
+        digest(rest.strip_prefix(b"{")?.strip_suffix(b"}")?)
+    }
+
+    /// The time that is kept beside an entry. Not among the tracked keys, or each use would make every process read it again.
+    pub(super) fn stamp(&self, name: &Digest) -> String {
+        format!("{}n:{}", self.prefix, text(name))
+    }
+
+    /// The entries under an index.
+    pub(super) fn listed(&self, index: &Digest) -> String {
+        format!("{}x:{}", self.prefix, text(index))
     }
 
     /// The turn at refreshing.

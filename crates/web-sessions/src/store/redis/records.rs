@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digest::Digest,
     record::{Limits, Record, Summary, Which},
-    store::{Ended, Seen, SessionStore, SharedStore, StoreError},
+    store::{Ended, EntryStore, Seen, SessionStore, SharedStore, StoreError},
     ticket::{SessionId, Ticket},
 };
 
@@ -77,6 +77,10 @@ impl SessionStore for RedisStore {
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {
+        Some(self)
+    }
+
+    fn entries(&self) -> Option<&dyn EntryStore> {
         Some(self)
     }
 

@@ -148,6 +148,13 @@ return redis.call('DEL', KEYS[1])";
 local all = redis.call('INCRBY', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return all";
+    /// Keeps an entry unless a later version of it is kept. Keys: entry. Arguments: sealed, version, time to live (ms).
+    KEEP = "
+local o = redis.call('HGET', KEYS[1], 'o')
+if o and tonumber(o) > tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 'o', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1";
     /// Remembers something that counts once: 1 if nothing else has, or this attempt has already. Keys: it. Arguments: number of the
     /// attempt, time to live (ms).
     FIRST_USE = "
