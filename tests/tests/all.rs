@@ -20,5 +20,6 @@ mod reload;
 mod split;
 mod demo;
 mod commands;
+mod key_programs;
 mod programs;
 mod collector;
