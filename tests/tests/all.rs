@@ -24,5 +24,6 @@ mod reload;
 mod split;
 mod demo;
 mod commands;
+mod key_programs;
 mod programs;
 mod collector;

@@ -141,7 +141,12 @@ fn repository() -> PathBuf {
 }
 
 /// A program that listens on a port, given as `PORT` among its arguments.
-async fn service(name: &str, world: &World, program: &Path, arguments: &[&str]) -> Result<Service> {
+pub(crate) async fn service(
+    name: &str,
+    world: &World,
+    program: &Path,
+    arguments: &[&str],
+) -> Result<Service> {
     let port = free_port()?;
     let arguments = arguments.iter().map(|argument| argument.replace("PORT", &port.to_string()));
     let mut command = Command::new(program);
@@ -155,12 +160,12 @@ async fn service(name: &str, world: &World, program: &Path, arguments: &[&str]) 
     Ok(Service { url: format!("http://127.0.0.1:{port}"), _program: program })
 }
 
-struct Service {
-    url: String,
+pub(crate) struct Service {
+    pub(crate) url: String,
     _program: Program,
 }
 
-async fn small_artifacts(world: &World) -> Result<()> {
+pub(crate) async fn small_artifacts(world: &World) -> Result<()> {
     let made = tokio::process::Command::new("python3")
         .arg(tools::fixture("small_artifacts.py"))
         .current_dir(world.folder())

@@ -12,6 +12,7 @@ mod store {
     pub(crate) mod servers;
 
     mod access;
+    mod api_keys;
     mod changes;
     mod cluster;
     mod conformance;
