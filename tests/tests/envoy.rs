@@ -146,12 +146,12 @@ async fn paths_have_one_reading(name: &str, normalize: bool) -> Result<()> {
         ("/open//../../closed", 400, 401),
         ("//closed", 400, 401),
         ("/open//a", 400, 200),
+        ("/open/..;/closed", 400, 401),
         // Not rewritten by Envoy either.
         ("/open%2F..%2Fclosed", 400, 400),
         ("/open/%252e%252e/closed", 400, 400),
         ("/open/..%2Fclosed", 400, 400),
         ("/open/%5C..%5Cclosed", 400, 400),
-        ("/open/..;/closed", 400, 400),
     ] {
         let mut wire = Wire::connect(world.public_port()).await?;
         wire.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;

@@ -7,7 +7,7 @@ use url::Url;
 use crate::stage::{Setup, Stage};
 
 const ROUTES: &str = "\
-app:
+asked:
   match: { host: app.localhost, path: / }
   access: [{ allow: signed_in }]
 ";

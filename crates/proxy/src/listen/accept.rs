@@ -94,7 +94,7 @@ impl Held {
         Self { _place: place, seat, _tracked: tracker.token(), assigned }
     }
 
-    /// Gives back the place of the peer for that of the client whom the peer tells.
+    /// Gives back the place of the peer for that of the client that the peer tells.
     pub(super) fn sit(&mut self, seat: Seat) {
         self.seat = seat;
     }

@@ -67,6 +67,7 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
         connections(1.0);
         accept_failed();
         connections_limit(10);
+        proxy_protocol_refused("untrusted");
         worker(0, 2, took);
         limit_reached("head");
         user_limit_reached("concurrent_streams");

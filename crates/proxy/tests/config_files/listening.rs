@@ -28,6 +28,14 @@ fn each_listener_has_its_own_address() {
 }
 
 #[test]
+fn a_route_of_which_envoy_asks_needs_no_upstream() {
+    let without = small_with("    upstream: http://app:8000\n", "");
+    let asked = without.replacen("session:", "ext_authz: { listen: 'unix:/a' }\nsession:", 1);
+    assert!(config(&asked).routes.get("app").unwrap().upstream.is_empty());
+    expect_each(&[("    upstream: http://app:8000\n", "", "or open `ext_authz` for Envoy")]);
+}
+
+#[test]
 fn mistakes_about_listeners_are_named() {
     let cases = [
         (

@@ -79,9 +79,10 @@ pub(super) fn below(path: &str, prefix: &str) -> bool {
 }
 
 fn upstream(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
-    if route.upstream.is_empty() && config.trusted_proxies.is_empty() {
+    let asked = !config.trusted_proxies.is_empty() || config.ext_authz.is_some();
+    if route.upstream.is_empty() && !asked {
         let message = "missing `upstream`; write one, such as `http://app:8000`, or, for a route that \
-                       serves forward-auth only, name the proxies that ask in `trusted_proxies`";
+                       serves forward-auth only, name the proxies that ask in `trusted_proxies`, or open `ext_authz` for Envoy";
         found.problem(here.key("upstream"), message);
     }
     for (index, upstream) in route.upstream.iter().enumerate() {
