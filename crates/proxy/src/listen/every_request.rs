@@ -15,6 +15,7 @@ use tower::{Service, ServiceExt};
 use super::{
     Answers, ConnInfo, Drain, Glimpse, Limits,
     conn::Upgrade,
+    extended_connect,
     open_stream::{OpenEnded, OpenStream},
     payload::UpgradeAsked,
     request_body::RequestBody,
@@ -37,7 +38,7 @@ pub(super) fn answer<S>(
     service: S,
     shared: Arc<Shared>,
     connection: Arc<ConnInfo>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
@@ -45,10 +46,11 @@ where
 {
     let number = connection.state.next_request();
     let http2 = request.version() == Version::HTTP_2;
+    let connects = http2 && extended_connect::into_handshake(&mut request);
     let stream = http2.then(|| OpenStream::begin(&connection));
     async move {
         let id = request_id(&request, &shared.trust, &connection);
-        let asked = connection.state.asks(number);
+        let asked = connects || connection.state.asks(number);
         let head_violation = connection.state.violation(number);
         // A complete request has no body that could break a rule, or whose pauses matter.
         let has_body = head_violation.is_none() && !request.body().is_end_stream();
@@ -82,7 +84,7 @@ where
         if switches && !asked {
             response = refuse(&Reason::UnaskedUpgrade.into(), glimpse.as_deref());
         }
-        if asked {
+        if asked && !http2 {
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
         }
@@ -92,6 +94,9 @@ where
         if !http2 && !switches && shared.drain.is_announced() {
             // The client's next request goes to another connection, and there to another replica.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if connects {
+            response = extended_connect::answer(response);
         }
         if let Some(progress) = progress {
             response = progress.begin(response);

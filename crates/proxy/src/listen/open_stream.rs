@@ -27,6 +27,20 @@ pub struct OpenEnded;
 /// A response without an end of its own, counted until this is dropped.
 struct Unending(Arc<ConnInfo>);
 
+/// An open WebSocket of a connection, counted until this is dropped. With HTTP/1 the connection itself is the WebSocket.
+pub struct OpenTunnel {
+    _stream: OpenStream,
+    _unending: Unending,
+}
+
+impl OpenTunnel {
+    /// Counts a WebSocket of this connection.
+    pub fn begin(connection: &Arc<ConnInfo>) -> Self {
+        connection.state.unending_begun();
+        Self { _stream: OpenStream::begin(connection), _unending: Unending(Arc::clone(connection)) }
+    }
+}
+
 /// The body of a response that may take long.
 struct LongBody<G> {
     body: Body,
