@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
 /// Signs certificates; its own is in a file, for the parts that trust it.
@@ -60,6 +60,15 @@ impl Authority {
     pub fn client(&self, name: &str) -> Result<Certified> {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(name, params)
+    }
+
+    /// A certificate for a client with the subject `CN=name` and this URI.
+    pub fn workload(&self, name: &str, uri: &str) -> Result<Certified> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(name);
+        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(name, params)
     }

@@ -60,6 +60,8 @@ mod credentials;
 mod token_carriers;
 #[path = "attacks/basic.rs"]
 mod basic;
+#[path = "attacks/certificate_callers.rs"]
+mod certificate_callers;
 #[path = "attacks/certificates.rs"]
 mod certificates;
 #[path = "attacks/dpop.rs"]
@@ -86,6 +88,8 @@ mod framing;
 mod answers;
 #[path = "attacks/websockets.rs"]
 mod websockets;
+#[path = "attacks/websockets_http2.rs"]
+mod websockets_http2;
 #[path = "attacks/workers.rs"]
 mod workers;
 #[path = "attacks/proxying.rs"]

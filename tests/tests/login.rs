@@ -86,7 +86,7 @@ async fn over_tls_the_cookie_is_bound_to_the_host_and_h2_streams() -> Result<()>
     assert_eq!(ours[0]["secure"], true);
     assert_eq!(echo.last("/inbox")?.value("x-forwarded-proto").as_deref(), Some("https"));
 
-    // Pages also open a stream in the same connection and a WebSocket in another.
+    // Pages also open a stream and a WebSocket in the same connection.
     let stream = page.eval("fetch('/sse?n=3&ms=50').then((answer) => answer.text())").await?;
     assert_eq!(
         stream.as_str().map(|text| text.matches("data: event").count()),

@@ -29,6 +29,8 @@ mod signing_in;
 mod store_faults;
 #[path = "replicas/failover.rs"]
 mod failover;
+#[path = "replicas/proofs.rs"]
+mod proofs;
 #[path = "replicas/provider.rs"]
 mod provider;
 #[path = "replicas/clocks.rs"]

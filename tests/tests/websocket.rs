@@ -105,3 +105,46 @@ async fn a_program_opens_a_web_socket_with_its_token() -> Result<()> {
     assert_eq!(live.ask("7").await?, "scored 7");
     gateway.finish(&[token])
 }
+
+/// Connections that are open at a port of this machine.
+fn connections(port: u16) -> Result<usize> {
+    let mut open = 0;
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let local = format!(":{port:04X}");
+        open += std::fs::read_to_string(table)?
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|row| {
+                row.get(1).is_some_and(|address| address.ends_with(&local))
+                    && row.get(3) == Some(&"01")
+            })
+            .count();
+    }
+    Ok(open)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chromium_opens_its_web_socket_over_http2() -> Result<()> {
+    let world = World::new_with_tls("websocket-http2")?;
+    let (realm, echo) = (world.realm().await?, world.echo().await?);
+    let gateway = Plan::new(&world, &realm, &route(&echo.url()))?.start().await?;
+    let person = world.browser().await?.person().await?;
+    let page = person.sign_in(&world.url("/"), "alice").await?;
+    let before = connections(world.public_port())?;
+    let open = "new Promise((answered, failed) => {
+        window.socket = new WebSocket(location.origin.replace('https', 'wss') + '/live/ws');
+        window.socket.onopen = () => window.socket.send('hello');
+        window.socket.onmessage = (message) => answered(message.data);
+        window.socket.onerror = () => failed(new Error('the web socket was refused'));
+    })";
+    assert_eq!(page.eval(open).await?, "hello");
+    // Over HTTP/1.1 each WebSocket has a connection of its own.
+    let after = connections(world.public_port())?;
+    assert!(
+        before > 0 && after <= before,
+        "{before} connections before, {after} with the WebSocket"
+    );
+    let seen = echo.last("/live/ws")?;
+    assert_eq!(seen.value("x-forwarded-preferred-username").as_deref(), Some("alice"));
+    gateway.finish(&[])
+}

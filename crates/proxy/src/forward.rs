@@ -57,7 +57,7 @@ use crate::{
     audit::Tally,
     authorize::Permitted,
     identify::{Credential, Sender},
-    listen::{Body, Drain, Payload},
+    listen::{Body, Drain, OpenTunnel, Payload},
     refusal::Refusal,
     review::{Permit, Review},
     route::Route,
@@ -192,6 +192,7 @@ impl Upstreams {
             return Err(Refusal::BodyTooLarge { limit });
         }
         let upgrade = websocket.then(|| upgrade::ask(&mut headers)).flatten();
+        let stream = upgrade.is_some().then(|| OpenTunnel::begin(&connection));
         let token_ends = self.token_ends(&credential);
         let session = match &credential {
             Credential::Session(live) => Some(Arc::clone(live)),
@@ -251,14 +252,14 @@ impl Upstreams {
             // Ended while the upstream worked, by a refresh that was refused for example. The head has not been sent yet.
             return Err(exchange.session_ended());
         }
-        match (tunnel, upgrade) {
-            (Some(client), Some(key))
+        match (tunnel, upgrade.zip(stream)) {
+            (Some(client), Some((key, stream)))
                 if begun.response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
                 let origin = Origin::of(&begun, &bounds, request_id);
                 let tally = Arc::clone(&origin.tally);
                 let (bounds, drain) = (&bounds, self.drain.clone());
-                let opening = upgrade::Opening { client, key, bounds, drain, origin };
+                let opening = upgrade::Opening { client, key, stream, bounds, drain, origin };
                 opening.open(begun).map(|response| (response, Some(tally)))
             }
             _ => {

@@ -32,17 +32,17 @@ use crate::{
 };
 
 /// Longer than the interval at which the gateway looks at its files.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Authorities of the gateway and of its clients.
-struct Parts {
-    folder: TempDir,
+pub(crate) struct Parts {
+    pub(crate) folder: TempDir,
     server: Authority,
-    clients: Authority,
+    pub(crate) clients: Authority,
 }
 
 impl Parts {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let server = Authority::new(&folder.path().join("server"))?;
         let clients = Authority::new(&folder.path().join("clients"))?;
@@ -50,18 +50,18 @@ impl Parts {
     }
 
     /// The file that the gateway takes the clients' authority from.
-    fn client_ca(&self) -> std::path::PathBuf {
+    pub(crate) fn client_ca(&self) -> std::path::PathBuf {
         self.folder.path().join("client-ca.pem")
     }
 
-    fn trust(&self, authority: &Authority) -> Result<()> {
+    pub(crate) fn trust(&self, authority: &Authority) -> Result<()> {
         let fresh = self.folder.path().join("fresh.pem");
         std::fs::copy(authority.certificate(), &fresh)?;
         Ok(std::fs::rename(fresh, self.client_ca())?)
     }
 
     /// `tls` with one pair that asks for certificates, and one for `plain.example` that does not.
-    fn tls(&self, more: &str) -> Result<String> {
+    pub(crate) fn tls(&self, more: &str) -> Result<String> {
         self.trust(&self.clients)?;
         let Certified { certificate, key } = self.server.server()?;
         let pair = format!("certificate: {}, key: {}", certificate.display(), key.display());
@@ -78,7 +78,7 @@ impl Parts {
     }
 }
 
-fn der(file: &Path) -> Result<Vec<u8>> {
+pub(crate) fn der(file: &Path) -> Result<Vec<u8>> {
     Ok(CertificateDer::from_pem_file(file)?.to_vec())
 }
 
@@ -90,7 +90,7 @@ fn bound(stage: &Stage, certified: &Certified) -> Result<String> {
 }
 
 /// A client over TLS; the sessions it may resume are its own.
-fn client(parts: &Parts, own: Option<&Certified>) -> Result<Arc<ClientConfig>> {
+pub(crate) fn client(parts: &Parts, own: Option<&Certified>) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(parts.server.certificate())?)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -106,14 +106,17 @@ fn client(parts: &Parts, own: Option<&Certified>) -> Result<Arc<ClientConfig>> {
     }))
 }
 
-async fn connect(stage: &Stage, client: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    stage: &Stage,
+    client: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(("127.0.0.1", stage.gateway.port())).await?;
     let name: ServerName<'static> = "localhost".try_into()?;
     Ok(TlsConnector::from(Arc::clone(client)).connect(name, stream).await?)
 }
 
 /// Sends a request and returns status and body. The connection stays open.
-async fn ask(
+pub(crate) async fn ask(
     stream: &mut TlsStream<TcpStream>,
     stage: &Stage,
     target: &str,

@@ -19,7 +19,7 @@ use super::{
     Begun, headers, response_body::Origin, streams::Bounds, tunnel::Tunnel, unavailable, way_back,
 };
 use crate::{
-    listen::{Body, Drain},
+    listen::{Body, Drain, OpenTunnel},
     refusal::Refusal,
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Opening<'a> {
     pub(super) client: OnUpgrade,
     /// The client's key.
     pub(super) key: HeaderValue,
+    /// Keeps the client's connection as long as the tunnel.
+    pub(super) stream: OpenTunnel,
     pub(super) bounds: &'a Bounds,
     pub(super) drain: Drain,
     pub(super) origin: Origin,
@@ -78,7 +80,7 @@ impl Opening<'_> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
-        let Self { client, bounds, drain, origin, .. } = self;
+        let Self { client, stream, bounds, drain, origin, .. } = self;
         let (cutoff, activity) = (bounds.cutoff(), bounds.activity());
         let record = bounds.record(&origin.tally);
         tokio::spawn(async move {
@@ -106,7 +108,7 @@ impl Opening<'_> {
                     );
                 }
             }
-            drop(in_flight);
+            drop((in_flight, stream));
         });
         Ok(response)
     }

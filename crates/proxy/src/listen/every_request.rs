@@ -16,6 +16,7 @@ use super::{
     Answers, ConnInfo, Drain, Glimpse, Limits,
     answer_body::AnswerBody,
     conn::Upgrade,
+    extended_connect,
     open_stream::{OpenEnded, OpenStream, Unending},
     payload::UpgradeAsked,
     request_body::RequestBody,
@@ -38,7 +39,7 @@ pub(super) fn answer<S>(
     service: S,
     shared: Arc<Shared>,
     connection: Arc<ConnInfo>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
@@ -46,10 +47,11 @@ where
 {
     let number = connection.state.next_request();
     let http2 = request.version() == Version::HTTP_2;
+    let connects = http2 && extended_connect::into_handshake(&mut request);
     let stream = OpenStream::begin(&connection, http2);
     async move {
         let id = request_id(&request, &shared.trust, &connection);
-        let asked = connection.state.asks(number);
+        let asked = connects || connection.state.asks(number);
         let head_violation = connection.state.violation(number);
         // A complete request has no body that could break a rule, or whose pauses matter.
         let has_body = head_violation.is_none() && !request.body().is_end_stream();
@@ -83,7 +85,7 @@ where
         if switches && !asked {
             response = refuse(&Reason::UnaskedUpgrade.into(), glimpse.as_deref());
         }
-        if asked {
+        if asked && !http2 {
             let upgrade = if switches { Upgrade::Accepted } else { Upgrade::Declined };
             connection.state.decide(upgrade);
         }
@@ -91,6 +93,9 @@ where
         if !http2 && !switches && shared.drain.is_announced() {
             // The client's next request goes to another connection, and there to another replica.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if connects {
+            response = extended_connect::answer(response);
         }
         Ok(response.map(|body| AnswerBody {
             _stream: stream.answered(&body),

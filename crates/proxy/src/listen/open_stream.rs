@@ -24,6 +24,22 @@ pub struct OpenEnded;
 /// A response without an end of its own, counted until this is dropped.
 pub(super) struct Unending(Arc<ConnInfo>);
 
+/// An open WebSocket of a connection, counted until this is dropped. With HTTP/1 the connection itself is the WebSocket.
+pub struct OpenTunnel {
+    _stream: OpenStream,
+    _unending: Unending,
+}
+
+impl OpenTunnel {
+    /// Counts a WebSocket of this connection.
+    pub fn begin(connection: &Arc<ConnInfo>) -> Self {
+        Self {
+            _stream: OpenStream::begin(connection, true),
+            _unending: Unending::begin(connection),
+        }
+    }
+}
+
 impl Unending {
     /// Counts a response of this connection.
     pub(super) fn begin(connection: &Arc<ConnInfo>) -> Self {

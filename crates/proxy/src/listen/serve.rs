@@ -153,6 +153,7 @@ where
             .max_header_list_size(u32::try_from(limits.head_size.head).unwrap_or(u32::MAX))
             .max_send_buf_size(BUFFER)
             .adaptive_window(true)
+            .enable_connect_protocol()
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(io), service);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doorward::config::{BoundTo, ClientCertificates};
 
-use super::{SMALL, config, expect_each, small_with};
+use super::{SMALL, config, expect_each, problems, small_with};
 
 #[test]
 fn tokens_may_be_bound_as_the_provider_decides() {
@@ -76,4 +76,36 @@ fn settings_that_bind_nothing_are_refused() {
         ),
         ("audience: [gateway]", "audience: [gateway]\n    tokens: { binding: dpop }", "bound"),
     ]);
+}
+
+#[test]
+fn rules_ask_certificates_for_their_subjects_only() {
+    let file = |allow: &str| {
+        small_with("- { allow: signed_in }", &format!("- {{ allow: {allow} }}")).replace(
+            "session:",
+            "tls: { certificate: /c, key: /k, client_ca: /ca }\nworkload_certificates: { mesh: { ca_file: /ca } }\nsession:",
+        )
+    };
+    let by_subject = "{ subjects: ['spiffe://acme.example/run/*'], issuers: [mesh] }";
+    assert_eq!(problems(&file(by_subject)), Vec::<String>::new());
+    let either = "[ { subjects: ['spiffe://acme.example/*'], issuers: [mesh] }, { roles: [a], issuers: [main] } ]";
+    assert_eq!(problems(&file(either)), Vec::<String>::new());
+    for (allow, expected) in [
+        (
+            "{ subjects: [x], roles: [admin], issuers: [mesh] }",
+            "allow.roles: invalid for certificates",
+        ),
+        (
+            "{ subjects: [x], users: [bob], issuers: [mesh] }",
+            "allow.users: invalid for certificates",
+        ),
+        (
+            "{ subjects: [x], max_age: 1h, issuers: [mesh] }",
+            "allow.max_age: invalid for certificates",
+        ),
+        ("{ subjects: [x], issuers: [mash] }", "did you mean `mesh`?"),
+    ] {
+        let found = problems(&file(allow));
+        assert!(found.iter().any(|one| one.contains(expected)), "{allow}: {found:#?}");
+    }
 }
