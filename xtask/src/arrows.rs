@@ -29,8 +29,9 @@ const GATEWAY: &[(&str, &str)] = &[
     ("audit", "config refusal metric log telemetry listen upstream route identify authorize"),
     (
         "forward",
-        "config refusal telemetry listen upstream route throttle identify authorize review audit",
+        "config refusal metric workers telemetry listen upstream route throttle identify authorize review audit",
     ),
+    ("outbound", "config refusal metric listen upstream throttle identify forward"),
     ("carried", "route identify"),
     ("respond", "config refusal listen route"),
     (
@@ -43,12 +44,12 @@ const GATEWAY: &[(&str, &str)] = &[
     ),
     (
         "assemble",
-        "config metric workers telemetry listen upstream route throttle identify review forward respond endpoints gateway",
+        "config metric workers telemetry listen upstream route throttle identify review forward outbound respond endpoints gateway",
     ),
     ("admin", "config metric workers log listen upstream respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify forward respond gateway assemble admin",
+        "config refusal metric workers log listen upstream route identify forward outbound respond gateway assemble admin",
     ),
 ];
 

@@ -4,6 +4,7 @@ mod bearer;
 mod fields;
 mod in_background;
 mod issuers;
+mod outbound;
 mod routes;
 mod store;
 
@@ -26,7 +27,7 @@ use web_sessions::{Cookies, Keys, Limits, Logins, RenewError, SessionStore, Sess
 use crate::{
     config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
-    forward::{Assertions, Signer, Upstreams},
+    forward::{Assertions, Exchanges, OnBehalf, Signer, Upstreams, farewell},
     gateway::{App, Gateway},
     identify::{
         Identify,
@@ -34,6 +35,7 @@ use crate::{
         issuers::{Issuers, keeps_identity, renew},
     },
     listen::Drain,
+    outbound::Current,
     respond::Site,
     review::Review,
     telemetry::{self, Telemetry, TracedStore},
@@ -77,6 +79,10 @@ pub struct Lasting {
     trust: Trust,
     /// The current issuers, which refresh the sessions.
     issuers: Arc<ArcSwap<Issuers>>,
+    /// The current exchanges of callers' tokens, whose results end with their sessions.
+    exchanges: Arc<ArcSwap<Exchanges>>,
+    /// The current targets of the local listener.
+    pub(crate) outbound: Current,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
     /// Number of workers, each with its own connections to upstreams.
@@ -112,11 +118,13 @@ impl Lasting {
         let store = store::open(config, &keys, &clock)?;
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
+        let exchanges = Arc::new(ArcSwap::from_pointee(Exchanges::new()));
         let store = traced(store, config, telemetry.as_ref());
         let sessions = Sessions::new(Arc::clone(&store), limits, Arc::clone(&clock))
             .with_renew(renew(Arc::clone(&issuers)))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)))
-            .with_carry(Arc::new(telemetry::carry));
+            .with_carry(Arc::new(telemetry::carry))
+            .with_farewell(farewell(Arc::clone(&issuers), Arc::clone(&exchanges)));
         let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
         Ok(Self {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
@@ -130,6 +138,8 @@ impl Lasting {
             review: Arc::default(),
             trust: Trust::none(),
             issuers,
+            exchanges,
+            outbound: Current::default(),
             workers: 0,
             telemetry,
         })
@@ -287,6 +297,7 @@ pub fn app_with(
         None => None,
     };
     let routes = Arc::new(routes::after(config, lasting.workers, before)?);
+    let local = outbound::outbound(config, lasting, &issuers, before)?;
     let public_host = config.public_url.host_str().unwrap_or_default().to_owned();
     let prefix_path =
         CanonicalPath::parse(&config.endpoints, Keep::default()).map_err(at("endpoints"))?;
@@ -316,6 +327,8 @@ pub fn app_with(
         Arc::clone(&lasting.throttle),
     )
     .with_sessions(Arc::clone(&lasting.sessions));
+    let on_behalf = OnBehalf::new(Arc::clone(&issuers), Arc::clone(&lasting.clock));
+    let upstreams = upstreams.with_exchanges(on_behalf.clone());
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,
@@ -329,6 +342,7 @@ pub fn app_with(
         keys: Arc::clone(&lasting.keys),
         assertions: Arc::clone(&lasting.assertions),
         clock: Arc::clone(&lasting.clock),
+        on_behalf,
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
         throttle: Arc::clone(&lasting.throttle),
@@ -338,6 +352,9 @@ pub fn app_with(
         rotation.apply(lasting);
     }
     lasting.issuers.store(Arc::clone(&issuers));
+    let exchanges = routes.iter().filter_map(|route| route.exchange.clone()).collect();
+    lasting.exchanges.store(Arc::new(exchanges));
+    lasting.outbound.store(local.map(Arc::new));
     routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace(networks, unix);

@@ -180,7 +180,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     // Where the upstream receives access tokens, the gateway writes `Authorization`: an unverified token must not be there.
     let passes = |unread: &Unread| match unread {
         Unread::Token(_) => {
-            (public || sender.leaves_authorization()) && !route.identity.access_token
+            (public || sender.leaves_authorization()) && !route.identity.access_token.is_sent()
         }
         Unread::Session { .. } => public,
     };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod text;
+mod access_token;
 mod admin;
 mod limits;
 mod listener;
@@ -50,6 +51,7 @@ mod tree;
 mod validate;
 mod named_files;
 
+pub use access_token::{SentAccessToken, TokenExchange};
 pub use admin::{AdminConfig, AdminTokenError};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
@@ -69,7 +71,9 @@ pub use issuer::{
 pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
-pub use outbound::{OutboundConfig, OutboundTarget};
+pub use outbound::{
+    OutboundClient, OutboundConfig, OutboundGrant, OutboundTarget, SocketMode, SocketModeError,
+};
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
 pub use preset::Preset;
@@ -147,7 +151,8 @@ pub struct Config {
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]
     pub routes: BTreeMap<String, RouteConfig>,
-    /// Tokens for programs that must not hold credentials. Not yet supported.
+    /// Tokens for programs that must not hold credentials, on a listener of their own. Example:
+    /// `{ listen: 127.0.0.1:8081, targets: { churn: { url: https://churn.internal, issuer: main, audience: churn } } }`.
     #[serde(default)]
     pub outbound: Option<OutboundConfig>,
     /// The log. Example: `{ format: json, level: info }`.

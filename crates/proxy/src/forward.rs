@@ -13,10 +13,13 @@ mod path;
 mod frames;
 pub mod headers;
 mod identity;
+mod on_behalf;
 mod cutoff;
 mod pings;
+mod sent_identity;
 mod streams;
 mod templates;
+mod token_failure;
 mod tunnel;
 mod upgrade;
 mod upload;
@@ -24,23 +27,27 @@ mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
+pub(crate) use exchange::Outgoing;
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use on_behalf::{Exchanges, OnBehalf, farewell};
+pub(crate) use path::path_and_query as upstream_path;
 pub use templates::filled;
+pub(crate) use token_failure::{TokenFailure, patiently};
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use oidc_core::Clock;
 use tokio::time::Instant;
 
 use self::{
     cutoff::Progress,
-    exchange::{Exchange, Outgoing},
+    exchange::Exchange,
     path::{path_and_query, with_slash},
     response_body::{Origin, ResponseBody},
     streams::{Bounds, Protocol},
@@ -55,9 +62,8 @@ use crate::{
     review::{Kind, Permit, Review},
     route::Route,
     throttle::Throttle,
-    upstream::{InFlight, Lease, Upload, Upstream},
+    upstream::{InFlight, Lease, Upload},
 };
-use access_policy::Caller;
 use http_canonical::{RequestParts, Scheme};
 use web_sessions::{Sessions, caching};
 
@@ -77,6 +83,7 @@ pub struct Upstreams {
     drain: Drain,
     review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
+    on_behalf: Option<OnBehalf>,
     throttle: Arc<Throttle>,
 }
 
@@ -98,7 +105,7 @@ impl Upstreams {
         review: Arc<Review>,
         throttle: Arc<Throttle>,
     ) -> Self {
-        Self { assertions, clock, drain, review, sessions: None, throttle }
+        Self { assertions, clock, drain, review, sessions: None, on_behalf: None, throttle }
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
@@ -108,12 +115,19 @@ impl Upstreams {
         self
     }
 
+    /// Exchanges callers' tokens where a route asks for it.
+    #[must_use]
+    pub fn with_exchanges(mut self, on_behalf: OnBehalf) -> Self {
+        self.on_behalf = Some(on_behalf);
+        self
+    }
+
     /// Sends a request to its upstream. The body of the response streams.
     ///
     /// # Errors
     ///
     /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`], [`Refusal::BodyTooLarge`] and
-    /// [`Refusal::UserLimitReached`] as their names say;
+    /// [`Refusal::UserLimitReached`] as their names say; those of a token exchange;
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
@@ -138,6 +152,10 @@ impl Upstreams {
         let users = self.throttle.users();
         let counted = users.admit(&route.name, route.per_user, &caller, is_stream)?;
         let path_and_query = path_and_query(upstream, &request)?;
+        let exchanged = match route.exchange {
+            Some(_) => self.exchanged(&route, &caller, &credential).await?,
+            None => None,
+        };
         let RequestParts {
             method,
             host: host_asked_for,
@@ -175,7 +193,7 @@ impl Upstreams {
                 traceparent,
             },
         );
-        self.set_identity(&mut headers, &route, &caller, &credential)?;
+        self.set_identity(&mut headers, &route, &caller, &credential, exchanged)?;
         if let Some(limit) = route.body_limit
             && content_length.is_some_and(|length| length > limit)
         {
@@ -260,52 +278,6 @@ impl Upstreams {
         }
     }
 
-    fn set_identity(
-        &self,
-        headers: &mut HeaderMap,
-        route: &Route,
-        caller: &Caller,
-        credential: &Credential,
-    ) -> Result<(), Refusal> {
-        let Caller::Known(known) = caller else { return Ok(()) };
-        let known = &self.assertions.seen_by(known, route);
-        let mut size = 0;
-        let wanted = route.identity.headers || route.identity.assertion;
-        let entry = wanted.then(|| self.assertions.entry(known));
-        if let Some(entry) = entry.as_deref().filter(|_| route.identity.headers) {
-            size += entry.headers.size();
-            entry.headers.set(headers);
-        }
-        if let Some(entry) = entry.as_deref().filter(|_| route.identity.assertion) {
-            let assertion = internal(self.assertions.assertion(entry, &route.name), "assertion")?;
-            size += assertion.len();
-            headers.insert(X_DOORWARD_ASSERTION, assertion);
-        }
-        if let Some(fields) = &route.set {
-            for (name, value) in self.assertions.filled(known, fields).iter() {
-                size += name.as_str().len() + value.len();
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        if size > LARGE_IDENTITY {
-            warn_of_large_identity(route, size);
-        }
-        if route.identity.access_token {
-            let bearer = match credential {
-                Credential::Bearer { token, .. } => format!("Bearer {}", token.expose()),
-                Credential::Session(live) => match live.access_token(self.clock.now()) {
-                    Some(token) => format!("Bearer {}", token.expose()),
-                    None => return Ok(()),
-                },
-                Credential::None => return Ok(()),
-            };
-            let mut value = internal(HeaderValue::try_from(bearer), "access token")?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        Ok(())
-    }
-
     /// Time at which a bearer token ends.
     fn token_ends(&self, credential: &Credential) -> Option<Instant> {
         let Credential::Bearer { good_until, .. } = credential else { return None };
@@ -315,19 +287,6 @@ impl Upstreams {
         };
         // Beyond the range of `Instant`: no end.
         Instant::now().checked_add(left)
-    }
-}
-
-/// Warns once for each route.
-#[cold]
-fn warn_of_large_identity(route: &Route, bytes: usize) {
-    if route.upstream.as_ref().is_some_and(Upstream::first_large_identity) {
-        tracing::warn!(
-            route = route.name,
-            bytes,
-            "the identity of a caller takes more header bytes than many servers accept (431); write `identity: {{ groups: \
-             matching }}` on the route, or turn off `headers` or `assertion`"
-        );
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    ending::Farewell,
     live::{LiveSession, StreamGuard},
     refresh::{Carry, Freshness, KeepsIdentity, Renew},
     renew_error::RenewError,
@@ -96,6 +97,8 @@ pub struct Sessions {
     refreshes: TaskTracker,
     /// Makes a refresh work for the request that began it.
     carry: Option<Arc<Carry>>,
+    /// Drops what was made from an ended session.
+    farewell: Option<Arc<Farewell>>,
 }
 
 /// End times of a session and its access token.
@@ -145,6 +148,7 @@ impl Sessions {
             near: NearCache::default(),
             refreshes: TaskTracker::new(),
             carry: None,
+            farewell: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups},
+    config::{
+        self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups, TokenExchange,
+    },
     endpoints::browser_scheme,
     metric::{self, RouteMeters},
     route::{Route, Routes},
@@ -11,6 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access_policy::Policy;
 use http_canonical::{CanonicalPath, Keep};
+use m2m::Exchange;
 use web_sessions::OwnNames;
 
 use super::{AssembleError, Before, at, fields};
@@ -102,6 +105,7 @@ fn route_after(
         groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
         policy,
         identity: route.identity.clone(),
+        exchange: route.identity.access_token.exchange().map(|wanted| Arc::new(exchange(wanted))),
         set: fields::set(&here, route)?,
         reserved: fields::reserved(&here, route, config)?,
         credentials: fields::credentials(&here, route)?,
@@ -114,6 +118,15 @@ fn route_after(
         per_user: route.limits.per_user,
         upstream,
     })
+}
+
+/// The exchange that a route asks for.
+pub(super) fn exchange(wanted: &TokenExchange) -> Exchange {
+    let exchange = Exchange::new().with_audience(&wanted.audience);
+    match wanted.scopes.as_slice() {
+        [] => exchange,
+        scopes => exchange.with_scope(&scopes.join(" ")),
+    }
 }
 
 /// The health check of a route, with a host that its requests ask for.

@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::future::OptionFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use oidc_core::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,6 +39,7 @@ use crate::{
     listen::{Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
     log::Log,
     metric,
+    outbound::Local,
     respond::OwnAnswers,
     workers::Workers,
 };
@@ -46,6 +48,10 @@ pub use hand_over::Start;
 
 /// Time for the last spans to reach the collector.
 const LAST_SPANS: Duration = Duration::from_secs(3);
+/// Permissions of the local listener's socket: the gateway's own user.
+const OWN_USER: u32 = 0o600;
+/// Most connections of programs to the local listener.
+const PROGRAMS: usize = 1000;
 /// Time for the end of a hand-over once no connection is left.
 const HAND_OVER: Duration = Duration::from_secs(60);
 
@@ -128,6 +134,8 @@ pub struct Running {
     lasting: Lasting,
     reloader: Reloader,
     admin: std::net::SocketAddr,
+    /// The listener for programs on this machine.
+    outbound: Option<Listener>,
     descriptors: Vec<OwnedFd>,
     predecessor: Option<Predecessor>,
     housekeeping: Housekeeping,
@@ -163,8 +171,12 @@ impl Running {
         let admin_socket = Admin::bind(&config.admin, &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
+        let outbound = outbound(config, &workers, &mut inherited).await?;
         inherited.finish()?;
         let mut descriptors = listener.descriptors()?;
+        if let Some(outbound) = &outbound {
+            descriptors.extend(outbound.descriptors()?);
+        }
         descriptors.push(admin_socket.as_fd().try_clone_to_owned()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let telemetry = assemble::telemetry(config)?;
@@ -197,6 +209,7 @@ impl Running {
         tracing::info!(
             listen = addresses(&listener),
             %admin,
+            outbound = outbound.as_ref().map(addresses),
             public_url = %config.public_url,
             routes = config.routes.len(),
             workers = workers.count(),
@@ -211,6 +224,7 @@ impl Running {
             lasting,
             reloader,
             admin,
+            outbound,
             descriptors,
             predecessor,
             housekeeping,
@@ -268,7 +282,12 @@ impl Running {
 
     /// Serves until the drain is over.
     pub async fn serve(self) -> Drained {
-        let drained = self.listener.serve(self.serving, self.drain).await;
+        let local = self.outbound.map(|listener| {
+            let service = Local(Arc::clone(&self.lasting.outbound));
+            listener.serve(service, self.drain.clone())
+        });
+        let public = self.listener.serve(self.serving, self.drain);
+        let (drained, _) = tokio::join!(public, OptionFuture::from(local));
         self.workers.stop().await;
         self.housekeeping.finish().await;
         if let Some(telemetry) = &self.lasting.telemetry {
@@ -276,6 +295,22 @@ impl Running {
         }
         drained
     }
+}
+
+/// The listener for programs on this machine, if there is one.
+async fn outbound(
+    config: &Config,
+    workers: &Workers,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Option<Listener>> {
+    let Some(outbound) = &config.outbound else { return Ok(None) };
+    let mode = outbound.mode.map_or(OWN_USER, |mode| mode.0);
+    let listener = Listener::bind_local(&outbound.listen, mode, inherited)
+        .await
+        .context("outbound.listen")?
+        .with_limits(Limits { connections: PROGRAMS, ..Limits::from(&config.limits) })
+        .with_workers(workers.clone());
+    Ok(Some(listener))
 }
 
 /// The addresses as in the configuration.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use zeroize::Zeroizing;
 
-use super::{ClientAuth, Config, IssuerConfig, RouteConfig, SecretRef};
+use super::{ClientAuth, Config, IssuerConfig, OutboundTarget, RouteConfig, SecretRef};
 
 /// Digests of the files whose contents are part of a configuration, as they were at one time. A file that cannot be read has
 /// none.
@@ -44,7 +44,9 @@ impl Config {
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let issuers = self.issuers.values().flat_map(IssuerConfig::files);
         let routes = self.routes.values().flat_map(RouteConfig::files);
-        self.session_key_files().chain(issuers).chain(routes).collect()
+        let targets = self.outbound.iter().flat_map(|outbound| outbound.targets.values());
+        let targets = targets.flat_map(OutboundTarget::files);
+        self.session_key_files().chain(issuers).chain(routes).chain(targets).collect()
     }
 
     /// The files of the session keys.
@@ -56,14 +58,28 @@ impl Config {
 impl IssuerConfig {
     /// The files of this issuer.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let client = match &self.client_auth {
-            ClientAuth::Secret(secret) => Vec::from_iter(file(secret)),
-            ClientAuth::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
-            ClientAuth::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
-            ClientAuth::None | ClientAuth::AssertionFile(_) => Vec::new(),
-        };
         let fetch = self.fetch.as_ref().and_then(|fetch| fetch.ca_file.clone());
-        client.into_iter().chain(self.ca_file.clone()).chain(fetch)
+        self.client_auth.files().into_iter().chain(self.ca_file.clone()).chain(fetch)
+    }
+}
+
+impl ClientAuth {
+    /// The files of the client's credentials that are read when the configuration is applied.
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Secret(secret) => Vec::from_iter(file(secret)),
+            Self::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
+            Self::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
+            Self::None | Self::AssertionFile(_) => Vec::new(),
+        }
+    }
+}
+
+impl OutboundTarget {
+    /// The files of this target.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let client = self.client.as_ref().map(|client| client.auth.files()).unwrap_or_default();
+        client.into_iter().chain(self.tls.files())
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{signal::unix::Signal, sync::Mutex};
 use super::service_manager::ServiceManager;
 use crate::{
     assemble::{self, Before, Lasting},
-    config::{Config, Contents, Loaded},
+    config::{Config, Contents, ListenAddr, Loaded, SocketMode},
     gateway::Serving,
     metric,
 };
@@ -158,10 +158,16 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("session.lifetime", old_session.lifetime != session.lifetime),
         ("session.key", old_session.key.is_empty() != session.key.is_empty()),
         ("hand_over", started.hand_over != new.hand_over),
+        ("outbound.listen", address(started) != address(new)),
         ("log", started.log != new.log),
         ("telemetry", started.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+}
+
+/// The address of the local listener, and the permissions of its socket.
+fn address(config: &Config) -> Option<(&ListenAddr, Option<SocketMode>)> {
+    config.outbound.as_ref().map(|outbound| (&outbound.listen, outbound.mode))
 }
 
 /// The files as they were at one poll.

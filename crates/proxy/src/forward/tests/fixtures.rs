@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::super::*;
+pub(super) use crate::upstream::Upstream;
 use crate::{
     authorize::authorize,
     config::{
@@ -26,7 +27,9 @@ use crate::{
     route::{ResponseFields, Routed},
 };
 use crate::{throttle::Throttle, upstream::UpstreamTls};
+pub(super) use access_policy::Caller;
 use access_policy::{Allow, Known, Policy, Rule};
+pub(super) use http::{HeaderMap, HeaderValue, header};
 use http_canonical::{Keep, Peer, RequestId, Trust};
 use web_sessions::{CookieStore, Keys, Limits, LiveSession, Record};
 
@@ -180,6 +183,7 @@ pub(super) fn route(targets: &[String]) -> Route {
             shadow: false,
         }]),
         identity: IdentityForwarding::default(),
+        exchange: None,
         groups: None,
         set: None,
         reserved: Vec::new(),
