@@ -25,6 +25,7 @@ mod forwarded;
 mod route;
 mod condition;
 mod subject_pattern;
+mod outbound;
 mod redirect;
 mod form;
 mod cookies;
@@ -40,6 +41,7 @@ pub use form::logout_form;
 pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
+pub use outbound::outbound;
 pub use path::path;
 pub use provider::{discovery, token_answer};
 pub use redirect::redirect;
@@ -54,7 +56,7 @@ pub use tokens::{claims, jwk_set, jws};
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 20] = [
+pub const PROPERTIES: [(&str, Property); 21] = [
     ("chunked", chunked),
     ("claims", claims),
     ("condition", condition),
@@ -67,6 +69,7 @@ pub const PROPERTIES: [(&str, Property); 20] = [
     ("jwk_set", jwk_set),
     ("jws", jws),
     ("logout_form", logout_form),
+    ("outbound", outbound),
     ("path", path),
     ("redirect", redirect),
     ("request", request),
