@@ -12,6 +12,7 @@ mod cullers;
 mod websocket;
 mod streaming;
 mod refresh;
+mod token_exchange;
 mod forward_auth;
 mod forward_auth_recipes;
 mod fragments;
