@@ -68,6 +68,8 @@ mod certificates;
 mod dpop;
 #[path = "attacks/origins.rs"]
 mod origins;
+#[path = "attacks/outbound.rs"]
+mod outbound;
 #[path = "attacks/overview.rs"]
 mod overview;
 #[path = "attacks/foreign_tokens.rs"]
@@ -128,6 +130,8 @@ mod token_forms;
 mod token_bombs;
 #[path = "attacks/token_places.rs"]
 mod token_places;
+#[path = "attacks/token_exchange.rs"]
+mod token_exchange;
 #[path = "attacks/keys.rs"]
 mod keys;
 #[path = "attacks/algorithms.rs"]

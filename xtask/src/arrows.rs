@@ -33,8 +33,9 @@ const GATEWAY: &[(&str, &str)] = &[
     ("audit", "config refusal metric log telemetry listen mcp upstream route identify authorize"),
     (
         "forward",
-        "config refusal metric usage telemetry listen upstream route throttle identify authorize review audit",
+        "config refusal metric workers usage telemetry listen upstream route throttle identify authorize review audit",
     ),
+    ("outbound", "config refusal metric listen upstream throttle identify forward"),
     ("carried", "refusal route identify"),
     ("respond", "config mcp_fault refusal listen route throttle"),
     (
@@ -48,12 +49,12 @@ const GATEWAY: &[(&str, &str)] = &[
     ("ext_authz", "metric log listen forward gateway"),
     (
         "assemble",
-        "config metric workers telemetry listen mcp upstream route throttle identify review forward respond endpoints gateway",
+        "config metric workers telemetry listen mcp upstream route throttle identify review forward outbound respond endpoints gateway",
     ),
     ("admin", "config metric workers log listen upstream identify respond gateway"),
     (
         "commands",
-        "config refusal metric workers log listen upstream route identify authorize forward respond gateway ext_authz assemble admin",
+        "config refusal metric workers log listen upstream route identify authorize forward outbound respond gateway ext_authz assemble admin",
     ),
 ];
 

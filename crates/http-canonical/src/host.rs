@@ -8,7 +8,7 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -58,6 +58,22 @@ impl CanonicalHost {
     /// The port, if the request states one.
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Whether it names this machine: `localhost`, a name below it, or a loopback address.
+    ///
+    /// ```
+    /// let is_loopback = |host: &str| host.parse::<http_canonical::CanonicalHost>().unwrap().is_loopback();
+    /// assert!(is_loopback("localhost:8081") && is_loopback("127.0.0.1") && is_loopback("[::1]"));
+    /// assert!(!is_loopback("localhost.evil.test") && !is_loopback("10.0.0.1"));
+    /// ```
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let address = self.name.trim_start_matches('[').trim_end_matches(']');
+        match address.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => self.name == "localhost" || self.name.ends_with(".localhost"),
+        }
     }
 
     /// The same host, without the scheme's default port.

@@ -6,7 +6,7 @@
 //! [RFC 8693 §2.1]: https://www.rfc-editor.org/rfc/rfc8693#section-2.1
 
 use oidc_core::Secret;
-use oidc_core::client::Grant;
+use oidc_core::client::{Grant, TokenEndpointError, TokenSet};
 use oidc_core::token::Scope;
 
 use crate::presented::PresentedToken;
@@ -14,8 +14,13 @@ use crate::source::TokenError;
 
 mod cache;
 mod failures;
+mod kept;
 
 pub use cache::ExchangedTokens;
+
+/// Kinds of tokens that are sent as access tokens (RFC 8693 §3).
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// Parameters of a token exchange, without the subject's token, which is passed with each use.
 ///
@@ -104,6 +109,19 @@ impl Exchange {
             resource: self.resource.clone(),
             scope: self.scope.clone(),
         })
+    }
+
+    /// Checks that the answer holds the kind of token that was asked for: `issued_token_type` is
+    /// required (RFC 8693 §2.2.1), and is the requested type, or an access token or JWT without one.
+    pub(crate) fn check(&self, tokens: &TokenSet) -> Result<(), TokenError> {
+        let member = "issued_token_type";
+        let problem = match (tokens.issued_token_type.as_deref(), &self.requested_token_type) {
+            (None, _) => "is missing",
+            (Some(issued), Some(wanted)) if issued == wanted => return Ok(()),
+            (Some(ACCESS_TOKEN | JWT), None) => return Ok(()),
+            (Some(_), _) => "is another kind of token than was asked for",
+        };
+        Err(TokenEndpointError::InvalidMember { member, problem }.into())
     }
 
     /// The parameters, by their names in the token request; `None` if a secret is among them.

@@ -94,6 +94,9 @@ impl TokenSource for IssuerTokens {
             }
         };
         let tokens = self.endpoint.request(grant).await?;
+        if let Asked::TokenExchange { exchange, .. } = &self.asked {
+            exchange.check(&tokens)?;
+        }
         Ok(AccessToken::try_from(tokens)?)
     }
 

@@ -6,6 +6,7 @@ mod fields;
 mod in_background;
 mod owners;
 mod issuers;
+mod outbound;
 mod proofs;
 mod routes;
 mod store;
@@ -34,7 +35,7 @@ use self::owners::noting;
 use crate::{
     config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
-    forward::{Assertions, Signer, Upstreams},
+    forward::{Assertions, Exchanges, OnBehalf, Signer, Upstreams, farewell},
     gateway::{App, Gateway},
     identify::{
         Identify,
@@ -43,6 +44,7 @@ use crate::{
         issuers::{Issuers, keeps_identity, renew},
     },
     listen::Drain,
+    outbound::Current,
     respond::Site,
     review::Review,
     telemetry::{self, Telemetry, TracedStore},
@@ -88,6 +90,10 @@ pub struct Lasting {
     trust: Trust,
     /// The current issuers, which refresh the sessions.
     issuers: Arc<ArcSwap<Issuers>>,
+    /// The current exchanges of callers' tokens, whose results end with their sessions.
+    exchanges: Arc<ArcSwap<Exchanges>>,
+    /// The current targets of the local listener.
+    pub(crate) outbound: Current,
     seen_logout_tokens: SeenLogoutTokens,
     throttle: Arc<Throttle>,
     /// Used DPoP proofs.
@@ -125,6 +131,7 @@ impl Lasting {
         let store::Opened { store, proofs } = store::open(config, &keys, &clock)?;
         let limits = Limits::new(config.session.idle, config.session.lifetime);
         let issuers = Arc::new(ArcSwap::from_pointee(Issuers::default()));
+        let exchanges = Arc::new(ArcSwap::from_pointee(Exchanges::new()));
         let store = traced(store, config, telemetry.as_ref());
         let api_keys = ApiKeys::new(Arc::clone(&store), Arc::clone(&keys), Arc::clone(&clock));
         let api_keys = Arc::new(api_keys);
@@ -132,7 +139,8 @@ impl Lasting {
             .with_renew(noting(renew(Arc::clone(&issuers)), &api_keys, &clock))
             .with_api_keys(Arc::clone(&api_keys))
             .with_identity_kept(keeps_identity(Arc::clone(&issuers)))
-            .with_carry(Arc::new(telemetry::carry));
+            .with_carry(Arc::new(telemetry::carry))
+            .with_farewell(farewell(Arc::clone(&issuers), Arc::clone(&exchanges)));
         let assertions = Assertions::new(signer(config, &keys)?, Arc::clone(&clock));
         Ok(Self {
             throttle: Arc::new(Throttle::new(Arc::clone(&clock))),
@@ -148,6 +156,8 @@ impl Lasting {
             review: Arc::default(),
             trust: Trust::none(),
             issuers,
+            exchanges,
+            outbound: Current::default(),
             workers: 0,
             telemetry,
         })
@@ -330,6 +340,7 @@ pub fn app_with(
     );
     let keys = rotation.as_ref().and_then(|rotation| rotation.keys.as_ref());
     let proofs = proofs::checker(config, keys.unwrap_or(&lasting.keys), &lasting.proofs)?;
+    let local = outbound::outbound(config, lasting, &issuers, &proofs, before)?;
     let dpop = proofs::are_required(config).then(|| proofs.algorithms());
     let gate = config.api_keys.as_ref();
     let gate = gate.map(|keys| KeyGate::new(Arc::clone(&lasting.api_keys), keys));
@@ -353,6 +364,8 @@ pub fn app_with(
     )
     .with_sessions(Arc::clone(&lasting.sessions))
     .with_own_cookies(OwnNames::new(&config.session.cookie_name));
+    let on_behalf = OnBehalf::new(Arc::clone(&issuers), Arc::clone(&lasting.clock));
+    let upstreams = upstreams.with_exchanges(on_behalf.clone());
     let endpoints = Arc::new(Endpoints {
         prefix: config.endpoints.clone(),
         prefix_path,
@@ -366,6 +379,7 @@ pub fn app_with(
         keys: Arc::clone(&lasting.keys),
         assertions: Arc::clone(&lasting.assertions),
         clock: Arc::clone(&lasting.clock),
+        on_behalf,
         lifetime,
         seen_logout_tokens: lasting.seen_logout_tokens.clone(),
         throttle: Arc::clone(&lasting.throttle),
@@ -377,6 +391,9 @@ pub fn app_with(
     }
     lasting.issuers.store(Arc::clone(&issuers));
     lasting.api_keys.keep_owners(config.api_keys.as_ref().map(|keys| keys.suspend_after));
+    let exchanges = routes.iter().filter_map(|route| route.exchange.clone()).collect();
+    lasting.exchanges.store(Arc::new(exchanges));
+    lasting.outbound.store(local.map(Arc::new));
     routes.iter().filter_map(|route| route.upstream.as_ref()).for_each(Upstream::begin_checks);
     let (networks, unix) = TrustedProxy::split(&config.trusted_proxies);
     lasting.trust.replace_all(networks, unix, config.client_cert_header);

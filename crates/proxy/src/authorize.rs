@@ -191,7 +191,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Result<Granted, Denied> {
     let passes = |unread: &Unread| match unread {
         Unread::Token(_) => {
             (public || sender.leaves_authorization())
-                && !route.identity.access_token
+                && !route.identity.access_token.is_sent()
                 && route.mcp.is_none()
         }
         Unread::Session { .. } => public,

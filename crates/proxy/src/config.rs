@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod text;
+mod access_token;
 mod admin;
 mod api_keys;
 mod ext_authz;
@@ -56,8 +57,9 @@ mod tree;
 mod validate;
 mod named_files;
 
-pub use self::api_keys::ApiKeysConfig;
+pub use access_token::{SentAccessToken, TokenExchange};
 pub use admin::{AdminConfig, AdminTokenError};
+pub use api_keys::ApiKeysConfig;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
@@ -79,7 +81,9 @@ pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ClientCertificates, ListenAddr, ListenAddrError, Tls};
 pub use load::Loaded;
 pub use mcp::McpConfig;
-pub use outbound::{OutboundConfig, OutboundTarget};
+pub use outbound::{
+    OutboundClient, OutboundConfig, OutboundGrant, OutboundTarget, SocketMode, SocketModeError,
+};
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
 pub use preset::Preset;
@@ -187,7 +191,8 @@ pub struct Config {
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]
     pub routes: BTreeMap<String, RouteConfig>,
-    /// Tokens for programs that must not hold credentials. Not yet supported.
+    /// Tokens for programs that must not hold credentials, on a listener of their own. Example:
+    /// `{ listen: 127.0.0.1:8081, targets: { churn: { url: https://churn.internal, issuer: main, audience: churn } } }`.
     #[serde(default)]
     pub outbound: Option<OutboundConfig>,
     /// The log. Example: `{ format: json, level: info }`.

@@ -52,7 +52,7 @@ pub(crate) use self::call::Call;
 pub use self::router::OwnUrls;
 pub(crate) use self::start::Visit;
 use crate::{
-    forward::Assertions,
+    forward::{Assertions, OnBehalf},
     identify::{Identify, Sender, authorization::Takes, issuers::Issuers, possession::Asked},
     listen::CanonicalRequest,
     refusal::Refusal,
@@ -79,6 +79,7 @@ pub struct Endpoints {
     pub(crate) keys: Arc<Keys>,
     pub(crate) assertions: Arc<Assertions>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) on_behalf: OnBehalf,
     pub(crate) lifetime: std::time::Duration,
     pub(crate) seen_logout_tokens: backchannel_logout::SeenLogoutTokens,
     pub(crate) throttle: Arc<Throttle>,

@@ -17,10 +17,13 @@ mod metering;
 mod passing;
 pub mod headers;
 mod identity;
+mod on_behalf;
 mod cutoff;
 mod pings;
+mod sent_identity;
 mod streams;
 mod templates;
+mod token_failure;
 mod tunnel;
 mod upgrade;
 mod upload;
@@ -28,12 +31,16 @@ mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
+pub(crate) use exchange::Outgoing;
 pub use held::Described;
 pub use identity::{
     IdentityHeaders, X_FORWARDED_EMAIL, X_FORWARDED_GROUPS, X_FORWARDED_ISSUER,
     X_FORWARDED_PREFERRED_USERNAME, X_FORWARDED_ROLES, X_FORWARDED_USER,
 };
+pub use on_behalf::{Exchanges, OnBehalf, farewell};
+pub(crate) use path::path_and_query as upstream_path;
 pub use templates::filled;
+pub(crate) use token_failure::{TokenFailure, patiently};
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -45,7 +52,7 @@ use tokio::time::Instant;
 
 use self::{
     cutoff::Progress,
-    exchange::{Exchange, Outgoing},
+    exchange::Exchange,
     fields::Recipient,
     passing::pass_on,
     path::{path_and_query, with_slash},
@@ -77,6 +84,7 @@ pub struct Upstreams {
     drain: Drain,
     review: Arc<Review>,
     sessions: Option<Arc<Sessions>>,
+    on_behalf: Option<OnBehalf>,
     throttle: Arc<Throttle>,
     own_cookies: OwnNames,
 }
@@ -100,7 +108,16 @@ impl Upstreams {
         throttle: Arc<Throttle>,
     ) -> Self {
         let own_cookies = OwnNames::default();
-        Self { assertions, clock, drain, review, sessions: None, throttle, own_cookies }
+        Self {
+            assertions,
+            clock,
+            drain,
+            review,
+            sessions: None,
+            on_behalf: None,
+            throttle,
+            own_cookies,
+        }
     }
 
     /// Counts the messages of a user on an open WebSocket, and the bytes of other exchanges, as activity of the session.
@@ -117,12 +134,19 @@ impl Upstreams {
         self
     }
 
+    /// Exchanges callers' tokens where a route asks for it.
+    #[must_use]
+    pub fn with_exchanges(mut self, on_behalf: OnBehalf) -> Self {
+        self.on_behalf = Some(on_behalf);
+        self
+    }
+
     /// Sends a request to its upstream. The body of the response streams.
     ///
     /// # Errors
     ///
     /// [`Refusal::UpstreamUnavailable`], [`Refusal::UpstreamTimeout`], [`Refusal::BodyTooLarge`] and
-    /// [`Refusal::UserLimitReached`] as their names say;
+    /// [`Refusal::UserLimitReached`] as their names say; those of a token exchange;
     /// [`Refusal::NoRoute`] for a route without an upstream; [`Refusal::LoginNeeded`] when the session ends during an upload;
     /// [`Refusal::Malformed`] when the client breaks off its upload, or asks an upstream that speaks only HTTP/2 for a
     /// WebSocket.
@@ -148,6 +172,10 @@ impl Upstreams {
         let users = self.throttle.users();
         let counted = users.admit(&route.name, route.per_user, &caller, is_stream)?;
         let path_and_query = path_and_query(upstream, &request)?;
+        let exchanged = match route.exchange {
+            Some(_) => self.exchanged(&route, &caller, &credential).await?,
+            None => None,
+        };
         let RequestParts {
             method,
             host: host_asked_for,
@@ -177,6 +205,7 @@ impl Upstreams {
             own_cookies: upstream.own_cookies(),
             caller: &caller,
             credential: &credential,
+            exchanged,
         };
         let from = headers::From {
             fields,
@@ -185,7 +214,7 @@ impl Upstreams {
             request_id: &request_id,
             traceparent,
         };
-        self.fill(&mut headers, &mut trailers, &recipient, from)?;
+        self.fill(&mut headers, &mut trailers, recipient, from)?;
         if let Some(limit) = route.body_limit
             && content_length.is_some_and(|length| length > limit)
         {

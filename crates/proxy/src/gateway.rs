@@ -136,7 +136,7 @@ impl Gateway {
         trail.permitted(&permitted);
         if then == Then::Describe {
             trail.own_url();
-            return self.upstreams.describe(permitted);
+            return Box::pin(self.upstreams.describe(permitted)).await;
         }
         let (response, exchange) = self.upstreams.exchange(permitted).await?;
         trail.exchanged(exchange);

@@ -17,6 +17,7 @@ pub mod carried;
 pub mod respond;
 
 pub mod endpoints;
+pub mod outbound;
 pub mod throttle;
 pub mod audit;
 pub mod log;

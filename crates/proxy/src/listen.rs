@@ -85,6 +85,20 @@ impl Listener {
         Self::bind_or_take(addresses, certificates, &mut Inherited::default()).await
     }
 
+    /// Binds an address for programs on this machine; a unix socket gets these permissions, before a program can connect.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub async fn bind_local(
+        address: &ListenAddr,
+        mode: u32,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ListenError> {
+        let socket = accept::Socket::bind(address, Some(mode), inherited).await?;
+        Ok(Self::of(vec![socket], None, None))
+    }
+
     /// Binds all addresses but those whose sockets were bound by another process.
     ///
     /// # Errors
@@ -104,9 +118,17 @@ impl Listener {
         };
         let mut sockets = Vec::with_capacity(addresses.len());
         for address in addresses {
-            sockets.push(accept::Socket::bind(address, inherited).await?);
+            sockets.push(accept::Socket::bind(address, None, inherited).await?);
         }
-        Ok(Self {
+        Ok(Self::of(sockets, certificates, tls))
+    }
+
+    fn of(
+        sockets: Vec<accept::Socket>,
+        certificates: Option<Arc<Certificates>>,
+        tls: Option<tls::Handshakes>,
+    ) -> Self {
+        Self {
             sockets,
             certificates,
             tls,
@@ -115,7 +137,7 @@ impl Listener {
             answers: Arc::new(PlainAnswers),
             workers: Workers::default(),
             proxy_protocol: false,
-        })
+        }
     }
 
     /// With other limits than [`Limits::default`].

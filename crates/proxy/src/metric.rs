@@ -49,6 +49,16 @@ pub fn refreshed(issuer: &str, outcome: &'static str) {
     counter!(REFRESHES, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
 }
 
+/// Counts a token exchange that a request waited for.
+pub fn exchanged(issuer: &str, outcome: &'static str) {
+    counter!(EXCHANGES, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a request of the local listener.
+pub(crate) fn outbound(target: &str, outcome: &'static str) {
+    counter!(OUTBOUND, "target" => target.to_owned(), "outcome" => outcome).increment(1);
+}
+
 /// Counts a bearer token.
 pub fn token_verified(issuer: &str, outcome: &'static str) {
     counter!(TOKENS, "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);

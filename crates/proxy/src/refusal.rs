@@ -181,6 +181,30 @@ pub enum Refusal {
         /// the mistake and its remedy, for the log only
         reason: String,
     },
+    /// The issuer gives no token for the upstream in exchange for the caller's (RFC 8693 §2.2.2).
+    #[error(
+        "issuer {issuer} gives no token for route {route} in exchange for the caller's: {reason}"
+    )]
+    ExchangeRefused {
+        /// the route's name
+        route: String,
+        /// the issuer's name in the configuration
+        issuer: String,
+        /// the cause, for the log only
+        reason: String,
+    },
+    /// The issuer's answer to a token exchange is no token that an upstream could take.
+    #[error(
+        "answer of issuer {issuer} to the token exchange for route {route} cannot be used: {reason}"
+    )]
+    ExchangeInvalid {
+        /// the route's name
+        route: String,
+        /// the issuer's name in the configuration
+        issuer: String,
+        /// the cause, for the log only
+        reason: String,
+    },
     /// The session store cannot be reached; sessions stay.
     #[error("session store unavailable: {reason}")]
     StoreUnavailable {
@@ -256,13 +280,14 @@ impl Refusal {
             Self::LoginNeeded { .. } | Self::StrongerSignInNeeded { .. } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Forbidden { .. } | Self::KeyElsewhere { .. } | Self::ForeignOrigin { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Forbidden { .. }
+            | Self::KeyElsewhere { .. }
+            | Self::ForeignOrigin { .. }
+            | Self::ExchangeRefused { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UpstreamUnavailable { .. } | Self::UpstreamInvalid { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::UpstreamUnavailable { .. }
+            | Self::UpstreamInvalid { .. }
+            | Self::ExchangeInvalid { .. } => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::SignInFailed { .. }
             | Self::CredentialsDisagree
@@ -304,6 +329,8 @@ impl Refusal {
             Self::McpMessage(_) => "mcp_message",
             Self::ProviderUnavailable { .. } => "provider_unavailable",
             Self::IssuerMisconfigured { .. } => "issuer_misconfigured",
+            Self::ExchangeRefused { .. } => "exchange_refused",
+            Self::ExchangeInvalid { .. } => "exchange_invalid",
             Self::StoreUnavailable { .. } => "store_unavailable",
             Self::SignInFailed { code, .. } => code,
             Self::Draining => "draining",

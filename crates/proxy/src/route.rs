@@ -7,6 +7,7 @@ use access_policy::Policy;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_canonical::Wants;
 use http_canonical::{CanonicalHost, CanonicalPath, Keep, PathRefusal, Scheme};
+use m2m::Exchange;
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use url::Url;
 
@@ -72,6 +73,8 @@ pub struct Route {
     pub policy: Policy,
     /// Data about the caller that the upstream receives.
     pub identity: IdentityForwarding,
+    /// The exchange of callers' tokens for that of its upstream.
+    pub exchange: Option<Arc<Exchange>>,
     /// The groups that its upstream receives; all when `None`.
     pub groups: Option<Arc<BTreeSet<String>>>,
     /// Fields that its upstream receives, filled from facts about the caller.

@@ -70,6 +70,10 @@ fn whole(block: &str) -> Option<String> {
         );
         return Some(format!("{head}{block}{session}{route}"));
     }
+    if block.starts_with("outbound:") {
+        let route = "routes: { app: { match: { path: / }, upstream: 'http://app', access: [{ allow: signed_in }] } }\n";
+        return Some(format!("{REST}{block}{route}"));
+    }
     if block.starts_with("routes:") {
         return Some(format!("{REST}{block}"));
     }

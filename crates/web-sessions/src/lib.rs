@@ -78,7 +78,7 @@ pub use self::{
     record::{Limits, Record, Summary, Which},
     seal::{Keys, KeysError, P256Key, Purpose, SealError},
     sessions::{
-        Carry, Ends, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions,
+        Carry, Ends, Farewell, Freshness, KeepsIdentity, LiveSession, Renew, RenewError, Sessions,
         StreamGuard,
     },
     store::{

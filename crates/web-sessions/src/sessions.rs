@@ -25,6 +25,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    ending::Farewell,
     live::{LiveSession, StreamGuard},
     refresh::{Carry, Freshness, KeepsIdentity, Renew},
     renew_error::RenewError,
@@ -99,6 +100,8 @@ pub struct Sessions {
     carry: Option<Arc<Carry>>,
     /// The API keys in the same store, which learn of its changes.
     api_keys: Option<Arc<ApiKeys>>,
+    /// Drops what was made from an ended session.
+    farewell: Option<Arc<Farewell>>,
 }
 
 /// End times of a session and its access token.
@@ -149,6 +152,7 @@ impl Sessions {
             refreshes: TaskTracker::new(),
             carry: None,
             api_keys: None,
+            farewell: None,
         }
     }
 

@@ -29,6 +29,7 @@ mod proxy_header;
 mod route;
 mod condition;
 mod subject_pattern;
+mod outbound;
 mod redirect;
 mod form;
 mod cookies;
@@ -50,6 +51,7 @@ pub use forwarded::forwarded;
 pub use framing::{chunked, head};
 pub use host::host;
 pub use mcp::mcp;
+pub use outbound::outbound;
 pub use path::path;
 pub use provider::{discovery, token_answer};
 pub use proxy_header::proxy_header;
@@ -66,7 +68,7 @@ pub use usage::usage;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const PROPERTIES: [(&str, Property); 26] = [
+pub const PROPERTIES: [(&str, Property); 27] = [
     ("api_key", api_key),
     ("chunked", chunked),
     ("claims", claims),
@@ -83,6 +85,7 @@ pub const PROPERTIES: [(&str, Property); 26] = [
     ("jws", jws),
     ("logout_form", logout_form),
     ("mcp", mcp),
+    ("outbound", outbound),
     ("path", path),
     ("proxy_header", proxy_header),
     ("redirect", redirect),

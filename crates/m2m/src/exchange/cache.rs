@@ -2,24 +2,21 @@
 //!
 //! Limited in number. The key is a digest of the subject's token and of the request, so that no user
 //! gets a token that another user's token was exchanged for. An exchanged token is not kept longer than
-//! the subject's token lives.
+//! the subject's token lives. One that is about to expire is served while it is exchanged again.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use moka::Expiry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use oidc_core::client::TokenEndpoint;
 use oidc_core::{Clock, Secret, SystemClock};
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Exchange;
 use super::failures::Failures;
+use super::kept::{Kept, cache, subject_end};
 use crate::access_token::AccessToken;
 use crate::cache::{Held, Now};
 use crate::cache_key::CacheKey;
@@ -27,8 +24,6 @@ use crate::source::TokenError;
 
 /// Largest number of exchanged tokens that are kept.
 const CAPACITY: u64 = 10_000;
-/// Time a token is kept when the subject's token does not state its expiry.
-const UNSTATED_LIFE: Duration = Duration::from_secs(60);
 
 /// Exchanges the tokens of a service's callers for tokens for the services that it calls on their
 /// behalf (RFC 8693).
@@ -51,32 +46,17 @@ pub struct ExchangedTokens {
     failures: Failures,
 }
 
-/// A token, and the time of the last renewal because a service rejected the one before it.
-struct Kept {
-    held: Held,
-    renewed: Option<Instant>,
-}
-
-impl Kept {
-    /// True if it was rejected and another may be asked for.
-    fn is_spent(&self, rejected: Option<&AccessToken>, now: Now) -> bool {
-        let pause = self.held.between_renewals();
-        rejected.is_some_and(|rejected| *rejected == self.held.token)
-            && self.renewed.is_none_or(|at| now.monotonic >= at + pause)
-    }
-}
-
 impl ExchangedTokens {
     /// Exchanges at this endpoint; keeps 10,000 tokens at most.
     pub fn new(endpoint: TokenEndpoint) -> Self {
         let clock = Arc::new(SystemClock);
-        Self { endpoint, clock, kept: kept(CAPACITY), failures: Failures::new(CAPACITY) }
+        Self { endpoint, clock, kept: cache(CAPACITY), failures: Failures::new(CAPACITY) }
     }
 
     /// Keeps at most this number of tokens.
     #[must_use]
     pub fn with_capacity(self, tokens: u64) -> Self {
-        Self { kept: kept(tokens), failures: Failures::new(tokens), ..self }
+        Self { kept: cache(tokens), failures: Failures::new(tokens), ..self }
     }
 
     /// Takes the time from `clock`.
@@ -120,6 +100,24 @@ impl ExchangedTokens {
         self.answer(subject_token, wanted, Some(rejected)).await
     }
 
+    /// The token that is kept for the same exchange, without a request to the issuer; one that is about
+    /// to expire is exchanged again in the background. `None`: ask [`exchange`](Self::exchange).
+    pub async fn current(&self, subject_token: &Secret, wanted: &Exchange) -> Option<AccessToken> {
+        let key = key(subject_token, wanted)?;
+        let now = self.now();
+        let kept = self.kept.get(&key).await.filter(|kept| kept.held.is_good(now))?;
+        self.refresh_if_due(key, &kept, subject_token, wanted, now);
+        Some(kept.held.token.clone())
+    }
+
+    /// Drops the token that is kept for this exchange, because its subject has signed out. An exchange
+    /// that is under way may still be kept: call this again after it.
+    pub async fn forget(&self, subject_token: &Secret, wanted: &Exchange) {
+        if let Some(key) = key(subject_token, wanted) {
+            self.kept.invalidate(&key).await;
+        }
+    }
+
     async fn answer(
         &self,
         subject_token: &Secret,
@@ -127,21 +125,18 @@ impl ExchangedTokens {
         rejected: Option<&AccessToken>,
     ) -> Result<AccessToken, TokenError> {
         // An actor token given as a value has no cache key, so the answer is not cached.
-        let Some(parts) = wanted.parts() else {
+        let Some(key) = key(subject_token, wanted) else {
             return self.ask(None, subject_token, wanted).await;
         };
-        let subject = [("subject_token", subject_token.expose())];
-        let wanted_parts = parts.iter().map(|(name, value)| (*name, value.as_str()));
-        let key = CacheKey::of(subject.into_iter().chain(wanted_parts));
-
         let now = self.now();
         let good = self.kept.get(&key).await.filter(|kept| kept.held.is_good(now));
         let is_spent = good.as_ref().is_some_and(|kept| kept.is_spent(rejected, now));
         match &good {
-            Some(kept) if !is_spent && !kept.held.is_due(now) => {
+            Some(kept) if !is_spent => {
+                self.refresh_if_due(key, kept, subject_token, wanted, now);
                 return Ok(kept.held.token.clone());
             }
-            seen => self.forget(key, seen.as_ref()).await,
+            seen => self.forget_entry(key, seen.as_ref()).await,
         }
         let before = good.as_ref().and_then(|kept| kept.renewed);
         let renewed = if is_spent { Some(now.monotonic) } else { before };
@@ -158,13 +153,68 @@ impl ExchangedTokens {
                 }
                 (Err(error), _) => return Err(error),
             };
-            Ok(Arc::new(Kept { held, renewed }))
+            Ok(Arc::new(Kept::new(held, renewed)))
         });
         asked.await.map(|kept| kept.held.token.clone()).map_err(|error| (*error).clone())
     }
 
+    /// Exchanges a token that is about to expire again, in a task of its own, unless one does already.
+    /// Without a runtime the next caller inside one begins it.
+    fn refresh_if_due(
+        &self,
+        key: CacheKey,
+        kept: &Arc<Kept>,
+        subject_token: &Secret,
+        wanted: &Exchange,
+        now: Now,
+    ) {
+        if !kept.held.is_due(now) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !kept.begin_refresh() {
+            return;
+        }
+        let (tokens, kept) = (self.clone(), Arc::clone(kept));
+        let (subject_token, wanted) = (subject_token.clone(), wanted.clone());
+        runtime.spawn(async move { tokens.refresh(key, kept, &subject_token, &wanted).await });
+    }
+
+    async fn refresh(
+        &self,
+        key: CacheKey,
+        before: Arc<Kept>,
+        subject_token: &Secret,
+        wanted: &Exchange,
+    ) {
+        let asked = self.ask(Some(&key), subject_token, wanted).await;
+        let now = self.now();
+        let next = match asked {
+            Ok(token) => {
+                let end = subject_end(subject_token, now.wall);
+                Some(Held::until(token, end, now))
+            }
+            Err(TokenError::Refused { .. }) => None,
+            Err(error) => {
+                let wait = error.retry_after().unwrap_or(Duration::from_secs(1));
+                Some(before.held.refreshed_in(wait, now))
+            }
+        };
+        let next = next.map(|held| Arc::new(Kept::new(held, before.renewed)));
+        let replaced = self.kept.entry(key).and_compute_with(|entry| {
+            // One that was forgotten meanwhile stays forgotten.
+            let is_same = entry.is_some_and(|entry| Arc::ptr_eq(entry.value(), &before));
+            std::future::ready(match (is_same, next) {
+                (true, Some(next)) => Op::Put(next),
+                (true, None) => Op::Remove,
+                (false, _) => Op::Nop,
+            })
+        });
+        replaced.await;
+    }
+
     /// Removes the old token, unless another task has replaced it already.
-    async fn forget(&self, key: CacheKey, seen: Option<&Arc<Kept>>) {
+    async fn forget_entry(&self, key: CacheKey, seen: Option<&Arc<Kept>>) {
         let now = self.now();
         let forgotten = self.kept.entry(key).and_compute_with(|entry| {
             let entry = entry.map(|entry| entry.into_value());
@@ -187,6 +237,7 @@ impl ExchangedTokens {
         }
         let asked = async {
             let tokens = self.endpoint.request(wanted.grant(subject.clone()).await?).await?;
+            wanted.check(&tokens)?;
             Ok(AccessToken::try_from(tokens)?)
         };
         match asked.await {
@@ -203,37 +254,12 @@ impl ExchangedTokens {
     }
 }
 
-fn kept(tokens: u64) -> Cache<CacheKey, Arc<Kept>> {
-    Cache::builder().max_capacity(tokens).expire_after(UntilTheEnd).build()
-}
-
-/// Drops tokens from memory after they expire. Whether a token may still be served is checked
-/// separately.
-struct UntilTheEnd;
-
-impl Expiry<CacheKey, Arc<Kept>> for UntilTheEnd {
-    fn expire_after_create(
-        &self,
-        _: &CacheKey,
-        kept: &Arc<Kept>,
-        _: std::time::Instant,
-    ) -> Option<Duration> {
-        kept.held.left(Instant::now())
-    }
-}
-
-/// Expiry of the subject's token: its `exp`, or [`UNSTATED_LIFE`] from now.
-fn subject_end(token: &Secret, now: SystemTime) -> SystemTime {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: f64,
-    }
-    let payload = token.expose().split('.').nth(1);
-    let claims = payload
-        .and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok())
-        .and_then(|octets| serde_json::from_slice::<Claims>(&octets).ok());
-    let exp = claims.and_then(|claims| Duration::try_from_secs_f64(claims.exp).ok());
-    exp.and_then(|exp| SystemTime::UNIX_EPOCH.checked_add(exp)).unwrap_or(now + UNSTATED_LIFE)
+/// The key of an exchange; `None` if a secret is among its parameters.
+fn key(subject_token: &Secret, wanted: &Exchange) -> Option<CacheKey> {
+    let parts = wanted.parts()?;
+    let subject = [("subject_token", subject_token.expose())];
+    let wanted = parts.iter().map(|(name, value)| (*name, value.as_str()));
+    Some(CacheKey::of(subject.into_iter().chain(wanted)))
 }
 
 impl fmt::Debug for ExchangedTokens {

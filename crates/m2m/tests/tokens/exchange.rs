@@ -14,15 +14,15 @@ use oidc_core::client::TokenEndpoint;
 use crate::job::{Hand, endpoint, http};
 
 /// A service that calls other services on behalf of its callers.
-struct Caller {
-    issuer: DevIssuer,
-    clock: Hand,
+pub(crate) struct Caller {
+    pub(crate) issuer: DevIssuer,
+    pub(crate) clock: Hand,
     endpoint: TokenEndpoint,
-    tokens: ExchangedTokens,
+    pub(crate) tokens: ExchangedTokens,
 }
 
 impl Caller {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let clock = Hand::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let time = clock.clone();
         let portal = DevClient::public("portal").audience("reports");
@@ -43,16 +43,16 @@ impl Caller {
         Self { issuer, clock, endpoint, tokens }
     }
 
-    fn token_of(&self, user: &str) -> Secret {
+    pub(crate) fn token_of(&self, user: &str) -> Secret {
         self.issuer.log_in(user, "portal", "openid").unwrap().access_token.into()
     }
 
-    fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.issuer.token_requests_by_grant(Grant::TokenExchange)
     }
 }
 
-fn for_churn() -> Exchange {
+pub(crate) fn for_churn() -> Exchange {
     Exchange::new().with_audience("churn")
 }
 

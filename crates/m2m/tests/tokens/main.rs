@@ -7,6 +7,7 @@ mod job;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod exchange;
+mod exchange_ahead;
 mod files;
 mod held_back;
 mod memory;

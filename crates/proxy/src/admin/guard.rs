@@ -4,7 +4,7 @@
 //! that serves nothing, needs a `Host` that fits the listener, must not come from a browser's page, and needs the admin token;
 //! without a configured token it is served on a loopback listener only. A token that cannot be read admits no request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::{
     http::{
@@ -92,7 +92,7 @@ impl Guard {
     }
 
     fn is_here(&self, host: &CanonicalHost) -> bool {
-        host.port().is_none_or(|port| port == self.port) && is_loopback(host.name())
+        host.port().is_none_or(|port| port == self.port) && host.is_loopback()
     }
 
     /// The current token; a changed file takes effect at once.
@@ -152,15 +152,6 @@ fn host(request: &Parts) -> Result<CanonicalHost, Denied> {
         (Some(field), _) => Ok(field),
         (None, Some(target)) if request.version > Version::HTTP_11 => Ok(target),
         (None, _) => Err(Denied::Host),
-    }
-}
-
-/// `localhost`, a name below it, or a loopback address; `name` as [`CanonicalHost`] writes it.
-fn is_loopback(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    match address.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use m2m::ExchangedTokens;
 use oidc_core::client::{ClientAuth, PrivateKeyJwt};
 use oidc_core::http::Http;
 use oidc_core::provider::{IssuerTemplate, PlainHttpHosts, Provider};
@@ -123,7 +124,7 @@ pub fn issuer_client(
     }
     let provider = provider(config, http, &place)?;
     let (keys, remote_keys) = bearer::keys(name, config, &provider)?;
-    let auth = client_auth(config, &place("client_auth"))?;
+    let auth = client_auth(&config.client_auth, &place("client_auth"))?;
     // Without a client, no login begins and no answer of one is accepted.
     let client_id = config.client_id.as_deref().unwrap_or_default();
     let mut client = Client::new(provider.clone(), Arc::clone(&keys), client_id, auth)
@@ -146,6 +147,10 @@ pub fn issuer_client(
     let own = Verifier::new(rules.with_authorized_party(client_id), Arc::clone(&keys))
         .with_clock(Arc::clone(clock))
         .with_cache(0);
+    let exchanges = config.client_id.is_some() && config.client_auth != config::ClientAuth::None;
+    let exchanged = exchanges.then(|| {
+        ExchangedTokens::new(client.token_endpoint().clone()).with_clock(Arc::clone(clock))
+    });
     Ok(IssuerClient {
         name: name.to_owned(),
         url: config.url.clone(),
@@ -155,6 +160,7 @@ pub fn issuer_client(
         remote_keys,
         offers_login: config.offers_login(),
         client,
+        exchanged,
         bearer,
         by_audience: BTreeMap::new(),
         own,
@@ -216,8 +222,16 @@ fn wanted(config: &Config) -> Wanted {
     wanted
 }
 
-fn client_auth(config: &IssuerConfig, place: &str) -> Result<ClientAuth, AssembleError> {
-    match &config.client_auth {
+/// The authentication of a client.
+///
+/// # Errors
+///
+/// A secret or key that cannot be read.
+pub(super) fn client_auth(
+    auth: &config::ClientAuth,
+    place: &str,
+) -> Result<ClientAuth, AssembleError> {
+    match auth {
         config::ClientAuth::None => Ok(ClientAuth::None),
         config::ClientAuth::Secret(secret) => {
             secret.read().map(|secret| ClientAuth::Secret(secret.into())).map_err(at(place))

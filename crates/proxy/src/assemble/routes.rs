@@ -1,7 +1,9 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups},
+    config::{
+        self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups, TokenExchange,
+    },
     endpoints::browser_scheme,
     mcp::Resource,
     metric::{self, RouteMeters},
@@ -12,6 +14,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access_policy::{Messages, NamePattern, Policy};
 use http_canonical::{CanonicalPath, Keep};
+use m2m::Exchange;
 use web_sessions::OwnNames;
 
 use super::{AssembleError, Before, at, fields};
@@ -103,6 +106,7 @@ fn route_after(
         groups: (route.identity.groups == SentGroups::Matching).then(|| Arc::new(groups(route))),
         policy,
         identity: route.identity.clone(),
+        exchange: route.identity.access_token.exchange().map(|wanted| Arc::new(exchange(wanted))),
         set: fields::set(&here, route)?,
         reserved: fields::reserved(&here, route, config)?,
         credentials: fields::credentials(&here, route)?,
@@ -117,6 +121,15 @@ fn route_after(
         mcp: resource(route, config),
         upstream,
     })
+}
+
+/// The exchange that a route asks for.
+pub(super) fn exchange(wanted: &TokenExchange) -> Exchange {
+    let exchange = Exchange::new().with_audience(&wanted.audience);
+    match wanted.scopes.as_slice() {
+        [] => exchange,
+        scopes => exchange.with_scope(&scopes.join(" ")),
+    }
 }
 
 /// The health check of a route, with a host that its requests ask for.

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::future::OptionFuture;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use oidc_core::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,6 +41,7 @@ use crate::{
     listen::{Answers, Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
     log::Log,
     metric,
+    outbound::Local,
     respond::OwnAnswers,
     workers::Workers,
 };
@@ -48,6 +50,10 @@ pub use hand_over::Start;
 
 /// Time for the last spans to reach the collector.
 const LAST_SPANS: Duration = Duration::from_secs(3);
+/// Permissions of the local listener's socket: the gateway's own user.
+const OWN_USER: u32 = 0o600;
+/// Most connections of programs to the local listener.
+const PROGRAMS: usize = 1000;
 /// Time for the end of a hand-over once no connection is left.
 const HAND_OVER: Duration = Duration::from_secs(60);
 
@@ -131,6 +137,8 @@ pub struct Running {
     lasting: Lasting,
     reloader: Reloader,
     admin: std::net::SocketAddr,
+    /// The listener for programs on this machine.
+    outbound: Option<Listener>,
     descriptors: Vec<OwnedFd>,
     predecessor: Option<Predecessor>,
     housekeeping: Housekeeping,
@@ -171,9 +179,13 @@ impl Running {
         let admin_socket = Admin::bind(&config.admin, &mut inherited)
             .await
             .with_context(|| format!("cannot bind the admin listener {}", config.admin.listen))?;
+        let outbound = outbound(config, &workers, &mut inherited).await?;
         inherited.finish()?;
         let mut descriptors = listener.descriptors()?;
         descriptors.extend(beside.descriptors()?);
+        if let Some(outbound) = &outbound {
+            descriptors.extend(outbound.descriptors()?);
+        }
         descriptors.push(admin_socket.as_fd().try_clone_to_owned()?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let telemetry = assemble::telemetry(config)?;
@@ -209,6 +221,7 @@ impl Running {
             listen = addresses(&listener),
             beside = %beside,
             %admin,
+            outbound = outbound.as_ref().map(addresses),
             public_url = %config.public_url,
             routes = config.routes.len(),
             workers = workers.count(),
@@ -224,6 +237,7 @@ impl Running {
             lasting,
             reloader,
             admin,
+            outbound,
             descriptors,
             predecessor,
             housekeeping,
@@ -281,9 +295,13 @@ impl Running {
 
     /// Serves until the drain is over.
     pub async fn serve(self) -> Drained {
+        let local = self.outbound.map(|listener| {
+            let service = Local(Arc::clone(&self.lasting.outbound));
+            listener.serve(service, self.drain.clone())
+        });
         let beside = self.beside.serve(self.serving.clone(), self.drain.clone());
         let public = self.listener.serve(self.serving, self.drain);
-        let (drained, ()) = tokio::join!(public, beside);
+        let (drained, (), _) = tokio::join!(public, beside, OptionFuture::from(local));
         self.workers.stop().await;
         self.housekeeping.finish().await;
         if let Some(telemetry) = &self.lasting.telemetry {
@@ -291,6 +309,22 @@ impl Running {
         }
         drained
     }
+}
+
+/// The listener for programs on this machine, if there is one.
+async fn outbound(
+    config: &Config,
+    workers: &Workers,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Option<Listener>> {
+    let Some(outbound) = &config.outbound else { return Ok(None) };
+    let mode = outbound.mode.map_or(OWN_USER, |mode| mode.0);
+    let listener = Listener::bind_local(&outbound.listen, mode, inherited)
+        .await
+        .context("outbound.listen")?
+        .with_limits(Limits { connections: PROGRAMS, ..Limits::from(&config.limits) })
+        .with_workers(workers.clone());
+    Ok(Some(listener))
 }
 
 /// The addresses as in the configuration.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use zeroize::Zeroizing;
 
-use super::{ClientAuth, Config, IssuerConfig, RouteConfig, SecretRef};
+use super::{ClientAuth, Config, IssuerConfig, OutboundTarget, RouteConfig, SecretRef};
 
 /// Digests of the files whose contents are part of a configuration, as they were at one time. A file that cannot be read has
 /// none.
@@ -45,7 +45,10 @@ impl Config {
         let issuers = self.issuers.values().flat_map(IssuerConfig::files);
         let routes = self.routes.values().flat_map(RouteConfig::files);
         let workloads = self.workload_certificates.values().map(|one| one.ca_file.clone());
-        self.session_key_files().chain(issuers).chain(routes).chain(workloads).collect()
+        let targets = self.outbound.iter().flat_map(|outbound| outbound.targets.values());
+        let targets = targets.flat_map(OutboundTarget::files);
+        let named = issuers.chain(routes).chain(targets).chain(workloads);
+        self.session_key_files().chain(named).collect()
     }
 
     /// The files of the session keys.
@@ -57,14 +60,28 @@ impl Config {
 impl IssuerConfig {
     /// The files of this issuer.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let client = match &self.client_auth {
-            ClientAuth::Secret(secret) => Vec::from_iter(file(secret)),
-            ClientAuth::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
-            ClientAuth::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
-            ClientAuth::None | ClientAuth::AssertionFile(_) => Vec::new(),
-        };
         let fetch = self.fetch.as_ref().and_then(|fetch| fetch.ca_file.clone());
-        client.into_iter().chain(self.ca_file.clone()).chain(fetch)
+        self.client_auth.files().into_iter().chain(self.ca_file.clone()).chain(fetch)
+    }
+}
+
+impl ClientAuth {
+    /// The files of the client's credentials that are read when the configuration is applied.
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Secret(secret) => Vec::from_iter(file(secret)),
+            Self::PrivateKeyJwt(key) => Vec::from_iter(file(&key.key)),
+            Self::Mtls(own) => vec![own.certificate.clone(), own.key.clone()],
+            Self::None | Self::AssertionFile(_) => Vec::new(),
+        }
+    }
+}
+
+impl OutboundTarget {
+    /// The files of this target.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let client = self.client.as_ref().map(|client| client.auth.files()).unwrap_or_default();
+        client.into_iter().chain(self.tls.files())
     }
 }
 

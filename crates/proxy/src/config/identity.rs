@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::access_token::{SentAccessToken, YesOrExchange};
 use super::secret::{SecretError, SecretRef};
 use super::text::written_as_text;
 
@@ -31,9 +32,10 @@ pub struct IdentityForwarding {
     /// client can send a header by one of these names, on this route or on another with one of the same upstreams.
     /// Example: `{ X-Remote-User: "{user_name}", X-Remote-Groups: "{groups}" }`.
     pub set: BTreeMap<String, IdentityTemplate>,
-    /// `Authorization: Bearer` with the user's own access token, always fresh. This upstream then receives no bearer token that
-    /// the gateway did not verify. Example: `false`.
-    pub access_token: bool,
+    /// `Authorization: Bearer` with the caller's own access token, always fresh, or with one that it is exchanged for. This
+    /// upstream then receives no bearer token that the gateway did not verify. Example: `false`.
+    #[schemars(with = "YesOrExchange")]
+    pub access_token: SentAccessToken,
     /// Credentials of the gateway's own in `Authorization`, which the application requires of every request, whatever the caller
     /// sent there. Callers never see them. Example: `{ basic: { user: svc, password: { file: /run/secrets/app } } }`.
     pub credentials: Option<UpstreamCredentials>,
@@ -46,7 +48,7 @@ impl Default for IdentityForwarding {
             assertion: true,
             groups: SentGroups::default(),
             set: BTreeMap::new(),
-            access_token: false,
+            access_token: SentAccessToken::None,
             credentials: None,
         }
     }

@@ -12,7 +12,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::problem::KeyPath;
 use super::session::SessionStoreConfig;
 use super::validate::Findings;
-use super::{ClientAuth, Config, ListenAddr, PrivateKeyJwt, RedisStore, SecretRef, Tls};
+use super::{
+    ClientAuth, Config, ListenAddr, OutboundConfig, OutboundGrant, PrivateKeyJwt, RedisStore,
+    SecretRef, Tls, UpstreamTlsConfig,
+};
 
 /// Shortest accepted session key, in bytes.
 const SHORTEST_KEY: usize = 32;
@@ -70,27 +73,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         if let Some(Err(error)) = issuer.keys_file.as_ref().map(FileKeys::open) {
             found.problem(here.key("keys_file"), cli_auth::with_causes(&error));
         }
-        match &issuer.client_auth {
-            ClientAuth::Secret(secret) => {
-                read(here.key("client_auth").key("secret"), secret, found);
-            }
-            ClientAuth::PrivateKeyJwt(jwt) => {
-                let here = here.key("client_auth").key("private_key_jwt");
-                if let Some(pem) = read(here.key("key"), &jwt.key, found) {
-                    private_key(here, jwt, &pem, found);
-                }
-            }
-            ClientAuth::AssertionFile(path) => {
-                let here = here.key("client_auth").key("assertion_file");
-                read(here, &SecretRef::File(path.clone()), found);
-            }
-            ClientAuth::Mtls(own) => {
-                let here = here.key("client_auth").key("mtls");
-                certificates(here.key("certificate"), &own.certificate, found);
-                private_key_file(here.key("key"), &own.key, found);
-            }
-            ClientAuth::None => {}
-        }
+        client_auth(&here.key("client_auth"), &issuer.client_auth, found);
+    }
+    if let Some(outbound) = &config.outbound {
+        self::outbound(&root.key("outbound"), outbound, found);
     }
     for (name, workloads) in &config.workload_certificates {
         let here = root.key("workload_certificates").key(name);
@@ -103,17 +89,8 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             let here = root.key("routes").key(name).key("identity").key("credentials");
             found.problem(here, error.to_string());
         }
-        let (here, tls) = (root.key("routes").key(name).key("upstream_tls"), &route.upstream_tls);
-        for (key, file) in
-            [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]
-        {
-            if let Some(file) = file {
-                certificates(here.key(key), file, found);
-            }
-        }
-        if let Some(file) = &tls.client_key {
-            private_key_file(here.key("client_key"), file, found);
-        }
+        let here = root.key("routes").key(name).key("upstream_tls");
+        upstream_tls(&here, &route.upstream_tls, found);
     }
     let here = root.key("telemetry");
     for (name, secret) in &config.telemetry.headers {
@@ -130,6 +107,60 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         certificates(here.key("ca_file"), file, found);
     }
     session(config, &root.key("session"), found);
+}
+
+/// The credentials of a client.
+fn client_auth(here: &KeyPath, auth: &ClientAuth, found: &mut Findings) {
+    match auth {
+        ClientAuth::Secret(secret) => {
+            read(here.key("secret"), secret, found);
+        }
+        ClientAuth::PrivateKeyJwt(jwt) => {
+            let here = here.key("private_key_jwt");
+            if let Some(pem) = read(here.key("key"), &jwt.key, found) {
+                private_key(here, jwt, &pem, found);
+            }
+        }
+        ClientAuth::AssertionFile(path) => {
+            read(here.key("assertion_file"), &SecretRef::File(path.clone()), found);
+        }
+        ClientAuth::Mtls(own) => {
+            let here = here.key("mtls");
+            certificates(here.key("certificate"), &own.certificate, found);
+            private_key_file(here.key("key"), &own.key, found);
+        }
+        ClientAuth::None => {}
+    }
+}
+
+/// The socket of the local listener, and the files of its targets.
+fn outbound(here: &KeyPath, outbound: &OutboundConfig, found: &mut Findings) {
+    if let ListenAddr::Unix(path) = &outbound.listen {
+        directory_of(here.key("listen"), path, found);
+    }
+    for (name, target) in &outbound.targets {
+        let here = here.key("targets").key(name);
+        if let Some(client) = &target.client {
+            client_auth(&here.key("client").key("auth"), &client.auth, found);
+        }
+        if let OutboundGrant::JwtBearer(path) = &target.grant {
+            read(here.key("grant").key("jwt_bearer"), &SecretRef::File(path.clone()), found);
+        }
+        upstream_tls(&here.key("tls"), &target.tls, found);
+    }
+}
+
+/// The files of the TLS to a service.
+fn upstream_tls(here: &KeyPath, tls: &UpstreamTlsConfig, found: &mut Findings) {
+    for (key, file) in [("ca_file", &tls.ca_file), ("client_certificate", &tls.client_certificate)]
+    {
+        if let Some(file) = file {
+            certificates(here.key(key), file, found);
+        }
+    }
+    if let Some(file) = &tls.client_key {
+        private_key_file(here.key("client_key"), file, found);
+    }
 }
 
 fn private_key_file(here: KeyPath, path: &Path, found: &mut Findings) {

@@ -23,12 +23,14 @@ mod api_keys;
 mod callers;
 mod cookie_domain;
 mod dpop;
+mod exchange;
 mod identity;
 mod issuers;
 mod limits;
 mod listeners;
 mod mcp;
 mod names;
+mod outbound;
 mod profiles;
 mod redis_store;
 mod routes;
@@ -58,11 +60,6 @@ impl Findings {
     /// Adds a warning.
     pub(super) fn warning(&mut self, at: KeyPath, message: impl Into<String>) {
         self.warnings.push(Finding::new(at, message));
-    }
-
-    /// Adds a problem for a key that is known but not supported.
-    fn not_yet(&mut self, at: KeyPath, key: &str, instead: &str) {
-        self.problem(at, format!("unsupported `{key}`: this version does not serve it; {instead}"));
     }
 
     fn duration(&mut self, at: KeyPath, value: Duration) {
@@ -148,10 +145,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     workload_certificates::check(config, &mut found);
     routes::check(config, issuers, &mut found);
     api_keys::check(config, &mut found);
-    if config.outbound.is_some() {
-        let instead = "omit it and have programs request tokens from the issuer";
-        found.not_yet(at(&["outbound"]), "outbound", instead);
-    }
+    outbound::check(config, issuers, &mut found);
     telemetry::check(&config.telemetry, &mut found);
     found
 }

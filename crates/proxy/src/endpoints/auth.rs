@@ -96,7 +96,8 @@ impl Endpoints {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         if !granted.without_identity {
-            self.add_identity(&sender, &route, &mut response)?;
+            let token = self.access_token(&sender, &route).await?;
+            self.add_identity(&sender, &route, token, &mut response)?;
         }
         Ok(response)
     }
@@ -117,11 +118,40 @@ impl Endpoints {
         }
     }
 
+    /// The access token for the application behind the proxy that asks, of a route without an upstream.
+    async fn access_token(
+        &self,
+        sender: &Sender,
+        route: &Route,
+    ) -> Result<Option<HeaderValue>, Refusal> {
+        let Caller::Known(known) = &sender.caller else { return Ok(None) };
+        if route.upstream.is_some() || !route.identity.access_token.is_sent() {
+            return Ok(None);
+        }
+        if let Some(wanted) = &route.exchange {
+            let token = self.on_behalf.authorization(route, wanted, known, &sender.credential);
+            return Box::pin(token).await.map(Some);
+        }
+        let token = match &sender.credential {
+            Credential::Session(session) => session.access_token(self.clock.now()),
+            // Bound to the caller's key: of no use to an upstream, which has no proof.
+            Credential::Bearer { carrier: Carrier::Dpop, .. } => None,
+            Credential::Bearer { token, .. } => Some(token.clone()),
+            Credential::Key { .. } | Credential::Certificate { .. } | Credential::None => None,
+        };
+        let Some(token) = token else { return Ok(None) };
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+            .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
     /// The identity, by the names that snippets for nginx, Traefik and Caddy copy onto the request.
     fn add_identity(
         &self,
         sender: &Sender,
         route: &Route,
+        token: Option<HeaderValue>,
         response: &mut Response<Body>,
     ) -> Result<(), Refusal> {
         let Caller::Known(known) = &sender.caller else { return Ok(()) };
@@ -148,22 +178,7 @@ impl Endpoints {
                 headers.insert(name.clone(), value.clone());
             }
         }
-        if route.identity.access_token && route.upstream.is_none() {
-            let token = match &sender.credential {
-                Credential::Session(session) => match session.access_token(self.clock.now()) {
-                    Some(token) => token,
-                    None => return Ok(()),
-                },
-                // Bound to the caller's key: of no use to an upstream, which has no proof.
-                Credential::Bearer { carrier: Carrier::Dpop, .. } => return Ok(()),
-                Credential::Bearer { token, .. } => token.clone(),
-                Credential::Key { .. } | Credential::Certificate { .. } | Credential::None => {
-                    return Ok(());
-                }
-            };
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-                .map_err(|error| Refusal::Internal { reason: error.to_string() })?;
-            value.set_sensitive(true);
+        if let Some(value) = token {
             headers.insert("x-auth-request-access-token", value);
         }
         Ok(())

@@ -31,15 +31,15 @@ use web_sessions::LiveSession;
 
 /// A request to send, without its body.
 #[derive(Clone)]
-pub(super) struct Outgoing {
-    pub(super) method: Method,
-    pub(super) path_and_query: PathAndQuery,
-    pub(super) host: HeaderValue,
-    pub(super) headers: HeaderMap,
-    pub(super) accepts_trailers: bool,
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) path_and_query: PathAndQuery,
+    pub(crate) host: HeaderValue,
+    pub(crate) headers: HeaderMap,
+    pub(crate) accepts_trailers: bool,
     /// The trailer fields that follow the body.
-    pub(super) trailers: Announced,
-    pub(super) upgrade: bool,
+    pub(crate) trailers: Announced,
+    pub(crate) upgrade: bool,
 }
 
 /// The parties of an exchange: route, upstream, and the caller's session and permit.
@@ -329,7 +329,11 @@ impl Exchange<'_> {
 
 impl Outgoing {
     /// The request as it is sent to a target. Length and framing follow from the body.
-    fn into_request(self, target: &Target, upload: Upload) -> Result<Request<Upload>, Refusal> {
+    pub(crate) fn into_request(
+        self,
+        target: &Target,
+        upload: Upload,
+    ) -> Result<Request<Upload>, Refusal> {
         let Self { method, path_and_query, host, mut headers, accepts_trailers, trailers, upgrade } =
             self;
         let trailers = trailers.header_value().filter(|_| !upload.is_empty());

@@ -81,7 +81,7 @@ pub(super) fn take_credentials(
 /// Removes fields that only the gateway writes on a route, trailers too: servers merge them into the headers. Then writes the
 /// application's own credentials. No name has another spelling at this point, as names with `_` were removed before.
 pub(super) fn take_reserved(headers: &mut HeaderMap, trailers: &mut Announced, route: &Route) {
-    if route.identity.access_token || route.mcp.is_some() {
+    if route.identity.access_token.is_sent() || route.mcp.is_some() {
         // The application treats this field as verified. A server of MCP receives no token that a client sent.
         headers.remove(header::AUTHORIZATION);
     }
@@ -121,7 +121,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
 
 /// Reason the head of a response is unusable; it is never repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadResponse {
+pub(crate) enum BadResponse {
     #[error("two `Content-Length`")]
     TwoLengths,
     #[error("`Content-Length` together with `Transfer-Encoding`")]
@@ -133,7 +133,7 @@ pub(super) enum BadResponse {
 }
 
 /// Refuses the head of a response that two parsers could read differently.
-pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), BadResponse> {
+pub(crate) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), BadResponse> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(BadResponse::Unasked);
     }
@@ -155,7 +155,7 @@ pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
 
 /// Removes from a response the fields about the upstream's connection and those reserved for the gateway. Returns whether a
 /// cookie of the gateway's was among them.
-pub(super) fn clean_response(headers: &mut HeaderMap, own_cookies: &OwnNames) -> bool {
+pub(crate) fn clean_response(headers: &mut HeaderMap, own_cookies: &OwnNames) -> bool {
     let mut gone: Vec<HeaderName> = Vec::new();
     for connection in headers.get_all(header::CONNECTION) {
         let named = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -196,7 +196,7 @@ fn names_our_cookie(value: &HeaderValue, own_cookies: &OwnNames) -> bool {
 
 /// Whether a trailer field may be passed on: none for framing, routing or authentication, and none reserved for the gateway
 /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
-pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
+pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
     let name = name.as_str();
     !is_never_a_trailer(name) && !name.starts_with(OURS)
 }

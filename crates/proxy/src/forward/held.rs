@@ -25,10 +25,11 @@ pub struct Described {
 impl Upstreams {
     /// The answer to a proxy that asks whether it may send on the request that it holds. Its exchange is not seen here: only its
     /// beginning counts for the bounds of the user.
-    pub(crate) fn describe(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
+    pub(crate) async fn describe(&self, permitted: Permitted) -> Result<Response<Body>, Refusal> {
         let (request, route, sender) = permitted.into_parts();
         let Sender { caller, credential, .. } = sender;
         self.throttle.users().asked(&route.name, route.per_user, &caller)?;
+        let exchanged = self.exchanged(&route, &caller, &credential).await?;
         let RequestParts {
             host,
             scheme,
@@ -51,6 +52,7 @@ impl Upstreams {
             own_cookies: &self.own_cookies,
             caller: &caller,
             credential: &credential,
+            exchanged,
         };
         let from = headers::From {
             fields: internal(OriginFields::new(&host, scheme, &forwarded_for), "host")?,
@@ -59,7 +61,7 @@ impl Upstreams {
             request_id: &request_id,
             traceparent: traceparent.as_ref().map(http_canonical::TraceParent::header_value),
         };
-        self.fill(&mut headers, &mut trailers, &recipient, from)?;
+        self.fill(&mut headers, &mut trailers, recipient, from)?;
         if let (Credential::Session(session), Some(sessions)) = (&credential, &self.sessions) {
             sessions.used(session, &route.name);
         }

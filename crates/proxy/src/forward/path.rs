@@ -35,7 +35,7 @@ pub(super) fn with_slash(
 }
 
 /// Path and query as the upstream sees them.
-pub(super) fn path_and_query(
+pub(crate) fn path_and_query(
     upstream: &Upstream,
     request: &CanonicalRequest,
 ) -> Result<PathAndQuery, Refusal> {

@@ -56,7 +56,7 @@ pub fn upstream_fields() -> Vec<UpstreamField> {
         field(
             header::AUTHORIZATION,
             "`identity.access_token`, and the caller is known; or `identity.credentials`",
-            "`Bearer` and the caller's access token; or the application's own credentials, whatever the client sent",
+            "`Bearer` and the caller's access token, or the token that it is exchanged for; or the application's own credentials, whatever the client sent",
         ),
         field(
             X_FORWARDED_FOR,

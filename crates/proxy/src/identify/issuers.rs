@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
+use m2m::ExchangedTokens;
 use oidc_core::keys::{KeySource, RemoteKeys};
 use oidc_core::login::LoginRequest;
 use oidc_core::provider::Provider;
@@ -44,6 +45,8 @@ pub struct IssuerClient {
     pub(crate) offers_login: bool,
     /// The gateway's login client there.
     pub(crate) client: Client,
+    /// Tokens that its callers' tokens were exchanged for; `None` if the gateway has no credentials there.
+    pub(crate) exchanged: Option<ExchangedTokens>,
     /// The bearer tokens it accepts; `None` if no audience is configured, and then no token is accepted.
     pub(crate) bearer: Option<Accepts>,
     /// The bearer tokens it accepts on routes with an audience of their own, by that.

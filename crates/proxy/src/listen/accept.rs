@@ -25,7 +25,7 @@ use super::{
     Drain, Inherited, ListenAddr,
     places::{Places, Seat},
     rarely::Rarely,
-    unix_file::{SocketFile, remove_dead_socket},
+    unix_file::{SocketFile, bind_unix, remove_dead_socket},
 };
 use crate::{
     metric,
@@ -106,9 +106,10 @@ impl Held {
 }
 
 impl Socket {
-    /// Binds an address, or takes the socket that another process bound to it.
+    /// Binds an address, or takes the socket that another process bound to it. A unix socket may get permissions.
     pub(super) async fn bind(
         address: &ListenAddr,
+        mode: Option<u32>,
         inherited: &mut Inherited,
     ) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Bind { address: address.clone(), source };
@@ -126,7 +127,7 @@ impl Socket {
                     Some((taken, own)) => (UnixListener::from_std(taken).map_err(failed)?, own),
                     None => {
                         remove_dead_socket(path).await;
-                        (UnixListener::bind(path).map_err(failed)?, true)
+                        (bind_unix(path, mode).map_err(failed)?, true)
                     }
                 };
                 let file = own.then(|| SocketFile::new(path));

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// The file of a unix socket, removed when listening ends.
 #[derive(Debug)]
@@ -43,9 +46,8 @@ impl PrivateSocket {
         } else {
             remove_dead_socket(path).await;
         }
-        let listener = UnixListener::bind(path)?;
+        let listener = bind_unix(path, Some(0o600))?;
         let file = SocketFile::new(path);
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self { listener, file })
     }
 
@@ -62,6 +64,15 @@ impl PrivateSocket {
     pub fn leave(self) {
         self.file.leave();
     }
+}
+
+/// Listens at a path. With a mode, the file has these permissions before a process can connect.
+pub(super) fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
+    let Some(mode) = mode else { return UnixListener::bind(path) };
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -46,6 +46,10 @@ metrics_table! {
         "Logouts: `here`, `by_provider` (back-channel), `by_browser` (front-channel), a front-channel request that names no session (`bad_request`), or a logout token that was `replayed` or a `bad_token`.";
     REFRESHES = "doorward_refreshes_total", "counter", ["issuer", "outcome"],
         "Token refreshes of sessions: `ok`, `unavailable` (retried later), `invalid_grant`, `bad_id_token`, `bad_user_info` and `wrong_subject` (the session ends), `error`.";
+    EXCHANGES = "doorward_token_exchanges_total", "counter", ["issuer", "outcome"],
+        "Requests that waited for a token that their caller's was exchanged for: `ok`, or the code of the refusal.";
+    OUTBOUND = "doorward_outbound_requests_total", "counter", ["target", "outcome"],
+        "Requests of the listener `outbound`, by target (`-` for none): `forwarded`, `token`, or the code of the refusal.";
     TOKENS = "doorward_token_verifications_total", "counter", ["issuer", "outcome"],
         "Bearer tokens: `cached`, `verified`, `introspected`, `too_many_requests` (the issuer is not called), or the check that failed.";
     API_KEYS_REFUSED = "doorward_api_key_refusals_total", "counter", ["reason"],

@@ -101,6 +101,12 @@ fn met(refusal: &Refusal) -> &'static str {
         Refusal::IssuerMisconfigured { .. } => {
             "The issuer cannot be used until its configuration is corrected, here or at the provider."
         }
+        Refusal::ExchangeRefused { .. } => {
+            "The issuer gives no token for the upstream in exchange for the caller's: `identity.access_token.exchange`."
+        }
+        Refusal::ExchangeInvalid { .. } => {
+            "The issuer's answer to a token exchange is no token that an upstream could take."
+        }
         Refusal::StoreUnavailable { .. } => "The session store cannot be reached.",
         Refusal::SignInFailed { .. } => {
             "A sign-in did not finish; what was wrong with it has a code of its own."
@@ -159,6 +165,16 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::StreamWithoutUsage { route: String::new() },
         Refusal::ProviderUnavailable { issuer: String::new(), reason: String::new() },
         Refusal::IssuerMisconfigured { issuer: String::new(), reason: String::new() },
+        Refusal::ExchangeRefused {
+            route: String::new(),
+            issuer: String::new(),
+            reason: String::new(),
+        },
+        Refusal::ExchangeInvalid {
+            route: String::new(),
+            issuer: String::new(),
+            reason: String::new(),
+        },
         Refusal::StoreUnavailable { reason: String::new() },
         Refusal::Draining,
         Refusal::Internal { reason: String::new() },

@@ -175,6 +175,18 @@ impl Refusal {
                 "The identity provider does not answer.",
                 WAIT,
             ),
+            Self::ExchangeRefused { .. } => Words::new(
+                "No token for this service",
+                format!(
+                    "The identity provider gives no token for {service} in exchange for yours."
+                ),
+                "Sign out and in again. If that does not help, ask the operators of this platform, and quote the reference.",
+            ),
+            Self::ExchangeInvalid { .. } => Words::new(
+                "No usable token for this service",
+                "The identity provider answered the request for this service's token with something else.",
+                "Report it to the operators of this platform, and quote the reference.",
+            ),
             Self::StoreUnavailable { .. } => Words::new(
                 "Sessions are out of reach right now",
                 "The gateway cannot read its sessions at the moment.",

@@ -20,6 +20,7 @@ mod cookie_domain;
 mod health;
 mod limits;
 mod listening;
+mod machines;
 mod mistakes;
 mod online;
 mod outside;
@@ -91,7 +92,7 @@ fn a_small_file_is_enough() {
     let route = config.routes.get("app").unwrap();
     assert_eq!(route.access.first().unwrap().allow, Allow::SignedIn);
     assert_eq!(route.timeouts.idle, Duration::from_secs(600));
-    assert!(route.identity.assertion && !route.identity.access_token);
+    assert!(route.identity.assertion && !route.identity.access_token.is_sent());
 }
 
 #[test]

@@ -14,7 +14,16 @@ use crate::{
     ticket::SessionId,
 };
 
+/// Called with the last record of each session that ends in this process while it is open.
+pub type Farewell = dyn Fn(&Record) + Send + Sync;
+
 impl Sessions {
+    /// With a call for each open session that ends here: what was made from its tokens ends with it. The call must not wait.
+    #[must_use]
+    pub fn with_farewell(self, farewell: Arc<Farewell>) -> Self {
+        Self { farewell: Some(farewell), ..self }
+    }
+
     /// Ends a session. It is refused here at once. An error means that the store still has it, so that it would be valid again
     /// after a restart.
     pub async fn end(&self, id: &SessionId) -> Result<(), StoreError> {
@@ -74,6 +83,7 @@ impl Sessions {
         let session = self.live().remove(id).and_then(|session| session.upgrade());
         if let Some(session) = session {
             session.ended().cancel();
+            self.bid_farewell(&session);
             self.opened.invalidate(&session.present().digest);
         }
     }
@@ -109,6 +119,13 @@ impl Sessions {
         }
         drop(live);
         session.ended().cancel();
+        self.bid_farewell(session);
         self.opened.invalidate(&digest);
+    }
+
+    fn bid_farewell(&self, session: &LiveSession) {
+        if let Some(farewell) = &self.farewell {
+            farewell(&session.record());
+        }
     }
 }

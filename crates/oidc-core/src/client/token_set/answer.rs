@@ -112,7 +112,7 @@ fn token_type(
     match name.eq_ignore_ascii_case("n_a") {
         true if issued.is_some_and(|issued| issued != ACCESS_TOKEN) => Ok(TokenType::NotApplicable),
         true => invalid("is N_A for an access token"),
-        false => invalid("is neither Bearer nor DPoP"),
+        false => invalid("is neither `Bearer` nor `DPoP`"),
     }
 }
 

@@ -6,7 +6,7 @@ use access_policy::Caller;
 
 use crate::{
     authorize::missing_scopes,
-    config::BearerTokens,
+    config::{BearerTokens, SentAccessToken},
     forward::{IdentityHeaders, filled, with_groups_of},
     route::Route,
 };
@@ -34,10 +34,15 @@ pub(super) fn fields(route: &Route, caller: &Caller) -> BTreeMap<String, String>
                 fields.insert(name.as_str().to_owned(), text(&value));
             }
         }
-        if route.identity.access_token {
-            let token = "(the caller's access token)";
-            fields.insert("authorization".to_owned(), token.to_owned());
-        }
+        let token = match &route.identity.access_token {
+            SentAccessToken::None => None,
+            SentAccessToken::Own => Some("(the caller's access token)".to_owned()),
+            SentAccessToken::Exchanged(exchange) => Some(format!(
+                "(a token for the audience {}, exchanged for the caller's)",
+                exchange.audience
+            )),
+        };
+        fields.extend(token.map(|token| ("authorization".to_owned(), token)));
     }
     if route.credentials.is_some() {
         let own = "(the application's credentials, `identity.credentials`)";

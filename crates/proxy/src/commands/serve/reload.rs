@@ -15,7 +15,7 @@ use tokio::{signal::unix::Signal, sync::Mutex};
 use super::service_manager::ServiceManager;
 use crate::{
     assemble::{self, Before, Lasting},
-    config::{Config, Contents, Loaded},
+    config::{Config, Contents, ListenAddr, Loaded, SocketMode},
     gateway::Serving,
     metric,
 };
@@ -161,10 +161,16 @@ fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("redirect", started.redirect != new.redirect),
         ("ext_authz", started.ext_authz != new.ext_authz),
         ("hand_over", started.hand_over != new.hand_over),
+        ("outbound.listen", address(started) != address(new)),
         ("log", started.log != new.log),
         ("telemetry", started.telemetry != new.telemetry),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+}
+
+/// The address of the local listener, and the permissions of its socket.
+fn address(config: &Config) -> Option<(&ListenAddr, Option<SocketMode>)> {
+    config.outbound.as_ref().map(|outbound| (&outbound.listen, outbound.mode))
 }
 
 /// The files as they were at one poll.

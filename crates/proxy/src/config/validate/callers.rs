@@ -7,7 +7,7 @@ use crate::config::{AudienceClaim, BearerTokens, Config, Preset, Profile, RouteC
 
 /// Checks one route.
 pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
-    if route.bearer == BearerTokens::Application && route.identity.access_token {
+    if route.bearer == BearerTokens::Application && route.identity.access_token.is_sent() {
         let message = "invalid value: with `identity.access_token` the gateway writes `Authorization`, so no token of \
                        the application passes; remove one of the two";
         found.problem(here.key("bearer"), message);

@@ -94,7 +94,7 @@ fn not_ours_to_fill(field: &HeaderName, route: &RouteConfig) -> Option<&'static 
 
 fn credentials(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
     let Some(credentials) = &route.identity.credentials else { return };
-    if route.identity.access_token {
+    if route.identity.access_token.is_sent() {
         let message = "invalid value: `identity.access_token` writes `Authorization` too; remove one of the two";
         found.problem(here.clone(), message);
     }

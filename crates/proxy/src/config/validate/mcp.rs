@@ -5,7 +5,7 @@ use url::Url;
 
 use super::{Findings, is_loopback};
 use crate::config::problem::KeyPath;
-use crate::config::{BearerTokens, Config, HostPattern, Profile, RouteConfig};
+use crate::config::{BearerTokens, Config, HostPattern, Profile, RouteConfig, SentAccessToken};
 
 /// Checks one route.
 pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
@@ -45,7 +45,7 @@ pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found:
                 .problem(here.key(key), format!("invalid `{key}` beside `mcp`: {reason}; omit it"));
         }
     }
-    if route.identity.access_token {
+    if route.identity.access_token == SentAccessToken::Own {
         let message = "invalid `access_token` beside `mcp`: a server must not receive the token that a client sent (MCP, token passthrough); write `assertion: true`";
         found.problem(here.key("identity").key("access_token"), message);
     }

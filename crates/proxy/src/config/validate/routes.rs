@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Findings, access, answers, at, callers, identity, mcp, upstream_tls, workloads};
+use super::{
+    Findings, access, answers, at, callers, exchange, identity, mcp, upstream_tls, workloads,
+};
 use crate::config::problem::KeyPath;
 use crate::config::{Config, PerUserLimits, RouteConfig};
 use http_canonical::CanonicalPath;
@@ -38,6 +40,7 @@ pub(super) fn check(config: &Config, issuers: &BTreeSet<String>, found: &mut Fin
         health(&here, route, found);
         callers::check(&here, config, route, found);
         identity::check(&here, route, found);
+        exchange::route(&here, config, route, found);
         answers::check(&here, route, found);
         access::check(&here, route, issuers, found);
         mcp::check(&here, config, route, found);

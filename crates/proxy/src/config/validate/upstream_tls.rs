@@ -14,15 +14,17 @@ pub(super) fn check(here: &KeyPath, route: &RouteConfig, found: &mut Findings) {
         found.problem(here.key("upstream_host"), message);
     }
     let tls = &route.upstream_tls;
-    if *tls == UpstreamTlsConfig::default() {
-        return;
-    }
-    let here = here.key("upstream_tls");
-    if !route.upstream.iter().any(crate::config::UpstreamUrl::is_tls) {
+    let is_tls = route.upstream.iter().any(crate::config::UpstreamUrl::is_tls);
+    if *tls != UpstreamTlsConfig::default() && !is_tls {
         let message =
             "invalid `upstream_tls`: the upstream does not use TLS; write it as `https:` or `h2:`";
-        found.problem(here.clone(), message);
+        found.problem(here.key("upstream_tls"), message);
     }
+    keys(&here.key("upstream_tls"), tls, found);
+}
+
+/// Checks that the keys fit each other.
+pub(super) fn keys(here: &KeyPath, tls: &UpstreamTlsConfig, found: &mut Findings) {
     if !tls.pin.is_empty() && tls.ca_file.is_some() {
         let message = "invalid `pin`: it is trusted instead of `ca_file`; omit one of them";
         found.problem(here.key("pin"), message);

@@ -184,6 +184,7 @@ pub(super) fn route(targets: &[String]) -> Route {
             shadow: false,
         }]),
         identity: IdentityForwarding::default(),
+        exchange: None,
         groups: None,
         set: None,
         reserved: Vec::new(),

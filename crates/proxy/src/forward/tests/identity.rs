@@ -8,7 +8,7 @@ use oidc_core::Secret;
 use serde_json::Value;
 
 use super::{super::*, fixtures::*};
-use crate::config::IdentityForwarding;
+use crate::config::{IdentityForwarding, SentAccessToken};
 use crate::identify::authorization::Carrier;
 use crate::upstream::Rewrite;
 use access_policy::Known;
@@ -97,7 +97,7 @@ async fn a_route_chooses_the_identity_that_is_sent() {
     let forwarding = |headers, assertion, access_token| IdentityForwarding {
         headers,
         assertion,
-        access_token,
+        access_token: if access_token { SentAccessToken::Own } else { SentAccessToken::None },
         ..IdentityForwarding::default()
     };
     let session = stage.session(known()).await;
@@ -127,7 +127,8 @@ async fn a_route_chooses_the_identity_that_is_sent() {
 async fn an_upstream_receives_exactly_the_documented_fields() {
     let (stage, raw) = (Stage::new(), Raw::new().await);
     let mut route = route(&[raw.url()]);
-    route.identity = IdentityForwarding { access_token: true, ..IdentityForwarding::default() };
+    route.identity =
+        IdentityForwarding { access_token: SentAccessToken::Own, ..IdentityForwarding::default() };
     let prefix = "/app".parse().unwrap();
     route.upstream = route.upstream.map(|upstream| {
         upstream.with_rewrite(Rewrite { strip_prefix: Some(prefix), ..Rewrite::default() })

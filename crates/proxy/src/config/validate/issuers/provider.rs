@@ -93,7 +93,7 @@ pub(super) fn without_refresh(
     config: &Config,
     found: &mut Findings,
 ) {
-    let route = config.routes.iter().find(|(_, route)| route.identity.access_token);
+    let route = config.routes.iter().find(|(_, route)| route.identity.access_token.is_sent());
     if let (WithoutRefresh::KeepIdentity, Some((route, _))) = (issuer.without_refresh, route) {
         let message = format!(
             "route `{route}` sends access tokens: after the token's end it sends none; write \
