@@ -107,9 +107,9 @@ impl Agent {
 
     /// The next step, which is this one.
     async fn says(&mut self, what: &str) -> Result<Value> {
-        let mut step = self.next().await?;
-        ensure!(!step[what].is_null(), "not {what}: {step}");
-        Ok(step[what].take())
+        let step = self.next().await?;
+        let said = step.get(what).filter(|said| !said.is_null()).cloned();
+        said.with_context(|| format!("not {what}: {step}"))
     }
 }
 

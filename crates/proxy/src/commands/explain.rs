@@ -119,15 +119,20 @@ impl Explain {
             .with_message(self.message(&route));
         let steps = route.policy.explain(&request, identity);
         let decision = route.policy.decide(&request, identity);
+        let unread = request.message == Message::Unread;
+        let sign_in = |rule: usize| {
+            format!(
+                "rule {rule} requires sign-in: a browser is redirected to sign in, a program gets 401"
+            )
+        };
         let (outcome, verdict) = match &decision {
             Decision::Allow { rule, .. } => (Outcome::Fine, format!("allowed by rule {rule}")),
-            Decision::SignIn { rule } => (
-                Outcome::LoginNeeded,
-                format!(
-                    "rule {rule} requires sign-in: a browser is redirected to sign in, a program gets 401"
-                ),
-            ),
-            Decision::Ambiguous { .. } if request.message == Message::Unread => (
+            // A message decides nothing for a caller who has to sign in first.
+            Decision::Ambiguous { rule } if unread && matches!(identity, Caller::Anonymous) => {
+                (Outcome::LoginNeeded, sign_in(*rule))
+            }
+            Decision::SignIn { rule } => (Outcome::LoginNeeded, sign_in(*rule)),
+            Decision::Ambiguous { .. } if unread => (
                 Outcome::Refused,
                 "not decided: the rules speak of messages of MCP; write `--tool NAME` or `--mcp-method METHOD`"
                     .to_owned(),

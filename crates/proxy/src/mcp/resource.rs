@@ -81,15 +81,11 @@ impl Resources {
         path: &CanonicalPath,
     ) -> Option<Response<Body>> {
         let rest = path.as_str().strip_prefix(WELL_KNOWN)?;
+        let rest = rest.trim_end_matches('/');
         let mut here = self.all.iter().filter(|resource| resource.host == host.name());
-        let resource = match rest.trim_end_matches('/') {
-            "" => match (here.next(), here.next()) {
-                (Some(only), None) => only,
-                _ => return None,
-            },
-            rest => here.find(|resource| resource.path == rest)?,
-        };
-        Some(answer(method, resource))
+        let own = here.clone().find(|resource| resource.path == rest);
+        let only = || here.next().filter(|_| rest.is_empty() && here.next().is_none());
+        own.or_else(only).map(|resource| answer(method, resource))
     }
 }
 

@@ -147,6 +147,9 @@ fn a_document_is_where_the_resource_says() {
     assert!(!answers(&[&one, &other], "platform.example", WELL_KNOWN));
     let elsewhere = resource("https://tools.example/mcp/other");
     assert!(answers(&[&one, &elsewhere], "platform.example", WELL_KNOWN));
+    let root = resource("https://platform.example/");
+    assert!(answers(&[&one, &root], "platform.example", WELL_KNOWN));
+    assert!(answers(&[&one, &root], "platform.example", &own));
     for (host, path) in [
         ("other.example", own.as_str()),
         ("platform.example", "/.well-known/oauth-protected-resource/mcp"),

@@ -92,14 +92,14 @@ fn only_a_plain_answer_that_succeeded_is_read() {
             fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         UsageReader::of(StatusCode::from_u16(status).unwrap(), &HeaderMap::from_iter(fields))
     };
-    let json = (header::CONTENT_TYPE, "Application/JSON; charset=utf-8");
-    assert!(of(200, &[json.clone()]).is_some_and(|reader| !reader.is_stream()));
-    let events = (header::CONTENT_TYPE, "text/event-stream");
-    assert!(of(200, &[events.clone()]).is_some_and(|reader| reader.is_stream()));
-    assert!(of(400, &[json.clone()]).is_none());
+    let json = || (header::CONTENT_TYPE, "Application/JSON; charset=utf-8");
+    assert!(of(200, &[json()]).is_some_and(|reader| !reader.is_stream()));
+    let events = || (header::CONTENT_TYPE, "text/event-stream");
+    assert!(of(200, &[events()]).is_some_and(|reader| reader.is_stream()));
+    assert!(of(400, &[json()]).is_none());
     assert!(of(200, &[(header::CONTENT_TYPE, "text/html")]).is_none());
-    assert!(of(200, &[json.clone(), (header::CONTENT_ENCODING, "gzip")]).is_none());
-    assert!(of(200, &[json, (header::CONTENT_ENCODING, "identity")]).is_some());
+    assert!(of(200, &[json(), (header::CONTENT_ENCODING, "gzip")]).is_none());
+    assert!(of(200, &[json(), (header::CONTENT_ENCODING, "identity")]).is_some());
 }
 
 #[test]
