@@ -76,7 +76,7 @@ pub struct StepUp {
 }
 
 impl StepUp {
-    /// What all of these requirements want of a sign-in; `None` if nothing.
+    /// The sign-in that all of these requirements want; `None` if they want none.
     pub(super) fn common(requirements: &[Requirement]) -> Option<Self> {
         let mut acr_values: Vec<String> = Vec::new();
         if requirements.iter().all(|one| !one.acr.is_empty()) {

@@ -1,16 +1,14 @@
-//! The certificate of a client: from its TLS handshake with the gateway, or with a trusted proxy that says so ([RFC 9440]).
+//! The certificate of a client, as a trusted proxy states it that ended its TLS ([RFC 9440]).
 //!
 //! The fields are ignored unless the peer is a trusted proxy and the gateway was told that its proxies write them. A value with
 //! two readings is refused. Nothing here judges the certificate.
 //!
 //! [RFC 9440]: https://www.rfc-editor.org/rfc/rfc9440
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
 
-use crate::refusal::RequestRefusal;
+use crate::{certificate::ClientCertificate, refusal::RequestRefusal};
 
 /// `client-cert`: the certificate of the client, from a trusted proxy (RFC 9440 §2.2).
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -22,29 +20,7 @@ const LARGEST: usize = 16 * 1024;
 /// The longest chain that is read.
 const LONGEST: usize = 8;
 
-/// A certificate whose key the client proved to hold, in DER, and the certificates that it sent with it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    der: Vec<u8>,
-    chain: Vec<Vec<u8>>,
-}
-
 impl ClientCertificate {
-    /// The client's own certificate, and those between it and an authority.
-    pub fn new(der: Vec<u8>, chain: Vec<Vec<u8>>) -> Self {
-        Self { der, chain }
-    }
-
-    /// The client's own certificate, in DER.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The certificates between it and an authority, in DER, as the client sent them.
-    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
-        self.chain.iter().map(Vec::as_slice)
-    }
-
     /// Reads the fields of a trusted proxy; `None` if the client has no certificate.
     ///
     /// ```
@@ -77,7 +53,7 @@ impl ClientCertificate {
         let chain: Option<Vec<Vec<u8>>> =
             members.take(LONGEST + 1).map(|member| bytes(trimmed(member))).collect();
         match chain {
-            Some(chain) if chain.len() <= LONGEST => Ok(Some(Self { der, chain })),
+            Some(chain) if chain.len() <= LONGEST => Ok(Some(Self::new(der, chain))),
             _ => Err(invalid),
         }
     }
@@ -113,17 +89,6 @@ fn is_one_sequence(der: &[u8]) -> bool {
         _ => return false,
     };
     content.len() == length
-}
-
-// === impl ClientCertificate ===
-
-impl fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCertificate")
-            .field("bytes", &self.der.len())
-            .field("chain", &self.chain.len())
-            .finish()
-    }
 }
 
 #[cfg(test)]

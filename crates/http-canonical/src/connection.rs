@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::{client_certificate::ClientCertificate, request_id::RequestId};
+use crate::{certificate::ClientCertificate, request_id::RequestId};
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

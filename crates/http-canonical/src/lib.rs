@@ -43,7 +43,7 @@ mod pattern;
 mod host;
 mod method;
 pub mod request_id;
-mod client_certificate;
+mod certificate;
 mod connection;
 mod wants;
 mod refusal;
@@ -59,12 +59,13 @@ pub mod forwarded;
 mod forward_auth;
 pub mod ext_authz;
 pub mod proxy_protocol;
+mod client_certificate;
 
 // Messages.
 pub mod framing;
 mod request;
 
-pub use client_certificate::ClientCertificate;
+pub use certificate::ClientCertificate;
 pub use connection::{Arrival, Peer, Scheme, customer_network};
 pub use forward_auth::{ForwardAuth, NoQuestion};
 pub use forwarded::{OriginFields, Trust};

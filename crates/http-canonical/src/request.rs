@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, re
 use sync_wrapper::SyncWrapper;
 
 use crate::{
-    client_certificate::ClientCertificate,
+    certificate::ClientCertificate,
     connection::{Arrival, Peer, Scheme},
     forward_auth::{ForwardAuth, NoQuestion},
     forwarded::{self, Trust},
