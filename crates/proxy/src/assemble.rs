@@ -8,6 +8,7 @@ mod owners;
 mod issuers;
 mod outbound;
 mod proofs;
+mod rotation;
 mod routes;
 mod store;
 
@@ -20,22 +21,23 @@ pub use store::ask_store;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use http_canonical::{CanonicalPath, Keep, Trust};
 use oidc_core::dpop::ReplayMemory;
-use oidc_core::{Clock, Secret, SystemClock};
-use rand::RngExt;
+use oidc_core::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 use web_sessions::{
     ApiKeys, Cookies, Keys, Limits, Logins, OwnNames, RenewError, SessionStore, Sessions,
 };
 
-use self::owners::noting;
+use self::{
+    owners::noting,
+    rotation::{Rotation, octets, session_secrets, signer},
+};
 use crate::{
     config::{self, Config, TrustedProxy},
     endpoints::{Endpoints, OwnUrls, backchannel_logout::SeenLogoutTokens},
-    forward::{Assertions, Exchanges, OnBehalf, Signer, Upstreams, farewell},
+    forward::{Assertions, Exchanges, OnBehalf, Upstreams, farewell},
     gateway::{App, Gateway},
     identify::{
         Identify,
@@ -231,64 +233,6 @@ impl Before<'_> {
     fn has_same(&self, mut files: impl Iterator<Item = PathBuf>) -> bool {
         files.all(|file| !self.changed.contains(&file))
     }
-}
-
-/// Session keys and name of a new configuration that are not in use yet.
-struct Rotation {
-    /// The session keys, if they have changed.
-    keys: Option<Keys>,
-    signer: Signer,
-}
-
-impl Rotation {
-    /// Reads the keys; `None` when neither they nor the gateway's name have changed.
-    fn prepare(
-        config: &Config,
-        lasting: &Lasting,
-        before: Before<'_>,
-    ) -> Result<Option<Self>, AssembleError> {
-        let same = config.session.key == before.config.session.key
-            && before.has_same(config.session_key_files());
-        // A gateway without browser logins keeps the random key of its process.
-        let keys = match same || config.session.key.is_empty() {
-            true => None,
-            false => {
-                let secrets = session_secrets(config)?;
-                Some(Keys::new(&octets(&secrets)).map_err(at("session.key"))?)
-            }
-        };
-        if keys.is_none() && config.public_url == before.config.public_url {
-            return Ok(None);
-        }
-        let signer = signer(config, keys.as_ref().unwrap_or(&lasting.keys))?;
-        Ok(Some(Self { keys, signer }))
-    }
-
-    /// Puts them in use: the first key seals from now on, all of them open.
-    fn apply(self, lasting: &Lasting) {
-        if let Some(keys) = self.keys {
-            lasting.keys.adopt(keys);
-        }
-        lasting.assertions.replace(self.signer);
-    }
-}
-
-fn signer(config: &Config, keys: &Keys) -> Result<Signer, AssembleError> {
-    let signing = keys.derive_p256("assertion").map_err(at("session.key"))?;
-    Signer::new(&config.public_url, &signing).map_err(at("session.key"))
-}
-
-fn session_secrets(config: &Config) -> Result<Vec<Secret>, AssembleError> {
-    if config.session.key.is_empty() {
-        let random: [u8; 32] = rand::rng().random();
-        return Ok(vec![Secret::from(URL_SAFE_NO_PAD.encode(random))]);
-    }
-    let read = config.session.key.iter().map(config::SecretRef::read);
-    read.collect::<Result<Vec<_>, _>>().map_err(at("session.key"))
-}
-
-fn octets(secrets: &[Secret]) -> Vec<&[u8]> {
-    secrets.iter().map(|secret| secret.expose().as_bytes()).collect()
 }
 
 /// Builds the application from a configuration and puts it in use, as a whole or not at all. Unchanged issuers keep their keys

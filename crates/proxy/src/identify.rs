@@ -3,6 +3,7 @@
 //! Missing credentials are not refused here, only invalid ones: `authorize` decides whether the caller must be known. A public
 //! route therefore still learns the caller's identity.
 
+mod agent;
 pub mod api_key;
 pub mod authorization;
 pub mod bearer;
@@ -11,18 +12,20 @@ pub mod claims;
 pub mod cookie;
 pub mod issuers;
 pub mod possession;
+mod sender;
 
 use std::{sync::Arc, time::SystemTime};
 
-use access_policy::{Caller, Known, Message, Times};
+use access_policy::{Caller, Message, Times};
 use api_keys::ApiKey;
 use http::HeaderValue;
-use http_canonical::ClientCertificate;
 use oidc_core::dpop::{DpopChecker, DpopPolicy, LocalReplayMemory};
 use oidc_core::verify::Presented as PresentedToken;
-use oidc_core::{Clock, Secret, TokenRefusal};
-use web_sessions::{LiveKey, LiveSession, SetCookies};
+use oidc_core::{Clock, TokenRefusal};
+use web_sessions::SetCookies;
 
+pub(crate) use self::sender::Unread;
+pub use self::sender::{Credential, Sender};
 use crate::{
     identify::{
         api_key::{Attempt, KeyGate},
@@ -34,55 +37,11 @@ use crate::{
         possession::{Asked, Target},
     },
     listen::CanonicalRequest,
-    mcp::{self, McpMessage},
+    mcp::McpMessage,
     refusal::Refusal,
     route::{Route, Routed},
     throttle::Throttle,
 };
-
-/// Proof of the identity; a stream ends at the latest with it.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// No credential was presented.
-    None,
-    /// An access token.
-    Bearer {
-        /// The token, as the client sent it.
-        token: Secret,
-        /// End of its validity: `exp` plus the leeway of its issuer. An answer to introspection may lack one (RFC 7662 §2.2).
-        good_until: Option<SystemTime>,
-        /// The field it came in.
-        carrier: Carrier,
-    },
-    /// An API key.
-    Key {
-        /// The key, without its secret.
-        key: Arc<LiveKey>,
-        /// Time at which it expires, or is suspended.
-        good_until: SystemTime,
-        /// The field it came in.
-        carrier: Carrier,
-    },
-    /// A session cookie.
-    Session(Arc<LiveSession>),
-    /// A client certificate, without a token.
-    Certificate {
-        /// The certificate.
-        certificate: Arc<ClientCertificate>,
-        /// End of its validity.
-        until: SystemTime,
-    },
-}
-
-impl Credential {
-    /// The field in which a token or key came.
-    pub fn carrier(&self) -> Option<Carrier> {
-        match self {
-            Self::Bearer { carrier, .. } | Self::Key { carrier, .. } => Some(*carrier),
-            Self::None | Self::Session(_) | Self::Certificate { .. } => None,
-        }
-    }
-}
 
 /// A routed request whose caller is known, or known to be anonymous.
 #[derive(Debug)]
@@ -120,78 +79,6 @@ impl Identified {
             Some(SeenMessage::Read(message)) => message.as_ref(),
             Some(SeenMessage::Unread) | None => None,
         }
-    }
-}
-
-/// The sender of a request: the caller as rules know it, and the proof of its identity.
-#[derive(Debug)]
-pub struct Sender {
-    /// The caller, as rules know it.
-    pub caller: Caller,
-    /// Proof of the identity.
-    pub credential: Credential,
-    /// A credential that was not accepted and does not matter where anyone may call. Everywhere else the request is refused.
-    pub(crate) unread: Option<Unread>,
-}
-
-/// A credential that does not matter where anyone may call.
-#[derive(Debug, Clone)]
-pub(crate) enum Unread {
-    /// A bearer token that no configured issuer issued: it belongs to the application.
-    Token(TokenRefusal),
-    /// A session that its issuer, which is unavailable, would have to confirm.
-    Session {
-        /// The issuer's name in the configuration.
-        issuer: String,
-        /// Reason it is not confirmed.
-        reason: String,
-    },
-}
-
-impl From<Unread> for Refusal {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::Token(refusal) => refusal.into(),
-            Unread::Session { issuer, reason } => Self::ProviderUnavailable { issuer, reason },
-        }
-    }
-}
-
-impl Sender {
-    /// A caller that presents nothing.
-    pub const ANONYMOUS: Self =
-        Self { caller: Caller::Anonymous, credential: Credential::None, unread: None };
-
-    /// A caller whose identity an issuer has confirmed.
-    pub fn known(known: Arc<Known>, credential: Credential) -> Self {
-        Self { caller: Caller::Known(known), credential, unread: None }
-    }
-
-    /// Whether the identity comes from a bearer token or an API key.
-    pub fn is_bearer(&self) -> bool {
-        self.credential.carrier().is_some()
-    }
-
-    /// Whether the identity comes from `X-Doorward-Token`: `Authorization` is then the application's.
-    pub fn leaves_authorization(&self) -> bool {
-        self.credential.carrier() == Some(Carrier::OwnField)
-    }
-
-    /// Whether the identity comes from the password of Basic or from a client certificate, which a browser may send for another
-    /// site's page.
-    pub(crate) fn is_ambient(&self) -> bool {
-        matches!(self.credential, Credential::Certificate { .. })
-            || self.credential.carrier() == Some(Carrier::Basic)
-    }
-
-    /// Whether the identity comes from a token with a DPoP proof.
-    pub(crate) fn is_dpop(&self) -> bool {
-        self.credential.carrier() == Some(Carrier::Dpop)
-    }
-
-    /// Whether the identity comes from a session cookie.
-    pub fn has_session(&self) -> bool {
-        matches!(self.credential, Credential::Session(_))
     }
 }
 
@@ -298,7 +185,7 @@ impl Identify {
         let times = self.times(&routed.route);
         let mut identified = Identified { routed, sender, times, message: None };
         if identified.routed.route.mcp.is_some() {
-            Box::pin(agent(&mut identified)).await?;
+            Box::pin(agent::check(&mut identified)).await?;
         }
         Ok(identified)
     }
@@ -497,27 +384,4 @@ impl Identify {
         let attempt = Attempt { token, carrier, client, route: takes.route };
         keys.identify(attempt, &self.issuers, &self.throttle, &*self.clock).await
     }
-}
-
-/// Checks that no page of another site sends a request to a server of MCP, as the protocol asks, and reads its message where rules judge
-/// messages.
-async fn agent(identified: &mut Identified) -> Result<(), Refusal> {
-    let Identified { routed: Routed { request, route }, sender, message, .. } = identified;
-    let own = route.origin(request.host());
-    let admitted = route.cors.as_ref().filter(|_| !sender.has_session());
-    let by_cors = admitted.is_some_and(|cors| cors.admits(request.headers()));
-    if let Some(origin) =
-        authorization::other_site(request.headers(), &own, &route.origins).filter(|_| !by_cors)
-    {
-        return Err(Refusal::ForeignOrigin { origin });
-    }
-    if route.policy.depends_on_message() {
-        // The body of an unknown caller is not read where it cannot matter.
-        let matters = matches!(sender.caller, Caller::Known(_)) || route.policy.is_public_in_part();
-        *message = Some(Box::new(match matters {
-            false => SeenMessage::Unread,
-            true => SeenMessage::Read(mcp::read_from(request).await?.map(Arc::new)),
-        }));
-    }
-    Ok(())
 }

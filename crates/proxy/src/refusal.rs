@@ -7,12 +7,12 @@ use std::{borrow::Cow, time::Duration};
 use http::{HeaderName, StatusCode};
 use http_canonical::{PathRefusal, RequestRefusal, framing::Violation};
 use oidc_core::TokenRefusal;
-use oidc_core::dpop::ProofRefusal;
-use oidc_core::verify::PresentationRefusal;
 
 use access_policy::{StepUp, Unmet};
 use api_keys::KeyRefusal;
 
+mod unproven;
+pub use self::unproven::Unproven;
 use crate::mcp_fault::McpFault;
 
 /// `dpop-nonce`: the nonce that the next DPoP proof must have (RFC 9449 §8.1, §9).
@@ -375,53 +375,6 @@ impl Refusal {
             Self::TooMany { .. } => Fault::Client,
             other if other.status().is_server_error() => Fault::Gateway,
             _ => Fault::Client,
-        }
-    }
-}
-
-/// A valid token whose sender does not prove to hold its key, and what the client needs to try again.
-#[derive(Debug)]
-pub struct Unproven {
-    /// The reason.
-    pub reason: PresentationRefusal,
-    /// The algorithms that DPoP proofs may be signed with, separated by spaces.
-    pub algorithms: String,
-    /// The nonce that the next proof must have, where one is required.
-    pub nonce: Option<String>,
-}
-
-impl Unproven {
-    /// Whether a proof of the scheme `DPoP` is what is missing or invalid.
-    pub(crate) fn is_about_dpop(&self) -> bool {
-        matches!(
-            self.reason,
-            PresentationRefusal::ProofMissing
-                | PresentationRefusal::NotBound
-                | PresentationRefusal::Proof(_)
-        )
-    }
-
-    /// `error` of the challenge (RFC 6750 §3.1, RFC 9449 §7.1, §9).
-    pub(crate) fn error(&self) -> &'static str {
-        match &self.reason {
-            PresentationRefusal::Proof(ProofRefusal::NonceNeeded) => "use_dpop_nonce",
-            PresentationRefusal::Proof(_) => "invalid_dpop_proof",
-            _ => "invalid_token",
-        }
-    }
-}
-
-// === impl Refusal ===
-
-impl From<PresentationRefusal> for Refusal {
-    fn from(refusal: PresentationRefusal) -> Self {
-        match refusal {
-            PresentationRefusal::Token(refusal) => refusal.into(),
-            reason => Self::Unproven(Box::new(Unproven {
-                reason,
-                algorithms: String::new(),
-                nonce: None,
-            })),
         }
     }
 }

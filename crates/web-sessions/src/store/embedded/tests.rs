@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+
 use oidc_core::Clock as _;
 use tempfile::TempDir;
 
