@@ -27,6 +27,8 @@ fn every_metric_of_the_table_is_counted_and_no_other() {
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
         login("main", "ok");
+        exchanged("main", "ok");
+        outbound("churn", "forwarded");
         logout("main", "here");
         refreshed("main", "ok");
         token_verified("main", "verified");
