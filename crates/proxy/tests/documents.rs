@@ -70,7 +70,7 @@ fn whole(block: &str) -> Option<String> {
         );
         return Some(format!("{head}{block}{session}{route}"));
     }
-    if block.starts_with("routes:") {
+    if ["routes:", "rules:", "defaults:"].iter().any(|key| block.starts_with(key)) {
         return Some(format!("{REST}{block}"));
     }
     if block.starts_with("  ") && block.contains("match:") {
