@@ -31,10 +31,12 @@ mod route;
 mod streams;
 mod callers;
 mod cors;
+mod defaults;
 mod dpop;
 mod headers;
 mod health;
 mod identity;
+mod include;
 mod byte_size;
 mod preset;
 mod profile;
@@ -45,8 +47,10 @@ mod workload_certificates;
 mod hours;
 mod policy;
 mod path;
+mod rules;
 mod outbound;
 mod telemetry;
+mod shared;
 mod skipped;
 mod load;
 mod contents;
@@ -64,6 +68,7 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use callers::{BearerTokens, Icon, PortalCard, WebOrigin, WebOriginError};
 pub use contents::Contents;
 pub use cors::{CorsConfig, CorsOrigin};
+pub use defaults::RouteDefaults;
 pub use dpop::{BoundTo, DpopConfig, TokenRules};
 pub use ext_authz::{ExtAuthz, MutualTls};
 pub use headers::{ResponseRules, RouteHeaders, Underscores};
@@ -79,7 +84,7 @@ pub use issuer::{
 };
 pub use limits::{BodyRate, ListenerLimits};
 pub use listener::{ClientCertificates, ListenAddr, ListenAddrError, Tls};
-pub use load::Loaded;
+pub use load::{Loaded, RoutePlace};
 pub use mcp::McpConfig;
 pub use outbound::{
     OutboundClient, OutboundConfig, OutboundGrant, OutboundTarget, SocketMode, SocketModeError,
@@ -87,7 +92,7 @@ pub use outbound::{
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
 pub use preset::Preset;
-pub use problem::{Problem, Problems};
+pub use problem::{Place, Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use redis_store::{
     RedisAddress, RedisAddressError, RedisStore, RedisTls, RedisUrl, RedisUrlError, Sentinel,
@@ -96,6 +101,7 @@ pub use route::{
     HostPattern, HostPatternError, Keep, Limits, PathHandling, PerUserLimits, Rewrite, RouteConfig,
     RouteMatch, SignIn, Timeouts,
 };
+pub use rules::NamedRule;
 pub use runtime::RuntimeConfig;
 pub use secret::{SecretError, SecretRef};
 pub use session::{EmbeddedStore, SessionConfig, SessionStoreConfig};
@@ -187,6 +193,20 @@ pub struct Config {
     /// Example: `/run/doorward/hand-over.sock`.
     #[serde(default)]
     pub hand_over: Option<PathBuf>,
+    /// Keys that every route has unless it writes them itself: all but `match`, `upstream` and `access`. Maps are merged by key, lists
+    /// replaced. A route's own key comes first, then that of its preset, then that here.
+    /// Example: `{ sign_in: challenge, timeouts: { idle: 1h } }`.
+    #[serde(default, skip_serializing)]
+    pub defaults: RouteDefaults,
+    /// Requirements with a name of your choice, for `use` in the rules of routes; one, or a list of which any suffices.
+    /// Example: `staff: [ { roles: [data-scientist, admin] } ]`.
+    #[serde(default, skip_serializing)]
+    pub rules: BTreeMap<String, NamedRule>,
+    /// Files with more `routes`, `rules` and `issuers`, relative to this one; `*` stands for a part of a file name. A name that
+    /// occurs twice is refused. Example: `conf.d/*.yaml`.
+    #[serde(default, with = "text::one_or_many", skip_serializing)]
+    #[schemars(with = "text::OneOrMany<String>")]
+    pub include: Vec<String>,
     /// Applications behind the gateway, by a name of your choice; the name is the audience of the identity assertion. Example:
     /// `jupyter: { match: { path: /jupyter }, upstream: http://hub:8000, … }`.
     #[serde(default)]

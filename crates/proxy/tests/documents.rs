@@ -74,7 +74,7 @@ fn whole(block: &str) -> Option<String> {
         let route = "routes: { app: { match: { path: / }, upstream: 'http://app', access: [{ allow: signed_in }] } }\n";
         return Some(format!("{REST}{block}{route}"));
     }
-    if block.starts_with("routes:") {
+    if ["routes:", "rules:", "defaults:"].iter().any(|key| block.starts_with(key)) {
         return Some(format!("{REST}{block}"));
     }
     if block.starts_with("  ") && block.contains("match:") {

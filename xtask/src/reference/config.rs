@@ -14,7 +14,8 @@ const HEAD: &str = "\
 Unknown keys are refused, and `doorward check` names every problem of a file in one run. A secret is
 never in the file: it is `{ file: PATH }` or `{ env: NAME }`. Durations are `30s`, `15m`, `12h`; sizes
 `512KiB`, `10GiB`. Relative paths start from the working directory. For editors there is
-[config.schema.json](config.schema.json).
+[config.schema.json](config.schema.json). Many services need few lines:
+[what routes share](../guides/shared-settings.md).
 
 ";
 
@@ -136,6 +137,9 @@ impl Page<'_> {
     }
 
     fn reference(&mut self, place: &str, name: &str) -> String {
+        if name == "RouteDefaults" {
+            return "keys of [`routes.NAME`](#routesname)".to_owned();
+        }
         if let Some(schema) = self.types.get(name)
             && let Some(words) = only_words(schema)
         {

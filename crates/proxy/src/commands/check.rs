@@ -30,14 +30,14 @@ fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Loaded>> {
     let file = path.display();
     match Config::load(path) {
         Ok(loaded) => {
-            warnings(&file, &loaded.warnings, out)?;
+            warnings(&loaded.warnings, out)?;
             Ok(Some(loaded))
         }
         Err(Problems { problems, warnings: doubts, .. }) => {
             for problem in &problems {
-                writeln!(out, "{file}:{}", shown(&problem.to_string()))?;
+                writeln!(out, "{}:{}", shown(&problem.file), shown(&problem.to_string()))?;
             }
-            warnings(&file, &doubts, out)?;
+            warnings(&doubts, out)?;
             let problems = counted(problems.len(), "problem");
             let doubts = match doubts.len() {
                 0 => String::new(),
@@ -49,13 +49,10 @@ fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Loaded>> {
     }
 }
 
-fn warnings(
-    file: &impl std::fmt::Display,
-    warnings: &[Problem],
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    for Problem { path, line, column, message } in warnings {
-        let warning = shown(&format!("{path}: {message}"));
+fn warnings(warnings: &[Problem], out: &mut dyn Write) -> io::Result<()> {
+    for Problem { file, path, line, column, message } in warnings {
+        let about = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        let (file, warning) = (shown(file), shown(&format!("{about}{message}")));
         writeln!(out, "{file}:{line}:{column}: warning: {warning}")?;
     }
     Ok(())

@@ -18,7 +18,11 @@ use cli_auth::shown;
 
 use super::Outcome;
 use crate::{
-    assemble, config::Config, identify::claims::ClaimReader, refusal::Refusal, route::Route,
+    assemble,
+    config::{Config, Loaded, RoutePlace},
+    identify::claims::ClaimReader,
+    refusal::Refusal,
+    route::Route,
 };
 use access_policy::{AccessRequest, Caller, Decision, Known, Message, Step, Times};
 use api_keys::ApiKey;
@@ -74,6 +78,8 @@ struct Explanation {
     outcome: Outcome,
     verdict: String,
     route: Option<Arc<Route>>,
+    /// The place of the route in the configuration.
+    place: Option<RoutePlace>,
     steps: Vec<Step>,
     upstream: Option<String>,
     /// Fields about the caller that the upstream receives.
@@ -88,9 +94,10 @@ impl Explain {
     ///
     /// A configuration with problems, a URL or claims that cannot be read.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-        let config = Config::load(&self.config)?.config;
+        let Loaded { config, mut places, .. } = Config::load(&self.config)?;
         let identity = self.identity(&config)?;
-        let explanation = self.decide(&config, &identity)?;
+        let mut explanation = self.decide(&config, &identity)?;
+        explanation.place = explanation.route.as_ref().and_then(|route| places.remove(&route.name));
         if self.json {
             writeln!(out, "{}", self.as_json(&explanation, &identity))?;
         } else {
@@ -172,7 +179,16 @@ impl Explain {
             None => BTreeMap::new(),
         };
         let notes = sent::notes(&route);
-        Ok(Explanation { outcome, verdict, route: Some(route), steps, upstream, fields, notes })
+        Ok(Explanation {
+            outcome,
+            verdict,
+            route: Some(route),
+            place: None,
+            steps,
+            upstream,
+            fields,
+            notes,
+        })
     }
 
     /// The message of the request. Without arguments, a POST carries one that is not known.
@@ -259,11 +275,17 @@ impl Explain {
             }
         }
         if let Some(route) = &explanation.route {
-            writeln!(out, "route     {} ({}{})", route.name, route.host, route.prefix.as_str())?;
+            write!(out, "route     {} ({}{})", route.name, route.host, route.prefix.as_str())?;
+            match &explanation.place {
+                Some(place) => writeln!(out, " at {}", shown(&place.route.to_string()))?,
+                None => writeln!(out)?,
+            }
         }
         for step in &explanation.steps {
             let shadow = if step.shadow { " (shadow, not enforced)" } else { "" };
-            writeln!(out, "rule {}    {}{shadow}", step.rule, shown(&step.because))?;
+            let place = explanation.rule(step.rule).map(|place| format!(" ({})", shown(&place)));
+            let place = place.unwrap_or_default();
+            writeln!(out, "rule {}    {}{shadow}{place}", step.rule, shown(&step.because))?;
         }
         writeln!(out, "decision  {}", shown(&explanation.verdict))?;
         if let Some(upstream) = &explanation.upstream {
@@ -290,8 +312,9 @@ impl Explain {
             "subject": match identity { Caller::Known(known) => Some(&known.subject), Caller::Anonymous => None },
             "workload": matches!(identity, Caller::Known(known) if known.workload),
             "route": explanation.route.as_ref().map(|route| &route.name),
+            "place": explanation.place.as_ref().map(|place| place.route.to_string()),
             "rules": explanation.steps.iter().map(|step| json!({
-                "rule": step.rule, "applies": step.applies, "because": step.because, "shadow": step.shadow,
+                "rule": step.rule, "place": explanation.rule(step.rule), "applies": step.applies, "because": step.because, "shadow": step.shadow,
             })).collect::<Vec<_>>(),
             "decision": decision,
             "reason": explanation.verdict,
@@ -319,11 +342,18 @@ fn is_token(text: &[u8]) -> bool {
 }
 
 impl Explanation {
+    /// The place of a rule in the configuration; rules count from 1.
+    fn rule(&self, number: usize) -> Option<String> {
+        let rules = &self.place.as_ref()?.rules;
+        rules.get(number.checked_sub(1)?).map(ToString::to_string)
+    }
+
     fn without_route(refusal: &Refusal) -> Self {
         Self {
             outcome: Outcome::Refused,
             verdict: format!("refused with {}: {refusal}", refusal.status()),
             route: None,
+            place: None,
             steps: Vec::new(),
             upstream: None,
             fields: BTreeMap::new(),

@@ -67,7 +67,7 @@ pub async fn serve(path: &Path, inherited: Inherited, take_over: bool) -> anyhow
     let loaded = Config::load(path)?;
     let log = Arc::new(Log::start(&loaded.config.log)?);
     for warning in &loaded.warnings {
-        tracing::warn!(file = %path.display(), line = warning.line, "{warning}");
+        tracing::warn!(file = %warning.file, line = warning.line, "{warning}");
     }
     let metrics = recorder()?;
     let drain = Drain::with_times(loaded.config.shutdown);

@@ -20,6 +20,36 @@ use super::{
 /// Shortest accepted session key, in bytes.
 const SHORTEST_KEY: usize = 32;
 
+/// Shortest secret that is not warned about, in bytes.
+const SHORT_SECRET: usize = 16;
+
+/// Fewest different bytes of a session key that is not warned about; random ones have many more.
+const DIFFERENT_BYTES: usize = 10;
+
+/// Secrets of examples, demonstrations and fresh installations.
+const WELL_KNOWN: [&str; 20] = [
+    "admin",
+    "changeit",
+    "changeme",
+    "change-me",
+    "client-secret",
+    "client_secret",
+    "default",
+    "demo",
+    "doorward",
+    "gateway",
+    "hunter2",
+    "keycloak",
+    "letmein",
+    "password",
+    "password1",
+    "redis",
+    "replace-me",
+    "s3cr3t",
+    "secret",
+    "test",
+];
+
 /// Checks everything that a configuration names.
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let root = KeyPath::root();
@@ -88,6 +118,11 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         {
             let here = root.key("routes").key(name).key("identity").key("credentials");
             found.problem(here, error.to_string());
+        } else if let Some(credentials) = &route.identity.credentials
+            && let Ok(value) = credentials.secret().read()
+        {
+            let here = root.key("routes").key(name).key("identity").key("credentials");
+            guessable(here, credentials.secret(), &value, found);
         }
         let here = root.key("routes").key(name).key("upstream_tls");
         upstream_tls(&here, &route.upstream_tls, found);
@@ -113,7 +148,10 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
 fn client_auth(here: &KeyPath, auth: &ClientAuth, found: &mut Findings) {
     match auth {
         ClientAuth::Secret(secret) => {
-            read(here.key("secret"), secret, found);
+            let here = here.key("secret");
+            if let Some(value) = read(here.clone(), secret, found) {
+                guessable(here, secret, &value, found);
+            }
         }
         ClientAuth::PrivateKeyJwt(jwt) => {
             let here = here.key("private_key_jwt");
@@ -193,6 +231,11 @@ fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
                      make one with `openssl rand -base64 32`"
                 );
                 found.problem(here, message);
+            } else if different_bytes(&secret) < DIFFERENT_BYTES {
+                let message = format!(
+                    "{key} repeats a few characters, and keys that can be guessed open every session; make one with `openssl rand -base64 32`"
+                );
+                found.warning(here, message);
             }
         }
     }
@@ -209,13 +252,16 @@ fn session(config: &Config, here: &KeyPath, found: &mut Findings) {
 
 /// The files of the store in Valkey or Redis.
 fn redis(here: &KeyPath, store: &RedisStore, found: &mut Findings) {
-    if let Some(password) = &store.password {
-        read(here.key("password"), password, found);
-    }
-    if let Some(sentinel) = &store.sentinel
-        && let Some(password) = &sentinel.password
-    {
-        read(here.key("sentinel").key("password"), password, found);
+    let sentinel = store.sentinel.as_ref().and_then(|sentinel| sentinel.password.as_ref());
+    for (here, password) in [
+        (here.key("password"), &store.password),
+        (here.key("sentinel").key("password"), &sentinel.cloned()),
+    ] {
+        if let Some(password) = password
+            && let Some(value) = read(here.clone(), password, found)
+        {
+            guessable(here, password, &value, found);
+        }
     }
     let Some(tls) = &store.tls else { return };
     let here = here.key("tls");
@@ -238,6 +284,27 @@ fn read(here: KeyPath, secret: &SecretRef, found: &mut Findings) -> Option<oidc_
             None
         }
     }
+}
+
+/// Warns of a secret that is short, or that others know from examples.
+fn guessable(here: KeyPath, source: &SecretRef, secret: &oidc_core::Secret, found: &mut Findings) {
+    // All are compared, so that the time tells nothing.
+    let known = WELL_KNOWN.iter().filter(|known| secret.matches(known)).count() > 0;
+    if known {
+        let message = format!(
+            "{source} holds a secret of examples and demonstrations, which every attacker tries first; store a random one"
+        );
+        found.warning(here, message);
+    } else if secret.expose().len() < SHORT_SECRET {
+        let message = format!(
+            "{source} holds fewer than {SHORT_SECRET} bytes, which can be guessed; store a random one of 32"
+        );
+        found.warning(here, message);
+    }
+}
+
+fn different_bytes(secret: &oidc_core::Secret) -> usize {
+    secret.expose().bytes().collect::<std::collections::BTreeSet<u8>>().len()
 }
 
 fn certificates(here: KeyPath, file: &Path, found: &mut Findings) {

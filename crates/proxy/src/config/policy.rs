@@ -14,12 +14,14 @@ use serde_json::Value;
 use super::{
     hours::Hours,
     path::RulePath,
+    rules::{RequirementOrName, names_instead_of_allow},
     text::{AsList, OneOrMany, at_least_one},
 };
 
 /// One rule. The first whose path and methods match decides; without a match the request is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = names_instead_of_allow)]
 pub struct AccessRule {
     /// Paths of the rule, whole, as the client sends them; without it, all paths of the route. `*` is one segment, `**` at the
     /// end is any rest, also none. Everything else matches exactly: `/admin/**` covers a section, `/admin` that page alone. A
@@ -40,8 +42,8 @@ pub struct AccessRule {
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<String>")]
     pub tools: Vec<String>,
-    /// Callers it lets through: `anyone`, `signed_in`, one requirement, or a list of which any suffices.
-    /// Example: `{ roles: [data-scientist, admin] }`.
+    /// Callers it lets through: `anyone`, `signed_in`, one requirement, or a list of which any suffices. `{ use: NAME }` stands
+    /// for the requirements of that name in `rules`. Example: `{ roles: [data-scientist, admin] }`.
     pub allow: Allow,
     /// Evaluates, counts and logs this rule, but does not let it decide. Example: `true`.
     #[serde(default)]
@@ -109,9 +111,9 @@ enum AllowSchema {
     /// `anyone` or `signed_in`.
     Word(AllowWord),
     /// One requirement.
-    One(Box<Requirement>),
+    One(RequirementOrName),
     /// A list: any of them suffices.
-    AnyOf(Vec<Requirement>),
+    AnyOf(Vec<RequirementOrName>),
 }
 
 #[derive(JsonSchema)]

@@ -67,7 +67,7 @@ pub(super) fn apply(file: &mut Node) {
         // An unknown name is reported where the route is read.
         let Ok(preset) = Preset::deserialize(name) else { continue };
         let position = *position;
-        if let Ok(settings) = Tree::read(preset.settings()) {
+        if let Ok(settings) = Tree::read(preset.settings(), 0) {
             route.fill_in(&settings.root, position);
         }
     }

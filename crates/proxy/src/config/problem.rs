@@ -1,12 +1,16 @@
 //! Problems of a file, in words for the operator.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use saphyr_parser::Span;
 
 /// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The file: the configuration, or one that it includes.
+    pub file: String,
     /// The key it is about, such as `routes.jupyter.upstream`; empty for the file itself.
     pub path: String,
     /// The line, from 1.
@@ -36,32 +40,64 @@ pub struct Problems {
     pub problems: Vec<Problem>,
     /// Warnings, which alone would not prevent its use.
     pub warnings: Vec<Problem>,
+    /// The included files, and the folders in which they are looked for, besides the file itself.
+    pub included: BTreeSet<PathBuf>,
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
-            writeln!(f, "{}:{problem}", self.file)?;
+            writeln!(f, "{}:{problem}", problem.file)?;
         }
         let count = self.problems.len();
         write!(f, "{}: {count} problem{}", self.file, if count == 1 { "" } else { "s" })
     }
 }
 
-/// A position in a file; both numbers count from 1.
+/// A position in a file; line and column count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
+    /// Number of the file, in the order in which they were read; 0 is the main one.
+    file: usize,
     line: usize,
     column: usize,
 }
 
 impl Position {
-    /// The beginning of the file.
-    pub(super) const START: Self = Self { line: 1, column: 1 };
+    /// The beginning of the main file.
+    pub(super) const START: Self = Self::start_of(0);
+
+    /// The beginning of a file.
+    pub(super) const fn start_of(file: usize) -> Self {
+        Self { file, line: 1, column: 1 }
+    }
 
     /// Start of a span of the parser.
-    pub(super) fn of(span: Span) -> Self {
-        Self { line: span.start.line().max(1), column: span.start.col() + 1 }
+    pub(super) fn of(span: Span, file: usize) -> Self {
+        Self { file, line: span.start.line().max(1), column: span.start.col() + 1 }
+    }
+
+    /// The place, with the name of its file.
+    pub(super) fn place(self, files: &[String]) -> Place {
+        let file = files.get(self.file).cloned().unwrap_or_default();
+        Place { file, line: self.line, column: self.column }
+    }
+}
+
+/// A place in one of the files of a configuration; line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
@@ -105,6 +141,16 @@ impl KeyPath {
     /// The steps.
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
+    }
+
+    /// The first steps, if there are so many.
+    pub(super) fn first(&self, count: usize) -> Option<Self> {
+        self.0.get(..count).map(|steps| Self(steps.to_vec()))
+    }
+
+    /// The value at more steps from here.
+    pub(super) fn followed_by(&self, steps: &[Step]) -> Self {
+        Self(self.0.iter().chain(steps).cloned().collect())
     }
 
     /// The map or list this is in.
@@ -163,14 +209,9 @@ impl Finding {
     }
 
     /// The problem, ready to print.
-    pub(super) fn at_position(self, found: Position) -> Problem {
-        let position = self.position.unwrap_or(found);
-        Problem {
-            path: self.at.to_string(),
-            line: position.line,
-            column: position.column,
-            message: self.message,
-        }
+    pub(super) fn at_position(self, found: Position, files: &[String]) -> Problem {
+        let Place { file, line, column } = self.position.unwrap_or(found).place(files);
+        Problem { file, path: self.at.to_string(), line, column, message: self.message }
     }
 }
 

@@ -11,6 +11,7 @@ use saphyr::Scalar;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use self::anchors::Anchors;
+pub(super) use self::anchors::COPIED;
 use super::problem::{Finding, KeyPath, Position};
 
 /// Deepest nesting that is read; deeper than any real file.
@@ -66,6 +67,19 @@ impl Node {
         entries.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Number of values in this one, itself among them, and the depth of the deepest.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        let children: Vec<&Node> = match &self.value {
+            Value::List(items) => items.iter().collect(),
+            Value::Map(entries) => entries.iter().map(|(_, node)| node).collect(),
+            _ => Vec::new(),
+        };
+        let extents = children.into_iter().map(Node::extent);
+        let (size, height) =
+            extents.fold((0, 0), |(size, height), (other, deep)| (size + other, deep.max(height)));
+        (size + 1, height + 1)
+    }
+
     /// Position for messages about this value: the key of a list, a map or an empty value, else the value.
     pub(super) fn reported_at(&self) -> Position {
         match self.value {
@@ -119,16 +133,18 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads a text; the error names the position from which it cannot be read as YAML.
-    pub(super) fn read(text: &str) -> Result<Self, Finding> {
+    /// Reads the text of a file, whose number its positions get; the error names the position from which it cannot be read as YAML.
+    pub(super) fn read(text: &str, file: usize) -> Result<Self, Finding> {
         let parser = Parser::new_from_str(text);
         let mut reader = TreeReader {
             parser,
+            file,
             findings: Vec::new(),
             dropped: Vec::new(),
             anchors: Anchors::default(),
         };
-        let empty = || Node { position: Position::START, key: None, value: Value::Map(Vec::new()) };
+        let position = Position::start_of(file);
+        let empty = || Node { position, key: None, value: Value::Map(Vec::new()) };
         let root = reader.document()?.unwrap_or_else(empty);
         Ok(Self { root, findings: reader.findings, dropped: reader.dropped })
     }
@@ -136,6 +152,7 @@ impl Tree {
 
 struct TreeReader<'a> {
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    file: usize,
     findings: Vec<Finding>,
     dropped: Vec<KeyPath>,
     anchors: Anchors,
@@ -171,13 +188,13 @@ impl<'a> TreeReader<'a> {
 
     fn next(&mut self) -> Result<(Event<'a>, Position), Finding> {
         match self.parser.next() {
-            Some(Ok((event, span))) => Ok((event, Position::of(span))),
+            Some(Ok((event, span))) => Ok((event, Position::of(span, self.file))),
             Some(Err(error)) => {
-                let position = Position::of(Span::empty(*error.marker()));
+                let position = Position::of(Span::empty(*error.marker()), self.file);
                 let message = format!("invalid YAML from here on: {}", error.info());
                 Err(Finding::located(KeyPath::root(), position, message))
             }
-            None => Ok((Event::StreamEnd, Position::START)),
+            None => Ok((Event::StreamEnd, Position::start_of(self.file))),
         }
     }
 

@@ -39,6 +39,7 @@ mod shutdown;
 mod telemetry;
 mod tls;
 mod upstream_tls;
+mod weak;
 mod workload_certificates;
 mod workloads;
 
@@ -119,17 +120,7 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
             "invalid prefix: `/` belongs to the routes; write `/oauth2`",
         );
     }
-    for proxy in &config.trusted_proxies {
-        if let TrustedProxy::Network(network) = proxy
-            && network.prefix_len() == 0
-        {
-            let message = format!(
-                "`{network}` trusts the `X-Forwarded-*` headers of every client; write the networks of \
-                 the proxies"
-            );
-            found.warning(at(&["trusted_proxies"]), message);
-        }
-    }
+    weak::check(config, &mut found);
     let unix = |address: &ListenAddr| matches!(address, ListenAddr::Unix(_));
     if config.trusted_proxies.contains(&TrustedProxy::Unix) && !config.listen.iter().any(unix) {
         let message = "`unix` trusts no peer: no address of `listen` is a unix socket; omit it, or listen on one, such as `unix:/run/doorward.sock`";
@@ -144,6 +135,11 @@ pub(super) fn validate(config: &Config, issuers: &BTreeSet<String>) -> Findings 
     workloads::trust_domains(config, &mut found);
     workload_certificates::check(config, &mut found);
     routes::check(config, issuers, &mut found);
+    for (name, rule) in &config.rules {
+        let here = at(&["rules"]).key(name);
+        found.name(here.clone(), name);
+        access::requirements(&here, &rule.0, issuers, &mut found);
+    }
     api_keys::check(config, &mut found);
     outbound::check(config, issuers, &mut found);
     telemetry::check(&config.telemetry, &mut found);

@@ -1,5 +1,6 @@
 //! The configuration file `doorward.yaml`: its values, its warnings and its problems.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, reason = "indexing JSON answers null for what is absent")]
 
 use std::time::Duration;
 
@@ -18,18 +19,22 @@ mod bound_tokens;
 mod callers;
 mod cookie_domain;
 mod health;
+mod included;
 mod limits;
 mod listening;
 mod machines;
 mod mistakes;
 mod online;
 mod outside;
+mod platform;
 mod profiles;
 mod providers;
 mod proxying;
 mod runtime;
+mod shared;
 mod stopping;
 mod telemetry;
+mod weak;
 mod workloads;
 
 /// The smallest file for one application.

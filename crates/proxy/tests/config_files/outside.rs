@@ -152,6 +152,10 @@ fn the_examples_are_valid() {
         let text = fs::read_to_string(&file).unwrap();
         let text = text.replace("/run/secrets", &secrets).replace("/var/lib/doorward", &secrets);
         let copy = folder.path().join("doorward.yaml");
+        if text.contains("include:") {
+            // It is complete with its folder only: `platform.rs` loads it.
+            continue;
+        }
         fs::write(&copy, text).unwrap();
         let mut out = Vec::new();
         let good = check(&copy, &mut out).unwrap();

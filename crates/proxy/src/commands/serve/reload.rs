@@ -4,6 +4,7 @@
 //! does not wake when another file in the directory is written.
 
 use std::{
+    collections::BTreeSet,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -42,6 +43,8 @@ pub struct Applied {
     loaded: Loaded,
     /// The files that it names, as they were when it was applied.
     contents: Contents,
+    /// The included files and their folders, as the last file that was read has them, which may have been refused.
+    included: BTreeSet<PathBuf>,
 }
 
 impl Applied {
@@ -49,7 +52,8 @@ impl Applied {
     /// look, and is applied again.
     pub(super) fn new(loaded: Loaded) -> Self {
         let contents = Contents::of(&loaded.config);
-        Self { loaded, contents }
+        let included = loaded.included.clone();
+        Self { loaded, contents, included }
     }
 
     pub(super) fn loaded(&self) -> &Loaded {
@@ -63,7 +67,7 @@ impl Reloader {
         Self { serving, lasting, applied: Arc::new(Mutex::new(applied)), started }
     }
 
-    /// Reloads on SIGHUP, and when the file or one that it names changes.
+    /// Reloads on SIGHUP, and when the file, one that it includes or one that it names changes.
     pub(super) async fn watch(
         self,
         path: PathBuf,
@@ -93,9 +97,14 @@ impl Reloader {
     pub async fn reload(&self, path: &Path) {
         let fresh = match Config::load(path) {
             Ok(fresh) => Applied::new(fresh),
-            Err(problems) => return refused(&problems),
+            Err(problems) => {
+                refused(&problems);
+                self.applied.lock().await.included = problems.included;
+                return;
+            }
         };
         let mut applied = self.applied.lock().await;
+        applied.included.clone_from(&fresh.included);
         let changed = fresh.contents.changed_since(&applied.contents);
         let hash = &fresh.loaded.hash;
         if *hash == applied.loaded.hash && changed.is_empty() {
@@ -125,10 +134,13 @@ impl Reloader {
     }
 
     async fn look(&self, path: &Path) -> Seen {
-        let files = self.applied.lock().await.loaded.config.files();
+        let files = {
+            let applied = self.applied.lock().await;
+            applied.loaded.config.files().into_iter().chain(applied.included.clone())
+        };
         let mut stamps = vec![Stamp::of(path).await];
-        for file in &files {
-            stamps.push(Stamp::of(file).await);
+        for file in files {
+            stamps.push(Stamp::of(&file).await);
         }
         Seen(stamps)
     }

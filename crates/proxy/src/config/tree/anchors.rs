@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{DEPTH, Node, Position, Value};
 
-/// Most values that all aliases of a file may copy; many times what a real file has.
-const COPIED: usize = 50_000;
+/// Most values that all aliases of a file may copy, or its defaults and named rules; many times what a real file has.
+pub(in crate::config) const COPIED: usize = 50_000;
 
 /// The anchored values of a file, read so far.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Anchors {
     /// Keeps a value under the parser's number of its anchor; 0 is none.
     pub(super) fn keep(&mut self, number: usize, node: &Node) {
         if number > 0 {
-            let (size, height) = extent(node);
+            let (size, height) = node.extent();
             self.known.insert(number, Anchored { node: node.clone(), size, height });
         }
     }
@@ -61,19 +61,6 @@ impl Anchors {
         }
         Ok(anchored.node.clone().moved_to(position))
     }
-}
-
-/// Number of values in a node, itself among them, and the depth of the deepest.
-fn extent(node: &Node) -> (usize, usize) {
-    let children: Vec<&Node> = match &node.value {
-        Value::List(items) => items.iter().collect(),
-        Value::Map(entries) => entries.iter().map(|(_, node)| node).collect(),
-        _ => Vec::new(),
-    };
-    let extents = children.into_iter().map(extent);
-    let (size, height) =
-        extents.fold((0, 0), |(size, height), (other, deep)| (size + other, deep.max(height)));
-    (size + 1, height + 1)
 }
 
 /// Adds the keys of a merge key's value that the map has not. Of a list, the first map that has a key gives its value.

@@ -107,6 +107,16 @@ fn allow(here: &KeyPath, allow: &Allow, issuers: &BTreeSet<String>, found: &mut 
         let message = "invalid list: an empty one lets no caller through; write `signed_in`, or a requirement";
         found.problem(here.clone(), message);
     }
+    self::requirements(here, requirements, issuers, found);
+}
+
+/// Checks requirements of which any suffices.
+pub(super) fn requirements(
+    here: &KeyPath,
+    requirements: &[Requirement],
+    issuers: &BTreeSet<String>,
+    found: &mut Findings,
+) {
     for (index, requirement) in requirements.iter().enumerate() {
         // One requirement may be written without a list; its path then has no number.
         let here = if requirements.len() == 1 { here.clone() } else { here.item(index) };
