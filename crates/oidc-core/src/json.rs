@@ -13,6 +13,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+mod members;
+pub(crate) use members::Members;
+
 /// Nesting limit of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
@@ -35,10 +38,15 @@ pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Valu
 /// Values passed to `take` are valid only when this returns `Ok`.
 pub(crate) fn read_members(bytes: &[u8], take: impl FnMut(&str, Value)) -> Result<(), String> {
     let text = utf8(bytes)?;
-    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(NO_OBJECT.to_owned());
+    object(text)?;
+    with(text, |deserializer| deserializer.deserialize_map(Each { take }))
+}
+
+fn object(text: &str) -> Result<(), String> {
+    match text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        true => Ok(()),
+        false => Err(NO_OBJECT.to_owned()),
     }
-    with(text, |deserializer| deserializer.deserialize_map(Members { take }))
 }
 
 fn read(bytes: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
@@ -177,11 +185,11 @@ impl<'de> Visitor<'de> for Strict {
 const TWICE: &str = "a member is repeated";
 
 /// The object at the top; passes each member on as it is read.
-struct Members<F> {
+struct Each<F> {
     take: F,
 }
 
-impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Members<F> {
+impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Each<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
