@@ -77,24 +77,27 @@ pub struct Claims {
     names: Option<Arc<Names>>,
 }
 
-/// The claims that [`Claims::read`] gives a type.
-const REGISTERED: [&str; 15] = [
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "auth_time",
-    "jti",
-    "azp",
-    "client_id",
-    "sid",
-    "nonce",
-    "acr",
-    "typ",
-    "scope",
-];
+/// Whether [`Claims::read`] gives the claim a type.
+fn is_registered(name: &str) -> bool {
+    matches!(
+        name,
+        "iss"
+            | "sub"
+            | "aud"
+            | "exp"
+            | "nbf"
+            | "iat"
+            | "auth_time"
+            | "jti"
+            | "azp"
+            | "client_id"
+            | "sid"
+            | "nonce"
+            | "acr"
+            | "typ"
+            | "scope"
+    )
+}
 
 /// Reason a text is not a usable Claims Set.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -140,7 +143,7 @@ impl Claims {
     pub(crate) fn of(members: Members) -> Result<Self, InvalidClaims> {
         actor::check(&members)?;
         let mut claims = Self::default();
-        members.each(|name| REGISTERED.contains(&name), |name, value| claims.read(name, value))?;
+        members.each(is_registered, |name, value| claims.read(name, value))?;
         claims.members = members;
         Ok(claims)
     }

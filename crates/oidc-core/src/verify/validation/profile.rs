@@ -231,12 +231,10 @@ impl Validation {
     /// A key that names the issuer whose tokens it signs must not sign those of another tenant.
     pub(crate) fn check_key_issuer(
         &self,
-        named: Option<&str>,
+        named: &str,
         issuer: Option<&str>,
     ) -> Result<(), TokenRefusal> {
-        let (Issuers::Tenants(template), Some(named)) = (&self.issuers, named) else {
-            return Ok(());
-        };
+        let Issuers::Tenants(template) = &self.issuers else { return Ok(()) };
         let issuer = issuer.unwrap_or_default();
         if template.signs(named, issuer) {
             return Ok(());
