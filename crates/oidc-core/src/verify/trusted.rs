@@ -132,8 +132,10 @@ impl Trusted {
         key: &Jwk,
         generation: u64,
     ) -> Result<(VerifiedJws, u64), TokenRefusal> {
-        let issuer = jws.members.get("iss").and_then(Value::as_str);
-        self.validation.check_key_issuer(key.issuer(), issuer)?;
+        if let Some(named) = key.issuer() {
+            let issuer = jws.members.get("iss").and_then(Value::as_str);
+            self.validation.check_key_issuer(named, issuer)?;
+        }
         Ok((jws, generation))
     }
 
