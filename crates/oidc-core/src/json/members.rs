@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{NUMBER, Name, Strict, distinct, number, object, utf8, with};
+use super::{MAX_DEPTH, NUMBER, Name, Strict, distinct, number, object, utf8, with};
 
 /// The members of an object that is valid as a whole.
 #[derive(Clone, Default)]
@@ -105,7 +105,7 @@ impl Members {
         if let Some(plain) = plain(text) {
             return Value::String(plain.to_owned());
         }
-        let strict = Strict { depth: 1, repeats: false };
+        let strict = Strict { levels: MAX_DEPTH - 1, repeats: false };
         // The whole text was read by the same rules, so there is no error.
         with(text, |deserializer| strict.deserialize(deserializer)).unwrap_or_default()
     }
@@ -181,7 +181,9 @@ fn check(value: &str) -> Result<(), String> {
     match value.as_bytes() {
         [b't' | b'f' | b'n', ..] => Ok(()),
         _ if plain(value).is_some() => Ok(()),
-        _ => with(value, |deserializer| Checked { depth: 1 }.deserialize(deserializer)),
+        _ => {
+            with(value, |deserializer| Checked { levels: MAX_DEPTH - 1 }.deserialize(deserializer))
+        }
     }
 }
 
@@ -194,13 +196,13 @@ fn plain(value: &str) -> Option<&str> {
 /// Reads a value as [`Strict`] does and keeps nothing of it.
 #[derive(Clone, Copy)]
 struct Checked {
-    depth: usize,
+    levels: usize,
 }
 
 impl Checked {
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        let Strict { depth, .. } = Strict { depth: self.depth, repeats: false }.deeper()?;
-        Ok(Self { depth })
+        let Strict { levels, .. } = Strict { levels: self.levels, repeats: false }.deeper()?;
+        Ok(Self { levels })
     }
 }
 
@@ -236,7 +238,7 @@ impl<'de> Visitor<'de> for Checked {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        Strict { depth: self.depth, repeats: false }.visit_f64(value).map(drop)
+        Strict { levels: self.levels, repeats: false }.visit_f64(value).map(drop)
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
