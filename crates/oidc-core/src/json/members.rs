@@ -182,7 +182,12 @@ fn check(value: &str) -> Result<(), String> {
         [b't' | b'f' | b'n', ..] => Ok(()),
         _ if plain(value).is_some() => Ok(()),
         _ => {
-            with(value, |deserializer| Checked { levels: MAX_DEPTH - 1 }.deserialize(deserializer))
+            let mut deserializer = serde_json::Deserializer::from_str(value);
+            Checked { levels: MAX_DEPTH - 1 }.deserialize(&mut deserializer).map_err(|error| {
+                let text = error.to_string();
+                // The position is within the value; the parser of the whole text adds its own.
+                text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+            })
         }
     }
 }

@@ -93,7 +93,7 @@ fn stricter(refusal: &TokenRefusal) -> Option<&'static str> {
             "header-type"
         }
         TokenRefusal::Malformed { reason, .. } if reason.contains("repeated") => "twice",
-        TokenRefusal::Malformed { reason, .. } if reason.contains("nested deeper") => "depth",
+        TokenRefusal::Malformed { reason, .. } if reason.contains("nested too deeply") => "depth",
         _ => return None,
     })
 }

@@ -62,9 +62,9 @@ impl Folder {
     }
 
     fn the_problem(&self) -> String {
-        let found = self.problems();
-        let [only] = found.as_slice() else { panic!("{found:#?}") };
-        only.clone()
+        let mut found = self.problems();
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
     }
 }
 

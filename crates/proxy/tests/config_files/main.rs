@@ -1,6 +1,5 @@
 //! The configuration file `doorward.yaml`: its values, its warnings and its problems.
 #![expect(clippy::unwrap_used, reason = "tests")]
-#![expect(clippy::indexing_slicing, reason = "indexing JSON answers null for what is absent")]
 
 use std::time::Duration;
 
