@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::foreign_text::{bounded, quoted};
-use crate::json::{self, Members};
+use crate::json;
 use crate::keys::{Jwk, JwkSet};
 use crate::refusal::TokenRefusal;
 use crate::token::Algorithm;
@@ -51,7 +51,7 @@ pub(crate) struct UnverifiedJws<'t> {
     digest: Option<Digest>,
     payload: &'t str,
     /// The payload, if it was read before the signature was checked.
-    claimed: Option<Result<Members, TokenRefusal>>,
+    claimed: Option<Result<Map<String, Value>, TokenRefusal>>,
     signature: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct UnverifiedJws<'t> {
 #[derive(Debug)]
 pub(crate) struct VerifiedJws {
     pub(crate) header: Header,
-    pub(crate) members: Members,
+    pub(crate) members: Map<String, Value>,
 }
 
 /// The claims by which the issuer of a token is chosen.
@@ -84,7 +84,7 @@ impl<'t> UnverifiedJws<'t> {
     pub(crate) fn parse_with_repeats(token: &'t str) -> Result<Self, TokenRefusal> {
         let mut jws = Self::parse(token)?;
         let read = json::parse_object_with_repeats(&decode("payload", jws.payload)?);
-        jws.claimed = Some(read.map(Members::from).map_err(unreadable));
+        jws.claimed = Some(read.map_err(unreadable));
         Ok(jws)
     }
 
@@ -209,8 +209,8 @@ impl<'t> UnverifiedJws<'t> {
     }
 }
 
-fn read(payload: &str) -> Result<Members, TokenRefusal> {
-    Members::parse(decode("payload", payload)?).map_err(unreadable)
+fn read(payload: &str) -> Result<Map<String, Value>, TokenRefusal> {
+    json::parse_object(&decode("payload", payload)?).map_err(unreadable)
 }
 
 fn unreadable(reason: String) -> TokenRefusal {
@@ -219,7 +219,7 @@ fn unreadable(reason: String) -> TokenRefusal {
 
 /// The members of a header that are used.
 #[derive(Default)]
-struct HeaderMembers {
+struct Members {
     alg: Option<Value>,
     kid: Option<Value>,
     typ: Option<Value>,
@@ -231,7 +231,7 @@ struct HeaderMembers {
     key_member: Option<usize>,
 }
 
-impl HeaderMembers {
+impl Members {
     /// Reads a header; a `jwk` is refused unless the caller expects one.
     fn read(bytes: &[u8], with_key: bool) -> Result<Self, TokenRefusal> {
         let mut members = Self::default();
@@ -256,11 +256,11 @@ impl HeaderMembers {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, TokenRefusal> {
-        Self::of(HeaderMembers::read(bytes, false)?)
+        Self::of(Members::read(bytes, false)?)
     }
 
     fn parse_with_key(bytes: &[u8]) -> Result<(Self, Map<String, Value>), TokenRefusal> {
-        let mut members = HeaderMembers::read(bytes, true)?;
+        let mut members = Members::read(bytes, true)?;
         match members.jwk.take() {
             Some(Value::Object(key)) => {
                 let header = Self::of(members)?;
@@ -273,7 +273,7 @@ impl Header {
         }
     }
 
-    fn of(members: HeaderMembers) -> Result<Self, TokenRefusal> {
+    fn of(members: Members) -> Result<Self, TokenRefusal> {
         if let Some(member) = members.refused.and_then(|nth| REFUSED_MEMBERS.get(nth)) {
             return Err(TokenRefusal::HeaderNotAllowed { member });
         }

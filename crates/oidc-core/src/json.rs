@@ -13,9 +13,6 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-mod members;
-pub(crate) use members::Members;
-
 /// Nesting limit of arrays and objects.
 const MAX_DEPTH: usize = 32;
 
@@ -66,15 +63,10 @@ pub(crate) fn parse_object_with_repeats(bytes: &[u8]) -> Result<Map<String, Valu
 /// Values passed to `take` are valid only when this returns `Ok`.
 pub(crate) fn read_members(bytes: &[u8], take: impl FnMut(&str, Value)) -> Result<(), String> {
     let text = utf8(bytes)?;
-    object(text)?;
-    with(text, |deserializer| deserializer.deserialize_map(Each { take }))
-}
-
-fn object(text: &str) -> Result<(), String> {
-    match text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        true => Ok(()),
-        false => Err(NO_OBJECT.to_owned()),
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(NO_OBJECT.to_owned());
     }
+    with(text, |deserializer| deserializer.deserialize_map(Members { take }))
 }
 
 fn read(bytes: &[u8], strict: Strict) -> Result<Map<String, Value>, String> {
@@ -88,7 +80,7 @@ const NO_OBJECT: &str = "it is not a JSON object";
 
 fn utf8(bytes: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    match bytes.contains(&b'$') && text.contains(NUMBER) {
+    match text.contains(NUMBER) {
         true => Err("it holds a name that is reserved for numbers".to_owned()),
         false => Ok(text),
     }
@@ -214,11 +206,11 @@ impl<'de> Visitor<'de> for Strict {
 const TWICE: &str = "a member is repeated";
 
 /// The object at the top; passes each member on as it is read.
-struct Each<F> {
+struct Members<F> {
     take: F,
 }
 
-impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Each<F> {
+impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Members<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -232,24 +224,12 @@ impl<'de, F: FnMut(&str, Value)> Visitor<'de> for Each<F> {
             (self.take)(&name, access.next_value_seed(inner)?);
             names.push(name);
         }
-        distinct(&mut names)
-    }
-}
-
-/// Refuses a name that is there twice.
-fn distinct<E: Error>(names: &mut [Cow<'_, str>]) -> Result<(), E> {
-    /// So many names are compared with each other sooner than sorted.
-    const FEW: usize = 40;
-    let twice = if names.len() <= FEW {
-        (1..names.len()).any(|nth| {
-            let (before, rest) = names.split_at(nth);
-            rest.first().is_some_and(|name| before.contains(name))
-        })
-    } else {
         names.sort_unstable();
-        names.windows(2).any(|pair| pair.first() == pair.last())
-    };
-    if twice { Err(E::custom(TWICE)) } else { Ok(()) }
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(A::Error::custom(TWICE));
+        }
+        Ok(())
+    }
 }
 
 /// A member's name, borrowed where it has no escapes.

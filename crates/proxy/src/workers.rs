@@ -1,8 +1,8 @@
 //! Worker threads: each serves its share of the connections, on a runtime of its own.
 //!
 //! A connection stays on its worker, and so does every task that it begins and every connection to an upstream that it uses
-//! ([`PerWorker`]): serving a request wakes no other thread. The rest runs in the background, on the runtime that started the
-//! workers: accepting, reloads, the admin listener, requests to providers and what outlives a request ([`in_background`]).
+//! (`PerWorker`): serving a request wakes no other thread. The rest runs in the background, on the runtime that started the
+//! workers: accepting, reloads, the admin listener, requests to providers and what outlives a request (`in_background`).
 //!
 //! An accepted connection goes to the worker with the least load: its share of the open connections, and the part of the last
 //! moments in which it was busy. Connections never move afterwards.

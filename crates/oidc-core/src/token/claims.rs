@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::json::Members;
+use crate::json;
 
 mod actor;
 mod keycloak;
@@ -72,31 +72,9 @@ pub struct Claims {
     pub token_type: Option<String>,
     /// `scope`; empty when absent. Text, or a list of texts as some providers write it.
     pub scope: Scope,
-    members: Members,
+    members: Map<String, Value>,
     /// The names that the verifier's paths found; `None`: they are read from Keycloak's claims.
     names: Option<Arc<Names>>,
-}
-
-/// Whether [`Claims::read`] gives the claim a type.
-fn is_registered(name: &str) -> bool {
-    matches!(
-        name,
-        "iss"
-            | "sub"
-            | "aud"
-            | "exp"
-            | "nbf"
-            | "iat"
-            | "auth_time"
-            | "jti"
-            | "azp"
-            | "client_id"
-            | "sid"
-            | "nonce"
-            | "acr"
-            | "typ"
-            | "scope"
-    )
 }
 
 /// Reason a text is not a usable Claims Set.
@@ -127,8 +105,8 @@ impl Claims {
     /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn parse(json: &[u8]) -> Result<Self, InvalidClaims> {
         let members =
-            Members::parse(json.to_vec()).map_err(|reason| InvalidClaims::Malformed { reason })?;
-        Self::of(members)
+            json::parse_object(json).map_err(|reason| InvalidClaims::Malformed { reason })?;
+        Self::from_members(members)
     }
 
     /// Reads the members of an object that is already parsed.
@@ -137,27 +115,25 @@ impl Claims {
     ///
     /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
-        Self::of(members.into())
-    }
-
-    pub(crate) fn of(members: Members) -> Result<Self, InvalidClaims> {
         actor::check(&members)?;
         let mut claims = Self::default();
-        members.each(is_registered, |name, value| claims.read(name, value))?;
+        for (name, value) in &members {
+            claims.read(name, value)?;
+        }
         claims.members = members;
         Ok(claims)
     }
 
     /// Reads a registered claim into its place; one of the wrong type is an error.
-    fn read(&mut self, name: &str, value: Value) -> Result<(), InvalidClaims> {
+    fn read(&mut self, name: &str, value: &Value) -> Result<(), InvalidClaims> {
         match name {
             "iss" => self.issuer = Some(text("iss", value)?),
             "sub" => self.subject = Some(subject(value)?),
             "aud" => self.audience = audience(value)?,
-            "exp" => self.expires_at = Some(time("exp", &value)?),
-            "nbf" => self.not_before = Some(time("nbf", &value)?),
-            "iat" => self.issued_at = Some(time("iat", &value)?),
-            "auth_time" => self.auth_time = time("auth_time", &value).ok(),
+            "exp" => self.expires_at = Some(time("exp", value)?),
+            "nbf" => self.not_before = Some(time("nbf", value)?),
+            "iat" => self.issued_at = Some(time("iat", value)?),
+            "auth_time" => self.auth_time = time("auth_time", value).ok(),
             "jti" => self.jwt_id = text("jti", value).ok(),
             "azp" => self.authorized_party = Some(text("azp", value)?),
             "client_id" => self.client_id = Some(text("client_id", value)?),
@@ -165,7 +141,7 @@ impl Claims {
             "nonce" => self.nonce = Some(text("nonce", value)?),
             "acr" => self.acr = context(value),
             "typ" => self.token_type = Some(text("typ", value)?),
-            "scope" => self.scope = scope(&value)?,
+            "scope" => self.scope = scope(value)?,
             _ => {}
         }
         Ok(())
@@ -220,20 +196,9 @@ impl Claims {
         self.client_id.as_deref().or(self.authorized_party.as_deref())
     }
 
-    /// All members as received, registered ones included. Their tree is built at the first call;
-    /// [`Claims::get`] builds only the member that it reads.
+    /// All members as received, registered ones included.
     pub fn members(&self) -> &Map<String, Value> {
-        self.members.all()
-    }
-
-    /// Whether there is a member of exactly this name.
-    pub fn contains(&self, name: &str) -> bool {
-        self.members.contains(name)
-    }
-
-    /// The member of exactly this name.
-    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
-        self.members.get(name)
+        &self.members
     }
 
     /// Reads roles, groups and scopes as `names` says from now on.
@@ -255,17 +220,18 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-fn text(claim: &'static str, value: Value) -> Result<String, InvalidClaims> {
-    match value {
-        Value::String(text) => Ok(text),
-        _ => Err(InvalidClaims::Claim { claim, reason: "it is not a string" }),
-    }
+fn borrowed<'v>(claim: &'static str, value: &'v Value) -> Result<&'v str, InvalidClaims> {
+    value.as_str().ok_or(InvalidClaims::Claim { claim, reason: "it is not a string" })
+}
+
+fn text(claim: &'static str, value: &Value) -> Result<String, InvalidClaims> {
+    borrowed(claim, value).map(str::to_owned)
 }
 
 /// Text, or a whole number, which some providers write.
-fn context(value: Value) -> Option<String> {
+fn context(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text),
+        Value::String(text) => Some(text.clone()),
         Value::Number(number) if number.is_u64() => Some(number.to_string()),
         _ => None,
     }
@@ -283,24 +249,18 @@ fn scope(value: &Value) -> Result<Scope, InvalidClaims> {
     words.ok_or(InvalidClaims::Claim { claim: "scope", reason })
 }
 
-fn subject(value: Value) -> Result<String, InvalidClaims> {
-    let subject = text("sub", value)?;
+fn subject(value: &Value) -> Result<String, InvalidClaims> {
+    let subject = borrowed("sub", value)?;
     if subject.trim().is_empty() {
         return Err(InvalidClaims::Claim { claim: "sub", reason: "it is empty" });
     }
-    Ok(subject)
+    Ok(subject.to_owned())
 }
 
-fn audience(value: Value) -> Result<Audience, InvalidClaims> {
+fn audience(value: &Value) -> Result<Audience, InvalidClaims> {
     let texts = match value {
-        Value::String(one) => Some(vec![one]),
-        Value::Array(many) => many
-            .into_iter()
-            .map(|one| match one {
-                Value::String(text) => Some(text),
-                _ => None,
-            })
-            .collect(),
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
         _ => None,
     };
     texts.map(Audience::new).ok_or(InvalidClaims::Claim {

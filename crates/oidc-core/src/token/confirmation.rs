@@ -59,7 +59,7 @@ impl Claims {
     /// unsupported one.
     pub fn confirmation(&self) -> Result<Option<Confirmation>, InvalidClaims> {
         let wrong = |reason| InvalidClaims::Claim { claim: "cnf", reason };
-        let Some(value) = self.member("cnf") else { return Ok(None) };
+        let Some(value) = self.members().get("cnf") else { return Ok(None) };
         let members = value.as_object().ok_or_else(|| wrong("it is not an object"))?;
         let known = |(name, value): (&String, &Value)| match name.as_str() {
             "jkt" | "x5t#S256" => true,

@@ -132,10 +132,8 @@ impl Trusted {
         key: &Jwk,
         generation: u64,
     ) -> Result<(VerifiedJws, u64), TokenRefusal> {
-        if let Some(named) = key.issuer() {
-            let issuer = jws.members.get("iss").and_then(Value::as_str);
-            self.validation.check_key_issuer(named, issuer)?;
-        }
+        let issuer = jws.members.get("iss").and_then(Value::as_str);
+        self.validation.check_key_issuer(key.issuer(), issuer)?;
         Ok((jws, generation))
     }
 

@@ -287,5 +287,5 @@ impl fmt::Debug for Verifier {
 
 /// Whether the token needs a proof of possession of any kind (RFC 7800).
 fn is_bound(token: &Verified<AccessToken>) -> bool {
-    token.contains("cnf")
+    token.members().contains_key("cnf")
 }

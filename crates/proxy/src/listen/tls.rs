@@ -1,7 +1,7 @@
 //! Loads the certificates, and replaces them without a restart.
 //!
 //! New handshakes use the newest valid pair. A pair that cannot be read, or whose key does not match the certificate, is
-//! refused as a whole and the old one stays. [`clients`] asks clients for their certificates where a pair names their CA.
+//! refused as a whole and the old one stays. `clients` asks clients for their certificates where a pair names their CA.
 
 mod clients;
 

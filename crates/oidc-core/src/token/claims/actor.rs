@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::{Claims, InvalidClaims};
-use crate::json::Members;
 
 /// Limit on the chain of actors: the current one and those before.
 const MAX_ACTORS: usize = 16;
@@ -57,30 +56,30 @@ impl Claims {
     /// # Ok::<(), oidc_core::token::InvalidClaims>(())
     /// ```
     pub fn actors(&self) -> impl Iterator<Item = Actor<'_>> {
-        let current = self.member("act").and_then(Value::as_object).map(Actor);
+        let current = self.members().get("act").and_then(Value::as_object).map(Actor);
         std::iter::successors(current, Actor::before).take(MAX_ACTORS)
     }
 
     /// `may_act`: the party that may become an actor for the subject (RFC 8693 §4.4). Meant for
     /// token issuers; it grants no permission at a resource.
     pub fn may_act(&self) -> Option<Actor<'_>> {
-        self.member("may_act").and_then(Value::as_object).map(Actor)
+        self.members().get("may_act").and_then(Value::as_object).map(Actor)
     }
 }
 
 /// Refuses chains that are malformed or longer than the limit.
-pub(super) fn check(members: &Members) -> Result<(), InvalidClaims> {
-    chain(members.get("act"), "act")?;
+pub(super) fn check(members: &Map<String, Value>) -> Result<(), InvalidClaims> {
+    chain(members, "act")?;
     if let Some(value) = members.get("may_act") {
         one(value, "may_act")?;
     }
     Ok(())
 }
 
-fn chain(mut actor: Option<&Value>, claim: &'static str) -> Result<(), InvalidClaims> {
+fn chain(mut members: &Map<String, Value>, claim: &'static str) -> Result<(), InvalidClaims> {
     for _ in 0..=MAX_ACTORS {
-        let Some(value) = actor else { return Ok(()) };
-        actor = one(value, claim)?.get("act");
+        let Some(value) = members.get("act") else { return Ok(()) };
+        members = one(value, claim)?;
     }
     Err(InvalidClaims::Claim { claim, reason: "its chain of actors is longer than 16" })
 }

@@ -66,7 +66,7 @@ impl Claims {
         if let Some(names) = &self.names {
             return RealmRoles::named(&names.roles);
         }
-        RealmRoles::of(self.member("realm_access").and_then(|access| access.get("roles")))
+        RealmRoles::of(self.members().get("realm_access").and_then(|access| access.get("roles")))
     }
 
     /// Roles at the client `client`.
@@ -75,7 +75,7 @@ impl Claims {
             let roles = names.client_roles.get(client);
             return ClientRoles::named(roles.map(Vec::as_slice).unwrap_or_default());
         }
-        let access = self.member("resource_access").and_then(|access| access.get(client));
+        let access = self.members().get("resource_access").and_then(|access| access.get(client));
         ClientRoles::of(access.and_then(|access| access.get("roles")))
     }
 
@@ -84,6 +84,6 @@ impl Claims {
         if let Some(names) = &self.names {
             return Groups::named(&names.groups);
         }
-        Groups::of(self.member("groups"))
+        Groups::of(self.members().get("groups"))
     }
 }

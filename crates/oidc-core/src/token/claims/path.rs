@@ -6,7 +6,6 @@
 use serde_json::{Map, Value};
 
 use super::Claims;
-use crate::json::Members;
 
 impl Claims {
     /// A member by path: the exact name (`https://example/roles`), names joined by dots
@@ -52,37 +51,20 @@ impl Claims {
     }
 }
 
-/// An object whose members have names.
-trait Named {
-    fn named(&self, name: &str) -> Option<&Value>;
-}
-
-impl Named for Members {
-    fn named(&self, name: &str) -> Option<&Value> {
-        self.get(name)
-    }
-}
-
-impl Named for Map<String, Value> {
-    fn named(&self, name: &str) -> Option<&Value> {
-        self.get(name)
-    }
-}
-
-fn member<'m>(members: &'m impl Named, path: &str) -> Option<&'m Value> {
-    if let Some(value) = members.named(path) {
+fn member<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
+    if let Some(value) = members.get(path) {
         return Some(value);
     }
     path.rmatch_indices('.').find_map(|(dot, _)| {
-        let inner = members.named(path.get(..dot)?)?.as_object()?;
+        let inner = members.get(path.get(..dot)?)?.as_object()?;
         member(inner, path.get(dot + 1..)?)
     })
 }
 
-fn quoted<'m>(members: &'m impl Named, path: &str) -> Option<&'m Value> {
+fn quoted<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
     match split(path)? {
-        (name, None) => members.named(name),
-        (name, Some(rest)) => quoted(members.named(name)?.as_object()?, rest),
+        (name, None) => members.get(name),
+        (name, Some(rest)) => quoted(members.get(name)?.as_object()?, rest),
     }
 }
 
