@@ -150,6 +150,18 @@ def test_applications_driven_in_a_browser_are_set_up_as_printed() -> None:
         assert (setting[0] if setting else line) in driven, line
 
 
+def test_the_agent_driven_to_keycloak_is_written_as_printed() -> None:
+    driven = [line.strip() for line in (REPOSITORY / "tests/fixtures/mcp_agent.py").read_text().splitlines()]
+    (block,) = Page("agents.md").blocks
+    assert [line for line in block.splitlines() if line.strip() not in driven] == []
+
+
+def test_a_program_without_a_credential_calls_as_printed(api: Api) -> None:
+    outbound = Page("outbound.md")
+    outbound.run(outbound.block("import requests"), {}, {"http://127.0.0.1:8081": api.url})
+    assert [(request.path, request.authorization) for request in api.seen] == [("/churn/v1/score", None)]
+
+
 def test_every_page_with_python_has_a_suite() -> None:
     suites = (Path(__file__).parent / name for name in ("test_guide.py", "test_guide_clients.py", "test_guide_logins.py", "test_guide_services.py", "test_guide_testing.py", "test_printed.py"))
     tried = set(re.findall(r'Page\("([\w.-]+)"', "".join(path.read_text() for path in suites))) | {"model-apis.md", "credential-helpers.md", SESSION_ENDS}
