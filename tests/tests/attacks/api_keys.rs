@@ -148,11 +148,15 @@ async fn a_key_has_the_identity_of_its_owner() -> Result<()> {
         let answer = ask.send().await?;
         assert_eq!((answer.status, &*code_of(&answer)), (400, "credentials_disagree"), "{name}");
     }
-    let lines = stage.gateway.audit()?;
-    let via =
-        lines.iter().filter(|line| line["via"] == "api_key" && line["key"] == key.id.as_str());
-    let users: Vec<_> = via.map(|line| line["user"].clone()).collect();
-    assert!(!users.is_empty() && users.iter().all(|user| user == "alice"), "{users:?}");
+    let users = wait::until("the audit lines of the key", PATIENCE, async || {
+        let lines = stage.gateway.audit()?;
+        let via =
+            lines.iter().filter(|line| line["via"] == "api_key" && line["key"] == key.id.as_str());
+        let users: Vec<_> = via.map(|line| line["user"].clone()).collect();
+        Ok((!users.is_empty()).then_some(users))
+    })
+    .await?;
+    assert!(users.iter().all(|user| user == "alice"), "{users:?}");
     stage.gateway.finish(&[key.text, bobs.text])
 }
 

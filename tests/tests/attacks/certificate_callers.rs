@@ -86,7 +86,10 @@ async fn a_certificate_names_a_workload_and_nothing_more() -> Result<()> {
     let named = |line: &serde_json::Value| {
         line["credential"] == "certificate" && line["subject"] == ETL && line["issuer"] == "mesh"
     };
-    assert!(stage.gateway.audit()?.iter().any(named), "the audit line names the workload");
+    wait::until("the audit line that names the workload", SOON, async || {
+        Ok(stage.gateway.audit()?.iter().any(named).then_some(()))
+    })
+    .await?;
     assert!(!stage.reached().iter().any(|target| target.ends_with("/b")), "{:?}", stage.reached());
     stage.finish(&[])
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use dev_issuer::Mint;
 use e2e::{
     collector::{Collector, Span},
-    token_text,
+    token_text, wait,
 };
 
 use crate::{
@@ -75,8 +75,11 @@ async fn a_request_is_one_trace_down_to_its_upstream() -> Result<()> {
     let received = stage.upstream.last("/echo")?.value("traceparent");
     assert_eq!(received, Some(format!("00-{TRACE}-{}-01", call.id)));
     // The log names the trace.
-    let line = stage.gateway.audit()?.into_iter().rfind(|line| line["path"] == "/echo/a%20b");
-    assert_eq!(line.context("no audit line")?["trace_id"], TRACE);
+    let line = wait::until("the audit line", Duration::from_secs(20), async || {
+        Ok(stage.gateway.audit()?.into_iter().rfind(|line| line["path"] == "/echo/a%20b"))
+    })
+    .await?;
+    assert_eq!(line["trace_id"], TRACE);
     stage.finish(&[])
 }
 
