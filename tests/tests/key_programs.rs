@@ -1,20 +1,17 @@
 //! Programs that only know a password, as they are: pip, twine, skopeo and curl with an API key.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use dev_issuer::{DevClient, DevIssuer};
 use e2e::{
     World,
     gateway::{Gateway, Plan, command},
-    program::Program,
-    tools, wait,
-    world::free_port,
+    tools,
 };
 
-use crate::programs::{service, small_artifacts};
+use crate::programs::{registry, service, small_artifacts};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "the gateway's secret beside programs with keys";
 
 /// The gateway before one upstream, and a machine with a key of the client `ci`.
@@ -129,17 +126,7 @@ async fn pip_installs_and_twine_uploads_with_an_api_key() -> Result<()> {
 async fn a_container_client_pushes_and_pulls_with_an_api_key() -> Result<()> {
     let world = World::new("key-programs-registry")?;
     small_artifacts(&world).await?;
-    let port = free_port()?;
-    let settings = format!(
-        "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {}/registry }} }}\nhttp: {{ addr: 127.0.0.1:{port} }}\n",
-        world.folder().display()
-    );
-    std::fs::write(world.folder().join("registry.yml"), settings)?;
-    let mut registry = Command::new("docker-registry");
-    registry.args(["serve", "registry.yml"]).current_dir(world.folder());
-    let _registry = Program::start("registry", world.folder(), &mut registry)?;
-    let upstream = format!("http://127.0.0.1:{port}");
-    wait::until_ready("the registry", &format!("{upstream}/v2/"), PATIENCE).await?;
+    let (_registry, upstream) = registry(&world).await?;
     // By the registry's token endpoint, as Docker does, and with Basic on every request.
     for (number, route) in ["preset: registry", "basic: true"].iter().enumerate() {
         let world = World::new(&format!("key-programs-registry-{number}"))?;

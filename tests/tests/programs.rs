@@ -223,10 +223,8 @@ async fn git_clones_and_pushes_with_a_token() -> Result<()> {
     desk.finish()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_container_client_pushes_and_pulls_with_a_token() -> Result<()> {
-    let world = World::new("programs-registry")?;
-    small_artifacts(&world).await?;
+/// A registry of container images, and its address.
+pub(crate) async fn registry(world: &World) -> Result<(Program, String)> {
     let port = free_port()?;
     let settings = format!(
         "version: 0.1\nlog: {{ level: warn }}\nstorage: {{ filesystem: {{ rootdirectory: {}/registry }} }}\nhttp: {{ addr: 127.0.0.1:{port} }}\n",
@@ -235,9 +233,17 @@ async fn a_container_client_pushes_and_pulls_with_a_token() -> Result<()> {
     std::fs::write(world.folder().join("registry.yml"), settings)?;
     let mut command = Command::new("docker-registry");
     command.args(["serve", "registry.yml"]).current_dir(world.folder());
-    let _registry = Program::start("registry", world.folder(), &mut command)?;
+    let registry = Program::start("registry", world.folder(), &mut command)?;
     let upstream = format!("http://127.0.0.1:{port}");
     wait::until_ready("the registry", &format!("{upstream}/v2/"), PATIENCE).await?;
+    Ok((registry, upstream))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_client_pushes_and_pulls_with_a_token() -> Result<()> {
+    let world = World::new("programs-registry")?;
+    small_artifacts(&world).await?;
+    let (_registry, upstream) = registry(&world).await?;
     let desk = Desk::new("Docker, Podman, skopeo", "registry.example", &upstream, world).await?;
     let image = format!("docker://localhost:{}/lab/churn:1", desk.world.public_port());
     let copy = "skopeo copy -q --insecure-policy";
