@@ -19,6 +19,7 @@
 //! | verify an ID token or a logout token | [`Verifier::id_token`] with [`IdTokenExpectations`], [`Verifier::logout_token`] |
 //! | answer a refused caller | [`TokenRefusal::code`], [`TokenRefusal::is_unavailable`] |
 //! | verify without waiting when a token was verified before | [`Verifier::recall`] → [`Unverified`] → [`Verifier::verify`] |
+//! | the same for a token that may be bound | [`Verifier::recall_presented`] → [`Unproven`] → [`Verifier::verify_presented`] |
 //! | choose a verifier before verification | [`unverified_issuer`] |
 //!
 //! Issuer and audience are required arguments. `none` and HMAC are no algorithms here. A token causes
@@ -76,4 +77,4 @@ pub use recall::Unverified;
 pub use setup::VerifierSetupError;
 pub use validation::{Binding, IdTokenExpectations, Profile, Validation};
 pub use verified::Verified;
-pub use verifier::Verifier;
+pub use verifier::{Unproven, Verifier};

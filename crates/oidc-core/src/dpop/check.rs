@@ -157,7 +157,7 @@ pub(crate) struct ProvenRequest<'r> {
 }
 
 /// Checks proofs, and remembers the accepted ones. Several verifiers may share one, so that a proof counts once among them:
-/// [`Verifier::presented_with`](crate::Verifier::presented_with).
+/// [`Verifier::verify_presented`](crate::Verifier::verify_presented).
 ///
 /// ```
 /// use std::sync::Arc;

@@ -33,6 +33,8 @@ mod possession;
 #[cfg(feature = "login")]
 mod user_info;
 
+pub use possession::Unproven;
+
 /// Verifies tokens of one issuer, or of several, for one purpose.
 ///
 /// ```

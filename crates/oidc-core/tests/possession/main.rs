@@ -22,6 +22,7 @@ use url::Url;
 mod certificate;
 mod headers;
 mod proof;
+mod recalled;
 mod replay;
 
 /// An issuer, a verifier, and a client with its own key.

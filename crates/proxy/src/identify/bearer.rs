@@ -86,20 +86,15 @@ pub async fn identify(
 ) -> Result<Sender, Refusal> {
     let Sent { carrier, client, certificate } = sent;
     let token = presented.token();
-    let remembered = match (carrier, certificate) {
-        (Carrier::Dpop, _) | (_, Some(_)) => None,
-        // A bound token is not among those remembered: nothing on this request proves its key.
-        (_, None) => verifier.recall(token).ok(),
+    let presented = match certificate {
+        Some(certificate) => presented.with_certificate(certificate.der()),
+        None => presented,
     };
-    let verified = match remembered {
-        Some(verified) => verified,
-        None => {
+    let verified = match verifier.recall_presented(&presented) {
+        Ok(verified) => verified,
+        Err(unproven) => {
             let asked = verifier.asked_about(token);
-            let presented = match certificate {
-                Some(certificate) => presented.with_certificate(certificate.der()),
-                None => presented,
-            };
-            let verify = verifier.presented_with(&presented, proofs);
+            let verify = verifier.verify_presented(unproven, proofs);
             Box::pin(throttle.token(token, asked, client, verify)).await?
         }
     };

@@ -4,14 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Verifier;
+use super::{Verifier, is_bound};
 use crate::dpop::{
     DpopChecker, DpopPolicy, ProofRefusal, ProvenRequest, ReplayMemory, UncountedProof,
 };
 use crate::observer::Event;
 use crate::refusal::TokenRefusal;
 use crate::token::{AccessToken, Confirmation, InvalidClaims};
-use crate::verify::{PresentationRefusal, Presented, Scheme, Verified};
+use crate::verify::{PresentationRefusal, Presented, Scheme, Unverified, Verified};
+
+/// A presented token that is not remembered, or whose sender must prove to hold its key; [`Verifier::recall_presented`]
+/// returns it for [`Verifier::verify_presented`].
+#[derive(Debug)]
+pub struct Unproven<'p, 'r> {
+    presented: &'p Presented<'r>,
+    found: Result<Arc<Verified<AccessToken>>, Unverified<'r>>,
+}
 
 impl Verifier {
     /// Accepts tokens that are bound to the key of DPoP proofs (RFC 9449), by [`Verifier::presented`].
@@ -80,27 +88,49 @@ impl Verifier {
         &self,
         presented: &Presented<'_>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
-        self.presented_by(presented, self.dpop.as_deref()).await
+        match self.recall_presented(presented) {
+            Ok(verified) => Ok(verified),
+            Err(unproven) => self.prove(unproven, self.dpop.as_deref()).await,
+        }
     }
 
-    /// Like [`Verifier::presented`], with a checker of DPoP proofs that other verifiers use too.
+    /// A presented token that was verified before and needs no proof of its sender; else a value for
+    /// [`Verifier::verify_presented`]. Never waits.
+    ///
+    /// # Errors
+    /// An [`Unproven`] does not mean that the token is not accepted.
+    pub fn recall_presented<'p, 'r>(
+        &self,
+        presented: &'p Presented<'r>,
+    ) -> Result<Arc<Verified<AccessToken>>, Unproven<'p, 'r>> {
+        let found = self.look_up(presented.token());
+        match found {
+            Ok(verified) if !is_bound(&verified) && matches!(presented.scheme, Scheme::Bearer) => {
+                Ok(verified)
+            }
+            found => Err(Unproven { presented, found }),
+        }
+    }
+
+    /// [`Verifier::presented`] for what [`Verifier::recall_presented`] did not find, with a checker of DPoP proofs that other
+    /// verifiers use too.
     ///
     /// # Errors
     /// Those of [`Verifier::presented`].
-    pub async fn presented_with(
+    pub async fn verify_presented(
         &self,
-        presented: &Presented<'_>,
+        unproven: Unproven<'_, '_>,
         checker: &DpopChecker,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
-        self.presented_by(presented, Some(checker)).await
+        self.prove(unproven, Some(checker)).await
     }
 
-    async fn presented_by(
+    async fn prove(
         &self,
-        presented: &Presented<'_>,
+        Unproven { presented, found }: Unproven<'_, '_>,
         checker: Option<&DpopChecker>,
     ) -> Result<Arc<Verified<AccessToken>>, PresentationRefusal> {
-        let token = match self.look_up(presented.token()) {
+        let token = match found {
             Ok(verified) => verified,
             Err(unverified) => self.learn(unverified).await?,
         };
