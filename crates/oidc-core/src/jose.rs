@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::foreign_text::{bounded, quoted};
-use crate::json;
+use crate::json::{self, Document};
 use crate::keys::{Jwk, JwkSet};
 use crate::refusal::TokenRefusal;
 use crate::token::Algorithm;
@@ -51,7 +51,7 @@ pub(crate) struct UnverifiedJws<'t> {
     digest: Option<Digest>,
     payload: &'t str,
     /// The payload, if it was read before the signature was checked.
-    claimed: Option<Result<Map<String, Value>, TokenRefusal>>,
+    claimed: Option<Result<Document, TokenRefusal>>,
     signature: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct UnverifiedJws<'t> {
 #[derive(Debug)]
 pub(crate) struct VerifiedJws {
     pub(crate) header: Header,
-    pub(crate) members: Map<String, Value>,
+    pub(crate) claims: Document,
 }
 
 /// The claims by which the issuer of a token is chosen.
@@ -84,6 +84,8 @@ impl<'t> UnverifiedJws<'t> {
     pub(crate) fn parse_with_repeats(token: &'t str) -> Result<Self, TokenRefusal> {
         let mut jws = Self::parse(token)?;
         let read = json::parse_object_with_repeats(&decode("payload", jws.payload)?);
+        let read = read
+            .and_then(|members| Document::try_from(&members).map_err(|error| error.to_string()));
         jws.claimed = Some(read.map_err(unreadable));
         Ok(jws)
     }
@@ -147,8 +149,8 @@ impl<'t> UnverifiedJws<'t> {
     /// never to accept one.
     pub(crate) fn claimed_origin(&mut self) -> Result<Origin<'_>, &TokenRefusal> {
         let payload = self.payload;
-        let members = self.claimed.get_or_insert_with(|| read(payload)).as_ref()?;
-        let text = |name| members.get(name).and_then(Value::as_str);
+        let members = self.claimed.get_or_insert_with(|| read(payload)).as_ref()?.members();
+        let text = |name| members.get(name).and_then(|value| value.as_str());
         Ok(Origin { issuer: text("iss"), subject: text("sub") })
     }
 
@@ -180,8 +182,8 @@ impl<'t> UnverifiedJws<'t> {
 
     /// Reads the payload, after the signature was checked.
     fn checked(self) -> Result<VerifiedJws, TokenRefusal> {
-        let members = self.claimed.unwrap_or_else(|| read(self.payload))?;
-        Ok(VerifiedJws { header: self.header, members })
+        let claims = self.claimed.unwrap_or_else(|| read(self.payload))?;
+        Ok(VerifiedJws { header: self.header, claims })
     }
 
     /// Like [`Self::verify`]; a message whose signature does not fit comes back, for another key.
@@ -209,8 +211,8 @@ impl<'t> UnverifiedJws<'t> {
     }
 }
 
-fn read(payload: &str) -> Result<Map<String, Value>, TokenRefusal> {
-    json::parse_object(&decode("payload", payload)?).map_err(unreadable)
+fn read(payload: &str) -> Result<Document, TokenRefusal> {
+    Document::parse(decode("payload", payload)?).map_err(unreadable)
 }
 
 fn unreadable(reason: String) -> TokenRefusal {
@@ -334,7 +336,7 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenRefusal> {
 /// ```
 pub fn unverified_issuer(token: &str) -> Option<String> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    Some(json::parse_object(&payload).ok()?.get("iss")?.as_str()?.to_owned())
+    Some(Document::parse(payload).ok()?.members().get("iss")?.as_str()?.to_owned())
 }
 
 /// Left half of the hash of `text`, base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0
@@ -362,8 +364,8 @@ fn hash(algorithm: Algorithm) -> &'static digest::Algorithm {
 /// verified before and kept itself, and for showing a token to its owner; never accept one by them.
 pub fn dangerous_unverified_claims(token: &str) -> Option<crate::token::Claims> {
     let payload = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
-    let members = json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    crate::token::Claims::from_members(members).ok()
+    let document = Document::parse(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    crate::token::Claims::of(document).ok()
 }
 
 /// `exp` of a JWT without any check: an estimate of how long our access token will be accepted.

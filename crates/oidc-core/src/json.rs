@@ -13,6 +13,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+mod document;
+mod value;
+pub(crate) use document::Document;
+pub use value::{ClaimArray, ClaimObject, ClaimValue};
+
 /// Nesting limit of arrays and objects.
 const MAX_DEPTH: usize = 32;
 

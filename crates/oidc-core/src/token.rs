@@ -31,8 +31,8 @@ mod kinds;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::{
-    Actor, Audience, ClaimPaths, Claims, ClientRoles, Groups, InvalidClaims, Names, RealmRoles,
-    Scope,
+    Actor, Audience, ClaimArray, ClaimObject, ClaimPaths, ClaimValue, Claims, ClientRoles, Groups,
+    InvalidClaims, Names, RealmRoles, Scope,
 };
 pub use confirmation::Confirmation;
 #[cfg(feature = "token")]

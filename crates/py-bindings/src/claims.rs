@@ -7,13 +7,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use oidc_core::token::ClaimValue;
 use oidc_core::{AccessToken, Claims as Said, IdToken, Verified};
 use py_values::refuse_pickling;
 use pyo3::exceptions::{PyAttributeError, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyType};
-use serde_json::Value;
 
 use crate::json;
 
@@ -70,8 +70,9 @@ fn remembered<T>(
     Ok(object.clone_ref(py))
 }
 
-fn listed(value: Option<&Value>) -> impl Iterator<Item = &str> {
-    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+fn listed(value: Option<ClaimValue<'_>>) -> impl Iterator<Item = &str> {
+    let values = value.and_then(|value| value.as_array()).into_iter().flatten();
+    values.filter_map(|value| value.as_str())
 }
 
 fn names<'py, 'n>(
@@ -112,7 +113,7 @@ impl Claims {
     fn client(&self) -> Option<&str> {
         match self.dialect {
             Dialect::Token => self.said.client(),
-            Dialect::Assertion => self.said.members().get("client").and_then(Value::as_str),
+            Dialect::Assertion => self.said.member("client").and_then(|client| client.as_str()),
         }
     }
 
@@ -140,7 +141,7 @@ impl Claims {
         let roles = self.roles.get_or_try_init(py, || {
             let roles = match self.dialect {
                 Dialect::Token => names(py, self.said.realm_roles().iter()),
-                Dialect::Assertion => names(py, listed(self.said.members().get("roles"))),
+                Dialect::Assertion => names(py, listed(self.said.member("roles"))),
             };
             PyResult::Ok(roles?.unbind())
         })?;
@@ -152,7 +153,7 @@ impl Claims {
         let roles = match self.dialect {
             Dialect::Token => names(py, self.said.client_roles(client).iter()),
             Dialect::Assertion => {
-                let at = self.said.members().get("client_roles");
+                let at = self.said.member("client_roles");
                 names(py, listed(at.and_then(|at| at.get(client))))
             }
         };
@@ -232,7 +233,7 @@ impl Claims {
     ///
     /// ``None`` if there is none.
     fn at(&self, py: Python<'_>, path: &str) -> PyResult<Option<Py<PyAny>>> {
-        let value = self.said.get(path).map(|value| json::to_python(py, value)).transpose()?;
+        let value = self.said.get(path).map(|value| json::to_python(py, &value)).transpose()?;
         Ok(value.map(Bound::unbind))
     }
 
@@ -253,7 +254,7 @@ impl Claims {
 
     /// All claims, as a new dictionary, which ``json.dumps`` takes.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        json::object_to_python(py, self.said.members())
+        json::object_to_python(py, self.said.iter())
     }
 
     /// The schema by which pydantic writes claims, and FastAPI with it. Claims are never read from JSON.
@@ -294,21 +295,21 @@ impl Claims {
 
     fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
         let name = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
-        name.is_some_and(|name| self.said.members().contains_key(name))
+        name.is_some_and(|name| self.said.contains(name))
     }
 
     fn __len__(&self) -> usize {
-        self.said.members().len()
+        self.said.iter().len()
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(PyList::new(py, self.said.members().keys())?.try_iter()?.into_any())
+        Ok(PyList::new(py, self.said.iter().map(|(name, _)| name))?.try_iter()?.into_any())
     }
 
     /// Compares by content, as any mapping.
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         match other.cast::<Self>() {
-            Ok(other) => Ok(self.said.members() == other.get().said.members()),
+            Ok(other) => Ok(self.said.iter() == other.get().said.iter()),
             Err(_) => self.to_dict(py)?.eq(other),
         }
     }
@@ -356,6 +357,6 @@ impl Claims {
         let py = name.py();
         let Ok(name) = name.cast::<PyString>() else { return Ok(None) };
         let Ok(name) = name.to_str() else { return Ok(None) };
-        self.said.members().get(name).map(|value| json::to_python(py, value)).transpose()
+        self.said.member(name).map(|value| json::to_python(py, &value)).transpose()
     }
 }

@@ -1,35 +1,39 @@
 //! JSON as Python values. Each reading makes new values: nothing that is remembered can be changed by a caller.
 
+use oidc_core::token::{ClaimObject, ClaimValue};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
-use serde_json::{Map, Number, Value};
+use serde_json::Number;
 
 /// `value` as Python has it.
-pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    value: &ClaimValue<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
-        Value::Null => py.None().into_bound(py),
-        Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
-        Value::Number(number) => return number_to_python(py, number),
-        Value::String(text) => PyString::new(py, text).into_any(),
-        Value::Array(items) => {
+        ClaimValue::Null => py.None().into_bound(py),
+        ClaimValue::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
+        ClaimValue::Number(number) => return number_to_python(py, number),
+        ClaimValue::Text(text) => PyString::new(py, text).into_any(),
+        ClaimValue::Array(items) => {
             let list = PyList::empty(py);
-            for item in items {
-                list.append(to_python(py, item)?)?;
+            for item in items.clone() {
+                list.append(to_python(py, &item)?)?;
             }
             list.into_any()
         }
-        Value::Object(members) => object_to_python(py, members)?.into_any(),
+        ClaimValue::Object(members) => object_to_python(py, members.clone())?.into_any(),
     })
 }
 
 /// A JSON object as a `dict`.
 pub(crate) fn object_to_python<'py>(
     py: Python<'py>,
-    members: &Map<String, Value>,
+    members: ClaimObject<'_>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in members {
-        dict.set_item(name, to_python(py, value)?)?;
+        dict.set_item(name, to_python(py, &value)?)?;
     }
     Ok(dict)
 }

@@ -219,7 +219,7 @@ impl DpopChecker {
         now: SystemTime,
     ) -> Result<UncountedProof, ProofRefusal> {
         let claims = self.open(proof, request)?;
-        let text = |name| claims.members().get(name).and_then(serde_json::Value::as_str);
+        let text = |name| claims.member(name).and_then(|value| value.as_str());
         if text("htm") != Some(request.method.as_str()) {
             return Err(ProofRefusal::WrongMethod { expected: request.method.to_string() });
         }
@@ -266,8 +266,8 @@ impl DpopChecker {
         if !key.fits(algorithm) {
             return Err(ProofRefusal::UnusableKey { reason: "it does not fit the proof's alg" });
         }
-        let VerifiedJws { members, .. } = jws.verify(&key).map_err(form)?;
-        Claims::from_members(members).map_err(|error| match error {
+        let VerifiedJws { claims, .. } = jws.verify(&key).map_err(form)?;
+        Claims::of(claims).map_err(|error| match error {
             InvalidClaims::Malformed { reason } => {
                 ProofRefusal::Malformed { part: "payload", reason }
             }

@@ -110,7 +110,7 @@ impl Verified<IdToken> {
         AC: AdditionalClaims,
         GC: GenderClaim,
     {
-        serde_json::from_value(Value::Object(self.members().clone()))
+        serde_json::from_value(Value::Object(self.to_map()))
             .map_err(|source| Unrepresentable { what: "claims of the ID token", source })
     }
 }

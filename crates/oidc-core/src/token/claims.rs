@@ -4,14 +4,15 @@
 //! is never skipped. `acr`, `auth_time`, `jti` and `sid` are absent then: no rule accepts a token for
 //! their absence. This module does not verify claims: [`Verifier`](crate::Verifier) does.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::json;
+use crate::json::Document;
 
 mod actor;
 mod keycloak;
@@ -19,6 +20,7 @@ mod names;
 mod path;
 mod values;
 
+pub use crate::json::{ClaimArray, ClaimObject, ClaimValue};
 pub use actor::Actor;
 pub use keycloak::{ClientRoles, Groups, RealmRoles};
 pub use names::{ClaimPaths, Names};
@@ -72,9 +74,16 @@ pub struct Claims {
     pub token_type: Option<String>,
     /// `scope`; empty when absent. Text, or a list of texts as some providers write it.
     pub scope: Scope,
-    members: Map<String, Value>,
+    members: Members,
     /// The names that the verifier's paths found; `None`: they are read from Keycloak's claims.
     names: Option<Arc<Names>>,
+}
+
+/// The members, and their tree once a reader asked for it.
+#[derive(Clone, Default)]
+struct Members {
+    document: Document,
+    tree: OnceLock<Map<String, Value>>,
 }
 
 /// Reason a text is not a usable Claims Set.
@@ -104,9 +113,9 @@ impl Claims {
     /// [`InvalidClaims::Malformed`] if it is not one JSON object that can be read in one way only;
     /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn parse(json: &[u8]) -> Result<Self, InvalidClaims> {
-        let members =
-            json::parse_object(json).map_err(|reason| InvalidClaims::Malformed { reason })?;
-        Self::from_members(members)
+        let document =
+            Document::parse(json.to_vec()).map_err(|reason| InvalidClaims::Malformed { reason })?;
+        Self::of(document)
     }
 
     /// Reads the members of an object that is already parsed.
@@ -115,17 +124,26 @@ impl Claims {
     ///
     /// [`InvalidClaims::Claim`] names a registered claim of the wrong type (RFC 7519 §4.1).
     pub fn from_members(members: Map<String, Value>) -> Result<Self, InvalidClaims> {
-        actor::check(&members)?;
+        let document = Document::try_from(&members)
+            .map_err(|error| InvalidClaims::Malformed { reason: error.to_string() })?;
+        let mut claims = Self::of(document)?;
+        claims.members.tree = OnceLock::from(members);
+        Ok(claims)
+    }
+
+    /// Reads the members of an object that is already parsed.
+    pub(crate) fn of(document: Document) -> Result<Self, InvalidClaims> {
+        actor::check(&document.members())?;
         let mut claims = Self::default();
-        for (name, value) in &members {
-            claims.read(name, value)?;
+        for (name, value) in document.members() {
+            claims.read(name, &value)?;
         }
-        claims.members = members;
+        claims.members.document = document;
         Ok(claims)
     }
 
     /// Reads a registered claim into its place; one of the wrong type is an error.
-    fn read(&mut self, name: &str, value: &Value) -> Result<(), InvalidClaims> {
+    fn read(&mut self, name: &str, value: &ClaimValue<'_>) -> Result<(), InvalidClaims> {
         match name {
             "iss" => self.issuer = Some(text("iss", value)?),
             "sub" => self.subject = Some(subject(value)?),
@@ -158,9 +176,9 @@ impl Claims {
     /// `email_verified`: the JSON value `true`, or the text `"true"`, which some providers write. All
     /// else is not.
     pub fn email_verified(&self) -> bool {
-        match self.members.get("email_verified") {
-            Some(Value::Bool(verified)) => *verified,
-            Some(Value::String(text)) => text == "true",
+        match self.member("email_verified") {
+            Some(ClaimValue::Bool(verified)) => verified,
+            Some(ClaimValue::Text(text)) => text == "true",
             _ => false,
         }
     }
@@ -196,9 +214,30 @@ impl Claims {
         self.client_id.as_deref().or(self.authorized_party.as_deref())
     }
 
-    /// All members as received, registered ones included.
+    /// All members as received, registered ones included, as a tree. It is built at the first call and kept;
+    /// [`Claims::iter`] and [`Claims::get`] need none.
     pub fn members(&self) -> &Map<String, Value> {
-        &self.members
+        self.members.tree.get_or_init(|| self.iter().to_map())
+    }
+
+    /// All members as a tree of the caller's own.
+    pub fn to_map(&self) -> Map<String, Value> {
+        self.members.tree.get().cloned().unwrap_or_else(|| self.iter().to_map())
+    }
+
+    /// All members as received, registered ones included, in the order of the token.
+    pub fn iter(&self) -> ClaimObject<'_> {
+        self.members.document.members()
+    }
+
+    /// The member of exactly this name.
+    pub fn member(&self, name: &str) -> Option<ClaimValue<'_>> {
+        self.iter().get(name)
+    }
+
+    /// Whether there is a member of exactly this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.iter().contains(name)
     }
 
     /// Reads roles, groups and scopes as `names` says from now on.
@@ -210,7 +249,28 @@ impl Claims {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.members.get(name).and_then(Value::as_str)
+        self.member(name)?.as_str()
+    }
+}
+
+impl PartialEq for Members {
+    fn eq(&self, other: &Self) -> bool {
+        self.document.members() == other.document.members()
+    }
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.document.fmt(f)
+    }
+}
+
+impl<'c> IntoIterator for &'c Claims {
+    type Item = (&'c str, ClaimValue<'c>);
+    type IntoIter = ClaimObject<'c>;
+
+    fn into_iter(self) -> ClaimObject<'c> {
+        self.iter()
     }
 }
 
@@ -220,36 +280,38 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-fn borrowed<'v>(claim: &'static str, value: &'v Value) -> Result<&'v str, InvalidClaims> {
+fn borrowed<'v>(claim: &'static str, value: &ClaimValue<'v>) -> Result<&'v str, InvalidClaims> {
     value.as_str().ok_or(InvalidClaims::Claim { claim, reason: "it is not a string" })
 }
 
-fn text(claim: &'static str, value: &Value) -> Result<String, InvalidClaims> {
+fn text(claim: &'static str, value: &ClaimValue<'_>) -> Result<String, InvalidClaims> {
     borrowed(claim, value).map(str::to_owned)
 }
 
 /// Text, or a whole number, which some providers write.
-fn context(value: &Value) -> Option<String> {
+fn context(value: &ClaimValue<'_>) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        ClaimValue::Text(text) => Some((*text).to_owned()),
+        ClaimValue::Number(number) if number.is_u64() => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// RFC 6749 §3.3: words of one text. A list of words says the same.
-fn scope(value: &Value) -> Result<Scope, InvalidClaims> {
-    let word = |value: &Value| value.as_str().filter(|word| !word.contains(' ')).map(str::to_owned);
+fn scope(value: &ClaimValue<'_>) -> Result<Scope, InvalidClaims> {
     let words = match value {
-        Value::String(text) => return Ok(Scope::from(text.as_str())),
-        Value::Array(words) => words.iter().map(word).collect::<Option<Scope>>(),
+        ClaimValue::Text(text) => return Ok(Scope::from(*text)),
+        ClaimValue::Array(words) => words
+            .clone()
+            .map(|word| word.as_str().filter(|word| !word.contains(' ')))
+            .collect::<Option<Scope>>(),
         _ => None,
     };
     let reason = "it is neither a string nor an array with one scope in each string";
     words.ok_or(InvalidClaims::Claim { claim: "scope", reason })
 }
 
-fn subject(value: &Value) -> Result<String, InvalidClaims> {
+fn subject(value: &ClaimValue<'_>) -> Result<String, InvalidClaims> {
     let subject = borrowed("sub", value)?;
     if subject.trim().is_empty() {
         return Err(InvalidClaims::Claim { claim: "sub", reason: "it is empty" });
@@ -257,10 +319,12 @@ fn subject(value: &Value) -> Result<String, InvalidClaims> {
     Ok(subject.to_owned())
 }
 
-fn audience(value: &Value) -> Result<Audience, InvalidClaims> {
+fn audience(value: &ClaimValue<'_>) -> Result<Audience, InvalidClaims> {
     let texts = match value {
-        Value::String(one) => Some(vec![one.clone()]),
-        Value::Array(many) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        ClaimValue::Text(one) => Some(vec![(*one).to_owned()]),
+        ClaimValue::Array(many) => {
+            many.clone().map(|one| one.as_str().map(str::to_owned)).collect()
+        }
         _ => None,
     };
     texts.map(Audience::new).ok_or(InvalidClaims::Claim {
@@ -270,9 +334,9 @@ fn audience(value: &Value) -> Result<Audience, InvalidClaims> {
 }
 
 /// NumericDate (RFC 7519 §2): seconds since 1970, whole or not, up to the year 9999.
-fn time(claim: &'static str, value: &Value) -> Result<SystemTime, InvalidClaims> {
+fn time(claim: &'static str, value: &ClaimValue<'_>) -> Result<SystemTime, InvalidClaims> {
     const YEAR_9999: f64 = 253_402_300_799.0;
-    let Value::Number(number) = value else {
+    let ClaimValue::Number(number) = value else {
         return Err(InvalidClaims::Claim { claim, reason: "it is not a number" });
     };
     number

@@ -7,10 +7,9 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use crate::token::{Claims, InvalidClaims};
+use crate::token::{ClaimObject, ClaimValue, Claims, InvalidClaims};
 
 /// The keys or certificates that the presenter of a token must prove to possess; all named are
 /// required.
@@ -59,30 +58,30 @@ impl Claims {
     /// unsupported one.
     pub fn confirmation(&self) -> Result<Option<Confirmation>, InvalidClaims> {
         let wrong = |reason| InvalidClaims::Claim { claim: "cnf", reason };
-        let Some(value) = self.members().get("cnf") else { return Ok(None) };
+        let Some(value) = self.member("cnf") else { return Ok(None) };
         let members = value.as_object().ok_or_else(|| wrong("it is not an object"))?;
-        let known = |(name, value): (&String, &Value)| match name.as_str() {
+        let known = |(name, value): (&str, ClaimValue<'_>)| match name {
             "jkt" | "x5t#S256" => true,
             // Keycloak's name for the kind of key in `jkt`; keys of client attestation are another
             // kind.
-            "kc-jkt-type" => value == "DPoP",
+            "kc-jkt-type" => value.as_str() == Some("DPoP"),
             _ => false,
         };
-        if !members.iter().all(known) {
+        if !members.clone().all(known) {
             return Err(wrong("it asks for a proof of possession that is not known here"));
         }
-        if !members.contains_key("jkt") && !members.contains_key("x5t#S256") {
+        if !members.contains("jkt") && !members.contains("x5t#S256") {
             return Err(wrong("it names no key"));
         }
         let digest = |name| {
-            digest_of(members, name).ok_or_else(|| wrong("it holds no SHA-256 in base64url"))
+            digest_of(&members, name).ok_or_else(|| wrong("it holds no SHA-256 in base64url"))
         };
         Ok(Some(Confirmation { jkt: digest("jkt")?, x5t_s256: digest("x5t#S256")? }))
     }
 }
 
 /// `Some(None)` if the member is absent.
-fn digest_of(members: &Map<String, Value>, name: &str) -> Option<Option<String>> {
+fn digest_of(members: &ClaimObject<'_>, name: &str) -> Option<Option<String>> {
     let Some(value) = members.get(name) else { return Some(None) };
     let text = value.as_str()?;
     let octets = URL_SAFE_NO_PAD.decode(text).ok()?;

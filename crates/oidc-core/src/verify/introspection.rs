@@ -178,7 +178,7 @@ impl Introspection {
         token: &str,
     ) -> Result<Arc<Verified<AccessToken>>, TokenRefusal> {
         let verified = self.without_possession(token).await?;
-        match verified.members().contains_key("cnf") {
+        match verified.contains("cnf") {
             true => Err(TokenRefusal::SenderConstrained),
             false => Ok(verified),
         }

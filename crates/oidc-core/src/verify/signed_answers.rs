@@ -19,7 +19,7 @@ impl AuthorizationResponse {
     /// Returns an error when a parameter is not text.
     pub(crate) fn new(claims: Claims) -> Result<Self, TokenRefusal> {
         for claim in ["state", "code", "error", "error_description"] {
-            if claims.members().get(claim).is_some_and(|value| !value.is_string()) {
+            if claims.member(claim).is_some_and(|value| value.as_str().is_none()) {
                 return Err(TokenRefusal::InvalidClaim { claim, reason: "it is not text" });
             }
         }
@@ -27,7 +27,7 @@ impl AuthorizationResponse {
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.claims.members().get(name)?.as_str()
+        self.claims.member(name)?.as_str()
     }
 }
 

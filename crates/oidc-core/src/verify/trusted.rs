@@ -5,7 +5,6 @@ use std::sync::Arc;
 #[cfg(feature = "token")]
 use std::time::SystemTime;
 
-use serde_json::Value;
 #[cfg(feature = "token")]
 use tracing::{Instrument as _, field::Empty};
 
@@ -132,7 +131,7 @@ impl Trusted {
         key: &Jwk,
         generation: u64,
     ) -> Result<(VerifiedJws, u64), TokenRefusal> {
-        let issuer = jws.members.get("iss").and_then(Value::as_str);
+        let issuer = jws.claims.members().get("iss").and_then(|iss| iss.as_str());
         self.validation.check_key_issuer(key.issuer(), issuer)?;
         Ok((jws, generation))
     }

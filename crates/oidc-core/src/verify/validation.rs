@@ -155,7 +155,7 @@ impl Validation {
         require(claims.expires_at, "exp")?;
         require(claims.issued_at, "iat")?;
         self.check_times(&claims, now)?;
-        if claims.members().contains_key("events") {
+        if claims.contains("events") {
             return Err(TokenRefusal::ForbiddenClaim { claim: "events" });
         }
         let subject = require(claims.subject.clone(), "sub")?;
@@ -179,18 +179,18 @@ impl Validation {
             return Err(TokenRefusal::Expired { expires_at: issued_at + LOGOUT_TOKEN_AGE, now });
         }
         let jwt_id = require(claims.jwt_id.clone(), "jti")?;
-        let events = require(claims.members().get("events"), "events")?;
-        if !events.get(LOGOUT_EVENT).is_some_and(serde_json::Value::is_object) {
+        let events = require(claims.member("events"), "events")?;
+        if !events.get(LOGOUT_EVENT).is_some_and(|event| event.is_object()) {
             return Err(TokenRefusal::InvalidClaim {
                 claim: "events",
                 reason: "it does not hold the back-channel logout event",
             });
         }
-        if claims.members().contains_key("nonce") {
+        if claims.contains("nonce") {
             return Err(TokenRefusal::ForbiddenClaim { claim: "nonce" });
         }
         // A `sid` that cannot be read would end all sessions of the subject.
-        if claims.session_id.is_none() && claims.members().contains_key("sid") {
+        if claims.session_id.is_none() && claims.contains("sid") {
             let reason = "it is not a string";
             return Err(TokenRefusal::InvalidClaim { claim: "sid", reason });
         }
@@ -260,7 +260,7 @@ impl Validation {
 }
 
 fn open(jws: VerifiedJws) -> Result<(Header, Claims), TokenRefusal> {
-    let claims = Claims::from_members(jws.members).map_err(|error| match error {
+    let claims = Claims::of(jws.claims).map_err(|error| match error {
         InvalidClaims::Malformed { reason } => TokenRefusal::Malformed { part: "payload", reason },
         InvalidClaims::Claim { claim, reason } => TokenRefusal::InvalidClaim { claim, reason },
     })?;

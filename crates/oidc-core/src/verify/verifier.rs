@@ -289,5 +289,5 @@ impl fmt::Debug for Verifier {
 
 /// Whether the token needs a proof of possession of any kind (RFC 7800).
 fn is_bound(token: &Verified<AccessToken>) -> bool {
-    token.members().contains_key("cnf")
+    token.contains("cnf")
 }

@@ -98,7 +98,7 @@ impl ClaimReader {
             scopes: scopes.iter().map(str::to_owned).collect(),
             client: claims.client().filter(|_| !self.workloads).map(str::to_owned),
             workload: self.workloads,
-            claims: claims.members().clone(),
+            claims: claims.to_map(),
         })
     }
 
@@ -147,19 +147,20 @@ impl ClaimReader {
 
     /// The claims of an ID token, and those that only UserInfo has. The e-mail address and its verification are of one source.
     pub fn with_user_info(&self, id_token: &Claims, info: &Claims) -> Claims {
-        let mut members = id_token.members().clone();
+        let mut members = id_token.to_map();
         let path = self.paths.email.as_deref();
-        let address = |claims: &Claims| path.and_then(|path| claims.get(path)).cloned();
+        let address =
+            |claims: &Claims| path.and_then(|path| claims.get(path)).map(|value| value.to_value());
         let own = address(id_token);
         if own.is_none() {
             members.remove(EMAIL_VERIFIED);
         }
         let of_another_address = own.is_some() && own != address(info);
-        for (name, value) in info.members() {
-            let foreign = OF_THE_PROTOCOL.contains(&name.as_str())
-                || of_another_address && name == EMAIL_VERIFIED;
+        for (name, value) in info {
+            let foreign =
+                OF_THE_PROTOCOL.contains(&name) || of_another_address && name == EMAIL_VERIFIED;
             if !foreign {
-                members.entry(name.clone()).or_insert_with(|| value.clone());
+                members.entry(name).or_insert_with(|| value.to_value());
             }
         }
         // Both were read before, so that no member is of the wrong type.

@@ -103,9 +103,7 @@ impl Client {
         let access_token = given(py, "access_token", access_token)?;
         let asked = async move { client.user_info(&access_token, &subject).await };
         Ok(work(asked, |py, claims| match claims {
-            Ok(claims) => {
-                Ok(crate::json::object_to_python(py, claims.members())?.into_any().unbind())
-            }
+            Ok(claims) => Ok(crate::json::object_to_python(py, claims.iter())?.into_any().unbind()),
             Err(error) => Err(errors_of_login::user_info(py, &error)),
         }))
     }

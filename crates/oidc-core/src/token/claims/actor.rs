@@ -1,15 +1,13 @@
 //! Parties that act for the subject: `act` and `may_act` (RFC 8693 §4.1, §4.4).
 
-use serde_json::{Map, Value};
-
-use super::{Claims, InvalidClaims};
+use super::{ClaimObject, ClaimValue, Claims, InvalidClaims};
 
 /// Limit on the chain of actors: the current one and those before.
 const MAX_ACTORS: usize = 16;
 
 /// A party that acts, or may act, for the subject of the token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Actor<'c>(&'c Map<String, Value>);
+#[derive(Clone, Debug, PartialEq)]
+pub struct Actor<'c>(ClaimObject<'c>);
 
 impl<'c> Actor<'c> {
     /// `sub`: the actor; never empty. Unique together with [`Actor::issuer`] only.
@@ -28,7 +26,7 @@ impl<'c> Actor<'c> {
     }
 
     /// Any other claim about the actor, by name. `exp`, `nbf` and `aud` mean nothing here (§4.1).
-    pub fn get(&self, name: &str) -> Option<&'c Value> {
+    pub fn get(&self, name: &str) -> Option<ClaimValue<'c>> {
         self.0.get(name)
     }
 
@@ -56,41 +54,42 @@ impl Claims {
     /// # Ok::<(), oidc_core::token::InvalidClaims>(())
     /// ```
     pub fn actors(&self) -> impl Iterator<Item = Actor<'_>> {
-        let current = self.members().get("act").and_then(Value::as_object).map(Actor);
+        let current = self.member("act").and_then(|act| act.as_object()).map(Actor);
         std::iter::successors(current, Actor::before).take(MAX_ACTORS)
     }
 
     /// `may_act`: the party that may become an actor for the subject (RFC 8693 §4.4). Meant for
     /// token issuers; it grants no permission at a resource.
     pub fn may_act(&self) -> Option<Actor<'_>> {
-        self.members().get("may_act").and_then(Value::as_object).map(Actor)
+        self.member("may_act")?.as_object().map(Actor)
     }
 }
 
 /// Refuses chains that are malformed or longer than the limit.
-pub(super) fn check(members: &Map<String, Value>) -> Result<(), InvalidClaims> {
+pub(super) fn check(members: &ClaimObject<'_>) -> Result<(), InvalidClaims> {
     chain(members, "act")?;
     if let Some(value) = members.get("may_act") {
-        one(value, "may_act")?;
+        one(&value, "may_act")?;
     }
     Ok(())
 }
 
-fn chain(mut members: &Map<String, Value>, claim: &'static str) -> Result<(), InvalidClaims> {
+fn chain(members: &ClaimObject<'_>, claim: &'static str) -> Result<(), InvalidClaims> {
+    let mut members = members.clone();
     for _ in 0..=MAX_ACTORS {
         let Some(value) = members.get("act") else { return Ok(()) };
-        members = one(value, claim)?;
+        members = one(&value, claim)?;
     }
     Err(InvalidClaims::Claim { claim, reason: "its chain of actors is longer than 16" })
 }
 
-fn one<'c>(value: &'c Value, claim: &'static str) -> Result<&'c Map<String, Value>, InvalidClaims> {
+fn one<'c>(value: &ClaimValue<'c>, claim: &'static str) -> Result<ClaimObject<'c>, InvalidClaims> {
     let wrong = |reason| InvalidClaims::Claim { claim, reason };
     let members = value.as_object().ok_or_else(|| wrong("it is not an object"))?;
     for name in ["sub", "iss", "client_id"] {
         match members.get(name) {
             None => {}
-            Some(Value::String(text)) if !text.trim().is_empty() => {}
+            Some(ClaimValue::Text(text)) if !text.trim().is_empty() => {}
             Some(_) => return Err(wrong("its `sub`, `iss` or `client_id` is not a text")),
         }
     }
@@ -136,7 +135,7 @@ mod tests {
             (actor.issuer(), actor.client_id()),
             (Some("https://other.example"), Some("batch"))
         );
-        assert_eq!(actor.get("n"), Some(&json!(1)));
+        assert!(actor.get("n").is_some_and(|n| n == json!(1)));
         assert_eq!(read.may_act().and_then(|actor| actor.subject()), Some("admin@example.com"));
         assert_eq!(claims(&json!({})).unwrap().actors().count(), 0);
     }

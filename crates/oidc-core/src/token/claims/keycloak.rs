@@ -1,28 +1,25 @@
 //! Roles and groups in Keycloak's claims, or where the verifier's paths found them. Three types, so that a client role cannot be taken for a
 //! realm role, and neither for a group.
 
-use serde_json::Value;
-
-use super::Claims;
+use super::{ClaimArray, ClaimValue, Claims};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Debug)]
         pub struct $name<'c> {
-            values: &'c [Value],
+            values: Option<ClaimArray<'c>>,
             names: &'c [String],
         }
 
         impl<'c> $name<'c> {
-            fn of(value: Option<&'c Value>) -> Self {
+            fn of(value: Option<ClaimValue<'c>>) -> Self {
                 // Anything but an array counts as empty.
-                let values = value.and_then(Value::as_array).map(Vec::as_slice);
-                Self { values: values.unwrap_or_default(), names: &[] }
+                Self { values: value.and_then(|value| value.as_array()), names: &[] }
             }
 
             fn named(names: &'c [String]) -> Self {
-                Self { values: &[], names }
+                Self { values: None, names }
             }
 
             /// Whether `name` is among them, byte for byte.
@@ -32,7 +29,8 @@ macro_rules! names {
 
             /// The names, in the order of the token.
             pub fn iter(&self) -> impl Iterator<Item = &'c str> + use<'c> {
-                let values = self.values.iter().filter_map(Value::as_str);
+                let values = self.values.clone().into_iter().flatten();
+                let values = values.filter_map(|value| value.as_str());
                 values.chain(self.names.iter().map(String::as_str))
             }
 
@@ -66,7 +64,7 @@ impl Claims {
         if let Some(names) = &self.names {
             return RealmRoles::named(&names.roles);
         }
-        RealmRoles::of(self.members().get("realm_access").and_then(|access| access.get("roles")))
+        RealmRoles::of(self.member("realm_access").and_then(|access| access.get("roles")))
     }
 
     /// Roles at the client `client`.
@@ -75,7 +73,7 @@ impl Claims {
             let roles = names.client_roles.get(client);
             return ClientRoles::named(roles.map(Vec::as_slice).unwrap_or_default());
         }
-        let access = self.members().get("resource_access").and_then(|access| access.get(client));
+        let access = self.member("resource_access").and_then(|access| access.get(client));
         ClientRoles::of(access.and_then(|access| access.get("roles")))
     }
 
@@ -84,6 +82,6 @@ impl Claims {
         if let Some(names) = &self.names {
             return Groups::named(&names.groups);
         }
-        Groups::of(self.members().get("groups"))
+        Groups::of(self.member("groups"))
     }
 }

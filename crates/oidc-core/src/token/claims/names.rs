@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::{Claims, Scope};
+use super::{ClaimValue, Claims, Scope};
 
 /// Paths of a caller's names in claims ([`Claims::get`]).
 ///
@@ -190,8 +188,9 @@ impl ClaimPaths {
 
     fn client_roles(&self, claims: &Claims) -> BTreeMap<String, Vec<String>> {
         let clients = self.client_roles.as_deref().and_then(|path| claims.get(path)?.as_object());
-        let roles = |access: &Value| names_of(access.get("roles")).collect();
-        clients.into_iter().flatten().map(|(name, access)| (name.clone(), roles(access))).collect()
+        let roles = |access: ClaimValue<'_>| names_of(access.get("roles")).collect();
+        let clients = clients.into_iter().flatten();
+        clients.map(|(name, access)| (name.to_owned(), roles(access))).collect()
     }
 }
 
@@ -205,26 +204,28 @@ impl Claims {
     /// The scopes at a path: words of one text (RFC 6749 §3.3), or a list with one scope in each text.
     fn scopes_at(&self, path: &str) -> impl Iterator<Item = &str> {
         let (words, list) = match self.get(path) {
-            Some(Value::String(text)) => (text.as_str(), &[][..]),
-            Some(Value::Array(values)) => ("", values.as_slice()),
-            _ => ("", &[][..]),
+            Some(ClaimValue::Text(text)) => (text, None),
+            Some(ClaimValue::Array(values)) => ("", Some(values)),
+            _ => ("", None),
         };
         // Not split at spaces: a list says where one scope ends.
-        let listed = list.iter().filter_map(Value::as_str).filter(|text| !text.contains(' '));
+        let listed = list.into_iter().flatten().filter_map(|value| value.as_str());
+        let listed = listed.filter(|text| !text.contains(' '));
         words.split(' ').chain(listed)
     }
 }
 
-fn names_of(value: Option<&Value>) -> impl Iterator<Item = String> + use<'_> {
-    let list: &[Value] = match value {
-        Some(Value::Array(values)) => values,
-        Some(one @ Value::String(_)) => std::slice::from_ref(one),
-        _ => &[],
+fn names_of(value: Option<ClaimValue<'_>>) -> impl Iterator<Item = String> {
+    let (one, list, object) = match value {
+        Some(ClaimValue::Text(text)) => (Some(text), None, None),
+        Some(ClaimValue::Array(values)) => (None, Some(values), None),
+        Some(ClaimValue::Object(members)) => (None, None, Some(members)),
+        _ => (None, None, None),
     };
-    let keys =
-        value.and_then(Value::as_object).filter(|names| names.values().all(Value::is_object));
-    let listed = list.iter().filter_map(Value::as_str).map(str::to_owned);
-    listed.chain(keys.into_iter().flatten().map(|(name, _)| name.clone()))
+    let listed = list.into_iter().flatten().filter_map(|value| value.as_str());
+    let keys = object.filter(|members| members.clone().all(|(_, value)| value.is_object()));
+    let keys = keys.into_iter().flatten().map(|(name, _)| name);
+    one.into_iter().chain(listed).chain(keys).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 //! A path is the exact name of a claim, names joined by dots, a JSON Pointer, or names of which some are in quotation marks.
 //! Quotation marks are for names that hold dots, and always have one reading: `"https://acme.example/app".roles`.
 
-use serde_json::{Map, Value};
-
-use super::Claims;
+use super::{ClaimObject, ClaimValue, Claims};
 
 impl Claims {
     /// A member by path: the exact name (`https://example/roles`), names joined by dots
@@ -18,19 +16,19 @@ impl Claims {
     /// ```
     /// let claims = oidc_core::Claims::parse(br#"{"https://acme.example/app":{"roles":["analyst"]}}"#)?;
     /// let roles = claims.get(r#""https://acme.example/app".roles"#);
-    /// assert_eq!(roles, Some(&serde_json::json!(["analyst"])));
+    /// assert!(roles.is_some_and(|roles| roles == serde_json::json!(["analyst"])));
     /// # Ok::<(), oidc_core::token::InvalidClaims>(())
     /// ```
-    pub fn get(&self, path: &str) -> Option<&Value> {
+    pub fn get(&self, path: &str) -> Option<ClaimValue<'_>> {
         if let Some(pointer) = path.strip_prefix('/') {
             let mut names =
                 pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~"));
-            let first = self.members.get(&names.next()?)?;
-            return names.try_fold(first, |value, name| value.as_object()?.get(&name));
+            let first = self.member(&names.next()?)?;
+            return names.try_fold(first, |value, name| value.get(&name));
         }
         match path.contains('"') {
-            true => quoted(&self.members, path),
-            false => member(&self.members, path),
+            true => quoted(&self.iter(), path),
+            false => member(&self.iter(), path),
         }
     }
 
@@ -51,20 +49,20 @@ impl Claims {
     }
 }
 
-fn member<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
+fn member<'c>(members: &ClaimObject<'c>, path: &str) -> Option<ClaimValue<'c>> {
     if let Some(value) = members.get(path) {
         return Some(value);
     }
     path.rmatch_indices('.').find_map(|(dot, _)| {
         let inner = members.get(path.get(..dot)?)?.as_object()?;
-        member(inner, path.get(dot + 1..)?)
+        member(&inner, path.get(dot + 1..)?)
     })
 }
 
-fn quoted<'m>(members: &'m Map<String, Value>, path: &str) -> Option<&'m Value> {
+fn quoted<'c>(members: &ClaimObject<'c>, path: &str) -> Option<ClaimValue<'c>> {
     match split(path)? {
         (name, None) => members.get(name),
-        (name, Some(rest)) => quoted(members.get(name)?.as_object()?, rest),
+        (name, Some(rest)) => quoted(&members.get(name)?.as_object()?, rest),
     }
 }
 
@@ -106,7 +104,7 @@ mod tests {
             (r#""https://acme.example/app""#, Some(text["https://acme.example/app"].clone())),
             (r#""https://acme.example/ap".roles"#, None),
         ] {
-            assert_eq!(claims.get(path).cloned(), found, "{path}");
+            assert_eq!(claims.get(path).map(|value| value.to_value()), found, "{path}");
         }
     }
 

@@ -49,7 +49,7 @@ impl Verdict {
     ) -> Self {
         // Parsed JSON takes about four times its text. An opaque token's text is not JSON.
         let text = match &outcome {
-            Ok(verified) => token_bytes.max(256 + 32 * verified.members().len()),
+            Ok(verified) => token_bytes.max(256 + 32 * verified.iter().len()),
             Err(_) => 0,
         };
         let weight = u32::try_from(512 + 4 * text).unwrap_or(u32::MAX);

@@ -81,7 +81,7 @@ impl IdTokenExpectations {
             return Err(TokenRefusal::WrongNonce);
         }
         for (claim, over) in [("at_hash", &self.access_token), ("c_hash", &self.code)] {
-            let (Some(over), Some(found)) = (over, claims.members().get(claim)) else { continue };
+            let (Some(over), Some(found)) = (over, claims.member(claim)) else { continue };
             let expected = Secret::from(half_hash(header.algorithm, over.expose()));
             if !found.as_str().is_some_and(|found| expected.matches(found)) {
                 return Err(TokenRefusal::WrongHash { claim });

@@ -38,12 +38,12 @@ impl Validation {
         if issued_at + FRESH + self.leeway < now {
             return Err(TokenRefusal::Expired { expires_at: issued_at + FRESH, now });
         }
-        let said = require(claims.members().get("token_introspection"), "token_introspection")?;
+        let said = require(claims.member("token_introspection"), "token_introspection")?;
         let said = said.as_object().ok_or(TokenRefusal::InvalidClaim {
             claim: "token_introspection",
             reason: "it is not an object",
         })?;
-        let response = IntrospectionResponse::new(said.clone());
+        let response = IntrospectionResponse::new(said.to_map());
         Ok(Verified::new(response, &self.issuer, header))
     }
 }

@@ -118,7 +118,7 @@ impl Validation {
         match claims.token_type.as_deref() {
             None | Some("Bearer") => Ok(()),
             // As Keycloak writes a token that is bound to a key; without the binding it is refused.
-            Some("DPoP") if claims.members().contains_key("cnf") => Ok(()),
+            Some("DPoP") if claims.contains("cnf") => Ok(()),
             Some("DPoP") => Err(TokenRefusal::MissingClaim { claim: "cnf" }),
             Some("ID") if self.accepts_id_tokens() => Ok(()),
             Some(found) => {
@@ -131,11 +131,11 @@ impl Validation {
     fn check_marks(&self, claims: &Claims) -> Result<(), TokenRefusal> {
         let refused = |mark: &&&str| **mark == "events" || !self.accepts_id_tokens();
         let mut refused = MARKS_OF_OTHERS.iter().filter(refused);
-        if let Some(mark) = refused.find(|mark| claims.members().contains_key(**mark)) {
+        if let Some(mark) = refused.find(|mark| claims.contains(mark)) {
             let found = format!("a token with `{mark}`, as ID and logout tokens have");
             return Err(wrong("an access token", found));
         }
-        match claims.members().get("token_use").map(|kind| kind.as_str().unwrap_or_default()) {
+        match claims.member("token_use").map(|kind| kind.as_str().unwrap_or_default()) {
             None if !self.client_is_audience => Ok(()),
             None => Err(TokenRefusal::MissingClaim { claim: "token_use" }),
             Some("access") => Ok(()),
@@ -194,8 +194,8 @@ impl Validation {
             };
         };
         let tenant = template.tenant(found).ok_or_else(|| self.wrong_issuer(found))?;
-        match claims.members().get("tid") {
-            Some(other) if other != tenant => {
+        match claims.member("tid") {
+            Some(other) if other.as_str() != Some(tenant) => {
                 let reason = "it is not the tenant of `iss`";
                 Err(TokenRefusal::InvalidClaim { claim: "tid", reason })
             }

@@ -21,7 +21,7 @@ impl Validation {
     ) -> Result<Verified<Claims>, TokenRefusal> {
         let (header, claims) = open(jws)?;
         check_type(&header, &claims, "a signed UserInfo answer", &["jwt"], None)?;
-        if claims.members().contains_key("events") {
+        if claims.contains("events") {
             return Err(TokenRefusal::ForbiddenClaim { claim: "events" });
         }
         self.check_issuer(&claims)?;
