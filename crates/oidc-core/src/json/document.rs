@@ -91,6 +91,16 @@ impl Document {
         self.nodes.get(at).map_or("", |node| self.text_of(&self.text, *node))
     }
 
+    /// Whether the name at this node is `name`.
+    pub(super) fn is_named(&self, at: usize, name: &str) -> bool {
+        match self.nodes.get(at) {
+            Some(Node::Text((_, len)) | Node::Unescaped((_, len))) => {
+                *len as usize == name.len() && self.text(at) == name
+            }
+            _ => false,
+        }
+    }
+
     /// The node after the value at this one and all within it.
     pub(super) fn after(&self, at: usize) -> usize {
         match self.nodes.get(at) {

@@ -151,7 +151,7 @@ impl<'c> Object<'c> {
     fn position(&self, name: &str) -> Option<usize> {
         let mut at = self.at;
         for _ in 0..self.left {
-            if self.document.text(at) == name {
+            if self.document.is_named(at, name) {
                 return Some(at + 1);
             }
             at = self.document.after(at + 1);
