@@ -149,14 +149,7 @@ impl<'c> Object<'c> {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        let mut at = self.at;
-        for _ in 0..self.left {
-            if self.document.is_named(at, name) {
-                return Some(at + 1);
-            }
-            at = self.document.after(at + 1);
-        }
-        None
+        self.document.find(self.at, self.left, name)
     }
 }
 
@@ -180,9 +173,10 @@ impl<'c> Iterator for Object<'c> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let member = (self.document.text(self.at), self.document.value(self.at + 1));
-        self.at = self.document.after(self.at + 1);
-        Some(member)
+        let (name, after) = self.document.name(self.at)?;
+        let value = self.document.value(self.at + 1);
+        self.at = after;
+        Some((name, value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
