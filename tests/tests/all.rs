@@ -16,6 +16,7 @@ mod websocket;
 mod streaming;
 mod refresh;
 mod envoy;
+mod outbound_assertions;
 mod token_exchange;
 mod forward_auth;
 mod forward_auth_recipes;

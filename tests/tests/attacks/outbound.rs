@@ -1,5 +1,7 @@
 //! The local listener: tokens for programs on this machine, and attacks on it from pages and by paths.
 
+#[path = "outbound/assertions.rs"]
+mod assertions;
 #[path = "outbound/services.rs"]
 mod services;
 
