@@ -4,6 +4,8 @@
 mod assertions;
 #[path = "outbound/services.rs"]
 mod services;
+#[path = "outbound/sockets.rs"]
+mod sockets;
 
 use std::time::Duration;
 

@@ -50,6 +50,7 @@ pub(super) fn outbound(
         throttle: Arc::clone(&lasting.throttle),
         proofs: Arc::clone(proofs),
         clock: Arc::clone(&lasting.clock),
+        drain: lasting.drain.clone(),
     }))
 }
 
@@ -92,6 +93,7 @@ fn one(
         issuer: config.issuer.clone(),
         upstream,
         timeouts: config.timeouts,
+        streams: config.streams,
         tokens,
     })
 }
