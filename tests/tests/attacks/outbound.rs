@@ -2,6 +2,8 @@
 
 #[path = "outbound/assertions.rs"]
 mod assertions;
+#[path = "outbound/hand_overs.rs"]
+mod hand_overs;
 #[path = "outbound/services.rs"]
 mod services;
 #[path = "outbound/sockets.rs"]
