@@ -1,6 +1,7 @@
 //! Every scenario, in one binary so that they share one Keycloak.
 
 mod agents;
+mod agents_conformance;
 mod harness;
 mod login;
 mod model_clients;
