@@ -28,5 +28,6 @@ mod split;
 mod demo;
 mod commands;
 mod key_programs;
+mod key_tools;
 mod programs;
 mod collector;
