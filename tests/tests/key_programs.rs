@@ -15,15 +15,15 @@ use crate::programs::{registry, service, small_artifacts};
 const SECRET: &str = "the gateway's secret beside programs with keys";
 
 /// The gateway before one upstream, and a machine with a key of the client `ci`.
-struct Desk {
-    world: World,
-    gateway: Gateway,
+pub(crate) struct Desk {
+    pub(crate) world: World,
+    pub(crate) gateway: Gateway,
     key: String,
     _issuer: DevIssuer,
 }
 
 impl Desk {
-    async fn new(world: World, route: &str, upstream: &str) -> Result<Self> {
+    pub(crate) async fn new(world: World, route: &str, upstream: &str) -> Result<Self> {
         let client =
             DevClient::confidential("gateway", SECRET).redirect_uri(world.url("/oauth2/callback"));
         let issuer = DevIssuer::builder().client(client).start("127.0.0.1:0").await?;
@@ -42,11 +42,11 @@ impl Desk {
     }
 
     /// `http://key:KEY@localhost:PORT`
-    fn url_with_key(&self) -> String {
+    pub(crate) fn url_with_key(&self) -> String {
         self.world.public_url().replace("http://", &format!("http://key:{}@", self.key))
     }
 
-    fn revoke(&self) -> Result<()> {
+    pub(crate) fn revoke(&self) -> Result<()> {
         let config = self.gateway.config().display().to_string();
         let revoked = command(&["key", "revoke", "--config", &config, "--client", "ci"])?;
         ensure!(revoked.status.success(), "{revoked:?}");
@@ -71,19 +71,19 @@ impl Desk {
         Ok((ran.status.success(), String::from_utf8_lossy(&output).into_owned()))
     }
 
-    async fn works(&self, script: &str) -> Result<()> {
+    pub(crate) async fn works(&self, script: &str) -> Result<()> {
         let (good, output) = self.run(script).await?;
         ensure!(good, "{script}\n{output}");
         Ok(())
     }
 
-    async fn fails(&self, script: &str, words: &str) -> Result<()> {
+    pub(crate) async fn fails(&self, script: &str, words: &str) -> Result<()> {
         let (good, output) = self.run(script).await?;
         ensure!(!good && output.contains(words), "{script}\n{output}");
         Ok(())
     }
 
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         self.gateway.finish(&[self.key])
     }
 }

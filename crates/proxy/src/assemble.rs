@@ -15,6 +15,7 @@ mod store;
 pub(crate) use bearer::{http, is_origin};
 pub(crate) use issuers::provider;
 pub use issuers::{issuer_client, issuers};
+pub(crate) use outbound::{target as outbound_target, token_endpoint as outbound_client};
 pub use routes::{route, routes};
 pub use store::ask_store;
 

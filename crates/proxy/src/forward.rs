@@ -31,6 +31,7 @@ mod way_back;
 mod upstream_fields;
 
 pub use assertion::{AssertionError, Assertions, Signer, X_DOORWARD_ASSERTION, with_groups_of};
+pub(crate) use cutoff::Cutoff;
 pub(crate) use exchange::Outgoing;
 pub use held::Described;
 pub use identity::{
@@ -41,6 +42,7 @@ pub use on_behalf::{Exchanges, OnBehalf, farewell};
 pub(crate) use path::path_and_query as upstream_path;
 pub use templates::filled;
 pub(crate) use token_failure::{TokenFailure, patiently};
+pub(crate) use upgrade::{Accepted, ask as ask_for_websocket};
 pub use upstream_fields::{UpstreamField, upstream_fields};
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -75,7 +77,7 @@ use http_canonical::{RequestParts, Scheme};
 use web_sessions::{OwnNames, Sessions};
 
 /// Time for which a token without an expiry permits an exchange; the client then has to present it again.
-const UNDATED: Duration = Duration::from_secs(60 * 60);
+pub(crate) const UNDATED: Duration = Duration::from_secs(60 * 60);
 
 /// Sends permitted requests to the upstreams of their routes.
 pub struct Upstreams {

@@ -41,7 +41,7 @@ pub use limits::Limits;
 pub use open_stream::{OpenEnded, OpenTunnel};
 pub use payload::{CanonicalRequest, Payload, UpgradeAsked, canonical};
 pub use tls::{CertificateError, Certificates};
-pub use unix_file::PrivateSocket;
+pub use unix_file::{PrivateSocket, set_mode};
 pub use whole_body::NotWhole;
 pub(crate) use whole_body::whole_body;
 

@@ -5,6 +5,7 @@
 //! | `GET /token?audience=NAME` | a token for the target with this audience, as JSON |
 //! | `GET /token?target=NAME` | a token for the target of this name |
 //! | any method, `/NAME/…` | the answer of the target, which gets the request with a token |
+//! | WebSocket, `/NAME/…` | a WebSocket of the target, which gets the handshake with a token |
 //!
 //! It listens on a loopback address or a Unix socket, and serves nothing of the public listeners. Any program that reaches it may
 //! use its targets; a browser may not.
@@ -13,6 +14,7 @@ mod body;
 mod guard;
 mod refused;
 mod send;
+mod socket;
 mod target;
 mod token;
 
@@ -24,7 +26,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use access_policy::{Caller, Known};
@@ -34,14 +36,15 @@ use http_canonical::{CanonicalPath, Keep, PathRefusal, RequestId, Trust};
 use oidc_core::{Clock, Secret, dpop::DpopChecker, verify::Presented as AccessToken};
 
 pub(crate) use self::target::{Target, Tokens};
-use self::{refused::Refused, token::Asked};
+use self::{refused::Refused, socket::Opener, token::Asked};
 use crate::{
     identify::{
+        Credential,
         authorization::{Carrier, Presented, Takes, presented},
         bearer::{self, Sent},
         issuers::Issuers,
     },
-    listen::{Body, CanonicalRequest, ConnInfo, canonical},
+    listen::{Body, CanonicalRequest, ConnInfo, Drain, canonical},
     metric,
     throttle::Throttle,
 };
@@ -61,10 +64,19 @@ pub struct Outbound {
     pub(crate) proofs: Arc<DpopChecker>,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Ends WebSockets when the gateway stops.
+    pub(crate) drain: Drain,
 }
 
 /// The targets in use; none while the configuration has no `outbound`.
 pub type Current = Arc<ArcSwapOption<Outbound>>;
+
+/// The user on whose behalf a target is called.
+struct Subject {
+    token: Secret,
+    /// The end of the token, and of the leeway.
+    good_until: Option<SystemTime>,
+}
 
 /// Facts about a request for its log line.
 struct Record {
@@ -90,9 +102,6 @@ impl Outbound {
         let connection = connection.ok_or_else(no_connection)?;
         let request = canonical(request, &Trust::none()).ok_or_else(no_connection)??;
         guard::own_host(request.host(), &connection.local)?;
-        if request.opens_websocket() {
-            return Err(Refused::WebSocket);
-        }
         request.path().check(Keep::default())?;
         let name = target_name(request.path())?;
         if request.path().compared() == TOKEN {
@@ -100,19 +109,36 @@ impl Outbound {
             if !says_local {
                 return Err(Refused::NotLocal);
             }
+            if request.opens_websocket() {
+                return Err(Refused::WebSocket);
+            }
             if request.method().clone().into_http() != Method::GET {
                 return Err(Refused::Method);
             }
             let target = self.asked(Asked::of(request.query())?)?;
             record.target = Some(target.name.clone());
             let subject = self.subject(target, &request, record).await?;
-            let token = target.tokens.token(subject.as_ref()).await?;
+            let token = target.tokens.token(subject.as_ref().map(|user| &user.token)).await?;
             return Ok(token::answer(&token, self.clock.now()));
         }
         let target = self.targets.get(name).ok_or_else(|| Refused::NoTarget(self.names()))?;
         record.target = Some(target.name.clone());
         let subject = self.subject(target, &request, record).await?;
+        let (subject, user_until) = match subject {
+            Some(Subject { token, good_until }) => (Some(token), good_until),
+            None => (None, None),
+        };
         let token = target.tokens.token(subject.as_ref()).await?;
+        if request.opens_websocket() {
+            let opener = Opener {
+                path: record.path.clone(),
+                user: record.user.clone(),
+                user_until,
+                clock: Arc::clone(&self.clock),
+                drain: self.drain.clone(),
+            };
+            return Box::pin(target.open(request, token, subject.as_ref(), opener)).await;
+        }
         Box::pin(target.send(request, token, subject.as_ref())).await
     }
 
@@ -144,7 +170,7 @@ impl Outbound {
         target: &Target,
         request: &CanonicalRequest,
         record: &mut Record,
-    ) -> Result<Option<Secret>, Refused> {
+    ) -> Result<Option<Subject>, Refused> {
         if !target.tokens.need_subject() {
             return Ok(None);
         }
@@ -158,10 +184,13 @@ impl Outbound {
         let token_alone = AccessToken::bearer(token);
         let sender =
             bearer::identify(issuers, verifier, throttle, &self.proofs, token_alone, sent).await;
-        match sender.map_err(|refusal| Refused::Subject(Box::new(refusal)))?.caller {
-            Caller::Known(known) if known.issuer == target.issuer => {
+        let sender = sender.map_err(|refusal| Refused::Subject(Box::new(refusal)))?;
+        match (sender.caller, sender.credential) {
+            (Caller::Known(known), Credential::Bearer { token, good_until, .. })
+                if known.issuer == target.issuer =>
+            {
                 record.user = Some(known);
-                Ok(Some(Secret::from(token)))
+                Ok(Some(Subject { token, good_until }))
             }
             _ => Err(Refused::OtherIssuer),
         }

@@ -60,6 +60,15 @@ impl Realm {
         self.change_client(client, |client| client["secret"] = json!(secret)).await
     }
 
+    /// Has a client authenticate by assertions of another issuer, with these attributes.
+    pub async fn authenticate_by_assertion(&self, client: &str, attributes: &Value) -> Result<()> {
+        self.change_client(client, |client| {
+            client["clientAuthenticatorType"] = json!("federated-jwt");
+        })
+        .await?;
+        self.set_client_attributes(client, attributes).await
+    }
+
     async fn change_client(&self, client: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let path = format!("/clients?clientId={client}");
         let found = list(self.admin(Method::GET, &path, None).await?)?;

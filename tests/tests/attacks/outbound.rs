@@ -1,7 +1,13 @@
 //! The local listener: tokens for programs on this machine, and attacks on it from pages and by paths.
 
+#[path = "outbound/assertions.rs"]
+mod assertions;
+#[path = "outbound/hand_overs.rs"]
+mod hand_overs;
 #[path = "outbound/services.rs"]
 mod services;
+#[path = "outbound/sockets.rs"]
+mod sockets;
 
 use std::time::Duration;
 
@@ -123,6 +129,9 @@ async fn requests_of_browsers_and_for_foreign_hosts_are_refused() -> Result<()> 
         ("Sec-Fetch-Site: none", 403, "browser"),
         ("Sec-Fetch-Mode: navigate", 403, "browser"),
         ("Sec-Fetch-Dest: script", 403, "browser"),
+        ("Sec-Fetch-Mode: cors\r\nSec-Fetch-Site: cross-site", 403, "browser"),
+        ("Sec-Fetch-Mode: cors\r\nOrigin: https://evil.test", 403, "browser"),
+        ("Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty", 403, "browser"),
     ] {
         for target in ["/token?audience=churn", "/churn/score"] {
             let head =
@@ -179,6 +188,10 @@ async fn requests_of_browsers_and_for_foreign_hosts_are_refused() -> Result<()> 
         let head = format!("GET /churn/score HTTP/1.1\r\nHost: {host}");
         assert_eq!(local.ask(&head).await?.status, 200, "{host}");
     }
+    // `fetch` of Node.js writes one of a browser's fields.
+    let node =
+        "GET /churn/score HTTP/1.1\r\nHost: HOST\r\nUser-Agent: node\r\nSec-Fetch-Mode: cors";
+    assert_eq!(local.ask(node).await?.status, 200);
     local.stage.finish(&[])
 }
 

@@ -6,7 +6,7 @@ use http_canonical::{CanonicalPath, Keep};
 use m2m::{
     CachedTokens, ClientCredentials, ExchangedTokens, IssuerTokens, JwtBearer, PresentedToken,
 };
-use oidc_core::{client::TokenEndpoint, dpop::DpopChecker};
+use oidc_core::{Clock, client::TokenEndpoint, dpop::DpopChecker};
 
 use super::{AssembleError, Before, Lasting, at, issuers::client_auth, routes::exchange};
 use crate::{
@@ -40,7 +40,7 @@ pub(super) fn outbound(
         let kept = earlier.as_ref().filter(|_| same).and_then(|old| old.targets.get(name)).cloned();
         let made = match kept {
             Some(kept) => kept,
-            None => Arc::new(one(name, target, issuer, lasting)?),
+            None => Arc::new(self::target(name, target, issuer, lasting.workers, &lasting.clock)?),
         };
         targets.insert(name.clone(), made);
     }
@@ -50,6 +50,7 @@ pub(super) fn outbound(
         throttle: Arc::clone(&lasting.throttle),
         proofs: Arc::clone(proofs),
         clock: Arc::clone(&lasting.clock),
+        drain: lasting.drain.clone(),
     }))
 }
 
@@ -63,11 +64,17 @@ fn is_same(name: &str, target: &OutboundTarget, config: &Config, before: Before<
         && issuer.is_some_and(|issuer| before.has_same(issuer.files()))
 }
 
-fn one(
+/// Makes one target, with connections of its own for each of so many workers.
+///
+/// # Errors
+///
+/// The key that cannot be applied, and the reason.
+pub(crate) fn target(
     name: &str,
     config: &OutboundTarget,
     issuer: &IssuerClient,
-    lasting: &Lasting,
+    workers: usize,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Target, AssembleError> {
     let place = |key: &str| format!("outbound.targets.{name}.{key}");
     let origin = config.url.origin().ascii_serialization();
@@ -82,34 +89,46 @@ fn one(
     let tls = UpstreamTls::configured(&config.tls).map_err(at(place("tls")))?;
     let upstream = Upstream::new(&[origin], &tls)
         .map_err(at(place("url")))?
-        .with_workers(lasting.workers)
+        .with_workers(workers)
         .with_host(&UpstreamHost::Upstream)
         .with_rewrite(rewrite);
-    let tokens = tokens(config, issuer, lasting, &place)?;
+    let tokens = tokens(name, config, issuer, clock)?;
     Ok(Target {
         name: name.to_owned(),
         audience: config.audience.clone(),
         issuer: config.issuer.clone(),
         upstream,
         timeouts: config.timeouts,
+        streams: config.streams,
         tokens,
     })
 }
 
-fn tokens(
+/// The client that asks for the tokens of a target.
+///
+/// # Errors
+///
+/// The key that cannot be applied, and the reason.
+pub(crate) fn token_endpoint(
+    name: &str,
     config: &OutboundTarget,
     issuer: &IssuerClient,
-    lasting: &Lasting,
-    place: &dyn Fn(&str) -> String,
+    clock: &Arc<dyn Clock>,
+) -> Result<TokenEndpoint, AssembleError> {
+    let Some(client) = &config.client else { return Ok(issuer.client.token_endpoint().clone()) };
+    let auth = client_auth(&client.auth, &format!("outbound.targets.{name}.client.auth"))?;
+    let endpoint = TokenEndpoint::new(issuer.provider.clone(), &client.id, auth);
+    Ok(endpoint.with_clock(Arc::clone(clock)))
+}
+
+fn tokens(
+    name: &str,
+    config: &OutboundTarget,
+    issuer: &IssuerClient,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Tokens, AssembleError> {
-    let clock = || Arc::clone(&lasting.clock);
-    let endpoint = match &config.client {
-        None => issuer.client.token_endpoint().clone(),
-        Some(client) => {
-            let auth = client_auth(&client.auth, &place("client.auth"))?;
-            TokenEndpoint::new(issuer.provider.clone(), &client.id, auth).with_clock(clock())
-        }
-    };
+    let endpoint = token_endpoint(name, config, issuer, clock)?;
+    let clock = || Arc::clone(clock);
     let scope = config.scopes.join(" ");
     let own = |source: IssuerTokens| Tokens::Own(CachedTokens::new(source).with_clock(clock()));
     Ok(match &config.grant {

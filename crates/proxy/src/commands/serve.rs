@@ -38,7 +38,10 @@ use crate::{
     },
     config::{Config, Loaded, Shutdown},
     gateway::Serving,
-    listen::{Answers, Certificates, Drain, Drained, Inherited, Limits, Listener, PrivateSocket},
+    listen::{
+        Answers, Certificates, Drain, Drained, Inherited, Limits, ListenAddr, Listener,
+        PrivateSocket, set_mode,
+    },
     log::Log,
     metric,
     outbound::Local,
@@ -193,6 +196,7 @@ impl Running {
         // All that may fail comes before the running process gives up its session file.
         if let Some(predecessor) = &mut predecessor {
             predecessor.prepare(config, &issuers).await?;
+            permit(config)?;
         }
         let lasting = {
             let (config, drain) = (config.clone(), drain.clone());
@@ -325,6 +329,14 @@ async fn outbound(
         .with_limits(Limits { connections: PROGRAMS, ..Limits::from(&config.limits) })
         .with_workers(workers.clone());
     Ok(Some(listener))
+}
+
+/// Gives the local listener's socket the permissions of this configuration: one that was taken over has those of the process before.
+fn permit(config: &Config) -> anyhow::Result<()> {
+    let Some(outbound) = &config.outbound else { return Ok(()) };
+    let ListenAddr::Unix(path) = &outbound.listen else { return Ok(()) };
+    let mode = outbound.mode.map_or(OWN_USER, |mode| mode.0);
+    set_mode(path, mode).context("outbound.mode: the permissions of the socket cannot be set")
 }
 
 /// The addresses as in the configuration.

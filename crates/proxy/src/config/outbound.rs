@@ -12,6 +12,7 @@ use url::Url;
 use super::issuer::ClientAuth;
 use super::listener::ListenAddr;
 use super::route::Timeouts;
+use super::streams::Streams;
 use super::text::written_as_text;
 use super::upstream_tls::UpstreamTlsConfig;
 
@@ -51,6 +52,10 @@ pub struct OutboundTarget {
     /// Example: `{ id: batch, auth: { secret: { file: /run/secrets/batch } } }`.
     #[serde(default)]
     pub client: Option<OutboundClient>,
+    /// Effect of the end of a token on a WebSocket that it opened: `until_token_ends` closes it, and the program opens it again;
+    /// `until_done` leaves it to the service. Other exchanges run to their end. Example: `until_done`.
+    #[serde(default)]
+    pub streams: Streams,
     /// TLS to the service. Example: `{ ca_file: /etc/tls/internal-ca.pem }`.
     #[serde(default)]
     pub tls: UpstreamTlsConfig,
@@ -69,7 +74,8 @@ pub enum OutboundGrant {
     /// Tokens on behalf of a user (RFC 8693): in exchange for the access token that the program sends in `Authorization: Bearer`.
     /// It must be one that the issuer's `audience` accepts.
     Exchange,
-    /// Tokens for an assertion (RFC 7523 §2.1) in this file, which is read for each grant.
+    /// Tokens for an assertion (RFC 7523 §2.1) in this file, which is read for each grant. The issuer decides their audience: this
+    /// grant has no parameter for it.
     /// Example: `/var/run/secrets/tokens/issuer`.
     JwtBearer(PathBuf),
 }

@@ -25,7 +25,7 @@ use crate::{
 
 /// Reason for which the gateway ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// The session ended by logout, by its limits, or at the provider.
     #[error("the session has ended")]
     SessionEnded,
@@ -47,7 +47,7 @@ pub(super) enum Cut {
 }
 
 /// Ends a stream with its session, its token, its idle time or its permission.
-pub(super) struct Cutoff {
+pub(crate) struct Cutoff {
     session: Option<Arc<LiveSession>>,
     expires: Option<Instant>,
     idle: Duration,
@@ -70,7 +70,7 @@ struct Armed {
 
 impl Cutoff {
     /// For a stream opened by a session, by a token that ends at `expires`, or by neither.
-    pub(super) fn new(
+    pub(crate) fn new(
         session: Option<Arc<LiveSession>>,
         expires: Option<Instant>,
         idle: Duration,

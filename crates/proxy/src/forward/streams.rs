@@ -157,7 +157,7 @@ impl Bounds {
 }
 
 /// Notes that the user of a session is active on a stream, an upload or a download.
-pub(super) struct Activity {
+pub(crate) struct Activity {
     session: Arc<LiveSession>,
     sessions: Arc<Sessions>,
     used: Arc<Use>,

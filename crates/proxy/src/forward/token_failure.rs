@@ -45,13 +45,19 @@ pub(crate) enum TokenFailure {
 impl TokenFailure {
     /// The reason of an error.
     pub(crate) fn of(error: &TokenError) -> Self {
+        match error {
+            TokenError::Unavailable { source, .. } | TokenError::Refused { source } => {
+                Self::of_answer(source)
+            }
+            other => Self::Misconfigured(other.to_string()),
+        }
+    }
+
+    /// The reason of an answer of a token endpoint.
+    pub(crate) fn of_answer(source: &TokenEndpointError) -> Self {
         let because = |code: &str, description: &Option<String>| match description {
             Some(description) => format!("{code} ({description})"),
             None => code.to_owned(),
-        };
-        let source = match error {
-            TokenError::Unavailable { source, .. } | TokenError::Refused { source } => source,
-            other => return Self::Misconfigured(other.to_string()),
         };
         match source {
             TokenEndpointError::InvalidGrant { description, .. } => {

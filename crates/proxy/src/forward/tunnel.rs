@@ -51,16 +51,16 @@ pub(super) struct Tunnel<C, U> {
 
 /// Bytes that a tunnel passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     /// from the client
-    pub(super) up: u64,
+    pub(crate) up: u64,
     /// to the client
-    pub(super) down: u64,
+    pub(crate) down: u64,
 }
 
 /// Reason a tunnel ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Both sides closed, or one did and the other took too long.
     Closed,
     /// A connection broke.

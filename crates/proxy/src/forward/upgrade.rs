@@ -12,11 +12,17 @@ use aws_lc_rs::digest;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::future::try_join;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use hyper::upgrade::OnUpgrade;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 
 use super::{
-    Begun, headers, response_body::Origin, streams::Bounds, tunnel::Tunnel, unavailable, way_back,
+    Begun,
+    cutoff::Cutoff,
+    headers,
+    response_body::Origin,
+    streams::{Activity, Bounds},
+    tunnel::{End, Passed, Tunnel},
+    unavailable, way_back,
 };
 use crate::{
     listen::{Body, Drain, OpenTunnel},
@@ -30,11 +36,88 @@ const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 const SWITCH: Duration = Duration::from_secs(30);
 
 /// Asks the upstream for a WebSocket. `None` without a key, which the listener refuses.
-pub(super) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn ask(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?.clone();
     headers.insert(header::CONNECTION, UPGRADE);
     headers.insert(header::UPGRADE, WEBSOCKET);
     Some(key)
+}
+
+/// The upstream's half of a WebSocket that it agreed to.
+pub(crate) struct Accepted {
+    upstream: OnUpgrade,
+    /// The fields of its 101.
+    pub(crate) headers: HeaderMap,
+}
+
+impl Accepted {
+    /// Takes the upstream's half from its 101 to a request with this key.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the 101.
+    pub(crate) fn of(
+        response: &mut Response<Incoming>,
+        key: &HeaderValue,
+    ) -> Result<Self, &'static str> {
+        let upgrade = response.headers().get(header::UPGRADE);
+        if !upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+            return Err("its 101 does not switch to a WebSocket");
+        }
+        let mut accepts = response.headers().get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
+        if accepts.next().map(HeaderValue::as_bytes) != Some(accept(key).as_bytes())
+            || accepts.next().is_some()
+        {
+            return Err("its 101 lacks the `Sec-WebSocket-Accept` that belongs to the key");
+        }
+        let upstream = hyper::upgrade::on(&mut *response);
+        Ok(Self { upstream, headers: std::mem::take(response.headers_mut()) })
+    }
+
+    /// The 101 for the client, and both halves of the WebSocket, which meet once the client has it.
+    pub(crate) fn switch(self, client: OnUpgrade) -> (Response<Body>, Halves) {
+        let Self { upstream, mut headers } = self;
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::UPGRADE, WEBSOCKET);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = headers;
+        (response, Halves { client, upstream })
+    }
+}
+
+/// The two halves of a WebSocket.
+pub(crate) struct Halves {
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+}
+
+/// Reason a WebSocket that both sides agreed to never opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NeverOpened {
+    #[error("a connection broke: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("the client did not read the response")]
+    Late,
+}
+
+impl Halves {
+    /// Joins the halves until the WebSocket ends, at the latest when `drain` leaves no more time to streams.
+    pub(crate) async fn join(
+        self,
+        cutoff: Cutoff,
+        activity: Option<Activity>,
+        ping: Option<Duration>,
+        drain: Drain,
+    ) -> Result<(End, Passed), NeverOpened> {
+        let met = tokio::time::timeout(SWITCH, try_join(self.client, self.upstream)).await;
+        let (client, upstream) = met.map_err(|_| NeverOpened::Late)??;
+        let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
+            .with_activity(activity)
+            .with_pings(ping);
+        Ok(tunnel.run(async move { drain.streams_over().await }).await)
+    }
 }
 
 /// A tunnel that is about to be opened.
@@ -54,58 +137,33 @@ impl Opening<'_> {
     /// Answers the client with 101 and joins the two connections, if the upstream's 101 is good.
     pub(super) fn open(self, begun: Begun) -> Result<Response<Body>, Refusal> {
         let Begun { mut response, in_flight, .. } = begun;
-        let bad = |cause| Err(unavailable(&self.origin.route, in_flight.target().name(), cause));
-        let is_websocket = response
-            .headers()
-            .get(header::UPGRADE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        if !is_websocket {
-            return bad("its 101 does not switch to a WebSocket");
-        }
-        let mut accepts = response.headers().get_all(header::SEC_WEBSOCKET_ACCEPT).iter();
-        if accepts.next().map(HeaderValue::as_bytes) != Some(accept(&self.key).as_bytes())
-            || accepts.next().is_some()
-        {
-            return bad("its 101 lacks the `Sec-WebSocket-Accept` that belongs to the key");
-        }
-        let upstream = hyper::upgrade::on(&mut response);
-        let mut headers = std::mem::take(response.headers_mut());
+        let mut accepted = match Accepted::of(&mut response, &self.key) {
+            Ok(accepted) => accepted,
+            Err(cause) => {
+                let target = in_flight.target().name();
+                return Err(unavailable(&self.origin.route, target, cause));
+            }
+        };
         if let Some(upstream) = &self.origin.route.upstream {
-            headers::clean_response(&mut headers, upstream.own_cookies());
-            way_back::map(&mut headers, upstream, &self.bounds.permit.host);
+            headers::clean_response(&mut accepted.headers, upstream.own_cookies());
+            way_back::map(&mut accepted.headers, upstream, &self.bounds.permit.host);
         }
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONNECTION, UPGRADE);
-        headers.insert(header::UPGRADE, WEBSOCKET);
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = headers;
         let Self { client, stream, bounds, drain, origin, .. } = self;
+        let (response, halves) = accepted.switch(client);
         let (cutoff, activity) = (bounds.cutoff(), bounds.activity());
         let record = bounds.record(&origin.tally);
         tokio::spawn(async move {
-            let (route, id) = (origin.route.name.as_str(), origin.tally.request_id());
-            match tokio::time::timeout(SWITCH, try_join(client, upstream)).await {
-                Ok(Ok((client, upstream))) => {
-                    let ping = origin.route.ping.within(origin.route.timeouts.idle);
-                    let tunnel = Tunnel::new(TokioIo::new(client), TokioIo::new(upstream), cutoff)
-                        .with_activity(activity)
-                        .with_pings(ping);
-                    let (end, passed) = tunnel.run(async move { drain.streams_over().await }).await;
+            let ping = origin.route.ping.within(origin.route.timeouts.idle);
+            match halves.join(cutoff, activity, ping, drain).await {
+                Ok((end, passed)) => {
                     origin.tally.passed(passed.up, passed.down);
                     if let Some(record) = record {
                         record.ended(&end, passed.up, passed.down);
                     }
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
+                    let (route, id) = (origin.route.name.as_str(), origin.tally.request_id());
                     tracing::debug!(route, request_id = id, %error, "WebSocket never opened");
-                }
-                Err(_) => {
-                    tracing::debug!(
-                        route,
-                        request_id = id,
-                        "WebSocket never opened: the client did not read the response"
-                    );
                 }
             }
             drop((in_flight, stream));

@@ -71,8 +71,20 @@ pub(super) fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListen
     let Some(mode) = mode else { return UnixListener::bind(path) };
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    set_mode(path, mode)?;
     socket.listen(BACKLOG)
+}
+
+/// Gives the file of a socket these permissions.
+///
+/// # Errors
+///
+/// The file is not a socket, or another user's.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    if !is_socket(path) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no socket has this path"));
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -12,17 +12,28 @@ use crate::listen::ListenAddr;
 /// Field of requests for a token, which a page cannot send without being asked about it first.
 const X_DOORWARD_LOCAL: HeaderName = HeaderName::from_static("x-doorward-local");
 
+/// Field of requests of `fetch`: in browsers with the other `Sec-Fetch-*` fields, in Node.js alone.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
 /// Refuses a request with a field that only browsers write.
 pub(super) fn programs_only(headers: &HeaderMap) -> Result<(), Refused> {
     let by_a_browser = |name: &HeaderName| {
         *name == header::ORIGIN
             || *name == header::REFERER
             || name.as_str().starts_with("sec-fetch-")
+                && !(*name == SEC_FETCH_MODE && is_cors_once(headers))
     };
     match headers.keys().any(by_a_browser) {
         true => Err(Refused::Browser),
         false => Ok(()),
     }
+}
+
+/// Whether the mode is the one that `fetch` of Node.js writes. A browser that writes it also writes `Sec-Fetch-Site`, and `Origin` for
+/// a page of another site.
+fn is_cors_once(headers: &HeaderMap) -> bool {
+    let mut modes = headers.get_all(SEC_FETCH_MODE).iter();
+    modes.next().is_some_and(|mode| mode == "cors") && modes.next().is_none()
 }
 
 /// Whether a request says that its sender knows this listener: `X-Doorward-Local: 1`, once.
@@ -66,6 +77,25 @@ mod tests {
             }
         }
         assert!(programs_only(&of(&[("user-agent", "Mozilla/5.0"), ("accept", "*/*")])).is_ok());
+    }
+
+    #[test]
+    fn the_mode_of_node_is_no_browsers_without_the_other_fields() {
+        let mode = ("sec-fetch-mode", "cors");
+        assert!(programs_only(&of(&[mode, ("user-agent", "node")])).is_ok());
+        for other in [
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-dest", "empty"),
+            ("sec-fetch-user", "?1"),
+            ("origin", "null"),
+            ("referer", "http://localhost/"),
+        ] {
+            assert!(programs_only(&of(&[mode, other])).is_err(), "{other:?}");
+        }
+        for value in ["no-cors", "navigate", "websocket", "CORS", "cors, cors"] {
+            assert!(programs_only(&of(&[("sec-fetch-mode", value)])).is_err(), "{value}");
+        }
     }
 
     #[test]

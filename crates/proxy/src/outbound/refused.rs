@@ -49,8 +49,8 @@ pub(super) enum Refused {
     /// There is no token.
     #[error("no token for this target: {}", reason(.0))]
     Token(TokenFailure),
-    /// A WebSocket, which this listener does not carry.
-    #[error("unsupported WebSocket: this listener carries plain exchanges")]
+    /// A WebSocket where a token is asked for.
+    #[error("unsupported WebSocket: /token answers plain requests")]
     WebSocket,
     /// The service cannot be reached.
     #[error("the service cannot be reached: {0}")]
@@ -89,7 +89,9 @@ impl Refused {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(refusal) => refusal.status(),
-            Self::Query(_) | Self::SeveralTargets(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
+            Self::Query(_) | Self::SeveralTargets(_) | Self::WebSocket | Self::BrokenOff => {
+                StatusCode::BAD_REQUEST
+            }
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Browser | Self::NotLocal | Self::OtherIssuer => StatusCode::FORBIDDEN,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -106,7 +108,6 @@ impl Refused {
             Self::Token(TokenFailure::Invalid(_)) | Self::Unavailable(_) | Self::Invalid(_) => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::WebSocket => StatusCode::NOT_IMPLEMENTED,
             Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -169,7 +170,7 @@ impl Refused {
             Self::Token(TokenFailure::Invalid(_)) | Self::Invalid(_) => {
                 "report it to the operators of the other side"
             }
-            Self::WebSocket => "take a token from /token and connect to the service",
+            Self::WebSocket => "open the WebSocket at the path of a target",
             Self::NotConfigured => "add `outbound` to the configuration and restart the gateway",
             Self::Internal(_) => "report it, with the request id",
         }

@@ -28,19 +28,23 @@ use crate::{
 };
 
 /// A request without its body and its token, for each attempt.
-struct Head {
+pub(super) struct Head {
     method: Method,
     path_and_query: PathAndQuery,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     accepts_trailers: bool,
     trailers: Announced,
+    /// The declared length of the body.
+    length: Option<u64>,
+    /// Set for the handshake of a WebSocket.
+    pub(super) upgrade: bool,
 }
 
 /// An answer that has begun.
-struct Begun {
-    response: Response<Incoming>,
+pub(super) struct Begun {
+    pub(super) response: Response<Incoming>,
     lease: Lease,
-    in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 /// Reason an attempt has no answer.
@@ -56,9 +60,17 @@ impl Target {
     pub(super) async fn send(
         &self,
         request: CanonicalRequest,
-        mut token: AccessToken,
+        token: AccessToken,
         subject: Option<&Secret>,
     ) -> Result<Response<Body>, Refused> {
+        let (head, Payload { body, .. }) = self.head(request)?;
+        let mut sent = Sent::of(body, head.length).await?;
+        let (begun, _) = self.exchange(&head, token, subject, &mut sent).await?;
+        self.pass_on(begun)
+    }
+
+    /// The head that is sent, without a token, and the rest of the request.
+    pub(super) fn head(&self, request: CanonicalRequest) -> Result<(Head, Payload), Refused> {
         let path_and_query = upstream_path(&self.upstream, &request)
             .map_err(|refused| Refused::Internal(refused.to_string()))?;
         let RequestParts {
@@ -66,7 +78,7 @@ impl Target {
             mut headers,
             accepts_trailers,
             trailers,
-            content_length,
+            content_length: length,
             request_id,
             traceparent,
             body,
@@ -85,13 +97,24 @@ impl Target {
         headers.insert(X_REQUEST_ID, request_id.header_value());
         let trace = traceparent.unwrap_or_else(TraceParent::begin).header_value();
         headers.insert(TRACEPARENT, trace);
-        let Payload { body, .. } = body.into_inner();
-        let mut sent = Sent::of(body, content_length).await?;
         let method = method.into_http();
-        let head = Head { method, path_and_query, headers, accepts_trailers, trailers };
+        let upgrade = false;
+        let head =
+            Head { method, path_and_query, headers, accepts_trailers, trailers, length, upgrade };
+        Ok((head, body.into_inner()))
+    }
+
+    /// Sends a request until its answer begins, with another token after a 401. Returns the token that was sent last.
+    pub(super) async fn exchange(
+        &self,
+        head: &Head,
+        mut token: AccessToken,
+        subject: Option<&Secret>,
+        sent: &mut Sent,
+    ) -> Result<(Begun, AccessToken), Refused> {
         let mut renewed = false;
         loop {
-            let begun = self.attempt(&head, &token, &mut sent).await?;
+            let begun = self.attempt(head, &token, sent).await?;
             let rejected = begun.response.status() == StatusCode::UNAUTHORIZED;
             if rejected && !renewed && sent.is_repeatable() {
                 renewed = true;
@@ -102,7 +125,7 @@ impl Target {
                     continue;
                 }
             }
-            return self.pass_on(begun);
+            return Ok((begun, token));
         }
     }
 
@@ -154,7 +177,7 @@ impl Target {
             headers,
             accepts_trailers: head.accepts_trailers,
             trailers: head.trailers.clone(),
-            upgrade: false,
+            upgrade: head.upgrade,
         };
         let request = outgoing
             .into_request(target, upload)
@@ -196,7 +219,7 @@ impl Target {
     }
 
     /// Passes an answer on as it is, redirects too, without the fields of the connection.
-    fn pass_on(&self, begun: Begun) -> Result<Response<Body>, Refused> {
+    pub(super) fn pass_on(&self, begun: Begun) -> Result<Response<Body>, Refused> {
         let Begun { response, lease, in_flight } = begun;
         let (parts, incoming) = response.into_parts();
         let mut headers = parts.headers;

@@ -7,7 +7,11 @@ use m2m::{AccessToken, CachedTokens, Exchange, ExchangedTokens, TokenSource as _
 use oidc_core::Secret;
 
 use super::refused::Refused;
-use crate::{config::Timeouts, forward::patiently, upstream::Upstream};
+use crate::{
+    config::{Streams, Timeouts},
+    forward::patiently,
+    upstream::Upstream,
+};
 
 /// A service that programs call through the local listener.
 pub(crate) struct Target {
@@ -21,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) upstream: Upstream,
     /// Its time limits.
     pub(crate) timeouts: Timeouts,
+    /// Effect of the end of a token on a WebSocket.
+    pub(crate) streams: Streams,
     /// Its tokens.
     pub(crate) tokens: Tokens,
 }

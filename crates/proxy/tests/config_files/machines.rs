@@ -1,6 +1,8 @@
 //! Tokens for other services: `identity.access_token.exchange` of a route, and `outbound`.
 
-use doorward::config::{Config, ListenAddr, OutboundGrant, Problem, SentAccessToken, SocketMode};
+use doorward::config::{
+    Config, ListenAddr, OutboundGrant, Problem, SentAccessToken, SocketMode, Streams,
+};
 
 use super::{config, problems, small_with};
 
@@ -175,4 +177,18 @@ fn what_others_could_read_or_use_is_doubted() {
         "listen: 'unix:/o.sock', mode: '0666', targets: { c: { url: 'https://c', issuer: main } }",
     ));
     assert!(open.iter().any(|doubt| doubt.contains("every user of this machine")), "{open:?}");
+}
+
+#[test]
+fn the_end_of_a_web_socket_is_chosen_for_each_target() {
+    let streams = |keys: &str| {
+        let text = target(&format!("url: 'https://churn.internal', issuer: main{keys}"));
+        config(&text).outbound.unwrap().targets["churn"].streams
+    };
+    assert_eq!(streams(""), Streams::UntilTokenEnds);
+    assert_eq!(streams(", streams: until_done"), Streams::UntilDone);
+    for wrong in ["never", "true", "until_token_end", "{}"] {
+        let keys = format!("url: 'https://churn.internal', issuer: main, streams: {wrong}");
+        refused(&target(&keys), "streams");
+    }
 }

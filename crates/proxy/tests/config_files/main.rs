@@ -24,6 +24,7 @@ mod listening;
 mod machines;
 mod mistakes;
 mod online;
+mod online_targets;
 mod outside;
 mod platform;
 mod profiles;

@@ -9,15 +9,15 @@ use tokio::net::TcpListener;
 
 use super::SMALL;
 
-const CALLBACK: &str = "https://platform.example/oauth2/callback";
+pub(crate) const CALLBACK: &str = "https://platform.example/oauth2/callback";
 
-struct Bench {
-    folder: tempfile::TempDir,
-    issuer: DevIssuer,
+pub(crate) struct Bench {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) issuer: DevIssuer,
 }
 
 impl Bench {
-    async fn new(redirect_uri: &str) -> Self {
+    pub(crate) async fn new(redirect_uri: &str) -> Self {
         let gateway = DevClient::confidential("gateway", "right").redirect_uri(redirect_uri);
         let issuer = DevIssuer::builder().client(gateway).start("127.0.0.1:0").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -27,7 +27,7 @@ impl Bench {
     }
 
     /// The small file before this provider and this upstream, with one change.
-    async fn check(&self, upstream: &str, old: &str, new: &str) -> (Outcome, String) {
+    pub(crate) async fn check(&self, upstream: &str, old: &str, new: &str) -> (Outcome, String) {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let secret =
             format!("    client_auth: {{ secret: {{ file: {} }} }}\n    audience:", path("secret"));
@@ -47,7 +47,9 @@ impl Bench {
 }
 
 /// An upstream that answers each connection with these bytes; its URL, and the requests that it got.
-async fn upstream(answer: &'static str) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+pub(crate) async fn upstream(
+    answer: &'static str,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
@@ -63,7 +65,7 @@ async fn upstream(answer: &'static str) -> (String, tokio::sync::mpsc::Unbounded
     (format!("http://{address}"), requests)
 }
 
-const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+pub(crate) const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 #[tokio::test]
 async fn check_online_makes_a_request_to_each_upstream() {

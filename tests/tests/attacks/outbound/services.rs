@@ -82,7 +82,7 @@ async fn a_rejected_token_is_replaced_once() -> Result<()> {
 }
 
 /// Sends a request to a socket, and returns everything that it answers.
-async fn over_socket(path: &Path, head: &str) -> Result<String> {
+pub(super) async fn over_socket(path: &Path, head: &str) -> Result<String> {
     let mut stream = UnixStream::connect(path).await?;
     stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();

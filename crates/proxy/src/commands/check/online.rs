@@ -1,8 +1,9 @@
-//! `doorward check --online`: checks that the issuers, the session store and the upstreams answer and fit the configuration.
+//! `doorward check --online`: checks that the issuers, the session store, the upstreams and the targets of `outbound` answer and fit
+//! the configuration.
 //!
 //! Reads public documents of the issuers, authenticates the gateway there as its client, and announces a login for each host
 //! where the provider takes pushed requests. Connects to a session store of the network. Asks each upstream with
-//! one `HEAD`. No user signs in, and no token is issued.
+//! one `HEAD`. Asks for the tokens of the targets and sends them nowhere. No user signs in.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::config::{
     UserInfo, WithoutRefresh,
 };
 
+mod outbound;
 mod registration;
 
 /// Checks a file, contacts every issuer and upstream of it, prints a line about each, and at the end the verdict.
@@ -66,6 +68,7 @@ pub async fn online(path: &Path, out: &mut dyn Write) -> anyhow::Result<Outcome>
     for (name, route) in &config.routes {
         problems += ask_upstream(name, route, &config, out).await?;
     }
+    problems += outbound::check(&config, out).await?;
     match assemble::ask_store(&config).await {
         Some(Ok(servers)) => writeln!(out, "session.store: {} answers", shown(&servers))?,
         Some(Err(reason)) => {
