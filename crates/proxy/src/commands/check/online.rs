@@ -21,7 +21,7 @@ use crate::config::{
     UserInfo, WithoutRefresh,
 };
 
-mod registration;
+pub(super) mod registration;
 
 /// Checks a file, contacts every issuer and upstream of it, prints a line about each, and at the end the verdict.
 ///
