@@ -24,6 +24,7 @@ mod failures;
 mod reload;
 mod split;
 mod demo;
+mod doctor;
 mod commands;
 mod key_programs;
 mod programs;
