@@ -29,7 +29,7 @@ pub(super) struct Needs {
     pub(super) redirect_uris: BTreeSet<Url>,
     /// Addresses to which the issuer sends browsers after a sign-out.
     pub(super) post_logout_uris: BTreeSet<Url>,
-    /// Where logout tokens are received; `None` with sessions in cookies, which cannot be ended from outside.
+    /// Address of logout tokens; `None` with sessions in cookies, which cannot be ended from outside.
     pub(super) backchannel_logout: Option<Url>,
     /// Accepted audiences of bearer tokens, each list with the key that has it.
     pub(super) audiences: BTreeMap<String, Vec<String>>,
