@@ -135,9 +135,10 @@ async fn own_token(name: &str, endpoint: &TokenEndpoint, facts: &mut Facts) -> O
     match endpoint.request(grant).await {
         Ok(set) => Some(contents(&set.access_token)),
         // Keycloak's words; it has the same code for a wrong secret.
-        Err(TokenEndpointError::OAuth { description: Some(words), .. })
-            if words.contains("service account") =>
-        {
+        Err(
+            TokenEndpointError::OAuth { description: Some(words), .. }
+            | TokenEndpointError::InvalidClient { description: Some(words), .. },
+        ) if words.contains("service account") => {
             facts.without_service_account.insert(name.to_owned());
             None
         }
