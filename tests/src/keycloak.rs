@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod admin;
+mod clients;
 mod realm;
 
 pub use realm::Realm;

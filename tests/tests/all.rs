@@ -26,6 +26,7 @@ mod failures;
 mod reload;
 mod split;
 mod demo;
+mod doctor;
 mod commands;
 mod key_programs;
 mod key_tools;

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 mod config;
+mod doctor;
 mod headers;
 mod metrics;
 mod refusals;
@@ -16,6 +17,7 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(vec![
         ("config.md", config::page(&schema)?),
         ("config.schema.json", schema + "\n"),
+        ("doctor.md", doctor::page()?),
         ("headers.md", headers::page()?),
         ("metrics.md", metrics::page()?),
         ("refusals.md", refusals::page()?),

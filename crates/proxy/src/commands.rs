@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod healthcheck;
 pub mod key;
@@ -17,6 +18,8 @@ pub enum Outcome {
     Fine,
     /// The command failed. Exit code 1.
     Failure,
+    /// The command cannot do what was asked in this way. Exit code 2, as for wrong arguments.
+    Unusable,
     /// `explain`: the request would be refused. Exit code 3.
     Refused,
     /// `explain`: the user would have to sign in. Exit code 4.
@@ -28,6 +31,7 @@ impl From<Outcome> for ExitCode {
         Self::from(match outcome {
             Outcome::Fine => 0,
             Outcome::Failure => 1,
+            Outcome::Unusable => 2,
             Outcome::Refused => 3,
             Outcome::LoginNeeded => 4,
         })

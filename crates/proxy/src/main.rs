@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
 use doorward::{
-    commands::{self, Outcome, check, demo, explain, healthcheck, key, schema, serve},
+    commands::{self, Outcome, check, demo, doctor, explain, healthcheck, key, schema, serve},
     listen::Inherited,
 };
 
@@ -42,6 +42,8 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Check the settings of Keycloak against the configuration, and name what to change there (exit 1 with findings)
+    Doctor(doctor::Doctor),
     /// Tell step by step what the gateway would decide about a request (exit 0 allowed, 3 refused, 4 sign-in needed)
     Explain(explain::Explain),
     #[command(flatten)]
@@ -95,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 Outcome::Failure
             }
         }
+        Command::Doctor(doctor) => runtime()?.block_on(doctor.run(&mut out))?,
         Command::Explain(explain) => explain.run(&mut out)?,
         Command::Auth(command) => {
             let program = cli_auth::Program::new("doorward");

@@ -69,7 +69,8 @@ impl Realm {
         self.set_client_attributes(client, attributes).await
     }
 
-    async fn change_client(&self, client: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+    /// Changes members of a client's representation.
+    pub async fn change_client(&self, client: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let path = format!("/clients?clientId={client}");
         let found = list(self.admin(Method::GET, &path, None).await?)?;
         let mut client = found.into_iter().next().context("no such client")?;
@@ -167,7 +168,12 @@ impl Realm {
         Ok(found[0]["id"].as_str().with_context(|| format!("no user {user}"))?.to_owned())
     }
 
-    async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(super) async fn admin(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value> {
         self.send(method, &format!("/admin/realms/{}{path}", self.name), body).await
     }
 
@@ -197,7 +203,7 @@ impl Realm {
     }
 }
 
-fn list(value: Value) -> Result<Vec<Value>> {
+pub(super) fn list(value: Value) -> Result<Vec<Value>> {
     match value {
         Value::Array(items) => Ok(items),
         other => bail!("expected a list, Keycloak answers {other}"),

@@ -227,7 +227,7 @@ fn wanted(config: &Config) -> Wanted {
 /// # Errors
 ///
 /// A secret or key that cannot be read.
-pub(super) fn client_auth(
+pub(crate) fn client_auth(
     auth: &config::ClientAuth,
     place: &str,
 ) -> Result<ClientAuth, AssembleError> {

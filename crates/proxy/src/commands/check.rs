@@ -11,6 +11,9 @@ use cli_auth::shown;
 mod online;
 
 pub use online::online;
+pub(super) use online::registration::{
+    Credential, PushedLogin, credential, push_login, redirect_uris,
+};
 
 /// Checks a file and prints the findings; `true` if the file can be used.
 ///
@@ -26,7 +29,7 @@ pub fn check(path: &Path, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// Reads a file and prints its warnings, and its problems with a verdict.
-fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Loaded>> {
+pub(super) fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Loaded>> {
     let file = path.display();
     match Config::load(path) {
         Ok(loaded) => {
@@ -58,7 +61,7 @@ fn warnings(warnings: &[Problem], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

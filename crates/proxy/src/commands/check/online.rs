@@ -23,7 +23,7 @@ use crate::config::{
 };
 
 mod outbound;
-mod registration;
+pub(super) mod registration;
 
 /// Checks a file, contacts every issuer and upstream of it, prints a line about each, and at the end the verdict.
 ///

@@ -40,7 +40,16 @@ pub(super) async fn check(
         && config.pushed_authorization != PushedAuthorization::Never;
     if logins.is_empty() || !pushes {
         if config.client_auth != ClientAuth::None {
-            credential(client, &mut found).await;
+            match credential(client).await {
+                Credential::Accepted => {
+                    found.proved.push("accepts the client's credential".to_owned());
+                }
+                Credential::Refused(error) => found.doubts.push(refused_credential(&error)),
+                Credential::Unproved(reason) => {
+                    found.proved.push(format!("the client's credential is not checked: {reason}"))
+                }
+                Credential::Failed(reason) => found.doubts.push(reason),
+            }
         }
         if !logins.is_empty() {
             found.proved.push(
@@ -52,25 +61,22 @@ pub(super) async fn check(
     }
     let mut accepted = false;
     for uri in &logins {
-        let request = LoginRequest::new(uri.clone())
-            .with_scopes(config.scopes.iter().cloned())
-            .with_required_pushed_request();
-        match client.client().begin_login(request).await {
-            Ok(_) => {
+        match push_login(client, config, uri).await {
+            PushedLogin::Taken => {
                 accepted = true;
                 found.proved.push(format!("takes logins for {uri}"));
             }
-            Err(LoginError::PushedAuthorization(error)) if is_about_client(&error) => {
+            PushedLogin::ClientRefused(error) => {
                 found.doubts.push(refused_credential(&error));
                 return found;
             }
-            Err(LoginError::PushedAuthorization(error @ TokenEndpointError::OAuth { .. })) => {
+            PushedLogin::Refused(error) => {
                 found.doubts.push(format!(
                     "takes no login for {uri}: {error}; register this redirect URI for the client `{}`",
                     config.client_id.as_deref().unwrap_or_default()
                 ));
             }
-            Err(error) => found.doubts.push(with_causes(&error)),
+            PushedLogin::Failed(reason) => found.doubts.push(reason),
         }
     }
     if accepted && config.client_auth != ClientAuth::None {
@@ -79,23 +85,67 @@ pub(super) async fn check(
     found
 }
 
+/// Answer to a pushed login.
+pub(in crate::commands) enum PushedLogin {
+    /// Taken: the credential and the redirect URI are right.
+    Taken,
+    /// The client itself is refused.
+    ClientRefused(TokenEndpointError),
+    /// The login is refused: the redirect URI is not registered.
+    Refused(TokenEndpointError),
+    /// There is no usable answer.
+    Failed(String),
+}
+
+/// Announces a login that does not begin.
+pub(in crate::commands) async fn push_login(
+    client: &IssuerClient,
+    config: &IssuerConfig,
+    redirect_uri: &Url,
+) -> PushedLogin {
+    let request = LoginRequest::new(redirect_uri.clone())
+        .with_scopes(config.scopes.iter().cloned())
+        .with_required_pushed_request();
+    match client.client().begin_login(request).await {
+        Ok(_) => PushedLogin::Taken,
+        Err(LoginError::PushedAuthorization(error)) if is_about_client(&error) => {
+            PushedLogin::ClientRefused(error)
+        }
+        Err(LoginError::PushedAuthorization(error @ TokenEndpointError::OAuth { .. })) => {
+            PushedLogin::Refused(error)
+        }
+        Err(error) => PushedLogin::Failed(with_causes(&error)),
+    }
+}
+
+/// Result of a check of the client's credential.
+pub(in crate::commands) enum Credential {
+    /// It is right.
+    Accepted,
+    /// It is wrong, or the client does not exist.
+    Refused(TokenEndpointError),
+    /// The provider refused something else first.
+    Unproved(String),
+    /// There is no usable answer.
+    Failed(String),
+}
+
 /// Proves the client's credential with a code that was never issued.
-async fn credential(client: &IssuerClient, found: &mut Registration) {
-    let Ok(redirect_uri) = Url::parse("https://check.invalid/callback") else { return };
+pub(in crate::commands) async fn credential(client: &IssuerClient) -> Credential {
+    let redirect_uri = match Url::parse("https://check.invalid/callback") {
+        Ok(uri) => uri,
+        Err(error) => return Credential::Failed(error.to_string()),
+    };
     let grant = Grant::AuthorizationCode {
         code: Secret::from("checks-the-client-only"),
         redirect_uri,
         code_verifier: Secret::from("checks-the-client-only-0123456789-0123456789"),
     };
     match client.client().token_endpoint().request(grant).await {
-        Ok(_) | Err(TokenEndpointError::InvalidGrant { .. }) => {
-            found.proved.push("accepts the client's credential".to_owned());
-        }
-        Err(error) if is_about_client(&error) => found.doubts.push(refused_credential(&error)),
-        Err(TokenEndpointError::OAuth { error, .. }) => {
-            found.proved.push(format!("the client's credential is not checked: {error}"));
-        }
-        Err(error) => found.doubts.push(with_causes(&error)),
+        Ok(_) | Err(TokenEndpointError::InvalidGrant { .. }) => Credential::Accepted,
+        Err(error) if is_about_client(&error) => Credential::Refused(error),
+        Err(TokenEndpointError::OAuth { error, .. }) => Credential::Unproved(error),
+        Err(error) => Credential::Failed(with_causes(&error)),
     }
 }
 
@@ -113,7 +163,7 @@ fn refused_credential(error: &TokenEndpointError) -> String {
 }
 
 /// The redirect URI of each host on which a browser may have to sign in; a wildcard host has none of its own.
-fn redirect_uris(config: &Config) -> BTreeSet<Url> {
+pub(in crate::commands) fn redirect_uris(config: &Config) -> BTreeSet<Url> {
     let own = config.public_url.host_str().unwrap_or_default();
     let signs_in = |route: &&RouteConfig| {
         route.sign_in != SignIn::Challenge
