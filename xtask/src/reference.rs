@@ -8,6 +8,7 @@ use anyhow::Context;
 mod config;
 mod headers;
 mod metrics;
+mod presets;
 mod refusals;
 
 /// Every generated page: its file and its content.
@@ -18,6 +19,7 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
         ("config.schema.json", schema + "\n"),
         ("headers.md", headers::page()?),
         ("metrics.md", metrics::page()?),
+        ("presets.md", presets::page()?),
         ("refusals.md", refusals::page()?),
     ])
 }

@@ -25,6 +25,7 @@ mod machines;
 mod mistakes;
 mod online;
 mod outside;
+mod presets;
 mod platform;
 mod profiles;
 mod providers;
