@@ -9,6 +9,7 @@ mod config;
 mod doctor;
 mod headers;
 mod metrics;
+mod presets;
 mod refusals;
 
 /// Every generated page: its file and its content.
@@ -20,6 +21,7 @@ fn pages() -> anyhow::Result<Vec<(&'static str, String)>> {
         ("doctor.md", doctor::page()?),
         ("headers.md", headers::page()?),
         ("metrics.md", metrics::page()?),
+        ("presets.md", presets::page()?),
         ("refusals.md", refusals::page()?),
     ])
 }

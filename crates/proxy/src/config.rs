@@ -91,7 +91,7 @@ pub use outbound::{
 };
 pub use path::{PathError, RulePath};
 pub use policy::{AccessRule, Allow, ClaimValues, Requirement};
-pub use preset::Preset;
+pub use preset::{KnownPreset, Preset, SubPath};
 pub use problem::{Place, Problem, Problems};
 pub use profile::{AudienceClaim, ClaimPaths, Fetch, Profile, TokenUse};
 pub use redis_store::{
@@ -202,7 +202,11 @@ pub struct Config {
     /// Example: `staff: [ { roles: [data-scientist, admin] } ]`.
     #[serde(default, skip_serializing)]
     pub rules: BTreeMap<String, NamedRule>,
-    /// Files with more `routes`, `rules` and `issuers`, relative to this one; `*` stands for a part of a file name. A name that
+    /// Presets of your own, by a name of your choice, for `preset` in routes. One with the name of a known preset takes its place.
+    /// Example: `myapp: { route: { timeouts: { idle: 1h } } }`.
+    #[serde(default, skip_serializing)]
+    pub presets: BTreeMap<String, Preset>,
+    /// Files with more `routes`, `rules`, `presets` and `issuers`, relative to this one; `*` stands for a part of a file name. A name that
     /// occurs twice is refused. Example: `conf.d/*.yaml`.
     #[serde(default, with = "text::one_or_many", skip_serializing)]
     #[schemars(with = "text::OneOrMany<String>")]

@@ -5,7 +5,9 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use cli_auth::with_causes;
 use doorward::{
-    commands::{self, Outcome, check, demo, doctor, explain, healthcheck, key, schema, serve},
+    commands::{
+        self, Outcome, check, demo, doctor, explain, healthcheck, key, presets, schema, serve,
+    },
     listen::Inherited,
 };
 
@@ -50,6 +52,8 @@ enum Command {
     Auth(cli_auth::Command),
     /// Make, list and revoke API keys of the running gateway
     Key(key::Key),
+    /// List the presets of applications, or print what one of them sets
+    Presets(presets::Presets),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Ask a health URL, for container health checks
@@ -104,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             return Ok(runtime()?.block_on(command.run(&program, &mut out)).into());
         }
         Command::Key(key) => runtime()?.block_on(key.run(&mut out))?,
+        Command::Presets(presets) => presets.run(&mut out)?,
         Command::Schema => {
             writeln!(out, "{}", schema::schema())?;
             Outcome::Fine

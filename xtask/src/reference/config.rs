@@ -140,6 +140,9 @@ impl Page<'_> {
         if name == "RouteDefaults" {
             return "keys of [`routes.NAME`](#routesname)".to_owned();
         }
+        if name == "AccessRule" && place.starts_with("presets.") {
+            return "[`routes.NAME.access`](#routesnameaccess)".to_owned();
+        }
         if let Some(schema) = self.types.get(name)
             && let Some(words) = only_words(schema)
         {

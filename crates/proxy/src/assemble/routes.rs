@@ -1,9 +1,7 @@
 //! Builds the routes of the application from the configured routes. Needs no network.
 
 use crate::{
-    config::{
-        self, Config, HostPattern, ListenAddr, Preset, RouteConfig, SentGroups, TokenExchange,
-    },
+    config::{self, Config, HostPattern, ListenAddr, RouteConfig, SentGroups, TokenExchange},
     endpoints::browser_scheme,
     mcp::Resource,
     metric::{self, RouteMeters},
@@ -97,7 +95,8 @@ fn route_after(
         sign_in: route.sign_in,
         bearer: route.bearer,
         basic: route.basic,
-        registry: (route.preset == Some(Preset::Registry))
+        registry: route
+            .registry_tokens
             .then(|| format!("{}/registry_token", config.endpoints.trim_end_matches('/'))),
         audience: audience(route),
         origins: route.origins.clone(),

@@ -22,7 +22,7 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 const MAX_FILES: usize = 256;
 
 /// Keys that an included file may hold.
-const SECTIONS: [&str; 3] = ["issuers", "routes", "rules"];
+const SECTIONS: [&str; 4] = ["issuers", "presets", "routes", "rules"];
 
 /// The files of a configuration, the main file first.
 pub(super) struct Files {
@@ -174,7 +174,8 @@ impl Files {
     fn add(&mut self, root: &mut Node, included: Node) {
         let position = included.position;
         let Value::Map(sections) = included.value else {
-            let message = "invalid file: it is no map; write `routes:`, `rules:` or `issuers:`";
+            let message =
+                "invalid file: it is no map; write `routes:`, `rules:`, `presets:` or `issuers:`";
             return self.problems.push(Finding::located(KeyPath::root(), position, message));
         };
         for (section, node) in sections {
@@ -182,7 +183,7 @@ impl Files {
             let key = node.key.unwrap_or(node.position);
             if !SECTIONS.contains(&section.as_str()) {
                 let message = format!(
-                    "unsupported key in an included file, which holds `issuers`, `routes` and `rules`; write it in `{}`",
+                    "unsupported key in an included file, which holds `issuers`, `presets`, `routes` and `rules`; write it in `{}`",
                     self.names.first().map(String::as_str).unwrap_or_default()
                 );
                 self.problems.push(Finding::located(at, key, message));

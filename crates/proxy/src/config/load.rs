@@ -143,7 +143,7 @@ fn checked(
         Some(mut config) if problems.is_empty() => {
             config.issuers.values_mut().for_each(IssuerConfig::settle);
             // What routes share is in the routes now.
-            (config.rules, config.include) = Default::default();
+            (config.rules, config.presets, config.include) = Default::default();
             let places = places(&root, &files.names);
             Ok(Loaded { config, warnings, hash: files.hash(), included, places })
         }

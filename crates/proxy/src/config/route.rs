@@ -16,7 +16,7 @@ use super::identity::IdentityForwarding;
 use super::mcp::McpConfig;
 use super::path::prefix;
 use super::policy::AccessRule;
-use super::preset::Preset;
+use super::rules::RuleOrPreset;
 use super::streams::{SignedOut, Streams, WebSockets};
 use super::text::{OneOrMany, at_least_one, one_or_many, written_as_text};
 use super::upstream::UpstreamUrl;
@@ -46,10 +46,10 @@ pub struct RouteConfig {
     /// TLS to the upstream. Example: `{ ca_file: /etc/tls/internal-ca.pem }`.
     #[serde(default)]
     pub upstream_tls: UpstreamTlsConfig,
-    /// Settings that a known application needs; keys of the route take precedence.
-    /// Example: `jupyterhub`.
+    /// Settings that an application needs, by the name of a preset; keys of the route take precedence. `doorward presets` lists the
+    /// known ones; `presets` of the file may hold more. Example: `jupyterhub`.
     #[serde(default)]
-    pub preset: Option<Preset>,
+    pub preset: Option<String>,
     /// Changes the path on its way to the upstream. Example: `{ strip_prefix: /jupyter }`.
     #[serde(default)]
     pub rewrite: Rewrite,
@@ -71,6 +71,10 @@ pub struct RouteConfig {
     /// name is not read. Basic is then the gateway's on this route, and no longer the application's. Example: `true`.
     #[serde(default)]
     pub basic: bool,
+    /// Sends clients to the gateway's own token endpoint, in the challenge that those of a container registry expect. Its password is
+    /// a token or an API key. Clients ask for `/v2` at the root of a host. Example: `true`.
+    #[serde(default)]
+    pub registry_tokens: bool,
     /// Accepted `aud` of bearer tokens on this route, of every issuer and instead of the issuers' own `audience`; one, or a list.
     /// A token for another audience is refused here, and a token for this one elsewhere. Example: `[churn]`.
     #[serde(default, with = "at_least_one", skip_serializing_if = "Vec::is_empty")]
@@ -87,8 +91,9 @@ pub struct RouteConfig {
     #[serde(default)]
     pub portal: PortalCard,
     /// Access rules; the first rule whose path and methods match decides. Without a match the request is refused. Example:
-    /// `[ { allow: { roles: [data-scientist] } } ]`.
+    /// `[ { allow: { roles: [data-scientist] } } ]`. The word `preset` in the list stands for the rules of the route's preset.
     #[serde(default)]
+    #[schemars(with = "Vec<RuleOrPreset>")]
     pub access: Vec<AccessRule>,
     /// Identity that the upstream receives, and its own credentials. Example: `{ headers: true, assertion: true }`.
     #[serde(default)]

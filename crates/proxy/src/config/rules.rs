@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::policy::Requirement;
+use super::policy::{AccessRule, Requirement};
 use super::text::{OneOrMany, at_least_one};
 
 /// Requirements of which any suffices; one, or a list.
@@ -42,6 +42,26 @@ pub(super) enum RequirementOrName {
     Conditions(Box<Requirement>),
     /// Named rules, any of which suffices.
     Names(Names),
+}
+
+/// The schema of an element of a route's `access`.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum RuleOrPreset {
+    /// A rule.
+    Rule(Box<AccessRule>),
+    /// The rules of the route's preset.
+    Preset(PresetWord),
+}
+
+/// The schema of the word `preset`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case", inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum PresetWord {
+    /// The rules of the route's preset.
+    Preset,
 }
 
 /// The schema of `{ use: NAME }`.

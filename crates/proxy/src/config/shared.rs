@@ -1,12 +1,13 @@
-//! Parts that routes share: `defaults` and named rules are written into the routes, before the file is read as types.
+//! Parts that routes share: `defaults`, presets and named rules are written into the routes, before the file is read as types.
 //!
 //! Each copy remembers where it was written, so that a mistake is reported there, and once. Copies are bounded, as those of
 //! aliases are.
 
+mod presets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::defaults::OF_A_ROUTE;
-use super::preset;
 use super::problem::{Finding, KeyPath, Step, nearest, one_of};
 use super::tree::{COPIED, Node, Value};
 
@@ -42,7 +43,7 @@ impl Shared {
         for (route, at) in routes(root) {
             shared.preset_of_defaults(route, &defaults, &at);
         }
-        preset::apply(root);
+        shared.presets(root);
         for (route, at) in routes(root) {
             let (size, _) = defaults.extent();
             if shared.affords(size) {
@@ -318,7 +319,8 @@ fn fill(
     let (Value::Map(own), Value::Map(shared)) = (&mut own.value, &shared.value) else { return };
     for (name, other) in shared {
         let (at, from) = (at.key(name), from.key(name));
-        match own.iter_mut().find(|(known, _)| known == name) {
+        // Names of header fields are compared without case.
+        match own.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some(_) if CHOICES.contains(&name.as_str()) => {}
             Some((_, node)) => fill(node, other, &at, &from, copies),
             None => {

@@ -58,13 +58,17 @@ impl Node {
         }
     }
 
+    /// The keys of a map with their values; none of anything else.
+    pub(super) fn entries(&self) -> &[(String, Node)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The keys of a map; none of anything else.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        let entries = match &self.value {
-            Value::Map(entries) => entries.as_slice(),
-            _ => &[],
-        };
-        entries.iter().map(|(name, _)| name.as_str())
+        self.entries().iter().map(|(name, _)| name.as_str())
     }
 
     /// Number of values in this one, itself among them, and the depth of the deepest.
@@ -94,14 +98,16 @@ impl Node {
             return;
         };
         for (name, other) in others {
-            match own.iter_mut().find(|(known, _)| known == name) {
+            // Names of header fields are compared without case.
+            match own.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 Some((_, node)) => node.fill_in(other, position),
                 None => own.push((name.clone(), other.clone().moved_to(position))),
             }
         }
     }
 
-    fn moved_to(mut self, position: Position) -> Self {
+    /// The same value, as if it were written at `position`.
+    pub(super) fn moved_to(mut self, position: Position) -> Self {
         self.position = position;
         self.key = Some(position);
         match &mut self.value {

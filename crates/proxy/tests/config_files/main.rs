@@ -26,6 +26,7 @@ mod mistakes;
 mod online;
 mod online_targets;
 mod outside;
+mod presets;
 mod platform;
 mod profiles;
 mod providers;

@@ -41,7 +41,7 @@ fn a_preset_comes_before_the_defaults() {
     assert_eq!(hub.timeouts.connect, Duration::from_secs(2), "the defaults'");
     assert_eq!(format!("{:?}", hub.signed_out), "Retry", "the preset's");
     let app = config.routes.get("app").unwrap();
-    assert_eq!(format!("{:?}", app.preset), "Some(Grafana)", "a preset by default");
+    assert_eq!(app.preset.as_deref(), Some("grafana"), "a preset by default");
     assert_eq!(app.timeouts.response_head, Duration::from_secs(300));
 }
 

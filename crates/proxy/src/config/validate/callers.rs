@@ -1,9 +1,9 @@
-//! Checks of the route keys about callers: `bearer`, `basic`, `portal`, and the preset of a registry.
+//! Checks of the route keys about callers: `bearer`, `basic`, `portal`, and `registry_tokens`.
 
 use super::Findings;
 use super::routes::below;
 use crate::config::problem::KeyPath;
-use crate::config::{AudienceClaim, BearerTokens, Config, Preset, Profile, RouteConfig};
+use crate::config::{AudienceClaim, BearerTokens, Config, Profile, RouteConfig};
 
 /// Checks one route.
 pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found: &mut Findings) {
@@ -21,7 +21,7 @@ pub(super) fn check(here: &KeyPath, config: &Config, route: &RouteConfig, found:
                        `issuers.NAME.audience`";
         found.problem(here.key("basic"), message);
     }
-    if route.preset == Some(Preset::Registry) && !below("/v2", &route.matches.path) {
+    if route.registry_tokens && !below("/v2", &route.matches.path) {
         let message = format!(
             "invalid path `{}`: clients of a registry ask for `/v2` at the root of a host; write `/v2`",
             route.matches.path
