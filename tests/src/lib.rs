@@ -31,6 +31,7 @@ pub mod model_api;
 pub mod applications;
 pub mod envoy_check;
 pub mod fronts;
+pub mod grpc;
 pub mod recipes;
 pub mod relay;
 pub mod counter;

@@ -26,6 +26,8 @@ mod methods;
 mod side_doors;
 #[path = "attacks/ext_authz.rs"]
 mod ext_authz;
+#[path = "attacks/ext_authz_ends.rs"]
+mod ext_authz_ends;
 #[path = "attacks/ext_authz_tls.rs"]
 mod ext_authz_tls;
 #[path = "attacks/proxy_protocol.rs"]
