@@ -7,7 +7,7 @@ use prost::bytes::{Buf as _, BufMut as _};
 use tonic::{
     Request, Response, Status,
     client::{Grpc, GrpcService},
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming},
     transport::{Channel, Endpoint},
 };
 
@@ -41,6 +41,18 @@ where
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
     grpc.unary(call, path, Raw).await
+}
+
+/// Makes a call with one message; its answer is a stream of them.
+pub async fn streaming(
+    channel: Channel,
+    path: &str,
+    call: Request<Vec<u8>>,
+) -> Result<Response<Streaming<Vec<u8>>>, Status> {
+    let path = path.parse().map_err(|_| Status::internal("no path"))?;
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    grpc.server_streaming(call, path, Raw).await
 }
 
 /// Messages that are bytes.

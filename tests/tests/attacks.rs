@@ -68,6 +68,10 @@ mod certificate_callers;
 mod certificates;
 #[path = "attacks/dpop.rs"]
 mod dpop;
+#[path = "attacks/dpop_grpc.rs"]
+mod dpop_grpc;
+#[path = "attacks/dpop_websockets.rs"]
+mod dpop_websockets;
 #[path = "attacks/origins.rs"]
 mod origins;
 #[path = "attacks/outbound.rs"]
