@@ -68,6 +68,8 @@ mod certificate_callers;
 mod certificates;
 #[path = "attacks/dpop.rs"]
 mod dpop;
+#[path = "attacks/dpop_clients.rs"]
+mod dpop_clients;
 #[path = "attacks/dpop_grpc.rs"]
 mod dpop_grpc;
 #[path = "attacks/dpop_websockets.rs"]
