@@ -13,6 +13,7 @@ mod routes;
 mod store;
 
 pub(crate) use bearer::{http, is_origin};
+pub(crate) use certificates::callers as certificate_callers;
 pub(crate) use issuers::provider;
 pub use issuers::{issuer_client, issuers};
 pub use routes::{route, routes};

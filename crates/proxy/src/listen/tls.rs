@@ -26,12 +26,10 @@ use rustls_pki_types::{
     pem::{self, PemObject},
 };
 
-use crate::{
-    config::{HostPattern, Tls},
-    metric,
-};
+use crate::{config::Tls, metric};
 
 use self::clients::Clients;
+pub use self::clients::client_verifier;
 pub(super) use self::clients::{ClientsOf, Handshakes, certificate_of};
 
 /// Certificate chains and their keys, from PEM files that may change.
@@ -189,8 +187,7 @@ impl Certificates {
 
     /// The number of the pair for a host.
     fn number_of(&self, host: Option<&str>) -> Option<usize> {
-        let pair = self.pairs.of(host)?;
-        self.pairs.0.iter().position(|one| std::ptr::eq(one, pair))
+        self.pairs.number_of(host)
     }
 }
 
@@ -228,17 +225,13 @@ impl Pair {
 // === impl Pairs ===
 
 impl Pairs {
-    /// The pair for a host: the one that names it most exactly, else the one for every host, else the first.
+    /// The number of the pair for a host.
+    fn number_of(&self, host: Option<&str>) -> Option<usize> {
+        Tls::for_host(self.0.iter().map(|pair| &pair.files), host)
+    }
+
     fn of(&self, host: Option<&str>) -> Option<&Pair> {
-        let named = host.and_then(|host| {
-            let specificity = |pair: &Pair| {
-                let names = pair.files.names.iter().filter(|name| name.matches(host));
-                names.map(HostPattern::specificity).max()
-            };
-            let named = self.0.iter().filter_map(|pair| Some((specificity(pair)?, pair)));
-            named.max_by_key(|(specificity, _)| *specificity).map(|(_, pair)| pair)
-        });
-        named.or_else(|| self.0.iter().find(|pair| pair.files.names.is_empty())).or(self.0.first())
+        self.0.get(self.number_of(host)?)
     }
 }
 
@@ -333,8 +326,7 @@ mod tests {
                 })
                 .collect();
             let certificates = Certificates::load(&pairs).unwrap();
-            let chosen = certificates.pairs.of(host).unwrap();
-            certificates.pairs.0.iter().position(|pair| std::ptr::eq(pair, chosen)).unwrap()
+            certificates.number_of(host).unwrap()
         };
         let lists: [&[&str]; 4] =
             [&["*.example"], &["a.example", "*.deep.example"], &[], &["b.example"]];

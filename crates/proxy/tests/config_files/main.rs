@@ -17,6 +17,7 @@ mod any_text;
 mod bound_tokens;
 mod callers;
 mod cookie_domain;
+mod explained_certificates;
 mod health;
 mod included;
 mod limits;

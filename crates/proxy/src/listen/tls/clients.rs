@@ -16,8 +16,8 @@ use arc_swap::ArcSwap;
 use http_canonical::ClientCertificate;
 use rustls::{
     RootCertStore, ServerConfig,
-    crypto::CryptoProvider,
-    server::{Acceptor, ResolvesServerCert, WebPkiClientVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{Acceptor, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::net::TcpStream;
@@ -57,12 +57,25 @@ impl Clients {
     }
 }
 
-fn read(
+/// The judge of the certificates of a pair's clients; `None` if they are asked for none.
+///
+/// # Errors
+///
+/// [`CertificateError::Clients`]
+pub fn client_verifier(
+    files: &Tls,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, CertificateError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let required = files.client_certificates == ClientCertificates::Require;
+    let Some(file) = &files.client_ca else { return Ok(None) };
+    verifier(file, required, &provider).map(Some)
+}
+
+fn verifier(
     file: &Path,
     required: bool,
-    pairs: &Arc<Pairs>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<ServerConfig>, CertificateError> {
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
     let unusable = |reason: String| CertificateError::Clients { path: file.to_owned(), reason };
     let mut roots = RootCertStore::empty();
     let contents = super::contents(file).map_err(|error| unusable(error.to_string()))?;
@@ -77,9 +90,17 @@ fn read(
         false => verifier.allow_unauthenticated(),
     };
     // Without a CA this fails.
-    let verifier = verifier.build().map_err(|error| unusable(error.to_string()))?;
+    verifier.build().map_err(|error| unusable(error.to_string()))
+}
+
+fn read(
+    file: &Path,
+    required: bool,
+    pairs: &Arc<Pairs>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let config = builder(provider)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(verifier(file, required, provider)?)
         .with_cert_resolver(Arc::clone(pairs) as Arc<dyn ResolvesServerCert>);
     finished(config)
 }
