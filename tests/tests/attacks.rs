@@ -194,6 +194,8 @@ mod profiles;
 mod reloads;
 #[path = "attacks/hand_overs.rs"]
 mod hand_overs;
+#[path = "attacks/revocations.rs"]
+mod revocations;
 #[path = "attacks/stops.rs"]
 mod stops;
 #[path = "attacks/rules.rs"]

@@ -64,6 +64,11 @@ impl Authorization {
             return answer;
         }
         let app = self.serving.app();
+        let connection = call.extensions().get::<Arc<ConnInfo>>();
+        if !connection.is_none_or(|connection| connection.certificate_counts()) {
+            let refused = app.refuse_undescribed(RequestRefusal::EndedCertificate);
+            return message(&answer::refused(refused).await);
+        }
         let judged = self.judged(&app, call.into_body());
         message(&decided(judged, &app, self.drain.answers_due()).await)
     }

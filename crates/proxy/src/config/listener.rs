@@ -83,6 +83,11 @@ pub struct Tls {
     /// (RFC 8705 §3); alone it names a caller only where `workload_certificates` says so. Example: `/etc/tls/clients.pem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// Lists of revoked client certificates (CRL, PEM), one for each authority between a client and `client_ca`, which is read again
+    /// when it changes. A certificate that is revoked, whose authority has no list here, or whose list has expired (`nextUpdate`) does not
+    /// connect, and requests on connections that are open are refused. Example: `/etc/tls/clients.crl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_crl: Option<PathBuf>,
     /// Whether clients must have a certificate of `client_ca`. Example: `require`.
     #[serde(default, skip_serializing_if = "ClientCertificates::is_default")]
     pub client_certificates: ClientCertificates,

@@ -4,8 +4,9 @@ use std::{fs, path::PathBuf, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use serde_json::{Value, json};
 
@@ -46,6 +47,7 @@ fn authority() -> (Issuer<'static, KeyPair>, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let own = params.self_signed(&key).unwrap().pem();
     (Issuer::new(params, key), own)
 }
@@ -260,6 +262,35 @@ fn a_certificate_counts_where_the_gateway_sees_it() {
     says(&said, &["bound to a certificate, and the gateway sees none"]);
     let (_, said) = desk.run("https://jobs.example/features/a", &[]);
     says(&said, &["handshake a client without a certificate does not connect to this host"]);
+}
+
+#[test]
+fn a_revoked_certificate_is_explained_as_refused() {
+    let desk = Desk::new(&ASKED.replace(" }", ", client_crl: 'FOLDER/mesh.crl' }"));
+    let mut revoked = named(&[ETL]);
+    revoked.serial_number = Some(SerialNumber::from(7));
+    desk.certify("revoked", &revoked, &desk.mesh);
+    desk.certify("etl", &named(&[ETL]), &desk.mesh);
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2090, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(7),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    desk.write("mesh.crl", list.signed_by(&desk.mesh).unwrap().pem().unwrap());
+    assert_eq!(desk.explain(FEATURES, "etl.pem", &[]).0, 0);
+    let (code, said) = desk.explain(FEATURES, "revoked.pem", &[]);
+    assert_eq!(code, 3, "{said}");
+    says(&said, &["decision  refused in the TLS handshake", "Revoked"]);
+    let (code, said) = desk.explain(FEATURES, "etl.pem", &["--at", "2090-01-02T00:00:00Z"]);
+    assert_eq!(code, 3, "{said}");
 }
 
 #[test]

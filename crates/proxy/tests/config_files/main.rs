@@ -30,6 +30,7 @@ mod platform;
 mod profiles;
 mod providers;
 mod proxying;
+mod revocation_lists;
 mod runtime;
 mod shared;
 mod stopping;
