@@ -86,9 +86,11 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
     let mut answer = respond.send_response(head, false)?;
     let message = Bytes::from(message);
     answer.send_data(message.clone(), false)?;
-    while watched {
-        sleep(BETWEEN).await;
-        answer.send_data(message.clone(), false)?;
+    if watched {
+        loop {
+            sleep(BETWEEN).await;
+            answer.send_data(message.clone(), false)?;
+        }
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));

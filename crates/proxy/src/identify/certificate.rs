@@ -111,8 +111,8 @@ impl CertificateCallers {
         Some(proven)
     }
 
-    /// What each authority makes of a certificate: its name, and the caller or the reason that there is none. A certificate of several
-    /// authorities names no caller.
+    /// Each authority by its name, with the caller that it makes of a certificate or the reason that it makes none. A certificate of
+    /// several authorities names no caller.
     pub fn explained(
         &self,
         certificate: &ClientCertificate,

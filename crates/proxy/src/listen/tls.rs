@@ -343,7 +343,6 @@ mod tests {
                     names: names.iter().map(|name| name.parse().unwrap()).collect(),
                     client_ca: None,
                     client_crl: None,
-                    client_crl: None,
                     client_certificates: ClientCertificates::Request,
                 })
                 .collect();

@@ -118,8 +118,8 @@ fn token(iss: &str, cnf: Option<Value>) -> String {
     let mut claims = json!({
         "iss": iss, "sub": "a1", "aud": "gateway", "exp": 4_000_000_000_u64, "preferred_username": "alice",
     });
-    if let Some(cnf) = cnf {
-        claims["cnf"] = cnf;
+    if let (Some(cnf), Some(members)) = (cnf, claims.as_object_mut()) {
+        members.insert("cnf".to_owned(), cnf);
     }
     format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
 }

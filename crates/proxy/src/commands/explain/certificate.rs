@@ -22,7 +22,7 @@ use crate::{
 };
 use access_policy::{Caller, Known};
 
-/// What the gateway learns from a client's certificate.
+/// The gateway's knowledge from a client's certificate.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     lines: Vec<(&'static str, String)>,
@@ -247,7 +247,7 @@ fn read(file: &Path) -> anyhow::Result<Read> {
     Ok(Read { certificate, subject, valid })
 }
 
-/// What a file holds that has no block `CERTIFICATE`.
+/// The contents of a file that has no block `CERTIFICATE`, and the remedy.
 fn instead(bytes: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(bytes);
     if text.contains("PRIVATE KEY-----") {
