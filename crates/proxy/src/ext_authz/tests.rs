@@ -1,7 +1,8 @@
 //! Decisions that do not come about.
 
 use std::{
-    future::{pending, ready},
+    future::{pending, poll_fn, ready},
+    task::Poll,
     time::Duration,
 };
 
@@ -37,11 +38,7 @@ fn refused(answer: CheckResponse) -> (i32, String) {
 
 #[tokio::test]
 async fn a_panic_while_judging_is_a_refusal() {
-    let broken = async {
-        tokio::task::yield_now().await;
-        let nothing: Option<CheckResponse> = None;
-        nothing.expect("the panic of this test")
-    };
+    let broken = poll_fn(|_| -> Poll<CheckResponse> { panic!("the panic of this test") });
     let (status, text) = refused(decided(broken, &app(), pending()).await);
     assert_eq!(status, 500);
     assert!(text.contains("\"internal\"") && !text.contains("of this test"), "{text}");
